@@ -1,0 +1,32 @@
+# Two commands on a fresh machine, with nothing but Python 3.11+ and make:
+#   make demo    install, then learn a word and show it
+#   make test    install, then run the tests
+
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+
+.PHONY: demo test check format install basemodel clean
+
+install:
+	@$(PYTHON) scripts/install.py
+
+demo: install
+	.venv/bin/pseudoword demo
+
+test: install
+	$(RUN) pytest
+
+check: install
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+
+format: install
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+basemodel: install
+	$(RUN) basemodel
+
+clean:
+	rm -rf .venv demo runs

@@ -1,0 +1,82 @@
+"""Make `.venv` and put into it what `uv.lock` says. Needs nothing but Python 3.11 and its pip.
+
+torch is installed by pip, so that pip's own settings choose the build; where there is no NVIDIA
+GPU on Linux, the CPU build is tried first, which spares gigabytes of CUDA libraries.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if sys.platform == "win32" else "bin")
+STAMP = VENV / "installed"
+UV = "uv>=0.9,<1"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+FROM_TORCH = re.compile(r"^(torch|triton|nvidia-|cuda-)")
+"""Packages that pip brings along with torch, and only where that build of torch wants them."""
+
+
+def main() -> None:
+    """Install, unless this very lock file has been installed already."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"pseudoword needs Python 3.11 or newer; this is {sys.version.split()[0]}")
+    wanted = fingerprint()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    print("installing into .venv; the first time takes a few minutes", flush=True)
+    if not (BIN / "python").exists():
+        venv.create(VENV, with_pip=True)
+    run(BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
+    install_torch()
+    uv = BIN / "uv"
+    exported = subprocess.run(
+        [uv, "export", "-q", "--frozen", "--no-hashes", "--no-emit-project"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    kept = [line for line in exported.splitlines() if not FROM_TORCH.match(line)]
+    requirements = VENV / "requirements.txt"
+    requirements.write_text("\n".join(kept))
+    run(uv, "pip", "install", "-q", "--python", BIN / "python", "-r", requirements)
+    run(uv, "pip", "install", "-q", "--python", BIN / "python", "--no-deps", "-e", ROOT)
+    STAMP.write_text(wanted)
+
+
+def install_torch() -> None:
+    """Install the locked torch: without CUDA where there is nothing to use it."""
+    found = re.search(r'name = "torch"\nversion = "([^"]+)"', (ROOT / "uv.lock").read_text())
+    if found is None:
+        sys.exit("uv.lock names no torch")
+    version = found[1]
+    pip = [BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    if sys.platform == "linux" and shutil.which("nvidia-smi") is None:
+        plain = [*pip, f"torch=={version}+cpu"]
+        for command in (plain, [*plain, "--index-url", CPU_INDEX]):
+            if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+                return
+    run(*pip, f"torch=={version}")
+
+
+def fingerprint() -> str:
+    """Changes when something has to be installed anew."""
+    files = [ROOT / "uv.lock", ROOT / "pyproject.toml", Path(__file__)]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+
+
+def run(*command: object) -> None:
+    """Run `command`; say which one failed, if it does."""
+    if subprocess.run([str(part) for part in command], check=False, cwd=ROOT).returncode:
+        STAMP.unlink(missing_ok=True)
+        sys.exit(f"failed: {' '.join(str(part) for part in command)}")
+
+
+if __name__ == "__main__":
+    main()

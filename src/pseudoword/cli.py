@@ -1,0 +1,222 @@
+"""The command line: thin, and quick to say `--help`. Options come from `config`, word for word."""
+
+import functools
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_origin
+
+import typer
+
+from pseudoword.config import DrawConfig, Settings, TrainConfig, flag
+from pseudoword.errors import PseudowordError, SettingsError
+
+if TYPE_CHECKING:
+    from pseudoword.console import Console
+
+app = typer.Typer(
+    help="Teach a frozen text-to-image model a new word from three to five pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Out = Annotated[Path, typer.Option(help="Where to write.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Concepts = Annotated[
+    list[str] | None,
+    typer.Option(help="A concept file or a run's folder. May be repeated."),
+]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Forget what the output folder holds, and begin again.")
+]
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors on purpose into a message and exit code 2, Ctrl-C into 130."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        _quiet_libraries()
+        try:
+            command(*args, **kwargs)
+        except PseudowordError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt as stop:
+            typer.echo(str(stop) or "stopped; nothing was lost that had been saved", err=True)
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from None
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            typer.secho(f"error:{where} {error.strerror or error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+
+    return run
+
+
+def settings_from(kind: type[Settings], argument: str = "") -> Callable[[Any], Any]:
+    """Replace a command's `**settings` by one option per field of `kind`.
+
+    The field named `argument` becomes a positional argument.
+    """
+
+    def apply(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [_parameter(kind, name, name == argument) for name in kind.model_fields]
+        made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
+        parameters = sorted([*made, *kept], key=lambda p: p.kind)
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return command
+
+    return apply
+
+
+def _parameter(kind: type[Settings], name: str, positional: bool) -> inspect.Parameter:
+    field = kind.model_fields[name]
+    annotation: Any = field.annotation
+    default = field.get_default(call_default_factory=True)
+    if get_origin(annotation) is tuple:
+        annotation = list[annotation.__args__[0]]
+        default = list(default) if not field.is_required() else default
+    text = (field.description or "").replace("[", r"\[")  # or rich takes [name] for markup
+    if positional:
+        info: Any = typer.Argument(help=text, show_default=False)
+    else:
+        info = typer.Option(flag(name), help=text)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if field.is_required() else default,
+        annotation=Annotated[annotation, info],
+    )
+
+
+@app.command()
+@guarded
+@settings_from(TrainConfig, argument="pictures")
+def train(*, restart: Restart = False, **settings: Any) -> None:
+    """Learn a new word from pictures."""
+    TrainConfig.check(**settings)  # before anything heavy is imported
+    with _console() as console:
+        from pseudoword import api
+
+        done = api.train(**settings, restart=restart, progress=console)
+    typer.echo(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
+    base = settings["base"]
+    typer.echo(
+        f'try: pseudoword generate "a photo of {done.concept.token}" '
+        f"--concept {done.folder} --base {base} --out picture.png"
+    )
+
+
+@app.command()
+@guarded
+@settings_from(DrawConfig)
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    *,
+    concept: Concepts = None,
+    out: Out = Path("picture.png"),
+    **settings: Any,
+) -> None:
+    """Draw pictures, with new words in the prompt or in the negative prompt."""
+    DrawConfig.check(**settings)
+    if out.suffix.lower() not in {".png", ".jpg", ".jpeg", ".webp"} or out.is_dir():
+        raise SettingsError(f"--out {out}: give a file that ends in .png, .jpg or .webp")
+    with _console() as console:
+        from pseudoword import api, charts
+
+        console.phase("drawing")
+        pictures = api.generate(prompt, concept=concept or (), **settings)
+    if len(pictures) == 1:
+        written = {out: pictures[0]}
+    else:
+        written = {
+            out.with_name(f"{out.stem}-{i}{out.suffix}"): picture
+            for i, picture in enumerate(pictures, 1)
+        }
+        written[out] = charts.contact_sheet(pictures)
+    for path, picture in written.items():
+        charts.save_picture(picture, path)
+        typer.echo(path)
+
+
+@app.command("inspect")
+@guarded
+def inspect_(
+    file: Annotated[Path, typer.Argument(help="A concept file or a run's folder.")],
+    base: Annotated[
+        str | None, typer.Option(help="Compare with this base model's vocabulary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a concept file holds."""
+    from pseudoword import api
+
+    seen = api.inspect(file, base=base)
+    if as_json:
+        typer.echo(seen.model_dump_json(indent=2))
+        return
+    from pseudoword.console import show_inspection
+
+    show_inspection(seen)
+
+
+@app.command()
+@guarded
+def bases(as_json: AsJson = False) -> None:
+    """List the base models it knows."""
+    import json
+
+    from pseudoword import api
+
+    found = api.bases()
+    if as_json:
+        typer.echo(json.dumps([base.model_dump() for base in found], indent=2))
+        return
+    from pseudoword.console import show_bases
+
+    show_bases(found)
+
+
+@app.command()
+@guarded
+def demo(out: Out = Path("demo"), restart: Restart = False) -> None:
+    """Learn a word the bundled model has never seen, and show it before and after."""
+    with _console() as console:
+        from pseudoword import api
+
+        done = api.demo(out, restart=restart, progress=console)
+    for path in done.files:
+        typer.echo(path)
+    typer.echo(f"similarity before={done.before:.2f} after={done.after:.2f}")
+
+
+def _console() -> "AbstractContextManager[Console]":
+    from pseudoword.console import Console
+
+    return Console()
+
+
+def _quiet_libraries() -> None:
+    """Keep other libraries' loading bars and notices out of the way of ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def main() -> None:
+    """Entry point of the `pseudoword` command."""
+    try:
+        app()
+    except BrokenPipeError:  # `pseudoword … | head` closes our output early
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,79 @@
+"""`Concept`: the thing that is learned, and where it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pseudoword.errors import ConceptError, SettingsError
+
+ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"}
+"""The text encoder a width points to when a file does not say; keys are ComfyUI's names."""
+
+
+def check_token(token: str) -> str:
+    """Return `token` if it can be a placeholder.
+
+    Raises:
+        SettingsError: it is empty, has white space around it, or control characters in it.
+    """
+    if not token.strip():
+        raise SettingsError('--token is empty. Give the new word a name, for example "<my-cat>".')
+    if token != token.strip() or not token.isprintable():
+        raise SettingsError(
+            f"--token {token!r} has white space around it or control characters in it. "
+            'Use visible characters, for example "<my-cat>".'
+        )
+    return token
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A learned word.
+
+    Attributes:
+        token: the placeholder as it is written in prompts, for example `<my-cat>`.
+        vectors: per text encoder (`clip_l`, `clip_g` …) a float32 tensor `[n, width]` on the CPU.
+        family: the kind of base model it was learned for (`sd`, `sdxl` …), if known.
+        method: how it was learned (`classic` …).
+        provenance: base model, steps, seed, settings and data hash; plain strings, kept in the
+            file's metadata.
+    """
+
+    token: str
+    vectors: Mapping[str, Tensor]
+    family: str | None = None
+    method: str = "classic"
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_token(self.token)
+        if not self.vectors:
+            raise ConceptError(f"{self.token} has no vectors")
+        for encoder, rows in self.vectors.items():
+            if rows.ndim != 2 or 0 in rows.shape:
+                raise ConceptError(
+                    f"{self.token}: {encoder} holds {list(rows.shape)}, expected [n, width]"
+                )
+            if not torch.isfinite(rows).all():
+                raise ConceptError(f"{self.token}: {encoder} holds values that are not finite")
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of each text encoder's rows."""
+        return {encoder: rows.shape[1] for encoder, rows in self.vectors.items()}
+
+
+def check_fit(concept: Concept, widths: Mapping[str, int], base: str) -> None:
+    """Raise `ConceptError` naming both widths unless `concept` fits encoders of `widths`."""
+    if concept.widths != dict(widths):
+        raise ConceptError(
+            f"{concept.token} does not fit {base}: the word has {_listed(concept.widths)}, "
+            f"the model reads {_listed(widths)}. "
+            "Use the base model it was learned for, or learn the word again on this one."
+        )
+
+
+def _listed(widths: Mapping[str, int]) -> str:
+    return " and ".join(f"{encoder} of width {width}" for encoder, width in widths.items())

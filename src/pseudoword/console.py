@@ -1,0 +1,108 @@
+"""What commands show: a live bar on a terminal, plain lines in a log. All of it on stderr."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import rich.console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pseudoword.inspection import Base, Inspection
+
+LOG_EVERY_SECONDS = 10.0
+
+
+class Console:
+    """A `Progress` on a terminal or in a log."""
+
+    def __init__(self) -> None:
+        self._out = rich.console.Console(stderr=True, highlight=False)
+        self._live = self._out.is_terminal
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=self._out,
+            disable=not self._live,
+        )
+        self._text = ""
+        self._began = self._logged = time.monotonic()
+        self._first = 0
+
+    def __enter__(self) -> "Console":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def phase(self, text: str) -> None:
+        """A new bar, or a line in the log."""
+        self._text, self._first = text, -1
+        self._began = self._logged = time.monotonic()
+        if not self._live:
+            self._out.print(text, markup=False)
+            return
+        for task in self._bar.task_ids:
+            self._bar.stop_task(task)
+        self._bar.add_task(escape(text), total=None, detail="", speed="")
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Move the bar; in a log, a line every ten seconds and at the end."""
+        now = time.monotonic()
+        if self._first < 0:
+            self._first, self._began = done, now
+        rate = (done - self._first) / max(now - self._began, 1e-9)
+        speed = f"{rate:.1f}/s" if done > self._first else ""
+        if self._live:
+            task = self._bar.task_ids[-1]
+            self._bar.update(task, completed=done, total=total, detail=detail, speed=speed)
+        elif done == total or now - self._logged > LOG_EVERY_SECONDS:
+            self._logged = now
+            left = f", {(total - done) / rate:.0f} s left" if speed and done < total else ""
+            shown = ", ".join(part for part in (detail, speed) if part)
+            self._out.print(f"{self._text}: {done}/{total} ({shown}{left})", markup=False)
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._out.print(text, markup=False)
+
+
+def show_inspection(seen: "Inspection") -> None:
+    """Print what a concept file holds, as a table."""
+    table = Table(title=escape(f"{seen.token}  ({seen.file})"), show_header=False)
+    table.add_row("method", seen.method)
+    table.add_row("family", seen.family or "not stated")
+    for key, (n, width) in seen.encoders.items():
+        norms = ", ".join(f"{norm:.3f}" for norm in seen.norms[key][:8])
+        beside = ""
+        if seen.vocabulary_norms:
+            beside = f"  (the vocabulary's median: {seen.vocabulary_norms[key]:.3f})"
+        table.add_row(key, f"{n} × {width}")
+        table.add_row("  norms", norms + beside)
+        for i, near in enumerate((seen.nearest or {}).get(key, [])):
+            words = ", ".join(f"{other.token} {other.cosine:.2f}" for other in near)
+            table.add_row(f"  row {i} is near", escape(words))
+    for name, value in seen.provenance.items():
+        table.add_row(name, escape(value))
+    rich.console.Console().print(table)
+
+
+def show_bases(found: "list[Base]") -> None:
+    """Print the known base models, as a table."""
+    table = Table("name", "family", "licence", "path")
+    for base in found:
+        table.add_row(base.name, base.family, escape(base.licence), escape(base.path))
+    rich.console.Console().print(table)

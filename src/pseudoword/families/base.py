@@ -1,0 +1,139 @@
+"""What every family offers, whatever model is behind it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from PIL.Image import Image
+from torch import Generator, Tensor
+
+from pseudoword.inject import Words, injected, tokenize
+from pseudoword.process import Process
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a base model comes from: what the user called it, and what diffusers can load."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the VAE knows of a picture: mean and std of its latent, `[B, C, h, w]`, scaled."""
+
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Text as the denoiser reads it."""
+
+    hidden: Tensor
+    """[B, L, D] hidden states"""
+
+
+class TextEncoder:
+    """A tokenizer and a frozen transformer, with words put in after the table lookup."""
+
+    def __init__(self, tokenizer: Any, model: Any) -> None:
+        self.tokenizer = tokenizer
+        self.model = model
+        self.length: int = min(tokenizer.model_max_length, model.config.max_position_embeddings)
+
+    @property
+    def table(self) -> Tensor:
+        """The vocabulary's embeddings `[V, width]`."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight
+
+    @property
+    def width(self) -> int:
+        """How many numbers one row has."""
+        return self.table.shape[1]
+
+    def token_ids(self, text: str) -> list[int]:
+        """`text` as ids, without begin and end marks."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor]) -> Any:
+        """Run the transformer on `prompts`; `rows` maps placeholders to `[n, width]`.
+
+        Returns:
+            The transformers model's own output; its first item is hidden states `[B, L, D]`.
+        """
+        counts = {placeholder: len(r) for placeholder, r in rows.items()}
+        tokens = tokenize(self.tokenizer, prompts, counts, self.length)
+        device = self.table.device
+        ids = tokens.ids.to(device)
+        options = {}
+        if getattr(self.model.config, "use_attention_mask", False):
+            options["attention_mask"] = (ids != self.tokenizer.pad_token_id).long()
+        if not rows:
+            return self.model(ids, **options)
+        stacked = torch.cat(list(rows.values()))
+        with injected(self.model.get_input_embeddings(), stacked, tokens.slots.to(device)):
+            return self.model(ids, **options)
+
+
+class Family(Protocol):
+    """A frozen base model."""
+
+    name: str
+    source: Source
+    device: torch.device
+    dtype: torch.dtype
+    process: Process
+
+    @property
+    def encoders(self) -> Mapping[str, TextEncoder]:
+        """Text encoders that take new words, under ComfyUI's keys."""
+        ...
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the square pictures the model was made for."""
+        ...
+
+    @property
+    def resolution_step(self) -> int:
+        """Pictures' sides must be multiples of this many pixels."""
+        ...
+
+    def vae_digest(self) -> str:
+        """A hash of the VAE's weights, for the key of cached latents."""
+        ...
+
+    def encode_pictures(self, pixels: Tensor) -> Moments:
+        """`[B, 3, H, W]` in [-1, 1] -> moments of the latents."""
+        ...
+
+    def release_vae(self) -> None:
+        """Let the VAE leave memory; it comes back by itself when a picture is drawn."""
+        ...
+
+    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+        """`B` prompts, in which `words` are known, as the denoiser reads them."""
+        ...
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """What the denoiser predicts for `noisy` `[B, C, h, w]` at `t` `[B]`."""
+        ...
+
+    def draw(
+        self,
+        prompts: Sequence[str],
+        negatives: Sequence[str],
+        words: Words,
+        generators: Sequence[Generator],
+        *,
+        guidance: float,
+        sampler_steps: int,
+        resolution: int,
+    ) -> list[Image]:
+        """Draw one picture per prompt with diffusers' own pipeline."""
+        ...

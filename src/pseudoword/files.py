@@ -1,0 +1,110 @@
+"""Files that appear whole or not at all, and folders that one run holds at a time."""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pseudoword.errors import RunFolderError, StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Explain a failed write in terms of what the user can do about it."""
+    if error.errno in _FULL:
+        advice = "The disk is full. Free some space and run the same command again: it resumes."
+    elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        advice = "A file and a folder are in each other's way. Choose another path."
+    else:
+        advice = "Check the permissions, or choose another folder."
+    return StorageError(f"cannot write {path}: {error.strerror or error}. {advice}")
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the operating system lets go when the process ends.
+
+    Raises:
+        RunFolderError: another live process holds it; the message says which.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFolderError(
+            f"{folder} is in use by another run ({_holder(folder)}). "
+            "Wait for it, stop it, or choose another --out."
+        ) from None
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    note = folder / ".holder.json"
+    try:
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+        write_whole(note, json.dumps(who).encode())
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        who = json.loads((folder / ".holder.json").read_bytes())
+        return f"process {who['pid']} on {who['host']}, since {who['since']}"
+    except (OSError, ValueError, KeyError):
+        return "it has just started"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there, and rename is already durable enough
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,97 @@
+"""What a concept file holds, and which base models are at hand."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from pseudoword import families, formats
+from pseudoword.concept import check_fit
+from pseudoword.families.base import TextEncoder
+
+NEAREST = 5
+
+
+class Neighbour(BaseModel):
+    """A vocabulary token near a row."""
+
+    token: str
+    cosine: float
+
+
+class Inspection(BaseModel):
+    """A concept file, described. Lists have one entry per row."""
+
+    file: str
+    token: str
+    family: str | None
+    method: str
+    encoders: dict[str, tuple[int, int]]
+    """[vectors, width] per text encoder, under ComfyUI's keys"""
+    norms: dict[str, list[float]]
+    vocabulary_norms: dict[str, float] | None = None
+    """median norm of the base's own tokens, if a base was given"""
+    nearest: dict[str, list[list[Neighbour]]] | None = None
+    """the base's tokens nearest to each row by cosine, if a base was given"""
+    provenance: dict[str, str]
+
+
+class Base(BaseModel):
+    """A base model known by name."""
+
+    name: str
+    path: str
+    family: str
+    licence: str
+
+
+def look_at(file: Path, base: str | None) -> Inspection:
+    """Describe `file`; with `base`, also beside that model's vocabulary.
+
+    Raises:
+        ConceptError: no concept, or one that does not fit `base`.
+        BaseModelError: `base` cannot be loaded.
+    """
+    concept = formats.read(file)
+    seen = Inspection(
+        file=str(file),
+        token=concept.token,
+        family=concept.family,
+        method=concept.method,
+        encoders={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+        norms={key: rows.norm(dim=-1).tolist() for key, rows in concept.vectors.items()},
+        provenance=dict(concept.provenance),
+    )
+    if base is None:
+        return seen
+    family = families.load(base, "cpu")
+    widths = {key: encoder.width for key, encoder in family.encoders.items()}
+    check_fit(concept, widths, base)
+    norms, nearest = {}, {}
+    for key, rows in concept.vectors.items():
+        encoder = family.encoders[key]
+        norms[key] = float(encoder.table.float().norm(dim=-1).median())
+        nearest[key] = [_nearest(encoder, row) for row in rows]
+    return seen.model_copy(update={"vocabulary_norms": norms, "nearest": nearest})
+
+
+def _nearest(encoder: TextEncoder, row: Tensor) -> list[Neighbour]:
+    cosines = cosine_similarity(encoder.table.float(), row, dim=-1)
+    best = cosines.topk(min(NEAREST, len(cosines)))
+    return [
+        Neighbour(token=encoder.tokenizer.decode([i]).strip(), cosine=round(c, 4))
+        for i, c in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+
+
+def known_bases() -> list[Base]:
+    """The bundled models, read from their folders."""
+    found = []
+    for name, path in families.BUNDLED.items():
+        _, family = families.locate(name)
+        card = json.loads((path / "model_index.json").read_bytes())
+        licence = card.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
+        found.append(Base(name=name, path=str(path), family=family, licence=licence))
+    return found

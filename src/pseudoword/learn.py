@@ -1,0 +1,250 @@
+"""From settings to a finished run folder: everything around the training loop."""
+
+import hashlib
+import importlib.metadata
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from pseudoword import (
+    captions,
+    charts,
+    checkpoint,
+    families,
+    files,
+    formats,
+    images,
+    latents,
+    loss,
+    starts,
+)
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError, TrainingError
+from pseudoword.families.base import Family
+from pseudoword.generation import check_resolution, generate
+from pseudoword.interrupt import Interrupt, Interrupted
+from pseudoword.methods.classic import Classic
+from pseudoword.progress import Progress
+from pseudoword.run import RunFolder
+from pseudoword.training import Hyper, Member, batch, train
+
+SHARED = ("base", "device", "dtype", "batch", "resolution")
+"""Settings that the concepts of a pack must have in common, since they share each batch."""
+
+NO_EFFECT = 1e-6
+"""A word that moves the prediction by less than this, relatively, has learned nothing."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    concept: Concept
+    folder: Path
+    effect: float
+    """how far the word moves the model's prediction from its start, relative to its size"""
+    seconds: float
+    """spent in training steps by this call; 0 if the run had been finished before"""
+
+
+@dataclass
+class _Run:
+    """One concept on its way through a pack."""
+
+    config: TrainConfig
+    folder: RunFolder
+    member: Member
+    start: Classic
+    digest: str
+    provenance: dict[str, str]
+
+
+def learn(configs: Sequence[TrainConfig], progress: Progress, restart: bool) -> list[Trained]:
+    """Train a pack of concepts to the end, each in a folder of its own.
+
+    Raises:
+        PseudowordError: anything the user can put right; see the subclasses. When a concept fails,
+            the others are finished first, and every last good word is on disk.
+        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
+    """
+    _check_pack(configs)
+    paths = [images.find(config.pictures) for config in configs]
+    templates = [captions.templates(config.template) for config in configs]
+    with ExitStack() as held:
+        folders = [RunFolder(config.folder) for config in configs]
+        for folder in folders:
+            held.enter_context(files.hold(folder.path))
+        states = [f.open(c, restart) for f, c in zip(folders, configs, strict=True)]
+        if set(states) == {"finished"}:
+            return [_finished_before(folder, progress) for folder in folders]
+        family = _load(configs[0], progress)
+        runs = [
+            _prepare(family, config, folder, found, lines, progress)
+            for config, folder, found, lines in zip(configs, folders, paths, templates, strict=True)
+        ]
+        family.release_vae()
+        _resume(runs, progress)
+        seconds = _train(family, runs, progress)
+        trained = [_finish(family, run, seconds, progress) for run in runs if run.member.step]
+        failures = [run.member.failure for run in runs if run.member.failure]
+        if failures:
+            raise TrainingError("\n".join(failures))
+        return trained
+
+
+def _load(config: TrainConfig, progress: Progress) -> Family:
+    progress.phase(f"loading {config.base}")
+    return families.load(config.base, config.device, config.dtype)
+
+
+def _check_pack(configs: Sequence[TrainConfig]) -> None:
+    for name in SHARED:
+        if len({getattr(config, name) for config in configs}) > 1:
+            raise SettingsError(f"the concepts of a pack must share one {name}")
+    if len({config.folder.resolve() for config in configs}) < len(configs):
+        raise SettingsError("the concepts of a pack need folders of their own: set out for each")
+
+
+def _prepare(
+    family: Family,
+    config: TrainConfig,
+    folder: RunFolder,
+    paths: Sequence[Path],
+    templates: Sequence[str],
+    progress: Progress,
+) -> _Run:
+    """Read the pictures, encode them, and set the word to its start."""
+    side = check_resolution(family, config.resolution)
+    progress.phase(f"reading {len(paths)} pictures for {config.token}")
+    examples = [images.load(path, side) for path in paths]
+    moments = latents.encode(family, examples, progress.advance)
+    rows = starts.start(
+        family, config.init, config.init_mode, config.vectors, config.token, config.seed
+    )
+    method = Classic(rows, family.device)
+    hyper = Hyper(
+        steps=config.steps,
+        batch=config.batch,
+        lr=config.lr,
+        clip_norm=config.clip_norm,
+        sample_latents=config.latents == "sample",
+        seed=config.seed,
+    )
+    data = hashlib.sha256("".join(e.digest for e in examples).encode()).hexdigest()
+    member = Member(
+        config.token, method, moments, [e.filewords for e in examples], templates, hyper
+    )
+    provenance = {
+        "base": family.source.name,
+        "init": config.init,
+        "lr": f"{config.lr:g}",
+        "batch": str(config.batch),
+        "resolution": str(side),
+        "template": config.template,
+        "seed": str(config.seed),
+        "pictures": str(len(examples)),
+        "data_sha256": data,
+        "version": importlib.metadata.version("pseudoword"),
+    }
+    digest = f"{data} {family.vae_digest()} {side}"
+    return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
+
+
+def _resume(runs: Sequence[_Run], progress: Progress) -> None:
+    at = checkpoint.latest([run.folder.path for run in runs])
+    for run, step in zip(runs, at, strict=True):
+        if step:
+            checkpoint.load(run.folder.path, run.member, step, run.digest)
+            progress.note(f"going on with {run.config.token} from step {step}")
+        run.folder.rewind_log(step)
+
+
+def _train(family: Family, runs: Sequence[_Run], progress: Progress) -> float:
+    """Run the loop; log every step, save now and then, stop when asked. Returns seconds."""
+    by_member = {id(run.member): run for run in runs}
+    total = max(run.config.steps for run in runs)
+    progress.phase(f"learning {', '.join(run.config.token for run in runs)}")
+    seconds = 0.0
+    with Interrupt() as interrupt:
+        for step in train(family, [run.member for run in runs]):
+            seconds += step.seconds
+            for seen in step.seen:
+                run = by_member[id(seen.member)]
+                run.folder.append_log(step.step, seen, step.seconds)
+                if step.step % run.config.checkpoint_every == 0 or not run.member.unfinished:
+                    _save(family, run)
+            mean = sum(seen.loss for seen in step.seen) / len(step.seen)
+            progress.advance(step.step, total, f"loss {mean:.4f}")
+            if interrupt.signum is not None:
+                for run in runs:
+                    _save(family, run)
+                raise Interrupted(_where(runs), interrupt.signum)
+    return seconds
+
+
+def _save(family: Family, run: _Run) -> None:
+    checkpoint.save(run.folder.path, run.member, run.digest)
+    formats.write(_concept(family, run), run.folder.concept)
+
+
+def _where(runs: Sequence[_Run]) -> str:
+    saved = [f"{r.config.token} at step {r.member.step} in {r.folder.path}" for r in runs]
+    return f"stopped. Saved {', '.join(saved)}. Run the same command again to go on."
+
+
+def _concept(family: Family, run: _Run) -> Concept:
+    """The word as it is now; after a failure, as it last was good."""
+    member = run.member
+    rows = member.good if member.failure else member.method.vectors()
+    return Concept(
+        token=member.token,
+        vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
+        family=family.name,
+        method=member.method.name,
+        provenance={**run.provenance, "steps": str(member.step)},
+    )
+
+
+def _finish(family: Family, run: _Run, seconds: float, progress: Progress) -> Trained:
+    """Write the word, prove that it does something, and draw what there is to see."""
+    concept, config = _concept(family, run), run.config
+    formats.write(concept, run.folder.concept)
+    title = f"{config.token} on {config.base}"
+    files.write_whole(run.folder.path / "loss.png", charts.loss_curve(run.folder.read_log(), title))
+    learned = Classic(concept.vectors, family.device)
+    moved = loss.effect(family, run.start, learned, batch(family, [run.member], config.steps))
+    if not moved > NO_EFFECT and not run.member.failure:
+        run.member.failure = (
+            f"{config.token}: the finished word does not change what the model predicts "
+            f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
+        )
+    if run.member.failure is None:
+        _preview(family, run, concept, progress)
+        checkpoint.clear(run.folder.path)
+    return Trained(concept, run.folder.path, moved, seconds)
+
+
+def _preview(family: Family, run: _Run, concept: Concept, progress: Progress) -> None:
+    if not run.config.preview:
+        return
+    progress.phase(f"drawing previews of {concept.token}")
+    began = time.perf_counter()
+    prompts = [captions.render(line, concept.token) for line in run.config.preview]
+    pictures = generate(
+        family,
+        prompts,
+        [concept],
+        seeds=[run.config.seed] * len(prompts),
+        resolution=run.config.resolution,
+    )
+    for i, picture in enumerate(pictures, 1):
+        charts.save_picture(picture, run.folder.previews / f"step-{run.member.step}-{i}.png")
+        progress.advance(i, len(pictures), f"{time.perf_counter() - began:.0f} s")
+
+
+def _finished_before(folder: RunFolder, progress: Progress) -> Trained:
+    progress.note(f"{folder.path} is finished already; add --restart to learn it again")
+    return Trained(formats.read(folder.concept), folder.path, float("nan"), 0.0)

@@ -1,0 +1,71 @@
+"""One self-contained HTML page about a learned word."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment
+from PIL.Image import Image
+
+from pseudoword.concept import Concept
+from pseudoword.files import write_whole
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{{ title }}</title>
+<style>
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto;
+         padding: 0 1rem; color: #222; background: #fafafa }
+  h1, h2 { font-weight: 600 }
+  img { max-width: 100%; background: white; border: 1px solid #ddd; border-radius: 6px }
+  table { border-collapse: collapse }
+  td { padding: .2rem 1.2rem .2rem 0; vertical-align: top; overflow-wrap: anywhere }
+  td:first-child { color: #666 }
+  code { background: #eee; padding: .1rem .3rem; border-radius: 4px }
+</style>
+<h1>{{ title }}</h1>
+<table>{% for name, value in facts.items() %}<tr><td>{{ name }}<td>{{ value }}{% endfor %}</table>
+{% for heading, picture in sections %}
+<h2>{{ heading }}</h2>
+<img alt="{{ heading }}" src="data:image/png;base64,{{ picture }}">
+{% endfor %}
+<h2>The word</h2>
+<p>Put <code>{{ concept.token }}</code> into a prompt:
+<code>pseudoword generate "a photo of {{ concept.token }}" --concept {{ folder }}</code></p>
+<table>
+{% for key, rows in concept.vectors.items() -%}
+<tr><td>{{ key }}<td>{{ rows.shape[0] }} × {{ rows.shape[1] }}
+{% endfor %}
+{%- for name, value in concept.provenance.items() -%}<tr><td>{{ name }}<td>{{ value }}{% endfor %}
+</table>
+</html>
+"""
+
+
+def write(
+    path: Path,
+    *,
+    title: str,
+    concept: Concept,
+    sections: Sequence[tuple[str, Image]],
+    facts: Mapping[str, str],
+) -> None:
+    """Write the page; pictures are inside it, so it can be sent as one file."""
+    page = Environment(autoescape=True).from_string(_PAGE)
+    text = page.render(
+        title=title,
+        concept=concept,
+        folder=path.parent,
+        facts=facts,
+        sections=[(heading, _base64(picture)) for heading, picture in sections],
+    )
+    write_whole(path, text.encode())
+
+
+def _base64(picture: Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

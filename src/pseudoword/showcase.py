@@ -1,0 +1,95 @@
+"""The first five minutes: learn a concept the bundled model has never seen, and show it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL.Image import Image
+
+from pseudoword import charts, families, images, report
+from pseudoword.captions import render
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.generation import generate
+from pseudoword.judge import Judge
+from pseudoword.learn import learn
+from pseudoword.progress import Progress
+
+PICTURES = Path(__file__).parent / "bundled" / "demo" / "octopus"
+TOKEN = "<octopus>"
+INIT = "animal"
+STEPS = 200
+SEEDS = (0, 1, 2)
+
+PROMPTS = (
+    "a photo of a [name]",
+    "a twemoji of a [name]",
+    "a noto of a [name]",
+    "a flat icon of a [name]",
+    "a [name] on a blue background",
+    "a [name] on a red background",
+)
+"""What is shown before and after: plain, in other styles, on other backgrounds."""
+
+JUDGED = ("a photo of a [name]", "a twemoji of a [name]", "a [name] on a blue background")
+"""What is drawn, with every seed, to be compared with pictures the word was not learned from."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made. Similarities are mean cosines; higher is nearer."""
+
+    concept: Concept
+    before: float
+    """pictures drawn with the starting word, beside unseen true pictures"""
+    after: float
+    """pictures drawn with the new word, beside the same"""
+    files: tuple[Path, ...]
+    seconds: float
+    """of training"""
+
+
+def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
+    """Learn, draw, compare and report; the public `demo`."""
+    config = TrainConfig(
+        pictures=(PICTURES / "learn",), token=TOKEN, init=INIT, steps=STEPS, out=out, preview=()
+    )
+    trained = learn([config], progress, restart)[0]
+    family = families.load(config.base)
+    learned_from = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
+    unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]
+
+    def draw(lines: Sequence[str], name: str, seeds: Sequence[int]) -> list[Image]:
+        prompts = [render(line, name) for line in lines for _ in seeds]
+        return generate(family, prompts, [trained.concept], seeds=[*seeds] * len(lines))
+
+    progress.phase("drawing before and after")
+    shown = {}
+    for done, name in enumerate((INIT, TOKEN), 1):
+        shown[name] = draw(PROMPTS, name, SEEDS[:1])
+        progress.advance(done, 4)
+    judge = Judge()
+    near = {}
+    for done, name in enumerate((INIT, TOKEN), 3):
+        near[name] = judge.similarity(draw(JUDGED, name, SEEDS), unseen)
+        progress.advance(done, 4)
+
+    sheet = charts.before_after(
+        learned_from, [render(p, "…") for p in PROMPTS], shown[INIT], shown[TOKEN], INIT, TOKEN
+    )
+    charts.save_picture(sheet, out / "before_after.png")
+    report.write(
+        out / "report.html",
+        title=f"A new word: {TOKEN}",
+        concept=trained.concept,
+        sections=[("Before and after", sheet), ("Learning", images.open_picture(out / "loss.png"))],
+        facts={
+            "similarity before": f"{near[INIT]:.2f}",
+            "similarity after": f"{near[TOKEN]:.2f}",
+            "training": f"{STEPS} steps, {trained.seconds:.0f} s",
+            "effect on the prediction": f"{trained.effect:.1%}",
+        },
+    )
+    names = ("before_after.png", "loss.png", "report.html", "concept.safetensors")
+    files = tuple(out / name for name in names)
+    return Demo(trained.concept, near[INIT], near[TOKEN], files, trained.seconds)

@@ -1,0 +1,100 @@
+"""Fixtures shared by all tests. One thread per test process: quicker for tiny models, and exact."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from PIL import Image, ImageDraw
+
+from pseudoword import captions, families, images, latents
+from pseudoword.families.base import Family
+from pseudoword.methods.classic import Classic
+from pseudoword.starts import start
+from pseudoword.training import Hyper, Member
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real photographs and embedding files; tests that need them skip where they are absent."""
+
+
+@pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
+def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model, once per prediction type."""
+    return tiny.stable_diffusion(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny SD model."""
+    return tiny.stable_diffusion(tmp_path_factory.mktemp("sd"))
+
+
+@pytest.fixture
+def family(base: Path) -> Family:
+    return families.load(str(base), "cpu")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of four small pictures, none of them square."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, colour in enumerate(("red", "green", "blue", "orange")):
+        picture = Image.new("RGB", (48, 40), "white")
+        ImageDraw.Draw(picture).ellipse((8 + i, 8, 36, 32 - i), fill=colour)
+        picture.save(folder / f"{i}.png")
+    return folder
+
+
+def member(
+    family: Family,
+    pictures: Path,
+    token: str = "<cat>",
+    *,
+    init: str = "cat",
+    vectors: int = 1,
+    steps: int = 4,
+    batch: int = 2,
+    lr: float = 5e-3,
+    seed: int = 0,
+    templates: Sequence[str] = captions.OBJECT,
+) -> Member:
+    """A member ready for `train`."""
+    side = family.resolution
+    examples = [images.load(path, side) for path in images.find([pictures])]
+    rows = start(family, init, "auto", vectors, token, seed)
+    return Member(
+        token,
+        Classic(rows),
+        latents.encode(family, examples, lambda _done, _total: None),
+        [example.filewords for example in examples],
+        templates,
+        Hyper(steps, batch, lr, clip_norm=1.0, sample_latents=True, seed=seed),
+    )
+
+
+class Snapshot:
+    """All weights of a module, to show that nothing changed."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._before = {k: v.clone() for k, v in module.state_dict().items()}
+
+    def same(self, module: torch.nn.Module) -> bool:
+        after = module.state_dict()
+        return set(after) == set(self._before) and all(
+            torch.equal(after[k], v) for k, v in self._before.items()
+        )

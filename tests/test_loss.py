@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import member
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from pseudoword import families, loss, training
+from pseudoword.captions import OBJECT, render
+from pseudoword.draws import draw
+
+
+def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Path) -> None:
+    """The reference resizes the vocabulary, as the usual scripts do, and shares no code."""
+    family = families.load(str(any_base), "cpu")
+    one = member(family, pictures, vectors=2, init="red cat", batch=3)
+    one.method.parameters()[0].data += 0.05
+    found = loss.losses(family, [one.method], training.batch(family, [one], 7)).item()
+
+    tokenizer = CLIPTokenizer.from_pretrained(any_base, subfolder="tokenizer")
+    text = CLIPTextModel.from_pretrained(any_base, subfolder="text_encoder").double()
+    unet = UNet2DConditionModel.from_pretrained(any_base, subfolder="unet").double()
+    scheduler = DDPMScheduler.from_pretrained(any_base, subfolder="scheduler")
+    tokenizer.add_tokens(["<cat>", "<cat>_1"])
+    text.resize_token_embeddings(len(tokenizer))
+    rows = one.method.vectors()["clip_l"].detach().double()
+    text.get_input_embeddings().weight.data[-2:] = rows
+    drawn = draw(
+        0,
+        "<cat>",
+        7,
+        batch=3,
+        pictures=4,
+        captions=len(OBJECT),
+        timesteps=1000,
+        latent_shape=(4, 8, 8),
+    )
+    prompts = [render(OBJECT[c], "<cat> <cat>_1") for c in drawn.caption]
+    ids = tokenizer(prompts, padding="max_length", max_length=77, return_tensors="pt").input_ids
+    mean, std = one.moments.mean[drawn.picture], one.moments.std[drawn.picture]
+    latents = (mean + std * drawn.wobble).double()
+    noise = drawn.noise.double()
+    noisy = scheduler.add_noise(latents, noise, drawn.t)
+    predicted = unet(noisy, drawn.t, text(ids)[0]).sample
+    target = noise
+    if scheduler.config.prediction_type == "v_prediction":
+        target = scheduler.get_velocity(latents, noise, drawn.t)
+    expected = (predicted - target).pow(2).mean().item()
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> None:
+    family = families.load(str(base), "cpu")
+    pack = [member(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))]
+    together = loss.losses(family, [m.method for m in pack], training.batch(family, pack, 0))
+    alone = [loss.losses(family, [m.method], training.batch(family, [m], 0)) for m in pack]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_effect_is_zero_without_a_change_and_grows_with_it(base: Path, pictures: Path) -> None:
+    family = families.load(str(base), "cpu")
+    before, near, far = (member(family, pictures) for _ in range(3))
+    near.method.parameters()[0].data += 0.1
+    far.method.parameters()[0].data += 1.0
+    batch = training.batch(family, [before], 0)
+    effects = [loss.effect(family, before.method, m.method, batch) for m in (before, near, far)]
+    assert effects[0] == 0
+    assert 0 < effects[1] < effects[2]

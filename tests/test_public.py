@@ -1,0 +1,68 @@
+"""What is public, and that it stays so."""
+
+import inspect
+import subprocess
+import sys
+from types import ModuleType
+
+import typer
+
+import pseudoword
+from pseudoword import cli, families
+from pseudoword.config import DrawConfig, TrainConfig
+from pseudoword.methods import METHODS
+
+
+def test_the_public_names() -> None:
+    assert sorted(pseudoword.__all__) == [
+        "Base",
+        "Concept",
+        "Demo",
+        "Inspection",
+        "PseudowordError",
+        "Trained",
+        "bases",
+        "demo",
+        "generate",
+        "inspect",
+        "train",
+        "train_pack",
+    ]
+    for name in pseudoword.__all__:
+        found = getattr(pseudoword, name)
+        assert not isinstance(found, ModuleType), f"a module hides {name}"
+        assert inspect.getdoc(found), name
+
+
+def test_every_command_has_a_function_of_its_name() -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    assert set(commands) == {"train", "generate", "inspect", "bases", "demo"}
+    for name in commands:
+        assert callable(getattr(pseudoword, name))
+
+
+def test_every_setting_is_explained_and_is_an_option() -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    for kind, name in ((TrainConfig, "train"), (DrawConfig, "generate")):
+        options = {parameter.name for parameter in commands[name].params}
+        for field, info in kind.model_fields.items():
+            assert info.description, field
+            assert field in options
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nsys.argv = ['pseudoword', '--help']\nfrom pseudoword.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', {'torch', 'diffusers', 'transformers', 'numpy', 'PIL'} & set(sys.modules))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert "HEAVY set()" in said
+    assert "train" in said
+
+
+def test_naming_the_families_and_methods_is_one_dict_each() -> None:
+    assert set(families.FAMILIES) == {"sd"}
+    assert set(METHODS) == {"classic"}

@@ -1,0 +1,250 @@
+"""Kills, interrupts and folders: nothing is lost, and nothing changes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pseudoword import checkpoint, files, formats, train, train_pack
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError, RunFolderError
+from pseudoword.learn import Trained
+
+STEPS = 40
+
+
+def command(base: Path, pictures: Path, out: Path, *more: str) -> list[str]:
+    """A training run that saves often, so that kills meet it while it saves."""
+    options = ["--token", "<cat>", "--init", "cat", "--base", base, "--out", out]
+    options += ["--steps", STEPS, "--vectors", 2, "--checkpoint-every", 3, *more]
+    return [sys.executable, "-m", "pseudoword", "train", str(pictures), *map(str, options)]
+
+
+def run(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {
+        "init": "cat",
+        "steps": 12,
+        "batch": 2,
+        "preview": (),
+        "checkpoint_every": 5,
+    }
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def until(path: Path, text: str, process: subprocess.Popen[Any]) -> None:
+    """Wait until the log holds `text`."""
+    while process.poll() is None and not (path.exists() and text in path.read_text()):
+        time.sleep(0.01)
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run(command(base, pictures, whole), check=True, capture_output=True)
+    moments = random.Random(0)
+    kills = 0
+    for target in (1, 9, 17, 30):
+        process = subprocess.Popen(
+            command(base, pictures, cut), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        until(cut / "log.jsonl", f'"step": {target},', process)
+        time.sleep(moments.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 3
+    last = subprocess.run(command(base, pictures, cut), check=True, capture_output=True, text=True)
+    assert "from step" in last.stderr
+    assert (cut / "concept.safetensors").read_bytes() == (
+        whole / "concept.safetensors"
+    ).read_bytes()
+    logs = [
+        [json.loads(line) for line in (f / "log.jsonl").read_text().splitlines()]
+        for f in (whole, cut)
+    ]
+    assert [entry["step"] for entry in logs[1]] == list(range(1, STEPS + 1))
+    assert [entry["loss"] for entry in logs[0]] == [entry["loss"] for entry in logs[1]]
+    assert not list(cut.glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_it_saves_says_where_and_goes_on_later(
+    base: Path, pictures: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(base, pictures, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    until(out / "log.jsonl", '"step": 4,', process)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert str(out) in said
+    assert "Traceback" not in said
+    (step,) = [s for s in checkpoint.steps(out) if f"at step {s} in" in said]
+    assert formats.read(out).provenance["steps"] == str(step)
+    done = run(base, pictures, out, steps=STEPS, vectors=2, batch=4, preview=("a photo of [name]",))
+    whole = run(base, pictures, tmp_path / "whole", steps=STEPS, vectors=2, batch=4)
+    assert (done.folder / "concept.safetensors").read_bytes() == (
+        whole.folder / "concept.safetensors"
+    ).read_bytes()
+
+
+def test_a_finished_run_is_left_alone(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(base, pictures, out)
+    before = {p: p.stat().st_mtime_ns for p in out.iterdir() if not p.name.startswith(".")}
+    again = run(base, pictures, out)
+    assert again.seconds == 0
+    assert again.concept.provenance["steps"] == "12"
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert run(base, pictures, out, restart=True).seconds > 0
+
+
+def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run(base, pictures, out)
+    word = (out / "concept.safetensors").read_bytes()
+    with pytest.raises(RunFolderError, match=r"--lr was 0\.005, is 0\.1"):
+        run(base, pictures, out, lr=0.1)
+    assert (out / "concept.safetensors").read_bytes() == word
+
+    half = tmp_path / "half"
+    _stop_after(base, pictures, half, steps=6)
+    (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes())
+    with pytest.raises(RunFolderError, match="other pictures"):
+        run(base, pictures, half)
+    stray = tmp_path / "stray"
+    stray.mkdir()
+    (stray / "concept.safetensors").write_bytes(word)
+    with pytest.raises(RunFolderError, match="does not belong to a run"):
+        run(base, pictures, stray)
+
+
+def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    def configs(folder: str) -> list[TrainConfig]:
+        return [
+            TrainConfig(
+                pictures=(pictures,),
+                token=token,
+                init="cat",
+                base=str(base),
+                out=tmp_path / folder / token,
+                steps=12,
+                batch=2,
+                preview=(),
+                checkpoint_every=5,
+            )
+            for token in ("<a>", "<b>")
+        ]
+
+    whole = [t.folder / "concept.safetensors" for t in train_pack(configs("whole"))]
+    saved = checkpoint.save
+    calls = 0
+
+    def save_then_die(*args: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise OSError("killed between the two saves at step 10")
+        saved(*args)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_die)
+        with pytest.raises(OSError, match="killed"):
+            train_pack(configs("cut"))
+    folders = [config.folder for config in configs("cut")]
+    assert [checkpoint.steps(folder) for folder in folders] == [[5, 10], [5]]
+    assert checkpoint.latest(folders) == [5, 5]
+    cut = [t.folder / "concept.safetensors" for t in train_pack(configs("cut"))]
+    assert [p.read_bytes() for p in cut] == [p.read_bytes() for p in whole]
+
+
+def test_a_full_disk_keeps_the_last_good_word(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    fsync, calls = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += (out / "log.jsonl").exists()
+        if calls > 8:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PseudowordError, match="disk is full"):
+        run(base, pictures, out)
+    monkeypatch.undo()
+    kept = formats.read(out)
+    assert int(kept.provenance["steps"]) >= 5
+    assert run(base, pictures, out).concept.provenance["steps"] == "12"
+
+
+def test_a_damaged_checkpoint_is_named(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    _stop_after(base, pictures, out, steps=6)
+    (out / "checkpoint-5.pt").write_bytes(b"garbage")
+    with pytest.raises(RunFolderError, match=r"checkpoint-5\.pt is damaged"):
+        run(base, pictures, out)
+
+
+def _stop_after(base: Path, pictures: Path, out: Path, steps: int) -> None:
+    """Leave a run as a kill after `steps` steps would."""
+    append, done = files.write_whole, 0
+
+    def write(path: Path, data: bytes) -> None:
+        nonlocal done
+        append(path, data)
+        done += path.name.startswith("checkpoint")
+        if done * 5 >= steps - 1:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "write_whole", write)
+        with pytest.raises(KeyboardInterrupt):
+            run(base, pictures, out)
+
+
+def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(base, pictures, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    try:
+        until(out / "log.jsonl", '"step": 1,', process)
+        second = subprocess.run(
+            command(base, pictures, out), capture_output=True, text=True, check=False
+        )
+    finally:
+        process.kill()
+        process.wait()
+    assert second.returncode == 2
+    assert f"process {process.pid}" in second.stderr
+    assert "--out" in second.stderr
+
+
+def test_packs_are_checked(base: Path, pictures: Path, tmp_path: Path) -> None:
+    def config(**changed: object) -> TrainConfig:
+        given = {"pictures": [pictures], "token": "<a>", "base": str(base), "out": tmp_path}
+        return TrainConfig.check(**(given | changed))
+
+    def refused(pack: Sequence[TrainConfig], says: str) -> None:
+        with pytest.raises(PseudowordError, match=says):
+            train_pack(pack)
+
+    refused([config(), config(out=tmp_path / "b", batch=2)], "share one batch")
+    refused([config(), config(token="<b>")], "folders of their own")

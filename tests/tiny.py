@@ -1,0 +1,93 @@
+"""Random-weight members of every family, made from the real diffusers and transformers classes."""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+WORDS = (
+    "a an the of on in and with photo picture my one cat dog animal object toy red blue green "
+    "style painting drawing"
+).split()
+
+
+def tokenizer(folder: Path) -> CLIPTokenizer:
+    """A CLIP tokenizer that knows every byte and the whole of `WORDS`."""
+    letters = sorted(ByteLevel.alphabet())
+    vocab = [*letters, *(f"{letter}</w>" for letter in letters)]
+    merges: list[str] = []
+    for word in WORDS:
+        parts = [*word[:-1], f"{word[-1]}</w>"]
+        while len(parts) > 1:
+            merge, joined = f"{parts[0]} {parts[1]}", parts[0] + parts[1]
+            if merge not in merges:
+                merges.append(merge)
+                vocab.append(joined)
+            parts[:2] = [joined]
+    vocab = [*dict.fromkeys(vocab), "<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(vocab)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    made = CLIPTokenizer(
+        json.loads((folder / "vocab.json").read_text()),
+        [tuple(merge.split()) for merge in merges],
+        model_max_length=77,
+    )
+    made.save_pretrained(folder)
+    return made
+
+
+def stable_diffusion(folder: Path, prediction_type: str = "epsilon", width: int = 32) -> Path:
+    """Save a tiny SD model in diffusers' layout: 32-pixel pictures, 8×8 latents."""
+    torch.manual_seed(0)
+    words = tokenizer(folder / "tokenizer")
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=77,
+            bos_token_id=words.bos_token_id,
+            eos_token_id=words.eos_token_id,
+            pad_token_id=words.pad_token_id,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        in_channels=4,
+        out_channels=4,
+        norm_num_groups=4,
+        attention_head_dim=4,
+        cross_attention_dim=width,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        sample_size=32,
+    )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction_type,
+    )
+    pipeline = StableDiffusionPipeline(
+        vae, text, words, unet, scheduler, None, None, requires_safety_checker=False
+    )
+    pipeline.save_pretrained(folder)
+    return folder
