@@ -24,7 +24,7 @@ FROM_TORCH = re.compile(r"^(torch|triton|nvidia-|cuda-)")
 
 def main() -> None:
     """Install, unless this very lock file has been installed already."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (whoever runs this may have an older one)
         sys.exit(f"pseudoword needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     wanted = fingerprint()
     if STAMP.exists() and STAMP.read_text() == wanted:
@@ -56,7 +56,7 @@ def install_torch() -> None:
     if found is None:
         sys.exit("uv.lock names no torch")
     version = found[1]
-    pip = [BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(BIN / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     if sys.platform == "linux" and shutil.which("nvidia-smi") is None:
         plain = [*pip, f"torch=={version}+cpu"]
         for command in (plain, [*plain, "--index-url", CPU_INDEX]):

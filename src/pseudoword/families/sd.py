@@ -123,13 +123,11 @@ class StableDiffusion:
     @property
     def _pipeline(self) -> Any:
         """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
-        import json
-
         import diffusers
 
-        config = self._part(diffusers.DDPMScheduler, "scheduler").config
-        name = config.get("_class_name", "PNDMScheduler")
-        scheduler = getattr(diffusers, name).from_config(json.loads(json.dumps(dict(config))))
+        # The model's own kind of scheduler; from_pretrained would make it the class it is asked of.
+        kind = diffusers.DDPMScheduler.load_config(self.source.path, subfolder="scheduler")
+        scheduler = self._part(getattr(diffusers, kind["_class_name"]), "scheduler")
         pipeline = diffusers.StableDiffusionPipeline(
             vae=self.vae,
             text_encoder=self._encoder.model,

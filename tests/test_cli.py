@@ -1,0 +1,203 @@
+"""The command line as its users meet it: in a process of its own where exit codes matter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHARED
+from PIL import Image
+from typer.testing import CliRunner
+
+from pseudoword.cli import app
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def trained(base: Path, pictures: Path, tmp_path: Path) -> Path:
+    """A finished run of `<cat>`, made by the command."""
+    out = tmp_path / "run"
+    options = ("--token", "<cat>", "--init", "cat", "--base", base, "--vectors", 2, "--steps", 3)
+    code, said, _ = run("train", pictures, *options, "--out", out)
+    assert code == 0
+    assert str(out / "concept.safetensors") in said
+    return out
+
+
+def test_train_leaves_what_it_promises(trained: Path) -> None:
+    assert (trained / "config.toml").read_text().count("vectors = 2") == 1
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all({"loss", "lr", "norm", "seconds"} <= set(line) for line in lines)
+    assert Image.open(trained / "loss.png").size[0] > 400
+    (preview,) = (trained / "previews").glob("*.png")
+    assert Image.open(preview).size == (32, 32)
+    assert not list(trained.glob("checkpoint*"))
+
+
+def test_train_takes_several_files(base: Path, pictures: Path, tmp_path: Path) -> None:
+    files = sorted(pictures.iterdir())[:2]
+    options = ("--token", "<cat>", "--base", base, "--steps", 1, "--out", tmp_path / "run")
+    assert run("train", *files, *options)[0] == 0
+    assert (
+        json.loads(run("inspect", tmp_path / "run", "--json")[1])["provenance"]["pictures"] == "2"
+    )
+
+
+def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:
+    seen = json.loads(run("inspect", trained, "--json")[1])
+    assert seen["token"] == "<cat>"
+    assert seen["family"] == "sd"
+    assert seen["encoders"] == {"clip_l": [2, 32]}
+    assert seen["provenance"]["steps"] == "3"
+    assert len(seen["norms"]["clip_l"]) == 2
+    assert seen["nearest"] is None
+    seen = json.loads(run("inspect", trained, "--json", "--base", base)[1])
+    assert seen["nearest"]["clip_l"][0][0]["token"] == "cat"
+    assert seen["nearest"]["clip_l"][0][0]["cosine"] > 0.9
+    assert seen["vocabulary_norms"]["clip_l"] > 0
+    text = run("inspect", trained / "concept.safetensors", "--base", base)[1]
+    assert "<cat>" in text
+    assert "2 × 32" in text
+
+
+def test_generate_writes_one_picture_or_a_grid_and_each(
+    base: Path, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "a.png"
+    options = ("--concept", trained, "--base", base, "--sampler-steps", 2)
+    code, said, _ = run("generate", "a <cat>", *options, "--out", out)
+    assert (code, said.split()) == (0, [str(out)])
+    one = np.asarray(Image.open(out))
+    code, said, _ = run("generate", "a <cat>", *options, "--out", out, "-n", 3)
+    assert code == 0
+    assert [Path(line).name for line in said.split()] == ["a-1.png", "a-2.png", "a-3.png", "a.png"]
+    first = np.asarray(Image.open(out.with_name("a-1.png")), dtype=np.int16)
+    assert np.abs(first - one).max() <= 1
+    assert Image.open(out).size[0] > 2 * 32
+
+
+def test_bases_lists_the_bundled_model() -> None:
+    (emoji,) = json.loads(run("bases", "--json")[1])
+    assert emoji["name"] == "emoji"
+    assert emoji["family"] == "sd"
+    assert (Path(emoji["path"]) / "model_index.json").is_file()
+    assert "emoji" in run("bases")[1]
+
+
+def bad_inputs(tmp_path: Path, pictures: Path, base: Path) -> dict[str, tuple[list[object], str]]:
+    """Arguments after `train`, and what the error must name."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.jpg").write_text("no picture")
+    (tmp_path / "cut").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut" / "b.jpg")
+    whole = (tmp_path / "cut" / "b.jpg").read_bytes()
+    (tmp_path / "cut" / "b.jpg").write_bytes(whole[: len(whole) // 2])
+    token = ["--token", "<cat>"]
+    return {
+        "missing folder": ([tmp_path / "none", *token], "none does not exist"),
+        "empty folder": ([tmp_path / "empty", *token], "empty holds no pictures"),
+        "text as jpg": ([tmp_path / "text", *token], "a.jpg is not a picture"),
+        "truncated jpeg": ([tmp_path / "cut", *token], "b.jpg is damaged"),
+        "no model": ([pictures, *token, "--base", pictures], "model_index.json"),
+        "empty token": ([pictures, "--token", ""], "--token is empty"),
+        "no steps": ([pictures, *token, "--steps", 0], "--steps"),
+        "not a number": ([pictures, *token, "--lr", "quick"], "--lr"),
+        "bad size": ([pictures, *token, "--resolution", 33], "--resolution 33"),
+        "unknown template": ([pictures, *token, "--template", "x"], "--template"),
+        "out is a file": ([pictures, *token, "--out", pictures / "0.png"], "0.png"),
+        "base misspelt": ([pictures, *token, "--base", "emojy"], "emojy"),
+    }
+
+
+CASES = [
+    "missing folder",
+    "empty folder",
+    "text as jpg",
+    "truncated jpeg",
+    "no model",
+    "empty token",
+    "no steps",
+    "not a number",
+    "bad size",
+    "unknown template",
+    "out is a file",
+    "base misspelt",
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_named_and_nothing_is_written(
+    case: str, tmp_path: Path, pictures: Path, base: Path
+) -> None:
+    arguments, named = bad_inputs(tmp_path, pictures, base)[case]
+    if "--base" not in arguments:
+        arguments += ["--base", base]
+    out = tmp_path / "run"
+    if "--out" not in arguments:
+        arguments += ["--out", out]
+    code, said, complained = run("train", *arguments, "--steps", 2, *_last_steps(arguments))
+    assert code == 2
+    assert said == ""
+    assert named in " ".join(complained.replace("│", " ").split())
+    assert "Traceback" not in complained
+    assert not (out / "concept.safetensors").exists()
+
+
+def _last_steps(arguments: list[object]) -> list[object]:
+    """The flag's last mention counts, so repeat a case's own."""
+    if "--steps" not in arguments:
+        return []
+    return ["--steps", arguments[arguments.index("--steps") + 1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["generate", "a cat", "--out", "picture.xyz"], "--out picture.xyz"),
+        (["generate", "a cat", "--concept", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["generate", "a cat", "--sampler-steps", "0"], "--sampler-steps"),
+        (["generate", "a cat", "--base", "nowhere"], "nowhere"),
+        (["inspect", "nowhere.safetensors"], "nowhere.safetensors"),
+    ],
+)
+def test_other_commands_explain_bad_input_too(arguments: list[str], named: str) -> None:
+    code, said, complained = run(*arguments)
+    assert code == 2
+    assert said == ""
+    assert named in complained
+
+
+def test_a_real_process_exits_with_two_and_no_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pseudoword", "train", str(tmp_path), "--token", "<x>"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "holds no pictures" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
+@pytest.mark.parametrize("subject", ["dog", "backpack"])
+def test_photographs_train(base: Path, tmp_path: Path, subject: str) -> None:
+    folder = SHARED / "photos" / subject
+    options = ("--token", f"<{subject}>", "--base", base, "--steps", 2, "--out", tmp_path / "run")
+    assert run("train", folder, *options)[0] == 0
+    seen = json.loads(run("inspect", tmp_path / "run", "--json")[1])
+    assert seen["token"] == f"<{subject}>"
+    assert int(seen["provenance"]["pictures"]) == len(list(folder.glob("*.jpg")))

@@ -1,0 +1,75 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pseudoword import families
+from pseudoword.errors import BaseModelError
+
+
+@pytest.fixture
+def broken(base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base, tmp_path / "broken"))
+
+
+def test_nothing_that_is_loaded_asks_for_a_gradient(base: Path) -> None:
+    family = families.load(str(base), "cpu")
+    family.encode_pictures(torch.zeros(1, 3, 32, 32))
+    for module in (family.unet, family.vae, family.encoders["clip_l"].model):  # type: ignore[attr-defined]
+        assert not module.training
+        assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_moments_are_scaled_as_the_pipeline_scales(base: Path) -> None:
+    family = families.load(str(base), "cpu")
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    moments = family.encode_pictures(pixels)
+    found = family.vae.encode(pixels).latent_dist  # type: ignore[attr-defined]
+    torch.testing.assert_close(moments.mean, found.mean * 0.18215)
+    torch.testing.assert_close(moments.std, found.std * 0.18215)
+
+
+def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
+    family = families.load(str(base), "cpu")
+    before = family.vae_digest()
+    assert families.load(str(base), "cpu").vae_digest() == before
+    next(family.vae.parameters()).data[0] += 1e-3  # type: ignore[attr-defined]
+    assert family.vae_digest() != before
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "./nonesuch", "a/b/c", ""])
+def test_an_unknown_base_is_explained(name: str) -> None:
+    with pytest.raises(BaseModelError, match=r"no base model|holds no model_index\.json"):
+        families.load(name)
+
+
+def test_a_hub_id_that_cannot_be_fetched_is_explained() -> None:
+    with pytest.raises(BaseModelError, match="could not be fetched from the hub"):
+        families.load("nobody/no-such-model")
+
+
+def test_a_folder_that_is_no_model_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"holds no model_index\.json"):
+        families.load(str(tmp_path))
+    (tmp_path / "x.ckpt").touch()
+    with pytest.raises(BaseModelError, match="is a file"):
+        families.load(str(tmp_path / "x.ckpt"))
+
+
+def test_a_model_of_another_kind_is_named(broken: Path) -> None:
+    (broken / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
+    with pytest.raises(BaseModelError, match="is a FluxPipeline"):
+        families.load(str(broken))
+    (broken / "model_index.json").write_text("{")
+    with pytest.raises(BaseModelError, match="damaged"):
+        families.load(str(broken))
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
+    (weights,) = (broken / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
+        families.load(str(broken))

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+import pseudoword
+from pseudoword import families, formats
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError, PromptError, SettingsError
+from pseudoword.families.base import Family
+from pseudoword.generation import AT_ONCE, generate
+
+
+def concept(token: str, n: int = 1, seed: int = 0) -> Concept:
+    rows = torch.randn(n, 32, generator=torch.Generator().manual_seed(seed))
+    return Concept(token, {"clip_l": rows})
+
+
+def difference(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of any pixel, of 255."""
+    a, b = (np.asarray(picture, dtype=np.int16) for picture in (one, other))
+    return int(np.abs(a - b).max())
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_diffusers_draws_the_same_pictures_from_our_file(
+    any_base: Path, tmp_path: Path, n: int
+) -> None:
+    word = concept("<cat>", n)
+    formats.write(word, tmp_path / "concept.safetensors")
+    settings = {"guidance_scale": 4.0, "num_inference_steps": 4}
+    pipeline = StableDiffusionPipeline.from_pretrained(any_base)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.load_textual_inversion(str(tmp_path / "concept.safetensors"))
+    theirs = pipeline(
+        "a photo of <cat> on a <cat>",
+        negative_prompt="red <cat>",
+        generator=torch.Generator().manual_seed(7),
+        **settings,
+    ).images[0]
+    (ours,) = pseudoword.generate(
+        "a photo of <cat> on a <cat>",
+        concept=tmp_path,
+        base=str(any_base),
+        seed=7,
+        negative="red <cat>",
+        guidance=4.0,
+        sampler_steps=4,
+    )
+    assert difference(ours, theirs) <= 1
+    (without,) = pseudoword.generate(
+        "a photo of a cat", base=str(any_base), seed=7, guidance=4.0, sampler_steps=4
+    )
+    assert difference(ours, without) > 1
+
+
+def test_a_picture_depends_on_its_own_seed_only(family: Family) -> None:
+    seeds = range(AT_ONCE + 2)
+    many = generate(family, ["a cat"] * len(seeds), [], seeds=seeds, sampler_steps=2)
+    for seed in (0, AT_ONCE + 1):
+        (one,) = generate(family, ["a cat"], [], seeds=[seed], sampler_steps=2)
+        assert difference(one, many[seed]) <= 1
+    assert difference(many[0], many[1]) > 1
+
+
+def test_several_concepts_work_together_and_in_the_negative_prompt(family: Family) -> None:
+    words = [concept("<a>", seed=1), concept("<b>", 2, seed=2)]
+
+    def draw(prompt: str, negative: str = "") -> Image.Image:
+        return generate(family, [prompt], words, seeds=[0], negative=negative, sampler_steps=3)[0]
+
+    plain = draw("<a> and a cat")
+    assert difference(plain, draw("<a> and a <b>")) > 1
+    assert difference(plain, draw("<a> and a cat", "<b>")) > 1
+    assert difference(plain, draw("<a> and a cat", "dog")) > 1
+    assert difference(plain, draw("<a> and a cat")) == 0
+
+
+def test_drawing_needs_no_order_and_leaves_no_trace(family: Family) -> None:
+    first = generate(family, ["a <a> cat"], [], seeds=[0], sampler_steps=2)[0]
+    generate(family, ["a <a> cat"], [concept("<a>")], seeds=[0], sampler_steps=2)
+    again = generate(family, ["a <a> cat"], [], seeds=[0], sampler_steps=2)[0]
+    assert difference(first, again) == 0
+
+
+def test_what_does_not_fit_is_explained(base: Path, family: Family) -> None:
+    wide = Concept("<wide>", {"clip_l": torch.ones(1, 768)})
+    with pytest.raises(ConceptError, match=r"width 768.*width 32"):
+        generate(family, ["a <wide>"], [wide], seeds=[0])
+    with pytest.raises(ConceptError, match="2 concepts are called <a>"):
+        generate(family, ["a <a>"], [concept("<a>"), concept("<a>", 2)], seeds=[0])
+    with pytest.raises(PromptError, match="cut off"):
+        generate(family, ["cat " * 80 + "<a>"], [concept("<a>")], seeds=[0])
+    with pytest.raises(SettingsError, match="multiple of 8"):
+        generate(family, ["a cat"], [], seeds=[0], resolution=33)
+    with pytest.raises(SettingsError, match=r"^-n: .*greater than or equal to 1, got 0"):
+        pseudoword.generate("a cat", base=str(base), n=0)
+
+
+def test_pictures_have_the_size_asked_for(family: Family) -> None:
+    assert generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0].size == (32, 32)
+    (large,) = generate(family, ["a cat"], [], seeds=[0], sampler_steps=1, resolution=48)
+    assert large.size == (48, 48)
+
+
+def test_the_vae_comes_back_after_it_was_released(base: Path) -> None:
+    family = families.load(str(base), "cpu")
+    before = generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
+    family.release_vae()
+    assert "vae" not in vars(family)
+    assert difference(before, generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0]) == 0

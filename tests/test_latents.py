@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from pseudoword import families, images, latents
+from pseudoword.families.base import Family, Moments
+
+
+class Counting:
+    """How often the VAE is asked."""
+
+    def __init__(self, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = 0
+        asked = family.encode_pictures
+
+        def encode(pixels: torch.Tensor) -> Moments:
+            self.calls += 1
+            return asked(pixels)
+
+        monkeypatch.setattr(family, "encode_pictures", encode)
+
+
+def encode(family: Family, pictures: Path, side: int = 32) -> Moments:
+    examples = [images.load(path, side) for path in images.find([pictures])]
+    return latents.encode(family, examples, lambda _done, _total: None)
+
+
+def test_pictures_are_encoded_once(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = Counting(family, monkeypatch)
+    first = encode(family, pictures)
+    assert count.calls == 4
+    again = encode(family, pictures)
+    assert count.calls == 4
+    assert torch.equal(first.mean, again.mean)
+    assert torch.equal(first.std, again.std)
+
+
+def test_a_changed_picture_size_or_vae_is_encoded_anew(
+    base: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = families.load(str(base), "cpu")
+    count = Counting(family, monkeypatch)
+    encode(family, pictures)
+    (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes() + b" ")
+    encode(family, pictures)
+    assert count.calls == 5
+    encode(family, pictures, side=40)
+    assert count.calls == 9
+    next(family.vae.parameters()).data += 0.01  # type: ignore[attr-defined]
+    encode(family, pictures)
+    assert count.calls == 13
+
+
+def test_a_damaged_cache_is_replaced(family: Family, pictures: Path) -> None:
+    first = encode(family, pictures)
+    kept = sorted((latents.cache_folder() / "latents").iterdir())
+    assert len(kept) == 4
+    kept[0].write_bytes(b"garbage")
+    assert torch.equal(encode(family, pictures).mean, first.mean)
+    assert kept[0].read_bytes() != b"garbage"
+
+
+def test_a_cache_that_cannot_be_written_does_not_matter(
+    family: Family, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "file"))
+    assert encode(family, pictures).mean.shape == (4, 4, 8, 8)
