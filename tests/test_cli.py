@@ -47,9 +47,8 @@ def test_train_takes_several_files(base: Path, pictures: Path, tmp_path: Path) -
     files = sorted(pictures.iterdir())[:2]
     options = ("--token", "<cat>", "--base", base, "--steps", 1, "--out", tmp_path / "run")
     assert run("train", *files, *options)[0] == 0
-    assert (
-        json.loads(run("inspect", tmp_path / "run", "--json")[1])["provenance"]["pictures"] == "2"
-    )
+    seen = json.loads(run("inspect", tmp_path / "run", "--json")[1])
+    assert seen["provenance"]["pictures"] == "2"
 
 
 def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:
@@ -62,7 +61,7 @@ def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:
     assert seen["nearest"] is None
     seen = json.loads(run("inspect", trained, "--json", "--base", base)[1])
     assert seen["nearest"]["clip_l"][0][0]["token"] == "cat"
-    assert seen["nearest"]["clip_l"][0][0]["cosine"] > 0.9
+    assert seen["nearest"]["clip_l"][0][0]["cosine"] > 0.8
     assert seen["vocabulary_norms"]["clip_l"] > 0
     text = run("inspect", trained / "concept.safetensors", "--base", base)[1]
     assert "<cat>" in text
@@ -151,7 +150,7 @@ def test_bad_input_is_named_and_nothing_is_written(
     assert said == ""
     assert named in " ".join(complained.replace("│", " ").split())
     assert "Traceback" not in complained
-    assert not (out / "concept.safetensors").exists()
+    assert not out.exists()
 
 
 def _last_steps(arguments: list[object]) -> list[object]:

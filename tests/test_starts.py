@@ -54,6 +54,14 @@ def test_random_rows_look_like_the_vocabulary_and_differ_by_token(family: Family
     assert abs(drawn.norm(dim=-1).mean() / table.norm(dim=-1).mean() - 1) < 0.1
 
 
+def test_a_folder_that_happens_to_have_the_word_s_name_is_no_concept(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cat").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert torch.equal(rows(family, "cat")[0], word(family, "cat"))
+
+
 def test_a_concept_file_is_gone_on_from(family: Family, tmp_path: Path) -> None:
     before = torch.randn(3, 32)
     formats.write(Concept("<old>", {"clip_l": before}), tmp_path / "concept.safetensors")

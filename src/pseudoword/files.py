@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -80,6 +82,8 @@ def hold(folder: Path) -> Iterator[None]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+        if not existed and [p.name for p in folder.iterdir()] in ([], [".lock"]):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: leave nothing behind
 
 
 def _holder(folder: Path) -> str:

@@ -77,8 +77,9 @@ def learn(configs: Sequence[TrainConfig], progress: Progress, restart: bool) -> 
         folders = [RunFolder(config.folder) for config in configs]
         for folder in folders:
             held.enter_context(files.hold(folder.path))
-        states = [f.open(c, restart) for f, c in zip(folders, configs, strict=True)]
-        if set(states) == {"finished"}:
+        pairs = list(zip(folders, configs, strict=True))
+        done = [not restart and folder.finished(config) for folder, config in pairs]
+        if all(done):
             return [_finished_before(folder, progress) for folder in folders]
         family = _load(configs[0], progress)
         runs = [
@@ -86,6 +87,9 @@ def learn(configs: Sequence[TrainConfig], progress: Progress, restart: bool) -> 
             for config, folder, found, lines in zip(configs, folders, paths, templates, strict=True)
         ]
         family.release_vae()
+        if restart:
+            for folder in folders:
+                folder.clear()
         _resume(runs, progress)
         seconds = _train(family, runs, progress)
         trained = [_finish(family, run, seconds, progress) for run in runs if run.member.step]
@@ -138,8 +142,8 @@ def _prepare(
         config.token, method, moments, [e.filewords for e in examples], templates, hyper
     )
     provenance = {
-        "base": family.source.name,
-        "init": config.init,
+        "base": _name(family.source.name),
+        "init": _name(config.init),
         "lr": f"{config.lr:g}",
         "batch": str(config.batch),
         "resolution": str(side),
@@ -153,13 +157,18 @@ def _prepare(
     return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
 
 
+def _name(text: str) -> str:
+    """A file is shared, so a path on this machine goes into it as its last part only."""
+    return Path(text).resolve().name if Path(text).exists() else text
+
+
 def _resume(runs: Sequence[_Run], progress: Progress) -> None:
     at = checkpoint.latest([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
         if step:
             checkpoint.load(run.folder.path, run.member, step, run.digest)
             progress.note(f"going on with {run.config.token} from step {step}")
-        run.folder.rewind_log(step)
+        run.folder.begin(run.config, step)
 
 
 def _train(family: Family, runs: Sequence[_Run], progress: Progress) -> float:

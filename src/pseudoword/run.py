@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from pseudoword import checkpoint, formats
 from pseudoword.config import TrainConfig, flag
@@ -25,30 +24,29 @@ class RunFolder:
         self.concept = path / formats.CONCEPT_FILE
         self.previews = path / "previews"
 
-    def open(self, config: TrainConfig, restart: bool) -> Literal["new", "resumed", "finished"]:
-        """Make the folder ready for `config`. The caller holds it (`files.hold`).
+    def finished(self, config: TrainConfig) -> bool:
+        """Whether `config` has been run here to the end. The caller holds the folder.
 
         Raises:
             RunFolderError: it holds a run with other settings, or a concept of unknown origin.
-            StorageError: it cannot be written.
         """
-        if restart:
-            self._clear()
         if self.config.exists():
             self._refuse_changes(config)
-            if self.concept.exists() and not checkpoint.steps(self.path):
-                return "finished"
-            return "resumed"
+            return self.concept.exists() and not checkpoint.steps(self.path)
         if self.concept.exists():
             raise RunFolderError(
                 f"{self.concept} exists and does not belong to a run. "
                 "Choose another --out, or add --restart to overwrite it."
             )
-        write_whole(self.config, config.to_toml().encode())
-        return "new"
+        return False
 
-    def rewind_log(self, step: int) -> None:
-        """Drop log lines after `step`, which a resumed run will write again."""
+    def begin(self, config: TrainConfig, step: int) -> None:
+        """Write the settings, and drop log lines after `step`, which will be written again.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        write_whole(self.config, config.to_toml().encode())
         if self.log.exists():
             kept = [line for line in self.read_log() if line["step"] <= step]
             write_whole(self.log, b"".join(map(_line, kept)))
@@ -87,7 +85,8 @@ class RunFolder:
                 "settings to go on with it, --restart to begin again, or another --out."
             )
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forget what is here; files that are not ours stay."""
         checkpoint.clear(self.path)
         for path in (self.config, self.log, self.concept, self.path / "loss.png"):
             path.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ def start(
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them.
         ConceptError: the concept file cannot be read or does not fit.
     """
-    if mode == "file" or (mode == "auto" and Path(init).exists()):
+    if mode == "file" or (mode == "auto" and formats.is_concept(Path(init))):
         concept = formats.read(Path(init))
         widths = {key: encoder.width for key, encoder in family.encoders.items()}
         check_fit(concept, widths, family.source.name)

@@ -42,6 +42,11 @@ def read(path: Path, token: str | None = None) -> Concept:
     return native.read(data, str(path), token)
 
 
+def is_concept(path: Path) -> bool:
+    """Whether `path` names a file, or a folder with a concept in it."""
+    return path.is_file() or (path / CONCEPT_FILE).is_file()
+
+
 def write(concept: Concept, path: Path) -> None:
     """Write `concept` as the safetensors file that loads everywhere, whole or not at all."""
     write_whole(path, native.dump(concept))

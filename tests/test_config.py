@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError
+
+
+def config(**changed: object) -> TrainConfig:
+    return TrainConfig.check(**({"pictures": ["p"], "token": "<cat>"} | changed))
+
+
+@given(
+    st.builds(
+        config,
+        token=st.sampled_from(["<cat>", "ä 猫", '"quoted"', "a\\b"]),
+        vectors=st.integers(1, 75),
+        lr=st.floats(1e-6, 1.0),
+        clip_norm=st.floats(0.1, 10),
+        resolution=st.none() | st.integers(8, 2048),
+        preview=st.lists(st.text(st.characters(exclude_categories=["C"])), max_size=3),
+        seed=st.integers(0, 2**63 - 1),
+    )
+)
+def test_settings_survive_a_file(before: TrainConfig) -> None:
+    after = TrainConfig.from_toml(before.to_toml(), Path("config.toml"))
+    assert after.pictures[0].is_absolute()
+    different = {"pictures", "out"}
+    assert after.model_dump(exclude=different) == before.model_dump(exclude=different)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"steps": 0}, r"^--steps: .*greater than or equal to 1, got 0"),
+        ({"batch": "many"}, "^--batch: "),
+        ({"lr": 0}, "^--lr: "),
+        ({"lr": float("nan")}, "^--lr: "),
+        ({"lr": float("inf")}, "^--lr: "),
+        ({"clip_norm": -1}, "^--clip-norm: "),
+        ({"vectors": 76}, "^--vectors: "),
+        ({"init_mode": "guess"}, "^--init-mode: "),
+        ({"seed": -1}, "^--seed: "),
+        ({"token": ""}, "^--token is empty"),
+        ({"pictures": []}, "^--pictures: "),
+        ({"speed": 3}, "^--speed: "),
+    ],
+)
+def test_a_wrong_setting_names_its_flag(changed: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        config(**changed)
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"(?s)--steps.*--batch"):
+        config(steps=0, batch=0)
+
+
+def test_a_damaged_file_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"runs/x/config\.toml is damaged"):
+        TrainConfig.from_toml("steps = = 3", Path("runs/x/config.toml"))
+
+
+@pytest.mark.parametrize(
+    ("token", "folder"),
+    [
+        ("<my-cat>", "runs/my-cat"),
+        ("../../etc", "runs/etc"),
+        ("猫", "runs/猫"),
+        ("<>", "runs/concept"),
+    ],
+)
+def test_the_default_folder_is_named_after_the_token(token: str, folder: str) -> None:
+    assert config(token=token).folder == Path(folder)
