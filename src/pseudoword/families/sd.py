@@ -56,9 +56,13 @@ class StableDiffusion:
 
         return self._frozen(AutoencoderKL, "vae")
 
-    @property
+    @cached_property
     def _vae_scale(self) -> int:
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+        """Pixels per latent position along each side; known without loading the VAE."""
+        from diffusers import AutoencoderKL
+
+        config = AutoencoderKL.load_config(self.source.path, subfolder="vae")
+        return int(2 ** (len(config["block_out_channels"]) - 1))
 
     @property
     def resolution(self) -> int:
