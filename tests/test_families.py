@@ -31,6 +31,14 @@ def test_moments_are_scaled_as_the_pipeline_scales(base: Path) -> None:
     torch.testing.assert_close(moments.std, found.std * 0.18215)
 
 
+def test_the_fingerprint_tells_models_apart(base: Path) -> None:
+    family = families.load(str(base), "cpu")
+    before = family.fingerprint()
+    assert families.load(str(base), "cpu").fingerprint() == before
+    family.unet.conv_out.weight.data[0] += 1e-3  # type: ignore[attr-defined]
+    assert family.fingerprint() != before
+
+
 def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
     family = families.load(str(base), "cpu")
     before = family.vae_digest()

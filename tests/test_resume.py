@@ -172,6 +172,24 @@ def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
     assert [p.read_bytes() for p in cut] == [p.read_bytes() for p in whole]
 
 
+def test_in_a_pack_what_is_finished_is_not_learned_again(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    first = run(base, pictures, tmp_path / "a")
+    log = (first.folder / "log.jsonl").read_bytes()
+    shared: dict[str, Any] = {"base": str(base), "pictures": [pictures], "init": "cat"}
+    shared |= {"steps": 12, "batch": 2, "preview": (), "checkpoint_every": 5}
+    pack = [
+        TrainConfig.check(token=token, out=tmp_path / folder, **shared)
+        for token, folder in (("<cat>", "a"), ("<dog>", "b"))
+    ]
+    done = train_pack(pack)
+    assert [one.concept.token for one in done] == ["<cat>", "<dog>"]
+    assert done[0].seconds == 0
+    assert done[1].seconds > 0
+    assert (first.folder / "log.jsonl").read_bytes() == log
+
+
 def test_a_full_disk_keeps_the_last_good_word(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import math
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_word(
     steps = list(training.train(bad, [one]))
     assert len(steps) == one.step == 3
     assert one.failure is not None
-    assert "loss became nan in step 4; the word of step 3 is kept" in one.failure
+    assert "loss became nan in step 4; the word of step 2 is kept" in one.failure
     after_two = []
     for step in training.train(family, [twin]):
         after_two.append(rows(twin).clone())
@@ -167,6 +168,19 @@ def test_gradients_are_clipped_per_concept(family: StableDiffusion, pictures: Pa
     assert step.seen[0].grad > 1e-4
     assert norms[0] == pytest.approx(1e-4, rel=1e-3)
     assert norms[1] == pytest.approx(step.seen[1].grad)
+
+
+def test_float16_s_gradient_is_that_of_float32(base: Path, pictures: Path) -> None:
+    """The loss is scaled on its way through half precision, and the clipping sees it unscaled."""
+    found = []
+    for dtype in ("float32", "float16"):
+        family = families.load(str(base), "cpu", dtype)
+        one = member(family, pictures)
+        (step,) = list(itertools.islice(training.train(family, [one]), 1))
+        found.append((grad(one).clone(), step.seen[0].grad))
+    (exact, norm), (half, half_norm) = found
+    assert half_norm == pytest.approx(norm, rel=0.05)
+    assert torch.nn.functional.cosine_similarity(exact, half).item() > 0.99
 
 
 def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> None:

@@ -59,7 +59,8 @@ def load(folder: Path, member: Member, step: int, digest: str) -> None:
     for parameter, value in zip(member.method.parameters(), saved, strict=True):
         parameter.data.copy_(value)
     member.optimiser.load_state_dict(state["optimiser"])
-    member.step = step
+    member.step = member.good_step = step
+    member.good = {key: rows.detach().clone() for key, rows in member.method.vectors().items()}
 
 
 def latest(folders: Sequence[Path]) -> list[int]:

@@ -77,26 +77,39 @@ def learn(configs: Sequence[TrainConfig], progress: Progress, restart: bool) -> 
         folders = [RunFolder(config.folder) for config in configs]
         for folder in folders:
             held.enter_context(files.hold(folder.path))
-        pairs = list(zip(folders, configs, strict=True))
-        done = [not restart and folder.finished(config) for folder, config in pairs]
-        if all(done):
-            return [_finished_before(folder, progress) for folder in folders]
-        family = _load(configs[0], progress)
-        runs = [
-            _prepare(family, config, folder, found, lines, progress)
-            for config, folder, found, lines in zip(configs, folders, paths, templates, strict=True)
-        ]
-        family.release_vae()
-        if restart:
-            for folder in folders:
-                folder.clear()
-        _resume(runs, progress)
-        seconds = _train(family, runs, progress)
-        trained = [_finish(family, run, seconds, progress) for run in runs if run.member.step]
-        failures = [run.member.failure for run in runs if run.member.failure]
-        if failures:
-            raise TrainingError("\n".join(failures))
-        return trained
+        each = list(zip(configs, folders, paths, templates, strict=True))
+        done = {
+            folder.path: _finished_before(folder, progress)
+            for config, folder, _, _ in each
+            if not restart and folder.finished(config)
+        }
+        todo = [one for one in each if one[1].path not in done]
+        if todo:
+            done |= _learn(todo, progress, restart)
+        return [done[folder.path] for folder in folders]
+
+
+def _learn(
+    todo: Sequence[tuple[TrainConfig, RunFolder, Sequence[Path], Sequence[str]]],
+    progress: Progress,
+    restart: bool,
+) -> dict[Path, Trained]:
+    """Train what is not finished yet; folder -> result."""
+    family = _load(todo[0][0], progress)
+    runs = [_prepare(family, *one, progress) for one in todo]
+    family.release_vae()
+    if restart:
+        for run in runs:
+            run.folder.clear()
+    _resume(runs, progress)
+    seconds = _train(family, runs, progress)
+    trained = {
+        run.folder.path: _finish(family, run, seconds, progress) for run in runs if run.member.good
+    }
+    failures = [run.member.failure for run in runs if run.member.failure]
+    if failures:
+        raise TrainingError("\n".join(failures))
+    return trained
 
 
 def _load(config: TrainConfig, progress: Progress) -> Family:
@@ -141,19 +154,21 @@ def _prepare(
     member = Member(
         config.token, method, moments, [e.filewords for e in examples], templates, hyper
     )
+    fingerprint = family.fingerprint()
     provenance = {
         "base": _name(family.source.name),
+        "base_fingerprint": fingerprint,
         "init": _name(config.init),
         "lr": f"{config.lr:g}",
         "batch": str(config.batch),
         "resolution": str(side),
-        "template": config.template,
+        "template": _name(config.template),
         "seed": str(config.seed),
         "pictures": str(len(examples)),
         "data_sha256": data,
         "version": importlib.metadata.version("pseudoword"),
     }
-    digest = f"{data} {family.vae_digest()} {side}"
+    digest = f"{data} {fingerprint} {side}"
     return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
 
 
@@ -207,13 +222,14 @@ def _where(runs: Sequence[_Run]) -> str:
 def _concept(family: Family, run: _Run) -> Concept:
     """The word as it is now; after a failure, as it last was good."""
     member = run.member
-    rows = member.good if member.failure else member.method.vectors()
+    failed = member.failure is not None and bool(member.good)
+    rows = member.good if failed else member.method.vectors()
     return Concept(
         token=member.token,
         vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
         family=family.name,
         method=member.method.name,
-        provenance={**run.provenance, "steps": str(member.step)},
+        provenance={**run.provenance, "steps": str(member.good_step if failed else member.step)},
     )
 
 

@@ -19,6 +19,9 @@ from pseudoword.draws import draw
 from pseudoword.families.base import Family, Moments
 from pseudoword.methods import Method
 
+LOSS_SCALE = {torch.float16: 4096.0}
+"""Gradients of a mean over many pixels would vanish in float16 on their way to the rows."""
+
 
 @dataclass(frozen=True)
 class Hyper:
@@ -49,6 +52,8 @@ class Member:
     """steps done"""
     good: dict[str, Tensor] = field(default_factory=dict)
     """the latest rows whose loss and gradient were finite"""
+    good_step: int = 0
+    """how many steps had made them"""
     failure: str | None = None
     """why it stopped before its time"""
 
@@ -104,16 +109,18 @@ def train(family: Family, members: Sequence[Member]) -> Iterator[Step]:
         found = loss.losses(family, [m.method for m in active], batch(family, active, step))
         for member in active:
             member.optimiser.zero_grad()
-        torch.where(found.isfinite(), found, 0.0).sum().backward()
+        scale = LOSS_SCALE.get(family.dtype, 1.0)
+        (torch.where(found.isfinite(), found, 0.0).sum() * scale).backward()
 
         seen = []
         for member, value in zip(active, found.tolist(), strict=True):
-            grad = _clip(member)
+            grad = _clip(member, scale)
             member.failure = _trouble(member, value, grad, first=id(member) not in checked)
             checked.add(id(member))
             if member.failure:
                 continue
             member.good = {k: v.detach().clone() for k, v in member.method.vectors().items()}
+            member.good_step = member.step
             member.optimiser.step()
             member.step += 1
             lr = float(member.optimiser.param_groups[0]["lr"])
@@ -156,15 +163,18 @@ def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
     )
 
 
-def _clip(member: Member) -> float:
-    """Shorten the member's gradient to its limit; return its norm before."""
+def _clip(member: Member, scale: float) -> float:
+    """Undo the loss scale, shorten the gradient to its limit; return its norm before that."""
+    for parameter in member.method.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= scale
     limit = member.hyper.clip_norm or math.inf
     return float(torch.nn.utils.clip_grad_norm_(member.method.parameters(), limit))
 
 
 def _trouble(member: Member, value: float, grad: float, first: bool) -> str | None:
     """Why the member cannot go on, if it cannot."""
-    kept = f"the word of step {member.step} is kept" if member.step else "nothing was learned yet"
+    kept = f"the word of step {member.good_step} is kept" if member.good else "nothing is learned"
     for name, number in (("loss", value), ("gradient", grad)):
         if not math.isfinite(number):
             return (

@@ -1,5 +1,6 @@
 """What every family offers, whatever model is behind it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -80,6 +81,13 @@ class TextEncoder:
             return self.model(ids, **options)
 
 
+def sampled_digest(*modules: torch.nn.Module) -> str:
+    """A hash over the first few numbers of every weight: quick, and enough to tell models apart."""
+    weights = [w for module in modules for _, w in sorted(module.state_dict().items())]
+    sample = torch.cat([w.flatten()[:16].float().cpu() for w in weights])
+    return hashlib.blake2b(sample.numpy().tobytes(), digest_size=8).hexdigest()
+
+
 class Family(Protocol):
     """A frozen base model."""
 
@@ -102,6 +110,10 @@ class Family(Protocol):
     @property
     def resolution_step(self) -> int:
         """Pictures' sides must be multiples of this many pixels."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Tells base models apart, also those of one name: a hash over some of every weight."""
         ...
 
     def vae_digest(self) -> str:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from pseudoword.concept import ENCODER_OF_WIDTH
 from pseudoword.errors import BaseModelError
-from pseudoword.families.base import Condition, Moments, Source, TextEncoder
+from pseudoword.families.base import Condition, Moments, Source, TextEncoder, sampled_digest
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
 
@@ -72,6 +72,9 @@ class StableDiffusion:
     def resolution_step(self) -> int:
         """The VAE's scale times the U-Net's own halvings."""
         return self._vae_scale * int(2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    def fingerprint(self) -> str:
+        return sampled_digest(self._encoder.model, self.unet, self.vae)
 
     def vae_digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
