@@ -45,7 +45,17 @@ def main() -> None:
     kept = [line for line in exported.splitlines() if not FROM_TORCH.match(line)]
     requirements = VENV / "requirements.txt"
     requirements.write_text("\n".join(kept))
-    run(uv, "pip", "install", "-q", "--python", BIN / "python", "-r", requirements)
+    run(
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--compile-bytecode",
+        "--python",
+        BIN / "python",
+        "-r",
+        requirements,
+    )
     run(uv, "pip", "install", "-q", "--python", BIN / "python", "--no-deps", "-e", ROOT)
     STAMP.write_text(wanted)
 

@@ -33,5 +33,5 @@ def test_a_bad_template_file_is_explained(tmp_path: Path, text: str, says: str) 
 
 
 def test_an_unknown_set_is_explained() -> None:
-    with pytest.raises(SettingsError, match="neither one of object, style, minimal"):
+    with pytest.raises(SettingsError, match="neither one of object, style, minimal, captioned nor"):
         captions.templates("nonesuch")

@@ -84,6 +84,16 @@ def test_generate_writes_one_picture_or_a_grid_and_each(
     assert Image.open(out).size[0] > 2 * 32
 
 
+def test_generate_says_when_a_concept_is_not_mentioned(
+    base: Path, trained: Path, tmp_path: Path
+) -> None:
+    options = ("--concept", trained, "--base", base, "--sampler-steps", 1, "--out")
+    said = run("generate", "a cat", *options, tmp_path / "a.png")[2]
+    assert "<cat> is in neither prompt" in said
+    said = run("generate", "a dog", "--negative", "<cat>", *options, tmp_path / "a.png")[2]
+    assert "neither" not in said
+
+
 def test_bases_lists_the_bundled_model() -> None:
     (emoji,) = json.loads(run("bases", "--json")[1])
     assert emoji["name"] == "emoji"

@@ -97,7 +97,7 @@ def test_the_digest_is_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_find_takes_folders_and_files_in_a_stable_order(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "notes.txt", "c.webp"):
+    for name in ("b.png", "a.JPG", "notes.txt", "c.webp", "._b.png"):
         (tmp_path / name).touch()
     assert [p.name for p in images.find([tmp_path])] == ["a.JPG", "b.png", "c.webp"]
     assert images.find([tmp_path / "b.png"]) == [tmp_path / "b.png"]

@@ -11,6 +11,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import DrawConfig, TrainConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.generation import generate as _generate
+from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
 from pseudoword.progress import Progress, Silent
@@ -76,6 +77,7 @@ def generate(
     prompt: str,
     *,
     concept: str | Path | Concept | Sequence[str | Path | Concept] = (),
+    progress: Progress | None = None,
     **settings: Any,
 ) -> list[Image]:
     """Draw `prompt`, in which the tokens of all given concepts are known.
@@ -83,6 +85,7 @@ def generate(
     Args:
         prompt: the text; so may be the `negative` setting, and concepts work in both.
         concept: one or several: a file, a run's folder, or a `Concept`.
+        progress: told what is going on, and when a concept is not mentioned at all.
         **settings: any field of `pseudoword.config.DrawConfig`.
 
     Returns:
@@ -94,7 +97,13 @@ def generate(
     config = DrawConfig.check(**settings)
     several = [concept] if isinstance(concept, str | Path | Concept) else list(concept)
     concepts = [c if isinstance(c, Concept) else formats.read(Path(c)) for c in several]
+    told = progress or Silent()
+    for word in concepts:
+        if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
+            told.note(f"{word.token} is in neither prompt, so it changes nothing")
+    told.phase(f"loading {config.base}")
     family = families.load(config.base, config.device, config.dtype)
+    told.phase("drawing")
     return _generate(
         family,
         [prompt] * config.n,

@@ -45,11 +45,23 @@ STYLE = (
 
 MINIMAL = ("[name]", "a [name]", "a photo of [name]")
 
-SETS = {"object": OBJECT, "style": STYLE, "minimal": MINIMAL}
+CAPTIONED = (
+    "a [name] [filewords]",
+    "a photo of a [name] [filewords]",
+    "a picture of a [name] [filewords]",
+    "a picture of the [name] [filewords]",
+    "a drawing of a [name] [filewords]",
+    "an image of my [name] [filewords]",
+    "an icon of one [name] [filewords]",
+)
+"""For pictures whose captions say what is *not* the subject (style, background), so that the word
+need not hold it."""
+
+SETS = {"object": OBJECT, "style": STYLE, "minimal": MINIMAL, "captioned": CAPTIONED}
 
 
 def templates(name: str) -> tuple[str, ...]:
-    """The templates called `name` (`object`, `style`, `minimal`), or a file with one per line.
+    """The templates of the set called `name` (see `SETS`), or of a file with one per line.
 
     Raises:
         SettingsError: there is no such set or file, or a line has no `[name]`.

@@ -132,8 +132,7 @@ def generate(
     with _console() as console:
         from pseudoword import api, charts
 
-        console.phase("drawing")
-        pictures = api.generate(prompt, concept=concept or (), **settings)
+        pictures = api.generate(prompt, concept=concept or (), progress=console, **settings)
     if len(pictures) == 1:
         written = {out: pictures[0]}
     else:

@@ -80,7 +80,7 @@ class TrainConfig(BaseChoice):
     """Folder of the run; by default runs/ and the token's name."""
 
     template: str = "object"
-    """Sentences to learn in: object, style, minimal, or a file with one per line."""
+    """Sentences to learn in: object, style, minimal, captioned, or a file with one per line."""
 
     steps: Annotated[int, Field(ge=1)] = 300
     """How many optimiser steps."""

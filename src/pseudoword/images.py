@@ -45,7 +45,7 @@ def find(pictures: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in pictures:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            inside = sorted(p for p in path.iterdir() if _looks_like_one(p))
             if not inside:
                 raise PictureError(
                     f"{path} holds no pictures. Three to five are enough; known file types: "
@@ -100,6 +100,10 @@ def open_picture(path: Path) -> Image.Image:
 def fit(picture: Image.Image, resolution: int) -> Image.Image:
     """Scale the short side to `resolution` and cut the centre square; nothing is squashed."""
     return ImageOps.fit(picture, (resolution, resolution), Image.Resampling.LANCZOS)
+
+
+def _looks_like_one(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

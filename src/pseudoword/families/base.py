@@ -1,7 +1,8 @@
 """What every family offers, whatever model is behind it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,6 +80,26 @@ class TextEncoder:
         stacked = torch.cat(list(rows.values()))
         with injected(self.model.get_input_embeddings(), stacked, tokens.slots.to(device)):
             return self.model(ids, **options)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep diffusers' and transformers' loading bars out of the way of ours."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    shown = [
+        library
+        for library in (diffusers.utils.logging, transformers.utils.logging)
+        if library.is_progress_bar_enabled()
+    ]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def sampled_digest(*modules: torch.nn.Module) -> str:

@@ -14,7 +14,14 @@ from torch import Generator, Tensor
 
 from pseudoword.concept import ENCODER_OF_WIDTH
 from pseudoword.errors import BaseModelError
-from pseudoword.families.base import Condition, Moments, Source, TextEncoder, sampled_digest
+from pseudoword.families.base import (
+    Condition,
+    Moments,
+    Source,
+    TextEncoder,
+    sampled_digest,
+    without_bars,
+)
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
 
@@ -154,7 +161,8 @@ class StableDiffusion:
 
     def _part(self, kind: Any, part: str, **options: Any) -> Any:
         try:
-            return kind.from_pretrained(self.source.path, subfolder=part, **options)
+            with without_bars():
+                return kind.from_pretrained(self.source.path, subfolder=part, **options)
         except Exception as error:  # each library has errors of its own for a damaged folder
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise BaseModelError(
