@@ -55,8 +55,10 @@ class Console:
         if not self._live:
             self._out.print(text, markup=False)
             return
-        for task in self._bar.task_ids:
-            self._bar.stop_task(task)
+        for task in self._bar.tasks:
+            if task.total is None:  # it never said how much there was: it is done now
+                self._bar.update(task.id, total=1, completed=1)
+            self._bar.stop_task(task.id)
         self._bar.add_task(escape(text), total=None, detail="", speed="")
 
     def advance(self, done: int, total: int, detail: str = "") -> None:

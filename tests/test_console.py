@@ -1,0 +1,42 @@
+import io
+
+import pytest
+import rich.console
+
+from pseudoword.console import Console
+
+
+def lines(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    made = rich.console.Console
+
+    def console(**_options: object) -> rich.console.Console:
+        return made(file=out, force_terminal=terminal, width=120, highlight=False)
+
+    monkeypatch.setattr(rich.console, "Console", console)
+    return Console(), out
+
+
+def test_a_log_gets_plain_lines_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, out = lines(monkeypatch, terminal=False)
+    with console:
+        console.phase("learning <cat> [x]")
+        for step in range(1, 4):
+            console.advance(step, 3, f"loss {step}")
+        console.note("[name] is kept")
+    said = out.getvalue().splitlines()
+    assert said[0] == "learning <cat> [x]"
+    assert said[1].startswith("learning <cat> [x]: 3/3 (loss 3, ")
+    assert said[2] == "[name] is kept"
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_terminal_gets_a_bar_that_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, out = lines(monkeypatch, terminal=True)
+    with console:
+        console.phase("loading [x]")
+        console.phase("learning")
+        console.advance(3, 3, "loss 3")
+    assert "loading [x]" in out.getvalue()
+    assert "1/1" in out.getvalue()
+    assert "3/3" in out.getvalue()
