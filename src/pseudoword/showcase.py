@@ -23,16 +23,19 @@ SEEDS = (0, 1, 2)
 
 PROMPTS = (
     "a photo of a [name]",
-    "a twemoji of a [name]",
-    "a noto of a [name]",
-    "a flat icon of a [name]",
-    "a [name] on a blue background",
-    "a [name] on a red background",
+    "a [name] on a white background",
+    "a [name] on a teal background",
+    "a [name] in blob style",
+    "a [name] in flat style on a blue background",
+    "two [name]",
 )
-"""What is shown before and after: plain, in other styles, on other backgrounds."""
+"""What is shown before and after: plain, on other backgrounds, in styles not learned from."""
 
-JUDGED = ("a photo of a [name]", "a twemoji of a [name]", "a [name] on a blue background")
-"""What is drawn, with every seed, to be compared with pictures the word was not learned from."""
+JUDGED = (
+    "a [name] in blob style on a white background",
+    "a [name] in flat style on a blue background",
+)
+"""What is drawn, with every seed, to be compared with the unseen pictures, which are just that."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,13 @@ class Demo:
 def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
     config = TrainConfig(
-        pictures=(PICTURES / "learn",), token=TOKEN, init=INIT, steps=STEPS, out=out, preview=()
+        pictures=(PICTURES / "learn",),
+        token=TOKEN,
+        init=INIT,
+        template="captioned",  # captions name style and background, so the word need not
+        steps=STEPS,
+        out=out,
+        preview=(),
     )
     trained = learn([config], progress, restart)[0]
     family = families.load(config.base)
