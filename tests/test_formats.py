@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import native
+from pseudoword.formats import layouts, native
 
 tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 
@@ -20,7 +20,7 @@ def test_what_is_written_is_read_bit_for_bit(token: str, n: int, width: int, see
     rows = torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
     concept = Concept(token, {"clip_l": rows}, "sd", provenance={"steps": "3"})
     data = native.dump(concept)
-    back = native.read(data, "x.safetensors")
+    (back,) = layouts.words(formats.parse(data, "x.safetensors"))
     assert (back.token, back.family, back.provenance) == (token, "sd", {"steps": "3"})
     assert torch.equal(back.vectors["clip_l"], rows)
     assert native.dump(back) == data

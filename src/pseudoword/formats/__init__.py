@@ -1,52 +1,217 @@
-"""Bytes <-> `Concept`. What a file is, its content says; its name is never trusted."""
+"""Bytes <-> `Concept`. What a file is, its content says; its name is never trusted.
 
+A file is a *container* (safetensors, torch's zip, a picture) with a *layout* (whose names mean
+what) in it. Readers are in `CONTAINERS` and `layouts.LAYOUTS`, writers in `writers.WRITERS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from pseudoword.concept import Concept
+from PIL import Image
+
+from pseudoword.concept import Concept, check_token
 from pseudoword.errors import ConceptError
 from pseudoword.files import write_whole
-from pseudoword.formats import native
+from pseudoword.formats import layouts, native, pictures, safetensorsfile, torchfile
+from pseudoword.formats.loose import Loose
+from pseudoword.formats.writers import WRITERS
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """No embedding is larger: refused before anything is allocated."""
 
 CONCEPT_FILE = "concept.safetensors"
 
+_IN_FOLDERS = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
+"""The files that stand for a folder, the first that is there."""
+
+
+class Container(NamedTuple):
+    """A kind of file."""
+
+    matches: Callable[[bytes], bool]
+    read: Callable[[bytes, str], Loose]
+
+
+CONTAINERS: Mapping[str, Container] = {
+    "safetensors": Container(safetensorsfile.matches, safetensorsfile.read),
+    "picture": Container(pictures.matches, pictures.read),
+    "torch": Container(torchfile.matches, torchfile.read),
+}
+"""Name -> container, in the order in which they are tried."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file turned out to be."""
+
+    path: Path
+    container: str
+    """`safetensors`, `torch`, `chunk` or `pixels`"""
+    layout: str
+    """a name in `layouts.LAYOUTS`"""
+    keys: tuple[str, ...]
+    """the names of its tensors"""
+    concepts: tuple[Concept, ...]
+
 
 def read(path: Path, token: str | None = None) -> Concept:
-    """Read a concept from a file, or from a run's folder.
+    """Read the one concept of a file, or of a run's folder.
 
     Args:
-        path: the file, or a folder that holds `concept.safetensors`.
-        token: name it this, whatever the file says.
+        path: the file, or a folder that holds `concept.safetensors` or `learned_embeds…`.
+        token: name it this, whatever the file says; in a file of several, take the one so called.
+
+    Raises:
+        ConceptError: there is no such file, or it holds no concept, or several.
+    """
+    found = read_all(path)
+    if len(found) == 1:
+        return renamed(found[0], token) if token else found[0]
+    for concept in found:
+        if concept.token == token:
+            return concept
+    raise ConceptError(
+        f"{path} holds {len(found)} words, not one concept: {', '.join(c.token for c in found[:8])}"
+        f"{' …' if len(found) > 8 else ''}. Say which one with its token."
+    )
+
+
+def read_all(path: Path) -> tuple[Concept, ...]:
+    """Read every concept of a file, or of a folder.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
-    if path.is_dir():
-        if not (path / CONCEPT_FILE).is_file():
-            raise ConceptError(
-                f"{path} holds no {CONCEPT_FILE}. Give a run's folder, or the file itself."
-            )
-        path = path / CONCEPT_FILE
-    try:
-        nbytes = path.stat().st_size
-        if nbytes > LARGEST_NBYTES:
-            raise ConceptError(
-                f"{path} has {nbytes / 1e6:.0f} MB; a concept has a few kilobytes. "
-                "This looks like a model or a LoRA, not an embedding."
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConceptError(f"{path} cannot be read: {error.strerror or error}") from error
-    return native.read(data, str(path), token)
+    return examine(path).concepts
+
+
+def examine(path: Path) -> Content:
+    """Read a file, or what stands for a folder, and say what it is.
+
+    diffusers writes SDXL words into two files; the second one, beside the first, is read with it.
+
+    Raises:
+        ConceptError: there is no such file, or it holds no concept.
+    """
+    path = _file(path)
+    content = _examine(path)
+    second = path.with_name(f"{path.stem}_2{path.suffix}")
+    if len(content.concepts) > 1 or content.layout not in ("native", "diffusers"):
+        return content
+    if not second.is_file():
+        return content
+    joined = _joined(content.concepts[0], _examine(second).concepts)
+    return content if joined is None else Content(path, *_kind(content), (joined,))
 
 
 def is_concept(path: Path) -> bool:
     """Whether `path` names a file, or a folder with a concept in it."""
-    return path.is_file() or (path / CONCEPT_FILE).is_file()
+    return path.is_file() or any((path / name).is_file() for name in _IN_FOLDERS)
+
+
+def parse(data: bytes, where: str) -> Loose:
+    """What `data` holds, by its content.
+
+    Raises:
+        ConceptError: no kind of file that is known here, or damaged.
+    """
+    for container in CONTAINERS.values():
+        if container.matches(data):
+            return container.read(data, where)
+    raise ConceptError(
+        f"{where} is no embedding: it is not a safetensors file, nor torch's, nor a picture"
+        f"{' (it is empty)' if not data else ''}."
+    )
 
 
 def write(concept: Concept, path: Path) -> None:
     """Write `concept` as the safetensors file that loads everywhere, whole or not at all."""
     write_whole(path, native.dump(concept))
+
+
+def write_as(
+    concept: Concept, path: Path, name: str, picture: Image.Image | None = None
+) -> tuple[Path, ...]:
+    """Write `concept` in the format called `name`, each file whole or not at all.
+
+    Args:
+        concept: the word.
+        path: the file; a second one, where a format needs it, stands beside it.
+        name: a name in `WRITERS`.
+        picture: what formats in pictures show; by default a card with the word on it.
+
+    Raises:
+        ConceptError: the format cannot hold this word.
+    """
+    writer = WRITERS[name]
+    reason = writer.refuses(concept)
+    if reason:
+        able = ", ".join(n for n, w in WRITERS.items() if not w.refuses(concept))
+        raise ConceptError(f"{concept.token}: {name} {reason}. It fits into: {able}.")
+    written = []
+    for suffix, data in writer.write(concept, picture).items():
+        part = path.with_name(f"{path.stem}{suffix}{path.suffix}")
+        write_whole(part, data)
+        written.append(part)
+    return tuple(written)
+
+
+def renamed(concept: Concept, token: str) -> Concept:
+    """The same word under another token."""
+    check_token(token)
+    return Concept(
+        token, concept.vectors, concept.family, concept.method, dict(concept.provenance)
+    )
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    for name in _IN_FOLDERS:
+        if (path / name).is_file():
+            return path / name
+    raise ConceptError(
+        f"{path} holds no {CONCEPT_FILE} and no learned_embeds. "
+        "Give a run's folder, or the file itself."
+    )
+
+
+def _examine(path: Path) -> Content:
+    loose = parse(_bytes(path), str(path))
+    found = layouts.words(loose)
+    return Content(path, loose.container, layouts.identify(loose), tuple(loose.tensors), tuple(found))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        nbytes = path.stat().st_size
+        if nbytes <= LARGEST_NBYTES and path.is_file():
+            with path.open("rb") as file:
+                return file.read(nbytes)
+        small = safetensorsfile.only_bundled(path, str(path)) if path.is_file() else b""
+    except OSError as error:
+        raise ConceptError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte in the path
+        raise ConceptError(f"{str(path)!r} cannot be read: {error}") from error
+    if small:
+        return small
+    raise ConceptError(
+        f"{path} has {nbytes / 1e6:.0f} MB; a concept has a few kilobytes. "
+        "This looks like a model or a LoRA, not an embedding."
+    )
+
+
+def _kind(content: Content) -> tuple[str, str, tuple[str, ...]]:
+    return content.container, content.layout, content.keys
+
+
+def _joined(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
+    """The two halves of an SDXL word as one; None if they are none."""
+    if len(others) != 1 or others[0].token != first.token:
+        return None
+    both = {**first.vectors, **others[0].vectors}
+    if set(both) != {"clip_l", "clip_g"}:
+        return None
+    return Concept(first.token, both, "sdxl", first.method, dict(first.provenance))

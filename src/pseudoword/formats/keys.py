@@ -1,0 +1,94 @@
+"""What each tool calls a text encoder. `Concept` uses ComfyUI's names; the others are translated.
+
+Layered words (XTI) have rows per cross-attention layer: `clip_l.IN01` … `clip_l.OUT11`. OneTrainer's
+output embeddings, which stand behind the encoder instead of before it, end in `_out`.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pseudoword.concept import ENCODER_OF_WIDTH
+
+WIDTHS: Mapping[str, int | None] = {
+    "clip_l": 768,
+    "clip_h": 1024,
+    "clip_g": 1280,
+    "t5xxl": 4096,
+    "umt5xxl": 4096,
+    "llama": 4096,
+    "gemma2_2b": 2304,
+    "gemma3_4b": 2560,
+    "gemma3_12b": 3840,
+    "qwen25_3b": 2048,
+    "qwen25_7b": 3584,
+    "qwen3_06b": 1024,
+    "qwen3_4b": 2560,
+    "qwen3_8b": 4096,
+    "mistral3_24b": 5120,
+}
+"""ComfyUI's encoder keys, and the width of the model each one stands for."""
+
+ONETRAINER = {"t5": "t5xxl", "gemma": "gemma2_2b"}
+"""OneTrainer's key -> ours, where they differ."""
+
+ANONYMOUS = ("emb_params", "emp_params")
+"""Keys that name no encoder: kohya's, and OneTrainer's spelling of it. The width must tell."""
+
+OUTPUT = "_out"
+
+LAYERS = tuple(
+    "IN01 IN02 IN04 IN05 IN07 IN08 MID OUT03 OUT04 OUT05 OUT06 OUT07 OUT08 OUT09 OUT10 OUT11".split()
+)
+"""XTI's layers of Stable Diffusion 1's U-Net; their sorted order is the order of the layers."""
+
+_WIDTH_ALONE = {**ENCODER_OF_WIDTH, 2304: "gemma2_2b", 3584: "qwen25_7b", 3840: "gemma3_12b"}
+
+FAMILIES: Mapping[frozenset[str], tuple[str, ...]] = {
+    frozenset({"clip_l"}): ("sd",),
+    frozenset({"clip_h"}): ("sd",),
+    frozenset({"clip_g"}): ("wuerstchen",),
+    frozenset({"clip_l", "clip_g"}): ("sdxl",),
+    frozenset({"clip_l", "clip_g", "t5xxl"}): ("sd3",),
+    frozenset({"clip_l", "t5xxl"}): ("flux",),
+    frozenset({"t5xxl"}): ("flux", "sd3", "chroma", "pixart"),
+    frozenset({"umt5xxl"}): ("wan",),
+    frozenset({"gemma2_2b"}): ("sana", "lumina2"),
+    frozenset({"llama", "clip_l"}): ("hunyuan-video",),
+    frozenset({"clip_l", "clip_g", "t5xxl", "llama"}): ("hidream",),
+    frozenset({"qwen25_7b"}): ("qwen-image",),
+    frozenset({"qwen3_4b"}): ("z-image", "flux2"),
+    frozenset({"mistral3_24b"}): ("flux2",),
+}
+"""Which model families read a word with exactly these encoders."""
+
+
+def encoder_of(key: str, width: int) -> str | None:
+    """Our name for the text encoder that a file calls `key`; None if it is no encoder's name."""
+    if key.endswith(OUTPUT):
+        inner = encoder_of(key.removesuffix(OUTPUT), width)
+        return inner and inner + OUTPUT
+    if key in ANONYMOUS:
+        return of_width(width)
+    key = ONETRAINER.get(key, key)
+    return key if key in WIDTHS else None
+
+
+def of_width(width: int) -> str:
+    """The text encoder that a width points to when nothing else does."""
+    return _WIDTH_ALONE.get(width, "clip_l")
+
+
+def families_of(widths: Mapping[str, int]) -> tuple[str, ...]:
+    """The model families that read a word of these encoders and widths; empty if none is known."""
+    if any(WIDTHS.get(base_encoder(key)) != width for key, width in widths.items()):
+        return ()
+    return FAMILIES.get(frozenset(base_encoder(key) for key in widths), ())
+
+
+def base_encoder(key: str) -> str:
+    """The encoder behind a layer's or an output embedding's key."""
+    return key.split(".")[0].removesuffix(OUTPUT)
+
+
+def layered(encoders: Iterable[str]) -> bool:
+    """Whether these are the 16 layers of XTI."""
+    return sorted(key.split(".")[-1] for key in encoders) == sorted(LAYERS)

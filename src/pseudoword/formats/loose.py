@@ -1,0 +1,144 @@
+"""What a file holds before anybody knows what it means, and the checks that every reader shares."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.concept import Concept, check_token
+from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.formats.keys import families_of
+
+MOST_NUMBERS = 1 << 25
+"""No word is larger (128 MiB of float32): refused before anything is allocated."""
+
+MOST_WORDS = 4096
+"""Words in one file."""
+
+
+@dataclass(frozen=True)
+class Loose:
+    """The content of a file: names -> tensors, numbers, texts, or more of the same."""
+
+    items: Mapping[str, Any]
+    where: str
+    """how errors call the file"""
+    container: str
+    """`safetensors`, `torch`, `chunk` (PNG text) or `pixels` (hidden in a picture)"""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The items that are tensors."""
+        return {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
+
+    @property
+    def stem(self) -> str:
+        """A token made of the file's name, for files that don't say how their word is called."""
+        return readable_token(f"<{Path(self.where).stem}>") or "<concept>"
+
+    def summary(self) -> str:
+        """The first few names and shapes, for error messages."""
+        shown = [
+            f"{str(k)[:60]} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
+            for k, v in list(self.items.items())[:3]
+        ]
+        more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
+        return f"it has {len(self.items)} tensors ({', '.join(shown)}{more})"
+
+
+def rows(tensor: Tensor, where: str, name: str) -> Tensor:
+    """`tensor` as `[n, width]` float32, every value as it was.
+
+    Args:
+        tensor: `[width]` or `[n, width]` in any floating dtype.
+        where: the file.
+        name: what the tensor is called in it.
+
+    Raises:
+        ConceptError: it is no embedding, or float32 cannot hold its values exactly.
+    """
+    what = f"{where} holds no embedding: {name[:80]} is {_described(tensor)}"
+    if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+        raise ConceptError(f"{what}, not rows of floating point numbers")
+    if tensor.ndim not in (1, 2) or 0 in tensor.shape:
+        raise ConceptError(f"{what}, expected [n, width] or [width]")
+    if math.prod(tensor.shape) > MOST_NUMBERS:
+        raise ConceptError(f"{what}, too large for a word. This looks like a model.")
+    try:
+        found = tensor.detach().reshape(-1, tensor.shape[-1])
+        exact = found.float().contiguous().clone()
+        kept = exact.to(found.dtype)
+    except (RuntimeError, NotImplementedError) as error:
+        raise ConceptError(f"{what}, a kind of number that cannot be read: {error}") from error
+    if not torch.isfinite(exact).all():
+        raise ConceptError(f"{what} with values that are not finite; the file is broken")
+    if not torch.equal(kept, found):
+        raise ConceptError(f"{what}, and float32 cannot hold its values exactly")
+    return exact
+
+
+def concept(
+    loose: Loose,
+    token: object,
+    vectors: Mapping[str, Tensor],
+    *,
+    provenance: Mapping[str, str] | None = None,
+    family: str | None = None,
+    method: str = "classic",
+) -> Concept:
+    """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
+    checked = {key: rows(t, loose.where, key) for key, t in vectors.items()}
+    if not checked:
+        raise ConceptError(f"{loose.where} holds no embedding: {loose.summary()}")
+    fits = families_of({key: r.shape[1] for key, r in checked.items()})
+    return Concept(
+        token=readable_token(token) or loose.stem,
+        vectors=checked,
+        family=family or (fits[0] if len(fits) == 1 else None),
+        method=method,
+        provenance=dict(provenance or {}),
+    )
+
+
+def readable_token(token: object) -> str | None:
+    """`token` if it can be a placeholder, else None."""
+    try:
+        return check_token(token) if isinstance(token, str) else None
+    except SettingsError:
+        return None
+
+
+def texts(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """The plain values among `items`, under the names that provenance uses."""
+    found = {}
+    for key, name in names.items():
+        value = items.get(key)
+        if isinstance(value, str | int | float) and str(value)[:1000].isprintable():
+            found[name] = str(value)[:1000]
+    return found
+
+
+def parameters(found: object) -> dict[str, Tensor]:
+    """The tensors of a `string_to_param`: a dict, or a ParameterDict of any torch release."""
+    inside = vars(found) if isinstance(found, torch.nn.ParameterDict) else found
+    if isinstance(inside, Mapping) and isinstance(inside.get("_parameters"), Mapping):
+        inside = inside["_parameters"]
+    if not isinstance(inside, Mapping):
+        return {}
+    return {str(k): v for k, v in _items(inside) if isinstance(v, Tensor)}
+
+
+def _items(found: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    for n, item in enumerate(found.items()):
+        if n == MOST_WORDS:
+            return
+        yield item
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

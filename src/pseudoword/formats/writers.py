@@ -1,0 +1,225 @@
+"""How each tool's file is written: one entry per format, with the reason why one cannot hold a word.
+
+Everything in safetensors also carries our metadata, which other tools pass over.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from pseudoword.concept import Concept
+from pseudoword.formats import keys, native, pictures, safetensorsfile, torchfile
+
+Parts = dict[str, bytes]
+"""What to put behind the file's stem -> bytes. One file is `""`; a second one `_2`."""
+
+CARD_PX = 512
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A format that words can be written in."""
+
+    title: str
+    ending: str
+    write: Callable[[Concept, Image.Image | None], Parts]
+    refuses: Callable[[Concept], str | None]
+    """why the format cannot hold this word, or None"""
+
+
+def a1111_items(concept: Concept) -> dict[str, object]:
+    """A word as AUTOMATIC1111's dict; the one entry beside its own is ignored by it."""
+    said = dict(concept.provenance)
+    steps = said.get("steps", "")
+    about = said | {"method": concept.method}
+    if concept.family:
+        about["family"] = concept.family
+    (rows,) = concept.vectors.values()
+    return {
+        "string_to_token": {"*": 265},
+        "string_to_param": {"*": _whole(rows)},
+        "name": concept.token,
+        "step": int(steps) if steps.isdecimal() and len(steps) < 16 else 0,
+        "sd_checkpoint": said.get("base_hash"),
+        "sd_checkpoint_name": said.get("base"),
+        "pseudoword": about,
+    }
+
+
+def card(concept: Concept) -> Image.Image:
+    """A plain picture with the word on it, for words that come without a preview."""
+    sheet = Image.new("RGB", (CARD_PX, CARD_PX), (244, 241, 234))
+    pen = ImageDraw.Draw(sheet)
+    shapes = [f"{key}: {len(rows)} × {rows.shape[1]}" for key, rows in concept.vectors.items()]
+    size = 64
+    while size > 12 and pen.textlength(concept.token, ImageFont.load_default(size)) > 440:
+        size -= 4
+    middle = CARD_PX / 2
+    pen.text((middle, 220), concept.token, (40, 40, 40), ImageFont.load_default(size), anchor="mm")
+    for i, line in enumerate(shapes[:6]):
+        font = ImageFont.load_default(20)
+        pen.text((middle, 300 + 28 * i), line, (90, 90, 90), font, anchor="mm")
+    return sheet
+
+
+def _whole(rows: Tensor) -> Tensor:
+    return rows.detach().cpu().float().contiguous().clone()
+
+
+def _plain(concept: Concept) -> bool:
+    """Whether every key is a text encoder, with no layers and no output embeddings."""
+    return not any("." in key or key.endswith(keys.OUTPUT) for key in concept.vectors)
+
+
+def _only_one(concept: Concept) -> str | None:
+    if len(concept.vectors) > 1 or not _plain(concept):
+        return f"holds rows of one text encoder; the word has {', '.join(concept.vectors)}"
+    return None
+
+
+def _sd_only(concept: Concept) -> str | None:
+    if not set(concept.vectors) <= {"clip_l", "clip_h"}:
+        return f"holds Stable Diffusion 1 and 2 words; this one has {', '.join(concept.vectors)}"
+    return _only_one(concept)
+
+
+def _sdxl_only(concept: Concept) -> str | None:
+    if set(concept.vectors) != {"clip_l", "clip_g"}:
+        return f"holds clip_l and clip_g; the word has {', '.join(concept.vectors)}"
+    return None
+
+
+def _diffusers_refuses(concept: Concept) -> str | None:
+    return _only_one(concept) and _sdxl_only(concept)
+
+
+def _plain_only(concept: Concept) -> str | None:
+    return None if _plain(concept) else "holds one tensor per text encoder, no layers"
+
+
+def _kohya_refuses(concept: Concept) -> str | None:
+    return _sd_only(concept) and _sdxl_only(concept)
+
+
+def _onetrainer_refuses(concept: Concept) -> str | None:
+    return "has no layers" if any("." in key for key in concept.vectors) else None
+
+
+def _xti_refuses(concept: Concept) -> str | None:
+    if keys.layered(concept.vectors) and all(k.startswith("clip_l.") for k in concept.vectors):
+        return None
+    return "holds 16 layers of clip_l"
+
+
+def _native(concept: Concept, _picture: Image.Image | None) -> Parts:
+    return {"": native.dump(concept)}
+
+
+def _diffusers(concept: Concept, _picture: Image.Image | None) -> Parts:
+    parts = {}
+    for suffix, encoder in zip(("", "_2"), sorted(concept.vectors, reverse=True), strict=False):
+        alone = Concept(
+            concept.token,
+            {encoder: concept.vectors[encoder]},
+            concept.family,
+            concept.method,
+            concept.provenance,
+        )
+        parts[suffix] = native.dump(alone)
+    return parts
+
+
+def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
+    order = sorted(concept.vectors, reverse=True)
+    return {
+        suffix: torchfile.write({concept.token: _whole(concept.vectors[encoder])})
+        for suffix, encoder in zip(("", "_2"), order, strict=False)
+    }
+
+
+def _a1111(concept: Concept, _picture: Image.Image | None) -> Parts:
+    return {"": torchfile.write(a1111_items(concept))}
+
+
+def _chunk(concept: Concept, picture: Image.Image | None) -> Parts:
+    return {"": pictures.write_chunk(picture or card(concept), a1111_items(concept))}
+
+
+def _pixels(concept: Concept, picture: Image.Image | None) -> Parts:
+    return {"": pictures.write_hidden(picture or card(concept), a1111_items(concept))}
+
+
+def _webp(concept: Concept, picture: Image.Image | None) -> Parts:
+    return {"": pictures.write_hidden(picture or card(concept), a1111_items(concept), "WEBP")}
+
+
+def _kohya(concept: Concept, _picture: Image.Image | None) -> Parts:
+    single = len(concept.vectors) == 1
+    tensors = {"emb_params" if single else key: rows for key, rows in concept.vectors.items()}
+    return {"": safetensorsfile.write(tensors, native.described(concept) | _modelspec(concept))}
+
+
+def _modelspec(concept: Concept) -> dict[str, str]:
+    """The ModelSpec metadata that kohya's scripts write."""
+    resolution = concept.provenance.get("resolution", "")
+    large = resolution.isdecimal() and int(resolution) >= 768
+    if "clip_g" in concept.vectors:
+        architecture, side = "stable-diffusion-xl-v1-base", 1024
+    elif "clip_h" in concept.vectors:
+        architecture, side = ("stable-diffusion-v2-768-v", 768) if large else ("", 512)
+        architecture = architecture or "stable-diffusion-v2-512"
+    else:
+        architecture, side = "stable-diffusion-v1", 512
+    return {
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{architecture}/textual-inversion",
+        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+        "modelspec.title": concept.token,
+        "modelspec.trigger_phrase": concept.token,
+        "modelspec.resolution": f"{side}x{side}",
+    }
+
+
+def _per_encoder(concept: Concept, _picture: Image.Image | None) -> Parts:
+    return {"": safetensorsfile.write(concept.vectors, native.described(concept))}
+
+
+def _onetrainer(concept: Concept, _picture: Image.Image | None) -> Parts:
+    theirs = {ours: key for key, ours in keys.ONETRAINER.items()}
+    stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in ({"clip_l"}, {"clip_h"})
+    tensors = {}
+    for key, rows in concept.vectors.items():
+        plain = keys.base_encoder(key)
+        name = "emp_params" if stable_diffusion else theirs.get(plain, plain)
+        tensors[name + key.removeprefix(plain)] = rows
+    return {"": safetensorsfile.write(tensors, native.described(concept))}
+
+
+def _xti(concept: Concept, _picture: Image.Image | None) -> Parts:
+    tensors = {key.split(".")[1]: rows for key, rows in concept.vectors.items()}
+    return {"": safetensorsfile.write(tensors, native.described(concept))}
+
+
+def _anything(_concept: Concept) -> str | None:
+    return None
+
+
+WRITERS: dict[str, Writer] = {
+    "native": Writer("pseudoword, loads everywhere", ".safetensors", _native, _anything),
+    "diffusers": Writer(
+        "diffusers, one or two files", ".safetensors", _diffusers, _diffusers_refuses
+    ),
+    "diffusers-bin": Writer("diffusers' older form", ".bin", _diffusers_bin, _diffusers_refuses),
+    "a1111": Writer("AUTOMATIC1111", ".pt", _a1111, _sd_only),
+    "a1111-png": Writer("AUTOMATIC1111, in a PNG's text", ".png", _chunk, _sd_only),
+    "a1111-pixels": Writer("AUTOMATIC1111, hidden in a PNG's pixels", ".png", _pixels, _sd_only),
+    "a1111-webp": Writer("AUTOMATIC1111, hidden in a WebP's pixels", ".webp", _webp, _sd_only),
+    "kohya": Writer("kohya's scripts, with ModelSpec", ".safetensors", _kohya, _kohya_refuses),
+    "sdxl": Writer("SDXL: clip_l and clip_g", ".safetensors", _per_encoder, _sdxl_only),
+    "onetrainer": Writer("OneTrainer", ".safetensors", _onetrainer, _onetrainer_refuses),
+    "comfyui": Writer("ComfyUI's encoder names", ".safetensors", _per_encoder, _plain_only),
+    "xti": Writer("kohya's layered words", ".safetensors", _xti, _xti_refuses),
+}
+"""Format name -> writer."""
