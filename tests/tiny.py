@@ -4,9 +4,21 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 WORDS = (
     "a an the of on in and with photo picture my one cat dog animal object toy red blue green "
@@ -91,3 +103,59 @@ def stable_diffusion(folder: Path, prediction_type: str = "epsilon", width: int 
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+def sdxl(folder: Path, widths: tuple[int, int] = (32, 40)) -> Path:
+    """Save a tiny SDXL model in diffusers' layout: two text encoders, 32-pixel pictures."""
+    torch.manual_seed(0)
+    words = [tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
+    kinds = (CLIPTextModel, CLIPTextModelWithProjection)
+    texts = [
+        kind(_text_config(one, width)) for kind, one, width in zip(kinds, words, widths, strict=True)
+    ]
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=(2, 4),
+        cross_attention_dim=sum(widths),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + widths[1],
+        transformer_layers_per_block=(1, 1),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        sample_size=32,
+    )
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+    pipeline = StableDiffusionXLPipeline(
+        vae, *texts, *words, unet, scheduler, add_watermarker=False
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def _text_config(words: CLIPTokenizer, width: int) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        projection_dim=width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=77,
+        bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+        pad_token_id=words.pad_token_id,
+    )

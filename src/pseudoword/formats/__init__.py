@@ -18,6 +18,22 @@ from pseudoword.formats import layouts, native, pictures, safetensorsfile, torch
 from pseudoword.formats.loose import Loose
 from pseudoword.formats.writers import WRITERS
 
+__all__ = [
+    "CONCEPT_FILE",
+    "CONTAINERS",
+    "LARGEST_NBYTES",
+    "WRITERS",
+    "Content",
+    "examine",
+    "is_concept",
+    "parse",
+    "read",
+    "read_all",
+    "renamed",
+    "write",
+    "write_as",
+]
+
 LARGEST_NBYTES = 256 * 1024 * 1024
 """No embedding is larger: refused before anything is allocated."""
 
@@ -161,9 +177,7 @@ def write_as(
 def renamed(concept: Concept, token: str) -> Concept:
     """The same word under another token."""
     check_token(token)
-    return Concept(
-        token, concept.vectors, concept.family, concept.method, dict(concept.provenance)
-    )
+    return Concept(token, concept.vectors, concept.family, concept.method, dict(concept.provenance))
 
 
 def _file(path: Path) -> Path:
@@ -181,7 +195,9 @@ def _file(path: Path) -> Path:
 def _examine(path: Path) -> Content:
     loose = parse(_bytes(path), str(path))
     found = layouts.words(loose)
-    return Content(path, loose.container, layouts.identify(loose), tuple(loose.tensors), tuple(found))
+    return Content(
+        path, loose.container, layouts.identify(loose), tuple(loose.tensors), tuple(found)
+    )
 
 
 def _bytes(path: Path) -> bytes:

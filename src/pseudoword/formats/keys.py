@@ -1,7 +1,7 @@
 """What each tool calls a text encoder. `Concept` uses ComfyUI's names; the others are translated.
 
-Layered words (XTI) have rows per cross-attention layer: `clip_l.IN01` … `clip_l.OUT11`. OneTrainer's
-output embeddings, which stand behind the encoder instead of before it, end in `_out`.
+Layered words (XTI) have rows per cross-attention layer: `clip_l.IN01` … `clip_l.OUT11`.
+OneTrainer's output embeddings, which stand behind the encoder instead of before it, end in `_out`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,8 +35,9 @@ ANONYMOUS = ("emb_params", "emp_params")
 
 OUTPUT = "_out"
 
-LAYERS = tuple(
-    "IN01 IN02 IN04 IN05 IN07 IN08 MID OUT03 OUT04 OUT05 OUT06 OUT07 OUT08 OUT09 OUT10 OUT11".split()
+LAYERS = (
+    *("IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID"),
+    *(f"OUT{i:02}" for i in range(3, 12)),
 )
 """XTI's layers of Stable Diffusion 1's U-Net; their sorted order is the order of the layers."""
 

@@ -66,9 +66,7 @@ def a1111(loose: Loose) -> list[Concept]:
         token = name if name and len(found) == 1 else key if paper or key != "*" else None
         vectors = {keys.of_width(tensor.shape[-1] if tensor.ndim else 0): tensor}
         words.append(
-            concept(
-                loose, token, vectors, provenance=provenance, family=family, method=method
-            )
+            concept(loose, token, vectors, provenance=provenance, family=family, method=method)
         )
     return words
 
@@ -186,9 +184,7 @@ LAYOUTS: dict[str, Layout] = {
         lambda loose: _named(loose, "emb_params") or "modelspec.architecture" in loose.metadata,
         encoders,
     ),
-    "xti": Layout(
-        "a layered word (XTI)", lambda loose: keys.layered(loose.tensors), layered
-    ),
+    "xti": Layout("a layered word (XTI)", lambda loose: keys.layered(loose.tensors), layered),
     "onetrainer": Layout("a OneTrainer embedding", _is_onetrainer, encoders),
     "sdxl": Layout(
         "an SDXL embedding",

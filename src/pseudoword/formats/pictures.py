@@ -34,6 +34,7 @@ MOST_PIXELS = 1 << 24
 """4096 × 4096: larger pictures are not searched for hidden embeddings."""
 
 Bytes = NDArray[np.uint8]
+_LOW, _FOUR = np.uint8(15), np.uint8(4)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KINDS = ("PNG", "WEBP", "AVIF")
 
@@ -200,11 +201,11 @@ def _pixels(data: bytes, where: str) -> Bytes:
 
 def _hidden(pixels: Bytes) -> bytes | None:
     """The packed bytes in the blocks left and right of the picture, if there are any."""
-    lit = pixels.all(axis=2)
+    lit = np.asarray(pixels.all(axis=2))
     lines, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
     if not len(lines):
         return None
-    nibbles = pixels[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1] & 15
+    nibbles = pixels[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1] & _LOW
     black = np.flatnonzero(nibbles.sum(axis=(0, 2)) == 0)
     if len(black) < 2:
         return None
@@ -212,7 +213,7 @@ def _hidden(pixels: Bytes) -> bytes | None:
     if low.shape != high.shape or not 0 < low.size <= 2 * LARGEST_JSON_NBYTES:
         return None
     low, high = _scrambled(low), _scrambled(high)
-    return (high << 4 | low).tobytes()
+    return (high << _FOUR | low).tobytes()
 
 
 def _unpacked(packed: bytes) -> bytes | None:
@@ -232,7 +233,8 @@ def _inflated(packed: bytes, most: int) -> bytes | None:
 def _scrambled(block: Bytes) -> Bytes:
     """XOR with the generator's low nibbles; twice gives the block again."""
     noise = np.resize(_noise(1 << max(10, math.ceil(math.log2(block.size + 1)))), block.size)
-    return block ^ (noise.reshape(block.shape) & 15)
+    scrambled: Bytes = block ^ (noise.reshape(block.shape) & _LOW)
+    return scrambled
 
 
 @cache

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats.loose import MOST_WORDS, Loose
+from pseudoword.formats.loose import MOST_NUMBERS, MOST_WORDS, Loose, parameters
 
 LARGEST_PICKLE_NBYTES = 1 << 20
 """The pickle holds names and shapes only; the numbers lie beside it."""
+
+MOST_ITEMS = 1 << 16
+"""Entries in all of the file's dicts and lists."""
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
 
@@ -69,6 +72,7 @@ def read(data: bytes, where: str) -> Loose:
         raise
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
         raise ConceptError(f"{where} is damaged: {_first_line(error)}") from error
+    _check_total(found, where)
     return Loose(_named(found, where), where, "torch")
 
 
@@ -163,6 +167,26 @@ def _refusal(where: str, names: list[str]) -> ConceptError:
     return ConceptError(f"{where} is refused: reading it would run Python code ({shown}). {why}")
 
 
+def _check_total(found: object, where: str) -> None:
+    """Refuse many tensors over one storage, which are small in the file and large when read."""
+    left, numbers, seen = [(found, 0)], 0, 0
+    while left:
+        item, depth = left.pop()
+        seen += 1
+        if isinstance(item, Tensor):
+            numbers += item.numel()
+        elif depth < 3 and isinstance(item, torch.nn.ParameterDict):
+            left.append((parameters(item), depth + 1))
+        elif depth < 3 and isinstance(item, Mapping | list):
+            inside = item.values() if isinstance(item, Mapping) else item
+            if len(inside) > MOST_ITEMS:
+                seen = MOST_ITEMS
+            else:
+                left += [(one, depth + 1) for one in inside]
+        if numbers > MOST_NUMBERS or seen + len(left) > MOST_ITEMS:
+            raise ConceptError(f"{where} is too large for an embedding. Is this a model?")
+
+
 def _named(found: object, where: str) -> dict[str, Any]:
     """The loaded object as a dict: a bare tensor and a list of dicts are embeddings too."""
     if isinstance(found, Tensor):
@@ -189,4 +213,3 @@ def _joined(parts: list[Mapping[str, Any]]) -> list[Tensor]:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return (text.splitlines()[0] if text else type(error).__name__)[:200]
-

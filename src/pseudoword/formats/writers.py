@@ -1,4 +1,4 @@
-"""How each tool's file is written: one entry per format, with the reason why one cannot hold a word.
+"""How each tool's file is written: one entry per format, and why it cannot hold a word.
 
 Everything in safetensors also carries our metadata, which other tools pass over.
 """
@@ -188,7 +188,10 @@ def _per_encoder(concept: Concept, _picture: Image.Image | None) -> Parts:
 
 def _onetrainer(concept: Concept, _picture: Image.Image | None) -> Parts:
     theirs = {ours: key for key, ours in keys.ONETRAINER.items()}
-    stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in ({"clip_l"}, {"clip_h"})
+    stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in (
+        {"clip_l"},
+        {"clip_h"},
+    )
     tensors = {}
     for key, rows in concept.vectors.items():
         plain = keys.base_encoder(key)

@@ -1,0 +1,206 @@
+"""Feed the readers thousands of damaged files: `python tests/fuzz_formats.py [COUNT] [SEED]`.
+
+Half of them are broken anywhere, the other half inside, with lengths and checksums put right again,
+so that the damage gets past the first check. Prints what came of it as JSON. An audit hook notes
+everything that an executed pickle would have to do.
+"""
+
+import base64
+import io
+import json
+import random
+import resource
+import struct
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import torch
+from embedding_files import rows, torch_bytes
+from PIL import Image
+from safetensors.torch import save
+from torch import nn
+
+from pseudoword import formats
+from pseudoword.concept import Concept
+from pseudoword.errors import PseudowordError
+from pseudoword.formats import WRITERS, keys, layouts
+
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1)
+FORBIDDEN = ("os.", "subprocess.", "socket.", "exec", "ctypes.", "shutil.", "webbrowser.")
+ran: list[str] = []
+watching = False
+
+
+def seeds(folder: Path) -> dict[str, bytes]:
+    """A small valid file of every kind."""
+    sd = Concept("<cat>", {"clip_l": rows(2, 32)}, "sd")
+    sdxl = Concept("<cat>", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)}, "sdxl")
+    layered = {f"clip_l.{key}": rows(1, 8) for key in keys.LAYERS}
+    picture = Image.new("RGB", (24, 24), "orange")
+    found = {}
+    for name, writer in WRITERS.items():
+        for kind, concept in (("sd", sd), ("sdxl", sdxl), ("xti", Concept("<x>", layered))):
+            if not writer.refuses(concept):
+                (path, *_) = formats.write_as(concept, folder / "seed", name, picture)
+                found[f"{name}/{kind}"] = path.read_bytes()
+    paper = nn.ParameterDict({"<cat>": nn.Parameter(rows(2, 32))})
+    found["paper"] = torch_bytes({"string_to_token": {}, "string_to_param": paper})
+    found["bundle"] = save({"bundle_emb.<cat>.clip_l": rows(2, 32), "a.lora_up": rows(2, 3)})
+    found["several"] = save({"<cat>": rows(2, 32), "<dog>": rows(1, 32)})
+    found["float16"] = torch_bytes({"<cat>": rows(2, 32).half()})
+    found["legacy"] = b"\x80\x02}q\x00X\x05\x00\x00\x00<cat>q\x01K\x01s."
+    return found
+
+
+def broken(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
+    """`data` with some damage anywhere."""
+    out = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        at = chance.randrange(len(out)) if out else 0
+        match chance.randrange(7):
+            case 0:
+                out[at : at + 1] = bytes([chance.randrange(256)])
+            case 1:
+                del out[at:]
+            case 2:
+                out[at : at + chance.randrange(64)] = b""
+            case 3:
+                width = chance.choice((1, 2, 4, 8))
+                value = chance.choice(EXTREMES) & (256**width - 1)
+                out[at : at + width] = value.to_bytes(width, chance.choice(("little", "big")))
+            case 4:
+                out[at:at] = chance.randbytes(chance.randrange(1, 32))
+            case 5:
+                out[at:at] = out[at : at + 200] * chance.randrange(1, 20)
+            case _:
+                other = chance.choice(others)
+                out[at:] = other[chance.randrange(len(other)) :]
+    return bytes(out)
+
+
+def broken_inside(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
+    """`data` with damage inside, its lengths and checksums right."""
+    if data[:2] == b"PK":
+        return _broken_zip(data, chance)
+    if data[:4] == b"\x89PNG":
+        return _broken_png(data, chance)
+    length = int.from_bytes(data[:8], "little")
+    if data[8:9] == b"{" and length < len(data):
+        text = _broken_text(data[8 : 8 + length], chance)
+        return len(text).to_bytes(8, "little") + text + data[8 + length :]
+    return broken(data, chance, others)
+
+
+def _broken_text(text: bytes, chance: random.Random) -> bytes:
+    """JSON or a pickle with a piece of it changed."""
+    swaps = [
+        (b"F32", chance.choice((b"F64", b"F16", b"BF16", b"I64", b"BOOL", b"F8_E4M3", b"U8"))),
+        (b"[2,32]", chance.choice((b"[64]", b"[2,32,1]", b"[0]", b"[]", b"[9999999999,9999999]"))),
+        (b"FloatStorage", chance.choice((b"HalfStorage", b"DoubleStorage", b"QInt8Storage"))),
+        (b"_rebuild_tensor_v2", chance.choice((b"_rebuild_parameter", b"_rebuild_sparse_tensor"))),
+        (b"collections\nOrderedDict", chance.choice((b"os\nsystem", b"builtins\nbytearray"))),
+        (b"0.", chance.choice((b"NaN, 0.", b"1e999, 0.", b"[0.", b"9" * 30 + b"."))),
+        (b"K\x02", b"J\xff\xff\xff\x7f"),
+        (b"K ", chance.choice((b"J\xff\xff\xff\x7f", b"K\x00", b"M\xff\xff"))),
+    ]
+    fitting = [swap for swap in swaps if swap[0] in text]
+    if fitting and chance.random() < 0.5:
+        old, new = chance.choice(fitting)
+        return text.replace(old, new, chance.choice((1, 1, 2)))
+    return broken(text, chance, [text])
+
+
+def _broken_zip(data: bytes, chance: random.Random) -> bytes:
+    buffer = io.BytesIO()
+    packed = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(buffer, "w", packed) as new:
+        for info in old.infolist():
+            content = old.read(info)
+            if info.filename.endswith("data.pkl"):
+                content = _broken_text(content, chance)
+            elif chance.random() < 0.05:
+                content = content[: chance.randrange(len(content) + 1)]
+            name = info.filename if chance.random() > 0.02 else f"../{info.filename}"
+            new.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _broken_png(data: bytes, chance: random.Random) -> bytes:
+    out, at = bytearray(data[:8]), 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        if kind == b"tEXt":
+            keyword, _, text = body.partition(b"\0")
+            text = base64.b64encode(_broken_text(base64.b64decode(text), chance))
+            if chance.random() < 0.3:
+                kind, text = b"zTXt", b"\0" + zlib.compress(text)
+            body = keyword + b"\0" + text
+        elif kind == b"IHDR" and chance.random() < 0.2:
+            body = broken(body, chance, [body])[:13].ljust(13, b"\1")
+        elif kind == b"IDAT" and chance.random() < 0.5:
+            body = zlib.compress(broken(zlib.decompress(body), chance, [data]))
+        crc = zlib.crc32(kind + body)
+        out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
+        at += 12 + length
+    return bytes(out)
+
+
+def watch(event: str, arguments: tuple[object, ...]) -> None:
+    """Note what a reader has no business to do; importing a module is none of it."""
+    code = getattr(arguments[0], "co_filename", "<") if event == "exec" else "<"
+    if watching and event.startswith(FORBIDDEN) and code.startswith("<") and "frozen" not in code:
+        ran.append(event)
+
+
+def main(count: int, seed: int) -> dict[str, object]:
+    """Read `count` damaged files."""
+    global watching
+    torch.set_num_threads(1)
+    chance = random.Random(seed)
+    ends: Counter[str] = Counter()
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        whole = seeds(Path(folder))
+        for name, data in whole.items():  # warms up imports, so that the hook sees readers only
+            if name != "legacy":
+                assert layouts.words(formats.parse(data, "seed")), name
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        sys.addaudithook(watch)
+        watching = True
+        others = list(whole.values())
+        for i in range(count):
+            name = list(whole)[i % len(whole)]
+            break_it = broken if i // len(whole) % 2 else broken_inside
+            data = break_it(whole[name], chance, others)
+            began = time.perf_counter()
+            try:
+                layouts.words(formats.parse(data, f"{name}.safetensors"))
+                ends["read"] += 1
+            except PseudowordError:
+                ends["refused"] += 1
+            except BaseException as error:
+                ends["crashed"] += 1
+                Path(f"/tmp/fuzz-{seed}-{i}").write_bytes(data)
+                print(i, name, repr(error)[:300], file=sys.stderr)
+            slowest = max(slowest, time.perf_counter() - began)
+        watching = False
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        **{key: ends[key] for key in ("read", "refused", "crashed")},
+        "files": count,
+        "kinds": len(whole),
+        "ran": sorted(set(ran)),
+        "slowest_seconds": round(slowest, 2),
+        "grown_mb": round((after - before) / 1024),
+    }
+
+
+if __name__ == "__main__":
+    numbers = [int(argument) for argument in sys.argv[1:]]
+    print(json.dumps(main(*numbers, *(2600, 0)[len(numbers) :])))
