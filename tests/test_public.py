@@ -18,13 +18,18 @@ def test_the_public_names() -> None:
         "Base",
         "Concept",
         "Demo",
+        "Gallery",
         "Inspection",
         "PseudowordError",
+        "Pushed",
         "Trained",
         "bases",
+        "convert",
         "demo",
+        "gallery",
         "generate",
         "inspect",
+        "push",
         "train",
         "train_pack",
     ]
@@ -36,7 +41,10 @@ def test_the_public_names() -> None:
 
 def test_every_command_has_a_function_of_its_name() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    assert set(commands) == {"train", "generate", "inspect", "bases", "demo"}
+    assert set(commands) == {
+        *("train", "generate", "inspect", "bases", "demo"),
+        *("convert", "gallery", "push"),
+    }
     for name in commands:
         assert callable(getattr(pseudoword, name))
 

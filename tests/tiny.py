@@ -111,7 +111,8 @@ def sdxl(folder: Path, widths: tuple[int, int] = (32, 40)) -> Path:
     words = [tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
     kinds = (CLIPTextModel, CLIPTextModelWithProjection)
     texts = [
-        kind(_text_config(one, width)) for kind, one, width in zip(kinds, words, widths, strict=True)
+        kind(_text_config(one, width))
+        for kind, one, width in zip(kinds, words, widths, strict=True)
     ]
     unet = UNet2DConditionModel(
         sample_size=8,

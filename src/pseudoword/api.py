@@ -6,28 +6,36 @@ from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword import families, formats
+from pseudoword import families, sources
+from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
 from pseudoword.config import DrawConfig, TrainConfig
+from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.generation import generate as _generate
 from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
 from pseudoword.progress import Progress, Silent
+from pseudoword.publishing import Pushed, publish
 from pseudoword.showcase import Demo, run_demo
 
 __all__ = [
     "Base",
     "Concept",
     "Demo",
+    "Gallery",
     "Inspection",
     "PseudowordError",
+    "Pushed",
     "Trained",
     "bases",
+    "convert",
     "demo",
+    "gallery",
     "generate",
     "inspect",
+    "push",
     "train",
     "train_pack",
 ]
@@ -77,6 +85,7 @@ def generate(
     prompt: str,
     *,
     concept: str | Path | Concept | Sequence[str | Path | Concept] = (),
+    token: str | Sequence[str | None] | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> list[Image]:
@@ -84,7 +93,10 @@ def generate(
 
     Args:
         prompt: the text; so may be the `negative` setting, and concepts work in both.
-        concept: one or several: a file, a run's folder, or a `Concept`.
+        concept: one or several: any embedding file, a run's folder, a hub id, `FILE=TOKEN`, or a
+            `Concept`. A file of several words gives them all.
+        token: what to call the concept in the prompts; of a file of several words, which one. For
+            several concepts one entry each, `None` to leave a name as it is.
         progress: told what is going on, and when a concept is not mentioned at all.
         **settings: any field of `pseudoword.config.DrawConfig`.
 
@@ -95,8 +107,7 @@ def generate(
         PseudowordError: a file, width, prompt or setting does not work; the message says which.
     """
     config = DrawConfig.check(**settings)
-    several = [concept] if isinstance(concept, str | Path | Concept) else list(concept)
-    concepts = [c if isinstance(c, Concept) else formats.read(Path(c)) for c in several]
+    concepts = sources.concepts(concept, token)
     told = progress or Silent()
     for word in concepts:
         if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
@@ -116,17 +127,72 @@ def generate(
     )
 
 
-def inspect(file: str | Path, *, base: str | None = None) -> Inspection:
-    """Say what a concept file (or a run's folder) holds.
+def inspect(file: str | Path, *, base: str | None = None, token: str | None = None) -> Inspection:
+    """Say what an embedding file holds, which models it fits, and what other tools do with it.
 
     Args:
-        file: the file or folder.
+        file: any embedding file, a run's folder, or a hub id.
         base: a base model, to compare norms with and to find the nearest vocabulary tokens in.
+        token: of a file of several words, which one; by default the first.
 
     Raises:
         PseudowordError: the file holds no concept, or `base` does not fit it.
     """
-    return look_at(Path(file), base)
+    return look_at(file, base, token)
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    token: str | None = None,
+    picture: str | Path | None = None,
+) -> tuple[Path, ...]:
+    """Write an embedding in another tool's format, every vector as it was.
+
+    Args:
+        source: any embedding file, a run's folder, or a hub id.
+        out: the file to write; or a folder, for every word of `source` in a file of its own.
+        format: a name in `pseudoword.formats.WRITERS`; by default what the ending of `out` says.
+        token: what to call the word; of a file of several words, which one.
+        picture: what a format in a picture shows; by default a card with the word on it.
+
+    Returns:
+        The files that were written; diffusers' form of an SDXL word has two.
+
+    Raises:
+        PseudowordError: the file cannot be read, or the format cannot hold its word.
+    """
+    shown = Path(picture) if picture is not None else None
+    return convert_file(source, Path(out), format, token, shown)
+
+
+def gallery(folder: str | Path, *, out: str | Path | None = None) -> Gallery:
+    """List all embeddings in a folder and draw them on one contact sheet.
+
+    Args:
+        folder: searched with all folders in it.
+        out: the contact sheet; by default `gallery.png` in the folder.
+
+    Raises:
+        PseudowordError: there is no such folder, or the sheet cannot be written.
+    """
+    return collect(Path(folder), Path(out) if out is not None else Path(folder) / "gallery.png")
+
+
+def push(folder: str | Path, to: str, *, private: bool = False) -> Pushed:
+    """Publish a run's word on the Hugging Face hub, with a model card.
+
+    Args:
+        folder: a run's folder, or an embedding file.
+        to: the repository, for example `your-name/my-cat`; it is made if it is not there.
+        private: make it one that only you can see.
+
+    Raises:
+        PseudowordError: there is no word, or the hub does not take it.
+    """
+    return publish(Path(folder), to, private)
 
 
 def bases() -> list[Base]:

@@ -30,7 +30,10 @@ Out = Annotated[Path, typer.Option(help="Where to write.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Concepts = Annotated[
     list[str] | None,
-    typer.Option(help="A concept file or a run's folder. May be repeated."),
+    typer.Option(
+        help="Any embedding file, a run's folder, or a hub id; FILE=TOKEN renames it. "
+        "May be repeated."
+    ),
 ]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Forget what the output folder holds, and begin again.")
@@ -149,22 +152,92 @@ def generate(
 @app.command("inspect")
 @guarded
 def inspect_(
-    file: Annotated[Path, typer.Argument(help="A concept file or a run's folder.")],
+    file: Annotated[str, typer.Argument(help="Any embedding file, a run's folder, or a hub id.")],
     base: Annotated[
         str | None, typer.Option(help="Compare with this base model's vocabulary.")
     ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Of a file with several words, which one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a concept file holds."""
+    """Say what an embedding file holds, what it fits, and what other tools do with it."""
     from pseudoword import api
 
-    seen = api.inspect(file, base=base)
+    seen = api.inspect(file, base=base, token=token)
     if as_json:
         typer.echo(seen.model_dump_json(indent=2))
         return
     from pseudoword.console import show_inspection
 
     show_inspection(seen)
+
+
+@app.command()
+@guarded
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help="Any embedding file, a run's folder, or a hub id."),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The file to write, or a folder for every word.")
+    ],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="native, diffusers, diffusers-bin, a1111, a1111-png, a1111-pixels, a1111-webp, "
+            "kohya, sdxl, onetrainer, comfyui or xti; by default what OUT's ending says.",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="What to call the word; of several, which one.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="What a format in a picture shows.")] = None,
+) -> None:
+    """Write an embedding in another tool's format, every vector as it was."""
+    from pseudoword import api
+
+    for path in api.convert(source, out, format=format_, token=token, picture=picture):
+        typer.echo(path)
+
+
+@app.command()
+@guarded
+def gallery(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with embeddings.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The contact sheet; by default gallery.png in DIR.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List all embeddings in a folder, and draw them on one contact sheet."""
+    from pseudoword import api
+
+    found = api.gallery(folder, out=out)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    from pseudoword.console import show_gallery
+
+    show_gallery(found)
+
+
+@app.command()
+@guarded
+def push(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
+    to: Annotated[str, typer.Option(help="The repository, for example your-name/my-cat.")],
+    private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
+) -> None:
+    """Publish a word on the Hugging Face hub, with a model card."""
+    from pseudoword import api
+
+    done = api.push(folder, to, private=private)
+    for name in done.files:
+        typer.echo(name)
+    typer.echo(done.url)
 
 
 @app.command()

@@ -106,6 +106,9 @@ class TrainConfig(BaseChoice):
     preview: tuple[str, ...] = ("a photo of [name]",)
     """Prompt to preview the finished word with; [name] stands for it. May be repeated."""
 
+    word_in_preview: bool = True
+    """Put the word into the preview pictures, so that each can be used as an embedding."""
+
     checkpoint_every: Annotated[int, Field(ge=1)] = 25
     """Save the state every so many steps."""
 

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pseudoword.collection import Gallery
     from pseudoword.inspection import Base, Inspection
 
 LOG_EVERY_SECONDS = 10.0
@@ -85,8 +86,12 @@ class Console:
 def show_inspection(seen: "Inspection") -> None:
     """Print what a concept file holds, as a table."""
     table = Table(title=escape(f"{seen.token}  ({seen.file})"), show_header=False)
+    table.add_row("file", f"{seen.layout} layout, {seen.container}")
+    if seen.others:
+        table.add_row("other words", escape(", ".join(seen.others)))
     table.add_row("method", seen.method)
     table.add_row("family", seen.family or "not stated")
+    table.add_row("fits", ", ".join(seen.fits) or "no model family known here")
     for key, (n, width) in seen.encoders.items():
         norms = ", ".join(f"{norm:.3f}" for norm in seen.norms[key][:8])
         beside = ""
@@ -99,7 +104,24 @@ def show_inspection(seen: "Inspection") -> None:
             table.add_row(f"  row {i} is near", escape(words))
     for name, value in seen.provenance.items():
         table.add_row(name, escape(value))
+    for tool, happens in seen.tools.items():
+        table.add_row(f"in {tool}", escape(happens))
     rich.console.Console().print(table)
+
+
+def show_gallery(found: "Gallery") -> None:
+    """Print the words of a folder, as a table, and what could not be read."""
+    table = Table("token", "family", "vectors", "format", "file", title=escape(found.folder))
+    for word in found.words:
+        counts = ", ".join(f"{key} {n} × {width}" for key, (n, width) in word.vectors.items())
+        family = ", ".join(word.families) or "unknown"
+        table.add_row(escape(word.token), family, counts, word.format, escape(word.file))
+    out = rich.console.Console()
+    out.print(table)
+    for file, reason in found.skipped.items():
+        out.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
+    if found.sheet:
+        out.print(f"contact sheet: {found.sheet}", markup=False, soft_wrap=True)
 
 
 def show_bases(found: "list[Base]") -> None:

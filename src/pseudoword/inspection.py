@@ -7,9 +7,11 @@ from pydantic import BaseModel
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from pseudoword import families, formats
+from pseudoword import families, formats, sources
 from pseudoword.concept import check_fit
 from pseudoword.families.base import TextEncoder
+from pseudoword.formats.keys import families_of
+from pseudoword.formats.tools import outlook
 
 NEAREST = 5
 
@@ -31,6 +33,16 @@ class Inspection(BaseModel):
     encoders: dict[str, tuple[int, int]]
     """[vectors, width] per text encoder, under ComfyUI's keys"""
     norms: dict[str, list[float]]
+    container: str = "safetensors"
+    """safetensors, torch, chunk (a PNG's text) or pixels (hidden in a picture)"""
+    layout: str = "native"
+    """whose names are in it: native, diffusers, a1111, kohya …"""
+    others: list[str] = []
+    """tokens of the file's other words"""
+    fits: list[str] = []
+    """the model families that read a word of these encoders"""
+    tools: dict[str, str] = {}
+    """what will happen to the file in other tools"""
     vocabulary_norms: dict[str, float] | None = None
     """median norm of the base's own tokens, if a base was given"""
     nearest: dict[str, list[list[Neighbour]]] | None = None
@@ -47,14 +59,18 @@ class Base(BaseModel):
     licence: str
 
 
-def look_at(file: Path, base: str | None) -> Inspection:
+def look_at(file: str | Path, base: str | None, token: str | None = None) -> Inspection:
     """Describe `file`; with `base`, also beside that model's vocabulary.
+
+    Of several words the one called `token` is described, or the first.
 
     Raises:
         ConceptError: no concept, or one that does not fit `base`.
         BaseModelError: `base` cannot be loaded.
     """
-    concept = formats.read(file)
+    content = formats.examine(sources.locate(file))
+    concept = formats.chosen(content, token) if token else content.concepts[0]
+    told = (content.path.stem, content.container, content.layout, content.keys, concept)
     seen = Inspection(
         file=str(file),
         token=concept.token,
@@ -62,6 +78,13 @@ def look_at(file: Path, base: str | None) -> Inspection:
         method=concept.method,
         encoders={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
         norms={key: rows.norm(dim=-1).tolist() for key, rows in concept.vectors.items()},
+        container=content.container,
+        layout=content.layout,
+        others=[
+            c.token for c in content.concepts if c is not concept and len(content.concepts) > 1
+        ],
+        fits=list(families_of(concept.widths)),
+        tools=outlook(*told),
         provenance=dict(concept.provenance),
     )
     if base is None:

@@ -266,7 +266,11 @@ def _preview(family: Family, run: _Run, concept: Concept, progress: Progress) ->
         resolution=run.config.resolution,
     )
     for i, picture in enumerate(pictures, 1):
-        charts.save_picture(picture, run.folder.previews / f"step-{run.member.step}-{i}.png")
+        path = run.folder.previews / f"step-{run.member.step}-{i}.png"
+        if run.config.word_in_preview and not formats.WRITERS["a1111-png"].refuses(concept):
+            formats.write_as(concept, path, "a1111-png", picture)
+        else:
+            charts.save_picture(picture, path)
         progress.advance(i, len(pictures), f"{time.perf_counter() - began:.0f} s")
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "LARGEST_NBYTES",
     "WRITERS",
     "Content",
+    "chosen",
     "examine",
     "is_concept",
     "parse",
@@ -82,15 +83,25 @@ def read(path: Path, token: str | None = None) -> Concept:
     Raises:
         ConceptError: there is no such file, or it holds no concept, or several.
     """
-    found = read_all(path)
+    return chosen(examine(path), token)
+
+
+def chosen(content: Content, token: str | None) -> Concept:
+    """The one concept of a file under the name `token`, or the one so called of several.
+
+    Raises:
+        ConceptError: there are several, and none is called so.
+    """
+    found = content.concepts
     if len(found) == 1:
         return renamed(found[0], token) if token else found[0]
     for concept in found:
         if concept.token == token:
             return concept
+    tokens = ", ".join(c.token for c in found[:8]) + (" …" if len(found) > 8 else "")
     raise ConceptError(
-        f"{path} holds {len(found)} words, not one concept: {', '.join(c.token for c in found[:8])}"
-        f"{' …' if len(found) > 8 else ''}. Say which one with its token."
+        f"{content.path} holds {len(found)} words, not one concept: {tokens}. "
+        "Say which one with its token."
     )
 
 

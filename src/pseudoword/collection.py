@@ -1,0 +1,144 @@
+"""All embeddings in a folder, as a table and as one picture."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import BaseModel
+
+from pseudoword import charts, formats, images
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError, PseudowordError
+from pseudoword.formats.keys import families_of
+from pseudoword.formats.writers import card
+
+ENDINGS = {".safetensors", ".pt", ".bin", ".png", ".webp", ".avif"}
+PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
+CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
+
+
+class Entry(BaseModel):
+    """One word in a folder."""
+
+    file: str
+    token: str
+    families: list[str]
+    vectors: dict[str, tuple[int, int]]
+    """[vectors, width] per text encoder"""
+    format: str
+    preview: str | None
+
+
+class Gallery(BaseModel):
+    """The words in a folder."""
+
+    folder: str
+    words: list[Entry]
+    skipped: dict[str, str]
+    """file -> why it could not be read"""
+    sheet: str | None
+    """the contact sheet; None if there is nothing to show"""
+
+
+def collect(folder: Path, out: Path) -> Gallery:
+    """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
+    if not folder.is_dir():
+        raise ConceptError(f"{folder} is no folder. Give one that holds embeddings.")
+    words: list[Entry] = []
+    cells: list[tuple[Image.Image, str, str]] = []
+    skipped: dict[str, str] = {}
+    for path in _files(folder, out):
+        try:
+            content = formats.examine(path)
+        except PseudowordError as error:
+            if path.suffix.lower() not in PICTURES:  # most pictures hold no word
+                skipped[str(path)] = str(error)
+            continue
+        preview = path if content.container in ("chunk", "pixels") else _preview(path)
+        for word in content.concepts:
+            entry = _entry(path, content, word, preview)
+            words.append(entry)
+            counts = ", ".join(f"{key} {n}×{width}" for key, (n, width) in entry.vectors.items())
+            cells.append((_shown(word, preview), word.token, counts))
+    if cells:
+        charts.save_picture(_sheet(cells), out)
+    sheet = str(out) if cells else None
+    return Gallery(folder=str(folder), words=words, skipped=skipped, sheet=sheet)
+
+
+def _files(folder: Path, out: Path) -> Iterator[Path]:
+    """What may hold a word: no previews of others, no checkpoints, not the sheet itself."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if any(part.startswith(".") or part == "previews" for part in inside):
+            continue
+        if path.suffix.lower() not in ENDINGS or ".preview." in path.name or path == out:
+            continue
+        second = path.stem.endswith("_2") and path.with_stem(path.stem[:-2]).is_file()
+        if second or path.name.startswith("checkpoint"):
+            continue
+        if path.is_file() and path.stat().st_size:
+            yield path
+
+
+def _entry(path: Path, content: formats.Content, word: Concept, preview: Path | None) -> Entry:
+    fits = families_of(word.widths)
+    return Entry(
+        file=str(path),
+        token=word.token,
+        families=[word.family] if word.family else list(fits),
+        vectors={key: (len(rows), rows.shape[1]) for key, rows in word.vectors.items()},
+        format=content.layout if content.container in ("safetensors", "torch") else "a1111 picture",
+        preview=str(preview) if preview else None,
+    )
+
+
+def _preview(path: Path) -> Path | None:
+    """The picture that belongs to a file: beside it, or the latest in its run's folder."""
+    for ending in PICTURES:
+        for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
+            if (path.parent / name).is_file():
+                return path.parent / name
+    drawn = list((path.parent / "previews").glob("*.png"))
+    return max(drawn, key=_numbers, default=None)
+
+
+def _numbers(path: Path) -> list[int]:
+    step, *rest = [int(digits) for digits in re.findall(r"\d+", path.stem)] or [0]
+    return [step, *(-number for number in rest)]
+
+
+def _shown(word: Concept, preview: Path | None) -> Image.Image:
+    if preview is not None:
+        try:
+            return images.open_picture(preview)
+        except PseudowordError:
+            pass
+    return card(word)
+
+
+def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
+    """Pictures in rows, each with its token and what it holds below."""
+    columns = min(COLUMNS, len(cells))
+    lines = -(-len(cells) // columns)
+    pitch = CELL_PX + GAP_PX
+    size = (columns * pitch + GAP_PX, lines * (pitch + TEXT_PX) + GAP_PX)
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (picture, token, text) in enumerate(cells):
+        x = GAP_PX + i % columns * pitch
+        y = GAP_PX + i // columns * (pitch + TEXT_PX)
+        sheet.paste(charts.enlarge(picture, CELL_PX), (x, y))
+        for below, said, px in ((4, token, 15), (26, text, 11)):
+            font = ImageFont.load_default(px)
+            pen.text((x, y + CELL_PX + below), _cut(said, font), charts.INK, font)
+    return sheet
+
+
+def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    if font.getlength(text) <= CELL_PX:
+        return text
+    while text and font.getlength(f"{text}…") > CELL_PX:
+        text = text[:-1]
+    return f"{text}…"

@@ -1,0 +1,80 @@
+"""From any embedding file to any other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from pseudoword import formats, images, sources
+from pseudoword.concept import Concept
+from pseudoword.errors import SettingsError
+
+BY_ENDING = {
+    ".safetensors": "native",
+    ".pt": "a1111",
+    ".bin": "diffusers-bin",
+    ".png": "a1111-png",
+    ".webp": "a1111-webp",
+}
+"""What a file's ending asks for when no format is named."""
+
+
+def convert_file(
+    source: str | Path, out: Path, name: str | None, token: str | None, picture: Path | None
+) -> tuple[Path, ...]:
+    """Write the words of `source` in another format; the public `convert`."""
+    into_folder = out.is_dir() or not out.suffix
+    kind = _kind(out, name, into_folder)
+    content = formats.examine(sources.locate(source))
+    shown = _picture(content, picture)
+    if not into_folder:
+        word = formats.chosen(content, token)
+        return formats.write_as(word, out, kind, shown)
+    words: Sequence[Concept] = content.concepts
+    if token:
+        words = [formats.chosen(content, token)]
+    written: list[Path] = []
+    for word in words:
+        path = _free(out, file_stem(word.token), formats.WRITERS[kind].ending, written)
+        written += formats.write_as(word, path, kind, shown)
+    return tuple(written)
+
+
+def file_stem(token: str) -> str:
+    """A token as the name of a file: letters, digits and `._-`, never a path."""
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
+    return name[:100] or "concept"
+
+
+def _kind(out: Path, name: str | None, into_folder: bool) -> str:
+    if name is None:
+        if into_folder:
+            return "native"
+        if out.suffix.lower() not in BY_ENDING:
+            raise SettingsError(
+                f"{out}: give a file that ends in {', '.join(BY_ENDING)}, a folder, or --format"
+            )
+        return BY_ENDING[out.suffix.lower()]
+    if name not in formats.WRITERS:
+        raise SettingsError(f"--format {name!r}: choose one of {', '.join(formats.WRITERS)}")
+    ending = formats.WRITERS[name].ending
+    if not into_folder and out.suffix.lower() != ending:
+        raise SettingsError(f"{out}: --format {name} makes files that end in {ending}")
+    return name
+
+
+def _picture(content: formats.Content, given: Path | None) -> Image.Image | None:
+    """What picture formats show: the given one, or the one that the word came in."""
+    if given is not None:
+        return images.open_picture(given)
+    if content.container == "chunk":
+        return images.open_picture(content.path)
+    return None
+
+
+def _free(folder: Path, stem: str, ending: str, taken: Sequence[Path]) -> Path:
+    path, count = folder / f"{stem}{ending}", 1
+    while path in taken:
+        count += 1
+        path = folder / f"{stem}-{count}{ending}"
+    return path
