@@ -251,20 +251,21 @@ def _noise(count: int) -> Bytes:
     return (states[:count] % 255).astype(np.uint8)
 
 
-def _block(nibbles: Bytes, height: int, shades: NDArray[Any]) -> Bytes:
+def _block(nibbles: Bytes, height: int, shades: Bytes) -> Bytes:
     """Nibbles as pixels `[height, width, 3]` under a pattern of dots."""
     block = nibbles.reshape(height, -1, 3)
     return _scrambled(block ^ _dots(block.shape[1], height, shades))
 
 
-def _shades(items: Mapping[str, Any]) -> NDArray[Any]:
+def _shades(items: Mapping[str, Any]) -> Bytes:
     """The first vector as shades of grey."""
     (rows,) = list(items["string_to_param"].values())[:1]
     row = rows[0].abs()[:1024].double()
-    return (row / row.max().clamp(min=1e-30) * 255).to(torch.uint8).numpy()
+    shades: Bytes = (row / row.max().clamp(min=1e-30) * 255).to(torch.uint8).numpy()
+    return shades
 
 
-def _dots(width: int, height: int, shades: NDArray[Any]) -> Bytes:
+def _dots(width: int, height: int, shades: Bytes) -> Bytes:
     """The decoration, in high nibbles only and never 0: readers cut off what is black."""
     canvas = Image.new("L", (width, height), 16)
     pen = ImageDraw.Draw(canvas)
