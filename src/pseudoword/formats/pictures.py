@@ -1,30 +1,26 @@
 """AUTOMATIC1111's embeddings in pictures: in a PNG's text chunk, or hidden in the pixels.
 
-Both hold the same JSON. Hidden pixels: the zlib-packed bytes are cut into low and high nibbles,
-one block of each stands left and right of the picture beyond a black column, and the high nibble
-of each pixel is decoration.
+Both hold the same JSON; `hidden.py` has the layout of the pixels.
 """
 
 import base64
 import binascii
 import io
 import json
-import math
 import struct
 import warnings
 import zlib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
+from pseudoword.formats import hidden
 from pseudoword.formats.loose import MOST_WORDS, Loose
 
 KEYWORD = "sd-ti-embedding"
@@ -33,8 +29,9 @@ LARGEST_JSON_NBYTES = 16 << 20
 MOST_PIXELS = 1 << 24
 """4096 × 4096: larger pictures are not searched for hidden embeddings."""
 
-Bytes = NDArray[np.uint8]
-_LOW, _FOUR = np.uint8(15), np.uint8(4)
+MOST_SIDE_PX = 16383
+"""WebP's limit."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KINDS = ("PNG", "WEBP", "AVIF")
 
@@ -58,8 +55,7 @@ def read(data: bytes, where: str) -> Loose:
         text = _chunk(data, where)
         if text is not None:
             return Loose(_decoded(text, where), where, "chunk")
-    packed = _hidden(_pixels(data, where))
-    found = _unpacked(packed) if packed is not None else None
+    found = hidden.find(_pixels(data, where), LARGEST_JSON_NBYTES)
     if found is None:
         raise ConceptError(
             f"{where} is a picture without an embedding in it. If it had one, it was lost when "
@@ -83,19 +79,13 @@ def write_hidden(picture: Image.Image, items: Mapping[str, Any], kind: str = "PN
     Raises:
         ConceptError: the picture is too low to hold them.
     """
-    packed = np.frombuffer(zlib.compress(_json(items), 9), np.uint8)
+    plain = _json(items)
+    (rows,) = items["string_to_param"].values()
     middle = np.asarray(picture.convert("RGB"))
-    height = middle.shape[0]
-    size = len(packed) + height - len(packed) % height
-    size += 3 * height - size % (3 * height)
-    shades = _shades(items)
-    low = _block(np.resize(packed & 15, size), height, shades)
-    high = _block(np.resize(packed >> 4, size), height, shades[::-1])
-    black = np.zeros((height, 1, 3), np.uint8)
-    whole = np.concatenate([low, black, middle, black, high], axis=1)
-    if max(whole.shape) > 16383 or _unpacked(_hidden(whole) or b"") != _json(items):
+    whole = hidden.hide(plain, middle, rows[0])
+    if max(whole.shape) > MOST_SIDE_PX or hidden.find(whole, LARGEST_JSON_NBYTES) != plain:
         raise ConceptError(
-            f"a picture {height} pixels high cannot hold this word in its pixels; "
+            f"a picture {middle.shape[0]} pixels high cannot hold this word in its pixels; "
             "give a higher one, or write the chunk form"
         )
     buffer = io.BytesIO()
@@ -166,7 +156,7 @@ def _text(kind: bytes, text: bytes) -> bytes | None:
         text = rest[-1]
     else:
         packed, text = kind == b"zTXt", text[1:] if kind == b"zTXt" else text
-    return _inflated(text, 2 * LARGEST_JSON_NBYTES) if packed else text
+    return hidden.inflated(text, 2 * LARGEST_JSON_NBYTES) if packed else text
 
 
 def _decoded(text: bytes, where: str) -> dict[str, Any]:
@@ -181,7 +171,7 @@ def _decoded(text: bytes, where: str) -> dict[str, Any]:
     return _parsed(plain, where)
 
 
-def _pixels(data: bytes, where: str) -> Bytes:
+def _pixels(data: bytes, where: str) -> hidden.Bytes:
     """The picture as `[height, width, 3]`, its size checked before it is unpacked."""
     try:
         with warnings.catch_warnings():
@@ -197,84 +187,3 @@ def _pixels(data: bytes, where: str) -> Bytes:
         raise
     except Exception as error:  # each decoder has errors of its own
         raise ConceptError(f"{where} is a damaged picture: {str(error)[:200]}") from error
-
-
-def _hidden(pixels: Bytes) -> bytes | None:
-    """The packed bytes in the blocks left and right of the picture, if there are any."""
-    lit = np.asarray(pixels.all(axis=2))
-    lines, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
-    if not len(lines):
-        return None
-    nibbles = pixels[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1] & _LOW
-    black = np.flatnonzero(nibbles.sum(axis=(0, 2)) == 0)
-    if len(black) < 2:
-        return None
-    low, high = nibbles[:, : black[0]], nibbles[:, black[-1] + 1 :]
-    if low.shape != high.shape or not 0 < low.size <= 2 * LARGEST_JSON_NBYTES:
-        return None
-    low, high = _scrambled(low), _scrambled(high)
-    return (high << _FOUR | low).tobytes()
-
-
-def _unpacked(packed: bytes) -> bytes | None:
-    return _inflated(packed, LARGEST_JSON_NBYTES)
-
-
-def _inflated(packed: bytes, most: int) -> bytes | None:
-    """zlib's data, what follows it ignored; None if damaged, cut off or larger than `most`."""
-    stream = zlib.decompressobj()
-    try:
-        plain = stream.decompress(packed, most)
-    except zlib.error:
-        return None
-    return plain if stream.eof else None
-
-
-def _scrambled(block: Bytes) -> Bytes:
-    """XOR with the generator's low nibbles; twice gives the block again."""
-    noise = np.resize(_noise(1 << max(10, math.ceil(math.log2(block.size + 1)))), block.size)
-    scrambled: Bytes = block ^ (noise.reshape(block.shape) & _LOW)
-    return scrambled
-
-
-@cache
-def _noise(count: int) -> Bytes:
-    """`count` outputs of a linear congruential generator, modulo 255; the first are 253, 242.
-
-    Each doubling uses s[i + k] = a^k · s[i] + c_k, so that no Python loop runs over the numbers.
-    """
-    states = np.array([1013904223], np.uint32)
-    factor, add = 1664525, 1013904223
-    while len(states) < count:
-        states = np.concatenate([states, states * np.uint32(factor) + np.uint32(add)])
-        factor, add = factor * factor % 2**32, (factor * add + add) % 2**32
-    return (states[:count] % 255).astype(np.uint8)
-
-
-def _block(nibbles: Bytes, height: int, shades: Bytes) -> Bytes:
-    """Nibbles as pixels `[height, width, 3]` under a pattern of dots."""
-    block = nibbles.reshape(height, -1, 3)
-    return _scrambled(block ^ _dots(block.shape[1], height, shades))
-
-
-def _shades(items: Mapping[str, Any]) -> Bytes:
-    """The first vector as shades of grey."""
-    (rows,) = list(items["string_to_param"].values())[:1]
-    row = rows[0].abs()[:1024].double()
-    shades: Bytes = (row / row.max().clamp(min=1e-30) * 255).to(torch.uint8).numpy()
-    return shades
-
-
-def _dots(width: int, height: int, shades: Bytes) -> Bytes:
-    """The decoration, in high nibbles only and never 0: readers cut off what is black."""
-    canvas = Image.new("L", (width, height), 16)
-    pen = ImageDraw.Draw(canvas)
-    count = 0
-    for x in range(-6, width, 8):
-        for line, y in enumerate(range(-6, height, 8)):
-            left = x + (4 if line % 2 == 0 else 0)
-            shade = max(16, int(shades[count % len(shades)]))
-            pen.ellipse((left, y, left + 6, y + 6), fill=shade)
-            count += 1
-    grey = np.asarray(canvas) & 0xF0
-    return np.repeat(grey[:, :, None], 3, axis=2)

@@ -1,0 +1,122 @@
+"""Bytes hidden in a picture's pixels, as AUTOMATIC1111 lays them out.
+
+The bytes are cut into low and high nibbles. One block of each stands left and right of the picture,
+beyond a black column; the high nibble of each pixel is decoration.
+"""
+
+import math
+import zlib
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+Bytes = NDArray[np.uint8]
+_LOW, _FOUR = np.uint8(15), np.uint8(4)
+
+
+def hide(plain: bytes, middle: Bytes, row: Tensor) -> Bytes:
+    """`plain` in blocks beside a picture.
+
+    Args:
+        plain: what to hide; it is packed with zlib.
+        middle: the picture, `[height, width, 3]`.
+        row: the numbers that the decoration is made of, `[width]`.
+
+    Returns:
+        The picture with its blocks, `[height, wider, 3]`.
+    """
+    packed = np.frombuffer(zlib.compress(plain, 9), np.uint8)
+    height = middle.shape[0]
+    size = len(packed) + height - len(packed) % height
+    size += 3 * height - size % (3 * height)
+    shades = _shades(row)
+    low = _block(np.resize(packed & _LOW, size), height, shades)
+    high = _block(np.resize(packed >> _FOUR, size), height, shades[::-1])
+    black = np.zeros((height, 1, 3), np.uint8)
+    return np.concatenate([low, black, middle, black, high], axis=1)
+
+
+def find(pixels: Bytes, most: int) -> bytes | None:
+    """What is hidden in `[height, width, 3]` pixels; None if nothing is, or more than `most`."""
+    packed = _packed(pixels, most)
+    return None if packed is None else inflated(packed, most)
+
+
+def inflated(packed: bytes, most: int) -> bytes | None:
+    """zlib's data, what follows it ignored; None if damaged, cut off or larger than `most`."""
+    stream = zlib.decompressobj()
+    try:
+        plain = stream.decompress(packed, most)
+    except zlib.error:
+        return None
+    return plain if stream.eof else None
+
+
+def _packed(pixels: Bytes, most: int) -> bytes | None:
+    """The packed bytes in the blocks left and right of the picture, if there are any."""
+    lit = np.asarray(pixels.all(axis=2))
+    lines, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    if not len(lines):
+        return None
+    nibbles = pixels[lines[0] : lines[-1] + 1, columns[0] : columns[-1] + 1] & _LOW
+    black = np.flatnonzero(nibbles.sum(axis=(0, 2)) == 0)
+    if len(black) < 2:
+        return None
+    low, high = nibbles[:, : black[0]], nibbles[:, black[-1] + 1 :]
+    if low.shape != high.shape or not 0 < low.size <= 2 * most:
+        return None
+    low, high = _scrambled(low), _scrambled(high)
+    return (high << _FOUR | low).tobytes()
+
+
+def _scrambled(block: Bytes) -> Bytes:
+    """XOR with the generator's low nibbles; twice gives the block again."""
+    noise = np.resize(_noise(1 << max(10, math.ceil(math.log2(block.size + 1)))), block.size)
+    scrambled: Bytes = block ^ (noise.reshape(block.shape) & _LOW)
+    return scrambled
+
+
+@cache
+def _noise(count: int) -> Bytes:
+    """`count` outputs of a linear congruential generator, modulo 255; the first are 253, 242.
+
+    Each doubling uses s[i + k] = a^k · s[i] + c_k, so that no Python loop runs over the numbers.
+    """
+    states = np.array([1013904223], np.uint32)
+    factor, add = 1664525, 1013904223
+    while len(states) < count:
+        states = np.concatenate([states, states * np.uint32(factor) + np.uint32(add)])
+        factor, add = factor * factor % 2**32, (factor * add + add) % 2**32
+    return (states[:count] % 255).astype(np.uint8)
+
+
+def _block(nibbles: Bytes, height: int, shades: Bytes) -> Bytes:
+    """Nibbles as pixels `[height, width, 3]` under a pattern of dots."""
+    block = nibbles.reshape(height, -1, 3)
+    return _scrambled(block ^ _dots(block.shape[1], height, shades))
+
+
+def _shades(row: Tensor) -> Bytes:
+    """A vector as shades of grey."""
+    row = row.abs()[:1024].double()
+    shades: Bytes = (row / row.max().clamp(min=1e-30) * 255).to(torch.uint8).numpy()
+    return shades
+
+
+def _dots(width: int, height: int, shades: Bytes) -> Bytes:
+    """The decoration, in high nibbles only and never 0: readers cut off what is black."""
+    canvas = Image.new("L", (width, height), 16)
+    pen = ImageDraw.Draw(canvas)
+    count = 0
+    for x in range(-6, width, 8):
+        for line, y in enumerate(range(-6, height, 8)):
+            left = x + (4 if line % 2 == 0 else 0)
+            shade = max(16, int(shades[count % len(shades)]))
+            pen.ellipse((left, y, left + 6, y + 6), fill=shade)
+            count += 1
+    grey = np.asarray(canvas) & 0xF0
+    return np.repeat(grey[:, :, None], 3, axis=2)
