@@ -305,3 +305,9 @@ def test_any_token_count_width_and_number_format(
     path = tmp_path / f"file{WRITERS[writer].ending}"
     formats.write_as(expected, path, writer)
     assert same(formats.read(path), expected)
+
+
+def test_the_page_on_formats_names_every_one() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+    for name in (*WRITERS, *layouts.LAYOUTS):
+        assert f"`{name}`" in page

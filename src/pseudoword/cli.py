@@ -91,7 +91,8 @@ def _parameter(kind: type[Settings], name: str, positional: bool) -> inspect.Par
     if positional:
         info: Any = typer.Argument(help=text, show_default=False)
     else:
-        info = typer.Option(flag(name), help=text)
+        off = f"/--no-{flag(name)[2:]}" if annotation is bool else ""
+        info = typer.Option(f"{flag(name)}{off}", help=text)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

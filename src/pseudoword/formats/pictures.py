@@ -24,8 +24,8 @@ from pseudoword.formats import hidden
 from pseudoword.formats.loose import MOST_WORDS, Loose
 
 KEYWORD = "sd-ti-embedding"
-LARGEST_JSON_NBYTES = 16 << 20
-"""JSON takes ten times its size in memory, so a picture's is kept small."""
+LARGEST_JSON_NBYTES = 8 << 20
+"""JSON can take 25 times its size in memory, so a picture's is kept small; 75 vectors have 2 MB."""
 MOST_PIXELS = 1 << 24
 """4096 × 4096: larger pictures are not searched for hidden embeddings."""
 
