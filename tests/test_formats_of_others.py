@@ -2,6 +2,7 @@
 
 import base64
 import json
+import zlib
 from pathlib import Path
 
 import embedding_files
@@ -12,7 +13,7 @@ from conftest import SHARED
 from embedding_files import LAYERS, THEIRS, G, H, L, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from torch import Tensor
@@ -219,6 +220,45 @@ def test_hidden_pixels_stand_beside_the_picture(
     framed = np.pad(whole, ((9, 4), (7, 11), (0, 0)))
     Image.fromarray(framed).save(tmp_path / "framed.png")
     assert same(formats.read(tmp_path / "framed.png"), CONCEPTS["sd1"])
+
+
+def hidden_as_described(concept: Concept, picture: Image.Image) -> Image.Image:
+    """Hide a word step by step as AUTOMATIC1111 is described, with none of our code."""
+    param = {"*": {"TORCHTENSOR": concept.vectors["clip_l"].tolist()}}
+    items = {"string_to_token": {"*": 265}, "string_to_param": param, "name": concept.token}
+    packed = np.frombuffer(zlib.compress(json.dumps(items).encode(), 9), np.uint8)
+    height = picture.height
+    size = len(packed) + height - len(packed) % height
+    size += 3 * height - size % (3 * height)
+    first = np.abs(concept.vectors["clip_l"].numpy()[0][:1024])
+    shades = (first / first.max() * 255).astype(np.uint8)
+    blocks = []
+    for nibbles, order in ((packed & 15, shades), (packed >> 4, shades[::-1])):
+        block = np.resize(nibbles, size).reshape(height, -1, 3)
+        dots = Image.new("RGB", (block.shape[1], height))
+        pen, count = ImageDraw.Draw(dots), 0
+        for x in range(-6, dots.width, 8):
+            for line, y in enumerate(range(-6, height, 8)):
+                left, shade = x + (4 if line % 2 == 0 else 0), int(order[count % len(order)])
+                pen.ellipse((left, y, left + 6, y + 6), fill=(shade, shade, shade))
+                count += 1
+        block = block ^ (np.asarray(dots) & 0xF0)
+        state, noise = 0, []
+        for _ in range(block.size):
+            state = (1664525 * state + 1013904223) % 2**32
+            noise.append(state % 255 & 15)
+        blocks.append(block ^ np.array(noise, np.uint8).reshape(block.shape))
+    black = np.zeros((height, 1, 3), np.uint8)
+    return Image.fromarray(
+        np.concatenate([blocks[0], black, np.asarray(picture), black, blocks[1]], axis=1)
+    )
+
+
+@pytest.mark.parametrize("ending", ["png", "webp"])
+def test_pixels_hidden_as_described_are_found(ending: str, tmp_path: Path) -> None:
+    whole = hidden_as_described(CONCEPTS["sd1"], Image.new("RGB", (40, 128), "orange"))
+    whole.save(tmp_path / f"cat.{ending}", lossless=True)
+    assert same(formats.read(tmp_path / f"cat.{ending}"), CONCEPTS["sd1"])
 
 
 def test_a_picture_that_was_saved_with_losses_is_explained(tmp_path: Path) -> None:
