@@ -181,7 +181,10 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "kohya": Layout(
         "a kohya or invoke-training embedding",
-        lambda loose: _named(loose, "emb_params") or "modelspec.architecture" in loose.metadata,
+        lambda loose: (
+            _named(loose, "emb_params")
+            or ("modelspec.architecture" in loose.metadata and _all_encoders(loose))
+        ),
         encoders,
     ),
     "xti": Layout("a layered word (XTI)", lambda loose: keys.layered(loose.tensors), layered),
