@@ -304,8 +304,8 @@ def test_a_large_lora_gives_its_words_without_being_read_whole(
 
 
 def test_a_format_that_cannot_hold_a_word_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConceptError, match=r"Stable Diffusion 1 and 2.*It fits into: native"):
-        formats.write_as(CONCEPTS["sdxl"], tmp_path / "x.pt", "a1111")
+    with pytest.raises(ConceptError, match=r"SD 1, SD 2 and SDXL.*It fits into: native"):
+        formats.write_as(CONCEPTS["flux"], tmp_path / "x.pt", "a1111")
     assert not (tmp_path / "x.pt").exists()
     with pytest.raises(ConceptError, match="pixels high"):
         formats.write_as(

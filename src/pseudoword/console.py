@@ -1,6 +1,7 @@
 """What commands show: a live bar on a terminal, plain lines in a log. All of it on stderr."""
 
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -115,7 +116,8 @@ def show_gallery(found: "Gallery") -> None:
     for word in found.words:
         counts = ", ".join(f"{key} {n} × {width}" for key, (n, width) in word.vectors.items())
         family = ", ".join(word.families) or "unknown"
-        table.add_row(escape(word.token), family, counts, word.format, escape(word.file))
+        inside = Path(word.file).relative_to(found.folder)
+        table.add_row(escape(word.token), family, counts, word.format, escape(str(inside)))
     out = rich.console.Console()
     out.print(table)
     for file, reason in found.skipped.items():

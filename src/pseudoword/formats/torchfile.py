@@ -11,13 +11,13 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats.loose import MOST_NUMBERS, MOST_WORDS, Loose, parameters
+from pseudoword.formats.loose import MOST_NUMBERS, MOST_WORDS, Loose, parameters, texts
 
 LARGEST_PICKLE_NBYTES = 1 << 20
 """The pickle holds names and shapes only; the numbers lie beside it."""
@@ -73,7 +73,10 @@ def read(data: bytes, where: str) -> Loose:
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
         raise ConceptError(f"{where} is damaged: {_first_line(error)}") from error
     _check_total(found, where)
-    return Loose(_named(found, where), where, "torch")
+    items = _named(found, where)
+    ours = items.get("pseudoword")
+    said = texts(ours, {k: k for k in ours if isinstance(k, str)}) if _is_dict(ours) else {}
+    return Loose(items, where, "torch", {f"pseudoword.{key}": text for key, text in said.items()})
 
 
 def write(items: Mapping[str, Any]) -> bytes:
@@ -185,6 +188,10 @@ def _check_total(found: object, where: str) -> None:
                 left += [(one, depth + 1) for one in inside]
         if numbers > MOST_NUMBERS or seen + len(left) > MOST_ITEMS:
             raise ConceptError(f"{where} is too large for an embedding. Is this a model?")
+
+
+def _is_dict(found: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(found, Mapping)
 
 
 def _named(found: object, where: str) -> dict[str, Any]:

@@ -33,9 +33,6 @@ def a1111_items(concept: Concept) -> dict[str, object]:
     """A word as AUTOMATIC1111's dict; the one entry beside its own is ignored by it."""
     said = dict(concept.provenance)
     steps = said.get("steps", "")
-    about = said | {"method": concept.method}
-    if concept.family:
-        about["family"] = concept.family
     (rows,) = concept.vectors.values()
     return {
         "string_to_token": {"*": 265},
@@ -44,8 +41,13 @@ def a1111_items(concept: Concept) -> dict[str, object]:
         "step": int(steps) if steps.isdecimal() and len(steps) < 16 else 0,
         "sd_checkpoint": said.get("base_hash"),
         "sd_checkpoint_name": said.get("base"),
-        "pseudoword": about,
+        "pseudoword": _about(concept),
     }
+
+
+def _about(concept: Concept) -> dict[str, str]:
+    about = dict(concept.provenance) | {"method": concept.method}
+    return about | ({"family": concept.family} if concept.family else {})
 
 
 def card(concept: Concept) -> Image.Image:
@@ -99,8 +101,10 @@ def _plain_only(concept: Concept) -> str | None:
     return None if _plain(concept) else "holds one tensor per text encoder, no layers"
 
 
-def _kohya_refuses(concept: Concept) -> str | None:
-    return _sd_only(concept) and _sdxl_only(concept)
+def _stable_diffusion(concept: Concept) -> str | None:
+    if _sd_only(concept) and _sdxl_only(concept):
+        return f"holds words for SD 1, SD 2 and SDXL; this one has {', '.join(concept.vectors)}"
+    return None
 
 
 def _onetrainer_refuses(concept: Concept) -> str | None:
@@ -140,6 +144,10 @@ def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
 
 
 def _a1111(concept: Concept, _picture: Image.Image | None) -> Parts:
+    if len(concept.vectors) > 1:
+        tensors = {key: _whole(concept.vectors[key]) for key in ("clip_g", "clip_l")}
+        said = {**_about(concept), "token": concept.token}
+        return {"": torchfile.write({**tensors, "pseudoword": said})}
     return {"": torchfile.write(a1111_items(concept))}
 
 
@@ -215,11 +223,11 @@ WRITERS: dict[str, Writer] = {
         "diffusers, one or two files", ".safetensors", _diffusers, _diffusers_refuses
     ),
     "diffusers-bin": Writer("diffusers' older form", ".bin", _diffusers_bin, _diffusers_refuses),
-    "a1111": Writer("AUTOMATIC1111", ".pt", _a1111, _sd_only),
+    "a1111": Writer("AUTOMATIC1111", ".pt", _a1111, _stable_diffusion),
     "a1111-png": Writer("AUTOMATIC1111, in a PNG's text", ".png", _chunk, _sd_only),
     "a1111-pixels": Writer("AUTOMATIC1111, hidden in a PNG's pixels", ".png", _pixels, _sd_only),
     "a1111-webp": Writer("AUTOMATIC1111, hidden in a WebP's pixels", ".webp", _webp, _sd_only),
-    "kohya": Writer("kohya's scripts, with ModelSpec", ".safetensors", _kohya, _kohya_refuses),
+    "kohya": Writer("kohya's scripts, with ModelSpec", ".safetensors", _kohya, _stable_diffusion),
     "sdxl": Writer("SDXL: clip_l and clip_g", ".safetensors", _per_encoder, _sdxl_only),
     "onetrainer": Writer("OneTrainer", ".safetensors", _onetrainer, _onetrainer_refuses),
     "comfyui": Writer("ComfyUI's encoder names", ".safetensors", _per_encoder, _plain_only),
