@@ -59,7 +59,7 @@ def collect(folder: Path, out: Path) -> Gallery:
         for word in content.concepts:
             entry = _entry(path, content, word, preview)
             words.append(entry)
-            counts = ", ".join(f"{key} {n}×{width}" for key, (n, width) in entry.vectors.items())
+            counts = ", ".join(f"{key} {n} x {width}" for key, (n, width) in entry.vectors.items())
             cells.append((_shown(word, preview), word.token, counts))
     if cells:
         charts.save_picture(_sheet(cells), out)

@@ -54,7 +54,7 @@ def card(concept: Concept) -> Image.Image:
     """A plain picture with the word on it, for words that come without a preview."""
     sheet = Image.new("RGB", (CARD_PX, CARD_PX), (244, 241, 234))
     pen = ImageDraw.Draw(sheet)
-    shapes = [f"{key}: {len(rows)} × {rows.shape[1]}" for key, rows in concept.vectors.items()]
+    shapes = [f"{key}: {len(rows)} x {rows.shape[1]}" for key, rows in concept.vectors.items()]
     size = 64
     while size > 12 and pen.textlength(concept.token, ImageFont.load_default(size)) > 440:
         size -= 4
