@@ -239,14 +239,11 @@ def _stop_after(base: Path, pictures: Path, out: Path, steps: int) -> None:
 
 def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        command(base, pictures, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    endless = command(base, pictures, out, "--steps", "1000000")
+    process = subprocess.Popen(endless, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
         until(out / "log.jsonl", '"step": 1,', process)
-        second = subprocess.run(
-            command(base, pictures, out), capture_output=True, text=True, check=False
-        )
+        second = subprocess.run(endless, capture_output=True, text=True, check=False)
     finally:
         process.kill()
         process.wait()

@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.files import file_stem
 
 InitMode = Literal["auto", "rows", "mean", "random", "file"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -122,8 +123,7 @@ class TrainConfig(BaseChoice):
     @property
     def folder(self) -> Path:
         """Where the run lives."""
-        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in self.token).strip("-.")
-        return self.out or Path("runs") / (name or "concept")
+        return self.out or Path("runs") / file_stem(self.token)
 
     def to_toml(self) -> str:
         """As text that `from_toml` reads back; unset values are left out."""

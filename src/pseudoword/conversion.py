@@ -8,6 +8,7 @@ from PIL import Image
 from pseudoword import formats, images, sources
 from pseudoword.concept import Concept
 from pseudoword.errors import SettingsError
+from pseudoword.files import file_stem
 
 BY_ENDING = {
     ".safetensors": "native",
@@ -38,12 +39,6 @@ def convert_file(
         path = _free(out, file_stem(word.token), formats.WRITERS[kind].ending, written)
         written += formats.write_as(word, path, kind, shown)
     return tuple(written)
-
-
-def file_stem(token: str) -> str:
-    """A token as the name of a file: letters, digits and `._-`, never a path."""
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
-    return name[:100] or "concept"
 
 
 def _kind(out: Path, name: str | None, into_folder: bool) -> str:

@@ -42,6 +42,12 @@ def write_whole(path: Path, data: bytes) -> None:
                 os.unlink(temporary)
 
 
+def file_stem(token: str) -> str:
+    """A token as the name of a file: letters, digits and `._-`, never a path."""
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
+    return name[:100] or "concept"
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Explain a failed write in terms of what the user can do about it."""
     if error.errno in _FULL:

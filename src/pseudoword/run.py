@@ -10,7 +10,7 @@ from pseudoword.errors import RunFolderError
 from pseudoword.files import storage_error, write_whole
 from pseudoword.training import Seen
 
-HARMLESS = {"out", "checkpoint_every", "preview"}
+HARMLESS = {"out", "checkpoint_every", "preview", "word_in_preview"}
 """Settings that do not change what is learned, so a resumed run may change them."""
 
 
