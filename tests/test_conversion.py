@@ -12,7 +12,7 @@ from test_cli import run
 import pseudoword
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.conversion import BY_ENDING, file_stem
+from pseudoword.conversion import BY_ENDING
 from pseudoword.errors import PseudowordError
 
 
