@@ -14,6 +14,7 @@ from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.conversion import BY_ENDING
 from pseudoword.errors import PseudowordError
+from pseudoword.files import file_stem
 
 
 @pytest.mark.parametrize("ending", BY_ENDING)
