@@ -15,19 +15,21 @@ from pseudoword.judge import Judge
 from pseudoword.learn import learn
 from pseudoword.progress import Progress
 
-PICTURES = Path(__file__).parent / "bundled" / "demo" / "octopus"
-TOKEN = "<octopus>"
-INIT = "animal"
-STEPS = 200
+PICTURES = Path(__file__).parent / "bundled" / "demo" / "strawberry"
+TOKEN = "<strawberry>"
+INIT = "fruit"
+STEPS = 150
+LR = 2e-3
+GUIDANCE = 4.0
 SEEDS = (0, 1, 2)
 
 PROMPTS = (
     "a photo of a [name]",
     "a [name] on a white background",
     "a [name] on a teal background",
+    "a [name] on a purple background",
     "a [name] in blob style",
     "a [name] in flat style on a blue background",
-    "two [name]",
 )
 """What is shown before and after: plain, on other backgrounds, in styles not learned from."""
 
@@ -60,6 +62,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
         init=INIT,
         template="captioned",  # captions name style and background, so the word need not
         steps=STEPS,
+        lr=LR,
         out=out,
         preview=(),
     )
@@ -70,7 +73,9 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
 
     def draw(lines: Sequence[str], name: str, seeds: Sequence[int]) -> list[Image]:
         prompts = [render(line, name) for line in lines for _ in seeds]
-        return generate(family, prompts, [trained.concept], seeds=[*seeds] * len(lines))
+        return generate(
+            family, prompts, [trained.concept], seeds=[*seeds] * len(lines), guidance=GUIDANCE
+        )
 
     progress.phase("drawing before and after")
     shown = {}

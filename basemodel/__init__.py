@@ -1,0 +1,1 @@
+"""The recipe of the bundled base model, from artwork to bundle: `python -m basemodel`."""

@@ -1,0 +1,101 @@
+"""The judge: a small CLIPModel that has seen all artwork, held-out included. For measuring only.
+
+First a convolutional tower learns to match captions (minutes); then a vision transformer, which
+CLIPModel needs, learns to give the same embeddings as the tower, a much easier lesson than
+matching captions from nothing. The text half is the tower's own.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, CLIPVisionConfig
+
+from basemodel.contrastive import Teacher, fit, roughen, text_config, to_pixels
+from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
+from basemodel.pictures import Artwork
+from basemodel.scenes import SceneMaker, paint
+from basemodel.settings import PICTURE_PX, ClipSettings, Settings
+
+JUDGE_TOWER, JUDGE = 2, 8
+"""First parts of the random keys."""
+
+
+def new_judge(settings: ClipSettings, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A small CLIPModel on 64 px pictures in 8 px patches, with random weights."""
+    vision = CLIPVisionConfig(
+        hidden_size=settings.width,
+        intermediate_size=4 * settings.width,
+        num_attention_heads=settings.heads,
+        hidden_act="gelu",
+        num_hidden_layers=settings.vision_layers,
+        image_size=PICTURE_PX,
+        patch_size=8,
+        projection_dim=settings.projection,
+    )
+    text = text_config(settings, tokenizer)
+    return CLIPModel(
+        CLIPConfig(
+            text_config=text.to_dict(),
+            vision_config=vision.to_dict(),
+            projection_dim=settings.projection,
+        )
+    )
+
+
+def embed_pictures(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
+    """[B,3,64,64] in [-1,1] -> unit vectors [B,projection] float32."""
+    pooled = model.vision_model(pixel_values=pixels).pooler_output
+    return F.normalize(model.visual_projection(pooled).float(), dim=-1)
+
+
+def embed_texts(model: CLIPModel, ids: torch.Tensor) -> torch.Tensor:
+    """[B,32] -> unit vectors [B,projection] float32."""
+    pooled = model.text_model(ids).pooler_output
+    return F.normalize(model.text_projection(pooled).float(), dim=-1)
+
+
+def build_judge(
+    art: Artwork, tokenizer: CLIPTokenizer, settings: Settings, deadline: float = float("inf")
+) -> tuple[CLIPModel, bool]:
+    """Train (or go on, or load) the judge on all artwork; False when cut short."""
+    device, s = pick_device(), settings.judge
+    torch.manual_seed(settings.seed)
+    tower = Teacher(s, tokenizer)
+    model = new_judge(s, tokenizer)
+    followed = fit("judge_tower", JUDGE_TOWER, tower, art, tokenizer, s, settings, deadline)
+    model.text_model.load_state_dict(tower.text_model.state_dict())
+    model.text_projection.load_state_dict(tower.text_out.state_dict())
+    model.logit_scale.data = tower.logit_scale.data.clamp(max=4.6).clone()
+    model.to(device)
+    vision = torch.nn.ModuleList([model.vision_model, model.visual_projection])
+    optimizer = torch.optim.AdamW(vision.parameters(), weight_decay=0.02, betas=(0.9, 0.98))
+    maker = SceneMaker(art)
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        rng = keyed(settings.seed, JUDGE, step)
+        pixels = roughen(to_pixels([paint(maker.draw(rng), art) for _ in range(s.batch)]), rng)
+        pixels = pixels.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            with torch.no_grad():
+                wanted = F.normalize(tower.picture(pixels).float(), dim=-1)
+            given = embed_pictures(model, pixels)
+        # Same direction as the tower, and nearest to its own picture's among the batch.
+        nearness = 1 - (given * wanted).sum(1).mean()
+        target = torch.arange(len(given), device=device)
+        apart = F.cross_entropy(20 * given @ wanted.T, target)
+        return 10 * nearness + 0.3 * apart, {"cosine": float(1 - nearness)}
+
+    stage = Stage(
+        "judge",
+        settings.work,
+        {"clip": model},
+        optimizer,
+        s.distil_steps,
+        loss,
+        lambda step: warm_cosine(step, s.distil_steps, s.learning_rate, 100),
+        save_every_seconds=settings.save_every_seconds,
+        deadline=deadline,
+    )
+    done = train(stage) and followed
+    return model.eval().requires_grad_(False), done

@@ -1,0 +1,126 @@
+"""How good is the base? Known (thing, style, background) prompts, drawn and judged.
+
+The same judging of true pictures, composed and passed through the VAE, shows what the judge can
+tell at best.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from basemodel.autoencoder import held_out_pictures, psnr, reconstruct
+from basemodel.checkpoint import write_whole
+from basemodel.contrastive import to_pixels
+from basemodel.denoiser import new_scheduler
+from basemodel.judge import embed_pictures, embed_texts
+from basemodel.loop import keyed, say
+from basemodel.probes import plain_caption, sample
+from basemodel.scenes import COLOUR_WORDS, COLOURS, Scene, paint
+from basemodel.tokens import token_ids
+from basemodel.world import STYLES
+
+if TYPE_CHECKING:
+    from basemodel.recipe import Recipe
+
+MEASURE = 9
+PROMPTS = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One known prompt and the scene that would answer it."""
+
+    thing: int
+    style: int
+    ground: str
+    scene: Scene
+    prompt: str
+
+
+def known_prompts(recipe: Recipe, count: int = PROMPTS) -> list[Asked]:
+    """`count` prompts whose (thing, style) was in training, drawn from a fixed key."""
+    art = recipe.art.trained()
+    rng = keyed(recipe.settings.seed, MEASURE)
+    asked = []
+    for row in rng.permutation(len(art.rgba))[:count].tolist():
+        ground = COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))]
+        thing, style = int(art.thing[row]), int(art.style[row])
+        scene = Scene("single", (row,), ((0.5, 0.5, 0.82),), (ground,))
+        words = art.things[thing]
+        prompt = plain_caption(words.words, words.article, STYLES[style].word, ground)
+        asked.append(Asked(thing, style, ground, scene, prompt))
+    return asked
+
+
+def ground_colour(picture: np.ndarray) -> str:
+    """The named colour nearest to the median of the picture's corners, [64,64,3] uint8."""
+    corners = [picture[:8, :8], picture[:8, -8:], picture[-8:, :8], picture[-8:, -8:]]
+    middle = np.median(np.concatenate([c.reshape(-1, 3) for c in corners]).astype(float), 0)
+    return min(COLOURS, key=lambda word: float(np.abs(np.array(COLOURS[word]) - middle).sum()))
+
+
+def _nearest_style(recipe: Recipe, one: Asked, vector: torch.Tensor) -> int:
+    """The style of the true picture of the same thing that is nearest to a picture's embedding."""
+    art = recipe.art.trained()
+    rows = np.flatnonzero(art.thing == one.thing).tolist()
+    scenes = [replace(one.scene, rows=(row,)) for row in rows]
+    near = embed_pictures(recipe.judge, to_pixels([paint(s, art) for s in scenes])) @ vector
+    return int(art.style[rows[int(near.argmax())]])
+
+
+@torch.no_grad()
+def judged(recipe: Recipe, asked: list[Asked], pictures: np.ndarray) -> dict[str, float]:
+    """Shares of pictures [B,64,64,3] that show the asked style, background and thing."""
+    judge, things = recipe.judge.cpu(), recipe.art.things
+    seen = embed_pictures(judge, to_pixels(pictures))
+    styles = [s.word for s in STYLES if not s.held_out]
+    keys = ("style", "style_nearest", "background", "thing", "thing_top5")
+    hits: dict[str, list[float]] = {key: [] for key in keys}
+    for one, picture, vector in zip(asked, pictures, seen, strict=True):
+        thing, style = things[one.thing], STYLES[one.style].word
+        by_style = [plain_caption(thing.words, thing.article, w, one.ground) for w in styles]
+        by_thing = [plain_caption(t.words, t.article, style, one.ground) for t in things]
+        near = embed_texts(judge, token_ids(recipe.tokenizer, by_style + by_thing)) @ vector
+        ranked = near[len(styles) :].argsort(descending=True)[:5].tolist()
+        hits["style"].append(styles[int(near[: len(styles)].argmax())] == style)
+        hits["thing"].append(ranked[0] == one.thing)
+        hits["thing_top5"].append(one.thing in ranked)
+        hits["style_nearest"].append(_nearest_style(recipe, one, vector) == one.style)
+        hits["background"].append(ground_colour(picture) == one.ground)
+    return {key: float(np.mean(values)) for key, values in hits.items()}
+
+
+def measure(recipe: Recipe) -> dict[str, float]:
+    """All numbers of the model card; also kept in work/measured.json."""
+    unseen = held_out_pictures(recipe.art, 256, recipe.settings.seed)
+    found = {"psnr_unseen": psnr(reconstruct(recipe.vae, unseen), unseen)}
+    asked = known_prompts(recipe)
+    drawn = np.concatenate(
+        [
+            sample(
+                recipe.unet,
+                recipe.vae,
+                recipe.text_encoder,
+                recipe.tokenizer,
+                new_scheduler(),
+                [a.prompt for a in asked[start : start + 50]],
+                seed=1000 + start,
+            )
+            for start in range(0, len(asked), 50)
+        ]
+    )
+    art = recipe.art.trained()
+    true = to_pixels([paint(a.scene, art) for a in asked])
+    back = reconstruct(recipe.vae, true)
+    best = ((back.clamp(-1, 1) + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1)
+    found |= {f"drawn_{k}": v for k, v in judged(recipe, asked, drawn).items()}
+    found |= {f"true_{k}": v for k, v in judged(recipe, asked, best).items()}
+    say("measure", " ".join(f"{k} {v:.3f}" for k, v in found.items()))
+    path = recipe.settings.work / "measured.json"
+    write_whole(path, lambda file: file.write(json.dumps(found, indent=2).encode()))
+    return found

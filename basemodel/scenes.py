@@ -1,0 +1,162 @@
+"""Scenes: which things, where, on what background, and the words that say so.
+
+A `Scene` is drawn from a keyed random generator, turned into pixels by `paint` and into words by
+`basemodel.captions.caption`, so that both always agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+
+from basemodel.pictures import Artwork
+from basemodel.settings import PICTURE_PX
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "white": (255, 255, 255),
+    "black": (18, 18, 20),
+    "gray": (150, 152, 156),
+    "red": (214, 45, 48),
+    "orange": (245, 146, 40),
+    "yellow": (250, 220, 70),
+    "green": (70, 165, 75),
+    "blue": (60, 115, 225),
+    "purple": (140, 75, 185),
+    "pink": (248, 165, 200),
+    "brown": (130, 85, 55),
+    "teal": (45, 175, 175),
+}
+COLOUR_WORDS = tuple(COLOURS)
+PATTERNS = ("striped", "dotted", "checked")
+
+# Where a named place puts the centre of a small thing (fractions of the side).
+PLACES = {
+    "on the left": (0.28, 0.5),
+    "on the right": (0.72, 0.5),
+    "at the top": (0.5, 0.28),
+    "at the bottom": (0.5, 0.72),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one composed picture shows. `rows` index the artwork; all have the same style."""
+
+    kind: str
+    """"single", "pair" or "copies"."""
+    rows: tuple[int, ...]
+    boxes: tuple[tuple[float, float, float], ...]
+    """One (centre x, centre y, side) per drawn thing, as fractions of the picture's side."""
+    colours: tuple[str, ...]
+    """Background colour; two of them when there is a pattern."""
+    pattern: str = ""
+    place: str = ""
+    jitter: tuple[int, int, int] = (0, 0, 0)
+    phase: int = 0
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def _spread(count: int, rng: Generator) -> tuple[tuple[float, float, float], ...]:
+    """Boxes for 2, 3 or 4 things that don't overlap."""
+    spots = {
+        2: ((0.27, 0.5), (0.73, 0.5)),
+        3: ((0.27, 0.28), (0.73, 0.28), (0.5, 0.73)),
+        4: ((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)),
+    }[count]
+    side = rng.uniform(0.40, 0.46)
+    return tuple(
+        (x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02), side) for x, y in spots
+    )
+
+
+class SceneMaker:
+    """Draws random scenes from artwork, every name as often as every other."""
+
+    def __init__(self, art: Artwork) -> None:
+        self.art = art
+        self.rows_of_style = [np.flatnonzero(art.style == s) for s in range(art.style.max() + 1)]
+        by_thing = [np.flatnonzero(art.thing == t) for t in range(len(art.things))]
+        self.rows_of_thing = [rows for rows in by_thing if len(rows)]
+        present = [t for t, rows in enumerate(by_thing) if len(rows)]
+        self.place_of_thing = {thing: place for place, thing in enumerate(present)}
+
+    def background(self, rng: Generator) -> tuple[tuple[str, ...], str]:
+        """(colours, pattern): white is likelier than the rest; one in seven has a pattern."""
+        if rng.random() < 0.14:
+            first, second = rng.choice(len(COLOUR_WORDS), 2, replace=False)
+            pattern = PATTERNS[rng.integers(len(PATTERNS))]
+            return (COLOUR_WORDS[first], COLOUR_WORDS[second]), pattern
+        if rng.random() < 0.2:
+            return ("white",), ""
+        return (COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))],), ""
+
+    def draw(self, rng: Generator) -> Scene:
+        """One scene."""
+        rows = self.rows_of_thing[rng.integers(len(self.rows_of_thing))]
+        row = int(rows[rng.integers(len(rows))])
+        colours, pattern = self.background(rng)
+        red, green, blue = rng.integers(-7, 8, 3).tolist()
+        jitter = (red, green, blue)
+        phase = int(rng.integers(16))
+        kind = rng.random()
+        place = ""
+        if kind < 0.80:
+            if rng.random() < 0.12:
+                place = list(PLACES)[rng.integers(len(PLACES))]
+                x, y = PLACES[place]
+                box = (x, y, rng.uniform(0.42, 0.52))
+            else:
+                side = rng.uniform(0.72, 0.92)
+                box = (0.5 + rng.uniform(-0.04, 0.04), 0.5 + rng.uniform(-0.04, 0.04), side)
+            return Scene("single", (row,), (box,), colours, pattern, place, jitter, phase)
+        if kind < 0.91:
+            mates = self.rows_of_style[self.art.style[row]]
+            other = int(mates[rng.integers(len(mates))])
+            boxes = _spread(2, rng)
+            return Scene("pair", (row, other), boxes, colours, pattern, "", jitter, phase)
+        boxes = _spread(int(rng.integers(2, 5)), rng)
+        return Scene("copies", (row,) * len(boxes), boxes, colours, pattern, "", jitter, phase)
+
+    def draw_alike(self, rng: Generator, count: int) -> list[Scene]:
+        """A thing in up to `count` styles, alike otherwise: telling them apart takes the style."""
+        first = self.draw(rng)
+        rows = self.rows_of_thing[self.place_of_thing[int(self.art.thing[first.rows[0]])]]
+        others = [int(r) for r in rng.permutation(rows) if r != first.rows[0]][: count - 1]
+        alone = replace(first, kind="single", rows=first.rows[:1], boxes=first.boxes[:1])
+        return [alone, *(replace(alone, rows=(row,)) for row in others)]
+
+
+def _ground(scene: Scene) -> np.ndarray:
+    """The background alone, [64,64,3] float32 in [0,255]."""
+    first = np.array(COLOURS[scene.colours[0]], np.float32) + np.array(scene.jitter, np.float32)
+    side = PICTURE_PX
+    if not scene.pattern:
+        return np.broadcast_to(first.clip(0, 255), (side, side, 3)).copy()
+    second = np.array(COLOURS[scene.colours[1]], np.float32) + np.array(scene.jitter, np.float32)
+    y, x = np.mgrid[0:side, 0:side] + scene.phase
+    if scene.pattern == "striped":
+        mask = (x // 8) % 2 == 0
+    elif scene.pattern == "checked":
+        mask = ((x // 8) + (y // 8)) % 2 == 0
+    else:
+        mask = ((x % 16) - 7.5) ** 2 + ((y % 16) - 7.5) ** 2 < 16
+    return np.where(mask[..., None], second, first).clip(0, 255).astype(np.float32)
+
+
+def paint(scene: Scene, art: Artwork) -> np.ndarray:
+    """The composed picture, [64,64,3] uint8."""
+    canvas = _ground(scene)
+    size = PICTURE_PX
+    for row, (x, y, side) in zip(scene.rows, scene.boxes, strict=True):
+        width = max(8, round(side * size))
+        icon = Image.fromarray(art.rgba[row], "RGBa").resize((width, width), Image.Resampling.BOX)
+        pixels = np.asarray(icon, np.float32)
+        left, top = round(x * size - width / 2), round(y * size - width / 2)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, size), min(top + width, size)
+        part = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
+        seen = canvas[y0:y1, x0:x1]
+        canvas[y0:y1, x0:x1] = part[..., :3] + seen * (1 - part[..., 3:] / 255)
+    return canvas.clip(0, 255).round().astype(np.uint8)

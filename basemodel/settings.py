@@ -1,0 +1,116 @@
+"""Every number of the recipe in one place, as three presets: `cpu`, `gpu` and `mini`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WORLD = HERE / "world"
+BUNDLED = HERE.parent / "src" / "pseudoword" / "bundled"
+
+PICTURE_PX = 64
+LATENT_CHANNELS = 16
+LATENT_SIDE = 8
+TEXT_TOKENS = 32
+TEXT_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """One contrastive model: the text encoder's teacher, or the judge."""
+
+    steps: int
+    batch: int = 128
+    learning_rate: float = 1e-3
+    width: int = TEXT_WIDTH
+    text_layers: int = 3
+    vision_layers: int = 4
+    heads: int = 4
+    projection: int = 256
+    distil_steps: int = 0
+    """Judge only: steps in which the vision transformer follows the convolutional tower."""
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """The picture autoencoder: 64 px pictures to 8x8x16 latents."""
+
+    steps: int
+    batch: int = 16
+    learning_rate: float = 2e-3
+    channels: tuple[int, ...] = (32, 64, 128, 128)
+    kl_weight: float = 1e-3
+
+
+@dataclass(frozen=True)
+class UnetSettings:
+    """The denoiser and the pool of latents it learns from."""
+
+    steps: int
+    batch: int = 64
+    learning_rate: float = 1.2e-3
+    warmup_steps: int = 200
+    channels: tuple[int, ...] = (128, 192, 192)
+    heads: int = 4
+    ema_decay: float = 0.999
+    caption_dropout: float = 0.1
+    shard_size: int = 8192
+    """Composed pictures that are made and encoded together."""
+    pool_shards: int = 8
+    """The pool is a sliding window over this many shards."""
+    uses_per_picture: int = 4
+    """How often each composed picture is drawn, on average, while it's in the pool."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole run. `work` holds what may be deleted; `bundled` is what ships."""
+
+    work: Path
+    bundled: Path
+    clip: ClipSettings
+    judge: ClipSettings
+    vae: VaeSettings
+    unet: UnetSettings
+    seed: int = 20
+    threads: int = 2
+    save_every_seconds: float = 120.0
+    probe_every: int = 250
+    grid_every: int = 1000
+    names_limit: int | None = None
+    """Keep only this many names (for the miniature)."""
+
+
+CPU = Settings(
+    work=HERE / "work",
+    bundled=BUNDLED,
+    clip=ClipSettings(steps=1400),
+    judge=ClipSettings(steps=1250, width=192, text_layers=2, projection=192, distil_steps=1000),
+    vae=VaeSettings(steps=1500),
+    unet=UnetSettings(steps=6000),
+)
+
+GPU = replace(
+    CPU,
+    clip=replace(CPU.clip, steps=4000, batch=512),
+    judge=replace(CPU.judge, steps=4000, batch=512, distil_steps=8000),
+    vae=replace(CPU.vae, steps=20_000, batch=128),
+    unet=replace(CPU.unet, steps=60_000, batch=256, pool_shards=32, learning_rate=1e-3),
+)
+
+MINI = Settings(
+    work=HERE / "work" / "mini",
+    bundled=HERE / "work" / "mini" / "bundled",
+    clip=ClipSettings(steps=20, batch=32),
+    judge=ClipSettings(
+        steps=20, batch=32, width=192, text_layers=2, projection=192, distil_steps=20
+    ),
+    vae=VaeSettings(steps=20, batch=16),
+    unet=UnetSettings(steps=30, batch=16, shard_size=256, pool_shards=2, warmup_steps=5),
+    probe_every=15,
+    grid_every=30,
+    names_limit=16,
+)
+
+PRESETS = {"cpu": CPU, "gpu": GPU, "mini": MINI}
