@@ -87,17 +87,17 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
         "diffusers",
         [("<cat>", {"clip_l": L}), ("<dog>", {"clip_l": L[:1]})],
     ),
-    "bare tensor": (lambda: torch_bytes(L), "diffusers", [("<file>", {"clip_l": L})]),
+    "bare tensor": (lambda: torch_bytes(L), "diffusers", [("file", {"clip_l": L})]),
     "list of dicts": (
         lambda: torch_bytes([{"a": L[:1]}, {"a": L[1:]}]),
         "diffusers",
-        [("<file>", {"clip_l": L})],
+        [("file", {"clip_l": L})],
     ),
     "a1111": (lambda: torch_bytes(_a1111()), "a1111", [("cat", {"clip_l": L})]),
     "a1111 without a name": (
         lambda: torch_bytes(_a1111(name=None)),
         "a1111",
-        [("<file>", {"clip_l": L})],
+        [("file", {"clip_l": L})],
     ),
     "a1111 under _parameters": (
         lambda: torch_bytes(_a1111(string_to_param={"_parameters": {"*": L}})),
@@ -110,8 +110,8 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
         "paper",
         [("<cat>", {"clip_l": L}), ("<dog>", {"clip_h": H})],
     ),
-    "kohya": (lambda: save({"emb_params": L}), "kohya", [("<file>", {"clip_l": L})]),
-    "kohya pt": (lambda: torch_bytes({"emb_params": H}), "kohya", [("<file>", {"clip_h": H})]),
+    "kohya": (lambda: save({"emb_params": L}), "kohya", [("file", {"clip_l": L})]),
+    "kohya pt": (lambda: torch_bytes({"emb_params": H}), "kohya", [("file", {"clip_h": H})]),
     "kohya ModelSpec": (
         lambda: save(
             {"clip_l": L, "clip_g": G},
@@ -126,44 +126,44 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
     "kohya XTI": (
         lambda: save({key: L + i for i, key in enumerate(LAYERS.split())}),
         "xti",
-        [("<file>", {f"clip_l.{key}": L + i for i, key in enumerate(LAYERS.split())})],
+        [("file", {f"clip_l.{key}": L + i for i, key in enumerate(LAYERS.split())})],
     ),
     "SDXL": (
         lambda: save({"clip_l": L, "clip_g": G}),
         "sdxl",
-        [("<file>", {"clip_l": L, "clip_g": G})],
+        [("file", {"clip_l": L, "clip_g": G})],
     ),
     "SDXL pt": (
         lambda: torch_bytes({"clip_g": G, "clip_l": L}),
         "sdxl",
-        [("<file>", {"clip_l": L, "clip_g": G})],
+        [("file", {"clip_l": L, "clip_g": G})],
     ),
     "OneTrainer SD": (
         lambda: save({"emp_params": L}),
         "onetrainer",
-        [("<file>", {"clip_l": L})],
+        [("file", {"clip_l": L})],
     ),
     "OneTrainer output": (
         lambda: save({"emp_params_out": L}),
         "onetrainer",
-        [("<file>", {"clip_l_out": L})],
+        [("file", {"clip_l_out": L})],
     ),
     "OneTrainer SD3": (
         lambda: save({"clip_l": L, "clip_g": G, "t5": T5}),
         "onetrainer",
-        [("<file>", {"clip_l": L, "clip_g": G, "t5xxl": T5})],
+        [("file", {"clip_l": L, "clip_g": G, "t5xxl": T5})],
     ),
     "OneTrainer Sana": (
         lambda: save({"gemma": rows(2, 2304)}),
         "onetrainer",
-        [("<file>", {"gemma2_2b": rows(2, 2304)})],
+        [("file", {"gemma2_2b": rows(2, 2304)})],
     ),
     "OneTrainer HunyuanVideo": (
         lambda: save({"llama": T5, "clip_l": L}),
         "comfyui",
-        [("<file>", {"llama": T5, "clip_l": L})],
+        [("file", {"llama": T5, "clip_l": L})],
     ),
-    "ComfyUI": (lambda: save({"t5xxl": T5}), "comfyui", [("<file>", {"t5xxl": T5})]),
+    "ComfyUI": (lambda: save({"t5xxl": T5}), "comfyui", [("file", {"t5xxl": T5})]),
     "LoRA with OneTrainer's words": (
         lambda: save(
             {

@@ -40,7 +40,7 @@ def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
         ("file.pt", "<cat>", ["sd"]),
         ("file.pt", "<dog>", ["sd"]),
         ("red.png", "<red>", ["sd"]),
-        ("file.safetensors", "<file>", ["sdxl"]),
+        ("file.safetensors", "file", ["sdxl"]),
     ]
     assert found.words[-1].vectors == {"clip_g": (3, 1280), "clip_l": (3, 768)}
     assert [Path(name).name for name in found.skipped] == ["broken.bin"]

@@ -106,7 +106,7 @@ def test_inspect_says_what_a_file_is_and_what_will_happen(tmp_path: Path) -> Non
     assert (seen.layout, seen.container, seen.fits) == ("a1111", "torch", ["sd"])
     assert "then write cat" in seen.tools["diffusers"]
     assert "embedding:file" in seen.tools["ComfyUI"]
-    assert "token='<file>'" in tools("kohya")["diffusers"]
+    assert "token='file'" in tools("kohya")["diffusers"]
     assert "--format diffusers" in tools("SDXL")["diffusers"]
     assert "skips it" in tools("ComfyUI")["AUTOMATIC1111"]
     assert "--format comfyui" in tools("OneTrainer SD3")["ComfyUI"]

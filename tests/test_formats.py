@@ -51,7 +51,7 @@ def test_foreign_files_are_read_and_the_token_can_be_given(tmp_path: Path) -> No
     assert formats.read(path, token="<dry>").token == "<dry>"
     save_file({"emb_params": torch.ones(3, 1024, dtype=torch.float16)}, path)
     concept = formats.read(path)
-    assert (concept.token, concept.vectors["clip_h"].shape) == ("<watercolour>", (3, 1024))
+    assert (concept.token, concept.vectors["clip_h"].shape) == ("watercolour", (3, 1024))
 
 
 @pytest.mark.parametrize(

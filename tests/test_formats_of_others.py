@@ -114,22 +114,22 @@ def test_real_files_convert_to_every_format_that_can_hold_them(path: Path, tmp_p
         "a1111-8v-bad_prompt_version2.pt": ("bad_prompt_version2", "sd", {"clip_l": (8, 768)}),
         "diffusers-1d-watercolor.bin": ("<birb-style>", "sd", {"clip_l": (1, 768)}),
         "emb_params-8v-EasyNegative.safetensors": (
-            "<emb_params-8v-EasyNegative>",
+            "emb_params-8v-EasyNegative",
             "sd",
             {"clip_l": (8, 768)},
         ),
         "sdxl-11v-ScoresNeg.safetensors": (
-            "<sdxl-11v-ScoresNeg>",
+            "sdxl-11v-ScoresNeg",
             "sdxl",
             {"clip_l": (11, 768), "clip_g": (11, 1280)},
         ),
         "sdxl-2v-Detail.safetensors": (
-            "<sdxl-2v-Detail>",
+            "sdxl-2v-Detail",
             "sdxl",
             {"clip_l": (2, 768), "clip_g": (2, 1280)},
         ),
         "t5xxl-88v-CharDetail.safetensors": (
-            "<t5xxl-88v-CharDetail>",
+            "t5xxl-88v-CharDetail",
             None,
             {"t5xxl": (88, 4096)},
         ),

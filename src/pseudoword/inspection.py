@@ -83,7 +83,7 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
         others=[
             c.token for c in content.concepts if c is not concept and len(content.concepts) > 1
         ],
-        fits=list(families_of(concept.widths)),
+        fits=list(families_of(concept.widths)) or [concept.family or "a model of these widths"],
         tools=outlook(*told),
         provenance=dict(concept.provenance),
     )

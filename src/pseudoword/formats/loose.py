@@ -39,7 +39,7 @@ class Loose:
     @property
     def stem(self) -> str:
         """A token made of the file's name, for files that don't say how their word is called."""
-        return readable_token(f"<{Path(self.where).stem}>") or "<concept>"
+        return readable_token(Path(self.where).stem) or "concept"
 
     def summary(self) -> str:
         """The first few names and shapes, for error messages."""
