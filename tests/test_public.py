@@ -1,15 +1,18 @@
 """What is public, and that it stays so."""
 
 import inspect
+import re
 import subprocess
 import sys
 from types import ModuleType
+from typing import get_args
 
 import typer
 
 import pseudoword
 from pseudoword import cli, families
 from pseudoword.config import DrawConfig, TrainConfig
+from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
 
 
@@ -56,6 +59,13 @@ def test_every_setting_is_explained_and_is_an_option() -> None:
         for field, info in kind.model_fields.items():
             assert info.description, field
             assert field in options
+
+
+def test_settings_and_help_name_what_the_dicts_hold() -> None:
+    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    (option,) = [p for p in commands["convert"].params if p.name == "format_"]
+    assert set(WRITERS) <= set(re.findall(r"[a-z0-9-]+", option.help))
+    assert set(get_args(TrainConfig.model_fields["method"].annotation)) == set(METHODS)
 
 
 def test_help_imports_nothing_heavy() -> None:

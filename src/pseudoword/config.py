@@ -74,6 +74,9 @@ class TrainConfig(BaseChoice):
     init_mode: InitMode = "auto"
     """How --init is used: rows (one row per token), mean, random, file; auto finds out."""
 
+    method: Literal["classic"] = "classic"
+    """How the vectors come to be; classic learns them freely."""
+
     vectors: Annotated[int, Field(ge=1, le=75)] = 1
     """How many vectors the word has."""
 

@@ -26,6 +26,7 @@ from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
 from pseudoword.interrupt import Interrupt, Interrupted
+from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
@@ -141,7 +142,7 @@ def _prepare(
     rows = starts.start(
         family, config.init, config.init_mode, config.vectors, config.token, config.seed
     )
-    method = Classic(rows, family.device)
+    method = METHODS[config.method](rows, family.device)
     hyper = Hyper(
         steps=config.steps,
         batch=config.batch,

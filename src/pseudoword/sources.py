@@ -9,9 +9,6 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-ON_HUB = (formats.CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
-"""What a repository is searched for; the first that is there counts."""
-
 Source = str | Path | Concept
 
 
@@ -81,10 +78,10 @@ def _fetched(repository: str) -> Path:
 
     try:
         names = set(HfApi().list_repo_files(repository))
-        wanted = next((name for name in ON_HUB if name in names), None)
+        wanted = next((name for name in formats.IN_FOLDERS if name in names), None)
         if wanted is None:
             raise ConceptError(
-                f"{repository} on the hub holds none of {', '.join(ON_HUB)}. "
+                f"{repository} on the hub holds none of {', '.join(formats.IN_FOLDERS)}. "
                 "Download the file you mean and give its path."
             )
         path = Path(hf_hub_download(repository, wanted))

@@ -21,6 +21,7 @@ from pseudoword.formats.writers import WRITERS
 __all__ = [
     "CONCEPT_FILE",
     "CONTAINERS",
+    "IN_FOLDERS",
     "LARGEST_NBYTES",
     "WRITERS",
     "Content",
@@ -40,8 +41,8 @@ LARGEST_NBYTES = 256 * 1024 * 1024
 
 CONCEPT_FILE = "concept.safetensors"
 
-_IN_FOLDERS = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
-"""The files that stand for a folder, the first that is there."""
+IN_FOLDERS = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
+"""The files that stand for a folder, or a repository: the first that is there."""
 
 
 class Container(NamedTuple):
@@ -135,7 +136,7 @@ def examine(path: Path) -> Content:
 
 def is_concept(path: Path) -> bool:
     """Whether `path` names a file, or a folder with a concept in it."""
-    return path.is_file() or any((path / name).is_file() for name in _IN_FOLDERS)
+    return path.is_file() or any((path / name).is_file() for name in IN_FOLDERS)
 
 
 def parse(data: bytes, where: str) -> Loose:
@@ -194,7 +195,7 @@ def renamed(concept: Concept, token: str) -> Concept:
 def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    for name in _IN_FOLDERS:
+    for name in IN_FOLDERS:
         if (path / name).is_file():
             return path / name
     raise ConceptError(

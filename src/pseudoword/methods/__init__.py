@@ -1,8 +1,9 @@
 """Methods: how vectors come to be. Add one by adding a file here and a line to `METHODS`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from pseudoword.methods.classic import Classic
@@ -22,4 +23,5 @@ class Method(Protocol):
         ...
 
 
-METHODS: dict[str, type[Method]] = {"classic": Classic}
+METHODS: dict[str, Callable[[Mapping[str, Tensor], torch.device], Method]] = {"classic": Classic}
+"""Name -> how to begin at given rows on a device."""
