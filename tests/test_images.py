@@ -47,6 +47,16 @@ def test_pictures_are_cut_not_squashed(tmp_path: Path, size: tuple[int, int]) ->
     assert abs(int(bright.any(1).sum()) - 40) <= 2
 
 
+def test_an_example_knows_what_was_cut(tmp_path: Path) -> None:
+    sideways = Image.new("RGB", (60, 120))
+    exif = sideways.getexif()
+    exif[0x0112] = 6  # turned by a quarter: upright it is 120 wide
+    sideways.save(tmp_path / "a.jpg", exif=exif)
+    seen = images.load(tmp_path / "a.jpg", 32)
+    assert seen.original == (60, 120)
+    assert seen.corner == (0, 16)
+
+
 def test_pixels_lie_in_minus_one_to_one(tmp_path: Path) -> None:
     picture = Image.new("RGB", (8, 8), "black")
     picture.paste("white", (0, 0, 8, 4))

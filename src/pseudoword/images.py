@@ -28,12 +28,16 @@ class Example:
         pixels: `[3, H, W]` float32 in [-1, 1].
         filewords: the text of the `.txt` file beside it, else its file name as words.
         digest: SHA-256 of the file's bytes.
+        original: (height, width) of the upright picture in pixels, before it was scaled.
+        corner: (top, left) in pixels where the crop begins in the scaled picture.
     """
 
     path: Path
     pixels: Tensor
     filewords: str
     digest: str
+    original: tuple[int, int]
+    corner: tuple[int, int]
 
 
 def find(pictures: Sequence[Path]) -> list[Path]:
@@ -71,9 +75,19 @@ def load(path: Path, resolution: int) -> Example:
         data = path.read_bytes()
     except OSError as error:
         raise PictureError(f"{path} cannot be read: {error.strerror or error}") from error
-    picture = fit(open_picture(path), resolution)
+    whole = open_picture(path)
+    picture = fit(whole, resolution)
     pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
-    return Example(path, pixels.contiguous(), _filewords(path), hashlib.sha256(data).hexdigest())
+    scale = resolution / min(whole.size)
+    left, top = (round((side * scale - resolution) / 2) for side in whole.size)
+    return Example(
+        path,
+        pixels.contiguous(),
+        _filewords(path),
+        hashlib.sha256(data).hexdigest(),
+        original=(whole.height, whole.width),
+        corner=(top, left),
+    )
 
 
 def open_picture(path: Path) -> Image.Image:

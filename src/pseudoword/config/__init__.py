@@ -1,0 +1,20 @@
+"""Settings: typed, checked, written once. The docstring under a field is its help everywhere.
+
+One file per group of settings; `TrainConfig` puts the groups together.
+"""
+
+from pseudoword.config.draw import DrawConfig
+from pseudoword.config.settings import BaseChoice, DType, Settings, flag, group_of
+from pseudoword.config.train import TrainConfig
+from pseudoword.config.word import InitMode
+
+__all__ = [
+    "BaseChoice",
+    "DType",
+    "DrawConfig",
+    "InitMode",
+    "Settings",
+    "TrainConfig",
+    "flag",
+    "group_of",
+]

@@ -1,0 +1,31 @@
+"""How pictures are drawn."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from pseudoword.config.settings import BaseChoice
+
+
+class DrawConfig(BaseChoice):
+    """How pictures are drawn."""
+
+    heading: ClassVar[str] = "Drawing"
+
+    n: Annotated[int, Field(ge=1)] = 1
+    """How many pictures."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the first picture; each further one adds 1."""
+
+    negative: str = ""
+    """What the picture should not show; concepts work here too."""
+
+    guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.5
+    """How strongly to follow the prompt (classifier-free guidance); 1 is off."""
+
+    sampler_steps: Annotated[int, Field(ge=1)] = 25
+    """Denoising steps per picture."""
+
+    resolution: Annotated[int | None, Field(ge=8)] = None
+    """Side of the picture in pixels; by default the model's own."""

@@ -1,0 +1,37 @@
+"""Settings of the new word itself."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from pseudoword.config.settings import Settings
+
+InitMode = Literal["auto", "rows", "mean", "random", "file"]
+
+
+class WordSettings(Settings):
+    """What the new word is called, and where it begins."""
+
+    heading: ClassVar[str] = "Word"
+
+    token: str
+    """The new word as you will write it in prompts, for example "<my-cat>"."""
+
+    init: str = "object"
+    """Start from this word or these words, or from a concept file to go on training it."""
+
+    init_mode: InitMode = "auto"
+    """How --init is used: rows (one row per token), mean, random, file; auto finds out."""
+
+    method: Literal["classic"] = "classic"
+    """How the vectors come to be; classic learns them freely."""
+
+    vectors: Annotated[int, Field(ge=1, le=75)] = 1
+    """How many vectors the word has."""
+
+    @field_validator("token")
+    @classmethod
+    def _token(cls, token: str) -> str:
+        from pseudoword.concept import check_token
+
+        return check_token(token)

@@ -1,0 +1,85 @@
+"""How a command of the command line is made: options out of settings, errors into messages."""
+
+import functools
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any, get_origin
+
+import typer
+
+from pseudoword.config import Settings, flag, group_of
+from pseudoword.errors import PseudowordError
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors on purpose into a message and exit code 2, Ctrl-C into 130."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        _quiet_libraries()
+        try:
+            command(*args, **kwargs)
+        except PseudowordError as error:
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt as stop:
+            typer.echo(str(stop) or "stopped; nothing was lost that had been saved", err=True)
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from None
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            typer.secho(f"error:{where} {error.strerror or error}", fg="red", err=True)
+            raise typer.Exit(2) from None
+
+    return run
+
+
+def settings_from(kind: type[Settings], argument: str = "") -> Callable[[Any], Any]:
+    """Replace a command's `**settings` by one option per field of `kind`.
+
+    The field named `argument` becomes a positional argument.
+    """
+
+    def apply(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [_parameter(kind, name, name == argument) for name in kind.model_fields]
+        made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
+        parameters = sorted([*made, *kept], key=lambda p: p.kind)
+        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return command
+
+    return apply
+
+
+def _parameter(kind: type[Settings], name: str, positional: bool) -> inspect.Parameter:
+    field = kind.model_fields[name]
+    annotation: Any = field.annotation
+    default = field.get_default(call_default_factory=True)
+    if get_origin(annotation) is tuple:
+        annotation = list[annotation.__args__[0]]
+        default = list(default) if not field.is_required() else default
+    text = (field.description or "").replace("[", r"\[")  # or rich takes [name] for markup
+    if positional:
+        info: Any = typer.Argument(help=text, show_default=False)
+    else:
+        off = f"/--no-{flag(name)[2:]}" if annotation is bool else ""
+        panel = group_of(kind, name)
+        info = typer.Option(f"{flag(name)}{off}", help=text, rich_help_panel=panel)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if field.is_required() else default,
+        annotation=Annotated[annotation, info],
+    )
+
+
+def _quiet_libraries() -> None:
+    """Keep other libraries' loading bars and notices out of the way of ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", category=FutureWarning)
