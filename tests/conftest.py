@@ -81,6 +81,7 @@ def member(
         token,
         Classic(rows),
         latents.encode(family, examples, lambda _done, _total: None),
+        torch.tensor([example.framing for example in examples]),
         [example.filewords for example in examples],
         templates,
         Hyper(steps, batch, lr, clip_norm=1.0, sample_latents=True, seed=seed),

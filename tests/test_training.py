@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -5,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Snapshot, member
+from PIL import Image
 
 from pseudoword import families, loss, training
-from pseudoword.families.base import Condition
+from pseudoword.families.base import Condition, Framing
 from pseudoword.families.sd import StableDiffusion
 from pseudoword.training import Member
 
@@ -99,11 +101,13 @@ class Poisoned(StableDiffusion):
     deaf = False
     victims = slice(None)
 
-    def predict(self, noisy: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
+    def predict(
+        self, noisy: torch.Tensor, t: torch.Tensor, condition: Condition, framing: Framing
+    ) -> torch.Tensor:
         self.calls += 1
         if self.deaf:
             condition = Condition(condition.hidden * 0)
-        predicted = super().predict(noisy, t, condition)
+        predicted = super().predict(noisy, t, condition, framing)
         if not self.deaf and self.calls > self.at:
             predicted = predicted.clone()
             predicted[self.victims] *= float("nan")
@@ -201,3 +205,18 @@ def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictu
     mean = training.batch(family, [one], 0).latents
     assert not torch.equal(sampled, mean)
     assert all(any(torch.equal(m, known) for known in one.moments.mean) for m in mean)
+
+
+def test_each_sample_comes_with_how_its_own_picture_was_cut(
+    family: StableDiffusion, tmp_path: Path
+) -> None:
+    for width in (40, 48, 64):
+        Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
+    one = member(family, tmp_path, batch=8)
+    one.moments.mean[:] = torch.arange(3.0).view(3, 1, 1, 1)
+    one.hyper = dataclasses.replace(one.hyper, sample_latents=False)
+    batch = training.batch(family, [one], 0)
+    cut = {0: [40, 40, 0, 0, 32, 32], 1: [40, 48, 0, 3, 32, 32], 2: [40, 64, 0, 10, 32, 32]}
+    which = [int(latent.mean()) for latent in batch.latents]
+    assert len(set(which)) > 1
+    assert batch.framing.tolist() == [cut[i] for i in which]

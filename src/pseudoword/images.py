@@ -39,6 +39,11 @@ class Example:
     original: tuple[int, int]
     corner: tuple[int, int]
 
+    @property
+    def framing(self) -> tuple[int, ...]:
+        """How the picture was cut, as `families.base.Framing` lists it."""
+        return (*self.original, *self.corner, *self.pixels.shape[-2:])
+
 
 def find(pictures: Sequence[Path]) -> list[Path]:
     """The picture files meant by `pictures`: a folder, or several files, in a stable order.

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pseudoword import (
     captions,
     charts,
@@ -153,7 +155,13 @@ def _prepare(
     )
     data = hashlib.sha256("".join(e.digest for e in examples).encode()).hexdigest()
     member = Member(
-        config.token, method, moments, [e.filewords for e in examples], templates, hyper
+        config.token,
+        method,
+        moments,
+        torch.tensor([e.framing for e in examples]),
+        [e.filewords for e in examples],
+        templates,
+        hyper,
     )
     fingerprint = family.fingerprint()
     provenance = {

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pseudoword.families.base import Family
+from pseudoword.families.base import Family, Framing
 from pseudoword.methods import Method
 
 
@@ -23,6 +23,8 @@ class Batch:
     """[K·B, C, h, w]"""
     t: Tensor
     """[K·B]"""
+    framing: Framing
+    """[K·B, 6]"""
 
 
 def mark(k: int) -> str:
@@ -38,7 +40,7 @@ def predict(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
     words = {mark(k): method.vectors() for k, method in enumerate(methods)}
     condition = family.encode_text(batch.prompts, words)
     noisy = family.process.noisy(batch.latents, batch.noise, batch.t)
-    return family.predict(noisy, batch.t, condition).float()
+    return family.predict(noisy, batch.t, condition, batch.framing).float()
 
 
 def losses(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:

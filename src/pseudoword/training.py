@@ -16,7 +16,7 @@ from torch import Tensor
 from pseudoword import loss
 from pseudoword.captions import render
 from pseudoword.draws import draw
-from pseudoword.families.base import Family, Moments
+from pseudoword.families.base import Family, Framing, Moments
 from pseudoword.methods import Method
 
 LOSS_SCALE = {torch.float16: 4096.0}
@@ -43,6 +43,8 @@ class Member:
     method: Method
     moments: Moments
     """[N, C, h, w] of its pictures"""
+    framing: Framing
+    """[N, 6] how they were cut"""
     filewords: Sequence[str]
     """[N] the pictures' own captions"""
     templates: Sequence[str]
@@ -132,7 +134,7 @@ def train(family: Family, members: Sequence[Member]) -> Iterator[Step]:
 def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
     """The samples of `members` in `step`, drawn from nothing but (seed, token, step)."""
     prompts: list[str] = []
-    latents, noise, t = [], [], []
+    latents, noise, t, framing = [], [], [], []
     for k, member in enumerate(members):
         _, *latent_shape = member.moments.mean.shape
         drawn = draw(
@@ -155,11 +157,13 @@ def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
         latents.append(latent)
         noise.append(drawn.noise)
         t.append(drawn.t)
+        framing.append(member.framing[drawn.picture])
     return loss.Batch(
         prompts,
         latents=torch.cat(latents),
         noise=torch.cat(noise).to(family.device),
         t=torch.cat(t).to(family.device),
+        framing=torch.cat(framing).to(family.device),
     )
 
 

@@ -13,6 +13,11 @@ from torch import Generator, Tensor
 from pseudoword.inject import Words, injected, tokenize
 from pseudoword.process import Process
 
+Framing = Tensor
+"""How pictures were cut, `[B, 6]` in pixels: the original's height and width, the crop's top and
+left in the scaled picture, and the result's height and width. SDXL is told so (Podell et al. 2023,
+section 2.2), in this order; other families need not look."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -153,7 +158,7 @@ class Family(Protocol):
         """`B` prompts, in which `words` are known, as the denoiser reads them."""
         ...
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
         """What the denoiser predicts for `noisy` `[B, C, h, w]` at `t` `[B]`."""
         ...
 

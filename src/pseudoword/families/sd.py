@@ -16,6 +16,7 @@ from pseudoword.concept import ENCODER_OF_WIDTH
 from pseudoword.errors import BaseModelError
 from pseudoword.families.base import (
     Condition,
+    Framing,
     Moments,
     Source,
     TextEncoder,
@@ -105,7 +106,7 @@ class StableDiffusion:
         rows = {placeholder: vectors[key] for placeholder, vectors in words.items()}
         return Condition(self._encoder(prompts, rows)[0])
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition, _framing: Framing) -> Tensor:
         predicted: Tensor = self.unet(
             noisy.to(self.dtype), t, condition.hidden.to(self.dtype), return_dict=False
         )[0]
