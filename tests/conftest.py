@@ -10,17 +10,19 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 import torch
 from PIL import Image, ImageDraw
 
-from pseudoword import captions, families, images, latents
+from pseudoword import captions, families, images, latents, norms
+from pseudoword.config import Hyper
 from pseudoword.families.base import Family
+from pseudoword.member import Member
 from pseudoword.methods.classic import Classic
 from pseudoword.starts import start
-from pseudoword.training import Hyper, Member
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real photographs and embedding files; tests that need them skip where they are absent."""
@@ -67,16 +69,14 @@ def member(
     *,
     init: str = "cat",
     vectors: int = 1,
-    steps: int = 4,
-    batch: int = 2,
-    lr: float = 5e-3,
-    seed: int = 0,
     templates: Sequence[str] = captions.OBJECT,
+    **settings: Any,
 ) -> Member:
-    """A member ready for `train`."""
+    """A member ready for `train`; `settings` as in `Hyper`."""
+    hyper = Hyper(**({"steps": 4, "batch": 2} | settings))
     side = family.resolution
     examples = [images.load(path, side) for path in images.find([pictures])]
-    rows = start(family, init, "auto", vectors, token, seed)
+    rows = start(family, init, "auto", vectors, token, hyper.seed)
     return Member(
         token,
         Classic(rows),
@@ -84,7 +84,8 @@ def member(
         torch.tensor([example.framing for example in examples]),
         [example.filewords for example in examples],
         templates,
-        Hyper(steps, batch, lr, clip_norm=1.0, sample_latents=True, seed=seed),
+        hyper,
+        norms.typical(family),
     )
 
 

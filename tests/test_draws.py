@@ -1,6 +1,7 @@
 import torch
 
 from pseudoword.draws import Draw, draw
+from pseudoword.timesteps import Timesteps
 
 
 def at(step: int, concept: str = "<cat>", seed: int = 0, pictures: int = 5) -> Draw:
@@ -11,7 +12,7 @@ def at(step: int, concept: str = "<cat>", seed: int = 0, pictures: int = 5) -> D
         batch=3,
         pictures=pictures,
         captions=7,
-        timesteps=1000,
+        timesteps=Timesteps(0, 1000),
         latent_shape=(4, 8, 8),
     )
 

@@ -6,9 +6,11 @@ from conftest import member
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pseudoword import families, loss, training
+from pseudoword import families, loss
 from pseudoword.captions import OBJECT, render
 from pseudoword.draws import draw
+from pseudoword.samples import batch
+from pseudoword.timesteps import Timesteps
 
 
 def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Path) -> None:
@@ -16,7 +18,7 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
     family = families.load(str(any_base), "cpu")
     one = member(family, pictures, vectors=2, init="red cat", batch=3)
     one.method.parameters()[0].data += 0.05
-    found = loss.losses(family, [one.method], training.batch(family, [one], 7)).item()
+    found = loss.losses(family, [one.method], batch(family, [one], 7)).item()
 
     tokenizer = CLIPTokenizer.from_pretrained(any_base, subfolder="tokenizer")
     text = CLIPTextModel.from_pretrained(any_base, subfolder="text_encoder").double()
@@ -33,7 +35,7 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
         batch=3,
         pictures=4,
         captions=len(OBJECT),
-        timesteps=1000,
+        timesteps=Timesteps(0, 1000),
         latent_shape=(4, 8, 8),
     )
     prompts = [render(OBJECT[c], "<cat> <cat>_1") for c in drawn.caption]
@@ -53,8 +55,8 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
 def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> None:
     family = families.load(str(base), "cpu")
     pack = [member(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))]
-    together = loss.losses(family, [m.method for m in pack], training.batch(family, pack, 0))
-    alone = [loss.losses(family, [m.method], training.batch(family, [m], 0)) for m in pack]
+    together = loss.losses(family, [m.method for m in pack], batch(family, pack, 0))
+    alone = [loss.losses(family, [m.method], batch(family, [m], 0)) for m in pack]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
@@ -63,7 +65,7 @@ def test_effect_is_zero_without_a_change_and_grows_with_it(base: Path, pictures:
     before, near, far = (member(family, pictures) for _ in range(3))
     near.method.parameters()[0].data += 0.1
     far.method.parameters()[0].data += 1.0
-    batch = training.batch(family, [before], 0)
-    effects = [loss.effect(family, before.method, m.method, batch) for m in (before, near, far)]
+    samples = batch(family, [before], 0)
+    effects = [loss.effect(family, before.method, m.method, samples) for m in (before, near, far)]
     assert effects[0] == 0
     assert 0 < effects[1] < effects[2]

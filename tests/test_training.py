@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -11,7 +10,8 @@ from PIL import Image
 from pseudoword import families, loss, training
 from pseudoword.families.base import Condition, Framing
 from pseudoword.families.sd import StableDiffusion
-from pseudoword.training import Member
+from pseudoword.member import Member
+from pseudoword.samples import batch
 
 
 def rows(m: Member) -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Pat
 def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:
     family = families.load(str(any_base), "cpu")
     one = member(family, pictures, steps=60, batch=4, lr=0.05)
-    samples = [training.batch(family, [one], 1000 + i) for i in range(8)]
+    samples = [batch(family, [one], 1000 + i) for i in range(8)]
 
     def measured() -> float:
         with torch.no_grad():
@@ -83,12 +83,12 @@ def test_a_member_s_gradient_does_not_depend_on_its_neighbours(
     family: StableDiffusion, pictures: Path
 ) -> None:
     one, other = member(family, pictures, "<a>"), member(family, pictures, "<b>", init="dog")
-    loss.losses(family, [one.method], training.batch(family, [one], 0)).sum().backward()
+    loss.losses(family, [one.method], batch(family, [one], 0)).sum().backward()
     alone = grad(one).clone()
     for m in (one, other):
         m.optimiser.zero_grad()
     pair = [one, other]
-    loss.losses(family, [m.method for m in pair], training.batch(family, pair, 0)).sum().backward()
+    loss.losses(family, [m.method for m in pair], batch(family, pair, 0)).sum().backward()
     largest = float(alone.abs().max())
     torch.testing.assert_close(grad(one), alone, rtol=0, atol=1e-4 * largest)
 
@@ -165,8 +165,7 @@ def test_a_word_that_gets_no_gradient_is_told_before_the_first_step(
 
 
 def test_gradients_are_clipped_per_concept(family: StableDiffusion, pictures: Path) -> None:
-    pack = [member(family, pictures, token) for token in ("<a>", "<b>")]
-    pack[0].hyper = training.Hyper(4, 2, 5e-3, clip_norm=1e-4, sample_latents=True, seed=0)
+    pack = [member(family, pictures, "<a>", clip_norm=1e-4), member(family, pictures, "<b>")]
     step = next(training.train(family, pack))
     norms = [float(grad(m).norm()) for m in pack]
     assert step.seen[0].grad > 1e-4
@@ -189,22 +188,23 @@ def test_float16_s_gradient_is_that_of_float32(base: Path, pictures: Path) -> No
 
 def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> None:
     one = member(family, pictures)
-    steps = list(training.train(family, [one]))
+    begun_with, steps = [], []
+    loop = training.train(family, [one])
+    for _ in range(4):
+        begun_with.append(float(rows(one).norm()))
+        steps.append(next(loop))
     assert [s.step for s in steps] == [1, 2, 3, 4]
+    assert [s.seen[0].norm for s in steps] == pytest.approx(begun_with)
     last = steps[-1].seen[0]
-    assert last.norm == pytest.approx(float(rows(one).norm()))
     assert last.lr == 5e-3
     assert math.isfinite(last.loss)
     assert all(s.seconds > 0 for s in steps)
 
 
 def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictures: Path) -> None:
-    one = member(family, pictures)
-    sampled = training.batch(family, [one], 0).latents
-    one.hyper = training.Hyper(4, 2, 5e-3, clip_norm=None, sample_latents=False, seed=0)
-    mean = training.batch(family, [one], 0).latents
-    assert not torch.equal(sampled, mean)
-    assert all(any(torch.equal(m, known) for known in one.moments.mean) for m in mean)
+    one = member(family, pictures, latents="deterministic")
+    found = batch(family, [one], 0).latents
+    assert all(any(torch.equal(m, known) for known in one.moments.mean) for m in found)
 
 
 def test_each_sample_comes_with_how_its_own_picture_was_cut(
@@ -212,11 +212,10 @@ def test_each_sample_comes_with_how_its_own_picture_was_cut(
 ) -> None:
     for width in (40, 48, 64):
         Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
-    one = member(family, tmp_path, batch=8)
+    one = member(family, tmp_path, batch=8, latents="deterministic")
     one.moments.mean[:] = torch.arange(3.0).view(3, 1, 1, 1)
-    one.hyper = dataclasses.replace(one.hyper, sample_latents=False)
-    batch = training.batch(family, [one], 0)
+    samples = batch(family, [one], 0)
     cut = {0: [40, 40, 0, 0, 32, 32], 1: [40, 48, 0, 3, 32, 32], 2: [40, 64, 0, 10, 32, 32]}
-    which = [int(latent.mean()) for latent in batch.latents]
+    which = [int(latent.mean()) for latent in samples.latents]
     assert len(set(which)) > 1
-    assert batch.framing.tolist() == [cut[i] for i in which]
+    assert samples.framing.tolist() == [cut[i] for i in which]

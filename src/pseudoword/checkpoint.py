@@ -1,8 +1,8 @@
 """Save a member's state whole, and go on from it exactly.
 
-Since draws have no state, a checkpoint is the step, the parameters and the optimiser. The last two
-are kept, so that the members of a pack killed between two saves still share a step. Files are read
-under `weights_only`: nothing in them can run.
+Since draws have no state, a checkpoint is the step, the parameters with their running mean, and
+the optimiser. The last two are kept, so that the members of a pack killed between two saves still
+share a step. Files are read under `weights_only`: nothing in them can run.
 """
 
 import io
@@ -14,7 +14,7 @@ import torch
 
 from pseudoword.errors import RunFolderError
 from pseudoword.files import write_whole
-from pseudoword.training import Member
+from pseudoword.member import Member
 
 
 def save(folder: Path, member: Member, digest: str) -> None:
@@ -27,6 +27,7 @@ def save(folder: Path, member: Member, digest: str) -> None:
         "digest": digest,
         "parameters": [p.detach() for p in member.method.parameters()],
         "optimiser": member.optimiser.state_dict(),
+        "average": member.average,
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -43,7 +44,7 @@ def load(folder: Path, member: Member, step: int, digest: str) -> None:
     """
     path = _path(folder, step)
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         same = state["digest"] == digest
         saved = state["parameters"]
     except Exception as error:
@@ -56,11 +57,13 @@ def load(folder: Path, member: Member, step: int, digest: str) -> None:
             f"{folder} was begun with other pictures or another base model (their contents "
             "differ). Add --restart to begin again, or choose another --out."
         )
-    for parameter, value in zip(member.method.parameters(), saved, strict=True):
+    parameters = member.method.parameters()
+    for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
     member.optimiser.load_state_dict(state["optimiser"])
+    member.average = {key: rows.to(parameters[0].device) for key, rows in state["average"].items()}
     member.step = member.good_step = step
-    member.good = {key: rows.detach().clone() for key, rows in member.method.vectors().items()}
+    member.good = member.word()
 
 
 def latest(folders: Sequence[Path]) -> list[int]:

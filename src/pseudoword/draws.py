@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from pseudoword.timesteps import Timesteps
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -26,6 +28,12 @@ class Draw:
     """[B, C, h, w] the noise to be predicted"""
     wobble: Tensor
     """[B, C, h, w] the noise that samples the latent from its moments"""
+    shift: Tensor
+    """[B, C, 1, 1] the noise of `noise_offset`"""
+
+    def __getitem__(self, own: slice) -> "Draw":
+        """Some of the samples."""
+        return Draw(**{name: values[own] for name, values in vars(self).items()})
 
 
 def generator(*key: object) -> Generator:
@@ -42,7 +50,7 @@ def draw(
     batch: int,
     pictures: int,
     captions: int,
-    timesteps: int,
+    timesteps: Timesteps,
     latent_shape: Sequence[int],
 ) -> Draw:
     """Draw everything random about `step` (counted from 0) of `concept`.
@@ -51,12 +59,18 @@ def draw(
     """
     source = generator(seed, concept, step)
     caption = torch.randint(captions, (batch,), generator=source).tolist()
-    t = torch.randint(timesteps, (batch,), generator=source)
+    t = timesteps.draw(batch, source)
     noise = torch.randn(batch, *latent_shape, generator=source)
     wobble = torch.randn(batch, *latent_shape, generator=source)
+    shift = torch.randn(batch, latent_shape[0], 1, 1, generator=source)
     first = step * batch
     picture = [_visited(seed, concept, i, pictures) for i in range(first, first + batch)]
-    return Draw(picture, caption, t, noise, wobble)
+    return Draw(picture, caption, t, noise, wobble, shift)
+
+
+def kept_wobble(seed: int, concept: str, picture: int, latent_shape: Sequence[int]) -> Tensor:
+    """`[C, h, w]`: the noise that samples a picture's latent, once for the whole run."""
+    return torch.randn(*latent_shape, generator=generator(seed, concept, "latent", picture))
 
 
 def _visited(seed: int, concept: str, i: int, pictures: int) -> int:

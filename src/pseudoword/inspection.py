@@ -12,6 +12,7 @@ from pseudoword.concept import check_fit
 from pseudoword.families.base import TextEncoder
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.tools import outlook
+from pseudoword.norms import typical
 
 NEAREST = 5
 
@@ -92,12 +93,11 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
     family = families.load(base, "cpu")
     widths = {key: encoder.width for key, encoder in family.encoders.items()}
     check_fit(concept, widths, base)
-    norms, nearest = {}, {}
-    for key, rows in concept.vectors.items():
-        encoder = family.encoders[key]
-        norms[key] = float(encoder.table.float().norm(dim=-1).median())
-        nearest[key] = [_nearest(encoder, row) for row in rows]
-    return seen.model_copy(update={"vocabulary_norms": norms, "nearest": nearest})
+    nearest = {
+        key: [_nearest(family.encoders[key], row) for row in rows]
+        for key, rows in concept.vectors.items()
+    }
+    return seen.model_copy(update={"vocabulary_norms": typical(family), "nearest": nearest})
 
 
 def _nearest(encoder: TextEncoder, row: Tensor) -> list[Neighbour]:

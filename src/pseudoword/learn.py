@@ -20,6 +20,7 @@ from pseudoword import (
     images,
     latents,
     loss,
+    norms,
     starts,
 )
 from pseudoword.concept import Concept
@@ -28,13 +29,15 @@ from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
 from pseudoword.interrupt import Interrupt, Interrupted
+from pseudoword.member import Member
 from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
-from pseudoword.training import Hyper, Member, batch, train
+from pseudoword.samples import batch
+from pseudoword.training import train
 
-SHARED = ("base", "device", "dtype", "batch", "resolution")
+SHARED = ("base", "device", "dtype", "batch", "accumulate", "resolution")
 """Settings that the concepts of a pack must have in common, since they share each batch."""
 
 NO_EFFECT = 1e-6
@@ -145,14 +148,6 @@ def _prepare(
         family, config.init, config.init_mode, config.vectors, config.token, config.seed
     )
     method = METHODS[config.method](rows, family.device)
-    hyper = Hyper(
-        steps=config.steps,
-        batch=config.batch,
-        lr=config.lr,
-        clip_norm=config.clip_norm,
-        sample_latents=config.latents == "sample",
-        seed=config.seed,
-    )
     data = hashlib.sha256("".join(e.digest for e in examples).encode()).hexdigest()
     member = Member(
         config.token,
@@ -161,14 +156,15 @@ def _prepare(
         torch.tensor([e.framing for e in examples]),
         [e.filewords for e in examples],
         templates,
-        hyper,
+        config,
+        norms.typical(family),
     )
     fingerprint = family.fingerprint()
     provenance = {
         "base": _name(family.source.name),
         "base_fingerprint": fingerprint,
         "init": _name(config.init),
-        "lr": f"{config.lr:g}",
+        "lr": config.lr,
         "batch": str(config.batch),
         "resolution": str(side),
         "template": _name(config.template),
@@ -232,7 +228,7 @@ def _concept(family: Family, run: _Run) -> Concept:
     """The word as it is now; after a failure, as it last was good."""
     member = run.member
     failed = member.failure is not None and bool(member.good)
-    rows = member.good if failed else member.method.vectors()
+    rows = member.good if failed else member.word()
     return Concept(
         token=member.token,
         vectors={key: r.detach().cpu().clone() for key, r in rows.items()},

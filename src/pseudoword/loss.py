@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pseudoword.families.base import Family, Framing
 from pseudoword.methods import Method
+from pseudoword.weighting import huber
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Batch:
     """[K·B]"""
     framing: Framing
     """[K·B, 6]"""
+    weight: Tensor
+    """[K·B] how much each sample counts"""
+    delta: Tensor
+    """[K·B] where Huber's loss turns from a square into a line; infinite: never"""
 
 
 def mark(k: int) -> str:
@@ -44,10 +48,13 @@ def predict(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
 
 
 def losses(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
-    """Mean squared error of the prediction per concept, `[K]`: equation 2 of the paper."""
+    """Mean squared error of the prediction per concept, `[K]`: equation 2 of the paper.
+
+    With the settings that ask for it, samples are weighted, and squares are Huber's.
+    """
     target = family.process.target(batch.latents, batch.noise, batch.t)
-    error = F.mse_loss(predict(family, methods, batch), target, reduction="none")
-    return error.mean((1, 2, 3)).view(len(methods), -1).mean(1)
+    error = huber(predict(family, methods, batch) - target, batch.delta.view(-1, 1, 1, 1))
+    return (batch.weight * error.mean((1, 2, 3))).view(len(methods), -1).mean(1)
 
 
 @torch.no_grad()

@@ -43,6 +43,11 @@ class Process:
         signal, sigma = self._scales(latents, t)
         return signal * noise - sigma * latents
 
+    def snr(self, t: Tensor) -> Tensor:
+        """Signal to noise, ᾱ/(1−ᾱ), of timesteps `t` `[B]`."""
+        alpha = self.alphas_cumprod.to(t.device)[t]
+        return alpha / (1 - alpha)
+
     def _scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         alpha = self.alphas_cumprod.to(like.device, like.dtype)[t].view(-1, 1, 1, 1)
         return alpha.sqrt(), (1 - alpha).sqrt()

@@ -62,7 +62,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
         init=INIT,
         template="captioned",  # captions name style and background, so the word need not
         steps=STEPS,
-        lr=LR,
+        lr=str(LR),
         out=out,
         preview=(),
     )

@@ -4,6 +4,7 @@ One file per group of settings; `TrainConfig` puts the groups together.
 """
 
 from pseudoword.config.draw import DrawConfig
+from pseudoword.config.optimising import Hyper
 from pseudoword.config.settings import BaseChoice, DType, Settings, flag, group_of
 from pseudoword.config.train import TrainConfig
 from pseudoword.config.word import InitMode
@@ -12,6 +13,7 @@ __all__ = [
     "BaseChoice",
     "DType",
     "DrawConfig",
+    "Hyper",
     "InitMode",
     "Settings",
     "TrainConfig",

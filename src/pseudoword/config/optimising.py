@@ -1,10 +1,19 @@
 """Settings of the optimiser."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from pseudoword import schedules
 from pseudoword.config.settings import Settings
+from pseudoword.errors import SettingsError
+
+
+def _rate(value: object) -> object:
+    text = repr(value) if isinstance(value, int | float) else value
+    if isinstance(text, str):
+        schedules.pairs(text)
+    return text
 
 
 class OptimiserSettings(Settings):
@@ -18,11 +27,84 @@ class OptimiserSettings(Settings):
     batch: Annotated[int, Field(ge=1)] = 4
     """Samples per step."""
 
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-3
-    """Learning rate of AdamW."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches per step, one after the other: what a batch so many times larger gives, in the
+    memory of one."""
 
-    clip_norm: Annotated[float | None, Field(gt=0)] = 1.0
-    """Gradients longer than this are shortened to it."""
+    lr: Annotated[str, BeforeValidator(_rate)] = "0.005"
+    """Learning rate: a number, or rates with their last steps: "0.005:100, 1e-3:1000, 1e-5"."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Stay at the rate, or fall from it to nothing by the last step."""
+
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the rate rises to its full size."""
+
+    optimiser: str = "AdamW"
+    """A class of torch.optim, or an import path such as prodigyopt.Prodigy."""
+
+    optimiser_option: tuple[str, ...] = ()
+    """An argument of the optimiser, as key=value. May be repeated."""
+
+    clip_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Gradients longer than this are shortened to it; 0 leaves them."""
+
+    clip_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Each number of the gradient is cut to this size; 0 leaves them."""
+
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Hand over a running mean of the vectors that keeps this much of itself per step; 0 is off."""
+
+    norm: Literal["none", "limit", "rescale", "pull"] = "none"
+    """Length of the vectors beside the vocabulary's median: not longer (limit), just as long
+    (rescale), or drawn towards it (pull)."""
+
+    norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """With --norm pull: the part of the way to go in each step."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Same seed, settings and machine: same word."""
+
+
+class ObjectiveSettings(Settings):
+    """What the model is asked, and what counts as an error."""
+
+    heading: ClassVar[str] = "Noise and loss"
+
+    latents: Literal["random", "deterministic", "once"] = "random"
+    """Draw each latent from the VAE's moments at every step, take their mean, or draw it once."""
+
+    min_timestep: Annotated[int, Field(ge=0)] = 0
+    """Least noisy timestep to learn at."""
+
+    max_timestep: Annotated[int | None, Field(ge=1)] = None
+    """Learn at timesteps below this one; by default all that the model knows."""
+
+    timestep_spread: Literal["uniform", "stratified", "logit-normal"] = "uniform"
+    """All timesteps alike, alike and evenly spread within each step, or rather the middle ones."""
+
+    noise_offset: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Shift the noise of each sample and channel at random by so much; for very dark or bright
+    pictures."""
+
+    min_snr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Weigh nearly clean samples down (min-SNR gamma; 5 is usual); 0 weighs all alike."""
+
+    loss: Literal["squared", "huber"] = "squared"
+    """Square of the error, or Huber's, in which large errors count less."""
+
+    huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    """With --loss huber: the size from which an error counts as large."""
+
+    @model_validator(mode="after")
+    def _some_timesteps(self) -> Self:
+        if self.max_timestep is not None and self.max_timestep <= self.min_timestep:
+            raise SettingsError(
+                f"--max-timestep {self.max_timestep} leaves nothing above --min-timestep "
+                f"{self.min_timestep}"
+            )
+        return self
+
+
+class Hyper(OptimiserSettings, ObjectiveSettings):
+    """All that the training loop reads."""

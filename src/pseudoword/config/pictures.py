@@ -1,7 +1,7 @@
 """Settings of the pictures a word is learned from."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,3 @@ class PictureSettings(Settings):
 
     resolution: Annotated[int | None, Field(ge=8)] = None
     """Side in pixels of the square the pictures are cut to; by default the model's own."""
-
-    latents: Literal["sample", "mean"] = "sample"
-    """Draw each latent from the VAE's moments, or take their mean."""

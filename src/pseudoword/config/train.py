@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import tomli_w
 
 from pseudoword.config.captions import CaptionSettings
-from pseudoword.config.optimising import OptimiserSettings
+from pseudoword.config.optimising import Hyper
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.settings import BaseChoice
 from pseudoword.config.watching import WatchSettings
@@ -17,9 +17,7 @@ from pseudoword.files import file_stem
 
 
 # pydantic collects fields from the last base to the first: help shows the word first.
-class TrainConfig(
-    WatchSettings, OptimiserSettings, CaptionSettings, PictureSettings, WordSettings, BaseChoice
-):
+class TrainConfig(WatchSettings, Hyper, CaptionSettings, PictureSettings, WordSettings, BaseChoice):
     """Everything that decides what `train` learns."""
 
     heading: ClassVar[str] = "Run"
