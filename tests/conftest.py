@@ -28,10 +28,10 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real photographs and embedding files; tests that need them skip where they are absent."""
 
 
-@pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
+@pytest.fixture(scope="session", params=tiny.BASES)
 def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny model, once per prediction type."""
-    return tiny.stable_diffusion(tmp_path_factory.mktemp(request.param), request.param)
+    """The folder of a tiny model, once per kind of base model."""
+    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
+from safetensors.torch import load_file
 
 import pseudoword
 from pseudoword import families, formats
@@ -29,12 +30,22 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 def test_diffusers_draws_the_same_pictures_from_our_file(
     any_base: Path, tmp_path: Path, n: int
 ) -> None:
-    word = concept("<cat>", n)
-    formats.write(word, tmp_path / "concept.safetensors")
+    family = families.load(str(any_base), "cpu")
+    rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
+    formats.write(Concept("<cat>", rows), tmp_path / "concept.safetensors")
     settings = {"guidance_scale": 4.0, "num_inference_steps": 4}
-    pipeline = StableDiffusionPipeline.from_pretrained(any_base)
+    pipeline = DiffusionPipeline.from_pretrained(any_base)
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.load_textual_inversion(str(tmp_path / "concept.safetensors"))
+    if family.name == "sdxl":
+        for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
+            pipeline.load_textual_inversion(
+                load_file(tmp_path / "concept.safetensors")[key],
+                token="<cat>",
+                text_encoder=getattr(pipeline, f"text_encoder{suffix}"),
+                tokenizer=getattr(pipeline, f"tokenizer{suffix}"),
+            )
+    else:
+        pipeline.load_textual_inversion(str(tmp_path / "concept.safetensors"))
     theirs = pipeline(
         "a photo of <cat> on a <cat>",
         negative_prompt="red <cat>",

@@ -5,6 +5,7 @@ import torch
 
 from pseudoword import families, images, latents
 from pseudoword.families.base import Family, Moments
+from pseudoword.files import cache_folder
 
 
 class Counting:
@@ -56,7 +57,7 @@ def test_a_changed_picture_size_or_vae_is_encoded_anew(
 
 def test_a_damaged_cache_is_replaced(family: Family, pictures: Path) -> None:
     first = encode(family, pictures)
-    kept = sorted((latents.cache_folder() / "latents").iterdir())
+    kept = sorted((cache_folder() / "latents").iterdir())
     assert len(kept) == 4
     kept[0].write_bytes(b"garbage")
     assert torch.equal(encode(family, pictures).mean, first.mean)

@@ -82,5 +82,5 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_naming_the_families_and_methods_is_one_dict_each() -> None:
-    assert set(families.FAMILIES) == {"sd"}
+    assert set(families.FAMILIES) == {"sd", "sdxl"}
     assert set(METHODS) == {"classic"}

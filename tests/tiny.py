@@ -1,13 +1,16 @@
 """Random-weight members of every family, made from the real diffusers and transformers classes."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     EulerDiscreteScheduler,
+    StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -52,8 +55,17 @@ def tokenizer(folder: Path) -> CLIPTokenizer:
     return made
 
 
-def stable_diffusion(folder: Path, prediction_type: str = "epsilon", width: int = 32) -> Path:
-    """Save a tiny SD model in diffusers' layout: 32-pixel pictures, 8×8 latents."""
+def stable_diffusion(
+    folder: Path,
+    prediction_type: str = "epsilon",
+    width: int = 32,
+    in_channels: int = 4,
+    **second: Any,
+) -> Path:
+    """Save a tiny SD model in diffusers' layout: 32-pixel pictures, 8×8 latents.
+
+    `second` is what SD 2's U-Net has differently.
+    """
     torch.manual_seed(0)
     words = tokenizer(folder / "tokenizer")
     text = CLIPTextModel(_text_config(words, width))
@@ -61,13 +73,13 @@ def stable_diffusion(folder: Path, prediction_type: str = "epsilon", width: int 
         sample_size=8,
         block_out_channels=(16, 32),
         layers_per_block=1,
-        in_channels=4,
+        in_channels=in_channels,
         out_channels=4,
         norm_num_groups=4,
-        attention_head_dim=4,
         cross_attention_dim=width,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        **({"attention_head_dim": 4} | second),
     )
     vae = _vae()
     scheduler = DDIMScheduler(
@@ -79,9 +91,8 @@ def stable_diffusion(folder: Path, prediction_type: str = "epsilon", width: int 
         steps_offset=1,
         prediction_type=prediction_type,
     )
-    pipeline = StableDiffusionPipeline(
-        vae, text, words, unet, scheduler, None, None, requires_safety_checker=False
-    )
+    kind = StableDiffusionPipeline if in_channels == 4 else StableDiffusionInpaintPipeline
+    pipeline = kind(vae, text, words, unet, scheduler, None, None, requires_safety_checker=False)
     pipeline.save_pretrained(folder)
     return folder
 
@@ -119,6 +130,21 @@ def sdxl(folder: Path, widths: tuple[int, int] = (32, 40)) -> Path:
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+def stable_diffusion_2(folder: Path, prediction_type: str) -> Path:
+    """Save a tiny SD 2 model: linear projections around the attention, heads per block."""
+    second: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
+    return stable_diffusion(folder, prediction_type, width=48, **second)
+
+
+BASES: Mapping[str, Callable[[Path], Path]] = {
+    "sd1": stable_diffusion,
+    "sd2-epsilon": lambda folder: stable_diffusion_2(folder, "epsilon"),
+    "sd2-v": lambda folder: stable_diffusion_2(folder, "v_prediction"),
+    "sdxl": sdxl,
+}
+"""A builder for each kind of base model; the tests over all families go through them."""
 
 
 def _text_config(words: CLIPTokenizer, width: int) -> CLIPTextConfig:

@@ -113,7 +113,7 @@ def generate(
         if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
             told.note(f"{word.token} is in neither prompt, so it changes nothing")
     told.phase(f"loading {config.base}")
-    family = families.load(config.base, config.device, config.dtype)
+    family = families.choose(config)
     told.phase("drawing")
     return _generate(
         family,

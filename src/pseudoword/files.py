@@ -48,6 +48,14 @@ def file_stem(token: str) -> str:
     return name[:100] or "concept"
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `$PSEUDOWORD_CACHE`, else the user's cache folder."""
+    chosen = os.environ.get("PSEUDOWORD_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pseudoword"
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Explain a failed write in terms of what the user can do about it."""
     if error.errno in _FULL:

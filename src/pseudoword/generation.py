@@ -8,7 +8,7 @@ from torch import Generator
 
 from pseudoword.concept import Concept, check_fit
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.families.base import Family
+from pseudoword.families.base import Drawing, Family
 
 AT_ONCE = 4
 """Pictures per pass through the pipeline."""
@@ -33,6 +33,7 @@ def generate(
         SettingsError: the resolution is none the model can draw.
     """
     size = check_resolution(family, resolution)
+    how = Drawing(guidance, sampler_steps, width=size, height=size)
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     widths = {key: encoder.width for key, encoder in family.encoders.items()}
     for concept in concepts:
@@ -48,9 +49,7 @@ def generate(
             [negative] * len(some),
             words,
             [Generator().manual_seed(seed) for seed in seeds[first : first + AT_ONCE]],
-            guidance=guidance,
-            sampler_steps=sampler_steps,
-            resolution=size,
+            how,
         )
     return pictures
 

@@ -25,6 +25,11 @@ Words = Mapping[str, Vectors]
 """Placeholder as it stands in prompts -> its rows."""
 
 
+def rows_of(words: Words, key: str) -> Mapping[str, Tensor]:
+    """The rows of each word for the text encoder `key`."""
+    return {placeholder: vectors[key] for placeholder, vectors in words.items()}
+
+
 @dataclass(frozen=True)
 class Tokenized:
     """A batch of prompts as a text encoder reads them."""

@@ -9,6 +9,7 @@ from torch.nn.functional import cosine_similarity
 
 from pseudoword import families, formats, sources
 from pseudoword.concept import check_fit
+from pseudoword.config import BaseChoice
 from pseudoword.families.base import TextEncoder
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.tools import outlook
@@ -113,7 +114,7 @@ def known_bases() -> list[Base]:
     """The bundled models, read from their folders."""
     found = []
     for name, path in families.BUNDLED.items():
-        _, family = families.locate(name)
+        family = families.detect(BaseChoice(base=name)).family
         card = json.loads((path / "model_index.json").read_bytes())
         licence = card.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
         found.append(Base(name=name, path=str(path), family=family, licence=licence))

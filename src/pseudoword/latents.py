@@ -6,9 +6,7 @@ changed crop or another model never meets a stale latent.
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -17,16 +15,8 @@ from safetensors.torch import save as save_tensors
 from pseudoword import images
 from pseudoword.errors import StorageError
 from pseudoword.families.base import Family, Moments
-from pseudoword.files import write_whole
+from pseudoword.files import cache_folder, write_whole
 from pseudoword.images import Example
-
-
-def cache_folder() -> Path:
-    """Where moments are kept: `$PSEUDOWORD_CACHE`, else the user's cache folder."""
-    chosen = os.environ.get("PSEUDOWORD_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pseudoword"
 
 
 def encode(

@@ -24,7 +24,7 @@ from pseudoword import (
     starts,
 )
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig
+from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
@@ -37,7 +37,7 @@ from pseudoword.run import RunFolder
 from pseudoword.samples import batch
 from pseudoword.training import train
 
-SHARED = ("base", "device", "dtype", "batch", "accumulate", "resolution")
+SHARED = (*BaseChoice.model_fields, "batch", "accumulate", "resolution")
 """Settings that the concepts of a pack must have in common, since they share each batch."""
 
 NO_EFFECT = 1e-6
@@ -120,7 +120,7 @@ def _learn(
 
 def _load(config: TrainConfig, progress: Progress) -> Family:
     progress.phase(f"loading {config.base}")
-    return families.load(config.base, config.device, config.dtype)
+    return families.choose(config)
 
 
 def _check_pack(configs: Sequence[TrainConfig]) -> None:

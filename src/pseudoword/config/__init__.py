@@ -5,7 +5,15 @@ One file per group of settings; `TrainConfig` puts the groups together.
 
 from pseudoword.config.draw import DrawConfig
 from pseudoword.config.optimising import Hyper
-from pseudoword.config.settings import BaseChoice, DType, Settings, flag, group_of
+from pseudoword.config.settings import (
+    BaseChoice,
+    DType,
+    Prediction,
+    Quantize,
+    Settings,
+    flag,
+    group_of,
+)
 from pseudoword.config.train import TrainConfig
 from pseudoword.config.word import InitMode
 
@@ -15,6 +23,8 @@ __all__ = [
     "DrawConfig",
     "Hyper",
     "InitMode",
+    "Prediction",
+    "Quantize",
     "Settings",
     "TrainConfig",
     "flag",

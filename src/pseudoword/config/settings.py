@@ -1,5 +1,6 @@
 """What all settings share: how they are checked, and how a mistake in them is told."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -7,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pseudoword.errors import PseudowordError, SettingsError
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+Quantize = Literal["none", "8bit", "4bit"]
+Prediction = Literal["auto", "epsilon", "v_prediction"]
 
 
 class Settings(BaseModel):
@@ -56,10 +59,23 @@ class BaseChoice(Settings):
     heading: ClassVar[str] = "Base model"
 
     base: str = "emoji"
-    """Base model: `emoji` (bundled), a folder in diffusers' layout, or a hub id."""
+    """Base model: emoji (bundled), a folder in diffusers' layout, a .safetensors or .ckpt file, or
+    a hub id, also as owner/name@revision."""
 
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
     dtype: DType = "auto"
     """Precision of the frozen weights; the new word is always float32."""
+
+    variant: str | None = None
+    """Load the weights with this in their file names, for example fp16."""
+
+    configs: Path | None = None
+    """For a base in one file: a folder in diffusers' layout with its configs and tokenizers."""
+
+    prediction: Prediction = "auto"
+    """What a base in one file predicts, where the file does not say."""
+
+    quantize: Quantize = "none"
+    """Keep the frozen linear layers in 8 or 4 bits (needs the extra `quantize`)."""

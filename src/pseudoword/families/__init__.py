@@ -1,98 +1,167 @@
 """Families: how one kind of model reads text, encodes pictures and denoises.
 
-Add one by adding a file here and a line to `FAMILIES`. diffusers and transformers are imported by
-`load` only, so that naming the families costs nothing.
+Add one by adding a file here and a line to `FAMILIES`. diffusers and transformers are imported
+when a model is loaded only, so that naming the families costs nothing.
 """
 
 import importlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError
-from pseudoword.families.base import Family, Source
+from pseudoword.families import layouts
+from pseudoword.families.base import Family, Placement, Source
+from pseudoword.families.detect import Header, explain, explain_folder, header
 
-FAMILIES: dict[str, tuple[str, frozenset[str]]] = {
-    "sd": ("pseudoword.families.sd", frozenset({"StableDiffusionPipeline"})),
+FAMILIES: dict[str, str] = {
+    "sd": "pseudoword.families.sd:StableDiffusion",
+    "sdxl": "pseudoword.families.sdxl:StableDiffusionXL",
 }
-"""Family name -> the module with its `load`, and the diffusers pipelines it stands for."""
+"""Family name -> its class."""
 
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
 """Base models that come with the package: name -> folder."""
 
 
-def locate(base: str) -> tuple[Source, str]:
-    """Find what `base` means and its family: a bundled name, a local folder, or a hub id.
+@dataclass(frozen=True)
+class Detected:
+    """What a base model turned out to be."""
+
+    family: str
+    seen: str
+    """what it was told by"""
+    source: Source
+
+
+def detect(choice: BaseChoice) -> Detected:
+    """Find what the base of `choice` is: a bundled name, a folder, a file, or a hub id.
 
     Raises:
-        BaseModelError: there is no such model, or it is of a kind not known here.
+        BaseModelError: there is no such model, or it is of a kind not known here; the message
+            says what it is instead.
     """
+    base = choice.base
     path = BUNDLED.get(base, Path(base))
+    if path.is_file():
+        return _single_file(path, choice)
+    name, _, revision = base.partition("@")
     if path.is_dir():
         index = path / "model_index.json"
         if not index.is_file():
             raise BaseModelError(
-                f"{path} is no base model: it holds no model_index.json. Give a folder in "
-                "diffusers' layout (with unet/, vae/, text_encoder/ …), a hub id, or 'emoji'."
+                f"{path} {explain_folder(path)}: it holds no model_index.json. Give a folder in "
+                "diffusers' layout (with unet/, vae/, text_encoder/ …), a checkpoint, a hub id, "
+                "or 'emoji'."
             )
-    elif path.exists():
-        raise BaseModelError(
-            f"{path} is a file; a base model is a folder in diffusers' layout or a hub id."
-        )
-    elif base.count("/") == 1 and not base.startswith((".", "/", "~")):
-        index = _from_hub(base)
+        where, revision = str(path), ""
+    elif name.count("/") == 1 and not base.startswith((".", "/", "~")):
+        index = _from_hub(base, name, revision or None)
+        where = name
     else:
         raise BaseModelError(
             f"no base model {base!r}: no bundled model of that name "
-            f"({', '.join(BUNDLED)}), no such folder, and not a hub id like 'owner/name'."
+            f"({', '.join(BUNDLED)}), no such folder or file, and not a hub id like 'owner/name'."
         )
-    return Source(base, str(path) if path.is_dir() else base), _family(index, base)
+    changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
+    source = Source(base, where, revision or None, choice.variant, scheduler=changes)
+    family, pipeline = _of_pipeline(index, base)
+    return Detected(family, f"diffusers' layout with a {pipeline}", source)
 
 
-def load(base: str, device: str = "auto", dtype: str = "auto") -> Family:
-    """Load the base model `base`, frozen, ready to train words for or to draw with.
-
-    Args:
-        base: a bundled name (`emoji`), a folder in diffusers' layout, or a hub id.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps` …
-        dtype: `auto`, `float32`, `bfloat16` or `float16`, of the frozen weights.
+def choose(choice: BaseChoice, *, checkpointing: bool = False) -> Family:
+    """Load the base model that `choice` means, frozen, ready to train words for or to draw with.
 
     Raises:
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not known.
     """
-    source, family = locate(base)
-    module = importlib.import_module(FAMILIES[family][0])
-    loaded: Family = module.load(source, *_placement(device, dtype))
+    found = detect(choice)
+    placement = _placement(choice, checkpointing)
+    loaded: Family = _class_of(found.family)(found.source, placement)
     return loaded
 
 
-def _family(index: Path, base: str) -> str:
+def load(base: str, device: str = "auto", dtype: DType = "auto") -> Family:
+    """As `choose`, for a base model and its place alone."""
+    return choose(BaseChoice(base=base, device=device, dtype=dtype))
+
+
+def _class_of(family: str) -> Any:
+    module, _, name = FAMILIES[family].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _of_pipeline(index: Path, base: str) -> tuple[str, str]:
+    """The family, and the pipeline of diffusers that the model says it is for."""
     try:
         pipeline = json.loads(index.read_bytes())["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BaseModelError(f"{base}: model_index.json is damaged ({error})") from error
-    for family, (_, pipelines) in FAMILIES.items():
-        if pipeline in pipelines:
-            return family
-    known = sorted(name for _, names in FAMILIES.values() for name in names)
-    raise BaseModelError(f"{base} is a {pipeline}; known so far: {', '.join(known)}")
+    known: set[str] = set()
+    for family in FAMILIES:
+        kind = _class_of(family)
+        if pipeline in {kind.pipeline, kind.inpainting}:
+            return family, pipeline
+        known |= {kind.pipeline, kind.inpainting}
+    raise BaseModelError(f"{base} is a {pipeline}; known so far: {', '.join(sorted(known))}")
 
 
-def _from_hub(base: str) -> Path:
+def _single_file(path: Path, choice: BaseChoice) -> Detected:
+    """A checkpoint under its authors' own key names, with the configs it leaves out."""
+    found = header(path)
+    for family in FAMILIES:
+        layout = _class_of(family).layout_of(found)
+        if layout is not None:
+            break
+    else:
+        raise BaseModelError(f"{path} is no base model: it {explain(found)}.")
+    scheduler = _scheduler_of(found, choice.prediction)
+    if choice.configs is not None:
+        configs = choice.configs
+        if not (configs / "model_index.json").is_file():
+            raise BaseModelError(f"--configs {configs} is no folder in diffusers' layout")
+    else:
+        channels = found.shapes["model.diffusion_model.input_blocks.0.0.weight"][1]
+        configs = layouts.folder(layout, {"unet": {"in_channels": channels}})
+    seen = f"a single-file checkpoint with the keys of {layout}, text width {found.text_width}"
+    source = Source(choice.base, str(path), layout=str(configs), scheduler=scheduler)
+    return Detected(family, seen, source)
+
+
+def _scheduler_of(found: Header, prediction: Prediction) -> dict[str, Any]:
+    """What a single file says of its diffusion process: by marker keys, or ModelSpec metadata."""
+    changes: dict[str, Any] = {}
+    told = found.metadata.get("modelspec.prediction_type", "")
+    if "v_pred" in found.shapes or told in {"v", "v_prediction"}:
+        changes["prediction_type"] = "v_prediction"
+    elif told == "epsilon":
+        changes["prediction_type"] = "epsilon"
+    if "ztsnr" in found.shapes:
+        changes["rescale_betas_zero_snr"] = True
+    if prediction != "auto":
+        changes["prediction_type"] = prediction
+    return changes
+
+
+def _from_hub(base: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(base, "model_index.json"))
+        return Path(hf_hub_download(name, "model_index.json", revision=revision))
     except Exception as error:  # the hub's own errors, and any of its network library's
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BaseModelError(
-            f"{base} is no local folder and could not be fetched from the hub: {reason}"
+            f"{base} is no local folder or file, and could not be fetched from the hub: {reason}"
         ) from error
 
 
-def _placement(device: str, dtype: str) -> tuple[str, str]:
+def _placement(choice: BaseChoice, checkpointing: bool) -> Placement:
     import torch
 
+    device, dtype = choice.device, choice.dtype
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cpu" and torch.backends.mps.is_available():
@@ -101,4 +170,4 @@ def _placement(device: str, dtype: str) -> tuple[str, str]:
         dtype = "float32"
         if device.startswith("cuda"):
             dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return device, dtype
+    return Placement(torch.device(device), getattr(torch, dtype), choice.quantize, checkpointing)

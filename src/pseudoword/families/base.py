@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
+from pseudoword.config import Quantize
 from pseudoword.inject import Words, injected, tokenize
 from pseudoword.process import Process
 
@@ -25,6 +26,38 @@ class Source:
 
     name: str
     path: str
+    """a folder in diffusers' layout, a hub id, or a single-file checkpoint"""
+    revision: str | None = None
+    """branch, tag or commit on the hub"""
+    variant: str | None = None
+    """weights with this in their file name, such as `fp16`"""
+    layout: str | None = None
+    """for a single file: the folder with its configs and tokenizers"""
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    """what to change in the scheduler's config, such as `prediction_type`"""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model computes, and how it is kept there."""
+
+    device: torch.device
+    dtype: torch.dtype
+    quantize: Quantize = "none"
+    checkpointing: bool = False
+    """compute activations again in the backward pass instead of keeping them"""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How pictures are drawn."""
+
+    guidance: float
+    sampler_steps: int
+    width: int
+    height: int
+    scheduler: str | None = None
+    """one of diffusers' schedulers by name; by default the model's own"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +74,8 @@ class Condition:
 
     hidden: Tensor
     """[B, L, D] hidden states"""
+    pooled: Tensor | None = None
+    """[B, P] the text as one vector, for models that read it so too"""
 
 
 class TextEncoder:
@@ -67,17 +102,16 @@ class TextEncoder:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return ids
 
-    def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor]) -> Any:
+    def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor], **options: Any) -> Any:
         """Run the transformer on `prompts`; `rows` maps placeholders to `[n, width]`.
 
         Returns:
-            The transformers model's own output; its first item is hidden states `[B, L, D]`.
+            The transformers model's own output, as `options` make it.
         """
         counts = {placeholder: len(r) for placeholder, r in rows.items()}
         tokens = tokenize(self.tokenizer, prompts, counts, self.length)
         device = self.table.device
         ids = tokens.ids.to(device)
-        options = {}
         if getattr(self.model.config, "use_attention_mask", False):
             options["attention_mask"] = (ids != self.tokenizer.pad_token_id).long()
         if not rows:
@@ -119,9 +153,18 @@ class Family(Protocol):
 
     name: str
     source: Source
-    device: torch.device
-    dtype: torch.dtype
+    placement: Placement
     process: Process
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the frozen weights."""
+        ...
 
     @property
     def encoders(self) -> Mapping[str, TextEncoder]:
@@ -168,10 +211,7 @@ class Family(Protocol):
         negatives: Sequence[str],
         words: Words,
         generators: Sequence[Generator],
-        *,
-        guidance: float,
-        sampler_steps: int,
-        resolution: int,
+        how: Drawing,
     ) -> list[Image]:
         """Draw one picture per prompt with diffusers' own pipeline."""
         ...

@@ -1,0 +1,142 @@
+"""What a file or folder is, told by its keys and shapes: a base model, or something else.
+
+Only a file's header is read, never its weights.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pseudoword.errors import BaseModelError
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
+"""Which base models have text of this width at their cross-attention."""
+
+OTHERS = {
+    "FLUX": "double_blocks.0.",
+    "SD 3": "joint_blocks.0.",
+    "SDXL refiner": "conditioner.embedders.0.model.",
+    "Stable Cascade": "clip_txt_mapper.",
+}
+"""Base models that are told apart but not known to `FAMILIES`, by a part of their keys."""
+
+LORA = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What can be known of a checkpoint without reading its weights."""
+
+    shapes: Shapes
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, part: str) -> bool:
+        """Whether any key holds `part`."""
+        return any(part in key for key in self.shapes)
+
+    @property
+    def text_width(self) -> int | None:
+        """Width of the text that the cross-attention reads."""
+        for key, shape in self.shapes.items():
+            inward = "attn2.to_k" in key or "attn2_to_k" in key
+            if inward and len(shape) > 1 and not any(up in key for up in ("lora_up", "lora_B")):
+                return shape[1]
+        return None
+
+
+def header(path: Path) -> Header:
+    """Read the header of a `.safetensors` file or of a torch pickle.
+
+    Raises:
+        BaseModelError: it is neither, damaged, or a pickle that wants to run code.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+    try:
+        if start[8:9] == b"{":
+            return _safetensors_header(path)
+        return _torch_header(path)
+    except Exception as error:  # each reader has errors of its own for damaged files
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise BaseModelError(
+            f"{path} is no checkpoint that can be read safely ({reason}). A base model is a "
+            ".safetensors or .ckpt file, a folder in diffusers' layout, a hub id, or 'emoji'."
+        ) from error
+
+
+def _safetensors_header(path: Path) -> Header:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as opened:
+        shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+        return Header(shapes, opened.metadata() or {})
+
+
+def _torch_header(path: Path) -> Header:
+    import torch
+
+    loaded: Any = torch.load(path, map_location="meta", weights_only=True)
+    while "state_dict" in loaded:
+        loaded = loaded["state_dict"]
+    tensors = {k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
+    if not tensors:
+        tensors = {
+            f"{outer}.{inner}": tensor
+            for outer, inside in loaded.items()
+            if isinstance(inside, dict)
+            for inner, tensor in inside.items()
+            if isinstance(tensor, torch.Tensor)
+        }
+    return Header({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+
+
+def explain(found: Header) -> str:
+    """What a file that is no base model is, and what it fits: the end of a sentence."""
+    fits = OF_TEXT_WIDTH.get(found.text_width or 0)
+    made_for = f" for {fits}" if fits else ""
+    if any(found.has(mark) for mark in LORA):
+        return (
+            f"is a LoRA{made_for}. Give the model it was made for as the base, and the LoRA to "
+            "generate with --lora"
+        )
+    if found.has("string_to_param") or _few_rows(found):
+        return "is an embedding: a word, no model. Give it with --concept"
+    if found.has("control_model.") or found.has("controlnet_cond_embedding."):
+        return f"is a ControlNet{made_for}, which steers a base model and is none"
+    for name, mark in OTHERS.items():
+        if found.has(mark):
+            return f"is a {name} model, which is not known yet"
+    if found.has("decoder.conv_in.weight") and found.text_width is None:
+        return f"is a VAE{_latents_of(found)}, one part of a base model"
+    if found.text_width is not None:
+        return f"is a U-Net{made_for} without its text encoders; give the whole checkpoint"
+    if found.has("text_model.") or found.has("resblocks."):
+        return "is a text encoder, one part of a base model"
+    keys = ", ".join(list(found.shapes)[:3]) or "nothing"
+    return f"is of no kind known here (it holds {keys} …)"
+
+
+def _few_rows(found: Header) -> bool:
+    return len(found.shapes) <= 8 and all(
+        len(shape) <= 2 and shape[-1:] not in {(), (0,)} for shape in found.shapes.values()
+    )
+
+
+def _latents_of(found: Header) -> str:
+    channels = next(s[1] for k, s in found.shapes.items() if k.endswith("decoder.conv_in.weight"))
+    return {4: " for SD 1.x, SD 2.x or SDXL", 16: " for SD 3 or FLUX"}.get(channels, "")
+
+
+def explain_folder(path: Path) -> str:
+    """What a folder without `model_index.json` is: the end of a sentence."""
+    if (path / "adapter_config.json").is_file() or any(path.glob("*lora*.safetensors")):
+        return "holds a LoRA, which goes with --lora"
+    try:
+        kind = json.loads((path / "config.json").read_bytes()).get("_class_name")
+    except (OSError, ValueError, AttributeError):
+        kind = None
+    return f"is a part of a model, {kind}; give the folder above" if kind else "is no base model"

@@ -1,0 +1,105 @@
+"""The parts of a base model, each loaded when asked for: from a folder, the hub, or one file."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pseudoword.errors import BaseModelError
+from pseudoword.families.base import Placement, Source, TextEncoder, without_bars
+from pseudoword.families.quantized import quantize
+
+
+class Parts:
+    """Loads what `source` holds, frozen, to where `placement` says."""
+
+    def __init__(self, source: Source, placement: Placement, pipeline: str) -> None:
+        self.source = source
+        self.placement = placement
+        self.pipeline = pipeline
+        """diffusers' pipeline class, whose loader knows the keys of single files"""
+
+    def text_encoder(self, kind: Any, suffix: str = "") -> TextEncoder:
+        """The text encoder and the tokenizer whose names end in `suffix`; `kind` is its class."""
+        from transformers import CLIPTokenizer
+
+        tokenizer = self._config_of(CLIPTokenizer, f"tokenizer{suffix}")
+        return TextEncoder(tokenizer, self.frozen(kind, f"text_encoder{suffix}"))
+
+    def frozen(self, kind: Any, part: str, **options: Any) -> Any:
+        """A model, on its device, that asks for no gradient; `options` go to diffusers' loader."""
+        options = {"torch_dtype": self.placement.dtype, **options}
+        with self._explained(part):
+            if self.source.layout is None:
+                where = {"revision": self.source.revision, "variant": self.source.variant}
+                model = kind.from_pretrained(self.source.path, subfolder=part, **where, **options)
+            else:
+                model = self._from_single_file(part, options["torch_dtype"])
+        if part != "vae":
+            model = quantize(model, self.placement.quantize)
+        return model.to(self.placement.device).requires_grad_(False).eval()
+
+    def scheduler(self, kind: Any) -> Any:
+        """A scheduler of class `kind`, set up as the model's own."""
+        return self._config_of(kind, "scheduler", **self.source.scheduler)
+
+    def config(self, kind: Any, part: str) -> dict[str, Any]:
+        """The config of a part, without loading it; `kind` is any class with configs."""
+        with self._explained(part):
+            config: dict[str, Any] = kind.load_config(self._configs, **self._at(part))
+        return config
+
+    def setting(self, name: str, default: Any) -> Any:
+        """An entry of the whole model's own config, `model_index.json`."""
+        path = Path(self._configs) / "model_index.json"
+        if path.is_file():
+            return json.loads(path.read_bytes()).get(name, default)
+        import diffusers
+
+        index = diffusers.DiffusionPipeline.load_config(
+            self._configs, revision=self.source.revision
+        )
+        return index.get(name, default)
+
+    @property
+    def _configs(self) -> str:
+        return self.source.layout or self.source.path
+
+    def _at(self, part: str) -> dict[str, Any]:
+        return {"subfolder": part, "revision": self.source.revision}
+
+    def _config_of(self, kind: Any, part: str, **changes: Any) -> Any:
+        with self._explained(part):
+            return kind.from_pretrained(self._configs, **self._at(part), **changes)
+
+    def _from_single_file(self, part: str, dtype: Any) -> Any:
+        import diffusers
+
+        kind = getattr(diffusers, self.pipeline)
+        index = json.loads((Path(self._configs) / "model_index.json").read_bytes())
+        others = {
+            name: None for name, entry in index.items() if isinstance(entry, list) and name != part
+        }
+        pipeline = kind.from_single_file(
+            self.source.path,
+            config=self._configs,
+            torch_dtype=dtype,
+            local_files_only=True,
+            **others,
+        )
+        return getattr(pipeline, part)
+
+    @contextmanager
+    def _explained(self, part: str) -> Iterator[None]:
+        """Turn what goes wrong while `part` is loaded into an error that says so."""
+        try:
+            with without_bars():
+                yield
+        except BaseModelError:
+            raise
+        except Exception as error:  # each library has errors of its own for damaged files
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise BaseModelError(
+                f"{self.source.name}: its {part} cannot be loaded: {reason}"
+            ) from error

@@ -1,0 +1,253 @@
+"""What families with a U-Net share: loading, latents, the prediction and drawing."""
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Generator, Tensor
+
+from pseudoword.errors import SettingsError
+from pseudoword.families.base import (
+    Condition,
+    Drawing,
+    Framing,
+    Moments,
+    Placement,
+    Source,
+    TextEncoder,
+    sampled_digest,
+)
+from pseudoword.families.detect import Header
+from pseudoword.families.parts import Parts
+from pseudoword.inject import Words
+from pseudoword.process import Process, prediction_type
+
+
+class UNetFamily:
+    """A latent diffusion model with a U-Net. See `Family` for what each member does.
+
+    A family is a subclass that says which pipeline of diffusers it stands for, what its text
+    encoders are, and how they condition the U-Net.
+    """
+
+    name: str
+    pipeline: str
+    """diffusers' pipeline, which draws the pictures"""
+    inpainting: str
+    """diffusers' pipeline for those whose U-Net also takes a mask and a masked picture"""
+
+    def __init__(self, source: Source, placement: Placement) -> None:
+        from diffusers import DDPMScheduler, UNet2DConditionModel
+
+        self.source, self.placement = source, placement
+        self.parts = Parts(source, placement, self.pipeline)
+        self.encoders = self.load_encoders()
+        self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
+        if placement.checkpointing:
+            self.unet.enable_gradient_checkpointing()
+        scheduler = self.parts.scheduler(DDPMScheduler)
+        self.process = Process(
+            scheduler.alphas_cumprod, prediction_type(scheduler.config.prediction_type)
+        )
+        self._blanks: dict[tuple[int, ...], Tensor] = {}
+
+    @staticmethod
+    def layout_of(header: Header) -> str | None:
+        """Which of `layouts` a single file with this header has; None if it is another family's."""
+        raise NotImplementedError
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        """The text encoders under ComfyUI's keys."""
+        raise NotImplementedError
+
+    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+        raise NotImplementedError
+
+    def encode_negative(self, prompts: Sequence[str], words: Words) -> Condition:
+        """What guidance leads away from; where a family treats no text specially, here is how."""
+        return self.encode_text(prompts, words)
+
+    def added(self, _condition: Condition, _framing: Framing) -> dict[str, Tensor] | None:
+        """What conditions the U-Net besides text and timestep: its `added_cond_kwargs`."""
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        return self.placement.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.placement.dtype
+
+    @cached_property
+    def vae(self) -> Any:
+        """AutoencoderKL, loaded when first used, in float32 where half precision overflows."""
+        from diffusers import AutoencoderKL
+
+        upcast = self.dtype is torch.float16 or self._vae_config.get("force_upcast", True)
+        kept = torch.float32 if upcast else self.dtype
+        vae = self.parts.frozen(AutoencoderKL, "vae", torch_dtype=kept)
+        vae.enable_slicing()
+        return vae
+
+    @cached_property
+    def _vae_config(self) -> dict[str, Any]:
+        from diffusers import AutoencoderKL
+
+        return self.parts.config(AutoencoderKL, "vae")
+
+    @property
+    def _vae_scale(self) -> int:
+        """Pixels per latent position along each side; known without loading the VAE."""
+        return int(2 ** (len(self._vae_config["block_out_channels"]) - 1))
+
+    @property
+    def resolution(self) -> int:
+        return int(self.unet.config.sample_size) * self._vae_scale
+
+    @property
+    def resolution_step(self) -> int:
+        """The VAE's scale times the U-Net's own halvings."""
+        return self._vae_scale * int(2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    def fingerprint(self) -> str:
+        encoders = (encoder.model for encoder in self.encoders.values())
+        return sampled_digest(*encoders, self.unet, self.vae)
+
+    def vae_digest(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for name, weight in sorted(self.vae.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(f"{self.vae.dtype} {self.vae.config.scaling_factor}".encode())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def encode_pictures(self, pixels: Tensor) -> Moments:
+        found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        scale = self.vae.config.scaling_factor
+        return Moments(found.mean.float() * scale, found.std.float() * scale)
+
+    def release_vae(self) -> None:
+        self.__dict__.pop("vae", None)
+
+    def predict(self, noisy: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
+        if self._takes_mask:
+            mask, blank = self._all_masked(noisy)
+            noisy = torch.cat([noisy, mask, blank], dim=1)
+        predicted: Tensor = self.unet(
+            noisy.to(self.dtype),
+            t,
+            condition.hidden.to(self.dtype),
+            added_cond_kwargs=self.added(condition, framing),
+            return_dict=False,
+        )[0]
+        return predicted
+
+    @property
+    def _takes_mask(self) -> bool:
+        return bool(self.unet.config.in_channels > self.unet.config.out_channels)
+
+    def _all_masked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """A mask of ones and the latents of nothing: an inpainting U-Net then paints it all.
+
+        AUTOMATIC1111 draws from text with such models in the same way.
+        """
+        size = latents.shape[-2:]
+        if size not in self._blanks:
+            loaded = "vae" in vars(self)
+            height, width = (side * self._vae_scale for side in size)
+            self._blanks[size] = self.encode_pictures(torch.zeros(1, 3, height, width)).mean
+            if not loaded:
+                self.release_vae()
+        blank = self._blanks[size].to(latents).expand(len(latents), -1, -1, -1)
+        return torch.ones_like(blank[:, :1]), blank
+
+    @torch.no_grad()
+    def draw(
+        self,
+        prompts: Sequence[str],
+        negatives: Sequence[str],
+        words: Words,
+        generators: Sequence[Generator],
+        how: Drawing,
+    ) -> list[Image]:
+        positive = self.encode_text(prompts, words)
+        negative = self.encode_negative(negatives, words)
+        latents = self._pipeline(how.scheduler)(
+            **_embeds("", positive),
+            **_embeds("negative_", negative),
+            **self._picture_to_fill(how, len(prompts)),
+            generator=list(generators),
+            guidance_scale=how.guidance,
+            num_inference_steps=how.sampler_steps,
+            height=how.height,
+            width=how.width,
+            output_type="latent",
+        ).images
+        return self._decode(latents)
+
+    def _picture_to_fill(self, how: Drawing, count: int) -> dict[str, Any]:
+        """What the inpainting pipeline needs besides: an empty picture, masked all over."""
+        if not self._takes_mask:
+            return {}
+        height, width = (side // self._vae_scale for side in (how.height, how.width))
+        channels = self.unet.config.out_channels
+        _, blank = self._all_masked(torch.empty(count, channels, height, width, device=self.device))
+        return {
+            "image": torch.zeros(1, 3, how.height, how.width),
+            "mask_image": torch.ones(1, 1, how.height, how.width),
+            "masked_image_latents": blank.to(self.dtype),
+            "strength": 1.0,
+        }
+
+    def _decode(self, latents: Tensor) -> list[Image]:
+        """Latents -> pictures, in the VAE's own precision."""
+        from diffusers.image_processor import VaeImageProcessor
+
+        scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
+        pixels = self.vae.decode(scaled, return_dict=False)[0]
+        pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
+        return pictures
+
+    def _pipeline(self, scheduler: str | None = None) -> Any:
+        """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
+        import diffusers
+
+        kind = getattr(diffusers, self.inpainting if self._takes_mask else self.pipeline)
+        takes = inspect.signature(kind).parameters
+        parts: dict[str, Any] = {n: None for n, one in takes.items() if one.default is one.empty}
+        parts |= {"unet": self.unet, "scheduler": self._scheduler(scheduler)}
+        if "requires_safety_checker" in takes:
+            parts["requires_safety_checker"] = False
+        pipeline = kind(**parts)
+        pipeline.vae_scale_factor = self._vae_scale
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _scheduler(self, name: str | None) -> Any:
+        import diffusers
+
+        # The model's own kind; from_pretrained would make it the class that it is asked of.
+        own = self.parts.config(diffusers.DDPMScheduler, "scheduler")["_class_name"]
+        scheduler = self.parts.scheduler(getattr(diffusers, own))
+        if name is None:
+            return scheduler
+        known = {kind.__name__: kind for kind in scheduler.compatibles}
+        for kind in (name, f"{name}Scheduler", f"{name}DiscreteScheduler"):
+            if kind in known:
+                return known[kind].from_config(scheduler.config)
+        short = sorted(kind.removesuffix("Scheduler") for kind in known)
+        raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
+
+
+def _embeds(prefix: str, condition: Condition) -> dict[str, Tensor]:
+    """`condition` under the names that diffusers' pipelines know."""
+    named = {f"{prefix}prompt_embeds": condition.hidden}
+    if condition.pooled is not None:
+        named[f"{prefix}pooled_prompt_embeds"] = condition.pooled
+    return named
