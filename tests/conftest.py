@@ -8,8 +8,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ import tiny
 import torch
 from PIL import Image, ImageDraw
 
-from pseudoword import captions, families, images, latents, norms
+from pseudoword import captions, examples, families, images, latents, norms
 from pseudoword.config import Hyper
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.pictures import PictureSettings
 from pseudoword.families.base import Family
 from pseudoword.member import Member
 from pseudoword.methods.classic import Classic
@@ -69,23 +72,29 @@ def member(
     *,
     init: str = "cat",
     vectors: int = 1,
-    templates: Sequence[str] = captions.OBJECT,
+    templates: Sequence[str] = captions.SUBJECT,
+    seen: Mapping[str, Any] = MappingProxyType({}),
+    wording: Mapping[str, Any] = MappingProxyType({}),
     **settings: Any,
 ) -> Member:
-    """A member ready for `train`; `settings` as in `Hyper`."""
+    """A member ready for `train`.
+
+    Settings are those of `Hyper`; `seen` those of the pictures, `wording` those of the captions.
+    """
     hyper = Hyper(**({"steps": 4, "batch": 2} | settings))
-    side = family.resolution
-    examples = [images.load(path, side) for path in images.find([pictures])]
+    how = PictureSettings(pictures=(pictures,), **seen)
+    shapes = examples.frames(how, family.resolution, family.resolution_step)
+    read = examples.read(images.find([pictures]), how, shapes, seed=hyper.seed)
+    found = list(latents.encode(family, read, how.unmasked_weight))
     rows = start(family, init, "auto", vectors, token, hyper.seed)
     return Member(
         token,
         Classic(rows),
-        latents.encode(family, examples, lambda _done, _total: None),
-        torch.tensor([example.framing for example in examples]),
-        [example.filewords for example in examples],
+        found,
         templates,
         hyper,
-        norms.typical(family),
+        CaptionSettings(**wording),
+        typical_norm=norms.typical(family),
     )
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from pseudoword import captions
-from pseudoword.errors import SettingsError
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.errors import PictureError, SettingsError
 
 
 def test_every_shipped_template_names_the_word_once() -> None:
@@ -33,5 +34,88 @@ def test_a_bad_template_file_is_explained(tmp_path: Path, text: str, says: str) 
 
 
 def test_an_unknown_set_is_explained() -> None:
-    with pytest.raises(SettingsError, match="neither one of object, style, minimal, captioned nor"):
+    with pytest.raises(
+        SettingsError, match="neither one of subject, style, minimal, captioned nor"
+    ):
         captions.templates("nonesuch")
+
+
+def test_the_old_name_of_the_subject_set_still_works() -> None:
+    assert CaptionSettings(template="object").template == "subject"
+
+
+def test_a_caption_may_say_where_the_word_goes() -> None:
+    assert captions.render("[name]: [filewords]", "<cat>", "my [name] asleep") == (
+        "<cat>: my <cat> asleep"
+    )
+
+
+@pytest.mark.parametrize("template", ["a [name], [filewords]", "[filewords], a [name]"])
+def test_an_empty_caption_leaves_no_comma(template: str) -> None:
+    assert captions.render(template, "<cat>", "") == "a <cat>"
+
+
+@pytest.mark.parametrize(
+    ("data", "caption"),
+    [
+        (b" grey,\n striped \n", "grey, striped"),
+        (b"", ""),
+        ("größe".encode("utf-8-sig"), "größe"),
+        ("größe".encode("utf-16"), "größe"),
+        ("猫, 🐈".encode(), "猫, 🐈"),
+    ],
+)
+def test_captions_are_read_from_the_sidecar(tmp_path: Path, data: bytes, caption: str) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    assert captions.filewords(tmp_path / "a.jpg") == caption
+
+
+def test_without_a_sidecar_the_name_is_the_caption(tmp_path: Path) -> None:
+    assert captions.filewords(tmp_path / "asleep_in-bed.png") == "asleep in bed"
+
+
+@pytest.mark.parametrize(
+    "data", ["größe".encode("latin-1"), b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe\0"]
+)
+def test_a_sidecar_that_is_no_text_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    with pytest.raises(PictureError, match=r"a\.txt: the caption is not UTF-8 text"):
+        captions.filewords(tmp_path / "a.jpg")
+
+
+TAGS = "grey, striped, asleep, indoors, blurry"
+
+
+def reworded(**settings: object) -> list[str]:
+    how = CaptionSettings.check(**settings)
+    return [captions.reword(TAGS, how, seed) for seed in range(400)]
+
+
+def test_by_default_captions_stay() -> None:
+    assert set(reworded()) == {TAGS}
+    assert captions.reword("a  b,c ,", CaptionSettings(), 0) == "a  b,c ,"
+
+
+def test_tags_are_shuffled_but_for_those_kept() -> None:
+    seen = reworded(shuffle_tags=True, keep_tags=2)
+    assert len(set(seen)) == 6
+    assert all(words.startswith("grey, striped, ") for words in seen)
+    assert all(sorted(words.split(", ")) == sorted(TAGS.split(", ")) for words in seen)
+
+
+def test_tags_are_dropped_as_often_as_asked() -> None:
+    assert set(reworded(drop_tags=1.0)) == {""}
+    assert set(reworded(drop_tags=1.0, keep_tags=2)) == {"grey, striped"}
+    left = [len(words.split(", ")) for words in reworded(drop_tags=0.25, keep_tags=1)]
+    assert sum(left) / len(left) == pytest.approx(1 + 4 * 0.75, abs=0.15)
+
+
+def test_whole_captions_are_dropped_as_often_as_asked() -> None:
+    seen = reworded(drop_caption=0.3, keep_tags=5)
+    assert set(seen) == {TAGS, ""}
+    assert seen.count("") / len(seen) == pytest.approx(0.3, abs=0.07)
+
+
+def test_a_seed_says_what_happens() -> None:
+    how = {"shuffle_tags": True, "drop_tags": 0.5}
+    assert reworded(**how) == reworded(**how)

@@ -1,9 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
-from pseudoword import families, images, latents
+from pseudoword import examples, families, images, latents
+from pseudoword.config.pictures import PictureSettings
 from pseudoword.families.base import Family, Moments
 from pseudoword.files import cache_folder
 
@@ -22,9 +25,13 @@ class Counting:
         monkeypatch.setattr(family, "encode_pictures", encode)
 
 
-def encode(family: Family, pictures: Path, side: int = 32) -> Moments:
-    examples = [images.load(path, side) for path in images.find([pictures])]
-    return latents.encode(family, examples, lambda _done, _total: None)
+def encode(family: Family, pictures: Path, side: int = 32, **settings: Any) -> Moments:
+    """Of all views of all pictures."""
+    how = PictureSettings.check(pictures=[pictures], **settings)
+    shapes = examples.frames(how, side, family.resolution_step)
+    read = examples.read(images.find([pictures]), how, shapes)
+    found = [picture.moments for picture in latents.encode(family, read)]
+    return Moments(torch.cat([m.mean for m in found]), torch.cat([m.std for m in found]))
 
 
 def test_pictures_are_encoded_once(
@@ -53,6 +60,35 @@ def test_a_changed_picture_size_or_vae_is_encoded_anew(
     next(family.vae.parameters()).data += 0.01  # type: ignore[attr-defined]
     encode(family, pictures)
     assert count.calls == 13
+
+
+@pytest.mark.parametrize(
+    ("changed", "encoded"),
+    [
+        ({"crop": "random"}, 4),  # the centre may be among the places; four pictures of one shape
+        ({"flip": True}, 4),
+        ({"width": 40}, 4),
+        ({"background": "red"}, 1),  # only one is transparent
+        ({"mask": "alpha", "unmasked_weight": 0.5}, 0),
+    ],
+)
+def test_whatever_changes_pixels_is_encoded_anew_and_nothing_else(
+    family: Family,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+    encoded: int,
+) -> None:
+    with Image.open(pictures / "0.png") as opaque:
+        opaque.convert("RGBA").save(pictures / "0.png")
+    encode(family, pictures)
+    count = Counting(family, monkeypatch)
+    encode(family, pictures, **changed)
+    assert count.calls >= encoded
+    assert (count.calls > 0) == (encoded > 0)
+    before = count.calls
+    encode(family, pictures, **changed)
+    assert count.calls == before
 
 
 def test_a_damaged_cache_is_replaced(family: Family, pictures: Path) -> None:

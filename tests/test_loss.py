@@ -6,7 +6,7 @@ from conftest import member
 from diffusers import DDPMScheduler, DiffusionPipeline
 
 from pseudoword import families, loss
-from pseudoword.captions import OBJECT, render
+from pseudoword.captions import SUBJECT, render
 from pseudoword.draws import draw
 from pseudoword.samples import batch
 from pseudoword.timesteps import Timesteps
@@ -36,12 +36,11 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
         "<cat>",
         7,
         batch=3,
-        pictures=4,
-        captions=len(OBJECT),
+        pictures=[(1, 4, 8, 8)] * 4,
+        captions=len(SUBJECT),
         timesteps=Timesteps(0, 1000),
-        latent_shape=(4, 8, 8),
     )
-    prompts = [render(OBJECT[c], "<cat>") for c in drawn.caption]
+    prompts = [render(SUBJECT[c], "<cat>") for c in drawn.caption]
     hidden, _, *more = pipeline.encode_prompt(
         prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
     )
@@ -49,7 +48,8 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
     if more:  # SDXL; every picture is 48 wide and 40 high, and its centre is kept
         times = pipeline._get_add_time_ids((40, 48), (0, 3), (32, 32), torch.float64, 40)
         added = {"text_embeds": more[0], "time_ids": times.repeat(3, 1)}
-    mean, std = one.moments.mean[drawn.picture], one.moments.std[drawn.picture]
+    seen = [one.pictures[p].moments for p in drawn.picture]
+    mean, std = torch.cat([m.mean for m in seen]), torch.cat([m.std for m in seen])
     latents = (mean + std * drawn.wobble).double()
     noise = drawn.noise.double()
     noisy = scheduler.add_noise(latents, noise, drawn.t)

@@ -1,6 +1,7 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from pseudoword import families, loss, training
 from pseudoword.families.base import Condition, Framing
 from pseudoword.families.sd import StableDiffusion
 from pseudoword.member import Member
-from pseudoword.samples import batch
+from pseudoword.samples import batch, batches
 
 
 def rows(m: Member) -> torch.Tensor:
@@ -205,7 +206,8 @@ def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> 
 def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictures: Path) -> None:
     one = member(family, pictures, latents="deterministic")
     found = batch(family, [one], 0).latents
-    assert all(any(torch.equal(m, known) for known in one.moments.mean) for m in found)
+    known = [picture.moments.mean[0] for picture in one.pictures]
+    assert all(any(torch.equal(latent, mean) for mean in known) for latent in found)
 
 
 def test_each_sample_comes_with_how_its_own_picture_was_cut(
@@ -214,9 +216,38 @@ def test_each_sample_comes_with_how_its_own_picture_was_cut(
     for width in (40, 48, 64):
         Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
     one = member(family, tmp_path, batch=8, latents="deterministic")
-    one.moments.mean[:] = torch.arange(3.0).view(3, 1, 1, 1)
+    for i, picture in enumerate(one.pictures):
+        picture.moments.mean[:] = i
     samples = batch(family, [one], 0)
     cut = {0: [40, 40, 0, 0, 32, 32], 1: [40, 48, 0, 3, 32, 32], 2: [40, 64, 0, 10, 32, 32]}
     which = [int(latent.mean()) for latent in samples.latents]
     assert len(set(which)) > 1
     assert samples.framing.tolist() == [cut[i] for i in which]
+
+
+def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
+    family: StableDiffusion, tmp_path: Path
+) -> None:
+    """Members whose latents differ in shape take the same step, in passes of their own."""
+    for size in ((64, 40), (40, 64), (40, 40), (64, 42)):
+        Image.effect_noise(size, 80).save(tmp_path / "{}x{}.png".format(*size))
+    seen: dict[str, dict[str, Any]] = {
+        "<a>": {"crop": "buckets"},
+        "<b>": {"crop": "buckets"},
+        "<c>": {"width": 48},
+    }
+
+    def pack() -> list[Member]:
+        return [member(family, tmp_path, token, seen=seen[token], steps=6) for token in seen]
+
+    together, alone = pack(), pack()
+    passes = [len(list(batches(family, together, step))) for step in range(6)]
+    assert max(passes) > 1
+    shapes = {batch(family, [together[0]], step).latents.shape[2:] for step in range(6)}
+    assert len(shapes) > 1
+    steps = list(training.train(family, together))
+    assert [len(step.seen) for step in steps] == [3] * 6
+    for one in alone:
+        list(training.train(family, [one]))
+    for packed, solo in zip(together, alone, strict=True):
+        torch.testing.assert_close(rows(packed), rows(solo), rtol=0, atol=0.02 * 5e-3)

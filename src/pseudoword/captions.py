@@ -1,15 +1,17 @@
-"""Prompt templates: the sentences a new word is learned in.
+"""The sentences a new word is learned in: templates, and the pictures' own captions.
 
 `[name]` stands for the placeholder and `[filewords]` for the picture's own caption, as in
 AUTOMATIC1111's template files. Neutral sentences around the word, so that the word learns the
 subject and not the sentence, are the idea of Gal et al. 2022 (arXiv 2208.01618).
 """
 
+import random
 from pathlib import Path
 
-from pseudoword.errors import SettingsError
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.errors import PictureError, SettingsError
 
-OBJECT = (
+SUBJECT = (
     "[name]",
     "a [name]",
     "a photo of [name]",
@@ -57,7 +59,7 @@ CAPTIONED = (
 """For pictures whose captions say what is *not* the subject (style, background), so that the word
 need not hold it."""
 
-SETS = {"object": OBJECT, "style": STYLE, "minimal": MINIMAL, "captioned": CAPTIONED}
+SETS = {"subject": SUBJECT, "style": STYLE, "minimal": MINIMAL, "captioned": CAPTIONED}
 
 
 def templates(name: str) -> tuple[str, ...]:
@@ -74,8 +76,8 @@ def templates(name: str) -> tuple[str, ...]:
             f"--template {name!r} is neither one of {', '.join(SETS)} nor a file of templates"
         )
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in decode(path.read_bytes()).splitlines()]
+    except (OSError, UnicodeError) as error:
         raise SettingsError(f"--template {name}: cannot be read as UTF-8 text ({error})") from error
     kept = tuple(line for line in lines if line)
     for number, line in enumerate(lines, 1):
@@ -87,5 +89,66 @@ def templates(name: str) -> tuple[str, ...]:
 
 
 def render(template: str, placeholder: str, filewords: str = "") -> str:
-    """Fill in `[name]` and `[filewords]`."""
-    return template.replace("[name]", placeholder).replace("[filewords]", filewords).strip()
+    """Fill in `[filewords]` and `[name]`; a caption that holds `[name]` gets the word there too.
+
+    Spaces and commas that an empty caption leaves at either end go with it.
+    """
+    words = template.replace("[filewords]", filewords)
+    if not filewords:
+        words = words.strip(" ,")
+    return words.replace("[name]", placeholder).strip()
+
+
+def filewords(picture: Path) -> str:
+    """A picture's own caption: the `.txt` file beside it on one line, else its name as words.
+
+    An empty file is an empty caption.
+
+    Raises:
+        PictureError: the file is not text; the message names it.
+    """
+    sidecar = picture.with_suffix(".txt")
+    if not sidecar.is_file():
+        return picture.stem.replace("_", " ").replace("-", " ").strip()
+    try:
+        text = decode(sidecar.read_bytes())
+    except OSError as error:
+        raise PictureError(f"{sidecar} cannot be read: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise PictureError(
+            f"{sidecar}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
+        ) from error
+    return " ".join(text.split())
+
+
+def decode(data: bytes) -> str:
+    """Text as editors save it: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        UnicodeError: it is something else.
+    """
+    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if marked else "utf-8-sig")
+    if "\0" in text:
+        raise UnicodeError("it holds zero bytes")
+    return text
+
+
+def reword(filewords: str, how: CaptionSettings, seed: int) -> str:
+    """A caption as one sample sees it: tags shuffled, some or all left out, as `seed` decides.
+
+    The first `how.keep_tags` tags hold their place. Unlike kohya's scripts, where a dropped caption
+    is an empty prompt, only `[filewords]` becomes empty here: a prompt without the word would have
+    nothing to teach it.
+    """
+    source = random.Random(seed)
+    if source.random() < how.drop_caption:
+        return ""
+    if not how.shuffle_tags and not how.drop_tags:
+        return filewords
+    tags = [tag for tag in map(str.strip, filewords.split(",")) if tag]
+    kept, rest = tags[: how.keep_tags], tags[how.keep_tags :]
+    rest = [tag for tag in rest if source.random() >= how.drop_tags]
+    if how.shuffle_tags:
+        source.shuffle(rest)
+    return ", ".join([*kept, *rest])

@@ -20,8 +20,12 @@ class Draw:
 
     picture: list[int]
     """[B] which picture"""
+    view: list[int]
+    """[B] which of its views"""
     caption: list[int]
     """[B] which caption template"""
+    wording: list[int]
+    """[B] seeds of what happens to the pictures' own captions"""
     t: Tensor
     """[B] int64, the timestep"""
     noise: Tensor
@@ -48,32 +52,67 @@ def draw(
     step: int,
     *,
     batch: int,
-    pictures: int,
+    pictures: Sequence[Sequence[int]],
     captions: int,
     timesteps: Timesteps,
-    latent_shape: Sequence[int],
 ) -> Draw:
     """Draw everything random about `step` (counted from 0) of `concept`.
 
-    Pictures are visited in a new order each epoch, so that all are seen equally often.
+    Pictures are visited in a new order each epoch, so that all are seen equally often, and so are
+    the views of each picture. Where latents are of several shapes, a step keeps to one; the shapes
+    take turns in a new order each round, in which each has as many steps as it has pictures.
+
+    Args:
+        seed: of the run.
+        concept: its token.
+        step: counted from 0.
+        batch: samples to draw.
+        pictures: the shape `[views, C, h, w]` of each picture's latents.
+        captions: how many templates there are.
+        timesteps: which timesteps to draw from.
     """
+    alike, turn = _turn(seed, concept, step, [tuple(shape[1:]) for shape in pictures])
+    latent_shape = pictures[alike[0]][1:]
     source = generator(seed, concept, step)
     caption = torch.randint(captions, (batch,), generator=source).tolist()
     t = timesteps.draw(batch, source)
     noise = torch.randn(batch, *latent_shape, generator=source)
     wobble = torch.randn(batch, *latent_shape, generator=source)
     shift = torch.randn(batch, latent_shape[0], 1, 1, generator=source)
-    first = step * batch
-    picture = [_visited(seed, concept, i, pictures) for i in range(first, first + batch)]
-    return Draw(picture, caption, t, noise, wobble, shift)
+    picture, view = [], []
+    for i in range(turn * batch, (turn + 1) * batch):
+        epoch, place = _visited(i, len(alike), seed, concept, "epoch")
+        picture.append(alike[place])
+        _, seen = _visited(epoch, pictures[picture[-1]][0], seed, concept, "views", picture[-1])
+        view.append(seen)
+    words = generator(seed, concept, step, "wording")
+    wording = torch.randint(2**62, (batch,), generator=words).tolist()
+    return Draw(picture, view, caption, wording, t, noise, wobble, shift)
 
 
-def kept_wobble(seed: int, concept: str, picture: int, latent_shape: Sequence[int]) -> Tensor:
-    """`[C, h, w]`: the noise that samples a picture's latent, once for the whole run."""
-    return torch.randn(*latent_shape, generator=generator(seed, concept, "latent", picture))
+def kept_wobble(
+    seed: int, concept: str, picture: int, view: int, latent_shape: Sequence[int]
+) -> Tensor:
+    """`[C, h, w]`: the noise that samples a view's latent, once for the whole run."""
+    return torch.randn(*latent_shape, generator=generator(seed, concept, "latent", picture, view))
 
 
-def _visited(seed: int, concept: str, i: int, pictures: int) -> int:
-    epoch, place = divmod(i, pictures)
-    order = torch.randperm(pictures, generator=generator(seed, concept, "epoch", epoch))
-    return int(order[place])
+def _turn(
+    seed: int, concept: str, step: int, shapes: Sequence[tuple[int, ...]]
+) -> tuple[list[int], int]:
+    """The pictures, all of one shape, that `step` draws from, and how often they had a turn."""
+    number, place = divmod(step, len(shapes))
+    order = torch.randperm(len(shapes), generator=generator(seed, concept, "turns", number))
+    turns = [shapes[i] for i in order.tolist()]
+    alike = [i for i, shape in enumerate(shapes) if shape == turns[place]]
+    return alike, number * len(alike) + turns[:place].count(turns[place])
+
+
+def _visited(i: int, n: int, *key: object) -> tuple[int, int]:
+    """The i-th of an endless series of visits to n places, each epoch in an order of its own.
+
+    Returns:
+        The epoch, and the place.
+    """
+    epoch, number = divmod(i, n)
+    return epoch, int(torch.randperm(n, generator=generator(*key, epoch))[number])

@@ -1,48 +1,25 @@
-"""Picture files -> training examples, never squashed, never sideways."""
+"""Picture files -> upright RGB pictures, whatever their format, mode and orientation."""
 
-import hashlib
+import contextlib
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from pseudoword.errors import PictureError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl"}
+SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif", ".jxl"),
+}
 """File names taken for pictures when a folder is searched; a file named outright is always read."""
 
-TRANSFORM = "exif,white,short-side-lanczos,centre-crop"
-"""Names what `open_picture` and `fit` do to a picture; part of the key of cached latents."""
+MASK = "-mask"
+"""`cat-mask.png` is the mask of `cat.jpg`, not a picture."""
 
-
-@dataclass(frozen=True)
-class Example:
-    """One training picture.
-
-    Attributes:
-        path: where it was read from.
-        pixels: `[3, H, W]` float32 in [-1, 1].
-        filewords: the text of the `.txt` file beside it, else its file name as words.
-        digest: SHA-256 of the file's bytes.
-        original: (height, width) of the upright picture in pixels, before it was scaled.
-        corner: (top, left) in pixels where the crop begins in the scaled picture.
-    """
-
-    path: Path
-    pixels: Tensor
-    filewords: str
-    digest: str
-    original: tuple[int, int]
-    corner: tuple[int, int]
-
-    @property
-    def framing(self) -> tuple[int, ...]:
-        """How the picture was cut, as `families.base.Framing` lists it."""
-        return (*self.original, *self.corner, *self.pixels.shape[-2:])
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 def find(pictures: Sequence[Path]) -> list[Path]:
@@ -55,6 +32,8 @@ def find(pictures: Sequence[Path]) -> list[Path]:
     for path in pictures:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if _looks_like_one(p))
+            stems = {p.stem for p in inside}
+            inside = [p for p in inside if p.stem.removesuffix(MASK) not in stems - {p.stem}]
             if not inside:
                 raise PictureError(
                     f"{path} holds no pictures. Three to five are enough; known file types: "
@@ -70,75 +49,81 @@ def find(pictures: Sequence[Path]) -> list[Path]:
     return found
 
 
-def load(path: Path, resolution: int) -> Example:
-    """Read one picture as a square of `resolution` pixels, centre-cropped.
+def open_picture(path: Path, background: str = "white") -> Image.Image:
+    """Any picture as upright RGB; transparency becomes `background`, animation its first frame.
 
     Raises:
         PictureError: the file is not a readable picture; the message names it.
     """
+    return decode(read(path), path, background)[0]
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise PictureError(f"{path} cannot be read: {error.strerror or error}") from error
-    whole = open_picture(path)
-    picture = fit(whole, resolution)
-    pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
-    scale = resolution / min(whole.size)
-    left, top = (round((side * scale - resolution) / 2) for side in whole.size)
-    return Example(
-        path,
-        pixels.contiguous(),
-        _filewords(path),
-        hashlib.sha256(data).hexdigest(),
-        original=(whole.height, whole.width),
-        corner=(top, left),
-    )
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Open any picture as upright RGB; transparency becomes white, animation its first frame.
+def decode(data: bytes, path: Path, background: str) -> tuple[Image.Image, Image.Image | None]:
+    """The bytes of the picture file `path` as upright RGB, and its alpha (mode L) if it has any.
 
     Raises:
-        PictureError: the file is not a readable picture; the message names it.
+        PictureError: they are not a readable picture; the message names the file.
     """
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
+        _read_heif(path)
     try:
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(data)) as opened:
             opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            return _rgb(upright)
+            return _rgb(_upright(opened), background)
     except UnidentifiedImageError as error:
         raise PictureError(
             f"{path} is not a picture, whatever its name says. Remove it, or save it as PNG."
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"{path} is too large to be read. Save it smaller. ({error})") from error
+    except Exception as error:  # decoders raise all sorts of things on damaged bytes
         raise PictureError(
             f"{path} is damaged or unreadable ({error}). Replace it, or take it out."
         ) from error
-
-
-def fit(picture: Image.Image, resolution: int) -> Image.Image:
-    """Scale the short side to `resolution` and cut the centre square; nothing is squashed."""
-    return ImageOps.fit(picture, (resolution, resolution), Image.Resampling.LANCZOS)
 
 
 def _looks_like_one(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _read_heif(path: Path) -> None:
+    """Teach Pillow the format of phone cameras, which needs a library of its own."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise PictureError(
+            f"{path} is a HEIC picture. Install what reads it (pip install pseudoword[heic]), or "
+            "save it as JPEG."
+        ) from error
+    register_heif_opener()
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    with contextlib.suppress(Exception):  # a broken EXIF block says nothing: keep the picture as is
+        return ImageOps.exif_transpose(picture)
+    return picture
+
+
+def _rgb(picture: Image.Image, background: str) -> tuple[Image.Image, Image.Image | None]:
     if picture.mode.startswith("I") or picture.mode == "F":  # 16-bit grey; convert() would clip it
-        values = np.asarray(picture, dtype=np.float64)
+        values = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
         top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(values.max()))
-        return Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in picture.info:
+        eight_bit = (values / top * 255).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(eight_bit).convert("RGB"), None
+    if picture.has_transparency_data:
         with_alpha = picture.convert("RGBA")
-        white = Image.new("RGBA", with_alpha.size, "white")
-        return Image.alpha_composite(white, with_alpha).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _filewords(path: Path) -> str:
-    sidecar = path.with_suffix(".txt")
-    if sidecar.is_file():
-        return sidecar.read_text(encoding="utf-8", errors="replace").strip()
-    return path.stem.replace("_", " ").replace("-", " ").strip()
+        behind = Image.new("RGBA", with_alpha.size, background)
+        return Image.alpha_composite(behind, with_alpha).convert("RGB"), with_alpha.getchannel("A")
+    return picture.convert("RGB"), None

@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from pseudoword import (
     captions,
     charts,
     checkpoint,
+    examples,
     families,
     files,
     formats,
@@ -142,20 +141,23 @@ def _prepare(
     """Read the pictures, encode them, and set the word to its start."""
     side = check_resolution(family, config.resolution)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
-    examples = [images.load(path, side) for path in paths]
-    moments = latents.encode(family, examples, progress.advance)
+    shapes = examples.frames(config, side, family.resolution_step)
+    read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
+    pictures = []
+    for picture in latents.encode(family, read, config.unmasked_weight):
+        pictures.append(picture)
+        progress.advance(len(pictures), len(paths))
     rows = starts.start(
         family, config.init, config.init_mode, config.vectors, config.token, config.seed
     )
     method = METHODS[config.method](rows, family.device)
-    data = hashlib.sha256("".join(e.digest for e in examples).encode()).hexdigest()
+    data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
     member = Member(
         config.token,
         method,
-        moments,
-        torch.tensor([e.framing for e in examples]),
-        [e.filewords for e in examples],
+        pictures,
         templates,
+        config,
         config,
         norms.typical(family),
     )
@@ -169,11 +171,12 @@ def _prepare(
         "resolution": str(side),
         "template": _name(config.template),
         "seed": str(config.seed),
-        "pictures": str(len(examples)),
+        "pictures": str(len(pictures)),
         "data_sha256": data,
         "version": importlib.metadata.version("pseudoword"),
     }
-    digest = f"{data} {fingerprint} {side}"
+    lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
+    digest = f"{data} {lines} {fingerprint} {side}"
     return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
 
 

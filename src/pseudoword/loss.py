@@ -25,6 +25,8 @@ class Batch:
     """[K·B]"""
     framing: Framing
     """[K·B, 6]"""
+    mask: Tensor
+    """[K·B, 1, h, w] how much each position counts, one on average"""
     weight: Tensor
     """[K·B] how much each sample counts"""
     delta: Tensor
@@ -50,11 +52,12 @@ def predict(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
 def losses(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
     """Mean squared error of the prediction per concept, `[K]`: equation 2 of the paper.
 
-    With the settings that ask for it, samples are weighted, and squares are Huber's.
+    With the settings that ask for it, samples and positions are weighted, and squares are
+    Huber's.
     """
     target = family.process.target(batch.latents, batch.noise, batch.t)
     error = huber(predict(family, methods, batch) - target, batch.delta.view(-1, 1, 1, 1))
-    return (batch.weight * error.mean((1, 2, 3))).view(len(methods), -1).mean(1)
+    return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(len(methods), -1).mean(1)
 
 
 @torch.no_grad()

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pseudoword import norms, optimisers, schedules
 from pseudoword.config import Hyper
-from pseudoword.families.base import Framing, Moments
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.latents import Encoded
 from pseudoword.methods import Method
 
 
@@ -18,14 +19,10 @@ class Member:
 
     token: str
     method: Method
-    moments: Moments
-    """[N, C, h, w] of its pictures"""
-    framing: Framing
-    """[N, 6] how they were cut"""
-    filewords: Sequence[str]
-    """[N] the pictures' own captions"""
+    pictures: Sequence[Encoded]
     templates: Sequence[str]
     hyper: Hyper
+    captions: CaptionSettings = field(default_factory=CaptionSettings)
     typical_norm: Mapping[str, float] = field(default_factory=dict)
     """of the vocabulary's rows, per text encoder"""
     optimiser: torch.optim.Optimizer = field(init=False)

@@ -1,12 +1,12 @@
 """What the members of a pack see in a step, drawn from nothing but (seed, token, step)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from pseudoword import loss
-from pseudoword.captions import render
+from pseudoword.captions import render, reword
 from pseudoword.config import Hyper
 from pseudoword.draws import Draw, draw, kept_wobble
 from pseudoword.families.base import Family
@@ -15,43 +15,65 @@ from pseudoword.timesteps import Timesteps
 from pseudoword.weighting import min_snr
 
 
-def batch(family: Family, members: Sequence[Member], step: int, part: int = 0) -> loss.Batch:
-    """The samples of `members` in `step`.
+def batches(
+    family: Family, members: Sequence[Member], step: int, part: int = 0
+) -> Iterator[tuple[list[int], loss.Batch]]:
+    """The samples of `members` in `step`, a batch for each shape of latents among them.
 
     Of a step that accumulates several batches, its `part`: together they are the same samples as
     one large batch.
+
+    Yields:
+        Which of the members see latents of one shape in this step, and what they see.
     """
-    drawn = []
-    for member in members:
-        hyper = member.hyper
-        whole = draw(
-            hyper.seed,
-            member.token,
-            step,
-            batch=hyper.batch * hyper.accumulate,
-            pictures=len(member.filewords),
-            captions=len(member.templates),
-            timesteps=timesteps(family, hyper),
-            latent_shape=member.moments.mean.shape[1:],
-        )
-        drawn.append(whole[part * hyper.batch : (part + 1) * hyper.batch])
-    return assemble(family, members, drawn)
+    drawn = [_drawn(family, member, step, part) for member in members]
+    shapes = [some.noise.shape for some in drawn]
+    for shape in dict.fromkeys(shapes):
+        alike = [k for k, other in enumerate(shapes) if other == shape]
+        yield alike, assemble(family, [members[k] for k in alike], [drawn[k] for k in alike])
+
+
+def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
+    """The samples of `members`, whose latents are of one shape, in `step`."""
+    ((_, only),) = batches(family, members, step)
+    return only
+
+
+def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
+    hyper = member.hyper
+    whole = draw(
+        hyper.seed,
+        member.token,
+        step,
+        batch=hyper.batch * hyper.accumulate,
+        pictures=[picture.moments.mean.shape for picture in member.pictures],
+        captions=len(member.templates),
+        timesteps=timesteps(family, hyper),
+    )
+    return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
 def assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -> loss.Batch:
     """What was drawn for each of `members`, as the model takes it."""
     prompts: list[str] = []
-    latents, noise, t, framing, weight, delta = [], [], [], [], [], []
+    latents, noise, t, framing, mask, weight, delta = [], [], [], [], [], [], []
     for k, (member, some) in enumerate(zip(members, drawn, strict=True)):
         hyper = member.hyper
+        chosen = [member.pictures[p] for p in some.picture]
+        own = [
+            reword(picture.filewords, member.captions, seed)
+            for picture, seed in zip(chosen, some.wording, strict=True)
+        ]
         prompts += [
-            render(member.templates[c], loss.mark(k), member.filewords[p])
-            for c, p in zip(some.caption, some.picture, strict=True)
+            render(member.templates[c], loss.mark(k), words)
+            for c, words in zip(some.caption, own, strict=True)
         ]
         latents.append(_latents(member, some))
         noise.append(some.noise + hyper.noise_offset * some.shift)
         t.append(some.t)
-        framing.append(member.framing[some.picture])
+        seen = list(zip(chosen, some.view, strict=True))
+        framing += [picture.framing[v] for picture, v in seen]
+        mask += [picture.weight[v] for picture, v in seen]
         weight.append(min_snr(family.process, some.t, hyper.min_snr))
         edge = hyper.huber_delta if hyper.loss == "huber" else math.inf
         delta.append(torch.full(some.t.shape, edge))
@@ -60,7 +82,8 @@ def assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -
         latents=torch.cat(latents),
         noise=torch.cat(noise).to(family.device),
         t=torch.cat(t).to(family.device),
-        framing=torch.cat(framing).to(family.device),
+        framing=torch.stack(framing).to(family.device),
+        mask=torch.stack(mask).to(family.device),
         weight=torch.cat(weight).to(family.device),
         delta=torch.cat(delta).to(family.device),
     )
@@ -76,12 +99,17 @@ def timesteps(family: Family, hyper: Hyper) -> Timesteps:
 def _latents(member: Member, drawn: Draw) -> torch.Tensor:
     """`[B, C, h, w]`: the VAE's mean for each picture, and what is asked for of its spread."""
     hyper = member.hyper
-    mean = member.moments.mean[drawn.picture]
+    seen = [(member.pictures[p].moments, v) for p, v in zip(drawn.picture, drawn.view, strict=True)]
+    mean = torch.stack([moments.mean[v] for moments, v in seen])
     if hyper.latents == "deterministic":
         return mean
     wobble = drawn.wobble
     if hyper.latents == "once":
         shape = mean.shape[1:]
-        kept = [kept_wobble(hyper.seed, member.token, p, shape) for p in drawn.picture]
+        kept = [
+            kept_wobble(hyper.seed, member.token, p, v, shape)
+            for p, v in zip(drawn.picture, drawn.view, strict=True)
+        ]
         wobble = torch.stack(kept)
-    return mean + member.moments.std[drawn.picture] * wobble.to(mean)
+    std = torch.stack([moments.std[v] for moments, v in seen])
+    return mean + std * wobble.to(mean)

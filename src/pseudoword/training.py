@@ -15,7 +15,7 @@ import torch
 from pseudoword import loss, norms, optimisers
 from pseudoword.families.base import Family
 from pseudoword.member import Member
-from pseudoword.samples import batch
+from pseudoword.samples import batches
 
 LOSS_SCALE = {torch.float16: 4096.0}
 """Gradients of a mean over many pixels would vanish in float16 on their way to the rows."""
@@ -84,13 +84,14 @@ def gradients(family: Family, members: Sequence[Member], step: int) -> list[list
     for member in members:
         member.optimiser.zero_grad()
     scale = LOSS_SCALE.get(family.dtype, 1.0)
-    batches = members[0].hyper.accumulate
+    parts = members[0].hyper.accumulate
     methods = [member.method for member in members]
     total = torch.zeros(len(members), device=family.device)
-    for part in range(batches):
-        found = loss.losses(family, methods, batch(family, members, step, part)) / batches
-        (torch.where(found.isfinite(), found, 0.0).sum() * scale).backward()
-        total += found.detach()
+    for part in range(parts):
+        for alike, samples in batches(family, members, step, part):
+            found = loss.losses(family, [methods[k] for k in alike], samples) / parts
+            (torch.where(found.isfinite(), found, 0.0).sum() * scale).backward()
+            total[alike] += found.detach()
     readings = []
     for member, value in zip(members, total, strict=True):
         hyper, parameters = member.hyper, member.method.parameters()

@@ -1,6 +1,8 @@
 """Settings of the sentences around the word."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator
 
 from pseudoword.config.settings import Settings
 
@@ -10,5 +12,22 @@ class CaptionSettings(Settings):
 
     heading: ClassVar[str] = "Captions"
 
-    template: str = "object"
-    """Sentences to learn in: object, style, minimal, captioned, or a file with one per line."""
+    template: str = "subject"
+    """Sentences to learn in: subject, style, minimal, captioned, or a file with one per line."""
+
+    shuffle_tags: bool = False
+    """Put the tags of [filewords], which commas part, in a new order each time."""
+
+    drop_tags: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Leave each tag of [filewords] out with this probability."""
+
+    keep_tags: Annotated[int, Field(ge=0)] = 0
+    """The first so many tags are neither moved nor left out one by one."""
+
+    drop_caption: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Leave all of [filewords] out with this probability; the word itself always stays."""
+
+    @field_validator("template")
+    @classmethod
+    def _one_name(cls, template: str) -> str:
+        return "subject" if template == "object" else template

@@ -1,11 +1,12 @@
 """Settings of the pictures a word is learned from."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from pseudoword.config.settings import Settings
+from pseudoword.errors import SettingsError
 
 
 class PictureSettings(Settings):
@@ -18,3 +19,54 @@ class PictureSettings(Settings):
 
     resolution: Annotated[int | None, Field(ge=8)] = None
     """Side in pixels of the square the pictures are cut to; by default the model's own."""
+
+    width: Annotated[int | None, Field(ge=8)] = None
+    """Width in pixels, if the pictures are to be cut to something else than a square."""
+
+    height: Annotated[int | None, Field(ge=8)] = None
+    """Height in pixels, likewise."""
+
+    crop: Literal["centre", "random", "focal", "buckets"] = "centre"
+    """What is seen of a picture of another shape: its centre, places drawn at random, where most
+    is to be seen (focal), or nearly all, in the best of several shapes (buckets)."""
+
+    crops: Annotated[int, Field(ge=1)] = 4
+    """With --crop random: how many places of each picture."""
+
+    flip: bool = False
+    """See each picture mirrored too; not for a subject that has a left and a right."""
+
+    background: str = "white"
+    """Colour behind transparent parts: a name, or #rrggbb."""
+
+    mask: Literal["none", "alpha", "file"] = "none"
+    """What counts in a picture: all, what is opaque (alpha), or what is white in its mask (file:
+    NAME-mask.png beside it, or masks/NAME.png)."""
+
+    unmasked_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With a mask: how much the rest of the picture counts."""
+
+    skip_bad: bool = False
+    """Leave out pictures that cannot be used, and say so, instead of stopping."""
+
+    @field_validator("background")
+    @classmethod
+    def _colour(cls, background: str) -> str:
+        from PIL import ImageColor
+
+        try:
+            ImageColor.getrgb(background)
+        except ValueError as error:
+            raise SettingsError(
+                f"--background {background!r} is no colour; give a name such as gray, or #rrggbb"
+            ) from error
+        return background
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if self.crop == "buckets" and (self.width or self.height):
+            raise SettingsError(
+                "--crop buckets chooses width and height for each picture; leave --width and "
+                "--height out, or choose another --crop"
+            )
+        return self

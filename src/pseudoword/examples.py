@@ -1,0 +1,185 @@
+"""Picture files -> what the model sees of them: views, masks and captions."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pseudoword import captions, crops, focal, images, masks
+from pseudoword.config.pictures import PictureSettings
+from pseudoword.crops import Crop, Size
+from pseudoword.errors import PictureError, SettingsError
+
+TRANSFORM = "exif,short-side-lanczos"
+"""Names what is done to every picture; part of the key of cached latents."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One crop of one picture."""
+
+    pixels: Tensor
+    """[3, H, W] float32 in [-1, 1]"""
+    mask: Tensor | None
+    """[H, W] in [0, 1]: what counts; None: everything does"""
+    crop: Crop
+    transform: str
+    """names all that made the pixels out of the file"""
+    framing: tuple[int, ...]
+    """how the picture was cut, as `families.base.Framing` lists it"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training picture."""
+
+    path: Path
+    digest: str
+    """SHA-256 of the file's bytes"""
+    whole: Image.Image
+    """upright, in its own size"""
+    filewords: str
+    """its own caption"""
+    views: tuple[View, ...]
+    """all of one shape"""
+
+    @property
+    def identity(self) -> str:
+        """A hash of all that is learned from: the picture, its views, its mask and its caption."""
+        digest = hashlib.sha256(f"{self.digest} {self.filewords}".encode())
+        for view in self.views:
+            digest.update(view.transform.encode())
+            digest.update(b"" if view.mask is None else view.mask.numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The shapes that pictures are cut to, in pixels."""
+
+    resolution: int
+    sizes: tuple[Size, ...]
+    """one, or the buckets to choose from"""
+
+
+def frames(how: PictureSettings, resolution: int, step: int) -> Frames:
+    """What `how` asks for, of a model that draws `resolution`² pixels in multiples of `step`.
+
+    Raises:
+        SettingsError: the width or height is no such multiple.
+    """
+    if how.crop == "buckets":
+        return Frames(resolution, tuple(crops.buckets(resolution, step)))
+    for name, side in (("width", how.width), ("height", how.height)):
+        if side is not None and side % step:
+            raise SettingsError(f"--{name} {side} must be a multiple of {step} for this model")
+    return Frames(resolution, ((how.width or resolution, how.height or resolution),))
+
+
+def read(
+    paths: Sequence[Path],
+    how: PictureSettings,
+    shapes: Frames,
+    *,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Example]:
+    """Read pictures one by one.
+
+    Args:
+        paths: the files.
+        how: crops, mask, colour behind transparency; whether bad ones are skipped.
+        shapes: what `frames` gives.
+        seed: of random crops.
+        note: told which pictures were skipped, and why.
+
+    Raises:
+        PictureError: a file cannot be used, or none can; the message names it.
+        SettingsError: masks are asked for, and no picture has one.
+    """
+    used = masked = 0
+    for path in paths:
+        try:
+            example = load(path, how, shapes, seed)
+        except PictureError as error:
+            if not how.skip_bad:
+                raise
+            note(f"skipped: {error}")
+            continue
+        used += 1
+        masked += example.views[0].mask is not None
+        yield example
+    if not used:
+        raise PictureError(f"none of the {len(paths)} pictures can be used; see above")
+    if how.mask != "none" and not masked:
+        where = (
+            "transparency" if how.mask == "alpha" else "a mask (NAME-mask.png or masks/NAME.png)"
+        )
+        raise SettingsError(f"--mask {how.mask}: none of the {used} pictures has {where}")
+
+
+def load(path: Path, how: PictureSettings, shapes: Frames, seed: int = 0) -> Example:
+    """Read one picture and cut it as `how` says.
+
+    Raises:
+        PictureError: the picture, its mask or its caption cannot be used; the message names it.
+    """
+    data = images.read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    picture, alpha = images.decode(data, path, how.background)
+    mask = masks.of(path, picture, alpha, how.mask) if how.mask != "none" else None
+    if mask is not None and not how.unmasked_weight and mask.getextrema() == (0, 0):
+        raise PictureError(
+            f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
+            "give --unmasked-weight."
+        )
+    chosen = _crops(picture, mask, how, shapes, (seed, digest))
+    if how.flip:
+        chosen += [replace(crop, flipped=True) for crop in chosen]
+    colour = how.background if alpha is not None else "opaque"
+    views = tuple(_view(picture, mask, crop, colour) for crop in chosen)
+    return Example(path, digest, picture, captions.filewords(path), views)
+
+
+def _crops(
+    picture: Image.Image,
+    mask: Image.Image | None,
+    how: PictureSettings,
+    shapes: Frames,
+    key: tuple[int, str],
+) -> list[Crop]:
+    frame = crops.nearest(picture.size, shapes.sizes)
+    if how.crop == "focal":
+        return [crops.around(picture.size, frame, _interest(picture, mask))]
+    if how.crop == "random":
+        found = crops.at_random(picture.size, frame, how.crops, key)
+    else:
+        found = [crops.centre(picture.size, frame)]
+    if mask is not None and not how.unmasked_weight:  # where the mask is empty is nothing to see
+        seen = [crop for crop in found if crop.cut(mask).getextrema() != (0, 0)]
+        found = seen or [crops.around(picture.size, frame, _interest(picture, mask))]
+    return found
+
+
+def _interest(picture: Image.Image, mask: Image.Image | None) -> Tensor:
+    return focal.interest(picture) if mask is None else _plane(mask)
+
+
+def _view(picture: Image.Image, mask: Image.Image | None, crop: Crop, colour: str) -> View:
+    seen = torch.from_numpy(np.asarray(crop.cut(picture), dtype=np.float32) / 127.5 - 1)
+    return View(
+        pixels=seen.permute(2, 0, 1).contiguous(),
+        mask=None if mask is None else _plane(crop.cut(mask)),
+        crop=crop,
+        transform=f"{TRANSFORM},{colour},{crop.size},{crop.offset},{crop.flipped}",
+        framing=(picture.height, picture.width, *crop.corner(picture.size), *crop.size[::-1]),
+    )
+
+
+def _plane(mask: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255)
