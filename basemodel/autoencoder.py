@@ -128,6 +128,7 @@ def build_vae(
         lambda step: warm_cosine(step, s.steps, s.learning_rate, min(50, s.steps // 5)),
         after=after,
         save_every_seconds=settings.save_every_seconds,
+        log_every=settings.log_every,
         deadline=deadline,
     )
     done = train(stage)

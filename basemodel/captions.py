@@ -7,6 +7,7 @@ from numpy.random import Generator
 from basemodel.pictures import Artwork
 from basemodel.scenes import Scene
 from basemodel.world import STYLES, Thing
+from pseudoword.groundtruth.compose import article
 
 LEADS = (
     "", "", "", "", "a photo of", "a picture of", "a drawing of", "an icon of", "an image of",
@@ -32,11 +33,6 @@ def plural(words: str) -> str:
     else:
         last += "s"
     return f"{head} {last}".strip()
-
-
-def article(words: str) -> str:
-    """a or an, by the first letter."""
-    return "an" if words[0] in "aeiou" else "a"
 
 
 def _pick(rng: Generator, options: tuple[str, ...]) -> str:

@@ -23,8 +23,6 @@ from matplotlib import pyplot as plt
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe
 
-SHEET_PROMPTS = 64
-
 
 def sheet_prompts(recipe: Recipe) -> list[str]:
     """48 single things (prompts the measuring uses, so nothing is picked by looks), then pairs,
@@ -51,7 +49,7 @@ def sheet_prompts(recipe: Recipe) -> list[str]:
 
 def draw_sheet(recipe: Recipe, path: Path) -> list[str]:
     """The contact sheet, 8x8 pictures; returns its prompts row by row."""
-    prompts = sheet_prompts(recipe)[:SHEET_PROMPTS]
+    prompts = sheet_prompts(recipe)[: recipe.settings.sheet_prompts]
     drawn = [
         sample(recipe.unet, recipe.vae, recipe.text_encoder, recipe.tokenizer, new_scheduler(),
                prompts[start : start + 32], seed=start)

@@ -15,9 +15,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from basemodel.captions import caption
 from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
 from basemodel.pictures import Artwork
-from basemodel.scenes import Scene, SceneMaker, paint
+from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
 from basemodel.settings import TEXT_TOKENS, ClipSettings, Settings
 from basemodel.tokens import token_ids
+from basemodel.world import STYLES
 
 TEACHER = 1
 """First part of the random key."""
@@ -74,11 +75,44 @@ class Teacher(torch.nn.Module):
         self.picture = PictureTower(settings.projection)
         self.logit_scale = torch.nn.Parameter(torch.tensor(2.66))
 
-    def forward(self, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-        """Similarity logits [B,B], one row per caption."""
+    def forward(self, ids: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Similarity logits [B,B], one row per caption; and the pictures' embeddings."""
         text = F.normalize(self.text_out(self.text_model(ids).pooler_output).float(), dim=-1)
-        seen = F.normalize(self.picture(pixels).float(), dim=-1)
-        return self.logit_scale.clamp(max=4.6).exp() * text @ seen.T
+        embedding = self.picture(pixels)
+        seen = F.normalize(embedding.float(), dim=-1)
+        return self.logit_scale.clamp(max=4.6).exp() * text @ seen.T, embedding
+
+
+class Labels(torch.nn.Module):
+    """Plain classifiers over a picture's embedding.
+
+    They teach the tower to tell names and styles apart long before captions do.
+    """
+
+    def __init__(self, projection: int, art: Artwork) -> None:
+        super().__init__()
+        self.art = art
+        sizes = {"thing": len(art.things), "style": len(STYLES), "ground": len(COLOUR_WORDS)}
+        self.heads = torch.nn.ModuleDict(
+            {name: torch.nn.Linear(projection, size) for name, size in sizes.items()}
+        )
+
+    def forward(self, embedding: torch.Tensor, scenes: list[Scene]) -> dict[str, torch.Tensor]:
+        """Cross-entropy of each label, for embeddings [B,projection] of the scenes' pictures."""
+        first = [scene.rows[0] for scene in scenes]
+        labels = {
+            "thing": self.art.thing[first],
+            "style": self.art.style[first],
+            "ground": np.array([COLOUR_WORDS.index(scene.colours[0]) for scene in scenes]),
+        }
+        return {
+            name: F.cross_entropy(
+                head(embedding).float(),
+                torch.from_numpy(labels[name]).long().to(embedding.device),
+                label_smoothing=0.05,
+            )
+            for name, head in self.heads.items()
+        }
 
 
 def to_pixels(pictures: np.ndarray | list[np.ndarray]) -> torch.Tensor:
@@ -127,9 +161,13 @@ def fit(
     """Train (or go on, or just load) a contrastive model; False when cut short."""
     device = pick_device()
     model.to(device).train()
+    modules = {"model": model}
+    if clip.labels:
+        modules["labels"] = Labels(clip.projection, art).to(device)
     maker = SceneMaker(art)
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
+    parameters = [p for module in modules.values() for p in module.parameters()]
+    decay = [p for p in parameters if p.ndim >= 2]
+    rest = [p for p in parameters if p.ndim < 2]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
         betas=(0.9, 0.98),
@@ -141,21 +179,24 @@ def fit(
         pixels = roughen(to_pixels([paint(s, art) for s in scenes]), rng).to(device)
         ids = token_ids(tokenizer, words).to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            logits = model(ids, pixels)
+            logits, embedding = model(ids, pixels)
+            labels = modules["labels"](embedding, scenes) if clip.labels else {}
         target = torch.arange(len(scenes), device=device)
         value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         right = (logits.argmax(1) == target).float().mean()
-        return value, {"matched": float(right)}
+        numbers = {"matched": float(right), **{k: float(v) for k, v in labels.items()}}
+        return value + sum(labels.values()), numbers
 
     stage = Stage(
         name,
         settings.work,
-        {"model": model},
+        modules,
         optimizer,
         clip.steps,
         loss,
         lambda step: warm_cosine(step, clip.steps, clip.learning_rate, min(100, clip.steps // 5)),
         save_every_seconds=settings.save_every_seconds,
+        log_every=settings.log_every,
         deadline=deadline,
     )
     done = train(stage)

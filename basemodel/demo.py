@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image
 
 from basemodel.attribution import write_attribution
-from basemodel.captions import article
 from basemodel.pictures import Artwork
-from basemodel.scenes import COLOURS
 from basemodel.world import STYLES
+from pseudoword.groundtruth.compose import COLOURS, article
 
 CONCEPTS = ("strawberry",)
 SIDE_PX = 256

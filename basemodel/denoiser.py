@@ -167,6 +167,7 @@ def build_unet(
         rate,
         after,
         settings.save_every_seconds,
+        settings.log_every,
         first=first,
         deadline=deadline,
     )

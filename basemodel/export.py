@@ -23,6 +23,7 @@ from basemodel.denoiser import new_scheduler
 from basemodel.logs import send_logs_along
 from basemodel.loop import say
 from basemodel.settings import PICTURE_PX
+from basemodel.truth import write_truth
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe
@@ -112,8 +113,9 @@ def export_judge(recipe: Recipe) -> None:
 
 
 def export_all(recipe: Recipe) -> None:
-    """Base, judge (when it has been trained) and the demo's pictures."""
+    """Base, judge (when it has been trained), and the pictures of the demo and the benchmark."""
     swap_in(recipe.settings.bundled / "demo", lambda folder: write_demo(folder, recipe.art))
+    swap_in(recipe.settings.bundled / "groundtruth", lambda folder: write_truth(folder, recipe.art))
     if (recipe.settings.work / "judge.pt").exists():
         export_judge(recipe)
     export_base(recipe)

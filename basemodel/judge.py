@@ -95,6 +95,7 @@ def build_judge(
         loss,
         lambda step: warm_cosine(step, s.distil_steps, s.learning_rate, 100),
         save_every_seconds=settings.save_every_seconds,
+        log_every=settings.log_every,
         deadline=deadline,
     )
     done = train(stage) and followed

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 
 from basemodel.autoencoder import held_out_pictures, psnr, reconstruct
 from basemodel.checkpoint import write_whole
@@ -20,15 +21,15 @@ from basemodel.denoiser import new_scheduler
 from basemodel.judge import embed_pictures, embed_texts
 from basemodel.loop import keyed, say
 from basemodel.probes import plain_caption, sample
-from basemodel.scenes import COLOUR_WORDS, COLOURS, Scene, paint
+from basemodel.scenes import COLOUR_WORDS, Scene, paint
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
+from pseudoword.groundtruth.marks import ground_colour
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe
 
 MEASURE = 9
-PROMPTS = 200
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class Asked:
     prompt: str
 
 
-def known_prompts(recipe: Recipe, count: int = PROMPTS) -> list[Asked]:
-    """`count` prompts whose (thing, style) was in training, drawn from a fixed key."""
+def known_prompts(recipe: Recipe) -> list[Asked]:
+    """Prompts whose (thing, style) was in training, drawn from a fixed key."""
     art = recipe.art.trained()
     rng = keyed(recipe.settings.seed, MEASURE)
     asked = []
-    for row in rng.permutation(len(art.rgba))[:count].tolist():
+    for row in rng.permutation(len(art.rgba))[: recipe.settings.measured_prompts].tolist():
         ground = COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))]
         thing, style = int(art.thing[row]), int(art.style[row])
         scene = Scene("single", (row,), ((0.5, 0.5, 0.82),), (ground,))
@@ -55,13 +56,6 @@ def known_prompts(recipe: Recipe, count: int = PROMPTS) -> list[Asked]:
         prompt = plain_caption(words.words, words.article, STYLES[style].word, ground)
         asked.append(Asked(thing, style, ground, scene, prompt))
     return asked
-
-
-def ground_colour(picture: np.ndarray) -> str:
-    """The named colour nearest to the median of the picture's corners, [64,64,3] uint8."""
-    corners = [picture[:8, :8], picture[:8, -8:], picture[-8:, :8], picture[-8:, -8:]]
-    middle = np.median(np.concatenate([c.reshape(-1, 3) for c in corners]).astype(float), 0)
-    return min(COLOURS, key=lambda word: float(np.abs(np.array(COLOURS[word]) - middle).sum()))
 
 
 def _nearest_style(recipe: Recipe, one: Asked, vector: torch.Tensor) -> int:
@@ -91,7 +85,7 @@ def judged(recipe: Recipe, asked: list[Asked], pictures: np.ndarray) -> dict[str
         hits["thing"].append(ranked[0] == one.thing)
         hits["thing_top5"].append(one.thing in ranked)
         hits["style_nearest"].append(_nearest_style(recipe, one, vector) == one.style)
-        hits["background"].append(ground_colour(picture) == one.ground)
+        hits["background"].append(ground_colour(Image.fromarray(picture)) == one.ground)
     return {key: float(np.mean(values)) for key, values in hits.items()}
 
 

@@ -11,7 +11,6 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from basemodel.captions import article
 from basemodel.checkpoint import write_whole
 from basemodel.contrastive import to_pixels
 from basemodel.loop import keyed
@@ -21,6 +20,7 @@ from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
 from basemodel.settings import Settings
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
+from pseudoword.groundtruth.compose import article
 
 PROBES = 7
 GRID_PROMPTS = (

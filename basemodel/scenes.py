@@ -10,35 +10,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.random import Generator
-from PIL import Image
 
 from basemodel.pictures import Artwork
 from basemodel.settings import PICTURE_PX
+from pseudoword.groundtruth.compose import COLOURS, PLACES, Placed, paste
 
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "white": (255, 255, 255),
-    "black": (18, 18, 20),
-    "gray": (150, 152, 156),
-    "red": (214, 45, 48),
-    "orange": (245, 146, 40),
-    "yellow": (250, 220, 70),
-    "green": (70, 165, 75),
-    "blue": (60, 115, 225),
-    "purple": (140, 75, 185),
-    "pink": (248, 165, 200),
-    "brown": (130, 85, 55),
-    "teal": (45, 175, 175),
-}
 COLOUR_WORDS = tuple(COLOURS)
 PATTERNS = ("striped", "dotted", "checked")
-
-# Where a named place puts the centre of a small thing (fractions of the side).
-PLACES = {
-    "on the left": (0.28, 0.5),
-    "on the right": (0.72, 0.5),
-    "at the top": (0.5, 0.28),
-    "at the bottom": (0.5, 0.72),
-}
 
 
 @dataclass(frozen=True)
@@ -106,7 +84,7 @@ class SceneMaker:
         if kind < 0.80:
             if rng.random() < 0.12:
                 place = list(PLACES)[rng.integers(len(PLACES))]
-                x, y = PLACES[place]
+                x, y, _ = PLACES[place]
                 box = (x, y, rng.uniform(0.42, 0.52))
             else:
                 side = rng.uniform(0.72, 0.92)
@@ -149,14 +127,6 @@ def _ground(scene: Scene) -> np.ndarray:
 def paint(scene: Scene, art: Artwork) -> np.ndarray:
     """The composed picture, [64,64,3] uint8."""
     canvas = _ground(scene)
-    size = PICTURE_PX
-    for row, (x, y, side) in zip(scene.rows, scene.boxes, strict=True):
-        width = max(8, round(side * size))
-        icon = Image.fromarray(art.rgba[row], "RGBa").resize((width, width), Image.Resampling.BOX)
-        pixels = np.asarray(icon, np.float32)
-        left, top = round(x * size - width / 2), round(y * size - width / 2)
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, size), min(top + width, size)
-        part = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
-        seen = canvas[y0:y1, x0:x1]
-        canvas[y0:y1, x0:x1] = part[..., :3] + seen * (1 - part[..., 3:] / 255)
+    for row, box in zip(scene.rows, scene.boxes, strict=True):
+        paste(canvas, Placed(art.rgba[row], box))
     return canvas.clip(0, 255).round().astype(np.uint8)

@@ -28,6 +28,8 @@ class ClipSettings:
     vision_layers: int = 4
     heads: int = 4
     projection: int = 256
+    labels: bool = False
+    """Also learn names, styles and backgrounds as plain labels."""
     distil_steps: int = 0
     """Judge only: steps in which the vision transformer follows the convolutional tower."""
 
@@ -78,15 +80,20 @@ class Settings:
     save_every_seconds: float = 120.0
     probe_every: int = 250
     grid_every: int = 1000
-    names_limit: int | None = None
-    """Keep only this many names (for the miniature)."""
+    log_every: int = 50
+    measured_prompts: int = 200
+    sheet_prompts: int = 64
+    shipped_drawings: bool = False
+    """Use the few drawings that ship with the benchmark: no network, no rendering."""
 
 
 CPU = Settings(
     work=HERE / "work",
     bundled=BUNDLED,
-    clip=ClipSettings(steps=1400),
-    judge=ClipSettings(steps=1250, width=192, text_layers=2, projection=192, distil_steps=1000),
+    clip=ClipSettings(steps=3000, labels=True),
+    judge=ClipSettings(
+        steps=2500, width=192, text_layers=2, projection=192, labels=True, distil_steps=2000
+    ),
     vae=VaeSettings(steps=1500),
     unet=UnetSettings(steps=6000),
 )
@@ -99,18 +106,26 @@ GPU = replace(
     unet=replace(CPU.unet, steps=60_000, batch=256, pool_shards=32, learning_rate=1e-3),
 )
 
+# As small as every stage can be: it shows that the recipe runs and resumes, and learns nothing.
 MINI = Settings(
     work=HERE / "work" / "mini",
     bundled=HERE / "work" / "mini" / "bundled",
-    clip=ClipSettings(steps=20, batch=32),
+    clip=ClipSettings(steps=10, batch=16, labels=True),
     judge=ClipSettings(
-        steps=20, batch=32, width=192, text_layers=2, projection=192, distil_steps=20
+        steps=10, batch=16, width=192, text_layers=2, projection=192, labels=True, distil_steps=10
     ),
-    vae=VaeSettings(steps=20, batch=16),
-    unet=UnetSettings(steps=30, batch=16, shard_size=256, pool_shards=2, warmup_steps=5),
-    probe_every=15,
-    grid_every=30,
-    names_limit=16,
+    vae=VaeSettings(steps=10, batch=8),
+    unet=UnetSettings(
+        steps=12, batch=8, channels=(32, 64, 64), shard_size=64, pool_shards=2, warmup_steps=5
+    ),
+    threads=1,
+    save_every_seconds=0.0,
+    log_every=5,
+    probe_every=6,
+    grid_every=12,
+    measured_prompts=8,
+    sheet_prompts=16,
+    shipped_drawings=True,
 )
 
 PRESETS = {"cpu": CPU, "gpu": GPU, "mini": MINI}

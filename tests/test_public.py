@@ -11,7 +11,7 @@ import typer
 
 import pseudoword
 from pseudoword import cli, families
-from pseudoword.config import DrawConfig, TrainConfig
+from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, Settings, TrainConfig
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
 
@@ -19,16 +19,20 @@ from pseudoword.methods import METHODS
 def test_the_public_names() -> None:
     assert sorted(pseudoword.__all__) == [
         "Base",
+        "Comparison",
         "Concept",
         "Demo",
+        "Evaluation",
         "Gallery",
         "Inspection",
         "PseudowordError",
         "Pushed",
         "Trained",
         "bases",
+        "bench",
         "convert",
         "demo",
+        "evaluate",
         "gallery",
         "generate",
         "inspect",
@@ -46,7 +50,7 @@ def test_every_command_has_a_function_of_its_name() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert set(commands) == {
         *("train", "generate", "inspect", "bases", "demo"),
-        *("convert", "gallery", "push"),
+        *("convert", "gallery", "push", "evaluate", "bench"),
     }
     for name in commands:
         assert callable(getattr(pseudoword, name))
@@ -54,7 +58,9 @@ def test_every_command_has_a_function_of_its_name() -> None:
 
 def test_every_setting_is_explained_and_is_an_option() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    for kind, name in ((TrainConfig, "train"), (DrawConfig, "generate")):
+    kinds: dict[str, type[Settings]] = {"train": TrainConfig, "generate": DrawConfig}
+    kinds |= {"bench": BenchConfig, "evaluate": EvaluateConfig}
+    for name, kind in kinds.items():
         options = {parameter.name for parameter in commands[name].params}
         for field, info in kind.model_fields.items():
             assert info.description, field

@@ -9,10 +9,12 @@ from PIL.Image import Image
 from pseudoword import families, sources
 from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
-from pseudoword.config import DrawConfig, TrainConfig
+from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, TrainConfig
 from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
+from pseudoword.evaluation import Evaluation, look
 from pseudoword.generation import generate as _generate
+from pseudoword.groundtruth.compare import Comparison, compare
 from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
@@ -22,16 +24,20 @@ from pseudoword.showcase import Demo, run_demo
 
 __all__ = [
     "Base",
+    "Comparison",
     "Concept",
     "Demo",
+    "Evaluation",
     "Gallery",
     "Inspection",
     "PseudowordError",
     "Pushed",
     "Trained",
     "bases",
+    "bench",
     "convert",
     "demo",
+    "evaluate",
     "gallery",
     "generate",
     "inspect",
@@ -193,6 +199,48 @@ def push(folder: str | Path, to: str, *, private: bool = False) -> Pushed:
         PseudowordError: there is no word, or the hub does not take it.
     """
     return publish(Path(folder), to, private)
+
+
+def evaluate(
+    concept: str | Path | Concept,
+    pictures: str | Path | Sequence[str | Path],
+    *,
+    token: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Measure how near a word's pictures are to true ones, and to what the prompt asked for.
+
+    Args:
+        concept: any embedding file, a run's folder, a hub id, or a `Concept`.
+        pictures: true pictures, best ones that the word was not learned from.
+        token: of a file of several words, which one.
+        progress: told what is going on.
+        **settings: any other field of `pseudoword.config.EvaluateConfig`.
+
+    Raises:
+        PseudowordError: a file, a picture or a setting does not work; the message says which.
+    """
+    several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
+    config = EvaluateConfig.check(pictures=several, **settings)
+    (word,) = sources.concepts(concept, token)
+    return look(word, config, progress or Silent())
+
+
+def bench(*, progress: Progress | None = None, **settings: Any) -> Comparison:
+    """Compare settings of `train` on words whose right pictures are known.
+
+    The bundled base model has never seen forty things and one style whose drawings are here. They
+    are learned, asked for in other styles, places and company, and compared with the truth.
+
+    Args:
+        progress: told what is going on.
+        **settings: any field of `pseudoword.config.BenchConfig`.
+
+    Raises:
+        PseudowordError: a setting does not work, or the folder holds another benchmark.
+    """
+    return compare(BenchConfig.check(**settings), progress or Silent())
 
 
 def bases() -> list[Base]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudoword.config import DrawConfig, TrainConfig
+from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.options import guarded, settings_from
 
@@ -158,6 +158,45 @@ def gallery(
     from pseudoword.console import show_gallery
 
     show_gallery(found)
+
+
+@app.command()
+@guarded
+@settings_from(EvaluateConfig)
+def evaluate(
+    concept: Annotated[
+        str, typer.Argument(help="Any embedding file, a run's folder, or a hub id.")
+    ],
+    *,
+    token: Annotated[
+        str | None, typer.Option(help="Of a file with several words, which one.")
+    ] = None,
+    **settings: Any,
+) -> None:
+    """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
+    EvaluateConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+
+        found = api.evaluate(concept, token=token, progress=console, **settings)
+    from pseudoword.console import show_evaluation
+
+    show_evaluation(found)
+
+
+@app.command()
+@guarded
+@settings_from(BenchConfig)
+def bench(**settings: Any) -> None:
+    """Compare settings of train on words whose right pictures are known."""
+    BenchConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+
+        found = api.bench(progress=console, **settings)
+    typer.echo(found.table)
+    for path in found.files:
+        typer.echo(path)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pseudoword.collection import Gallery
+    from pseudoword.evaluation import Evaluation
     from pseudoword.inspection import Base, Inspection
 
 LOG_EVERY_SECONDS = 10.0
@@ -108,6 +109,24 @@ def show_inspection(seen: "Inspection") -> None:
     for tool, happens in seen.tools.items():
         table.add_row(f"in {tool}", escape(happens))
     rich.console.Console().print(table)
+
+
+def show_evaluation(found: "Evaluation") -> None:
+    """Print the similarities, the new word beside a known one."""
+    table = Table("", escape(found.concept.token), "a known word", "true pictures")
+    near = found.similarities
+    for name, values in (
+        (
+            "nearness to the true pictures",
+            (near.image, near.image_known, near.image_true),
+        ),
+        ("nearness to the prompt", (near.text, near.text_known, None)),
+    ):
+        table.add_row(name, *("–" if value is None else f"{value:.3f}" for value in values))
+    out = rich.console.Console()
+    out.print(table)
+    for path in found.files:
+        out.print(str(path), markup=False, soft_wrap=True)
 
 
 def show_gallery(found: "Gallery") -> None:

@@ -1,4 +1,4 @@
-"""How near pictures are to each other, as a CLIP model sees them. For measuring only."""
+"""How near pictures are to each other and to words, as another model sees them. For measuring."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,32 +7,77 @@ from typing import Any
 import torch
 from PIL.Image import Image
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from pseudoword.errors import BaseModelError
+from pseudoword.families.base import without_bars
 
 BUNDLED = Path(__file__).parent / "bundled" / "judge"
 
+AT_ONCE = 64
+"""Pictures per pass."""
+
 
 class Judge:
-    """A CLIPModel: the bundled one, a local folder, or a hub id."""
+    """A picture encoder, with or without a text encoder: CLIP, SigLIP, DINOv2 and their like.
+
+    The bundled one is a small CLIPModel that knows the emoji world only; any folder or hub id that
+    transformers' AutoModel loads will do.
+    """
 
     def __init__(self, source: str | Path = BUNDLED) -> None:
-        from transformers import CLIPImageProcessor, CLIPModel
+        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
+        self.name = "the bundled judge" if source == BUNDLED else str(source)
         try:
-            self._model: Any = CLIPModel.from_pretrained(source, torch_dtype=torch.float32).eval()
-            self._processor: Any = CLIPImageProcessor.from_pretrained(source)
-        except Exception as error:
-            raise BaseModelError(f"the judge {source} cannot be loaded: {error}") from error
+            with without_bars():
+                self._model: Any = AutoModel.from_pretrained(source, dtype=torch.float32).eval()
+                self._processor: Any = AutoImageProcessor.from_pretrained(source)
+                self._tokenizer: Any = (
+                    AutoTokenizer.from_pretrained(source) if self.reads_text else None
+                )
+        except Exception as error:  # transformers and the hub each have errors of their own
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise BaseModelError(
+                f"the judge {source} cannot be loaded: {reason}. Give a folder or hub id of a "
+                "CLIP, SigLIP or DINOv2 model."
+            ) from error
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it can compare pictures with words."""
+        return hasattr(self._model, "get_text_features")
 
     @torch.no_grad()
     def features(self, pictures: Sequence[Image]) -> Tensor:
         """Unit vectors `[N, D]`, one per picture."""
-        pixels = self._processor(images=[p.convert("RGB") for p in pictures], return_tensors="pt")
-        seen = self._model.vision_model(pixel_values=pixels["pixel_values"])
-        features: Tensor = self._model.visual_projection(seen.pooler_output)
-        return torch.nn.functional.normalize(features, dim=-1)
+        found = []
+        for first in range(0, len(pictures), AT_ONCE):
+            some = [picture.convert("RGB") for picture in pictures[first : first + AT_ONCE]]
+            pixels = self._processor(images=some, return_tensors="pt")["pixel_values"]
+            see = self._model.get_image_features if self.reads_text else self._model
+            found.append(normalize(_pooled(see(pixel_values=pixels)), dim=-1))
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors `[N, D]`, one per text; only if it `reads_text`."""
+        # SigLIP has only seen texts that were padded to its full length.
+        padding = "max_length" if "siglip" in self._model.config.model_type else True
+        ids = self._tokenizer(list(texts), padding=padding, truncation=True, return_tensors="pt")
+        found = self._model.get_text_features(**ids)
+        return normalize(_pooled(found), dim=-1)
 
     def similarity(self, pictures: Sequence[Image], references: Sequence[Image]) -> float:
         """Mean cosine over all pairs; 1 is the same picture, higher is nearer."""
         return float((self.features(pictures) @ self.features(references).T).mean())
+
+    def text_similarity(self, pictures: Sequence[Image], texts: Sequence[str]) -> float:
+        """Mean cosine of each picture with its own text."""
+        return float((self.features(pictures) * self.text_features(texts)).sum(-1).mean())
+
+
+def _pooled(output: Any) -> Tensor:
+    """The embedding, which older and newer versions of transformers wrap differently."""
+    tensor: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+    return tensor

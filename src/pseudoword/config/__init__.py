@@ -3,6 +3,7 @@
 One file per group of settings; `TrainConfig` puts the groups together.
 """
 
+from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.draw import DrawConfig
 from pseudoword.config.optimising import Hyper
 from pseudoword.config.settings import (
@@ -19,8 +20,10 @@ from pseudoword.config.word import InitMode
 
 __all__ = [
     "BaseChoice",
+    "BenchConfig",
     "DType",
     "DrawConfig",
+    "EvaluateConfig",
     "Hyper",
     "InitMode",
     "Prediction",

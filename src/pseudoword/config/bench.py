@@ -1,0 +1,77 @@
+"""How words are judged: by the benchmark with known answers, and on a user's own pictures."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from pseudoword.config.settings import BaseChoice
+
+
+class BenchConfig(BaseChoice):
+    """What `bench` compares."""
+
+    heading: ClassVar[str] = "Benchmark"
+
+    compare: tuple[str, ...] = ("",)
+    """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable."""
+
+    concepts: Annotated[int | None, Field(ge=2)] = None
+    """Learn only the first so many things, and as many words for the new style."""
+
+    pictures_each: Annotated[int, Field(ge=1)] = 2
+    """Pictures drawn for each question, with consecutive seeds."""
+
+    sampler_steps: Annotated[int, Field(ge=1)] = 25
+    """Denoising steps per picture."""
+
+    pack: Annotated[int, Field(ge=1)] = 8
+    """Words that are learned at once."""
+
+    judge: str | None = None
+    """Folder or hub id of another judge than the bundled one."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of learning, and of the first picture."""
+
+    out: Path = Path("bench")
+    """Folder for everything; run again to go on."""
+
+
+class EvaluateConfig(BaseChoice):
+    """How `evaluate` looks at a word."""
+
+    heading: ClassVar[str] = "Evaluation"
+
+    pictures: Annotated[tuple[Path, ...], Field(min_length=1)]
+    """Folder or files with true pictures, best ones that the word was not learned from."""
+
+    prompt: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "a photo of a [name]",
+        "a [name] on a white background",
+        "a [name] on a blue background",
+        "a drawing of a [name]",
+    )
+    """Prompt to draw; [name] stands for the word. May be repeated."""
+
+    compare_with: str | None = None
+    """Known word for the same kind of thing; by default what the word was begun from."""
+
+    n: Annotated[int, Field(ge=1)] = 2
+    """Pictures per prompt."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of the first picture of each prompt."""
+
+    guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.5
+    """How strongly to follow the prompt; 1 is off."""
+
+    sampler_steps: Annotated[int, Field(ge=1)] = 25
+    """Denoising steps per picture."""
+
+    judge: str | None = None
+    """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled judge, which
+    knows the bundled base model's world only."""
+
+    out: Path = Path("evaluation")
+    """Folder for the report."""

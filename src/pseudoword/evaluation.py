@@ -1,0 +1,144 @@
+"""How good is a word? Its pictures beside true ones, and beside what the prompt asked for.
+
+The two similarities are those of DreamBooth's evaluation (Ruiz et al. 2022, arXiv 2208.12242): of
+drawn with true pictures, and of drawn pictures with the prompt, in which a known word stands for
+the new one.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+
+from pseudoword import charts, families, images, report
+from pseudoword.captions import render
+from pseudoword.concept import Concept
+from pseudoword.config import EvaluateConfig
+from pseudoword.errors import SettingsError
+from pseudoword.files import write_whole
+from pseudoword.generation import generate
+from pseudoword.judge import BUNDLED, Judge
+from pseudoword.progress import Progress
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """Mean cosines in [-1, 1]; higher is nearer. `None` is what could not be measured."""
+
+    image: float
+    """pictures of the word, to the true ones"""
+    image_known: float | None
+    """pictures of a known word instead, to the true ones"""
+    image_true: float | None
+    """the true pictures, to each other"""
+    text: float | None
+    """pictures of the word, to their prompts, in which the known word stands for it"""
+    text_known: float | None
+    """pictures of the known word, to their prompts"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found about a word, and the files that show it."""
+
+    concept: Concept
+    similarities: Similarities
+    files: tuple[Path, ...]
+
+
+def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evaluation:
+    """Draw, compare and report; the public `evaluate`."""
+    for prompt in config.prompt:
+        if "[name]" not in prompt:
+            raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
+    true = [images.open_picture(path) for path in images.find(config.pictures)]
+    known = config.compare_with or _begun_from(concept)
+    progress.phase(f"loading {config.base}")
+    judge = Judge(config.judge or BUNDLED)
+    family = families.load(config.base, config.device, config.dtype)
+
+    def draw(word: str) -> list[Image]:
+        progress.phase(f"drawing {word}")
+        pictures = []
+        for done, line in enumerate(config.prompt, 1):
+            pictures += generate(
+                family,
+                [render(line, word)] * config.n,
+                [concept],
+                seeds=[config.seed + i for i in range(config.n)],
+                guidance=config.guidance,
+                sampler_steps=config.sampler_steps,
+            )
+            progress.advance(done, len(config.prompt))
+        return pictures
+
+    with_word = draw(concept.token)
+    with_known = draw(known) if known else []
+    asked = [render(line, known) for line in config.prompt for _ in range(config.n)]
+    reads = judge.reads_text and bool(known)
+    found = Similarities(
+        image=judge.similarity(with_word, true),
+        image_known=judge.similarity(with_known, true) if known else None,
+        image_true=_among(judge, true),
+        text=judge.text_similarity(with_word, asked) if reads else None,
+        text_known=judge.text_similarity(with_known, asked) if reads else None,
+    )
+    if not known:
+        progress.note("nothing to compare with: give a known word of the same kind, --compare-with")
+    files = _write(concept, known, config, judge, true, with_word, with_known, found)
+    return Evaluation(concept, found, files)
+
+
+def _begun_from(concept: Concept) -> str:
+    """The starting word, if the file tells it and it is a word."""
+    start = concept.provenance.get("init", "")
+    return "" if start.endswith((".safetensors", ".pt", ".bin")) else start
+
+
+def _among(judge: Judge, pictures: list[Image]) -> float | None:
+    """Mean cosine of all pairs of different pictures."""
+    if len(pictures) < 2:
+        return None
+    features = judge.features(pictures)
+    pairs = features @ features.T
+    return float(pairs[~torch.eye(len(pairs), dtype=torch.bool)].mean())
+
+
+def _write(
+    concept: Concept,
+    known: str,
+    config: EvaluateConfig,
+    judge: Judge,
+    true: list[Image],
+    with_word: list[Image],
+    with_known: list[Image],
+    found: Similarities,
+) -> tuple[Path, ...]:
+    heads = [render(line, "…") for line in config.prompt]
+    sheet = charts.before_after(
+        true, heads, with_known[:: config.n], with_word[:: config.n], known, concept.token
+    )
+    names = ("evaluation.png", "evaluation.json", "report.html")
+    grid, numbers, page = (config.out / name for name in names)
+    charts.save_picture(sheet, grid)
+    write_whole(
+        numbers, (json.dumps({"judge": judge.name, **asdict(found)}, indent=2) + "\n").encode()
+    )
+    labels = {
+        f"pictures of {concept.token}, to the true ones": found.image,
+        f"pictures of “{known}”, to the true ones": found.image_known,
+        "the true ones, to each other": found.image_true,
+        f"pictures of {concept.token}, to their prompts": found.text,
+        f"pictures of “{known}”, to their prompts": found.text_known,
+    }
+    facts = {label: f"{value:.3f}" for label, value in labels.items() if value is not None}
+    report.write(
+        page,
+        title=f"{concept.token} on {config.base}",
+        concept=concept,
+        sections=[("True pictures, a known word, the new word", sheet)],
+        facts={"judge": judge.name, **facts},
+    )
+    return grid, numbers, page

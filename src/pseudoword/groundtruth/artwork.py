@@ -1,0 +1,93 @@
+"""The drawings that the bundled base model was *not* trained on, and some that it was."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+FOLDER = Path(__file__).parent.parent / "bundled" / "groundtruth"
+
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A name that has drawings."""
+
+    words: str
+    """what captions call it"""
+    start: str | None
+    """the known word that a learner begins from; `None` if the base knows the thing itself"""
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the base model has never seen it."""
+        return self.start is not None
+
+
+@dataclass(frozen=True)
+class Artwork:
+    """Drawings by (thing's words, style), each `[S, S, 4]` uint8 premultiplied RGBA."""
+
+    things: Sequence[Thing]
+    styles: Sequence[str]
+    """words of the styles that the base model knows"""
+    new_style: str
+    """a style that it does not"""
+    drawings: Mapping[tuple[str, str], np.ndarray]
+
+    @property
+    def held_out(self) -> list[Thing]:
+        """What there is to learn."""
+        return [thing for thing in self.things if thing.held_out]
+
+    @property
+    def known(self) -> list[Thing]:
+        """What the base draws by name."""
+        return [thing for thing in self.things if not thing.held_out]
+
+    def styles_of(self, thing: Thing) -> list[str]:
+        """The known styles that `thing` is drawn in."""
+        return [style for style in self.styles if (thing.words, style) in self.drawings]
+
+
+def save(folder: Path, art: Artwork) -> None:
+    """Write an index, and one lossless sheet for each style."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sheets = {}
+    for style in (*art.styles, art.new_style):
+        names = [t.words for t in art.things if (t.words, style) in art.drawings]
+        row = np.concatenate([art.drawings[name, style] for name in names], axis=0)
+        # Stored as plain RGBA: premultiplied colours are only valid under their own alpha.
+        Image.fromarray(row, "RGBa").convert("RGBA").save(
+            folder / f"{style}.webp", lossless=True, method=6
+        )
+        sheets[style] = names
+    index = {
+        "things": {thing.words: thing.start for thing in art.things},
+        "new_style": art.new_style,
+        "sheets": sheets,
+    }
+    (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+@cache
+def load(folder: Path = FOLDER) -> Artwork:
+    """Read what `save` wrote."""
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    drawings = {}
+    for style, names in index["sheets"].items():
+        with Image.open(folder / f"{style}.webp") as sheet:
+            pixels = np.asarray(sheet.convert("RGBA").convert("RGBa"))
+        for name, drawing in zip(names, np.split(pixels, len(names)), strict=True):
+            drawings[name, style] = drawing
+    return Artwork(
+        things=[Thing(words, start) for words, start in index["things"].items()],
+        styles=[style for style in index["sheets"] if style != index["new_style"]],
+        new_style=index["new_style"],
+        drawings=drawings,
+    )

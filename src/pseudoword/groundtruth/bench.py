@@ -1,0 +1,209 @@
+"""Sit the exam: learn every word, draw every answer, mark it, and compare with the anchors."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pseudoword import charts
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError
+from pseudoword.families.base import Family
+from pseudoword.files import file_stem, write_whole
+from pseudoword.generation import generate
+from pseudoword.groundtruth.artwork import Artwork
+from pseudoword.groundtruth.exam import (
+    Paper,
+    known_style_papers,
+    paper,
+    style_papers,
+    write_lesson,
+)
+from pseudoword.groundtruth.marks import Marker, Marks
+from pseudoword.learn import Trained, learn
+from pseudoword.progress import Progress, Silent
+
+GUIDANCE = 4.0
+"""What the bundled base draws best with."""
+
+Sat = Mapping[str, Marks]
+"""Marks by the paper's name."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Settings to be compared with others."""
+
+    name: str
+    settings: Mapping[str, Any]
+    """fields of `TrainConfig`; the rest is at its default"""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The papers, and the known words that answer like questions by name: the upper anchor."""
+
+    things: Sequence[Paper]
+    known_things: Sequence[Paper]
+    styles: Sequence[Paper]
+    known_styles: Sequence[Paper]
+
+    @classmethod
+    def of(cls, art: Artwork, side_px: int, concepts: int | None = None) -> "Exam":
+        """All papers; `concepts` limits each kind to the first so many."""
+        return cls(
+            [paper(art, thing, side_px) for thing in art.held_out[:concepts]],
+            [paper(art, thing, side_px) for thing in art.known[:concepts]],
+            style_papers(art, side_px)[:concepts],
+            known_style_papers(art, side_px)[:concepts],
+        )
+
+    @property
+    def learned(self) -> list[Paper]:
+        """What there is to learn."""
+        return [*self.things, *self.styles]
+
+
+def parse_variant(text: str) -> Variant:
+    """`lr=2e-3,steps=200` as settings; an empty text stands for the defaults.
+
+    Raises:
+        SettingsError: it is not written like that.
+    """
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    for key, sign, value in parts:
+        if not sign or key.strip() not in TrainConfig.model_fields or not value.strip():
+            raise SettingsError(
+                f"--compare {text!r}: write settings of train as name=value, with commas between"
+            )
+    return Variant(text or "defaults", {key.strip(): value.strip() for key, _, value in parts})
+
+
+class Bench:
+    """A base model, a marker, and a folder in which everything is kept, so that it can go on."""
+
+    def __init__(
+        self,
+        family: Family,
+        marker: Marker,
+        out: Path,
+        *,
+        pictures_each: int,
+        sampler_steps: int,
+        pack: int,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self._family, self._marker, self._out = family, marker, out
+        self._seeds = range(seed, seed + pictures_each)
+        self._seed, self._pack, self._progress = seed, pack, progress
+        self._sampler_steps = sampler_steps
+
+    def anchor(self, name: str, papers: Sequence[Paper]) -> Sat:
+        """What the base reaches by the words it knows: each paper's `start`."""
+        self._progress.phase(f"drawing {name}")
+        sat = {}
+        for done, one in enumerate(papers, 1):
+            sat[one.name] = self._sit(self._out / "anchors" / name, one, one.start, None)
+            self._progress.advance(done, len(papers), one.name)
+        return sat
+
+    def variant(self, variant: Variant, papers: Sequence[Paper]) -> tuple[Sat, float]:
+        """Marks of the words learned with these settings; and the seconds of training, in all."""
+        folder = self._out / file_stem(variant.name)
+        sat, seconds = {}, 0.0
+        for first in range(0, len(papers), self._pack):
+            some = papers[first : first + self._pack]
+            self._progress.phase(f"{variant.name}: learning {', '.join(p.name for p in some)}")
+            trained = self._learn(folder, variant, some)
+            seconds += _seconds(trained)
+            self._progress.phase(f"{variant.name}: drawing")
+            for done, (one, word) in enumerate(zip(some, trained, strict=True), 1):
+                sat[one.name] = self._sit(word.folder, one, word.concept.token, word)
+                self._progress.advance(done, len(some), one.name)
+        return sat, seconds
+
+    def _learn(self, folder: Path, variant: Variant, papers: Sequence[Paper]) -> list[Trained]:
+        configs = []
+        for one in papers:
+            lesson = self._out / "lessons" / file_stem(one.name)
+            write_lesson(one, lesson)
+            defaults = {
+                "base": self._family.source.name,
+                "init": one.start,
+                "template": "captioned",
+                "preview": (),
+                "seed": self._seed,
+            }
+            configs.append(
+                TrainConfig.check(
+                    pictures=[lesson],
+                    token=f"<{file_stem(one.name)}>",
+                    out=folder / file_stem(one.name),
+                    **{**defaults, **variant.settings},
+                )
+            )
+        return learn(configs, _Steps(self._progress), restart=False)
+
+    def _sit(self, folder: Path, one: Paper, word: str, trained: Trained | None) -> Marks:
+        """Draw and mark a paper, unless that has been done."""
+        kept = folder / f"marks-{file_stem(one.name)}.json"
+        if kept.exists():
+            return Marks(**json.loads(kept.read_bytes()))
+        seeds = list(self._seeds)
+        prompts = [q.prompt.replace("[name]", word) for q in one.questions for _ in seeds]
+        pictures = generate(
+            self._family,
+            prompts,
+            [trained.concept] if trained else [],
+            seeds=seeds * len(one.questions),
+            guidance=GUIDANCE,
+            sampler_steps=self._sampler_steps,
+        )
+        drawn = list(_chunks(pictures, len(seeds)))
+        marks = self._marker.mark(one, drawn)
+        charts.save_picture(strip(pictures), folder / f"drawn-{file_stem(one.name)}.png")
+        write_whole(kept, json.dumps(asdict(marks)).encode())
+        return marks
+
+    def drawn(self, name: str, one: Paper) -> list[Image.Image]:
+        """The first picture for each question of a paper, as kept by a variant or an anchor."""
+        folder = self._out / file_stem(name) / file_stem(one.name)
+        if not folder.is_dir():
+            folder = self._out / "anchors" / name
+        with Image.open(folder / f"drawn-{file_stem(one.name)}.png") as sheet:
+            side = sheet.height
+            every = len(self._seeds) * side
+            return [
+                sheet.crop((x, 0, x + side, side)).convert("RGB")
+                for x in range(0, sheet.width, every)
+            ]
+
+
+def strip(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size side by side."""
+    side = pictures[0].height
+    sheet = Image.new("RGB", (side * len(pictures), side))
+    for i, picture in enumerate(pictures):
+        sheet.paste(picture, (i * side, 0))
+    return sheet
+
+
+class _Steps(Silent):
+    """Passes on how far learning is, but not its phases, which would hide the bench's own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.advance = progress.advance  # type: ignore[method-assign]
+
+
+def _seconds(trained: Sequence[Trained]) -> float:
+    """Of a pack: all its members report the same."""
+    return max((one.seconds for one in trained), default=0.0)
+
+
+def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(values), size):
+        yield values[first : first + size]

@@ -1,0 +1,140 @@
+"""Compare settings of `train` on words whose right pictures are known; the public `bench`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL.Image import Image
+
+from pseudoword import charts, families
+from pseudoword.config import BenchConfig
+from pseudoword.errors import RunFolderError, SettingsError
+from pseudoword.families.base import Family
+from pseudoword.files import hold, write_whole
+from pseudoword.groundtruth.artwork import load
+from pseudoword.groundtruth.bench import Bench, Exam, Variant, parse_variant
+from pseudoword.groundtruth.exam import Paper
+from pseudoword.groundtruth.marks import Marker
+from pseudoword.groundtruth.results import Board, Entry, pareto
+from pseudoword.judge import BUNDLED, Judge
+from pseudoword.progress import Progress
+
+SHOWN = 10
+"""Words on a grid."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the benchmark found."""
+
+    things: Board
+    styles: Board
+    table: str
+    """Markdown"""
+    files: tuple[Path, ...]
+
+
+def compare(config: BenchConfig, progress: Progress) -> Comparison:
+    """Learn, draw and mark everything that is not in `config.out` yet.
+
+    Raises:
+        SettingsError: a variant is not written as settings, or two are the same.
+        RunFolderError: `config.out` holds a benchmark of another model, judge or size.
+    """
+    variants = [parse_variant(text) for text in config.compare]
+    if len({variant.name for variant in variants}) < len(variants):
+        raise SettingsError("--compare: the same settings are given twice")
+    progress.phase(f"loading {config.base}")
+    family = families.load(config.base, config.device, config.dtype)
+    art, judge = load(), Judge(config.judge or BUNDLED)
+    with hold(config.out):
+        _check_folder(config, family, judge)
+        exam = Exam.of(art, family.resolution, config.concepts)
+        bench = Bench(
+            family,
+            Marker(judge, art, family.resolution),
+            config.out,
+            pictures_each=config.pictures_each,
+            sampler_steps=config.sampler_steps,
+            pack=config.pack,
+            seed=config.seed,
+            progress=progress,
+        )
+        start = bench.anchor("starting words", exam.learned)
+        known = bench.anchor("known words", [*exam.known_things, *exam.known_styles])
+        sat = [(variant, *bench.variant(variant, exam.learned)) for variant in variants]
+
+        def board(title: str, papers: Sequence[Paper], known_papers: Sequence[Paper]) -> Board:
+            return Board(
+                title,
+                {one.name: start[one.name] for one in papers},
+                {one.name: known[one.name] for one in known_papers},
+                [
+                    Entry(
+                        variant.name,
+                        {one.name: marks[one.name] for one in papers},
+                        seconds / len(exam.learned),
+                    )
+                    for variant, marks, seconds in sat
+                ],
+            )
+
+        things = board("things", exam.things, exam.known_things)
+        styles = board("the new style", exam.styles, exam.known_styles)
+        table = f"{things.table()}\n\n{styles.table()}\n"
+        return Comparison(
+            things, styles, table, _write(bench, config, exam, variants, things, styles)
+        )
+
+
+def _check_folder(config: BenchConfig, family: Family, judge: Judge) -> None:
+    """Marks are only comparable if they were made alike."""
+    path = config.out / "bench.json"
+    now = {
+        "base": family.fingerprint(),
+        "judge": judge.name,
+        "pictures_each": config.pictures_each,
+        "sampler_steps": config.sampler_steps,
+        "seed": config.seed,
+    }
+    if path.exists() and (before := json.loads(path.read_bytes())) != now:
+        changed = ", ".join(name for name in now if before.get(name) != now[name])
+        raise RunFolderError(
+            f"{config.out} holds a benchmark with another {changed}. Choose another --out."
+        )
+    write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
+
+
+def _write(
+    bench: Bench,
+    config: BenchConfig,
+    exam: Exam,
+    variants: Sequence[Variant],
+    things: Board,
+    styles: Board,
+) -> tuple[Path, ...]:
+    files = {
+        "table.md": f"{things.table()}\n\n{styles.table()}\n".encode(),
+        "pareto.png": pareto([things, styles]),
+        "results.json": (json.dumps([asdict(things), asdict(styles)], indent=1) + "\n").encode(),
+    }
+    for name, data in files.items():
+        write_whole(config.out / name, data)
+    paths = [config.out / name for name in files]
+    for board, papers in (("things", exam.things), ("style", exam.styles)):
+        path = config.out / f"grid-{board}.png"
+        charts.save_picture(_grid(bench, variants, papers[:SHOWN]), path)
+        paths.append(path)
+    return tuple(paths)
+
+
+def _grid(bench: Bench, variants: Sequence[Variant], papers: Sequence[Paper]) -> Image:
+    """For each word: the true answers, the starting word's, and each variant's."""
+    rows: list[tuple[str, Sequence[Image]]] = []
+    for one in papers:
+        rows.append((f"{one.name}: true answers", [q.truth for q in one.questions]))
+        rows.append((one.start, bench.drawn("starting words", one)))
+        rows += [(variant.name, bench.drawn(variant.name, one)) for variant in variants]
+    heads = [question.kind for question in papers[0].questions]
+    return charts.grid(rows, heads=heads, cell_px=96)

@@ -1,0 +1,122 @@
+"""The recipe of the bundled model, as small as it gets: it runs, and goes on after any kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diffusers import StableDiffusionPipeline
+from safetensors.numpy import load_file
+from transformers import CLIPModel
+
+from basemodel import pictures
+from basemodel.settings import MINI
+from basemodel.world import STYLES, held_out_things, known_things
+
+pytestmark = pytest.mark.xdist_group("basemodel")
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("clip", "vae", "unet", "judge_tower", "judge")
+
+
+def recipe(work: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "basemodel", "--preset", "mini"]
+    return subprocess.Popen(
+        [*command, "--work", str(work), "--bundled", str(work / "bundled")],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stdout is not None
+    yield from process.stdout
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("unbroken")
+    process = recipe(work)
+    said = "".join(lines(process))
+    assert process.wait() == 0, said
+    return work / "bundled"
+
+
+def test_the_recipe_makes_a_bundle_that_loads(unbroken: Path) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(unbroken / "emoji")
+    pipeline.set_progress_bar_config(disable=True)
+    picture = pipeline("a cat", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (64, 64, 3)
+    assert np.isfinite(picture).all()
+    assert CLIPModel.from_pretrained(unbroken / "judge").config.projection_dim == 192
+    assert json.loads((unbroken / "groundtruth" / "index.json").read_text())["sheets"]
+    assert "CC-BY-4.0" in (unbroken / "emoji" / "ATTRIBUTION.md").read_text()
+    large = [p for p in unbroken.rglob("*") if p.is_file() and p.stat().st_size > 16e6]
+    assert not large
+
+
+def test_killed_in_every_stage_it_ends_at_the_same_weights(unbroken: Path, tmp_path: Path) -> None:
+    for stage in STAGES:
+        process = recipe(tmp_path)
+        for line in lines(process):
+            if f"[{stage}] 5/" in line:
+                break
+        else:
+            pytest.fail(f"it ended before {stage}")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    process = recipe(tmp_path)
+    said = "".join(lines(process))
+    assert process.wait() == 0, said
+    assert "[clip]" not in said, "a finished stage was trained again"
+    for path in unbroken.rglob("*.safetensors"):
+        before = load_file(path)
+        after = load_file(tmp_path / "bundled" / path.relative_to(unbroken))
+        assert before.keys() == after.keys()
+        for name in before:
+            assert np.array_equal(before[name], after[name]), f"{path.name}: {name}"
+
+
+def test_trained_stages_see_nothing_that_is_held_out() -> None:
+    art = pictures.draw_all(MINI)
+    trained = art.trained()
+    assert 0 < len(trained.rgba) < len(art.rgba)
+    held_out = {thing.words for thing in held_out_things()}
+    assert not held_out & {trained.things[t].words for t in trained.thing.tolist()}
+    assert not any(STYLES[s].held_out for s in trained.style.tolist())
+    assert len(held_out) == 40
+    assert not held_out & {thing.words for thing in known_things()}
+
+
+def test_an_unexpected_licence_is_refused(tmp_path: Path) -> None:
+    style = STYLES[0]
+    folder = tmp_path / f"{style.package}-{style.version}"
+    folder.mkdir()
+    (folder / "icons.json").write_text("{}")
+    (folder / "info.json").write_text(json.dumps({"license": {"spdx": "CC-BY-SA-4.0"}}))
+    with pytest.raises(RuntimeError, match=r"CC-BY-SA-4\.0"):
+        pictures._package(style, tmp_path)
+
+
+def test_icons_are_drawn_cropped_to_their_ink(tmp_path: Path) -> None:
+    body = '<rect x="2" y="6" width="4" height="4" fill="#ff0000"/>'
+    icons = {
+        "width": 16,
+        "icons": {"square": {"body": body}},
+        "aliases": {"also": {"parent": "square"}, "turned": {"parent": "square", "rotate": 1}},
+    }
+    (tmp_path / "icons.json").write_text(json.dumps(icons))
+    found = pictures._icons(tmp_path)
+    assert found["also"] == found["square"]
+    assert "turned" not in found
+    drawn = pictures._draw(found["square"])
+    assert drawn.shape == (pictures.DRAWN_PX, pictures.DRAWN_PX, 4)
+    assert (drawn[8:-8, 8:-8] == (255, 0, 0, 255)).all(), "the ink does not fill the drawing"
