@@ -1,5 +1,6 @@
 """What becomes of picture files: views, masks, captions; and what happens to bad ones."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import torch
 from conftest import member
 from PIL import Image, ImageDraw
 
+import pseudoword
 from pseudoword import examples, images
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.errors import PictureError, SettingsError
+from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.examples import Example
 from pseudoword.families.base import Family
+from pseudoword.progress import Silent
 from pseudoword.samples import batch
 
 
@@ -60,7 +63,7 @@ def test_random_crops_differ_between_seeds_and_come_with_flips(tmp_path: Path) -
 
 def test_pictures_may_be_cut_to_another_shape_than_a_square(pictures: Path) -> None:
     assert read(pictures, width=48)[0].views[0].pixels.shape == (3, 32, 48)
-    with pytest.raises(SettingsError, match="--height 33 must be a multiple of 8"):
+    with pytest.raises(SettingsError, match=r"--height 33 .* multiple of 8\. The nearest is 32"):
         read(pictures, height=33)
     with pytest.raises(SettingsError, match="--crop buckets chooses width and height"):
         read(pictures, height=32, crop="buckets")
@@ -180,3 +183,37 @@ def test_what_happens_to_captions_reaches_the_prompts(family: Family, pictures: 
     mixed = member(family, pictures, templates=lines, wording={"shuffle_tags": True}, batch=16)
     assert len({p.split(maxsplit=2)[2] for p in batch(family, [mixed], 0).prompts}) > 3
     assert batch(family, [mixed], 0).prompts == batch(family, [mixed], 0).prompts
+
+
+def test_captions_that_would_cut_the_word_off_are_named_before_the_first_step(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "1.txt").write_text("red " * 90)
+    template = tmp_path / "lines.txt"
+    template.write_text("a [name]\n[filewords], a [name]\n")
+    settings: dict[str, Any] = {
+        "base": str(base),
+        "template": str(template),
+        "out": tmp_path / "run",
+    }
+    with pytest.raises(PromptError, match=r"1\.png: with the template '\[filewords\], a \[name\]'"):
+        pseudoword.train(pictures, "<x>", steps=1, **settings)
+    template.write_text("a [name], [filewords]\n")
+    assert pseudoword.train(pictures, "<x>", steps=1, preview=(), **settings).effect > 0
+
+
+def test_pictures_may_go_once_they_are_encoded(base: Path, pictures: Path, tmp_path: Path) -> None:
+    class Vandal(Silent):
+        def phase(self, text: str) -> None:
+            if text.startswith("learning"):
+                for path in pictures.iterdir():
+                    path.unlink()
+
+    copy = tmp_path / "copy"
+    shutil.copytree(pictures, copy)
+    settings: dict[str, Any] = {"base": str(base), "steps": 5, "preview": ()}
+    whole = pseudoword.train(copy, "<x>", out=tmp_path / "whole", **settings)
+    done = pseudoword.train(pictures, "<x>", out=tmp_path / "run", progress=Vandal(), **settings)
+    assert not list(pictures.iterdir())
+    for key, rows in whole.concept.vectors.items():
+        assert torch.equal(rows, done.concept.vectors[key])

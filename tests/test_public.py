@@ -25,6 +25,7 @@ def test_the_public_names() -> None:
         "Evaluation",
         "Gallery",
         "Inspection",
+        "Prepared",
         "PseudowordError",
         "Pushed",
         "Trained",
@@ -36,6 +37,7 @@ def test_the_public_names() -> None:
         "gallery",
         "generate",
         "inspect",
+        "prepare",
         "push",
         "train",
         "train_pack",
@@ -49,7 +51,7 @@ def test_the_public_names() -> None:
 def test_every_command_has_a_function_of_its_name() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert set(commands) == {
-        *("train", "generate", "inspect", "bases", "demo"),
+        *("train", "generate", "inspect", "prepare", "bases", "demo"),
         *("convert", "gallery", "push", "evaluate", "bench"),
     }
     for name in commands:

@@ -17,11 +17,16 @@ from diffusers import (
 )
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 WORDS = (
     "a an the of on in and with photo picture my one cat dog animal object toy red blue green "
@@ -171,3 +176,33 @@ def _vae() -> AutoencoderKL:
         latent_channels=4,
         sample_size=32,
     )
+
+
+def captioner(folder: Path) -> Path:
+    """Save a tiny BLIP that describes 32-pixel pictures in `WORDS`."""
+    marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join([*marks, *WORDS]))
+    words = BertTokenizer(str(folder / "vocab.txt"), additional_special_tokens=["[DEC]"])
+    small: dict[str, int] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "projection_dim": 16,
+    }
+    ids = {f"{name}_token_id": marks.index(f"[{mark}]") for name, mark in BLIP_MARKS.items()}
+    config = BlipConfig(
+        text_config={"vocab_size": len(words), "encoder_hidden_size": 16, **small, **ids},
+        vision_config={"image_size": 32, "patch_size": 16, **small},
+        projection_dim=16,
+        image_text_hidden_size=16,
+    )
+    torch.manual_seed(0)
+    BlipForConditionalGeneration(config).save_pretrained(folder)
+    reader = BlipImageProcessorPil(size={"height": 32, "width": 32})
+    BlipProcessor(reader, words).save_pretrained(folder)
+    return folder
+
+
+BLIP_MARKS = {"bos": "DEC", "eos": "SEP", "sep": "SEP", "pad": "PAD"}

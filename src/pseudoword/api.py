@@ -9,7 +9,7 @@ from PIL.Image import Image
 from pseudoword import families, sources
 from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
-from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, TrainConfig
+from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.evaluation import Evaluation, look
@@ -18,6 +18,7 @@ from pseudoword.groundtruth.compare import Comparison, compare
 from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
+from pseudoword.preparation import Prepared, survey
 from pseudoword.progress import Progress, Silent
 from pseudoword.publishing import Pushed, publish
 from pseudoword.showcase import Demo, run_demo
@@ -30,6 +31,7 @@ __all__ = [
     "Evaluation",
     "Gallery",
     "Inspection",
+    "Prepared",
     "PseudowordError",
     "Pushed",
     "Trained",
@@ -41,6 +43,7 @@ __all__ = [
     "gallery",
     "generate",
     "inspect",
+    "prepare",
     "push",
     "train",
     "train_pack",
@@ -185,6 +188,32 @@ def gallery(folder: str | Path, *, out: str | Path | None = None) -> Gallery:
         PseudowordError: there is no such folder, or the sheet cannot be written.
     """
     return collect(Path(folder), Path(out) if out is not None else Path(folder) / "gallery.png")
+
+
+def prepare(
+    pictures: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path = "contact-sheet.png",
+    caption_model: str | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Prepared:
+    """Show what `train` would see of `pictures`: crops, masks and captions; and suggest settings.
+
+    Args:
+        pictures: a folder, or several files.
+        out: the contact sheet.
+        caption_model: an image captioning model of transformers (a folder or hub id), which writes
+            a `.txt` beside each picture that has none.
+        progress: told what is going on.
+        **settings: any other field of `pseudoword.config.PrepareConfig`; same as for `train`.
+
+    Raises:
+        PseudowordError: a picture, setting or model does not work; the message says which.
+    """
+    several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
+    config = PrepareConfig.check(pictures=several, **settings)
+    return survey(config, Path(out), caption_model, progress or Silent())
 
 
 def push(folder: str | Path, to: str, *, private: bool = False) -> Pushed:

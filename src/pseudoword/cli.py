@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, TrainConfig
+from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.options import guarded, settings_from
 
@@ -83,6 +83,36 @@ def generate(
     for path, picture in written.items():
         charts.save_picture(picture, path)
         typer.echo(path)
+
+
+@app.command()
+@guarded
+@settings_from(PrepareConfig, argument="pictures")
+def prepare(
+    *,
+    out: Annotated[Path, typer.Option(help="The contact sheet.")] = Path("contact-sheet.png"),
+    caption_model: Annotated[
+        str | None,
+        typer.Option(
+            help="An image captioning model of transformers (folder or hub id); writes a .txt "
+            "beside each picture that has none."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    **settings: Any,
+) -> None:
+    """Show what the model will see of pictures, and suggest settings."""
+    PrepareConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+
+        seen = api.prepare(**settings, out=out, caption_model=caption_model, progress=console)
+    if as_json:
+        typer.echo(seen.model_dump_json(indent=2))
+        return
+    from pseudoword.console import show_prepared
+
+    show_prepared(seen)
 
 
 @app.command("inspect")

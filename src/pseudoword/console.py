@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pseudoword.collection import Gallery
     from pseudoword.evaluation import Evaluation
     from pseudoword.inspection import Base, Inspection
+    from pseudoword.preparation import Prepared
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -143,6 +144,23 @@ def show_gallery(found: "Gallery") -> None:
         out.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
     if found.sheet:
         out.print(f"contact sheet: {found.sheet}", markup=False, soft_wrap=True)
+
+
+def show_prepared(seen: "Prepared") -> None:
+    """Print what will be seen of each picture, as a table, and what is suggested."""
+    table = Table("picture", "size", "seen as", "views", "example", "look at this")
+    for one in seen.pictures:
+        sizes = ("{} × {}".format(*one.size), "{} × {}".format(*one.frame))
+        views = f"{one.views}, masked" if one.masked else str(one.views)
+        faults = "; ".join(one.faults)
+        name = escape(Path(one.file).name)
+        table.add_row(name, *sizes, views, escape(one.prompt), escape(faults))
+    out = rich.console.Console()
+    out.print(table)
+    for line in seen.skipped:
+        out.print(line, markup=False, soft_wrap=True)
+    out.print(f"contact sheet: {seen.sheet}", markup=False, soft_wrap=True)
+    out.print(f"to begin with: --vectors {seen.vectors} --steps {seen.steps}", markup=False)
 
 
 def show_bases(found: "list[Base]") -> None:

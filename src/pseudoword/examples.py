@@ -67,17 +67,22 @@ class Frames:
     """one, or the buckets to choose from"""
 
 
-def frames(how: PictureSettings, resolution: int, step: int) -> Frames:
-    """What `how` asks for, of a model that draws `resolution`² pixels in multiples of `step`.
+def frames(how: PictureSettings, own: int, step: int) -> Frames:
+    """What `how` asks for, of a model that draws `own`² pixels, and sides in multiples of `step`.
 
     Raises:
-        SettingsError: the width or height is no such multiple.
+        SettingsError: the resolution, width or height is no such multiple.
     """
+    resolution = how.resolution or own
+    for name, side in (("resolution", resolution), ("width", how.width), ("height", how.height)):
+        if side is not None and side % step:
+            near = max(step, round(side / step) * step)
+            raise SettingsError(
+                f"--{name} {side} does not work with this model: it must be a multiple of {step}. "
+                f"The nearest is {near}; the model's own resolution is {own}."
+            )
     if how.crop == "buckets":
         return Frames(resolution, tuple(crops.buckets(resolution, step)))
-    for name, side in (("width", how.width), ("height", how.height)):
-        if side is not None and side % step:
-            raise SettingsError(f"--{name} {side} must be a multiple of {step} for this model")
     return Frames(resolution, ((how.width or resolution, how.height or resolution),))
 
 

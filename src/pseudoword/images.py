@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def decode(data: bytes, path: Path, background: str) -> tuple[Image.Image, Image
     if data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS:
         _read_heif(path)
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with warnings.catch_warnings(action="ignore"):  # broken EXIF blocks don't matter here
+            opened = Image.open(io.BytesIO(data))
             opened.load()
             return _rgb(_upright(opened), background)
     except UnidentifiedImageError as error:

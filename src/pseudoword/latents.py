@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -25,6 +26,8 @@ from pseudoword.files import cache_folder, write_whole
 class Encoded:
     """A training picture as the training reads it: V views of one shape."""
 
+    path: Path
+    """where it was read from; it is not read again"""
     moments: Moments
     """[V, C, h, w] float32 on the model's device"""
     weight: Tensor
@@ -56,6 +59,7 @@ def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Enco
     std = torch.cat([moments.std for moments in found])
     h, w = mean.shape[-2:]
     return Encoded(
+        example.path,
         Moments(mean.to(family.device), std.to(family.device)),
         torch.stack([masks.weight(view.mask, h, w, unmasked) for view in example.views]),
         torch.tensor([view.framing for view in example.views]),

@@ -14,6 +14,7 @@ from pseudoword import (
     checkpoint,
     examples,
     families,
+    faults,
     files,
     formats,
     images,
@@ -26,14 +27,14 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.families.base import Family
-from pseudoword.generation import check_resolution, generate
+from pseudoword.generation import generate
 from pseudoword.interrupt import Interrupt, Interrupted
 from pseudoword.member import Member
 from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
-from pseudoword.samples import batch
+from pseudoword.samples import batch, check_captions
 from pseudoword.training import train
 
 SHARED = (*BaseChoice.model_fields, "batch", "accumulate", "resolution")
@@ -139,10 +140,10 @@ def _prepare(
     progress: Progress,
 ) -> _Run:
     """Read the pictures, encode them, and set the word to its start."""
-    side = check_resolution(family, config.resolution)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
-    shapes = examples.frames(config, side, family.resolution_step)
+    shapes = examples.frames(config, family.resolution, family.resolution_step)
     read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
+    read = faults.told(read, progress.note)
     pictures = []
     for picture in latents.encode(family, read, config.unmasked_weight):
         pictures.append(picture)
@@ -161,6 +162,7 @@ def _prepare(
         config,
         norms.typical(family),
     )
+    check_captions(family, member)
     fingerprint = family.fingerprint()
     provenance = {
         "base": _name(family.source.name),
@@ -168,7 +170,7 @@ def _prepare(
         "init": _name(config.init),
         "lr": config.lr,
         "batch": str(config.batch),
-        "resolution": str(side),
+        "resolution": str(shapes.resolution),
         "template": _name(config.template),
         "seed": str(config.seed),
         "pictures": str(len(pictures)),
@@ -176,7 +178,7 @@ def _prepare(
         "version": importlib.metadata.version("pseudoword"),
     }
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
-    digest = f"{data} {lines} {fingerprint} {side}"
+    digest = f"{data} {lines} {fingerprint}"
     return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
 
 

@@ -1,5 +1,6 @@
 """What the members of a pack see in a step, drawn from nothing but (seed, token, step)."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +10,9 @@ from pseudoword import loss
 from pseudoword.captions import render, reword
 from pseudoword.config import Hyper
 from pseudoword.draws import Draw, draw, kept_wobble
+from pseudoword.errors import PromptError
 from pseudoword.families.base import Family
+from pseudoword.inject import tokenize
 from pseudoword.member import Member
 from pseudoword.timesteps import Timesteps
 from pseudoword.weighting import min_snr
@@ -51,6 +54,28 @@ def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
         timesteps=timesteps(family, hyper),
     )
     return whole[part * hyper.batch : (part + 1) * hyper.batch]
+
+
+def check_captions(family: Family, member: Member) -> None:
+    """Find captions that would push the word out of what the model reads, before they are drawn.
+
+    Raises:
+        PromptError: there is one; the message names its picture.
+    """
+    counts = {key: len(rows) for key, rows in member.method.vectors().items()}
+    for picture, template in itertools.product(member.pictures, member.templates):
+        last = render(template, "[name]", picture.filewords).rfind("[name]")
+        if "[filewords]" not in template or last <= template.find("[filewords]"):
+            continue
+        prompt = render(template, loss.mark(0), picture.filewords)
+        for key, encoder in family.encoders.items():
+            try:
+                tokenize(encoder.tokenizer, [prompt], {loss.mark(0): counts[key]}, encoder.length)
+            except PromptError as error:
+                raise PromptError(
+                    f"{picture.path}: with the template {template!r} its caption is too long, and "
+                    "the word would be cut off. Shorten the caption, or move [name] forward."
+                ) from error
 
 
 def assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -> loss.Batch:

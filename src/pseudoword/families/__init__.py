@@ -16,6 +16,7 @@ from pseudoword.errors import BaseModelError
 from pseudoword.families import layouts
 from pseudoword.families.base import Family, Placement, Source
 from pseudoword.families.detect import Header, explain, explain_folder, header
+from pseudoword.families.parts import Parts
 
 FAMILIES: dict[str, str] = {
     "sd": "pseudoword.families.sd:StableDiffusion",
@@ -82,6 +83,20 @@ def choose(choice: BaseChoice, *, checkpointing: bool = False) -> Family:
     placement = _placement(choice, checkpointing)
     loaded: Family = _class_of(found.family)(found.source, placement)
     return loaded
+
+
+def sides(choice: BaseChoice) -> tuple[int, int]:
+    """The resolution of the base model that `choice` means, and what sides are multiples of.
+
+    Raises:
+        BaseModelError: there is no such model, or its kind is not known.
+    """
+    found = detect(choice)
+    kind = _class_of(found.family)
+    sides: tuple[int, int] = kind.sides(
+        Parts(found.source, _placement(choice, checkpointing=False), kind.pipeline)
+    )
+    return sides
 
 
 def load(base: str, device: str = "auto", dtype: DType = "auto") -> Family:

@@ -107,12 +107,27 @@ class UNetFamily:
 
     @property
     def resolution(self) -> int:
-        return int(self.unet.config.sample_size) * self._vae_scale
+        return self._sides[0]
 
     @property
     def resolution_step(self) -> int:
-        """The VAE's scale times the U-Net's own halvings."""
-        return self._vae_scale * int(2 ** (len(self.unet.config.block_out_channels) - 1))
+        return self._sides[1]
+
+    @cached_property
+    def _sides(self) -> tuple[int, int]:
+        return self.sides(self.parts)
+
+    @staticmethod
+    def sides(parts: Parts) -> tuple[int, int]:
+        """The model's resolution and what sides are multiples of; known without loading weights.
+
+        The latter is the VAE's scale times the U-Net's own halvings.
+        """
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+
+        vae, unet = parts.config(AutoencoderKL, "vae"), parts.config(UNet2DConditionModel, "unet")
+        scale = 2 ** (len(vae["block_out_channels"]) - 1)
+        return int(unet["sample_size"] * scale), scale * 2 ** (len(unet["block_out_channels"]) - 1)
 
     def fingerprint(self) -> str:
         encoders = (encoder.model for encoder in self.encoders.values())

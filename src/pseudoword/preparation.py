@@ -1,0 +1,103 @@
+"""Look before training: what the model will see of each picture, and what to set."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from pseudoword import captioning, captions, charts, examples, families, faults, images, sheet
+from pseudoword.config.optimising import OptimiserSettings
+from pseudoword.config.prepare import PrepareConfig
+from pseudoword.errors import SettingsError
+from pseudoword.progress import Progress
+
+VECTORS = ((10, 2), (30, 5), (60, 8), (100, 10))
+"""Up to so many pictures, so many vectors; a rule of thumb among users of AUTOMATIC1111."""
+MOST_VECTORS = 12
+
+SAMPLES = 3000
+"""To learn from: the 3000 steps of one sample that AUTOMATIC1111's users settle on."""
+LOOKS = 100
+"""How often each picture is to be seen at least, when there are many."""
+
+
+class Look(BaseModel):
+    """One picture as it will be seen."""
+
+    file: str
+    size: tuple[int, int]
+    """(width, height) of the upright picture in pixels"""
+    frame: tuple[int, int]
+    """(width, height) of what is seen of it"""
+    views: int
+    """crops and mirror images"""
+    masked: bool
+    caption: str
+    """its own, which stands for [filewords]"""
+    prompt: str
+    """one of the sentences it is learned with"""
+    faults: list[str]
+
+
+class Prepared(BaseModel):
+    """What training would see, and what is suggested."""
+
+    pictures: list[Look]
+    skipped: list[str]
+    """pictures that cannot be used, and why"""
+    vectors: int
+    """suggested `--vectors`"""
+    steps: int
+    """suggested `--steps`, at the default `--batch`"""
+    sheet: str
+    """the contact sheet"""
+
+
+def survey(
+    config: PrepareConfig, out: Path, caption_model: str | None, progress: Progress
+) -> Prepared:
+    """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
+    _check_out(out, config)
+    templates = captions.templates(config.template)
+    shapes = examples.frames(config, *families.sides(config))
+    paths = images.find(config.pictures)
+    if caption_model:
+        captioning.caption(paths, caption_model, progress)
+    progress.phase(f"reading {len(paths)} pictures")
+    skipped: list[str] = []
+    find_faults = faults.Finder()
+    looks: list[Look] = []
+    cards = []
+    for example in examples.read(paths, config, shapes, note=skipped.append):
+        template = templates[len(looks) % len(templates)]
+        words = captions.reword(example.filewords, config, seed=len(looks))
+        found = Look(
+            file=str(example.path),
+            size=example.whole.size,
+            frame=example.views[0].crop.size,
+            views=len(example.views),
+            masked=example.views[0].mask is not None,
+            caption=example.filewords,
+            prompt=captions.render(template, "[name]", words),
+            faults=find_faults(example),
+        )
+        looks.append(found)
+        cards.append(sheet.card(example, found.prompt, found.faults))
+        progress.advance(len(looks), len(paths))
+    vectors, steps = suggested(len(looks))
+    title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
+    charts.save_picture(sheet.sheet(cards, title), out)
+    return Prepared(pictures=looks, skipped=skipped, vectors=vectors, steps=steps, sheet=str(out))
+
+
+def suggested(pictures: int) -> tuple[int, int]:
+    """Vectors and steps (at the default batch) to begin with; rules of thumb, not measurements."""
+    vectors = next((n for most, n in VECTORS if pictures <= most), MOST_VECTORS)
+    batch: int = OptimiserSettings.model_fields["batch"].default
+    return vectors, -(-max(SAMPLES, LOOKS * pictures) // batch)
+
+
+def _check_out(out: Path, config: PrepareConfig) -> None:
+    if out.suffix.lower() not in {".png", ".jpg", ".jpeg", ".webp"} or out.is_dir():
+        raise SettingsError(f"--out {out}: give a file that ends in .png, .jpg or .webp")
+    if any(path.is_dir() and path.resolve() == out.parent.resolve() for path in config.pictures):
+        raise SettingsError(f"--out {out} would be learned from; choose another folder")

@@ -1,0 +1,147 @@
+"""`prepare`: what it shows is what training sees, and what it says of pictures is so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHARED
+from PIL import Image, ImageFilter
+from typer.testing import CliRunner
+
+import pseudoword
+from pseudoword import examples, faults, images, preparation, sheet
+from pseudoword.cli import app
+from pseudoword.config.pictures import PictureSettings
+from pseudoword.errors import SettingsError
+
+
+def texture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
+    """A picture that is sharp and like no other."""
+    noise = np.random.default_rng(seed).integers(0, 255, (20, 24, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.NEAREST)
+
+
+def said_of(folder: Path) -> dict[str, list[str]]:
+    how = PictureSettings(pictures=(folder,))
+    find = faults.Finder()
+    read = examples.read(images.find([folder]), how, examples.frames(how, 64, 8))
+    return {example.path.stem: find(example) for example in read}
+
+
+def test_faults_are_told_and_good_pictures_are_not_blamed(tmp_path: Path) -> None:
+    for i in range(3):
+        texture(i).save(tmp_path / f"good{i}.png")
+    texture(3, (30, 50)).save(tmp_path / "small.png")
+    texture(4).filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "shaky.png")
+    texture(0, (150, 125)).save(tmp_path / "twin.jpg", quality=60)
+    assert said_of(tmp_path) == {
+        **{f"good{i}": [] for i in range(3)},
+        "small": ["is small: its 30 x 50 pixels are enlarged 2.1 times"],
+        "shaky": ["looks blurred"],
+        "twin": ["looks like good0.png again"],
+    }
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
+def test_real_photographs_are_not_blamed_unless_blurred(tmp_path: Path) -> None:
+    find = faults.Finder()
+    for path in sorted((SHARED / "photos").rglob("*.jpg")):
+        how = PictureSettings(pictures=(path,))
+        shapes = examples.frames(how, 512, 64)
+        assert find(examples.load(path, how, shapes)) == [], path
+        picture = images.open_picture(path)
+        blurred = picture.filter(ImageFilter.GaussianBlur(picture.width / 100))
+        blurred.save(tmp_path / path.name)
+        found = faults.Finder()(examples.load(tmp_path / path.name, how, shapes))
+        assert found == ["looks blurred"], path
+
+
+def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> None:
+    texture(0, (300, 120)).save(tmp_path / "a.png")
+    how = PictureSettings(pictures=(tmp_path,), resolution=sheet.VIEW_PX // 8 * 8, crop="focal")
+    example = examples.load(tmp_path / "a.png", how, examples.frames(how, 64, 8))
+    card = np.asarray(sheet.card(example, "a [name]", []))
+    seen = ((example.views[0].pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
+    whole, side = sheet.VIEW_PX, seen.shape[0]
+    left = whole + sheet.GAP_PX
+    shown = Image.fromarray(card[:whole, left : left + whole]).resize((side, side))
+    assert np.abs(np.asarray(shown, dtype=int) - seen).mean() < 12
+
+
+def test_what_a_mask_leaves_out_is_striped(tmp_path: Path) -> None:
+    picture = Image.new("RGBA", (64, 64), (255, 0, 0, 255))
+    picture.paste((255, 0, 0, 0), (32, 0, 64, 64))
+    picture.save(tmp_path / "a.png")
+    how = PictureSettings(pictures=(tmp_path,), mask="alpha")
+    example = examples.load(tmp_path / "a.png", how, examples.frames(how, 64, 8))
+    card = sheet.card(example, "", [])
+    left = card.width - sheet.VIEW_PX
+    assert card.getpixel((left + 40, 100)) == (255, 0, 0)
+    grey = card.getpixel((card.width - 40, 100))
+    assert isinstance(grey, tuple)
+    assert len(set(grey)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pictures", "vectors", "steps"),
+    [(1, 2, 750), (5, 2, 750), (10, 2, 750), (11, 5, 750), (60, 8, 1500), (500, 12, 12500)],
+)
+def test_suggestions_grow_with_the_pictures(pictures: int, vectors: int, steps: int) -> None:
+    assert preparation.suggested(pictures) == (vectors, steps)
+
+
+def test_prepare_says_what_training_will_see(base: Path, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "0.txt").write_text("red, round")
+    (pictures / "bad.png").touch()
+    seen = pseudoword.prepare(
+        pictures,
+        out=tmp_path / "sheet.png",
+        base=str(base),
+        template="captioned",
+        crop="random",
+        crops=3,
+        flip=True,
+        drop_tags=1.0,
+        keep_tags=1,
+        skip_bad=True,
+    )
+    first, second, *_ = seen.pictures
+    assert len(seen.pictures) == 4
+    assert (first.size, first.frame) == ((48, 40), (32, 32))
+    assert first.views in (2, 4, 6)  # places drawn twice count once
+    assert first.prompt == "a [name] red"
+    assert second.prompt == "a photo of a [name] 1"
+    assert "bad.png" in seen.skipped[0]
+    assert Image.open(seen.sheet).width > 4 * sheet.VIEW_PX
+
+
+def test_the_command_prints_a_table_or_json(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    arguments = ["prepare", str(pictures), "--base", str(base), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "--vectors 2 --steps 750" in result.stdout
+    out.unlink()
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert [Path(p["file"]).name for p in json.loads(result.stdout)["pictures"]] == [
+        f"{i}.png" for i in range(4)
+    ]
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("out", ["pictures/sheet.png", "sheet.txt", "pictures"])
+def test_a_sheet_is_not_put_where_it_would_be_learned_from(
+    base: Path, pictures: Path, tmp_path: Path, out: str
+) -> None:
+    with pytest.raises(SettingsError, match="--out "):
+        pseudoword.prepare(pictures, out=tmp_path / out, base=str(base))
+    assert len(list(pictures.iterdir())) == 4
+
+
+def test_train_tells_of_faults_too(base: Path, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "twin.png").write_bytes((pictures / "0.png").read_bytes())
+    arguments = ["train", str(pictures), "--base", str(base), "--token", "<x>", "--steps", "1"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0
+    assert "twin.png looks like 0.png again" in result.stderr
