@@ -136,6 +136,12 @@ def test_masks_that_cannot_work_are_explained(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"a\.jpg: its mask leaves nothing to learn from"):
         read(tmp_path, mask="file")
     assert len(read(tmp_path, mask="file", unmasked_weight=0.1)) == 1
+    Image.new("RGB", (4000, 4000)).save(tmp_path / "a.jpg")
+    speck = Image.new("L", (4000, 4000))
+    speck.putpixel((2000, 2000), 1)
+    speck.save(tmp_path / "a-mask.png")
+    with pytest.raises(PictureError, match=r"a\.jpg: its mask leaves nothing to learn from"):
+        read(tmp_path, mask="file")
 
 
 def test_bad_pictures_are_skipped_if_asked_and_told(pictures: Path) -> None:
@@ -217,3 +223,41 @@ def test_pictures_may_go_once_they_are_encoded(base: Path, pictures: Path, tmp_p
     assert not list(pictures.iterdir())
     for key, rows in whole.concept.vectors.items():
         assert torch.equal(rows, done.concept.vectors[key])
+
+
+class CutError(Exception):
+    """Stands for a power cut."""
+
+
+class PowerCut(Silent):
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        if total == 12 and done == 8:
+            raise CutError
+
+
+def test_with_every_setting_on_a_broken_run_ends_as_an_unbroken_one(
+    base: Path, tmp_path: Path
+) -> None:
+    """Places, shapes, views, tags and captions are all drawn anew, and come out the same."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, size in enumerate([(90, 40), (40, 90), (48, 48), (80, 40)]):
+        picture = Image.effect_noise(size, 80).convert("RGBA")
+        picture.putalpha(Image.linear_gradient("L").resize(size))
+        picture.save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text("red, small, blurry, on grass")
+    settings: dict[str, Any] = {
+        **{"base": str(base), "steps": 12, "checkpoint_every": 5, "preview": ()},
+        **{"crop": "buckets", "flip": True, "mask": "alpha", "unmasked_weight": 0.2},
+        **{"template": "captioned", "shuffle_tags": True, "drop_tags": 0.3, "keep_tags": 1},
+        **{"drop_caption": 0.2, "background": "teal"},
+    }
+    whole = pseudoword.train(folder, "<x>", out=tmp_path / "whole", **settings)
+    with pytest.raises(CutError):
+        pseudoword.train(folder, "<x>", out=tmp_path / "cut", progress=PowerCut(), **settings)
+    again = pseudoword.train(folder, "<x>", out=tmp_path / "cut", **settings)
+    for key, rows in whole.concept.vectors.items():
+        assert torch.equal(rows, again.concept.vectors[key])
+    plain = {"crop": "random", "background": "white", "drop_caption": 0.0}
+    other = pseudoword.train(folder, "<x>", out=tmp_path / "other", **(settings | plain))
+    assert not torch.equal(*(run.concept.vectors["clip_l"] for run in (whole, other)))

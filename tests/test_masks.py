@@ -74,6 +74,13 @@ def test_what_is_masked_does_not_move_the_gradient(family: Family, tmp_path: Pat
     assert not torch.allclose(gradient(family, one, everything), before, rtol=0.01, atol=0)
 
 
+def test_the_rest_counts_as_much_as_is_said(family: Family, tmp_path: Path) -> None:
+    how = {"mask": "file", "unmasked_weight": 0.25}
+    samples = batch(family, [member(family, half_masked(tmp_path), seen=how)], 0)
+    ratios = samples.mask.amin((1, 2, 3)) / samples.mask.amax((1, 2, 3))
+    assert ratios.tolist() == pytest.approx([0.25] * len(ratios), abs=0.02)
+
+
 def test_opaque_pictures_learn_with_alpha_weights_as_without(
     family: Family, tmp_path: Path
 ) -> None:

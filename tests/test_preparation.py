@@ -110,6 +110,7 @@ def test_prepare_says_what_training_will_see(base: Path, pictures: Path, tmp_pat
     assert len(seen.pictures) == 4
     assert (first.size, first.frame) == ((48, 40), (32, 32))
     assert first.views in (2, 4, 6)  # places drawn twice count once
+    assert seen.skipped[0].startswith("skipped: ")
     assert first.prompt == "a [name] red"
     assert second.prompt == "a photo of a [name] 1"
     assert "bad.png" in seen.skipped[0]

@@ -157,8 +157,6 @@ def show_prepared(seen: "Prepared") -> None:
         table.add_row(name, *sizes, views, escape(one.prompt), escape(faults))
     out = rich.console.Console()
     out.print(table)
-    for line in seen.skipped:
-        out.print(line, markup=False, soft_wrap=True)
     out.print(f"contact sheet: {seen.sheet}", markup=False, soft_wrap=True)
     out.print(f"to begin with: --vectors {seen.vectors} --steps {seen.steps}", markup=False)
 

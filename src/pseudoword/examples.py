@@ -138,16 +138,16 @@ def load(path: Path, how: PictureSettings, shapes: Frames, seed: int = 0) -> Exa
     digest = hashlib.sha256(data).hexdigest()
     picture, alpha = images.decode(data, path, how.background)
     mask = masks.of(path, picture, alpha, how.mask) if how.mask != "none" else None
-    if mask is not None and not how.unmasked_weight and mask.getextrema() == (0, 0):
-        raise PictureError(
-            f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
-            "give --unmasked-weight."
-        )
     chosen = _crops(picture, mask, how, shapes, (seed, digest))
     if how.flip:
         chosen += [replace(crop, flipped=True) for crop in chosen]
     colour = how.background if alpha is not None else "opaque"
     views = tuple(_view(picture, mask, crop, colour) for crop in chosen)
+    if not how.unmasked_weight and any(v.mask is not None and not v.mask.any() for v in views):
+        raise PictureError(
+            f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
+            "give --unmasked-weight."
+        )
     return Example(path, digest, picture, captions.filewords(path), views)
 
 

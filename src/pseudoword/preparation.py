@@ -64,10 +64,15 @@ def survey(
         captioning.caption(paths, caption_model, progress)
     progress.phase(f"reading {len(paths)} pictures")
     skipped: list[str] = []
+
+    def skip(reason: str) -> None:
+        skipped.append(reason)
+        progress.note(reason)
+
     find_faults = faults.Finder()
     looks: list[Look] = []
     cards = []
-    for example in examples.read(paths, config, shapes, note=skipped.append):
+    for example in examples.read(paths, config, shapes, seed=config.seed, note=skip):
         template = templates[len(looks) % len(templates)]
         words = captions.reword(example.filewords, config, seed=len(looks))
         found = Look(
