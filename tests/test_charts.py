@@ -14,8 +14,9 @@ def test_a_running_mean_is_the_mean_of_the_last_values() -> None:
 
 def test_a_loss_curve_can_be_drawn_from_one_step_on() -> None:
     for steps in (1, 30):
-        entries = [{"step": i, "loss": 1 / i, "norm": 1.0} for i in range(1, steps + 1)]
-        picture = Image.open(io.BytesIO(charts.loss_curve(entries, "a <cat>")))
+        entries: list[dict[str, float]] = [{"step": 0, "evaluation": 1.0, "held_out": 1.0}]
+        entries += [{"step": i, "loss": 1 / i, "norm": 1.0, "lr": 0.1} for i in range(1, steps + 1)]
+        picture = Image.open(io.BytesIO(charts.curves(entries, "a <cat>")))
         assert len(picture.convert("RGB").getcolors(10**6) or []) > 10
 
 

@@ -51,10 +51,12 @@ __all__ = [
 
 
 def train(
-    pictures: str | Path | Sequence[str | Path],
-    token: str,
+    pictures: str | Path | Sequence[str | Path] | None = None,
+    token: str | None = None,
     *,
+    config: str | Path | None = None,
     restart: bool = False,
+    allow_changes: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Trained:
@@ -65,20 +67,31 @@ def train(
     Args:
         pictures: a folder, or several files.
         token: the placeholder, for example `<my-cat>`.
+        config: a TOML file of settings, such as a run's `config.toml`; what is given beside it
+            counts more.
         restart: forget what the output folder holds, and begin again.
+        allow_changes: go on with a run although its settings or pictures have changed.
         progress: told what is going on.
         **settings: any other field of `pseudoword.config.TrainConfig`.
 
     Raises:
         PseudowordError: anything the user can put right.
     """
-    several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
-    config = TrainConfig.check(pictures=several, token=token, **settings)
-    return train_pack([config], restart=restart, progress=progress)[0]
+    if pictures is not None:
+        settings["pictures"] = [pictures] if isinstance(pictures, str | Path) else list(pictures)
+    if token is not None:
+        settings["token"] = token
+    checked = TrainConfig.gather(Path(config) if config is not None else None, **settings)
+    pack = [checked]
+    return train_pack(pack, restart=restart, allow_changes=allow_changes, progress=progress)[0]
 
 
 def train_pack(
-    configs: Sequence[TrainConfig], *, restart: bool = False, progress: Progress | None = None
+    configs: Sequence[TrainConfig],
+    *,
+    restart: bool = False,
+    allow_changes: bool = False,
+    progress: Progress | None = None,
 ) -> list[Trained]:
     """Learn several words in one pack: each step takes a batch of every word at once.
 
@@ -87,7 +100,7 @@ def train_pack(
     Raises:
         PseudowordError: as `train`; also if the words do not share base, batch and resolution.
     """
-    return learn(configs, progress or Silent(), restart)
+    return learn(configs, progress or Silent(), restart, allow_changes)
 
 
 def generate(

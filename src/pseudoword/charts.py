@@ -2,8 +2,9 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,27 +14,63 @@ GAP_PX = 8
 INK = (40, 40, 40)
 
 
-def loss_curve(entries: Sequence[dict[str, float]], title: str) -> bytes:
-    """Loss and norm over steps as PNG; the thick line is a running mean.
+def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
+    """What a log's lines tell, as PNG: losses above; norm and rate below.
 
-    The figure is drawn without pyplot, whose global state does not belong in a library.
+    The thick grey line is a running mean of the training loss. The figure is drawn without pyplot,
+    whose global state does not belong in a library.
     """
+    figure = _figure(height=5.5)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    steps, losses = _column(entries, "loss")
+    above.plot(steps, losses, color="#dddddd", linewidth=0.8)
+    smooth = running_mean(losses, max(1, len(losses) // 10))
+    above.plot(steps, smooth, color="#888888", label="training loss")
+    for name, label, colour in (
+        ("evaluation", "evaluation loss", "#c03030"),
+        ("held_out", "loss on held-out pictures", "#e09020"),
+    ):
+        if _column(entries, name)[0]:
+            above.plot(*_column(entries, name), color=colour, marker=".", label=label)
+    above.set(ylabel="loss", title=title)
+    above.legend(frameon=False)
+    below.plot(*_column(entries, "norm"), color="#3060c0")
+    below.set_xlabel("step")
+    below.set_ylabel("norm of the rows", color="#3060c0")
+    rates = below.twinx()
+    rates.plot(*_column(entries, "lr"), color="#309050", linestyle="--")
+    rates.set_ylabel("learning rate", color="#309050")
+    rates.set_ylim(bottom=0)
+    return _png(figure)
+
+
+def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
+    """What a rate range test saw, as PNG: evaluation loss over rate, and the rate it chose."""
+    figure = _figure(height=4)
+    axes = figure.subplots()
+    axes.semilogx(*zip(*tried, strict=True), color="#c03030", marker=".")
+    axes.axvline(chosen, color="#309050", linestyle="--", label=f"chosen: {chosen:g}")
+    axes.set(xlabel="learning rate", ylabel="evaluation loss", title=f"rates tried for {token}")
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def _column(entries: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
+    """Steps and values of the lines that have `name`."""
+    having = [entry for entry in entries if name in entry]
+    return [entry["step"] for entry in having], [entry[name] for entry in having]
+
+
+def _figure(height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    steps = [entry["step"] for entry in entries]
-    losses = [entry["loss"] for entry in entries]
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(8, height), layout="constrained")
     FigureCanvasAgg(figure)
-    left = figure.add_subplot()
-    left.plot(steps, losses, color="#bbbbbb", linewidth=0.8)
-    left.plot(steps, running_mean(losses, max(1, len(losses) // 10)), color="#c03030", label="loss")
-    left.set(xlabel="step", ylabel="loss", title=title)
-    right = left.twinx()
-    norms = [entry["norm"] for entry in entries]
-    right.plot(steps, norms, color="#3060c0", linewidth=1, label="norm of the rows")
-    right.set_ylabel("norm of the rows")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

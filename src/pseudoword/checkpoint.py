@@ -1,13 +1,15 @@
 """Save a member's state whole, and go on from it exactly.
 
-Since draws have no state, a checkpoint is the step, the parameters with their running mean, and
-the optimiser. The last two are kept, so that the members of a pack killed between two saves still
-share a step. Files are read under `weights_only`: nothing in them can run.
+Since draws have no state, a checkpoint is the step, the parameters with their running mean, the
+optimiser, and what evaluations have found. The last two checkpoints are kept, so that the members
+of a pack killed between two saves still share a step; a finished run keeps its last one, from which
+it can be extended. Files are read under `weights_only`: nothing in them can run.
 """
 
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ import torch
 from pseudoword.errors import RunFolderError
 from pseudoword.files import write_whole
 from pseudoword.member import Member
+from pseudoword.settling import Evaluation, Record
 
 
 def save(folder: Path, member: Member, digest: str) -> None:
@@ -26,18 +29,30 @@ def save(folder: Path, member: Member, digest: str) -> None:
     state = {
         "digest": digest,
         "parameters": [p.detach() for p in member.method.parameters()],
-        "optimiser": member.optimiser.state_dict(),
         "average": member.average,
+        "optimiser": member.optimiser.state_dict(),
+        "optimiser_name": member.hyper.optimiser,
+        "found": [astuple(one) for one in member.record.found],
+        "best": member.record.best,
+        "best_step": member.record.best_step,
+        "stopped": member.stopped,
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(folder / f"checkpoint-{member.step}.pt", buffer.getvalue())
+    write_whole(_path(folder, member.step), buffer.getvalue())
     for old in steps(folder)[:-2]:
         _path(folder, old).unlink(missing_ok=True)
 
 
-def load(folder: Path, member: Member, step: int, digest: str) -> None:
+def load(folder: Path, member: Member, step: int, digest: str, changed: bool = False) -> None:
     """Put the state after `step` steps into `member`.
+
+    Args:
+        folder: the run's.
+        member: one that has not begun.
+        step: which checkpoint.
+        digest: what it is learned from now.
+        changed: the user wants to go on although that, or settings, have changed.
 
     Raises:
         RunFolderError: the file is damaged, or belongs to other pictures or another model.
@@ -47,21 +62,35 @@ def load(folder: Path, member: Member, step: int, digest: str) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         same = state["digest"] == digest
         saved = state["parameters"]
+        record = Record(
+            [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]
+        )
     except Exception as error:
         raise RunFolderError(
             f"{path} is damaged ({type(error).__name__}). Delete it to go on from the one before, "
             "or add --restart to begin again."
         ) from error
-    if not same:
+    if not (same or changed):
         raise RunFolderError(
             f"{folder} was begun with other pictures or another base model (their contents "
-            "differ). Add --restart to begin again, or choose another --out."
+            "differ, or one is missing). Bring them back, add --allow-changes to go on with what "
+            "there is, --restart to begin again, or choose another --out."
         )
     parameters = member.method.parameters()
+    if [p.shape for p in parameters] != [p.shape for p in saved]:
+        raise RunFolderError(
+            f"{folder} was begun with vectors of another number or width, which cannot change on "
+            "the way. Add --restart to begin again, or choose another --out."
+        )
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
-    member.optimiser.load_state_dict(state["optimiser"])
-    member.average = {key: rows.to(parameters[0].device) for key, rows in state["average"].items()}
+    if state["optimiser_name"] == member.hyper.optimiser:
+        member.optimiser.load_state_dict(state["optimiser"])
+    device = parameters[0].device
+    if member.hyper.ema:
+        member.average = {key: rows.to(device) for key, rows in state["average"].items()}
+    member.record = record
+    member.stopped = None if changed else state["stopped"]
     member.step = member.good_step = step
     member.good = member.word()
 
@@ -74,16 +103,41 @@ def latest(folders: Sequence[Path]) -> list[int]:
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps that have a checkpoint in `folder`, ascending."""
-    names = (re.fullmatch(r"checkpoint-(\d+)\.pt", p.name) for p in folder.glob("checkpoint-*.pt"))
-    return sorted(int(name[1]) for name in names if name)
+    """Steps of an unfinished run that have a checkpoint in `folder`, ascending."""
+    return _numbers(folder, "checkpoint")
+
+
+def finished(folder: Path) -> int | None:
+    """The last step of a finished run, if its state is there."""
+    return max(_numbers(folder, "finished"), default=None)
+
+
+def finish(folder: Path) -> None:
+    """Keep the latest checkpoint as that of a finished run, and remove the others."""
+    *old, last = steps(folder)
+    for step in old:
+        _path(folder, step).unlink(missing_ok=True)
+    _path(folder, last).replace(_path(folder, last, "finished"))
+
+
+def reopen(folder: Path) -> None:
+    """Make a finished run one that can go on from its last step."""
+    step = finished(folder)
+    if step is not None:
+        _path(folder, step, "finished").replace(_path(folder, step))
 
 
 def clear(folder: Path) -> None:
     """Remove all checkpoints."""
-    for step in steps(folder):
-        _path(folder, step).unlink(missing_ok=True)
+    for kind in ("checkpoint", "finished"):
+        for step in _numbers(folder, kind):
+            _path(folder, step, kind).unlink(missing_ok=True)
 
 
-def _path(folder: Path, step: int) -> Path:
-    return folder / f"checkpoint-{step}.pt"
+def _numbers(folder: Path, kind: str) -> list[int]:
+    names = (re.fullmatch(rf"{kind}-(\d+)\.pt", p.name) for p in folder.glob(f"{kind}-*.pt"))
+    return sorted(int(name[1]) for name in names if name)
+
+
+def _path(folder: Path, step: int, kind: str = "checkpoint") -> Path:
+    return folder / f"{kind}-{step}.pt"

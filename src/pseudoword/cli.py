@@ -38,19 +38,35 @@ Restart = Annotated[
 
 @app.command()
 @guarded
-@settings_from(TrainConfig, argument="pictures")
-def train(*, restart: Restart = False, **settings: Any) -> None:
+@settings_from(TrainConfig, argument="pictures", or_file=True)
+def train(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Settings as a TOML file, such as a run's config.toml; options given beside it "
+            "count more."
+        ),
+    ] = None,
+    restart: Restart = False,
+    allow_changes: Annotated[
+        bool,
+        typer.Option("--allow-changes", help="Go on with a run although settings have changed."),
+    ] = False,
+    **settings: Any,
+) -> None:
     """Learn a new word from pictures."""
-    TrainConfig.check(**settings)  # before anything heavy is imported
+    checked = TrainConfig.gather(config, **settings)  # before anything heavy is imported
     with _console() as console:
         from pseudoword import api
 
-        done = api.train(**settings, restart=restart, progress=console)
+        (done,) = api.train_pack(
+            [checked], restart=restart, allow_changes=allow_changes, progress=console
+        )
     typer.echo(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
-    base = settings["base"]
     typer.echo(
         f'try: pseudoword generate "a photo of {done.concept.token}" '
-        f"--concept {done.folder} --base {base} --out picture.png"
+        f"--concept {done.folder} --base {checked.base} --out picture.png"
     )
 
 

@@ -1,41 +1,24 @@
 """From settings to a finished run folder: everything around the training loop."""
 
-import hashlib
-import importlib.metadata
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword import (
-    captions,
-    charts,
-    checkpoint,
-    examples,
-    families,
-    faults,
-    files,
-    formats,
-    images,
-    latents,
-    loss,
-    norms,
-    starts,
-)
+from pseudoword import captions, checkpoint, families, files, formats, images, loss, trackers
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.families.base import Family
-from pseudoword.generation import generate
 from pseudoword.interrupt import Interrupt, Interrupted
-from pseudoword.member import Member
-from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
+from pseudoword.preparing import Run, choose_rate, prepare
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
 from pseudoword.samples import batch, check_captions
 from pseudoword.training import train
+from pseudoword.trouble import explained
+from pseudoword.watching import Watcher
 
 SHARED = (*BaseChoice.model_fields, "batch", "accumulate", "resolution")
 """Settings that the concepts of a pack must have in common, since they share each batch."""
@@ -54,60 +37,77 @@ class Trained:
     """how far the word moves the model's prediction from its start, relative to its size"""
     seconds: float
     """spent in training steps by this call; 0 if the run had been finished before"""
+    stopped: str | None = None
+    """why it stopped by itself, if it did"""
 
 
-@dataclass
-class _Run:
-    """One concept on its way through a pack."""
+@dataclass(frozen=True)
+class _Task:
+    """One concept to learn, before anything heavy is loaded."""
 
     config: TrainConfig
     folder: RunFolder
-    member: Member
-    start: Classic
-    digest: str
-    provenance: dict[str, str]
+    paths: Sequence[Path]
+    templates: Sequence[str]
 
 
-def learn(configs: Sequence[TrainConfig], progress: Progress, restart: bool) -> list[Trained]:
+def learn(
+    configs: Sequence[TrainConfig],
+    progress: Progress,
+    restart: bool = False,
+    allow_changes: bool = False,
+) -> list[Trained]:
     """Train a pack of concepts to the end, each in a folder of its own.
+
+    Args:
+        configs: settings of each concept.
+        progress: told what is going on.
+        restart: forget what the folders hold.
+        allow_changes: go on with runs that were begun with other settings or pictures.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails,
-            the others are finished first, and every last good word is on disk.
+            the others are finished first, and every last good word is on disk. Notes on the error
+            say where.
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
     _check_pack(configs)
-    paths = [images.find(config.pictures) for config in configs]
-    templates = [captions.templates(config.template) for config in configs]
+    folders = [RunFolder(config.folder) for config in configs]
     with ExitStack() as held:
-        folders = [RunFolder(config.folder) for config in configs]
+        held.enter_context(explained(configs, folders))
+        tasks = [
+            _Task(config, folder, images.find(config.pictures), captions.templates(config.template))
+            for config, folder in zip(configs, folders, strict=True)
+        ]
         for folder in folders:
             held.enter_context(files.hold(folder.path))
-        each = list(zip(configs, folders, paths, templates, strict=True))
         done = {
-            folder.path: _finished_before(folder, progress)
-            for config, folder, _, _ in each
-            if not restart and folder.finished(config)
+            task.folder.path: _finished_before(task.folder, progress)
+            for task in tasks
+            if not restart and _nothing_left(task, allow_changes)
         }
-        todo = [one for one in each if one[1].path not in done]
+        todo = [task for task in tasks if task.folder.path not in done]
         if todo:
-            done |= _learn(todo, progress, restart)
+            done |= _learn(todo, progress, restart, allow_changes)
         return [done[folder.path] for folder in folders]
 
 
 def _learn(
-    todo: Sequence[tuple[TrainConfig, RunFolder, Sequence[Path], Sequence[str]]],
-    progress: Progress,
-    restart: bool,
+    todo: Sequence[_Task], progress: Progress, restart: bool, allow_changes: bool
 ) -> dict[Path, Trained]:
     """Train what is not finished yet; folder -> result."""
-    family = _load(todo[0][0], progress)
-    runs = [_prepare(family, *one, progress) for one in todo]
+    config = todo[0].config
+    progress.phase(f"loading {config.base}")
+    family = families.choose(config)
+    runs = [
+        prepare(family, task.config, task.folder, task.paths, task.templates, progress)
+        for task in todo
+    ]
     family.release_vae()
     if restart:
         for run in runs:
             run.folder.clear()
-    _resume(runs, progress)
+    _resume(family, runs, progress, allow_changes)
     seconds = _train(family, runs, progress)
     trained = {
         run.folder.path: _finish(family, run, seconds, progress) for run in runs if run.member.good
@@ -118,172 +118,94 @@ def _learn(
     return trained
 
 
-def _load(config: TrainConfig, progress: Progress) -> Family:
-    progress.phase(f"loading {config.base}")
-    return families.choose(config)
-
-
 def _check_pack(configs: Sequence[TrainConfig]) -> None:
     for name in SHARED:
         if len({getattr(config, name) for config in configs}) > 1:
             raise SettingsError(f"the concepts of a pack must share one {name}")
     if len({config.folder.resolve() for config in configs}) < len(configs):
         raise SettingsError("the concepts of a pack need folders of their own: set out for each")
+    for config in configs:
+        trackers.check(config.log)
 
 
-def _prepare(
-    family: Family,
-    config: TrainConfig,
-    folder: RunFolder,
-    paths: Sequence[Path],
-    templates: Sequence[str],
-    progress: Progress,
-) -> _Run:
-    """Read the pictures, encode them, and set the word to its start."""
-    progress.phase(f"reading {len(paths)} pictures for {config.token}")
-    shapes = examples.frames(config, family.resolution, family.resolution_step)
-    read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
-    read = faults.told(read, progress.note)
-    pictures = []
-    for picture in latents.encode(family, read, config.unmasked_weight):
-        pictures.append(picture)
-        progress.advance(len(pictures), len(paths))
-    rows = starts.start(
-        family, config.init, config.init_mode, config.vectors, config.token, config.seed
-    )
-    method = METHODS[config.method](rows, family.device)
-    data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
-    member = Member(
-        config.token,
-        method,
-        pictures,
-        templates,
-        config,
-        config,
-        norms.typical(family),
-    )
-    check_captions(family, member)
-    fingerprint = family.fingerprint()
-    provenance = {
-        "base": _name(family.source.name),
-        "base_fingerprint": fingerprint,
-        "init": _name(config.init),
-        "lr": config.lr,
-        "batch": str(config.batch),
-        "resolution": str(shapes.resolution),
-        "template": _name(config.template),
-        "seed": str(config.seed),
-        "pictures": str(len(pictures)),
-        "data_sha256": data,
-        "version": importlib.metadata.version("pseudoword"),
-    }
-    lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
-    digest = f"{data} {lines} {fingerprint}"
-    return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
+def _nothing_left(task: _Task, allow_changes: bool) -> bool:
+    """Whether the run is finished; one that has more steps now is made ready to go on."""
+    if not task.folder.finished(task.config, allow_changes):
+        return False
+    return not task.folder.reopen(task.config)
 
 
-def _name(text: str) -> str:
-    """A file is shared, so a path on this machine goes into it as its last part only."""
-    return Path(text).resolve().name if Path(text).exists() else text
-
-
-def _resume(runs: Sequence[_Run], progress: Progress) -> None:
+def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
+    """Put each run where it was, or at its start."""
     at = checkpoint.latest([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
-        if step:
-            checkpoint.load(run.folder.path, run.member, step, run.digest)
-            progress.note(f"going on with {run.config.token} from step {step}")
+        changed = run.folder.changed(run.config)
         run.folder.begin(run.config, step)
+        choose_rate(family, run, progress)
+        if step:
+            checkpoint.load(run.folder.path, run.member, step, run.digest, allow_changes)
+            progress.note(f"going on with {run.config.token} from step {step}")
+            for change in changed:
+                progress.note(f"from here on, {change}")
 
 
-def _train(family: Family, runs: Sequence[_Run], progress: Progress) -> float:
-    """Run the loop; log every step, save now and then, stop when asked. Returns seconds."""
-    by_member = {id(run.member): run for run in runs}
-    total = max(run.config.steps for run in runs)
-    progress.phase(f"learning {', '.join(run.config.token for run in runs)}")
+def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
+    """Run the loop; look at every step, stop when asked. Returns seconds."""
+    total = max(run.config.total_steps for run in runs)
     seconds = 0.0
-    with Interrupt() as interrupt:
+    with Interrupt() as interrupt, ExitStack() as watching:
+        watchers = {
+            id(run.member): watching.enter_context(Watcher(family, run, progress)) for run in runs
+        }
+        doing = f"learning {', '.join(run.config.token for run in runs)}"
+        progress.phase(doing)
+        for watcher in watchers.values():
+            watcher.before()
         for step in train(family, [run.member for run in runs]):
             seconds += step.seconds
             for seen in step.seen:
-                run = by_member[id(seen.member)]
-                run.folder.append_log(step.step, seen, step.seconds)
-                if step.step % run.config.checkpoint_every == 0 or not run.member.unfinished:
-                    _save(family, run)
+                watchers[id(seen.member)].after(step.step, seen, step.seconds)
             mean = sum(seen.loss for seen in step.seen) / len(step.seen)
             progress.advance(step.step, total, f"loss {mean:.4f}")
             if interrupt.signum is not None:
-                for run in runs:
-                    _save(family, run)
+                for watcher in watchers.values():
+                    watcher.save()
+                    watcher.draw_curves()
                 raise Interrupted(_where(runs), interrupt.signum)
+        for run in runs:
+            if not run.member.failure:
+                watchers[id(run.member)].show()
     return seconds
 
 
-def _save(family: Family, run: _Run) -> None:
-    checkpoint.save(run.folder.path, run.member, run.digest)
-    formats.write(_concept(family, run), run.folder.concept)
-
-
-def _where(runs: Sequence[_Run]) -> str:
+def _where(runs: Sequence[Run]) -> str:
     saved = [f"{r.config.token} at step {r.member.step} in {r.folder.path}" for r in runs]
     return f"stopped. Saved {', '.join(saved)}. Run the same command again to go on."
 
 
-def _concept(family: Family, run: _Run) -> Concept:
-    """The word as it is now; after a failure, as it last was good."""
-    member = run.member
-    failed = member.failure is not None and bool(member.good)
-    rows = member.good if failed else member.word()
-    return Concept(
-        token=member.token,
-        vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
-        family=family.name,
-        method=member.method.name,
-        provenance={**run.provenance, "steps": str(member.good_step if failed else member.step)},
-    )
-
-
-def _finish(family: Family, run: _Run, seconds: float, progress: Progress) -> Trained:
-    """Write the word, prove that it does something, and draw what there is to see."""
-    concept, config = _concept(family, run), run.config
+def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
+    """Write the word, and prove that it does something."""
+    concept, member, token = run.concept(), run.member, run.config.token
     formats.write(concept, run.folder.concept)
-    title = f"{config.token} on {config.base}"
-    files.write_whole(run.folder.path / "loss.png", charts.loss_curve(run.folder.read_log(), title))
     learned = Classic(concept.vectors, family.device)
-    moved = loss.effect(family, run.start, learned, batch(family, [run.member], config.steps))
-    if not moved > NO_EFFECT and not run.member.failure:
-        run.member.failure = (
-            f"{config.token}: the finished word does not change what the model predicts "
+    moved = loss.effect(family, run.start, learned, batch(family, [member], member.step))
+    if not moved > NO_EFFECT and not member.failure:
+        member.failure = (
+            f"{token}: the finished word does not change what the model predicts "
             f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
         )
-    if run.member.failure is None:
-        _preview(family, run, concept, progress)
-        checkpoint.clear(run.folder.path)
-    return Trained(concept, run.folder.path, moved, seconds)
-
-
-def _preview(family: Family, run: _Run, concept: Concept, progress: Progress) -> None:
-    if not run.config.preview:
-        return
-    progress.phase(f"drawing previews of {concept.token}")
-    began = time.perf_counter()
-    prompts = [captions.render(line, concept.token) for line in run.config.preview]
-    pictures = generate(
-        family,
-        prompts,
-        [concept],
-        seeds=[run.config.seed] * len(prompts),
-        resolution=run.config.resolution,
-    )
-    for i, picture in enumerate(pictures, 1):
-        path = run.folder.previews / f"step-{run.member.step}-{i}.png"
-        if run.config.word_in_preview and not formats.WRITERS["a1111-png"].refuses(concept):
-            formats.write_as(concept, path, "a1111-png", picture)
-        else:
-            charts.save_picture(picture, path)
-        progress.advance(i, len(pictures), f"{time.perf_counter() - began:.0f} s")
+    if member.failure is None:
+        if member.stopped:
+            progress.note(f"{token} stopped at step {member.step}: {member.stopped}")
+        elif run.config.steps == "auto":
+            progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
+        checkpoint.finish(run.folder.path)
+    return Trained(concept, run.folder.path, moved, seconds, member.stopped)
 
 
 def _finished_before(folder: RunFolder, progress: Progress) -> Trained:
-    progress.note(f"{folder.path} is finished already; add --restart to learn it again")
+    progress.note(
+        f"{folder.path} is finished already; add --extend to train it further, or --restart to "
+        "learn it again"
+    )
     return Trained(formats.read(folder.concept), folder.path, float("nan"), 0.0)

@@ -1,6 +1,6 @@
 """One concept of a pack: what it is learned from, how, and how far it has come."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,6 +11,7 @@ from pseudoword.config import Hyper
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.latents import Encoded
 from pseudoword.methods import Method
+from pseudoword.settling import Record
 
 
 @dataclass
@@ -26,7 +27,8 @@ class Member:
     typical_norm: Mapping[str, float] = field(default_factory=dict)
     """of the vocabulary's rows, per text encoder"""
     optimiser: torch.optim.Optimizer = field(init=False)
-    schedule: schedules.Schedule = field(init=False)
+    schedule: Callable[[int], float] = field(init=False)
+    """step, counted from 0 -> learning rate"""
     average: dict[str, Tensor] = field(default_factory=dict)
     """the running mean of the rows, if there is to be one"""
     step: int = 0
@@ -37,11 +39,15 @@ class Member:
     """how many steps had made them"""
     failure: str | None = None
     """why it stopped before its time"""
+    record: Record = field(default_factory=Record)
+    """what evaluations have found"""
+    stopped: str | None = None
+    """why there was nothing more to gain"""
 
     def __post_init__(self) -> None:
         hyper = self.hyper
         self.schedule = schedules.Schedule(
-            schedules.pairs(hyper.lr), hyper.schedule, hyper.warmup, hyper.steps
+            schedules.pairs(hyper.lr), hyper.schedule, hyper.warmup, hyper.total_steps
         )
         self.optimiser = optimisers.make(
             hyper.optimiser, hyper.optimiser_option, self.method.parameters(), self.schedule(0)
@@ -50,7 +56,7 @@ class Member:
     @property
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
-        return self.failure is None and self.step < self.hyper.steps
+        return not (self.failure or self.stopped) and self.step < self.hyper.total_steps
 
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""

@@ -6,7 +6,8 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -23,7 +24,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except PseudowordError as error:
-            typer.secho(f"error: {error}", fg="red", err=True)
+            notes = getattr(error, "__notes__", [])
+            typer.secho("\n".join([f"error: {error}", *notes]), fg="red", err=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt as stop:
             typer.echo(str(stop) or "stopped; nothing was lost that had been saved", err=True)
@@ -36,31 +38,62 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def settings_from(kind: type[Settings], argument: str = "") -> Callable[[Any], Any]:
+def settings_from(
+    kind: type[Settings], argument: str = "", *, or_file: bool = False
+) -> Callable[[Any], Any]:
     """Replace a command's `**settings` by one option per field of `kind`.
 
-    The field named `argument` becomes a positional argument.
+    The command gets those that the user gave; defaults are the settings' own.
+
+    Args:
+        kind: the settings.
+        argument: the field that becomes a positional argument.
+        or_file: what is required may also come from a file, so the command checks that itself.
     """
 
     def apply(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command)
         kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        made = [_parameter(kind, name, name == argument) for name in kind.model_fields]
+        made = [_parameter(kind, name, name == argument, or_file) for name in kind.model_fields]
         made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
-        parameters = sorted([*made, *kept], key=lambda p: p.kind)
-        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return command
+
+        @functools.wraps(command)
+        def run(*args: Any, _context: typer.Context, **values: Any) -> None:
+            unsaid = {
+                name for name in kind.model_fields if not _said(_context.get_parameter_source(name))
+            }
+            command(*args, **{name: v for name, v in values.items() if name not in unsaid})
+
+        context = inspect.Parameter(
+            "_context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+        )
+        parameters = sorted([*made, *kept, context], key=lambda p: p.kind)
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return run
 
     return apply
 
 
-def _parameter(kind: type[Settings], name: str, positional: bool) -> inspect.Parameter:
+def _said(source: Any) -> bool:
+    return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
+
+
+def _parameter(
+    kind: type[Settings], name: str, positional: bool, or_file: bool
+) -> inspect.Parameter:
     field = kind.model_fields[name]
     annotation: Any = field.annotation
     default = field.get_default(call_default_factory=True)
     if get_origin(annotation) is tuple:
-        annotation = list[annotation.__args__[0]]
+        part: Any = get_args(annotation)[0]
+        part = str if get_origin(part) is Literal else part  # typer takes no lists of literals
+        annotation = list[part]
         default = list(default) if not field.is_required() else default
+    elif "auto" in _choices(annotation):  # a number or auto
+        annotation = str
+    missing = None if field.is_required() else default
+    if field.is_required() and or_file:
+        annotation = annotation | None
     text = (field.description or "").replace("[", r"\[")  # or rich takes [name] for markup
     if positional:
         info: Any = typer.Argument(help=text, show_default=False)
@@ -71,9 +104,15 @@ def _parameter(kind: type[Settings], name: str, positional: bool) -> inspect.Par
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if field.is_required() else default,
+        default=inspect.Parameter.empty if field.is_required() and not or_file else missing,
         annotation=Annotated[annotation, info],
     )
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The literal values that a union allows beside its other types."""
+    union = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else ()
+    return tuple(value for part in union if get_origin(part) is Literal for value in get_args(part))
 
 
 def _quiet_libraries() -> None:

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -33,7 +34,7 @@ def batches(
     shapes = [some.noise.shape for some in drawn]
     for shape in dict.fromkeys(shapes):
         alike = [k for k, other in enumerate(shapes) if other == shape]
-        yield alike, assemble(family, [members[k] for k in alike], [drawn[k] for k in alike])
+        yield alike, _assemble(family, [members[k] for k in alike], [drawn[k] for k in alike])
 
 
 def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
@@ -42,18 +43,35 @@ def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
     return only
 
 
+def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
+    """At least `n` samples that are always the same, evenly spread over timesteps and pictures.
+
+    In batches of the member's size. Training never sees them: they are drawn under another key.
+    """
+    size = member.hyper.batch
+    parts = math.ceil(n / size)
+    t = timesteps(family, member.hyper).even(parts * size)
+    drawn = [_draw(family, member, f"{member.token}/evaluation", i, size) for i in range(parts)]
+    each = [replace(some, t=t[i::parts]) for i, some in enumerate(drawn)]
+    return [_assemble(family, [member], [some]) for some in each]
+
+
 def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
-    hyper = member.hyper
-    whole = draw(
-        hyper.seed,
-        member.token,
+    size = member.hyper.batch
+    whole = _draw(family, member, member.token, step, size * member.hyper.accumulate)
+    return whole[part * size : (part + 1) * size]
+
+
+def _draw(family: Family, member: Member, key: str, step: int, n: int) -> Draw:
+    return draw(
+        member.hyper.seed,
+        key,
         step,
-        batch=hyper.batch * hyper.accumulate,
+        batch=n,
         pictures=[picture.moments.mean.shape for picture in member.pictures],
         captions=len(member.templates),
-        timesteps=timesteps(family, hyper),
+        timesteps=timesteps(family, member.hyper),
     )
-    return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
 def check_captions(family: Family, member: Member) -> None:
@@ -78,7 +96,7 @@ def check_captions(family: Family, member: Member) -> None:
                 ) from error
 
 
-def assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -> loss.Batch:
+def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -> loss.Batch:
     """What was drawn for each of `members`, as the model takes it."""
     prompts: list[str] = []
     latents, noise, t, framing, mask, weight, delta = [], [], [], [], [], [], []

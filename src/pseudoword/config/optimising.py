@@ -11,7 +11,7 @@ from pseudoword.errors import SettingsError
 
 def _rate(value: object) -> object:
     text = repr(value) if isinstance(value, int | float) else value
-    if isinstance(text, str):
+    if isinstance(text, str) and text != schedules.AUTO:
         schedules.pairs(text)
     return text
 
@@ -21,8 +21,14 @@ class OptimiserSettings(Settings):
 
     heading: ClassVar[str] = "Optimisation"
 
-    steps: Annotated[int, Field(ge=1)] = 300
-    """How many optimiser steps."""
+    steps: Annotated[int, Field(ge=1)] | Literal["auto"] = 300
+    """How many optimiser steps; auto: until the evaluation loss has settled."""
+
+    extend: Annotated[int, Field(ge=0)] = 0
+    """So many steps more; a finished run goes on from its end, as if it had been longer."""
+
+    max_steps: Annotated[int, Field(ge=1)] = 2000
+    """With --steps auto: stop here, settled or not."""
 
     batch: Annotated[int, Field(ge=1)] = 4
     """Samples per step."""
@@ -32,7 +38,8 @@ class OptimiserSettings(Settings):
     memory of one."""
 
     lr: Annotated[str, BeforeValidator(_rate)] = "0.005"
-    """Learning rate: a number, or rates with their last steps: "0.005:100, 1e-3:1000, 1e-5"."""
+    """Learning rate: a number, rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"), or
+    auto, which tries a few."""
 
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Stay at the rate, or fall from it to nothing by the last step."""
@@ -64,6 +71,24 @@ class OptimiserSettings(Settings):
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Same seed, settings and machine: same word."""
+
+    @property
+    def total_steps(self) -> int:
+        """The last step there can be."""
+        return self.max_steps if self.steps == "auto" else self.steps + self.extend
+
+    @model_validator(mode="after")
+    def _an_end_for_what_needs_one(self) -> Self:
+        if self.schedule != "constant" and (self.steps == "auto" or self.extend):
+            which = "--steps auto" if self.steps == "auto" else "--extend"
+            raise SettingsError(
+                f"--schedule {self.schedule} falls to nothing at a last step known beforehand, so "
+                f"it does not go with {which}. Use --schedule constant, or begin a new run with "
+                "the finished word as its --init."
+            )
+        if self.steps == "auto" and self.extend:
+            raise SettingsError("--extend needs a number of --steps; auto ends where it settles")
+        return self
 
 
 class ObjectiveSettings(Settings):

@@ -1,10 +1,13 @@
 """Settings of what a run shows and keeps; none changes what is learned."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pseudoword import promptline
 from pseudoword.config.settings import Settings
+
+Log = Literal["csv", "tensorboard", "wandb", "trackio"]
 
 
 class WatchSettings(Settings):
@@ -13,10 +16,30 @@ class WatchSettings(Settings):
     heading: ClassVar[str] = "Seeing and saving"
 
     preview: tuple[str, ...] = ("a photo of [name]",)
-    """Prompt to preview the finished word with; [name] stands for it. May be repeated."""
+    """Prompt to draw with the word, [name] stands for it; may end in --n NEGATIVE --d SEED
+    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE. May be repeated."""
+
+    preview_every: Annotated[int, Field(ge=0)] = 0
+    """Draw the previews every so many steps, and a filmstrip of them; 0: at the end only."""
 
     word_in_preview: bool = True
     """Put the word into the preview pictures, so that each can be used as an embedding."""
 
+    save_every: Annotated[int, Field(ge=0)] = 0
+    """Keep a copy of the word every so many steps; 0: none."""
+
+    keep_last: Annotated[int, Field(ge=0)] = 0
+    """Of these copies, keep the last so many; 0: all."""
+
     checkpoint_every: Annotated[int, Field(ge=1)] = 25
     """Save the state every so many steps."""
+
+    log: tuple[Log, ...] = ()
+    """Besides log.jsonl, log to csv, tensorboard, wandb or trackio. May be repeated."""
+
+    @field_validator("preview")
+    @classmethod
+    def _preview(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        for line in lines:
+            promptline.parse(line)
+        return lines

@@ -1,0 +1,42 @@
+"""Draws the pictures of `docs/training.md`: a run on the bundled model that finds its own settings.
+
+python scripts/training_pictures.py
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from pseudoword import train
+from pseudoword.console import Console
+from pseudoword.showcase import INIT, PICTURES
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PREVIEWS = (
+    "a [name] on a white background --l 4 --d 1",
+    "a [name] on a teal background --l 4 --d 2",
+)
+
+
+def main() -> None:
+    """Train, and copy the run's own pictures."""
+    with tempfile.TemporaryDirectory() as folder, Console() as console:
+        out = Path(folder) / "run"
+        train(
+            PICTURES / "learn",
+            "<strawberry>",
+            init=INIT,
+            template="captioned",
+            lr="auto",
+            steps="auto",
+            preview=PREVIEWS,
+            preview_every=25,
+            out=out,
+            progress=console,
+        )
+        for name in ("loss.png", "rate.png", "previews/filmstrip.png"):
+            shutil.copy(out / name, DOCS / f"training_{Path(name).name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Settings of what is measured on the way, and of when a run stops by itself."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from pseudoword.config.settings import Settings
+
+
+class StopSettings(Settings):
+    """Knowing when to stop."""
+
+    heading: ClassVar[str] = "Knowing when to stop"
+
+    evaluate_every: Annotated[int, Field(ge=0)] = 25
+    """Measure the loss on samples that never change every so many steps; 0: never."""
+
+    patience: Annotated[int, Field(ge=1)] = 3
+    """With --steps auto: stop when the last so many evaluations have gained next to nothing."""
+
+    held_out: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Pictures to keep out of learning, to see when it only learns by heart; auto: of six or more,
+    one in six."""
+
+    def held_out_of(self, pictures: int) -> int:
+        """How many of so many pictures to keep out."""
+        return pictures // 6 if self.held_out == "auto" else self.held_out

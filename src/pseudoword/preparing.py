@@ -1,0 +1,176 @@
+"""From settings to a concept that is ready to be learned."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pseudoword import charts, examples, faults, files, latents, norms, previews, settling, starts
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.draws import generator
+from pseudoword.errors import SettingsError
+from pseudoword.families.base import Family
+from pseudoword.latents import Encoded
+from pseudoword.loss import Batch
+from pseudoword.member import Member
+from pseudoword.methods import METHODS
+from pseudoword.methods.classic import Classic
+from pseudoword.probe import probe
+from pseudoword.progress import Progress
+from pseudoword.run import RunFolder
+from pseudoword.samples import check_captions, fixed
+from pseudoword.schedules import AUTO
+from pseudoword.settling import Evaluation
+
+
+@dataclass
+class Run:
+    """One concept on its way through a pack."""
+
+    config: TrainConfig
+    folder: RunFolder
+    family: str
+    member: Member
+    start: Classic
+    digest: str
+    provenance: dict[str, str]
+    samples: list[Batch]
+    """of the pictures it learns from, to evaluate it on"""
+    held_out: list[Batch]
+    """the same of pictures that it does not learn from; none if there are too few"""
+
+    def concept(self) -> Concept:
+        """The word to hand over as things are.
+
+        After a failure, as it last was good; where it is to stop by itself, the best one.
+        """
+        member = self.member
+        if member.failure is not None and member.good:
+            rows, step = member.good, member.good_step
+        elif self.config.steps == AUTO and member.record.best:
+            rows, step = member.record.best, member.record.best_step
+        else:
+            rows, step = member.word(), member.step
+        changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
+        return Concept(
+            token=member.token,
+            vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
+            family=self.family,
+            method=member.method.name,
+            provenance={**self.provenance, "lr": member.hyper.lr, "steps": str(step), **changes},
+        )
+
+    def evaluate(self, family: Family) -> Evaluation:
+        """Measure the word as it is now."""
+        word = self.member.word()
+        return Evaluation(
+            self.member.step,
+            settling.measure(family, word, self.samples),
+            settling.measure(family, word, self.held_out) if self.held_out else None,
+        )
+
+
+def prepare(
+    family: Family,
+    config: TrainConfig,
+    folder: RunFolder,
+    paths: Sequence[Path],
+    templates: Sequence[str],
+    progress: Progress,
+) -> Run:
+    """Read the pictures, encode them, and set the word to its start."""
+    previews.check(family, config)
+    progress.phase(f"reading {len(paths)} pictures for {config.token}")
+    shapes = examples.frames(config, family.resolution, family.resolution_step)
+    read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
+    read = faults.told(read, progress.note)
+    pictures = []
+    for picture in latents.encode(family, read, config.unmasked_weight):
+        pictures.append(picture)
+        progress.advance(len(pictures), len(paths))
+    learned, kept_out = _hold_out(config, pictures)
+    if kept_out:
+        progress.note(f"{config.token}: {len(kept_out)} of {len(pictures)} pictures are held out")
+    vectors = config.vectors
+    if vectors == "auto":
+        vectors = starts.count(family, config.init, len(learned))
+    rows = starts.start(family, config.init, config.init_mode, vectors, config.token, config.seed)
+    member = Member(
+        config.token,
+        METHODS[config.method](rows, family.device),
+        learned,
+        templates,
+        config if config.lr != AUTO else config.model_copy(update={"lr": "1"}),
+        config,
+        norms.typical(family),
+    )
+    check_captions(family, replace(member, pictures=pictures))
+    held_out = replace(member, pictures=kept_out) if kept_out else None
+    data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
+    lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
+    fingerprint = family.fingerprint()
+    provenance = {
+        "base": _name(family.source.name),
+        "base_fingerprint": fingerprint,
+        "init": _name(config.init),
+        "batch": str(config.batch),
+        "resolution": str(shapes.resolution),
+        "template": _name(config.template),
+        "seed": str(config.seed),
+        "pictures": str(len(learned)),
+        "data_sha256": data,
+        "version": importlib.metadata.version("pseudoword"),
+    }
+    return Run(
+        config,
+        folder,
+        family.name,
+        member,
+        Classic(rows, family.device),
+        f"{data} {lines} {fingerprint}",
+        provenance,
+        fixed(family, member, settling.SAMPLES) if config.evaluate_every else [],
+        fixed(family, held_out, settling.SAMPLES) if held_out else [],
+    )
+
+
+def choose_rate(family: Family, run: Run, progress: Progress) -> None:
+    """If the rate is to be found, find it and say so; a resumed run has found it before."""
+    if run.config.lr != AUTO:
+        return
+    chosen = run.folder.chosen()
+    if not chosen:
+        progress.phase(f"trying learning rates for {run.config.token}")
+        copy = METHODS[run.config.method](run.start.rows, family.device)
+        found = probe(family, run.member, copy, progress.advance)
+        chosen = {"lr": f"{found.rate:g}", "tried": found.curve}
+        curve = charts.rate_curve(found.curve, found.rate, run.config.token)
+        files.write_whole(run.folder.rate_curve, curve)
+        run.folder.choose(chosen)
+    progress.note(f"{run.config.token}: the learning rate is {chosen['lr']}, see rate.png")
+    hyper = run.member.hyper.model_copy(update={"lr": chosen["lr"]})
+    run.member = replace(run.member, hyper=hyper)
+
+
+def _hold_out(
+    config: TrainConfig, pictures: Sequence[Encoded]
+) -> tuple[list[Encoded], list[Encoded]]:
+    """Which pictures to learn from, and which to keep out of it to see how far it carries."""
+    n = config.held_out_of(len(pictures)) if config.evaluate_every else 0
+    if n >= len(pictures):
+        raise SettingsError(f"--held-out {n} leaves none of {len(pictures)} pictures to learn from")
+    source = generator(config.seed, config.token, "held out")
+    chosen = torch.randperm(len(pictures), generator=source)[:n].tolist()
+    return (
+        [picture for i, picture in enumerate(pictures) if i not in chosen],
+        [pictures[i] for i in sorted(chosen)],
+    )
+
+
+def _name(text: str) -> str:
+    """A file is shared, so a path on this machine goes into it as its last part only."""
+    return Path(text).resolve().name if Path(text).exists() else text

@@ -1,0 +1,93 @@
+"""What a word draws on its way, through `generate` itself: what is previewed is what one gets."""
+
+import re
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from pseudoword import captions, charts, formats, promptline
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError
+from pseudoword.families.base import Family
+from pseudoword.generation import check_resolution, generate
+from pseudoword.progress import Progress
+
+
+def check(family: Family, config: TrainConfig) -> None:
+    """Find out before the first step whether all previews can be drawn.
+
+    Raises:
+        SettingsError: a size is none that the model can draw.
+    """
+    for line in config.preview:
+        check_resolution(family, _side(line, config))
+
+
+def draw(
+    family: Family, concept: Concept, config: TrainConfig, folder: Path, step: int, told: Progress
+) -> list[Path]:
+    """Draw all previews of `concept` into `folder`, and what each has looked like until `step`."""
+    if not config.preview:
+        return []
+    told.phase(f"drawing previews of {concept.token} at step {step}")
+    began = time.perf_counter()
+    written = []
+    for i, line in enumerate(config.preview, 1):
+        how = promptline.parse(line)
+        (picture,) = generate(
+            family,
+            [captions.render(how.prompt, concept.token)],
+            [concept],
+            seeds=[config.seed if how.seed is None else how.seed],
+            negative=captions.render(how.negative, concept.token),
+            guidance=how.guidance,
+            sampler_steps=how.sampler_steps,
+            resolution=_side(line, config),
+        )
+        path = folder / f"step-{step}-{i}.png"
+        if config.word_in_preview and not formats.WRITERS["a1111-png"].refuses(concept):
+            formats.write_as(concept, path, "a1111-png", picture)
+        else:
+            charts.save_picture(picture, path)
+        written.append(path)
+        told.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
+    family.release_vae()
+    _filmstrip(config, folder, step)
+    return written
+
+
+def _filmstrip(config: TrainConfig, folder: Path, until: int) -> None:
+    """`filmstrip.png`: a row for each prompt, a column for each step it was drawn at."""
+    steps = sorted(
+        {
+            int(found[1])
+            for path in folder.glob("step-*-*.png")
+            if (found := re.fullmatch(r"step-(\d+)-\d+\.png", path.name))
+        }
+    )
+    steps = [step for step in steps if step <= until]
+    rows = []
+    for i, line in enumerate(config.preview, 1):
+        paths = [folder / f"step-{step}-{i}.png" for step in steps]
+        rows.append((promptline.parse(line).prompt, [_open(path) for path in paths]))
+    charts.save_picture(
+        charts.grid(rows, heads=[f"step {step}" for step in steps]), folder / "filmstrip.png"
+    )
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError:  # taken away by someone, or drawn for other prompts
+        return Image.new("RGB", (1, 1), "white")
+
+
+def _side(line: str, config: TrainConfig) -> int | None:
+    how = promptline.parse(line)
+    width, height = how.width or how.height, how.height or how.width
+    if width != height:
+        raise SettingsError(f"--preview {line!r}: pictures are square, so give one --w")
+    return width or config.resolution

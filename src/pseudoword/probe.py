@@ -1,0 +1,63 @@
+"""A rate range test (Smith 2015, arXiv 1506.01186): which learning rate suits these pictures.
+
+A copy of the starting word is trained for a few steps while the rate grows; the evaluation loss
+falls, and rises again where the rate is too high. Draws have no state, so the run itself does not
+notice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pseudoword import settling
+from pseudoword.families.base import Family
+from pseudoword.member import Member
+from pseudoword.methods import Method
+from pseudoword.samples import fixed
+from pseudoword.settling import Record
+from pseudoword.training import train
+
+STEPS = 48
+EVERY = 4
+LOWEST, HIGHEST = 1e-4, 1e-1
+BELOW_BEST = 3.0
+"""The rate is chosen so many times lower than where the loss was lowest: there it is the steps
+before, with their lower rates, that have done the work, and a run is longer than the test."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the test found."""
+
+    rate: float
+    """what to train with"""
+    curve: tuple[tuple[float, float], ...]
+    """(rate, evaluation loss) along the way"""
+
+
+def probe(family: Family, member: Member, copy: Method, tick: Callable[[int, int], None]) -> Probe:
+    """Find a rate for `member`, which has not begun.
+
+    Args:
+        family: the frozen model.
+        member: what is to be trained; it stays as it is.
+        copy: its starting word once more, to be spoilt.
+        tick: called with (done, total) after each step.
+    """
+    hyper = member.hyper.model_copy(update={"steps": STEPS, "ema": 0.0})
+    trial = replace(member, token=f"{member.token}/rate", method=copy, hyper=hyper, record=Record())
+    growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
+    trial.schedule = lambda step: LOWEST * growth**step
+    samples = fixed(family, member, settling.SAMPLES)
+    start = settling.measure(family, trial.word(), samples)
+    curve = []
+    for step in train(family, [trial]):
+        tick(step.step, STEPS)
+        if step.step % EVERY:
+            continue
+        found = settling.measure(family, trial.word(), samples)
+        curve.append((step.seen[0].lr, found))
+        lowest = min(loss for _, loss in curve)
+        if found > start + (start - lowest):  # it has lost twice what it had gained
+            break
+    best = min(curve, key=lambda point: point[1])[0] if curve else LOWEST
+    return Probe(float(f"{best / BELOW_BEST:.2g}"), tuple(curve))

@@ -1,0 +1,142 @@
+"""Logs of a run for other tools, through their own libraries. `log.jsonl` is always there."""
+
+import csv
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL.Image import Image
+
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError
+from pseudoword.files import storage_error
+
+COLUMNS = ("step", "loss", "lr", "norm", "grad", "seconds", "evaluation", "held_out")
+
+
+class Tracker(Protocol):
+    """Takes the numbers and pictures of one run."""
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Take what one step has shown."""
+        ...
+
+    def picture(self, step: int, name: str, picture: Image) -> None:
+        """Take a preview."""
+        ...
+
+    def close(self) -> None:
+        """No more will come."""
+        ...
+
+
+class Csv:
+    """`log.csv`: one line a step, as spreadsheets read it."""
+
+    def __init__(
+        self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
+    ) -> None:
+        self._path = folder / "log.csv"
+        try:
+            self._file = self._path.open("w", newline="", encoding="utf-8")
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        self._writer = csv.DictWriter(self._file, COLUMNS, extrasaction="ignore")
+        self._writer.writeheader()
+        self._writer.writerows(before)
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        try:
+            self._writer.writerow({"step": step, **numbers})
+            self._file.flush()
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+
+    def picture(self, step: int, name: str, picture: Image) -> None:
+        pass
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorBoard:
+    """TensorBoard's event files in `tensorboard/`; look with `tensorboard --logdir runs`."""
+
+    def __init__(
+        self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
+    ) -> None:
+        module = _library("torch.utils.tensorboard", "tensorboard")
+        again_from = int(before[-1]["step"]) + 1 if before else None
+        self._writer: Any = module.SummaryWriter(str(folder / "tensorboard"), purge_step=again_from)
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, picture: Image) -> None:
+        self._writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Hosted:
+    """A run of Weights & Biases or of trackio, whose libraries are called alike."""
+
+    def __init__(self, library: str, **options: Any) -> None:
+        self._module = _library(library, library)
+        self._run: Any = self._module.init(project="pseudoword", resume="allow", **options)
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        self._run.log(dict(numbers), step=step)
+
+    def picture(self, step: int, name: str, picture: Image) -> None:
+        self._run.log({name: self._module.Image(picture)}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _wandb(folder: Path, config: TrainConfig, _before: Sequence[Mapping[str, float]]) -> Tracker:
+    return Hosted(
+        "wandb",
+        name=folder.name,
+        dir=str(folder),
+        config=config.model_dump(mode="json"),
+        reinit="create_new",  # a pack has several at once
+    )
+
+
+def _trackio(folder: Path, config: TrainConfig, _before: Sequence[Mapping[str, float]]) -> Tracker:
+    return Hosted("trackio", name=folder.name, config=config.model_dump(mode="json"))
+
+
+TRACKERS: dict[str, Callable[[Path, TrainConfig, Sequence[Mapping[str, float]]], Tracker]] = {
+    "csv": Csv,
+    "tensorboard": TensorBoard,
+    "wandb": _wandb,
+    "trackio": _trackio,
+}
+"""Name -> what opens it, given the run's folder, its settings, and the log lines so far."""
+
+
+def check(names: Sequence[str]) -> None:
+    """Find out before anything heavy whether the libraries of `names` are there.
+
+    Raises:
+        SettingsError: one is not.
+    """
+    for name in names:
+        if name != "csv":
+            _library({"tensorboard": "torch.utils.tensorboard"}.get(name, name), name)
+
+
+def _library(module: str, name: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SettingsError(
+            f"--log {name} needs a package that is not installed: pip install {name}"
+        ) from error

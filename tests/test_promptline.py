@@ -1,0 +1,26 @@
+import pytest
+
+from pseudoword.errors import SettingsError
+from pseudoword.promptline import PromptLine, parse
+
+
+def test_a_line_says_what_to_draw_and_how() -> None:
+    assert parse("a [name]") == PromptLine("a [name]")
+    line = "a [name], 10--20 cm --n blurry, dark --d 7 --w 512 --h 768 --s 9 --l 3.5"
+    assert parse(line) == PromptLine("a [name], 10--20 cm", "blurry, dark", 7, 512, 768, 9, 3.5)
+    assert parse("--n only") == PromptLine("", "only")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("a --x 3", "no --x; there are --n negative"),
+        ("a --s many", "is no number"),
+        ("a --w 0", "too small"),
+        ("a --l -1", "too small"),
+        ("a --d", "is no number"),
+    ],
+)
+def test_mistakes_are_named(line: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        parse(line)

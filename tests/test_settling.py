@@ -1,0 +1,205 @@
+"""The evaluation, and what is decided by it: when to stop, which word is best, which rate."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import member
+from PIL import Image
+
+from pseudoword import checkpoint, formats, images, loss, settling, train, train_pack, training
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError
+from pseudoword.families.base import Family
+from pseudoword.learn import Trained
+from pseudoword.probe import probe
+from pseudoword.samples import batch, fixed
+from pseudoword.settling import Evaluation, Record
+
+
+def record(losses: list[float], held_out: list[float] | None = None) -> Record:
+    made = Record()
+    for i, value in enumerate(losses):
+        one = Evaluation(i * 10, value, held_out[i] if held_out else None)
+        made.add(one, {"clip_l": torch.tensor([[float(i)]])})
+    return made
+
+
+def test_the_samples_are_fixed_even_and_not_those_of_training(
+    family: Family, pictures: Path
+) -> None:
+    one = member(family, pictures, batch=4)
+    first, again = fixed(family, one, 8), fixed(family, one, 8)
+    assert [len(part.t) for part in first] == [4, 4]
+    for part, same in zip(first, again, strict=True):
+        assert torch.equal(part.noise, same.noise)
+        assert torch.equal(part.latents, same.latents)
+        assert part.prompts == same.prompts
+    t = torch.cat([part.t for part in first])
+    assert t.sort().values.tolist() == [62, 187, 312, 437, 562, 687, 812, 937]
+    for step in range(3):
+        assert not torch.equal(batch(family, [one], step).noise, first[0].noise)
+
+
+def test_it_measures_the_mean_loss_of_the_word(family: Family, pictures: Path) -> None:
+    one = member(family, pictures, batch=4)
+    parts = fixed(family, one, 6)  # two whole batches
+    found = settling.measure(family, one.word(), parts)
+    with torch.no_grad():
+        each = [loss.losses(family, [one.method], part).item() for part in parts]
+    assert found == pytest.approx(sum(each) / 2)
+
+
+def test_the_best_word_is_kept() -> None:
+    made = record([0.5, 0.3, 0.4, 0.3])
+    assert made.best_step == 10
+    assert made.best["clip_l"].item() == 1
+    by_held_out = record([0.5, 0.3, 0.2], [0.6, 0.4, 0.5])
+    assert by_held_out.best_step == 10
+
+
+def test_settled_means_that_the_last_ones_have_gained_next_to_nothing() -> None:
+    falling = [0.5, 0.4, 0.35, 0.32, 0.30]
+    assert record(falling).settled(3) is None
+    flat = record([*falling, 0.2999, 0.301, 0.2998])
+    reason = flat.settled(3)
+    assert reason is not None
+    assert "0.3000 by step 40, 0.2998 since" in reason
+    assert record(falling[:3]).settled(3) is None
+    rising = record([0.5, 0.6, 0.7, 0.8])
+    assert rising.settled(3) is not None
+
+
+def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None:
+    falling = [0.5, 0.4, 0.3, 0.2]
+    assert record(falling).overfitting() is None
+    assert record(falling, [0.5, 0.4, 0.4, 0.401]).overfitting() is None
+    warning = record(falling, [0.5, 0.4, 0.4, 0.45]).overfitting()
+    assert warning is not None
+    assert "since step 10" in warning
+    both_worse = record([0.5, 0.4, 0.45], [0.5, 0.4, 0.45])
+    assert both_worse.overfitting() is None
+
+
+def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pictures: Path) -> None:
+    plain, probed = (member(family, pictures) for _ in range(2))
+    found = probe(family, probed, member(family, pictures).method, lambda _done, _all: None)
+    rates = [rate for rate, _ in found.curve]
+    assert rates == sorted(rates)
+    assert 1e-5 < found.rate < 0.1
+    assert found.rate < min(found.curve, key=lambda point: point[1])[0]
+    for one in (plain, probed):
+        list(training.train(family, [one]))
+    assert torch.equal(plain.word()["clip_l"], probed.word()["clip_l"])
+
+
+def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "checkpoint_every": 5}
+    options |= {"evaluate_every": 5, "steps": 12, "patience": 1}
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def entries(run: Trained) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_auto_stops_says_why_and_hands_over_the_best(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    done = learn(base, pictures, tmp_path / "a", steps="auto", lr="auto", vectors="auto")
+    assert done.stopped is not None
+    assert "settled" in done.stopped
+    found = {e["step"]: e["evaluation"] for e in entries(done) if "evaluation" in e}
+    best = min((step for step in found if step), key=lambda step: found[step])
+    assert done.concept.provenance["steps"] == str(int(best))
+    assert max(found) < 2000
+    chosen = json.loads((done.folder / "chosen.json").read_text())
+    assert done.concept.provenance["lr"] == chosen["lr"]
+    assert entries(done)[1]["lr"] == float(chosen["lr"])
+    assert Image.open(done.folder / "rate.png").width > 400
+    kept = formats.read(done.folder / "best.safetensors")
+    assert torch.equal(kept.vectors["clip_l"], done.concept.vectors["clip_l"])
+    limited = learn(base, pictures, tmp_path / "b", steps="auto", max_steps=4)
+    assert limited.stopped is None
+
+
+def test_auto_resumes_exactly_and_alone_is_as_in_a_pack(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"steps": "auto", "lr": "auto", "ema": 0.9, "max_steps": 20}
+    settings["patience"] = 3
+    whole = learn(base, pictures, tmp_path / "whole", **settings)
+    save, saves = checkpoint.save, 0
+
+    def save_then_die(*args: Any) -> None:
+        nonlocal saves
+        save(*args)
+        saves += 1
+        if saves == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_die)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, pictures, tmp_path / "cut", **settings)
+    cut = learn(base, pictures, tmp_path / "cut", **settings)
+    assert whole.stopped == cut.stopped
+    one, other = ((run.folder / "concept.safetensors").read_bytes() for run in (whole, cut))
+    assert one == other
+
+
+def test_held_out_pictures_are_not_learned_from(base: Path, pictures: Path, tmp_path: Path) -> None:
+    for i, path in enumerate(images.find([pictures])):
+        for copy in range(2):
+            Image.open(path).rotate(copy * 90).save(pictures / f"more-{i}-{copy}.png")
+    done = learn(base, pictures, tmp_path / "auto", steps=2)  # 12 pictures
+    assert done.concept.provenance["pictures"] == "10"
+    assert all("held_out" in e for e in entries(done) if "evaluation" in e)
+    assert (
+        learn(base, pictures, tmp_path / "none", held_out=0, steps=2).concept.provenance["pictures"]
+        == "12"
+    )
+    with pytest.raises(SettingsError, match="--held-out 12 leaves none of 12"):
+        learn(base, pictures, tmp_path / "all", held_out=12)
+
+
+def test_evaluating_does_not_change_what_is_learned(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    with_it = learn(base, pictures, tmp_path / "a", steps=6)
+    without = learn(base, pictures, tmp_path / "b", evaluate_every=0, steps=6)
+    assert torch.equal(with_it.concept.vectors["clip_l"], without.concept.vectors["clip_l"])
+    assert not any("evaluation" in entry for entry in entries(without))
+    assert not (without.folder / "best.safetensors").exists()
+
+
+def test_in_a_pack_each_concept_stops_by_itself(base: Path, pictures: Path, tmp_path: Path) -> None:
+    def config(token: str, **more: Any) -> TrainConfig:
+        shared: dict[str, Any] = {"pictures": [pictures], "base": str(base), "init": "cat"}
+        shared |= {"batch": 1, "preview": (), "evaluate_every": 3, "out": tmp_path / token}
+        return TrainConfig.check(token=token, **shared, **more)
+
+    first, second = train_pack([config("<a>", steps="auto", patience=1), config("<b>", steps=20)])
+    assert first.stopped is not None
+    assert second.stopped is None
+    assert max(e["step"] for e in entries(first)) < 20
+    assert max(e["step"] for e in entries(second)) == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"steps": "auto", "evaluate_every": 0}, "--evaluate-every is needed"),
+        ({"steps": "auto", "schedule": "cosine"}, "does not go with --steps auto"),
+        ({"steps": "auto", "extend": 5}, "--extend needs a number"),
+        ({"extend": 5, "schedule": "linear"}, "does not go with --extend"),
+        ({"steps": "some"}, "--steps"),
+        ({"vectors": "many"}, "--vectors"),
+        ({"held_out": "few"}, "--held-out"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        TrainConfig.check(pictures=["p"], token="<cat>", **settings)

@@ -1,0 +1,104 @@
+"""Logs for other tools: TensorBoard's files are read back; hosted ones are met by a stand-in."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pseudoword import train
+from pseudoword.errors import SettingsError
+
+SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 1, "evaluate_every": 2}
+
+
+class StandIn(ModuleType):
+    """What of wandb and trackio is called: `init`, `Image`, and a run's `log` and `finish`."""
+
+    def __init__(self) -> None:
+        super().__init__("stand-in")
+        self.begun: dict[str, Any] = {}
+        self.logged: list[tuple[int, dict[str, Any]]] = []
+        self.finished = False
+
+    def init(self, **options: Any) -> "StandIn":
+        self.begun = options
+        return self
+
+    def Image(self, picture: Image.Image) -> tuple[str, tuple[int, int]]:  # noqa: N802
+        return ("image", picture.size)
+
+    def log(self, values: dict[str, Any], *, step: int) -> None:
+        self.logged.append((step, values))
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+def test_csv_has_what_the_log_has(base: Path, pictures: Path, tmp_path: Path) -> None:
+    done = train(
+        pictures, "<cat>", base=str(base), out=tmp_path, log=["csv"], preview=(), **SETTINGS
+    )
+    with (done.folder / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
+    assert [{k: float(v) for k, v in row.items() if v} for row in rows] == lines
+    assert [bool(row["evaluation"]) for row in rows] == [True, False, True, False]
+
+
+def test_tensorboard_reads_the_numbers_and_the_previews(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    preview = ["a [name] --s 1"]
+    done = train(
+        pictures,
+        "<cat>",
+        base=str(base),
+        out=tmp_path,
+        log=["tensorboard"],
+        preview=preview,
+        **SETTINGS,
+    )
+    events = EventAccumulator(str(done.folder / "tensorboard"))
+    events.Reload()
+    lines = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
+    for name in ("loss", "lr", "evaluation"):
+        expected = [(line["step"], line[name]) for line in lines if name in line]
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert found == [(step, pytest.approx(value)) for step, value in expected]
+    (picture,) = events.Images("preview 1")
+    assert (picture.step, picture.width, picture.height) == (3, 32, 32)
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_hosted_ones_get_settings_numbers_and_previews(
+    name: str, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = StandIn()
+    monkeypatch.setitem(sys.modules, name, module)
+    out = tmp_path / "my-run"
+    preview = ["a [name] --s 1"]
+    train(pictures, "<cat>", base=str(base), out=out, log=[name], preview=preview, **SETTINGS)
+    assert module.begun["project"] == "pseudoword"
+    assert module.begun["name"] == "my-run"
+    assert module.begun["config"]["steps"] == 3
+    assert [step for step, _ in module.logged] == [0, 1, 2, 3, 3]
+    assert {"loss", "lr", "norm", "grad", "evaluation"} <= set(module.logged[2][1])
+    assert module.logged[-1] == (3, {"preview 1": ("image", (32, 32))})
+    assert module.finished
+
+
+def test_a_missing_library_is_named_before_anything_is_written(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(SettingsError, match="pip install wandb"):
+        train(pictures, "<cat>", base=str(base), out=tmp_path / "run", log=["wandb"])
+    assert not (tmp_path / "run").exists()

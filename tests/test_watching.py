@@ -1,0 +1,79 @@
+"""Previews, filmstrips, curves and copies of the word along the way."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pseudoword import charts, formats, generate, train
+from pseudoword.errors import SettingsError
+from pseudoword.learn import Trained
+
+
+def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {"init": "cat", "batch": 1, "preview": (), "steps": 6}
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def test_a_preview_is_what_generate_draws(base: Path, pictures: Path, tmp_path: Path) -> None:
+    line = "a red [name] --n a blue [name] --d 7 --s 2 --l 3 --w 48"
+    done = learn(base, pictures, tmp_path, preview=["a [name] --s 1", line])
+    (expected,) = generate(
+        "a red <cat>",
+        concept=done.concept,
+        negative="a blue <cat>",
+        seed=7,
+        sampler_steps=2,
+        guidance=3,
+        resolution=48,
+        base=str(base),
+    )
+    shown = np.asarray(Image.open(tmp_path / "previews" / "step-6-2.png"))
+    assert shown.shape == (48, 48, 3)
+    assert np.array_equal(shown, np.asarray(expected))
+
+
+def test_previews_along_the_way_show_the_word_of_their_step_and_make_a_filmstrip(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"preview": ["a [name] --s 2", "[name] --s 1"], "save_every": 2}
+    done = learn(base, pictures, tmp_path / "a", preview_every=2, lr=0.05, **settings)
+    folder = done.folder / "previews"
+    found = {p.name for p in folder.iterdir()}
+    expected = {f"step-{step}-{i}.png" for step in (2, 4, 6) for i in (1, 2)}
+    assert found == expected | {"filmstrip.png"}
+    kept = formats.read(done.folder / "words" / "step-2.safetensors")
+    inside = formats.read(folder / "step-2-1.png")
+    assert torch.equal(inside.vectors["clip_l"], kept.vectors["clip_l"])
+    (drawn,) = generate("a <cat>", concept=kept, base=str(base), sampler_steps=2)
+    with Image.open(folder / "step-2-1.png") as shown:
+        assert np.array_equal(np.asarray(shown.convert("RGB")), np.asarray(drawn))
+        cell = charts.enlarge(shown, 160)
+    strip = Image.open(folder / "filmstrip.png")
+    left, top = 150 + charts.GAP_PX, 34 + charts.GAP_PX
+    first = strip.crop((left, top, left + 160, top + 160))
+    assert np.array_equal(np.asarray(first), np.asarray(cell))
+    assert strip.width > left + 3 * 160
+    unwatched = learn(base, pictures, tmp_path / "b", lr=0.05)
+    assert torch.equal(done.concept.vectors["clip_l"], unwatched.concept.vectors["clip_l"])
+
+
+def test_copies_are_kept_and_the_last_so_many(base: Path, pictures: Path, tmp_path: Path) -> None:
+    done = learn(base, pictures, tmp_path, save_every=1, keep_last=2, evaluate_every=2)
+    copies = sorted((done.folder / "words").iterdir())
+    assert [p.name for p in copies] == ["step-5.safetensors", "step-6.safetensors"]
+    assert [formats.read(p).provenance["steps"] for p in copies] == ["5", "6"]
+    assert copies[1].read_bytes() == (done.folder / "concept.safetensors").read_bytes()
+    assert formats.read(done.folder / "best.safetensors").provenance["steps"] in {"2", "4", "6"}
+
+
+def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for line, says in (("a [name] --w 33", "33 does not work"), ("a --x 2", "no --x")):
+        with pytest.raises(SettingsError, match=says):
+            learn(base, pictures, tmp_path / "run", preview=[line])
+        assert not (tmp_path / "run").exists()
