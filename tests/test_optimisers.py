@@ -106,6 +106,24 @@ def test_another_optimiser_learns_another_word(family: Family, pictures: Path) -
     torch.testing.assert_close(found[2], found[1] + TwoPoints.away)
 
 
+@pytest.mark.parametrize(
+    ("name", "lr"), [("prodigyopt.Prodigy", 1.0), ("schedulefree.AdamWScheduleFree", 0.01)]
+)
+def test_those_of_other_packages_train_and_resume_exactly(
+    name: str, lr: float, family: Family, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(name.partition(".")[0])
+    whole, cut = (member(family, pictures, optimiser=name, lr=lr) for _ in range(2))
+    start = rows(whole)
+    for step in training.train(family, [whole]):
+        if step.step == 2:
+            checkpoint.save(tmp_path, whole, "x")
+    checkpoint.load(tmp_path, cut, 2, "x")
+    list(training.train(family, [cut]))
+    assert torch.equal(whole.word()["clip_l"], cut.word()["clip_l"])
+    assert not torch.equal(whole.word()["clip_l"], start)
+
+
 def test_looking_at_a_schedule_free_word_does_not_move_it(family: Family, pictures: Path) -> None:
     settings: dict[str, Any] = {"optimiser": "test_optimisers.TwoPoints", "lr": 0.1}
     looked, unseen = (member(family, pictures, **settings) for _ in range(2))
