@@ -149,7 +149,7 @@ def table(rows: Sequence[Row]) -> str:
         "",
         f"Within 5 % of the best: {near} of {len(rows)}. In at most half of its steps, where the "
         f"grid says that this would do: {quick} of {possible}. Auto's steps are all it took until "
-        "it stopped, without the 48 small ones of the range test.",
+        "it stopped, without the 48 of the range test.",
         "",
     ]
     return "\n".join(lines)

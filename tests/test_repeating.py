@@ -142,8 +142,10 @@ def test_changed_settings_are_named_and_allowed_only_when_asked_for(
     assert "step 4: --lr was 0.005, is 0.1" in done.concept.provenance["changed"]
     rates = [json.loads(line).get("lr") for line in (tmp_path / "log.jsonl").open()]
     assert rates[1:] == [0.005] * 4 + [0.1] * 4
+    before = (tmp_path / "config.toml").read_bytes()
     with pytest.raises(RunFolderError, match="vectors of another number"):
         learn(base, pictures, tmp_path, allow_changes=True, vectors=2, **changed | {"steps": 9})
+    assert (tmp_path / "config.toml").read_bytes() == before
 
 
 def test_a_picture_deleted_midway_is_told_with_where_the_word_is(

@@ -14,7 +14,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.learn import Trained
-from pseudoword.probe import probe
+from pseudoword.probe import choose, probe
 from pseudoword.samples import batch, fixed
 from pseudoword.settling import Evaluation, Record
 
@@ -89,10 +89,15 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
     rates = [rate for rate, _ in found.curve]
     assert rates == sorted(rates)
     assert 1e-5 < found.rate < 0.1
-    assert found.rate < min(found.curve, key=lambda point: point[1])[0]
     for one in (plain, probed):
         list(training.train(family, [one]))
     assert torch.equal(plain.word()["clip_l"], probed.word()["clip_l"])
+
+
+def test_the_rate_is_a_third_of_where_most_was_gained() -> None:
+    curve = [(0.001, 0.9), (0.003, 0.5), (0.009, 0.12), (0.03, 0.1), (0.09, 2.0)]
+    assert choose(1.0, curve) == 0.003
+    assert choose(0.05, curve) == pytest.approx(3.3e-5)  # nothing was gained: the lowest of all
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:

@@ -139,14 +139,13 @@ def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_chang
     """Put each run where it was, or at its start."""
     at = checkpoint.latest([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
-        changed = run.folder.changed(run.config)
-        run.folder.begin(run.config, step)
         choose_rate(family, run, progress)
         if step:
             checkpoint.load(run.folder.path, run.member, step, run.digest, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")
-            for change in changed:
+            for change in run.folder.changed(run.config):
                 progress.note(f"from here on, {change}")
+        run.folder.begin(run.config, step)  # after all that may refuse
 
 
 def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:

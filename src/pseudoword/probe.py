@@ -5,7 +5,7 @@ falls, and rises again where the rate is too high. Draws have no state, so the r
 notice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pseudoword import settling
@@ -17,11 +17,15 @@ from pseudoword.settling import Record
 from pseudoword.training import train
 
 STEPS = 48
-EVERY = 4
+EVERY = 3
 LOWEST, HIGHEST = 1e-4, 1e-1
-BELOW_BEST = 3.0
-"""The rate is chosen so many times lower than where the loss was lowest: there it is the steps
-before, with their lower rates, that have done the work, and a run is longer than the test."""
+NEARLY = 0.9
+"""Where this part of all that could be gained has been gained, the rate is high enough. Beyond, the
+loss falls little, and the rows only grow."""
+
+BELOW = 3.0
+"""The rate is chosen so many times lower: by the sum of a geometric series, the test has moved
+until there as far as some twenty steps at that rate would."""
 
 
 @dataclass(frozen=True)
@@ -59,5 +63,12 @@ def probe(family: Family, member: Member, copy: Method, tick: Callable[[int, int
         lowest = min(loss for _, loss in curve)
         if found > start + (start - lowest):  # it has lost twice what it had gained
             break
-    best = min(curve, key=lambda point: point[1])[0] if curve else LOWEST
-    return Probe(float(f"{best / BELOW_BEST:.2g}"), tuple(curve))
+    return Probe(choose(start, curve), tuple(curve))
+
+
+def choose(start: float, curve: Sequence[tuple[float, float]]) -> float:
+    """The rate for a run, from the loss at the `start` and along the `curve` of growing rates."""
+    lowest = min([start, *(loss for _, loss in curve)])
+    enough = start - NEARLY * (start - lowest)
+    high = next((rate for rate, loss in curve if loss <= enough), LOWEST)
+    return float(f"{high / BELOW:.2g}")

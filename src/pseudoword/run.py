@@ -116,8 +116,8 @@ class RunFolder:
         return list(_json(self._changes) or [])
 
     def chosen(self) -> dict[str, Any] | None:
-        """What `auto` settings were found to be, if that was written."""
-        values: dict[str, Any] | None = _json(self._chosen)
+        """What `auto` settings were found to be, if this run has got so far."""
+        values: dict[str, Any] | None = _json(self._chosen) if self.config.exists() else None
         return values
 
     def choose(self, values: Mapping[str, Any]) -> None:

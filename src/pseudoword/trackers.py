@@ -1,6 +1,7 @@
 """Logs of a run for other tools, through their own libraries. `log.jsonl` is always there."""
 
 import csv
+import hashlib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -102,6 +103,7 @@ class Hosted:
 def _wandb(folder: Path, config: TrainConfig, _before: Sequence[Mapping[str, float]]) -> Tracker:
     return Hosted(
         "wandb",
+        id=hashlib.blake2b(str(folder.resolve()).encode(), digest_size=8).hexdigest(),
         name=folder.name,
         dir=str(folder),
         config=config.model_dump(mode="json"),
