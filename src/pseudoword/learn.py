@@ -162,8 +162,11 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
             watcher.before()
         for step in train(family, [run.member for run in runs]):
             seconds += step.seconds
-            for seen in step.seen:
-                watchers[id(seen.member)].after(step.step, seen, step.seconds)
+            shown = [
+                watchers[id(seen.member)].after(step.step, seen, step.seconds) for seen in step.seen
+            ]
+            if any(shown):
+                progress.phase(doing)
             mean = sum(seen.loss for seen in step.seen) / len(step.seen)
             progress.advance(step.step, total, f"loss {mean:.4f}")
             if interrupt.signum is not None:

@@ -40,10 +40,13 @@ class Watcher:
         if self._run.config.evaluate_every and not self._run.member.step:
             self._log(0, self._evaluate())
 
-    def after(self, step: int, seen: Seen, seconds: float) -> None:
+    def after(self, step: int, seen: Seen, seconds: float) -> bool:
         """Look at the run after `step`; it may be told to stop.
 
         What is written comes before the checkpoint: a run killed in between does it again.
+
+        Returns:
+            Whether previews were drawn, which the user was told.
         """
         run, config = self._run, self._run.config
         numbers = {"loss": seen.loss, "lr": seen.lr, "norm": seen.norm, "grad": seen.grad}
@@ -54,10 +57,12 @@ class Watcher:
         last = not run.member.unfinished
         if config.save_every and step % config.save_every == 0:
             run.folder.keep_copy(run.concept(), step, config.keep_last)
-        if config.preview_every and step % config.preview_every == 0 and not last:
+        shown = bool(config.preview_every) and step % config.preview_every == 0 and not last
+        if shown:
             self.show()
         if last or step % config.checkpoint_every == 0:
             self.save()
+        return shown
 
     def save(self) -> None:
         """Save the state, and the word as it is now."""
