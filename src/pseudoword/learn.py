@@ -15,7 +15,7 @@ from pseudoword.methods.classic import Classic
 from pseudoword.preparing import Run, choose_rate, prepare
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
-from pseudoword.samples import batch, check_captions
+from pseudoword.samples import batch
 from pseudoword.training import train
 from pseudoword.trouble import explained
 from pseudoword.watching import Watcher
