@@ -36,6 +36,9 @@ class Parts:
                 model = kind.from_pretrained(self.source.path, subfolder=part, **where, **options)
             else:
                 model = self._from_single_file(part, options["torch_dtype"])
+                absent = [name for name, weight in model.named_parameters() if weight.is_meta]
+                if absent:
+                    raise ValueError(f"the file lacks {len(absent)} weights, such as {absent[0]}")
         if part != "vae":
             model = quantize(model, self.placement.quantize)
         return model.to(self.placement.device).requires_grad_(False).eval()
@@ -100,6 +103,8 @@ class Parts:
             raise
         except Exception as error:  # each library has errors of its own for damaged files
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            hint = ". If its parts have sizes of their own, say them with --configs"
             raise BaseModelError(
                 f"{self.source.name}: its {part} cannot be loaded: {reason}"
+                f"{hint if self.source.layout else ''}"
             ) from error
