@@ -13,6 +13,7 @@ from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, PrepareCo
 from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.evaluation import Evaluation, look
+from pseudoword.families import lora
 from pseudoword.generation import generate as _generate
 from pseudoword.groundtruth.compare import Comparison, compare
 from pseudoword.inject import split
@@ -117,6 +118,7 @@ def generate(
     """
     config = DrawConfig.check(**settings)
     concepts = sources.concepts(concept, token)
+    loras = [lora.parse(text) for text in config.lora]
     told = progress or Silent()
     for word in concepts:
         if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
@@ -133,6 +135,10 @@ def generate(
         guidance=config.guidance,
         sampler_steps=config.sampler_steps,
         resolution=config.resolution,
+        width=config.width,
+        height=config.height,
+        scheduler=config.scheduler,
+        loras=loras,
     )
 
 

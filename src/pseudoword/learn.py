@@ -165,13 +165,13 @@ def _prepare(
     check_captions(family, member)
     fingerprint = family.fingerprint()
     provenance = {
-        "base": _name(family.source.name),
+        "base": files.public_name(family.source.name),
         "base_fingerprint": fingerprint,
-        "init": _name(config.init),
+        "init": files.public_name(config.init),
         "lr": config.lr,
         "batch": str(config.batch),
         "resolution": str(shapes.resolution),
-        "template": _name(config.template),
+        "template": files.public_name(config.template),
         "seed": str(config.seed),
         "pictures": str(len(pictures)),
         "data_sha256": data,
@@ -180,11 +180,6 @@ def _prepare(
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
     digest = f"{data} {lines} {fingerprint}"
     return _Run(config, folder, member, Classic(rows, family.device), digest, provenance)
-
-
-def _name(text: str) -> str:
-    """A file is shared, so a path on this machine goes into it as its last part only."""
-    return Path(text).resolve().name if Path(text).exists() else text
 
 
 def _resume(runs: Sequence[_Run], progress: Progress) -> None:

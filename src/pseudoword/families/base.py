@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -203,6 +204,22 @@ class Family(Protocol):
 
     def predict(self, noisy: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
         """What the denoiser predicts for `noisy` `[B, C, h, w]` at `t` `[B]`."""
+        ...
+
+    def scheduler(self, name: str | None = None) -> Any:
+        """diffusers' scheduler `name` set up for this model, without state; by default its own.
+
+        Raises:
+            SettingsError: diffusers has none of that name that fits.
+        """
+        ...
+
+    def changed_by(self, loras: Sequence[tuple[Path, float]]) -> AbstractContextManager[None]:
+        """While open, the model is changed by LoRA files at these weights; then as it was.
+
+        Raises:
+            BaseModelError: a file is no LoRA for this model.
+        """
         ...
 
     def draw(

@@ -2,7 +2,8 @@
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +23,7 @@ from pseudoword.families.base import (
     sampled_digest,
 )
 from pseudoword.families.detect import Header
+from pseudoword.families.lora import Lora, applied
 from pseudoword.families.parts import Parts
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
@@ -229,14 +231,16 @@ class UNetFamily:
         pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
         return pictures
 
-    def _pipeline(self, scheduler: str | None = None) -> Any:
+    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
         import diffusers
 
         kind = getattr(diffusers, self.inpainting if self._takes_mask else self.pipeline)
         takes = inspect.signature(kind).parameters
         parts: dict[str, Any] = {n: None for n, one in takes.items() if one.default is one.empty}
-        parts |= {"unet": self.unet, "scheduler": self._scheduler(scheduler)}
+        parts |= {"unet": self.unet, "scheduler": self.scheduler(scheduler), **more}
+        if self._takes_mask:
+            parts["vae"] = self.vae
         if "requires_safety_checker" in takes:
             parts["requires_safety_checker"] = False
         pipeline = kind(**parts)
@@ -244,7 +248,18 @@ class UNetFamily:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def _scheduler(self, name: str | None) -> Any:
+    @contextmanager
+    def changed_by(self, loras: Sequence[Lora]) -> Iterator[None]:
+        parts: dict[str, Any] = {}
+        for suffix, encoder in zip(("", "_2"), self.encoders.values(), strict=False):
+            parts |= {
+                f"text_encoder{suffix}": encoder.model,
+                f"tokenizer{suffix}": encoder.tokenizer,
+            }
+        with applied(self._pipeline(**parts), loras):
+            yield
+
+    def scheduler(self, name: str | None = None) -> Any:
         import diffusers
 
         # The model's own kind; from_pretrained would make it the class that it is asked of.
