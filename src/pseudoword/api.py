@@ -9,7 +9,14 @@ from PIL.Image import Image
 from pseudoword import families, sources
 from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
-from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, PrepareConfig, TrainConfig
+from pseudoword.config import (
+    BenchConfig,
+    DrawConfig,
+    EvaluateConfig,
+    PlanConfig,
+    PrepareConfig,
+    TrainConfig,
+)
 from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.evaluation import Evaluation, look
@@ -19,6 +26,8 @@ from pseudoword.groundtruth.compare import Comparison, compare
 from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
+from pseudoword.planning import Plan
+from pseudoword.planning import plan as plan_memory
 from pseudoword.preparation import Prepared, survey
 from pseudoword.progress import Progress, Silent
 from pseudoword.publishing import Pushed, publish
@@ -32,6 +41,7 @@ __all__ = [
     "Evaluation",
     "Gallery",
     "Inspection",
+    "Plan",
     "Prepared",
     "PseudowordError",
     "Pushed",
@@ -44,6 +54,7 @@ __all__ = [
     "gallery",
     "generate",
     "inspect",
+    "plan",
     "prepare",
     "push",
     "train",
@@ -124,7 +135,7 @@ def generate(
         if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
             told.note(f"{word.token} is in neither prompt, so it changes nothing")
     told.phase(f"loading {config.base}")
-    family = families.choose(config)
+    family = families.choose(config, offload=config.offload)
     told.phase("drawing")
     return _generate(
         family,
@@ -276,6 +287,19 @@ def bench(*, progress: Progress | None = None, **settings: Any) -> Comparison:
         PseudowordError: a setting does not work, or the folder holds another benchmark.
     """
     return compare(BenchConfig.check(**settings), progress or Silent())
+
+
+def plan(**settings: Any) -> Plan:
+    """Say how much memory a base model needs to train with and to draw, without loading it.
+
+    Args:
+        **settings: any field of `pseudoword.config.PlanConfig`; `base` may also be `sd1`, `sd2` or
+            `sdxl`, for the published sizes.
+
+    Raises:
+        PseudowordError: the base is not known, or the resolution does not work with it.
+    """
+    return plan_memory(PlanConfig.check(**settings))
 
 
 def bases() -> list[Base]:

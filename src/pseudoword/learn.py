@@ -37,7 +37,7 @@ from pseudoword.run import RunFolder
 from pseudoword.samples import batch, check_captions
 from pseudoword.training import train
 
-SHARED = (*BaseChoice.model_fields, "batch", "accumulate", "resolution")
+SHARED = (*BaseChoice.model_fields, "gradient_checkpointing", "batch", "accumulate", "resolution")
 """Settings that the concepts of a pack must have in common, since they share each batch."""
 
 NO_EFFECT = 1e-6
@@ -120,7 +120,7 @@ def _learn(
 
 def _load(config: TrainConfig, progress: Progress) -> Family:
     progress.phase(f"loading {config.base}")
-    return families.choose(config)
+    return families.choose(config, checkpointing=config.gradient_checkpointing)
 
 
 def _check_pack(configs: Sequence[TrainConfig]) -> None:

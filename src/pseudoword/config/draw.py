@@ -39,5 +39,8 @@ class DrawConfig(BaseChoice):
     scheduler: str | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
 
+    offload: bool = False
+    """Keep on the device only the part at work: slower, and it fits in less memory."""
+
     lora: tuple[str, ...] = ()
     """A LoRA file, FILE or FILE:WEIGHT (needs the extra `lora`). May be repeated."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import tomli_w
 
 from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimising import Hyper
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.settings import BaseChoice
@@ -17,7 +18,9 @@ from pseudoword.files import file_stem
 
 
 # pydantic collects fields from the last base to the first: help shows the word first.
-class TrainConfig(WatchSettings, Hyper, CaptionSettings, PictureSettings, WordSettings, BaseChoice):
+class TrainConfig(
+    WatchSettings, MemorySettings, Hyper, CaptionSettings, PictureSettings, WordSettings, BaseChoice
+):
     """Everything that decides what `train` learns."""
 
     heading: ClassVar[str] = "Run"

@@ -47,6 +47,8 @@ class Placement:
     quantize: Quantize = "none"
     checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
+    offload: bool = False
+    """keep parts in main memory, but for the time they are at work in a drawing"""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,10 @@ class Family(Protocol):
         """Pictures' sides must be multiples of this many pixels."""
         ...
 
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """All parts with weights by name: the text encoders, the denoiser, and the `vae`."""
+        ...
+
     def fingerprint(self) -> str:
         """Tells base models apart, also those of one name: a hash over some of every weight."""
         ...
@@ -192,6 +198,10 @@ class Family(Protocol):
 
     def encode_pictures(self, pixels: Tensor) -> Moments:
         """`[B, 3, H, W]` in [-1, 1] -> moments of the latents."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """`[B, C, h, w]` -> pixels `[B, 3, H, W]` in [-1, 1]."""
         ...
 
     def release_vae(self) -> None:

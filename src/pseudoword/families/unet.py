@@ -131,9 +131,12 @@ class UNetFamily:
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         return int(unet["sample_size"] * scale), scale * 2 ** (len(unet["block_out_channels"]) - 1)
 
+    def modules(self) -> dict[str, torch.nn.Module]:
+        encoders = {key: encoder.model for key, encoder in self.encoders.items()}
+        return {**encoders, "unet": self.unet, "vae": self.vae}
+
     def fingerprint(self) -> str:
-        encoders = (encoder.model for encoder in self.encoders.values())
-        return sampled_digest(*encoders, self.unet, self.vae)
+        return sampled_digest(*self.modules().values())
 
     def vae_digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
@@ -145,7 +148,8 @@ class UNetFamily:
 
     @torch.no_grad()
     def encode_pictures(self, pixels: Tensor) -> Moments:
-        found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        with self.parts.at_work(self.vae):
+            found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
         scale = self.vae.config.scaling_factor
         return Moments(found.mean.float() * scale, found.std.float() * scale)
 
@@ -193,20 +197,27 @@ class UNetFamily:
         generators: Sequence[Generator],
         how: Drawing,
     ) -> list[Image]:
-        positive = self.encode_text(prompts, words)
-        negative = self.encode_negative(negatives, words)
-        latents = self._pipeline(how.scheduler)(
-            **_embeds("", positive),
-            **_embeds("negative_", negative),
-            **self._picture_to_fill(how, len(prompts)),
-            generator=list(generators),
-            guidance_scale=how.guidance,
-            num_inference_steps=how.sampler_steps,
-            height=how.height,
-            width=how.width,
-            output_type="latent",
-        ).images
-        return self._decode(latents)
+        with self.parts.at_work(*(encoder.model for encoder in self.encoders.values())):
+            positive = self.encode_text(prompts, words)
+            negative = self.encode_negative(negatives, words)
+        to_fill = self._picture_to_fill(how, len(prompts))
+        with self.parts.at_work(self.unet, *([self.vae] if self._takes_mask else [])):
+            latents = self._pipeline(how.scheduler)(
+                **_embeds("", positive),
+                **_embeds("negative_", negative),
+                **to_fill,
+                generator=list(generators),
+                guidance_scale=how.guidance,
+                num_inference_steps=how.sampler_steps,
+                height=how.height,
+                width=how.width,
+                output_type="latent",
+            ).images
+        pixels = self.decode(latents)
+        from diffusers.image_processor import VaeImageProcessor
+
+        pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
+        return pictures
 
     def _picture_to_fill(self, how: Drawing, count: int) -> dict[str, Any]:
         """What the inpainting pipeline needs besides: an empty picture, masked all over."""
@@ -222,14 +233,12 @@ class UNetFamily:
             "strength": 1.0,
         }
 
-    def _decode(self, latents: Tensor) -> list[Image]:
-        """Latents -> pictures, in the VAE's own precision."""
-        from diffusers.image_processor import VaeImageProcessor
-
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
         scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        pixels = self.vae.decode(scaled, return_dict=False)[0]
-        pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
-        return pictures
+        with self.parts.at_work(self.vae):
+            pixels: Tensor = self.vae.decode(scaled, return_dict=False)[0]
+        return pixels
 
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
