@@ -166,6 +166,12 @@ def test_an_inpainting_model_draws_as_diffusers_fills_an_empty_picture(inpaintin
     assert same(draw(inpainting), theirs, within=1)
 
 
+def test_a_model_that_edits_pictures_is_refused(tmp_path: Path) -> None:
+    edits = tiny.stable_diffusion(tmp_path, in_channels=8)
+    with pytest.raises(BaseModelError, match="takes 8 channels and gives 4"):
+        families.load(str(edits), "cpu")
+
+
 def test_an_inpainting_model_learns_with_all_of_the_picture_masked(
     inpainting: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.errors import SettingsError
+from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.families.base import (
     Condition,
     Drawing,
@@ -49,6 +49,12 @@ class UNetFamily:
         self.parts = Parts(source, placement, self.pipeline)
         self.encoders = self.load_encoders()
         self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
+        takes, gives = self.unet.config.in_channels, self.unet.config.out_channels
+        if takes not in {gives, 2 * gives + 1}:  # the latter: a mask, and a masked picture
+            raise BaseModelError(
+                f"{source.name}: its U-Net takes {takes} channels and gives {gives}, so it edits "
+                "or enlarges pictures. Give a model that draws from text, or one for inpainting."
+            )
         if placement.checkpointing:
             self.unet.enable_gradient_checkpointing()
         scheduler = self.parts.scheduler(DDPMScheduler)
