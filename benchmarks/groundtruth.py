@@ -1,4 +1,4 @@
-"""Compare settings of `train` where the right answers are known, and write docs/benchmark.md's data.
+"""Compare settings of `train` where the right answers are known; write what the docs show of it.
 
     python benchmarks/groundtruth.py [--out bench] [--concepts N] [--compare SETTINGS ...]
 
