@@ -155,7 +155,7 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         "no GPU. The recipe is `basemodel/` in the repository: `python -m basemodel`.", "",
         "- VAE: AutoencoderKL, 64 px to 8x8x16, latents whitened so that `scaling_factor` is 1.",
         "- Text encoder: CLIPTextModel of width 256, taught by matching captions to pictures. The",
-        "  picture tower learns names and styles as plain labels too. Then it is frozen. 32 tokens.",
+        "  picture tower learns names and styles as plain labels, too. Frozen then. 32 tokens.",
         "  CLIP-format tokenizer with bytes as a fallback: no unknown words.",
         "- U-Net: cross-attention at every level, and the text pooled into the time embedding",
         '  (`addition_embed_type="text"`). v-prediction, zero terminal SNR, trailing steps.', "",
