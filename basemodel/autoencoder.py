@@ -11,6 +11,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from basemodel.contrastive import to_pixels
 from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
 from basemodel.muon import Muon, split
+from basemodel.painter import Painter
 from basemodel.pictures import Artwork
 from basemodel.scenes import SceneMaker, paint
 from basemodel.settings import LATENT_CHANNELS, PICTURE_PX, Settings, VaeSettings
@@ -97,13 +98,13 @@ def build_vae(
     torch.manual_seed(settings.seed)
     vae = new_vae(s).to(device).to(memory_format=torch.channels_last)
     trained = art.trained()
-    maker = SceneMaker(trained)
+    maker, painter = SceneMaker(trained), Painter(trained, settings.painters)
     unseen = held_out_pictures(art, 128, settings.seed)
     optimizer = Muon(*split(vae, ("encoder.conv_in", "decoder.conv_out")))
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = keyed(settings.seed, VAE, step)
-        true = to_pixels([paint(maker.draw(rng), trained) for _ in range(s.batch)])
+        true = to_pixels(painter([maker.draw(rng) for _ in range(s.batch)]))
         true = true.to(device).to(memory_format=torch.channels_last)
         torch.manual_seed(int(rng.integers(2**62)))
         with torch.autocast(device.type, torch.bfloat16):

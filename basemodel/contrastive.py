@@ -14,8 +14,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from basemodel.captions import caption
 from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
+from basemodel.painter import Painter
 from basemodel.pictures import Artwork
-from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
+from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker
 from basemodel.settings import TEXT_TOKENS, ClipSettings, Settings
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
@@ -164,7 +165,7 @@ def fit(
     modules = {"model": model}
     if clip.labels:
         modules["labels"] = Labels(clip.projection, art).to(device)
-    maker = SceneMaker(art)
+    maker, painter = SceneMaker(art), Painter(art, settings.painters)
     parameters = [p for module in modules.values() for p in module.parameters()]
     decay = [p for p in parameters if p.ndim >= 2]
     rest = [p for p in parameters if p.ndim < 2]
@@ -176,7 +177,7 @@ def fit(
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = keyed(settings.seed, key, step)
         scenes, words = _batch(maker, clip.batch, rng)
-        pixels = roughen(to_pixels([paint(s, art) for s in scenes]), rng).to(device)
+        pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
         ids = token_ids(tokenizer, words).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             logits, embedding = model(ids, pixels)

@@ -13,8 +13,9 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, CLIPVisionConfig
 
 from basemodel.contrastive import Teacher, fit, roughen, text_config, to_pixels
 from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
+from basemodel.painter import Painter
 from basemodel.pictures import Artwork
-from basemodel.scenes import SceneMaker, paint
+from basemodel.scenes import SceneMaker
 from basemodel.settings import PICTURE_PX, ClipSettings, Settings
 
 JUDGE_TOWER, JUDGE = 2, 8
@@ -70,11 +71,11 @@ def build_judge(
     model.to(device)
     vision = torch.nn.ModuleList([model.vision_model, model.visual_projection])
     optimizer = torch.optim.AdamW(vision.parameters(), weight_decay=0.02, betas=(0.9, 0.98))
-    maker = SceneMaker(art)
+    maker, painter = SceneMaker(art), Painter(art, settings.painters)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = keyed(settings.seed, JUDGE, step)
-        pixels = roughen(to_pixels([paint(maker.draw(rng), art) for _ in range(s.batch)]), rng)
+        pixels = roughen(to_pixels(painter([maker.draw(rng) for _ in range(s.batch)])), rng)
         pixels = pixels.to(device)
         with torch.autocast(device.type, torch.bfloat16):
             with torch.no_grad():

@@ -17,12 +17,15 @@ from transformers import CLIPTokenizer
 from basemodel.captions import caption
 from basemodel.contrastive import to_pixels
 from basemodel.loop import keyed
+from basemodel.painter import Painter
 from basemodel.pictures import Artwork
-from basemodel.scenes import SceneMaker, paint
+from basemodel.scenes import SceneMaker
 from basemodel.settings import LATENT_CHANNELS, LATENT_SIDE, TEXT_TOKENS, Settings
 from basemodel.tokens import token_ids
 
 POOL = 5
+AT_ONCE = 256
+"""Pictures that are painted and encoded together."""
 CAPTIONS_EACH = 3
 """Different wordings kept for each picture."""
 
@@ -51,7 +54,7 @@ class Pool:
         self, art: Artwork, vae: AutoencoderKL, tokenizer: CLIPTokenizer, settings: Settings
     ) -> None:
         self.art, self.vae, self.tokenizer, self.settings = art, vae, tokenizer, settings
-        self.maker = SceneMaker(art)
+        self.maker, self.painter = SceneMaker(art), Painter(art, settings.painters)
         self.shards: dict[int, Shard] = {}
         unet = settings.unet
         self.steps_each = unet.shard_size * unet.uses_per_picture // unet.batch
@@ -63,10 +66,9 @@ class Pool:
         scenes = [self.maker.draw(rng) for _ in range(size)]
         words = [caption(s, self.art, rng) for s in scenes for _ in range(CAPTIONS_EACH)]
         latents = torch.empty(size, LATENT_CHANNELS, LATENT_SIDE, LATENT_SIDE, dtype=torch.float16)
-        for start in range(0, size, 256):
-            part = scenes[start : start + 256]
-            pixels = to_pixels([paint(s, self.art) for s in part])
-            latents[start : start + len(part)] = encode(self.vae, pixels).half()
+        for start in range(0, size, AT_ONCE):
+            pixels = to_pixels(self.painter(scenes[start : start + AT_ONCE]))
+            latents[start : start + len(pixels)] = encode(self.vae, pixels).half()
         ids = token_ids(self.tokenizer, words).to(torch.int16)
         return Shard(latents, ids.view(size, CAPTIONS_EACH, TEXT_TOKENS))
 

@@ -15,6 +15,8 @@ from safetensors.numpy import load_file
 from transformers import CLIPModel
 
 from basemodel import pictures
+from basemodel.painter import Painter
+from basemodel.scenes import SceneMaker
 from basemodel.settings import MINI
 from basemodel.world import STYLES, held_out_things, known_things
 
@@ -120,3 +122,11 @@ def test_icons_are_drawn_cropped_to_their_ink(tmp_path: Path) -> None:
     drawn = pictures._draw(found["square"])
     assert drawn.shape == (pictures.DRAWN_PX, pictures.DRAWN_PX, 4)
     assert (drawn[8:-8, 8:-8] == (255, 0, 0, 255)).all(), "the ink does not fill the drawing"
+
+
+def test_painting_in_processes_is_painting() -> None:
+    art = pictures.draw_all(MINI).trained()
+    maker, rng = SceneMaker(art), np.random.default_rng(0)
+    scenes = [maker.draw(rng) for _ in range(5)]
+    with Painter(art, 2) as several:
+        assert np.array_equal(several(scenes), Painter(art, 0)(scenes))

@@ -1,17 +1,8 @@
 import pytest
 import torch
 
-from pseudoword.concept import Concept, check_fit
+from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
-
-
-def test_a_width_that_does_not_fit_names_both() -> None:
-    concept = Concept("<cat>", {"clip_l": torch.zeros(2, 768) + 1})
-    with pytest.raises(ConceptError, match=r"width 768.*width 1024"):
-        check_fit(concept, {"clip_h": 1024}, "some/model")
-    with pytest.raises(ConceptError, match=r"width 768.*clip_l of width 768 and clip_g"):
-        check_fit(concept, {"clip_l": 768, "clip_g": 1280}, "some/model")
-    check_fit(concept, {"clip_l": 768}, "some/model")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 
 from pseudoword import families
+from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
 
 
@@ -81,3 +84,37 @@ def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
         families.load(str(broken))
+
+
+def test_a_revision_on_the_hub_is_asked_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(name: str, file: str, revision: str | None) -> str:
+        asked.append((name, file, revision))
+        return str(base / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    source = families.detect(BaseChoice(base="some/model@v2", variant="fp16")).source
+    assert asked == [("some/model", "model_index.json", "v2")]
+    assert (source.path, source.revision, source.variant) == ("some/model", "v2", "fp16")
+    assert families.detect(BaseChoice(base="some/model")).source.revision is None
+
+
+def test_weights_of_a_variant_are_found_when_it_is_said(base: Path, tmp_path: Path) -> None:
+    pipeline = DiffusionPipeline.from_pretrained(base)
+    pipeline.save_pretrained(tmp_path, variant="fp16")
+    with pytest.raises(BaseModelError, match="its text_encoder cannot be loaded"):
+        families.load(str(tmp_path), "cpu")
+    chosen = families.choose(BaseChoice(base=str(tmp_path), variant="fp16", device="cpu"))
+    assert chosen.fingerprint() == families.load(str(base), "cpu").fingerprint()
+
+
+def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) -> None:
+    half: Any = families.load(str(broken), "cpu", "float16")
+    assert half.unet.dtype == torch.float16
+    assert half.vae.dtype == torch.float32
+    assert torch.isfinite(half.encode_pictures(torch.ones(1, 3, 32, 32)).mean).all()
+    config = json.loads((broken / "vae" / "config.json").read_text())
+    (broken / "vae" / "config.json").write_text(json.dumps(config | {"force_upcast": False}))
+    assert families.load(str(broken), "cpu", "bfloat16").vae.dtype == torch.bfloat16  # type: ignore[attr-defined]
+    assert families.load(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]

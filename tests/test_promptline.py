@@ -6,8 +6,9 @@ from pseudoword.promptline import PromptLine, parse
 
 def test_a_line_says_what_to_draw_and_how() -> None:
     assert parse("a [name]") == PromptLine("a [name]")
-    line = "a [name], 10--20 cm --n blurry, dark --d 7 --w 512 --h 768 --s 9 --l 3.5"
-    assert parse(line) == PromptLine("a [name], 10--20 cm", "blurry, dark", 7, 512, 768, 9, 3.5)
+    line = "a [name], 10--20 cm --n blurry, dark --d 7 --w 512 --h 768 --s 9 --l 3.5 --ss DDIM"
+    asked = PromptLine("a [name], 10--20 cm", "blurry, dark", 7, 512, 768, 9, 3.5, "DDIM")
+    assert parse(line) == asked
     assert parse("--n only") == PromptLine("", "only")
 
 

@@ -11,7 +11,14 @@ import typer
 
 import pseudoword
 from pseudoword import cli, families
-from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, Settings, TrainConfig
+from pseudoword.config import (
+    BenchConfig,
+    DrawConfig,
+    EvaluateConfig,
+    PlanConfig,
+    Settings,
+    TrainConfig,
+)
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
 
@@ -25,6 +32,7 @@ def test_the_public_names() -> None:
         "Evaluation",
         "Gallery",
         "Inspection",
+        "Plan",
         "Prepared",
         "PseudowordError",
         "Pushed",
@@ -37,6 +45,7 @@ def test_the_public_names() -> None:
         "gallery",
         "generate",
         "inspect",
+        "plan",
         "prepare",
         "push",
         "train",
@@ -51,7 +60,7 @@ def test_the_public_names() -> None:
 def test_every_command_has_a_function_of_its_name() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert set(commands) == {
-        *("train", "generate", "inspect", "prepare", "bases", "demo"),
+        *("train", "generate", "inspect", "prepare", "plan", "bases", "demo"),
         *("convert", "gallery", "push", "evaluate", "bench"),
     }
     for name in commands:
@@ -61,7 +70,7 @@ def test_every_command_has_a_function_of_its_name() -> None:
 def test_every_setting_is_explained_and_is_an_option() -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     kinds: dict[str, type[Settings]] = {"train": TrainConfig, "generate": DrawConfig}
-    kinds |= {"bench": BenchConfig, "evaluate": EvaluateConfig}
+    kinds |= {"bench": BenchConfig, "evaluate": EvaluateConfig, "plan": PlanConfig}
     for name, kind in kinds.items():
         options = {parameter.name for parameter in commands[name].params}
         for field, info in kind.model_fields.items():

@@ -73,7 +73,7 @@ def stable_diffusion(
     """
     torch.manual_seed(0)
     words = tokenizer(folder / "tokenizer")
-    text = CLIPTextModel(_text_config(words, width))
+    text = CLIPTextModel(_text_config(words, width, "gelu" if second else "quick_gelu"))
     unet = UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(16, 32),
@@ -108,8 +108,8 @@ def sdxl(folder: Path, widths: tuple[int, int] = (32, 40)) -> Path:
     words = [tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
     kinds = (CLIPTextModel, CLIPTextModelWithProjection)
     texts = [
-        kind(_text_config(one, width))
-        for kind, one, width in zip(kinds, words, widths, strict=True)
+        kind(_text_config(one, width, act))
+        for kind, one, width, act in zip(kinds, words, widths, ("quick_gelu", "gelu"), strict=True)
     ]
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -152,10 +152,11 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
 """A builder for each kind of base model; the tests over all families go through them."""
 
 
-def _text_config(words: CLIPTokenizer, width: int) -> CLIPTextConfig:
+def _text_config(words: CLIPTokenizer, width: int, act: str) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(words),
         hidden_size=width,
+        hidden_act=act,
         intermediate_size=2 * width,
         projection_dim=width,
         num_hidden_layers=2,

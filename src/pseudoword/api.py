@@ -9,15 +9,25 @@ from PIL.Image import Image
 from pseudoword import families, sources
 from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
-from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, PrepareConfig, TrainConfig
+from pseudoword.config import (
+    BenchConfig,
+    DrawConfig,
+    EvaluateConfig,
+    PlanConfig,
+    PrepareConfig,
+    TrainConfig,
+)
 from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.evaluation import Evaluation, look
+from pseudoword.families import lora
 from pseudoword.generation import generate as _generate
 from pseudoword.groundtruth.compare import Comparison, compare
 from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
+from pseudoword.planning import Plan
+from pseudoword.planning import plan as plan_memory
 from pseudoword.preparation import Prepared, survey
 from pseudoword.progress import Progress, Silent
 from pseudoword.publishing import Pushed, publish
@@ -31,6 +41,7 @@ __all__ = [
     "Evaluation",
     "Gallery",
     "Inspection",
+    "Plan",
     "Prepared",
     "PseudowordError",
     "Pushed",
@@ -43,6 +54,7 @@ __all__ = [
     "gallery",
     "generate",
     "inspect",
+    "plan",
     "prepare",
     "push",
     "train",
@@ -130,12 +142,13 @@ def generate(
     """
     config = DrawConfig.check(**settings)
     concepts = sources.concepts(concept, token)
+    loras = [lora.parse(text) for text in config.lora]
     told = progress or Silent()
     for word in concepts:
         if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
             told.note(f"{word.token} is in neither prompt, so it changes nothing")
     told.phase(f"loading {config.base}")
-    family = families.choose(config)
+    family = families.choose(config, offload=config.offload)
     told.phase("drawing")
     return _generate(
         family,
@@ -146,6 +159,10 @@ def generate(
         guidance=config.guidance,
         sampler_steps=config.sampler_steps,
         resolution=config.resolution,
+        width=config.width,
+        height=config.height,
+        scheduler=config.scheduler,
+        loras=loras,
     )
 
 
@@ -283,6 +300,19 @@ def bench(*, progress: Progress | None = None, **settings: Any) -> Comparison:
         PseudowordError: a setting does not work, or the folder holds another benchmark.
     """
     return compare(BenchConfig.check(**settings), progress or Silent())
+
+
+def plan(**settings: Any) -> Plan:
+    """Say how much memory a base model needs to train with and to draw, without loading it.
+
+    Args:
+        **settings: any field of `pseudoword.config.PlanConfig`; `base` may also be `sd1`, `sd2` or
+            `sdxl`, for the published sizes.
+
+    Raises:
+        PseudowordError: the base is not known, or the resolution does not work with it.
+    """
+    return plan_memory(PlanConfig.check(**settings))
 
 
 def bases() -> list[Base]:

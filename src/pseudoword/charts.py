@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from pseudoword.files import write_whole
+from pseudoword.infotext import png_text
 
 GAP_PX = 8
 INK = (40, 40, 40)
@@ -147,9 +148,14 @@ def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write `picture` in the format of the path's ending, whole or not at all."""
+    """Write `picture` in the format of the path's ending, whole or not at all.
+
+    A PNG keeps the text that says how it was drawn.
+    """
     buffer = io.BytesIO()
-    picture.save(buffer, Image.registered_extensions()[path.suffix.lower()])
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    options = {"pnginfo": png_text(picture)} if kind == "PNG" else {}
+    picture.save(buffer, kind, **options)
     write_whole(path, buffer.getvalue())
 
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudoword.config import BenchConfig, DrawConfig, EvaluateConfig, PrepareConfig, TrainConfig
+from pseudoword.config import (
+    BenchConfig,
+    DrawConfig,
+    EvaluateConfig,
+    PlanConfig,
+    PrepareConfig,
+    TrainConfig,
+)
 from pseudoword.errors import SettingsError
 from pseudoword.options import guarded, settings_from
 
@@ -259,6 +266,23 @@ def push(
     for name in done.files:
         typer.echo(name)
     typer.echo(done.url)
+
+
+@app.command()
+@guarded
+@settings_from(PlanConfig)
+def plan(*, as_json: AsJson = False, **settings: Any) -> None:
+    """Say how much memory a base model needs, without loading it; also sd1, sd2 or sdxl."""
+    PlanConfig.check(**settings)
+    from pseudoword import api
+
+    found = api.plan(**settings)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    from pseudoword.console import show_plan
+
+    show_plan(found)
 
 
 @app.command()

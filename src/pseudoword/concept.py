@@ -63,17 +63,3 @@ class Concept:
     def widths(self) -> dict[str, int]:
         """Width of each text encoder's rows."""
         return {encoder: rows.shape[1] for encoder, rows in self.vectors.items()}
-
-
-def check_fit(concept: Concept, widths: Mapping[str, int], base: str) -> None:
-    """Raise `ConceptError` naming both widths unless `concept` fits encoders of `widths`."""
-    if concept.widths != dict(widths):
-        raise ConceptError(
-            f"{concept.token} does not fit {base}: the word has {_listed(concept.widths)}, "
-            f"the model reads {_listed(widths)}. "
-            "Use the base model it was learned for, or learn the word again on this one."
-        )
-
-
-def _listed(widths: Mapping[str, int]) -> str:
-    return " and ".join(f"{encoder} of width {width}" for encoder, width in widths.items())

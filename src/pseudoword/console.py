@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pseudoword.collection import Gallery
     from pseudoword.evaluation import Evaluation
     from pseudoword.inspection import Base, Inspection
+    from pseudoword.planning import Plan
     from pseudoword.preparation import Prepared
 
 LOG_EVERY_SECONDS = 10.0
@@ -167,3 +168,21 @@ def show_bases(found: "list[Base]") -> None:
     for base in found:
         table.add_row(base.name, base.family, escape(base.licence), escape(base.path))
     rich.console.Console().print(table)
+
+
+def show_plan(found: "Plan") -> None:
+    """Print what fits in how much memory, as a table."""
+    parts = ", ".join(f"{name} {_gib(nbytes)}" for name, nbytes in found.parts.items())
+    title = f"{found.base}: {found.seen}\n{found.dtype}, GiB: {parts}"
+    table = Table("what", "GiB at most", title=escape(title))
+    table.add_row(f"encoding a picture of {found.resolution} px", _gib(found.encode_nbytes))
+    for need in found.train:
+        quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
+        spared = quantize + (" --gradient-checkpointing" if need.gradient_checkpointing else "")
+        table.add_row(f"training, batch {found.batch}{spared}", _gib(need.nbytes))
+    table.add_row("drawing a picture", _gib(found.draw_nbytes))
+    rich.console.Console().print(table)
+
+
+def _gib(nbytes: int) -> str:
+    return f"{nbytes / 2**30:.1f}"

@@ -57,7 +57,7 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
     known = config.compare_with or _begun_from(concept)
     progress.phase(f"loading {config.base}")
     judge = Judge(config.judge or BUNDLED)
-    family = families.load(config.base, config.device, config.dtype)
+    family = families.choose(config)
 
     def draw(word: str) -> list[Image]:
         progress.phase(f"drawing {word}")

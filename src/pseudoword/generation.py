@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from PIL.Image import Image
 from torch import Generator
 
-from pseudoword.concept import Concept, check_fit
+from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.families.base import Drawing, Family
+from pseudoword.families.lora import Lora
+from pseudoword.files import public_name
+from pseudoword.fit import check_fit
+from pseudoword.infotext import KEYWORD, SAMPLERS, infotext
 
 AT_ONCE = 4
 """Pictures per pass through the pipeline."""
@@ -24,37 +28,66 @@ def generate(
     guidance: float = 7.5,
     sampler_steps: int = 25,
     resolution: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    scheduler: str | None = None,
+    loras: Sequence[Lora] = (),
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
+
+    Pictures are squares of `resolution`, by default the model's own, unless `width` or `height`
+    says otherwise. How each was drawn is in its `info`, and goes into a PNG it is saved to.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
         PromptError: a placeholder would be cut off.
-        SettingsError: the resolution is none the model can draw.
+        SettingsError: a side is none the model can draw, or the scheduler is not known.
+        BaseModelError: a LoRA does not fit.
     """
-    size = check_resolution(family, resolution)
-    how = Drawing(guidance, sampler_steps, width=size, height=size)
+    whole = check_resolution(family, resolution)
+    size = (
+        check_resolution(family, width or whole, "--width"),
+        check_resolution(family, height or whole, "--height"),
+    )
+    how = Drawing(guidance, sampler_steps, *size, scheduler)
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
-    widths = {key: encoder.width for key, encoder in family.encoders.items()}
     for concept in concepts:
-        check_fit(concept, widths, family.source.name)
+        check_fit(concept, family)
     for token, times in Counter(c.token for c in concepts).items():
         if times > 1:
             raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
     pictures: list[Image] = []
-    for first in range(0, len(prompts), AT_ONCE):
-        some = list(prompts[first : first + AT_ONCE])
-        pictures += family.draw(
-            some,
-            [negative] * len(some),
-            words,
-            [Generator().manual_seed(seed) for seed in seeds[first : first + AT_ONCE]],
-            how,
-        )
+    with family.changed_by(loras):
+        for first in range(0, len(prompts), AT_ONCE):
+            some = list(prompts[first : first + AT_ONCE])
+            pictures += family.draw(
+                some,
+                [negative] * len(some),
+                words,
+                [Generator().manual_seed(seed) for seed in seeds[first : first + AT_ONCE]],
+                how,
+            )
+    for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
+        picture.info[KEYWORD] = infotext(prompt, negative, _told(family, how, seed, loras))
     return pictures
 
 
-def check_resolution(family: Family, resolution: int | None) -> int:
+def _told(family: Family, how: Drawing, seed: int, loras: Sequence[Lora]) -> dict[str, object]:
+    kind = type(family.scheduler(how.scheduler)).__name__
+    told = {
+        "Steps": how.sampler_steps,
+        "Sampler": SAMPLERS.get(kind, kind.removesuffix("Scheduler")),
+        "CFG scale": how.guidance,
+        "Seed": seed,
+        "Size": f"{how.width}x{how.height}",
+        "Model": public_name(family.source.name),
+    }
+    if loras:
+        told["Lora"] = ", ".join(f"{path.stem}: {weight:g}" for path, weight in loras)
+    return told
+
+
+def check_resolution(family: Family, resolution: int | None, flag: str = "--resolution") -> int:
     """`resolution`, or the model's own.
 
     Raises:
@@ -66,7 +99,7 @@ def check_resolution(family: Family, resolution: int | None) -> int:
     if resolution % step:
         near = max(step, round(resolution / step) * step)
         raise SettingsError(
-            f"--resolution {resolution} does not work with {family.source.name}: it must be a "
+            f"{flag} {resolution} does not work with {family.source.name}: it must be a "
             f"multiple of {step}. The nearest is {near}; the model's own is {family.resolution}."
         )
     return resolution

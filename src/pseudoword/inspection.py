@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from pseudoword import families, formats, sources
-from pseudoword.concept import check_fit
 from pseudoword.config import BaseChoice
 from pseudoword.families.base import TextEncoder
+from pseudoword.fit import check_fit
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.tools import outlook
 from pseudoword.norms import typical
@@ -92,8 +92,7 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
     if base is None:
         return seen
     family = families.load(base, "cpu")
-    widths = {key: encoder.width for key, encoder in family.encoders.items()}
-    check_fit(concept, widths, base)
+    check_fit(concept, family)
     nearest = {
         key: [_nearest(family.encoders[key], row) for row in rows]
         for key, rows in concept.vectors.items()

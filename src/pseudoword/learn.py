@@ -20,7 +20,7 @@ from pseudoword.training import train
 from pseudoword.trouble import explained
 from pseudoword.watching import Watcher
 
-SHARED = (*BaseChoice.model_fields, "batch", "accumulate", "resolution")
+SHARED = (*BaseChoice.model_fields, "gradient_checkpointing", "batch", "accumulate", "resolution")
 """Settings that the concepts of a pack must have in common, since they share each batch."""
 
 NO_EFFECT = 1e-6
@@ -98,7 +98,7 @@ def _learn(
     """Train what is not finished yet; folder -> result."""
     config = todo[0].config
     progress.phase(f"loading {config.base}")
-    family = families.choose(config)
+    family = families.choose(config, checkpointing=config.gradient_checkpointing)
     runs = [
         prepare(family, task.config, task.folder, task.paths, task.templates, progress)
         for task in todo

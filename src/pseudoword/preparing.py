@@ -114,12 +114,12 @@ def prepare(
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
     fingerprint = family.fingerprint()
     provenance = {
-        "base": _name(family.source.name),
+        "base": files.public_name(family.source.name),
         "base_fingerprint": fingerprint,
-        "init": _name(config.init),
+        "init": files.public_name(config.init),
         "batch": str(config.batch),
         "resolution": str(shapes.resolution),
-        "template": _name(config.template),
+        "template": files.public_name(config.template),
         "seed": str(config.seed),
         "pictures": str(len(learned)),
         "data_sha256": data,
@@ -169,8 +169,3 @@ def _hold_out(
         [picture for i, picture in enumerate(pictures) if i not in chosen],
         [pictures[i] for i in sorted(chosen)],
     )
-
-
-def _name(text: str) -> str:
-    """A file is shared, so a path on this machine goes into it as its last part only."""
-    return Path(text).resolve().name if Path(text).exists() else text

@@ -9,7 +9,6 @@ from PIL import Image
 from pseudoword import captions, charts, formats, promptline
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
-from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
 from pseudoword.progress import Progress
@@ -22,7 +21,8 @@ def check(family: Family, config: TrainConfig) -> None:
         SettingsError: a size is none that the model can draw.
     """
     for line in config.preview:
-        check_resolution(family, _side(line, config))
+        for name, side in zip(("--w", "--h"), _sides(promptline.parse(line)), strict=True):
+            check_resolution(family, side, name)
 
 
 def draw(
@@ -36,6 +36,7 @@ def draw(
     written = []
     for i, line in enumerate(config.preview, 1):
         how = promptline.parse(line)
+        width, height = _sides(how)
         (picture,) = generate(
             family,
             [captions.render(how.prompt, concept.token)],
@@ -44,7 +45,10 @@ def draw(
             negative=captions.render(how.negative, concept.token),
             guidance=how.guidance,
             sampler_steps=how.sampler_steps,
-            resolution=_side(line, config),
+            resolution=config.resolution,
+            width=width,
+            height=height,
+            scheduler=how.scheduler,
         )
         path = folder / f"step-{step}-{i}.png"
         if config.word_in_preview and not formats.WRITERS["a1111-png"].refuses(concept):
@@ -85,9 +89,6 @@ def _open(path: Path) -> Image.Image:
         return Image.new("RGB", (1, 1), "white")
 
 
-def _side(line: str, config: TrainConfig) -> int | None:
-    how = promptline.parse(line)
-    width, height = how.width or how.height, how.height or how.width
-    if width != height:
-        raise SettingsError(f"--preview {line!r}: pictures are square, so give one --w")
-    return width or config.resolution
+def _sides(how: promptline.PromptLine) -> tuple[int | None, int | None]:
+    """(width, height); one given alone makes a square."""
+    return how.width or how.height, how.height or how.width

@@ -16,6 +16,7 @@ _LETTERS: dict[str, tuple[str, Any]] = {
     "h": ("height", int),
     "s": ("sampler_steps", int),
     "l": ("guidance", float),
+    "ss": ("scheduler", str),
 }
 
 
@@ -30,6 +31,7 @@ class PromptLine:
     height: int | None = None
     sampler_steps: int = 25
     guidance: float = 7.5
+    scheduler: str | None = None
 
 
 def parse(line: str) -> PromptLine:
@@ -38,10 +40,11 @@ def parse(line: str) -> PromptLine:
     Raises:
         SettingsError: a letter is unknown, or its value is none.
     """
-    prompt, *options = re.split(r"(?:^|\s+)--(?=[a-z]\b)", line)
+    prompt, *options = re.split(r"(?:^|\s+)--(?=[a-z]{1,2}\b)", line)
     given: dict[str, Any] = {}
     for option in options:
-        letter, value = option[0], option[1:].strip()
+        letter, _, value = option.partition(" ")
+        value = value.strip()
         if letter not in _LETTERS:
             known = ", ".join(f"--{one} {name}" for one, (name, _) in _LETTERS.items())
             raise SettingsError(f"--preview {line!r}: no --{letter}; there are {known}")

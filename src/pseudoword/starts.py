@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from pseudoword import formats
-from pseudoword.concept import check_fit
 from pseudoword.config import InitMode
 from pseudoword.draws import generator
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family, TextEncoder
+from pseudoword.fit import check_fit
 
 
 def start(
@@ -30,8 +30,7 @@ def start(
     """
     if mode == "file" or (mode == "auto" and formats.is_concept(Path(init))):
         concept = formats.read(Path(init))
-        widths = {key: encoder.width for key, encoder in family.encoders.items()}
-        check_fit(concept, widths, family.source.name)
+        check_fit(concept, family)
         return concept.vectors
     if mode == "random":
         return {

@@ -43,6 +43,8 @@ def too_large(configs: Sequence[TrainConfig]) -> str:
         ways.append(f"fewer than {len(configs)} words at a time")
     if config.device != "cpu" and config.dtype in ("auto", "float32"):
         ways.append("--dtype bfloat16")
+    if not config.gradient_checkpointing:
+        ways.append("--gradient-checkpointing (slower)")
     ways.append("a smaller --resolution")
     return (
         f"out of memory with {len(configs) * config.batch} samples at once. "

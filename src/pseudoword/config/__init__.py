@@ -6,6 +6,7 @@ One file per group of settings; `TrainConfig` puts the groups together.
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.draw import DrawConfig
 from pseudoword.config.optimising import Hyper
+from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
 from pseudoword.config.settings import (
     BaseChoice,
@@ -27,6 +28,7 @@ __all__ = [
     "EvaluateConfig",
     "Hyper",
     "InitMode",
+    "PlanConfig",
     "Prediction",
     "PrepareConfig",
     "Quantize",

@@ -29,3 +29,18 @@ class DrawConfig(BaseChoice):
 
     resolution: Annotated[int | None, Field(ge=8)] = None
     """Side of the picture in pixels; by default the model's own."""
+
+    width: Annotated[int | None, Field(ge=8)] = None
+    """Width in pixels, if the picture is not square."""
+
+    height: Annotated[int | None, Field(ge=8)] = None
+    """Height in pixels, if the picture is not square."""
+
+    scheduler: str | None = None
+    """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
+
+    offload: bool = False
+    """Keep on the device only the part at work: slower, and it fits in less memory."""
+
+    lora: tuple[str, ...] = ()
+    """A LoRA file, FILE or FILE:WEIGHT (needs the extra `lora`). May be repeated."""

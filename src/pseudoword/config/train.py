@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import model_validator
 
 from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimising import Hyper
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.settings import BaseChoice
@@ -25,6 +26,7 @@ MAY_BE_PATHS = ("base", "configs", "init", "template")
 class TrainConfig(
     WatchSettings,
     StopSettings,
+    MemorySettings,
     Hyper,
     CaptionSettings,
     PictureSettings,

@@ -17,7 +17,7 @@ class WatchSettings(Settings):
 
     preview: tuple[str, ...] = ("a photo of [name]",)
     """Prompt to draw with the word, [name] stands for it; may end in --n NEGATIVE --d SEED
-    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE. May be repeated."""
+    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
 
     preview_every: Annotated[int, Field(ge=0)] = 0
     """Draw the previews every so many steps, and a filmstrip of them; 0: at the end only."""

@@ -73,15 +73,15 @@ def detect(choice: BaseChoice) -> Detected:
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
 
 
-def choose(choice: BaseChoice, *, checkpointing: bool = False) -> Family:
+def choose(choice: BaseChoice, *, checkpointing: bool = False, offload: bool = False) -> Family:
     """Load the base model that `choice` means, frozen, ready to train words for or to draw with.
 
     Raises:
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not known.
     """
     found = detect(choice)
-    placement = _placement(choice, checkpointing)
-    loaded: Family = _class_of(found.family)(found.source, placement)
+    kind = _class_of(found.family)
+    loaded: Family = kind(found.source, placement(choice, checkpointing, offload))
     return loaded
 
 
@@ -93,9 +93,7 @@ def sides(choice: BaseChoice) -> tuple[int, int]:
     """
     found = detect(choice)
     kind = _class_of(found.family)
-    sides: tuple[int, int] = kind.sides(
-        Parts(found.source, _placement(choice, checkpointing=False), kind.pipeline)
-    )
+    sides: tuple[int, int] = kind.sides(Parts(found.source, placement(choice), kind.pipeline))
     return sides
 
 
@@ -173,7 +171,8 @@ def _from_hub(base: str, name: str, revision: str | None) -> Path:
         ) from error
 
 
-def _placement(choice: BaseChoice, checkpointing: bool) -> Placement:
+def placement(choice: BaseChoice, checkpointing: bool = False, offload: bool = False) -> Placement:
+    """Where and how the model of `choice` is kept; `auto` is decided by what is at hand."""
     import torch
 
     device, dtype = choice.device, choice.dtype
@@ -185,4 +184,6 @@ def _placement(choice: BaseChoice, checkpointing: bool) -> Placement:
         dtype = "float32"
         if device.startswith("cuda"):
             dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return Placement(torch.device(device), getattr(torch, dtype), choice.quantize, checkpointing)
+    return Placement(
+        torch.device(device), getattr(torch, dtype), choice.quantize, checkpointing, offload
+    )

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -46,6 +47,8 @@ class Placement:
     quantize: Quantize = "none"
     checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
+    offload: bool = False
+    """keep parts in main memory, but for the time they are at work in a drawing"""
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,10 @@ class Family(Protocol):
         """Pictures' sides must be multiples of this many pixels."""
         ...
 
+    def modules(self) -> Mapping[str, torch.nn.Module]:
+        """All parts with weights by name: the text encoders, the denoiser, and the `vae`."""
+        ...
+
     def fingerprint(self) -> str:
         """Tells base models apart, also those of one name: a hash over some of every weight."""
         ...
@@ -193,6 +200,10 @@ class Family(Protocol):
         """`[B, 3, H, W]` in [-1, 1] -> moments of the latents."""
         ...
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """`[B, C, h, w]` -> pixels `[B, 3, H, W]` in [-1, 1]."""
+        ...
+
     def release_vae(self) -> None:
         """Let the VAE leave memory; it comes back by itself when a picture is drawn."""
         ...
@@ -203,6 +214,22 @@ class Family(Protocol):
 
     def predict(self, noisy: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
         """What the denoiser predicts for `noisy` `[B, C, h, w]` at `t` `[B]`."""
+        ...
+
+    def scheduler(self, name: str | None = None) -> Any:
+        """diffusers' scheduler `name` set up for this model, without state; by default its own.
+
+        Raises:
+            SettingsError: diffusers has none of that name that fits.
+        """
+        ...
+
+    def changed_by(self, loras: Sequence[tuple[Path, float]]) -> AbstractContextManager[None]:
+        """While open, the model is changed by LoRA files at these weights; then as it was.
+
+        Raises:
+            BaseModelError: a file is no LoRA for this model.
+        """
         ...
 
     def draw(

@@ -104,7 +104,10 @@ def explain(found: Header) -> str:
             "generate with --lora"
         )
     if found.has("string_to_param") or _few_rows(found):
-        return "is an embedding: a word, no model. Give it with --concept"
+        return (
+            "is an embedding: a word, no model. Give it with --concept; `pseudoword inspect` says "
+            "which base it fits"
+        )
     if found.has("control_model.") or found.has("controlnet_cond_embedding."):
         return f"is a ControlNet{made_for}, which steers a base model and is none"
     for name, mark in OTHERS.items():
@@ -122,7 +125,8 @@ def explain(found: Header) -> str:
 
 def _few_rows(found: Header) -> bool:
     return len(found.shapes) <= 8 and all(
-        len(shape) <= 2 and shape[-1:] not in {(), (0,)} for shape in found.shapes.values()
+        0 < len(shape) <= 2 and not key.endswith((".weight", ".bias"))
+        for key, shape in found.shapes.items()
     )
 
 

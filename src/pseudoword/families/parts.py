@@ -28,17 +28,37 @@ class Parts:
         return TextEncoder(tokenizer, self.frozen(kind, f"text_encoder{suffix}"))
 
     def frozen(self, kind: Any, part: str, **options: Any) -> Any:
-        """A model, on its device, that asks for no gradient; `options` go to diffusers' loader."""
+        """A model, on its device, that asks for no gradient; `options` go to diffusers' loader.
+
+        On the meta device it is made from its config alone: shapes without numbers.
+        """
         options = {"torch_dtype": self.placement.dtype, **options}
         with self._explained(part):
-            if self.source.layout is None:
+            if self.placement.device.type == "meta":
+                model = self.empty(kind, part).to(options["torch_dtype"])
+            elif self.source.layout is None:
                 where = {"revision": self.source.revision, "variant": self.source.variant}
                 model = kind.from_pretrained(self.source.path, subfolder=part, **where, **options)
             else:
                 model = self._from_single_file(part, options["torch_dtype"])
-        if part != "vae":
+                absent = [name for name, weight in model.named_parameters() if weight.is_meta]
+                if absent:
+                    raise ValueError(f"the file lacks {len(absent)} weights, such as {absent[0]}")
+        if part != "vae" and self.placement.device.type != "meta":
             model = quantize(model, self.placement.quantize)
-        return model.to(self.placement.device).requires_grad_(False).eval()
+        home = "cpu" if self.placement.offload else self.placement.device
+        return model.to(home).requires_grad_(False).eval()
+
+    @contextmanager
+    def at_work(self, *models: Any) -> Iterator[None]:
+        """While open, `models` are on the device, wherever they live."""
+        for model in models if self.placement.offload else ():
+            model.to(self.placement.device)
+        try:
+            yield
+        finally:
+            for model in models if self.placement.offload else ():
+                model.to("cpu")
 
     def scheduler(self, kind: Any) -> Any:
         """A scheduler of class `kind`, set up as the model's own."""
@@ -73,6 +93,17 @@ class Parts:
         with self._explained(part):
             return kind.from_pretrained(self._configs, **self._at(part), **changes)
 
+    def empty(self, kind: Any, part: str) -> Any:
+        """A part made from its config alone, on the meta device: shapes without numbers."""
+        import torch
+
+        if hasattr(kind, "load_config"):
+            make, config = kind.from_config, kind.load_config(self._configs, **self._at(part))
+        else:
+            make, config = kind, kind.config_class.from_pretrained(self._configs, **self._at(part))
+        with torch.device("meta"):
+            return make(config)
+
     def _from_single_file(self, part: str, dtype: Any) -> Any:
         import diffusers
 
@@ -100,6 +131,8 @@ class Parts:
             raise
         except Exception as error:  # each library has errors of its own for damaged files
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            hint = ". If its parts have sizes of their own, say them with --configs"
             raise BaseModelError(
                 f"{self.source.name}: its {part} cannot be loaded: {reason}"
+                f"{hint if self.source.layout else ''}"
             ) from error

@@ -4,7 +4,7 @@
 layers are stored so, everything else keeps its precision.
 """
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -28,9 +28,16 @@ def quantize(model: nn.Module, how: Quantize) -> nn.Module:
         ) from error
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if type(layer) is nn.Linear:
+            if packable(layer):
                 setattr(parent, name, _packed(bnb, layer, how))
     return model
+
+
+def packable(layer: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a layer is stored in fewer bits: those of odd sizes are not, and are small."""
+    if type(layer) is not nn.Linear:
+        return False
+    return layer.in_features % 64 == 0 and layer.out_features % 32 == 0
 
 
 def _packed(bnb: Any, layer: nn.Linear, how: Quantize) -> Any:

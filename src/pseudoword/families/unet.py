@@ -2,7 +2,8 @@
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.errors import SettingsError
+from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.families.base import (
     Condition,
     Drawing,
@@ -22,6 +23,7 @@ from pseudoword.families.base import (
     sampled_digest,
 )
 from pseudoword.families.detect import Header
+from pseudoword.families.lora import Lora, applied
 from pseudoword.families.parts import Parts
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
@@ -47,6 +49,12 @@ class UNetFamily:
         self.parts = Parts(source, placement, self.pipeline)
         self.encoders = self.load_encoders()
         self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
+        takes, gives = self.unet.config.in_channels, self.unet.config.out_channels
+        if takes not in {gives, 2 * gives + 1}:  # the latter: a mask, and a masked picture
+            raise BaseModelError(
+                f"{source.name}: its U-Net takes {takes} channels and gives {gives}, so it edits "
+                "or enlarges pictures. Give a model that draws from text, or one for inpainting."
+            )
         if placement.checkpointing:
             self.unet.enable_gradient_checkpointing()
         scheduler = self.parts.scheduler(DDPMScheduler)
@@ -129,9 +137,12 @@ class UNetFamily:
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         return int(unet["sample_size"] * scale), scale * 2 ** (len(unet["block_out_channels"]) - 1)
 
+    def modules(self) -> dict[str, torch.nn.Module]:
+        encoders = {key: encoder.model for key, encoder in self.encoders.items()}
+        return {**encoders, "unet": self.unet, "vae": self.vae}
+
     def fingerprint(self) -> str:
-        encoders = (encoder.model for encoder in self.encoders.values())
-        return sampled_digest(*encoders, self.unet, self.vae)
+        return sampled_digest(*self.modules().values())
 
     def vae_digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
@@ -143,7 +154,8 @@ class UNetFamily:
 
     @torch.no_grad()
     def encode_pictures(self, pixels: Tensor) -> Moments:
-        found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        with self.parts.at_work(self.vae):
+            found = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
         scale = self.vae.config.scaling_factor
         return Moments(found.mean.float() * scale, found.std.float() * scale)
 
@@ -191,20 +203,27 @@ class UNetFamily:
         generators: Sequence[Generator],
         how: Drawing,
     ) -> list[Image]:
-        positive = self.encode_text(prompts, words)
-        negative = self.encode_negative(negatives, words)
-        latents = self._pipeline(how.scheduler)(
-            **_embeds("", positive),
-            **_embeds("negative_", negative),
-            **self._picture_to_fill(how, len(prompts)),
-            generator=list(generators),
-            guidance_scale=how.guidance,
-            num_inference_steps=how.sampler_steps,
-            height=how.height,
-            width=how.width,
-            output_type="latent",
-        ).images
-        return self._decode(latents)
+        with self.parts.at_work(*(encoder.model for encoder in self.encoders.values())):
+            positive = self.encode_text(prompts, words)
+            negative = self.encode_negative(negatives, words)
+        to_fill = self._picture_to_fill(how, len(prompts))
+        with self.parts.at_work(self.unet, *([self.vae] if self._takes_mask else [])):
+            latents = self._pipeline(how.scheduler)(
+                **_embeds("", positive),
+                **_embeds("negative_", negative),
+                **to_fill,
+                generator=list(generators),
+                guidance_scale=how.guidance,
+                num_inference_steps=how.sampler_steps,
+                height=how.height,
+                width=how.width,
+                output_type="latent",
+            ).images
+        pixels = self.decode(latents)
+        from diffusers.image_processor import VaeImageProcessor
+
+        pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
+        return pictures
 
     def _picture_to_fill(self, how: Drawing, count: int) -> dict[str, Any]:
         """What the inpainting pipeline needs besides: an empty picture, masked all over."""
@@ -220,23 +239,23 @@ class UNetFamily:
             "strength": 1.0,
         }
 
-    def _decode(self, latents: Tensor) -> list[Image]:
-        """Latents -> pictures, in the VAE's own precision."""
-        from diffusers.image_processor import VaeImageProcessor
-
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
         scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        pixels = self.vae.decode(scaled, return_dict=False)[0]
-        pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
-        return pictures
+        with self.parts.at_work(self.vae):
+            pixels: Tensor = self.vae.decode(scaled, return_dict=False)[0]
+        return pixels
 
-    def _pipeline(self, scheduler: str | None = None) -> Any:
+    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
         import diffusers
 
         kind = getattr(diffusers, self.inpainting if self._takes_mask else self.pipeline)
         takes = inspect.signature(kind).parameters
         parts: dict[str, Any] = {n: None for n, one in takes.items() if one.default is one.empty}
-        parts |= {"unet": self.unet, "scheduler": self._scheduler(scheduler)}
+        parts |= {"unet": self.unet, "scheduler": self.scheduler(scheduler), **more}
+        if self._takes_mask:
+            parts["vae"] = self.vae
         if "requires_safety_checker" in takes:
             parts["requires_safety_checker"] = False
         pipeline = kind(**parts)
@@ -244,7 +263,18 @@ class UNetFamily:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def _scheduler(self, name: str | None) -> Any:
+    @contextmanager
+    def changed_by(self, loras: Sequence[Lora]) -> Iterator[None]:
+        parts: dict[str, Any] = {}
+        for suffix, encoder in zip(("", "_2"), self.encoders.values(), strict=False):
+            parts |= {
+                f"text_encoder{suffix}": encoder.model,
+                f"tokenizer{suffix}": encoder.tokenizer,
+            }
+        with applied(self._pipeline(**parts), loras):
+            yield
+
+    def scheduler(self, name: str | None = None) -> Any:
         import diffusers
 
         # The model's own kind; from_pretrained would make it the class that it is asked of.

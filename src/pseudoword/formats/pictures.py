@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
 from pseudoword.formats import hidden
 from pseudoword.formats.loose import MOST_WORDS, Loose
+from pseudoword.infotext import png_text
 
 KEYWORD = "sd-ti-embedding"
 LARGEST_JSON_NBYTES = 8 << 20
@@ -66,7 +66,7 @@ def read(data: bytes, where: str) -> Loose:
 
 def write_chunk(picture: Image.Image, items: Mapping[str, Any]) -> bytes:
     """`picture` as PNG with `items` in a text chunk."""
-    info = PngInfo()
+    info = png_text(picture)
     info.add_text(KEYWORD, base64.b64encode(_json(items)).decode())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)

@@ -46,7 +46,7 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
     if len({variant.name for variant in variants}) < len(variants):
         raise SettingsError("--compare: the same settings are given twice")
     progress.phase(f"loading {config.base}")
-    family = families.load(config.base, config.device, config.dtype)
+    family = families.choose(config)
     art, judge = load(), Judge(config.judge or BUNDLED)
     with hold(config.out):
         _check_folder(config, family, judge)

@@ -1,0 +1,46 @@
+"""Compare settings of `train` where the right answers are known; write what the docs show of it.
+
+    python benchmarks/groundtruth.py [--out bench] [--concepts N] [--compare SETTINGS ...]
+
+The same as `pseudoword bench`, with the comparison that the documentation shows as its default.
+Run it again to go on after an interruption.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pseudoword
+from pseudoword.console import Console
+
+DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
+COMPARED = ("", "lr=2e-3", "lr=1e-3", "vectors=2", "steps=150", "template=object")
+SHOWN = ("pareto.png", "grid-things.png", "grid-style.png", "table.md")
+
+
+def main() -> None:
+    """Run, print the table, and put what the documentation shows into docs/."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    parser.add_argument("--concepts", type=int)
+    parser.add_argument("--pictures-each", type=int, default=2)
+    parser.add_argument("--compare", action="append")
+    arguments = parser.parse_args()
+    with Console() as console:
+        found = pseudoword.bench(
+            out=arguments.out,
+            concepts=arguments.concepts,
+            pictures_each=arguments.pictures_each,
+            compare=arguments.compare or COMPARED,
+            progress=console,
+        )
+    print(found.table)
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for name in SHOWN:
+        shutil.copy(arguments.out / name, DOCS / name)
+
+
+if __name__ == "__main__":
+    main()

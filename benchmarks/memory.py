@@ -1,0 +1,152 @@
+"""Memory and speed of training steps on full-size models, beside what `plan` predicts.
+
+    python benchmarks/memory.py                  on the CPU: small pictures, a few cases
+    python benchmarks/memory.py --device cuda    SD 1.5 at 512, SDXL at 1024, all ways to keep them
+
+Models have random weights, which changes nothing about memory. Each case is a process of its own.
+The table goes to the screen and to benchmarks/memory-DEVICE.md.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pseudoword import families, loss, planning
+from pseudoword.config import BaseChoice, PlanConfig
+from pseudoword.families import layouts
+from pseudoword.families.parts import Parts
+from pseudoword.families.quantized import quantize
+from pseudoword.methods.classic import Classic
+
+GIB = 1 << 30
+STEPS = 3
+
+
+def cases(device: str) -> Iterator[dict[str, Any]]:
+    """What is measured: layout, resolution, batch, checkpointing, quantisation."""
+    if device == "cpu":
+        for layout, side, checkpointing in (
+            ("sd1", 256, False),
+            ("sd1", 512, True),
+            ("sdxl", 256, False),
+            ("sdxl", 512, True),
+        ):
+            yield {"layout": layout, "resolution": side, "checkpointing": checkpointing}
+        return
+    models = (("sd1", 512), ("sdxl", 1024))
+    for (layout, side), batch, checkpointing, quantized in itertools.product(
+        models, (1, 4), (False, True), ("none", "8bit", "4bit")
+    ):
+        yield {
+            "layout": layout,
+            "resolution": side,
+            "batch": batch,
+            "checkpointing": checkpointing,
+            "quantize": quantized,
+        }
+
+
+def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
+    """Take training steps, in this process; its peak in bytes and the seconds per step."""
+    Parts.frozen = _random  # type: ignore[method-assign]
+    choice = BaseChoice(
+        base=str(layouts.folder(case["layout"])),
+        device=device,
+        dtype="bfloat16",
+        quantize=case.get("quantize", "none"),
+    )
+    family = families.choose(choice, checkpointing=case["checkpointing"])
+    batch, side = case.get("batch", 1), case["resolution"] // 8
+    method = Classic(
+        {k: torch.randn(1, e.width) for k, e in family.encoders.items()}, family.device
+    )
+    optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
+    sample = planning.stand_in(torch.randn(batch, 4, side, side, device=device))
+    times = []
+    for _ in range(STEPS):
+        began = time.perf_counter()
+        loss.losses(family, [method], sample).sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return {"peak": _peak(device), "seconds": min(times)}
+
+
+def _random(self: Parts, kind: Any, part: str, **_options: Any) -> Any:
+    """Stands in for loading: a part with random weights in its place."""
+    model = self.empty(kind, part).to(self.placement.dtype).to_empty(device="cpu")
+    for weight in model.parameters():
+        weight.requires_grad_(False).normal_(0, 0.02)
+    for name, buffer in model.named_buffers():
+        if name.endswith("position_ids"):
+            buffer.copy_(torch.arange(buffer.shape[-1]))
+    return quantize(model, self.placement.quantize).to(self.placement.device).eval()
+
+
+def _peak(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() + planning.PROCESS_NBYTES
+    status = Path("/proc/self/status").read_text().split()
+    return int(status[status.index("VmHWM:") + 1]) * 1024
+
+
+def predict(device: str, case: dict[str, Any]) -> int:
+    """What `plan` says of a case."""
+    config = PlanConfig(
+        base=case["layout"],
+        device=device,
+        dtype="bfloat16",
+        resolution=case["resolution"],
+        batch=case.get("batch", 1),
+    )
+    return next(
+        need.nbytes
+        for need in planning.plan(config).train
+        if need.quantize == case.get("quantize", "none")
+        and need.gradient_checkpointing == case["checkpointing"]
+    )
+
+
+def main() -> None:
+    """Measure all cases, or one where it is this process's task."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--case", help="one case as JSON; prints what was measured")
+    told = parser.parse_args()
+    if told.case:
+        print(json.dumps(measure(told.device, json.loads(told.case))))
+        return
+    lines = [
+        "| model | px | batch | checkpointing | quantize | predicted GiB | measured GiB "
+        "| difference | s/step |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    print("\n".join(lines), flush=True)
+    for case in cases(told.device):
+        command = [sys.executable, __file__, "--device", told.device, "--case", json.dumps(case)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        seen = json.loads(done.stdout.splitlines()[-1])
+        said = predict(told.device, case)
+        lines.append(
+            f"| {case['layout']} | {case['resolution']} | {case.get('batch', 1)} "
+            f"| {'yes' if case['checkpointing'] else 'no'} | {case.get('quantize', 'none')} "
+            f"| {said / GIB:.2f} | {seen['peak'] / GIB:.2f} | {said / seen['peak'] - 1:+.0%} "
+            f"| {seen['seconds']:.2f} |"
+        )
+        print(lines[-1], flush=True)
+    out = Path(__file__).with_name(f"memory-{told.device}.md")
+    out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""LoRA files on a frozen model, for as long as pictures are drawn."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.families.base import without_bars
+from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain, header
+
+Lora = tuple[Path, float]
+"""A file, and how strongly it counts."""
+
+
+def parse(text: str) -> Lora:
+    """Read `FILE` or `FILE:WEIGHT`.
+
+    Raises:
+        SettingsError: there is no such file, or the weight is no number.
+    """
+    name, colon, weight = text.rpartition(":")
+    if not colon or Path(text).is_file():
+        name, weight = text, "1"
+    if not Path(name).is_file():
+        raise SettingsError(f"--lora {text}: there is no file {name}. Give FILE or FILE:WEIGHT.")
+    try:
+        return Path(name), float(weight)
+    except ValueError:
+        raise SettingsError(f"--lora {text}: {weight} is no number") from None
+
+
+@contextmanager
+def applied(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
+    """While open, the parts of diffusers' `pipeline` are changed by `loras`; then as they were.
+
+    Raises:
+        BaseModelError: peft is not installed, or a file is no LoRA for this model.
+    """
+    if not loras:
+        yield
+        return
+    names = [f"lora_{i}" for i in range(len(loras))]
+    try:
+        for name, (path, _) in zip(names, loras, strict=True):
+            _check(path, pipeline.unet.config.cross_attention_dim)
+            with without_bars():
+                _load(pipeline, path, name)
+        pipeline.set_adapters(names, [weight for _, weight in loras])
+        yield
+    finally:
+        pipeline.unload_lora_weights()
+
+
+def _load(pipeline: Any, path: Path, name: str) -> None:
+    try:
+        pipeline.load_lora_weights(
+            str(path.parent), weight_name=path.name, adapter_name=name, local_files_only=True
+        )
+    except Exception as error:  # diffusers and peft have errors of their own for what does not fit
+        if "PEFT backend is required" in str(error):
+            raise BaseModelError("--lora needs peft: pip install 'pseudoword[lora]'") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise BaseModelError(f"--lora {path} cannot be used: {reason}") from error
+
+
+def _check(path: Path, text_width: int) -> None:
+    found = header(path)
+    if not any(found.has(mark) for mark in LORA):
+        raise BaseModelError(f"--lora {path} is no LoRA: it {explain(found)}.")
+    if found.text_width not in {None, text_width}:
+        theirs, ours = (OF_TEXT_WIDTH.get(w or 0, "") for w in (found.text_width, text_width))
+        raise BaseModelError(
+            f"--lora {path} does not fit: it is made for text of width {found.text_width} "
+            f"{theirs}, the base reads {text_width} {ours}".rstrip()
+        )

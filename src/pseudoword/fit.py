@@ -1,0 +1,37 @@
+"""Whether a word fits a base model, and what it fits if not."""
+
+from collections.abc import Mapping
+
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError
+from pseudoword.families.base import Family
+from pseudoword.formats.keys import families_of
+
+TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
+"""What people call the models behind encoders, where a family has several."""
+
+
+def check_fit(concept: Concept, family: Family) -> None:
+    """See that `concept` has rows for exactly the text encoders of `family`.
+
+    Raises:
+        ConceptError: it has not; the message names all widths, and what each side is for.
+    """
+    widths = {key: encoder.width for key, encoder in family.encoders.items()}
+    if concept.widths == widths:
+        return
+    raise ConceptError(
+        f"{concept.token} does not fit {family.source.name}: the word{_kind(concept.widths)} has "
+        f"{_listed(concept.widths)}, the model{_kind(widths)} reads {_listed(widths)}. "
+        "Use a base model of the kind it was learned for, or learn the word again on this one."
+    )
+
+
+def _kind(widths: Mapping[str, int]) -> str:
+    found = families_of(widths)
+    title = TITLES.get(frozenset(widths), " or ".join(found).upper())
+    return f" ({title})" if found else ""
+
+
+def _listed(widths: Mapping[str, int]) -> str:
+    return " and ".join(f"{encoder} of width {width}" for encoder, width in widths.items())

@@ -1,0 +1,154 @@
+"""A model in diffusers' layout -> one file with the names its authors gave its weights.
+
+The way back of what diffusers' single-file loader does, for the tests only: CompVis' names for
+SD 1 and SD 2, Stability's for SDXL.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+Weights = dict[str, Tensor]
+
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+ENDS = {
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
+VAE_NAMES = {
+    "conv_shortcut": "nin_shortcut",
+    "downsamplers.0": "downsample",
+    "upsamplers.0": "upsample",
+    "mid_block.resnets.0": "mid.block_1",
+    "mid_block.resnets.1": "mid.block_2",
+    "mid_block.attentions.0": "mid.attn_1",
+    "conv_norm_out": "norm_out",
+    "group_norm": "norm",
+    "to_q": "q",
+    "to_k": "k",
+    "to_v": "v",
+    "to_out.0": "proj_out",
+    ".resnets.": ".block.",
+}
+OPEN_CLIP = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+
+
+def write(base: Path, file: Path, **more: Tensor) -> Path:
+    """Write the model in the folder `base` to `file`, `.safetensors` or `.ckpt`."""
+    weights = {f"model.diffusion_model.{k}": v for k, v in _unet(base).items()}
+    weights |= {f"first_stage_model.{k}": v for k, v in _vae(base).items()}
+    text = CLIPTextModel.from_pretrained(base, subfolder="text_encoder")
+    if (base / "text_encoder_2").is_dir():
+        second = CLIPTextModelWithProjection.from_pretrained(base, subfolder="text_encoder_2")
+        weights |= _clip(text, "conditioner.embedders.0.transformer.")
+        weights |= _open_clip(second, "conditioner.embedders.1.model.")
+    elif text.config.hidden_act == "gelu":
+        weights |= _open_clip(text, "cond_stage_model.model.")
+    else:
+        weights |= _clip(text, "cond_stage_model.transformer.")
+    weights = {key: tensor.contiguous().clone() for key, tensor in (weights | more).items()}
+    if file.suffix == ".ckpt":
+        torch.save({"state_dict": weights, "global_step": 1}, file)
+    else:
+        save_file(weights, file)
+    return file
+
+
+def _unet(base: Path) -> Weights:
+    model = UNet2DConditionModel.from_pretrained(base, subfolder="unet")
+    depth = model.config.layers_per_block
+    named = {}
+    for key, tensor in model.state_dict().items():
+        for ours, theirs in ENDS.items():
+            key = re.sub(rf"^{ours}\.", f"{theirs}.", key)
+        if found := re.match(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.*)", key):
+            way, block, part, layer, rest = found.groups()
+            pitch = depth + 1
+            at = int(block) * pitch + int(layer) + (way == "down")
+            if part == "downsamplers":
+                key = f"input_blocks.{int(block) * pitch + depth + 1}.0.op.{rest[5:]}"
+            elif part == "upsamplers":
+                attention = bool(getattr(model.up_blocks[int(block)], "attentions", None))
+                key = f"output_blocks.{int(block) * pitch + depth}.{1 + attention}.{rest}"
+            else:
+                side = "input" if way == "down" else "output"
+                key = f"{side}_blocks.{at}.{int(part == 'attentions')}.{rest}"
+        elif found := re.match(r"mid_block\.(\w+)\.(\d+)\.(.*)", key):
+            part, layer, rest = found.groups()
+            key = f"middle_block.{1 if part == 'attentions' else 2 * int(layer)}.{rest}"
+        for ours, theirs in RESNET.items():
+            key = re.sub(rf"^(\w+_block\w*\.[\d.]+){ours}\.", rf"\g<1>{theirs}.", key)
+        named[key] = tensor
+    return named
+
+
+def _vae(base: Path) -> Weights:
+    model = AutoencoderKL.from_pretrained(base, subfolder="vae")
+    blocks = len(model.config.block_out_channels)
+    named = {}
+    for key, tensor in model.state_dict().items():
+        for ours, theirs in VAE_NAMES.items():
+            key = key.replace(ours, theirs)
+        key = key.replace("down_blocks", "down")
+        key = re.sub(r"up_blocks\.(\d+)", lambda m: f"up.{blocks - 1 - int(m[1])}", key)
+        if "attn_1" in key and "norm" not in key and key.endswith("weight"):
+            tensor = tensor[:, :, None, None]
+        named[key] = tensor
+    return named
+
+
+def _plain(model: Any) -> Weights:
+    """A text encoder's weights, without the prefix that some versions give them."""
+    return {k.removeprefix("text_model."): v for k, v in model.state_dict().items()}
+
+
+def _clip(model: Any, prefix: str) -> Weights:
+    return {f"{prefix}text_model.{key}": tensor for key, tensor in _plain(model).items()}
+
+
+def _open_clip(model: Any, prefix: str) -> Weights:
+    ours = _plain(model)
+    named = {
+        "token_embedding.weight": ours["embeddings.token_embedding.weight"],
+        "positional_embedding": ours["embeddings.position_embedding.weight"],
+        "ln_final.weight": ours["final_layer_norm.weight"],
+        "ln_final.bias": ours["final_layer_norm.bias"],
+    }
+    if "text_projection.weight" in ours:
+        named["text_projection"] = ours["text_projection.weight"].T
+    for key, tensor in ours.items():
+        if found := re.match(r"encoder\.layers\.(\d+)\.(.*)", key):
+            layer, rest = found.groups()
+            if found := re.match(r"self_attn\.q_proj\.(\w+)", rest):
+                keys = [key.replace("q_proj", f"{one}_proj") for one in "qkv"]
+                rest, tensor = f"attn.in_proj_{found[1]}", torch.cat([ours[k] for k in keys])
+            elif re.match(r"self_attn\.[kv]_proj", rest):
+                continue
+            for mine, theirs in OPEN_CLIP.items():
+                rest = rest.replace(mine, theirs)
+            named[f"transformer.resblocks.{layer}.{rest}"] = tensor
+    return {prefix + key: tensor for key, tensor in named.items()}

@@ -1,0 +1,88 @@
+"""What spares memory leaves the result as it was, as far as it says so."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import member
+
+from pseudoword import families, generate, loss
+from pseudoword.config import BaseChoice, Quantize
+from pseudoword.errors import BaseModelError
+from pseudoword.families.base import Family
+from pseudoword.livebytes import nbytes
+from pseudoword.samples import batch
+
+
+def gradient(family: Family, pictures: Path) -> torch.Tensor:
+    """Of all rows of a word, end to end."""
+    one = member(family, pictures)
+    loss.losses(family, [one.method], batch(family, [one], 0)).sum().backward()
+    found = [rows.grad for rows in one.method.parameters()]
+    return torch.cat([rows.flatten() for rows in found if rows is not None])
+
+
+def test_checkpointing_gives_the_same_gradient(any_base: Path, pictures: Path) -> None:
+    choice = BaseChoice(base=str(any_base), device="cpu")
+    kept = families.choose(choice)
+    spared: Any = families.choose(choice, checkpointing=True)
+    calls = []
+    inner = spared.unet.up_blocks[-1].resnets[0]
+    inner.register_forward_pre_hook(lambda *_: calls.append(1))
+    found = gradient(spared, pictures)
+    assert torch.equal(found, gradient(kept, pictures))
+    assert len(calls) == 2  # once forward, once again in the backward pass
+
+
+@pytest.mark.parametrize(("quantize", "error"), [("8bit", 0.05), ("4bit", 0.5)])
+def test_a_quantised_base_is_smaller_and_passes_the_gradient(
+    any_base: Path, pictures: Path, quantize: Quantize, error: float
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    choice = BaseChoice(base=str(any_base), device="cpu", quantize=quantize)
+    small: Any = families.choose(choice)
+    plain: Any = families.load(str(any_base), "cpu")
+    assert nbytes(small.unet) < nbytes(plain.unet)
+    rough, exact = gradient(small, pictures), gradient(plain, pictures)
+    assert not torch.equal(rough, exact)
+    assert ((rough - exact).norm() / exact.norm()).item() < error
+    assert not any(p.requires_grad for p in small.unet.parameters())
+
+
+def test_without_bitsandbytes_it_says_what_to_install(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes.nn", None)
+    choice = BaseChoice(base=str(base), device="cpu", quantize="4bit")
+    with pytest.raises(BaseModelError, match=r"pip install 'pseudoword\[quantize\]'"):
+        families.choose(choice)
+
+
+def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same(
+    any_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is one device here; moves to it and back are told apart by what is asked for."""
+    moves = []
+    asked = torch.nn.Module.to
+
+    def to(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], torch.device):
+            moves.append((type(self).__name__, "there"))
+        elif args and args[0] == "cpu":
+            moves.append((type(self).__name__, "back"))
+        return asked(self, *args, **kwargs)
+
+    drawn: dict[str, Any] = {"base": str(any_base), "sampler_steps": 2}
+    plain = generate("a cat", **drawn)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    spared = generate("a cat", offload=True, **drawn)
+    assert np.array_equal(np.asarray(plain[0]), np.asarray(spared[0]))
+    order = [name for name, way in moves if way == "there"]
+    at_home = [name for name, way in moves if way == "back"]
+    assert order[-2:] == ["UNet2DConditionModel", "AutoencoderKL"]
+    assert order[0].startswith("CLIPText")
+    # Each goes back when its work is done; the VAE has only then been loaded.
+    assert at_home[-len(order) - 1 :] == [*order, "AutoencoderKL"]

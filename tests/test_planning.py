@@ -1,0 +1,99 @@
+"""What memory is said to be needed, on tiny models; `benchmarks/memory.py` has full-size ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from pseudoword import families, livebytes, plan
+from pseudoword.cli import app
+from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.planning import Need
+
+
+def need(base: str, **settings: object) -> Need:
+    """Training as it is, without anything that spares memory."""
+    return plan(base=base, **settings).train[0]
+
+
+def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
+    with livebytes.counted() as peak:
+        one = torch.zeros(100, device="meta")
+        assert peak() == 400
+        for _ in range(5):
+            other = one + 1
+            del other
+        assert peak() == 800
+        view = one.view(10, 10)
+        assert peak() == 800
+        torch.cat([one, view.flatten(), one])
+    assert peak() == 400 + 1200
+
+
+def test_what_the_backward_pass_needs_is_counted() -> None:
+    """A chain of n sigmoids keeps n results; frozen weights ask for nothing to be kept."""
+    rows = torch.zeros(1000, device="meta", requires_grad=True)
+    with livebytes.counted() as peak:
+        value = rows
+        for _ in range(7):
+            value = value.sigmoid()
+        assert peak() == 7 * 4000
+        value.sum().backward()
+    assert peak() >= 8 * 4000
+    layer = nn.Linear(100, 100, bias=False, device="meta").requires_grad_(False)
+    with livebytes.counted() as peak:
+        value = torch.zeros(1, 100, device="meta", requires_grad=True)
+        for _ in range(50):
+            value = layer(value)
+        assert peak() < 5 * 400
+
+
+def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
+    found = plan(base=str(any_base), dtype="float32")
+    family = families.load(str(any_base), "cpu")
+    for name, module in family.modules().items():
+        assert found.parts[name] == sum(p.numel() * 4 for p in module.parameters())
+    half = plan(base=str(any_base), dtype="bfloat16")
+    assert half.parts["unet"] * 2 == found.parts["unet"]
+    assert half.parts["vae"] == found.parts["vae"]  # it stays in float32
+
+
+def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path) -> None:
+    base = str(any_base)
+    small = need(base).step_nbytes
+    assert need(base, batch=3).step_nbytes > 2 * small
+    assert need(base, resolution=64).step_nbytes > 2 * small
+    by_way = {(n.quantize, n.gradient_checkpointing): n for n in plan(base=base).train}
+    assert len(by_way) == 6
+    plain = by_way["none", False]
+    assert by_way["none", True].step_nbytes < plain.step_nbytes
+    assert by_way["4bit", False].weights_nbytes < by_way["8bit", False].weights_nbytes
+    assert by_way["8bit", False].weights_nbytes < plain.weights_nbytes
+
+
+@pytest.mark.parametrize(
+    ("layout", "unet", "encoders"),
+    [("sd1", 859_520_964, 123_060_480), ("sdxl", 2_567_463_684, 123_060_480 + 694_659_840)],
+)
+def test_published_models_have_their_published_sizes(layout: str, unet: int, encoders: int) -> None:
+    found = plan(base=layout, dtype="bfloat16", resolution=64)
+    assert found.parts["unet"] == 2 * unet
+    assert found.train[0].weights_nbytes == 2 * (unet + encoders)
+
+
+def test_the_command_prints_a_table_or_json(base: Path) -> None:
+    run = CliRunner().invoke(app, ["plan", "--base", str(base), "--batch", "2", "--json"])
+    assert json.loads(run.stdout)["batch"] == 2
+    table = CliRunner().invoke(app, ["plan", "--base", str(base)]).stdout
+    assert "training, batch 1" in table
+    assert "--gradient-checkpointing" in table
+
+
+def test_what_cannot_be_planned_is_explained(base: Path) -> None:
+    with pytest.raises(SettingsError, match="multiple of 8"):
+        plan(base=str(base), resolution=33)
+    with pytest.raises(BaseModelError, match="no base model 'sd9'"):
+        plan(base="sd9")

@@ -1,0 +1,112 @@
+"""Checkpoints in one file: the same model as the folder they were made from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import single_file
+import torch
+from safetensors.torch import save_file
+
+from pseudoword import families, generate, train
+from pseudoword.config import BaseChoice
+from pseudoword.errors import BaseModelError
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+def test_one_file_trains_and_draws_as_its_folder(
+    any_base: Path, pictures: Path, tmp_path: Path, ending: str
+) -> None:
+    file = single_file.write(any_base, tmp_path / f"model.{ending}")
+    words, drawn = [], []
+    for base in (any_base, file):
+        own: dict[str, Any] = {} if base is any_base else {"configs": any_base}
+        word = train(
+            pictures,
+            "<cat>",
+            base=str(base),
+            out=tmp_path / f"run-{base.name}",
+            init="cat",
+            steps=2,
+            batch=1,
+            preview=(),
+            **own,
+        )
+        words.append(word.concept)
+        drawn += generate("a <cat>", concept=word.concept, base=str(base), sampler_steps=2, **own)
+    for key, rows in words[0].vectors.items():
+        assert torch.equal(rows, words[1].vectors[key])
+    assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
+    seen = families.detect(BaseChoice(base=str(file), configs=any_base))
+    assert "single-file checkpoint with the keys of sd" in seen.seen
+
+
+@pytest.mark.parametrize(
+    ("more", "prediction", "zero_snr"),
+    [
+        ({}, "epsilon", False),
+        ({"v_pred": torch.zeros(1), "ztsnr": torch.zeros(1)}, "v_prediction", True),
+    ],
+)
+def test_what_a_file_says_of_its_prediction_is_believed(
+    base: Path, tmp_path: Path, more: dict[str, torch.Tensor], prediction: str, zero_snr: bool
+) -> None:
+    file = single_file.write(base, tmp_path / "model.safetensors", **more)
+    choice = BaseChoice(base=str(file), configs=base, device="cpu")
+    process = families.choose(choice).process
+    assert process.prediction_type == prediction
+    assert (float(process.alphas_cumprod[-1]) == 0) == zero_snr
+    told = choice.model_copy(update={"prediction": "v_prediction"})
+    assert families.choose(told).process.prediction_type == "v_prediction"
+
+
+def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None:
+    """The layouts that come along name every part; only the tiny sizes do not fit them."""
+    file = single_file.write(any_base, tmp_path / "model.safetensors")
+    found = families.detect(BaseChoice(base=str(file)))
+    assert found.source.layout is not None
+    with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):
+        families.load(str(file), "cpu")
+
+
+TO_K = "input_blocks_1_1_transformer_blocks_0_attn2_to_k"
+WRONG: dict[str, dict[str, tuple[int, ...]]] = {
+    "LoRA for SDXL": {f"lora_unet_{TO_K}.lora_down.weight": (4, 2048)},
+    "LoRA for SD 1.x": {f"lora_unet_{TO_K}.lora_down.weight": (4, 768)},
+    "embedding": {"clip_l": (2, 768), "clip_g": (2, 1280)},
+    "ControlNet": {"control_model.input_blocks.0.0.weight": (8, 4, 3, 3)},
+    "VAE for SD 1.x, SD 2.x or SDXL": {"first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3)},
+    "VAE for SD 3 or FLUX": {"decoder.conv_in.weight": (8, 16, 3, 3)},
+    "FLUX": {"model.diffusion_model.double_blocks.0.img_attn.proj.weight": (8, 8)},
+    "SDXL refiner": {"conditioner.embedders.0.model.ln_final.weight": (8,)},
+    "U-Net for SD 2.x": {"input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (8, 1024)},
+    "text encoder": {f"text_model.encoder.layers.{i}.mlp.fc1.weight": (8, 8) for i in range(9)},
+    "no kind known": {f"conv{i}.weight": (3, 3, 3) for i in range(9)},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_a_file_that_is_no_base_is_called_what_it_is(
+    tmp_path: Path, what: str, ending: str
+) -> None:
+    tensors = {key: torch.zeros(shape) for key, shape in WRONG[what].items()}
+    file = tmp_path / f"x.{ending}"
+    if ending == "pt":
+        torch.save(tensors, file)
+    else:
+        save_file(tensors, file)
+    with pytest.raises(BaseModelError, match=rf"is no base model: it is .*{what}"):
+        families.load(str(file))
+
+
+def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    torch.save({"state_dict": Bomb()}, tmp_path / "x.ckpt")
+    with pytest.raises(BaseModelError, match="no checkpoint that can be read safely"):
+        families.load(str(tmp_path / "x.ckpt"))
+    assert not (tmp_path / "ran").exists()
