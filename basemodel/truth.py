@@ -46,7 +46,7 @@ def write_truth(folder: Path, art: Artwork) -> None:
             drawings={
                 (t.words, style): drawings[t.words, style]
                 for t in chosen
-                for style in (*known_styles, new_style)
+                for style in (*known_styles, *([] if t.held_out else [new_style]))
                 if (t.words, style) in drawings
             },
         ),

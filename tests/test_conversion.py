@@ -181,7 +181,7 @@ def test_previews_carry_the_word(base: Path, pictures: Path, tmp_path: Path) -> 
     done = pseudoword.train(
         pictures, "<cat>", base=str(base), steps=1, init="cat", out=tmp_path / "run"
     )
-    (preview,) = (tmp_path / "run" / "previews").iterdir()
+    (preview,) = (tmp_path / "run" / "previews").glob("step-*.png")
     back = formats.read(preview)
     assert back.token == "<cat>"
     assert back.vectors["clip_l"].equal(done.concept.vectors["clip_l"])
@@ -190,6 +190,6 @@ def test_previews_carry_the_word(base: Path, pictures: Path, tmp_path: Path) -> 
     options = ("--base", base, "--steps", 1, "--init", "cat", "--no-word-in-preview")
     out = ("--token", "<dog>", "--out", tmp_path / "plain")
     assert run("train", pictures, *options, *out)[0] == 0
-    (preview,) = (tmp_path / "plain" / "previews").iterdir()
+    (preview,) = (tmp_path / "plain" / "previews").glob("step-*.png")
     with pytest.raises(PseudowordError, match="without an embedding"):
         formats.read(preview)

@@ -89,7 +89,7 @@ class Reaper:
 @pytest.fixture
 def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither loading the model again nor drawing curves is what is tested."""
-    monkeypatch.setattr(families, "choose", lambda _config: family)
+    monkeypatch.setattr(families, "choose", lambda _config, **_options: family)
     monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
 
 

@@ -190,6 +190,7 @@ def test_a_run_uses_what_it_can_and_tells_of_the_rest(base: Path, tmp_path: Path
         base=str(base),
         steps=3,
         skip_bad=True,
+        held_out=0,
         out=tmp_path / "run",
         preview=(),
         progress=told,

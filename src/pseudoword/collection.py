@@ -68,15 +68,16 @@ def collect(folder: Path, out: Path) -> Gallery:
 
 
 def _files(folder: Path, out: Path) -> Iterator[Path]:
-    """What may hold a word: no previews of others, no checkpoints, not the sheet itself."""
+    """What may hold a word; of a run only the word it ended with, and not the sheet itself."""
+    runs = {path.parent for path in folder.rglob("log.jsonl")}
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        if any(part.startswith(".") or part == "previews" for part in inside):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.suffix.lower() not in ENDINGS or ".preview." in path.name or path == out:
             continue
-        second = path.stem.endswith("_2") and path.with_stem(path.stem[:-2]).is_file()
-        if second or path.name.startswith("checkpoint"):
+        if path.name != formats.CONCEPT_FILE and not runs.isdisjoint(path.parents):
+            continue
+        if path.stem.endswith("_2") and path.with_stem(path.stem[:-2]).is_file():
             continue
         if path.is_file() and path.stat().st_size:
             yield path

@@ -1,5 +1,6 @@
 """The parts of a base model, each loaded when asked for: from a folder, the hub, or one file."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,10 +66,12 @@ class Parts:
         return self._config_of(kind, "scheduler", **self.source.scheduler)
 
     def config(self, kind: Any, part: str) -> dict[str, Any]:
-        """The config of a part, without loading it; `kind` is any class with configs."""
+        """The config of a part, without loading it; what it leaves unsaid is `kind`'s default."""
         with self._explained(part):
             config: dict[str, Any] = kind.load_config(self._configs, **self._at(part))
-        return config
+        options = inspect.signature(kind.__init__).parameters
+        defaults = {name: o.default for name, o in options.items() if o.default is not o.empty}
+        return defaults | config
 
     def setting(self, name: str, default: Any) -> Any:
         """An entry of the whole model's own config, `model_index.json`."""

@@ -64,7 +64,7 @@ def save(folder: Path, art: Artwork) -> None:
         row = np.concatenate([art.drawings[name, style] for name in names], axis=0)
         # Stored as plain RGBA: premultiplied colours are only valid under their own alpha.
         Image.fromarray(row, "RGBa").convert("RGBA").save(
-            folder / f"{style}.webp", lossless=True, method=6
+            folder / f"{style}.webp", lossless=True, quality=100, method=6
         )
         sheets[style] = names
     index = {
