@@ -45,7 +45,7 @@ def start(
 def count(family: Family, init: str, pictures: int) -> int:
     """How many vectors suit a word: more for more pictures, and one for each token of `init`.
 
-    One vector is the paper's choice. More of them hold more detail, and learn few pictures by heart.
+    One vector is the paper's choice. More hold more detail, and learn few pictures by heart.
     """
     tokens = max(len(encoder.token_ids(init)) for encoder in family.encoders.values())
     return max(min(tokens, 4), 1 if pictures < 10 else 2 if pictures < 30 else 4)
