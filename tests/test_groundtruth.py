@@ -182,6 +182,9 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(tmp_path: Path) -> None:
     assert grid.width > 600
     kept = (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns
     second = pseudoword.bench(compare=["steps=2", "steps=3"], **settings)
+    seconds = second.things.entries[0].seconds
+    assert seconds == first.things.entries[0].seconds
+    assert seconds
     assert second.things.entries[0].sat == first.things.entries[0].sat
     assert (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns == kept
     assert second.table.count("steps=3") == 2

@@ -25,6 +25,7 @@ from pseudoword.groundtruth.exam import (
 from pseudoword.groundtruth.marks import Marker, Marks
 from pseudoword.learn import Trained, learn
 from pseudoword.progress import Progress, Silent
+from pseudoword.run import RunFolder
 
 GUIDANCE = 4.0
 """What the bundled base draws best with."""
@@ -119,7 +120,7 @@ class Bench:
             some = papers[first : first + self._pack]
             self._progress.phase(f"{variant.name}: learning {', '.join(p.name for p in some)}")
             trained = self._learn(folder, variant, some)
-            seconds += _seconds(trained)
+            seconds += max(_seconds(word) for word in trained)  # they share each step
             self._progress.phase(f"{variant.name}: drawing")
             for done, (one, word) in enumerate(zip(some, trained, strict=True), 1):
                 sat[one.name] = self._sit(word.folder, one, word.concept.token, word)
@@ -199,9 +200,9 @@ class _Steps(Silent):
         self.advance = progress.advance  # type: ignore[method-assign]
 
 
-def _seconds(trained: Sequence[Trained]) -> float:
-    """Of a pack: all its members report the same."""
-    return max((one.seconds for one in trained), default=0.0)
+def _seconds(trained: Trained) -> float:
+    """Of all its training steps, also of those that an earlier call took."""
+    return sum(entry.get("seconds", 0.0) for entry in RunFolder(trained.folder).read_log())
 
 
 def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
