@@ -57,6 +57,7 @@ def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path
     assert kept["image"] == pytest.approx(near.image)
     page = (tmp_path / "report.html").read_text()
     assert f"{near.image:.3f}" in page
+    assert "--concept" not in page, "the report's folder holds no word"
     sheet = np.asarray(Image.open(tmp_path / "evaluation.png").convert("RGB"))
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 500
 

@@ -33,8 +33,10 @@ _PAGE = """<!doctype html>
 <img alt="{{ heading }}" src="data:image/png;base64,{{ picture }}">
 {% endfor %}
 <h2>The word</h2>
+{% if run -%}
 <p>Put <code>{{ concept.token }}</code> into a prompt:
-<code>pseudoword generate "a photo of {{ concept.token }}" --concept {{ folder }}</code></p>
+<code>pseudoword generate "a photo of {{ concept.token }}" --concept {{ run }}</code></p>
+{%- endif %}
 <table>
 {% for key, rows in concept.vectors.items() -%}
 <tr><td>{{ key }}<td>{{ rows.shape[0] }} × {{ rows.shape[1] }}
@@ -52,13 +54,17 @@ def write(
     concept: Concept,
     sections: Sequence[tuple[str, Image]],
     facts: Mapping[str, str],
+    run: Path | None = None,
 ) -> None:
-    """Write the page; pictures are inside it, so it can be sent as one file."""
+    """Write the page; pictures are inside it, so it can be sent as one file.
+
+    `run` is the folder that holds the word, for a command to try.
+    """
     page = Environment(autoescape=True).from_string(_PAGE)
     text = page.render(
         title=title,
         concept=concept,
-        folder=path.parent,
+        run=run,
         facts=facts,
         sections=[(heading, _base64(picture)) for heading, picture in sections],
     )

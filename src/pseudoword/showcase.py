@@ -94,6 +94,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
     charts.save_picture(sheet, out / "before_after.png")
     report.write(
         out / "report.html",
+        run=out,
         title=f"A new word: {TOKEN}",
         concept=trained.concept,
         sections=[("Before and after", sheet), ("Learning", images.open_picture(out / "loss.png"))],

@@ -28,7 +28,7 @@ class Marks:
     following: float
     """share of what was asked that is there; each kind of question counts the same"""
     recognised: float
-    """share of pictures whose thing and nothing else the judge names"""
+    """share of pictures whose thing a linear probe names, among all that there are"""
     kinds: dict[str, float]
     """following by kind of question"""
 
