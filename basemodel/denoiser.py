@@ -21,6 +21,8 @@ from basemodel.tokens import token_ids
 
 UNET = 6
 """First part of the random key."""
+LATENESS = 0.6
+"""Timesteps are 1000 u^LATENESS for uniform u; 1 would draw all alike."""
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -92,9 +94,11 @@ def noisy(
 
 
 def _timesteps(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Stratified: each of `count` equal slices of [0, 1000) once, so that the loss is steadier."""
+    """Stratified, so that the loss is steadier, and more of the late ones: what a caption says
+    is settled while there is much noise (a wrong style costs 60 times as much at 900 as at 150).
+    """
     slots = (np.arange(count) + rng.random(count)) / count
-    chosen: np.ndarray = np.minimum((slots * 1000).astype(np.int64), 999)
+    chosen: np.ndarray = np.minimum((slots**LATENESS * 1000).astype(np.int64), 999)
     return chosen
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
 import pseudoword
-from pseudoword import examples, faults, images, preparation, sheet
+from pseudoword import examples, faults, images, sheet, suggestions
 from pseudoword.cli import app
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.errors import SettingsError
@@ -85,10 +85,10 @@ def test_what_a_mask_leaves_out_is_striped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pictures", "vectors", "steps"),
-    [(1, 2, 750), (5, 2, 750), (10, 2, 750), (11, 5, 750), (60, 8, 1500), (500, 12, 12500)],
+    [(1, 1, 300), (9, 1, 300), (10, 2, 300), (13, 2, 325), (30, 4, 750), (500, 4, 12500)],
 )
 def test_suggestions_grow_with_the_pictures(pictures: int, vectors: int, steps: int) -> None:
-    assert preparation.suggested(pictures) == (vectors, steps)
+    assert (suggestions.vectors(pictures), suggestions.steps(pictures)) == (vectors, steps)
 
 
 def test_prepare_says_what_training_will_see(base: Path, pictures: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_command_prints_a_table_or_json(base: Path, pictures: Path, tmp_path
     arguments = ["prepare", str(pictures), "--base", str(base), "--out", str(out)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0
-    assert "--vectors 2 --steps 750" in result.stdout
+    assert "--vectors 1 --steps 300" in result.stdout
     out.unlink()
     result = CliRunner().invoke(app, [*arguments, "--json"])
     assert [Path(p["file"]).name for p in json.loads(result.stdout)["pictures"]] == [

@@ -4,20 +4,20 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pseudoword import captioning, captions, charts, examples, families, faults, images, sheet
-from pseudoword.config.optimising import OptimiserSettings
+from pseudoword import (
+    captioning,
+    captions,
+    charts,
+    examples,
+    families,
+    faults,
+    images,
+    sheet,
+    suggestions,
+)
 from pseudoword.config.prepare import PrepareConfig
 from pseudoword.errors import SettingsError
 from pseudoword.progress import Progress
-
-VECTORS = ((10, 2), (30, 5), (60, 8), (100, 10))
-"""Up to so many pictures, so many vectors; a rule of thumb among users of AUTOMATIC1111."""
-MOST_VECTORS = 12
-
-SAMPLES = 3000
-"""To learn from: the 3000 steps of one sample that AUTOMATIC1111's users settle on."""
-LOOKS = 100
-"""How often each picture is to be seen at least, when there are many."""
 
 
 class Look(BaseModel):
@@ -88,17 +88,10 @@ def survey(
         looks.append(found)
         cards.append(sheet.card(example, found.prompt, found.faults))
         progress.advance(len(looks), len(paths))
-    vectors, steps = suggested(len(looks))
+    vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
     charts.save_picture(sheet.sheet(cards, title), out)
     return Prepared(pictures=looks, skipped=skipped, vectors=vectors, steps=steps, sheet=str(out))
-
-
-def suggested(pictures: int) -> tuple[int, int]:
-    """Vectors and steps (at the default batch) to begin with; rules of thumb, not measurements."""
-    vectors = next((n for most, n in VECTORS if pictures <= most), MOST_VECTORS)
-    batch: int = OptimiserSettings.model_fields["batch"].default
-    return vectors, -(-max(SAMPLES, LOOKS * pictures) // batch)
 
 
 def _check_out(out: Path, config: PrepareConfig) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pseudoword import formats
+from pseudoword import formats, suggestions
 from pseudoword.config import InitMode
 from pseudoword.draws import generator
 from pseudoword.errors import SettingsError
@@ -43,12 +43,9 @@ def start(
 
 
 def count(family: Family, init: str, pictures: int) -> int:
-    """How many vectors suit a word: more for more pictures, and one for each token of `init`.
-
-    One vector is the paper's choice. More hold more detail, and learn few pictures by heart.
-    """
+    """How many vectors suit a word: what suits the pictures, and one for each token of `init`."""
     tokens = max(len(encoder.token_ids(init)) for encoder in family.encoders.values())
-    return max(min(tokens, 4), 1 if pictures < 10 else 2 if pictures < 30 else 4)
+    return max(min(tokens, suggestions.MOST_VECTORS), suggestions.vectors(pictures))
 
 
 def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int) -> Tensor:
