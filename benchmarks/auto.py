@@ -35,8 +35,8 @@ from pseudoword.probe import STEPS as PROBE_STEPS
 from pseudoword.run import RunFolder
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark" / "auto.md"
-RATES = ("0.001", "0.002", "0.005", "0.01", "0.02")
-STEPS = (50, 100, 200, 300, 400)
+RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
+STEPS = (50, 100, 200, 400)
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
 CHOOSING, COMPARING = range(100, 102), range(4)
 """Seeds: two to choose the grid's best word, others to compare it."""

@@ -117,8 +117,8 @@ def test_those_of_other_packages_train_and_resume_exactly(
     start = rows(whole)
     for step in training.train(family, [whole]):
         if step.step == 2:
-            checkpoint.save(tmp_path, whole, "x")
-    checkpoint.load(tmp_path, cut, 2, "x")
+            checkpoint.save(tmp_path, whole, {})
+    checkpoint.load(tmp_path, cut, 2, {})
     list(training.train(family, [cut]))
     assert torch.equal(whole.word()["clip_l"], cut.word()["clip_l"])
     assert not torch.equal(whole.word()["clip_l"], start)
@@ -181,10 +181,10 @@ def test_the_running_mean_equals_its_formula_and_survives_a_save(
         mean = keep * mean + (1 - keep) * rows(one)
         torch.testing.assert_close(one.word()["clip_l"], mean)
         if step.step == 3:
-            checkpoint.save(tmp_path, one, "x")
+            checkpoint.save(tmp_path, one, {})
     assert not torch.equal(mean, rows(one))
     again = member(family, pictures, ema=0.15, steps=6)
-    checkpoint.load(tmp_path, again, 3, "x")
+    checkpoint.load(tmp_path, again, 3, {})
     list(training.train(family, [again]))
     assert torch.equal(again.word()["clip_l"], one.word()["clip_l"])
 

@@ -30,8 +30,8 @@ def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
     """Let the next run die when it has saved its state after `step`."""
     save = checkpoint.save
 
-    def save_then_die(folder: Path, member: Any, digest: str) -> None:
-        save(folder, member, digest)
+    def save_then_die(folder: Path, member: Any, sources: Any) -> None:
+        save(folder, member, sources)
         if member.step == step:
             raise KeyboardInterrupt
 

@@ -123,8 +123,16 @@ def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
 
     half = tmp_path / "half"
     _stop_after(base, pictures, half, steps=6)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("one [name]\n")
+    templated = tmp_path / "templated"
+    _stop_after(base, pictures, templated, steps=6, template=str(lines))
+    lines.write_text("another [name]\n")
+    with pytest.raises(RunFolderError, match=r"begun with another template\. Bring"):
+        run(base, pictures, templated, template=str(lines))
+
     (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes())
-    with pytest.raises(RunFolderError, match="other pictures"):
+    with pytest.raises(RunFolderError, match="begun with other pictures, crops, masks or captions"):
         run(base, pictures, half)
     stray = tmp_path / "stray"
     stray.mkdir()
@@ -222,7 +230,7 @@ def test_a_damaged_checkpoint_is_named(base: Path, pictures: Path, tmp_path: Pat
         run(base, pictures, out)
 
 
-def _stop_after(base: Path, pictures: Path, out: Path, steps: int) -> None:
+def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: Any) -> None:
     """Leave a run as a kill after `steps` steps would."""
     append, done = files.write_whole, 0
 
@@ -236,7 +244,7 @@ def _stop_after(base: Path, pictures: Path, out: Path, steps: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "write_whole", write)
         with pytest.raises(KeyboardInterrupt):
-            run(base, pictures, out)
+            run(base, pictures, out, **settings)
 
 
 def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:

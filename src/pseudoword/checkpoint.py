@@ -8,7 +8,7 @@ it can be extended. Files are read under `weights_only`: nothing in them can run
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
@@ -20,14 +20,14 @@ from pseudoword.member import Member
 from pseudoword.settling import Evaluation, Record
 
 
-def save(folder: Path, member: Member, digest: str) -> None:
-    """Write the member's state; `digest` says what it is learned from.
+def save(folder: Path, member: Member, sources: Mapping[str, str]) -> None:
+    """Write the member's state; `sources` says what it is learned from: name -> checksum.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
     """
     state = {
-        "digest": digest,
+        "sources": dict(sources),
         "parameters": [p.detach() for p in member.method.parameters()],
         "average": member.average,
         "optimiser": member.optimiser.state_dict(),
@@ -44,23 +44,25 @@ def save(folder: Path, member: Member, digest: str) -> None:
         _path(folder, old).unlink(missing_ok=True)
 
 
-def load(folder: Path, member: Member, step: int, digest: str, changed: bool = False) -> None:
+def load(
+    folder: Path, member: Member, step: int, sources: Mapping[str, str], changed: bool = False
+) -> None:
     """Put the state after `step` steps into `member`.
 
     Args:
         folder: the run's.
         member: one that has not begun.
         step: which checkpoint.
-        digest: what it is learned from now.
+        sources: what it is learned from now, as for `save`.
         changed: the user wants to go on although that, or settings, have changed.
 
     Raises:
-        RunFolderError: the file is damaged, or belongs to other pictures or another model.
+        RunFolderError: the file is damaged, or the sources differ; the message says which.
     """
     path = _path(folder, step)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        same = state["digest"] == digest
+        others = [name for name, sum_ in sources.items() if state["sources"][name] != sum_]
         saved = state["parameters"]
         record = Record(
             [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]
@@ -70,11 +72,11 @@ def load(folder: Path, member: Member, step: int, digest: str, changed: bool = F
             f"{path} is damaged ({type(error).__name__}). Delete it to go on from the one before, "
             "or add --restart to begin again."
         ) from error
-    if not (same or changed):
+    if others and not changed:
         raise RunFolderError(
-            f"{folder} was begun with other pictures or another base model (their contents "
-            "differ, or one is missing). Bring them back, add --allow-changes to go on with what "
-            "there is, --restart to begin again, or choose another --out."
+            f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
+            "--allow-changes to go on with what there is, --restart to begin again, or choose "
+            "another --out."
         )
     parameters = member.method.parameters()
     if [p.shape for p in parameters] != [p.shape for p in saved]:

@@ -141,7 +141,7 @@ def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_chang
     for run, step in zip(runs, at, strict=True):
         choose_rate(family, run, progress)
         if step:
-            checkpoint.load(run.folder.path, run.member, step, run.digest, allow_changes)
+            checkpoint.load(run.folder.path, run.member, step, run.sources, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")
             for change in run.folder.changed(run.config):
                 progress.note(f"from here on, {change}")

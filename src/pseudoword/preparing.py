@@ -36,7 +36,8 @@ class Run:
     family: str
     member: Member
     start: Classic
-    digest: str
+    sources: dict[str, str]
+    """what it is learned from, as `checkpoint.load` names it when it differs: name -> checksum"""
     provenance: dict[str, str]
     samples: list[Batch]
     """of the pictures it learns from, to evaluate it on"""
@@ -131,7 +132,11 @@ def prepare(
         family.name,
         member,
         Classic(rows, family.device),
-        f"{data} {lines} {fingerprint}",
+        {
+            "other pictures, crops, masks or captions": data,
+            "another template": lines,
+            "another base model": fingerprint,
+        },
         provenance,
         fixed(family, member, settling.SAMPLES) if config.evaluate_every else [],
         fixed(family, held_out, settling.SAMPLES) if held_out else [],

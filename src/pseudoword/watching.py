@@ -67,7 +67,7 @@ class Watcher:
     def save(self) -> None:
         """Save the state, and the word as it is now."""
         run = self._run
-        checkpoint.save(run.folder.path, run.member, run.digest)
+        checkpoint.save(run.folder.path, run.member, run.sources)
         formats.write(run.concept(), run.folder.concept)
 
     def show(self) -> None:
