@@ -157,7 +157,7 @@ def test_a_picture_deleted_midway_is_told_with_where_the_word_is(
         with pytest.raises(KeyboardInterrupt):
             learn(base, pictures, out)
     (pictures / "0.png").unlink()
-    with pytest.raises(RunFolderError, match="one is missing") as raised:
+    with pytest.raises(RunFolderError, match="other, more or fewer pictures") as raised:
         learn(base, pictures, out)
     step = formats.read(out).provenance["steps"]
     assert raised.value.__notes__ == [

@@ -133,7 +133,7 @@ def prepare(
         member,
         Classic(rows, family.device),
         {
-            "other pictures, crops, masks or captions": data,
+            "other, more or fewer pictures, crops, masks or captions": data,
             "another template": lines,
             "another base model": fingerprint,
         },
