@@ -22,8 +22,9 @@ from basemodel.demo import write_demo
 from basemodel.denoiser import new_scheduler
 from basemodel.logs import send_logs_along
 from basemodel.loop import say
-from basemodel.settings import PICTURE_PX
+from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.truth import write_truth
+from pseudoword.families.unet import OWN_GUIDANCE
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe
@@ -70,6 +71,12 @@ def _compact(path: Path) -> None:
     path.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
+def _say_guidance(index: Path) -> None:
+    """diffusers passes over entries that begin with an underscore."""
+    found = {**json.loads(index.read_text(encoding="utf-8")), OWN_GUIDANCE: GUIDANCE}
+    index.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def export_base(recipe: Recipe) -> None:
     """The emoji base model, loadable by StableDiffusionPipeline.from_pretrained."""
 
@@ -92,6 +99,7 @@ def export_base(recipe: Recipe) -> None:
             shutil.copy(found[0], folder / "tokenizer" / name)
         _compact(folder / "tokenizer" / "tokenizer.json")
         _stored_half_loads_whole(folder / "text_encoder" / "config.json")
+        _say_guidance(folder / "model_index.json")
         send_logs_along(recipe.settings, folder)
         write_attribution(folder / "ATTRIBUTION.md")
         write_base_card(folder, recipe)

@@ -17,7 +17,7 @@ from basemodel.loop import keyed
 from basemodel.pictures import Artwork
 from basemodel.pool import encode
 from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
-from basemodel.settings import Settings
+from basemodel.settings import GUIDANCE, Settings
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
 from pseudoword.groundtruth.compose import article
@@ -127,7 +127,7 @@ def sample(
     scheduler: DDIMScheduler,
     prompts: list[str],
     seed: int,
-    guidance: float = 4.0,
+    guidance: float = GUIDANCE,
     steps: int = 25,
 ) -> np.ndarray:
     """Pictures for prompts, [B,64,64,3] uint8: what the pipeline does, for a whole batch."""

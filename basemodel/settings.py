@@ -14,6 +14,8 @@ LATENT_CHANNELS = 16
 LATENT_SIDE = 8
 TEXT_TOKENS = 32
 TEXT_WIDTH = 256
+GUIDANCE = 2.5
+"""What the finished model draws best with; it says so itself."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ CPU = Settings(
         steps=2500, width=192, text_layers=2, projection=192, labels=True, distil_steps=2000
     ),
     vae=VaeSettings(steps=1500),
-    unet=UnetSettings(steps=7600),
+    unet=UnetSettings(steps=11_600),
 )
 
 # About twenty minutes of one large GPU with a dozen cores beside it, by arithmetic: never yet run.

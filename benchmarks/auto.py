@@ -27,7 +27,7 @@ from pseudoword.families.base import Family
 from pseudoword.files import file_stem, write_whole
 from pseudoword.generation import generate
 from pseudoword.groundtruth.artwork import load
-from pseudoword.groundtruth.bench import GUIDANCE, Exam
+from pseudoword.groundtruth.bench import Exam
 from pseudoword.groundtruth.exam import Paper, write_lesson
 from pseudoword.judge import Judge
 from pseudoword.learn import learn
@@ -123,7 +123,6 @@ class Contest:
             prompts,
             words,
             seeds=[*seeds] * len(paper.questions),
-            guidance=GUIDANCE,
         )
         true = self.judge.features([q.truth for q in paper.questions for _ in seeds])
         return float((self.judge.features(drawn) * true).sum(1).mean())

@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,20 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
         "a photo of a cat", base=str(any_base), seed=7, guidance=4.0, sampler_steps=4
     )
     assert difference(ours, without) > 1
+
+
+def test_guidance_is_what_the_model_asks_for(base: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(base, tmp_path / "base")
+
+    def cfg(guidance: float | None = None) -> str:
+        (drawn,) = pseudoword.generate("a cat", base=str(base), sampler_steps=1, guidance=guidance)
+        return str(drawn.info["parameters"])
+
+    assert "CFG scale: 7.5" in cfg()
+    index = base / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_guidance_scale": 2.5}))
+    assert "CFG scale: 2.5" in cfg()
+    assert "CFG scale: 4" in cfg(guidance=4.0)
 
 
 def test_a_picture_depends_on_its_own_seed_only(family: Family) -> None:

@@ -25,7 +25,7 @@ def generate(
     *,
     seeds: Sequence[int],
     negative: str = "",
-    guidance: float = 7.5,
+    guidance: float | None = None,
     sampler_steps: int = 25,
     resolution: int | None = None,
     width: int | None = None,
@@ -36,7 +36,8 @@ def generate(
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
 
     Pictures are squares of `resolution`, by default the model's own, unless `width` or `height`
-    says otherwise. How each was drawn is in its `info`, and goes into a PNG it is saved to.
+    says otherwise; `guidance` is what the model asks for, if not given. How each was drawn is in
+    its `info`, and goes into a PNG it is saved to.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
@@ -49,7 +50,9 @@ def generate(
         check_resolution(family, width or whole, "--width"),
         check_resolution(family, height or whole, "--height"),
     )
-    how = Drawing(guidance, sampler_steps, *size, scheduler)
+    how = Drawing(
+        family.guidance if guidance is None else guidance, sampler_steps, *size, scheduler
+    )
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
         check_fit(concept, family)

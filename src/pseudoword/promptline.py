@@ -30,7 +30,7 @@ class PromptLine:
     width: int | None = None
     height: int | None = None
     sampler_steps: int = 25
-    guidance: float = 7.5
+    guidance: float | None = None
     scheduler: str | None = None
 
 

@@ -20,7 +20,6 @@ TOKEN = "<strawberry>"
 INIT = "fruit"
 STEPS = 150
 LR = 2e-3
-GUIDANCE = 4.0
 SEEDS = (0, 1, 2)
 
 PROMPTS = (
@@ -73,9 +72,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
 
     def draw(lines: Sequence[str], name: str, seeds: Sequence[int]) -> list[Image]:
         prompts = [render(line, name) for line in lines for _ in seeds]
-        return generate(
-            family, prompts, [trained.concept], seeds=[*seeds] * len(lines), guidance=GUIDANCE
-        )
+        return generate(family, prompts, [trained.concept], seeds=[*seeds] * len(lines))
 
     progress.phase("drawing before and after")
     shown = {}

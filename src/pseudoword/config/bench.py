@@ -63,8 +63,9 @@ class EvaluateConfig(BaseChoice):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the first picture of each prompt."""
 
-    guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.5
-    """How strongly to follow the prompt; 1 is off."""
+    guidance: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
+    what the model asks for."""
 
     sampler_steps: Annotated[int, Field(ge=1)] = 25
     """Denoising steps per picture."""

@@ -21,8 +21,9 @@ class DrawConfig(BaseChoice):
     negative: str = ""
     """What the picture should not show; concepts work here too."""
 
-    guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.5
-    """How strongly to follow the prompt (classifier-free guidance); 1 is off."""
+    guidance: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
+    what the model asks for."""
 
     sampler_steps: Annotated[int, Field(ge=1)] = 25
     """Denoising steps per picture."""

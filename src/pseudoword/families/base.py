@@ -184,6 +184,11 @@ class Family(Protocol):
         """Pictures' sides must be multiples of this many pixels."""
         ...
 
+    @property
+    def guidance(self) -> float:
+        """How strongly it is best made to follow prompts, if nobody says otherwise."""
+        ...
+
     def modules(self) -> Mapping[str, torch.nn.Module]:
         """All parts with weights by name: the text encoders, the denoiser, and the `vae`."""
         ...

@@ -28,6 +28,10 @@ from pseudoword.families.parts import Parts
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
 
+USUAL_GUIDANCE = 7.5
+OWN_GUIDANCE = "_guidance_scale"
+"""Where a model's `model_index.json` may ask for another; diffusers passes over such names."""
+
 
 class UNetFamily:
     """A latent diffusion model with a U-Net. See `Family` for what each member does.
@@ -120,6 +124,10 @@ class UNetFamily:
     @property
     def resolution_step(self) -> int:
         return self._sides[1]
+
+    @cached_property
+    def guidance(self) -> float:
+        return float(self.parts.setting(OWN_GUIDANCE, USUAL_GUIDANCE))
 
     @cached_property
     def _sides(self) -> tuple[int, int]:

@@ -27,9 +27,6 @@ from pseudoword.learn import Trained, learn
 from pseudoword.progress import Progress, Silent
 from pseudoword.run import RunFolder
 
-GUIDANCE = 4.0
-"""What the bundled base draws best with."""
-
 Sat = Mapping[str, Marks]
 """Marks by the paper's name."""
 
@@ -161,7 +158,6 @@ class Bench:
             prompts,
             [trained.concept] if trained else [],
             seeds=seeds * len(one.questions),
-            guidance=GUIDANCE,
             sampler_steps=self._sampler_steps,
         )
         drawn = list(_chunks(pictures, len(seeds)))
