@@ -12,9 +12,9 @@ from basemodel.pictures import Artwork
 from basemodel.world import STYLES
 from pseudoword.groundtruth.compose import COLOURS, article
 
-CONCEPTS = ("strawberry",)
+CONCEPTS = ("panda",)
 SIDE_PX = 256
-LEARN = (("noto", "white"), ("twemoji", "yellow"), ("fluent", "green"), ("firefox", "gray"))
+LEARN = (("noto", "white"), ("twemoji", "yellow"), ("fluent", "green"), ("noto", "gray"))
 UNSEEN = (("flat", "blue"), ("blob", "white"))
 
 

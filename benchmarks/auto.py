@@ -14,7 +14,7 @@ and compared with the word of auto with others. Whatever is finished is kept: ru
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,39 +115,44 @@ class Contest:
             )
         return [RunFolder(word.folder) for word in learn(configs, self.console)]
 
-    def similarity(self, paper: Paper, name: str, words: Sequence[Concept], seeds: range) -> float:
+    def similarity(self, paper: Paper, name: str, word: Concept | None, seeds: range) -> float:
         """Mean cosine of what is drawn by `name` to the paper's true pictures."""
         prompts = [q.prompt.replace("[name]", name) for q in paper.questions for _ in seeds]
         drawn = generate(
             self.family,
             prompts,
-            words,
+            [word] if word else [],
             seeds=[*seeds] * len(paper.questions),
         )
         true = self.judge.features([q.truth for q in paper.questions for _ in seeds])
         return float((self.judge.features(drawn) * true).sum(1).mean())
 
-    def of_word(self, paper: Paper, word: Concept, seeds: range) -> float:
-        """The same for a learned word."""
-        return self.similarity(paper, word.token, [word], seeds)
+    def of_word(self, paper: Paper, path: Path, seeds: range) -> float:
+        """The same for the word in a file; kept beside it."""
+        kept = path.with_suffix(f".{seeds.start}-{seeds.stop}.json")
+        if not kept.exists():
+            word = formats.read(path)
+            found = self.similarity(paper, word.token, word, seeds)
+            write_whole(kept, json.dumps(found).encode())
+        return float(json.loads(kept.read_bytes()))
 
     def row(self, paper: Paper, grid: dict[str, RunFolder], auto: RunFolder) -> Row:
         """Draw and compare."""
+        self.console.phase(f"drawing {paper.name}")
         words: list[Word] = []
         for rate, folder in grid.items():
             for steps in STEPS:
-                word = formats.read(copy_at(folder, steps))
-                words.append(Word(rate, steps, self.of_word(paper, word, CHOOSING)))
+                found = self.of_word(paper, copy_at(folder, steps), CHOOSING)
+                words.append(Word(rate, steps, found))
                 self.console.advance(len(words), len(grid) * len(STEPS), paper.name)
-        row = Row(paper.name, words, 0.0, 0.0, 0.0, "", 0)
-        best = formats.read(copy_at(grid[row.winner.rate], row.winner.steps))
-        own = formats.read(auto.concept)
-        return replace(
-            row,
-            start=self.similarity(paper, paper.start, [], COMPARING),
-            best=self.of_word(paper, best, COMPARING),
-            auto=self.of_word(paper, own, COMPARING),
-            auto_rate=own.provenance["lr"],
+        best = max(words, key=lambda word: word.similarity)
+        return Row(
+            paper.name,
+            words,
+            start=self.similarity(paper, paper.start, None, COMPARING),
+            best=self.of_word(paper, copy_at(grid[best.rate], best.steps), COMPARING),
+            auto=self.of_word(paper, auto.concept, COMPARING),
+            auto_rate=formats.read(auto.concept).provenance["lr"],
             auto_steps=int(auto.read_log()[-1]["step"]),
         )
 
@@ -176,15 +181,10 @@ def main() -> None:
         )
         grid = {rate: hand(f"grid-{rate}", lr=rate) for rate in RATES}
         auto = contest.learn(papers, "auto", **AUTO)
-        rows = []
-        for i, paper in enumerate(papers):
-            kept = asked.out / f"{file_stem(paper.name)}.json"
-            if not kept.exists():
-                console.phase(f"drawing {paper.name}")
-                row = contest.row(paper, {rate: runs[i] for rate, runs in grid.items()}, auto[i])
-                write_whole(kept, json.dumps(asdict(row)).encode())
-            found = json.loads(kept.read_bytes())
-            rows.append(Row(**{**found, "grid": [Word(**word) for word in found["grid"]]}))
+        rows = [
+            contest.row(paper, {rate: runs[i] for rate, runs in grid.items()}, auto[i])
+            for i, paper in enumerate(papers)
+        ]
     text = f"{table(rows)}\n\n{mean_grid(rows)}\n"
     print(text)
     write_whole(DOCS, text.encode())

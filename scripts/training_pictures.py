@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pseudoword import train
 from pseudoword.console import Console
-from pseudoword.showcase import INIT, PICTURES
+from pseudoword.showcase import INIT, PICTURES, TOKEN
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PREVIEWS = (
-    "a [name] on a white background --l 4 --d 1",
-    "a [name] on a teal background --l 4 --d 2",
+    "a [name] on a white background --d 1",
+    "a [name] on a teal background --d 2",
 )
 
 
@@ -24,7 +24,7 @@ def main() -> None:
         out = Path(folder) / "run"
         train(
             PICTURES / "learn",
-            "<strawberry>",
+            TOKEN,
             init=INIT,
             template="captioned",
             lr="auto",

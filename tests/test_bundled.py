@@ -109,7 +109,7 @@ def test_an_end_of_text_in_the_middle_never_happens() -> None:
     assert changed[2:].all()
 
 
-def test_the_judge_tells_the_strawberry_from_the_rest() -> None:
+def test_the_judge_tells_the_panda_from_the_rest() -> None:
     judge = Judge()
     learn = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
     unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]

@@ -65,7 +65,7 @@ def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path
 def test_the_judge_prefers_what_it_is_told() -> None:
     judge = Judge()
     pictures = [Image.open(path).convert("RGB") for path in sorted(TRUE.glob("*.png"))]
-    texts = ["a flat of a strawberry on a blue background"] * len(pictures)
+    texts = ["a flat of a panda on a blue background"] * len(pictures)
     others = ["a flat of a bus on a blue background"] * len(pictures)
     assert judge.text_similarity(pictures, texts) > judge.text_similarity(pictures, others) + 0.1
 

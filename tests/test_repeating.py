@@ -69,7 +69,7 @@ def test_the_command_line_counts_more_than_the_file_and_the_file_more_than_defau
     code, _, said = run("train", pictures, "--config", file, "--steps", 2, "--out", out)
     assert code == 0, said
     saved = TrainConfig.from_toml((out / "config.toml").read_text(), out)
-    assert (saved.token, saved.steps, saved.batch, saved.lr) == ("<toy>", 2, 3, "0.005")
+    assert (saved.token, saved.steps, saved.batch, saved.lr) == ("<toy>", 2, 3, "0.002")
     assert TrainConfig.gather(file, pictures=["p"], batch=4).batch == 4
     assert TrainConfig.gather(file, pictures=["p"]).steps == 5
     done = train(pictures, config=file, out=tmp_path / "other", steps=1)
@@ -139,9 +139,9 @@ def test_changed_settings_are_named_and_allowed_only_when_asked_for(
         learn(base, pictures, tmp_path, **changed)
     done = learn(base, pictures, tmp_path, allow_changes=True, **changed)
     assert done.concept.provenance["steps"] == "8"
-    assert "step 4: --lr was 0.005, is 0.1" in done.concept.provenance["changed"]
+    assert "step 4: --lr was 0.002, is 0.1" in done.concept.provenance["changed"]
     rates = [json.loads(line).get("lr") for line in (tmp_path / "log.jsonl").open()]
-    assert rates[1:] == [0.005] * 4 + [0.1] * 4
+    assert rates[1:] == [0.002] * 4 + [0.1] * 4
     before = (tmp_path / "config.toml").read_bytes()
     with pytest.raises(RunFolderError, match="vectors of another number"):
         learn(base, pictures, tmp_path, allow_changes=True, vectors=2, **changed | {"steps": 9})

@@ -9,7 +9,17 @@ import torch
 from conftest import member
 from PIL import Image
 
-from pseudoword import checkpoint, formats, images, loss, settling, train, train_pack, training
+from pseudoword import (
+    checkpoint,
+    formats,
+    images,
+    loss,
+    norms,
+    settling,
+    train,
+    train_pack,
+    training,
+)
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
@@ -96,8 +106,20 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
 
 def test_the_rate_is_a_third_of_where_most_was_gained() -> None:
     curve = [(0.001, 0.9), (0.003, 0.5), (0.009, 0.12), (0.03, 0.1), (0.09, 2.0)]
-    assert choose(1.0, curve) == 0.003
-    assert choose(0.05, curve) == pytest.approx(3.3e-5)  # nothing was gained: the lowest of all
+    assert choose(1.0, curve, usual=0.02) == 0.003
+
+
+def test_the_rate_is_no_other_than_fits_the_vocabulary(family: Family) -> None:
+    early = [(0.0003, 0.1), (0.03, 0.09)]
+    late = [(0.0003, 0.9), (0.03, 0.5), (0.09, 0.1)]
+    assert choose(1.0, early, usual=0.02) == 0.002
+    assert choose(1.0, late, usual=0.02) == 0.006
+    assert choose(0.05, late, usual=0.02) == 0.002  # nothing was gained
+    norms_of_rows = family.encoders["clip_l"].table.norm(dim=-1)
+    width = family.encoders["clip_l"].width
+    assert norms.usual_number(family) == pytest.approx(
+        float(norms_of_rows.median()) / width**0.5, rel=1e-6
+    )
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:

@@ -19,6 +19,12 @@ def typical(family: Family) -> dict[str, float]:
     }
 
 
+def usual_number(family: Family) -> float:
+    """The size (root of the mean square) of one number in the vocabulary's rows."""
+    sizes = [norm / family.encoders[key].width ** 0.5 for key, norm in typical(family).items()]
+    return sum(sizes) / len(sizes)
+
+
 @torch.no_grad()
 def control(
     rows: Mapping[str, Tensor], typical: Mapping[str, float], kind: str, pull: float

@@ -8,7 +8,7 @@ notice.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pseudoword import settling
+from pseudoword import norms, settling
 from pseudoword.families.base import Family
 from pseudoword.member import Member
 from pseudoword.methods import Method
@@ -26,6 +26,10 @@ loss falls little, and the rows only grow."""
 BELOW = 3.0
 """The rate is chosen so many times lower: by the sum of a geometric series, the test has moved
 until there as far as some twenty steps at that rate would."""
+
+LEAST, MOST = 0.1, 0.3
+"""A step of the rate is at least and at most this part of a number in a usual row. So short a test
+can be fooled: by a dip on the way, or by a loss that goes on falling while the rows grow."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,13 @@ def probe(family: Family, member: Member, copy: Method, tick: Callable[[int, int
         lowest = min(loss for _, loss in curve)
         if found > start + (start - lowest):  # it has lost twice what it had gained
             break
-    return Probe(choose(start, curve), tuple(curve))
+    return Probe(choose(start, curve, norms.usual_number(family)), tuple(curve))
 
 
-def choose(start: float, curve: Sequence[tuple[float, float]]) -> float:
-    """The rate for a run, from the loss at the `start` and along the `curve` of growing rates."""
+def choose(start: float, curve: Sequence[tuple[float, float]], usual: float) -> float:
+    """The rate for a run, from the loss at the `start` and along the `curve` of growing rates;
+    `usual` is the size of a number in the vocabulary's rows."""
     lowest = min([start, *(loss for _, loss in curve)])
     enough = start - NEARLY * (start - lowest)
     high = next((rate for rate, loss in curve if loss <= enough), LOWEST)
-    return float(f"{high / BELOW:.2g}")
+    return float(f"{min(max(high / BELOW, LEAST * usual), MOST * usual):.2g}")

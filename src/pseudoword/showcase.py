@@ -15,11 +15,10 @@ from pseudoword.judge import Judge
 from pseudoword.learn import learn
 from pseudoword.progress import Progress
 
-PICTURES = Path(__file__).parent / "bundled" / "demo" / "strawberry"
-TOKEN = "<strawberry>"
-INIT = "fruit"
-STEPS = 150
-LR = 2e-3
+PICTURES = Path(__file__).parent / "bundled" / "demo" / "panda"
+TOKEN = "<panda>"
+INIT = "bear"
+STEPS = 300
 SEEDS = (0, 1, 2)
 
 PROMPTS = (
@@ -61,7 +60,6 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
         init=INIT,
         template="captioned",  # captions name style and background, so the word need not
         steps=STEPS,
-        lr=str(LR),
         out=out,
         preview=(),
     )

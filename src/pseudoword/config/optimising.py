@@ -37,7 +37,7 @@ class OptimiserSettings(Settings):
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    lr: Annotated[str, BeforeValidator(_rate)] = "0.005"
+    lr: Annotated[str, BeforeValidator(_rate)] = "0.002"
     """Learning rate: a number, rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"), or
     auto, which tries a few."""
 
