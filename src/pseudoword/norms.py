@@ -3,6 +3,7 @@
 A row much longer than any real word's drowns the words around it in the prompt.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -21,7 +22,7 @@ def typical(family: Family) -> dict[str, float]:
 
 def usual_number(family: Family) -> float:
     """The size (root of the mean square) of one number in the vocabulary's rows."""
-    sizes = [norm / family.encoders[key].width ** 0.5 for key, norm in typical(family).items()]
+    sizes = [norm / math.sqrt(family.encoders[key].width) for key, norm in typical(family).items()]
     return sum(sizes) / len(sizes)
 
 
