@@ -62,7 +62,7 @@ def load(
     path = _path(folder, step)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        others = [name for name, sum_ in sources.items() if state["sources"][name] != sum_]
+        others = [name for name, now in sources.items() if state["sources"][name] != now]
         saved = state["parameters"]
         record = Record(
             [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]
