@@ -131,7 +131,7 @@ def pareto(boards: Sequence[Board]) -> bytes:
                 x.mean, y.mean,
                 xerr=[[x.mean - x.low], [x.high - x.mean]],
                 yerr=[[y.mean - y.low], [y.high - y.mean]],
-                fmt="s" if number < len(anchors) else "o",
+                fmt="v^"[number] if number < len(anchors) else "o",
                 color="#999999" if number < len(anchors) else f"C{number - len(anchors)}",
                 capsize=3, label=entry.name,
             )  # fmt: skip
