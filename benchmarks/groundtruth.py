@@ -15,7 +15,7 @@ import pseudoword
 from pseudoword.console import Console
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
-COMPARED = ("", "lr=2e-3", "lr=1e-3", "vectors=2", "steps=150", "template=object")
+COMPARED = ("", "lr=5e-3", "lr=1e-3", "vectors=2", "steps=150", "template=object")
 SHOWN = ("pareto.png", "grid-things.png")
 
 

@@ -62,7 +62,7 @@ def pictures_of(pipeline: StableDiffusionPipeline, prompt: str, seed: int) -> np
     drawn = pipeline(
         prompt,
         generator=torch.Generator().manual_seed(seed),
-        guidance_scale=families.load("emoji").guidance,
+        guidance_scale=json.loads((EMOJI / "model_index.json").read_bytes())["_guidance_scale"],
         num_inference_steps=8,
     ).images[0]
     return np.asarray(drawn, dtype=np.int16)

@@ -19,9 +19,16 @@ from pseudoword.files import write_whole
 from pseudoword.member import Member
 from pseudoword.settling import Evaluation, Record
 
+SOURCES = {
+    "pictures": "other, more or fewer pictures, crops, masks or captions",
+    "template": "another template",
+    "base": "another base model",
+}
+"""What a run is learned from, and how it is told when that is no longer the same."""
+
 
 def save(folder: Path, member: Member, sources: Mapping[str, str]) -> None:
-    """Write the member's state; `sources` says what it is learned from: name -> checksum.
+    """Write the member's state; `sources` has a checksum for each of `SOURCES`.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
@@ -62,7 +69,7 @@ def load(
     path = _path(folder, step)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        others = [name for name, now in sources.items() if state["sources"][name] != now]
+        others = [SOURCES[name] for name, now in sources.items() if state["sources"][name] != now]
         saved = state["parameters"]
         record = Record(
             [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]

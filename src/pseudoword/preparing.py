@@ -37,7 +37,7 @@ class Run:
     member: Member
     start: Classic
     sources: dict[str, str]
-    """what it is learned from, as `checkpoint.load` names it when it differs: name -> checksum"""
+    """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
     samples: list[Batch]
     """of the pictures it learns from, to evaluate it on"""
@@ -132,11 +132,7 @@ def prepare(
         family.name,
         member,
         Classic(rows, family.device),
-        {
-            "other, more or fewer pictures, crops, masks or captions": data,
-            "another template": lines,
-            "another base model": fingerprint,
-        },
+        {"pictures": data, "template": lines, "base": fingerprint},
         provenance,
         fixed(family, member, settling.SAMPLES) if config.evaluate_every else [],
         fixed(family, held_out, settling.SAMPLES) if held_out else [],
