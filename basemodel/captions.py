@@ -41,7 +41,7 @@ def _pick(rng: Generator, options: tuple[str, ...]) -> str:
 
 def _name(thing: Thing, hypernym: bool) -> tuple[str, bool]:
     """(words, takes an article): the thing's own name, or now and then only its kind."""
-    if hypernym:
+    if hypernym and thing.kind:
         return thing.kind, True
     return thing.words, thing.article
 

@@ -123,7 +123,7 @@ def build_unet(
     alphas = new_scheduler().alphas_cumprod.to(device)
     trained = art.trained()
     pool = Pool(trained, vae, tokenizer, settings)
-    probes = Probes(trained, vae, encoder, tokenizer, settings, alphas)
+    probes = Probes(trained.named(), vae, encoder, tokenizer, settings, alphas)
     empty = token_ids(tokenizer, [""])[0]
     optimizer = Muon(*split(unet, ("conv_in", "conv_out")))
 
@@ -157,8 +157,8 @@ def build_unet(
         return found or None
 
     def rate(step: int) -> float:
-        # Flat, then down over the last quarter: a run can be lengthened without regret.
-        left = (s.steps - step) / max(1, s.steps // 4)
+        # Flat, then down at the end: a run can be lengthened without regret.
+        left = (s.steps - step) / max(1, min(s.cooldown_steps, s.steps // 4))
         return s.learning_rate * min(1.0, (step + 1) / s.warmup_steps, max(0.03, left))
 
     modules: dict[str, Any] = {"unet": unet, "average": average}

@@ -19,7 +19,7 @@ from PIL import Image
 
 from basemodel.checkpoint import write_whole
 from basemodel.settings import Settings
-from basemodel.world import STYLES, Style, Thing, held_out_things, known_things
+from basemodel.world import STYLES, Style, Thing, extra_things, held_out_things, known_things
 from pseudoword.groundtruth.artwork import load
 
 DRAWN_PX = 96
@@ -54,6 +54,12 @@ class Artwork:
         held_thing = np.array([t.held_out for t in self.things])
         held_style = np.array([s.held_out for s in STYLES])
         return self.only(~held_thing[self.thing] & ~held_style[self.style])
+
+    def named(self) -> Artwork:
+        """All but the extra names: what is asked about, and what the judge knows."""
+        things = [t for t in self.things if not t.extra]  # extra ones come last
+        keep = self.thing < len(things)
+        return Artwork(self.rgba[keep], self.thing[keep], self.style[keep], things)
 
 
 def _package(style: Style, folder: Path) -> Path:
@@ -131,7 +137,7 @@ def _draw(svg: str) -> np.ndarray:
 
 def draw_all(settings: Settings) -> Artwork:
     """Every wanted (thing, style), from `work/pictures.npz` when it's there."""
-    things = known_things() + held_out_things()
+    things = known_things() + held_out_things() + extra_things()
     if settings.shipped_drawings:
         return _shipped(things)
     cache = settings.work / "pictures.npz"
@@ -155,7 +161,7 @@ def draw_all(settings: Settings) -> Artwork:
     drawn = rgba[..., 3].reshape(len(rgba), -1).mean(1) > 4
     # Some sets paint a sky behind a building: a full square would fight the asked background.
     corners = rgba[:, :: DRAWN_PX - 1, :: DRAWN_PX - 1, 3].reshape(len(rgba), 4).min(1) > 200
-    outdoors = np.array([things[t].kind in _OUTDOORS for t in thing_of])
+    outdoors = np.array([things[t].kind in _OUTDOORS or things[t].extra for t in thing_of])
     drawn &= ~(corners & outdoors)
     art = Artwork(rgba, np.array(thing_of), np.array(style_of), things).only(drawn)
     write_whole(

@@ -46,8 +46,8 @@ class Recipe:
         return str(self.settings.bundled / "emoji")
 
     @cached_property
-    def art(self) -> Artwork:
-        """All drawings, held-out ones included."""
+    def drawn(self) -> Artwork:
+        """All drawings, held-out and extra ones included."""
         art = draw_all(self.settings)
         say(
             "pictures",
@@ -57,14 +57,20 @@ class Recipe:
         return art
 
     @cached_property
+    def art(self) -> Artwork:
+        """What is asked about: known and held-out names."""
+        return self.drawn.named()
+
+    @cached_property
     def tokenizer(self) -> CLIPTokenizer:
         """CLIP-format, learned from captions or the bundle's."""
         if self.from_bundle:
             return CLIPTokenizer.from_pretrained(self._bundle, subfolder="tokenizer")
         folder = self.settings.work / "tokenizer"
         if not (folder / "merges.txt").exists():
-            maker, rng = SceneMaker(self.art), keyed(self.settings.seed, 0)
-            lines = [caption(maker.draw(rng), self.art, rng) for _ in range(CAPTIONS_FOR_TOKENIZER)]
+            trained = self.drawn.trained()
+            maker, rng = SceneMaker(trained), keyed(self.settings.seed, 0)
+            lines = [caption(maker.draw(rng), trained, rng) for _ in range(CAPTIONS_FOR_TOKENIZER)]
             learn_tokenizer(lines, folder)
         return CLIPTokenizer.from_pretrained(folder)
 
@@ -76,7 +82,7 @@ class Recipe:
                 self._bundle, subfolder="text_encoder", dtype=torch.float32
             )
             return model.eval().requires_grad_(False)
-        model, done = build_teacher(self.art, self.tokenizer, self.settings, self.deadline)
+        model, done = build_teacher(self.drawn, self.tokenizer, self.settings, self.deadline)
         return self._checked(model, done)
 
     @cached_property
@@ -108,7 +114,7 @@ class Recipe:
                 self._bundle, subfolder="unet", torch_dtype=torch.float32
             )
         model, done = build_unet(
-            self.art,
+            self.drawn,
             self.vae,
             self.text_encoder,
             self.tokenizer,
@@ -133,7 +139,7 @@ class Recipe:
     def run(self, stages: list[str]) -> bool:
         """The wanted stages, in order. False when the deadline came first."""
         actions = {
-            "pictures": lambda: self.art,
+            "pictures": lambda: self.drawn,
             "text": lambda: self.text_encoder,
             "vae": lambda: self.vae,
             "unet": lambda: self.unet,

@@ -50,16 +50,20 @@ def _spread(count: int, rng: Generator) -> tuple[tuple[float, float, float], ...
     )
 
 
+EXTRA_SHARE = 0.5
+"""Of the scenes, when there are names that only widen the world."""
+
+
 class SceneMaker:
-    """Draws random scenes from artwork, every name as often as every other."""
+    """Draws random scenes from artwork: known names as often as each other, and so extra ones."""
 
     def __init__(self, art: Artwork) -> None:
         self.art = art
         self.rows_of_style = [np.flatnonzero(art.style == s) for s in range(art.style.max() + 1)]
         by_thing = [np.flatnonzero(art.thing == t) for t in range(len(art.things))]
-        self.rows_of_thing = [rows for rows in by_thing if len(rows)]
-        present = [t for t, rows in enumerate(by_thing) if len(rows)]
-        self.place_of_thing = {thing: place for place, thing in enumerate(present)}
+        self.rows_of_thing = {thing: rows for thing, rows in enumerate(by_thing) if len(rows)}
+        self.named = [thing for thing in self.rows_of_thing if not art.things[thing].extra]
+        self.extra = [thing for thing in self.rows_of_thing if art.things[thing].extra]
 
     def background(self, rng: Generator) -> tuple[tuple[str, ...], str]:
         """(colours, pattern): white is likelier than the rest; one in seven has a pattern."""
@@ -73,7 +77,8 @@ class SceneMaker:
 
     def draw(self, rng: Generator) -> Scene:
         """One scene."""
-        rows = self.rows_of_thing[rng.integers(len(self.rows_of_thing))]
+        things = self.extra if self.extra and rng.random() < EXTRA_SHARE else self.named
+        rows = self.rows_of_thing[things[rng.integers(len(things))]]
         row = int(rows[rng.integers(len(rows))])
         colours, pattern = self.background(rng)
         red, green, blue = rng.integers(-7, 8, 3).tolist()
@@ -101,7 +106,7 @@ class SceneMaker:
     def draw_alike(self, rng: Generator, count: int) -> list[Scene]:
         """A thing in up to `count` styles, alike otherwise: telling them apart takes the style."""
         first = self.draw(rng)
-        rows = self.rows_of_thing[self.place_of_thing[int(self.art.thing[first.rows[0]])]]
+        rows = self.rows_of_thing[int(self.art.thing[first.rows[0]])]
         others = [int(r) for r in rng.permutation(rows) if r != first.rows[0]][: count - 1]
         alone = replace(first, kind="single", rows=first.rows[:1], boxes=first.boxes[:1])
         return [alone, *(replace(alone, rows=(row,)) for row in others)]

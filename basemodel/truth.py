@@ -40,7 +40,7 @@ def write_truth(folder: Path, art: Artwork) -> None:
     groundtruth.save(
         folder,
         groundtruth.Artwork(
-            things=[groundtruth.Thing(t.words, t.start or None) for t in chosen],
+            things=[groundtruth.Thing(t.words, t.start or t.kind, t.held_out) for t in chosen],
             styles=known_styles,
             new_style=new_style,
             drawings={

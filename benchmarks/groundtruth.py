@@ -1,6 +1,6 @@
 """Compare settings of `train` where the right answers are known; write what the docs show of it.
 
-    python benchmarks/groundtruth.py [--out bench] [--concepts N] [--compare SETTINGS ...]
+    python benchmarks/groundtruth.py [--out bench] [--concepts N] [--relearn] [--compare SETTINGS]
 
 The same as `pseudoword bench`, with the comparison that the documentation shows as its default.
 Run it again to go on after an interruption.
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench"))
     parser.add_argument("--concepts", type=int)
     parser.add_argument("--pictures-each", type=int, default=2)
+    parser.add_argument("--relearn", action="store_true")
     parser.add_argument("--compare", action="append")
     arguments = parser.parse_args()
     with Console() as console:
@@ -34,6 +35,7 @@ def main() -> None:
             out=arguments.out,
             concepts=arguments.concepts,
             pictures_each=arguments.pictures_each,
+            relearn=arguments.relearn,
             compare=arguments.compare or COMPARED,
             progress=console,
         )

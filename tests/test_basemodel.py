@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from basemodel import pictures
 from basemodel.painter import Painter
 from basemodel.scenes import SceneMaker
 from basemodel.settings import MINI
-from basemodel.world import STYLES, held_out_things, known_things
+from basemodel.world import STYLES, extra_things, held_out_things, known_things
 
 pytestmark = pytest.mark.xdist_group("basemodel")
 
@@ -96,6 +97,31 @@ def test_trained_stages_see_nothing_that_is_held_out() -> None:
     assert not any(STYLES[s].held_out for s in trained.style.tolist())
     assert len(held_out) == 40
     assert not held_out & {thing.words for thing in known_things()}
+
+
+def test_extra_names_are_neither_known_nor_held_out() -> None:
+    named = [*known_things(), *held_out_things()]
+    words = [thing.words for thing in (*named, *extra_things())]
+    assert len(set(words)) == len(words)
+    assert len({t.icon for t in named} | {t.icon for t in extra_things()}) == len(words)
+    hidden = {thing.words for thing in held_out_things()}
+    for thing in extra_things():
+        assert thing.extra
+        assert not hidden & set(thing.words.split()), thing.words
+
+
+def test_half_of_the_scenes_show_an_extra_name_and_nothing_asks_for_it() -> None:
+    art = pictures.draw_all(MINI).trained()
+    places = sorted(set(art.thing.tolist()))
+    few, first = places[:3], places[3]
+    things = [replace(t, extra=n >= first) for n, t in enumerate(art.things)]
+    art = replace(art, things=things)
+    maker, rng = SceneMaker(art), np.random.default_rng(0)
+    drawn = [int(art.thing[maker.draw(rng).rows[0]]) for _ in range(600)]
+    assert sum(things[t].extra for t in drawn) / len(drawn) == pytest.approx(0.5, abs=0.07)
+    assert {t for t in drawn if not things[t].extra} == set(few)
+    assert set(art.named().thing.tolist()) == set(few)
+    assert all(not thing.extra for thing in art.named().things)
 
 
 def test_an_unexpected_licence_is_refused(tmp_path: Path) -> None:

@@ -122,6 +122,22 @@ def test_a_place_is_read_from_the_pixels(place: str, exam: Exam, marker: Marker)
         assert marker.mark(one, pictures).kinds["place"] == float(tried == place)
 
 
+def test_a_learned_style_is_told_by_the_nearest_of_all_styles(exam: Exam, marker: Marker) -> None:
+    for one in exam.styles:
+        assert all(question.choices[0] == question.truth for question in one.questions)
+        truth = marker.mark(one, [[q.truth] for q in one.questions])
+        other = marker.mark(one, [[q.choices[-1]] for q in one.questions])
+        assert (truth.recognised, other.recognised) == (1, 0)
+
+
+def test_known_things_can_be_learned_anew_from_their_kind() -> None:
+    exam = Exam.of(artwork.load(), SIDE, 3, relearn=True)
+    assert [p.name for p in exam.relearned] == [p.name for p in exam.known_things]
+    assert [p.start for p in exam.known_things] == [p.name for p in exam.known_things]
+    assert [p.start for p in exam.relearned] == ["animal"] * 3
+    assert exam.learned[-3:] == list(exam.relearned)
+
+
 def sat(*identities: float, following: float = 0.8) -> dict[str, Marks]:
     return {
         f"word {i}": Marks(value, following, 0.5, {"style": 0.9, "pair": 0.7})
@@ -173,6 +189,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(tmp_path: Path) -> None:
         "out": out, "concepts": 2, "pictures_each": 1, "sampler_steps": 1, "pack": 4,
     }  # fmt: skip
     first = pseudoword.bench(compare=["steps=2"], **settings)
+    assert first.relearned is None
     assert [entry.name for entry in first.things.entries] == ["steps=2"]
     assert len(first.things.entries[0].sat) == 2
     assert len(first.styles.entries[0].sat) == 2
@@ -188,6 +205,11 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(tmp_path: Path) -> None:
     assert second.things.entries[0].sat == first.things.entries[0].sat
     assert (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns == kept
     assert second.table.count("steps=3") == 2
+    third = pseudoword.bench(compare=["steps=2"], relearn=True, **settings)
+    assert third.relearned
+    assert third.relearned.known == third.things.known
+    assert third.relearned.start.keys() == third.relearned.known.keys()
+    assert "learned anew" in third.table
     with pytest.raises(RunFolderError, match="pictures_each"):
         pseudoword.bench(compare=["steps=2"], **{**settings, "pictures_each": 2})
     with pytest.raises(SettingsError, match="twice"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
@@ -45,6 +45,8 @@ class Thing:
     start: str = ""
     """Held-out only: the known word a learner would begin from."""
     reason: str = ""
+    extra: bool = False
+    """It only widens what is drawn in training: nothing is asked about it."""
 
 
 def _lines(file: str) -> list[tuple[str, str]]:
@@ -63,7 +65,7 @@ def _thing(
 
 
 def known_things() -> list[Thing]:
-    """The names the base model is trained on."""
+    """The names the base model is trained on, and asked about."""
     return [
         _thing(entry.strip(), kind)
         for kind, entries in _lines("names.txt")
@@ -80,3 +82,11 @@ def held_out_things() -> list[Thing]:
         kind, start, reason = (part.strip() for part in value.split(";"))
         found.append(_thing(entry, kind, held_out=True, start=start, reason=reason))
     return found
+
+
+def extra_things() -> list[Thing]:
+    """Names that the base model is trained on beside the known ones, to draw more than those."""
+    text = (_FOLDER / "more.txt").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    entries = [entry.strip() for entry in " ".join(lines).split(",")]
+    return [replace(_thing(entry, ""), extra=True) for entry in entries]

@@ -19,6 +19,9 @@ class BenchConfig(BaseChoice):
     concepts: Annotated[int | None, Field(ge=2)] = None
     """Learn only the first so many things, and as many words for the new style."""
 
+    relearn: bool = False
+    """Also learn known things anew, from another word: what that lacks, the method lacks."""
+
     pictures_each: Annotated[int, Field(ge=1)] = 2
     """Pictures drawn for each question, with consecutive seeds."""
 

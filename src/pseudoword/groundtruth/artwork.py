@@ -20,13 +20,10 @@ class Thing:
 
     words: str
     """what captions call it"""
-    start: str | None
-    """the known word that a learner begins from; `None` if the base knows the thing itself"""
-
-    @property
-    def held_out(self) -> bool:
-        """Whether the base model has never seen it."""
-        return self.start is not None
+    start: str
+    """the known word that a learner begins from"""
+    held_out: bool
+    """whether the base model has never seen it"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,8 @@ def save(folder: Path, art: Artwork) -> None:
         )
         sheets[style] = names
     index = {
-        "things": {thing.words: thing.start for thing in art.things},
+        "held_out": {thing.words: thing.start for thing in art.held_out},
+        "known": {thing.words: thing.start for thing in art.known},
         "new_style": art.new_style,
         "sheets": sheets,
     }
@@ -86,7 +84,11 @@ def load(folder: Path = FOLDER) -> Artwork:
         for name, drawing in zip(names, np.split(pixels, len(names)), strict=True):
             drawings[name, style] = drawing
     return Artwork(
-        things=[Thing(words, start) for words, start in index["things"].items()],
+        things=[
+            Thing(words, start, held_out=part == "held_out")
+            for part in ("held_out", "known")
+            for words, start in index[part].items()
+        ],
         styles=[style for style in index["sheets"] if style != index["new_style"]],
         new_style=index["new_style"],
         drawings=drawings,

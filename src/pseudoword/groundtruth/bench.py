@@ -42,27 +42,37 @@ class Variant:
 
 @dataclass(frozen=True)
 class Exam:
-    """The papers, and the known words that answer like questions by name: the upper anchor."""
+    """The papers, and the known words that answer like questions by name: the upper anchor.
+
+    What the base could draw, if only it were asked by the right word, can be learned anew: how far
+    that comes is the method's share, and what things come short of it is the base's.
+    """
 
     things: Sequence[Paper]
     known_things: Sequence[Paper]
     styles: Sequence[Paper]
     known_styles: Sequence[Paper]
+    relearned: Sequence[Paper] = ()
+    """the known things, to be begun from another word"""
 
     @classmethod
-    def of(cls, art: Artwork, side_px: int, concepts: int | None = None) -> "Exam":
+    def of(
+        cls, art: Artwork, side_px: int, concepts: int | None = None, relearn: bool = False
+    ) -> "Exam":
         """All papers; `concepts` limits each kind to the first so many."""
+        known = art.known[:concepts]
         return cls(
             [paper(art, thing, side_px) for thing in art.held_out[:concepts]],
-            [paper(art, thing, side_px) for thing in art.known[:concepts]],
+            [paper(art, thing, side_px, start=thing.words) for thing in known],
             style_papers(art, side_px)[:concepts],
             known_style_papers(art, side_px)[:concepts],
+            [paper(art, thing, side_px) for thing in known] if relearn else (),
         )
 
     @property
     def learned(self) -> list[Paper]:
         """What there is to learn."""
-        return [*self.things, *self.styles]
+        return [*self.things, *self.styles, *self.relearned]
 
 
 def parse_variant(text: str) -> Variant:

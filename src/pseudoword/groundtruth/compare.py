@@ -30,6 +30,8 @@ class Comparison:
 
     things: Board
     styles: Board
+    relearned: Board | None
+    """known things learned anew, if that was asked for"""
     table: str
     """Markdown"""
     files: tuple[Path, ...]
@@ -50,7 +52,7 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
     art, judge = load(), Judge(config.judge or BUNDLED)
     with hold(config.out):
         _check_folder(config, family, judge)
-        exam = Exam.of(art, family.resolution, config.concepts)
+        exam = Exam.of(art, family.resolution, config.concepts, config.relearn)
         bench = Bench(
             family,
             Marker(judge, art, family.resolution),
@@ -82,10 +84,13 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
 
         things = board("things", exam.things, exam.known_things)
         styles = board("the new style", exam.styles, exam.known_styles)
-        table = f"{things.table()}\n\n{styles.table()}\n"
-        return Comparison(
-            things, styles, table, _write(bench, config, exam, variants, things, styles)
-        )
+        relearned = None
+        if exam.relearned:
+            relearned = board("known things, learned anew", exam.relearned, exam.known_things)
+        boards = [board for board in (things, styles, relearned) if board]
+        table = "\n\n".join(board.table() for board in boards) + "\n"
+        files = _write(bench, config, exam, variants, boards, table)
+        return Comparison(things, styles, relearned, table, files)
 
 
 def _check_folder(config: BenchConfig, family: Family, judge: Judge) -> None:
@@ -111,13 +116,13 @@ def _write(
     config: BenchConfig,
     exam: Exam,
     variants: Sequence[Variant],
-    things: Board,
-    styles: Board,
+    boards: Sequence[Board],
+    table: str,
 ) -> tuple[Path, ...]:
     files = {
-        "table.md": f"{things.table()}\n\n{styles.table()}\n".encode(),
-        "pareto.png": pareto([things, styles]),
-        "results.json": (json.dumps([asdict(things), asdict(styles)], indent=1) + "\n").encode(),
+        "table.md": table.encode(),
+        "pareto.png": pareto(boards),
+        "results.json": (json.dumps([asdict(board) for board in boards], indent=1) + "\n").encode(),
     }
     for name, data in files.items():
         write_whole(config.out / name, data)

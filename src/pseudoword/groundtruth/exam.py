@@ -66,7 +66,8 @@ class Question:
     ground: str
     """the colour behind it"""
     choices: Sequence[Image.Image] = ()
-    """pair and copies: what the other answers would look like, `truth` among them"""
+    """the truth, and what other answers would look like: other partners, other numbers, or (when
+    a style is asked for a thing) other styles"""
 
     @property
     def alone(self) -> bool:
@@ -86,8 +87,8 @@ class Paper:
     questions: Sequence[Question]
 
 
-def paper(art: Artwork, thing: Thing, side_px: int) -> Paper:
-    """Lesson and questions for `thing`."""
+def paper(art: Artwork, thing: Thing, side_px: int, start: str | None = None) -> Paper:
+    """Lesson and questions for `thing`, to be begun from `start` or else its own starting word."""
     rng = random.Random(thing.words)
     styles = art.styles_of(thing)
     rng.shuffle(styles)
@@ -121,7 +122,7 @@ def paper(art: Artwork, thing: Thing, side_px: int) -> Paper:
         _pair(art, thing, seen[1], rng, side_px),
         _copies(art, thing, seen[0], rng, side_px),
     ]
-    return Paper(thing.words, thing.start or thing.words, lesson, questions)
+    return Paper(thing.words, start or thing.start, lesson, questions)
 
 
 def style_papers(art: Artwork, side_px: int) -> list[Paper]:
@@ -143,7 +144,7 @@ def _style_paper(art: Artwork, style: str, name: str, start: str, side_px: int) 
     rng.shuffle(drawn)
     shown, asked = drawn[:LESSON_PICTURES], drawn[LESSON_PICTURES:][:STYLE_QUESTIONS]
 
-    def alone(thing: str, ground: str) -> Image.Image:
+    def alone(thing: str, ground: str, style: str = style) -> Image.Image:
         return compose(ground, [Placed(art.drawings[thing, style], WHOLE)], side_px)
 
     lesson = [
@@ -153,10 +154,16 @@ def _style_paper(art: Artwork, style: str, name: str, start: str, side_px: int) 
     questions = []
     for thing in asked:
         ground = rng.choice(list(COLOURS))
+        others = [s for s in (*art.styles, art.new_style) if s != style]
         questions.append(
             Question(
                 "thing", f"a [name] of {_a(thing)} {_on(ground)}", alone(thing, ground),
                 asked=thing, thing=thing, style=style, ground=ground,
+                choices=[
+                    alone(thing, ground, s)
+                    for s in (style, *others)
+                    if (thing, s) in art.drawings
+                ],
             )
         )  # fmt: skip
     return Paper(name, start, lesson, questions)

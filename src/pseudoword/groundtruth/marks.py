@@ -28,7 +28,8 @@ class Marks:
     following: float
     """share of what was asked that is there; each kind of question counts the same"""
     recognised: float
-    """share of pictures whose thing a linear probe names, among all that there are"""
+    """share of pictures in which what was learned is told: a linear probe names the thing among
+    all that there are; or of the true pictures in all styles, the learned one's is nearest"""
     kinds: dict[str, float]
     """following by kind of question"""
 
@@ -37,8 +38,8 @@ class Marker:
     """Marks papers with a judge that has seen all drawings.
 
     Backgrounds and places are read from the pixels. Styles and names are read by linear probes on
-    the judge's features, fitted on the true drawings. Partners and numbers: which of the true
-    compositions is nearest?
+    the judge's features, fitted on the true drawings. Partners, numbers and a learned style: which
+    of the true compositions is nearest?
     """
 
     def __init__(self, judge: Judge, art: Artwork, side_px: int) -> None:
@@ -56,19 +57,22 @@ class Marker:
     def mark(self, paper: Paper, drawn: Sequence[Sequence[Image]]) -> Marks:
         """`drawn[i]` are the pictures for question i."""
         near: list[float] = []
-        named: list[bool] = []
+        told: list[bool] = []
         followed: dict[str, list[bool]] = {}
         for question, pictures in zip(paper.questions, drawn, strict=True):
             seen = self._judge.features(pictures)
             if question.alone:
                 near += (seen @ self._judge.features([question.truth])[0]).tolist()
-                named += [name == question.thing for name in self._name(seen)]
+                if question.kind == "thing":
+                    told += self._nearest(question, seen)
+                else:
+                    told += [name == question.thing for name in self._name(seen)]
             followed.setdefault(question.kind, []).extend(self._followed(question, pictures, seen))
         kinds = {kind: float(np.mean(hits)) for kind, hits in followed.items()}
         return Marks(
             identity=float(np.mean(near)),
             following=float(np.mean(list(kinds.values()))),
-            recognised=float(np.mean(named)),
+            recognised=float(np.mean(told)),
             kinds=kinds,
         )
 
@@ -82,9 +86,13 @@ class Marker:
                 return [style == question.asked for style in self._style(seen)]
             case "thing":
                 return [name == question.asked for name in self._name(seen)]
-            case "pair" | "copies":  # the first choice is the truth
-                nearest = (seen @ self._judge.features(question.choices).T).argmax(1)
-                return [choice == 0 for choice in nearest.tolist()]
+            case "pair" | "copies":
+                return self._nearest(question, seen)
+
+    def _nearest(self, question: Question, seen: Tensor) -> list[bool]:
+        """Whether the first of the choices, which is the truth, is the nearest."""
+        nearest = (seen @ self._judge.features(question.choices).T).argmax(1)
+        return [choice == 0 for choice in nearest.tolist()]
 
 
 class _Probe:
