@@ -13,7 +13,7 @@ from basemodel.attribution import attribution_table
 from basemodel.denoiser import new_scheduler
 from basemodel.logs import read_log
 from basemodel.loop import keyed
-from basemodel.measure import known_prompts
+from basemodel.measure import GUIDANCES, known_prompts
 from basemodel.probes import sample, tile
 from basemodel.settings import GUIDANCE
 from basemodel.world import STYLES, held_out_things
@@ -35,7 +35,7 @@ def sheet_prompts(recipe: Recipe) -> list[str]:
     def one(options: list[str]) -> str:
         return options[int(rng.integers(len(options)))]
 
-    singles = [asked.prompt for asked in known_prompts(recipe)[:48]]
+    singles = [asked.prompt for asked in known_prompts(recipe, 48)]
     pairs = [f"a {one(styles)} of a {one(words)} and a {one(words)}" for _ in range(4)]
     copies = [
         f"three copies of a {one(styles)} {one(words)} on a white background" for _ in range(4)
@@ -116,7 +116,15 @@ def _result_lines(measured: dict[str, float], probe: dict[str, float]) -> list[s
         lines += [
             "",
             f"VAE, PSNR of pictures of held-out things: {measured['psnr_unseen']:.1f} dB.",
+            "",
+            "| guidance, on 200 other prompts | style by its word | by nearest picture "
+            "| thing first | in first five |",
+            "|---|---|---|---|---|",
         ]
+        for guidance in GUIDANCES:
+            keys = ("style", "style_nearest", "thing", "thing_top5")
+            shares = [f"{measured[f'guidance_{guidance}_{key}']:.1%}" for key in keys]
+            lines.append(f"| {guidance:g} | {' | '.join(shares)} |")
     return lines
 
 

@@ -22,6 +22,7 @@ from basemodel.judge import embed_pictures, embed_texts
 from basemodel.loop import keyed, say
 from basemodel.probes import plain_caption, sample
 from basemodel.scenes import COLOUR_WORDS, Scene, paint
+from basemodel.settings import GUIDANCE
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
 from pseudoword.groundtruth.marks import ground_colour
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from basemodel.recipe import Recipe
 
 MEASURE = 9
+
+GUIDANCES = (1.5, 2.0, 2.5, 3.0, 4.0)
+"""Tried on prompts of their own, so that the one to choose isn't chosen by what is reported."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,39 @@ class Asked:
     prompt: str
 
 
-def known_prompts(recipe: Recipe) -> list[Asked]:
-    """Prompts whose (thing, style) was in training, drawn from a fixed key."""
+def known_prompts(recipe: Recipe, count: int, first: int = 0) -> list[Asked]:
+    """Prompts whose (thing, style) was in training, no two alike: `count` of a fixed list, from
+    its place `first` on."""
     art = recipe.art.trained()
     rng = keyed(recipe.settings.seed, MEASURE)
     asked = []
-    for row in rng.permutation(len(art.rgba))[: recipe.settings.measured_prompts].tolist():
+    for row in rng.permutation(len(art.rgba))[: first + count].tolist():
         ground = COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))]
         thing, style = int(art.thing[row]), int(art.style[row])
         scene = Scene("single", (row,), ((0.5, 0.5, 0.82),), (ground,))
         words = art.things[thing]
         prompt = plain_caption(words.words, words.article, STYLES[style].word, ground)
         asked.append(Asked(thing, style, ground, scene, prompt))
-    return asked
+    return asked[first:]
+
+
+def draw(recipe: Recipe, asked: list[Asked], guidance: float = GUIDANCE) -> np.ndarray:
+    """A picture for each, [B,64,64,3] uint8, from fixed noise."""
+    return np.concatenate(
+        [
+            sample(
+                recipe.unet,
+                recipe.vae,
+                recipe.text_encoder,
+                recipe.tokenizer,
+                new_scheduler(),
+                [a.prompt for a in asked[start : start + 50]],
+                seed=1000 + start,
+                guidance=guidance,
+            )
+            for start in range(0, len(asked), 50)
+        ]
+    )
 
 
 def _nearest_style(recipe: Recipe, one: Asked, vector: torch.Tensor) -> int:
@@ -93,27 +117,18 @@ def measure(recipe: Recipe) -> dict[str, float]:
     """All numbers of the model card; also kept in work/measured.json."""
     unseen = held_out_pictures(recipe.art, 256, recipe.settings.seed)
     found = {"psnr_unseen": psnr(reconstruct(recipe.vae, unseen), unseen)}
-    asked = known_prompts(recipe)
-    drawn = np.concatenate(
-        [
-            sample(
-                recipe.unet,
-                recipe.vae,
-                recipe.text_encoder,
-                recipe.tokenizer,
-                new_scheduler(),
-                [a.prompt for a in asked[start : start + 50]],
-                seed=1000 + start,
-            )
-            for start in range(0, len(asked), 50)
-        ]
-    )
+    count = recipe.settings.measured_prompts
+    asked = known_prompts(recipe, count)
     art = recipe.art.trained()
     true = to_pixels([paint(a.scene, art) for a in asked])
     back = reconstruct(recipe.vae, true)
     best = ((back.clamp(-1, 1) + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1)
-    found |= {f"drawn_{k}": v for k, v in judged(recipe, asked, drawn).items()}
+    found |= {f"drawn_{k}": v for k, v in judged(recipe, asked, draw(recipe, asked)).items()}
     found |= {f"true_{k}": v for k, v in judged(recipe, asked, best).items()}
+    others = known_prompts(recipe, count, first=count)
+    for guidance in GUIDANCES:
+        marks = judged(recipe, others, draw(recipe, others, guidance))
+        found |= {f"guidance_{guidance}_{k}": v for k, v in marks.items()}
     say("measure", " ".join(f"{k} {v:.3f}" for k, v in found.items()))
     path = recipe.settings.work / "measured.json"
     write_whole(path, lambda file: file.write(json.dumps(found, indent=2).encode()))
