@@ -152,6 +152,22 @@ def test_auto_stops_says_why_and_hands_over_the_best(
     assert limited.stopped is None
 
 
+def test_once_settled_the_rate_falls_to_nothing(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    done = learn(base, pictures, tmp_path, steps="auto", patience=1, lr=0.01)
+    log = entries(done)[1:]
+    rates = [entry["lr"] for entry in log]
+    since = rates.count(0.01) - 1  # the first step of the fall still has the whole rate
+    assert since % 5 == 0
+    assert len(rates) == since + round(settling.FALL * since)
+    falling = rates[since:]
+    assert falling == pytest.approx([0.01 * (1 - i / len(falling)) for i in range(len(falling))])
+    assert "evaluation" in log[-1], "the last word was not in the race for the best"
+    assert done.stopped
+    assert f"{log[since - 1]['evaluation']:.4f} since" in done.stopped
+
+
 def test_auto_resumes_exactly_and_alone_is_as_in_a_pack(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from pseudoword.config import Hyper
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.latents import Encoded
 from pseudoword.methods import Method
-from pseudoword.settling import Record
+from pseudoword.settling import Fall, Record
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Member:
     """why it stopped before its time"""
     record: Record = field(default_factory=Record)
     """what evaluations have found"""
-    stopped: str | None = None
-    """why there was nothing more to gain"""
+    fall: Fall | None = None
+    """how it ends, once there is nothing more to gain"""
 
     def __post_init__(self) -> None:
         hyper = self.hyper
@@ -56,7 +56,24 @@ class Member:
     @property
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
-        return not (self.failure or self.stopped) and self.step < self.hyper.total_steps
+        return not self.failure and self.step < self.last_step
+
+    @property
+    def last_step(self) -> int:
+        """Of the run, as far as can be told."""
+        total = self.hyper.total_steps
+        return min(total, self.fall.until) if self.fall else total
+
+    @property
+    def stopped(self) -> str | None:
+        """Why it stops by itself, if it does."""
+        if not self.fall:
+            return None
+        return f"{self.fall.reason}; the word of step {self.record.best_step} is the best"
+
+    def rate(self) -> float:
+        """Of the next step."""
+        return self.schedule(self.step) * (self.fall.left(self.step) if self.fall else 1)
 
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
