@@ -117,7 +117,7 @@ def _result_lines(measured: dict[str, float], probe: dict[str, float]) -> list[s
             "",
             f"VAE, PSNR of pictures of held-out things: {measured['psnr_unseen']:.1f} dB.",
             "",
-            "| guidance, on 200 other prompts | style by its word | by nearest picture "
+            "| guidance, on 100 other prompts | style by its word | by nearest picture "
             "| thing first | in first five |",
             "|---|---|---|---|---|",
         ]

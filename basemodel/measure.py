@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MEASURE = 9
 
-GUIDANCES = (1.5, 2.0, 2.5, 3.0, 4.0)
+GUIDANCES = (1.5, 2.0, 2.5, 3.5)
 """Tried on prompts of their own, so that the one to choose isn't chosen by what is reported."""
 
 
@@ -125,7 +125,7 @@ def measure(recipe: Recipe) -> dict[str, float]:
     best = ((back.clamp(-1, 1) + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1)
     found |= {f"drawn_{k}": v for k, v in judged(recipe, asked, draw(recipe, asked)).items()}
     found |= {f"true_{k}": v for k, v in judged(recipe, asked, best).items()}
-    others = known_prompts(recipe, count, first=count)
+    others = known_prompts(recipe, count // 2, first=count)
     for guidance in GUIDANCES:
         marks = judged(recipe, others, draw(recipe, others, guidance))
         found |= {f"guidance_{guidance}_{k}": v for k, v in marks.items()}

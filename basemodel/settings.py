@@ -96,7 +96,7 @@ class Settings:
 CPU = Settings(
     work=HERE / "work",
     bundled=BUNDLED,
-    clip=ClipSettings(steps=3000, labels=True),
+    clip=ClipSettings(steps=5000, labels=True),
     judge=ClipSettings(
         steps=2500, width=192, text_layers=2, projection=192, labels=True, distil_steps=2000
     ),
@@ -109,7 +109,7 @@ GPU = replace(
     CPU,
     painters=12,
     threads=4,
-    clip=replace(CPU.clip, steps=4000, batch=256),
+    clip=replace(CPU.clip, steps=6000, batch=256),
     judge=replace(CPU.judge, steps=5000, batch=256, distil_steps=6000),
     vae=replace(CPU.vae, steps=10_000, batch=64),
     unet=replace(

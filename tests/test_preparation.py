@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SHARED
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from typer.testing import CliRunner
 
 import pseudoword
@@ -14,6 +14,8 @@ from pseudoword import examples, faults, images, sheet, suggestions
 from pseudoword.cli import app
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.errors import SettingsError
+from pseudoword.groundtruth import artwork
+from pseudoword.groundtruth.bench import Exam
 
 
 def texture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
@@ -55,6 +57,60 @@ def test_real_photographs_are_not_blamed_unless_blurred(tmp_path: Path) -> None:
         blurred.save(tmp_path / path.name)
         found = faults.Finder()(examples.load(tmp_path / path.name, how, shapes))
         assert found == ["looks blurred"], path
+
+
+def printed(picture: Image.Image, x: float, y: float) -> Image.Image:
+    """With pale print, at (x, y) as parts of width and height."""
+    print_ = Image.new("RGBA", picture.size)
+    ImageDraw.Draw(print_).text(
+        (x * picture.width, y * picture.height),
+        "(c) studio.com",
+        fill=(255, 255, 255, 90),
+        font=ImageFont.load_default(size=picture.height / 20),
+    )
+    return Image.alpha_composite(picture.convert("RGBA"), print_).convert("RGB")
+
+
+def grey(picture: Image.Image) -> np.ndarray:
+    side = faults.MARK_SIDE
+    small = picture.convert("L").resize((side, side), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "place"),
+    [(0.7, 0.92, "at the bottom right"), (0.02, 0.9, "at the bottom left")],
+)
+@pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
+def test_print_that_photographs_share_is_found(x: float, y: float, place: str) -> None:
+    for subject in ("dog", "backpack"):
+        photographs = [
+            images.open_picture(p) for p in sorted((SHARED / "photos" / subject).glob("*.jpg"))
+        ]
+        assert len(photographs) >= faults.MARK_PICTURES
+        assert faults.mark([grey(p) for p in photographs]) is None
+        assert faults.mark([grey(printed(p, x, y)) for p in photographs]) == place
+
+
+def test_drawings_of_one_thing_share_no_print() -> None:
+    for paper in Exam.of(artwork.load(), 64).things:
+        assert faults.mark([grey(one.picture) for one in paper.lesson]) is None, paper.name
+
+
+def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path) -> None:
+    for i in range(faults.MARK_PICTURES):
+        picture = Image.new("RGB", (400, 400), (40 + 20 * i, 60, 90))
+        picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
+        printed(picture, 0.55, 0.9).save(tmp_path / f"{i}.png")
+    seen = pseudoword.prepare(tmp_path, out=tmp_path.parent / "sheet.png", base=str(base))
+    assert seen.shared_fault
+    assert "at the bottom right, like a watermark" in seen.shared_fault
+    arguments = ["prepare", str(tmp_path), "--base", str(base)]
+    shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path.parent / "sheet.png")])
+    assert "like a watermark" in shown.stdout.replace("\n", " ")
+    (tmp_path / "0.png").unlink()
+    fewer = pseudoword.prepare(tmp_path, out=tmp_path.parent / "sheet.png", base=str(base))
+    assert fewer.shared_fault is None, "four pictures may agree by chance"
 
 
 def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> None:

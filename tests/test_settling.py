@@ -152,9 +152,7 @@ def test_auto_stops_says_why_and_hands_over_the_best(
     assert limited.stopped is None
 
 
-def test_once_settled_the_rate_falls_to_nothing(
-    base: Path, pictures: Path, tmp_path: Path
-) -> None:
+def test_once_settled_the_rate_falls_to_nothing(base: Path, pictures: Path, tmp_path: Path) -> None:
     done = learn(base, pictures, tmp_path, steps="auto", patience=1, lr=0.01)
     log = entries(done)[1:]
     rates = [entry["lr"] for entry in log]

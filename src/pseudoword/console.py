@@ -158,6 +158,8 @@ def show_prepared(seen: "Prepared") -> None:
         table.add_row(name, *sizes, views, escape(one.prompt), escape(faults))
     out = rich.console.Console()
     out.print(table)
+    if seen.shared_fault:
+        out.print(seen.shared_fault, markup=False)
     out.print(f"contact sheet: {seen.sheet}", markup=False, soft_wrap=True)
     out.print(f"to begin with: --vectors {seen.vectors} --steps {seen.steps}", markup=False)
 

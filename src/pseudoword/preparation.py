@@ -44,6 +44,8 @@ class Prepared(BaseModel):
     pictures: list[Look]
     skipped: list[str]
     """pictures that cannot be used, and why"""
+    shared_fault: str | None
+    """what is wrong with all pictures together"""
     vectors: int
     """suggested `--vectors`"""
     steps: int
@@ -91,7 +93,14 @@ def survey(
     vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
     charts.save_picture(sheet.sheet(cards, title), out)
-    return Prepared(pictures=looks, skipped=skipped, vectors=vectors, steps=steps, sheet=str(out))
+    return Prepared(
+        pictures=looks,
+        skipped=skipped,
+        shared_fault=find_faults.shared(),
+        vectors=vectors,
+        steps=steps,
+        sheet=str(out),
+    )
 
 
 def _check_out(out: Path, config: PrepareConfig) -> None:
