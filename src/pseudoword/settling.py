@@ -14,8 +14,9 @@ from pseudoword.methods.classic import Classic
 SAMPLES = 16
 """How many; without a backward pass they cost about a third of as many in training."""
 
-SETTLED = 0.01
-"""What is left to gain counts as nothing below this part of what has been gained."""
+SETTLED = 0.05
+"""What is left to gain at a constant rate counts as nothing below this part of what has been
+gained: the fall that follows gains more."""
 
 FALL = 0.5
 """Once settled, the rate falls to nothing over so many times the steps taken: a word at a constant
