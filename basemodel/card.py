@@ -16,7 +16,7 @@ from basemodel.loop import keyed
 from basemodel.measure import GUIDANCES, known_prompts
 from basemodel.probes import sample, tile
 from basemodel.settings import GUIDANCE
-from basemodel.world import STYLES, held_out_things
+from basemodel.world import STYLES, extra_things, held_out_things
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -148,7 +148,7 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         "A very small text-to-image model in Stable Diffusion's layout, trained from nothing on",
         "emoji artwork, so that learning a new word can be tried, tested and measured within",
         "seconds on a CPU. It draws 64 px pictures of about 300 things in six styles on coloured",
-        "backgrounds, and knows nothing else.", "",
+        f"backgrounds, has seen {len(extra_things())} further names, and knows nothing else.", "",
         "```python", "from diffusers import StableDiffusionPipeline", "",
         'pipeline = StableDiffusionPipeline.from_pretrained("path/to/this/folder")',
         'pipeline("a twemoji of a fox on a blue background", num_inference_steps=25,',
@@ -175,11 +175,13 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         "more steps that learned plain labels as well; on fixed noise, the cost of a wrong style",
         "rose from 0.014 to 0.025 within 50 steps of the denoiser. From step 7,600 on, late",
         "timesteps were drawn more often and nine captions in ten, not three in four, named the",
-        "style; the cost of a wrong style doubled in 4,000 steps. Minutes are by the clock, on a",
-        "machine that did other work at the same time.", "",
-        "Guidance 2.5 was picked with the final weights on the prompts judged above: 2 and 2.5",
-        "both get 77% of styles right, 3 the same with fewer by nearest picture (82%, not 85.5%),",
-        "4 gets 72.5%; with the weights of step 7,600, 6 and 8 were worse still.", "",
+        "style; the cost of a wrong style doubled in 4,000 steps. Until step 11,600 there were the",
+        "300 things alone. The base drew those nearly by heart, and what was learned of new ones",
+        "stayed halfway; so the text encoder learned the further names too (2,000 steps more, all",
+        "names), and from then on half of the denoiser's pictures showed one of them. That set it",
+        "back at first, from 0.286 to 0.166 for a wrong name and 0.115 to 0.050 for a wrong style,",
+        "since every word's states had moved. Minutes are by the clock, on a machine that did other",
+        "work at the same time.", "",
         "## Limits", "",
         "Outlines and colours are mostly right, fine detail mostly isn't: most things can be told,",
         "many only once one knows what was asked for. Thin things suffer most. Two things in one",
