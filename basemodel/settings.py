@@ -101,7 +101,7 @@ CPU = Settings(
         steps=2500, width=192, text_layers=2, projection=192, labels=True, distil_steps=2000
     ),
     vae=VaeSettings(steps=1500),
-    unet=UnetSettings(steps=17_000),
+    unet=UnetSettings(steps=24_000),
 )
 
 # About twenty minutes of one large GPU with a dozen cores beside it, by arithmetic: never yet run.
