@@ -23,6 +23,8 @@ brightened or compressed in 20 or fewer."""
 
 MARK_PICTURES = 5
 """Fewer pictures than these may agree by chance."""
+MARK_ENOUGH = 32
+"""More need not be compared."""
 MARK_SIDE = 192
 MARK_MARGIN = 0.15
 """Things are in the middle and may well be alike there; marks reach into the margin."""
@@ -72,7 +74,8 @@ class Finder:
                 found.append(f"looks like {name} again")
                 break
         else:
-            self._grey.append(_shrunk(example.whole, MARK_SIDE, MARK_SIDE).astype(np.float32))
+            if len(self._grey) < MARK_ENOUGH:
+                self._grey.append(_shrunk(example.whole, MARK_SIDE, MARK_SIDE).astype(np.float32))
         self._seen.append((example.path.name, own))
         return found
 
