@@ -24,6 +24,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.learn import Trained
+from pseudoword.member import Member
 from pseudoword.probe import choose, probe
 from pseudoword.samples import batch, fixed
 from pseudoword.settling import Evaluation, Record
@@ -164,6 +165,31 @@ def test_once_settled_the_rate_falls_to_nothing(base: Path, pictures: Path, tmp_
     assert "evaluation" in log[-1], "the last word was not in the race for the best"
     assert done.stopped
     assert f"{log[since - 1]['evaluation']:.4f} since" in done.stopped
+
+
+def test_a_run_killed_while_its_rate_falls_ends_the_same(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"steps": "auto", "patience": 1, "checkpoint_every": 1}
+    whole = learn(base, pictures, tmp_path / "whole", **settings)
+    save, fallen = checkpoint.save, []
+
+    def save_then_die(folder: Path, one: Member, sources: dict[str, str]) -> None:
+        save(folder, one, sources)
+        if one.fall and one.step > one.fall.since:
+            fallen.append(one.step)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_die)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, pictures, tmp_path / "cut", **settings)
+    assert fallen
+    cut = learn(base, pictures, tmp_path / "cut", **settings)
+    assert whole.stopped == cut.stopped
+    assert [e["lr"] for e in entries(whole)[1:]] == [e["lr"] for e in entries(cut)[1:]]
+    one, other = ((run.folder / "concept.safetensors").read_bytes() for run in (whole, cut))
+    assert one == other
 
 
 def test_auto_resumes_exactly_and_alone_is_as_in_a_pack(

@@ -85,7 +85,7 @@ class Finder:
             return None
         place = mark(self._grey)
         return place and (
-            f"all pictures have the same lines {place}, like a watermark, a caption or a frame: "
+            f"the pictures have the same lines {place}, like a watermark, a caption or a frame: "
             "the word would learn those, too. Crop them off, or mask them"
         )
 

@@ -19,8 +19,8 @@ SETTLED = 0.05
 gained: the fall that follows gains more."""
 
 FALL = 0.5
-"""Once settled, the rate falls to nothing over so many times the steps taken: a word at a constant
-rate only circles the place it has come to (Hu et al. 2024, arXiv 2404.06395)."""
+"""Once settled, the rate falls to nothing over so many times the steps taken (as in Hu et al. 2024,
+arXiv 2404.06395)."""
 
 WORSE = 0.1
 """Held-out pictures are worse off when their loss has risen by this part of what it had fallen."""
