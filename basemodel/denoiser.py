@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from basemodel.loop import Stage, keyed, pick_device, train
@@ -118,6 +119,8 @@ def build_unet(
     device, s = pick_device(), settings.unet
     torch.manual_seed(settings.seed)
     unet = (start or new_unet(s)).to(device).to(memory_format=torch.channels_last)
+    if device.type == "cpu":  # the backward pass of torch's fused attention is the slower one there
+        unet.set_attn_processor(AttnProcessor())
     average = Average(unet, s.ema_decay)
     encoder = encoder.to(device)
     alphas = new_scheduler().alphas_cumprod.to(device)

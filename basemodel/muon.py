@@ -23,7 +23,7 @@ def orthogonal(g: Tensor, rounds: int = 5) -> Tensor:
     x = x / (x.flatten(1).float().norm(dim=1)[:, None, None].to(x.dtype) + 1e-7)
     for _ in range(rounds):
         gram = x @ x.transpose(-2, -1)
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     straight: Tensor = (x if wide else x.transpose(-2, -1)).to(g.dtype)
     return straight
 

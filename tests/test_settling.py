@@ -24,7 +24,6 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.learn import Trained
-from pseudoword.member import Member
 from pseudoword.probe import choose, probe
 from pseudoword.samples import batch, fixed
 from pseudoword.settling import Evaluation, Record
@@ -153,43 +152,16 @@ def test_auto_stops_says_why_and_hands_over_the_best(
     assert limited.stopped is None
 
 
-def test_once_settled_the_rate_falls_to_nothing(base: Path, pictures: Path, tmp_path: Path) -> None:
-    done = learn(base, pictures, tmp_path, steps="auto", patience=1, lr=0.01)
-    log = entries(done)[1:]
-    rates = [entry["lr"] for entry in log]
-    since = rates.count(0.01) - 1  # the first step of the fall still has the whole rate
-    assert since % 5 == 0
-    assert len(rates) == since + round(settling.FALL * since)
-    falling = rates[since:]
-    assert falling == pytest.approx([0.01 * (1 - i / len(falling)) for i in range(len(falling))])
-    assert "evaluation" in log[-1], "the last word was not in the race for the best"
-    assert done.stopped
-    assert f"{log[since - 1]['evaluation']:.4f} since" in done.stopped
-
-
-def test_a_run_killed_while_its_rate_falls_ends_the_same(
-    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings: dict[str, Any] = {"steps": "auto", "patience": 1, "checkpoint_every": 1}
-    whole = learn(base, pictures, tmp_path / "whole", **settings)
-    save, fallen = checkpoint.save, []
-
-    def save_then_die(folder: Path, one: Member, sources: dict[str, str]) -> None:
-        save(folder, one, sources)
-        if one.fall and one.step > one.fall.since:
-            fallen.append(one.step)
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_then_die)
-        with pytest.raises(KeyboardInterrupt):
-            learn(base, pictures, tmp_path / "cut", **settings)
-    assert fallen
-    cut = learn(base, pictures, tmp_path / "cut", **settings)
-    assert whole.stopped == cut.stopped
-    assert [e["lr"] for e in entries(whole)[1:]] == [e["lr"] for e in entries(cut)[1:]]
-    one, other = ((run.folder / "concept.safetensors").read_bytes() for run in (whole, cut))
-    assert one == other
+def test_auto_hands_over_a_mean_with_weights_that_grow(family: Family, pictures: Path) -> None:
+    one = member(family, pictures, steps="auto", max_steps=6)
+    rows = []
+    for _ in training.train(family, [one]):
+        rows.append(one.method.vectors()["clip_l"].detach().clone())
+    # polynomial-decay averaging of degree 3
+    weights = torch.tensor([k * (k + 1) * (k + 2) for k in range(1, 7)], dtype=torch.float32)
+    mean = torch.einsum("k,knw->nw", weights / weights.sum(), torch.stack(rows))
+    assert torch.allclose(one.word()["clip_l"], mean, atol=1e-6)
+    assert not torch.allclose(one.word()["clip_l"], rows[-1], atol=1e-4)
 
 
 def test_auto_resumes_exactly_and_alone_is_as_in_a_pack(

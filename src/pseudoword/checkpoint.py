@@ -17,7 +17,7 @@ import torch
 from pseudoword.errors import RunFolderError
 from pseudoword.files import write_whole
 from pseudoword.member import Member
-from pseudoword.settling import Evaluation, Fall, Record
+from pseudoword.settling import Evaluation, Record
 
 SOURCES = {
     "pictures": "other, more or fewer pictures, crops, masks or captions",
@@ -42,7 +42,7 @@ def save(folder: Path, member: Member, sources: Mapping[str, str]) -> None:
         "found": [astuple(one) for one in member.record.found],
         "best": member.record.best,
         "best_step": member.record.best_step,
-        "fall": member.fall and astuple(member.fall),
+        "stopped": member.stopped,
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -74,7 +74,6 @@ def load(
         record = Record(
             [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]
         )
-        fall = state["fall"] and Fall(*state["fall"])
     except Exception as error:
         raise RunFolderError(
             f"{path} is damaged ({type(error).__name__}). Delete it to go on from the one before, "
@@ -97,10 +96,10 @@ def load(
     if state["optimiser_name"] == member.hyper.optimiser:
         member.optimiser.load_state_dict(state["optimiser"])
     device = parameters[0].device
-    if member.hyper.ema:
+    if member.averaging:
         member.average = {key: rows.to(device) for key, rows in state["average"].items()}
     member.record = record
-    member.fall = None if changed else fall
+    member.stopped = None if changed else state["stopped"]
     member.step = member.good_step = step
     member.good = member.word()
 

@@ -150,6 +150,7 @@ def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_chang
 
 def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
     """Run the loop; look at every step, stop when asked. Returns seconds."""
+    total = max(run.config.total_steps for run in runs)
     seconds = 0.0
     with Interrupt() as interrupt, ExitStack() as watching:
         watchers = {
@@ -167,7 +168,6 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
             if any(shown):
                 progress.phase(doing)
             mean = sum(seen.loss for seen in step.seen) / len(step.seen)
-            total = max(run.member.last_step for run in runs)
             progress.advance(step.step, total, f"loss {mean:.4f}")
             if interrupt.signum is not None:
                 for watcher in watchers.values():

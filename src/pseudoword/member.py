@@ -11,7 +11,12 @@ from pseudoword.config import Hyper
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.latents import Encoded
 from pseudoword.methods import Method
-from pseudoword.settling import Fall, Record
+from pseudoword.settling import Record
+
+LATENESS = 3
+"""With `--steps auto`, which cannot lower the rate towards an end it does not know, the rows handed
+over are a mean of all steps', with weights that grow as this power of the step (polynomial-decay
+averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last half counts."""
 
 
 @dataclass
@@ -41,8 +46,8 @@ class Member:
     """why it stopped before its time"""
     record: Record = field(default_factory=Record)
     """what evaluations have found"""
-    fall: Fall | None = None
-    """how it ends, once there is nothing more to gain"""
+    stopped: str | None = None
+    """why there is nothing more to gain, if so"""
 
     def __post_init__(self) -> None:
         hyper = self.hyper
@@ -56,24 +61,7 @@ class Member:
     @property
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
-        return not self.failure and self.step < self.last_step
-
-    @property
-    def last_step(self) -> int:
-        """Of the run, as far as can be told."""
-        total = self.hyper.total_steps
-        return min(total, self.fall.until) if self.fall else total
-
-    @property
-    def stopped(self) -> str | None:
-        """Why it stops by itself, if it does."""
-        if not self.fall:
-            return None
-        return f"{self.fall.reason}; the word of step {self.record.best_step} is the best"
-
-    def rate(self) -> float:
-        """Of the next step."""
-        return self.schedule(self.step) * (self.fall.left(self.step) if self.fall else 1)
+        return not (self.failure or self.stopped) and self.step < self.hyper.total_steps
 
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
@@ -85,17 +73,27 @@ class Member:
     def take_step(self, lr: float) -> None:
         """Move the rows along their gradient, keep their length, and take the running mean."""
         hyper = self.hyper
-        if hyper.ema and not self.average:
+        if self.averaging and not self.average:
             self.average = _copy(self.method.vectors())
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
         norms.control(self.method.vectors(), self.typical_norm, hyper.norm, hyper.norm_pull)
-        if hyper.ema:
-            keep = min(hyper.ema, (1 + self.step) / (10 + self.step))  # or it begins too slowly
+        if self.averaging:
             for key, rows in self.method.vectors().items():
-                self.average[key].lerp_(rows.detach(), 1 - keep)
+                self.average[key].lerp_(rows.detach(), 1 - self._kept())
         self.step += 1
+
+    @property
+    def averaging(self) -> bool:
+        """Whether a running mean of the rows is handed over instead of the last ones."""
+        return bool(self.hyper.ema) or self.hyper.steps == schedules.AUTO
+
+    def _kept(self) -> float:
+        """How much of itself the running mean keeps in the next step."""
+        if self.hyper.ema:
+            return min(self.hyper.ema, (1 + self.step) / (10 + self.step))  # or it begins slowly
+        return self.step / (self.step + 1 + LATENESS)
 
 
 def _copy(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:

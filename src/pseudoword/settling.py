@@ -14,13 +14,8 @@ from pseudoword.methods.classic import Classic
 SAMPLES = 16
 """How many; without a backward pass they cost about a third of as many in training."""
 
-SETTLED = 0.05
-"""What is left to gain at a constant rate counts as nothing below this part of what has been
-gained: the fall that follows gains more."""
-
-FALL = 0.5
-"""Once settled, the rate falls to nothing over so many times the steps taken (as in Hu et al. 2024,
-arXiv 2404.06395)."""
+SETTLED = 0.1
+"""What is left to gain counts as nothing below this part of what has been gained."""
 
 WORSE = 0.1
 """Held-out pictures are worse off when their loss has risen by this part of what it had fallen."""
@@ -39,25 +34,6 @@ class Evaluation:
     def judged(self) -> float:
         """What decides which word is best: held-out pictures, if there are any."""
         return self.loss if self.held_out is None else self.held_out
-
-
-@dataclass(frozen=True)
-class Fall:
-    """The end of a run that has settled: its rate falls to nothing."""
-
-    since: int
-    """the step at which it had settled"""
-    reason: str
-    """how that was told"""
-
-    @property
-    def until(self) -> int:
-        """The last step."""
-        return self.since + max(1, round(FALL * self.since))
-
-    def left(self, step: int) -> float:
-        """How much of the rate is left for `step`, counted from 0."""
-        return (self.until - step) / (self.until - self.since)
 
 
 @dataclass

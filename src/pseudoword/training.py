@@ -67,7 +67,7 @@ def train(family: Family, members: Sequence[Member]) -> Iterator[Step]:
             if member.failure:
                 continue
             member.good, member.good_step = member.word(), member.step
-            lr = member.rate()
+            lr = member.schedule(step)
             member.take_step(lr)
             seen.append(Seen(member, value, lr, norm, grad))
         if seen:

@@ -11,7 +11,6 @@ from pseudoword.families.base import Family
 from pseudoword.preparing import Run
 from pseudoword.progress import Progress
 from pseudoword.schedules import AUTO
-from pseudoword.settling import Fall
 from pseudoword.trackers import TRACKERS, Tracker
 from pseudoword.training import Seen
 
@@ -52,11 +51,10 @@ class Watcher:
         run, config = self._run, self._run.config
         numbers = {"loss": seen.loss, "lr": seen.lr, "norm": seen.norm, "grad": seen.grad}
         numbers["seconds"] = round(seconds, 4)
-        last = not run.member.unfinished
-        due = config.evaluate_every and step % config.evaluate_every == 0
-        if due or (last and config.steps == AUTO):
+        if config.evaluate_every and step % config.evaluate_every == 0:
             numbers |= self._evaluate()
         self._log(step, numbers)
+        last = not run.member.unfinished
         if config.save_every and step % config.save_every == 0:
             run.folder.keep_copy(run.concept(), step, config.keep_last)
         shown = bool(config.preview_every) and step % config.preview_every == 0 and not last
@@ -106,9 +104,8 @@ class Watcher:
         record = run.member.record
         if record.add(found, run.member.word()):
             formats.write(run.concept(), run.folder.best)
-        if config.steps == AUTO and not run.member.fall:
-            reason = record.settled(config.patience)
-            run.member.fall = Fall(run.member.step, reason) if reason else None
+        if config.steps == AUTO and (reason := record.settled(config.patience)):
+            run.member.stopped = f"{reason}; the word of step {record.best_step} is the best"
         warning = record.overfitting()
         if warning and not self._warned:
             self._warned = True

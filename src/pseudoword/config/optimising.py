@@ -22,8 +22,8 @@ class OptimiserSettings(Settings):
     heading: ClassVar[str] = "Optimisation"
 
     steps: Annotated[int, Field(ge=1)] | Literal["auto"] = 300
-    """How many optimiser steps; auto: until the evaluation loss has settled, and half as many over
-    which the rate then falls to nothing."""
+    """How many optimiser steps; auto: until the evaluation loss has settled, and what is handed
+    over is a mean of the later steps."""
 
     extend: Annotated[int, Field(ge=0)] = 0
     """So many steps more; a finished run goes on from its end, as if it had been longer."""

@@ -16,8 +16,7 @@ class StopSettings(Settings):
     """Measure the loss on samples that never change every so many steps; 0: never."""
 
     patience: Annotated[int, Field(ge=1)] = 3
-    """With --steps auto: it has settled when the last so many evaluations gained next to
-    nothing."""
+    """With --steps auto: stop when the last so many evaluations have gained next to nothing."""
 
     held_out: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Pictures to keep out of learning, to see when it only learns by heart; auto: of six or more,
