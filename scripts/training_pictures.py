@@ -3,9 +3,10 @@
 python scripts/training_pictures.py
 """
 
-import shutil
 import tempfile
 from pathlib import Path
+
+from PIL import Image
 
 from pseudoword import train
 from pseudoword.console import Console
@@ -35,7 +36,8 @@ def main() -> None:
             progress=console,
         )
         for name in ("loss.png", "rate.png", "previews/filmstrip.png"):
-            shutil.copy(out / name, DOCS / f"training_{Path(name).name}")
+            picture = Image.open(out / name).convert("RGB").quantize(256)
+            picture.save(DOCS / f"training_{Path(name).name}", optimize=True)
 
 
 if __name__ == "__main__":
