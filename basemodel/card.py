@@ -151,8 +151,10 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         f"backgrounds, has seen {len(extra_things())} further names, and knows nothing else.", "",
         "```python", "from diffusers import StableDiffusionPipeline", "",
         'pipeline = StableDiffusionPipeline.from_pretrained("path/to/this/folder")',
-        'pipeline("a twemoji of a fox on a blue background", num_inference_steps=25,',
-        f"         guidance_scale={GUIDANCE}).images[0]", "```", "",
+        "pipeline(",
+        '    "a twemoji of a fox on a blue background", num_inference_steps=25, '
+        f"guidance_scale={GUIDANCE}",
+        ").images[0]", "```", "",
         "![64 prompts](contact-sheet.png)", "",
         "Not picked: fixed prompts, fixed seeds. Row by row:", "", *rows, "",
         "## Numbers", "", *_result_lines(measured, probe), "", "![curves](curves.png)", "",
