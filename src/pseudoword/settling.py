@@ -14,7 +14,7 @@ from pseudoword.methods.classic import Classic
 SAMPLES = 16
 """How many; without a backward pass they cost about a third of as many in training."""
 
-SETTLED = 0.1
+SETTLED = 0.05
 """What is left to gain counts as nothing below this part of what has been gained."""
 
 WORSE = 0.1
