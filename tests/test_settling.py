@@ -164,10 +164,11 @@ def test_auto_hands_over_a_mean_with_weights_that_grow(family: Family, pictures:
     assert not torch.allclose(one.word()["clip_l"], rows[-1], atol=1e-4)
 
 
-def test_auto_resumes_exactly_and_alone_is_as_in_a_pack(
-    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_auto_resumes_exactly(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
 ) -> None:
-    settings: dict[str, Any] = {"steps": "auto", "lr": "auto", "ema": 0.9, "max_steps": 20}
+    settings: dict[str, Any] = {"steps": "auto", "lr": "auto", "ema": ema, "max_steps": 20}
     settings["patience"] = 3
     whole = learn(base, pictures, tmp_path / "whole", **settings)
     save, saves = checkpoint.save, 0
