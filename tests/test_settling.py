@@ -148,8 +148,9 @@ def test_auto_stops_says_why_and_hands_over_the_best(
     assert Image.open(done.folder / "rate.png").width > 400
     kept = formats.read(done.folder / "best.safetensors")
     assert torch.equal(kept.vectors["clip_l"], done.concept.vectors["clip_l"])
-    limited = learn(base, pictures, tmp_path / "b", steps="auto", max_steps=4)
+    limited = learn(base, pictures, tmp_path / "b", steps="auto", max_steps=7, patience=9)
     assert limited.stopped is None
+    assert [e["step"] for e in entries(limited) if "evaluation" in e] == [0, 5, 7]
 
 
 def test_auto_hands_over_a_mean_with_weights_that_grow(family: Family, pictures: Path) -> None:
