@@ -172,6 +172,11 @@ def test_a_model_that_edits_pictures_is_refused(tmp_path: Path) -> None:
         families.load(str(edits), "cpu")
 
 
+def test_an_inpainting_model_cannot_rescale_guidance(inpainting: Path) -> None:
+    with pytest.raises(SettingsError, match="StableDiffusionInpaintPipeline has no such setting"):
+        pseudoword.generate("a cat", base=str(inpainting), guidance_rescale=0.7, sampler_steps=1)
+
+
 def test_an_inpainting_model_learns_with_all_of_the_picture_masked(
     inpainting: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -28,14 +28,14 @@ def difference(one: Image.Image, other: Image.Image) -> int:
     return int(np.abs(a - b).max())
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize(("n", "rescale"), [(1, 0.7), (3, 0.0)])
 def test_diffusers_draws_the_same_pictures_from_our_file(
-    any_base: Path, tmp_path: Path, n: int
+    any_base: Path, tmp_path: Path, n: int, rescale: float
 ) -> None:
     family = families.load(str(any_base), "cpu")
     rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
     formats.write(Concept("<cat>", rows), tmp_path / "concept.safetensors")
-    settings = {"guidance_scale": 4.0, "num_inference_steps": 4}
+    settings = {"guidance_scale": 4.0, "guidance_rescale": rescale, "num_inference_steps": 4}
     pipeline = DiffusionPipeline.from_pretrained(any_base)
     pipeline.set_progress_bar_config(disable=True)
     if family.name == "sdxl":
@@ -61,6 +61,7 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
         seed=7,
         negative="red <cat>",
         guidance=4.0,
+        guidance_rescale=rescale,
         sampler_steps=4,
     )
     assert difference(ours, theirs) <= 1
@@ -82,6 +83,26 @@ def test_guidance_is_what_the_model_asks_for(base: Path, tmp_path: Path) -> None
     index.write_text(json.dumps({**json.loads(index.read_text()), "_guidance_scale": 2.5}))
     assert "CFG scale: 2.5" in cfg()
     assert "CFG scale: 4" in cfg(guidance=4.0)
+
+
+def test_guidance_is_rescaled_as_the_model_asks(base: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(base, tmp_path / "base")
+
+    def draw(rescale: float | None = None) -> Image.Image:
+        (drawn,) = pseudoword.generate(
+            "a cat", base=str(base), guidance=30.0, guidance_rescale=rescale, sampler_steps=2
+        )
+        return drawn
+
+    plain = draw()
+    assert "CFG Rescale" not in plain.info["parameters"]
+    index = base / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_guidance_rescale": 1.0}))
+    asked = draw()
+    assert "CFG Rescale: 1.0" in asked.info["parameters"]
+    assert difference(asked, plain) > 1
+    assert difference(asked, draw(0.5)) > 1
+    assert difference(plain, draw(0.0)) == 0
 
 
 def test_a_picture_depends_on_its_own_seed_only(family: Family) -> None:

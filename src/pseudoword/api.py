@@ -157,6 +157,7 @@ def generate(
         seeds=[config.seed + i for i in range(config.n)],
         negative=config.negative,
         guidance=config.guidance,
+        guidance_rescale=config.guidance_rescale,
         sampler_steps=config.sampler_steps,
         resolution=config.resolution,
         width=config.width,

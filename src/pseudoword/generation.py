@@ -26,6 +26,7 @@ def generate(
     seeds: Sequence[int],
     negative: str = "",
     guidance: float | None = None,
+    guidance_rescale: float | None = None,
     sampler_steps: int = 25,
     resolution: int | None = None,
     width: int | None = None,
@@ -36,13 +37,14 @@ def generate(
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
 
     Pictures are squares of `resolution`, by default the model's own, unless `width` or `height`
-    says otherwise; `guidance` is what the model asks for, if not given. How each was drawn is in
-    its `info`, and goes into a PNG it is saved to.
+    says otherwise; `guidance` and `guidance_rescale` are what the model asks for, if not given. How
+    each was drawn is in its `info`, and goes into a PNG it is saved to.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
         PromptError: a placeholder would be cut off.
-        SettingsError: a side is none the model can draw, or the scheduler is not known.
+        SettingsError: a side is none the model can draw, the scheduler is not known, or the model
+            cannot rescale guidance.
         BaseModelError: a LoRA does not fit.
     """
     whole = check_resolution(family, resolution)
@@ -51,7 +53,11 @@ def generate(
         check_resolution(family, height or whole, "--height"),
     )
     how = Drawing(
-        family.guidance if guidance is None else guidance, sampler_steps, *size, scheduler
+        family.guidance if guidance is None else guidance,
+        family.guidance_rescale if guidance_rescale is None else guidance_rescale,
+        sampler_steps,
+        *size,
+        scheduler,
     )
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
@@ -85,6 +91,8 @@ def _told(family: Family, how: Drawing, seed: int, loras: Sequence[Lora]) -> dic
         "Size": f"{how.width}x{how.height}",
         "Model": public_name(family.source.name),
     }
+    if how.guidance_rescale:
+        told["CFG Rescale"] = how.guidance_rescale
     if loras:
         told["Lora"] = ", ".join(f"{path.stem}: {weight:g}" for path, weight in loras)
     return told

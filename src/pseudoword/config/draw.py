@@ -25,6 +25,10 @@ class DrawConfig(BaseChoice):
     """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
     what the model asks for."""
 
+    guidance_rescale: Annotated[float | None, Field(ge=0, le=1)] = None
+    """How far to bring the contrast that guidance adds back to what the prompt alone gives, 0 to 1;
+    0.7 is usual for models of v-prediction. By default 0, or what the model asks for."""
+
     sampler_steps: Annotated[int, Field(ge=1)] = 25
     """Denoising steps per picture."""
 

@@ -56,6 +56,9 @@ class Drawing:
     """How pictures are drawn."""
 
     guidance: float
+    guidance_rescale: float
+    """how far the guided prediction is brought back to the contrast of the one that follows the
+    prompt alone, 0 to 1"""
     sampler_steps: int
     width: int
     height: int
@@ -187,6 +190,11 @@ class Family(Protocol):
     @property
     def guidance(self) -> float:
         """How strongly it is best made to follow prompts, if nobody says otherwise."""
+        ...
+
+    @property
+    def guidance_rescale(self) -> float:
+        """How far guidance is best rescaled, if nobody says otherwise."""
         ...
 
     def modules(self) -> Mapping[str, torch.nn.Module]:

@@ -29,8 +29,8 @@ from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
 
 USUAL_GUIDANCE = 7.5
-OWN_GUIDANCE = "_guidance_scale"
-"""Where a model's `model_index.json` may ask for another; diffusers passes over such names."""
+OWN_GUIDANCE, OWN_RESCALE = "_guidance_scale", "_guidance_rescale"
+"""Where a model's `model_index.json` may ask for its own; diffusers passes over such names."""
 
 
 class UNetFamily:
@@ -130,6 +130,10 @@ class UNetFamily:
         return float(self.parts.setting(OWN_GUIDANCE, USUAL_GUIDANCE))
 
     @cached_property
+    def guidance_rescale(self) -> float:
+        return float(self.parts.setting(OWN_RESCALE, 0.0))
+
+    @cached_property
     def _sides(self) -> tuple[int, int]:
         return self.sides(self.parts)
 
@@ -215,11 +219,13 @@ class UNetFamily:
             positive = self.encode_text(prompts, words)
             negative = self.encode_negative(negatives, words)
         to_fill = self._picture_to_fill(how, len(prompts))
+        pipeline = self._pipeline(how.scheduler)
         with self.parts.at_work(self.unet, *([self.vae] if self._takes_mask else [])):
-            latents = self._pipeline(how.scheduler)(
+            latents = pipeline(
                 **_embeds("", positive),
                 **_embeds("negative_", negative),
                 **to_fill,
+                **self._rescaled(pipeline, how.guidance_rescale),
                 generator=list(generators),
                 guidance_scale=how.guidance,
                 num_inference_steps=how.sampler_steps,
@@ -232,6 +238,18 @@ class UNetFamily:
 
         pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
         return pictures
+
+    def _rescaled(self, pipeline: Any, guidance_rescale: float) -> dict[str, float]:
+        """Guidance rescale (Lin et al. 2023, arXiv 2305.08891, section 3.4), for pipelines that
+        know of it."""
+        if not guidance_rescale:
+            return {}
+        if "guidance_rescale" not in inspect.signature(pipeline.__call__).parameters:
+            raise SettingsError(
+                f"--guidance-rescale does not work with {self.source.name}: diffusers' "
+                f"{type(pipeline).__name__} has no such setting. Give 0."
+            )
+        return {"guidance_rescale": guidance_rescale}
 
     def _picture_to_fill(self, how: Drawing, count: int) -> dict[str, Any]:
         """What the inpainting pipeline needs besides: an empty picture, masked all over."""
