@@ -11,8 +11,8 @@ from PIL import Image
 import pseudoword
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.groundtruth import artwork, marks
-from pseudoword.groundtruth.bench import Exam, parse_variant
-from pseudoword.groundtruth.compose import COLOURS, PLACES, Placed, compose
+from pseudoword.groundtruth.bench import Exam, most_alike_style, parse_variant
+from pseudoword.groundtruth.compose import COLOURS, PLACES, WHOLE, Placed, compose
 from pseudoword.groundtruth.marks import Marker, Marks
 from pseudoword.groundtruth.results import Board, Entry, mean, pareto
 from pseudoword.judge import Judge
@@ -130,6 +130,30 @@ def test_a_learned_style_is_told_by_the_nearest_of_all_styles(exam: Exam, marker
         assert (truth.recognised, other.recognised) == (1, 0)
 
 
+def test_true_pictures_of_another_style_come_part_of_the_way(exam: Exam, marker: Marker) -> None:
+    art, judge = artwork.load(), Judge()
+    style, sat = most_alike_style(marker, art, exam.styles, SIDE)
+    assert style in art.styles
+    assert sat.keys() == {one.name for one in exam.styles}
+
+    def nearness(other: str) -> float:
+        found = []
+        for one in exam.styles:
+            there = [q for q in one.questions if (q.thing, other) in art.drawings]
+            shown = [
+                compose(q.ground, [Placed(art.drawings[q.thing, other], WHOLE)], SIDE)
+                for q in there
+            ]
+            alike = judge.features(shown) * judge.features([q.truth for q in there])
+            found.append(float(alike.sum(1).mean()))
+        return float(np.mean(found))
+
+    by_style = {other: nearness(other) for other in art.styles}
+    assert by_style[style] == max(by_style.values())
+    assert mean(sat, "identity").mean == pytest.approx(by_style[style], abs=1e-4)
+    assert mean(sat, "recognised").mean == 0  # they are that other style's
+
+
 def test_known_things_can_be_learned_anew_from_their_kind() -> None:
     exam = Exam.of(artwork.load(), SIDE, 3, relearn=True)
     assert [p.name for p in exam.relearned] == [p.name for p in exam.known_things]
@@ -193,6 +217,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(tmp_path: Path) -> None:
     assert [entry.name for entry in first.things.entries] == ["steps=2"]
     assert len(first.things.entries[0].sat) == 2
     assert len(first.styles.entries[0].sat) == 2
+    assert first.table.count("*true pictures in ") == 1
     saved = json.loads((out / "results.json").read_text())
     assert saved[0]["entries"][0]["sat"].keys() == first.things.start.keys()
     grid = Image.open(out / "grid-things.png")

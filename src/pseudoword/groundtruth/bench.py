@@ -20,6 +20,7 @@ from pseudoword.groundtruth.exam import (
     known_style_papers,
     paper,
     style_papers,
+    true_in_style,
     write_lesson,
 )
 from pseudoword.groundtruth.marks import Marker, Marks
@@ -88,6 +89,21 @@ def parse_variant(text: str) -> Variant:
                 f"--compare {text!r}: write settings of train as name=value, with commas between"
             )
     return Variant(text or "defaults", {key.strip(): value.strip() for key, _, value in parts})
+
+
+def most_alike_style(
+    marker: Marker, art: Artwork, papers: Sequence[Paper], side_px: int
+) -> tuple[str, Sat]:
+    """The known style whose true pictures are nearest to the new style's, and their marks.
+
+    Drawing things perfectly, but in a style that is known already, gets no further than this.
+    """
+    found = {
+        style: {one.name: marker.mark(*true_in_style(art, one, style, side_px)) for one in papers}
+        for style in art.styles
+    }
+    nearest = max(found, key=lambda style: sum(m.identity for m in found[style].values()))
+    return nearest, found[nearest]
 
 
 class Bench:

@@ -13,7 +13,7 @@ from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.families.base import Family
 from pseudoword.files import hold, write_whole
 from pseudoword.groundtruth.artwork import load
-from pseudoword.groundtruth.bench import Bench, Exam, Variant, parse_variant
+from pseudoword.groundtruth.bench import Bench, Exam, Variant, most_alike_style, parse_variant
 from pseudoword.groundtruth.exam import Paper
 from pseudoword.groundtruth.marks import Marker
 from pseudoword.groundtruth.results import Board, Entry, pareto
@@ -53,9 +53,10 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
     with hold(config.out):
         _check_folder(config, family, judge)
         exam = Exam.of(art, family.resolution, config.concepts, config.relearn)
+        marker = Marker(judge, art, family.resolution)
         bench = Bench(
             family,
-            Marker(judge, art, family.resolution),
+            marker,
             config.out,
             pictures_each=config.pictures_each,
             sampler_steps=config.sampler_steps,
@@ -67,7 +68,12 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
         known = bench.anchor("known words", [*exam.known_things, *exam.known_styles])
         sat = [(variant, *bench.variant(variant, exam.learned)) for variant in variants]
 
-        def board(title: str, papers: Sequence[Paper], known_papers: Sequence[Paper]) -> Board:
+        def board(
+            title: str,
+            papers: Sequence[Paper],
+            known_papers: Sequence[Paper],
+            reference: Entry | None = None,
+        ) -> Board:
             return Board(
                 title,
                 {one.name: start[one.name] for one in papers},
@@ -80,10 +86,13 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
                     )
                     for variant, marks, seconds in sat
                 ],
+                reference,
             )
 
         things = board("things", exam.things, exam.known_things)
-        styles = board("the new style", exam.styles, exam.known_styles)
+        alike, marks = most_alike_style(marker, art, exam.styles, family.resolution)
+        reference = Entry(f"*true pictures in {alike}*", marks)
+        styles = board("the new style", exam.styles, exam.known_styles, reference)
         relearned = None
         if exam.relearned:
             relearned = board("known things, learned anew", exam.relearned, exam.known_things)

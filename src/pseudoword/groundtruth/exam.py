@@ -7,7 +7,7 @@ known things and asked for on others. All choices are fixed, so that every run s
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -167,6 +167,17 @@ def _style_paper(art: Artwork, style: str, name: str, start: str, side_px: int) 
             )
         )  # fmt: skip
     return Paper(name, start, lesson, questions)
+
+
+def true_in_style(
+    art: Artwork, paper: Paper, style: str, side_px: int
+) -> tuple[Paper, list[list[Image.Image]]]:
+    """The questions about things alone that were drawn in `style`, answered in it."""
+    there = [q for q in paper.questions if q.alone and (q.thing, style) in art.drawings]
+    answers = [
+        [compose(q.ground, [Placed(art.drawings[q.thing, style], WHOLE)], side_px)] for q in there
+    ]
+    return replace(paper, questions=there), answers
 
 
 def write_lesson(paper: Paper, folder: Path) -> None:

@@ -47,6 +47,8 @@ class Board:
     start: Sat
     known: Sat
     entries: Sequence[Entry]
+    reference: Entry | None = None
+    """true pictures of something else, to compare with"""
 
     def way(self, sat: Sat) -> Interval:
         """How far identity has come from the starting words' towards the known words'."""
@@ -74,8 +76,9 @@ class Board:
         heads += ["share of known words'", *(kinds if len(kinds) > 1 else []), "s per word"]
         lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
         anchors = [Entry("*starting words*", self.start), Entry("*known words*", self.known)]
-        for entry in [*anchors, *self.entries]:
-            real = entry in self.entries
+        references = [self.reference] if self.reference else []
+        for entry in [*anchors, *references, *self.entries]:
+            real = entry not in anchors
             cells = [
                 entry.name,
                 str(mean(entry.sat, "identity")),
