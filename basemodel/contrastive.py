@@ -132,7 +132,7 @@ def roughen(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return pixels
 
 
-def _batch(
+def draw_batch(
     maker: SceneMaker, count: int, rng: np.random.Generator
 ) -> tuple[list[Scene], list[str]]:
     """Scenes and captions: half at random, half in groups that differ by style alone.
@@ -176,7 +176,7 @@ def fit(
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = keyed(settings.seed, key, step)
-        scenes, words = _batch(maker, clip.batch, rng)
+        scenes, words = draw_batch(maker, clip.batch, rng)
         pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
         ids = token_ids(tokenizer, words).to(device)
         with torch.autocast(device.type, torch.bfloat16):

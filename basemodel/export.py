@@ -24,7 +24,7 @@ from basemodel.logs import send_logs_along
 from basemodel.loop import say
 from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.truth import write_truth
-from pseudoword.families.unet import OWN_GUIDANCE
+from pseudoword.families.unet import OWN_GUIDANCE, OWN_RESCALE
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe
@@ -73,7 +73,8 @@ def _compact(path: Path) -> None:
 
 def _say_guidance(index: Path) -> None:
     """diffusers passes over entries that begin with an underscore."""
-    found = {**json.loads(index.read_text(encoding="utf-8")), OWN_GUIDANCE: GUIDANCE}
+    own = {OWN_GUIDANCE: GUIDANCE.scale, OWN_RESCALE: GUIDANCE.rescale}
+    found = {**json.loads(index.read_text(encoding="utf-8")), **own}
     index.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, CLIPVisionConfig
 
-from basemodel.contrastive import Teacher, fit, roughen, text_config, to_pixels
+from basemodel.contrastive import Teacher, draw_batch, fit, roughen, text_config, to_pixels
 from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
+from basemodel.muon import Muon, split
 from basemodel.painter import Painter
 from basemodel.pictures import Artwork
 from basemodel.scenes import SceneMaker
@@ -69,14 +70,16 @@ def build_judge(
     model.text_projection.load_state_dict(tower.text_out.state_dict())
     model.logit_scale.data = tower.logit_scale.data.clamp(max=4.6).clone()
     model.to(device)
+    if device.type == "cpu":  # the backward pass of torch's fused attention is the slower one there
+        model.set_attn_implementation("eager")
     vision = torch.nn.ModuleList([model.vision_model, model.visual_projection])
-    optimizer = torch.optim.AdamW(vision.parameters(), weight_decay=0.02, betas=(0.9, 0.98))
+    optimizer = Muon(*split(vision, ("0.embeddings", "1.")), weight_decay=0.02)
     maker, painter = SceneMaker(art), Painter(art, settings.painters)
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = keyed(settings.seed, JUDGE, step)
-        pixels = roughen(to_pixels(painter([maker.draw(rng) for _ in range(s.batch)])), rng)
-        pixels = pixels.to(device)
+        scenes, _ = draw_batch(maker, s.batch, rng)
+        pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             with torch.no_grad():
                 wanted = F.normalize(tower.picture(pixels).float(), dim=-1)
@@ -84,8 +87,8 @@ def build_judge(
         # Same direction as the tower, and nearest to its own picture's among the batch.
         nearness = 1 - (given * wanted).sum(1).mean()
         target = torch.arange(len(given), device=device)
-        apart = F.cross_entropy(20 * given @ wanted.T, target)
-        return 10 * nearness + 0.3 * apart, {"cosine": float(1 - nearness)}
+        apart = F.cross_entropy(50 * given @ wanted.T, target)
+        return 10 * nearness + apart, {"cosine": float(1 - nearness), "apart": float(apart)}
 
     stage = Stage(
         "judge",
@@ -94,7 +97,7 @@ def build_judge(
         optimizer,
         s.distil_steps,
         loss,
-        lambda step: warm_cosine(step, s.distil_steps, s.learning_rate, 100),
+        lambda step: warm_cosine(step, s.distil_steps, 2 * s.learning_rate, 100),
         save_every_seconds=settings.save_every_seconds,
         log_every=settings.log_every,
         deadline=deadline,

@@ -22,7 +22,7 @@ from basemodel.judge import embed_pictures, embed_texts
 from basemodel.loop import keyed, say
 from basemodel.probes import plain_caption, sample
 from basemodel.scenes import COLOUR_WORDS, Scene, paint
-from basemodel.settings import GUIDANCE
+from basemodel.settings import GUIDANCE, Guidance
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
 from pseudoword.groundtruth.marks import ground_colour
@@ -32,8 +32,19 @@ if TYPE_CHECKING:
 
 MEASURE = 9
 
-GUIDANCES = (1.5, 2.0, 2.5, 3.5)
+GUIDANCES = (
+    Guidance(2.5),
+    Guidance(3.5),
+    Guidance(2.5, 1.0),
+    Guidance(3.5, 1.0),
+    Guidance(5.0, 1.0),
+)
 """Tried on prompts of their own, so that the one to choose isn't chosen by what is reported."""
+
+
+def guidance_key(guidance: Guidance) -> str:
+    """Where the numbers drawn with it are kept."""
+    return f"guidance_{guidance.scale:g}_{guidance.rescale:g}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,7 @@ def known_prompts(recipe: Recipe, count: int, first: int = 0) -> list[Asked]:
     return asked[first:]
 
 
-def draw(recipe: Recipe, asked: list[Asked], guidance: float = GUIDANCE) -> np.ndarray:
+def draw(recipe: Recipe, asked: list[Asked], guidance: Guidance = GUIDANCE) -> np.ndarray:
     """A picture for each, [B,64,64,3] uint8, from fixed noise."""
     return np.concatenate(
         [
@@ -128,7 +139,7 @@ def measure(recipe: Recipe) -> dict[str, float]:
     others = known_prompts(recipe, count // 2, first=count)
     for guidance in GUIDANCES:
         marks = judged(recipe, others, draw(recipe, others, guidance))
-        found |= {f"guidance_{guidance}_{k}": v for k, v in marks.items()}
+        found |= {f"{guidance_key(guidance)}_{k}": v for k, v in marks.items()}
     say("measure", " ".join(f"{k} {v:.3f}" for k, v in found.items()))
     path = recipe.settings.work / "measured.json"
     write_whole(path, lambda file: file.write(json.dumps(found, indent=2).encode()))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -17,7 +18,7 @@ from basemodel.loop import keyed
 from basemodel.pictures import Artwork
 from basemodel.pool import encode
 from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
-from basemodel.settings import GUIDANCE, Settings
+from basemodel.settings import GUIDANCE, Guidance, Settings
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES
 from pseudoword.groundtruth.compose import article
@@ -127,7 +128,7 @@ def sample(
     scheduler: DDIMScheduler,
     prompts: list[str],
     seed: int,
-    guidance: float = GUIDANCE,
+    guidance: Guidance = GUIDANCE,
     steps: int = 25,
 ) -> np.ndarray:
     """Pictures for prompts, [B,64,64,3] uint8: what the pipeline does, for a whole batch."""
@@ -142,7 +143,9 @@ def sample(
         with torch.autocast(device.type, torch.bfloat16):
             out = unet(torch.cat([latents, latents]), t.to(device), states).sample.float()
         plain, asked = out.chunk(2)
-        latents = scheduler.step(plain + guidance * (asked - plain), t, latents).prev_sample
+        led = plain + guidance.scale * (asked - plain)
+        led = rescale_noise_cfg(led, asked, guidance.rescale)
+        latents = scheduler.step(led, t, latents).prev_sample
     with torch.autocast(device.type, torch.bfloat16):
         pixels = vae.decode(latents / vae.config.scaling_factor).sample.float()
     drawn: np.ndarray = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()

@@ -38,7 +38,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "benchmark" / "auto.md"
 RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
-CHOOSING, COMPARING = range(100, 102), range(4)
+CHOOSING, COMPARING = range(100, 102), range(16)
 """Seeds: two to choose the grid's best word, others to compare it."""
 NEAR = 0.95
 

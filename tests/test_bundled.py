@@ -59,10 +59,12 @@ def test_the_demo_leaves_pages_to_look_at(demo: tuple[Path, str]) -> None:
 
 
 def pictures_of(pipeline: StableDiffusionPipeline, prompt: str, seed: int) -> np.ndarray:
+    own = json.loads((EMOJI / "model_index.json").read_bytes())
     drawn = pipeline(
         prompt,
         generator=torch.Generator().manual_seed(seed),
-        guidance_scale=json.loads((EMOJI / "model_index.json").read_bytes())["_guidance_scale"],
+        guidance_scale=own["_guidance_scale"],
+        guidance_rescale=own["_guidance_rescale"],
         num_inference_steps=8,
     ).images[0]
     return np.asarray(drawn, dtype=np.int16)
