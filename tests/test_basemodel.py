@@ -8,14 +8,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.numpy import load_file
 from transformers import CLIPModel
 
 from basemodel import pictures
+from basemodel.denoiser import Average
 from basemodel.painter import Painter
 from basemodel.scenes import SceneMaker
 from basemodel.settings import MINI
@@ -122,6 +125,19 @@ def test_a_quarter_of_the_scenes_shows_an_extra_name_and_nothing_asks_for_it() -
     assert {t for t in drawn if not things[t].extra} == set(few)
     assert set(art.named().thing.tolist()) == set(few)
     assert all(not thing.extra for thing in art.named().things)
+
+
+def test_the_average_ends_at_the_last_weights() -> None:
+    model: Any = torch.nn.Linear(1, 1, bias=False)
+    model.weight.data.fill_(0.0)
+    average = Average(model, decay=0.99)
+    model.weight.data.fill_(1.0)
+    average.update(model, step=10_000, left=10_000)
+    assert average.model.weight.item() == pytest.approx(0.01)
+    average.update(model, step=10_000, left=5)
+    assert average.model.weight.item() == pytest.approx(1 - 0.99 / 2)
+    average.update(model, step=10_000, left=0)
+    assert average.model.weight.item() == 1
 
 
 def test_an_unexpected_licence_is_refused(tmp_path: Path) -> None:
