@@ -96,7 +96,7 @@ def most_alike_style(
 ) -> tuple[str, Sat]:
     """The known style whose true pictures are nearest to the new style's, and their marks.
 
-    Drawing things perfectly, but in a style that is known already, gets no further than this.
+    That is as far as perfect drawing comes in any one style that is known already.
     """
     found = {
         style: {one.name: marker.mark(*true_in_style(art, one, style, side_px)) for one in papers}
