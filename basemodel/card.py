@@ -142,6 +142,7 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
     measured, probe = _numbers(recipe)
     log = read_log(settings.work / "unet.jsonl")
     step = int(log[-1]["step"]) if log else 0
+    minutes = {stage: _minutes(recipe, stage) for stage in ("unet", "vae", "clip")}
     rows = [f"{n + 1}. {', '.join(prompts[n * 8 : n * 8 + 8])}" for n in range(len(prompts) // 8)]
     held = ", ".join(t.words for t in held_out_things())
     text = [
@@ -163,10 +164,11 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         "## Numbers", "", *_result_lines(measured, probe), "", "![curves](curves.png)", "",
         "## How it was made", "",
         f"Denoiser: {step} steps of batch {settings.unet.batch} "
-        f"({step * settings.unet.batch:,} samples), {_minutes(recipe, 'unet'):.0f} minutes;",
-        f"autoencoder {_minutes(recipe, 'vae'):.0f} minutes, text encoder "
-        f"{_minutes(recipe, 'clip'):.0f} minutes. All on two cores of a server CPU (bfloat16),",
-        "no GPU. The recipe is `basemodel/` in the repository: `python -m basemodel`.", "",
+        f"({step * settings.unet.batch:,} samples), {minutes['unet']:.0f} minutes;",
+        f"autoencoder {minutes['vae']:.0f} minutes, text encoder {minutes['clip']:.0f} minutes.",
+        "All on two cores of a server CPU (bfloat16), no GPU: at most "
+        f"{2 * sum(minutes.values()) / 60:.0f} core-hours.",
+        "The recipe is `basemodel/` in the repository: `python -m basemodel`.", "",
         "- VAE: AutoencoderKL, 64 px to 8x8x16, latents whitened so that `scaling_factor` is 1.",
         "- Text encoder: CLIPTextModel of width 256, taught by matching captions to pictures. The",
         "  picture tower learns names and styles as plain labels, too. Frozen then. 32 tokens.",
@@ -186,15 +188,16 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         "names), and from then on half of the denoiser's pictures showed one of them. That set it",
         "back at first, from 0.286 to 0.166 for a wrong name and 0.115 to 0.050 for a wrong style,",
         "since every word's states had moved. Its rate came down until step 16,650, was raised",
-        "again, and came down once more until 20,500. From there on a quarter of the pictures",
-        "showed a further name, and over the last 2,500 steps the rate came down for good. The",
-        "curves show averaged weights until then, and at the last step the landed ones.",
+        "again, and came down until 20,500. From there on a quarter of the pictures showed a",
+        "further name, and by step 24,000 the rate had come down. For the last 3,000 steps it was",
+        "a tenth of the pictures, and the rate, raised to four tenths of its height, came down for",
+        "good. The curves show averaged weights; at step 24,000 and the last, the weights alone.",
         "Minutes are by the clock, on a machine that did other work at the same time.", "",
         "## Limits", "",
         "Outlines and colours are mostly right, fine detail mostly isn't: most things can be told,",
         "many only once one knows what was asked for. Thin things suffer most. Two things in one",
         "picture, several copies and small things come out as blobs of the right colours. Styles",
-        "differ in palette and outline, and one time in eight another than the asked one is",
+        "differ in palette and outline, and about one time in ten another than the asked one is",
         "drawn. Words outside the captions' world mean nothing. It's for trying out tools, nothing",
         "else. The cost of a wrong name or style was still rising when training ended.",
         "",

@@ -50,7 +50,7 @@ def _spread(count: int, rng: Generator) -> tuple[tuple[float, float, float], ...
     )
 
 
-EXTRA_SHARE = 0.25
+EXTRA_SHARE = 0.1
 """Of the scenes, when there are names that only widen the world."""
 
 

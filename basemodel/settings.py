@@ -65,7 +65,7 @@ class UnetSettings:
     batch: int = 64
     learning_rate: float = 1.2e-3
     warmup_steps: int = 200
-    cooldown_steps: int = 2500
+    cooldown_steps: int = 6750
     """The last so many steps lower the rate to nothing; never more than a quarter."""
     channels: tuple[int, ...] = (128, 192, 192)
     heads: int = 4
@@ -111,7 +111,7 @@ CPU = Settings(
         steps=2500, width=192, text_layers=2, projection=192, labels=True, distil_steps=4500
     ),
     vae=VaeSettings(steps=1500),
-    unet=UnetSettings(steps=24_000),
+    unet=UnetSettings(steps=27_000),
 )
 
 # About twenty minutes of one large GPU with a dozen cores beside it, by arithmetic: never yet run.
