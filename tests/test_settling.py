@@ -105,16 +105,16 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
 
 
 def test_the_rate_is_a_third_of_where_most_was_gained() -> None:
-    curve = [(0.001, 0.9), (0.003, 0.5), (0.009, 0.12), (0.03, 0.1), (0.09, 2.0)]
-    assert choose(1.0, curve, usual=0.02) == 0.003
+    curve = [(0.001, 0.9), (0.003, 0.5), (0.018, 0.12), (0.03, 0.1), (0.09, 2.0)]
+    assert choose(1.0, curve, usual=0.02) == 0.006
 
 
 def test_the_rate_is_no_other_than_fits_the_vocabulary(family: Family) -> None:
     early = [(0.0003, 0.1), (0.03, 0.09)]
     late = [(0.0003, 0.9), (0.03, 0.5), (0.09, 0.1)]
-    assert choose(1.0, early, usual=0.02) == 0.002
-    assert choose(1.0, late, usual=0.02) == 0.006
-    assert choose(0.05, late, usual=0.02) == 0.002  # nothing was gained
+    assert choose(1.0, early, usual=0.02) == 0.005
+    assert choose(1.0, late, usual=0.02) == 0.01
+    assert choose(0.05, late, usual=0.02) == 0.005  # nothing was gained
     norms_of_rows = family.encoders["clip_l"].table.norm(dim=-1)
     width = family.encoders["clip_l"].width
     assert norms.usual_number(family) == pytest.approx(
