@@ -115,6 +115,9 @@ def _result_lines(measured: dict[str, float], probe: dict[str, float]) -> list[s
             lines.append(f"| {label} | {drawn:.1%} | {true:.1%} |")
         lines += [
             "",
+            "By nearest: of the true pictures of that thing, one for each style it was drawn in. A",
+            "true picture is among its own, so that it is found says little of the judge.",
+            "",
             f"VAE, PSNR of pictures of held-out things: {measured['psnr_unseen']:.1f} dB.",
             "",
             "| guidance, on 100 other prompts | rescaled | style by its word "
@@ -188,7 +191,7 @@ def write_base_card(folder: Path, recipe: Recipe) -> None:
         "names), and from then on half of the denoiser's pictures showed one of them. That set it",
         "back at first, from 0.286 to 0.166 for a wrong name and 0.115 to 0.050 for a wrong style,",
         "since every word's states had moved. Its rate came down until step 16,650, was raised",
-        "again, and came down until 20,500. From there on a quarter of the pictures showed a",
+        "again and came down until 20,500. From there on a quarter of the pictures showed a",
         "further name, and by step 24,000 the rate had come down. For the last 3,000 steps it was",
         "a tenth of the pictures, and the rate, raised to four tenths of its height, came down for",
         "good. The curves show averaged weights; at step 24,000 and the last, the weights alone.",
