@@ -13,6 +13,7 @@ from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
 from basemodel.muon import Muon, split
 from basemodel.painter import Painter
 from basemodel.pictures import Artwork
+from basemodel.precision import mixed
 from basemodel.scenes import SceneMaker, paint
 from basemodel.settings import LATENT_CHANNELS, PICTURE_PX, Settings, VaeSettings
 
@@ -84,7 +85,7 @@ def held_out_pictures(art: Artwork, count: int, seed: int) -> torch.Tensor:
 def reconstruct(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     """Through the bottleneck and back, [B,3,64,64] float32."""
     device = next(vae.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed(device):
         out = vae.decode(vae.encode(pixels.to(device)).latent_dist.mean).sample
     back: torch.Tensor = out.float().cpu()
     return back
@@ -107,7 +108,7 @@ def build_vae(
         true = to_pixels(painter([maker.draw(rng) for _ in range(s.batch)]))
         true = true.to(device).to(memory_format=torch.channels_last)
         torch.manual_seed(int(rng.integers(2**62)))
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             moments = vae.encode(true).latent_dist
             drawn = vae.decode(moments.sample()).sample
         drawn = drawn.float()

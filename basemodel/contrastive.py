@@ -16,6 +16,7 @@ from basemodel.captions import caption
 from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
 from basemodel.painter import Painter
 from basemodel.pictures import Artwork
+from basemodel.precision import mixed
 from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker
 from basemodel.settings import TEXT_TOKENS, ClipSettings, Settings
 from basemodel.tokens import token_ids
@@ -179,7 +180,7 @@ def fit(
         scenes, words = draw_batch(maker, clip.batch, rng)
         pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
         ids = token_ids(tokenizer, words).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             logits, embedding = model(ids, pixels)
             labels = modules["labels"](embedding, scenes) if clip.labels else {}
         target = torch.arange(len(scenes), device=device)

@@ -16,6 +16,7 @@ from basemodel.loop import Stage, keyed, pick_device, train
 from basemodel.muon import Muon, split
 from basemodel.pictures import Artwork
 from basemodel.pool import Pool
+from basemodel.precision import mixed
 from basemodel.probes import Probes, draw_grid
 from basemodel.settings import LATENT_CHANNELS, LATENT_SIDE, TEXT_WIDTH, Settings, UnetSettings
 from basemodel.tokens import token_ids
@@ -65,7 +66,7 @@ def new_unet(settings: UnetSettings) -> UNet2DConditionModel:
 
 def text_states(encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
     """ids [B,32] -> hidden states [B,32,256] float32, without gradient."""
-    with torch.no_grad(), torch.autocast(ids.device.type, torch.bfloat16):
+    with torch.no_grad(), mixed(ids.device):
         states: torch.Tensor = encoder(ids).last_hidden_state.float()
     return states
 
@@ -142,7 +143,7 @@ def build_unet(
         t = torch.from_numpy(_timesteps(rng, s.batch)).to(device)
         given, wanted = noisy(alphas, latents.to(device), noise, t)
         states = text_states(encoder, ids.to(device))
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             out = unet(given.to(memory_format=torch.channels_last), t, states).sample
         return F.mse_loss(out.float(), wanted), {}
 

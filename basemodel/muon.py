@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from basemodel.precision import quick_dtype
+
 
 def orthogonal(g: Tensor, rounds: int = 5) -> Tensor:
-    """The nearest (roughly) orthogonal matrix of each [N,m,n], by Newton-Schulz in bfloat16."""
+    """The nearest (roughly) orthogonal matrix of each [N,m,n], by Newton-Schulz."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = g.shape[-2] <= g.shape[-1]
-    x = g.to(torch.bfloat16)
+    x = g.to(quick_dtype(g.device))
     x = x if wide else x.transpose(-2, -1)
     x = x / (x.flatten(1).float().norm(dim=1)[:, None, None].to(x.dtype) + 1e-7)
     for _ in range(rounds):

@@ -19,6 +19,7 @@ from basemodel.contrastive import to_pixels
 from basemodel.loop import keyed
 from basemodel.painter import Painter
 from basemodel.pictures import Artwork
+from basemodel.precision import mixed
 from basemodel.scenes import SceneMaker
 from basemodel.settings import LATENT_CHANNELS, LATENT_SIDE, TEXT_TOKENS, Settings
 from basemodel.tokens import token_ids
@@ -42,7 +43,7 @@ class Shard:
 def encode(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     """[B,3,64,64] -> the latents' means, [B,16,8,8] float32 on the CPU."""
     device = next(vae.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed(device):
         means: torch.Tensor = vae.encode(pixels.to(device)).latent_dist.mean.float().cpu()
     return means
 

@@ -17,6 +17,7 @@ from basemodel.contrastive import to_pixels
 from basemodel.loop import keyed
 from basemodel.pictures import Artwork
 from basemodel.pool import encode
+from basemodel.precision import mixed
 from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
 from basemodel.settings import GUIDANCE, Guidance, Settings
 from basemodel.tokens import token_ids
@@ -111,7 +112,7 @@ class Probes:
         losses: dict[str, float] = {}
         unet.eval()
         for key, states in self.states.items():
-            with torch.autocast(self.given.device.type, torch.bfloat16):
+            with mixed(self.given.device):
                 out = unet(self.given, self.t, states).sample.float()
             losses[key] = float((out - self.wanted).pow(2).mean())
         unet.train()
@@ -140,13 +141,13 @@ def sample(
     latents = torch.from_numpy(keyed(seed).standard_normal(shape, np.float32)).to(device)
     scheduler.set_timesteps(steps)
     for t in scheduler.timesteps:
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             out = unet(torch.cat([latents, latents]), t.to(device), states).sample.float()
         plain, asked = out.chunk(2)
         led = plain + guidance.scale * (asked - plain)
         led = rescale_noise_cfg(led, asked, guidance.rescale)
         latents = scheduler.step(led, t, latents).prev_sample
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed(device):
         pixels = vae.decode(latents / vae.config.scaling_factor).sample.float()
     drawn: np.ndarray = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()
     return drawn.transpose(0, 2, 3, 1)
