@@ -48,6 +48,9 @@ def learn_tokenizer(captions: list[str], folder: Path) -> None:
         end_of_word_suffix="</w>",
         show_progress=False,
         initial_alphabet=_bytes(),
+        # Of equally frequent pairs the one of lower numbers is merged first. Letters that end a
+        # word would be numbered in the order of a hash table, so they are numbered beforehand.
+        special_tokens=[b + "</w>" for b in _bytes()],
     )
     seen = set(re.findall("[a-z]+", " ".join(captions).lower()))
     # Each word a few times: enough to be merged whole, too little to change the common merges.
