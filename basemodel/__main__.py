@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--from-bundle",
         action="store_true",
-        help="begin from the shipped weights: text encoder and autoencoder as they are, "
+        help="begin from the shipped weights: text encoder, autoencoder and judge as they are, "
         "the denoiser trained further",
     )
     parser.add_argument(

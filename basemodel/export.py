@@ -71,6 +71,13 @@ def _compact(path: Path) -> None:
     path.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
+def _forget_path(config: Path) -> None:
+    """Drop the folder that weights were loaded from, which diffusers would pass on."""
+    found = json.loads(config.read_text(encoding="utf-8"))
+    found.pop("_name_or_path", None)
+    config.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def _say_guidance(index: Path) -> None:
     """diffusers passes over entries that begin with an underscore."""
     own = {OWN_GUIDANCE: GUIDANCE.scale, OWN_RESCALE: GUIDANCE.rescale}
@@ -100,6 +107,8 @@ def export_base(recipe: Recipe) -> None:
             shutil.copy(found[0], folder / "tokenizer" / name)
         _compact(folder / "tokenizer" / "tokenizer.json")
         _stored_half_loads_whole(folder / "text_encoder" / "config.json")
+        for part in ("unet", "vae"):
+            _forget_path(folder / part / "config.json")
         _say_guidance(folder / "model_index.json")
         send_logs_along(recipe.settings, folder)
         write_attribution(folder / "ATTRIBUTION.md")

@@ -128,6 +128,9 @@ class Recipe:
     @cached_property
     def judge(self) -> CLIPModel:
         """The measuring model."""
+        if self.from_bundle:
+            model = CLIPModel.from_pretrained(self.settings.bundled / "judge", dtype=torch.float32)
+            return model.eval().requires_grad_(False)
         model, done = build_judge(self.art, self.tokenizer, self.settings, self.deadline)
         return self._checked(model, done)
 
