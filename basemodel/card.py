@@ -117,6 +117,7 @@ def _result_lines(measured: dict[str, float], probe: dict[str, float]) -> list[s
             "",
             "By nearest: of the true pictures of that thing, one for each style it was drawn in. A",
             "true picture is among its own, so that it is found says little of the judge.",
+            "Nine in ten of 200 has a standard error of 2.1 points.",
             "",
             f"VAE, PSNR of pictures of held-out things: {measured['psnr_unseen']:.1f} dB.",
             "",
@@ -229,6 +230,8 @@ def write_judge_card(folder: Path, recipe: Recipe) -> None:
         f"against captions, {_minutes(recipe, 'judge'):.0f} minutes for the vision transformer\n"
         "following it, on two CPU cores. That was 2,000 steps of AdamW on random scenes, then\n"
         "2,500 of Muon on batches half of which differ by style alone, as the recipe has it now.\n"
+        f"Then {_minutes(recipe, 'judge_words'):.0f} minutes for the text half, taught with the\n"
+        "tower until then, to match what the transformer sees.\n"
         "Licence of the weights: Apache-2.0; artwork: see ATTRIBUTION.md.\n",
         encoding="utf-8",
     )

@@ -2,7 +2,8 @@
 
 First a convolutional tower learns to match captions (minutes); then a vision transformer, which
 CLIPModel needs, learns to give the same embeddings as the tower, a much easier lesson than
-matching captions from nothing. The text half is the tower's own.
+matching captions from nothing. The text half is the tower's own; at last it learns to match the
+transformer, whose embeddings are near to the tower's but not the same.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
 from basemodel.muon import Muon, split
 from basemodel.painter import Painter
 from basemodel.pictures import Artwork
+from basemodel.precision import mixed
 from basemodel.scenes import SceneMaker
 from basemodel.settings import PICTURE_PX, ClipSettings, Settings
+from basemodel.tokens import token_ids
 
-JUDGE_TOWER, JUDGE = 2, 8
+JUDGE_TOWER, JUDGE, JUDGE_WORDS = 2, 8, 10
 """First parts of the random keys."""
 
 
@@ -80,7 +83,7 @@ def build_judge(
         rng = keyed(settings.seed, JUDGE, step)
         scenes, _ = draw_batch(maker, s.batch, rng)
         pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device):
             with torch.no_grad():
                 wanted = F.normalize(tower.picture(pixels).float(), dim=-1)
             given = embed_pictures(model, pixels)
@@ -103,4 +106,48 @@ def build_judge(
         deadline=deadline,
     )
     done = train(stage) and followed
+    done = teach_words(model, art, tokenizer, settings, deadline) and done
     return model.eval().requires_grad_(False), done
+
+
+def teach_words(
+    model: CLIPModel,
+    art: Artwork,
+    tokenizer: CLIPTokenizer,
+    settings: Settings,
+    deadline: float = float("inf"),
+) -> bool:
+    """Match captions to the finished vision half, which stays as it is; False when cut short."""
+    s = settings.judge
+    device = next(model.parameters()).device
+    words = torch.nn.ModuleList([model.text_model, model.text_projection])
+    model.eval().requires_grad_(False)
+    words.train().requires_grad_(True)
+    maker, painter = SceneMaker(art), Painter(art, settings.painters)
+
+    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        rng = keyed(settings.seed, JUDGE_WORDS, step)
+        scenes, lines = draw_batch(maker, s.batch, rng)
+        pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
+        with mixed(device):
+            with torch.no_grad():
+                seen = embed_pictures(model, pixels)
+            said = embed_texts(model, token_ids(tokenizer, lines).to(device))
+        logits = model.logit_scale.exp() * said @ seen.T
+        target = torch.arange(len(scenes), device=device)
+        value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        return value, {"matched": float((logits.argmax(1) == target).float().mean())}
+
+    stage = Stage(
+        "judge_words",
+        settings.work,
+        {"clip": model},
+        torch.optim.AdamW(words.parameters(), betas=(0.9, 0.98), weight_decay=0.05),
+        s.words_steps,
+        loss,
+        lambda step: warm_cosine(step, s.words_steps, s.learning_rate / 2, 50),
+        save_every_seconds=settings.save_every_seconds,
+        log_every=settings.log_every,
+        deadline=deadline,
+    )
+    return train(stage)

@@ -44,6 +44,8 @@ class ClipSettings:
     """Also learn names, styles and backgrounds as plain labels."""
     distil_steps: int = 0
     """Judge only: steps in which the vision transformer follows the convolutional tower."""
+    words_steps: int = 0
+    """Judge only: steps in which the text half then learns to match the vision transformer."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,13 @@ CPU = Settings(
     bundled=BUNDLED,
     clip=ClipSettings(steps=5000, labels=True),
     judge=ClipSettings(
-        steps=2500, width=192, text_layers=2, projection=192, labels=True, distil_steps=4500
+        steps=2500,
+        width=192,
+        text_layers=2,
+        projection=192,
+        labels=True,
+        distil_steps=4500,
+        words_steps=1200,
     ),
     vae=VaeSettings(steps=1500),
     unet=UnetSettings(steps=27_000),
@@ -138,7 +146,14 @@ MINI = Settings(
     bundled=HERE / "work" / "mini" / "bundled",
     clip=ClipSettings(steps=10, batch=16, labels=True),
     judge=ClipSettings(
-        steps=10, batch=16, width=192, text_layers=2, projection=192, labels=True, distil_steps=10
+        steps=10,
+        batch=16,
+        width=192,
+        text_layers=2,
+        projection=192,
+        labels=True,
+        distil_steps=10,
+        words_steps=10,
     ),
     vae=VaeSettings(steps=10, batch=8),
     unet=UnetSettings(

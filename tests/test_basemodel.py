@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +23,19 @@ from basemodel.denoiser import Average
 from basemodel.painter import Painter
 from basemodel.scenes import SceneMaker
 from basemodel.settings import MINI
+from basemodel.tokens import learn_tokenizer
 from basemodel.world import STYLES, extra_things, held_out_things, known_things
 
 pytestmark = pytest.mark.xdist_group("basemodel")
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("clip", "vae", "unet", "judge_tower", "judge")
+STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
 
 
-def recipe(work: Path) -> subprocess.Popen[str]:
+def recipe(work: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "ignore", "-m", "basemodel", "--preset", "mini"]
     return subprocess.Popen(
-        [*command, "--work", str(work), "--bundled", str(work / "bundled")],
+        [*command, "--work", str(work), "--bundled", str(work / "bundled"), *more],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -89,6 +91,34 @@ def test_killed_in_every_stage_it_ends_at_the_same_weights(unbroken: Path, tmp_p
         assert before.keys() == after.keys()
         for name in before:
             assert np.array_equal(before[name], after[name]), f"{path.name}: {name}"
+
+
+def test_from_a_bundle_alone_the_denoiser_goes_on(unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "bundled")
+    stages = [f"--only={stage}" for stage in ("unet", "measure", "export")]
+    steps = MINI.unet.steps + 4
+    process = recipe(tmp_path, "--from-bundle", f"--unet-steps={steps}", *stages)
+    said = "".join(lines(process))
+    assert process.wait() == 0, said
+    log = (tmp_path / "bundled" / "emoji" / "logs" / "unet.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["step"] == steps
+    changed = set()
+    for path in unbroken.rglob("*.safetensors"):
+        before = load_file(path)
+        after = load_file(tmp_path / "bundled" / path.relative_to(unbroken))
+        if any(not np.array_equal(before[name], after[name]) for name in before):
+            changed.add(path.parent.name)
+    assert changed == {"unet"}
+    for path in (tmp_path / "bundled").rglob("*.json"):
+        assert str(tmp_path) not in path.read_text(), path
+
+
+def test_the_same_captions_give_the_same_tokenizer(tmp_path: Path) -> None:
+    lines = ["a cat on a sky", "gnome ghost sing fly", "a foggy night by the sea"]
+    for name in "abc":
+        learn_tokenizer(lines, tmp_path / name)
+    first, *others = ((tmp_path / name / "merges.txt").read_text() for name in "abc")
+    assert others == [first, first]
 
 
 def test_trained_stages_see_nothing_that_is_held_out() -> None:
