@@ -14,5 +14,5 @@ def quick_dtype(device: torch.device) -> torch.dtype:
 
 def mixed(device: torch.device) -> torch.autocast:
     """Layers calculate with `quick_dtype`; weights and sums stay float32."""
-    quick = quick_dtype(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=quick == torch.bfloat16)
+    half = quick_dtype(device) == torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)

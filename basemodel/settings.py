@@ -145,16 +145,7 @@ MINI = Settings(
     work=HERE / "work" / "mini",
     bundled=HERE / "work" / "mini" / "bundled",
     clip=ClipSettings(steps=10, batch=16, labels=True),
-    judge=ClipSettings(
-        steps=10,
-        batch=16,
-        width=192,
-        text_layers=2,
-        projection=192,
-        labels=True,
-        distil_steps=10,
-        words_steps=10,
-    ),
+    judge=replace(CPU.judge, steps=10, batch=16, distil_steps=10, words_steps=10),
     vae=VaeSettings(steps=10, batch=8),
     unet=UnetSettings(
         steps=12, batch=8, channels=(32, 64, 64), shard_size=64, pool_shards=2, warmup_steps=5
