@@ -141,7 +141,7 @@ def teach_words(
     stage = Stage(
         "judge_words",
         settings.work,
-        {"clip": model},
+        {"words": words},
         torch.optim.AdamW(words.parameters(), betas=(0.9, 0.98), weight_decay=0.05),
         s.words_steps,
         loss,
