@@ -53,6 +53,12 @@ def test_the_samples_are_fixed_even_and_not_those_of_training(
         assert not torch.equal(batch(family, [one], step).noise, first[0].noise)
 
 
+def test_the_samples_do_not_depend_on_the_seed(family: Family, pictures: Path) -> None:
+    one, other = (member(family, pictures, batch=4, seed=seed) for seed in (0, 1))
+    assert torch.equal(fixed(family, one, 4)[0].noise, fixed(family, other, 4)[0].noise)
+    assert not torch.equal(batch(family, [one], 0).noise, batch(family, [other], 0).noise)
+
+
 def test_it_measures_the_mean_loss_of_the_word(family: Family, pictures: Path) -> None:
     one = member(family, pictures, batch=4)
     parts = fixed(family, one, 6)  # two whole batches
@@ -202,6 +208,8 @@ def test_held_out_pictures_are_not_learned_from(base: Path, pictures: Path, tmp_
         learn(base, pictures, tmp_path / "none", held_out=0, steps=2).concept.provenance["pictures"]
         == "12"
     )
+    seeded = learn(base, pictures, tmp_path / "seed", seed=7, steps=2)
+    assert entries(seeded)[0]["held_out"] == entries(done)[0]["held_out"]  # the same pictures
     with pytest.raises(SettingsError, match="--held-out 12 leaves none of 12"):
         learn(base, pictures, tmp_path / "all", held_out=12)
 
@@ -211,6 +219,7 @@ def test_evaluating_does_not_change_what_is_learned(
 ) -> None:
     with_it = learn(base, pictures, tmp_path / "a", steps=6)
     without = learn(base, pictures, tmp_path / "b", evaluate_every=0, steps=6)
+    assert [e["step"] for e in entries(with_it) if "evaluation" in e] == [0, 5, 6]
     assert torch.equal(with_it.concept.vectors["clip_l"], without.concept.vectors["clip_l"])
     assert not any("evaluation" in entry for entry in entries(without))
     assert not (without.folder / "best.safetensors").exists()

@@ -164,7 +164,7 @@ def _hold_out(
     n = config.held_out_of(len(pictures)) if config.evaluate_every else 0
     if n >= len(pictures):
         raise SettingsError(f"--held-out {n} leaves none of {len(pictures)} pictures to learn from")
-    source = generator(config.seed, config.token, "held out")
+    source = generator(config.token, "held out")  # alike for every seed
     chosen = torch.randperm(len(pictures), generator=source)[:n].tolist()
     return (
         [picture for i, picture in enumerate(pictures) if i not in chosen],

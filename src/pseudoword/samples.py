@@ -47,24 +47,28 @@ def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
     """At least `n` samples that are always the same, evenly spread over timesteps and pictures.
 
     In batches of the member's size. Training never sees them: they are drawn under another key.
+    Nor do they depend on its seed, so that words learned with other seeds can be compared.
     """
     size = member.hyper.batch
     parts = math.ceil(n / size)
     t = timesteps(family, member.hyper).even(parts * size)
-    drawn = [_draw(family, member, f"{member.token}/evaluation", i, size) for i in range(parts)]
+    key = f"{member.token}/evaluation"
+    drawn = [_draw(family, member, 0, key, i, size) for i in range(parts)]
     each = [replace(some, t=t[i::parts]) for i, some in enumerate(drawn)]
     return [_assemble(family, [member], [some]) for some in each]
 
 
 def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
     size = member.hyper.batch
-    whole = _draw(family, member, member.token, step, size * member.hyper.accumulate)
+    whole = _draw(
+        family, member, member.hyper.seed, member.token, step, size * member.hyper.accumulate
+    )
     return whole[part * size : (part + 1) * size]
 
 
-def _draw(family: Family, member: Member, key: str, step: int, n: int) -> Draw:
+def _draw(family: Family, member: Member, seed: int, key: str, step: int, n: int) -> Draw:
     return draw(
-        member.hyper.seed,
+        seed,
         key,
         step,
         batch=n,

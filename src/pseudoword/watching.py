@@ -51,8 +51,8 @@ class Watcher:
         run, config = self._run, self._run.config
         numbers = {"loss": seen.loss, "lr": seen.lr, "norm": seen.norm, "grad": seen.grad}
         numbers["seconds"] = round(seconds, 4)
-        at_the_limit = config.steps == AUTO and step == config.total_steps
-        if at_the_limit or (config.evaluate_every and step % config.evaluate_every == 0):
+        due = step == config.total_steps or not step % max(config.evaluate_every, 1)
+        if config.evaluate_every and due:
             numbers |= self._evaluate()
         self._log(step, numbers)
         last = not run.member.unfinished

@@ -13,7 +13,8 @@ class StopSettings(Settings):
     heading: ClassVar[str] = "Knowing when to stop"
 
     evaluate_every: Annotated[int, Field(ge=0)] = 25
-    """Measure the loss on samples that never change every so many steps; 0: never."""
+    """Measure the loss on samples that never change every so many steps, and after the last;
+    0: never."""
 
     patience: Annotated[int, Field(ge=1)] = 3
     """With --steps auto: stop when the last so many evaluations have gained next to nothing."""
