@@ -47,7 +47,7 @@ def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
     """At least `n` samples that are always the same, evenly spread over timesteps and pictures.
 
     In batches of the member's size. Training never sees them: they are drawn under another key.
-    Nor do they depend on its seed, so that words learned with other seeds can be compared.
+    Nor does their noise depend on its seed, so that words of other seeds can be compared.
     """
     size = member.hyper.batch
     parts = math.ceil(n / size)
