@@ -51,8 +51,8 @@ class Watcher:
         run, config = self._run, self._run.config
         numbers = {"loss": seen.loss, "lr": seen.lr, "norm": seen.norm, "grad": seen.grad}
         numbers["seconds"] = round(seconds, 4)
-        due = step == config.total_steps or not step % max(config.evaluate_every, 1)
-        if config.evaluate_every and due:
+        every = config.evaluate_every
+        if every and (step % every == 0 or step == config.total_steps):
             numbers |= self._evaluate()
         self._log(step, numbers)
         last = not run.member.unfinished
