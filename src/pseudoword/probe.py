@@ -27,7 +27,7 @@ BELOW = 3.0
 """The rate is chosen so many times lower: by the sum of a geometric series, the test has moved
 until there as far as some twenty steps at that rate would."""
 
-LEAST, MOST = 0.25, 0.5
+LEAST, MOST = 0.5, 0.75
 """A step of the rate is at least and at most this part of a number in a usual row. So short a test
 can be fooled: by a dip on the way, or by a loss that goes on falling while the rows grow."""
 
@@ -52,7 +52,8 @@ def probe(family: Family, member: Member, copy: Method, tick: Callable[[int, int
         tick: called with (done, total) after each step.
     """
     hyper = member.hyper.model_copy(update={"steps": STEPS, "ema": 0.0})
-    trial = replace(member, token=f"{member.token}/rate", method=copy, hyper=hyper, record=Record())
+    token = f"{member.token}/rate"
+    trial = replace(member, token=token, ingredients=[copy], hyper=hyper, record=Record())
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     trial.schedule = lambda step: LOWEST * growth**step
     samples = fixed(family, member, settling.SAMPLES)

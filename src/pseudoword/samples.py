@@ -24,8 +24,8 @@ def batches(
 ) -> Iterator[tuple[list[int], loss.Batch]]:
     """The samples of `members` in `step`, a batch for each shape of latents among them.
 
-    Of a step that accumulates several batches, its `part`: together they are the same samples as
-    one large batch.
+    Of a step of several batches, its `part`: first those of the first ingredient, which together
+    are the same samples as one large batch, then those of the next.
 
     Yields:
         Which of the members see latents of one shape in this step, and what they see.
@@ -53,26 +53,31 @@ def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
     parts = math.ceil(n / size)
     t = timesteps(family, member.hyper).even(parts * size)
     key = f"{member.token}/evaluation"
-    drawn = [_draw(family, member, 0, key, i, size) for i in range(parts)]
+    all_of_them = range(len(member.pictures))
+    drawn = [_draw(family, member, 0, key, i, size, all_of_them) for i in range(parts)]
     each = [replace(some, t=t[i::parts]) for i, some in enumerate(drawn)]
     return [_assemble(family, [member], [some]) for some in each]
 
 
 def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
-    size = member.hyper.batch
-    whole = _draw(
-        family, member, member.hyper.seed, member.token, step, size * member.hyper.accumulate
-    )
-    return whole[part * size : (part + 1) * size]
+    hyper = member.hyper
+    k, part = divmod(part, hyper.accumulate)
+    seen = member.seen_by(k)
+    key = f"{member.token}/{k}" if len(member.ingredients) > 1 else member.token
+    whole = _draw(family, member, hyper.seed, key, step, hyper.batch * hyper.accumulate, seen)
+    whole = replace(whole, picture=[seen[p] for p in whole.picture])
+    return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
-def _draw(family: Family, member: Member, seed: int, key: str, step: int, n: int) -> Draw:
+def _draw(
+    family: Family, member: Member, seed: int, key: str, step: int, n: int, seen: Sequence[int]
+) -> Draw:
     return draw(
         seed,
         key,
         step,
         batch=n,
-        pictures=[picture.moments.mean.shape for picture in member.pictures],
+        pictures=[member.pictures[i].moments.mean.shape for i in seen],
         captions=len(member.templates),
         timesteps=timesteps(family, member.hyper),
     )
