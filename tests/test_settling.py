@@ -88,6 +88,12 @@ def test_settled_means_that_the_last_ones_have_gained_next_to_nothing() -> None:
     assert rising.settled(3) is not None
 
 
+def test_much_gained_at_first_does_not_hide_what_is_still_gained() -> None:
+    still_falling = [0.55, 0.33, 0.310, 0.308, 0.306, 0.304]
+    assert record(still_falling).settled(3) is None
+    assert record([*still_falling, 0.3035, 0.303]).settled(3) is not None
+
+
 def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None:
     falling = [0.5, 0.4, 0.3, 0.2]
     assert record(falling).overfitting() is None

@@ -15,7 +15,11 @@ SAMPLES = 16
 """How many; without a backward pass they cost about a third of as many in training."""
 
 SETTLED = 0.05
-"""What is left to gain counts as nothing below this part of what has been gained."""
+"""What is gained counts as nothing below this part of all that has been gained..."""
+
+LITTLE = 0.01
+"""... and below this part of the loss itself: a poor starting word gains so much at first that what
+is still gained later looks small beside it."""
 
 WORSE = 0.1
 """Held-out pictures are worse off when their loss has risen by this part of what it had fallen."""
@@ -63,7 +67,7 @@ class Record:
         judged = [one.judged for one in self.found]
         before, lately = min(judged[:-patience]), min(judged[-patience:])
         gained = judged[0] - min(before, lately)
-        if before - lately > SETTLED * gained:
+        if before - lately > min(SETTLED * gained, LITTLE * before):
             return None
         return (
             f"the evaluation loss has settled: {before:.4f} by step "
