@@ -95,9 +95,15 @@ def test_each_keeps_to_the_length_asked_for(family: Family, pictures: Path) -> N
         assert each.norm().item() == pytest.approx(one.typical_norm["clip_l"], rel=1e-5)
 
 
-def test_a_pack_may_hold_soups_and_single_words(family: Family, pictures: Path) -> None:
+def test_members_of_a_pack_may_take_different_numbers_of_batches(
+    family: Family, pictures: Path
+) -> None:
     def pack() -> list[Member]:
-        return [member(family, pictures, "<a>", soup=3), member(family, pictures, "<b>", soup=1)]
+        return [
+            member(family, pictures, "<a>", soup=3),
+            member(family, pictures, "<b>", soup=1),
+            member(family, pictures, "<c>", soup=2, accumulate=2),
+        ]
 
     together, alone = pack(), pack()
     list(training.train(family, together))
