@@ -8,10 +8,9 @@ similarity is the mean cosine, as the judge sees them, of pictures drawn in styl
 backgrounds it was not learned on, to the true ones.
 
 The same settings give a better word with one seed than with another, and the best of twenty is
-partly a lucky one. So each cell of the grid, and auto, is learned several times and counts as the
-mean; and the best cell is chosen by other drawings than it is compared by. The first sixteen things
-are left out: auto's limits were chosen with them in view. Whatever is finished is kept: run again
-to go on.
+partly a lucky one. So each cell of the grid is learned twice and counts as the mean, and the best
+is chosen by other drawings than it is compared by. The first sixteen things are left out: auto's
+limits were chosen with them in view. Whatever is finished is kept: run again to go on.
 """
 
 import argparse
@@ -42,8 +41,8 @@ RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 CHOOSING, COMPARING = range(100, 102), range(16)
 """Seeds of drawing: two to choose the grid's best, others to compare it."""
-SEEDS = (0, 1)
-"""Seeds of learning, for the grid and for auto."""
+GRID_SEEDS, AUTO_SEEDS = (0, 1), (0,)
+"""Seeds of learning."""
 NEAR = 0.95
 
 
@@ -112,20 +111,25 @@ class Contest:
     def grid(self, papers: Sequence[Paper]) -> dict[str, list[list[RunFolder]]]:
         """All of them, learned with each seed at each rate, with a copy at each number of steps."""
         settings = {"steps": max(STEPS), "save_every": min(STEPS), "evaluate_every": 0}
-        return {rate: self.learn(papers, f"grid-{rate}", lr=rate, **settings) for rate in RATES}
+        return {
+            rate: self.learn(papers, f"grid-{rate}", GRID_SEEDS, lr=rate, **settings)
+            for rate in RATES
+        }
 
     def auto(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:
         """All of them, learned with each seed without choosing."""
-        return self.learn(papers, "auto", lr="auto", steps="auto", vectors="auto")
+        return self.learn(papers, "auto", AUTO_SEEDS, lr="auto", steps="auto", vectors="auto")
 
-    def learn(self, papers: Sequence[Paper], name: str, **settings: Any) -> list[list[RunFolder]]:
+    def learn(
+        self, papers: Sequence[Paper], name: str, seeds: Sequence[int], **settings: Any
+    ) -> list[list[RunFolder]]:
         """Learn all of them with these settings, as a pack for each seed; for each, its runs."""
         packs = [
             learn(
                 [self.config(p, f"{name}/{seed}", seed=seed, **settings) for p in papers],
                 self.console,
             )
-            for seed in SEEDS
+            for seed in seeds
         ]
         return [[RunFolder(word.folder) for word in words] for words in zip(*packs, strict=True)]
 
