@@ -8,7 +8,6 @@ import torch
 from conftest import member
 
 from pseudoword import loss, train, training
-from pseudoword.config import Hyper
 from pseudoword.errors import RunFolderError
 from pseudoword.families.base import Family
 from pseudoword.member import Member
@@ -111,13 +110,6 @@ def test_members_of_a_pack_may_take_different_numbers_of_batches(
         list(training.train(family, [one]))
         for found, expected in zip(rows(packed), rows(one), strict=True):
             torch.testing.assert_close(found, expected, rtol=0, atol=0.02 * 2e-3)
-
-
-def test_it_is_five_where_the_run_looks_after_itself() -> None:
-    assert Hyper().ingredients == 1
-    assert Hyper(steps="auto").ingredients == 5
-    assert Hyper(steps="auto", soup=1).ingredients == 1
-    assert Hyper(soup=5).ingredients == 5
 
 
 def test_a_resumed_soup_stays_a_soup(base: Path, pictures: Path, tmp_path: Path) -> None:

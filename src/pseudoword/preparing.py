@@ -102,7 +102,7 @@ def prepare(
     rows = starts.start(family, config.init, config.init_mode, vectors, config.token, config.seed)
     member = Member(
         config.token,
-        [METHODS[config.method](rows, family.device) for _ in range(config.ingredients)],
+        [METHODS[config.method](rows, family.device) for _ in range(config.soup)],
         learned,
         templates,
         config if config.lr != AUTO else config.model_copy(update={"lr": "1"}),
@@ -122,7 +122,7 @@ def prepare(
         "resolution": str(shapes.resolution),
         "template": files.public_name(config.template),
         "seed": str(config.seed),
-        "soup": str(config.ingredients),
+        "soup": str(config.soup),
         "pictures": str(len(learned)),
         "data_sha256": data,
         "version": importlib.metadata.version("pseudoword"),

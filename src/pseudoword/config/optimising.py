@@ -38,9 +38,9 @@ class OptimiserSettings(Settings):
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    soup: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    soup: Annotated[int, Field(ge=1)] = 1
     """Learn so many words side by side, each without some of the pictures, and hand over their
-    mean; auto: five with --steps auto, else one. As long as so many runs, in the memory of one."""
+    mean. As long as so many runs, in the memory of one."""
 
     lr: Annotated[str, BeforeValidator(_rate)] = "0.002"
     """Learning rate: a number, rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"), or
@@ -76,13 +76,6 @@ class OptimiserSettings(Settings):
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Same seed, settings and machine: same word."""
-
-    @property
-    def ingredients(self) -> int:
-        """How many words are learned side by side."""
-        if self.soup == "auto":
-            return 5 if self.steps == "auto" else 1
-        return self.soup
 
     @property
     def total_steps(self) -> int:
