@@ -9,8 +9,8 @@ backgrounds it was not learned on, to the true ones.
 
 The same settings give a better word with one seed than with another, and the best of twenty is
 partly a lucky one. So each cell of the grid is learned twice and counts as the mean, and the best
-is chosen by other drawings than it is compared by. The first sixteen things are left out: auto's
-limits were chosen with them in view. Whatever is finished is kept: run again to go on.
+is chosen by other drawings than it is compared by. The first sixteen things are left out: when a
+run has settled was chosen with them in view. Whatever is finished is kept: run again to go on.
 """
 
 import argparse
