@@ -62,10 +62,12 @@ class Row:
 
     concept: str
     grid: Sequence[Cell]
+    winner: Cell
+    """the best of them"""
     start: float
     """of the starting word, with the seeds for choosing"""
     best: float
-    """of words by the grid's best rate and steps, with the seeds for comparing"""
+    """of the winner's words, with the seeds for comparing"""
     auto: float
     """of auto's words, with the same"""
     auto_rates: Sequence[str]
@@ -77,11 +79,6 @@ class Row:
         """Auto's rate and steps each time."""
         both = zip(self.auto_rates, self.auto_steps, strict=True)
         return [f"{rate}, {steps}" for rate, steps in both]
-
-    @property
-    def winner(self) -> Cell:
-        """The grid's best rate and steps."""
-        return max(self.grid, key=lambda cell: cell.similarity)
 
     @property
     def half_would_do(self) -> bool:
@@ -183,12 +180,13 @@ class Contest:
                 found = mean_of((copy_at(folder, steps) for folder in folders), CHOOSING)
                 cells.append(Cell(rate, steps, found))
                 self.console.advance(len(cells), len(grid) * len(STEPS), paper.name)
-        best = max(cells, key=lambda cell: cell.similarity)
+        winner = max(cells, key=lambda cell: cell.similarity)
         return Row(
             paper.name,
             cells,
+            winner,
             start=self.similarity(paper, paper.start, None, CHOOSING),
-            best=mean_of((copy_at(one, best.steps) for one in grid[best.rate]), COMPARING),
+            best=mean_of((copy_at(one, winner.steps) for one in grid[winner.rate]), COMPARING),
             auto=mean_of((one.concept for one in auto), COMPARING),
             auto_rates=[formats.read(one.concept).provenance["lr"] for one in auto],
             auto_steps=[int(one.read_log()[-1]["step"]) for one in auto],
