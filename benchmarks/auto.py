@@ -248,7 +248,10 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def one_for_all(rows: Sequence[Row]) -> str:
-    """What somebody reaches who has one rate and number of steps for everything."""
+    """What somebody reaches who has one rate and number of steps for everything.
+
+    By the drawings that each thing's best was chosen with, which makes it look a little less near.
+    """
     best = max(
         range(len(RATES) * len(STEPS)), key=lambda i: mean(r.grid[i].similarity for r in rows)
     )
