@@ -10,7 +10,7 @@ def many(low: int, high: int, spread: str, n: int = 4) -> torch.Tensor:
     return torch.stack([found.draw(n, source) for _ in range(2000)])
 
 
-@pytest.mark.parametrize("spread", ["uniform", "stratified", "logit-normal"])
+@pytest.mark.parametrize("spread", ["uniform", "stratified", "logit-normal", "importance"])
 def test_all_of_the_range_and_nothing_else_is_drawn(spread: str) -> None:
     found = many(10, 20, spread)
     assert set(found.flatten().tolist()) == set(range(10, 20))
@@ -37,3 +37,30 @@ def test_an_even_spread_takes_the_middles_of_equal_parts() -> None:
     assert Timesteps(0, 1000).even(4).tolist() == [125, 375, 625, 875]
     middle = Timesteps(0, 1000, "logit-normal").even(4)
     assert middle.tolist() == [240, 421, 578, 759]
+
+
+DENSITY = (0.1, 0.1, 0.3, 1.0)
+
+
+def test_each_part_is_drawn_by_its_density() -> None:
+    found = Timesteps(200, 600, "importance", DENSITY).even(1500)
+    assert torch.bincount((found - 200) // 100).tolist() == [100, 100, 300, 1000]
+    assert found.diff().min() >= 0
+
+
+def test_what_is_drawn_more_often_counts_for_less_so_that_the_mean_stays() -> None:
+    spread = Timesteps(200, 600, "importance", DENSITY)
+    t = spread.even(6000)
+    weight = spread.weight(t)
+    assert (weight * t.double().square()).mean().item() == pytest.approx(
+        torch.arange(200, 600).double().square().mean().item(), rel=0.002
+    )
+    assert weight[0] / weight[-1] == pytest.approx(10)
+    assert Timesteps(200, 600).weight(t).eq(1).all()
+
+
+def test_samples_of_a_step_are_spread_evenly_over_the_density() -> None:
+    source = torch.Generator().manual_seed(0)
+    spread = Timesteps(0, 1000, "importance", (1.0, 3.0))
+    for _ in range(50):
+        assert (spread.draw(4, source) < 500).sum() == 1

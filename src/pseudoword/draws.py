@@ -28,6 +28,8 @@ class Draw:
     """[B] seeds of what happens to the pictures' own captions"""
     t: Tensor
     """[B] int64, the timestep"""
+    weight: Tensor
+    """[B] how much a sample at that timestep counts, since some are drawn more often"""
     noise: Tensor
     """[B, C, h, w] the noise to be predicted"""
     wobble: Tensor
@@ -87,7 +89,7 @@ def draw(
         view.append(seen)
     words = generator(seed, concept, step, "wording")
     wording = torch.randint(2**62, (batch,), generator=words).tolist()
-    return Draw(picture, view, caption, wording, t, noise, wobble, shift)
+    return Draw(picture, view, caption, wording, t, timesteps.weight(t), noise, wobble, shift)
 
 
 def kept_wobble(

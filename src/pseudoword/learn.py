@@ -12,7 +12,7 @@ from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.families.base import Family
 from pseudoword.interrupt import Interrupt, Interrupted
 from pseudoword.methods.classic import Classic
-from pseudoword.preparing import Run, choose_rate, prepare
+from pseudoword.preparing import Run, choose, prepare
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
 from pseudoword.samples import batch
@@ -139,7 +139,7 @@ def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_chang
     """Put each run where it was, or at its start."""
     at = checkpoint.latest([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
-        choose_rate(family, run, progress)
+        choose(family, run, progress)
         if step:
             checkpoint.load(run.folder.path, run.member, step, run.sources, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")

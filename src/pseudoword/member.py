@@ -37,6 +37,8 @@ class Member:
     captions: CaptionSettings = field(default_factory=CaptionSettings)
     typical_norm: Mapping[str, float] = field(default_factory=dict)
     """of the vocabulary's rows, per text encoder"""
+    density: tuple[float, ...] = ()
+    """how often each part of the timesteps is drawn, if not all alike"""
     optimiser: torch.optim.Optimizer = field(init=False)
     schedule: Callable[[int], float] = field(init=False)
     """step, counted from 0 -> learning rate"""

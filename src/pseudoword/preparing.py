@@ -3,12 +3,23 @@
 import hashlib
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from pseudoword import charts, examples, faults, files, latents, norms, previews, settling, starts
+from pseudoword import (
+    charts,
+    examples,
+    faults,
+    files,
+    importance,
+    latents,
+    norms,
+    previews,
+    settling,
+    starts,
+)
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.draws import generator
@@ -39,10 +50,12 @@ class Run:
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
-    samples: list[Batch]
+    kept_out: list[Encoded]
+    """pictures that it does not learn from; none if there are too few"""
+    samples: list[Batch] = field(default_factory=list)
     """of the pictures it learns from, to evaluate it on"""
-    held_out: list[Batch]
-    """the same of pictures that it does not learn from; none if there are too few"""
+    held_out: list[Batch] = field(default_factory=list)
+    """the same of those kept out"""
 
     def concept(self) -> Concept:
         """The word to hand over as things are.
@@ -110,7 +123,6 @@ def prepare(
         norms.typical(family),
     )
     check_captions(family, replace(member, pictures=pictures))
-    held_out = replace(member, pictures=kept_out) if kept_out else None
     data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
     fingerprint = family.fingerprint()
@@ -135,25 +147,35 @@ def prepare(
         Classic(rows, family.device),
         {"pictures": data, "template": lines, "base": fingerprint},
         provenance,
-        fixed(family, member, settling.SAMPLES) if config.evaluate_every else [],
-        fixed(family, held_out, settling.SAMPLES) if held_out else [],
+        kept_out,
     )
 
 
-def choose_rate(family: Family, run: Run, progress: Progress) -> None:
-    """If the rate is to be found, find it and say so; a resumed run has found it before."""
+def choose(family: Family, run: Run, progress: Progress) -> None:
+    """Find what is to be found before the first step, unless the run has found it before."""
+    token, chosen = run.config.token, run.folder.chosen() or {}
+    if run.config.spread == "importance":
+        if "density" not in chosen:
+            progress.phase(f"seeing which timesteps move {token}")
+            chosen["density"] = importance.density(family, run.member)
+            run.folder.choose(chosen)
+        run.member = replace(run.member, density=tuple(chosen["density"]))
+    if run.config.evaluate_every:
+        run.samples = fixed(family, run.member, settling.SAMPLES)
+    if run.kept_out:
+        others = replace(run.member, pictures=run.kept_out)
+        run.held_out = fixed(family, others, settling.SAMPLES)
     if run.config.lr != AUTO:
         return
-    chosen = run.folder.chosen()
-    if not chosen:
-        progress.phase(f"trying learning rates for {run.config.token}")
+    if "lr" not in chosen:
+        progress.phase(f"trying learning rates for {token}")
         copy = METHODS[run.config.method](run.start.rows, family.device)
         found = probe(family, run.member, copy, progress.advance)
-        chosen = {"lr": f"{found.rate:g}", "tried": found.curve}
-        curve = charts.rate_curve(found.curve, found.rate, run.config.token)
+        chosen |= {"lr": f"{found.rate:g}", "tried": found.curve}
+        curve = charts.rate_curve(found.curve, found.rate, token)
         files.write_whole(run.folder.rate_curve, curve)
         run.folder.choose(chosen)
-    progress.note(f"{run.config.token}: the learning rate is {chosen['lr']}, see rate.png")
+    progress.note(f"{token}: the learning rate is {chosen['lr']}, see rate.png")
     hyper = run.member.hyper.model_copy(update={"lr": chosen["lr"]})
     run.member = replace(run.member, hyper=hyper)
 

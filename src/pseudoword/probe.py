@@ -27,7 +27,7 @@ BELOW = 3.0
 """The rate is chosen so many times lower: by the sum of a geometric series, the test has moved
 until there as far as some twenty steps at that rate would."""
 
-LEAST, MOST = 0.25, 0.35
+LEAST, MOST = 0.3, 0.5
 """A step of the rate is at least and at most this part of a number in a usual row. So short a test
 can be fooled: by a dip on the way, or by a loss that goes on falling while the rows grow."""
 

@@ -9,7 +9,6 @@ import torch
 
 from pseudoword import loss
 from pseudoword.captions import render, reword
-from pseudoword.config import Hyper
 from pseudoword.draws import Draw, draw, kept_wobble
 from pseudoword.errors import PromptError
 from pseudoword.families.base import Family
@@ -51,11 +50,13 @@ def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
     """
     size = member.hyper.batch
     parts = math.ceil(n / size)
-    t = timesteps(family, member.hyper).even(parts * size)
+    spread = timesteps(family, member)
+    t = spread.even(parts * size)
     key = f"{member.token}/evaluation"
     all_of_them = range(len(member.pictures))
-    drawn = [_draw(family, member, 0, key, i, size, all_of_them) for i in range(parts)]
-    each = [replace(some, t=t[i::parts]) for i, some in enumerate(drawn)]
+    drawn = [_draw(member, 0, key, i, size, all_of_them, spread) for i in range(parts)]
+    at = [t[i::parts] for i in range(parts)]
+    each = [replace(some, t=t, weight=spread.weight(t)) for some, t in zip(drawn, at, strict=True)]
     return [_assemble(family, [member], [some]) for some in each]
 
 
@@ -64,13 +65,20 @@ def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
     k, part = divmod(part, hyper.accumulate)
     seen = member.seen_by(k)
     key = f"{member.token}/{k}" if len(member.ingredients) > 1 else member.token
-    whole = _draw(family, member, hyper.seed, key, step, hyper.batch * hyper.accumulate, seen)
+    spread = timesteps(family, member)
+    whole = _draw(member, hyper.seed, key, step, hyper.batch * hyper.accumulate, seen, spread)
     whole = replace(whole, picture=[seen[p] for p in whole.picture])
     return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
 def _draw(
-    family: Family, member: Member, seed: int, key: str, step: int, n: int, seen: Sequence[int]
+    member: Member,
+    seed: int,
+    key: str,
+    step: int,
+    n: int,
+    seen: Sequence[int],
+    spread: Timesteps,
 ) -> Draw:
     return draw(
         seed,
@@ -79,7 +87,7 @@ def _draw(
         batch=n,
         pictures=[member.pictures[i].moments.mean.shape for i in seen],
         captions=len(member.templates),
-        timesteps=timesteps(family, member.hyper),
+        timesteps=spread,
     )
 
 
@@ -126,7 +134,7 @@ def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) 
         seen = list(zip(chosen, some.view, strict=True))
         framing += [picture.framing[v] for picture, v in seen]
         mask += [picture.weight[v] for picture, v in seen]
-        weight.append(min_snr(family.process, some.t, hyper.min_snr))
+        weight.append(some.weight * min_snr(family.process, some.t, hyper.min_snr))
         edge = hyper.huber_delta if hyper.loss == "huber" else math.inf
         delta.append(torch.full(some.t.shape, edge))
     return loss.Batch(
@@ -141,11 +149,11 @@ def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) 
     )
 
 
-def timesteps(family: Family, hyper: Hyper) -> Timesteps:
+def timesteps(family: Family, member: Member) -> Timesteps:
     """The timesteps to learn at, none above what the model knows."""
-    known = family.process.timesteps
+    hyper, known = member.hyper, family.process.timesteps
     high = min(hyper.max_timestep or known, known)
-    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_spread)
+    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.spread, member.density)
 
 
 def _latents(member: Member, drawn: Draw) -> torch.Tensor:

@@ -11,13 +11,13 @@ from pseudoword import loss
 from pseudoword.families.base import Family
 from pseudoword.methods.classic import Classic
 
-SAMPLES = 16
+SAMPLES = 32
 """How many; without a backward pass they cost about a third of as many in training."""
 
-SETTLED = 0.05
+SETTLED = 0.08
 """What is gained counts as nothing below this part of all that has been gained..."""
 
-LITTLE = 0.01
+LITTLE = 0.02
 """... and below this part of the loss itself: a poor starting word gains so much at first that what
 is still gained later looks small beside it."""
 

@@ -110,8 +110,10 @@ class ObjectiveSettings(Settings):
     max_timestep: Annotated[int | None, Field(ge=1)] = None
     """Learn at timesteps below this one; by default all that the model knows."""
 
-    timestep_spread: Literal["uniform", "stratified", "logit-normal"] = "uniform"
-    """All timesteps alike, alike and evenly spread within each step, or rather the middle ones."""
+    timestep_spread: Literal["auto", "uniform", "stratified", "logit-normal", "importance"] = "auto"
+    """All timesteps alike, alike and evenly spread within each step, rather the middle ones, or
+    those more often that move the word, each counting for less; auto: the latter with --steps
+    auto, else uniform."""
 
     noise_offset: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Shift the noise of each sample and channel at random by so much; for very dark or bright
@@ -138,3 +140,10 @@ class ObjectiveSettings(Settings):
 
 class Hyper(OptimiserSettings, ObjectiveSettings):
     """All that the training loop reads."""
+
+    @property
+    def spread(self) -> str:
+        """How timesteps are drawn."""
+        if self.timestep_spread != "auto":
+            return self.timestep_spread
+        return "importance" if self.steps == "auto" else "uniform"
