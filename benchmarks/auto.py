@@ -8,9 +8,10 @@ similarity is the mean cosine, as the judge sees them, of pictures drawn in styl
 backgrounds it was not learned on, to the true ones.
 
 The same settings give a better word with one seed than with another, and the best of twenty is
-partly a lucky one. So each cell of the grid is learned twice and counts as the mean, and the best
-is chosen by other drawings than it is compared by. The first sixteen things are left out: when a
-run has settled was chosen with them in view. Whatever is finished is kept: run again to go on.
+partly a lucky one. So each cell of the grid, and auto, is learned twice and counts as the mean, and
+the best cell is chosen by other drawings than it is compared by. The first sixteen things are left
+out: they have been looked at most while auto was made. Whatever is finished is kept: run again to
+go on.
 """
 
 import argparse
@@ -41,7 +42,7 @@ RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 CHOOSING, COMPARING = range(100, 102), range(16)
 """Seeds of drawing: two to choose the grid's best, others to compare it."""
-GRID_SEEDS, AUTO_SEEDS = (0, 1), (0,)
+SEEDS = (0, 1)
 """Seeds of learning."""
 NEAR = 0.95
 
@@ -108,25 +109,20 @@ class Contest:
     def grid(self, papers: Sequence[Paper]) -> dict[str, list[list[RunFolder]]]:
         """All of them, learned with each seed at each rate, with a copy at each number of steps."""
         settings = {"steps": max(STEPS), "save_every": min(STEPS), "evaluate_every": 0}
-        return {
-            rate: self.learn(papers, f"grid-{rate}", GRID_SEEDS, lr=rate, **settings)
-            for rate in RATES
-        }
+        return {rate: self.learn(papers, f"grid-{rate}", lr=rate, **settings) for rate in RATES}
 
     def auto(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:
         """All of them, learned with each seed without choosing."""
-        return self.learn(papers, "auto", AUTO_SEEDS, lr="auto", steps="auto", vectors="auto")
+        return self.learn(papers, "auto", lr="auto", steps="auto", vectors="auto")
 
-    def learn(
-        self, papers: Sequence[Paper], name: str, seeds: Sequence[int], **settings: Any
-    ) -> list[list[RunFolder]]:
+    def learn(self, papers: Sequence[Paper], name: str, **settings: Any) -> list[list[RunFolder]]:
         """Learn all of them with these settings, as a pack for each seed; for each, its runs."""
         packs = [
             learn(
                 [self.config(p, f"{name}/{seed}", seed=seed, **settings) for p in papers],
                 self.console,
             )
-            for seed in seeds
+            for seed in SEEDS
         ]
         return [[RunFolder(word.folder) for word in words] for words in zip(*packs, strict=True)]
 
