@@ -89,7 +89,7 @@ def member(
     rows = start(family, init, "auto", vectors, token, hyper.seed)
     return Member(
         token,
-        [Classic(rows) for _ in range(hyper.soup)],
+        Classic(rows),
         found,
         templates,
         hyper,

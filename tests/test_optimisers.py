@@ -171,6 +171,19 @@ def test_accumulated_batches_are_one_large_batch(family: Family, pictures: Path)
     torch.testing.assert_close(first, second, rtol=0, atol=1e-4 * float(first.abs().max()))
 
 
+def test_members_of_a_pack_may_take_different_numbers_of_batches(
+    family: Family, pictures: Path
+) -> None:
+    def pack() -> list[Member]:
+        return [member(family, pictures, f"<{n}>", accumulate=n) for n in (3, 1, 2)]
+
+    together, alone = pack(), pack()
+    list(training.train(family, together))
+    for packed, one in zip(together, alone, strict=True):
+        list(training.train(family, [one]))
+        torch.testing.assert_close(rows(packed), rows(one), rtol=0, atol=0.02 * 2e-3)
+
+
 def test_the_running_mean_equals_its_formula_and_survives_a_save(
     family: Family, pictures: Path, tmp_path: Path
 ) -> None:

@@ -177,12 +177,6 @@ def test_auto_hands_over_a_mean_with_weights_that_grow(family: Family, pictures:
     assert not torch.allclose(one.word()["clip_l"], rows[-1], atol=1e-4)
 
 
-def test_a_soup_is_a_mean_already(family: Family, pictures: Path) -> None:
-    one = member(family, pictures, steps="auto", soup=2, max_steps=3)
-    list(training.train(family, [one]))
-    assert torch.equal(one.word()["clip_l"], one.method.vectors()["clip_l"])
-
-
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_auto_resumes_exactly(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float

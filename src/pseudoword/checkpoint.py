@@ -88,8 +88,8 @@ def load(
     parameters = member.method.parameters()
     if [p.shape for p in parameters] != [p.shape for p in saved]:
         raise RunFolderError(
-            f"{folder} was begun with vectors of another number or width, or with another --soup, "
-            "which cannot change on the way. Add --restart to begin again, or choose another --out."
+            f"{folder} was begun with vectors of another number or width, which cannot change on "
+            "the way. Add --restart to begin again, or choose another --out."
         )
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)

@@ -11,17 +11,13 @@ from pseudoword.config import Hyper
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.latents import Encoded
 from pseudoword.methods import Method
-from pseudoword.methods.soup import Soup
 from pseudoword.settling import Record
 
 LATENESS = 3
-"""`--steps auto` cannot lower the rate towards an end it does not know. A single word's rows are
+"""`--steps auto` cannot lower the rate towards an end it does not know. The rows are
 therefore handed over as a mean of all steps', with weights that grow as this power of the step
 (polynomial-decay averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last
 half counts."""
-
-FEWEST = 3
-"""Of fewer pictures, none is kept from an ingredient of a soup."""
 
 
 @dataclass
@@ -29,8 +25,7 @@ class Member:
     """One concept of a pack: what it is learned from, and its state."""
 
     token: str
-    ingredients: Sequence[Method]
-    """what is learned, each from its share of a step's samples; the mean of all is the word"""
+    method: Method
     pictures: Sequence[Encoded]
     templates: Sequence[str]
     hyper: Hyper
@@ -67,31 +62,6 @@ class Member:
         )
 
     @property
-    def method(self) -> Method:
-        """The word as a whole."""
-        return self.ingredients[0] if len(self.ingredients) == 1 else Soup(self.ingredients)
-
-    @property
-    def parts(self) -> int:
-        """Batches per step, one after the other."""
-        return len(self.ingredients) * self.hyper.accumulate
-
-    def seen_by(self, k: int) -> Sequence[int]:
-        """Which pictures the k-th ingredient learns from.
-
-        Where there are enough, each is kept from some of them: what is learned by heart of a single
-        picture then counts for less in the mean (bagging: Breiman 1996).
-        """
-        n, words = len(self.pictures), len(self.ingredients)
-        if words == 1 or n < FEWEST:
-            return range(n)
-        return [i for i in range(n) if i % words != k]
-
-    def learns_from(self, part: int) -> Method:
-        """Which of the ingredients sees that part of a step's samples."""
-        return self.ingredients[part // self.hyper.accumulate]
-
-    @property
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
         return not (self.failure or self.stopped) and self.step < self.hyper.total_steps
@@ -111,8 +81,7 @@ class Member:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        for one in self.ingredients:
-            norms.control(one.vectors(), self.typical_norm, hyper.norm, hyper.norm_pull)
+        norms.control(self.method.vectors(), self.typical_norm, hyper.norm, hyper.norm_pull)
         if self.averaging:
             for key, rows in self.method.vectors().items():
                 self.average[key].lerp_(rows.detach(), 1 - self._kept())
@@ -120,12 +89,8 @@ class Member:
 
     @property
     def averaging(self) -> bool:
-        """Whether a running mean of the rows is handed over instead of the last ones.
-
-        A soup is a mean already, which does not lag behind.
-        """
-        alone = len(self.ingredients) == 1
-        return bool(self.hyper.ema) or (self.hyper.steps == schedules.AUTO and alone)
+        """Whether a running mean of the rows is handed over instead of the last ones."""
+        return bool(self.hyper.ema) or self.hyper.steps == schedules.AUTO
 
     def _kept(self) -> float:
         """How much of itself the running mean keeps in the next step."""

@@ -115,7 +115,7 @@ def prepare(
     rows = starts.start(family, config.init, config.init_mode, vectors, config.token, config.seed)
     member = Member(
         config.token,
-        [METHODS[config.method](rows, family.device) for _ in range(config.soup)],
+        METHODS[config.method](rows, family.device),
         learned,
         templates,
         config if config.lr != AUTO else config.model_copy(update={"lr": "1"}),
@@ -134,7 +134,6 @@ def prepare(
         "resolution": str(shapes.resolution),
         "template": files.public_name(config.template),
         "seed": str(config.seed),
-        "soup": str(config.soup),
         "pictures": str(len(learned)),
         "data_sha256": data,
         "version": importlib.metadata.version("pseudoword"),

@@ -53,7 +53,7 @@ def probe(family: Family, member: Member, copy: Method, tick: Callable[[int, int
     """
     hyper = member.hyper.model_copy(update={"steps": STEPS, "ema": 0.0})
     token = f"{member.token}/rate"
-    trial = replace(member, token=token, ingredients=[copy], hyper=hyper, record=Record())
+    trial = replace(member, token=token, method=copy, hyper=hyper, record=Record())
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     trial.schedule = lambda step: LOWEST * growth**step
     samples = fixed(family, member, settling.SAMPLES)

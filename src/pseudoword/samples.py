@@ -23,8 +23,7 @@ def batches(
 ) -> Iterator[tuple[list[int], loss.Batch]]:
     """The samples of `members` in `step`, a batch for each shape of latents among them.
 
-    Of a step of several batches, its `part`: first those of the first ingredient, which together
-    are the same samples as one large batch, then those of the next.
+    Of a step of several batches, its `part`: together they are the same samples as one large batch.
 
     Yields:
         Which of the members see latents of one shape in this step, and what they see.
@@ -53,8 +52,7 @@ def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
     spread = timesteps(family, member)
     t = spread.even(parts * size)
     key = f"{member.token}/evaluation"
-    all_of_them = range(len(member.pictures))
-    drawn = [_draw(member, 0, key, i, size, all_of_them, spread) for i in range(parts)]
+    drawn = [_draw(member, 0, key, i, size, spread) for i in range(parts)]
     at = [t[i::parts] for i in range(parts)]
     each = [replace(some, t=t, weight=spread.weight(t)) for some, t in zip(drawn, at, strict=True)]
     return [_assemble(family, [member], [some]) for some in each]
@@ -62,12 +60,8 @@ def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
 
 def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
     hyper = member.hyper
-    k, part = divmod(part, hyper.accumulate)
-    seen = member.seen_by(k)
-    key = f"{member.token}/{k}" if len(member.ingredients) > 1 else member.token
-    spread = timesteps(family, member)
-    whole = _draw(member, hyper.seed, key, step, hyper.batch * hyper.accumulate, seen, spread)
-    whole = replace(whole, picture=[seen[p] for p in whole.picture])
+    n, spread = hyper.batch * hyper.accumulate, timesteps(family, member)
+    whole = _draw(member, hyper.seed, member.token, step, n, spread)
     return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
@@ -77,7 +71,6 @@ def _draw(
     key: str,
     step: int,
     n: int,
-    seen: Sequence[int],
     spread: Timesteps,
 ) -> Draw:
     return draw(
@@ -85,7 +78,7 @@ def _draw(
         key,
         step,
         batch=n,
-        pictures=[member.pictures[i].moments.mean.shape for i in seen],
+        pictures=[picture.moments.mean.shape for picture in member.pictures],
         captions=len(member.templates),
         timesteps=spread,
     )

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from pseudoword import loss, norms, optimisers
 from pseudoword.families.base import Family
@@ -87,29 +86,22 @@ def gradients(family: Family, members: Sequence[Member], step: int) -> list[list
     scale = LOSS_SCALE.get(family.dtype, 1.0)
     accumulated = torch.tensor([float(m.hyper.accumulate) for m in members], device=family.device)
     total = torch.zeros_like(accumulated)
-    for part in range(max(member.parts for member in members)):
-        having = [k for k, member in enumerate(members) if part < member.parts]
+    for part in range(max(member.hyper.accumulate for member in members)):
+        having = [k for k, member in enumerate(members) if part < member.hyper.accumulate]
         for alike, samples in batches(family, [members[k] for k in having], step, part):
             seeing = [having[k] for k in alike]
-            learning = [members[k].learns_from(part) for k in seeing]
+            learning = [members[k].method for k in seeing]
             found = loss.losses(family, learning, samples) / accumulated[seeing]
             (torch.where(found.isfinite(), found, 0.0).sum() * scale).backward()
             total[seeing] += found.detach()
     readings = []
     for member, value in zip(members, total, strict=True):
-        mean = value / len(member.ingredients)
+        hyper, parameters = member.hyper, member.method.parameters()
+        clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale)
         norm = norms.mean_norm(member.method.vectors())
-        readings.append(torch.stack([mean, norm, *_clip(member, scale)]))
+        readings.append(torch.stack([value, norm, *clipped]))
     numbers: list[list[float]] = torch.stack(readings).tolist()
     return numbers
-
-
-def _clip(member: Member, scale: float) -> tuple[Tensor, Tensor]:
-    """Clip each ingredient's gradient; the mean of their norms before, and the least reach."""
-    norm, value = member.hyper.clip_norm, member.hyper.clip_value
-    each = [optimisers.clip(one.parameters(), norm, value, scale) for one in member.ingredients]
-    before, reach = (torch.stack(some) for some in zip(*each, strict=True))
-    return before.mean(), reach.min()
 
 
 def _trouble(member: Member, value: float, grad: float, unheard: bool) -> str | None:

@@ -38,10 +38,6 @@ class OptimiserSettings(Settings):
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    soup: Annotated[int, Field(ge=1)] = 1
-    """Learn so many words side by side, each without some of the pictures, and hand over their
-    mean. As long as so many runs, in the memory of one."""
-
     lr: Annotated[str, BeforeValidator(_rate)] = "0.002"
     """Learning rate: a number, rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"), or
     auto, which tries a few."""
