@@ -1,9 +1,9 @@
 """Which timesteps move a word: they are drawn more often, and each counts for less.
 
-The mean gradient stays what it was, but it is found from fewer samples: it rattles least if
-timesteps are drawn in proportion to the size of their gradients (importance sampling; for losses:
-Nichol and Dhariwal 2021, arXiv 2102.09672, section 3.3). What little noise is left in a picture
-hardly depends on words, so half of all uniform samples may teach nothing.
+The mean gradient stays what it was, but rattles least if timesteps are drawn in proportion to the
+size of their gradients (importance sampling; by losses: Nichol and Dhariwal 2021, arXiv 2102.09672,
+section 3.3). Where there is little noise in a picture the prediction hardly depends on words, and
+samples there teach next to nothing.
 """
 
 import math

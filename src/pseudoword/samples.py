@@ -65,14 +65,7 @@ def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
     return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
-def _draw(
-    member: Member,
-    seed: int,
-    key: str,
-    step: int,
-    n: int,
-    spread: Timesteps,
-) -> Draw:
+def _draw(member: Member, seed: int, key: str, step: int, n: int, spread: Timesteps) -> Draw:
     return draw(
         seed,
         key,
