@@ -88,15 +88,19 @@ def main() -> None:
         papers = [paper(art, thing, family.resolution) for thing in art.held_out[: asked.things]]
         members = [begun(family, one, Path(out), console) for one in papers]
         densities = [importance.density(family, member) for member in members]
-        found = {}
-        for when in ("at the start", f"after {LEARNED} steps"):
+
+        def measured(when: str) -> dict[str, list[float]]:
             console.phase(f"drawing gradients {when}")
-            found[when] = {
+            return {
                 spread: variances(family, drawn_by(spread, members, densities), asked.draws)
                 for spread in SPREADS
             }
-            for _ in train(family, members):
-                pass
+
+        found = {"at the start": measured("at the start")}
+        for step in train(family, members):
+            console.advance(step.step, LEARNED)
+        later = f"after {LEARNED} steps"
+        found[later] = measured(later)
     print(
         f"| thing | {' | '.join(f'{spread}, {when}' for when in found for spread in SPREADS[1:])} |"
     )

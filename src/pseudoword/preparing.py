@@ -151,7 +151,10 @@ def prepare(
 
 
 def choose(family: Family, run: Run, progress: Progress) -> None:
-    """Find what is to be found before the first step, unless the run has found it before."""
+    """Find what is to be found before the first step, unless the run has found it before.
+
+    What it is evaluated on follows from that.
+    """
     token, chosen = run.config.token, run.folder.chosen() or {}
     if run.config.spread == "importance":
         if "density" not in chosen:
