@@ -240,8 +240,8 @@ def table(rows: Sequence[Row]) -> str:
             f"Auto {_beside([row.auto / row.best for row in rows])}.",
             one_for_all(rows),
             "In at most half of the winner's steps, where the grid says that this would do: "
-            f"{sum(row.half_did for row in possible)} of {len(possible)}. It takes {taken:.0f} on "
-            f"average, the winners {won:.0f}. Auto's are all until it stopped, without the "
+            f"{sum(row.half_did for row in possible)} of {len(possible)}. Auto takes {taken:.0f} "
+            f"on average, the winners {won:.0f}. Its steps are all until it stopped, without the "
             f"{PROBE_STEPS} of its range test and the {PARTS * EACH} samples by which it spreads "
             "timesteps.",
         ]

@@ -39,8 +39,8 @@ class Timesteps:
         """`[n]` how much samples at `t` count, so that those drawn by `density` stand for all."""
         if not self.density:
             return torch.ones(len(t))
-        density = torch.tensor(self.density)
-        return (density.mean() / density)[self.part(t, len(density))]
+        each = self._each()
+        return (each.mean() / each)[t - self.low].float()
 
     def part(self, t: Tensor, parts: int) -> Tensor:
         """`[n]` int64: in which of so many equal parts of the range `t` lies."""
@@ -48,16 +48,17 @@ class Timesteps:
 
     def _at(self, chance: Tensor) -> Tensor:
         if self.density:
-            chance = self._by_density(chance.double())
+            each = self._each()
+            found = self.low + torch.searchsorted(
+                (each / each.sum()).cumsum(0), chance.double(), right=True
+            )
+            return found.clamp(max=self.high - 1)
         if self.spread == "logit-normal":
             chance = torch.special.ndtri(chance.double()).sigmoid()
         found = self.low + (chance.double() * (self.high - self.low)).long()
         return found.clamp(self.low, self.high - 1)
 
-    def _by_density(self, chance: Tensor) -> Tensor:
-        """Where in the range, 0 to 1, this part of all draws has been passed."""
-        density = torch.tensor(self.density, dtype=torch.float64)
-        ends = (density / density.sum()).cumsum(0)
-        part = torch.searchsorted(ends, chance, right=True).clamp(max=len(density) - 1)
-        share = density[part] / density.sum()
-        return (part + 1 - (ends[part] - chance) / share) / len(density)
+    def _each(self) -> Tensor:
+        """The density of every timestep of the range, `[high - low]`."""
+        part = self.part(torch.arange(self.low, self.high), len(self.density))
+        return torch.tensor(self.density, dtype=torch.float64)[part]
