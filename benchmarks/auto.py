@@ -8,15 +8,15 @@ similarity is the mean cosine, as the judge sees them, of pictures drawn in styl
 backgrounds it was not learned on, to the true ones.
 
 The same settings give a better word with one seed than with another, and the best of twenty is
-partly a lucky one. So each cell of the grid, and auto, is learned twice and counts as the mean, and
-the best cell is chosen by other drawings than it is compared by. The first sixteen things are left
-out: they have been looked at most while auto was made. Whatever is finished is kept: run again to
-go on.
+partly a lucky one. So each cell of the grid is learned twice and counts as the mean, the best is
+chosen by other drawings than it is compared by, and its settings are learned again with the seeds
+that auto is learned with. The first sixteen things are left out: they have been looked at most
+while auto was made. Whatever is finished is kept: run again to go on.
 """
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -41,10 +41,12 @@ from pseudoword.run import RunFolder
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark" / "auto.md"
 RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
-CHOOSING, COMPARING = range(100, 102), range(16)
+CHOOSING, COMPARING = range(100, 102), range(8)
 """Seeds of drawing: two to choose the grid's best, others to compare it."""
-SEEDS = (0, 1)
-"""Seeds of learning."""
+GRID, ANEW, FREE = (0, 1), (2, 3, 4, 5), (2, 3)
+"""Seeds of learning: for the grid; for what it found best, and for auto; for auto without a hold on
+the vectors' length."""
+AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
 NEAR = 0.95
 
 
@@ -70,17 +72,15 @@ class Row:
     """of the starting word, with the seeds for choosing"""
     best: float
     """of the winner's words, with the seeds for comparing"""
+    again: float
+    """of words learned again as the winner's were, with the same"""
     auto: float
     """of auto's words, with the same"""
-    auto_rates: Sequence[str]
     auto_steps: Sequence[int]
     """each time: all that were taken until it stopped"""
-
-    @property
-    def auto_took(self) -> list[str]:
-        """Auto's rate and steps each time."""
-        both = zip(self.auto_rates, self.auto_steps, strict=True)
-        return [f"{rate}, {steps}" for rate, steps in both]
+    free: float
+    """of its words of any length, with the same"""
+    free_steps: Sequence[int]
 
     @property
     def half_would_do(self) -> bool:
@@ -110,20 +110,45 @@ class Contest:
     def grid(self, papers: Sequence[Paper]) -> dict[str, list[list[RunFolder]]]:
         """All of them, learned with each seed at each rate, with a copy at each number of steps."""
         settings = {"steps": max(STEPS), "save_every": min(STEPS), "evaluate_every": 0}
-        return {rate: self.learn(papers, f"grid-{rate}", lr=rate, **settings) for rate in RATES}
+        return {
+            rate: self.learn(papers, f"grid-{rate}", GRID, [{"lr": rate, **settings}] * len(papers))
+            for rate in RATES
+        }
+
+    def again(self, papers: Sequence[Paper], cells: Sequence[Cell]) -> list[list[RunFolder]]:
+        """All of them once more, each with a cell's settings."""
+        return self.learn(
+            papers,
+            "again",
+            ANEW,
+            [{"lr": c.rate, "steps": c.steps, "evaluate_every": 0} for c in cells],
+        )
 
     def auto(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:
-        """All of them, learned with each seed without choosing."""
-        return self.learn(papers, "auto", lr="auto", steps="auto", vectors="auto")
+        """All of them, learned without choosing."""
+        return self.learn(papers, "auto", ANEW, [AUTO] * len(papers))
 
-    def learn(self, papers: Sequence[Paper], name: str, **settings: Any) -> list[list[RunFolder]]:
-        """Learn all of them with these settings, as a pack for each seed; for each, its runs."""
+    def free(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:
+        """The same, of whatever length the vectors become."""
+        return self.learn(papers, "free", FREE, [{**AUTO, "norm": "none"}] * len(papers))
+
+    def learn(
+        self,
+        papers: Sequence[Paper],
+        name: str,
+        seeds: Sequence[int],
+        settings: Sequence[Mapping[str, Any]],
+    ) -> list[list[RunFolder]]:
+        """Learn each with its settings, all as a pack for each seed; for each, its runs."""
         packs = [
             learn(
-                [self.config(p, f"{name}/{seed}", seed=seed, **settings) for p in papers],
+                [
+                    self.config(paper, f"{name}/{seed}", seed=seed, **its)
+                    for paper, its in zip(papers, settings, strict=True)
+                ],
                 self.console,
             )
-            for seed in SEEDS
+            for seed in seeds
         ]
         return [[RunFolder(word.folder) for word in words] for words in zip(*packs, strict=True)]
 
@@ -162,32 +187,54 @@ class Contest:
             write_whole(kept, json.dumps(found).encode())
         return float(json.loads(kept.read_bytes()))
 
+    def mean_of(self, paper: Paper, words: Iterable[Path], seeds: range) -> float:
+        """The mean of several words."""
+        return mean(self.of_word(paper, word, seeds) for word in words)
+
+    def cells(self, paper: Paper, grid: Mapping[str, Sequence[RunFolder]]) -> list[Cell]:
+        """What the grid gives for one of them."""
+        self.console.phase(f"drawing the grid for {paper.name}")
+        found: list[Cell] = []
+        for rate, folders in grid.items():
+            for steps in STEPS:
+                words = [copy_at(folder, steps) for folder in folders]
+                found.append(Cell(rate, steps, self.mean_of(paper, words, CHOOSING)))
+                self.console.advance(len(found), len(grid) * len(STEPS), paper.name)
+        return found
+
     def row(
-        self, paper: Paper, grid: dict[str, Sequence[RunFolder]], auto: Sequence[RunFolder]
+        self,
+        paper: Paper,
+        cells: Sequence[Cell],
+        best: Iterable[Path],
+        again: Iterable[RunFolder],
+        auto: Sequence[RunFolder],
+        free: Sequence[RunFolder],
     ) -> Row:
         """Draw and compare."""
         self.console.phase(f"drawing {paper.name}")
-
-        def mean_of(words: Iterable[Path], seeds: range) -> float:
-            return mean(self.of_word(paper, word, seeds) for word in words)
-
-        cells: list[Cell] = []
-        for rate, folders in grid.items():
-            for steps in STEPS:
-                found = mean_of((copy_at(folder, steps) for folder in folders), CHOOSING)
-                cells.append(Cell(rate, steps, found))
-                self.console.advance(len(cells), len(grid) * len(STEPS), paper.name)
-        winner = max(cells, key=lambda cell: cell.similarity)
         return Row(
             paper.name,
             cells,
-            winner,
+            best_of(cells),
             start=self.similarity(paper, paper.start, None, CHOOSING),
-            best=mean_of((copy_at(one, winner.steps) for one in grid[winner.rate]), COMPARING),
-            auto=mean_of((one.concept for one in auto), COMPARING),
-            auto_rates=[formats.read(one.concept).provenance["lr"] for one in auto],
-            auto_steps=[int(one.read_log()[-1]["step"]) for one in auto],
+            best=self.mean_of(paper, best, COMPARING),
+            again=self.mean_of(paper, (one.concept for one in again), COMPARING),
+            auto=self.mean_of(paper, (one.concept for one in auto), COMPARING),
+            auto_steps=[steps_of(one) for one in auto],
+            free=self.mean_of(paper, (one.concept for one in free), COMPARING),
+            free_steps=[steps_of(one) for one in free],
         )
+
+
+def steps_of(folder: RunFolder) -> int:
+    """How many were taken."""
+    return int(folder.read_log()[-1]["step"])
+
+
+def best_of(cells: Sequence[Cell]) -> Cell:
+    """The grid's best."""
+    return max(cells, key=lambda cell: cell.similarity)
 
 
 def copy_at(folder: RunFolder, steps: int) -> Path:
@@ -209,10 +256,24 @@ def main() -> None:
     with Console() as console:
         contest = Contest(asked.out, console)
         papers = contest.papers(asked.concepts, asked.after)
-        grid, auto = contest.grid(papers), contest.auto(papers)
-        rows = [
-            contest.row(paper, {rate: runs[i] for rate, runs in grid.items()}, auto[i])
+        grid = contest.grid(papers)
+        cells = [
+            contest.cells(paper, {rate: runs[i] for rate, runs in grid.items()})
             for i, paper in enumerate(papers)
+        ]
+        winners = [best_of(some) for some in cells]
+        again = contest.again(papers, winners)
+        auto, free = contest.auto(papers), contest.free(papers)
+        rows = [
+            contest.row(
+                paper,
+                cells[i],
+                [copy_at(folder, winner.steps) for folder in grid[winner.rate][i]],
+                again[i],
+                auto[i],
+                free[i],
+            )
+            for i, (paper, winner) in enumerate(zip(papers, winners, strict=True))
         ]
     text = f"{table(rows)}\n\n{mean_grid(rows)}\n"
     print(text)
@@ -221,29 +282,36 @@ def main() -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown, and how many did as hoped."""
-    heads = ["thing", "starting word", "grid's best", "its rate, steps"]
-    heads += ["auto", "its rates, steps", "auto / best"]
+    heads = ["thing", "starting word", "grid's best", "its rate, steps", "learned again"]
+    heads += ["auto", "its steps", "auto / best", "auto / again"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     lines += [
         f"| {row.concept} | {row.start:.3f} | {row.best:.3f} "
-        f"| {row.winner.rate}, {row.winner.steps} | {row.auto:.3f} | {'; '.join(row.auto_took)} "
-        f"| {row.auto / row.best:.2f} |"
+        f"| {row.winner.rate}, {row.winner.steps} | {row.again:.3f} | {row.auto:.3f} "
+        f"| {', '.join(map(str, row.auto_steps))} | {row.auto / row.best:.2f} "
+        f"| {row.auto / row.again:.2f} |"
         for row in rows
     ]
     possible = [row for row in rows if row.half_would_do]
     taken = mean(mean(row.auto_steps) for row in rows)
     won = mean(row.winner.steps for row in rows)
+    again = _beside([row.auto / row.again for row in rows])
     return "\n".join(
         [
             *lines,
             "",
-            f"Auto {_beside([row.auto / row.best for row in rows])}.",
+            f"- Auto is {_beside([row.auto / row.best for row in rows])} of the grid's best words, "
+            f"and {again} of words learned again with those settings.",
+            f"- The grid's best settings, learned again with other seeds, are "
+            f"{_beside([row.again / row.best for row in rows])} of its best words.",
             one_for_all(rows),
-            "In at most half of the winner's steps, where the grid says that this would do: "
+            "- In at most half of the winner's steps, where the grid says that this would do: "
             f"{sum(row.half_did for row in possible)} of {len(possible)}. Auto takes {taken:.0f} "
             f"on average, the winners {won:.0f}. Its steps are all until it stopped, without the "
             f"{PROBE_STEPS} of its range test and the {PARTS * EACH} samples by which it spreads "
             "timesteps.",
+            f"- Auto with `--norm none` is {_beside([row.free / row.best for row in rows])} of the "
+            f"grid's best words, in {mean(mean(row.free_steps) for row in rows):.0f} steps.",
         ]
     )
 
@@ -258,15 +326,15 @@ def one_for_all(rows: Sequence[Row]) -> str:
     )
     rate, steps = rows[0].grid[best].rate, rows[0].grid[best].steps
     parts = [row.grid[best].similarity / row.winner.similarity for row in rows]
-    return f"One rate and number of steps for all of them, {rate} and {steps}, {_beside(parts)}."
+    return f"- One rate and number of steps for all, {rate} and {steps}, is {_beside(parts)} of it."
 
 
 def _beside(parts: Sequence[float]) -> str:
     near = sum(part >= NEAR for part in parts)
-    spread = stdev(parts) / len(parts) ** 0.5
+    error = stdev(parts) / len(parts) ** 0.5
     return (
-        f"is as good as the grid's best, within 5 %, for {near} of {len(parts)}, and on average "
-        f"{mean(parts):.3f} of it (standard error {spread:.3f})"
+        f"on average {mean(parts):.3f} (standard error {error:.3f}; within 5 % for {near} of "
+        f"{len(parts)})"
     )
 
 

@@ -39,7 +39,7 @@ def begun(family: Family, one: Paper, out: Path, progress: Progress) -> Member:
     write_lesson(one, lesson)
     config = TrainConfig.check(
         pictures=[lesson], token=f"<{file_stem(one.name)}>", init=one.start, template="captioned",
-        steps=LEARNED, lr="0.006", clip_norm=0, evaluate_every=0, preview=(),
+        steps=LEARNED, lr="0.006", norm="keep", clip_norm=0, evaluate_every=0, preview=(),
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / lesson.name)

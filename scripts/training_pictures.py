@@ -31,7 +31,7 @@ def main() -> None:
             lr="auto",
             steps="auto",
             preview=PREVIEWS,
-            preview_every=25,
+            preview_every=20,
             out=out,
             progress=console,
         )

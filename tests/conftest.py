@@ -94,7 +94,7 @@ def member(
         templates,
         hyper,
         CaptionSettings(**wording),
-        typical_norm=norms.typical(family),
+        norm_aims=norms.aims(family, rows, hyper.norm_control),
     )
 
 

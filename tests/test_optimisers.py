@@ -10,6 +10,7 @@ import torch
 from conftest import member
 
 from pseudoword import checkpoint, loss, optimisers, training
+from pseudoword.config import Hyper
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.member import Member
@@ -203,16 +204,28 @@ def test_the_running_mean_equals_its_formula_and_survives_a_save(
 
 
 def test_the_norm_is_controlled_in_every_step(family: Family, pictures: Path) -> None:
-    for kind in ("none", "rescale", "limit"):
+    for kind in ("none", "rescale", "keep", "limit"):
         one = member(family, pictures, norm=kind, lr=0.1)
-        aim = one.typical_norm["clip_l"]
+        aim = float(one.norm_aims["clip_l"])
         lengths = []
         for _ in training.train(family, [one]):
             lengths.append(float(rows(one).norm()))
-        if kind == "rescale":
+        if kind in ("rescale", "keep"):
             assert lengths == pytest.approx([aim] * 4)
         else:
             assert (max(lengths) > aim * 1.01) == (kind == "none")
+
+
+def test_steps_auto_learns_the_direction_alone(family: Family, pictures: Path) -> None:
+    assert Hyper(steps=100).norm_control == "none"
+    assert Hyper(steps="auto", norm="limit").norm_control == "limit"
+    one = member(family, pictures, steps="auto", max_steps=6, lr=0.1)
+    before = rows(one).clone()
+    list(training.train(family, [one]))
+    mean = one.word()["clip_l"]
+    assert torch.cosine_similarity(mean, before) < 0.99
+    assert float(one.average["clip_l"].norm()) < 0.99 * float(before.norm())
+    torch.testing.assert_close(mean.norm(), before.norm())
 
 
 def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Path) -> None:

@@ -30,8 +30,8 @@ class Member:
     templates: Sequence[str]
     hyper: Hyper
     captions: CaptionSettings = field(default_factory=CaptionSettings)
-    typical_norm: Mapping[str, float] = field(default_factory=dict)
-    """of the vocabulary's rows, per text encoder"""
+    norm_aims: Mapping[str, Tensor] = field(default_factory=dict)
+    """what the rows' norms are held to, `[n, 1]` per text encoder"""
     density: tuple[float, ...] = ()
     """how often each part of the timesteps is drawn, if not all alike"""
     optimiser: torch.optim.Optimizer = field(init=False)
@@ -69,7 +69,10 @@ class Member:
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
         if self.average:
-            return {key: rows.clone() for key, rows in self.average.items()}
+            mean = {key: rows.clone() for key, rows in self.average.items()}
+            # The mean of rows of one length is shorter than they.
+            norms.control(mean, self.norm_aims, self.hyper.norm_control, pull=0)
+            return mean
         with optimisers.at_rest(self.optimiser, self.method.parameters()):
             return _copy(self.method.vectors())
 
@@ -81,7 +84,7 @@ class Member:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        norms.control(self.method.vectors(), self.typical_norm, hyper.norm, hyper.norm_pull)
+        norms.control(self.method.vectors(), self.norm_aims, hyper.norm_control, hyper.norm_pull)
         if self.averaging:
             for key, rows in self.method.vectors().items():
                 self.average[key].lerp_(rows.detach(), 1 - self._kept())

@@ -1,6 +1,7 @@
-"""What keeps the rows of a word near the length of the vocabulary's own.
+"""What keeps the rows of a word about as long as real words are.
 
-A row much longer than any real word's drowns the words around it in the prompt.
+What a row means lies mostly in its direction; one much longer than a real word's drowns the words
+around it (Kim et al. 2025, arXiv 2512.13672, who learn the direction alone).
 """
 
 import math
@@ -26,27 +27,42 @@ def usual_number(family: Family) -> float:
     return sum(sizes) / len(sizes)
 
 
+def aims(family: Family, start: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """The norms that rows which begin at `start` `[n, width]` are held to, `[n, 1]` per encoder.
+
+    The vocabulary's median; with `keep` that of the start where it is longer, as a word in use
+    mostly is (a mean of several words is shorter than any of them).
+    """
+    median = typical(family)
+    return {
+        key: rows.norm(dim=-1, keepdim=True).clamp(min=median[key])
+        if kind == "keep"
+        else torch.full((len(rows), 1), median[key])
+        for key, rows in start.items()
+    }
+
+
 @torch.no_grad()
-def control(
-    rows: Mapping[str, Tensor], typical: Mapping[str, float], kind: str, pull: float
-) -> None:
+def control(rows: Mapping[str, Tensor], aims: Mapping[str, Tensor], kind: str, pull: float) -> None:
     """Change the length of each of `rows` `[n, width]`, in place, never its direction.
 
     Args:
         rows: per text encoder.
-        typical: the norm to keep to, per text encoder.
-        kind: `none`; `limit` (no row is longer), `rescale` (every row is exactly as long), `pull`.
+        aims: the norms to hold to, `[n, 1]` per text encoder.
+        kind: `none`; `limit` (no row is longer), `rescale` and `keep` (every row is exactly as
+            long), `pull`.
         pull: the part of the way that `pull` goes in each step.
     """
     if kind == "none":
         return
     for key, some in rows.items():
         norm = some.norm(dim=-1, keepdim=True)
-        to_typical = typical[key] / norm
+        to_aim = aims[key].to(norm) / norm
         factor = {
-            "limit": to_typical.clamp(max=1),
-            "rescale": to_typical,
-            "pull": 1 + pull * (to_typical - 1),
+            "limit": to_aim.clamp(max=1),
+            "rescale": to_aim,
+            "keep": to_aim,
+            "pull": 1 + pull * (to_aim - 1),
         }[kind]
         some.mul_(torch.where(norm > 0, factor, 1.0))
 

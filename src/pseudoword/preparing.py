@@ -120,7 +120,7 @@ def prepare(
         templates,
         config if config.lr != AUTO else config.model_copy(update={"lr": "1"}),
         config,
-        norms.typical(family),
+        norms.aims(family, rows, config.norm_control),
     )
     check_captions(family, replace(member, pictures=pictures))
     data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()

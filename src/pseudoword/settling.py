@@ -14,10 +14,10 @@ from pseudoword.methods.classic import Classic
 SAMPLES = 32
 """How many; without a backward pass they cost about a third of as many in training."""
 
-SETTLED = 0.08
+SETTLED = 0.1
 """What is gained counts as nothing below this part of all that has been gained..."""
 
-LITTLE = 0.02
+LITTLE = 0.03
 """... and below this part of the loss itself: a poor starting word gains so much at first that what
 is still gained later looks small beside it."""
 
@@ -60,18 +60,20 @@ class Record:
     def settled(self, patience: int) -> str | None:
         """Why there is little to gain from further steps, if so.
 
-        The best loss of the last `patience` evaluations is compared with the best before them.
+        The best loss of the last `patience` evaluations is compared with the best before them; a
+        longer run is judged by its last third, since one that learns slowly gains little at a time.
         """
         if len(self.found) <= patience:
             return None
+        last = max(patience, len(self.found) // 3)
         judged = [one.judged for one in self.found]
-        before, lately = min(judged[:-patience]), min(judged[-patience:])
+        before, lately = min(judged[:-last]), min(judged[-last:])
         gained = judged[0] - min(before, lately)
         if before - lately > min(SETTLED * gained, LITTLE * before):
             return None
         return (
             f"the evaluation loss has settled: {before:.4f} by step "
-            f"{self.found[-patience - 1].step}, {lately:.4f} since"
+            f"{self.found[-last - 1].step}, {lately:.4f} since"
         )
 
     def overfitting(self) -> str | None:

@@ -63,15 +63,23 @@ class OptimiserSettings(Settings):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Hand over a running mean of the vectors that keeps this much of itself per step; 0 is off."""
 
-    norm: Literal["none", "limit", "rescale", "pull"] = "none"
-    """Length of the vectors beside the vocabulary's median: not longer (limit), just as long
-    (rescale), or drawn towards it (pull)."""
+    norm: Literal["auto", "none", "keep", "limit", "rescale", "pull"] = "auto"
+    """Length of the vectors: free (none), as at the start, so that only their direction is learned
+    (keep), or by the vocabulary's median: not longer (limit), just as long (rescale), or drawn
+    towards it (pull); auto: keep with --steps auto, else none."""
 
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
     """With --norm pull: the part of the way to go in each step."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Same seed, settings and machine: same word."""
+
+    @property
+    def norm_control(self) -> str:
+        """What is done about the length of the vectors."""
+        if self.norm != "auto":
+            return self.norm
+        return "keep" if self.steps == "auto" else "none"
 
     @property
     def total_steps(self) -> int:

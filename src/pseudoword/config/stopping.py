@@ -12,7 +12,7 @@ class StopSettings(Settings):
 
     heading: ClassVar[str] = "Knowing when to stop"
 
-    evaluate_every: Annotated[int, Field(ge=0)] = 25
+    evaluate_every: Annotated[int, Field(ge=0)] = 20
     """Measure the loss on samples that never change every so many steps, and after the last;
     0: never."""
 
