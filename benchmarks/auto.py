@@ -43,7 +43,7 @@ RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 CHOOSING, COMPARING = range(100, 102), range(8)
 """Seeds of drawing: two to choose the grid's best, others to compare it."""
-GRID, ANEW, FREE = (0, 1), (2, 3, 4, 5), (2, 3)
+GRID, ANEW, FREE = (0, 1), (2, 3, 4), (2, 3)
 """Seeds of learning: for the grid; for what it found best, and for auto; for auto without a hold on
 the vectors' length."""
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}

@@ -33,13 +33,11 @@ def aims(family: Family, start: Mapping[str, Tensor], kind: str) -> dict[str, Te
     The vocabulary's median; with `keep` that of the start where it is longer, as a word in use
     mostly is (a mean of several words is shorter than any of them).
     """
-    median = typical(family)
-    return {
-        key: rows.norm(dim=-1, keepdim=True).clamp(min=median[key])
-        if kind == "keep"
-        else torch.full((len(rows), 1), median[key])
-        for key, rows in start.items()
-    }
+    found = {}
+    for key, median in typical(family).items():
+        norm = start[key].float().norm(dim=-1, keepdim=True).to(family.device)
+        found[key] = norm.clamp(min=median, max=None if kind == "keep" else median)
+    return found
 
 
 @torch.no_grad()
@@ -57,7 +55,7 @@ def control(rows: Mapping[str, Tensor], aims: Mapping[str, Tensor], kind: str, p
         return
     for key, some in rows.items():
         norm = some.norm(dim=-1, keepdim=True)
-        to_aim = aims[key].to(norm) / norm
+        to_aim = aims[key] / norm
         factor = {
             "limit": to_aim.clamp(max=1),
             "rescale": to_aim,

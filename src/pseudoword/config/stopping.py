@@ -16,7 +16,7 @@ class StopSettings(Settings):
     """Measure the loss on samples that never change every so many steps, and after the last;
     0: never."""
 
-    patience: Annotated[int, Field(ge=1)] = 2
+    patience: Annotated[int, Field(ge=1)] = 3
     """With --steps auto: stop when the last so many evaluations have gained next to nothing."""
 
     held_out: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
