@@ -43,7 +43,7 @@ RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 CHOOSING, COMPARING = range(100, 102), range(8)
 """Seeds of drawing: two to choose the grid's best, others to compare it."""
-GRID, ANEW, FREE = (0, 1), (2, 3, 4), (2, 3)
+GRID, ANEW, FREE = (0, 1), (2, 3, 4), (2,)
 """Seeds of learning: for the grid; for what it found best, and for auto; for auto without a hold on
 the vectors' length."""
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
@@ -295,23 +295,26 @@ def table(rows: Sequence[Row]) -> str:
     possible = [row for row in rows if row.half_would_do]
     taken = mean(mean(row.auto_steps) for row in rows)
     won = mean(row.winner.steps for row in rows)
-    again = _beside([row.auto / row.again for row in rows])
+
+    def beside(some: str, other: str) -> str:
+        return _beside([getattr(row, some) / getattr(row, other) for row in rows])
+
     return "\n".join(
         [
             *lines,
             "",
-            f"- Auto is {_beside([row.auto / row.best for row in rows])} of the grid's best words, "
-            f"and {again} of words learned again with those settings.",
-            f"- The grid's best settings, learned again with other seeds, are "
-            f"{_beside([row.again / row.best for row in rows])} of its best words.",
+            f"- Auto is {beside('auto', 'best')} of the grid's best words, and "
+            f"{beside('auto', 'again')} of words learned again with their settings.",
+            f"- These, learned again with other seeds, are {beside('again', 'best')} of the grid's "
+            "best words.",
             one_for_all(rows),
             "- In at most half of the winner's steps, where the grid says that this would do: "
             f"{sum(row.half_did for row in possible)} of {len(possible)}. Auto takes {taken:.0f} "
             f"on average, the winners {won:.0f}. Its steps are all until it stopped, without the "
             f"{PROBE_STEPS} of its range test and the {PARTS * EACH} samples by which it spreads "
             "timesteps.",
-            f"- Auto with `--norm none` is {_beside([row.free / row.best for row in rows])} of the "
-            f"grid's best words, in {mean(mean(row.free_steps) for row in rows):.0f} steps.",
+            f"- Auto with `--norm none`, learned once, is {beside('free', 'best')} of the grid's "
+            f"best words, in {mean(mean(row.free_steps) for row in rows):.0f} steps.",
         ]
     )
 
@@ -326,7 +329,9 @@ def one_for_all(rows: Sequence[Row]) -> str:
     )
     rate, steps = rows[0].grid[best].rate, rows[0].grid[best].steps
     parts = [row.grid[best].similarity / row.winner.similarity for row in rows]
-    return f"- One rate and number of steps for all, {rate} and {steps}, is {_beside(parts)} of it."
+    return (
+        f"- One rate and number of steps for all, {rate} and {steps}, is {_beside(parts)} of them."
+    )
 
 
 def _beside(parts: Sequence[float]) -> str:
