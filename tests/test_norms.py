@@ -38,6 +38,4 @@ def test_keep_holds_each_row_to_its_start_and_no_shorter_than_the_median(family:
     start = {"clip_l": torch.eye(3, 8) * torch.tensor([[3 * median], [median], [median / 2]])}
     kept = torch.tensor([[3 * median], [median], [median]])
     torch.testing.assert_close(aims(family, start, "keep")["clip_l"], kept)
-    torch.testing.assert_close(
-        aims(family, start, "rescale")["clip_l"], torch.full((3, 1), median)
-    )
+    torch.testing.assert_close(aims(family, start, "rescale")["clip_l"], torch.full((3, 1), median))
