@@ -37,13 +37,14 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     above.legend(frameon=False)
     below.plot(*_column(entries, "norm"), color="#3060c0")
     below.set_xlabel("step")
-    below.axhline(0, color="none")  # a norm that is held would else show its rounding alone
     below.set_ylabel("norm of the rows", color="#3060c0")
-    below.set_ylim(bottom=0)
     rates = below.twinx()
     rates.plot(*_column(entries, "lr"), color="#309050", linestyle="--")
     rates.set_ylabel("learning rate", color="#309050")
-    rates.set_ylim(bottom=0)
+    for axes, room in ((below, 0.1), (rates, 0.4)):  # or two constants would lie on one line
+        axes.axhline(0, color="none")  # a norm that is held would else show its rounding alone
+        axes.margins(y=room)
+        axes.set_ylim(bottom=0)
     return _png(figure)
 
 
