@@ -1,4 +1,5 @@
-"""Fifty times a run dies at a random file operation, and ends bit for bit as if unbroken.
+"""Fifty times a run dies at a random file operation, and ends bit for bit as if unbroken; twenty
+times a pack of two does.
 
 A kill is an exception that no handler of ours catches, after which no file operation works any
 more, so that nothing is tidied up: what is on disk is what a SIGKILL would have left. Real SIGKILLs
@@ -17,13 +18,16 @@ from typing import Any
 
 import pytest
 
-from pseudoword import charts, families, train
+from pseudoword import charts, families, train_pack
+from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.families.base import Family
 from pseudoword.files import storage_error
 from pseudoword.run import RunFolder
 
-KILLS = 50
+KILLS = {1: 50, 2: 20}
+"""By the number of words that are learned together."""
+
 SAVED = ("checkpoint", "concept.safetensors", "config.toml", "chosen.json")
 OPERATIONS = ("fsync", "replace", "chmod", "unlink", "mkdir")
 
@@ -98,15 +102,23 @@ def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("words", KILLS)
 def test_wherever_it_dies_it_ends_with_the_same_bytes(
-    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
     settings: dict[str, Any] = {"init": "cat", "batch": 1, "preview": (), "steps": 6, "ema": 0.9}
     settings["timestep_spread"] = "importance"
     settings |= {"checkpoint_every": 2, "evaluate_every": 3, "save_every": 3, "keep_last": 1}
 
     def learn(out: Path) -> None:
-        train(pictures, "<cat>", base=str(base), out=out, **settings)
+        train_pack(
+            [
+                TrainConfig.check(
+                    pictures=[pictures], token=token, base=str(base), out=out / token, **settings
+                )
+                for token in ("<cat>", "<dog>")[:words]
+            ]
+        )
 
     def left(out: Path) -> dict[str, Any]:
         """All that a run leaves, without what tells the time."""
@@ -115,8 +127,9 @@ def test_wherever_it_dies_it_ends_with_the_same_bytes(
             for path in out.rglob("*")
             if path.is_file() and not path.name.startswith(".")
         }
-        lines = [json.loads(line) for line in found["log.jsonl"].splitlines()]
-        found["log.jsonl"] = [{k: v for k, v in e.items() if k != "seconds"} for e in lines]
+        for log in [name for name in found if name.endswith("log.jsonl")]:
+            lines = [json.loads(line) for line in found[log].splitlines()]
+            found[log] = [{k: v for k, v in e.items() if k != "seconds"} for e in lines]
         return found
 
     reaper, moments = Reaper(monkeypatch), random.Random(0)
@@ -127,7 +140,7 @@ def test_wherever_it_dies_it_ends_with_the_same_bytes(
     saves = [f"replace {name}" for name in SAVED]
     aimed = [reaper.seen.index(save) + 1 for save in saves]  # the rest by chance
     deaths = runs = 0
-    while deaths < KILLS:
+    while deaths < KILLS[words]:
         runs += 1
         out = tmp_path / f"run-{runs}"
         for attempt in range(6):

@@ -141,8 +141,16 @@ def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
         run(base, pictures, stray)
 
 
+@pytest.mark.parametrize(
+    ("save", "saved_by_each", "common"), [(4, [[0, 5], [0]], 0), (6, [[5, 10], [0, 5]], 5)]
+)
 def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
-    base: Path, pictures: Path, tmp_path: Path
+    base: Path,
+    pictures: Path,
+    tmp_path: Path,
+    save: int,
+    saved_by_each: list[list[int]],
+    common: int,
 ) -> None:
     def configs(folder: str) -> list[TrainConfig]:
         return [
@@ -167,8 +175,8 @@ def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
     def save_then_die(*args: object) -> None:
         nonlocal calls
         calls += 1
-        if calls == 4:
-            raise OSError("killed between the two saves at step 10")
+        if calls == save:
+            raise OSError("killed between two saves")
         saved(*args)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -176,8 +184,8 @@ def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
         with pytest.raises(OSError, match="killed"):
             train_pack(configs("cut"))
     folders = [config.folder for config in configs("cut")]
-    assert [checkpoint.steps(folder) for folder in folders] == [[5, 10], [5]]
-    assert checkpoint.latest(folders) == [5, 5]
+    assert [checkpoint.steps(folder) for folder in folders] == saved_by_each
+    assert checkpoint.latest(folders) == [common, common]
     cut = [t.folder / "concept.safetensors" for t in train_pack(configs("cut"))]
     assert [p.read_bytes() for p in cut] == [p.read_bytes() for p in whole]
 
@@ -232,13 +240,11 @@ def test_a_damaged_checkpoint_is_named(base: Path, pictures: Path, tmp_path: Pat
 
 def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: Any) -> None:
     """Leave a run as a kill after `steps` steps would."""
-    append, done = files.write_whole, 0
+    last = f"checkpoint-{steps - steps % 5}.pt"
 
     def write(path: Path, data: bytes) -> None:
-        nonlocal done
-        append(path, data)
-        done += path.name.startswith("checkpoint")
-        if done * 5 >= steps - 1:
+        files.write_whole(path, data)
+        if path.name == last:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

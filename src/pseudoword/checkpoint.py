@@ -1,9 +1,10 @@
 """Save a member's state whole, and go on from it exactly.
 
 Since draws have no state, a checkpoint is the step, the parameters with their running mean, the
-optimiser, and what evaluations have found. The last two checkpoints are kept, so that the members
-of a pack killed between two saves still share a step; a finished run keeps its last one, from which
-it can be extended. Files are read under `weights_only`: nothing in them can run.
+optimiser, and what evaluations have found. The start is saved too, and the last two checkpoints are
+kept, so that the members of a pack killed between two saves still share a step; a finished run
+keeps its last one, from which it can be extended. Files are read under `weights_only`: nothing in
+them can run.
 """
 
 import io

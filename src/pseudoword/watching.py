@@ -36,8 +36,12 @@ class Watcher:
         self._open.close()
 
     def before(self) -> None:
-        """Measure the word that a run starts from."""
-        if self._run.config.evaluate_every and not self._run.member.step:
+        """Save the start, and measure the word there, unless the run is under way."""
+        run = self._run
+        if run.member.step:
+            return
+        checkpoint.save(run.folder.path, run.member, run.sources)  # a step the pack has in common
+        if run.config.evaluate_every:
             self._log(0, self._evaluate())
 
     def after(self, step: int, seen: Seen, seconds: float) -> bool:
