@@ -30,6 +30,7 @@ def main() -> None:
             template="captioned",
             lr="auto",
             steps="auto",
+            vectors="auto",
             preview=PREVIEWS,
             preview_every=20,
             out=out,

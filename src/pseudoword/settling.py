@@ -14,12 +14,12 @@ from pseudoword.methods.classic import Classic
 SAMPLES = 32
 """How many; without a backward pass they cost about a third of as many in training."""
 
-SETTLED = 0.1
-"""What is gained counts as nothing below this part of all that has been gained..."""
+PACE = 0.4
+"""A run has settled when lately it gains at less than this part of its mean pace..."""
 
-LITTLE = 0.03
-"""... and below this part of the loss itself: a poor starting word gains so much at first that what
-is still gained later looks small beside it."""
+LITTLE = 0.04
+"""... and less than this part of the loss itself: a poor starting word gains so much at first that
+what is still gained later looks small beside it."""
 
 WORSE = 0.1
 """Held-out pictures are worse off when their loss has risen by this part of what it had fallen."""
@@ -62,6 +62,7 @@ class Record:
 
         The best loss of the last `patience` evaluations is compared with the best before them; a
         longer run is judged by its last third, since one that learns slowly gains little at a time.
+        What they would have gained at the mean pace of the run tells how much is little.
         """
         if len(self.found) <= patience:
             return None
@@ -69,7 +70,8 @@ class Record:
         judged = [one.judged for one in self.found]
         before, lately = min(judged[:-last]), min(judged[-last:])
         gained = judged[0] - min(before, lately)
-        if before - lately > min(SETTLED * gained, LITTLE * before):
+        at_mean_pace = gained * last / (len(judged) - 1)
+        if before - lately > min(PACE * at_mean_pace, LITTLE * before):
             return None
         return (
             f"the evaluation loss has settled: {before:.4f} by step "

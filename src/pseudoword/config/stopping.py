@@ -16,7 +16,7 @@ class StopSettings(Settings):
     """Measure the loss on samples that never change every so many steps, and after the last;
     0: never."""
 
-    patience: Annotated[int, Field(ge=1)] = 3
+    patience: Annotated[int, Field(ge=1)] = 2
     """With --steps auto: stop when the last so many evaluations, or the last third of all, have
     gained next to nothing."""
 
