@@ -47,8 +47,6 @@ CHOOSING, COMPARING = range(100, 102), range(8)
 GRID, ANEW = (0, 1), (2, 3, 4)
 """Seeds of learning: for the grid; for what it found best, and for auto."""
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
-SINGLE = {"vectors": 1, "patience": 3}
-"""Auto for comparison, with steps enough for one vector."""
 NEAR = 0.95
 
 
@@ -80,9 +78,6 @@ class Row:
     """of auto's words, with the same"""
     auto_steps: Sequence[int]
     """each time: all that were taken until it stopped"""
-    single: float
-    """of its words of one vector, with the same"""
-    single_steps: Sequence[int]
 
     @property
     def half_would_do(self) -> bool:
@@ -129,10 +124,6 @@ class Contest:
     def auto(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:
         """All of them, learned without choosing."""
         return self.learn(papers, "auto", ANEW, [AUTO] * len(papers))
-
-    def single(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:
-        """The same, of one vector."""
-        return self.learn(papers, "single", ANEW, [{**AUTO, **SINGLE}] * len(papers))
 
     def learn(
         self,
@@ -211,7 +202,6 @@ class Contest:
         best: Iterable[Path],
         again: Iterable[RunFolder],
         auto: Sequence[RunFolder],
-        single: Sequence[RunFolder],
     ) -> Row:
         """Draw and compare."""
         self.console.phase(f"drawing {paper.name}")
@@ -224,8 +214,6 @@ class Contest:
             again=self.mean_of(paper, (one.concept for one in again), COMPARING),
             auto=self.mean_of(paper, (one.concept for one in auto), COMPARING),
             auto_steps=[steps_of(one) for one in auto],
-            single=self.mean_of(paper, (one.concept for one in single), COMPARING),
-            single_steps=[steps_of(one) for one in single],
         )
 
 
@@ -265,7 +253,7 @@ def main() -> None:
         ]
         winners = [best_of(some) for some in cells]
         again = contest.again(papers, winners)
-        auto, single = contest.auto(papers), contest.single(papers)
+        auto = contest.auto(papers)
         rows = [
             contest.row(
                 paper,
@@ -273,7 +261,6 @@ def main() -> None:
                 [copy_at(folder, winner.steps) for folder in grid[winner.rate][i]],
                 again[i],
                 auto[i],
-                single[i],
             )
             for i, (paper, winner) in enumerate(zip(papers, winners, strict=True))
         ]
@@ -315,8 +302,6 @@ def table(rows: Sequence[Row]) -> str:
             f"on average, the winners {won:.0f}. Its steps are all until it stopped, without the "
             f"{PROBE_STEPS} of its range test and the {PARTS * EACH} samples by which it spreads "
             "timesteps.",
-            f"- Auto with `--vectors 1 --patience 3` is {beside('single', 'best')} of the grid's "
-            f"best words, in {mean(mean(row.single_steps) for row in rows):.0f} steps.",
         ]
     )
 
