@@ -4,9 +4,9 @@
 
 Learns held-out things of the bundled world, whose right pictures are known, at every rate; the
 grid's rates are constant, so one run with copies of its word gives all numbers of steps. All else
-in it is the default: one vector, of whatever length it comes to. A word's similarity
-is the mean cosine, as the judge sees them, of pictures drawn in styles and on backgrounds it was
-not learned on, to the true ones.
+in it is the default: one vector, of whatever length it comes to. A word's similarity is the mean
+cosine, as the judge sees them, of pictures drawn in styles and on backgrounds it was not learned
+on, to the true ones.
 
 The same settings give a better word with one seed than with another, and the best of twenty is
 partly a lucky one. So each cell of the grid is learned twice and counts as the mean, the best is

@@ -95,6 +95,11 @@ def test_much_gained_at_first_does_not_hide_what_is_still_gained() -> None:
     assert record([*still_falling, 0.301, 0.3005]).settled(3) is not None
 
 
+def test_a_short_run_is_judged_by_its_pace() -> None:
+    assert record([10.0, 9.1, 9.05, 8.95]).settled(2) is not None  # a seventh in two thirds of it
+    assert record([10.0, 9.1, 8.9, 8.75]).settled(2) is None
+
+
 def test_a_run_that_learns_slowly_is_given_time() -> None:
     slow = [10 + math.exp(-k / 20) for k in range(80)]  # each two gain less than a tenth from 10 on
     ends = [n for n in range(3, 80) if record(slow[:n]).settled(2)]

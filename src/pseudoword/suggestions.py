@@ -2,9 +2,9 @@
 
 from pseudoword.config.optimising import OptimiserSettings
 
-VECTORS = ((9, 3),)
-"""Up to so many pictures, so many vectors: of five, three learn more than one does."""
-MOST_VECTORS = 4
+FEW_PICTURES = 9
+FEW_VECTORS, MOST_VECTORS = 3, 4
+"""For few pictures, and for more: of five, three vectors learn more than one does."""
 
 LOOKS = 100
 """How often each picture is to be seen at least."""
@@ -12,7 +12,7 @@ LOOKS = 100
 
 def vectors(pictures: int) -> int:
     """How many vectors; a starting text of several tokens may want more."""
-    return next((n for most, n in VECTORS if pictures <= most), MOST_VECTORS)
+    return FEW_VECTORS if pictures <= FEW_PICTURES else MOST_VECTORS
 
 
 def steps(pictures: int) -> int:
