@@ -4,7 +4,8 @@
 
 Learns held-out things of the bundled world, whose right pictures are known, at every rate; the
 grid's rates are constant, so one run with copies of its word gives all numbers of steps. All else
-in it is the default: one vector, of whatever length it comes to. A word's similarity is the mean
+in it is as in the paper: one vector, of whatever length it comes to after the last step, and
+uniform timesteps. A word's similarity is the mean
 cosine, as the judge sees them, of pictures drawn in styles and on backgrounds it was not learned
 on, to the true ones.
 
@@ -47,6 +48,7 @@ CHOOSING, COMPARING = range(100, 102), range(8)
 GRID, ANEW = (0, 1), (2, 3, 4)
 """Seeds of learning: for the grid; for what it found best, and for auto."""
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
+PLAIN = {"vectors": 1, "norm": "none", "average": False, "timestep_spread": "uniform"}
 NEAR = 0.95
 
 
@@ -106,7 +108,7 @@ class Contest:
 
     def grid(self, papers: Sequence[Paper]) -> dict[str, list[list[RunFolder]]]:
         """All of them, learned with each seed at each rate, with a copy at each number of steps."""
-        settings = {"steps": max(STEPS), "save_every": min(STEPS), "evaluate_every": 0}
+        settings = {**PLAIN, "steps": max(STEPS), "save_every": min(STEPS), "evaluate_every": 0}
         return {
             rate: self.learn(papers, f"grid-{rate}", GRID, [{"lr": rate, **settings}] * len(papers))
             for rate in RATES
@@ -118,7 +120,7 @@ class Contest:
             papers,
             "again",
             ANEW,
-            [{"lr": c.rate, "steps": c.steps, "evaluate_every": 0} for c in cells],
+            [{**PLAIN, "lr": c.rate, "steps": c.steps, "evaluate_every": 0} for c in cells],
         )
 
     def auto(self, papers: Sequence[Paper]) -> list[list[RunFolder]]:

@@ -39,7 +39,8 @@ def begun(family: Family, one: Paper, out: Path, progress: Progress) -> Member:
     write_lesson(one, lesson)
     config = TrainConfig.check(
         pictures=[lesson], token=f"<{file_stem(one.name)}>", init=one.start, template="captioned",
-        steps=LEARNED, lr="0.006", norm="keep", clip_norm=0, evaluate_every=0, preview=(),
+        vectors=1, steps=LEARNED, lr="0.006", timestep_spread="uniform", clip_norm=0,
+        evaluate_every=0, preview=(),
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / lesson.name)

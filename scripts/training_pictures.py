@@ -29,8 +29,6 @@ def main() -> None:
             init=INIT,
             template="captioned",
             lr="auto",
-            steps="auto",
-            vectors="auto",
             preview=PREVIEWS,
             preview_every=20,
             out=out,

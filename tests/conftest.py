@@ -65,6 +65,12 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+PLAIN: Mapping[str, Any] = MappingProxyType(
+    {"lr": 0.002, "norm": "none", "average": False, "timestep_spread": "uniform"}
+)
+"""Training as in the paper, so that a test has only what it is about."""
+
+
 def member(
     family: Family,
     pictures: Path,
@@ -81,7 +87,7 @@ def member(
 
     Settings are those of `Hyper`; `seen` those of the pictures, `wording` those of the captions.
     """
-    hyper = Hyper(**({"steps": 4, "batch": 2} | settings))
+    hyper = Hyper(**{**PLAIN, "steps": 4, "batch": 2, **settings})
     how = PictureSettings(pictures=(pictures,), **seen)
     shapes = examples.frames(how, family.resolution, family.resolution_step)
     read = examples.read(images.find([pictures]), how, shapes, seed=hyper.seed)
@@ -94,7 +100,7 @@ def member(
         templates,
         hyper,
         CaptionSettings(**wording),
-        norm_aims=norms.aims(family, rows, hyper.norm_control),
+        norm_aims=norms.aims(family, rows, hyper.norm),
     )
 
 

@@ -76,8 +76,8 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
     demo: tuple[Path, str], tmp_path: Path, vectors: int
 ) -> None:
     concept = demo[0]
-    if vectors > 1:
-        concept = tmp_path / "several"
+    if vectors == 1:
+        concept = tmp_path / "one"
         pseudoword.train(
             PICTURES / "learn",
             TOKEN,

@@ -10,7 +10,6 @@ from conftest import member
 from torch import Tensor
 
 from pseudoword import checkpoint, importance, loss, train
-from pseudoword.config import Hyper
 from pseudoword.families.base import Family
 from pseudoword.learn import Trained
 from pseudoword.methods.classic import Classic
@@ -86,12 +85,6 @@ def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
     t, weight = (torch.cat([getattr(some, name) for some in even]) for name in ("t", "weight"))
     assert (t < 500).sum() == 4
     assert weight[t < 500].eq(5.5).all()
-
-
-def test_without_a_number_of_steps_it_is_what_auto_means() -> None:
-    assert Hyper(steps="auto").spread == "importance"
-    assert Hyper(steps=100).spread == "uniform"
-    assert Hyper(steps="auto", timestep_spread="stratified").spread == "stratified"
 
 
 def test_a_run_remembers_it_and_goes_on_with_it(

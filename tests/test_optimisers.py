@@ -10,7 +10,6 @@ import torch
 from conftest import member
 
 from pseudoword import checkpoint, loss, optimisers, training
-from pseudoword.config import Hyper
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.member import Member
@@ -216,10 +215,8 @@ def test_the_norm_is_controlled_in_every_step(family: Family, pictures: Path) ->
             assert (max(lengths) > aim * 1.01) == (kind == "none")
 
 
-def test_steps_auto_learns_the_direction_alone(family: Family, pictures: Path) -> None:
-    assert Hyper(steps=100).norm_control == "none"
-    assert Hyper(steps="auto", norm="limit").norm_control == "limit"
-    one = member(family, pictures, steps="auto", max_steps=6, lr=0.1)
+def test_the_mean_of_rows_of_one_length_is_as_long_as_they(family: Family, pictures: Path) -> None:
+    one = member(family, pictures, steps=6, lr=0.1, norm="keep", average=True)
     before = rows(one).clone()
     list(training.train(family, [one]))
     mean = one.word()["clip_l"]

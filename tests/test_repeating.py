@@ -65,11 +65,10 @@ def test_the_command_line_counts_more_than_the_file_and_the_file_more_than_defau
     file = tmp_path / "run.toml"
     file.write_text(f'token = "<toy>"\nbase = "{base}"\nsteps = 5\nbatch = 3\npreview = []\n')
     out = tmp_path / "run"
-    # 300 is the default, and counts all the same when it is said
     code, _, said = run("train", pictures, "--config", file, "--steps", 2, "--out", out)
     assert code == 0, said
     saved = TrainConfig.from_toml((out / "config.toml").read_text(), out)
-    assert (saved.token, saved.steps, saved.batch, saved.lr) == ("<toy>", 2, 3, "0.002")
+    assert (saved.token, saved.steps, saved.batch, saved.lr) == ("<toy>", 2, 3, "50%")
     assert TrainConfig.gather(file, pictures=["p"], batch=4).batch == 4
     assert TrainConfig.gather(file, pictures=["p"]).steps == 5
     done = train(pictures, config=file, out=tmp_path / "other", steps=1)
@@ -133,7 +132,7 @@ def test_changed_settings_are_named_and_allowed_only_when_asked_for(
     with monkeypatch.context() as patch:
         stop_at(4, patch)
         with pytest.raises(KeyboardInterrupt):
-            learn(base, pictures, tmp_path)
+            learn(base, pictures, tmp_path, lr=0.002)
     changed: dict[str, Any] = {"lr": 0.1, "optimiser": "SGD", "steps": 8}
     with pytest.raises(RunFolderError, match=r"--steps was 6, is 8; --lr was .*--optimiser was"):
         learn(base, pictures, tmp_path, **changed)
@@ -188,9 +187,17 @@ def test_out_of_memory_says_what_would_fit_and_that_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(loss, "losses", too_much)
         with pytest.raises(TrainingError, match="--batch 2 --accumulate 2") as raised:
-            learn(base, pictures, tmp_path, batch=4)
+            learn(base, pictures, tmp_path, batch=4, timestep_spread="uniform")
     assert "The word of step 4 is safe" in raised.value.__notes__[0]
-    done = learn(base, pictures, tmp_path, batch=2, accumulate=2, allow_changes=True)
+    done = learn(
+        base,
+        pictures,
+        tmp_path,
+        batch=2,
+        accumulate=2,
+        allow_changes=True,
+        timestep_spread="uniform",
+    )
     assert done.concept.provenance["steps"] == "6"
 
 

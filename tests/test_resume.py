@@ -117,7 +117,7 @@ def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
     out = tmp_path / "run"
     run(base, pictures, out)
     word = (out / "concept.safetensors").read_bytes()
-    with pytest.raises(RunFolderError, match=r"--lr was 0\.002, is 0\.1"):
+    with pytest.raises(RunFolderError, match=r"--lr was 50%, is 0\.1"):
         run(base, pictures, out, lr=0.1)
     assert (out / "concept.safetensors").read_bytes() == word
 

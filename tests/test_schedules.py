@@ -2,8 +2,9 @@ import math
 
 import pytest
 
+from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.schedules import Schedule, pairs
+from pseudoword.schedules import Schedule, absolute, pairs
 
 
 def rates(lr: str, shape: str = "constant", warmup: int = 0, steps: int = 2000) -> Schedule:
@@ -30,11 +31,27 @@ def test_other_ways_to_write_it(text: str, at: int, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fast", "0", "-1", "nan", "inf", "1e-3:x", "1e-3:0", "0.1:5, 0.2:5", "0.1, 0.2"]
+    "text",
+    ["", "fast", "0", "-1", "nan", "inf", "1e-3:x", "1e-3:0", "0.1:5, 0.2:5", "0.1, 0.2", "50%"],
 )
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="--lr"):
         pairs(text)
+
+
+def test_percentages_are_of_a_usual_number() -> None:
+    assert pairs(absolute("50%", usual=0.02)) == ((0.01, math.inf),)
+    assert pairs(absolute("12.5 %:10, 2e-3:20,.5%", usual=0.02)) == (
+        (0.0025, 10),
+        (0.002, 20),
+        (0.0001, math.inf),
+    )
+
+
+@pytest.mark.parametrize("text", ["%", "0%", "-5%", "x%", "50%%", "50%x", "1e1%"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="--lr"):
+        TrainConfig.check(pictures=["p"], token="<cat>", lr=text)
 
 
 def test_linear_falls_to_nothing() -> None:

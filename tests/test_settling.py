@@ -177,8 +177,8 @@ def test_auto_stops_says_why_and_hands_over_the_best(
     assert [e["step"] for e in entries(limited) if "evaluation" in e] == [0, 5, 7]
 
 
-def test_auto_hands_over_a_mean_with_weights_that_grow(family: Family, pictures: Path) -> None:
-    one = member(family, pictures, steps="auto", max_steps=6, norm="none")
+def test_a_mean_with_weights_that_grow_is_handed_over(family: Family, pictures: Path) -> None:
+    one = member(family, pictures, steps=6, average=True)
     rows = []
     for _ in training.train(family, [one]):
         rows.append(one.method.vectors()["clip_l"].detach().clone())
@@ -262,7 +262,7 @@ def test_in_a_pack_each_concept_stops_by_itself(base: Path, pictures: Path, tmp_
         ({"steps": "auto", "evaluate_every": 0}, "--evaluate-every is needed"),
         ({"steps": "auto", "schedule": "cosine"}, "does not go with --steps auto"),
         ({"steps": "auto", "extend": 5}, "--extend needs a number"),
-        ({"extend": 5, "schedule": "linear"}, "does not go with --extend"),
+        ({"steps": 9, "extend": 5, "schedule": "linear"}, "does not go with --extend"),
         ({"steps": "some"}, "--steps"),
         ({"vectors": "many"}, "--vectors"),
         ({"held_out": "few"}, "--held-out"),
@@ -271,3 +271,13 @@ def test_in_a_pack_each_concept_stops_by_itself(base: Path, pictures: Path, tmp_
 def test_settings_that_do_not_go_together(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         TrainConfig.check(pictures=["p"], token="<cat>", **settings)
+
+
+def test_percentages_are_of_the_vocabulary_s_usual_number(
+    base: Path, family: Family, pictures: Path, tmp_path: Path
+) -> None:
+    done = learn(base, pictures, tmp_path / "x", steps=3, lr="50%:2, 25%")
+    usual = norms.usual_number(family)
+    rates = [entry["lr"] for entry in entries(done) if entry["step"]]
+    assert rates == pytest.approx([usual / 2, usual / 2, usual / 4], rel=0.01)
+    assert done.concept.provenance["lr"].split(":")[0] == f"{usual / 2:.3g}"

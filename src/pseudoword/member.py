@@ -14,10 +14,9 @@ from pseudoword.methods import Method
 from pseudoword.settling import Record
 
 LATENESS = 3
-"""`--steps auto` cannot lower the rate towards an end it does not know. The rows are
-therefore handed over as a mean of all steps', with weights that grow as this power of the step
-(polynomial-decay averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last
-half counts."""
+"""A rate cannot fall towards an end that is not known. What is handed over is therefore the mean of
+all steps' rows, with weights that grow as this power of the step (polynomial-decay averaging:
+Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last half counts."""
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Member:
         if self.average:
             mean = {key: rows.clone() for key, rows in self.average.items()}
             # The mean of rows of one length is shorter than they.
-            norms.control(mean, self.norm_aims, self.hyper.norm_control, pull=0)
+            norms.control(mean, self.norm_aims, self.hyper.norm, pull=0)
             return mean
         with optimisers.at_rest(self.optimiser, self.method.parameters()):
             return _copy(self.method.vectors())
@@ -84,7 +83,7 @@ class Member:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        norms.control(self.method.vectors(), self.norm_aims, hyper.norm_control, hyper.norm_pull)
+        norms.control(self.method.vectors(), self.norm_aims, hyper.norm, hyper.norm_pull)
         if self.averaging:
             for key, rows in self.method.vectors().items():
                 self.average[key].lerp_(rows.detach(), 1 - self._kept())
@@ -93,7 +92,7 @@ class Member:
     @property
     def averaging(self) -> bool:
         """Whether a running mean of the rows is handed over instead of the last ones."""
-        return bool(self.hyper.ema) or self.hyper.steps == schedules.AUTO
+        return self.hyper.average or bool(self.hyper.ema)
 
     def _kept(self) -> float:
         """How much of itself the running mean keeps in the next step."""

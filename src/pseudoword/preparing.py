@@ -17,6 +17,7 @@ from pseudoword import (
     latents,
     norms,
     previews,
+    schedules,
     settling,
     starts,
 )
@@ -113,14 +114,15 @@ def prepare(
     if vectors == "auto":
         vectors = starts.count(family, config.init, len(learned))
     rows = starts.start(family, config.init, config.init_mode, vectors, config.token, config.seed)
+    lr = "1" if config.lr == AUTO else schedules.absolute(config.lr, norms.usual_number(family))
     member = Member(
         config.token,
         METHODS[config.method](rows, family.device),
         learned,
         templates,
-        config if config.lr != AUTO else config.model_copy(update={"lr": "1"}),
+        config.model_copy(update={"lr": lr}),
         config,
-        norms.aims(family, rows, config.norm_control),
+        norms.aims(family, rows, config.norm),
     )
     check_captions(family, replace(member, pictures=pictures))
     data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
@@ -156,7 +158,7 @@ def choose(family: Family, run: Run, progress: Progress) -> None:
     What it is evaluated on follows from that.
     """
     token, chosen = run.config.token, run.folder.chosen() or {}
-    if run.config.spread == "importance":
+    if run.config.timestep_spread == "importance":
         if "density" not in chosen:
             progress.phase(f"seeing which timesteps move {token}")
             chosen["density"] = importance.density(family, run.member)

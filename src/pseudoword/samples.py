@@ -139,7 +139,7 @@ def timesteps(family: Family, member: Member) -> Timesteps:
     """The timesteps to learn at, none above what the model knows."""
     hyper, known = member.hyper, family.process.timesteps
     high = min(hyper.max_timestep or known, known)
-    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.spread, member.density)
+    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_spread, member.density)
 
 
 def _latents(member: Member, drawn: Draw) -> torch.Tensor:

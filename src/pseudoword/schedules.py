@@ -4,11 +4,13 @@ The string of rates and last steps is AUTOMATIC1111's; warm-up and the two falls
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 from pseudoword.errors import SettingsError
 
 AUTO = "auto"
+PERCENT = re.compile(r"(\d+\.?\d*|\.\d+)\s*%")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,13 @@ def pairs(text: str) -> tuple[tuple[float, float], ...]:
     return tuple(found)
 
 
+def absolute(text: str, usual: float) -> str:
+    """The same rates as `pairs` reads them, from text in which some are percentages of `usual`."""
+    return PERCENT.sub(lambda found: f"{float(found[1]) / 100 * usual:.3g}", text)
+
+
 def _unreadable(text: str, part: str) -> SettingsError:
     return SettingsError(
-        f"--lr: {part!r} in {text!r} is no rate. Give a number such as 5e-3, rates with their "
-        "last steps such as '0.005:100, 1e-3:1000, 1e-5', or auto."
+        f"--lr: {part!r} in {text!r} is no rate. Give a number such as 5e-3 or 50%, rates with "
+        "their last steps such as '0.005:100, 1e-3:1000, 1e-5', or auto."
     )

@@ -11,13 +11,13 @@ from pseudoword import loss
 from pseudoword.families.base import Family
 from pseudoword.methods.classic import Classic
 
-SAMPLES = 32
+SAMPLES = 16
 """How many; without a backward pass they cost about a third of as many in training."""
 
 PACE = 0.4
 """A run has settled when lately it gains at less than this part of its mean pace..."""
 
-LITTLE = 0.04
+LITTLE = 0.03
 """... and less than this part of the loss itself: a poor starting word gains so much at first that
 what is still gained later looks small beside it."""
 

@@ -18,7 +18,6 @@ from pseudoword.progress import Progress
 PICTURES = Path(__file__).parent / "bundled" / "demo" / "panda"
 TOKEN = "<panda>"
 INIT = "bear"
-STEPS = 300
 SEEDS = (0, 1, 2)
 
 PROMPTS = (
@@ -59,7 +58,6 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
         token=TOKEN,
         init=INIT,
         template="captioned",  # captions name style and background, so the word need not
-        steps=STEPS,
         out=out,
         preview=(),
     )
@@ -96,7 +94,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
         facts={
             "similarity before": f"{near[INIT]:.2f}",
             "similarity after": f"{near[TOKEN]:.2f}",
-            "training": f"{STEPS} steps, {trained.seconds:.0f} s",
+            "training": f"{trained.seconds:.0f} s",
             "effect on the prediction": f"{trained.effect:.1%}",
         },
     )

@@ -6,8 +6,8 @@ FEW_PICTURES = 9
 FEW_VECTORS, MOST_VECTORS = 3, 4
 """For few pictures, and for more: of five, three vectors learn more than one does."""
 
-LOOKS = 100
-"""How often each picture is to be seen at least."""
+LOOKS, FEWEST_STEPS = 100, 100
+"""How often each picture is to be seen, and how many steps there are at least."""
 
 
 def vectors(pictures: int) -> int:
@@ -16,7 +16,5 @@ def vectors(pictures: int) -> int:
 
 
 def steps(pictures: int) -> int:
-    """How many steps at the default batch: the default's, or more where there is more to see."""
-    usual = OptimiserSettings()
-    assert isinstance(usual.steps, int)
-    return max(usual.steps, -(-LOOKS * pictures // usual.batch))
+    """How many steps at the default batch."""
+    return max(FEWEST_STEPS, -(-LOOKS * pictures // OptimiserSettings().batch))

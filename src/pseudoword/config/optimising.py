@@ -12,7 +12,7 @@ from pseudoword.errors import SettingsError
 def _rate(value: object) -> object:
     text = repr(value) if isinstance(value, int | float) else value
     if isinstance(text, str) and text != schedules.AUTO:
-        schedules.pairs(text)
+        schedules.pairs(schedules.absolute(text, usual=1))
     return text
 
 
@@ -21,9 +21,8 @@ class OptimiserSettings(Settings):
 
     heading: ClassVar[str] = "Optimisation"
 
-    steps: Annotated[int, Field(ge=1)] | Literal["auto"] = 300
-    """How many optimiser steps; auto: until the evaluation loss has settled, and what is handed
-    over is a mean of the later steps."""
+    steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """How many optimiser steps; auto: until the evaluation loss has settled."""
 
     extend: Annotated[int, Field(ge=0)] = 0
     """So many steps more; a finished run goes on from its end, as if it had been longer."""
@@ -38,9 +37,9 @@ class OptimiserSettings(Settings):
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    lr: Annotated[str, BeforeValidator(_rate)] = "0.002"
-    """Learning rate: a number, rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"), or
-    auto, which tries a few."""
+    lr: Annotated[str, BeforeValidator(_rate)] = "50%"
+    """Learning rate: a number, or a percentage of the size of a usual number in the vocabulary's
+    rows; rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"); or auto, which tries a few."""
 
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Stay at the rate, or fall from it to nothing by the last step."""
@@ -60,26 +59,24 @@ class OptimiserSettings(Settings):
     clip_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Each number of the gradient is cut to this size; 0 leaves them."""
 
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Hand over a running mean of the vectors that keeps this much of itself per step; 0 is off."""
+    average: bool = True
+    """Hand over the mean of the vectors of all steps, in which late ones count most, instead of
+    those of the last step."""
 
-    norm: Literal["auto", "none", "keep", "limit", "rescale", "pull"] = "auto"
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Hand over a running mean of the vectors instead that keeps this much of itself per step; 0
+    is off."""
+
+    norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
     """Length of the vectors: free (none), as at the start, so that only their direction is learned
     (keep), or by the vocabulary's median: not longer (limit), just as long (rescale), or drawn
-    towards it (pull); auto: keep with --steps auto, else none."""
+    towards it (pull)."""
 
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
     """With --norm pull: the part of the way to go in each step."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Same seed, settings and machine: same word."""
-
-    @property
-    def norm_control(self) -> str:
-        """What is done about the length of the vectors."""
-        if self.norm != "auto":
-            return self.norm
-        return "keep" if self.steps == "auto" else "none"
 
     @property
     def total_steps(self) -> int:
@@ -89,11 +86,14 @@ class OptimiserSettings(Settings):
     @model_validator(mode="after")
     def _an_end_for_what_needs_one(self) -> Self:
         if self.schedule != "constant" and (self.steps == "auto" or self.extend):
-            which = "--steps auto" if self.steps == "auto" else "--extend"
+            which, instead = (
+                ("--steps auto", "give a number of --steps")
+                if self.steps == "auto"
+                else ("--extend", "begin a new run with the finished word as its --init")
+            )
             raise SettingsError(
                 f"--schedule {self.schedule} falls to nothing at a last step known beforehand, so "
-                f"it does not go with {which}. Use --schedule constant, or begin a new run with "
-                "the finished word as its --init."
+                f"it does not go with {which}. Use --schedule constant, or {instead}."
             )
         if self.steps == "auto" and self.extend:
             raise SettingsError("--extend needs a number of --steps; auto ends where it settles")
@@ -114,10 +114,9 @@ class ObjectiveSettings(Settings):
     max_timestep: Annotated[int | None, Field(ge=1)] = None
     """Learn at timesteps below this one; by default all that the model knows."""
 
-    timestep_spread: Literal["auto", "uniform", "stratified", "logit-normal", "importance"] = "auto"
+    timestep_spread: Literal["uniform", "stratified", "logit-normal", "importance"] = "importance"
     """All timesteps alike, alike and evenly spread within each step, rather the middle ones, or
-    those more often that move the word, each counting for less; auto: the latter with --steps
-    auto, else uniform."""
+    those more often that move the word, each counting for less."""
 
     noise_offset: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Shift the noise of each sample and channel at random by so much; for very dark or bright
@@ -144,10 +143,3 @@ class ObjectiveSettings(Settings):
 
 class Hyper(OptimiserSettings, ObjectiveSettings):
     """All that the training loop reads."""
-
-    @property
-    def spread(self) -> str:
-        """How timesteps are drawn."""
-        if self.timestep_spread != "auto":
-            return self.timestep_spread
-        return "importance" if self.steps == "auto" else "uniform"

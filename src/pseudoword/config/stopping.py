@@ -12,11 +12,11 @@ class StopSettings(Settings):
 
     heading: ClassVar[str] = "Knowing when to stop"
 
-    evaluate_every: Annotated[int, Field(ge=0)] = 20
+    evaluate_every: Annotated[int, Field(ge=0)] = 10
     """Measure the loss on samples that never change every so many steps, and after the last;
     0: never."""
 
-    patience: Annotated[int, Field(ge=1)] = 2
+    patience: Annotated[int, Field(ge=1)] = 3
     """With --steps auto: stop when the last so many evaluations, or the last third of all, have
     gained next to nothing."""
 

@@ -82,7 +82,10 @@ class TrainConfig(
     @model_validator(mode="after")
     def _evaluation_for_what_needs_it(self) -> Self:
         if self.steps == "auto" and not self.evaluate_every:
-            raise SettingsError("--steps auto looks at the evaluation: --evaluate-every is needed")
+            raise SettingsError(
+                "--steps auto looks at the evaluation: --evaluate-every is needed, or a number of "
+                "--steps"
+            )
         return self
 
 

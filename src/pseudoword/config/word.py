@@ -26,7 +26,7 @@ class WordSettings(Settings):
     method: Literal["classic"] = "classic"
     """How the vectors come to be; classic learns them freely."""
 
-    vectors: Annotated[int, Field(ge=1, le=75)] | Literal["auto"] = 1
+    vectors: Annotated[int, Field(ge=1, le=75)] | Literal["auto"] = "auto"
     """How many vectors the word has; auto: by the number of pictures and of words in --init."""
 
     @field_validator("token")
