@@ -78,26 +78,32 @@ def test_the_best_word_is_kept() -> None:
 
 
 def test_settled_means_that_the_last_ones_have_gained_next_to_nothing() -> None:
-    falling = [0.5, 0.4, 0.35, 0.32, 0.30]
+    falling = [0.5, 0.47, 0.44, 0.41, 0.38, 0.35, 0.33, 0.31, 0.30]
     assert record(falling).settled(3) is None
     flat = record([*falling, 0.2999, 0.301, 0.2998])
     reason = flat.settled(3)
     assert reason is not None
-    assert "0.3000 by step 40, 0.2998 since" in reason
-    assert record(falling[:3]).settled(3) is None
-    rising = record([0.5, 0.6, 0.7, 0.8])
+    assert "0.3100 by step 70, 0.2998 since" in reason
+    rising = record([0.5 + 0.01 * k for k in range(9)])
     assert rising.settled(3) is not None
 
 
+def test_a_run_is_not_judged_by_its_first_steps() -> None:
+    flat = [0.5, 0.3, *[0.2999] * 7]
+    assert record(flat).settled(2) is not None
+    assert record(flat[:-1]).settled(2) is None
+
+
 def test_much_gained_at_first_does_not_hide_what_is_still_gained() -> None:
-    still_falling = [0.55, 0.33, 0.32, 0.312, 0.307, 0.302]
+    still_falling = [0.6, 0.36, 0.35, 0.34, 0.33, 0.32, 0.31, 0.3, 0.29]
     assert record(still_falling).settled(3) is None
-    assert record([*still_falling, 0.301, 0.3005]).settled(3) is not None
+    assert record([*still_falling, 0.2899, 0.2898]).settled(3) is not None
 
 
 def test_a_short_run_is_judged_by_its_pace() -> None:
-    assert record([10.0, 9.1, 9.05, 8.95]).settled(2) is not None  # a seventh in two thirds of it
-    assert record([10.0, 9.1, 8.9, 8.75]).settled(2) is None
+    slowed = [10 - 0.1 * k for k in range(7)]
+    assert record([*slowed, 9.38, 9.36, 9.34]).settled(3) is not None  # a fifth of the pace
+    assert record([*slowed, 9.34, 9.28, 9.22]).settled(3) is None  # more than half
 
 
 def test_a_run_that_learns_slowly_is_given_time() -> None:

@@ -14,10 +14,14 @@ from pseudoword.methods.classic import Classic
 SAMPLES = 16
 """How many; without a backward pass they cost about a third of as many in training."""
 
-PACE = 0.4
+EARLIEST = 8
+"""Evaluations after the first before a run is judged: how fast it begins is much a matter of
+chance."""
+
+PACE = 0.45
 """A run has settled when lately it gains at less than this part of its mean pace..."""
 
-LITTLE = 0.03
+LITTLE = 0.05
 """... and less than this part of the loss itself: a poor starting word gains so much at first that
 what is still gained later looks small beside it."""
 
@@ -64,7 +68,7 @@ class Record:
         longer run is judged by its last third, since one that learns slowly gains little at a time.
         What they would have gained at the mean pace of the run tells how much is little.
         """
-        if len(self.found) <= patience:
+        if len(self.found) <= max(patience, EARLIEST):
             return None
         last = max(patience, len(self.found) // 3)
         judged = [one.judged for one in self.found]

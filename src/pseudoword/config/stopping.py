@@ -18,7 +18,7 @@ class StopSettings(Settings):
 
     patience: Annotated[int, Field(ge=1)] = 3
     """With --steps auto: stop when the last so many evaluations, or the last third of all, have
-    gained next to nothing."""
+    gained next to nothing; there are eight at least."""
 
     held_out: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Pictures to keep out of learning, to see when it only learns by heart; auto: of six or more,
