@@ -26,8 +26,7 @@ def trained(base: Path, pictures: Path, tmp_path: Path) -> Path:
     """A finished run of `<cat>`, made by the command."""
     out = tmp_path / "run"
     options = ("--token", "<cat>", "--init", "cat", "--base", base, "--vectors", 2, "--steps", 3)
-    options = (*options, "--lr", 0.002)
-    code, said, _ = run("train", pictures, *options, "--out", out)
+    code, said, _ = run("train", pictures, *options, "--lr", 0.002, "--out", out)
     assert code == 0
     assert str(out / "concept.safetensors") in said
     return out
