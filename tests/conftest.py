@@ -1,7 +1,12 @@
-"""Fixtures shared by all tests. One thread per test process: quicker for tiny models, and exact."""
+"""Fixtures shared by all tests. One thread per test process: quicker for tiny models, and exact.
+
+Tests compute on the CPU, in float32, whatever the machine has: `auto` means that here, and in the
+processes that tests start. Those marked `gpu` name the device they need, and skip without it.
+"""
 
 import os
 
+os.environ["PSEUDOWORD_DEVICE"] = "cpu"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -41,6 +46,15 @@ def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny SD model."""
     return tiny.stable_diffusion(tmp_path_factory.mktemp("sd"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none, and say so."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a GPU with CUDA; this machine has none"))
 
 
 @pytest.fixture

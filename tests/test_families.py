@@ -118,3 +118,18 @@ def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) ->
     (broken / "vae" / "config.json").write_text(json.dumps(config | {"force_upcast": False}))
     assert families.load(str(broken), "cpu", "bfloat16").vae.dtype == torch.bfloat16  # type: ignore[attr-defined]
     assert families.load(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]
+
+
+def test_auto_is_what_the_environment_says_else_the_best_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+
+    def placed() -> tuple[str, torch.dtype]:
+        found = families.placement(BaseChoice())
+        return found.device.type, found.dtype
+
+    assert placed() == ("cpu", torch.float32)  # all tests run so, on any machine
+    monkeypatch.delenv(families.DEVICE_VARIABLE)
+    assert placed() == ("cuda", torch.bfloat16)

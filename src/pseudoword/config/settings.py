@@ -63,7 +63,8 @@ class BaseChoice(Settings):
     a hub id, also as owner/name@revision."""
 
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Where to compute: auto, cpu, cuda, cuda:1, mps. Auto is what the environment variable
+    PSEUDOWORD_DEVICE says, else the best there is."""
 
     dtype: DType = "auto"
     """Precision of the frozen weights; the new word is always float32."""

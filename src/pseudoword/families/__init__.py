@@ -6,6 +6,7 @@ when a model is loaded only, so that naming the families costs nothing.
 
 import importlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ FAMILIES: dict[str, str] = {
 
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
 """Base models that come with the package: name -> folder."""
+
+DEVICE_VARIABLE = "PSEUDOWORD_DEVICE"
+"""The environment variable that says what device `auto` means, for a whole machine or test run."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,8 @@ def placement(choice: BaseChoice, checkpointing: bool = False, offload: bool = F
     import torch
 
     device, dtype = choice.device, choice.dtype
+    if device == "auto":
+        device = os.environ.get(DEVICE_VARIABLE) or "auto"
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cpu" and torch.backends.mps.is_available():
