@@ -35,3 +35,8 @@ class StorageError(PseudowordError):
 
 class TrainingError(PseudowordError):
     """Training cannot go on: no gradient, a loss that is not finite, a word without effect."""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what a library says went wrong, to stand in a sentence of ours."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

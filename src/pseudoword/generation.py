@@ -43,21 +43,18 @@ def generate(
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
         PromptError: a placeholder would be cut off.
-        SettingsError: a side is none the model can draw, the scheduler is not known, or the model
-            cannot rescale guidance.
+        SettingsError: as `check`.
         BaseModelError: a LoRA does not fit.
     """
-    whole = check_resolution(family, resolution)
-    size = (
-        check_resolution(family, width or whole, "--width"),
-        check_resolution(family, height or whole, "--height"),
-    )
-    how = Drawing(
-        family.guidance if guidance is None else guidance,
-        family.guidance_rescale if guidance_rescale is None else guidance_rescale,
-        sampler_steps,
-        *size,
-        scheduler,
+    how = check(
+        family,
+        guidance=guidance,
+        guidance_rescale=guidance_rescale,
+        sampler_steps=sampler_steps,
+        resolution=resolution,
+        width=width,
+        height=height,
+        scheduler=scheduler,
     )
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
@@ -79,6 +76,38 @@ def generate(
     for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
         picture.info[KEYWORD] = infotext(prompt, negative, _told(family, how, seed, loras))
     return pictures
+
+
+def check(
+    family: Family,
+    *,
+    guidance: float | None = None,
+    guidance_rescale: float | None = None,
+    sampler_steps: int = 25,
+    resolution: int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    scheduler: str | None = None,
+) -> Drawing:
+    """How pictures will be drawn by these settings of `generate`, which checks them so itself.
+
+    Takes milliseconds, so that what is drawn after long work can be checked before it.
+
+    Raises:
+        SettingsError: a side is none the model can draw, the scheduler is not known or cannot take
+            so many steps, or the model cannot rescale guidance.
+    """
+    whole = check_resolution(family, resolution)
+    how = Drawing(
+        family.guidance if guidance is None else guidance,
+        family.guidance_rescale if guidance_rescale is None else guidance_rescale,
+        sampler_steps,
+        check_resolution(family, width or whole, "--width"),
+        check_resolution(family, height or whole, "--height"),
+        scheduler,
+    )
+    family.check(how)
+    return how
 
 
 def _told(family: Family, how: Drawing, seed: int, loras: Sequence[Lora]) -> dict[str, object]:

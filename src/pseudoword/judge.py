@@ -9,7 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pseudoword.errors import BaseModelError
+from pseudoword.errors import BaseModelError, reason
 from pseudoword.families.base import without_bars
 
 BUNDLED = Path(__file__).parent / "bundled" / "judge"
@@ -37,10 +37,9 @@ class Judge:
                     AutoTokenizer.from_pretrained(source) if self.reads_text else None
                 )
         except Exception as error:  # transformers and the hub each have errors of their own
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise BaseModelError(
-                f"the judge {source} cannot be loaded: {reason}. Give a folder or hub id of a "
-                "CLIP, SigLIP or DINOv2 model."
+                f"the judge {source} cannot be loaded: {reason(error)}. Give a folder or hub id "
+                "of a CLIP, SigLIP or DINOv2 model."
             ) from error
 
     @property

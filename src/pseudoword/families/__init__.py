@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.config import BaseChoice, DType, Prediction
-from pseudoword.errors import BaseModelError
+from pseudoword.errors import BaseModelError, reason
 from pseudoword.families import layouts
 from pseudoword.families.base import Family, Placement, Source
 from pseudoword.families.detect import Header, explain, explain_folder, header
@@ -169,9 +169,9 @@ def _from_hub(base: str, name: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(name, "model_index.json", revision=revision))
     except Exception as error:  # the hub's own errors, and any of its network library's
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BaseModelError(
-            f"{base} is no local folder or file, and could not be fetched from the hub: {reason}"
+            f"{base} is no local folder or file, and could not be fetched from the hub: "
+            f"{reason(error)}"
         ) from error
 
 

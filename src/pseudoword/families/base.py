@@ -245,6 +245,14 @@ class Family(Protocol):
         """
         ...
 
+    def check(self, how: Drawing) -> None:
+        """Find out whether the model can draw so, without drawing.
+
+        Raises:
+            SettingsError: its pipeline, or the scheduler, cannot; the message says why.
+        """
+        ...
+
     def draw(
         self,
         prompts: Sequence[str],

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.errors import BaseModelError, SettingsError, reason
 from pseudoword.families.base import without_bars
 from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain, header
 
@@ -60,8 +60,7 @@ def _load(pipeline: Any, path: Path, name: str) -> None:
     except Exception as error:  # diffusers and peft have errors of their own for what does not fit
         if "PEFT backend is required" in str(error):
             raise BaseModelError("--lora needs peft: pip install 'pseudoword[lora]'") from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise BaseModelError(f"--lora {path} cannot be used: {reason}") from error
+        raise BaseModelError(f"--lora {path} cannot be used: {reason(error)}") from error
 
 
 def _check(path: Path, text_width: int) -> None:

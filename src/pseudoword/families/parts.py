@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pseudoword.errors import BaseModelError
+from pseudoword.errors import BaseModelError, reason
 from pseudoword.families.base import Placement, Source, TextEncoder, without_bars
 from pseudoword.families.quantized import quantize
 
@@ -133,9 +133,8 @@ class Parts:
         except BaseModelError:
             raise
         except Exception as error:  # each library has errors of its own for damaged files
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             hint = ". If its parts have sizes of their own, say them with --configs"
             raise BaseModelError(
-                f"{self.source.name}: its {part} cannot be loaded: {reason}"
+                f"{self.source.name}: its {part} cannot be loaded: {reason(error)}"
                 f"{hint if self.source.layout else ''}"
             ) from error

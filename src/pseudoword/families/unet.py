@@ -1,17 +1,17 @@
 """What families with a U-Net share: loading, latents, the prediction and drawing."""
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.errors import BaseModelError, SettingsError, reason
 from pseudoword.families.base import (
     Condition,
     Drawing,
@@ -25,6 +25,7 @@ from pseudoword.families.base import (
 from pseudoword.families.detect import Header
 from pseudoword.families.lora import Lora, applied
 from pseudoword.families.parts import Parts
+from pseudoword.families.samplers import rehearse
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
 
@@ -225,7 +226,7 @@ class UNetFamily:
                 **_embeds("", positive),
                 **_embeds("negative_", negative),
                 **to_fill,
-                **self._rescaled(pipeline, how.guidance_rescale),
+                **({"guidance_rescale": how.guidance_rescale} if how.guidance_rescale else {}),
                 generator=list(generators),
                 guidance_scale=how.guidance,
                 num_inference_steps=how.sampler_steps,
@@ -239,17 +240,15 @@ class UNetFamily:
         pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
         return pictures
 
-    def _rescaled(self, pipeline: Any, guidance_rescale: float) -> dict[str, float]:
-        """Guidance rescale (Lin et al. 2023, arXiv 2305.08891, section 3.4), for pipelines that
-        know of it."""
-        if not guidance_rescale:
-            return {}
-        if "guidance_rescale" not in inspect.signature(pipeline.__call__).parameters:
+    def check(self, how: Drawing) -> None:
+        kind = self._pipeline_kind
+        # Guidance rescale: Lin et al. 2023, arXiv 2305.08891, section 3.4.
+        if how.guidance_rescale and "guidance_rescale" not in signature(kind.__call__).parameters:
             raise SettingsError(
                 f"--guidance-rescale does not work with {self.source.name}: diffusers' "
-                f"{type(pipeline).__name__} has no such setting. Give 0."
+                f"{kind.__name__} has no such setting. Give 0."
             )
-        return {"guidance_rescale": guidance_rescale}
+        rehearse(self.scheduler(how.scheduler), how.sampler_steps)
 
     def _picture_to_fill(self, how: Drawing, count: int) -> dict[str, Any]:
         """What the inpainting pipeline needs besides: an empty picture, masked all over."""
@@ -272,12 +271,16 @@ class UNetFamily:
             pixels: Tensor = self.vae.decode(scaled, return_dict=False)[0]
         return pixels
 
-    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
-        """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
+    @property
+    def _pipeline_kind(self) -> Any:
         import diffusers
 
-        kind = getattr(diffusers, self.inpainting if self._takes_mask else self.pipeline)
-        takes = inspect.signature(kind).parameters
+        return getattr(diffusers, self.inpainting if self._takes_mask else self.pipeline)
+
+    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
+        """diffusers' pipeline around our parts; its scheduler keeps state, so it is made anew."""
+        kind = self._pipeline_kind
+        takes = signature(kind).parameters
         parts: dict[str, Any] = {n: None for n, one in takes.items() if one.default is one.empty}
         parts |= {"unet": self.unet, "scheduler": self.scheduler(scheduler), **more}
         if self._takes_mask:
@@ -311,7 +314,10 @@ class UNetFamily:
         known = {kind.__name__: kind for kind in scheduler.compatibles}
         for kind in (name, f"{name}Scheduler", f"{name}DiscreteScheduler"):
             if kind in known:
-                return known[kind].from_config(scheduler.config)
+                try:
+                    return known[kind].from_config(scheduler.config)
+                except ImportError as error:
+                    raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
         short = sorted(kind.removesuffix("Scheduler") for kind in known)
         raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
 
