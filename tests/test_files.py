@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pseudoword import files
-from pseudoword.errors import RunFolderError, StorageError
+from pseudoword.errors import PictureError, RunFolderError, StorageError
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
@@ -36,6 +36,28 @@ def test_written_files_have_the_usual_permissions(tmp_path: Path) -> None:
     files.write_whole(tmp_path / "ours", b"")
     (tmp_path / "usual").touch()
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "large").write_bytes(bytes(2001))
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for path, says in {
+        "pipe": "it is a pipe",
+        "link": "it is a pipe",
+        "folder": "it is a folder",
+        "/dev/zero": "it is a device",
+        "large": "it has 2 kB; at most 2 kB are read",
+        "gone": "No such file",
+        "a\0b": "no file has such a name",
+        "\udc00" * 300: "cannot be read",
+    }.items():
+        with pytest.raises(PictureError, match=f"cannot be read: .*{says}|{says}"):
+            files.read_regular(tmp_path / path, 2000, PictureError)
+    (tmp_path / "large").write_bytes(bytes(2000))
+    assert files.read_regular(tmp_path / "large", 2000, PictureError) == bytes(2000)
 
 
 def _hold(folder: Path, held: Event, done: Event) -> None:

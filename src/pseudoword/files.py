@@ -6,14 +6,65 @@ import json
 import os
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pseudoword.errors import RunFolderError, StorageError
+from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> bytes:
+    """All bytes of a regular file, or of the one that a link leads to.
+
+    A pipe is never waited for, and a device or an endless file never read.
+
+    Args:
+        path: the file.
+        most_nbytes: a larger file is not read at all.
+        error: what to raise.
+
+    Raises:
+        PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
+    """
+    try:
+        reason = _unlike_a_file(path.stat().st_mode)  # to open some devices does something
+        if not reason:
+            with path.open("rb", opener=_without_waiting) as file:
+                found = os.stat(file.fileno())
+                nbytes, reason = found.st_size, _unlike_a_file(found.st_mode)
+                if nbytes > most_nbytes:
+                    reason = f"it has {_told(nbytes)}; at most {_told(most_nbytes)} are read"
+                if not reason:
+                    return file.read(nbytes)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+    except ValueError:  # a zero byte, or half a surrogate
+        raise error(f"{str(path)!r} cannot be read: no file has such a name.") from None
+    raise error(f"{path} cannot be read: {reason}.")
+
+
+def _unlike_a_file(mode: int) -> str:
+    """What has this mode, if it is no regular file; else nothing."""
+    kinds = {
+        stat.S_ISDIR: "it is a folder",
+        stat.S_ISFIFO: "it is a pipe, not a file",
+        stat.S_ISSOCK: "it is a socket, not a file",
+        stat.S_ISCHR: "it is a device, not a file",
+        stat.S_ISBLK: "it is a device, not a file",
+    }
+    return next((kind for is_one, kind in kinds.items() if is_one(mode)), "")
+
+
+def _told(nbytes: int) -> str:
+    return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.0f} kB"
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_whole(path: Path, data: bytes) -> None:
