@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 
+_READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -33,7 +34,7 @@ def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> 
     try:
         reason = _unlike_a_file(path.stat().st_mode)  # to open some devices does something
         if not reason:
-            with path.open("rb", opener=_without_waiting) as file:
+            with os.fdopen(os.open(path, _READ_AT_ONCE), "rb") as file:
                 found = os.stat(file.fileno())
                 nbytes, reason = found.st_size, _unlike_a_file(found.st_mode)
                 if nbytes > most_nbytes:
@@ -61,10 +62,6 @@ def _unlike_a_file(mode: int) -> str:
 
 def _told(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.0f} kB"
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_whole(path: Path, data: bytes) -> None:
