@@ -8,6 +8,7 @@ The table goes to the screen and to benchmarks/memory-DEVICE.md.
 """
 
 import argparse
+import gc
 import itertools
 import json
 import subprocess
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -56,14 +58,15 @@ def cases(device: str) -> Iterator[dict[str, Any]]:
 
 def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     """Take training steps, in this process; its peak in bytes and the seconds per step."""
-    Parts.frozen = _random  # type: ignore[method-assign]
     choice = BaseChoice(
-        base=str(layouts.folder(case["layout"])),
+        base=_folder(case["layout"]),
         device=device,
         dtype="bfloat16",
         quantize=case.get("quantize", "none"),
     )
-    family = families.choose(choice, checkpointing=case["checkpointing"])
+    before = _begin(device)
+    with mock.patch.object(Parts, "frozen", _random):
+        family = families.choose(choice, checkpointing=case["checkpointing"])
     batch, side = case.get("batch", 1), case["resolution"] // 8
     method = Classic(
         {k: torch.randn(1, e.width) for k, e in family.encoders.items()}, family.device
@@ -79,18 +82,38 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
-    return {"peak": _peak(device), "seconds": min(times)}
+    return {"peak": _peak(device) - before, "seconds": min(times)}
+
+
+def _folder(layout: str) -> str:
+    """The configs of a published layout, or of a model's own folder."""
+    return str(layouts.folder(layout)) if layout in layouts.names() else layout
 
 
 def _random(self: Parts, kind: Any, part: str, **_options: Any) -> Any:
     """Stands in for loading: a part with random weights in its place."""
     model = self.empty(kind, part).to(self.placement.dtype).to_empty(device="cpu")
     for weight in model.parameters():
-        weight.requires_grad_(False).normal_(0, 0.02)
+        drawn = torch.empty_like(weight, device=self.placement.device).normal_(0, 0.02)
+        weight.requires_grad_(False).copy_(drawn)
     for name, buffer in model.named_buffers():
         if name.endswith("position_ids"):
             buffer.copy_(torch.arange(buffer.shape[-1]))
     return quantize(model, self.placement.quantize).to(self.placement.device).eval()
+
+
+def _begin(device: str) -> int:
+    """Bytes on the GPU already, its libraries' own workspaces among them."""
+    if device != "cuda":
+        return 0
+    for dtype in (torch.float32, torch.bfloat16):
+        one = torch.zeros(64, 64, device=device, dtype=dtype)
+        torch.nn.functional.linear(one @ one, one, one[0])
+    del one
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
 
 
 def _peak(device: str) -> float:
