@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from pseudoword.errors import BaseModelError, reason
 from pseudoword.families.base import without_bars
+from pseudoword.families.weights import own
 
 BUNDLED = Path(__file__).parent / "bundled" / "judge"
 
@@ -32,6 +33,7 @@ class Judge:
         try:
             with without_bars():
                 self._model: Any = AutoModel.from_pretrained(source, dtype=torch.float32).eval()
+                own(self._model)
                 self._processor: Any = AutoImageProcessor.from_pretrained(source)
                 self._tokenizer: Any = (
                     AutoTokenizer.from_pretrained(source) if self.reads_text else None

@@ -1,7 +1,9 @@
 """What fits in how much memory: computed from a model's configs, before its weights are there.
 
 Training, encoding and drawing run on the meta device, where tensors have shapes only, and the most
-bytes alive at a time are counted. `benchmarks/memory.py` holds that against measurement.
+bytes alive at a time are counted. `benchmarks/memory.py` holds that against measurement. Files are
+mapped while weights are copied out of them; such pages are not counted, since they give way when
+memory is needed.
 """
 
 import math

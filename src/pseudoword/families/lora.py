@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from pseudoword.errors import BaseModelError, SettingsError, reason
 from pseudoword.families.base import without_bars
 from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain, header
+from pseudoword.families.weights import own
 
 Lora = tuple[Path, float]
 """A file, and how strongly it counts."""
@@ -47,6 +50,9 @@ def applied(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
             with without_bars():
                 _load(pipeline, path, name)
         pipeline.set_adapters(names, [weight for _, weight in loras])
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):
+                own(part)
         yield
     finally:
         pipeline.unload_lora_weights()

@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pseudoword.errors import BaseModelError, reason
 from pseudoword.families.base import Placement, Source, TextEncoder, without_bars
 from pseudoword.families.quantized import quantize
+from pseudoword.families.weights import not_finite, own
+
+TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
 
 
 class Parts:
@@ -34,10 +39,12 @@ class Parts:
         On the meta device it is made from its config alone: shapes without numbers.
         """
         options = {"torch_dtype": self.placement.dtype, **options}
-        with self._explained(part):
-            if self.placement.device.type == "meta":
+        if self.placement.device.type == "meta":
+            with self._explained(part):
                 model = self.empty(kind, part).to(options["torch_dtype"])
-            elif self.source.layout is None:
+            return model.requires_grad_(False).eval()
+        with self._explained(part):
+            if self.source.layout is None:
                 where = {"revision": self.source.revision, "variant": self.source.variant}
                 model = kind.from_pretrained(self.source.path, subfolder=part, **where, **options)
             else:
@@ -45,10 +52,18 @@ class Parts:
                 absent = [name for name, weight in model.named_parameters() if weight.is_meta]
                 if absent:
                     raise ValueError(f"the file lacks {len(absent)} weights, such as {absent[0]}")
-        if part != "vae" and self.placement.device.type != "meta":
+        broken = not_finite(model)
+        if broken:
+            raise BaseModelError(
+                f"{self.source.name}: its {part} has numbers that are not finite, in {broken}, so "
+                "it can neither learn nor draw: the file is broken"
+                f"{TOO_LARGE if options['torch_dtype'] is torch.float16 else ''}."
+            )
+        if part != "vae":
             model = quantize(model, self.placement.quantize)
-        home = "cpu" if self.placement.offload else self.placement.device
-        return model.to(home).requires_grad_(False).eval()
+        model.to("cpu" if self.placement.offload else self.placement.device)
+        own(model)
+        return model.requires_grad_(False).eval()
 
     @contextmanager
     def at_work(self, *models: Any) -> Iterator[None]:
@@ -98,8 +113,6 @@ class Parts:
 
     def empty(self, kind: Any, part: str) -> Any:
         """A part made from its config alone, on the meta device: shapes without numbers."""
-        import torch
-
         if hasattr(kind, "load_config"):
             make, config = kind.from_config, kind.load_config(self._configs, **self._at(part))
         else:

@@ -24,7 +24,7 @@ from pseudoword.families.base import (
 )
 from pseudoword.families.detect import Header
 from pseudoword.families.lora import Lora, applied
-from pseudoword.families.parts import Parts
+from pseudoword.families.parts import TOO_LARGE, Parts
 from pseudoword.families.samplers import rehearse
 from pseudoword.inject import Words
 from pseudoword.process import Process, prediction_type
@@ -235,6 +235,12 @@ class UNetFamily:
                 output_type="latent",
             ).images
         pixels = self.decode(latents)
+        if not torch.isfinite(pixels).all():
+            raise BaseModelError(
+                f"{self.source.name} draws numbers that are not finite with these settings, so "
+                "there is no picture"
+                f"{TOO_LARGE if self.dtype is torch.float16 else ''}."
+            )
         from diffusers.image_processor import VaeImageProcessor
 
         pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
