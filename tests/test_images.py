@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,12 +69,6 @@ def test_find_takes_folders_and_files_in_a_stable_order(tmp_path: Path) -> None:
     assert images.find([tmp_path / "b.png"]) == [tmp_path / "b.png"]
 
 
-def test_a_mask_beside_a_picture_is_no_picture(tmp_path: Path) -> None:
-    for name in ("a.png", "a-mask.png", "lone-mask.png"):
-        (tmp_path / name).touch()
-    assert [p.name for p in images.find([tmp_path])] == ["a.png", "lone-mask.png"]
-
-
 def test_transparency_takes_the_colour_asked_for(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
     seen = images.open_picture(tmp_path / "a.png", "#102030")
@@ -120,3 +115,138 @@ def test_bad_pictures_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     with pytest.raises(PictureError, match=r"empty\.png"):
         images.open_picture(tmp_path / "empty.png")
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def test_no_format_is_tried_that_starts_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow hands PostScript to Ghostscript; what it would call is watched."""
+    (tmp_path / "a.png").write_bytes(POSTSCRIPT)
+    calls: list[object] = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **_k: calls.append(a))
+    with pytest.raises(PictureError, match=r"a\.png is not a picture that is read here"):
+        images.open_picture(tmp_path / "a.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.tga")
+    with pytest.raises(
+        PictureError, match=r"a\.tga is not a picture that is read here \(PNG, JPEG"
+    ):
+        images.open_picture(tmp_path / "a.tga")
+    assert not calls
+
+
+def test_a_pipe_or_a_device_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").mkdir()
+    for path, says in {"a.png": "a pipe", "b.png": "a folder", "/dev/zero": "a device"}.items():
+        with pytest.raises(PictureError, match=f"cannot be read: it is {says}"):
+            images.open_picture(tmp_path / path)
+
+
+def test_jpeg_xl_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(40))
+    with pytest.raises(PictureError, match="is a JPEG XL picture, which is not read"):
+        images.open_picture(tmp_path / "a.jxl")
+
+
+def striped(mode: str, size: tuple[int, int]) -> Image.Image:
+    """Bright above, dark below; with alpha, clear on the right."""
+    width, height = size
+    made = Image.new("L", size, 200)
+    made.paste(40, (0, height // 2, width, height))
+    if "A" in mode:
+        clear = Image.new("L", size, 255)
+        clear.paste(0, (width // 2, 0, width, height))
+        made = made.convert(mode)
+        made.putalpha(clear)
+    return made.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "CMYK"])
+def test_a_large_picture_is_reduced_as_it_is_read(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In strips, which must come together without a seam, and be what the whole would be."""
+    monkeypatch.setattr(images, "LARGE_PX", 1000)
+    monkeypatch.setattr(images, "STRIP_PX", 700)
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    striped(mode, (150, 101)).save(path)
+    data = images.read(path)
+    whole = images.decode(data, path, "blue")
+    opened = images.decode(data, path, "blue", enough=25)
+    assert (whole.reduced, opened.reduced) == (1, 2)
+    assert whole.size == opened.size == whole.picture.size == (150, 101)
+    assert opened.picture.size == (75, 51)
+    expected = np.asarray(whole.picture.reduce(2), dtype=int)
+    assert np.abs(np.asarray(opened.picture, dtype=int) - expected).max() <= 1
+    assert (opened.alpha is not None) == ("A" in mode)
+    if opened.alpha is not None and whole.alpha is not None:
+        assert opened.alpha.tobytes() == whole.alpha.reduce(2).tobytes()
+
+
+def test_a_large_jpeg_is_unpacked_reduced_and_turned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "LARGE_PX", 1000)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpg"
+    striped("RGB", (400, 240)).save(path, exif=exif, quality=95)
+    opened = images.decode(images.read(path), path, "white", enough=20)
+    assert opened.size == (240, 400)
+    assert opened.picture.size == (60, 100)
+    assert opened.reduced == 4
+    right, left = (opened.picture.getpixel((x, 50)) for x in (50, 10))
+    assert isinstance(right, tuple)
+    assert isinstance(left, tuple)
+    assert right[0] > 180
+    assert left[0] < 60
+
+
+def test_deep_pictures_keep_their_brightness_in_every_strip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "STRIP_PX", 100)
+    values = np.linspace(0, 7, 40 * 30, dtype=np.float32).reshape(40, 30)
+    Image.fromarray((values * 9000).astype(np.uint16)).save(tmp_path / "i.png")
+    values[3, 3] = np.nan
+    Image.fromarray(values).save(tmp_path / "f.tif")
+    for name, last in (("f.tif", 255), ("i.png", 245)):
+        seen = np.asarray(images.open_picture(tmp_path / name))
+        assert seen[-1, -1].tolist() == [last] * 3
+        assert np.diff(seen[4:, :, 0].ravel().astype(int)).min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [((10700, 10700), "PNG"), ((5200, 5200), "WEBP"), ((7000, 7000), "AVIF")]
+)
+def test_what_would_take_too_much_memory_is_refused_before_it_is_unpacked(
+    tmp_path: Path, size: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Claim(Image.Image):
+        format = kind
+        size = property(lambda _self: claimed)
+
+        def load(self) -> None:
+            raise AssertionError
+
+    claimed = size
+    monkeypatch.setattr(Image, "open", lambda *_a, **_k: Claim())
+    with pytest.raises(
+        PictureError, match=rf"too large .* {size[0]} x {size[1]} pixels .* smaller"
+    ):
+        images.decode(b"", tmp_path / "a.png", "white", 512)
+
+
+def test_a_jpeg_that_is_kept_whole_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    picture = striped("RGB", (64, 48))
+    picture.save(path)
+    assert not images._kept_whole(path.read_bytes(), 64 * 48)
+    picture.save(path, progressive=True)
+    data = path.read_bytes()
+    assert images._kept_whole(data, 64 * 48)
+    with pytest.raises(PictureError, match="more scans than any program writes"):
+        images.decode(data + b"\xff\xda" * 400_000, path, "white")

@@ -1,7 +1,7 @@
 """Picture files -> what the model sees of them: views, masks and captions."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pseudoword import captions, crops, focal, images, masks
+from pseudoword import captions, crops, focal, images, masks, picturefiles
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.crops import Crop, Size
 from pseudoword.errors import PictureError, SettingsError
+from pseudoword.images import Opened
 
 TRANSFORM = "exif,short-side-lanczos"
 """Names what is done to every picture; part of the key of cached latents."""
@@ -42,7 +43,9 @@ class Example:
     digest: str
     """SHA-256 of the file's bytes"""
     whole: Image.Image
-    """upright, in its own size"""
+    """upright; smaller than in the file if that is very large"""
+    size: Size
+    """(width, height) in the file, upright"""
     filewords: str
     """its own caption"""
     views: tuple[View, ...]
@@ -108,9 +111,10 @@ def read(
         SettingsError: masks are asked for, and no picture has one.
     """
     used = masked = 0
+    beside = picturefiles.masks(paths)
     for path in paths:
         try:
-            example = load(path, how, shapes, seed)
+            example = load(path, how, shapes, seed, beside)
         except PictureError as error:
             if not how.skip_bad:
                 raise
@@ -126,29 +130,62 @@ def read(
             "transparency" if how.mask == "alpha" else "a mask (NAME-mask.png or masks/NAME.png)"
         )
         raise SettingsError(f"--mask {how.mask}: none of the {used} pictures has {where}")
+    _tell_of_masks(how, used, masked, beside, note)
 
 
-def load(path: Path, how: PictureSettings, shapes: Frames, seed: int = 0) -> Example:
+def _tell_of_masks(
+    how: PictureSettings,
+    used: int,
+    masked: int,
+    beside: Mapping[Path, Sequence[Path]],
+    note: Callable[[str], None],
+) -> None:
+    """Say which masks are not used, and which pictures have none."""
+    if how.mask != "file" and beside:
+        note(f"masks lie beside {len(beside)} pictures and are not used; --mask file uses them")
+    if how.mask == "file" and masked < used:
+        note(f"{used - masked} of {used} pictures have no mask: all of them counts")
+    several = [files for files in beside.values() if len(files) > 1]
+    if how.mask == "file" and several:
+        first, *others = (file.name for file in several[0])
+        note(f"{len(several)} pictures have several masks: {first} is used, not {others[0]}")
+
+
+def load(
+    path: Path,
+    how: PictureSettings,
+    shapes: Frames,
+    seed: int = 0,
+    beside: Mapping[Path, Sequence[Path]] | None = None,
+) -> Example:
     """Read one picture and cut it as `how` says.
+
+    `beside` holds the masks that are known to lie beside pictures; by default they are looked for.
 
     Raises:
         PictureError: the picture, its mask or its caption cannot be used; the message names it.
     """
     data = images.read(path)
     digest = hashlib.sha256(data).hexdigest()
-    picture, alpha = images.decode(data, path, how.background)
-    mask = masks.of(path, picture, alpha, how.mask) if how.mask != "none" else None
+    enough = max(max(size) for size in shapes.sizes)
+    opened = images.decode(data, path, how.background, enough)
+    picture, mask = opened.picture, opened.alpha if how.mask == "alpha" else None
+    if how.mask == "file":
+        files = (picturefiles.masks([path]) if beside is None else beside).get(path)
+        mask = masks.read(files[0], path, picture, enough) if files else None
     chosen = _crops(picture, mask, how, shapes, (seed, digest))
     if how.flip:
         chosen += [replace(crop, flipped=True) for crop in chosen]
-    colour = how.background if alpha is not None else "opaque"
-    views = tuple(_view(picture, mask, crop, colour) for crop in chosen)
+    made = how.background if opened.alpha is not None else "opaque"
+    if opened.reduced > 1:
+        made += f",reduced by {opened.reduced}"
+    views = tuple(_view(opened, mask, crop, made) for crop in chosen)
     if not how.unmasked_weight and any(v.mask is not None and not v.mask.any() for v in views):
         raise PictureError(
             f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
             "give --unmasked-weight."
         )
-    return Example(path, digest, picture, captions.filewords(path), views)
+    return Example(path, digest, picture, opened.size, captions.filewords(path), views)
 
 
 def _crops(
@@ -175,14 +212,16 @@ def _interest(picture: Image.Image, mask: Image.Image | None) -> Tensor:
     return focal.interest(picture) if mask is None else _plane(mask)
 
 
-def _view(picture: Image.Image, mask: Image.Image | None, crop: Crop, colour: str) -> View:
-    seen = torch.from_numpy(np.asarray(crop.cut(picture), dtype=np.float32) / 127.5 - 1)
+def _view(opened: Opened, mask: Image.Image | None, crop: Crop, made: str) -> View:
+    cut = crop.cut(opened.picture)
+    seen = torch.from_numpy(np.asarray(cut, dtype=np.float32) / 127.5 - 1)
+    corner = crop.corner(opened.picture.size)
     return View(
         pixels=seen.permute(2, 0, 1).contiguous(),
         mask=None if mask is None else _plane(crop.cut(mask)),
         crop=crop,
-        transform=f"{TRANSFORM},{colour},{crop.size},{crop.offset},{crop.flipped}",
-        framing=(picture.height, picture.width, *crop.corner(picture.size), *crop.size[::-1]),
+        transform=f"{TRANSFORM},{made},{crop.size},{crop.offset},{crop.flipped}",
+        framing=(*opened.size[::-1], *corner, *crop.size[::-1]),
     )
 
 

@@ -62,7 +62,7 @@ class Finder:
         view = example.views[0]
         found = []
         if view.crop.scale > SMALL:
-            width, height = example.whole.size
+            width, height = example.size
             found.append(
                 f"is small: its {width} x {height} pixels are enlarged {view.crop.scale:.1f} times"
             )

@@ -76,7 +76,12 @@ def learn(
     with ExitStack() as held:
         held.enter_context(explained(configs, folders))
         tasks = [
-            _Task(config, folder, images.find(config.pictures), captions.templates(config.template))
+            _Task(
+                config,
+                folder,
+                images.find(config.pictures, progress.note),
+                captions.templates(config.template),
+            )
             for config, folder in zip(configs, folders, strict=True)
         ]
         for folder in folders:

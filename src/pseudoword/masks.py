@@ -1,7 +1,6 @@
 """What counts in a picture: its alpha, or a mask file beside it, as a weight of the loss."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from PIL import Image
@@ -14,20 +13,13 @@ SHAPE_TOLERANCE = 0.02
 """A mask may have another size than its picture, and sides that differ in ratio by this much."""
 
 
-def of(
-    path: Path, picture: Image.Image, alpha: Image.Image | None, kind: Literal["alpha", "file"]
-) -> Image.Image | None:
-    """The mask of a picture in its own size (mode L, white counts); None if it has none.
+def read(file: Path, path: Path, picture: Image.Image, enough: int | None = None) -> Image.Image:
+    """The mask in `file` in the size of `picture`, which is that of `path`: mode L, white counts.
 
     Raises:
         PictureError: the mask file cannot be read, or has another shape; the message names it.
     """
-    if kind == "alpha":
-        return alpha
-    file = beside(path)
-    if file is None:
-        return None
-    mask = images.open_picture(file, background="black").convert("L")
+    mask = images.open_picture(file, "black", enough).convert("L")
     ratio = mask.width * picture.height / (mask.height * picture.width)
     if abs(ratio - 1) > SHAPE_TOLERANCE:
         raise PictureError(
@@ -35,18 +27,6 @@ def of(
             f"{picture.height}; a mask needs the shape of its picture."
         )
     return mask.resize(picture.size, Image.Resampling.BILINEAR)
-
-
-def beside(path: Path) -> Path | None:
-    """The mask file of the picture `path`: `NAME-mask.*` beside it, or `masks/NAME.*`."""
-    for folder, stem in (
-        (path.parent, path.stem + images.MASK),
-        (path.parent / "masks", path.stem),
-    ):
-        for ending in sorted(images.SUFFIXES):
-            if (folder / f"{stem}{ending}").is_file():
-                return folder / f"{stem}{ending}"
-    return None
 
 
 def weight(mask: Tensor | None, height: int, width: int, unmasked: float) -> Tensor:

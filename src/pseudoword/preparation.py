@@ -44,6 +44,8 @@ class Prepared(BaseModel):
     pictures: list[Look]
     skipped: list[str]
     """pictures that cannot be used, and why"""
+    notes: list[str]
+    """what else was left out, or is not as it may seem"""
     shared_fault: str | None
     """what is wrong with all pictures together"""
     vectors: int
@@ -61,25 +63,26 @@ def survey(
     _check_out(out, config)
     templates = captions.templates(config.template)
     shapes = examples.frames(config, *families.sides(config))
-    paths = images.find(config.pictures)
+    skipped: list[str] = []
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        (skipped if text.startswith("skipped: ") else notes).append(text)
+        progress.note(text)
+
+    paths = images.find(config.pictures, note)
     if caption_model:
         captioning.caption(paths, caption_model, progress)
     progress.phase(f"reading {len(paths)} pictures")
-    skipped: list[str] = []
-
-    def skip(reason: str) -> None:
-        skipped.append(reason)
-        progress.note(reason)
-
     find_faults = faults.Finder()
     looks: list[Look] = []
     cards = []
-    for example in examples.read(paths, config, shapes, seed=config.seed, note=skip):
+    for example in examples.read(paths, config, shapes, seed=config.seed, note=note):
         template = templates[len(looks) % len(templates)]
         words = captions.reword(example.filewords, config, seed=len(looks))
         found = Look(
             file=str(example.path),
-            size=example.whole.size,
+            size=example.size,
             frame=example.views[0].crop.size,
             views=len(example.views),
             masked=example.views[0].mask is not None,
@@ -96,6 +99,7 @@ def survey(
     return Prepared(
         pictures=looks,
         skipped=skipped,
+        notes=notes,
         shared_fault=find_faults.shared(),
         vectors=vectors,
         steps=steps,

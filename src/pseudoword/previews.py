@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from pseudoword import captions, charts, formats, promptline
+from pseudoword import captions, charts, formats, images, promptline
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
+from pseudoword.errors import PictureError
 from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
 from pseudoword.progress import Progress
@@ -83,9 +84,8 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> None:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except OSError:  # taken away by someone, or drawn for other prompts
+        return images.open_picture(path)
+    except PictureError:  # taken away by someone, or drawn for other prompts
         return Image.new("RGB", (1, 1), "white")
 
 

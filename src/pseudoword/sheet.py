@@ -19,7 +19,7 @@ def card(example: Example, prompt: str, faults: Sequence[str]) -> Image.Image:
     """One picture: the whole with its frames drawn in, its views, and what is said of it."""
     tiles = [_whole(example), *(_shown(view) for view in example.views[:SHOWN])]
     width = sum(tile.width for tile in tiles) + GAP_PX * (len(tiles) - 1)
-    size, frame = example.whole.size, example.views[0].crop.size
+    size, frame = example.size, example.views[0].crop.size
     head = f"{size[0]} x {size[1]} to {frame[0]} x {frame[1]}"
     if len(example.views) > 1:
         head += f", {len(example.views)} views"
