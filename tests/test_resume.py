@@ -4,28 +4,27 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Process
 
 from pseudoword import checkpoint, files, formats, train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
 from pseudoword.learn import Trained
 
-STEPS = 40
+STEPS = 30
 
 
-def command(base: Path, pictures: Path, out: Path, *more: str) -> list[str]:
+def begin(base: Path, pictures: Path, out: Path, *more: object) -> Process:
     """A training run that saves often, so that kills meet it while it saves."""
     options = ["--token", "<cat>", "--init", "cat", "--base", base, "--out", out]
-    options += ["--steps", STEPS, "--vectors", 2, "--checkpoint-every", 3, *more]
-    return [sys.executable, "-m", "pseudoword", "train", str(pictures), *map(str, options)]
+    options += ["--steps", STEPS, "--vectors", 2, "--checkpoint-every", 3]
+    return Process("train", pictures, *options, *more)
 
 
 def run(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
@@ -39,29 +38,34 @@ def run(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
 
-def until(path: Path, text: str, process: subprocess.Popen[Any]) -> None:
+def until(path: Path, text: str, process: Process) -> None:
     """Wait until the log holds `text`."""
     while process.poll() is None and not (path.exists() and text in path.read_text()):
         time.sleep(0.01)
 
 
+@pytest.fixture
+def whole(base: Path, pictures: Path, tmp_path: Path) -> Path:
+    """What `begin` begins, never broken."""
+    settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
+    return run(base, pictures, tmp_path / "whole", **settings).folder
+
+
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
-    base: Path, pictures: Path, tmp_path: Path
+    base: Path, pictures: Path, tmp_path: Path, whole: Path
 ) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run(command(base, pictures, whole), check=True, capture_output=True)
+    cut = tmp_path / "cut"
     moments = random.Random(0)
     kills = 0
-    for target in (1, 9, 17, 30):
-        process = subprocess.Popen(
-            command(base, pictures, cut), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+    for target in (1, 8, 15, 21):
+        process = begin(base, pictures, cut)
         until(cut / "log.jsonl", f'"step": {target},', process)
         time.sleep(moments.random() * 0.05)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
     assert kills >= 3
-    last = subprocess.run(command(base, pictures, cut), check=True, capture_output=True, text=True)
+    last = begin(base, pictures, cut)
+    assert last.wait() == 0
     assert "from step" in last.stderr
     assert (cut / "concept.safetensors").read_bytes() == (
         whole / "concept.safetensors"
@@ -79,24 +83,22 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_asked_to_stop_it_saves_says_where_and_goes_on_later(
-    base: Path, pictures: Path, tmp_path: Path, number: int, code: int
+    base: Path, pictures: Path, tmp_path: Path, whole: Path, number: int, code: int
 ) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        command(base, pictures, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = begin(base, pictures, out)
     until(out / "log.jsonl", '"step": 4,', process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.wait() == code
+    said = process.stderr
     assert str(out) in said
     assert "Traceback" not in said
     (step,) = [s for s in checkpoint.steps(out) if f"at step {s} in" in said]
     assert formats.read(out).provenance["steps"] == str(step)
-    done = run(base, pictures, out, steps=STEPS, vectors=2, batch=4, preview=("a photo of [name]",))
-    whole = run(base, pictures, tmp_path / "whole", steps=STEPS, vectors=2, batch=4)
+    settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
+    done = run(base, pictures, out, preview=("a photo of [name]",), **settings)
     assert (done.folder / "concept.safetensors").read_bytes() == (
-        whole.folder / "concept.safetensors"
+        whole / "concept.safetensors"
     ).read_bytes()
 
 
@@ -255,15 +257,14 @@ def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: A
 
 def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    endless = command(base, pictures, out, "--steps", "1000000")
-    process = subprocess.Popen(endless, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = begin(base, pictures, out, "--steps", 1_000_000)
     try:
         until(out / "log.jsonl", '"step": 1,', process)
-        second = subprocess.run(endless, capture_output=True, text=True, check=False)
+        second = begin(base, pictures, out, "--steps", 1_000_000)
+        assert second.wait() == 2
     finally:
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait()
-    assert second.returncode == 2
     assert f"process {process.pid}" in second.stderr
     assert "--out" in second.stderr
 
