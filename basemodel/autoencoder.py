@@ -146,7 +146,7 @@ def whiten(vae: AutoencoderKL, art: Artwork, settings: Settings) -> dict[str, li
     """
     trained = art.trained()
     maker, rng = SceneMaker(trained), keyed(settings.seed, VAE, 10**9)
-    pixels = to_pixels([paint(maker.draw(rng), trained) for _ in range(512)])
+    pixels = to_pixels([paint(maker.draw(rng), trained) for _ in range(settings.whitened)])
     device = next(vae.parameters()).device
     means = torch.cat(
         [vae.encode(part.to(device)).latent_dist.mean for part in torch.split(pixels, 64)]

@@ -141,7 +141,11 @@ def export_judge(recipe: Recipe) -> None:
 def export_all(recipe: Recipe) -> None:
     """Base, judge (when it has been trained), and the pictures of the demo and the benchmark."""
     swap_in(recipe.settings.bundled / "demo", lambda folder: write_demo(folder, recipe.art))
-    swap_in(recipe.settings.bundled / "groundtruth", lambda folder: write_truth(folder, recipe.art))
+    effort = recipe.settings.packing_effort
+    swap_in(
+        recipe.settings.bundled / "groundtruth",
+        lambda folder: write_truth(folder, recipe.art, effort),
+    )
     if (recipe.settings.work / "judge.pt").exists():
         export_judge(recipe)
     export_base(recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from basemodel import checkpoint
 from basemodel.logs import read_log
 from basemodel.threads import SharedCpu
+from pseudoword.families import DEVICE_VARIABLE
 
 
 def keyed(*key: int) -> np.random.Generator:
@@ -24,8 +26,9 @@ def keyed(*key: int) -> np.random.Generator:
 
 
 def pick_device() -> torch.device:
-    """A GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """What the environment says, else a GPU when there is one."""
+    said = os.environ.get(DEVICE_VARIABLE)
+    return torch.device(said or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def warm_cosine(step: int, steps: int, peak: float, warmup: int, floor: float = 0.02) -> float:

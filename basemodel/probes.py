@@ -62,14 +62,13 @@ class Probes:
         tokenizer: CLIPTokenizer,
         settings: Settings,
         alphas: torch.Tensor,
-        count: int = 192,
     ) -> None:
         rng = keyed(settings.seed, PROBES)
         maker = SceneMaker(art)
         styles = [s.word for s in STYLES if not s.held_out]
         captions: dict[str, list[str]] = {k: [] for k in ("right", "name", "style", "ground")}
         scenes: list[Scene] = []
-        for _ in range(count):
+        for _ in range(settings.probes):
             scene = maker.draw(rng)
             ground = COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))]
             scenes.append(
@@ -97,7 +96,7 @@ class Probes:
         device = alphas.device
         latents = encode(vae, to_pixels([paint(s, art) for s in scenes])).to(device)
         noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32)).to(device)
-        self.t = torch.linspace(100, 950, count, device=device).long()
+        self.t = torch.linspace(100, 950, settings.probes, device=device).long()
         keep = alphas[self.t].sqrt()[:, None, None, None]
         spoil = (1 - alphas[self.t]).sqrt()[:, None, None, None]
         self.given, self.wanted = keep * latents + spoil * noise, keep * noise - spoil * latents

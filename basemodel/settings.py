@@ -99,8 +99,14 @@ class Settings:
     probe_every: int = 250
     grid_every: int = 1000
     log_every: int = 50
+    probes: int = 192
+    """Pictures whose right and wrong captions are compared while the denoiser learns."""
+    whitened: int = 512
+    """Pictures that tell the mean and deviation of latents."""
     measured_prompts: int = 200
     sheet_prompts: int = 64
+    packing_effort: int = 6
+    """How long WebP searches for the smallest form of the drawings that ship, 0 to 6."""
     shipped_drawings: bool = False
     """Use the few drawings that ship with the benchmark: no network, no rendering."""
 
@@ -146,7 +152,7 @@ MINI = Settings(
     bundled=HERE / "work" / "mini" / "bundled",
     clip=ClipSettings(steps=10, batch=16, labels=True),
     judge=replace(CPU.judge, steps=10, batch=16, distil_steps=10, words_steps=10),
-    vae=VaeSettings(steps=10, batch=8),
+    vae=VaeSettings(steps=10, batch=8, channels=(32, 32, 32, 32)),
     unet=UnetSettings(
         steps=12, batch=8, channels=(32, 64, 64), shard_size=64, pool_shards=2, warmup_steps=5
     ),
@@ -155,8 +161,11 @@ MINI = Settings(
     log_every=5,
     probe_every=6,
     grid_every=12,
-    measured_prompts=8,
-    sheet_prompts=16,
+    probes=16,
+    whitened=64,
+    measured_prompts=4,
+    sheet_prompts=8,
+    packing_effort=0,
     shipped_drawings=True,
 )
 

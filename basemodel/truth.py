@@ -14,8 +14,8 @@ KNOWN = 40
 """Known things for the upper anchor, taken evenly from the list of names."""
 
 
-def write_truth(folder: Path, art: Artwork) -> None:
-    """What `pseudoword.groundtruth` reads."""
+def write_truth(folder: Path, art: Artwork, effort: int) -> None:
+    """What `pseudoword.groundtruth` reads; `effort` goes into making it small."""
     known_styles = [s.word for s in STYLES if not s.held_out]
     (new_style,) = (s.word for s in STYLES if s.held_out)
     drawings = {
@@ -50,5 +50,6 @@ def write_truth(folder: Path, art: Artwork) -> None:
                 if (t.words, style) in drawings
             },
         ),
+        effort,
     )
     write_attribution(folder / "ATTRIBUTION.md")

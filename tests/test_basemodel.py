@@ -1,12 +1,9 @@
 """The recipe of the bundled model, as small as it gets: it runs, and goes on after any kill."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from forked import Process
 from safetensors.numpy import load_file
 from transformers import CLIPModel
 
@@ -28,33 +26,24 @@ from basemodel.world import STYLES, extra_things, held_out_things, known_things
 
 pytestmark = pytest.mark.xdist_group("basemodel")
 
-ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
 
 
-def recipe(work: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-W", "ignore", "-m", "basemodel", "--preset", "mini"]
-    return subprocess.Popen(
-        [*command, "--work", str(work), "--bundled", str(work / "bundled"), *more],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def recipe(work: Path, *more: str) -> Process:
+    options = ["--preset", "mini", "--work", work, "--bundled", work / "bundled"]
+    return Process(*options, *more, module="basemodel")
 
 
-def lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stdout is not None
-    yield from process.stdout
+def finish(process: Process) -> str:
+    """What it said, once it has done all."""
+    assert process.wait() == 0, process.stderr
+    return process.stdout
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("unbroken")
-    process = recipe(work)
-    said = "".join(lines(process))
-    assert process.wait() == 0, said
+    finish(recipe(work))
     return work / "bundled"
 
 
@@ -74,16 +63,12 @@ def test_the_recipe_makes_a_bundle_that_loads(unbroken: Path) -> None:
 def test_killed_in_every_stage_it_ends_at_the_same_weights(unbroken: Path, tmp_path: Path) -> None:
     for stage in STAGES:
         process = recipe(tmp_path)
-        for line in lines(process):
-            if f"[{stage}] 5/" in line:
-                break
-        else:
-            pytest.fail(f"it ended before {stage}")
+        while f"[{stage}] 5/" not in process.stdout:
+            assert process.poll() is None, f"it ended before {stage}: {process.stderr}"
+            time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    process = recipe(tmp_path)
-    said = "".join(lines(process))
-    assert process.wait() == 0, said
+        assert process.wait() == -signal.SIGKILL
+    said = finish(recipe(tmp_path))
     assert "[clip]" not in said, "a finished stage was trained again"
     for path in unbroken.rglob("*.safetensors"):
         before = load_file(path)
@@ -97,9 +82,7 @@ def test_from_a_bundle_alone_the_denoiser_goes_on(unbroken: Path, tmp_path: Path
     shutil.copytree(unbroken, tmp_path / "bundled")
     stages = [f"--only={stage}" for stage in ("unet", "measure", "export")]
     steps = MINI.unet.steps + 4
-    process = recipe(tmp_path, "--from-bundle", f"--unet-steps={steps}", *stages)
-    said = "".join(lines(process))
-    assert process.wait() == 0, said
+    finish(recipe(tmp_path, "--from-bundle", f"--unet-steps={steps}", *stages))
     log = (tmp_path / "bundled" / "emoji" / "logs" / "unet.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["step"] == steps
     changed = set()

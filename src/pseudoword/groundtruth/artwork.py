@@ -52,8 +52,8 @@ class Artwork:
         return [style for style in self.styles if (thing.words, style) in self.drawings]
 
 
-def save(folder: Path, art: Artwork) -> None:
-    """Write an index, and one lossless sheet for each style."""
+def save(folder: Path, art: Artwork, effort: int = 6) -> None:
+    """Write an index, and one lossless sheet for each style; `effort`, 0 to 6, makes it smaller."""
     folder.mkdir(parents=True, exist_ok=True)
     sheets = {}
     for style in (*art.styles, art.new_style):
@@ -61,7 +61,7 @@ def save(folder: Path, art: Artwork) -> None:
         row = np.concatenate([art.drawings[name, style] for name in names], axis=0)
         # Stored as plain RGBA: premultiplied colours are only valid under their own alpha.
         Image.fromarray(row, "RGBa").convert("RGBA").save(
-            folder / f"{style}.webp", lossless=True, quality=100, method=6
+            folder / f"{style}.webp", lossless=True, quality=100 if effort else 0, method=effort
         )
         sheets[style] = names
     index = {

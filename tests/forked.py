@@ -1,0 +1,83 @@
+"""Commands in processes of their own that need not import torch, diffusers and transformers again.
+
+A server imports them once for each test process, and forks. What is forked is a whole process: with
+streams, a folder and an environment of its own, and it can be sent any signal.
+"""
+
+import multiprocessing
+import os
+import runpy
+import sys
+import tempfile
+from pathlib import Path
+
+PRELOADED = (
+    "matplotlib.figure",
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+    "diffusers.loaders.peft",
+    "pseudoword.api",
+)
+"""What takes seconds to import; matplotlib also looks for fonts."""
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(list(PRELOADED))
+
+
+class Process:
+    """A command that runs beside the test: `module` as `python -m module` would run it."""
+
+    def __init__(self, *arguments: object, module: str = "pseudoword") -> None:
+        self._said = tempfile.TemporaryDirectory()
+        given = (module, [*map(str, arguments)], Path.cwd(), dict(os.environ), self._said.name)
+        self._process = _forks.Process(target=_run, args=given, daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code, below zero after a signal; None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send it signal `number`."""
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 300) -> int:
+        """Wait until it has ended, and kill it when it takes too long; the exit code."""
+        self._process.join(seconds)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise TimeoutError(f"not finished after {seconds} s; it said {self.stderr!r}")
+        return self._process.exitcode
+
+    @property
+    def stdout(self) -> str:
+        """All that it has written so far."""
+        return self._read("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """All complaints and progress so far."""
+        return self._read("stderr")
+
+    def _read(self, stream: str) -> str:
+        path = Path(self._said.name, stream)
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _run(module: str, arguments: list[str], cwd: Path, env: dict[str, str], said: str) -> None:
+    """In the new process: become the command."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        written = os.open(Path(said, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(written, number)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
