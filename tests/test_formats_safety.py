@@ -178,7 +178,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
         "damaged",
     ),
     "no base64": (lambda: _png((b"tEXt", b"sd-ti-embedding\0!!!")), "damaged"),
-    "header too long": (lambda: (2**62).to_bytes(8, "little") + b"{", "not a safetensors"),
+    "header too long": (lambda: (2**62).to_bytes(8, "little") + b"{", "no embedding"),
     "shape too large": (
         lambda: _header({"a": {"dtype": "F32", "shape": [2**40, 8], "data_offsets": [0, 4]}}),
         "not a safetensors|damaged",
@@ -191,7 +191,8 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "no tensors": (lambda: torch_bytes({}), "no embedding"),
     "only safetensors metadata": (lambda: save({}, {"a": "b"}), "no embedding"),
     "whole numbers": (lambda: save({"<cat>": torch.ones(2, 8, dtype=torch.int64)}), "not rows"),
-    "four dimensions": (lambda: save({"conv.weight": torch.ones(1, 2, 3, 3)}), "no embedding"),
+    "four dimensions": (lambda: save({"conv.weight": torch.ones(1, 2, 3, 3)}), "model's weights"),
+    "three dimensions": (lambda: save({"<cat>": torch.ones(1, 77, 768)}), "encoded prompt"),
     "expanded view": (
         lambda: torch_bytes({"<cat>": torch.zeros(1).expand(1 << 16, 1 << 16)}),
         "too large",
@@ -210,15 +211,13 @@ HOSTILE: dict[str, tuple[Any, str]] = {
             {f"lora_unet_{i}.lora_down.weight": rows(4, 8, i) for i in range(9)},
             {"modelspec.architecture": "stable-diffusion-v1/lora"},
         ),
-        "looks like a model or a LoRA",
+        "is a LoRA without embeddings in it.*--lora",
     ),
     "an optimiser's state": (
         lambda: torch_bytes({"hash": "ab", "optimizer_state_dict": {"state": {}}}),
-        "no embedding",
+        "optimiser's state",
     ),
     "empty file": (lambda: b"", "empty"),
-    "text": (lambda: b"<html>not found</html>", "no embedding"),
-    "git LFS pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\n", "no embedding"),
 }
 
 

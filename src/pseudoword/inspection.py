@@ -72,7 +72,13 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
     """
     content = formats.examine(sources.locate(file))
     concept = formats.chosen(content, token) if token else content.concepts[0]
-    told = (content.path.stem, content.container, content.layout, content.keys, concept)
+    told = (
+        content.path.stem,
+        content.container,
+        content.layout,
+        tuple(content.loose.tensors),
+        concept,
+    )
     seen = Inspection(
         file=str(file),
         token=concept.token,

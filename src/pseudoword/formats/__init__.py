@@ -5,7 +5,7 @@ what) in it. Readers are in `CONTAINERS` and `layouts.LAYOUTS`, writers in `writ
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ from PIL import Image
 
 from pseudoword.concept import Concept, check_token
 from pseudoword.errors import ConceptError
-from pseudoword.files import write_whole
-from pseudoword.formats import layouts, native, pictures, safetensorsfile, torchfile
+from pseudoword.files import read_regular, write_whole
+from pseudoword.formats import layouts, native, pictures, safetensorsfile, sorting, torchfile
+from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
 from pseudoword.formats.loose import Loose
 from pseudoword.formats.writers import WRITERS
 
@@ -65,13 +66,18 @@ class Content:
     """What a file turned out to be."""
 
     path: Path
-    container: str
-    """`safetensors`, `torch`, `chunk` or `pixels`"""
+    loose: Loose
+    """what it holds, as it holds it"""
     layout: str
     """a name in `layouts.LAYOUTS`"""
-    keys: tuple[str, ...]
-    """the names of its tensors"""
     concepts: tuple[Concept, ...]
+    second: Path | None = None
+    """the file with the other half of an SDXL word, if it was read along"""
+
+    @property
+    def container(self) -> str:
+        """`safetensors`, `torch`, `chunk` or `pixels`"""
+        return self.loose.container
 
 
 def read(path: Path, token: str | None = None) -> Concept:
@@ -131,7 +137,7 @@ def examine(path: Path) -> Content:
     if not second.is_file():
         return content
     joined = _joined(content.concepts[0], _examine(second).concepts)
-    return content if joined is None else Content(path, *_kind(content), (joined,))
+    return content if joined is None else replace(content, concepts=(joined,), second=second)
 
 
 def is_concept(path: Path) -> bool:
@@ -148,6 +154,9 @@ def parse(data: bytes, where: str) -> Loose:
     for container in CONTAINERS.values():
         if container.matches(data):
             return container.read(data, where)
+    what = first_look(data[:HEAD_NBYTES])
+    if what is not None:
+        raise ConceptError(f"{where} is {what}.")
     raise ConceptError(
         f"{where} is no embedding: it is not a safetensors file, nor torch's, nor a picture"
         f"{' (it is empty)' if not data else ''}."
@@ -189,7 +198,7 @@ def write_as(
 def renamed(concept: Concept, token: str) -> Concept:
     """The same word under another token."""
     check_token(token)
-    return Concept(token, concept.vectors, concept.family, concept.method, dict(concept.provenance))
+    return replace(concept, token=token)
 
 
 def _file(path: Path) -> Path:
@@ -206,33 +215,33 @@ def _file(path: Path) -> Path:
 
 def _examine(path: Path) -> Content:
     loose = parse(_bytes(path), str(path))
-    found = layouts.words(loose)
-    return Content(
-        path, loose.container, layouts.identify(loose), tuple(loose.tensors), tuple(found)
-    )
+    return Content(path, loose, layouts.identify(loose), tuple(layouts.words(loose)))
 
 
 def _bytes(path: Path) -> bytes:
+    """The whole file; of a large one only what may be words in it."""
     try:
+        large = path.is_file() and path.stat().st_size > LARGEST_NBYTES
+    except (OSError, ValueError):
+        large = False
+    return _words_of(path) if large else read_regular(path, LARGEST_NBYTES, ConceptError)
+
+
+def _words_of(path: Path) -> bytes:
+    """The words inside a LoRA too large to be read whole, as a file of their own."""
+    try:
+        entries, metadata = safetensorsfile.entries_of(path, str(path))
+        names = sorting.words_in_lora(entries, metadata)
+        if names:
+            return safetensorsfile.only(path, str(path), names)
         nbytes = path.stat().st_size
-        if nbytes <= LARGEST_NBYTES and path.is_file():
-            with path.open("rb") as file:
-                return file.read(nbytes)
-        small = safetensorsfile.only_bundled(path, str(path)) if path.is_file() else b""
     except OSError as error:
-        raise ConceptError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a zero byte in the path
-        raise ConceptError(f"{str(path)!r} cannot be read: {error}") from error
-    if small:
-        return small
+        raise ConceptError(f"{path} cannot be read: {error.strerror or error}.") from error
+    kind = kind_of(entries)
+    what = f"{kind.what}, not an embedding. {kind.todo}" if kind else "a model, not an embedding"
     raise ConceptError(
-        f"{path} has {nbytes / 1e6:.0f} MB; a concept has a few kilobytes. "
-        "This looks like a model or a LoRA, not an embedding."
+        f"{path} has {nbytes / 1e6:.0f} MB, an embedding a few kilobytes: this is {what}."
     )
-
-
-def _kind(content: Content) -> tuple[str, str, tuple[str, ...]]:
-    return content.container, content.layout, content.keys
 
 
 def _joined(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
@@ -242,4 +251,4 @@ def _joined(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
     both = {**first.vectors, **others[0].vectors}
     if set(both) != {"clip_l", "clip_g"}:
         return None
-    return Concept(first.token, both, "sdxl", first.method, dict(first.provenance))
+    return replace(first, vectors=both, family="sdxl")

@@ -4,11 +4,11 @@ Layered words (XTI) have rows per cross-attention layer: `clip_l.IN01` … `clip
 OneTrainer's output embeddings, which stand behind the encoder instead of before it, end in `_out`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from pseudoword.concept import ENCODER_OF_WIDTH
 
-WIDTHS: Mapping[str, int | None] = {
+WIDTHS: Mapping[str, int] = {
     "clip_l": 768,
     "clip_h": 1024,
     "clip_g": 1280,
@@ -63,19 +63,43 @@ FAMILIES: Mapping[frozenset[str], tuple[str, ...]] = {
 
 
 def encoder_of(key: str, width: int) -> str | None:
-    """Our name for the text encoder that a file calls `key`; None if it is no encoder's name."""
+    """Our name for the text encoder that a file calls `key`; None if it is no encoder's name.
+
+    A width that belongs to another encoder wins over the key: rows fit what they are as wide as.
+    """
     if key.endswith(OUTPUT):
         inner = encoder_of(key.removesuffix(OUTPUT), width)
         return inner and inner + OUTPUT
     if key in ANONYMOUS:
         return of_width(width)
     key = ONETRAINER.get(key, key)
-    return key if key in WIDTHS else None
+    if key not in WIDTHS:
+        return None
+    return key if width == WIDTHS[key] else _WIDTH_ALONE.get(width, key)
 
 
 def of_width(width: int) -> str:
     """The text encoder that a width points to when nothing else does."""
     return _WIDTH_ALONE.get(width, "clip_l")
+
+
+def one_word(widths: Sequence[int]) -> tuple[str, ...] | None:
+    """The encoders behind several widths if a family reads exactly these together, else None."""
+    encoders = tuple(_WIDTH_ALONE.get(width, "") for width in widths)
+    known = len(widths) > 1 and len(set(encoders)) == len(widths)
+    return encoders if known and frozenset(encoders) in FAMILIES else None
+
+
+def known_width(width: int) -> bool:
+    """Whether a text encoder is known that is as wide."""
+    return width in _WIDTH_ALONE or width in WIDTHS.values()
+
+
+def rank(encoder: str) -> tuple[int, int, str]:
+    """Sorts encoders, their layers and outputs: one word has one order, whatever its file's."""
+    order = list(WIDTHS)
+    plain = base_encoder(encoder)
+    return order.index(plain) if plain in order else len(order), encoder != plain, encoder
 
 
 def families_of(widths: Mapping[str, int]) -> tuple[str, ...]:

@@ -5,21 +5,27 @@ A layout is the same in every container, so kohya's bare dict is read from `.pt`
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import keys
+from pseudoword.formats import keys, sorting
+from pseudoword.formats.lookalikes import is_weight
 from pseudoword.formats.loose import MOST_WORDS, Loose, concept, parameters, texts
 
 OURS = "pseudoword."
 """Prefix of our own metadata."""
 
 _NO_TOKEN = ("", *keys.ANONYMOUS)
-_MODEL_PARTS = ("lora_", ".weight", ".bias", ".alpha", "lora_down", "lora_up", "_model.", "unet.")
+
+_HOLDERS = {
+    *("state_dict", "embeddings", "embedding", "embeds", "emb", "learned_embeds", "params"),
+    *("weights", "model", "data", "tensors", "textual_inversion", "text_encoder_embeddings"),
+}
+"""Names of a dict in a dict that say nothing of the word in it."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +38,22 @@ class Layout:
 
 
 def bundled(loose: Loose) -> list[Concept]:
-    """Embeddings inside a LoRA file: `bundle_emb.<placeholder>.<key>`, OneTrainer's or A1111's."""
+    """Embeddings inside a LoRA: `bundle_emb.<placeholder>.<key>`, OneTrainer's or A1111's, those
+    that its metadata marks, or that stand beside its weights."""
     found: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in loose.tensors.items():
-        if not name.startswith("bundle_emb."):
+    plain: dict[str, Tensor] = {}
+    for name in sorting.words_in_lora(loose.tensors, loose.metadata):
+        tensor = loose.tensors[name]
+        if not name.startswith(sorting.BUNDLE):
+            plain[name] = tensor
             continue
-        inner = name.removeprefix("bundle_emb.")
-        token, _, key = inner.rpartition(".")
+        token, _, key = name.removeprefix(sorting.BUNDLE).rpartition(".")
         if token.endswith(".string_to_param"):
             token, key = token.removesuffix(".string_to_param"), "emb_params"
-        key = keys.encoder_of(key, tensor.shape[-1] if tensor.ndim else 0) or key
-        found.setdefault(token, {})[key] = tensor
-    return [concept(loose, token, vectors) for token, vectors in found.items()]
+        found.setdefault(token, {})[keys.encoder_of(key, sorting.width(tensor)) or key] = tensor
+    made = [concept(loose, token, vectors) for token, vectors in found.items()]
+    alone = replace(loose, items=plain, metadata={})
+    return made + ((encoders if _all_encoders(alone) else placeholders)(alone) if plain else [])
 
 
 def a1111(loose: Loose) -> list[Concept]:
@@ -58,13 +68,17 @@ def a1111(loose: Loose) -> list[Concept]:
     ours = loose.items.get("pseudoword")
     if isinstance(ours, Mapping):
         provenance = texts(ours, {key: key for key in ours if isinstance(key, str)})
+    elif loose.metadata:
+        provenance = {key.removeprefix(OURS): said for key, said in loose.metadata.items()}
     family, method = provenance.pop("family", None), provenance.pop("method", "classic")
     paper = isinstance(holder, torch.nn.ParameterDict)
     words = []
     for key, tensor in found.items():
         name = loose.items.get("name")
         token = name if name and len(found) == 1 else key if paper or key != "*" else None
-        vectors = {keys.of_width(tensor.shape[-1] if tensor.ndim else 0): tensor}
+        if token == "*" and not paper:  # what AUTOMATIC1111 calls every word inside a file
+            token = None
+        vectors = {keys.of_width(sorting.width(tensor)): tensor}
         words.append(
             concept(loose, token, vectors, provenance=provenance, family=family, method=method)
         )
@@ -86,12 +100,13 @@ def encoders(loose: Loose) -> list[Concept]:
     """One word: a tensor per text encoder, under anybody's names for them."""
     vectors: dict[str, Tensor] = {}
     for key, tensor in loose.tensors.items():
-        encoder = keys.encoder_of(key, tensor.shape[-1] if tensor.ndim else 0)
+        encoder = keys.encoder_of(key, sorting.width(tensor))
         if encoder is None:
             continue
         if encoder in vectors:
             raise ConceptError(f"{loose.where} holds {encoder} twice: {loose.summary()}")
         vectors[encoder] = tensor
+    sorting.check_no_prompt(loose)
     return [_described(loose, vectors)]
 
 
@@ -103,24 +118,72 @@ def layered(loose: Loose) -> list[Concept]:
     ]
 
 
+def by_width(loose: Loose) -> list[Concept]:
+    """Words of several encoders under any names: the widths tell which is whose."""
+    words = sorting.by_width(sorting.rows_of(loose)) or []
+    sorting.check_no_prompt(loose)
+    if len(words) == 1:
+        (vectors,) = words
+        return [_described(loose, dict(vectors.values()), token=sorting.placeholder(list(vectors)))]
+    tokens = [sorting.common(list(vectors)) for vectors in words]
+    if len(set(tokens)) < len(tokens) or not all(tokens):
+        tokens = [f"{loose.stem}-{i}" for i in range(1, len(words) + 1)]
+    return [
+        concept(loose, token, dict(vectors.values()))
+        for token, vectors in zip(tokens, words, strict=True)
+    ]
+
+
+def nested(loose: Loose) -> list[Concept]:
+    """Dicts in a dict: each a word, or each a text encoder, or nothing but a wrapping."""
+    groups = sorting.groups(loose)
+    if len(groups) == 1:
+        ((name, inside),) = groups.items()
+        alone = replace(loose, items=inside)
+        (found, *others) = words(alone)
+        if others or name in _HOLDERS or found.token != alone.stem:
+            return [found, *others]
+        return [replace(found, token=concept(loose, name, found.vectors).token)]
+    if not all(sorting.is_word(inside) for inside in groups.values()):
+        turned: dict[str, dict[str, Tensor]] = {}
+        for outer, inside in groups.items():
+            for inner, tensor in inside.items():
+                turned.setdefault(inner, {})[outer] = tensor
+        groups = turned
+    if not all(sorting.is_word(inside) for inside in groups.values()):
+        raise loose.refusal()
+    found_words = [words(replace(loose, items=inside)) for inside in groups.values()]
+    return [
+        replace(one, token=concept(loose, name, one.vectors).token)
+        for name, several in zip(groups, found_words, strict=True)
+        for one in several
+    ]
+
+
 def placeholders(loose: Loose) -> list[Concept]:
     """diffusers: each tensor stands under its placeholder."""
-    tensors = loose.tensors
+    tensors = sorting.rows_of(loose)
+    if any(is_weight(key) for key in tensors):
+        raise loose.refusal()
     if len(tensors) == 1:
         ((key, tensor),) = tensors.items()
         token = None if key in _NO_TOKEN else key
         ours = loose.metadata.get(f"{OURS}encoders", "").split(",")[0]
-        encoder = ours or keys.of_width(tensor.shape[-1] if tensor.ndim else 0)
+        encoder = ours or keys.of_width(sorting.width(tensor))
+        if not ours:
+            sorting.check_no_prompt(loose)
         return [_described(loose, {encoder: tensor}, token=token)]
-    if not tensors or len(tensors) > MOST_WORDS or _is_model(tensors):
-        raise ConceptError(
-            f"{loose.where} holds no embedding: {loose.summary()}. "
-            "This looks like a model or a LoRA without embeddings in it."
+    widths = {sorting.width(tensor) for tensor in tensors.values()}
+    if not tensors or len(tensors) > MOST_WORDS:
+        raise loose.refusal()
+    if len(widths) > 1 and not all(map(keys.known_width, widths)):
+        some = ", ".join(map(str, sorted(widths)[:4]))
+        raise loose.refusal(
+            f"its tensors are {some} wide, as the weights of a LoRA or a model may be, and not as "
+            f"wide as text encoders; {loose.summary()}"
         )
-    return [
-        concept(loose, key, {keys.of_width(t.shape[-1] if t.ndim else 0): t})
-        for key, t in tensors.items()
-    ]
+    sorting.check_no_prompt(loose)
+    return [concept(loose, key, {keys.of_width(sorting.width(t)): t}) for key, t in tensors.items()]
 
 
 def _described(
@@ -131,15 +194,10 @@ def _described(
     ours.pop("encoders", None)
     name = ours.pop("token", None) or token or loose.metadata.get("modelspec.trigger_phrase")
     family, method = ours.pop("family", None), ours.pop("method", method)
-    is_ours = f"{OURS}token" in loose.metadata
     made = concept(loose, name, vectors, provenance=ours, family=family, method=method)
-    if is_ours and made.family != family:  # what we wrote says it, or it was not known
-        return Concept(made.token, made.vectors, family, method, ours)
+    if f"{OURS}token" in loose.metadata and family is None:  # it was not known, and is not guessed
+        return replace(made, family=None)
     return made
-
-
-def _is_model(tensors: Mapping[str, Tensor]) -> bool:
-    return any(part in key for key in tensors for part in _MODEL_PARTS)
 
 
 def _named(loose: Loose, *names: str) -> bool:
@@ -149,7 +207,7 @@ def _named(loose: Loose, *names: str) -> bool:
 def _all_encoders(loose: Loose) -> bool:
     tensors = loose.tensors
     return bool(tensors) and all(
-        keys.encoder_of(key, t.shape[-1] if t.ndim else 0) for key, t in tensors.items()
+        keys.encoder_of(key, sorting.width(t)) for key, t in tensors.items()
     )
 
 
@@ -165,8 +223,8 @@ LAYOUTS: dict[str, Layout] = {
         "a pseudoword concept", lambda loose: f"{OURS}encoders" in loose.metadata, native
     ),
     "bundle": Layout(
-        "embeddings bundled in a LoRA",
-        lambda loose: any(key.startswith("bundle_emb.") for key in loose.items),
+        "words in a LoRA",
+        lambda loose: bool(sorting.words_in_lora(loose.tensors, loose.metadata)),
         bundled,
     ),
     "paper": Layout(
@@ -198,6 +256,20 @@ LAYOUTS: dict[str, Layout] = {
         "a ComfyUI embedding",
         _all_encoders,
         encoders,
+    ),
+    "pairs": Layout(
+        "a word of several encoders, told by their widths",
+        lambda loose: (
+            not sorting.has_weights(loose) and bool(sorting.by_width(sorting.rows_of(loose)))
+        ),
+        by_width,
+    ),
+    "nested": Layout(
+        "dicts in a dict",
+        lambda loose: (
+            not loose.tensors and not sorting.has_weights(loose) and bool(sorting.groups(loose))
+        ),
+        nested,
     ),
     "diffusers": Layout("a diffusers embedding", lambda _: True, placeholders),
 }

@@ -4,20 +4,32 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept, check_token
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats.keys import families_of
+from pseudoword.formats.keys import families_of, rank
+from pseudoword.formats.lookalikes import kind_of, names_in
+from pseudoword.formats.text import clean, shown
 
 MOST_NUMBERS = 1 << 25
 """No word is larger (128 MiB of float32): refused before anything is allocated."""
 
+LONGEST = 1000
+"""Characters of a token; what is longer is none."""
+
 MOST_WORDS = 4096
 """Words in one file."""
+
+
+Form = Literal["dict", "tensor", "list", "tuple"]
+
+Oddity = Literal["newer torch", "ParameterDict", "metadata"]
+"""Parts of a zip, or types, that torch 1 did not write; a class that torch's safe reader does not
+know; metadata of safetensors that is not text."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,10 @@ class Loose:
     container: str
     """`safetensors`, `torch`, `chunk` (PNG text) or `pixels` (hidden in a picture)"""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    form: Form = "dict"
+    """what holds the items; the items of a list are numbered, a bare tensor is called nothing"""
+    odd: frozenset[Oddity] = frozenset()
+    """what about the container other tools stumble over"""
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -43,12 +59,21 @@ class Loose:
 
     def summary(self) -> str:
         """The first few names and shapes, for error messages."""
-        shown = [
-            f"{str(k)[:60]} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
+        several = [
+            f"{shown(str(k), 60)} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
             for k, v in list(self.items.items())[:3]
         ]
         more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
-        return f"it has {len(self.items)} tensors ({', '.join(shown)}{more})"
+        return f"it has {len(self.items)} tensors ({', '.join(several)}{more})"
+
+    def refusal(self, but: str = "") -> ConceptError:
+        """Why this file holds no word, as far as its names tell."""
+        kind = kind_of(names_in(self.items))
+        if kind is None:
+            return ConceptError(f"{self.where} holds no embedding: {but or self.summary()}.")
+        return ConceptError(
+            f"{self.where} is {kind.what} without embeddings in it ({self.summary()}). {kind.todo}."
+        )
 
 
 def rows(tensor: Tensor, where: str, name: str) -> Tensor:
@@ -62,9 +87,13 @@ def rows(tensor: Tensor, where: str, name: str) -> Tensor:
     Raises:
         ConceptError: it is no embedding, or float32 cannot hold its values exactly.
     """
-    what = f"{where} holds no embedding: {name[:80]} is {_described(tensor)}"
+    what = f"{where} holds no embedding: {shown(name, 80)} is {_described(tensor)}"
     if not tensor.is_floating_point() or tensor.layout is not torch.strided:
         raise ConceptError(f"{what}, not rows of floating point numbers")
+    if tensor.ndim == 3 and 0 not in tensor.shape:
+        raise ConceptError(
+            f"{what}, as an encoded prompt or a picture's features may be; a word is [n, width]"
+        )
     if tensor.ndim not in (1, 2) or 0 in tensor.shape:
         raise ConceptError(f"{what}, expected [n, width] or [width]")
     if math.prod(tensor.shape) > MOST_NUMBERS:
@@ -92,23 +121,26 @@ def concept(
     method: str = "classic",
 ) -> Concept:
     """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
-    checked = {key: rows(t, loose.where, key) for key, t in vectors.items()}
+    checked = {key: rows(vectors[key], loose.where, key) for key in sorted(vectors, key=rank)}
     if not checked:
-        raise ConceptError(f"{loose.where} holds no embedding: {loose.summary()}")
+        raise loose.refusal()
     fits = families_of({key: r.shape[1] for key, r in checked.items()})
+    if fits and family not in fits:  # the widths know better
+        family = fits[0] if len(fits) == 1 else None
     return Concept(
         token=readable_token(token) or loose.stem,
         vectors=checked,
-        family=family or (fits[0] if len(fits) == 1 else None),
-        method=method,
-        provenance=dict(provenance or {}),
+        family=family and clean(family),
+        method=clean(method),
+        provenance={clean(k): clean(v) for k, v in (provenance or {}).items()},
+        origin=loose.where,
     )
 
 
 def readable_token(token: object) -> str | None:
     """`token` if it can be a placeholder, else None."""
     try:
-        return check_token(token) if isinstance(token, str) else None
+        return check_token(token) if isinstance(token, str) and len(token) <= LONGEST else None
     except SettingsError:
         return None
 
@@ -118,7 +150,7 @@ def texts(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for key, name in names.items():
         value = items.get(key)
-        if isinstance(value, str | int | float) and str(value)[:1000].isprintable():
+        if isinstance(value, str | int | float):
             found[name] = str(value)[:1000]
     return found
 

@@ -1,9 +1,9 @@
 """safetensors, read with the library that defines it, and written so that bytes repeat."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors
 from safetensors.torch import load as load_tensors
@@ -11,10 +11,21 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats.loose import MOST_NUMBERS, Loose
+from pseudoword.formats.loose import MOST_NUMBERS, Loose, Oddity
+from pseudoword.formats.text import clean
+
+Entries = dict[str, dict[str, Any]]
+"""Name of a tensor -> dtype, shape, data_offsets; and `METADATA` -> texts."""
+
+METADATA = "__metadata__"
 
 LARGEST_HEADER_NBYTES = 16 << 20
 """More than the header of any LoRA."""
+
+_BROKEN = (
+    *(safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError),
+    *(RuntimeError, RecursionError),
+)
 
 
 def matches(data: bytes) -> bool:
@@ -24,7 +35,7 @@ def matches(data: bytes) -> bool:
 
 
 def read(data: bytes, where: str) -> Loose:
-    """Read a safetensors file.
+    """Read a safetensors file, its tensors in the order of the file.
 
     Raises:
         ConceptError: it is none, or damaged.
@@ -33,11 +44,24 @@ def read(data: bytes, where: str) -> Loose:
     if length > LARGEST_HEADER_NBYTES:
         raise ConceptError(f"{where} is not a safetensors file (its header has {length} bytes)")
     try:
-        tensors = load_tensors(data)
-        metadata = header(data)[0].get("__metadata__", {})
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ConceptError(f"{where} is not a safetensors file, or damaged ({error})") from error
-    return Loose(tensors, where, "safetensors", metadata)
+        entries, numbers = header(data)
+        metadata = entries.pop(METADATA, None)
+        said = _texts(metadata)
+        plain = metadata in (said, None)
+        found = load_tensors(data if plain else _packed(entries, numbers))
+        order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
+    except _BROKEN as error:
+        reason = clean(str(error))[:200]
+        raise ConceptError(f"{where} is not a safetensors file, or damaged ({reason})") from error
+    tensors = {name: found[name] for name in order}  # the library's own order is a random one
+    odd: frozenset[Oddity] = frozenset() if plain else frozenset({"metadata"})
+    return Loose(tensors, where, "safetensors", said, odd=odd)
+
+
+def _texts(metadata: object) -> dict[str, str]:
+    """The metadata, which is a dict of texts, or none; some tools write other things into it."""
+    said = metadata if isinstance(metadata, dict) else {}
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in said.items()}
 
 
 def write(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -46,42 +70,56 @@ def write(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     return canonical(save_tensors(whole, dict(metadata)))
 
 
-def only_bundled(path: Path, where: str) -> bytes:
-    """The embeddings inside a LoRA of any size, as a small safetensors file of their own.
+def entries_of(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
+    """The tensors and the metadata that the header of a file of any size tells of, if it has one.
 
     Raises:
-        ConceptError: there are none.
+        ConceptError: it is damaged.
     """
     with path.open("rb") as file:
         start = file.read(9)
         length = int.from_bytes(start[:8], "little")
         if start[8:] != b"{" or length > LARGEST_HEADER_NBYTES:
-            return b""
+            return {}, {}
         try:
             entries = json.loads(b"{" + file.read(length - 1))
-            return _slice(file, 8 + length, entries, where)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ConceptError(f"{where} is a damaged safetensors file ({error})") from error
+            said = _texts(entries.pop(METADATA, None))
+        except _BROKEN as error:
+            raise ConceptError(f"{where} is a damaged safetensors file.") from error
+    return entries, said
 
 
-def _slice(file: BinaryIO, base: int, entries: dict[str, Any], where: str) -> bytes:
+def only(path: Path, where: str, names: Collection[str]) -> bytes:
+    """Some tensors of a file of any size, as a small safetensors file with the same metadata.
+
+    Raises:
+        ConceptError: it is damaged.
+    """
+    entries, said = entries_of(path, where)
     kept: dict[str, Any] = {}
     data = b""
-    for name, entry in entries.items():
-        if name.startswith("bundle_emb."):
-            first, last = entry["data_offsets"]
-            if not 0 <= first <= last or len(data) + last - first > 4 * MOST_NUMBERS:
-                raise ConceptError(f"{where} is a damaged safetensors file")
-            file.seek(base + first)
-            kept[name] = {**entry, "data_offsets": [len(data), len(data) + last - first]}
-            data += file.read(last - first)
-    if not kept:
-        return b""
-    text = json.dumps(kept).encode()
-    return len(text).to_bytes(8, "little") + text + data
+    with path.open("rb") as file:
+        base = 8 + int.from_bytes(file.read(8), "little")
+        try:
+            for name in names:
+                first, last = entries[name]["data_offsets"]
+                if not 0 <= first <= last or len(data) + last - first > 4 * MOST_NUMBERS:
+                    raise ValueError("too large")
+                file.seek(base + first)
+                place = [len(data), len(data) + last - first]
+                kept[name] = {**entries[name], "data_offsets": place}
+                data += file.read(last - first)
+        except _BROKEN as error:
+            raise ConceptError(f"{where} is a damaged safetensors file.") from error
+    return _packed({METADATA: said, **kept}, data)
 
 
-def header(data: bytes) -> tuple[dict[str, dict[str, str]], bytes]:
+def _packed(entries: Entries, numbers: bytes) -> bytes:
+    text = json.dumps(entries).encode()
+    return len(text).to_bytes(8, "little") + text + numbers
+
+
+def header(data: bytes) -> tuple[Entries, bytes]:
     """A safetensors file's JSON header, and the tensors' bytes."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]), data[8 + length :]

@@ -6,18 +6,31 @@ There is no fallback.
 """
 
 import io
+import itertools
+import json
 import pickletools
+import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
-from typing import Any, TypeGuard
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats.loose import MOST_NUMBERS, MOST_WORDS, Loose, parameters, texts
+from pseudoword.formats.lookalikes import kind_of, names_in
+from pseudoword.formats.loose import (
+    MOST_NUMBERS,
+    MOST_WORDS,
+    Form,
+    Loose,
+    Oddity,
+    parameters,
+    texts,
+)
+from pseudoword.formats.text import clean
 
 LARGEST_PICKLE_NBYTES = 1 << 20
 """The pickle holds names and shapes only; the numbers lie beside it."""
@@ -38,6 +51,20 @@ ALLOWED = {
 }
 """All that an embedding's pickle may name."""
 
+STOCK_NAMES = ALLOWED - {
+    *("builtins set", "torch CharStorage", "torch ShortStorage", "torch BoolStorage")
+}
+"""Those of them that AUTOMATIC1111 takes."""
+
+_STOCK = re.compile(r"data\.pkl|data/\d+|version")
+"""The files in a zip that AUTOMATIC1111 takes; torch writes more since 2.1."""
+
+OURS = "pseudoword"
+"""The entry with what we say of a word."""
+
+ALIGNMENT = 64
+"""Bytes; where numbers begin in the files that torch writes."""
+
 _ZIP_ERRORS = (
     *(zipfile.BadZipFile, struct.error, OSError, RuntimeError, ValueError, EOFError),
     *(LookupError, OverflowError),
@@ -57,13 +84,15 @@ def read(data: bytes, where: str) -> Loose:
         ConceptError: damaged, larger inside than outside, or more than tensors, numbers and names.
     """
     if data[:1] == b"\x80":
-        _scan(data[:LARGEST_PICKLE_NBYTES], where)
+        start = data[:LARGEST_PICKLE_NBYTES]
+        _refuse_model(start, where)
+        _scan(start, where)
         raise ConceptError(
             f"{where} is a bare pickle, not a zip as torch writes it since 1.6. "
             "Load it where you trust it and save it again with a newer torch."
         )
     members = _members(data, where)
-    _scan(members["data.pkl"], where)
+    named = _scan(members["data.pkl"], where)
     try:
         with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -71,19 +100,54 @@ def read(data: bytes, where: str) -> Loose:
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
+        _refuse_model(members["data.pkl"], where)
         raise ConceptError(f"{where} is damaged: {_first_line(error)}") from error
     _check_total(found, where)
-    items = _named(found, where)
-    ours = items.get("pseudoword")
-    said = texts(ours, {k: k for k in ours if isinstance(k, str)}) if _is_dict(ours) else {}
-    return Loose(items, where, "torch", {f"pseudoword.{key}": text for key, text in said.items()})
+    items, form = _named(found, where)
+    said = _ours(items.pop(OURS, None))
+    return Loose(items, where, "torch", said, form, _oddities(data, named))
 
 
 def write(items: Mapping[str, Any]) -> bytes:
-    """The bytes of a torch file; the same items always give the same bytes."""
+    """The bytes of a torch file; the same items always give the same bytes.
+
+    It holds what torch 1.6 put into a file and no more: AUTOMATIC1111 calls others malicious.
+    """
     buffer = io.BytesIO()
     torch.save({k: v.clone() if isinstance(v, Tensor) else v for k, v in items.items()}, buffer)
-    return buffer.getvalue()
+    with zipfile.ZipFile(buffer) as archive:
+        members = {i.filename.partition("/")[2]: archive.read(i) for i in archive.infolist()}
+    return _zipped({k: v for k, v in members.items() if _STOCK.fullmatch(k)}).getvalue()
+
+
+def packed(said: Mapping[str, str]) -> Tensor:
+    """Texts as a tensor, for tools that choke on anything else; `read` takes it as metadata."""
+    return torch.tensor(list(json.dumps(dict(said)).encode()), dtype=torch.uint8)
+
+
+def _ours(found: object) -> dict[str, str]:
+    """What we wrote of a word beside it, as metadata."""
+    if isinstance(found, Tensor) and found.dtype == torch.uint8 and found.ndim == 1:
+        try:
+            found = json.loads(bytes(found.tolist()))
+        except (ValueError, RecursionError):
+            return {}
+    if not isinstance(found, Mapping):
+        return {}
+    said = texts(found, {key: key for key in found if isinstance(key, str)})
+    return {f"{OURS}.{key}": text for key, text in said.items()}
+
+
+def _oddities(data: bytes, named: Collection[str]) -> frozenset[Oddity]:
+    """What of this file other tools stumble over."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        inside = [name.partition("/")[2] for name in archive.namelist()]
+    odd: set[Oddity] = set()
+    if not all(_STOCK.fullmatch(name) for name in inside) or not STOCK_NAMES.issuperset(named):
+        odd.add("newer torch")
+    if any("ParameterDict" in name for name in named):
+        odd.add("ParameterDict")
+    return frozenset(odd)
 
 
 def _members(data: bytes, where: str) -> dict[str, bytes]:
@@ -98,6 +162,7 @@ def _members(data: bytes, where: str) -> dict[str, bytes]:
     if "data.pkl" not in members:
         raise ConceptError(f"{where} is a zip, but not one that torch wrote: it has no data.pkl")
     if len(members["data.pkl"]) > LARGEST_PICKLE_NBYTES:
+        _refuse_model(members["data.pkl"][:LARGEST_PICKLE_NBYTES], where)
         raise ConceptError(f"{where} has a pickle too large for an embedding. Is this a model?")
     return members
 
@@ -123,17 +188,23 @@ def _kept(info: zipfile.ZipInfo) -> bool:
 
 
 def _zipped(members: Mapping[str, bytes]) -> io.BytesIO:
-    """A clean archive, so that torch's reader sees exactly what was checked here."""
+    """A clean archive with nothing but `members`; each begins where torch would put it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in {**members, "version": b"3\n"}.items():
-            archive.writestr(f"archive/{name}", content)
+            info = zipfile.ZipInfo(f"archive/{name}")  # dated 1980, always
+            room = -(buffer.tell() + 30 + len(info.filename) + 4) % ALIGNMENT
+            info.extra = struct.pack("<2sH", b"FB", room) + b"Z" * room
+            archive.writestr(info, content)
     buffer.seek(0)
     return buffer
 
 
-def _scan(pickled: bytes, where: str) -> None:
+def _scan(pickled: bytes, where: str) -> set[str]:
     """Look through the opcodes without running them.
+
+    Returns:
+        The names in it.
 
     Raises:
         ConceptError: a name outside `ALLOWED`, or an opcode that torch does not write.
@@ -153,10 +224,29 @@ def _scan(pickled: bytes, where: str) -> None:
     strange = sorted(set(named) - ALLOWED)
     if strange:
         raise _refusal(where, [name.replace(" ", ".") for name in strange])
+    return set(named)
+
+
+def _refuse_model(pickled: bytes, where: str) -> None:
+    """Raise if the texts in a pickle, or in several one after the other, are those of a model."""
+    file, found = io.BytesIO(pickled), list[str]()
+    try:
+        while len(found) < MOST_ITEMS and file.tell() < len(pickled):
+            texts_in = (
+                a
+                for o, a, _ in pickletools.genops(file)
+                if "UNICODE" in o.name or "STRING" in o.name
+            )
+            found += [str(text)[:200] for text in itertools.islice(texts_in, MOST_ITEMS)]
+    except Exception:  # cut off, or damaged: what was read until then tells enough
+        pass
+    kind = kind_of(found)
+    if kind is not None:
+        raise ConceptError(f"{where} is {kind.what}, not an embedding. {kind.todo}.")
 
 
 def _refusal(where: str, names: list[str]) -> ConceptError:
-    shown = ", ".join(name[:80] for name in names[:3]) + (" …" if len(names) > 3 else "")
+    shown = ", ".join(clean(name[:80]) for name in names[:3]) + (" …" if len(names) > 3 else "")
     if any("neti" in name.lower() or "mapper" in name.lower() for name in names):
         why = (
             "This is a NeTI mapper: part of it, the random Fourier matrix, exists only as a "
@@ -171,42 +261,46 @@ def _refusal(where: str, names: list[str]) -> ConceptError:
 
 
 def _check_total(found: object, where: str) -> None:
-    """Refuse many tensors over one storage, which are small in the file and large when read."""
+    """Refuse what is small in the file and large when read: tensors over one storage, or a part."""
     left, numbers, seen = [(found, 0)], 0, 0
     while left:
         item, depth = left.pop()
         seen += 1
         if isinstance(item, Tensor):
             numbers += item.numel()
+            if item.numel() * item.element_size() > item.untyped_storage().nbytes():
+                seen = MOST_ITEMS + 1
         elif depth < 3 and isinstance(item, torch.nn.ParameterDict):
             left.append((parameters(item), depth + 1))
-        elif depth < 3 and isinstance(item, Mapping | list):
+        elif depth < 3 and isinstance(item, Mapping | list | tuple):
             inside = item.values() if isinstance(item, Mapping) else item
             if len(inside) > MOST_ITEMS:
                 seen = MOST_ITEMS
             else:
                 left += [(one, depth + 1) for one in inside]
         if numbers > MOST_NUMBERS or seen + len(left) > MOST_ITEMS:
-            raise ConceptError(f"{where} is too large for an embedding. Is this a model?")
+            kind = kind_of(names_in(found))
+            what = f"This is {kind.what}. {kind.todo}." if kind else "Is this a model?"
+            raise ConceptError(f"{where} is too large for an embedding. {what}")
 
 
-def _is_dict(found: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(found, Mapping)
-
-
-def _named(found: object, where: str) -> dict[str, Any]:
-    """The loaded object as a dict: a bare tensor and a list of dicts are embeddings too."""
+def _named(found: object, where: str) -> tuple[dict[str, Any], Form]:
+    """The loaded object as a dict: a bare tensor and a list are embeddings too."""
     if isinstance(found, Tensor):
-        return {"": found}
-    if isinstance(found, list) and found and all(isinstance(part, Mapping) for part in found):
-        found = {f"{i}": t for i, t in enumerate(_joined(found))}
-        return found if len(found) != 1 else {"": found["0"]}
+        return {"": found}, "tensor"
+    if isinstance(found, list | tuple) and found:
+        form: Form = "list" if isinstance(found, list) else "tuple"
+        several: Sequence[object] = found
+        if all(isinstance(part, Mapping) for part in found) and not kind_of(names_in(found)):
+            several = _joined(found)
+        items = {str(i): part for i, part in enumerate(several)}
+        return items if len(items) != 1 else {"": items["0"]}, form
     if not isinstance(found, Mapping):
         raise ConceptError(f"{where} holds a {type(found).__name__}, not an embedding")
-    return {str(key): value for key, value in found.items()}
+    return {str(key): value for key, value in found.items()}, "dict"
 
 
-def _joined(parts: list[Mapping[str, Any]]) -> list[Tensor]:
+def _joined(parts: Sequence[Mapping[str, Any]]) -> list[Tensor]:
     """Tensors of a list of dicts, put together by width, as ComfyUI does."""
     by_width: dict[int, list[Tensor]] = {}
     for part in parts[:MOST_WORDS]:
@@ -219,4 +313,4 @@ def _joined(parts: list[Mapping[str, Any]]) -> list[Tensor]:
 
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
-    return (text.splitlines()[0] if text else type(error).__name__)[:200]
+    return clean((text.splitlines()[0] if text else type(error).__name__)[:200])

@@ -146,8 +146,8 @@ def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
 def _a1111(concept: Concept, _picture: Image.Image | None) -> Parts:
     if len(concept.vectors) > 1:
         tensors = {key: _whole(concept.vectors[key]) for key in ("clip_g", "clip_l")}
-        said = {**_about(concept), "token": concept.token}
-        return {"": torchfile.write({**tensors, "pseudoword": said})}
+        said = torchfile.packed({**_about(concept), "token": concept.token})
+        return {"": torchfile.write({**tensors, torchfile.OURS: said})}
     return {"": torchfile.write(a1111_items(concept))}
 
 

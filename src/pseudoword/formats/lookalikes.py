@@ -1,0 +1,227 @@
+"""Files that are taken for embeddings and are none: what each one is, and what to do with it.
+
+Told by content: by the first bytes, or by the names of the numbers inside.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pseudoword.formats.text import shown
+
+HEAD_NBYTES = 4096
+"""So much of a file is looked at."""
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "a JPEG picture, which can hold no embedding"),
+    (b"GIF8", "a GIF picture, which can hold no embedding"),
+    (b"\xff\x0a", "a JPEG XL picture, which cannot be read here: save it as PNG without a change"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which cannot be read here: save it as PNG"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"GGUF", "a GGUF model, not an embedding"),
+    (b"\x93NUMPY", "a NumPy array, not an embedding"),
+    (b"\x89HDF", "an HDF5 file, not an embedding"),
+    (b"\x1f\x8b", "packed with gzip: unpack it and give the embedding itself"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and give the embedding itself"),
+    (b"Rar!", "a RAR archive: unpack it and give the embedding itself"),
+    (b"\xfd7zXZ", "packed with xz: unpack it and give the embedding itself"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it and give the embedding itself"),
+    (b"BZh", "packed with bzip2: unpack it and give the embedding itself"),
+)
+
+_MARKUP = re.compile(
+    r"<(!doctype|!--|\?xml|html|head|body|title|script|meta|error|[a-z][a-z0-9:-]*[\s>/])", re.I
+)
+_POINTER = re.compile(r"version https?://(git-lfs\.github\.com|hawser\.github\.com)/spec/", re.I)
+_ANNEX = re.compile(r"\S*(/annex/objects/|\.git/annex)")
+
+
+def first_look(head: bytes) -> str | None:
+    """What a file is that starts with `head`, with what to do; None if that is not known.
+
+    The sentence goes on after "… is".
+    """
+    if head and not head.strip(b"\0"):
+        return "nothing but zero bytes, an unfinished download: download it again"
+    text = _text(head)
+    if text is not None:
+        return _said(text)
+    if len(head) > 262 and head[257:262] == b"ustar":
+        return "a tar archive: unpack it and give the embedding itself"
+    return next((what for magic, what in _MAGIC if head.startswith(magic)), None)
+
+
+def _text(head: bytes) -> str | None:
+    """`head` as text without what leads it, if it is text in any of the usual encodings."""
+    head = head[:HEAD_NBYTES]
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
+    else:
+        try:
+            text = head.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            if error.start < len(head) - 3:  # else a letter was cut in two
+                legacy = head.decode("latin-1").strip()
+                return legacy if _MARKUP.match(legacy) else None
+            text = head[: error.start].decode("utf-8-sig")
+    text = text.strip("\ufeff").strip()
+    plain = sum(letter.isprintable() or letter in "\t\r\n\f" for letter in text)
+    return text if text and plain >= 0.98 * len(text) else None
+
+
+def _said(text: str) -> str:
+    """What a text is that lies where a file should be."""
+    if _POINTER.match(text):
+        return (
+            "a Git LFS pointer: it only names the file that belongs here. "
+            "Run `git lfs pull` in its repository, or download the file itself"
+        )
+    if _ANNEX.match(text):
+        return (
+            "a git-annex pointer: it only names the file that belongs here. "
+            "Run `git annex get` in its repository"
+        )
+    if _MARKUP.match(text):
+        return (
+            "a web page, not the file it was to be: a page to sign in, or an error. Download it "
+            "again, by the link of the file itself, and signed in if it asks for that"
+        )
+    if text[0] in "{[":
+        message = _error_in(text)
+        if message is None:
+            return "JSON, not an embedding"
+        return f"a server's message, not the file: {message!r}. Download it again"
+    line = shown(text.splitlines()[0], 80)
+    return f"plain text ({line!r}), not an embedding. If it was downloaded, download it again"
+
+
+def _error_in(text: str) -> str | None:
+    """What a JSON text says has gone wrong."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        match = re.search(r'"(?:error|message|detail)"\s*:\s*"([^"]{1,200})', text)
+        return shown(match[1], 100) if match else None
+    for name in ("error", "message", "detail", "errors", "reason"):
+        said = found.get(name) if isinstance(found, dict) else None
+        if isinstance(said, dict):
+            said = said.get("message")
+        if said:
+            return shown(str(said), 100)
+    return None
+
+
+class Kind(NamedTuple):
+    """Numbers that are no words."""
+
+    what: str
+    todo: str
+    names: re.Pattern[str]
+    """finds this kind in the dotted name of a tensor"""
+
+
+_DRAW = "Draw with it by --lora, beside a --concept"
+_NOTHING = "Give the embedding itself"
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "an optimiser's state",
+        "It goes with an embedding, which is the file without .optim: give that one",
+        re.compile(
+            r"(^|\.)(exp_avg(_sq)?|exp_inf|max_exp_avg_sq|momentum_buffer|square_avg|param_groups"
+            r"|optimi[sz]er(_state_dict|_state|_states|s)?)(\.|$)"
+        ),
+    ),
+    Kind(
+        "a hypernetwork",
+        _NOTHING,
+        re.compile(r"^(layer_structure|activation_func|is_layer_norm|last_layer_dropout)$"),
+    ),
+    Kind(
+        "an IP-adapter",
+        _NOTHING,
+        re.compile(r"(^|\.)(ip_adapter|image_proj(_model)?|to_[kv]_ip|adapter_modules)(\.|$)"),
+    ),
+    Kind(
+        "a ControlNet",
+        _NOTHING,
+        re.compile(
+            r"(^|\.)(control_model|controlnet_\w+|zero_convs|input_hint_block|control_add_embedding)\."
+            r"|^lllite_|^control_(lora|net)|^lora_controlnet$"
+        ),
+    ),
+    Kind(
+        "a LoRA",
+        _DRAW,
+        re.compile(
+            r"(^|[._])lora[._](A|B|up|down|mid|embedding_[AB]|magnitude_vector|linear_layer)(\.|$)"
+            r"|^(lora|lycoris|loha|lokr)_\w+\.\w|^lora_(unet|te\d?|transformer|prior|dit)_"
+            r"|_lora\.(up|down|A|B)\b|(^|\.)base_model\.model\."
+            r"|(^|[._])(hada|lokr)_[wt]\d(_[ab])?$|(^|\.)(oft_(diag|blocks|R|s)|boft_\w+"
+            r"|dora_scale|vera_(lambda_[bd]|[AB])|ia3_l|on_input|diff|diff_b|[wb]_norm"
+            r"|[ab][12]\.weight)(\.|$)"
+            r"|:(up|down|alpha|rank)$|^(unet|text_encoder|transformer):\d"
+        ),
+    ),
+    Kind(
+        "an encoded prompt (what comes out of a text encoder)",
+        "A word is what goes in",
+        re.compile(
+            r"^(\w+[._])?(prompt|negative|text|caption|pooled|uncond\w*|encoder|last)_?"
+            r"(prompt_|pooled_|negative_|text_)*(embeds?|embeddings|hidden_states?|attention_mask"
+            r"|attn_mask)(_\d|_mask)?$|^(pooler_output|hidden_states?|attention_mask)$"
+        ),
+    ),
+    Kind(
+        "a VAE",
+        _NOTHING,
+        re.compile(
+            r"(^|\.)((en|de)coder\.(conv_in|conv_out|norm_out|down|up|mid"
+            r"|down_blocks|up_blocks|mid_block)\b|(post_)?quant_conv\.)"
+        ),
+    ),
+    Kind(
+        "a model's weights",
+        "A base model is given as --base",
+        re.compile(
+            r"\.(weight|bias|running_mean|running_var|num_batches_tracked|in_proj_weight"
+            r"|in_proj_bias|weight_[gv])$"
+            r"|^(model\.diffusion_model|cond_stage_model|first_stage_model|model_ema)\."
+            r"|^(text_projection|logit_scale|position_ids)$"
+        ),
+    ),
+)
+"""What is told by names, in the order in which it is looked for."""
+
+
+def is_weight(name: str) -> bool:
+    """Whether a tensor of this name is part of a network; a placeholder in `<…>` never is."""
+    return "<" not in name and any(kind.names.search(name) for kind in KINDS)
+
+
+def kind_of(names: Iterable[str]) -> Kind | None:
+    """What the file is whose tensors have these names, if that is known."""
+    several = [name for name in names if "<" not in name]
+    return next((k for k in KINDS if any(k.names.search(name) for name in several)), None)
+
+
+def names_in(found: object, most: int = 4096) -> Iterator[str]:
+    """The names of all that lies in nested dicts and lists, joined by dots."""
+    left: list[tuple[str, object, int]] = [("", found, 0)]
+    count = 0
+    while left and count < most:
+        prefix, item, depth = left.pop(0)
+        inside: Iterable[tuple[object, object]] = ()
+        if depth < 4 and isinstance(item, dict):
+            inside = item.items()
+        elif depth < 4 and isinstance(item, list | tuple):
+            inside = enumerate(item)
+        for key, value in inside:
+            count += 1
+            if count > most:
+                return
+            name = f"{prefix}.{key}" if prefix else str(key)
+            yield name[:200]
+            if isinstance(value, dict | list | tuple):
+                left.append((name[:200], value, depth + 1))

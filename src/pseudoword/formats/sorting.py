@@ -1,0 +1,146 @@
+"""Which tensors of a file are words, and which belong together: by their widths, not their names.
+
+Names count only where they say what a tensor is *not*, or where a file marks its words.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor
+
+from pseudoword.errors import ConceptError
+from pseudoword.formats import keys
+from pseudoword.formats.lookalikes import is_weight, names_in
+from pseudoword.formats.loose import Loose
+from pseudoword.formats.text import shown
+
+BUNDLE = "bundle_emb."
+"""Prefix of a word that a LoRA brings along."""
+
+_MARK = "<embed>"
+"""What cloneofsimo's LoRAs have in the metadata under the name of each word."""
+
+_PROMPT_ROWS = 77
+"""Positions of CLIP: as many rows, or twice, are a whole prompt that went through it."""
+
+Parts = dict[str, tuple[str, Tensor]]
+"""A word: name in the file -> text encoder, rows."""
+
+
+def words_in_lora(names: Iterable[str], metadata: Mapping[str, object]) -> list[str]:
+    """Which tensors of a LoRA are words, or parts of one, as far as they are marked as such."""
+    found = [
+        name
+        for name in names
+        if name.startswith(BUNDLE) or (not is_weight(name) and metadata.get(name) == _MARK)
+    ]
+    return found or _words_beside_weights(names)
+
+
+def _words_beside_weights(names: Iterable[str]) -> list[str]:
+    """Tensors under a placeholder in `<…>`, or an encoder's key, among a LoRA's."""
+    several = list(names)
+    if not any(map(is_weight, several)):
+        return []
+    named = [name for name in several if name.startswith("<") and name.endswith(">")]
+    return named or [
+        name for name in several if name in keys.ANONYMOUS or keys.encoder_of(name, 0) is not None
+    ]
+
+
+def width(tensor: Tensor) -> int:
+    """Of its rows; 0 for a single number."""
+    return tensor.shape[-1] if tensor.ndim else 0
+
+
+def count(tensor: Tensor) -> int:
+    """How many rows it has."""
+    return tensor.shape[0] if tensor.ndim > 1 else 1
+
+
+def rows_of(loose: Loose) -> dict[str, Tensor]:
+    """The tensors without the single numbers that some tools put beside them, such as a step."""
+    found = loose.tensors
+    return {key: t for key, t in found.items() if t.ndim and t.numel() > 1} or found
+
+
+def by_width(tensors: Mapping[str, Tensor]) -> list[Parts] | None:
+    """Tensors of several widths sorted into words, if some family reads these widths together.
+
+    Returns:
+        For each word: name in the file -> encoder, tensor. None if there are no such words.
+    """
+    several: defaultdict[int, list[str]] = defaultdict(list)
+    for name, tensor in tensors.items():
+        several[width(tensor)].append(name)
+    encoders = keys.one_word(list(several))
+    if encoders is None or len({len(names) for names in several.values()}) > 1:
+        return None
+    found = []
+    for names in zip(*several.values(), strict=True):
+        if len({count(tensors[name]) for name in names}) > 1:
+            return None
+        found.append({n: (e, tensors[n]) for n, e in zip(names, encoders, strict=True)})
+    return found
+
+
+def placeholder(names: Sequence[str]) -> str | None:
+    """The token `<…>` that all names have in them, if there is one."""
+    found = {name[name.find("<") : name.rfind(">") + 1] for name in names}
+    return found.pop() or None if len(found) == 1 else None
+
+
+def common(names: Sequence[str]) -> str | None:
+    """The token in the names that a word's tensors have: what they share."""
+    start = _same_start(names)
+    end = _same_start([name[::-1] for name in names])[::-1]
+    return placeholder(names) or max(start, end, key=len).strip("._-:/ ") or None
+
+
+def _same_start(names: Sequence[str]) -> str:
+    same = 0
+    for letters in zip(*names, strict=False):
+        if len(set(letters)) > 1:
+            break
+        same += 1
+    return names[0][:same]
+
+
+def groups(loose: Loose) -> dict[str, dict[str, Tensor]]:
+    """The dicts of tensors among the items."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, inside in loose.items.items():
+        if isinstance(inside, Mapping):
+            tensors = {str(k): v for k, v in inside.items() if isinstance(v, Tensor)}
+            if tensors:
+                found[str(key)] = tensors
+    return found
+
+
+def is_word(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether these are one word: one tensor, or one for each encoder of a family."""
+    return len(tensors) == 1 or len(by_width(tensors) or ()) == 1
+
+
+def check_no_prompt(loose: Loose) -> None:
+    """Refuse what came out of a text encoder: a row for each position of a prompt.
+
+    Raises:
+        ConceptError: a tensor is one.
+    """
+    for key, tensor in loose.tensors.items():
+        wide, several = width(tensor), count(tensor)
+        if tensor.ndim == 2 and (
+            (wide in (768, 1024, 1280, 2048) and several % _PROMPT_ROWS == 0)
+            or (wide == 4096 and several in (256, 512))
+        ):
+            raise ConceptError(
+                f"{loose.where} holds no embedding: {shown(key, 60)!r} has {several} rows, one for "
+                "each position of a whole prompt. This is an encoded prompt (what comes out of a "
+                "text encoder); a word is what goes in."
+            )
+
+
+def has_weights(loose: Loose) -> bool:
+    """Whether parts of a network are among what the file holds."""
+    return any(map(is_weight, names_in(loose.items)))
