@@ -9,7 +9,8 @@ from diffusers import DiffusionPipeline
 
 from pseudoword import families
 from pseudoword.config import BaseChoice
-from pseudoword.errors import BaseModelError
+from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.families import devices
 
 
 @pytest.fixture
@@ -124,6 +125,7 @@ def test_auto_is_what_the_environment_says_else_the_best_there_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
 
     def placed() -> tuple[str, torch.dtype]:
@@ -131,5 +133,41 @@ def test_auto_is_what_the_environment_says_else_the_best_there_is(
         return found.device.type, found.dtype
 
     assert placed() == ("cpu", torch.float32)  # all tests run so, on any machine
-    monkeypatch.delenv(families.DEVICE_VARIABLE)
+    monkeypatch.delenv(devices.VARIABLE)
     assert placed() == ("cuda", torch.bfloat16)
+
+
+def test_a_device_is_meant_in_any_case_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    names = ("cpu", "CPU", " Cpu:0 ", "cuda", "CUDA:0", "Cuda:1")
+    found = [str(devices.device(name)) for name in names]
+    assert found == ["cpu", "cpu", "cpu", "cuda:0", "cuda:0", "cuda:1"]
+    assert devices.available() == ["cpu", "cuda:1", "cuda:0"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "cuda", "cuda:0", "cuda:99", "cuda:-1", "mps", "gpu", "xla", "meta", "cpu:3"),
+        *("cuda:" + "9" * 99, "CPU:", "cpu,", "None", "\0", "Fehler é"),
+    ],
+)
+def test_a_device_that_is_not_here_is_answered_with_those_that_are(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for ask in (families.placement, families.choose, families.sides):
+        with pytest.raises(SettingsError, match=r"--device.* What is: cpu, or auto, which is cpu"):
+            ask(BaseChoice(device=name))
+
+
+def test_the_environment_names_a_device_that_is_here_or_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv(devices.VARIABLE, "cuda")
+    with pytest.raises(SettingsError, match="PSEUDOWORD_DEVICE=cuda: there is no such device"):
+        families.placement(BaseChoice())
+    assert families.placement(BaseChoice(device="cpu")).device.type == "cpu"

@@ -26,6 +26,7 @@ from benchmarks import memory
 from pseudoword import families, formats, generate, loss, planning, train, training
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
+from pseudoword.families import devices
 from pseudoword.families.base import Family
 from pseudoword.livebytes import nbytes
 from pseudoword.member import Member
@@ -75,7 +76,7 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 
 
 def test_auto_is_the_gpu_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(families.DEVICE_VARIABLE)
+    monkeypatch.delenv(devices.VARIABLE)
     placed = families.placement(BaseChoice())
     assert placed.device.type == "cuda"
     assert placed.dtype in (torch.bfloat16, torch.float16)

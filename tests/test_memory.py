@@ -52,6 +52,19 @@ def test_a_quantised_base_is_smaller_and_passes_the_gradient(
     assert not any(p.requires_grad for p in small.unet.parameters())
 
 
+def test_a_base_in_4_bits_passes_the_gradient_after_it_has_drawn(
+    base: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On CPUs that multiply bfloat16, bitsandbytes packs weights anew for use without one."""
+    modules = pytest.importorskip("bitsandbytes.nn.modules")
+    monkeypatch.setattr(modules, "has_avx512bf16", lambda: True)
+    family = families.choose(BaseChoice(base=str(base), device="cpu", quantize="4bit"))
+    before = gradient(family, pictures)
+    with torch.no_grad():
+        family.encode_text(["a cat"], {})
+    assert torch.equal(gradient(family, pictures), before)
+
+
 def test_without_bitsandbytes_it_says_what_to_install(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

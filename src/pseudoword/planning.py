@@ -69,12 +69,12 @@ def plan(config: PlanConfig) -> Plan:
         SettingsError: the resolution is none the model works with.
     """
     dtype = families.placement(config).dtype
-    named = {"device": "meta", "dtype": str(dtype).removeprefix("torch.")}
+    named = {"dtype": str(dtype).removeprefix("torch.")}
     if config.base in layouts.names() and not Path(config.base).exists():
         named["base"] = str(layouts.folder(config.base))
     choice = config.model_copy(update=named)
     found = families.detect(choice)
-    family = families.choose(choice)
+    family = families.choose(choice, empty=True)
     side = check_resolution(family, config.resolution)
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
@@ -84,7 +84,7 @@ def plan(config: PlanConfig) -> Plan:
     needs = []
     for checkpointing in (False, True):
         if checkpointing:
-            family = families.choose(choice, checkpointing=True)
+            family = families.choose(choice, checkpointing=True, empty=True)
         step = _step(family, side, config.batch)
         for quantize in ("none", "8bit", "4bit"):
             weights, extra = _weights(kept, quantize)

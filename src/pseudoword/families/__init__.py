@@ -6,7 +6,6 @@ when a model is loaded only, so that naming the families costs nothing.
 
 import importlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,6 @@ FAMILIES: dict[str, str] = {
 
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
 """Base models that come with the package: name -> folder."""
-
-DEVICE_VARIABLE = "PSEUDOWORD_DEVICE"
-"""The environment variable that says what device `auto` means, for a whole machine or test run."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +73,25 @@ def detect(choice: BaseChoice) -> Detected:
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
 
 
-def choose(choice: BaseChoice, *, checkpointing: bool = False, offload: bool = False) -> Family:
+def choose(
+    choice: BaseChoice, *, checkpointing: bool = False, offload: bool = False, empty: bool = False
+) -> Family:
     """Load the base model that `choice` means, frozen, ready to train words for or to draw with.
+
+    Args:
+        choice: which model, and how it is kept.
+        checkpointing: compute activations again in the backward pass instead of keeping them.
+        offload: keep parts in main memory, but for the time they are at work in a drawing.
+        empty: make it of its configs alone, on the meta device: shapes without numbers.
 
     Raises:
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not known.
+        SettingsError: there is no such device.
     """
+    place = placement(choice, checkpointing, offload, empty)
     found = detect(choice)
     kind = _class_of(found.family)
-    loaded: Family = kind(found.source, placement(choice, checkpointing, offload))
+    loaded: Family = kind(found.source, place)
     return loaded
 
 
@@ -175,21 +181,22 @@ def _from_hub(base: str, name: str, revision: str | None) -> Path:
         ) from error
 
 
-def placement(choice: BaseChoice, checkpointing: bool = False, offload: bool = False) -> Placement:
-    """Where and how the model of `choice` is kept; `auto` is decided by what is at hand."""
+def placement(
+    choice: BaseChoice, checkpointing: bool = False, offload: bool = False, empty: bool = False
+) -> Placement:
+    """Where and how the model of `choice` is kept; `auto` is decided by what is at hand.
+
+    Raises:
+        SettingsError: there is no such device.
+    """
     import torch
 
-    device, dtype = choice.device, choice.dtype
-    if device == "auto":
-        device = os.environ.get(DEVICE_VARIABLE) or "auto"
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cpu" and torch.backends.mps.is_available():
-            device = "mps"
+    from pseudoword.families import devices
+
+    device, dtype = devices.device(choice.device), choice.dtype
     if dtype == "auto":
         dtype = "float32"
-        if device.startswith("cuda"):
+        if device.type == "cuda":
             dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return Placement(
-        torch.device(device), getattr(torch, dtype), choice.quantize, checkpointing, offload
-    )
+    home = torch.device("meta") if empty else device
+    return Placement(home, getattr(torch, dtype), choice.quantize, checkpointing, offload)

@@ -46,6 +46,8 @@ def _packed(bnb: Any, layer: nn.Linear, how: Quantize) -> Any:
     if how == "4bit":
         made = bnb.Linear4bit(*shape, compute_dtype=weight.dtype, quant_type="nf4", device="meta")
         made.weight = bnb.Params4bit(weight, requires_grad=False, quant_type="nf4", module=made)
+        # On some CPUs it would pack itself anew when used without a gradient, and pass none then.
+        made.support_avx512bf16_for_cpu = False
     else:
         made = bnb.Linear8bitLt(*shape, has_fp16_weights=False, device="meta")
         made.weight = bnb.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
