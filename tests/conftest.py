@@ -49,7 +49,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none, and say so."""
+    """Files with slow tests first, so that no worker is left with one at the end; and what needs a
+    GPU is skipped where there is none.
+
+    A file is one worker's (`--dist loadfile`), so that what its tests share is made once.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if torch.cuda.is_available():
         return
     for item in items:

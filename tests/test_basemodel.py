@@ -24,8 +24,6 @@ from basemodel.settings import MINI
 from basemodel.tokens import learn_tokenizer
 from basemodel.world import STYLES, extra_things, held_out_things, known_things
 
-pytestmark = pytest.mark.xdist_group("basemodel")
-
 STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
 
 
@@ -47,6 +45,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return work / "bundled"
 
 
+@pytest.mark.slow
 def test_the_recipe_makes_a_bundle_that_loads(unbroken: Path) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(unbroken / "emoji")
     pipeline.set_progress_bar_config(disable=True)
@@ -60,6 +59,7 @@ def test_the_recipe_makes_a_bundle_that_loads(unbroken: Path) -> None:
     assert not large
 
 
+@pytest.mark.slow
 def test_killed_in_every_stage_it_ends_at_the_same_weights(unbroken: Path, tmp_path: Path) -> None:
     for stage in STAGES:
         process = recipe(tmp_path)
@@ -78,6 +78,7 @@ def test_killed_in_every_stage_it_ends_at_the_same_weights(unbroken: Path, tmp_p
             assert np.array_equal(before[name], after[name]), f"{path.name}: {name}"
 
 
+@pytest.mark.slow
 def test_from_a_bundle_alone_the_denoiser_goes_on(unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "bundled")
     stages = [f"--only={stage}" for stage in ("unet", "measure", "export")]

@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return out, result.stdout
 
 
-@pytest.mark.xdist_group("demo")
+@pytest.mark.slow
 def test_the_learned_word_is_nearer_to_unseen_pictures_than_its_start(
     demo: tuple[Path, str],
 ) -> None:
@@ -41,7 +41,7 @@ def test_the_learned_word_is_nearer_to_unseen_pictures_than_its_start(
     assert after > before + 0.1
 
 
-@pytest.mark.xdist_group("demo")
+@pytest.mark.slow
 def test_the_demo_leaves_pages_to_look_at(demo: tuple[Path, str]) -> None:
     out, said = demo
     for name in ("before_after.png", "loss.png", "report.html", "concept.safetensors"):
@@ -70,7 +70,7 @@ def pictures_of(pipeline: StableDiffusionPipeline, prompt: str, seed: int) -> np
     return np.asarray(drawn, dtype=np.int16)
 
 
-@pytest.mark.xdist_group("demo")
+@pytest.mark.slow
 @pytest.mark.parametrize("vectors", [1, 3])
 def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
     demo: tuple[Path, str], tmp_path: Path, vectors: int

@@ -33,7 +33,7 @@ from pseudoword.member import Member
 from pseudoword.samples import batch
 from pseudoword.showcase import PICTURES
 
-pytestmark = [pytest.mark.gpu, pytest.mark.xdist_group("gpu")]
+pytestmark = pytest.mark.gpu
 
 DTYPES: tuple[DType, ...] = ("float32", "bfloat16", "float16")
 QUICK: dict[str, Any] = {"init": "cat", "batch": 2, "steps": 4, "preview": (), "device": "cuda"}

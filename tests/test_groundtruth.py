@@ -206,7 +206,7 @@ def test_variants_are_settings_of_train() -> None:
             parse_variant(wrong)
 
 
-@pytest.mark.xdist_group("bench")
+@pytest.mark.slow
 def test_a_bench_runs_goes_on_and_refuses_to_mix(tmp_path: Path) -> None:
     out = tmp_path / "bench"
     settings: dict[str, Any] = {

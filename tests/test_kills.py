@@ -101,6 +101,7 @@ def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("words", KILLS)
 def test_wherever_it_dies_it_ends_with_the_same_bytes(

@@ -51,6 +51,7 @@ def whole(base: Path, pictures: Path, tmp_path: Path) -> Path:
     return run(base, pictures, tmp_path / "whole", **settings).folder
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     base: Path, pictures: Path, tmp_path: Path, whole: Path
 ) -> None:
