@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from basemodel import checkpoint
 from basemodel.logs import read_log
 from basemodel.threads import SharedCpu
-from pseudoword.families import DEVICE_VARIABLE
+from pseudoword.families.devices import device
 
 
 def keyed(*key: int) -> np.random.Generator:
@@ -26,9 +25,9 @@ def keyed(*key: int) -> np.random.Generator:
 
 
 def pick_device() -> torch.device:
-    """What the environment says, else a GPU when there is one."""
-    said = os.environ.get(DEVICE_VARIABLE)
-    return torch.device(said or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """A GPU when there is one, and nothing else is said."""
+    found = device("auto")
+    return found if found.type == "cuda" else torch.device("cpu")
 
 
 def warm_cosine(step: int, steps: int, peak: float, warmup: int, floor: float = 0.02) -> float:
