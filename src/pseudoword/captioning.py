@@ -8,7 +8,8 @@ from typing import Any
 from PIL.Image import Image
 
 from pseudoword import images
-from pseudoword.errors import BaseModelError, PictureError
+from pseudoword.errors import BaseModelError, PictureError, reason
+from pseudoword.families.autoload import autoload
 from pseudoword.files import write_whole
 from pseudoword.progress import Progress
 
@@ -52,12 +53,12 @@ def _load(model: str) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(model)
-        return processor, AutoModelForImageTextToText.from_pretrained(model).eval()
+        processor = autoload(AutoProcessor, model)
+        return processor, autoload(AutoModelForImageTextToText, model).eval()
     except Exception as error:
         raise BaseModelError(
             f"--caption-model {model} cannot be loaded as a captioning model of transformers: "
-            f"{error}"
+            f"{reason(error)}"
         ) from error
 
 
@@ -71,6 +72,6 @@ def _describe(processor: Any, captioner: Any, picture: Image, model: str) -> str
         (text,) = processor.batch_decode(ids, skip_special_tokens=True)
     except Exception as error:
         raise BaseModelError(
-            f"--caption-model {model} does not write captions for pictures alone: {error}"
+            f"--caption-model {model} does not write captions for pictures alone: {reason(error)}"
         ) from error
     return " ".join(str(text).split())

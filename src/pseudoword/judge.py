@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pseudoword.errors import BaseModelError, reason
-from pseudoword.families.base import without_bars
+from pseudoword.families.autoload import autoload
 from pseudoword.families.weights import own
 
 BUNDLED = Path(__file__).parent / "bundled" / "judge"
@@ -31,18 +31,15 @@ class Judge:
 
         self.name = "the bundled judge" if source == BUNDLED else str(source)
         try:
-            with without_bars():
-                self._model: Any = AutoModel.from_pretrained(source, dtype=torch.float32).eval()
-                own(self._model)
-                self._processor: Any = AutoImageProcessor.from_pretrained(source)
-                self._tokenizer: Any = (
-                    AutoTokenizer.from_pretrained(source) if self.reads_text else None
-                )
+            self._model: Any = autoload(AutoModel, source, dtype=torch.float32).eval()
+            self._processor: Any = autoload(AutoImageProcessor, source)
+            self._tokenizer: Any = autoload(AutoTokenizer, source) if self.reads_text else None
         except Exception as error:  # transformers and the hub each have errors of their own
             raise BaseModelError(
                 f"the judge {source} cannot be loaded: {reason(error)}. Give a folder or hub id "
                 "of a CLIP, SigLIP or DINOv2 model."
             ) from error
+        own(self._model)
 
     @property
     def reads_text(self) -> bool:
