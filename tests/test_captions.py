@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from pseudoword import captions
+from pseudoword import captions, loss
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.errors import PictureError, SettingsError
 
@@ -70,8 +71,68 @@ def test_captions_are_read_from_the_sidecar(tmp_path: Path, data: bytes, caption
     assert captions.filewords(tmp_path / "a.jpg") == caption
 
 
-def test_without_a_sidecar_the_name_is_the_caption(tmp_path: Path) -> None:
-    assert captions.filewords(tmp_path / "asleep_in-bed.png") == "asleep in bed"
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("00000-0-a red car on grass.png", "a red car on grass"),
+        ("12 - 3 cats, asleep.jpg", "- 3 cats, asleep"),
+        ("asleep_in-bed.png", "asleep_in-bed"),
+        ("v2 of 3.final.webp", "v2 of 3.final"),
+        ("0001.png", ""),
+        ("٣٤-قطة.png", "قطة"),
+    ],
+)
+def test_a_name_is_a_caption_as_automatic1111_reads_it(
+    tmp_path: Path, name: str, caption: str
+) -> None:
+    """Its dataset.py leaves out `^[-\\d]+\\s*`, and by default nothing else."""
+    assert captions.filewords(tmp_path / name) == caption
+
+
+def test_kohya_s_captions_are_read_where_there_is_no_txt(tmp_path: Path) -> None:
+    (tmp_path / "a.caption").write_text("kohya's")
+    assert captions.filewords(tmp_path / "a.png") == "kohya's"
+    (tmp_path / "a.txt").write_text("ours")
+    assert captions.filewords(tmp_path / "a.png") == "ours"
+
+
+def told(folder: Path, template: str) -> list[str]:
+    said: list[str] = []
+    captions.tell([folder / "a.png", folder / "b.png"], captions.SETS[template], said.append)
+    return said
+
+
+def test_captions_that_are_not_read_are_told(tmp_path: Path) -> None:
+    assert not told(tmp_path, "captioned")
+    (tmp_path / "a.caption").write_text("kohya's")
+    assert not told(tmp_path, "captioned")
+    assert told(tmp_path, "subject") == [
+        "these sentences do not use the pictures' captions (1 of 2 have one); --template captioned "
+        "does"
+    ]
+    (tmp_path / "a.txt").write_text("ours")
+    assert told(tmp_path, "captioned") == [
+        "of two captions of one picture (1 of 2 have two) the .txt is read: a.txt, not a.caption"
+    ]
+
+
+def test_what_is_no_text_file_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(PictureError, match=r"a\.txt cannot be read: it is a pipe"):
+        captions.filewords(tmp_path / "a.png")
+    for name, says in {"a.txt": "a pipe", ".": "a folder"}.items():
+        with pytest.raises(SettingsError, match=f"cannot be read: it is {says}"):
+            captions.templates(str(tmp_path / name))
+    with pytest.raises(SettingsError, match="neither one of"):
+        captions.templates("x" * 5000)
+    (tmp_path / "large.txt").write_bytes(b"a" * 1_000_001)
+    with pytest.raises(PictureError, match=r"it has 1 MB; at most 1 MB are read"):
+        captions.filewords(tmp_path / "large.png")
+
+
+def test_private_characters_in_captions_do_not_count(tmp_path: Path) -> None:
+    mark = loss.mark(0)
+    assert captions.render("a [filewords]", "<cat>", f"red {mark} thing") == "a red 0 thing"
 
 
 @pytest.mark.parametrize(

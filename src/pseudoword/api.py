@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword import families, sources
+from pseudoword import families, sources, unread
 from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
 from pseudoword.config import (
@@ -21,11 +21,12 @@ from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.evaluation import Evaluation, look
 from pseudoword.families import lora
+from pseudoword.fit import check_fit
 from pseudoword.generation import generate as _generate
 from pseudoword.groundtruth.compare import Comparison, compare
-from pseudoword.inject import split
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
+from pseudoword.placeholders import plain, split
 from pseudoword.planning import Plan
 from pseudoword.planning import plan as plan_memory
 from pseudoword.preparation import Prepared, survey
@@ -144,18 +145,25 @@ def generate(
     concepts = sources.concepts(concept, token)
     loras = [lora.parse(text) for text in config.lora]
     told = progress or Silent()
+    asked = {"the prompt": plain(prompt), "the negative prompt": plain(config.negative)}
     for word in concepts:
-        if word.token not in split(prompt, [word.token]) + split(config.negative, [word.token]):
+        if all(len(split(text, [word.token])) == 1 for text in asked.values()):
             told.note(f"{word.token} is in neither prompt, so it changes nothing")
+    unread.tell_weights(asked.values(), told.note, [word.token for word in concepts])
     told.phase(f"loading {config.base}")
     family = families.choose(config, offload=config.offload)
+    for word in concepts:
+        check_fit(word, family)
+    counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
+    for called, text in asked.items():
+        unread.tell_cut(called, unread.longest(family.encoders.values(), text, counts), told.note)
     told.phase("drawing")
     return _generate(
         family,
-        [prompt] * config.n,
+        [asked["the prompt"]] * config.n,
         concepts,
         seeds=[config.seed + i for i in range(config.n)],
-        negative=config.negative,
+        negative=asked["the negative prompt"],
         guidance=config.guidance,
         guidance_rescale=config.guidance_rescale,
         sampler_steps=config.sampler_steps,

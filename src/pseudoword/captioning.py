@@ -11,14 +11,18 @@ from pseudoword import images
 from pseudoword.errors import BaseModelError, PictureError, reason
 from pseudoword.families.autoload import autoload
 from pseudoword.files import write_whole
+from pseudoword.picturefiles import captions_of
 from pseudoword.progress import Progress
 
 LONGEST = 40
 """Tokens; a prompt has room for 75."""
 
+ENOUGH_PX = 1024
+"""Captioning models look at smaller pictures than that."""
+
 
 def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]:
-    """Write a `.txt` beside each picture that has none; what is there is left alone.
+    """Write a `.txt` beside each picture without a caption; what is there is left alone.
 
     Args:
         paths: the pictures.
@@ -32,7 +36,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
         BaseModelError: the model cannot be loaded, or does not write captions.
         StorageError: a caption cannot be written.
     """
-    bare = [path for path in paths if not path.with_suffix(".txt").exists()]
+    bare = [path for path in paths if not captions_of(path)]
     if not bare:
         return []
     progress.phase(f"loading {model}")
@@ -41,7 +45,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
     written = []
     for done, path in enumerate(bare, 1):
         with contextlib.suppress(PictureError):  # told when the pictures are read
-            picture = images.open_picture(path)
+            picture = images.open_picture(path, enough=ENOUGH_PX)
             text = _describe(processor, captioner, picture, model)
             write_whole(path.with_suffix(".txt"), f"{text}\n".encode())
             written.append(path.with_suffix(".txt"))

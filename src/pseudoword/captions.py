@@ -6,10 +6,21 @@ subject and not the sentence, are the idea of Gal et al. 2022 (arXiv 2208.01618)
 """
 
 import random
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from pseudoword import picturefiles
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.errors import PictureError, SettingsError
+from pseudoword.files import read_regular
+from pseudoword.placeholders import plain
+
+LARGEST_NBYTES = 1_000_000
+"""A larger text is no caption, nor a file of templates."""
+
+_NUMBERED = re.compile(r"^[-\d]+\s*")
 
 SUBJECT = (
     "[name]",
@@ -71,20 +82,26 @@ def templates(name: str) -> tuple[str, ...]:
     if name in SETS:
         return SETS[name]
     path = Path(name)
-    if not path.is_file():
-        raise SettingsError(
-            f"--template {name!r} is neither one of {', '.join(SETS)} nor a file of templates"
-        )
+    with suppress(OSError):  # a name that no file can have
+        if path.exists():
+            return _from_file(path)
+    raise SettingsError(
+        f"--template {name!r} is neither one of {', '.join(SETS)} nor a file of templates"
+    )
+
+
+def _from_file(path: Path) -> tuple[str, ...]:
+    data = read_regular(path, LARGEST_NBYTES, SettingsError)
     try:
-        lines = [line.strip() for line in decode(path.read_bytes()).splitlines()]
-    except (OSError, UnicodeError) as error:
-        raise SettingsError(f"--template {name}: cannot be read as UTF-8 text ({error})") from error
+        lines = [line.strip() for line in decode(data).splitlines()]
+    except UnicodeError as error:
+        raise SettingsError(f"--template {path}: cannot be read as UTF-8 text ({error})") from error
     kept = tuple(line for line in lines if line)
     for number, line in enumerate(lines, 1):
         if line and "[name]" not in line:
             raise SettingsError(f"{path}, line {number}: no [name] in {line!r}")
     if not kept:
-        raise SettingsError(f"--template {name}: the file is empty; write one sentence per line")
+        raise SettingsError(f"--template {path}: the file is empty; write one sentence per line")
     return kept
 
 
@@ -93,32 +110,50 @@ def render(template: str, placeholder: str, filewords: str = "") -> str:
 
     Spaces and commas that an empty caption leaves at either end go with it.
     """
-    words = template.replace("[filewords]", filewords)
+    words = plain(template).replace("[filewords]", plain(filewords))
     if not filewords:
         words = words.strip(" ,")
     return words.replace("[name]", placeholder).strip()
 
 
 def filewords(picture: Path) -> str:
-    """A picture's own caption: the `.txt` file beside it on one line, else its name as words.
+    """A picture's own caption: its caption file on one line, else its name without an ending.
 
-    An empty file is an empty caption.
+    Digits and dashes that a name begins with are left out, and nothing else, as AUTOMATIC1111 does
+    it. An empty file is an empty caption.
 
     Raises:
         PictureError: the file is not text; the message names it.
     """
-    sidecar = picture.with_suffix(".txt")
-    if not sidecar.is_file():
-        return picture.stem.replace("_", " ").replace("-", " ").strip()
+    beside = picturefiles.captions_of(picture)
+    if not beside:
+        return _NUMBERED.sub("", picture.stem)
+    data = read_regular(beside[0], LARGEST_NBYTES, PictureError)
     try:
-        text = decode(sidecar.read_bytes())
-    except OSError as error:
-        raise PictureError(f"{sidecar} cannot be read: {error.strerror or error}") from error
+        text = decode(data)
     except UnicodeError as error:
         raise PictureError(
-            f"{sidecar}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
+            f"{beside[0]}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
         ) from error
     return " ".join(text.split())
+
+
+def tell(pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]) -> None:
+    """Say which captions are not used."""
+    beside = [files for files in map(picturefiles.captions_of, pictures) if files]
+    if beside and not any("[filewords]" in template for template in templates):
+        note(
+            f"these sentences do not use the pictures' captions ({len(beside)} of "
+            f"{len(pictures)} have one); --template captioned does"
+        )
+        return
+    several = [files for files in beside if len(files) > 1]
+    if several:
+        read, *others = (file.name for file in several[0])
+        note(
+            f"of two captions of one picture ({len(several)} of {len(pictures)} have two) the .txt "
+            f"is read: {read}, not {others[0]}"
+        )
 
 
 def decode(data: bytes) -> str:

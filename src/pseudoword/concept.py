@@ -1,5 +1,6 @@
 """`Concept`: the thing that is learned, and where it came from."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"
 
 
 def check_token(token: str) -> str:
-    """Return `token` if it can be a placeholder.
+    """Return `token`, in Unicode's composed form (NFC), if it can be a placeholder.
 
     Raises:
         SettingsError: it is empty, has white space around it, or control characters in it.
@@ -25,7 +26,7 @@ def check_token(token: str) -> str:
             f"--token {token!r} has white space around it or control characters in it. "
             'Use visible characters, for example "<my-cat>".'
         )
-    return token
+    return unicodedata.normalize("NFC", token)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Concept:
     """A learned word.
 
     Attributes:
-        token: the placeholder as it is written in prompts, for example `<my-cat>`.
+        token: the placeholder as it is written in prompts, for example `<my-cat>`; the same however
+            its accents are encoded.
         vectors: per text encoder (`clip_l`, `clip_g` …) a float32 tensor `[n, width]` on the CPU.
         family: the kind of base model it was learned for (`sd`, `sdxl` …), if known.
         method: how it was learned (`classic` …).
@@ -50,7 +52,7 @@ class Concept:
     origin: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_token(self.token)
+        object.__setattr__(self, "token", check_token(self.token))
         if not self.vectors:
             raise ConceptError(f"{self.token} has no vectors")
         for encoder, rows in self.vectors.items():

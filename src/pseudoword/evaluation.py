@@ -20,6 +20,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.files import write_whole
 from pseudoword.generation import generate
 from pseudoword.judge import BUNDLED, Judge
+from pseudoword.placeholders import named, shown
 from pseudoword.progress import Progress
 
 
@@ -60,7 +61,7 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
     family = families.choose(config)
 
     def draw(word: str) -> list[Image]:
-        progress.phase(f"drawing {word}")
+        progress.phase(f"drawing {shown(word)}")
         pictures = []
         for done, line in enumerate(config.prompt, 1):
             pictures += generate(
@@ -74,7 +75,7 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
             progress.advance(done, len(config.prompt))
         return pictures
 
-    with_word = draw(concept.token)
+    with_word = draw(named(concept.token))
     with_known = draw(known) if known else []
     asked = [render(line, known) for line in config.prompt for _ in range(config.n)]
     reads = judge.reads_text and bool(known)

@@ -142,13 +142,13 @@ def _tell_of_masks(
 ) -> None:
     """Say which masks are not used, and which pictures have none."""
     if how.mask != "file" and beside:
-        note(f"masks lie beside {len(beside)} pictures and are not used; --mask file uses them")
+        note(f"the masks beside {len(beside)} of {used} pictures are not used; --mask file does it")
     if how.mask == "file" and masked < used:
-        note(f"{used - masked} of {used} pictures have no mask: all of them counts")
+        note(f"{used - masked} of {used} pictures have no mask: there, everything counts")
     several = [files for files in beside.values() if len(files) > 1]
     if how.mask == "file" and several:
         first, *others = (file.name for file in several[0])
-        note(f"{len(several)} pictures have several masks: {first} is used, not {others[0]}")
+        note(f"of several masks of one picture the first is used: {first}, not {others[0]}")
 
 
 def load(

@@ -13,6 +13,7 @@ from pseudoword.families.lora import Lora
 from pseudoword.files import public_name
 from pseudoword.fit import check_fit
 from pseudoword.infotext import KEYWORD, SAMPLERS, infotext
+from pseudoword.placeholders import shown
 
 AT_ONCE = 4
 """Pictures per pass through the pipeline."""
@@ -35,6 +36,8 @@ def generate(
     loras: Sequence[Lora] = (),
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
+
+    A word is found in a prompt as `placeholders.split` says, and always where it is `named`.
 
     Pictures are squares of `resolution`, by default the model's own, unless `width` or `height`
     says otherwise; `guidance` and `guidance_rescale` are what the model asks for, if not given. How
@@ -74,7 +77,8 @@ def generate(
                 how,
             )
     for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
-        picture.info[KEYWORD] = infotext(prompt, negative, _told(family, how, seed, loras))
+        drawn = shown(prompt), shown(negative)
+        picture.info[KEYWORD] = infotext(*drawn, _told(family, how, seed, loras))
     return pictures
 
 

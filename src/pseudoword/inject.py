@@ -6,17 +6,22 @@ can clash with it. The idea of a parameter beside the table is also that of refi
 extender.
 """
 
-import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, repeat
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pseudoword.errors import PromptError
+from pseudoword.placeholders import shown
+from pseudoword.placeholders import split as split
+
+_SHOWN = 200
+"""Characters of a prompt that an error shows."""
 
 Vectors = Mapping[str, Tensor]
 """One word's rows per text encoder: encoder key -> [n, width]."""
@@ -40,22 +45,40 @@ class Tokenized:
     """[B, L] int64: the row that overwrites this position, or -1"""
 
 
-def split(prompt: str, placeholders: Sequence[str]) -> list[str]:
-    """Cut `prompt` so that every placeholder is a piece of its own.
+@dataclass(frozen=True)
+class Reading:
+    """How much of a prompt a text encoder reads."""
 
-    The longest placeholder wins where several fit, and one that begins or ends with a letter is
-    not found inside a longer word.
-    """
-    if not placeholders:
-        return [prompt]
-    longest_first = sorted(placeholders, key=len, reverse=True)
-    return re.split(f"({'|'.join(map(_pattern, longest_first))})", prompt)
+    tokens: int
+    """of the whole prompt, without begin and end marks"""
+    room: int
+    """tokens that are read at most"""
+    lost: str
+    """the end of the prompt, which is not read"""
 
 
-def _pattern(placeholder: str) -> str:
-    before = r"(?<!\w)" if re.match(r"\w", placeholder[0]) else ""
-    after = r"(?!\w)" if re.match(r"\w", placeholder[-1]) else ""
-    return before + re.escape(placeholder) + after
+class Reader:
+    """A tokenizer, and how many tokens at a time the encoder behind it reads."""
+
+    def __init__(self, tokenizer: Any, length: int) -> None:
+        self.tokenizer = tokenizer
+        self.length = length
+
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt may have: all but the marks of begin and end."""
+        return self.length - 2
+
+    def reading(self, prompt: str, counts: Mapping[str, int]) -> Reading:
+        """How much of `prompt` is read, in which placeholders take `counts` tokens each.
+
+        Raises:
+            PromptError: a placeholder would be cut off.
+        """
+        line, text = _line(self.tokenizer, prompt, counts)
+        _check_room(line, text, self.room)
+        lost = text[line[self.room].at :] if len(line) > self.room else ""
+        return Reading(len(line), self.room, lost.strip())
 
 
 def tokenize(
@@ -68,34 +91,68 @@ def tokenize(
     Raises:
         PromptError: a prompt is so long that a placeholder would be cut off.
     """
-    first_row = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
     filler = _filler(tokenizer)
     ids = torch.full((len(prompts), length), tokenizer.pad_token_id)
     slots = torch.full((len(prompts), length), -1)
+    room = length - 2
     for b, prompt in enumerate(prompts):
-        row_ids: list[int] = []
-        row_slots: list[int] = []
-        for piece in split(prompt, list(counts)):
-            if piece in counts:
-                n = counts[piece]
-                row_ids += [filler] * n
-                row_slots += range(first_row[piece], first_row[piece] + n)
-            elif piece.strip():
-                piece_ids = tokenizer(piece, add_special_tokens=False, verbose=False).input_ids
-                row_ids += piece_ids
-                row_slots += [-1] * len(piece_ids)
-        room = length - 2
-        if any(slot >= 0 for slot in row_slots[room:]):
-            raise PromptError(
-                f"the prompt has {len(row_ids)} tokens, the model reads {room}, and the "
-                f"placeholder would be cut off: {prompt!r}. Shorten the prompt or move the "
-                "placeholder forward."
-            )
-        row_ids, row_slots = row_ids[:room], row_slots[:room]
-        row_ids = [tokenizer.bos_token_id, *row_ids, tokenizer.eos_token_id]
-        ids[b, : len(row_ids)] = torch.tensor(row_ids)
-        slots[b, 1 : 1 + len(row_slots)] = torch.tensor(row_slots, dtype=torch.int64)
+        line, text = _line(tokenizer, prompt, counts)
+        _check_room(line, text, room)
+        read = [filler if one.row >= 0 else one.id for one in line[:room]]
+        read = [tokenizer.bos_token_id, *read, tokenizer.eos_token_id]
+        rows = [one.row for one in line[:room]]
+        ids[b, : len(read)] = torch.tensor(read)
+        slots[b, 1 : 1 + len(rows)] = torch.tensor(rows, dtype=torch.int64)
     return Tokenized(ids, slots)
+
+
+class _Token(NamedTuple):
+    """One of a prompt's tokens."""
+
+    id: int
+    """in the vocabulary; -1: of a placeholder"""
+    row: int
+    """of all placeholders' rows; -1: a plain token"""
+    at: int
+    """where it stands in the prompt"""
+
+
+def _line(tokenizer: Any, prompt: str, counts: Mapping[str, int]) -> tuple[list[_Token], str]:
+    """All tokens of a prompt, and the prompt as it is shown."""
+    names = [unicodedata.normalize("NFC", placeholder) for placeholder in counts]
+    numbers = dict(zip(names, counts.values(), strict=True))
+    first_row = dict(zip(names, accumulate(counts.values(), initial=0), strict=False))
+    line: list[_Token] = []
+    text = ""
+    for i, piece in enumerate(split(prompt, names)):
+        if i % 2:
+            rows = range(first_row[piece], first_row[piece] + numbers[piece])
+            line += [_Token(-1, row, len(text)) for row in rows]
+        elif piece.strip():
+            found = tokenizer(
+                piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            )
+            places = [len(text) + begin for begin, _ in found.offset_mapping]
+            line += [_Token(*one) for one in zip(found.input_ids, repeat(-1), places, strict=False)]
+        text += shown(piece)
+    return line, text
+
+
+def _check_room(line: Sequence[_Token], text: str, room: int) -> None:
+    beyond = next((one for one in line[room:] if one.row >= 0), None)
+    if beyond is None:
+        return
+    rows = sum(one.row >= 0 for one in line)
+    if rows > room:
+        raise PromptError(
+            f"{rows} vectors do not fit: the model reads {room} tokens of a prompt. Use fewer or "
+            "shorter new words in it."
+        )
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    raise PromptError(
+        f"the prompt has {len(line)} tokens, the model reads {room}, and a new word in it would be "
+        f"cut off: {text!r}. Shorten the prompt, or move the word forward."
+    )
 
 
 def _filler(tokenizer: Any) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pseudoword.families.base import Family, Framing
 from pseudoword.methods import Method
+from pseudoword.placeholders import named
 from pseudoword.weighting import huber
 
 
@@ -38,7 +39,7 @@ def mark(k: int) -> str:
 
     A private-use character, so that two concepts of the same name can share a pack.
     """
-    return f"\ue000{k}\ue001"
+    return named(k)
 
 
 def predict(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:

@@ -1,5 +1,6 @@
 """Look before training: what the model will see of each picture, and what to set."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -14,9 +15,11 @@ from pseudoword import (
     images,
     sheet,
     suggestions,
+    unread,
 )
 from pseudoword.config.prepare import PrepareConfig
-from pseudoword.errors import SettingsError
+from pseudoword.errors import PromptError, SettingsError
+from pseudoword.inject import Reader
 from pseudoword.progress import Progress
 
 
@@ -73,7 +76,9 @@ def survey(
     paths = images.find(config.pictures, note)
     if caption_model:
         captioning.caption(paths, caption_model, progress)
+    captions.tell(paths, templates, note)
     progress.phase(f"reading {len(paths)} pictures")
+    readers, n = families.readers(config), suggestions.vectors(len(paths))
     find_faults = faults.Finder()
     looks: list[Look] = []
     cards = []
@@ -88,12 +93,13 @@ def survey(
             masked=example.views[0].mask is not None,
             caption=example.filewords,
             prompt=captions.render(template, "[name]", words),
-            faults=find_faults(example),
+            faults=[*find_faults(example), *_cut(readers, example.filewords, templates, config, n)],
         )
         looks.append(found)
         cards.append(sheet.card(example, found.prompt, found.faults))
         progress.advance(len(looks), len(paths))
     vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
+    unread.tell_weights([*templates, *(look.caption for look in looks)], note)
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
     charts.save_picture(sheet.sheet(cards, title), out)
     return Prepared(
@@ -105,6 +111,26 @@ def survey(
         steps=steps,
         sheet=str(out),
     )
+
+
+def _cut(
+    readers: Sequence[Reader],
+    caption: str,
+    templates: Sequence[str],
+    config: PrepareConfig,
+    vectors: int,
+) -> list[str]:
+    """What of a caption will not be read."""
+    try:
+        reading = unread.of_caption(
+            readers, caption, templates, vectors, shuffled=config.shuffle_tags
+        )
+    except PromptError as error:
+        return [str(error)]
+    cut = reading is not None and (
+        f"has too long a caption: the prompt has {reading.tokens} tokens, {reading.room} are read"
+    )
+    return [cut] if cut else []
 
 
 def _check_out(out: Path, config: PrepareConfig) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pseudoword import (
+    captions,
     charts,
     examples,
     faults,
@@ -26,6 +27,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.draws import generator
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
+from pseudoword.fit import check_room
 from pseudoword.latents import Encoded
 from pseudoword.loss import Batch
 from pseudoword.member import Member
@@ -34,9 +36,10 @@ from pseudoword.methods.classic import Classic
 from pseudoword.probe import probe
 from pseudoword.progress import Progress
 from pseudoword.run import RunFolder
-from pseudoword.samples import check_captions, fixed
+from pseudoword.samples import fixed
 from pseudoword.schedules import AUTO
 from pseudoword.settling import Evaluation
+from pseudoword.unread import check_captions, tell_weights
 
 
 @dataclass
@@ -99,6 +102,9 @@ def prepare(
 ) -> Run:
     """Read the pictures, encode them, and set the word to its start."""
     previews.check(family, config)
+    if config.vectors != "auto":
+        check_room(config.token, config.vectors, family)
+    captions.tell(paths, templates, progress.note)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
     shapes = examples.frames(config, family.resolution, family.resolution_step)
     read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
@@ -124,7 +130,18 @@ def prepare(
         config,
         norms.aims(family, rows, config.norm),
     )
-    check_captions(family, replace(member, pictures=pictures))
+    count = max(map(len, rows.values()))
+    check_captions(
+        list(family.encoders.values()),
+        {picture.path: picture.filewords for picture in pictures},
+        templates,
+        count,
+        progress.note,
+        token=config.token,
+        shuffled=config.shuffle_tags,
+    )
+    tell_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
+    previews.tell(family, config, count, progress.note)
     data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
     fingerprint = family.fingerprint()

@@ -2,16 +2,18 @@
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
-from pseudoword import captions, charts, formats, images, promptline
+from pseudoword import captions, charts, formats, images, promptline, unread
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError
 from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
+from pseudoword.placeholders import named, split
 from pseudoword.progress import Progress
 
 
@@ -24,6 +26,24 @@ def check(family: Family, config: TrainConfig) -> None:
     for line in config.preview:
         for name, side in zip(("--w", "--h"), _sides(promptline.parse(line)), strict=True):
             check_resolution(family, side, name)
+
+
+def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]) -> None:
+    """Say what of the previews' prompts will not be read, for a word of so many vectors.
+
+    Raises:
+        PromptError: the word would be cut off.
+    """
+    for line in config.preview:
+        how = promptline.parse(line)
+        asked = {"--preview": how.prompt, "the negative prompt of --preview": how.negative}
+        shown = [captions.render(text, named(config.token)) for text in asked.values()]
+        for called, text in zip(asked, shown, strict=True):
+            reading = unread.longest(family.encoders.values(), text, {config.token: vectors})
+            unread.tell_cut(f"{called} {line!r}", reading, note)
+        unread.tell_weights(shown, note, [config.token])
+        if not any(len(split(text, [config.token])) > 1 for text in shown):
+            note(f"--preview {line!r} will not show {config.token}: write [name] where it belongs")
 
 
 def draw(
@@ -40,10 +60,10 @@ def draw(
         width, height = _sides(how)
         (picture,) = generate(
             family,
-            [captions.render(how.prompt, concept.token)],
+            [captions.render(how.prompt, named(concept.token))],
             [concept],
             seeds=[config.seed if how.seed is None else how.seed],
-            negative=captions.render(how.negative, concept.token),
+            negative=captions.render(how.negative, named(concept.token)),
             guidance=how.guidance,
             sampler_steps=how.sampler_steps,
             resolution=config.resolution,

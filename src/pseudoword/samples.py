@@ -1,6 +1,5 @@
 """What the members of a pack see in a step, drawn from nothing but (seed, token, step)."""
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,10 +9,9 @@ import torch
 from pseudoword import loss
 from pseudoword.captions import render, reword
 from pseudoword.draws import Draw, draw, kept_wobble
-from pseudoword.errors import PromptError
 from pseudoword.families.base import Family
-from pseudoword.inject import tokenize
 from pseudoword.member import Member
+from pseudoword.placeholders import marked
 from pseudoword.timesteps import Timesteps
 from pseudoword.weighting import min_snr
 
@@ -77,28 +75,6 @@ def _draw(member: Member, seed: int, key: str, step: int, n: int, spread: Timest
     )
 
 
-def check_captions(family: Family, member: Member) -> None:
-    """Find captions that would push the word out of what the model reads, before they are drawn.
-
-    Raises:
-        PromptError: there is one; the message names its picture.
-    """
-    counts = {key: len(rows) for key, rows in member.method.vectors().items()}
-    for picture, template in itertools.product(member.pictures, member.templates):
-        last = render(template, "[name]", picture.filewords).rfind("[name]")
-        if "[filewords]" not in template or last <= template.find("[filewords]"):
-            continue
-        prompt = render(template, loss.mark(0), picture.filewords)
-        for key, encoder in family.encoders.items():
-            try:
-                tokenize(encoder.tokenizer, [prompt], {loss.mark(0): counts[key]}, encoder.length)
-            except PromptError as error:
-                raise PromptError(
-                    f"{picture.path}: with the template {template!r} its caption is too long, and "
-                    "the word would be cut off. Shorten the caption, or move [name] forward."
-                ) from error
-
-
 def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -> loss.Batch:
     """What was drawn for each of `members`, as the model takes it."""
     prompts: list[str] = []
@@ -111,7 +87,7 @@ def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) 
             for picture, seed in zip(chosen, some.wording, strict=True)
         ]
         prompts += [
-            render(member.templates[c], loss.mark(k), words)
+            marked(render(member.templates[c], loss.mark(k), words), member.token, loss.mark(k))
             for c, words in zip(some.caption, own, strict=True)
         ]
         latents.append(_latents(member, some))

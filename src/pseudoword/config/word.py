@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from pseudoword.config.settings import Settings
+from pseudoword.errors import SettingsError
 
 InitMode = Literal["auto", "rows", "mean", "random", "file"]
 
@@ -34,4 +35,7 @@ class WordSettings(Settings):
     def _token(cls, token: str) -> str:
         from pseudoword.concept import check_token
 
+        for ours in ("[name]", "[filewords]"):
+            if ours in token:
+                raise SettingsError(f"--token {token!r}: {ours} means something in templates")
         return check_token(token)

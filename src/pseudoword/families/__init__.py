@@ -17,6 +17,7 @@ from pseudoword.families import layouts
 from pseudoword.families.base import Family, Placement, Source
 from pseudoword.families.detect import Header, explain, explain_folder, header
 from pseudoword.families.parts import Parts
+from pseudoword.inject import Reader
 
 FAMILIES: dict[str, str] = {
     "sd": "pseudoword.families.sd:StableDiffusion",
@@ -101,10 +102,27 @@ def sides(choice: BaseChoice) -> tuple[int, int]:
     Raises:
         BaseModelError: there is no such model, or its kind is not known.
     """
+    kind, parts = _known_of(choice)
+    sides: tuple[int, int] = kind.sides(parts)
+    return sides
+
+
+def readers(choice: BaseChoice) -> list[Reader]:
+    """How the text encoders of the base model that `choice` means read, without their weights.
+
+    Raises:
+        BaseModelError: there is no such model, or its kind is not known.
+    """
+    kind, parts = _known_of(choice)
+    found: list[Reader] = kind.readers(parts)
+    return found
+
+
+def _known_of(choice: BaseChoice) -> tuple[Any, Parts]:
+    """The class of a base model, and its parts, none of them loaded."""
     found = detect(choice)
     kind = _class_of(found.family)
-    sides: tuple[int, int] = kind.sides(Parts(found.source, placement(choice), kind.pipeline))
-    return sides
+    return kind, Parts(found.source, placement(choice), kind.pipeline)
 
 
 def load(base: str, device: str = "auto", dtype: DType = "auto") -> Family:

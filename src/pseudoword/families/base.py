@@ -12,7 +12,7 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from pseudoword.config import Quantize
-from pseudoword.inject import Words, injected, tokenize
+from pseudoword.inject import Reader, Words, injected, tokenize
 from pseudoword.process import Process
 
 Framing = Tensor
@@ -84,13 +84,17 @@ class Condition:
     """[B, P] the text as one vector, for models that read it so too"""
 
 
-class TextEncoder:
+def length(tokenizer: Any, config: Any) -> int:
+    """How many tokens a text encoder reads, with the marks of begin and end."""
+    return int(min(tokenizer.model_max_length, config.max_position_embeddings))
+
+
+class TextEncoder(Reader):
     """A tokenizer and a frozen transformer, with words put in after the table lookup."""
 
     def __init__(self, tokenizer: Any, model: Any) -> None:
-        self.tokenizer = tokenizer
+        super().__init__(tokenizer, length(tokenizer, model.config))
         self.model = model
-        self.length: int = min(tokenizer.model_max_length, model.config.max_position_embeddings)
 
     @property
     def table(self) -> Tensor:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from pseudoword.errors import BaseModelError, reason
-from pseudoword.families.base import Placement, Source, TextEncoder, without_bars
+from pseudoword.families.base import Placement, Source, TextEncoder, length, without_bars
 from pseudoword.families.quantized import quantize
 from pseudoword.families.weights import not_finite, own
+from pseudoword.inject import Reader
 
 TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
 
@@ -32,6 +33,15 @@ class Parts:
 
         tokenizer = self._config_of(CLIPTokenizer, f"tokenizer{suffix}")
         return TextEncoder(tokenizer, self.frozen(kind, f"text_encoder{suffix}"))
+
+    def reader(self, suffix: str = "") -> Reader:
+        """How the text encoder whose name ends in `suffix` reads; known without its weights."""
+        from transformers import CLIPTextConfig, CLIPTokenizer
+
+        tokenizer = self._config_of(CLIPTokenizer, f"tokenizer{suffix}")
+        return Reader(
+            tokenizer, length(tokenizer, self._config_of(CLIPTextConfig, f"text_encoder{suffix}"))
+        )
 
     def frozen(self, kind: Any, part: str, **options: Any) -> Any:
         """A model, on its device, that asks for no gradient; `options` go to diffusers' loader.

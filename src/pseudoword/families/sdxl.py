@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pseudoword.families.base import Condition, Framing, TextEncoder
 from pseudoword.families.detect import Header
+from pseudoword.families.parts import Parts
 from pseudoword.families.unet import UNetFamily
-from pseudoword.inject import Words, rows_of
+from pseudoword.inject import Reader, Words, rows_of
 
 
 class StableDiffusionXL(UNetFamily):
@@ -28,6 +29,10 @@ class StableDiffusionXL(UNetFamily):
             "conditioner.embedders.1.model."
         )
         return "sdxl" if whole else None
+
+    @staticmethod
+    def readers(parts: Parts) -> list[Reader]:
+        return [parts.reader(suffix) for suffix in ("", "_2")]
 
     def load_encoders(self) -> dict[str, TextEncoder]:
         from transformers import CLIPTextModel, CLIPTextModelWithProjection

@@ -26,7 +26,7 @@ from pseudoword.families.detect import Header
 from pseudoword.families.lora import Lora, applied
 from pseudoword.families.parts import TOO_LARGE, Parts
 from pseudoword.families.samplers import rehearse
-from pseudoword.inject import Words
+from pseudoword.inject import Reader, Words
 from pseudoword.process import Process, prediction_type
 
 USUAL_GUIDANCE = 7.5
@@ -72,6 +72,11 @@ class UNetFamily:
     def layout_of(header: Header) -> str | None:
         """Which of `layouts` a single file with this header has; None if it is another family's."""
         raise NotImplementedError
+
+    @staticmethod
+    def readers(parts: Parts) -> list[Reader]:
+        """How the text encoders read; known without loading weights."""
+        return [parts.reader()]
 
     def load_encoders(self) -> dict[str, TextEncoder]:
         """The text encoders under ComfyUI's keys."""
