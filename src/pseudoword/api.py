@@ -1,6 +1,6 @@
 """The public functions, one per command and of the same name. `pseudoword` re-exports them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +142,14 @@ def generate(
         PseudowordError: a file, width, prompt or setting does not work; the message says which.
     """
     config = DrawConfig.check(**settings)
-    concepts = sources.concepts(concept, token)
+    found = sources.named(concept, token)
     loras = [lora.parse(text) for text in config.lora]
     told = progress or Silent()
+    concepts = [word.concept for word in found]
     asked = {"the prompt": plain(prompt), "the negative prompt": plain(config.negative)}
-    for word in concepts:
-        if all(len(split(text, [word.token])) == 1 for text in asked.values()):
-            told.note(f"{word.token} is in neither prompt, so it changes nothing")
+    for word in found:
+        if not _mentioned(word.concept.token, asked.values()):
+            told.note(_unmentioned(word, asked.values()))
     unread.tell_weights(asked.values(), told.note, [word.token for word in concepts])
     told.phase(f"loading {config.base}")
     family = families.choose(config, offload=config.offload)
@@ -291,8 +292,7 @@ def evaluate(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = EvaluateConfig.check(pictures=several, **settings)
-    (word,) = sources.concepts(concept, token)
-    return look(word, config, progress or Silent())
+    return look(sources.one(concept, token), config, progress or Silent())
 
 
 def bench(*, progress: Progress | None = None, **settings: Any) -> Comparison:
@@ -337,3 +337,18 @@ def demo(
     Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
     """
     return run_demo(Path(out), progress or Silent(), restart)
+
+
+def _mentioned(token: str, prompts: Iterable[str]) -> bool:
+    return any(len(split(prompt, [token])) > 1 for prompt in prompts)
+
+
+def _unmentioned(word: sources.Given, prompts: Iterable[str]) -> str:
+    """What to say of a word that no prompt mentions; perhaps it was meant by its file's name."""
+    token = word.concept.token
+    if not word.stem or not _mentioned(word.stem, prompts):
+        return f"{token} is in neither prompt, so it changes nothing"
+    return (
+        f"the word of {word.name} is called {token}, which is in neither prompt, so it changes "
+        f"nothing: write {token}, or give --concept {word.name}={word.stem}"
+    )

@@ -40,3 +40,12 @@ class TrainingError(PseudowordError):
 def reason(error: BaseException) -> str:
     """The first line of what a library says went wrong, to stand in a sentence of ours."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+
+
+def shown(value: object, most: int = 100) -> str:
+    """`value` as it can stand in a sentence: on one line, in visible characters, not too long."""
+    try:
+        text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

@@ -118,7 +118,8 @@ def prepare(
         progress.note(f"{config.token}: {len(kept_out)} of {len(pictures)} pictures are held out")
     vectors = config.vectors
     if vectors == "auto":
-        vectors = starts.count(family, config.init, len(learned))
+        words = config.init if config.init_mode != "random" else ""
+        vectors = starts.count(family, words, len(learned))
     rows = starts.start(family, config.init, config.init_mode, vectors, config.token, config.seed)
     lr = "1" if config.lr == AUTO else schedules.absolute(config.lr, norms.usual_number(family))
     member = Member(

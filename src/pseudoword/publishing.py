@@ -10,7 +10,7 @@ from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
-from pseudoword.sources import HUB_ID
+from pseudoword.lookup import HUB_ID
 
 MOST_PICTURES = 8
 

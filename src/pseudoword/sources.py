@@ -1,20 +1,41 @@
 """Where a concept comes from: a file, a folder, a hub id; and what it is to be called."""
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword import formats
+from pseudoword import formats, lookup
 from pseudoword.concept import Concept
-from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.errors import ConceptError, SettingsError, reason
+from pseudoword.lookup import HubId
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 Source = str | Path | Concept
+
+
+@dataclass(frozen=True)
+class Given:
+    """A concept, and the file, folder or hub id it was given as."""
+
+    concept: Concept
+    name: str | None
+    """None for a `Concept` that was given itself"""
+
+    @property
+    def stem(self) -> str:
+        """What its file is called, without the ending: its word for other tools."""
+        return Path(self.name).stem if self.name else ""
 
 
 def concepts(
     given: Source | Sequence[Source], token: str | Sequence[str | None] | None = None
 ) -> list[Concept]:
+    """As `named`, the concepts alone."""
+    return [one.concept for one in named(given, token)]
+
+
+def named(
+    given: Source | Sequence[Source], token: str | Sequence[str | None] | None = None
+) -> list[Given]:
     """Every concept in `given`, renamed if `token` says so.
 
     Args:
@@ -23,7 +44,7 @@ def concepts(
             file with several words, the one of that name is taken.
 
     Raises:
-        ConceptError: a source cannot be read.
+        ConceptError: a source cannot be read, or two words have one name.
         SettingsError: there are more or fewer tokens than sources.
     """
     several = [given] if isinstance(given, str | Path | Concept) else list(given)
@@ -33,67 +54,89 @@ def concepts(
         tokens = [token] if isinstance(token, str) else list(token)
     if len(tokens) != len(several):
         raise SettingsError(f"{len(tokens)} tokens for {len(several)} concepts: give one for each")
-    return [word for one, name in zip(several, tokens, strict=True) for word in _read(one, name)]
+    found = [word for one, name in zip(several, tokens, strict=True) for word in _read(one, name)]
+    first: dict[str, Given] = {}
+    for one in found:
+        other = first.setdefault(one.concept.token, one)
+        if other is not one:
+            raise ConceptError(_both_called(one.concept.token, other, one))
+    return found
 
 
-def locate(given: str | Path) -> Path:
+def one(given: Source, token: str | None = None, flag: str = "") -> Concept:
+    """The one concept of `given`; of a file with several words the one called `token`.
+
+    Raises:
+        ConceptError: it cannot be read, or holds several words and none is called so.
+    """
+    if isinstance(given, Concept):
+        return formats.renamed(given, token) if token else given
+    source, called = lookup.split(given, flag)
+    return formats.read(locate(source, flag), token or called)
+
+
+def locate(given: str | Path, flag: str = "") -> Path:
     """The file or folder that `given` names, fetched from the hub if it is a hub id.
 
     Raises:
         ConceptError: there is neither such a file nor such a repository.
     """
-    path = Path(given)
-    if isinstance(given, Path) or path.exists() or not HUB_ID.fullmatch(str(given)):
-        return path
-    if path.suffix or ".." in path.parts:
-        return path  # meant as a file
-    return _fetched(str(given))
+    found = lookup.find(given, flag, error=ConceptError)
+    if found is None:
+        raise ConceptError(
+            f"{lookup.said(flag, given)}: there is no such file or folder here. Give an embedding "
+            "file, a run's folder, or a hub id such as sd-concepts-library/cat-toy."
+        )
+    return fetched(found) if isinstance(found, HubId) else found
 
 
-def _read(one: Source, token: str | None) -> Sequence[Concept]:
+def _read(one: Source, token: str | None) -> list[Given]:
     if isinstance(one, Concept):
-        return [formats.renamed(one, token) if token else one]
-    source, called = _split(one)
-    path = locate(source)
+        return [Given(formats.renamed(one, token) if token else one, None)]
+    source, called = lookup.split(one, "--concept")
+    path = locate(source, "--concept")
     if token or called:
-        return [formats.read(path, token or called)]
-    return formats.read_all(path)
+        return [Given(formats.read(path, token or called), str(source))]
+    return [Given(word, str(source)) for word in formats.read_all(path)]
 
 
-def _split(one: str | Path) -> tuple[str | Path, str | None]:
-    """`FILE=TOKEN` as its parts; a file may have `=` in its name, a token too."""
-    text = str(one)
-    if isinstance(one, Path) or "=" not in text or Path(text).exists():
-        return one, None
-    cuts = [i for i, letter in enumerate(text) if letter == "="]
-    cut = next((i for i in cuts if Path(text[:i]).exists()), cuts[0])
-    if not text[cut + 1 :].strip():
-        raise SettingsError(f"--concept {text}: there is no token behind the =")
-    return text[:cut], text[cut + 1 :]
+def _both_called(token: str, first: Given, second: Given) -> str:
+    names = [one.name or "a Concept" for one in (first, second)]
+    if names[0] == names[1]:
+        return f"{names[0]} gives {token} twice. Give it once."
+    renamed = next((one for one in (first, second) if one.name and one.stem != token), second)
+    return (
+        f"{names[0]} and {names[1]} both hold a word called {token}, and each needs a name of its "
+        f'own. Give one another: --concept {renamed.name}="<{renamed.stem}>"'
+    )
 
 
-def _fetched(repository: str) -> Path:
-    """The folder with a repository's embedding in it, in the hub's cache."""
+def fetched(found: HubId) -> Path:
+    """A repository's embedding in the hub's cache.
+
+    Raises:
+        ConceptError: there is no such repository, or no embedding in it.
+    """
     from huggingface_hub import HfApi, hf_hub_download
 
+    repository, revision = found.repository, found.revision
     try:
-        names = set(HfApi().list_repo_files(repository))
+        names = set(HfApi().list_repo_files(repository, revision=revision))
         wanted = next((name for name in formats.IN_FOLDERS if name in names), None)
         if wanted is None:
             raise ConceptError(
                 f"{repository} on the hub holds none of {', '.join(formats.IN_FOLDERS)}. "
                 "Download the file you mean and give its path."
             )
-        path = Path(hf_hub_download(repository, wanted))
+        path = Path(hf_hub_download(repository, wanted, revision=revision))
         second = f"{Path(wanted).stem}_2{Path(wanted).suffix}"
         if second in names:
-            hf_hub_download(repository, second)
+            hf_hub_download(repository, second, revision=revision)
         return path
     except ConceptError:
         raise
     except Exception as error:  # the hub's own errors, and any of its network library's
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConceptError(
             f"{repository} is no file or folder here, and could not be fetched from the hub: "
-            f"{reason}"
+            f"{reason(error)}"
         ) from error

@@ -2,16 +2,70 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pseudoword import formats, suggestions
+from pseudoword import formats, lookup, sources, suggestions
+from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.draws import generator
-from pseudoword.errors import SettingsError
+from pseudoword.errors import ConceptError, SettingsError, shown
 from pseudoword.families.base import Family, TextEncoder
 from pseudoword.fit import check_fit
+
+
+def given(init: str, mode: InitMode) -> Concept | None:
+    """The concept that `init` names, to be gone on from; None if it is words, or not looked at.
+
+    With `auto`, a concept must be given as a path, a hub id, or `FILE=TOKEN` for one word of
+    several: a plain word is a word, also where a file of that name lies about.
+
+    Raises:
+        ConceptError: what looks like a path or a hub id is not there, or no concept.
+        SettingsError: it looks like one, and `mode` asks for words.
+    """
+    if mode == "random":
+        return None
+    if not init.strip():
+        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+    if mode == "file":
+        return sources.one(init, flag="--init")
+    source, _ = lookup.split(init, "--init") if lookup.looks_like_path(init) else (init, None)
+    if lookup.find(source, "--init", words=True, error=ConceptError) is None:
+        return None
+    if mode != "auto":
+        raise SettingsError(
+            f"--init-mode {mode} takes words, and --init {shown(init)} is a file's or folder's "
+            "name. Leave --init-mode out, or give words."
+        )
+    return sources.one(init, flag="--init")
+
+
+def check(init: str, mode: InitMode, vectors: int | Literal["auto"]) -> str | None:
+    """See what can be seen of a start before a model is there.
+
+    Returns:
+        What the user should know: that words were taken although a file is called like them.
+
+    Raises:
+        ConceptError: as `given`.
+        SettingsError: as `given`; or a concept has another number of vectors than asked for.
+    """
+    concept = given(init, mode)
+    if concept is None:
+        lies_about = (
+            mode != "random" and lookup.there(Path(init)) and formats.is_concept(Path(init))
+        )
+        return f"--init {init} is a word; write ./{init} for what lies here" if lies_about else None
+    counts = {len(rows) for rows in concept.vectors.values()}
+    if vectors != "auto" and counts != {vectors}:
+        raise SettingsError(
+            f"--vectors {vectors}: --init {shown(init)} has {max(counts)}, and goes on with them. "
+            "Leave --vectors out, or begin from words."
+        )
+    return None
 
 
 def start(
@@ -21,15 +75,15 @@ def start(
 
     `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
     row their mean; `random` draws rows with the vocabulary's mean and spread; `file` goes on from
-    a concept, whose number of vectors then counts. `auto` is `file` if `init` is one, else `rows`
-    if there are vectors enough, else `mean`.
+    a concept, whose number of vectors then counts. `auto` is `file` if `init` names a concept
+    (`given`), else `rows` if there are vectors enough, else `mean`.
 
     Raises:
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them.
         ConceptError: the concept file cannot be read or does not fit.
     """
-    if mode == "file" or (mode == "auto" and formats.is_concept(Path(init))):
-        concept = formats.read(Path(init))
+    concept = given(init, mode)
+    if concept is not None:
         check_fit(concept, family)
         return concept.vectors
     if mode == "random":
@@ -43,7 +97,10 @@ def start(
 
 
 def count(family: Family, init: str, pictures: int) -> int:
-    """How many vectors suit a word: what suits the pictures, and one for each token of `init`."""
+    """How many vectors suit a word: what suits the pictures, and one for each token of `init`.
+
+    An empty `init` has none.
+    """
     tokens = max(len(encoder.token_ids(init)) for encoder in family.encoders.values())
     return max(min(tokens, suggestions.MOST_VECTORS), suggestions.vectors(pictures))
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pseudoword import lookup
 from pseudoword.config import BaseChoice, DType, Prediction
-from pseudoword.errors import BaseModelError, reason
+from pseudoword.errors import BaseModelError, reason, shown
 from pseudoword.families import layouts
 from pseudoword.families.base import Family, Placement, Source
 from pseudoword.families.detect import Header, explain, explain_folder, header
 from pseudoword.families.parts import Parts
 from pseudoword.inject import Reader
+from pseudoword.lookup import HubId
 
 FAMILIES: dict[str, str] = {
     "sd": "pseudoword.families.sd:StableDiffusion",
@@ -47,11 +49,17 @@ def detect(choice: BaseChoice) -> Detected:
             says what it is instead.
     """
     base = choice.base
-    path = BUNDLED.get(base, Path(base))
-    if path.is_file():
-        return _single_file(path, choice)
-    name, _, revision = base.partition("@")
-    if path.is_dir():
+    path = lookup.find(base, "--base", bundled=BUNDLED, error=BaseModelError)
+    revision = None
+    if path is None:
+        raise BaseModelError(
+            f"no base model {shown(base)}: no bundled model of that name ({', '.join(BUNDLED)}), "
+            "no such folder or file, and not a hub id like 'owner/name'."
+        )
+    if isinstance(path, HubId):
+        where, revision = path.repository, path.revision
+        index = _from_hub(base, where, revision)
+    elif path.is_dir():
         index = path / "model_index.json"
         if not index.is_file():
             raise BaseModelError(
@@ -59,17 +67,13 @@ def detect(choice: BaseChoice) -> Detected:
                 "diffusers' layout (with unet/, vae/, text_encoder/ …), a checkpoint, a hub id, "
                 "or 'emoji'."
             )
-        where, revision = str(path), ""
-    elif name.count("/") == 1 and not base.startswith((".", "/", "~")):
-        index = _from_hub(base, name, revision or None)
-        where = name
+        where = str(path)
+    elif path.is_file():
+        return _single_file(path, choice)
     else:
-        raise BaseModelError(
-            f"no base model {base!r}: no bundled model of that name "
-            f"({', '.join(BUNDLED)}), no such folder or file, and not a hub id like 'owner/name'."
-        )
+        raise BaseModelError(f"{path} is neither a file nor a folder, so it is no base model")
     changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
-    source = Source(base, where, revision or None, choice.variant, scheduler=changes)
+    source = Source(base, where, revision, choice.variant, scheduler=changes)
     family, pipeline = _of_pipeline(index, base)
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
 

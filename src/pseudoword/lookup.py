@@ -1,0 +1,191 @@
+"""What an argument names: a file or folder here, a repository on the hub, or only a word.
+
+`--concept`, `--init`, `--base`, `--judge` and all that is given by path or name ask `find`.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from pseudoword.errors import PseudowordError, SettingsError, shown
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+ENDINGS = frozenset(
+    ".safetensors .pt .pth .bin .ckpt .pkl .pickle .gguf .onnx .npz .npy .h5 .zip "
+    ".png .jpg .jpeg .webp .avif .gif .bmp .tif .tiff .heic .heif .jxl "
+    ".txt .caption .toml .json .jsonl .yaml .yml .csv".split()
+)
+"""No word ends like this, so it must be a file's name."""
+
+FOLDERS_HERE = frozenset({"runs", "embeddings", "models", ".", "..", "~"})
+"""Where we and other tools keep words: `runs/toy` is never the `toy` of the hub's user `runs`."""
+
+LONGEST = 4096
+"""No path has more characters."""
+
+MOST_NEIGHBOURS = 2000
+"""Names of a folder that are compared with one that was mistyped."""
+
+
+@dataclass(frozen=True)
+class HubId:
+    """A repository on the hub."""
+
+    repository: str
+    """`owner/name`"""
+    revision: str | None = None
+    """branch, tag or commit"""
+
+
+def find(
+    given: str | Path,
+    flag: str,
+    *,
+    bundled: Mapping[str, Path] = MappingProxyType({}),
+    words: bool = False,
+    error: type[PseudowordError] = SettingsError,
+) -> Path | HubId | None:
+    """What `given` names; `None` if it is a plain word and nothing that is known.
+
+    In this order:
+
+    1. A `Path`, or text that looks like one (`looks_like_path`): the file or folder, if it is
+       there. If not, and the text is `owner/name` or `owner/name@revision`, the hub's repository;
+       but not where a folder `owner` is here, or where the name ends like a file's. Anything else
+       that looks like a path and is not there is an error. Nothing here asks the hub.
+    2. The name of something that comes with the package.
+    3. A plain word: with `words` never a file, whatever lies about; otherwise the file or folder
+       of that name in the current folder, if there is one.
+
+    Args:
+        given: the argument.
+        flag: what the argument is called, for the message; may be empty.
+        bundled: name -> where it is.
+        words: whether the argument may be words, so that a file must be given as a path.
+        error: which error to raise.
+
+    Raises:
+        PseudowordError: of the kind `error`: nothing is named, or what is named is not there.
+    """
+    text = str(given)
+    if not text.strip() or "\0" in text:
+        raise error(f"{said(flag, repr(text))} names nothing. Give a path or a name.")
+    path = home(text)
+    if isinstance(given, Path) or looks_like_path(text):
+        if there(path):
+            return path
+        hub = None if isinstance(given, Path) else _hub_id(text)
+        if hub is None:
+            raise error(f"{said(flag, text)}: {_missing(text, path, words)}")
+        return hub
+    if text in bundled:
+        return bundled[text]
+    return path if not words and there(path) else None
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether `text` can hardly be words: it has a slash or a backslash in it, `~` before it, or
+    a file's ending."""
+    return (
+        "/" in text
+        or "\\" in text
+        or text.startswith("~")
+        or text in {".", ".."}
+        or Path(text).suffix.lower() in ENDINGS
+    )
+
+
+def split(given: str | Path, flag: str) -> tuple[str | Path, str | None]:
+    """`FILE=TOKEN` as its parts; a file may have `=` in its name, a token too.
+
+    What is there as a whole is a file. Else the file ends at the first `=` before which there is
+    one, or at the very first.
+
+    Raises:
+        SettingsError: there is nothing before, or nothing behind the `=`.
+    """
+    text = str(given)
+    if isinstance(given, Path) or "=" not in text or there(home(text)):
+        return given, None
+    cuts = [i for i, letter in enumerate(text[:LONGEST]) if letter == "="] or [text.index("=")]
+    cut = next((i for i in cuts if i and there(home(text[:i]))), cuts[0])
+    file, token = text[:cut], text[cut + 1 :]
+    for part, name in ((file, "file before"), (token, "token behind")):
+        if not part.strip():
+            raise SettingsError(
+                f'{said(flag, text)}: there is no {name} the =. Write FILE="<token>".'
+            )
+    return file, token
+
+
+def home(text: str) -> Path:
+    """The path `text`, in which `~` is the home folder."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no such user
+        return path
+
+
+def there(path: Path) -> bool:
+    """Whether there is anything at `path`, readable or not."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def absolute(text: str) -> str:
+    """`text` in a form that names the same from any folder, if it looks like a path that exists.
+
+    So with `FILE=TOKEN`.
+    """
+    if len(text) > LONGEST:
+        return text
+    for cut in (len(text), *(i for i, letter in enumerate(text) if letter == "=")):
+        file = text[:cut]
+        if looks_like_path(file) and there(home(file)):
+            return f"{home(file).resolve()}{text[cut:]}"
+    return text
+
+
+def said(flag: str, given: str | Path) -> str:
+    """How an argument is told of; those without a flag stand for themselves."""
+    return f"{flag} {shown(str(given))}".strip()
+
+
+def _hub_id(text: str) -> HubId | None:
+    repository, _, revision = text.partition("@")
+    owner, _, name = repository.partition("/")
+    if not HUB_ID.fullmatch(repository) or {owner, name} & {".", ".."} or "@" in revision:
+        return None
+    if Path(name).suffix.lower() in ENDINGS or owner in FOLDERS_HERE or there(Path(owner)):
+        return None
+    return HubId(repository, revision or None)
+
+
+def _missing(text: str, path: Path, words: bool) -> str:
+    """What is wrong with a path, and what was meant perhaps: the end of a sentence."""
+    if "://" in text:
+        return "is an address. Give a file or folder, or of a repository on the hub owner/name."
+    instead = " If you mean words, write them without slashes and endings." if words else ""
+    parent = path.parent
+    if not there(parent):
+        return f"there is no folder {shown(str(parent))} here.{instead}"
+    alike = difflib.get_close_matches(path.name[:100], _names(parent), 1)
+    meant = f" Did you mean {shown(str(parent / alike[0]))}?" if alike else ""
+    return f"there is no such file or folder.{meant or instead}"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        names = (path.name for path in folder.iterdir())
+        return [name for name, _ in zip(names, range(MOST_NEIGHBOURS), strict=False)]
+    except OSError:
+        return []
