@@ -5,7 +5,7 @@ class PseudowordError(Exception):
     """Base of all errors raised on purpose; the command line prints it and exits with code 2."""
 
 
-class SettingsError(PseudowordError):
+class SettingsError(PseudowordError, ValueError):
     """A setting is missing, malformed, or disagrees with another one."""
 
 

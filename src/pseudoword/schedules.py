@@ -73,6 +73,11 @@ def absolute(text: str, usual: float) -> str:
     return PERCENT.sub(lambda found: f"{float(found[1]) / 100 * usual:.3g}", text)
 
 
+def end(text: str) -> float:
+    """The last step that `text` has a rate for; infinite if the last rate holds to the end."""
+    return pairs(absolute(text, usual=1))[-1][1]
+
+
 def _unreadable(text: str, part: str) -> SettingsError:
     return SettingsError(
         f"--lr: {part!r} in {text!r} is no rate. Give a number such as 5e-3 or 50%, rates with "

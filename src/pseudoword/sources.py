@@ -101,10 +101,10 @@ def _read(one: Source, token: str | None) -> list[Given]:
 
 
 def _both_called(token: str, first: Given, second: Given) -> str:
-    names = [one.name or "a Concept" for one in (first, second)]
-    if names[0] == names[1]:
-        return f"{names[0]} gives {token} twice. Give it once."
-    renamed = next((one for one in (first, second) if one.name and one.stem != token), second)
+    names = [one.name or "another concept" for one in (first, second)]
+    renamed = next((one for one in (second, first) if one.name and one.stem != token), None)
+    if names[0] == names[1] or renamed is None:
+        return f"2 concepts are called {token} ({names[1]}); each needs its own token"
     return (
         f"{names[0]} and {names[1]} both hold a word called {token}, and each needs a name of its "
         f'own. Give one another: --concept {renamed.name}="<{renamed.stem}>"'

@@ -5,6 +5,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from pseudoword.config.fields import (
+    GUIDANCE,
+    FilePath,
+    Pictures,
+    Place,
+    SamplerSteps,
+    Samples,
+    Seed,
+)
 from pseudoword.config.settings import BaseChoice
 
 
@@ -16,28 +25,28 @@ class BenchConfig(BaseChoice):
     compare: tuple[str, ...] = ("",)
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable."""
 
-    concepts: Annotated[int | None, Field(ge=2)] = None
+    concepts: Annotated[int | None, Field(ge=2, le=1000)] = None
     """Learn only the first so many things, and as many words for the new style."""
 
     relearn: bool = False
     """Also learn known things anew, from another word: what that lacks, the method lacks."""
 
-    pictures_each: Annotated[int, Field(ge=1)] = 2
+    pictures_each: Pictures = 2
     """Pictures drawn for each question, with consecutive seeds."""
 
-    sampler_steps: Annotated[int, Field(ge=1)] = 25
+    sampler_steps: SamplerSteps = 25
     """Denoising steps per picture."""
 
-    pack: Annotated[int, Field(ge=1)] = 8
+    pack: Samples = 8
     """Words that are learned at once."""
 
-    judge: str | None = None
+    judge: Place | None = None
     """Folder or hub id of another judge than the bundled one."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
     """Seed of learning, and of the first picture."""
 
-    out: Path = Path("bench")
+    out: FilePath = Path("bench")
     """Folder for everything; run again to go on."""
 
 
@@ -46,7 +55,7 @@ class EvaluateConfig(BaseChoice):
 
     heading: ClassVar[str] = "Evaluation"
 
-    pictures: Annotated[tuple[Path, ...], Field(min_length=1)]
+    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1)]
     """Folder or files with true pictures, best ones that the word was not learned from."""
 
     prompt: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -60,22 +69,22 @@ class EvaluateConfig(BaseChoice):
     compare_with: str | None = None
     """Known word for the same kind of thing; by default what the word was begun from."""
 
-    n: Annotated[int, Field(ge=1)] = 2
+    n: Pictures = 2
     """Pictures per prompt."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
     """Seed of the first picture of each prompt."""
 
-    guidance: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    guidance: Annotated[float | None, GUIDANCE] = None
     """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
     what the model asks for."""
 
-    sampler_steps: Annotated[int, Field(ge=1)] = 25
+    sampler_steps: SamplerSteps = 25
     """Denoising steps per picture."""
 
-    judge: str | None = None
+    judge: Place | None = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled judge, which
     knows the bundled base model's world only."""
 
-    out: Path = Path("evaluation")
+    out: FilePath = Path("evaluation")
     """Folder for the report."""

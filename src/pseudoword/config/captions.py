@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from pseudoword.config.settings import Settings
+from pseudoword.config.fields import Place
+from pseudoword.config.settings import Idle, Settings
 
 
 class CaptionSettings(Settings):
@@ -12,7 +13,14 @@ class CaptionSettings(Settings):
 
     heading: ClassVar[str] = "Captions"
 
-    template: str = "subject"
+    idle: ClassVar = {
+        "keep_tags": Idle(
+            "without --shuffle-tags or --drop-tags",
+            lambda s: not (s.shuffle_tags or s.drop_tags),
+        ),
+    }
+
+    template: Place = "subject"
     """Sentences to learn in: subject, style, minimal, captioned, or a file with one per line."""
 
     shuffle_tags: bool = False
@@ -21,7 +29,7 @@ class CaptionSettings(Settings):
     drop_tags: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Leave each tag of [filewords] out with this probability."""
 
-    keep_tags: Annotated[int, Field(ge=0)] = 0
+    keep_tags: Annotated[int, Field(ge=0, le=1000)] = 0
     """The first so many tags are neither moved nor left out one by one."""
 
     drop_caption: Annotated[float, Field(ge=0, le=1)] = 0.0

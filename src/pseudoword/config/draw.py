@@ -1,10 +1,12 @@
 """How pictures are drawn."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pseudoword.config.settings import BaseChoice
+from pseudoword.config.fields import GUIDANCE, SIDE_PX, Name, Pictures, SamplerSteps, Seed
+from pseudoword.config.settings import BaseChoice, Idle
+from pseudoword.errors import SettingsError
 
 
 class DrawConfig(BaseChoice):
@@ -12,16 +14,22 @@ class DrawConfig(BaseChoice):
 
     heading: ClassVar[str] = "Drawing"
 
-    n: Annotated[int, Field(ge=1)] = 1
+    idle: ClassVar = {
+        "negative": Idle("without guidance (--guidance above 1)", lambda s: s.unguided),
+        "guidance_rescale": Idle("without guidance (--guidance above 1)", lambda s: s.unguided),
+        "resolution": Idle("beside --width and --height", lambda s: s.width and s.height),
+    }
+
+    n: Pictures = 1
     """How many pictures."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
     """Seed of the first picture; each further one adds 1."""
 
     negative: str = ""
     """What the picture should not show; concepts work here too."""
 
-    guidance: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    guidance: Annotated[float | None, GUIDANCE] = None
     """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
     what the model asks for."""
 
@@ -29,23 +37,34 @@ class DrawConfig(BaseChoice):
     """How far to bring the contrast that guidance adds back to what the prompt alone gives, 0 to 1;
     0.7 is usual for models of v-prediction. By default 0, or what the model asks for."""
 
-    sampler_steps: Annotated[int, Field(ge=1)] = 25
+    sampler_steps: SamplerSteps = 25
     """Denoising steps per picture."""
 
-    resolution: Annotated[int | None, Field(ge=8)] = None
+    resolution: Annotated[int | None, SIDE_PX] = None
     """Side of the picture in pixels; by default the model's own."""
 
-    width: Annotated[int | None, Field(ge=8)] = None
+    width: Annotated[int | None, SIDE_PX] = None
     """Width in pixels, if the picture is not square."""
 
-    height: Annotated[int | None, Field(ge=8)] = None
+    height: Annotated[int | None, SIDE_PX] = None
     """Height in pixels, if the picture is not square."""
 
-    scheduler: str | None = None
+    scheduler: Name | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
 
     offload: bool = False
     """Keep on the device only the part at work: slower, and it fits in less memory."""
 
-    lora: tuple[str, ...] = ()
+    lora: tuple[Name, ...] = ()
     """A LoRA file, FILE or FILE:WEIGHT (needs the extra `lora`). May be repeated."""
+
+    @property
+    def unguided(self) -> bool:
+        """Whether the prompt is followed without comparing it with the negative one."""
+        return self.guidance is not None and self.guidance <= 1
+
+    @model_validator(mode="after")
+    def _a_seed_for_each(self) -> Self:
+        if self.seed + self.n > 2**63:
+            raise SettingsError(f"--seed {self.seed}: no seeds are left for -n {self.n} pictures")
+        return self

@@ -1,12 +1,14 @@
 """Settings of the optimiser."""
 
+import math
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pseudoword import schedules
-from pseudoword.config.settings import Settings
-from pseudoword.errors import SettingsError
+from pseudoword.config.fields import MOST_SAMPLES, MOST_STEPS, Every, Name, Samples, Seed, Steps
+from pseudoword.config.settings import Idle, Settings
+from pseudoword.errors import SettingsError, shown
 
 
 def _rate(value: object) -> object:
@@ -21,19 +23,25 @@ class OptimiserSettings(Settings):
 
     heading: ClassVar[str] = "Optimisation"
 
-    steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    idle: ClassVar = {
+        "max_steps": Idle("without --steps auto", lambda s: s.steps != "auto"),
+        "norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull"),
+        "average": Idle("beside --ema", lambda s: s.average and s.ema),
+    }
+
+    steps: Steps | Literal["auto"] = "auto"
     """How many optimiser steps; auto: until the evaluation loss has settled."""
 
-    extend: Annotated[int, Field(ge=0)] = 0
+    extend: Every = 0
     """So many steps more; a finished run goes on from its end, as if it had been longer."""
 
-    max_steps: Annotated[int, Field(ge=1)] = 2000
+    max_steps: Steps = 2000
     """With --steps auto: stop here, settled or not."""
 
-    batch: Annotated[int, Field(ge=1)] = 4
+    batch: Samples = 4
     """Samples per step."""
 
-    accumulate: Annotated[int, Field(ge=1)] = 1
+    accumulate: Samples = 1
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
@@ -44,10 +52,10 @@ class OptimiserSettings(Settings):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Stay at the rate, or fall from it to nothing by the last step."""
 
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Every = 0
     """Steps over which the rate rises to its full size."""
 
-    optimiser: str = "AdamW"
+    optimiser: Name = "AdamW"
     """A class of torch.optim, or an import path such as prodigyopt.Prodigy."""
 
     optimiser_option: tuple[str, ...] = ()
@@ -75,7 +83,7 @@ class OptimiserSettings(Settings):
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
     """With --norm pull: the part of the way to go in each step."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
     """Same seed, settings and machine: same word."""
 
     @property
@@ -99,19 +107,51 @@ class OptimiserSettings(Settings):
             raise SettingsError("--extend needs a number of --steps; auto ends where it settles")
         return self
 
+    @model_validator(mode="after")
+    def _within_the_run(self) -> Self:
+        """What must be over by the last step is; and what must last until then does."""
+        last, by = self.total_steps, self._last_step_by
+        if self.warmup > last:
+            raise SettingsError(f"--warmup {self.warmup} is not over by {by}. Give fewer steps.")
+        end = math.inf if self.lr == schedules.AUTO else schedules.end(self.lr)
+        if end < last:
+            raise SettingsError(
+                f"--lr {shown(self.lr)} ends at step {end:.0f}, before {by}. Leave the last step "
+                "number out, and its rate holds to the end."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _samples_in_memory(self) -> Self:
+        if self.batch * self.accumulate > MOST_SAMPLES:
+            raise SettingsError(
+                f"--batch {self.batch} and --accumulate {self.accumulate} are "
+                f"{self.batch * self.accumulate} samples a step; there may be {MOST_SAMPLES}"
+            )
+        return self
+
+    @property
+    def _last_step_by(self) -> str:
+        """What says which step is the last."""
+        if self.steps == "auto":
+            return f"--max-steps {self.max_steps}"
+        return f"--steps {self.steps}" + (f" --extend {self.extend}" if self.extend else "")
+
 
 class ObjectiveSettings(Settings):
     """What the model is asked, and what counts as an error."""
 
     heading: ClassVar[str] = "Noise and loss"
 
+    idle: ClassVar = {"huber_delta": Idle("without --loss huber", lambda s: s.loss != "huber")}
+
     latents: Literal["random", "deterministic", "once"] = "random"
     """Draw each latent from the VAE's moments at every step, take their mean, or draw it once."""
 
-    min_timestep: Annotated[int, Field(ge=0)] = 0
+    min_timestep: Every = 0
     """Least noisy timestep to learn at."""
 
-    max_timestep: Annotated[int | None, Field(ge=1)] = None
+    max_timestep: Annotated[int | None, Field(ge=1, le=MOST_STEPS)] = None
     """Learn at timesteps below this one; by default all that the model knows."""
 
     timestep_spread: Literal["uniform", "stratified", "logit-normal", "importance"] = "importance"

@@ -1,11 +1,11 @@
 """Settings of the pictures a word is learned from."""
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pseudoword.config.settings import Settings
+from pseudoword.config.fields import SIDE_PX, FilePath
+from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
 
@@ -14,23 +14,29 @@ class PictureSettings(Settings):
 
     heading: ClassVar[str] = "Pictures"
 
-    pictures: Annotated[tuple[Path, ...], Field(min_length=1)]
+    idle: ClassVar = {
+        "crops": Idle("without --crop random", lambda s: s.crop != "random"),
+        "unmasked_weight": Idle("without --mask", lambda s: s.mask == "none"),
+        "resolution": Idle("beside --width and --height", lambda s: s.width and s.height),
+    }
+
+    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1)]
     """A folder of pictures, or several files. Three to five are enough."""
 
-    resolution: Annotated[int | None, Field(ge=8)] = None
+    resolution: Annotated[int | None, SIDE_PX] = None
     """Side in pixels of the square the pictures are cut to; by default the model's own."""
 
-    width: Annotated[int | None, Field(ge=8)] = None
+    width: Annotated[int | None, SIDE_PX] = None
     """Width in pixels, if the pictures are to be cut to something else than a square."""
 
-    height: Annotated[int | None, Field(ge=8)] = None
+    height: Annotated[int | None, SIDE_PX] = None
     """Height in pixels, likewise."""
 
     crop: Literal["centre", "random", "focal", "buckets"] = "centre"
     """What is seen of a picture of another shape: its centre, places drawn at random, where most
     is to be seen (focal), or nearly all, in the best of several shapes (buckets)."""
 
-    crops: Annotated[int, Field(ge=1)] = 4
+    crops: Annotated[int, Field(ge=1, le=100)] = 4
     """With --crop random: how many places of each picture."""
 
     flip: bool = False

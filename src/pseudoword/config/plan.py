@@ -2,8 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
+from pseudoword.config.fields import SIDE_PX, Samples
 from pseudoword.config.settings import BaseChoice
 
 
@@ -12,8 +11,8 @@ class PlanConfig(BaseChoice):
 
     heading: ClassVar[str] = "Plan"
 
-    resolution: Annotated[int | None, Field(ge=8)] = None
+    resolution: Annotated[int | None, SIDE_PX] = None
     """Side of the pictures in pixels; by default the model's own."""
 
-    batch: Annotated[int, Field(ge=1)] = 1
+    batch: Samples = 1
     """Samples per step."""

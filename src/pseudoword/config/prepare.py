@@ -1,12 +1,11 @@
 """What `prepare` needs to know: all that decides how pictures and captions are seen."""
 
-from typing import Annotated, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.fields import Seed
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.config.settings import BaseChoice
+from pseudoword.config.settings import BaseChoice, Idle
 
 
 class PrepareConfig(CaptionSettings, PictureSettings, BaseChoice):
@@ -14,5 +13,7 @@ class PrepareConfig(CaptionSettings, PictureSettings, BaseChoice):
 
     heading: ClassVar[str] = "Looking"
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    idle: ClassVar = {"seed": Idle("without --crop random", lambda s: s.crop != "random")}
+
+    seed: Seed = 0
     """Of random crops: the one you will train with."""

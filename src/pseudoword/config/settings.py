@@ -1,15 +1,27 @@
 """What all settings share: how they are checked, and how a mistake in them is told."""
 
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.config.fields import FilePath, Name, Place, check_text, flag
+from pseudoword.errors import SettingsError, shown
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantize = Literal["none", "8bit", "4bit"]
 Prediction = Literal["auto", "epsilon", "v_prediction"]
+
+
+class Idle(NamedTuple):
+    """When a setting that was given has no effect."""
+
+    why: str
+    """the end of a sentence: `without --crop random`"""
+    when: Callable[[Any], bool]
+    """of all settings together"""
 
 
 class Settings(BaseModel):
@@ -17,6 +29,9 @@ class Settings(BaseModel):
 
     heading: ClassVar[str] = "Settings"
     """What the command line and pages call the group."""
+
+    idle: ClassVar[Mapping[str, Idle]] = {}
+    """Fields of this class that have no effect beside certain others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -27,24 +42,73 @@ class Settings(BaseModel):
         Raises:
             SettingsError: a value is wrong; the message names the flag and what it takes.
         """
+        return cls._checked(values, {})
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, Any], said_in: Mapping[str, Path]) -> Self:
+        """Build from `values`; those of them that a file said are told with its name."""
         try:
             return cls(**values)
         except ValidationError as error:
-            raise SettingsError("\n".join(_explain(e) for e in error.errors())) from error
+            found: dict[str, list[Any]] = {}
+            for one in error.errors(include_url=False):
+                found.setdefault(str(one["loc"][0]) if one["loc"] else "", []).append(one)
+            raise SettingsError(
+                "\n".join(
+                    _explained(cls, name, values.get(name), errors, said_in.get(name))
+                    for name, errors in found.items()
+                )
+            ) from error
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """What no setting takes: text that cannot be written; true or false for a number."""
+        name = str(info.field_name)
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, str | Path):
+                check_text(flag(name), str(part))
+            if isinstance(part, bool) and cls.model_fields[name].annotation is not bool:
+                raise SettingsError(f"{flag(name)} is no switch: it does not take {part}")
+        return value
+
+    def without_effect(self) -> list[str]:
+        """A sentence for each setting that was given, and changes nothing beside the others."""
+        rules = {
+            name: rule
+            for kind in reversed(type(self).__mro__)
+            for name, rule in vars(kind).get("idle", {}).items()
+        }
+        return [
+            f"{_written(name, getattr(self, name))} has no effect {rule.why}"
+            for name, rule in rules.items()
+            if name in self.model_fields_set and rule.when(self)
+        ]
 
 
-def flag(field: str) -> str:
-    """How a field is called on the command line."""
-    return "-n" if field == "n" else "--" + field.replace("_", "-")
+def _explained(
+    kind: type[Settings], name: str, given: object, errors: Sequence[Any], file: Path | None
+) -> str:
+    """What is wrong with one setting: in words of ours where a validator of ours found it."""
+    own = [e["ctx"]["error"] for e in errors if "error" in e.get("ctx", {})]
+    if own:
+        return f"{shown(str(file))}: {own[0]}" if file else str(own[0])
+    where = f"{shown(str(file))}: {name}" if file else flag(name) if name else "settings"
+    if name not in kind.model_fields:
+        alike = difflib.get_close_matches(name[:100], kind.model_fields, 1)
+        meant = f"; did you mean {alike[0] if file else flag(alike[0])}?" if alike else ""
+        return f"{shown(where)}: there is no such setting{meant}"
+    told = " or ".join(dict.fromkeys(f"{e['msg'][0].lower()}{e['msg'][1:]}" for e in errors))
+    return f"{where}: {told}" + ("" if errors[0]["type"] == "missing" else f", got {shown(given)}")
 
 
-def _explain(error: Any) -> str:
-    cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, PseudowordError):
-        return str(cause)
-    where = flag(str(error["loc"][0])) if error["loc"] else "settings"
-    given = "" if error["type"] == "missing" else f", got {error['input']!r}"
-    return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}{given}"
+def _written(name: str, value: object) -> str:
+    """A setting as on the command line, where a switch is its name alone."""
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    return (
+        f"{flag(name)} {shown(', '.join(map(str, value)) if isinstance(value, tuple) else value)}"
+    )
 
 
 def group_of(kind: type[Settings], field: str) -> str:
@@ -58,21 +122,21 @@ class BaseChoice(Settings):
 
     heading: ClassVar[str] = "Base model"
 
-    base: str = "emoji"
+    base: Place = "emoji"
     """Base model: emoji (bundled), a folder in diffusers' layout, a .safetensors or .ckpt file, or
     a hub id, also as owner/name@revision."""
 
-    device: str = "auto"
+    device: Name = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps. Auto is what the environment variable
     PSEUDOWORD_DEVICE says, else the best there is."""
 
     dtype: DType = "auto"
     """Precision of the frozen weights; the new word is always float32."""
 
-    variant: str | None = None
+    variant: Name | None = None
     """Load the weights with this in their file names, for example fp16."""
 
-    configs: Path | None = None
+    configs: FilePath | None = None
     """For a base in one file: a folder in diffusers' layout with its configs and tokenizers."""
 
     prediction: Prediction = "auto"

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pseudoword.config.settings import Settings
+from pseudoword.config.fields import MOST_STEPS, Every
+from pseudoword.config.settings import Idle, Settings
 
 
 class StopSettings(Settings):
@@ -12,15 +13,20 @@ class StopSettings(Settings):
 
     heading: ClassVar[str] = "Knowing when to stop"
 
-    evaluate_every: Annotated[int, Field(ge=0)] = 10
+    idle: ClassVar = {
+        "patience": Idle("without --steps auto", lambda s: s.steps != "auto"),
+        "held_out": Idle("without --evaluate-every", lambda s: not s.evaluate_every),
+    }
+
+    evaluate_every: Every = 10
     """Measure the loss on samples that never change every so many steps, and after the last;
     0: never."""
 
-    patience: Annotated[int, Field(ge=1)] = 3
+    patience: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 3
     """With --steps auto: stop when the last so many evaluations, or the last third of all, have
     gained next to nothing; there are eight at least."""
 
-    held_out: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    held_out: Every | Literal["auto"] = "auto"
     """Pictures to keep out of learning, to see when it only learns by heart; auto: of six or more,
     one in six."""
 

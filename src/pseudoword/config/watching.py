@@ -1,11 +1,12 @@
 """Settings of what a run shows and keeps; none changes what is learned."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from pseudoword import promptline
-from pseudoword.config.settings import Settings
+from pseudoword.config.fields import Every, Steps
+from pseudoword.config.settings import Idle, Settings
 
 Log = Literal["csv", "tensorboard", "wandb", "trackio"]
 
@@ -15,23 +16,30 @@ class WatchSettings(Settings):
 
     heading: ClassVar[str] = "Seeing and saving"
 
+    idle: ClassVar = {
+        "preview_every": Idle("without --preview", lambda s: not s.preview),
+        "word_in_preview": Idle("without --preview", lambda s: not s.preview),
+        "keep_last": Idle("without --save-every", lambda s: not s.save_every),
+        "save_every": Idle("in a run so short", lambda s: s.save_every > s.total_steps),
+    }
+
     preview: tuple[str, ...] = ("a photo of [name]",)
     """Prompt to draw with the word, [name] stands for it; may end in --n NEGATIVE --d SEED
     --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
 
-    preview_every: Annotated[int, Field(ge=0)] = 0
+    preview_every: Every = 0
     """Draw the previews every so many steps, and a filmstrip of them; 0: at the end only."""
 
     word_in_preview: bool = True
     """Put the word into the preview pictures, so that each can be used as an embedding."""
 
-    save_every: Annotated[int, Field(ge=0)] = 0
+    save_every: Every = 0
     """Keep a copy of the word every so many steps; 0: none."""
 
-    keep_last: Annotated[int, Field(ge=0)] = 0
+    keep_last: Every = 0
     """Of these copies, keep the last so many; 0: all."""
 
-    checkpoint_every: Annotated[int, Field(ge=1)] = 25
+    checkpoint_every: Steps = 25
     """Save the state every so many steps."""
 
     log: tuple[Log, ...] = ()

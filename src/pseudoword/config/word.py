@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pseudoword.config.settings import Settings
+from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
 InitMode = Literal["auto", "rows", "mean", "random", "file"]
@@ -14,6 +14,8 @@ class WordSettings(Settings):
     """What the new word is called, and where it begins."""
 
     heading: ClassVar[str] = "Word"
+
+    idle: ClassVar = {"init": Idle("beside --init-mode random", lambda s: s.init_mode == "random")}
 
     token: str
     """The new word as you will write it in prompts, for example "<my-cat>"."""

@@ -1,0 +1,84 @@
+"""Kinds of values that several settings share. What lies beyond the bounds is never meant, and
+would take all memory or all time there is."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+from pseudoword import lookup
+from pseudoword.errors import SettingsError, shown
+
+MOST_PX = 8192
+MOST_STEPS = 1_000_000
+MOST_SAMPLES = 4096
+MOST_PICTURES = 1000
+
+SIDE_PX = Field(ge=8, le=MOST_PX)
+"""Of pictures."""
+
+GUIDANCE = Field(ge=0, le=1000, allow_inf_nan=False)
+"""Classifier-free guidance; 1 is off."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""What a generator of torch takes."""
+
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+"""Steps there are."""
+
+Every = Annotated[int, Field(ge=0, le=MOST_STEPS)]
+"""Steps from one to the next; 0: never."""
+
+Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
+"""Samples at once."""
+
+SamplerSteps = Annotated[int, Field(ge=1, le=1000)]
+"""Denoising steps per picture; no model was trained for more."""
+
+Pictures = Annotated[int, Field(ge=1, le=MOST_PICTURES)]
+"""Pictures to draw."""
+
+
+def flag(field: str) -> str:
+    """How a field is called on the command line."""
+    return "-n" if field == "n" else "--" + field.replace("_", "-")
+
+
+def check_text(what: str, text: str) -> None:
+    """See that `text` can be written down.
+
+    Raises:
+        SettingsError: it has zero bytes in it, or bytes that are no UTF-8.
+    """
+    if "\0" in text:
+        raise SettingsError(f"{what} {shown(text)} has a zero byte in it. Leave it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(
+            f"{what} {shown(text)} is not UTF-8. Write it, or name the file, in UTF-8."
+        ) from None
+
+
+def _filled(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise SettingsError(
+            f"{flag(str(info.field_name))} is empty. Give it a value, or leave it out."
+        )
+    return value
+
+
+def _at_home(text: str) -> str:
+    return str(lookup.home(text)) if text.startswith("~") else text
+
+
+Name = Annotated[str, BeforeValidator(_filled)]
+"""Something that is known by name."""
+
+Place = Annotated[Name, AfterValidator(_at_home)]
+"""Something that is known by name or found at a path, where `~` is the home folder."""
+
+FilePath = Annotated[
+    Path, AfterValidator(lambda path: lookup.home(str(path))), BeforeValidator(_filled)
+]
+"""A file or folder; an empty one would be the current folder."""
