@@ -16,7 +16,7 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.errors import SettingsError
-from pseudoword.options import guarded, settings_from
+from pseudoword.options import file_path, guarded, settings_from
 
 if TYPE_CHECKING:
     from pseudoword.console import Console
@@ -29,7 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Out = Annotated[Path, typer.Option(help="Where to write.")]
+Out = Annotated[Path, typer.Option(parser=file_path, help="Where to write.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Concepts = Annotated[
     list[str] | None,
@@ -51,8 +51,9 @@ def train(
     config: Annotated[
         Path | None,
         typer.Option(
+            parser=file_path,
             help="Settings as a TOML file, such as a run's config.toml; options given beside it "
-            "count more."
+            "count more.",
         ),
     ] = None,
     restart: Restart = False,
@@ -113,7 +114,9 @@ def generate(
 @settings_from(PrepareConfig, argument="pictures")
 def prepare(
     *,
-    out: Annotated[Path, typer.Option(help="The contact sheet.")] = Path("contact-sheet.png"),
+    out: Annotated[Path, typer.Option(parser=file_path, help="The contact sheet.")] = Path(
+        "contact-sheet.png"
+    ),
     caption_model: Annotated[
         str | None,
         typer.Option(
@@ -170,7 +173,10 @@ def convert(
         typer.Argument(metavar="IN", help="Any embedding file, a run's folder, or a hub id."),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The file to write, or a folder for every word.")
+        Path,
+        typer.Argument(
+            parser=file_path, metavar="OUT", help="The file to write, or a folder for every word."
+        ),
     ],
     format_: Annotated[
         str | None,
@@ -183,7 +189,9 @@ def convert(
     token: Annotated[
         str | None, typer.Option(help="What to call the word; of several, which one.")
     ] = None,
-    picture: Annotated[Path | None, typer.Option(help="What a format in a picture shows.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(parser=file_path, help="What a format in a picture shows.")
+    ] = None,
 ) -> None:
     """Write an embedding in another tool's format, every vector as it was."""
     from pseudoword import api
@@ -195,9 +203,12 @@ def convert(
 @app.command()
 @guarded
 def gallery(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with embeddings.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=file_path, metavar="DIR", help="A folder with embeddings.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="The contact sheet; by default gallery.png in DIR.")
+        Path | None,
+        typer.Option(parser=file_path, help="The contact sheet; by default gallery.png in DIR."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -255,7 +266,9 @@ def bench(**settings: Any) -> None:
 @app.command()
 @guarded
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=file_path, metavar="DIR", help="A run's folder.")
+    ],
     to: Annotated[str, typer.Option(help="The repository, for example your-name/my-cat.")],
     private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
 ) -> None:

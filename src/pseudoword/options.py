@@ -3,15 +3,18 @@
 import functools
 import inspect
 import logging
+import operator
 import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from pseudoword import lookup
 from pseudoword.config import Settings, flag, group_of
 from pseudoword.errors import PseudowordError
 
@@ -83,15 +86,12 @@ def _parameter(
     kind: type[Settings], name: str, positional: bool, or_file: bool
 ) -> inspect.Parameter:
     field = kind.model_fields[name]
-    annotation: Any = field.annotation
     default = field.get_default(call_default_factory=True)
-    if get_origin(annotation) is tuple:
-        part: Any = get_args(annotation)[0]
-        part = str if get_origin(part) is Literal else part  # typer takes no lists of literals
-        annotation = list[part]
-        default = list(default) if not field.is_required() else default
-    elif "auto" in _choices(annotation):  # a number or auto
-        annotation = str
+    annotation = _typed(field.annotation)
+    if get_origin(annotation) is list and not field.is_required():
+        default = [str(one) for one in default]
+    elif isinstance(default, Path):
+        default = str(default)
     missing = None if field.is_required() else default
     if field.is_required() and or_file:
         annotation = annotation | None
@@ -110,10 +110,29 @@ def _parameter(
     )
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    """The literal values that a union allows beside its other types."""
-    union = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else ()
-    return tuple(value for part in union if get_origin(part) is Literal for value in get_args(part))
+def _typed(annotation: Any) -> Any:
+    """How the command line takes a field of this type; the settings check the rest themselves.
+
+    Paths are taken as text: an empty one must not become the current folder.
+    """
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return _typed(parts[0])
+    if kind is tuple:  # typer takes no lists of literals
+        part: Any = str if get_origin(parts[0]) is Literal else _typed(parts[0])
+        return list[part]
+    if kind in {Union, UnionType}:
+        if any(get_origin(part) is Literal for part in parts):  # a number or auto
+            return str
+        return functools.reduce(operator.or_, map(_typed, parts))
+    return str if annotation is Path else annotation
+
+
+def file_path(text: str) -> Path:
+    """A file or folder on the command line; an empty argument does not name the current folder."""
+    if not str(text).strip() or "\0" in str(text):
+        raise typer.BadParameter(f"{str(text)!r} is the name of no file or folder.")
+    return lookup.home(str(text))
 
 
 def _quiet_libraries() -> None:

@@ -17,7 +17,6 @@ class PictureSettings(Settings):
     idle: ClassVar = {
         "crops": Idle("without --crop random", lambda s: s.crop != "random"),
         "unmasked_weight": Idle("without --mask", lambda s: s.mask == "none"),
-        "resolution": Idle("beside --width and --height", lambda s: s.width and s.height),
     }
 
     pictures: Annotated[tuple[FilePath, ...], Field(min_length=1)]

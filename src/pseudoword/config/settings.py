@@ -91,6 +91,7 @@ def _explained(
 ) -> str:
     """What is wrong with one setting: in words of ours where a validator of ours found it."""
     own = [e["ctx"]["error"] for e in errors if "error" in e.get("ctx", {})]
+    own = [error for error in own if isinstance(error, SettingsError)]
     if own:
         return f"{shown(str(file))}: {own[0]}" if file else str(own[0])
     where = f"{shown(str(file))}: {name}" if file else flag(name) if name else "settings"
@@ -98,17 +99,20 @@ def _explained(
         alike = difflib.get_close_matches(name[:100], kind.model_fields, 1)
         meant = f"; did you mean {alike[0] if file else flag(alike[0])}?" if alike else ""
         return f"{shown(where)}: there is no such setting{meant}"
-    told = " or ".join(dict.fromkeys(f"{e['msg'][0].lower()}{e['msg'][1:]}" for e in errors))
-    return f"{where}: {told}" + ("" if errors[0]["type"] == "missing" else f", got {shown(given)}")
+    if errors[0]["type"] == "missing":
+        return f"{where} is missing"
+    told = dict.fromkeys(
+        e["msg"].removeprefix("Input should ").split(", unable")[0] for e in errors
+    )
+    return f"{where}: should {' or '.join(told)}, got {shown(given)}"
 
 
 def _written(name: str, value: object) -> str:
     """A setting as on the command line, where a switch is its name alone."""
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
-    return (
-        f"{flag(name)} {shown(', '.join(map(str, value)) if isinstance(value, tuple) else value)}"
-    )
+    several = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+    return f"{flag(name)} {shown(several)}"
 
 
 def group_of(kind: type[Settings], field: str) -> str:

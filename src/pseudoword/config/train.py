@@ -6,8 +6,11 @@ from typing import Any, ClassVar, Self
 
 import tomli_w
 from pydantic import model_validator
+from pydantic_core import to_jsonable_python
 
+from pseudoword import lookup
 from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.fields import FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimising import Hyper
 from pseudoword.config.pictures import PictureSettings
@@ -15,11 +18,14 @@ from pseudoword.config.settings import BaseChoice
 from pseudoword.config.stopping import StopSettings
 from pseudoword.config.watching import WatchSettings
 from pseudoword.config.word import WordSettings
-from pseudoword.errors import SettingsError
-from pseudoword.files import file_stem
+from pseudoword.errors import SettingsError, reason
+from pseudoword.files import file_stem, read_regular
 
-MAY_BE_PATHS = ("base", "configs", "init", "template")
-"""Settings that name something known, or a file; a file's path has a slash or an ending."""
+MAY_BE_PATHS = frozenset({"base", "configs", "init", "template"})
+"""Settings that name something known, or a file."""
+
+MOST_NBYTES = 1 << 20
+"""Of a file of settings."""
 
 
 # pydantic collects fields from the last base to the first: help shows the word first.
@@ -37,7 +43,7 @@ class TrainConfig(
 
     heading: ClassVar[str] = "Run"
 
-    out: Path | None = None
+    out: FilePath | None = None
     """Folder of the run; by default runs/ and the token's name."""
 
     @property
@@ -49,10 +55,8 @@ class TrainConfig(
         """As text that `from_toml` reads back, wherever it is read; unset values are left out."""
         values = self.model_dump(mode="json", exclude_none=True, exclude={"out"})
         values["pictures"] = [str(p.resolve()) for p in self.pictures]
-        for name in MAY_BE_PATHS:
-            given = Path(values.get(name, ""))
-            if (given.suffix or len(given.parts) > 1) and given.exists():
-                values[name] = str(Path(values[name]).resolve())
+        for name in MAY_BE_PATHS & values.keys():
+            values[name] = lookup.absolute(values[name])
         return tomli_w.dumps(values)
 
     @classmethod
@@ -62,7 +66,7 @@ class TrainConfig(
         Raises:
             SettingsError: not TOML, or a value is wrong.
         """
-        return cls.check(**_values(text, where))
+        return cls.check(**_values(text.encode(), where))
 
     @classmethod
     def gather(cls, file: Path | None, **given: Any) -> Self:
@@ -73,11 +77,18 @@ class TrainConfig(
         """
         if file is None:
             return cls.check(**given)
-        try:
-            values = _values(file.read_text(encoding="utf-8"), file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"--config {file} cannot be read: {error}") from error
-        return cls.check(**(values | given))
+        found = _values(read_regular(file, MOST_NBYTES, SettingsError), file)
+        said = {name: value for name, value in found.items() if name not in given}
+        # Nobody need be told that what they did not choose has no effect.
+        chosen = {name: value for name, value in said.items() if not cls._by_default(name, value)}
+        return cls._checked(chosen | given, dict.fromkeys(chosen, file))
+
+    @classmethod
+    def _by_default(cls, name: str, value: object) -> bool:
+        """Whether `value`, as TOML has it, is what the setting is anyway."""
+        field = cls.model_fields.get(name)
+        known = field is not None and not field.is_required()
+        return known and bool(to_jsonable_python(field.default) == value)
 
     @model_validator(mode="after")
     def _evaluation_for_what_needs_it(self) -> Self:
@@ -89,8 +100,8 @@ class TrainConfig(
         return self
 
 
-def _values(text: str, where: Path) -> dict[str, Any]:
+def _values(text: bytes, where: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where} is damaged: {error}") from error
+        return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        raise SettingsError(f"{where} is damaged: {reason(error)}") from error
