@@ -79,13 +79,19 @@ def test_the_others_say_that_they_cannot(name: str) -> None:
         ("nowhere.Prodigy", [], "nowhere.Prodigy cannot be imported"),
         ("pathlib.Path", [], "no optimiser"),
         ("AdamW", ["betas"], "write it as key=value"),
-        ("AdamW", ["colour=red"], "AdamW does not work.*colour"),
+        ("AdamW", ["colour=red"], "does not know it. It takes betas"),
+        ("AdamW", ["lr=1"], "lr is no option, it is --lr"),
+        ("AdamW", ["eps=1", "eps=2"], "eps is given twice"),
+        ("AdamW", ["differentiable=True"], "AdamW does not work"),
+        ("AdamW", ["eps=" + "(" * 500], "AdamW does not work"),
+        ("..AdamW", [], r"\.\.AdamW cannot be imported"),
+        ("this\0.x", [], "cannot be imported"),
         ("AdamW", ["betas=(2, 2)"], "AdamW does not work.*beta"),
     ],
 )
 def test_a_wrong_one_is_explained(name: str, options: list[str], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        toy(name, *options)
+        optimisers.check(name, options)
 
 
 def test_options_reach_it_and_weights_do_not_decay_unasked() -> None:

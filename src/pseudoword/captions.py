@@ -8,12 +8,12 @@ subject and not the sentence, are the idea of Gal et al. 2022 (arXiv 2208.01618)
 import random
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from pseudoword import picturefiles
+from pseudoword import lookup, picturefiles
 from pseudoword.config.captions import CaptionSettings
-from pseudoword.errors import PictureError, SettingsError
+from pseudoword.config.fields import flag
+from pseudoword.errors import PictureError, SettingsError, shown
 from pseudoword.files import read_regular
 from pseudoword.placeholders import plain
 
@@ -81,12 +81,11 @@ def templates(name: str) -> tuple[str, ...]:
     """
     if name in SETS:
         return SETS[name]
-    path = Path(name)
-    with suppress(OSError):  # a name that no file can have
-        if path.exists():
-            return _from_file(path)
+    path = lookup.find(name, "--template")
+    if isinstance(path, Path):
+        return _from_file(path)
     raise SettingsError(
-        f"--template {name!r} is neither one of {', '.join(SETS)} nor a file of templates"
+        f"--template {shown(name)} is neither one of {', '.join(SETS)} nor a file of templates"
     )
 
 
@@ -103,6 +102,18 @@ def _from_file(path: Path) -> tuple[str, ...]:
     if not kept:
         raise SettingsError(f"--template {path}: the file is empty; write one sentence per line")
     return kept
+
+
+def without_effect(how: CaptionSettings, templates: Sequence[str]) -> list[str]:
+    """A sentence for each setting of captions that `templates` make nothing of."""
+    if any("[filewords]" in template for template in templates):
+        return []
+    return [
+        f"{flag(name)} has no effect with --template {shown(how.template)}: none of its sentences "
+        "has [filewords] in it"
+        for name in CaptionSettings.model_fields
+        if name != "template" and getattr(how, name)
+    ]
 
 
 def render(template: str, placeholder: str, filewords: str = "") -> str:

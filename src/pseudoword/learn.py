@@ -5,7 +5,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword import captions, checkpoint, families, files, formats, images, loss, trackers
+from pseudoword import (
+    agreement,
+    captions,
+    checkpoint,
+    families,
+    files,
+    formats,
+    images,
+    loss,
+    trackers,
+)
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.errors import SettingsError, TrainingError
@@ -84,6 +94,8 @@ def learn(
             )
             for config, folder in zip(configs, folders, strict=True)
         ]
+        for task in tasks:
+            agreement.before_loading(task.config, task.paths, task.templates, progress.note)
         for folder in folders:
             held.enter_context(files.hold(folder.path))
         done = {
@@ -104,6 +116,8 @@ def _learn(
     config = todo[0].config
     progress.phase(f"loading {config.base}")
     family = families.choose(config, checkpointing=config.gradient_checkpointing)
+    for task in todo:
+        agreement.with_model(family, task.config, task.templates, progress.note)
     runs = [
         prepare(family, task.config, task.folder, task.paths, task.templates, progress)
         for task in todo

@@ -127,7 +127,7 @@ def home(text: str) -> Path:
     path = Path(text)
     try:
         return path.expanduser()
-    except RuntimeError:  # no such user
+    except (RuntimeError, ValueError):  # no such user
         return path
 
 

@@ -3,14 +3,14 @@
 import ast
 import importlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pseudoword.errors import SettingsError
+from pseudoword.errors import SettingsError, reason, shown
 
 
 def make(
@@ -29,15 +29,35 @@ def make(
     Raises:
         SettingsError: there is no such class, or it does not take these options.
     """
-    kind = _find(name)
-    known = inspect.signature(kind).parameters
+    kind, known = _find(name), _options_of(name)
     given = {"weight_decay": 0.0} if "weight_decay" in known else {}
-    given |= {"lr": lr} | dict(_option(text) for text in options)
+    given |= {"lr": lr} | _options(options, known)
     try:
         made: torch.optim.Optimizer = kind(list(parameters), **given)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise SettingsError(f"--optimiser {name} does not work: {error}") from error
+    except Exception as error:  # each class has errors of its own
+        raise SettingsError(f"--optimiser {name} does not work: {reason(error)}") from error
     return made
+
+
+def check(name: str, options: Sequence[str]) -> None:
+    """See before anything is loaded that `make` and a first step will work, on one number.
+
+    Raises:
+        SettingsError: as `make`; or its step fails.
+    """
+    number = nn.Parameter(torch.zeros(1, 1))
+    optimiser = make(name, options, [number], 1e-3)
+    number.grad = torch.ones_like(number)
+    try:
+        optimiser.step()
+    except Exception as error:  # what its arithmetic, or an option, runs into
+        raise SettingsError(f"--optimiser {name} does not work: {reason(error)}") from error
+
+
+def rate_of_its_own(name: str) -> bool:
+    """Whether an optimiser finds its rate itself, and is to be given 1: its default says so."""
+    rate = _options_of(name).get("lr")
+    return rate is not None and rate.default in (1, 1.0)
 
 
 def clip(
@@ -87,14 +107,14 @@ def _find(name: str) -> Any:
     module, _, kind = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module or "torch.optim"), kind)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise SettingsError(
-            f"--optimiser {name} cannot be imported ({error}). Give the name of a class in "
-            "torch.optim, such as AdamW, or an import path of an installed package, such as "
-            "prodigyopt.Prodigy or schedulefree.AdamWScheduleFree."
+            f"--optimiser {shown(name)} cannot be imported ({reason(error)}). Give the name of a "
+            "class in torch.optim, such as AdamW, or an import path of an installed package, such "
+            "as prodigyopt.Prodigy or schedulefree.AdamWScheduleFree."
         ) from error
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
-        raise SettingsError(f"--optimiser {name} is no optimiser of torch")
+        raise SettingsError(f"--optimiser {shown(name)} is no optimiser of torch")
     if found is torch.optim.Optimizer or found.__name__ in {"LBFGS", "SparseAdam"}:
         raise SettingsError(
             f"--optimiser {name} cannot learn a word: it needs several looks at each batch, or "
@@ -103,11 +123,38 @@ def _find(name: str) -> Any:
     return found
 
 
-def _option(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not (equals and key.strip().isidentifier()):
-        raise SettingsError(f"--optimiser-option {text!r}: write it as key=value")
+def _options_of(name: str) -> Mapping[str, inspect.Parameter]:
     try:
-        return key.strip(), ast.literal_eval(value.strip())
-    except (ValueError, SyntaxError):
-        return key.strip(), value.strip()
+        return inspect.signature(_find(name)).parameters
+    except (TypeError, ValueError):  # a class that does not tell
+        return {}
+
+
+SET_ELSEWHERE = {
+    "lr": "it is --lr",
+    "params": "it is the word",
+    "maximize": "the word would learn what its pictures are not",
+}
+"""Arguments of optimisers that are not for `--optimiser-option`, and why."""
+
+
+def _options(texts: Sequence[str], known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = map(str.strip, text.partition("="))
+        told = f"--optimiser-option {shown(text)}"
+        if not (equals and value and key.isidentifier()):
+            raise SettingsError(f"{told}: write it as key=value")
+        if key in SET_ELSEWHERE:
+            raise SettingsError(f"{told}: {key} is no option, {SET_ELSEWHERE[key]}")
+        if key in given:
+            raise SettingsError(f"{told}: {key} is given twice")
+        takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
+        if known and key not in known and not takes_any:
+            able = ", ".join(one for one in known if one not in SET_ELSEWHERE)
+            raise SettingsError(f"{told}: the optimiser does not know it. It takes {able}.")
+        try:
+            given[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            given[key] = value
+    return given

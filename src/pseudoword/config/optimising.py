@@ -12,7 +12,7 @@ from pseudoword.errors import SettingsError, shown
 
 
 def _rate(value: object) -> object:
-    text = repr(value) if isinstance(value, int | float) else value
+    text = shown(value) if isinstance(value, int | float) else value
     if isinstance(text, str) and text != schedules.AUTO:
         schedules.pairs(schedules.absolute(text, usual=1))
     return text

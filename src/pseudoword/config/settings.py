@@ -101,9 +101,8 @@ def _explained(
         return f"{shown(where)}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
         return f"{where} is missing"
-    told = dict.fromkeys(
-        e["msg"].removeprefix("Input should ").split(", unable")[0] for e in errors
-    )
+    said = (error["msg"].removeprefix("Input should ") for error in errors)
+    told = dict.fromkeys(text.split(", unable")[0] for text in said)
     return f"{where}: should {' or '.join(told)}, got {shown(given)}"
 
 

@@ -50,6 +50,16 @@ def detect(choice: BaseChoice) -> Detected:
     """
     base = choice.base
     path = lookup.find(base, "--base", bundled=BUNDLED, error=BaseModelError)
+    one_file = isinstance(path, Path) and path.is_file()
+    for name, given, apt in (
+        ("--variant", choice.variant, not one_file),
+        ("--configs", choice.configs, one_file),
+    ):
+        if given is not None and not apt:
+            raise BaseModelError(
+                f"{name} {shown(str(given))} has no effect with --base {shown(base)}, which is "
+                f"{'one file' if one_file else 'no single file'}. Leave it out."
+            )
     revision = None
     if path is None:
         raise BaseModelError(
@@ -131,7 +141,7 @@ def _known_of(choice: BaseChoice) -> tuple[Any, Parts]:
 
 def load(base: str, device: str = "auto", dtype: DType = "auto") -> Family:
     """As `choose`, for a base model and its place alone."""
-    return choose(BaseChoice(base=base, device=device, dtype=dtype))
+    return choose(BaseChoice.check(base=base, device=device, dtype=dtype))
 
 
 def _class_of(family: str) -> Any:
@@ -165,6 +175,7 @@ def _single_file(path: Path, choice: BaseChoice) -> Detected:
         raise BaseModelError(f"{path} is no base model: it {explain(found)}.")
     scheduler = _scheduler_of(found, choice.prediction)
     if choice.configs is not None:
+        lookup.find(choice.configs, "--configs", error=BaseModelError)
         configs = choice.configs
         if not (configs / "model_index.json").is_file():
             raise BaseModelError(f"--configs {configs} is no folder in diffusers' layout")

@@ -1,0 +1,94 @@
+"""Whether settings agree with the files they name and with the model: asked before long work.
+
+What settings can be told apart from all else is said beside their fields, in `config`.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pseudoword import captions, loss, optimisers, starts
+from pseudoword.captions import render
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PromptError, SettingsError, shown
+from pseudoword.families.base import Family
+from pseudoword.inject import split, tokenize
+from pseudoword.schedules import AUTO
+
+Note = Callable[[str], None]
+
+
+def before_loading(
+    config: TrainConfig, paths: Sequence[Path], templates: Sequence[str], note: Note
+) -> None:
+    """See what can be seen without the model, and tell of what has no effect.
+
+    Args:
+        config: of one word.
+        paths: its pictures.
+        templates: its sentences.
+        note: told what the user should know.
+
+    Raises:
+        PseudowordError: settings contradict each other, or name what is not there.
+    """
+    for told in (*config.without_effect(), *captions.without_effect(config, templates)):
+        note(told)
+    optimisers.check(config.optimiser, config.optimiser_option)
+    if optimisers.rate_of_its_own(config.optimiser) and (config.lr == AUTO or "%" in config.lr):
+        note(
+            f"--optimiser {config.optimiser} finds its rate itself and is meant for --lr 1, "
+            f"not {config.lr}"
+        )
+    taken = starts.check(config.init, config.init_mode, config.vectors)
+    if taken:
+        note(taken)
+    kept_out = config.held_out_of(len(paths)) if config.evaluate_every else 0
+    if kept_out >= len(paths):
+        raise SettingsError(
+            f"--held-out {kept_out} leaves none of {len(paths)} pictures to learn from"
+        )
+    for template in templates:
+        if config.token in split(template.replace("[name]", "[]"), [config.token]):
+            raise SettingsError(
+                f"--token {config.token} stands as a known word in {template!r}, a sentence of "
+                f"--template {shown(config.template)}. Call the new word <{config.token}>."
+            )
+
+
+def with_model(family: Family, config: TrainConfig, templates: Sequence[str], note: Note) -> None:
+    """See whether `family` can do what is asked, and tell what it knows the token as.
+
+    Raises:
+        SettingsError: timesteps or vectors are beyond the model.
+    """
+    known = family.process.timesteps
+    for name, given, most in (
+        ("--min-timestep", config.min_timestep, known - 1),
+        ("--max-timestep", config.max_timestep, known),
+    ):
+        if given is not None and given > most:
+            raise SettingsError(
+                f"{name} {given} is beyond {family.source.name}, which knows {known} timesteps. "
+                f"Give {most} at most, or leave it out."
+            )
+    for encoder in family.encoders.values():
+        if len(encoder.token_ids(config.token)) == 1:
+            note(
+                f"{config.token} is a word that {family.source.name} knows; in prompts with the "
+                f"new one it will mean that. <{config.token}> would leave both."
+            )
+            break
+    if config.vectors == AUTO:
+        return
+    mark = loss.mark(0)
+    for template in templates:
+        prompt = render(template, mark)
+        for encoder in family.encoders.values():
+            try:
+                tokenize(encoder.tokenizer, [prompt], {mark: config.vectors}, encoder.length)
+            except PromptError as error:
+                raise SettingsError(
+                    f"--vectors {config.vectors} leaves too little of the {encoder.length - 2} "
+                    f"tokens that {family.source.name} reads for {template!r}. Give fewer vectors, "
+                    "or shorter sentences."
+                ) from error

@@ -1,0 +1,211 @@
+"""What an argument names: what is here, what is on the hub, and what is only a word."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pseudoword import families, formats, lookup, sources, starts
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError, PseudowordError, SettingsError
+from pseudoword.lookup import HubId
+
+PATHS = [
+    "runs/toyy",
+    "runs/toyy/",
+    "toyy/",
+    "./toyy",
+    "../toyy",
+    "/toyy",
+    "~/toyy",
+    "~nobody-of-that-name/toyy",
+    "embeddings/my-toy.pt",
+    "toyy.safetensors",
+    "TOYY.PT",
+    "my word.bin",
+    "card.PNG",
+    "C:\\words\\toyy.pt",
+    "words\\toyy",
+    "here/toyy",
+    "a/b/c",
+    "runs/my toy",
+    "https://huggingface.co/sd-concepts-library/cat-toy",
+    "toyy/word.safetensors=<cat>",
+]
+"""What can only be meant as a path, and is not there; `here` is a folder."""
+
+WORDS = [
+    "cat",
+    "red toy",
+    "cat toy with a hat",
+    "猫",
+    "mr. bean",
+    "3.5 inch disk",
+    "cat-toy",
+    "toy=x",
+]
+
+TAKERS: dict[str, Callable[[str], object]] = {
+    "--init": lambda text: starts.given(text, "auto"),
+    "--init-mode file": lambda text: starts.given(text, "file"),
+    "--concept": lambda text: sources.concepts(text),
+    "inspect": lambda text: sources.one(text),
+    "--base": lambda text: families.load(text),
+}
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, in which `here` is; and a hub that must not be asked."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def asked(*_args: object, **_options: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", asked)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", asked)
+    return tmp_path
+
+
+def word(path: Path) -> Path:
+    formats.write(Concept("<old>", {"clip_l": torch.ones(2, 32)}), path)
+    return path
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("text", PATHS)
+def test_a_path_that_is_not_there_is_an_error_wherever_it_is_given(text: str, taker: str) -> None:
+    with pytest.raises(PseudowordError, match=r"there is no|is an address"):
+        TAKERS[taker](text)
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_a_plain_word_is_a_word_whatever_lies_about(text: str, somewhere: Path) -> None:
+    for lies in ("nothing", "file", "folder", "concept", "folder with a concept"):
+        path = somewhere / text
+        if lies == "file":
+            path.touch()
+        elif lies == "folder":
+            path.unlink()
+            path.mkdir()
+        elif lies == "concept":
+            path.rmdir()
+            word(path)
+        elif lies == "folder with a concept":
+            path.unlink()
+            word(path / "concept.safetensors")
+        assert starts.given(text, "auto") is None, lies
+        told = starts.check(text, "auto", "auto")
+        assert (told is not None) == (lies not in ("nothing", "folder")), lies
+        assert told is None or f"./{text}" in told
+
+
+@pytest.mark.parametrize("how", ["./cat", "cat/", "here/../cat", "{}", "~/cat", "here/w.pt=<x>"])
+def test_a_path_that_is_there_is_gone_on_from(
+    how: str, somewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(somewhere))
+    word(somewhere / "cat" / "concept.safetensors")
+    word(somewhere / "here" / "w.pt")
+    found = starts.given(how.format(somewhere / "cat"), "auto")
+    assert found is not None
+    assert len(found.vectors["clip_l"]) == 2
+    assert starts.check(how.format(somewhere / "cat"), "auto", 2) is None
+    with pytest.raises(SettingsError, match=r"--vectors 3: .* has 2"):
+        starts.check(how.format(somewhere / "cat"), "auto", 3)
+    with pytest.raises(SettingsError, match="--init-mode mean takes words"):
+        starts.check(how.format(somewhere / "cat"), "mean", "auto")
+
+
+def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
+    torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
+    found = starts.given("./two.pt=<b>", "auto")
+    assert found is not None
+    assert not found.vectors["clip_l"].any()
+    with pytest.raises(ConceptError, match="holds 2 words"):
+        starts.given("./two.pt", "auto")
+    with pytest.raises(ConceptError, match="holds 2 words"):
+        sources.one("two.pt")
+
+
+def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
+    word(somewhere / "runs" / "my-toy" / "concept.safetensors")
+    with pytest.raises(ConceptError, match=r"--init runs/my-tou: .*Did you mean runs/my-toy\?"):
+        starts.given("runs/my-tou", "auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("sd-concepts-library/cat-toy", HubId("sd-concepts-library/cat-toy")),
+        ("stabilityai/sdxl-1.0@fp16", HubId("stabilityai/sdxl-1.0", "fp16")),
+        ("owner/name@refs/pr/1", HubId("owner/name", "refs/pr/1")),
+    ],
+)
+def test_a_hub_id_is_one_for_all(text: str, found: HubId, somewhere: Path) -> None:
+    for words in (True, False):
+        assert lookup.find(text, "--x", words=words) == found
+    (somewhere / found.repository.split("/")[0]).mkdir()
+    with pytest.raises(SettingsError, match="there is no"):
+        lookup.find(text, "--x")
+
+
+def test_a_path_object_is_that_path_and_nothing_else() -> None:
+    with pytest.raises(SettingsError, match="there is no"):
+        lookup.find(Path("owner/name"), "--x")
+
+
+def test_what_is_bundled_goes_before_a_folder_of_its_name(somewhere: Path) -> None:
+    (somewhere / "emoji").mkdir()
+    assert lookup.find("emoji", "--base", bundled=families.BUNDLED) == families.BUNDLED["emoji"]
+    assert lookup.find("./emoji", "--base", bundled=families.BUNDLED) == Path("emoji")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("cat.pt", ("cat.pt", None)),
+        ("cat.pt=<cat>", ("cat.pt", "<cat>")),
+        ("cat.pt=a=b", ("cat.pt", "a=b")),
+        ("a=b.pt", ("a=b.pt", None)),
+        ("a=b.pt=<x>", ("a=b.pt", "<x>")),
+        ("owner/name=<x>", ("owner/name", "<x>")),
+    ],
+)
+def test_a_file_and_its_new_token_are_told_apart(
+    text: str, parts: tuple[str, str | None], somewhere: Path
+) -> None:
+    (somewhere / "cat.pt").touch()
+    (somewhere / "a=b.pt").touch()
+    assert lookup.split(text, "--concept") == parts
+
+
+@pytest.mark.parametrize("text", ["=", "=<cat>", "cat.pt=", "cat.pt= ", " =x", "=="])
+def test_a_file_or_a_token_that_is_missing_is_said(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"no (file before|token behind) the ="):
+        sources.concepts(text)
+
+
+@given(st.text() | st.text("/\\~.=@:ab \0\ud800", max_size=12) | st.just("x" * 10**6))
+def test_any_text_is_something_or_an_error(text: str) -> None:
+    told: list[str] = []
+    for words in (True, False):
+        try:
+            found = lookup.find(text, "--x", words=words)
+        except SettingsError as error:
+            found = None
+            told.append(str(error))
+        assert found is None or isinstance(found, Path | HubId)
+        assert not words or found is None or lookup.looks_like_path(text)
+    assert all(len(one) < 400 for one in told), "no sentence"
+
+
+def test_a_name_that_no_file_can_have_is_not_there() -> None:
+    for text in ("x" * 5000, "a\0b", os.fsdecode(b"\xff")):
+        assert not lookup.there(Path(text))
