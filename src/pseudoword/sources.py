@@ -87,7 +87,7 @@ def locate(given: str | Path, flag: str = "") -> Path:
             f"{lookup.said(flag, given)}: there is no such file or folder here. Give an embedding "
             "file, a run's folder, or a hub id such as sd-concepts-library/cat-toy."
         )
-    return fetched(found) if isinstance(found, HubId) else found
+    return fetched(found, flag) if isinstance(found, HubId) else found
 
 
 def _read(one: Source, token: str | None) -> list[Given]:
@@ -101,17 +101,16 @@ def _read(one: Source, token: str | None) -> list[Given]:
 
 
 def _both_called(token: str, first: Given, second: Given) -> str:
-    names = [one.name or "another concept" for one in (first, second)]
-    renamed = next((one for one in (second, first) if one.name and one.stem != token), None)
-    if names[0] == names[1] or renamed is None:
-        return f"2 concepts are called {token} ({names[1]}); each needs its own token"
+    if first.name is None or second.name is None or first.name == second.name:
+        return f"2 concepts are called {token}; each needs its own token"
+    apart = (f'--concept {one.name}="<{one.stem}>"' for one in (first, second))
     return (
-        f"{names[0]} and {names[1]} both hold a word called {token}, and each needs a name of its "
-        f'own. Give one another: --concept {renamed.name}="<{renamed.stem}>"'
+        f"{first.name} and {second.name} both hold a word called {token}, and each needs a name "
+        f"of its own: {' '.join(apart)}"
     )
 
 
-def fetched(found: HubId) -> Path:
+def fetched(found: HubId, flag: str = "") -> Path:
     """A repository's embedding in the hub's cache.
 
     Raises:
@@ -137,6 +136,6 @@ def fetched(found: HubId) -> Path:
         raise
     except Exception as error:  # the hub's own errors, and any of its network library's
         raise ConceptError(
-            f"{repository} is no file or folder here, and could not be fetched from the hub: "
-            f"{reason(error)}"
+            f"{lookup.said(flag, repository)} is no file or folder here, and could not be fetched "
+            f"from the hub: {reason(error)}"
         ) from error
