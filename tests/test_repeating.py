@@ -80,8 +80,8 @@ def test_the_command_line_counts_more_than_the_file_and_the_file_more_than_defau
     [
         (None, "cannot be read"),
         ("steps = = 2", "is damaged"),
-        ('token = "<a>"\nspeed = 3', "--speed"),
-        ("steps = 3", r"--token: field required"),
+        ('token = "<a>"\nspeed = 3', "run.toml: speed: there is no such setting"),
+        ("steps = 3", r"--token is missing"),
     ],
 )
 def test_a_bad_file_is_explained(text: str | None, says: str, tmp_path: Path) -> None:
