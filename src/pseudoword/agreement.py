@@ -78,7 +78,7 @@ def with_model(family: Family, config: TrainConfig, templates: Sequence[str], no
                 f"new one it will mean that. <{config.token}> would leave both."
             )
             break
-    if config.vectors == AUTO:
+    if config.vectors == "auto":
         return
     mark = loss.mark(0)
     for template in templates:

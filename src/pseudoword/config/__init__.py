@@ -5,6 +5,7 @@ One file per group of settings; `TrainConfig` puts the groups together.
 
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.draw import DrawConfig
+from pseudoword.config.fields import flag
 from pseudoword.config.optimising import Hyper
 from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
@@ -14,7 +15,6 @@ from pseudoword.config.settings import (
     Prediction,
     Quantize,
     Settings,
-    flag,
     group_of,
 )
 from pseudoword.config.train import TrainConfig

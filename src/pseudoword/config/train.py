@@ -87,8 +87,9 @@ class TrainConfig(
     def _by_default(cls, name: str, value: object) -> bool:
         """Whether `value`, as TOML has it, is what the setting is anyway."""
         field = cls.model_fields.get(name)
-        known = field is not None and not field.is_required()
-        return known and bool(to_jsonable_python(field.default) == value)
+        if field is None or field.is_required():
+            return False
+        return bool(to_jsonable_python(field.default) == value)
 
     @model_validator(mode="after")
     def _evaluation_for_what_needs_it(self) -> Self:
