@@ -11,7 +11,8 @@ from pseudoword.captions import render
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PromptError, SettingsError, shown
 from pseudoword.families.base import Family
-from pseudoword.inject import split, tokenize
+from pseudoword.inject import tokenize
+from pseudoword.placeholders import split
 from pseudoword.schedules import AUTO
 
 Note = Callable[[str], None]
@@ -48,7 +49,7 @@ def before_loading(
             f"--held-out {kept_out} leaves none of {len(paths)} pictures to learn from"
         )
     for template in templates:
-        if config.token in split(template.replace("[name]", "[]"), [config.token]):
+        if len(split(template.replace("[name]", "[]"), [config.token])) > 1:
             raise SettingsError(
                 f"--token {config.token} stands as a known word in {template!r}, a sentence of "
                 f"--template {shown(config.template)}. Call the new word <{config.token}>."

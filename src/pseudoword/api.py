@@ -153,8 +153,8 @@ def generate(
     unread.tell_weights(asked.values(), told.note, [word.token for word in concepts])
     told.phase(f"loading {config.base}")
     family = families.choose(config, offload=config.offload)
-    for word in concepts:
-        check_fit(word, family)
+    for one in concepts:
+        check_fit(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
     for called, text in asked.items():
         unread.tell_cut(called, unread.longest(family.encoders.values(), text, counts), told.note)

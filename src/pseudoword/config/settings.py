@@ -129,7 +129,7 @@ class BaseChoice(Settings):
     """Base model: emoji (bundled), a folder in diffusers' layout, a .safetensors or .ckpt file, or
     a hub id, also as owner/name@revision."""
 
-    device: Name = "auto"
+    device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps. Auto is what the environment variable
     PSEUDOWORD_DEVICE says, else the best there is."""
 
