@@ -9,7 +9,7 @@ from PIL import Image
 from test_cli import run
 
 import pseudoword
-from pseudoword import formats
+from pseudoword import collection, formats
 from pseudoword.collection import CELL_PX, GAP_PX
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
@@ -83,3 +83,13 @@ def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
     assert (found.words, found.sheet) == ([], None)
     with pytest.raises(PseudowordError):
         pseudoword.gallery(tmp_path / "nowhere")
+
+
+def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection, "MOST_CELLS", 2)
+    found = pseudoword.gallery(folder)
+    assert (found.shown, len(found.words)) == (2, 5)
+    assert Image.open(folder / "gallery.png").height < 2 * CELL_PX
+    assert "(the first 2 words)" in run("gallery", folder)[1]

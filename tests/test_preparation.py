@@ -196,6 +196,20 @@ def test_a_sheet_is_not_put_where_it_would_be_learned_from(
     assert len(list(pictures.iterdir())) == 4
 
 
+def test_a_sheet_is_bounded_and_says_what_it_leaves_out(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheet, "TALLEST_PX", 400)
+    for i in range(6):
+        (pictures / f"4{i}.png").write_bytes((pictures / "0.png").read_bytes())
+    (pictures / "0.txt").write_text("word " * 20_000)
+    out = tmp_path / "sheet.png"
+    seen = pseudoword.prepare(pictures, out=out, base=str(base), template="captioned")
+    assert len(seen.pictures) == 10
+    assert f"{out} shows the first 4 of 10 pictures" in seen.notes
+    assert Image.open(out).height < 900
+
+
 def test_train_tells_of_faults_too(base: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "twin.png").write_bytes((pictures / "0.png").read_bytes())
     arguments = ["train", str(pictures), "--base", str(base), "--token", "<x>", "--steps", "1"]

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pseudoword import charts, formats, generate, train
+from pseudoword import charts, formats, generate, previews, train
+from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.learn import Trained
 
@@ -59,6 +60,22 @@ def test_previews_along_the_way_show_the_word_of_their_step_and_make_a_filmstrip
     assert strip.width > left + 3 * 160
     unwatched = learn(base, pictures, tmp_path / "b", lr=0.05)
     assert torch.equal(done.concept.vectors["clip_l"], unwatched.concept.vectors["clip_l"])
+
+
+def test_a_filmstrip_shows_the_first_the_last_and_some_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "MOST_COLUMNS", 3)
+    for step in range(1, 8):
+        Image.new("RGB", (8, 8), (30 * step, 0, 0)).save(tmp_path / f"step-{step}-1.png")
+    (tmp_path / "step-4-1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    config = TrainConfig.check(pictures=[tmp_path], token="<x>", preview=["a [name]"])
+    previews._filmstrip(config, tmp_path, 8)
+    strip = Image.open(tmp_path / "filmstrip.png")
+    left, pitch = 150 + charts.GAP_PX + 80, 160 + charts.GAP_PX
+    shown = [strip.getpixel((left + i * pitch, 120)) for i in range(3)]
+    assert shown == [(30, 0, 0), (255, 255, 255), (210, 0, 0)]
+    assert strip.width < left + 3 * pitch
 
 
 def test_copies_are_kept_and_the_last_so_many(base: Path, pictures: Path, tmp_path: Path) -> None:

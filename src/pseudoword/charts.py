@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from pseudoword.files import write_whole
+from pseudoword.fonts import Font, any_script, font
 from pseudoword.infotext import png_text
 
 GAP_PX = 8
 INK = (40, 40, 40)
+WIDEST_PX = 8192
+"""Of a contact sheet."""
+
+LONGEST = 400
+"""Letters of a label."""
 
 
+@any_script()
 def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     """What a log's lines tell, as PNG: losses above; norm and rate below.
 
@@ -33,7 +40,8 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     ):
         if _column(entries, name)[0]:
             above.plot(*_column(entries, name), color=colour, marker=".", label=label)
-    above.set(ylabel="loss", title=title)
+    above.set_ylabel("loss")
+    above.set_title(title, parse_math=False)
     above.legend(frameon=False)
     below.plot(*_column(entries, "norm"), color="#3060c0")
     below.set_xlabel("step")
@@ -48,13 +56,15 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     return _png(figure)
 
 
+@any_script()
 def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
     """What a rate range test saw, as PNG: evaluation loss over rate, and the rate it chose."""
     figure = _figure(height=4)
     axes = figure.subplots()
     axes.semilogx(*zip(*tried, strict=True), color="#c03030", marker=".")
     axes.axvline(chosen, color="#309050", linestyle="--", label=f"chosen: {chosen:g}")
-    axes.set(xlabel="learning rate", ylabel="evaluation loss", title=f"rates tried for {token}")
+    axes.set(xlabel="learning rate", ylabel="evaluation loss")
+    axes.set_title(f"rates tried for {token}", parse_math=False)
     axes.legend(frameon=False)
     return _png(figure)
 
@@ -104,13 +114,13 @@ def grid(
     size = (label_px + columns * pitch + GAP_PX, head_px + len(rows) * pitch + GAP_PX)
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(13)
     for column, head in enumerate(heads):
-        x = label_px + GAP_PX + column * pitch
-        pen.multiline_text((x, 4), _wrap(head, cell_px, font), INK, font, spacing=1)
+        x, letters = label_px + GAP_PX + column * pitch, font(head, 13)
+        pen.multiline_text((x, 4), _wrap(head, cell_px, letters), INK, letters, spacing=1)
     for row, (label, pictures) in enumerate(rows):
-        y = head_px + GAP_PX + row * pitch
-        pen.multiline_text((GAP_PX, y + 4), _wrap(label, label_px - 2 * GAP_PX, font), INK, font)
+        y, letters = head_px + GAP_PX + row * pitch, font(label, 13)
+        lines = _wrap(label, label_px - 2 * GAP_PX, letters)
+        pen.multiline_text((GAP_PX, y + 4), lines, INK, letters)
         for column, picture in enumerate(pictures):
             sheet.paste(enlarge(picture, cell_px), (label_px + GAP_PX + column * pitch, y))
     return sheet
@@ -144,10 +154,10 @@ def before_after(
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """All pictures side by side, as near to a square as they go, in their own size."""
+    """All pictures side by side, as near to a square as they go, in their own size if they fit."""
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = [("", pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-    return grid(rows, cell_px=max(pictures[0].size))
+    return grid(rows, cell_px=max(1, min(max(pictures[0].size), WIDEST_PX // columns)))
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -162,9 +172,9 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _wrap(text: str, width_px: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _wrap(text: str, width_px: int, font: Font) -> str:
     lines: list[str] = []
-    for word in text.split():
+    for word in text[:LONGEST].split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width_px:
             lines[-1] += f" {word}"
         else:

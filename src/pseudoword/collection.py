@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pydantic import BaseModel
 
 from pseudoword import charts, formats, images
 from pseudoword.concept import Concept
-from pseudoword.errors import ConceptError, PseudowordError
+from pseudoword.errors import ConceptError, PictureError, PseudowordError
+from pseudoword.fonts import Font, font
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.writers import card
 
 ENDINGS = {".safetensors", ".pt", ".bin", ".png", ".webp", ".avif"}
 PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
+MOST_CELLS = 300
+"""A sheet of more would be higher than a WebP can be."""
 
 
 class Entry(BaseModel):
@@ -39,6 +43,8 @@ class Gallery(BaseModel):
     """file -> why it could not be read"""
     sheet: str | None
     """the contact sheet; None if there is nothing to show"""
+    shown: int
+    """how many of the words are on it; it has room for so many"""
 
 
 def collect(folder: Path, out: Path) -> Gallery:
@@ -60,11 +66,12 @@ def collect(folder: Path, out: Path) -> Gallery:
             entry = _entry(path, content, word, preview)
             words.append(entry)
             counts = ", ".join(f"{key} {n} x {width}" for key, (n, width) in entry.vectors.items())
-            cells.append((_shown(word, preview), word.token, counts))
+            if len(cells) < MOST_CELLS:
+                cells.append((_shown(word, preview), word.token, counts))
     if cells:
         charts.save_picture(_sheet(cells), out)
     sheet = str(out) if cells else None
-    return Gallery(folder=str(folder), words=words, skipped=skipped, sheet=sheet)
+    return Gallery(folder=str(folder), words=words, skipped=skipped, sheet=sheet, shown=len(cells))
 
 
 def _files(folder: Path, out: Path) -> Iterator[Path]:
@@ -111,12 +118,11 @@ def _numbers(path: Path) -> list[int]:
 
 
 def _shown(word: Concept, preview: Path | None) -> Image.Image:
+    """The picture of a word, no larger than its cell."""
     if preview is not None:
-        try:
-            return images.open_picture(preview)
-        except PseudowordError:
-            pass
-    return card(word)
+        with suppress(PictureError):
+            return charts.enlarge(images.open_picture(preview, enough=CELL_PX), CELL_PX)
+    return charts.enlarge(card(word), CELL_PX)
 
 
 def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
@@ -130,15 +136,16 @@ def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
     for i, (picture, token, text) in enumerate(cells):
         x = GAP_PX + i % columns * pitch
         y = GAP_PX + i // columns * (pitch + TEXT_PX)
-        sheet.paste(charts.enlarge(picture, CELL_PX), (x, y))
+        sheet.paste(picture, (x, y))
         for below, said, px in ((4, token, 15), (26, text, 11)):
-            font = ImageFont.load_default(px)
-            pen.text((x, y + CELL_PX + below), _cut(said, font), charts.INK, font)
+            letters = font(said, px)
+            pen.text((x, y + CELL_PX + below), _cut(said, letters), charts.INK, letters)
     return sheet
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    if font.getlength(text) <= CELL_PX:
+def _cut(whole: str, font: Font) -> str:
+    text = whole[: charts.LONGEST]
+    if text == whole and font.getlength(text) <= CELL_PX:
         return text
     while text and font.getlength(f"{text}…") > CELL_PX:
         text = text[:-1]

@@ -144,7 +144,8 @@ def show_gallery(found: "Gallery") -> None:
     for file, reason in found.skipped.items():
         out.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
     if found.sheet:
-        out.print(f"contact sheet: {found.sheet}", markup=False, soft_wrap=True)
+        some = "" if found.shown == len(found.words) else f" (the first {found.shown} words)"
+        out.print(f"contact sheet: {found.sheet}{some}", markup=False, soft_wrap=True)
 
 
 def show_prepared(seen: "Prepared") -> None:

@@ -6,11 +6,13 @@ the new one.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from PIL.Image import Image
+from torch import Tensor
 
 from pseudoword import charts, families, images, report
 from pseudoword.captions import render
@@ -22,6 +24,12 @@ from pseudoword.generation import generate
 from pseudoword.judge import BUNDLED, Judge
 from pseudoword.placeholders import named, shown
 from pseudoword.progress import Progress
+
+ENOUGH_PX = 1024
+"""Judges look at smaller pictures than that."""
+
+SHOWN_PX, MOST_SHOWN = 160, 24
+"""Of the true pictures, on the contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,11 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
     for prompt in config.prompt:
         if "[name]" not in prompt:
             raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
-    true = [images.open_picture(path) for path in images.find(config.pictures)]
+    paths = images.find(config.pictures, progress.note)
     known = config.compare_with or _begun_from(concept)
     progress.phase(f"loading {config.base}")
     judge = Judge(config.judge or BUNDLED)
+    true, shown_true = _true(paths, judge)
     family = families.choose(config)
 
     def draw(word: str) -> list[Image]:
@@ -80,15 +89,15 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
     asked = [render(line, known) for line in config.prompt for _ in range(config.n)]
     reads = judge.reads_text and bool(known)
     found = Similarities(
-        image=judge.similarity(with_word, true),
-        image_known=judge.similarity(with_known, true) if known else None,
-        image_true=_among(judge, true),
+        image=float((judge.features(with_word) @ true.T).mean()),
+        image_known=float((judge.features(with_known) @ true.T).mean()) if known else None,
+        image_true=_among(true),
         text=judge.text_similarity(with_word, asked) if reads else None,
         text_known=judge.text_similarity(with_known, asked) if reads else None,
     )
     if not known:
         progress.note("nothing to compare with: give a known word of the same kind, --compare-with")
-    files = _write(concept, known, config, judge, true, with_word, with_known, found)
+    files = _write(concept, known, config, judge, shown_true, with_word, with_known, found)
     return Evaluation(concept, found, files)
 
 
@@ -98,11 +107,25 @@ def _begun_from(concept: Concept) -> str:
     return "" if start.endswith((".safetensors", ".pt", ".bin")) else start
 
 
-def _among(judge: Judge, pictures: list[Image]) -> float | None:
+def _true(paths: Sequence[Path], judge: Judge) -> tuple[Tensor, list[Image]]:
+    """The true pictures as the judge sees them `[N, D]`, and small ones of some to show.
+
+    One at a time, so that it does not matter how many and how large they are.
+    """
+    features: list[Tensor] = []
+    small: list[Image] = []
+    for path in paths:
+        picture = images.open_picture(path, enough=ENOUGH_PX)
+        features.append(judge.features([picture]))
+        if len(small) < MOST_SHOWN:
+            small.append(charts.enlarge(picture, SHOWN_PX))
+    return torch.cat(features), small
+
+
+def _among(features: Tensor) -> float | None:
     """Mean cosine of all pairs of different pictures."""
-    if len(pictures) < 2:
+    if len(features) < 2:
         return None
-    features = judge.features(pictures)
     pairs = features @ features.T
     return float(pairs[~torch.eye(len(pairs), dtype=torch.bool)].mean())
 

@@ -54,7 +54,7 @@ class Finder:
     """Finds the faults of pictures shown to it one by one; doubles are told of the later one."""
 
     def __init__(self) -> None:
-        self._seen: list[tuple[str, np.ndarray]] = []
+        self._seen: list[tuple[str, int]] = []
         self._grey: list[np.ndarray] = []
 
     def __call__(self, example: Example) -> list[str]:
@@ -70,7 +70,7 @@ class Finder:
             found.append("looks blurred")
         own = fingerprint(example.whole)
         for name, other in self._seen:
-            if np.count_nonzero(own != other) <= ALIKE:
+            if (own ^ other).bit_count() <= ALIKE:
                 found.append(f"looks like {name} again")
                 break
         else:
@@ -109,10 +109,10 @@ def sharpness(pixels: Tensor) -> float:
     return float(sorted(tiles)[-3:][0]) if tiles else 0.0
 
 
-def fingerprint(picture: Image.Image) -> np.ndarray:
+def fingerprint(picture: Image.Image) -> int:
     """256 bits that copies of a picture share: where it grows brighter to the right (dHash)."""
     grey = _shrunk(picture, HASH_SIDE + 1, HASH_SIDE)
-    return np.asarray(grey[:, 1:] > grey[:, :-1]).ravel()
+    return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes())
 
 
 def mark(pictures: Sequence[np.ndarray]) -> str | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL.Image import Image
 from pydantic import BaseModel
 
 from pseudoword import (
@@ -81,7 +82,7 @@ def survey(
     readers, n = families.readers(config), suggestions.vectors(len(paths))
     find_faults = faults.Finder()
     looks: list[Look] = []
-    cards = []
+    cards: list[Image] = []
     for example in examples.read(paths, config, shapes, seed=config.seed, note=note):
         template = templates[len(looks) % len(templates)]
         words = captions.reword(example.filewords, config, seed=len(looks))
@@ -96,11 +97,14 @@ def survey(
             faults=[*find_faults(example), *_cut(readers, example.filewords, templates, config, n)],
         )
         looks.append(found)
-        cards.append(sheet.card(example, found.prompt, found.faults))
+        if sheet.has_room(cards):
+            cards.append(sheet.card(example, found.prompt, found.faults))
         progress.advance(len(looks), len(paths))
     vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
     unread.tell_weights([*templates, *(look.caption for look in looks)], note)
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
+    if len(cards) < len(looks):
+        note(f"{out} shows the first {len(cards)} of {len(looks)} pictures")
     charts.save_picture(sheet.sheet(cards, title), out)
     return Prepared(
         pictures=looks,

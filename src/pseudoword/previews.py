@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -15,6 +15,9 @@ from pseudoword.families.base import Family
 from pseudoword.generation import check_resolution, generate
 from pseudoword.placeholders import named, split
 from pseudoword.progress import Progress
+
+CELL_PX, MOST_COLUMNS = 160, 48
+"""Of the filmstrip."""
 
 
 def check(family: Family, config: TrainConfig) -> None:
@@ -92,19 +95,29 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> None:
             if (found := re.fullmatch(r"step-(\d+)-\d+\.png", path.name))
         }
     )
-    steps = [step for step in steps if step <= until]
+    steps = _some([step for step in steps if step <= until])
     rows = []
     for i, line in enumerate(config.preview, 1):
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
-        rows.append((promptline.parse(line).prompt, [_open(path) for path in paths]))
+        shown = [charts.enlarge(_open(path), CELL_PX) for path in paths]
+        rows.append((promptline.parse(line).prompt, shown))
     charts.save_picture(
-        charts.grid(rows, heads=[f"step {step}" for step in steps]), folder / "filmstrip.png"
+        charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX),
+        folder / "filmstrip.png",
     )
+
+
+def _some(steps: Sequence[int]) -> list[int]:
+    """At most so many of `steps` as a filmstrip shows: the first, the last, and some between."""
+    if len(steps) <= MOST_COLUMNS:
+        return list(steps)
+    last = len(steps) - 1
+    return [steps[round(i * last / (MOST_COLUMNS - 1))] for i in range(MOST_COLUMNS)]
 
 
 def _open(path: Path) -> Image.Image:
     try:
-        return images.open_picture(path)
+        return images.open_picture(path, enough=CELL_PX)
     except PictureError:  # taken away by someone, or drawn for other prompts
         return Image.new("RGB", (1, 1), "white")
 

@@ -6,13 +6,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
+from pseudoword import charts
 from pseudoword.examples import Example, View
+from pseudoword.fonts import Font, font
 
 VIEW_PX, GAP_PX, MARGIN_PX, LINE_PX, WIDEST_PX = 220, 10, 18, 18, 1500
+TALLEST_PX = 12_000
+"""A sheet grows to this and one row more, whatever the number of pictures."""
 SHOWN = 5
 """Views of one picture; of more, these and their number."""
 PAPER, INK, PALE, AMBER, FRAME = "white", "#222222", "#777777", "#b45309", "#f97316"
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def card(example: Example, prompt: str, faults: Sequence[str]) -> Image.Image:
@@ -34,21 +37,21 @@ def card(example: Example, prompt: str, faults: Sequence[str]) -> Image.Image:
         left += tile.width + GAP_PX
     pen = ImageDraw.Draw(made)
     for i, (text, ink, px) in enumerate(lines):
-        font = ImageFont.load_default(px)
-        pen.text((0, VIEW_PX + 5 + i * LINE_PX), _fitted(text, font, width), ink, font)
+        letters = font(text[: charts.LONGEST], px)
+        pen.text((0, VIEW_PX + 5 + i * LINE_PX), _fitted(text, letters, width), ink, letters)
     return made
+
+
+def has_room(cards: Sequence[Image.Image]) -> bool:
+    """Whether a sheet with these cards on it takes another one."""
+    return sum(_heights(_rows(cards))) < TALLEST_PX
 
 
 def sheet(cards: Sequence[Image.Image], title: str) -> Image.Image:
     """The cards from left to right, in as many rows as they need."""
-    rows: list[list[Image.Image]] = []
-    for one in cards:
-        used = sum(other.width + 2 * MARGIN_PX for other in rows[-1]) if rows else WIDEST_PX
-        if used + one.width > WIDEST_PX:
-            rows.append([])
-        rows[-1].append(one)
+    rows = _rows(cards)
     width = max(sum(c.width for c in row) + 2 * MARGIN_PX * len(row) for row in rows)
-    heights = [max(c.height for c in row) + MARGIN_PX for row in rows]
+    heights = _heights(rows)
     made = Image.new("RGB", (width, sum(heights) + 3 * MARGIN_PX), PAPER)
     pen = ImageDraw.Draw(made)
     pen.text((MARGIN_PX, MARGIN_PX), title, INK, ImageFont.load_default(17))
@@ -60,6 +63,20 @@ def sheet(cards: Sequence[Image.Image], title: str) -> Image.Image:
             left += one.width + 2 * MARGIN_PX
         top += height
     return made
+
+
+def _rows(cards: Sequence[Image.Image]) -> list[list[Image.Image]]:
+    rows: list[list[Image.Image]] = []
+    for one in cards:
+        used = sum(other.width + 2 * MARGIN_PX for other in rows[-1]) if rows else WIDEST_PX
+        if used + one.width > WIDEST_PX:
+            rows.append([])
+        rows[-1].append(one)
+    return rows
+
+
+def _heights(rows: Sequence[Sequence[Image.Image]]) -> list[int]:
+    return [max(card.height for card in row) + MARGIN_PX for row in rows]
 
 
 def _whole(example: Example) -> Image.Image:
@@ -100,7 +117,8 @@ def _grey(mask: Tensor) -> Image.Image:
     return Image.fromarray((mask.numpy() * 255).astype(np.uint8))
 
 
-def _fitted(text: str, font: Font, width_px: int) -> str:
+def _fitted(whole: str, font: Font, width_px: int) -> str:
+    text = whole if len(whole) <= charts.LONGEST else whole[: charts.LONGEST] + "…"
     while font.getlength(text) > width_px and len(text) > 1:
         text = text.rstrip("…")[:-1] + "…"
     return text

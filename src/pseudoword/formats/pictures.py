@@ -26,6 +26,9 @@ from pseudoword.infotext import png_text
 KEYWORD = "sd-ti-embedding"
 LARGEST_JSON_NBYTES = 8 << 20
 """JSON can take 25 times its size in memory, so a picture's is kept small; 75 vectors have 2 MB."""
+NUMBER_NBYTES = 22
+"""What a float takes in JSON."""
+
 MOST_PIXELS = 1 << 24
 """4096 × 4096: larger pictures are not searched for hidden embeddings."""
 
@@ -95,6 +98,13 @@ def write_hidden(picture: Image.Image, items: Mapping[str, Any], kind: str = "PN
 
 
 def _json(items: Mapping[str, Any]) -> bytes:
+    tensors = items["string_to_param"].values()
+    if sum(rows.numel() for rows in tensors) * NUMBER_NBYTES > LARGEST_JSON_NBYTES:
+        shapes = ", ".join(" x ".join(map(str, rows.shape)) for rows in tensors)
+        raise ConceptError(
+            f"{items['name']} has {shapes} numbers, too many for a picture; write a .safetensors"
+        )
+
     def encode(value: object) -> object:
         if isinstance(value, Tensor):
             return {"TORCHTENSOR": value.tolist()}

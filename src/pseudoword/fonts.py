@@ -1,0 +1,53 @@
+"""Fonts for labels in any script: the first at hand that has all their letters."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+NAMES = (
+    *("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR"),
+    *("Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic", "WenQuanYi Zen Hei"),
+    *("Droid Sans Fallback", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+    *("Leelawadee UI", "Nirmala UI", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo"),
+    *("Thonburi", "Unifont"),
+)
+"""DejaVu comes with matplotlib; the others are common on Linux, Windows and macOS."""
+
+
+def font(text: str, size_px: int) -> Font:
+    """A font for `text`; where none has all its letters, Pillow's own, which shows boxes."""
+    if not text.isascii():
+        letters = {ord(letter) for letter in text if not letter.isspace()}
+        for path, known in _at_hand():
+            if letters <= known:
+                return ImageFont.truetype(path, size_px)
+    return ImageFont.load_default(size_px)
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """While open, matplotlib draws text in all scripts there are fonts for, and warns of none."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    here = set(font_manager.get_font_names())
+    families = [name for name in NAMES if name in here]
+    with warnings.catch_warnings(), matplotlib.rc_context({"font.family": families}):
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+@cache
+def _at_hand() -> list[tuple[str, frozenset[int]]]:
+    """Path of each font that is here, and the letters it has."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    here = set(font_manager.get_font_names())
+    paths = [font_manager.findfont(name) for name in NAMES if name in here]
+    return [(path, frozenset(FT2Font(path).get_charmap())) for path in paths]
