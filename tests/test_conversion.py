@@ -104,15 +104,16 @@ def test_inspect_says_what_a_file_is_and_what_will_happen(tmp_path: Path) -> Non
 
     seen = pseudoword.inspect(embedding_files.write("a1111", tmp_path))
     assert (seen.layout, seen.container, seen.fits) == ("a1111", "torch", ["sd"])
-    assert "then write cat" in seen.tools["diffusers"]
+    assert "then write <cat>" in seen.tools["diffusers"]
+    assert list(seen.tools)[3:] == ["InvokeAI", "OneTrainer"]
     assert "embedding:file" in seen.tools["ComfyUI"]
-    assert "token='file'" in tools("kohya")["diffusers"]
+    assert "token='<file>'" in tools("kohya")["diffusers"]
     assert "--format diffusers" in tools("SDXL")["diffusers"]
-    assert "skips it" in tools("ComfyUI")["AUTOMATIC1111"]
-    assert "--format comfyui" in tools("OneTrainer SD3")["ComfyUI"]
+    assert "only words for SD 1" in tools("ComfyUI")["AUTOMATIC1111"]
+    assert "ending" in tools("OneTrainer SD3")["ComfyUI"]  # it is called .bin here
     assert "refuses" in tools("diffusers several")["diffusers"]
     assert "per layer" in tools("kohya XTI")["AUTOMATIC1111"]
-    assert "LoRA" in tools("LoRA with OneTrainer's words")["diffusers"]
+    assert "models/Lora" in tools("LoRA with OneTrainer's words")["AUTOMATIC1111"]
     pseudoword.convert(embedding_files.write("a1111", tmp_path), tmp_path / "a.png")
     assert "no pictures" in pseudoword.inspect(tmp_path / "a.png").tools["ComfyUI"]
     several = pseudoword.inspect(embedding_files.write("paper, several", tmp_path), token="<dog>")

@@ -42,6 +42,11 @@ def check_fit(concept: Concept, family: Family) -> None:
     )
 
 
+def vocabulary(family: Family) -> set[str]:
+    """All entries of the vocabularies of a model's text encoders."""
+    return {entry for e in family.encoders.values() for entry in e.tokenizer.get_vocab()}
+
+
 def _kind(widths: Mapping[str, int]) -> str:
     found = families_of(widths)
     title = TITLES.get(frozenset(widths), " or ".join(found).upper())

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from pseudoword import families, formats, sources
+from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.families.base import TextEncoder
-from pseudoword.fit import check_fit
+from pseudoword.fit import check_fit, vocabulary
+from pseudoword.formats.advice import outlook
 from pseudoword.formats.keys import families_of
-from pseudoword.formats.tools import outlook
 from pseudoword.norms import typical
 
 NEAREST = 5
@@ -72,13 +73,6 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
     """
     content = formats.examine(sources.locate(file))
     concept = formats.chosen(content, token) if token else content.concepts[0]
-    told = (
-        content.path.stem,
-        content.container,
-        content.layout,
-        tuple(content.loose.tensors),
-        concept,
-    )
     seen = Inspection(
         file=str(file),
         token=concept.token,
@@ -91,8 +85,8 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
         others=[
             c.token for c in content.concepts if c is not concept and len(content.concepts) > 1
         ],
-        fits=list(families_of(concept.widths)) or [concept.family or "a model of these widths"],
-        tools=outlook(*told),
+        fits=list(families_of(concept.widths)) or [_of_these_widths(concept)],
+        tools=outlook(content, concept),
         provenance=dict(concept.provenance),
     )
     if base is None:
@@ -103,7 +97,14 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
         key: [_nearest(family.encoders[key], row) for row in rows]
         for key, rows in concept.vectors.items()
     }
-    return seen.model_copy(update={"vocabulary_norms": typical(family), "nearest": nearest})
+    tools = outlook(content, concept, vocabulary(family))
+    more = {"vocabulary_norms": typical(family), "nearest": nearest, "tools": tools}
+    return seen.model_copy(update=more)
+
+
+def _of_these_widths(concept: Concept) -> str:
+    """What fits a word whose widths are of no model known here."""
+    return f"{concept.family}, of these widths" if concept.family else "a model of these widths"
 
 
 def _nearest(encoder: TextEncoder, row: Tensor) -> list[Neighbour]:

@@ -27,7 +27,8 @@ from pseudoword.config import TrainConfig
 from pseudoword.draws import generator
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
-from pseudoword.fit import check_room
+from pseudoword.fit import check_room, vocabulary
+from pseudoword.formats import names
 from pseudoword.latents import Encoded
 from pseudoword.loss import Batch
 from pseudoword.member import Member
@@ -121,6 +122,9 @@ def prepare(
         words = config.init if config.init_mode != "random" else ""
         vectors = starts.count(family, words, len(learned))
     rows = starts.start(family, config.init, config.init_mode, vectors, config.token, config.seed)
+    caution = names.caution(config.token, vectors, vocabulary(family))
+    if caution:
+        progress.note(f"{config.token}: {caution}")
     lr = "1" if config.lr == AUTO else schedules.absolute(config.lr, norms.usual_number(family))
     member = Member(
         config.token,

@@ -49,8 +49,9 @@ class Loose:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The items that are tensors."""
-        return {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
+        """The items that are tensors of numbers; texts may be packed into bytes."""
+        found = {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
+        return {k: v for k, v in found.items() if v.dtype != torch.uint8}
 
     @property
     def stem(self) -> str:

@@ -104,7 +104,7 @@ def read(data: bytes, where: str) -> Loose:
         raise ConceptError(f"{where} is damaged: {_first_line(error)}") from error
     _check_total(found, where)
     items, form = _named(found, where)
-    said = _ours(items.pop(OURS, None))
+    said = _ours(items.get(OURS))
     return Loose(items, where, "torch", said, form, _oddities(data, named))
 
 

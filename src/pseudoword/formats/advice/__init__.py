@@ -1,0 +1,32 @@
+"""What will happen to a file in other tools, said before the user finds out: one module a tool.
+
+Each sentence is held against the tool: against diffusers itself, and against restatements of the
+others' loaders (`tests/test_advice.py`).
+"""
+
+from collections.abc import Collection
+
+from pseudoword.concept import Concept
+from pseudoword.formats import Content
+from pseudoword.formats.advice import automatic1111, comfyui, diffusers, invokeai, onetrainer
+
+__all__ = ["outlook"]
+
+
+def outlook(
+    content: Content, word: Concept, vocabulary: Collection[str] = frozenset()
+) -> dict[str, str]:
+    """Tool -> what it does with a file.
+
+    Args:
+        content: the file.
+        word: the word in it, or one of several.
+        vocabulary: the tokens of the base model that it is for, if known.
+    """
+    return {
+        "diffusers": diffusers.outlook(content, word, vocabulary),
+        "AUTOMATIC1111": automatic1111.outlook(content, word),
+        "ComfyUI": comfyui.outlook(content, word),
+        "InvokeAI": invokeai.outlook(content, word),
+        "OneTrainer": onetrainer.outlook(content, word),
+    }

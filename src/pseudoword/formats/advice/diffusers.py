@@ -1,0 +1,83 @@
+"""What diffusers' `load_textual_inversion` does with a file, and the name that it wants."""
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
+from pseudoword.concept import Concept
+from pseudoword.formats import Content, names
+from pseudoword.formats.advice.shared import PICTURES, convert, encoders_of, is_dict, no_word
+
+LOADERS: Mapping[frozenset[str], Mapping[str, str]] = {
+    frozenset({"clip_l"}): {"clip_l": ""},
+    frozenset({"clip_h"}): {"clip_h": ""},
+    frozenset({"clip_l", "clip_g"}): {"clip_l": "", "clip_g": "_2"},
+    frozenset({"clip_l", "t5xxl"}): {"clip_l": "", "t5xxl": "_2"},
+    frozenset({"t5xxl"}): {"t5xxl": "_2"},
+}
+"""Encoders whose pipelines have a loader -> what follows `text_encoder` for each one."""
+
+
+def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str:
+    """What happens to `word` in the file."""
+    into = convert(word, "diffusers", "native")
+    if content.container in PICTURES:
+        return f"reads no pictures{into}"
+    hopeless = no_word(content, word)
+    if hopeless:
+        return hopeless
+    encoders = LOADERS.get(frozenset(word.vectors))
+    if encoders is None:
+        return "has no loader for words of these text encoders"
+    count = max(len(rows) for rows in word.vectors.values())
+    name, reason = names.for_diffusers(word.token, count, content.path.stem, vocabulary)
+    if "ParameterDict" in content.loose.odd:
+        return f'cannot read a ParameterDict; convert it first, with --token "{name}"'
+    if content.container == "torch" and content.path.suffix == ".safetensors":
+        return "goes by the ending: call the file .pt"
+    calls = [] if content.layout == "bundle" else _calls(content, encoders, name)
+    if not calls:
+        return f"refuses a file laid out like this{into}"
+    said = f"{' and '.join(calls)}, then write {name}"
+    if len(calls) > 1 and content.second is None:
+        said += "; or convert with --format diffusers, and load a file each"
+    return f"{said}. {reason}" if reason else said
+
+
+def _calls(content: Content, encoders: Mapping[str, str], name: str) -> list[str]:
+    """The calls that load a word into a pipeline; none if diffusers refuses the file."""
+
+    def call(what: str, own: object, suffix: str) -> str:
+        token = "" if own == name else f", token={name!r}"
+        parts = f", text_encoder=pipe.text_encoder{suffix}, tokenizer=pipe.tokenizer{suffix}"
+        plain = not suffix and len(encoders) == 1
+        return f"load_textual_inversion({what}{token}{'' if plain else parts})"
+
+    own = _name_in(content)
+    if own is not None:
+        files = ["file", "file_2"] if content.second else ["file"]
+        if len(files) != len(encoders):
+            return []
+        return [call(f, own[0], s) for f, s in zip(files, encoders.values(), strict=True)]
+    if not is_dict(content) or content.layout == "nested" or len(content.concepts) > 1:
+        return []
+    opened = "load_file(file)" if content.container == "safetensors" else "torch.load(file)"
+    keyed = {encoder: key for key, encoder in encoders_of(content.loose.tensors).items()}
+    if not encoders.keys() <= keyed.keys():
+        return []
+    return [call(f"{opened}[{keyed[e]!r}]", None, suffix) for e, suffix in encoders.items()]
+
+
+def _name_in(content: Content) -> tuple[object] | None:
+    """What diffusers takes for the name in a file of one tensor; None if it takes no such file."""
+    items = content.loose.items
+    if content.loose.form == "tensor":
+        return (None,)
+    if not is_dict(content):
+        return None
+    if len(items) == 1:
+        ((key, only),) = items.items()
+        return (key,) if isinstance(only, Tensor) else None
+    holder = items.get("string_to_param")
+    found = isinstance(holder, Mapping) and isinstance(holder.get("*"), Tensor)
+    return (items["name"],) if found and "name" in items else None
