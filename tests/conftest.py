@@ -4,6 +4,7 @@ Tests compute on the CPU, in float32, whatever the machine has: `auto` means tha
 processes that tests start. Those marked `gpu` name the device they need, and skip without it.
 """
 
+import gc
 import os
 
 os.environ["PSEUDOWORD_DEVICE"] = "cpu"
@@ -61,6 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a GPU with CUDA; this machine has none"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the garbage collector need not look through it time and again."""
+    gc.freeze()
 
 
 @pytest.fixture
