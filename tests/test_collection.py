@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import embedding_files
@@ -44,6 +45,7 @@ def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
     ]
     assert found.words[-1].vectors == {"clip_g": (3, 1280), "clip_l": (3, 768)}
     assert [Path(name).name for name in found.skipped] == ["broken.bin"]
+    assert {Path(name).name: why for name, why in found.left_out.items()} == {"empty.pt": "empty"}
     assert "damaged zip" in next(iter(found.skipped.values()))
     assert found.sheet == str(folder / "gallery.png")
     sheet = np.asarray(Image.open(folder / "gallery.png"))
@@ -93,3 +95,54 @@ def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_says_so(
     assert (found.shown, len(found.words)) == (2, 5)
     assert Image.open(folder / "gallery.png").height < 2 * CELL_PX
     assert "(the first 2 words)" in run("gallery", folder)[1]
+
+
+def test_words_that_are_left_out_are_said(tmp_path: Path) -> None:
+    word = Concept("<cat>", {"clip_l": rows(2, 768)}, "sd")
+    other = Concept("<dog>", {"clip_l": rows(1, 768)}, "sd")
+    for name in ("toy.safetensors", "toy_2.safetensors", "odd.pti", "no ending", ".hidden.pt"):
+        formats.write(word if name == "toy.safetensors" else other, tmp_path / name)
+    formats.write_as(word, tmp_path / "alone.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
+    formats.write_as(word, tmp_path / "toy.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
+    damaged = bytearray((tmp_path / "toy.preview.png").read_bytes())
+    damaged[damaged.index(b"sd-ti-embedding") + 40] ^= 1
+    (tmp_path / "damaged.png").write_bytes(damaged)
+    (tmp_path / "picture.jxl").write_bytes(b"\xff\x0a")
+    (tmp_path / "notes.md").write_text("{}")
+    os.mkfifo(tmp_path / "pipe.pt")
+    outside = tmp_path.parent / f"{tmp_path.name} linked"
+    formats.write(other, outside / "linked.safetensors")
+    (tmp_path / "link").symlink_to(outside)
+    (outside / "ring").symlink_to(tmp_path)
+    found = pseudoword.gallery(tmp_path)
+    assert [Path(w.file).name for w in found.words] == [
+        *("alone.preview.png", "no ending", "odd.pti", "toy.safetensors", "toy_2.safetensors"),
+        "linked.safetensors",
+    ]
+    assert [Path(name).name for name in found.skipped] == ["damaged.png"]
+    assert {Path(name).name for name in found.left_out} == {".hidden.pt", "pipe.pt", "picture.jxl"}
+
+
+def test_two_halves_are_one_word_and_others_of_such_names_are_two(tmp_path: Path) -> None:
+    both = Concept("<cat>", {"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, "sdxl")
+    formats.write_as(both, tmp_path / "cat.safetensors", "diffusers")
+    found = pseudoword.gallery(tmp_path)
+    assert [(w.token, w.families) for w in found.words] == [("<cat>", ["sdxl"])]
+
+
+def test_only_what_a_run_made_is_left_out_of_its_folder(tmp_path: Path) -> None:
+    word = Concept("<cat>", {"clip_l": rows(1, 768)}, "sd")
+    (tmp_path / "log.jsonl").touch()
+    formats.write(word, tmp_path / "theirs.safetensors")
+    run = tmp_path / "run"
+    for name in ("concept.safetensors", "best.safetensors", "words/step-1.safetensors", "x.bin"):
+        formats.write(word, run / name)
+    for name in ("config.toml", "log.jsonl"):
+        (run / name).touch()
+    found = pseudoword.gallery(tmp_path)
+    assert [Path(w.file).name for w in found.words] == [
+        *("theirs.safetensors", "concept.safetensors", "x.bin")
+    ]
+    (run / "concept.safetensors").unlink()
+    found = pseudoword.gallery(tmp_path)
+    assert "has not ended" in found.left_out[str(run)]

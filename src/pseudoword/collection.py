@@ -1,22 +1,21 @@
 """All embeddings in a folder, as a table and as one picture."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 from pydantic import BaseModel
 
-from pseudoword import charts, formats, images
+from pseudoword import charts, formats, images, wordfiles
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PictureError, PseudowordError
 from pseudoword.fonts import Font, font
 from pseudoword.formats.keys import families_of
+from pseudoword.formats.loose import NoWordError
 from pseudoword.formats.writers import card
 
-ENDINGS = {".safetensors", ".pt", ".bin", ".png", ".webp", ".avif"}
-PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MOST_CELLS = 300
 """A sheet of more would be higher than a WebP can be."""
@@ -41,6 +40,8 @@ class Gallery(BaseModel):
     words: list[Entry]
     skipped: dict[str, str]
     """file -> why it could not be read"""
+    left_out: dict[str, str] = {}
+    """file or folder -> why it was not looked at"""
     sheet: str | None
     """the contact sheet; None if there is nothing to show"""
     shown: int
@@ -54,13 +55,20 @@ def collect(folder: Path, out: Path) -> Gallery:
     words: list[Entry] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
-    for path in _files(folder, out):
+    found, halves = wordfiles.find(folder, out), set[Path]()
+    for path in found.files:
+        if path in halves:
+            continue
         try:
             content = formats.examine(path)
+        except NoWordError:
+            continue  # most pictures hold no word
         except PseudowordError as error:
-            if path.suffix.lower() not in PICTURES:  # most pictures hold no word
+            if path.suffix.lower() in wordfiles.ENDINGS:
                 skipped[str(path)] = str(error)
             continue
+        if content.second is not None:
+            halves.add(content.second)
         preview = path if content.container in ("chunk", "pixels") else _preview(path)
         for word in content.concepts:
             entry = _entry(path, content, word, preview)
@@ -71,23 +79,14 @@ def collect(folder: Path, out: Path) -> Gallery:
     if cells:
         charts.save_picture(_sheet(cells), out)
     sheet = str(out) if cells else None
-    return Gallery(folder=str(folder), words=words, skipped=skipped, sheet=sheet, shown=len(cells))
-
-
-def _files(folder: Path, out: Path) -> Iterator[Path]:
-    """What may hold a word; of a run only the word it ended with, and not the sheet itself."""
-    runs = {path.parent for path in folder.rglob("log.jsonl")}
-    for path in sorted(folder.rglob("*")):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.suffix.lower() not in ENDINGS or ".preview." in path.name or path == out:
-            continue
-        if path.name != formats.CONCEPT_FILE and not runs.isdisjoint(path.parents):
-            continue
-        if path.stem.endswith("_2") and path.with_stem(path.stem[:-2]).is_file():
-            continue
-        if path.is_file() and path.stat().st_size:
-            yield path
+    return Gallery(
+        folder=str(folder),
+        words=words,
+        skipped=skipped,
+        left_out=found.left_out,
+        sheet=sheet,
+        shown=len(cells),
+    )
 
 
 def _entry(path: Path, content: formats.Content, word: Concept, preview: Path | None) -> Entry:
@@ -104,7 +103,7 @@ def _entry(path: Path, content: formats.Content, word: Concept, preview: Path | 
 
 def _preview(path: Path) -> Path | None:
     """The picture that belongs to a file: beside it, or the latest in its run's folder."""
-    for ending in PICTURES:
+    for ending in wordfiles.PICTURES:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
                 return path.parent / name

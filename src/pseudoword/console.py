@@ -143,6 +143,8 @@ def show_gallery(found: "Gallery") -> None:
     out.print(table)
     for file, reason in found.skipped.items():
         out.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
+    for file, reason in found.left_out.items():
+        out.print(f"left out {file}: {reason}", markup=False, soft_wrap=True)
     if found.sheet:
         some = "" if found.shown == len(found.words) else f" (the first {found.shown} words)"
         out.print(f"contact sheet: {found.sheet}{some}", markup=False, soft_wrap=True)

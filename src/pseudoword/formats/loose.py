@@ -25,6 +25,10 @@ MOST_WORDS = 4096
 """Words in one file."""
 
 
+class NoWordError(ConceptError):
+    """A picture like any other."""
+
+
 Form = Literal["dict", "tensor", "list", "tuple"]
 
 Oddity = Literal["newer torch", "ParameterDict", "metadata"]

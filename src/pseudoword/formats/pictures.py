@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pseudoword.errors import ConceptError
 from pseudoword.formats import hidden
-from pseudoword.formats.loose import MOST_WORDS, Loose
+from pseudoword.formats.loose import MOST_WORDS, Loose, NoWordError
 from pseudoword.infotext import png_text
 
 KEYWORD = "sd-ti-embedding"
@@ -60,7 +60,7 @@ def read(data: bytes, where: str) -> Loose:
             return Loose(_decoded(text, where), where, "chunk")
     found = hidden.find(_pixels(data, where), LARGEST_JSON_NBYTES)
     if found is None:
-        raise ConceptError(
+        raise NoWordError(
             f"{where} is a picture without an embedding in it. If it had one, it was lost when "
             "the picture was cut, scaled or saved as JPEG: get the original file."
         )
@@ -188,7 +188,7 @@ def _pixels(data: bytes, where: str) -> hidden.Bytes:
             warnings.simplefilter("ignore")
             picture = Image.open(io.BytesIO(data), formats=_KINDS)
             if picture.width * picture.height > MOST_PIXELS:
-                raise ConceptError(
+                raise NoWordError(
                     f"{where} has {picture.width} × {picture.height} pixels, "
                     "too many for a picture with an embedding in it"
                 )
