@@ -1,6 +1,5 @@
 """The command line: thin, and quick to say `--help`. Options come from `config`, word for word."""
 
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,17 +15,21 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.errors import SettingsError
-from pseudoword.options import file_path, guarded, settings_from
+from pseudoword.options import Command, Program, file_path, guarded, settings_from
+from pseudoword.terminal import say
+from pseudoword.text import command, json_text
 
 if TYPE_CHECKING:
     from pseudoword.console import Console
 
 app = typer.Typer(
+    cls=Program,
+    rich_markup_mode=None,
     help="Teach a frozen text-to-image model a new word from three to five pictures.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 Out = Annotated[Path, typer.Option(parser=file_path, help="Where to write.")]
@@ -43,7 +46,7 @@ Restart = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 @settings_from(TrainConfig, argument="pictures", or_file=True)
 def train(
@@ -71,14 +74,13 @@ def train(
         (done,) = api.train_pack(
             [checked], restart=restart, allow_changes=allow_changes, progress=console
         )
-    typer.echo(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
-    typer.echo(
-        f'try: pseudoword generate "a photo of {done.concept.token}" '
-        f"--concept {done.folder} --base {checked.base} --out picture.png"
-    )
+    say(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
+    prompt = f"a photo of {done.concept.token}"
+    given = ("--concept", done.folder, "--base", checked.base, "--out", "picture.png")
+    say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 @settings_from(DrawConfig)
 def generate(
@@ -106,10 +108,10 @@ def generate(
         written[out] = charts.contact_sheet(pictures)
     for path, picture in written.items():
         charts.save_picture(picture, path)
-        typer.echo(path)
+        say(path)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 @settings_from(PrepareConfig, argument="pictures")
 def prepare(
@@ -134,14 +136,14 @@ def prepare(
 
         seen = api.prepare(**settings, out=out, caption_model=caption_model, progress=console)
     if as_json:
-        typer.echo(seen.model_dump_json(indent=2))
+        say(json_text(seen.model_dump()), lines=True)
         return
     from pseudoword.console import show_prepared
 
     show_prepared(seen)
 
 
-@app.command("inspect")
+@app.command("inspect", cls=Command)
 @guarded
 def inspect_(
     file: Annotated[str, typer.Argument(help="Any embedding file, a run's folder, or a hub id.")],
@@ -158,14 +160,14 @@ def inspect_(
 
     seen = api.inspect(file, base=base, token=token)
     if as_json:
-        typer.echo(seen.model_dump_json(indent=2))
+        say(json_text(seen.model_dump()), lines=True)
         return
     from pseudoword.console import show_inspection
 
     show_inspection(seen)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def convert(
     source: Annotated[
@@ -197,10 +199,10 @@ def convert(
     from pseudoword import api
 
     for path in api.convert(source, out, format=format_, token=token, picture=picture):
-        typer.echo(path)
+        say(path)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def gallery(
     folder: Annotated[
@@ -217,14 +219,14 @@ def gallery(
 
     found = api.gallery(folder, out=out)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        say(json_text(found.model_dump()), lines=True)
         return
     from pseudoword.console import show_gallery
 
     show_gallery(found)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 @settings_from(EvaluateConfig)
 def evaluate(
@@ -248,7 +250,7 @@ def evaluate(
     show_evaluation(found)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 @settings_from(BenchConfig)
 def bench(**settings: Any) -> None:
@@ -258,12 +260,12 @@ def bench(**settings: Any) -> None:
         from pseudoword import api
 
         found = api.bench(progress=console, **settings)
-    typer.echo(found.table)
+    say(found.table, lines=True)
     for path in found.files:
-        typer.echo(path)
+        say(path)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def push(
     folder: Annotated[
@@ -277,11 +279,11 @@ def push(
 
     done = api.push(folder, to, private=private)
     for name in done.files:
-        typer.echo(name)
-    typer.echo(done.url)
+        say(name)
+    say(done.url)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
@@ -291,31 +293,29 @@ def plan(*, as_json: AsJson = False, **settings: Any) -> None:
 
     found = api.plan(**settings)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        say(json_text(found.model_dump()), lines=True)
         return
     from pseudoword.console import show_plan
 
     show_plan(found)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def bases(as_json: AsJson = False) -> None:
     """List the base models it knows."""
-    import json
-
     from pseudoword import api
 
     found = api.bases()
     if as_json:
-        typer.echo(json.dumps([base.model_dump() for base in found], indent=2))
+        say(json_text([base.model_dump() for base in found]), lines=True)
         return
     from pseudoword.console import show_bases
 
     show_bases(found)
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def demo(out: Out = Path("demo"), restart: Restart = False) -> None:
     """Learn a word the bundled model has never seen, and show it before and after."""
@@ -324,8 +324,8 @@ def demo(out: Out = Path("demo"), restart: Restart = False) -> None:
 
         done = api.demo(out, restart=restart, progress=console)
     for path in done.files:
-        typer.echo(path)
-    typer.echo(f"similarity before={done.before:.2f} after={done.after:.2f}")
+        say(path)
+    say(f"similarity before={done.before:.2f} after={done.after:.2f}")
 
 
 def _console() -> "AbstractContextManager[Console]":
@@ -336,8 +336,4 @@ def _console() -> "AbstractContextManager[Console]":
 
 def main() -> None:
     """Entry point of the `pseudoword` command."""
-    try:
-        app()
-    except BrokenPipeError:  # `pseudoword … | head` closes our output early
-        sys.stderr.close()
-        sys.exit(1)
+    app()

@@ -7,16 +7,74 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from pseudoword import lookup
 from pseudoword.config import Settings, flag, group_of
 from pseudoword.errors import PseudowordError
+from pseudoword.terminal import GoneError, complain, not_too_narrow, ready
+from pseudoword.text import visible
+
+
+class Program(TyperGroup):
+    """All commands: streams are made ready first, and a reader who has gone ends it quietly."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command that the arguments name."""
+        ready()
+        try:
+            with not_too_narrow():
+                return super().main(*args, **kwargs)
+        except GoneError:
+            sys.exit(1)
+        except OSError as error:  # help and mistakes are written by typer
+            complain(f"error: {error.strerror or error}")
+            sys.exit(2)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does, uncut."""
+        names = self.list_commands(ctx)
+        _section(formatter, "Commands", [(name, self.commands[name].help or "") for name in names])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what it says of wrong arguments cannot steer the terminal."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if hasattr(error, "format_message"):
+                error.message = visible(getattr(error, "message", ""), lines=True)
+            raise
+
+
+class Command(TyperCommand):
+    """A command whose options are shown in their groups, at any width and in any encoding."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, group by group."""
+        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            usual = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
+            if record:
+                title = getattr(parameter, "rich_help_panel", None) or usual
+                groups.setdefault(title, []).append(record)
+        for title, records in groups.items():
+            if records:
+                _section(formatter, title, records)
+
+
+def _section(formatter: Any, title: str, records: Sequence[tuple[str, str]]) -> None:
+    """Terms and what they mean; no line ends within a word such as --no-average."""
+    whole = "\N{NON-BREAKING HYPHEN}"
+    with formatter.section(title):
+        formatter.write_dl([(term, meaning.replace("-", whole)) for term, meaning in records])
+    formatter.buffer[:] = [written.replace(whole, "-") for written in formatter.buffer]
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -29,14 +87,14 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except PseudowordError as error:
             notes = getattr(error, "__notes__", [])
-            typer.secho("\n".join([f"error: {error}", *notes]), fg="red", err=True)
+            complain("\n".join([f"error: {error}", *notes]), red=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt as stop:
-            typer.echo(str(stop) or "stopped; nothing was lost that had been saved", err=True)
+            complain(str(stop) or "stopped; nothing was lost that had been saved")
             raise typer.Exit(getattr(stop, "exit_code", 130)) from None
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
-            typer.secho(f"error:{where} {error.strerror or error}", fg="red", err=True)
+            complain(f"error:{where} {error.strerror or error}", red=True)
             raise typer.Exit(2) from None
 
     return run
@@ -95,7 +153,7 @@ def _parameter(
     missing = None if field.is_required() else default
     if field.is_required() and or_file:
         annotation = annotation | None
-    text = (field.description or "").replace("[", r"\[")  # or rich takes [name] for markup
+    text = field.description or ""
     if positional:
         info: Any = typer.Argument(help=text, show_default=False)
     else:

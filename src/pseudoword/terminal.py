@@ -1,0 +1,166 @@
+"""The standard streams: any text can be written to them, whatever they can show, closed or not.
+
+Results go to stdout through `say`, what went wrong to stderr through `complain`.
+"""
+
+import codecs
+import contextlib
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from pseudoword.errors import StorageError
+from pseudoword.text import visible
+
+NARROWEST = 40
+"""Columns. Narrower terminals break lines themselves, which leaves more to read than wrapping."""
+
+_LOOKALIKES = str.maketrans("×–—…“”‘’│", "x--~\"\"''|", "")
+
+
+class GoneError(Exception):
+    """Nobody reads stdout any more, as in `pseudoword … | head`."""
+
+
+def ready() -> None:
+    """Make the standard streams take any text, and hold their places if they are closed.
+
+    A file opened by us must not get the number of a closed stream: what a library prints there
+    would end up in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        with contextlib.suppress(OSError):
+            _hold(number)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="pseudoword")
+
+
+def _hold(number: int) -> None:
+    try:
+        os.fstat(number)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _shown(error: UnicodeError) -> tuple[str, int]:
+    """What stands for letters that an encoding has not."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end].translate(_LOOKALIKES)
+    return letters.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error("pseudoword", _shown)
+
+
+@contextlib.contextmanager
+def not_too_narrow() -> Iterator[None]:
+    """While open, whatever lays text out has `NARROWEST` columns or more."""
+    said, columns = os.environ.get("COLUMNS"), shutil.get_terminal_size().columns
+    if said is not None or columns < NARROWEST:
+        os.environ["COLUMNS"] = str(max(columns, NARROWEST))
+    try:
+        yield
+    finally:
+        if said is not None:
+            os.environ["COLUMNS"] = said
+        else:
+            os.environ.pop("COLUMNS", None)
+
+
+def say(text: object, *, lines: bool = False) -> None:
+    """Write a result to stdout: a line, or `lines` of them.
+
+    Raises:
+        GoneError: nobody reads it any more.
+        StorageError: it leads to a file that cannot take it.
+    """
+    write(visible(text, lines=lines) + "\n")
+
+
+def write(text: str) -> None:
+    """As `say`, for text that is fit to be shown as it is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        _abandon(sys.stdout)
+        raise GoneError from error
+    except OSError as error:
+        _abandon(sys.stdout)
+        raise StorageError(
+            f"what was done cannot be told: stdout takes no more ({error.strerror or error})"
+        ) from error
+
+
+def complain(text: object, *, red: bool = False) -> None:
+    """Write to stderr what went wrong; if that cannot be written either, nothing is to be done."""
+    shown = visible(text, lines=True)
+    if red and has_colours(sys.stderr):
+        shown = f"\x1b[31m{shown}\x1b[0m"
+    Unbreakable(sys.stderr).write(f"{shown}\n")
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that shows colours, and the user wants them."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
+
+
+class Unbreakable:
+    """A stream that work beside it does not depend on: once it cannot be written it stays quiet."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write at once, if that can be done."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # its reader is gone, its disk full, or it is closed
+            _abandon(self._stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: it is written at once."""
+
+
+class Page:
+    """Takes what is to be written, and is otherwise like the stream it is written to later."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.text = ""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Keep `text`."""
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: nothing is written yet."""
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what is still to be written go nowhere, or Python complains about it when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)

@@ -1,0 +1,123 @@
+"""Text made fit for where it goes: a terminal, a file that is shared, Markdown, a shell.
+
+Names, captions, metadata and messages of other libraries come from files that anybody may have
+made. They are kept as they are inside, and pass through here on their way out.
+"""
+
+import json
+import math
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_STEERING = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # escape sequences, backspaces, bells
+    "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"  # what turns text round, parts it, or is not seen
+    "\ud800-\udfff]"  # bytes of a name that are no text
+)
+"""Characters that do something instead of being seen. Spaces of all kinds and the joiners that
+scripts and emoji are made with are none of them."""
+
+_BEGINNING = r"(?:file:/+|~[\w.-]*[/\\]|[A-Za-z]:[/\\]|\\\\(?=\w)|\.\.?[/\\]|/(?=[^/\s]+/))"
+"""Of a path that leads somewhere on a machine: `/x/`, `~/`, `C:\\`, `\\\\server`, `../`."""
+_IS_PATH = re.compile(_BEGINNING, re.IGNORECASE)
+_PATH_INSIDE = re.compile(rf'(?<![\w:/.~\\-]){_BEGINNING}(?:[^\n";,]|,(?! ))*+', re.IGNORECASE)
+"""From where a path begins in a sentence to the end of the clause, since it may hold spaces."""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
+_PLAIN_ARGUMENT = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+
+
+def visible(text: object, *, lines: bool = False) -> str:
+    r"""`text` with what would steer a terminal spelled out, as `\x1b`; nothing else changes.
+
+    Args:
+        text: anything; what is no string is shown as one.
+        lines: whether it may be of several lines.
+    """
+    return _STEERING.sub(lambda found: _spelled(found[0], lines), str(text))
+
+
+def _spelled(letter: str, lines: bool) -> str:
+    if lines and letter == "\n":
+        return letter
+    byte = ord(letter) - 0xDC00
+    if 0x80 <= byte <= 0xFF:  # how Python holds a byte of a file name that is no text
+        return f"\\x{byte:02x}"
+    return letter.encode("unicode_escape").decode()
+
+
+def public(text: str) -> str:
+    """`text` as it may stand in a file that is shared: of a path on a machine, the last part only.
+
+    A hub id, a word or a sentence stays what it is; so does a URL that is no `file:`.
+    """
+    if os.path.lexists(text):
+        shown = Path(os.path.abspath(text)).name  # noqa: PTH100 - a link's own name, not its target's
+    elif _IS_PATH.match(text):
+        shown = _last_part(text)
+    else:
+        shown = _PATH_INSIDE.sub(lambda found: _last_part(found[0]), text)
+    return visible(shown)
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+
+def public_values(value: Any) -> Any:
+    """`public` for every text in nested lists and mappings."""
+    if isinstance(value, str):
+        return public(value)
+    if isinstance(value, Mapping):
+        return {key: public_values(inside) for key, inside in value.items()}
+    if isinstance(value, Sequence):
+        return [public_values(inside) for inside in value]
+    return value
+
+
+def markdown(text: object) -> str:
+    """`text` as one line of a Markdown page, every letter seen as it is."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(visible(text, lines=True).split()))
+
+
+def code(lines: str, language: str = "") -> str:
+    """A Markdown block of code that nothing in it can end."""
+    shown = visible(lines, lines=True)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{fence}{language}\n{shown}\n{fence}"
+
+
+def command(*arguments: object) -> str:
+    """A command line to paste into a shell; each argument stays one."""
+    return " ".join(_argument(str(one)) for one in arguments)
+
+
+def _argument(text: str) -> str:
+    if _PLAIN_ARGUMENT.fullmatch(text):
+        return text
+    if not set(text) & set('"$`\\!\n'):
+        return f'"{text}"'  # which every shell reads alike
+    return shlex.quote(text)
+
+
+def json_text(value: Any) -> str:
+    """Indented JSON in ASCII, so that no terminal and no locale is in its way.
+
+    Numbers that JSON has no word for become null.
+    """
+    return json.dumps(_finite(value), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inside) for inside in value]
+    return value
