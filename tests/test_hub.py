@@ -70,9 +70,9 @@ def test_a_word_is_published_with_a_card_and_fetched_again(
     assert set(load(files["learned_embeds.safetensors"])) == {"<my-cat>"}
     card = files["README.md"].decode()
     assert card.startswith("---\n")
-    assert 'base_model: "some/model"' in card
-    assert "![a photo of <my-cat>](previews/step-7-1.png)" in card
-    assert "| init | a ¦ b |" in card
+    assert "base_model: some/model" in card
+    assert r"![a photo of \<my-cat\>](previews/step-7-1.png)" in card
+    assert r"| init | a \| b |" in card
     assert "| steps | 7 |" in card
     assert "private" not in card
     done = run(address, tmp_path, "convert", "me/my-cat", tmp_path / "back.safetensors")

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw
 from pseudoword.files import write_whole
 from pseudoword.fonts import Font, any_script, font
 from pseudoword.infotext import png_text
+from pseudoword.text import visible
 
 GAP_PX = 8
 INK = (40, 40, 40)
@@ -41,7 +43,7 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
         if _column(entries, name)[0]:
             above.plot(*_column(entries, name), color=colour, marker=".", label=label)
     above.set_ylabel("loss")
-    above.set_title(title, parse_math=False)
+    above.set_title(visible(title), parse_math=False)
     above.legend(frameon=False)
     below.plot(*_column(entries, "norm"), color="#3060c0")
     below.set_xlabel("step")
@@ -64,7 +66,7 @@ def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> b
     axes.semilogx(*zip(*tried, strict=True), color="#c03030", marker=".")
     axes.axvline(chosen, color="#309050", linestyle="--", label=f"chosen: {chosen:g}")
     axes.set(xlabel="learning rate", ylabel="evaluation loss")
-    axes.set_title(f"rates tried for {token}", parse_math=False)
+    axes.set_title(visible(f"rates tried for {token}"), parse_math=False)
     axes.legend(frameon=False)
     return _png(figure)
 
@@ -86,7 +88,8 @@ def _figure(height: float) -> Any:
 
 def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    with warnings.catch_warnings(action="ignore"):  # letters that its font has not
+        figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 

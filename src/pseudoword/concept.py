@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.text import public
 
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"}
 """The text encoder a width points to when a file does not say; keys are ComfyUI's names."""
@@ -62,6 +63,11 @@ class Concept:
                 )
             if not torch.isfinite(rows).all():
                 raise ConceptError(f"{self.token}: {encoder} holds values that are not finite")
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """`provenance` as it may stand in a file that is shared: without paths on a machine."""
+        return {public(name): public(value) for name, value in self.provenance.items()}
 
     @property
     def widths(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ from pseudoword.generation import generate
 from pseudoword.judge import BUNDLED, Judge
 from pseudoword.placeholders import named, shown
 from pseudoword.progress import Progress
+from pseudoword.text import public
 
 ENOUGH_PX = 1024
 """Judges look at smaller pictures than that."""
@@ -160,7 +161,7 @@ def _write(
     facts = {label: f"{value:.3f}" for label, value in labels.items() if value is not None}
     report.write(
         page,
-        title=f"{concept.token} on {config.base}",
+        title=f"{concept.token} on {public(config.base)}",
         concept=concept,
         sections=[("True pictures, a known word, the new word", sheet)],
         facts={"judge": judge.name, **facts},

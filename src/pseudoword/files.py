@@ -96,11 +96,6 @@ def file_stem(token: str) -> str:
     return name[:100] or "concept"
 
 
-def public_name(text: str) -> str:
-    """A file is shared, so a path on this machine goes into it as its last part only."""
-    return Path(text).resolve().name if Path(text).exists() else text
-
-
 def cache_folder() -> Path:
     """Where what can be made again is kept: `$PSEUDOWORD_CACHE`, else the user's cache folder."""
     chosen = os.environ.get("PSEUDOWORD_CACHE")

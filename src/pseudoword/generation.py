@@ -10,10 +10,10 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.families.base import Drawing, Family
 from pseudoword.families.lora import Lora
-from pseudoword.files import public_name
 from pseudoword.fit import check_fit
 from pseudoword.infotext import KEYWORD, SAMPLERS, infotext
 from pseudoword.placeholders import shown
+from pseudoword.text import public, visible
 
 AT_ONCE = 4
 """Pictures per pass through the pipeline."""
@@ -122,12 +122,12 @@ def _told(family: Family, how: Drawing, seed: int, loras: Sequence[Lora]) -> dic
         "CFG scale": how.guidance,
         "Seed": seed,
         "Size": f"{how.width}x{how.height}",
-        "Model": public_name(family.source.name),
+        "Model": public(family.source.name),
     }
     if how.guidance_rescale:
         told["CFG Rescale"] = how.guidance_rescale
     if loras:
-        told["Lora"] = ", ".join(f"{path.stem}: {weight:g}" for path, weight in loras)
+        told["Lora"] = ", ".join(f"{visible(path.stem)}: {weight:g}" for path, weight in loras)
     return told
 
 

@@ -45,5 +45,6 @@ def png_text(picture: Image) -> PngInfo:
     """The text chunks of `picture`: how it was drawn, if it is known."""
     chunks = PngInfo()
     if KEYWORD in picture.info:
-        chunks.add_text(KEYWORD, picture.info[KEYWORD])
+        text = picture.info[KEYWORD].encode("utf-8", "backslashreplace").decode()
+        chunks.add_text(KEYWORD, text)
     return chunks

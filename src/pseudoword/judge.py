@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from pseudoword.errors import BaseModelError, reason
 from pseudoword.families.autoload import autoload
 from pseudoword.families.weights import own
+from pseudoword.text import public
 
 BUNDLED = Path(__file__).parent / "bundled" / "judge"
 
@@ -29,7 +30,7 @@ class Judge:
     def __init__(self, source: str | Path = BUNDLED) -> None:
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-        self.name = "the bundled judge" if source == BUNDLED else str(source)
+        self.name = "the bundled judge" if source == BUNDLED else public(str(source))
         try:
             self._model: Any = autoload(AutoModel, source, dtype=torch.float32).eval()
             self._processor: Any = autoload(AutoImageProcessor, source)

@@ -40,6 +40,7 @@ from pseudoword.run import RunFolder
 from pseudoword.samples import fixed
 from pseudoword.schedules import AUTO
 from pseudoword.settling import Evaluation
+from pseudoword.text import public
 from pseudoword.unread import check_captions, tell_weights
 
 
@@ -75,12 +76,13 @@ class Run:
         else:
             rows, step = member.word(), member.step
         changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
+        said = {**self.provenance, "lr": member.hyper.lr, "steps": str(step), **changes}
         return Concept(
             token=member.token,
             vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
             family=self.family,
             method=member.method.name,
-            provenance={**self.provenance, "lr": member.hyper.lr, "steps": str(step), **changes},
+            provenance={name: public(value) for name, value in said.items()},
         )
 
     def evaluate(self, family: Family) -> Evaluation:
@@ -151,12 +153,12 @@ def prepare(
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
     fingerprint = family.fingerprint()
     provenance = {
-        "base": files.public_name(family.source.name),
+        "base": family.source.name,
         "base_fingerprint": fingerprint,
-        "init": files.public_name(config.init),
+        "init": config.init,
         "batch": str(config.batch),
         "resolution": str(shapes.resolution),
-        "template": files.public_name(config.template),
+        "template": config.template,
         "seed": str(config.seed),
         "pictures": str(len(learned)),
         "data_sha256": data,

@@ -1,6 +1,6 @@
 """A run's folder as a repository on the Hugging Face hub, with a model card."""
 
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,8 +11,12 @@ from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.lookup import HUB_ID
+from pseudoword.text import code, command, markdown
 
 MOST_PICTURES = 8
+
+OUR_PICTURES = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
+"""What previews are called; of other pictures in their folder nobody said to publish them."""
 
 
 class PushError(PseudowordError):
@@ -62,7 +66,8 @@ def contents(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
         for suffix, data in WRITERS["diffusers"].write(concept, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
     inside = folder if folder.is_dir() else folder.parent
-    pictures = sorted((inside / "previews").glob("*.png"))[-MOST_PICTURES:]
+    drawn = sorted((inside / "previews").glob("*.png"))
+    pictures = [path for path in drawn if OUR_PICTURES.fullmatch(path.name)][-MOST_PICTURES:]
     names = {f"previews/{path.name}": path.read_bytes() for path in pictures}
     loss = inside / "loss.png"
     if loss.is_file():
@@ -72,33 +77,35 @@ def contents(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
 
 def card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
     """The model card: what the word is, how it looks, how it is used and how it was made."""
-    said = concept.provenance
+    from huggingface_hub import ModelCardData
+
+    said = concept.shared
+    base = said.get("base", "BASE")
     prompt = f"a photo of {concept.token}"
-    tags = ["textual-inversion", "text-to-image", "pseudoword"]
-    head: dict[str, object] = {"tags": tags, "instance_prompt": prompt}
-    if said.get("base", "").count("/") == 1:
-        head |= {"base_model": said["base"], "library_name": "diffusers"}
-    if pictures:
-        head["widget"] = [{"text": prompt, "output": {"url": name}} for name in pictures]
-    shapes = ", ".join(f"{key} {len(r)} × {r.shape[1]}" for key, r in concept.vectors.items())
-    shown = "\n".join(f"![{prompt}]({name})" for name in pictures)
-    front = "".join(f"{k}: {json.dumps(v, ensure_ascii=False)}\n" for k, v in head.items())
-    facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
-    return (
-        f"---\n{front}---\n\n# {_plain(concept.token)}\n\n"
-        f"The word `{_plain(concept.token)}`, learned by textual inversion on a frozen model.\n\n"
-        f"{shown}\n\n"
-        f"```\npseudoword generate {prompt!r} --concept {to} --base {said.get('base', 'BASE')}\n"
-        f'```\n\n```python\npipeline.load_textual_inversion("{to}")\n```\n\n'
-        f"{_table({**facts, **said})}"
+    widget = [{"text": prompt, "output": {"url": name}} for name in pictures]
+    on_hub, _, _revision = base.partition("@")
+    head = ModelCardData(
+        base_model=on_hub if HUB_ID.fullmatch(on_hub) else None,
+        library_name="diffusers" if HUB_ID.fullmatch(on_hub) else None,
+        tags=["textual-inversion", "text-to-image", "pseudoword"],
+        instance_prompt=prompt,
+        widget=widget or None,
     )
+    shapes = ", ".join(f"{key} {len(r)} × {r.shape[1]}" for key, r in concept.vectors.items())
+    facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
+    draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base)
+    parts = [
+        f"---\n{head.to_yaml()}\n---",
+        f"# {markdown(concept.token)}",
+        f"The word {markdown(concept.token)}, learned by textual inversion on a frozen model.",
+        "\n".join(f"![{markdown(prompt)}]({name})" for name in pictures),
+        code(draw),
+        code(f'pipeline.load_textual_inversion("{to}")', "python"),
+        _table({**facts, **said}),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _table(facts: Mapping[str, str]) -> str:
-    rows = "".join(f"| {_plain(name)} | {_plain(value)} |\n" for name, value in facts.items())
+    rows = "".join(f"| {markdown(name)} | {markdown(value)} |\n" for name, value in facts.items())
     return f"| setting | value |\n| --- | --- |\n{rows}"
-
-
-def _plain(text: str) -> str:
-    """Without what Markdown tables and code would take for their own."""
-    return " ".join(text.replace("|", "¦").replace("`", "'").split())

@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from pseudoword.concept import Concept
 from pseudoword.files import write_whole
+from pseudoword.text import command, public_values, visible
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -33,15 +34,15 @@ _PAGE = """<!doctype html>
 <img alt="{{ heading }}" src="data:image/png;base64,{{ picture }}">
 {% endfor %}
 <h2>The word</h2>
-{% if run -%}
+{% if try_it -%}
 <p>Put <code>{{ concept.token }}</code> into a prompt:
-<code>pseudoword generate "a photo of {{ concept.token }}" --concept {{ run }}</code></p>
+<code>{{ try_it }}</code></p>
 {%- endif %}
 <table>
 {% for key, rows in concept.vectors.items() -%}
 <tr><td>{{ key }}<td>{{ rows.shape[0] }} × {{ rows.shape[1] }}
 {% endfor %}
-{%- for name, value in concept.provenance.items() -%}<tr><td>{{ name }}<td>{{ value }}{% endfor %}
+{%- for name, value in concept.shared.items() -%}<tr><td>{{ name }}<td>{{ value }}{% endfor %}
 </table>
 </html>
 """
@@ -60,15 +61,20 @@ def write(
 
     `run` is the folder that holds the word, for a command to try.
     """
-    page = Environment(autoescape=True).from_string(_PAGE)
+    page = Environment(autoescape=True, finalize=_shown).from_string(_PAGE)
+    prompt = f"a photo of {concept.token}"
     text = page.render(
         title=title,
         concept=concept,
-        run=run,
-        facts=facts,
+        try_it=run and command("pseudoword", "generate", prompt, "--concept", run.name),
+        facts=public_values(facts),
         sections=[(heading, _base64(picture)) for heading, picture in sections],
     )
     write_whole(path, text.encode())
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) else value
 
 
 def _base64(picture: Image) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pseudoword.config import TrainConfig, flag
 from pseudoword.config.watching import WatchSettings
 from pseudoword.errors import RunFolderError
 from pseudoword.files import storage_error, write_whole
+from pseudoword.text import public
 
 HARMLESS = {"out", *WatchSettings.model_fields}
 """Settings that do not change what is learned, so a resumed run may change them."""
@@ -77,22 +78,23 @@ class RunFolder:
         checkpoint.reopen(self.path)
         return True
 
-    def changed(self, config: TrainConfig) -> list[str]:
+    def changed(self, config: TrainConfig, shown: Callable[[object], str] = str) -> list[str]:
         """What differs between `config` and the settings of the run that is here, in words.
 
-        A run may always be extended.
+        A run may always be extended. `shown` says how a value is written.
         """
         if not self.config.exists():
             return []
         before = TrainConfig.from_toml(self.config.read_text(), self.config)
         after = TrainConfig.from_toml(config.to_toml(), self.config)
-        return [
-            f"{flag(name)} was {_shown(getattr(before, name))}, is {_shown(getattr(after, name))}"
+        values = {
+            name: [_shown(getattr(one, name), shown) for one in (before, after)]
             for name in TrainConfig.model_fields
             if name not in HARMLESS
             and getattr(before, name) != getattr(after, name)
             and not (name == "extend" and after.extend > before.extend)
-        ]
+        }
+        return [f"{flag(name)} was {old}, is {new}" for name, (old, new) in values.items()]
 
     def begin(self, config: TrainConfig, step: int) -> None:
         """Write the settings, and drop log lines after `step`, which will be written again.
@@ -100,7 +102,7 @@ class RunFolder:
         Raises:
             StorageError: it cannot be written.
         """
-        changed = self.changed(config)
+        changed = self.changed(config, lambda value: public(str(value)))  # the word tells of it
         if changed and step:
             noted = [f"step {step}: {change}" for change in changed]
             noted = [*self.changes, *(one for one in noted if one not in self.changes)]
@@ -173,7 +175,7 @@ def _json(path: Path) -> Any:
         return None
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, shown: Callable[[object], str]) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(str, value))
-    return str(value)
+        return ", ".join(map(shown, value))
+    return shown(value)

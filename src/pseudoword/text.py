@@ -25,10 +25,13 @@ scripts and emoji are made with are none of them."""
 _BEGINNING = r"(?:file:/+|~[\w.-]*[/\\]|[A-Za-z]:[/\\]|\\\\(?=\w)|\.\.?[/\\]|/(?=[^/\s]+/))"
 """Of a path that leads somewhere on a machine: `/x/`, `~/`, `C:\\`, `\\\\server`, `../`."""
 _IS_PATH = re.compile(_BEGINNING, re.IGNORECASE)
-_PATH_INSIDE = re.compile(rf'(?<![\w:/.~\\-]){_BEGINNING}(?:[^\n";,]|,(?! ))*+', re.IGNORECASE)
-"""From where a path begins in a sentence to the end of the clause, since it may hold spaces."""
+_PATH_INSIDE = re.compile(
+    rf'(?<![\w:/.~\\-]){_BEGINNING}(?:[^\n";,]|,(?! )|,(?=[^\n";,/\\]*\w[/\\]))*+', re.IGNORECASE
+)
+"""From where a path begins in a sentence to the end of the clause, since names may have spaces in
+them, and commas too where a folder follows."""
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$!])")
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w)")
 _PLAIN_ARGUMENT = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 
@@ -82,7 +85,7 @@ def public_values(value: Any) -> Any:
 
 def markdown(text: object) -> str:
     """`text` as one line of a Markdown page, every letter seen as it is."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(visible(text, lines=True).split()))
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(visible(text, lines=True).split()))
 
 
 def code(lines: str, language: str = "") -> str:

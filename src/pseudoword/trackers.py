@@ -13,6 +13,7 @@ from PIL.Image import Image
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.files import storage_error
+from pseudoword.text import public_values
 
 COLUMNS = ("step", "loss", "lr", "norm", "grad", "seconds", "evaluation", "held_out")
 
@@ -106,13 +107,13 @@ def _wandb(folder: Path, config: TrainConfig, _before: Sequence[Mapping[str, flo
         id=hashlib.blake2b(str(folder.resolve()).encode(), digest_size=8).hexdigest(),
         name=folder.name,
         dir=str(folder),
-        config=config.model_dump(mode="json"),
+        config=public_values(config.model_dump(mode="json")),  # it leaves this machine
         reinit="create_new",  # a pack has several at once
     )
 
 
 def _trackio(folder: Path, config: TrainConfig, _before: Sequence[Mapping[str, float]]) -> Tracker:
-    return Hosted("trackio", name=folder.name, config=config.model_dump(mode="json"))
+    return Hosted("trackio", name=folder.name, config=public_values(config.model_dump(mode="json")))
 
 
 TRACKERS: dict[str, Callable[[Path, TrainConfig, Sequence[Mapping[str, float]]], Tracker]] = {

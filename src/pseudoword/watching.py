@@ -11,6 +11,7 @@ from pseudoword.families.base import Family
 from pseudoword.preparing import Run
 from pseudoword.progress import Progress
 from pseudoword.schedules import AUTO
+from pseudoword.text import public
 from pseudoword.trackers import TRACKERS, Tracker
 from pseudoword.training import Seen
 
@@ -95,7 +96,7 @@ class Watcher:
     def draw_curves(self) -> None:
         """Draw the curves of the log so far."""
         run = self._run
-        title = f"{run.config.token} on {run.config.base}"
+        title = f"{run.config.token} on {public(run.config.base)}"
         files.write_whole(run.folder.curves, charts.curves(run.folder.read_log(), title))
 
     def _log(self, step: int, numbers: Mapping[str, float]) -> None:

@@ -20,7 +20,7 @@ def dump(concept: Concept) -> bytes:
 
 def described(concept: Concept) -> dict[str, str]:
     """What a word's file says of it, as metadata."""
-    said = {f"{OURS}{key}": value for key, value in concept.provenance.items()}
+    said = {f"{OURS}{key}": value for key, value in concept.shared.items()}
     said |= {f"{OURS}token": concept.token, f"{OURS}method": concept.method}
     if concept.family:
         said[f"{OURS}family"] = concept.family

@@ -31,7 +31,7 @@ class Writer:
 
 def a1111_items(concept: Concept) -> dict[str, object]:
     """A word as AUTOMATIC1111's dict; the one entry beside its own is ignored by it."""
-    said = dict(concept.provenance)
+    said = concept.shared
     steps = said.get("steps", "")
     (rows,) = concept.vectors.values()
     return {
@@ -46,7 +46,7 @@ def a1111_items(concept: Concept) -> dict[str, object]:
 
 
 def _about(concept: Concept) -> dict[str, str]:
-    about = dict(concept.provenance) | {"method": concept.method}
+    about = concept.shared | {"method": concept.method}
     return about | ({"family": concept.family} if concept.family else {})
 
 

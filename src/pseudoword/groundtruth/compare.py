@@ -19,6 +19,7 @@ from pseudoword.groundtruth.marks import Marker
 from pseudoword.groundtruth.results import Board, Entry, pareto
 from pseudoword.judge import BUNDLED, Judge
 from pseudoword.progress import Progress
+from pseudoword.text import public
 
 SHOWN = 10
 """Words on a grid."""
@@ -80,7 +81,7 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
                 {one.name: known[one.name] for one in known_papers},
                 [
                     Entry(
-                        variant.name,
+                        public(variant.name),
                         {one.name: marks[one.name] for one in papers},
                         seconds / len(exam.learned),
                     )
@@ -149,6 +150,6 @@ def _grid(bench: Bench, variants: Sequence[Variant], papers: Sequence[Paper]) ->
     for one in papers:
         rows.append((f"{one.name}: true answers", [q.truth for q in one.questions]))
         rows.append((one.start, bench.drawn("starting words", one)))
-        rows += [(variant.name, bench.drawn(variant.name, one)) for variant in variants]
+        rows += [(public(variant.name), bench.drawn(variant.name, one)) for variant in variants]
     heads = [question.kind for question in papers[0].questions]
     return charts.grid(rows, heads=heads, cell_px=96)

@@ -1,6 +1,7 @@
 """The bench's table, Pareto plot and grids."""
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pseudoword.groundtruth.bench import Sat
+from pseudoword.text import markdown
 
 RESAMPLES = 2000
 
@@ -80,7 +82,7 @@ class Board:
         for entry in [*anchors, *references, *self.entries]:
             real = entry not in anchors
             cells = [
-                entry.name,
+                markdown(entry.name) if entry in self.entries else entry.name,
                 str(mean(entry.sat, "identity")),
                 self.way(entry.sat).percent if real else "",
                 mean(entry.sat, "recognised").percent,
@@ -139,8 +141,10 @@ def pareto(boards: Sequence[Board]) -> bytes:
                 capsize=3, label=entry.name,
             )  # fmt: skip
         axis.set(xlabel="following", ylabel="identity", title=board.title)
-        axis.legend(fontsize=8)
+        for label in axis.legend(fontsize=8).get_texts():
+            label.set_parse_math(False)
         axis.grid(alpha=0.3)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    with warnings.catch_warnings(action="ignore"):  # letters that its font has not
+        figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -1,0 +1,288 @@
+"""What leaves the machine says nothing of its folders, and nothing in it can act on its own."""
+
+import base64
+import io
+import os
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+import yaml
+from embedding_files import rows
+from PIL import Image
+
+import pseudoword
+from pseudoword import charts, formats, publishing, report, text, trackers
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.formats import WRITERS
+
+TELLTALE = "Zyzzyva Quux's, home"
+LOCAL = "config.toml"
+"""What of a run stays on the machine: from it the run goes on."""
+
+
+def inside(data: bytes, depth: int = 4) -> Iterator[bytes]:
+    """`data`, and all that is packed in it: zips, PNG chunks, base64."""
+    yield data
+    if not depth:
+        return
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield name.encode()
+                yield from inside(archive.read(name), depth - 1)
+    at = 8
+    while data[:4] == b"\x89PNG" and at < len(data):
+        length = int.from_bytes(data[at : at + 4])
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            yield from inside(body.partition(b"\0")[2], depth - 1)
+            for start in (1, 4):
+                try:
+                    yield from inside(zlib.decompress(body.partition(b"\0")[2][start:]), depth - 1)
+                except zlib.error:
+                    continue
+        at += 12 + length
+    for found in re.findall(rb"[A-Za-z0-9+/]{200,}={0,2}", data):
+        yield from inside(base64.b64decode(found[: len(found) // 4 * 4]), depth - 1)
+
+
+def tells(data: bytes) -> bool:
+    return any(part in some for some in inside(data) for part in (b"Zyzzyva", b"Quux"))
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tell-tale name, and all that a run is made of in it."""
+    folder = tmp_path_factory.mktemp("somewhere") / TELLTALE
+    tiny.stable_diffusion(folder / "base")
+    for pictures in ("pictures", "others"):
+        (folder / pictures).mkdir()
+        for i, colour in enumerate(("red", "green", "blue")):
+            Image.new("RGB", (40, 40), colour).save(folder / pictures / f"{i}.png")
+    for name in ("lines", "more"):
+        (folder / f"{name}.txt").write_text("a photo of [name]", encoding="utf-8")
+    (folder / "link").symlink_to(folder, target_is_directory=True)
+    formats.write(Concept("<x>", {"clip_l": rows(1, 32)}, "sd"), folder / "start.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(secret: Path) -> tuple[Path, list[str]]:
+    """A run in that folder, gone on with after nearly all its settings had changed."""
+    titles: list[str] = []
+    settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 1}
+    settings |= {"preview": ["a [name] --s 1"], "log": ["csv", "tensorboard"], "save_every": 1}
+    settings |= {
+        "timestep_spread": "uniform",
+        "evaluate_every": 2,
+        "out": secret / "run",
+        "base": str(secret / "base"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        curves = charts.curves
+
+        def recorded(entries: Any, title: str) -> bytes:
+            titles.append(title)
+            return curves(entries, title)
+
+        patch.setattr(charts, "curves", recorded)
+        patch.setenv("PSEUDOWORD_CACHE", str(secret / "cache"))
+        first = {**settings, "template": str(secret / "lines.txt"), "steps": 2}
+        pseudoword.train(secret / "pictures", "<cat>", **first)
+        moved = str(secret / "link" / "base")
+        later = {"steps": 4, "template": str(secret / "more.txt"), "base": moved}
+        later = {**settings, **later, "pictures": [secret / "others"]}
+        pseudoword.train(token="<cat>", allow_changes=True, **later)
+    return secret / "run", titles
+
+
+def test_no_file_of_a_run_tells_where_it_was_made(run: tuple[Path, list[str]]) -> None:
+    folder, titles = run
+    assert len(list(folder.rglob("*"))) > 12
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != LOCAL:
+            assert not tells(path.read_bytes()), path.name
+    assert tells((folder / "config.toml").read_bytes()), "the test would see it"
+    assert titles
+    assert not any(tells(title.encode()) for title in titles)
+    said = pseudoword.inspect(folder).provenance
+    assert said["base"] == "base"
+    assert said["init"] == "start.safetensors"
+    assert "--template was lines.txt, is more.txt" in said["changed"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_no_format_tells_it(run: tuple[Path, list[str]], name: str, tmp_path: Path) -> None:
+    word = formats.read(run[0])
+    found = {"base": f"/home/{TELLTALE}/x", "changed": f"--init was C:\\{TELLTALE}\\a b, is cat"}
+    word = Concept(word.token, word.vectors, "sd", provenance={**word.provenance, **found})
+    if reason := WRITERS[name].refuses(word):
+        pytest.skip(reason)
+    written = formats.write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
+    for path in written:
+        assert not tells(path.read_bytes())
+        for back in formats.read_all(path):
+            assert not tells(repr(back.provenance).encode())
+
+
+def test_no_card_picture_page_or_log_elsewhere_tells_it(
+    run: tuple[Path, list[str]], secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = formats.read(run[0])
+    for name, data in publishing.contents(run[0], word, "me/cat").items():
+        assert not tells(name.encode() + data), name
+    drawing = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
+    (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
+    charts.save_picture(picture, tmp_path / "drawn.png")
+    assert b"Model: base" in (tmp_path / "drawn.png").read_bytes()
+    shown = {"title": f"<cat> on {text.public(drawing['base'])}", "sections": [("it", picture)]}
+    facts = {"judge": str(secret / "judge"), "pictures": f"{secret}/a, {secret}/b"}
+    page = tmp_path / "report.html"
+    report.write(page, concept=word, facts=facts, run=secret / "run", **shown)
+    pseudoword.gallery(secret, out=tmp_path / "gallery.png")
+    for path in tmp_path.iterdir():
+        assert not tells(path.read_bytes()), path.name
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(trackers, "Hosted", lambda library, **options: told.update(options))
+    config = TrainConfig.check(
+        pictures=[secret / "pictures"], token="<cat>", base=str(secret / "base"), out=run[0]
+    )
+    trackers.TRACKERS["trackio"](run[0], config, [])
+    assert not tells(repr(told).encode())
+
+
+@pytest.mark.parametrize(
+    ("said", "shared"),
+    [
+        ("emoji", "emoji"),
+        ("owner/name", "owner/name"),
+        ("owner/name@refs/pr/1", "owner/name@refs/pr/1"),
+        ("and/or 1/2, a cat", "and/or 1/2, a cat"),
+        ("https://huggingface.co/a/b", "https://huggingface.co/a/b"),
+        ("/home/me/my model", "my model"),
+        ("/home/me/model/", "model"),
+        ("~/models/x.ckpt", "x.ckpt"),
+        ("~me/x", "x"),
+        ("../me/x", "x"),
+        (r"C:\Users\Me & You\x.ckpt", "x.ckpt"),
+        ("c:/Users/me/x.ckpt", "x.ckpt"),
+        (r"\\server\me\x", "x"),
+        ("file:///home/me/x", "x"),
+        ("was /home/a b/x, is /home/c/y; --z was ~/q", "was x, is y; --z was q"),
+        ('cannot open "/home/me/x" or https://a.b/c/d', 'cannot open "x" or https://a.b/c/d'),
+        ("a\x1b[31m\udcff\n", r"a\x1b[31m\xff\n"),
+    ],
+)
+def test_of_a_path_only_its_last_part_is_shared(said: str, shared: str) -> None:
+    assert text.public(said) == shared
+    assert text.public_values({"a": [said, 1]}) == {"a": [shared, 1]}
+
+
+def test_a_path_that_is_there_and_a_link_keep_their_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "secret").mkdir(parents=True)
+    (tmp_path / "owner" / "shown").symlink_to(tmp_path / "owner" / "secret")
+    monkeypatch.chdir(tmp_path)
+    assert text.public("owner/shown") == "shown"
+    monkeypatch.chdir(tmp_path / "owner" / "shown")
+    assert text.public(".") in ("shown", "secret")
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "```",
+    "--- \n# a",
+    "a\n```\n# Owned",
+    "a | b",
+    '"; rm -rf ~; echo "',
+    "$(reboot) `reboot`",
+    "![x](http://evil/x.png)",
+    "<img src=x onerror=alert(1)>",
+    '\'] """ {{ 7 * 7 }} {% for %}',
+    "&lt;b&gt;",
+    "a: b\nlicense: evil",
+    "- !!python/object:os.system",
+    "\U0001f431 кот ش",
+    "\x1b]8;;http://evil\x07\u202e\u2028",
+    "\udcff",
+)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_model_card_stays_whole_whatever_it_is_made_of(hostile: str) -> None:
+    token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
+    said = {"base": hostile, "init": hostile, hostile: "x"}
+    word = Concept(token, {"clip_l": torch.ones(1, 8)}, "sd", provenance=said)
+    card = publishing.card(word, "me/cat", ("previews/step-1-1.png",))
+    card.encode()
+    _, front, body = card.split("---\n", 2)
+    head = yaml.safe_load(front)
+    assert set(head) == {"tags", "instance_prompt", "widget"}
+    assert head["instance_prompt"] == f"a photo of {token}"
+    lines = body.splitlines()
+    assert sum(line.startswith("#") for line in lines if "```" not in line) == 1
+    fences = [line for line in lines if re.match("`{3,}", line)]
+    assert len(fences) == 4
+    assert fences[0] == fences[1].removesuffix("python")
+    outside = "".join(re.split(r"(?m)^`{3,}.*$", body)[::2])
+    assert not re.search(r"(?<!\\)<\w|(?<!\\)`|(?<!\\)\[x", outside)
+    rows_of_table = [line for line in lines if line.startswith("| ")]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in rows_of_table)
+    assert all(c.isprintable() for line in lines for c in line)
+
+
+class Page(HTMLParser):
+    """Collects the tags, and the text between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.said = ""
+
+    def handle_starttag(self, tag: str, _attributes: Any) -> None:
+        self.tags.add(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_report_shows_text_and_runs_none(hostile: str, tmp_path: Path) -> None:
+    token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
+    word = Concept(token, {"clip_l": torch.ones(1, 8)}, provenance={"base": hostile, hostile: "x"})
+    picture = [(hostile, Image.new("RGB", (2, 2)))]
+    path = tmp_path / "report.html"
+    facts = {hostile: hostile}
+    report.write(path, title=hostile, concept=word, sections=picture, facts=facts, run=tmp_path)
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    known = "html meta title style h1 h2 table tr td img p code".split()
+    assert page.tags == set(known)
+    assert page.said.count(text.visible(hostile)) >= 3
+    assert token in page.said
+
+
+@pytest.mark.parametrize("hostile", ["$\\frac$", "a_$b^{", "\udcff \U0001f431\x1b"])
+def test_a_plot_takes_any_title(hostile: str) -> None:
+    charts.curves([{"step": 1, "loss": 1.0, "norm": 1.0, "lr": 0.1}], hostile)
+    charts.rate_curve([(1e-3, 1.0), (1e-2, 2.0)], 1e-3, hostile)
+
+
+def test_only_previews_are_published(run: tuple[Path, list[str]], tmp_path: Path) -> None:
+    shutil.copytree(run[0], tmp_path / "run")
+    for name in ("mine.png", "a) <b>.png", os.fsdecode(b"\xff.png")):
+        Image.new("RGB", (2, 2)).save(tmp_path / "run" / "previews" / name)
+    files = publishing.contents(tmp_path / "run", formats.read(run[0]), "me/cat")
+    shown = {name for name in files if name.startswith("previews/")}
+    assert shown == {"previews/filmstrip.png", "previews/step-2-1.png", "previews/step-4-1.png"}
