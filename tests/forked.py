@@ -9,7 +9,10 @@ import os
 import runpy
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TextIO
 
 PRELOADED = (
     "matplotlib.figure",
@@ -24,11 +27,20 @@ _forks.set_forkserver_preload(list(PRELOADED))
 
 
 class Process:
-    """A command that runs beside the test: `module` as `python -m module` would run it."""
+    """A command that runs beside the test: `module` as `python -m module` would run it.
 
-    def __init__(self, *arguments: object, module: str = "pseudoword") -> None:
+    Of its streams, 0 to 2, any may be "closed", one that a reader has "left", or lead to a device.
+    """
+
+    def __init__(
+        self,
+        *arguments: object,
+        module: str = "pseudoword",
+        streams: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
         self._said = tempfile.TemporaryDirectory()
-        given = (module, [*map(str, arguments)], Path.cwd(), dict(os.environ), self._said.name)
+        given = [*map(str, arguments)], Path.cwd(), dict(os.environ), self._said.name, dict(streams)
+        given = (module, *given)
         self._process = _forks.Process(target=_run, args=given, daemon=True)
         self._process.start()
 
@@ -69,7 +81,33 @@ class Process:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _run(module: str, arguments: list[str], cwd: Path, env: dict[str, str], said: str) -> None:
+def _give(number: int, kind: str) -> None:
+    """Make stream `number` one of that kind."""
+    if kind == "closed":
+        os.close(number)
+        return
+    if kind == "left":
+        reader, written = os.pipe()
+        os.close(reader)
+    else:
+        written = os.open(kind, os.O_WRONLY)
+    os.dup2(written, number)
+    os.close(written)
+
+
+def _stream(number: int) -> TextIO:
+    mode, lines = ("r", -1) if number == 0 else ("w", 1 if number == 2 else -1)
+    return open(number, mode, encoding="utf-8", closefd=False, buffering=lines)
+
+
+def _run(
+    module: str,
+    arguments: list[str],
+    cwd: Path,
+    env: dict[str, str],
+    said: str,
+    streams: dict[int, str],
+) -> None:
     """In the new process: become the command."""
     os.environ.clear()
     os.environ.update(env)
@@ -77,7 +115,10 @@ def _run(module: str, arguments: list[str], cwd: Path, env: dict[str, str], said
     for number, name in ((1, "stdout"), (2, "stderr")):
         written = os.open(Path(said, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(written, number)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    for number, kind in streams.items():
+        _give(number, kind)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        closed = streams.get(number) == "closed"
+        setattr(sys, name, None if closed else _stream(number))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
