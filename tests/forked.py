@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TextIO
+from typing import IO
 
 PRELOADED = (
     "matplotlib.figure",
@@ -39,8 +39,8 @@ class Process:
         streams: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         self._said = tempfile.TemporaryDirectory()
-        given = [*map(str, arguments)], Path.cwd(), dict(os.environ), self._said.name, dict(streams)
-        given = (module, *given)
+        here = (Path.cwd(), dict(os.environ), self._said.name, dict(streams))
+        given = (module, [*map(str, arguments)], *here)
         self._process = _forks.Process(target=_run, args=given, daemon=True)
         self._process.start()
 
@@ -95,7 +95,7 @@ def _give(number: int, kind: str) -> None:
     os.close(written)
 
 
-def _stream(number: int) -> TextIO:
+def _stream(number: int) -> IO[str]:
     mode, lines = ("r", -1) if number == 0 else ("w", 1 if number == 2 else -1)
     return open(number, mode, encoding="utf-8", closefd=False, buffering=lines)
 

@@ -97,10 +97,10 @@ def run(secret: Path) -> tuple[Path, list[str]]:
 
         patch.setattr(charts, "curves", recorded)
         patch.setenv("PSEUDOWORD_CACHE", str(secret / "cache"))
-        first = {**settings, "template": str(secret / "lines.txt"), "steps": 2}
+        first: dict[str, Any] = {**settings, "template": str(secret / "lines.txt"), "steps": 2}
         pseudoword.train(secret / "pictures", "<cat>", **first)
         moved = str(secret / "link" / "base")
-        later = {"steps": 4, "template": str(secret / "more.txt"), "base": moved}
+        later: dict[str, Any] = {"steps": 4, "template": str(secret / "more.txt"), "base": moved}
         later = {**settings, **later, "pictures": [secret / "others"]}
         pseudoword.train(token="<cat>", allow_changes=True, **later)
     return secret / "run", titles
@@ -141,11 +141,14 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
     word = formats.read(run[0])
     for name, data in publishing.contents(run[0], word, "me/cat").items():
         assert not tells(name.encode() + data), name
-    drawing = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
+    drawing: dict[str, Any] = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
     (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
     charts.save_picture(picture, tmp_path / "drawn.png")
     assert b"Model: base" in (tmp_path / "drawn.png").read_bytes()
-    shown = {"title": f"<cat> on {text.public(drawing['base'])}", "sections": [("it", picture)]}
+    shown: dict[str, Any] = {
+        "title": f"<cat> on {text.public(drawing['base'])}",
+        "sections": [("it", picture)],
+    }
     facts = {"judge": str(secret / "judge"), "pictures": f"{secret}/a, {secret}/b"}
     page = tmp_path / "report.html"
     report.write(page, concept=word, facts=facts, run=secret / "run", **shown)

@@ -176,12 +176,12 @@ def tables(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sh
 def test_any_encoding_takes_every_table(
     encoding: str, tables: dict[str, Show], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    monkeypatch.setattr(sys, "stdout", stdout)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
     terminal.ready()
     for show in tables.values():
         show()
-    said = stdout.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    said = written.getvalue().decode(encoding)
     assert harmless(said.replace("\ufeff", ""))
     assert {"ascii": "1 x 32", "utf-16": "1 × 32"}.get(encoding, "32") in said
 

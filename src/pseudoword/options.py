@@ -47,8 +47,8 @@ class Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if hasattr(error, "format_message"):
-                error.message = visible(getattr(error, "message", ""), lines=True)
+            if hasattr(error, "format_message"):  # typer's own, whose class it has moved about
+                vars(error)["message"] = visible(vars(error).get("message", ""), lines=True)
             raise
 
 
