@@ -15,7 +15,8 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.errors import SettingsError
-from pseudoword.options import Command, Program, file_path, guarded, settings_from
+from pseudoword.options import file_path, guarded, settings_from
+from pseudoword.program import Command, Program
 from pseudoword.terminal import say
 from pseudoword.text import command, json_text
 
