@@ -138,7 +138,7 @@ def test_a_file_that_is_no_lora_for_the_base_is_explained(base: Path, tmp_path: 
     formats.write(Concept("<cat>", {"clip_l": torch.ones(1, 32)}), tmp_path / "word.safetensors")
     with pytest.raises(BaseModelError, match=r"is no LoRA: it is an embedding"):
         draw(base, lora=[str(tmp_path / "word.safetensors")])
-    with pytest.raises(SettingsError, match="there is no file"):
+    with pytest.raises(SettingsError, match="there is no such file"):
         draw(base, lora=["nowhere.safetensors:2"])
 
 

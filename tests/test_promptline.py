@@ -16,10 +16,13 @@ def test_a_line_says_what_to_draw_and_how() -> None:
     ("line", "says"),
     [
         ("a --x 3", "no --x; there are --n negative"),
-        ("a --s many", "is no number"),
-        ("a --w 0", "too small"),
-        ("a --l -1", "too small"),
-        ("a --d", "is no number"),
+        ("a --s many", "should be a valid integer"),
+        ("a --w 0", "greater than or equal to 8"),
+        ("a --w 99999", "less than or equal to 8192"),
+        ("a --l nan", "finite number"),
+        ("a --d 9223372036854775808", "less than"),
+        ("a --l -1", "greater than or equal to 0"),
+        ("a --d", "should be a valid integer"),
     ],
 )
 def test_mistakes_are_named(line: str, says: str) -> None:

@@ -6,7 +6,7 @@ What settings can be told apart from all else is said beside their fields, in `c
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudoword import captions, loss, optimisers, starts
+from pseudoword import captions, loss, memory, optimisers, promptline, starts
 from pseudoword.captions import render
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PromptError, SettingsError, shown
@@ -56,12 +56,33 @@ def before_loading(
             )
 
 
-def with_model(family: Family, config: TrainConfig, templates: Sequence[str], note: Note) -> None:
+def with_model(
+    family: Family, config: TrainConfig, templates: Sequence[str], note: Note, words: int = 1
+) -> None:
     """See whether `family` can do what is asked, and tell what it knows the token as.
 
+    Args:
+        family: the model.
+        config: of one word.
+        templates: its sentences.
+        note: told what the user should know.
+        words: how many are learned at once.
+
     Raises:
-        SettingsError: timesteps or vectors are beyond the model.
+        SettingsError: timesteps, vectors or sizes are beyond the model or the memory.
     """
+    whole = config.resolution or family.resolution
+    memory.check_training(
+        family,
+        config,
+        (config.width or whole, config.height or whole),
+        samples=config.batch * words,
+        accumulate=config.accumulate,
+        checkpointing=config.gradient_checkpointing,
+    )
+    for line in map(promptline.parse, config.preview):
+        sides = (line.width or line.height or whole, line.height or line.width or whole)
+        memory.check_drawing(family, config, sides)
     known = family.process.timesteps
     for name, given, most in (
         ("--min-timestep", config.min_timestep, known - 1),

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword import families, sources, unread
+from pseudoword import families, memory, sources, unread
 from pseudoword.collection import Gallery, collect
 from pseudoword.concept import Concept
 from pseudoword.config import (
@@ -142,9 +142,11 @@ def generate(
         PseudowordError: a file, width, prompt or setting does not work; the message says which.
     """
     config = DrawConfig.check(**settings)
+    told = progress or Silent()
+    for idle in config.without_effect():
+        told.note(idle)
     found = sources.named(concept, token)
     loras = [lora.parse(text) for text in config.lora]
-    told = progress or Silent()
     concepts = [word.concept for word in found]
     asked = {"the prompt": plain(prompt), "the negative prompt": plain(config.negative)}
     for word in found:
@@ -153,6 +155,10 @@ def generate(
     unread.tell_weights(asked.values(), told.note, [word.token for word in concepts])
     told.phase(f"loading {config.base}")
     family = families.choose(config, offload=config.offload)
+    if config.offload and family.device.type == "cpu":
+        told.note("--offload has no effect on a CPU")
+    whole = config.resolution or family.resolution
+    memory.check_drawing(family, config, (config.width or whole, config.height or whole))
     for one in concepts:
         check_fit(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
@@ -253,7 +259,10 @@ def prepare(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = PrepareConfig.check(pictures=several, **settings)
-    return survey(config, Path(out), caption_model, progress or Silent())
+    told = progress or Silent()
+    for idle in config.without_effect():
+        told.note(idle)
+    return survey(config, Path(out), caption_model, told)
 
 
 def push(folder: str | Path, to: str, *, private: bool = False) -> Pushed:

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword import images
+from pseudoword import images, lookup
 from pseudoword.errors import BaseModelError, PictureError, reason
 from pseudoword.families.autoload import autoload
 from pseudoword.files import write_whole
@@ -36,6 +36,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
         BaseModelError: the model cannot be loaded, or does not write captions.
         StorageError: a caption cannot be written.
     """
+    model = lookup.model(model, "--caption-model")
     bare = [path for path in paths if not captions_of(path)]
     if not bare:
         return []

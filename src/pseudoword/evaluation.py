@@ -14,7 +14,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from pseudoword import charts, families, images, report
+from pseudoword import charts, families, images, lookup, report
 from pseudoword.captions import render
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
@@ -63,6 +63,10 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
     for prompt in config.prompt:
         if "[name]" not in prompt:
             raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
+    if lookup.looks_like_path(config.compare_with or ""):
+        raise SettingsError(
+            f"--compare-with {config.compare_with!r} looks like a file; give a known word"
+        )
     paths = images.find(config.pictures, progress.note)
     known = config.compare_with or _begun_from(concept)
     progress.phase(f"loading {config.base}")
@@ -104,8 +108,9 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
 
 def _begun_from(concept: Concept) -> str:
     """The starting word, if the file tells it and it is a word."""
-    start = concept.provenance.get("init", "")
-    return "" if start.endswith((".safetensors", ".pt", ".bin")) else start
+    said = concept.provenance
+    start = "" if said.get("init_mode") in ("file", "random") else said.get("init", "")
+    return "" if lookup.looks_like_path(start) else start
 
 
 def _true(paths: Sequence[Path], judge: Judge) -> tuple[Tensor, list[Image]]:

@@ -16,6 +16,9 @@ from pseudoword.crops import Crop, Size
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.images import Opened
 
+MOST_PX = 200_000_000
+"""Of all views of a picture, which are in memory together: 12 bytes for each pixel."""
+
 TRANSFORM = "exif,short-side-lanczos"
 """Names what is done to every picture; part of the key of cached latents."""
 
@@ -74,7 +77,8 @@ def frames(how: PictureSettings, own: int, step: int) -> Frames:
     """What `how` asks for, of a model that draws `own`² pixels, and sides in multiples of `step`.
 
     Raises:
-        SettingsError: the resolution, width or height is no such multiple.
+        SettingsError: the resolution, width or height is no such multiple, or the views of a
+            picture would not fit in memory.
     """
     resolution = how.resolution or own
     for name, side in (("resolution", resolution), ("width", how.width), ("height", how.height)):
@@ -84,9 +88,16 @@ def frames(how: PictureSettings, own: int, step: int) -> Frames:
                 f"--{name} {side} does not work with this model: it must be a multiple of {step}. "
                 f"The nearest is {near}; the model's own resolution is {own}."
             )
+    width, height = how.width or resolution, how.height or resolution
+    views = (how.crops if how.crop == "random" else 1) * (2 if how.flip else 1)
+    if views * width * height > MOST_PX:
+        raise SettingsError(
+            f"{views} views of {width} x {height} pixels of each picture are too much: together "
+            f"they may have {MOST_PX / 1e6:.0f} million. Give a smaller size, or fewer --crops."
+        )
     if how.crop == "buckets":
         return Frames(resolution, tuple(crops.buckets(resolution, step)))
-    return Frames(resolution, ((how.width or resolution, how.height or resolution),))
+    return Frames(resolution, ((width, height),))
 
 
 def read(

@@ -9,6 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pseudoword import lookup
 from pseudoword.errors import BaseModelError, reason
 from pseudoword.families.autoload import autoload
 from pseudoword.families.weights import own
@@ -31,6 +32,7 @@ class Judge:
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
         self.name = "the bundled judge" if source == BUNDLED else public(str(source))
+        source = lookup.model(source, "--judge")
         try:
             self._model: Any = autoload(AutoModel, source, dtype=torch.float32).eval()
             self._processor: Any = autoload(AutoImageProcessor, source)

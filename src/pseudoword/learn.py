@@ -14,6 +14,7 @@ from pseudoword import (
     formats,
     images,
     loss,
+    norms,
     trackers,
 )
 from pseudoword.concept import Concept
@@ -35,6 +36,10 @@ SHARED = (*BaseChoice.model_fields, "gradient_checkpointing", "batch", "resoluti
 
 NO_EFFECT = 1e-6
 """A word that moves the prediction by less than this, relatively, has learned nothing."""
+
+
+TOO_LONG = 100
+"""A word whose vectors are so many times as long as the vocabulary's is not worth having."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def _learn(
     progress.phase(f"loading {config.base}")
     family = families.choose(config, checkpointing=config.gradient_checkpointing)
     for task in todo:
-        agreement.with_model(family, task.config, task.templates, progress.note)
+        agreement.with_model(family, task.config, task.templates, progress.note, len(todo))
     runs = [
         prepare(family, task.config, task.folder, task.paths, task.templates, progress)
         for task in todo
@@ -214,6 +219,12 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
         member.failure = (
             f"{token}: the finished word does not change what the model predicts "
             f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
+        )
+    length, usual = float(norms.mean_norm(concept.vectors)), max(norms.typical(family).values())
+    if length > TOO_LONG * usual:
+        progress.note(
+            f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "
+            "drown the words around it. Learn it with --norm keep, or a lower --lr."
         )
     if member.failure is None:
         if member.stopped:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from pseudoword.errors import PseudowordError, SettingsError, shown
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError, shown
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -85,6 +85,21 @@ def find(
     if text in bundled:
         return bundled[text]
     return path if not words and there(path) else None
+
+
+def model(given: str | Path, flag: str) -> str:
+    """What transformers can load: the folder that `given` names, or the hub's repository.
+
+    Raises:
+        BaseModelError: it names neither.
+    """
+    found = find(given, flag, error=BaseModelError)
+    if found is None or (isinstance(found, HubId) and found.revision):
+        raise BaseModelError(
+            f"{said(flag, given)}: there is no such folder here. Give one, or a hub id without "
+            "a revision, such as openai/clip-vit-base-patch32."
+        )
+    return found.repository if isinstance(found, HubId) else str(found)
 
 
 def looks_like_path(text: str) -> bool:

@@ -66,6 +66,8 @@ def survey(
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
     _check_out(out, config)
     templates = captions.templates(config.template)
+    for idle in captions.without_effect(config, templates):
+        progress.note(idle)
     shapes = examples.frames(config, *families.sides(config))
     skipped: list[str] = []
     notes: list[str] = []

@@ -156,6 +156,7 @@ def prepare(
         "base": family.source.name,
         "base_fingerprint": fingerprint,
         "init": config.init,
+        "init_mode": starts.mode_of(config.init, config.init_mode),
         "batch": str(config.batch),
         "resolution": str(shapes.resolution),
         "template": config.template,

@@ -5,17 +5,20 @@ The letters are those of kohya's sample prompts.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pseudoword.errors import SettingsError
+from pydantic import TypeAdapter, ValidationError
+
+from pseudoword.config.fields import GUIDANCE, SIDE_PX, SamplerSteps, Seed
+from pseudoword.errors import SettingsError, shown
 
 _LETTERS: dict[str, tuple[str, Any]] = {
     "n": ("negative", str),
-    "d": ("seed", int),
-    "w": ("width", int),
-    "h": ("height", int),
-    "s": ("sampler_steps", int),
-    "l": ("guidance", float),
+    "d": ("seed", Seed),
+    "w": ("width", Annotated[int, SIDE_PX]),
+    "h": ("height", Annotated[int, SIDE_PX]),
+    "s": ("sampler_steps", SamplerSteps),
+    "l": ("guidance", Annotated[float, GUIDANCE]),
     "ss": ("scheduler", str),
 }
 
@@ -40,19 +43,20 @@ def parse(line: str) -> PromptLine:
     Raises:
         SettingsError: a letter is unknown, or its value is none.
     """
-    prompt, *options = re.split(r"(?:^|\s+)--(?=[a-z]{1,2}\b)", line)
+    prompt, *options = re.split(r"(?<!\S)--(?=[a-z]{1,2}\b)", line)
     given: dict[str, Any] = {}
     for option in options:
         letter, _, value = option.partition(" ")
         value = value.strip()
         if letter not in _LETTERS:
             known = ", ".join(f"--{one} {name}" for one, (name, _) in _LETTERS.items())
-            raise SettingsError(f"--preview {line!r}: no --{letter}; there are {known}")
+            raise SettingsError(f"--preview {shown(line)}: no --{letter}; there are {known}")
         name, kind = _LETTERS[letter]
         try:
-            given[name] = kind(value)
-        except ValueError:
-            raise SettingsError(f"--preview {line!r}: --{letter} {value} is no number") from None
-        if kind is not str and given[name] < (1 if name != "guidance" and name != "seed" else 0):
-            raise SettingsError(f"--preview {line!r}: --{letter} {value} is too small")
+            given[name] = TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Input should ").split(", unable")[0]
+            raise SettingsError(
+                f"--preview {shown(line)}: --{letter} {shown(value)} should {why}"
+            ) from error
     return PromptLine(prompt.strip(), **given)

@@ -43,6 +43,13 @@ def given(init: str, mode: InitMode) -> Concept | None:
     return sources.one(init, flag="--init")
 
 
+def mode_of(init: str, mode: InitMode) -> str:
+    """`mode`, where `auto` is known as `file` if it is one, else as `words`."""
+    if mode != "auto":
+        return mode
+    return "words" if given(init, mode) is None else "file"
+
+
 def check(init: str, mode: InitMode, vectors: int | Literal["auto"]) -> str | None:
     """See what can be seen of a start before a model is there.
 

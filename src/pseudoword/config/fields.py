@@ -68,14 +68,23 @@ def _filled(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
-def _at_home(text: str) -> str:
+def a_path(value: Any) -> Any:
+    """A `Path` as text that is taken for nothing but a path."""
+    if not isinstance(value, Path):
+        return value
+    text = str(value)
+    return text if lookup.looks_like_path(text) else f"./{text}"
+
+
+def at_home(text: str) -> str:
+    """`text`, in which `~` is the home folder."""
     return str(lookup.home(text)) if text.startswith("~") else text
 
 
 Name = Annotated[str, BeforeValidator(_filled)]
 """Something that is known by name."""
 
-Place = Annotated[Name, AfterValidator(_at_home)]
+Place = Annotated[Name, BeforeValidator(a_path), AfterValidator(at_home)]
 """Something that is known by name or found at a path, where `~` is the home folder."""
 
 FilePath = Annotated[

@@ -2,8 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from pseudoword.config.fields import a_path, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
@@ -20,7 +21,7 @@ class WordSettings(Settings):
     token: str
     """The new word as you will write it in prompts, for example "<my-cat>"."""
 
-    init: str = "object"
+    init: Annotated[str, BeforeValidator(a_path), AfterValidator(at_home)] = "object"
     """Start from this word or these words, or from a concept file to go on training it."""
 
     init_mode: InitMode = "auto"

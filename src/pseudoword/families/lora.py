@@ -7,10 +7,14 @@ from typing import Any
 
 from torch import nn
 
-from pseudoword.errors import BaseModelError, SettingsError, reason
+from pseudoword import lookup
+from pseudoword.errors import BaseModelError, SettingsError, reason, shown
 from pseudoword.families.base import without_bars
 from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain, header
 from pseudoword.families.weights import own
+
+MOST_WEIGHT = 100
+"""Up or down; 1 is usual."""
 
 Lora = tuple[Path, float]
 """A file, and how strongly it counts."""
@@ -19,18 +23,28 @@ Lora = tuple[Path, float]
 def parse(text: str) -> Lora:
     """Read `FILE` or `FILE:WEIGHT`.
 
+    A file may have a colon in its name.
+
     Raises:
-        SettingsError: there is no such file, or the weight is no number.
+        SettingsError: there is no such file, or the weight is no number, or a huge one.
     """
-    name, colon, weight = text.rpartition(":")
-    if not colon or Path(text).is_file():
-        name, weight = text, "1"
-    if not Path(name).is_file():
-        raise SettingsError(f"--lora {text}: there is no file {name}. Give FILE or FILE:WEIGHT.")
+    name, colon, last = text.rpartition(":")
+    # What is there as a whole is a file, whatever its name; so is `C:\\x` where nothing is there.
+    weighted = colon and not lookup.there(lookup.home(text)) and not {"/", "\\"} & set(last)
+    path = lookup.find(name if weighted else text, "--lora")
+    if not isinstance(path, Path) or path.is_dir():
+        raise SettingsError(
+            f"--lora {shown(text)}: there is no such file here. Give FILE or FILE:WEIGHT."
+        )
     try:
-        return Path(name), float(weight)
+        weight = float(last) if weighted else 1.0
     except ValueError:
-        raise SettingsError(f"--lora {text}: {weight} is no number") from None
+        raise SettingsError(
+            f"--lora {shown(text)}: {shown(last)!r} behind the last : is no number"
+        ) from None
+    if not abs(weight) <= MOST_WEIGHT:
+        raise SettingsError(f"--lora {shown(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
+    return path, weight
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pseudoword import charts
 from pseudoword.config import TrainConfig
-from pseudoword.errors import SettingsError
+from pseudoword.errors import SettingsError, shown
 from pseudoword.families.base import Family
 from pseudoword.files import file_stem, write_whole
 from pseudoword.generation import generate
@@ -76,19 +76,30 @@ class Exam:
         return [*self.things, *self.styles, *self.relearned]
 
 
+OWN = ("pictures", "token", "out", "base")
+"""Settings of train that are the same for all that is compared."""
+
+
 def parse_variant(text: str) -> Variant:
     """`lr=2e-3,steps=200` as settings; an empty text stands for the defaults.
 
     Raises:
-        SettingsError: it is not written like that.
+        SettingsError: it is not written like that, or no settings of train.
     """
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
     for key, sign, value in parts:
         if not sign or key.strip() not in TrainConfig.model_fields or not value.strip():
             raise SettingsError(
-                f"--compare {text!r}: write settings of train as name=value, with commas between"
+                f"--compare {shown(text)}: write settings of train as name=value, with commas "
+                "between"
             )
-    return Variant(text or "defaults", {key.strip(): value.strip() for key, _, value in parts})
+        if key.strip() in OWN:
+            raise SettingsError(
+                f"--compare {shown(text)}: the benchmark has a {key.strip()} itself"
+            )
+    settings = {key.strip(): value.strip() for key, _, value in parts}
+    TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
+    return Variant(text or "defaults", settings)
 
 
 def most_alike_style(
