@@ -39,7 +39,7 @@ TEXTS: dict[str, tuple[bytes, str]] = {
     ),
     "JSON with a nested message": (b'{"error": {"message": "gone\\u001b[31m"}}', "'gone.\\[31m'"),
     "JSON cut off": (b'{"error": "Unauthorized", "x": "' + b"y" * 9000, "'Unauthorized'"),
-    "other JSON": (b"[1, 2, 3]", "is JSON, not an embedding"),
+    "other JSON": (b"[1, 2, 3]", "is JSON, not the embedding"),
     "words of a server": (b"Entry not found", "plain text \\('Entry not found'\\)"),
     "zero bytes": (bytes(5000), "unfinished download"),
     "JPEG": (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG picture"),

@@ -107,6 +107,6 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
 
     torch.save({"state_dict": Bomb()}, tmp_path / "x.ckpt")
-    with pytest.raises(BaseModelError, match="no checkpoint that can be read safely"):
+    with pytest.raises(BaseModelError, match=r"would run Python code .*A base model needs nothing"):
         families.load(str(tmp_path / "x.ckpt"))
     assert not (tmp_path / "ran").exists()

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 
@@ -18,10 +19,31 @@ _READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINA
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> bytes:
-    """All bytes of a regular file, or of the one that a link leads to.
+def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
+    """Open a regular file, or the one that a link leads to, for reading.
 
     A pipe is never waited for, and a device or an endless file never read.
+
+    Raises:
+        PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
+    """
+    try:
+        reason = _unlike_a_file(path.stat().st_mode)  # to open some devices does something
+        if not reason:
+            file = os.fdopen(os.open(path, _READ_AT_ONCE), "rb")
+            reason = _unlike_a_file(os.stat(file.fileno()).st_mode)
+            if not reason:
+                return file
+            file.close()
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+    except ValueError:  # a zero byte, or half a surrogate
+        raise error(f"{str(path)!r} cannot be read: no file has such a name.") from None
+    raise error(f"{path} cannot be read: {reason}.")
+
+
+def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> bytes:
+    """All bytes of a regular file, or of the one that a link leads to.
 
     Args:
         path: the file.
@@ -31,21 +53,16 @@ def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> 
     Raises:
         PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
     """
-    try:
-        reason = _unlike_a_file(path.stat().st_mode)  # to open some devices does something
-        if not reason:
-            with os.fdopen(os.open(path, _READ_AT_ONCE), "rb") as file:
-                found = os.stat(file.fileno())
-                nbytes, reason = found.st_size, _unlike_a_file(found.st_mode)
-                if nbytes > most_nbytes:
-                    reason = f"it has {_told(nbytes)}; at most {_told(most_nbytes)} are read"
-                if not reason:
-                    return file.read(nbytes)
-    except OSError as problem:
-        reason = problem.strerror or str(problem)
-    except ValueError:  # a zero byte, or half a surrogate
-        raise error(f"{str(path)!r} cannot be read: no file has such a name.") from None
-    raise error(f"{path} cannot be read: {reason}.")
+    with open_regular(path, error) as file:
+        try:
+            nbytes = os.stat(file.fileno()).st_size
+            if nbytes <= most_nbytes:
+                return file.read(nbytes)
+        except OSError as problem:
+            raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
+    raise error(
+        f"{path} cannot be read: it has {_told(nbytes)}; at most {_told(most_nbytes)} are read."
+    )
 
 
 def _unlike_a_file(mode: int) -> str:

@@ -16,7 +16,8 @@ from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError, reason, shown
 from pseudoword.families import layouts
 from pseudoword.families.base import Family, Placement, Source
-from pseudoword.families.detect import Header, explain, explain_folder, header
+from pseudoword.families.detect import explain, explain_folder
+from pseudoword.families.header import Header, header
 from pseudoword.families.parts import Parts
 from pseudoword.inject import Reader
 from pseudoword.lookup import HubId
@@ -29,6 +30,9 @@ FAMILIES: dict[str, str] = {
 
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
 """Base models that come with the package: name -> folder."""
+
+MOST_CHANNELS = 64
+"""A U-Net takes 4 for latents, and 5 more for a masked picture."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +184,21 @@ def _single_file(path: Path, choice: BaseChoice) -> Detected:
         if not (configs / "model_index.json").is_file():
             raise BaseModelError(f"--configs {configs} is no folder in diffusers' layout")
     else:
-        channels = found.shapes["model.diffusion_model.input_blocks.0.0.weight"][1]
+        channels = _channels(found, path)
         configs = layouts.folder(layout, {"unet": {"in_channels": channels}})
     seen = f"a single-file checkpoint with the keys of {layout}, text width {found.text_width}"
     source = Source(choice.base, str(path), layout=str(configs), scheduler=scheduler)
     return Detected(family, seen, source)
+
+
+def _channels(found: Header, path: Path) -> int:
+    """How many channels the U-Net of a single file takes."""
+    shape = found.shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
+    if len(shape) != 4 or not 1 <= shape[1] <= MOST_CHANNELS:
+        raise BaseModelError(
+            f"{path} has no first layer that takes latents, so its U-Net is none that is known"
+        )
+    return shape[1]
 
 
 def _scheduler_of(found: Header, prediction: Prediction) -> dict[str, Any]:

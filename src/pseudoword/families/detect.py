@@ -1,17 +1,9 @@
-"""What a file or folder is, told by its keys and shapes: a base model, or something else.
-
-Only a file's header is read, never its weights.
-"""
+"""What a file or folder is, told by its keys and shapes: a base model, or something else."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pseudoword.errors import BaseModelError
-
-Shapes = Mapping[str, tuple[int, ...]]
+from pseudoword.families.header import Header
 
 OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 """Which base models have text of this width at their cross-attention."""
@@ -25,73 +17,6 @@ OTHERS = {
 """Base models that are told apart but not known to `FAMILIES`, by a part of their keys."""
 
 LORA = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What can be known of a checkpoint without reading its weights."""
-
-    shapes: Shapes
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-    def has(self, part: str) -> bool:
-        """Whether any key holds `part`."""
-        return any(part in key for key in self.shapes)
-
-    @property
-    def text_width(self) -> int | None:
-        """Width of the text that the cross-attention reads."""
-        for key, shape in self.shapes.items():
-            inward = "attn2.to_k" in key or "attn2_to_k" in key
-            if inward and len(shape) > 1 and not any(up in key for up in ("lora_up", "lora_B")):
-                return shape[1]
-        return None
-
-
-def header(path: Path) -> Header:
-    """Read the header of a `.safetensors` file or of a torch pickle.
-
-    Raises:
-        BaseModelError: it is neither, damaged, or a pickle that wants to run code.
-    """
-    with path.open("rb") as file:
-        start = file.read(16)
-    try:
-        if start[8:9] == b"{":
-            return _safetensors_header(path)
-        return _torch_header(path)
-    except Exception as error:  # each reader has errors of its own for damaged files
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise BaseModelError(
-            f"{path} is no checkpoint that can be read safely ({reason}). A base model is a "
-            ".safetensors or .ckpt file, a folder in diffusers' layout, a hub id, or 'emoji'."
-        ) from error
-
-
-def _safetensors_header(path: Path) -> Header:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as opened:
-        shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
-        return Header(shapes, opened.metadata() or {})
-
-
-def _torch_header(path: Path) -> Header:
-    import torch
-
-    loaded: Any = torch.load(path, map_location="meta", weights_only=True)
-    while "state_dict" in loaded:
-        loaded = loaded["state_dict"]
-    tensors = {k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
-    if not tensors:
-        tensors = {
-            f"{outer}.{inner}": tensor
-            for outer, inside in loaded.items()
-            if isinstance(inside, dict)
-            for inner, tensor in inside.items()
-            if isinstance(tensor, torch.Tensor)
-        }
-    return Header({key: tuple(tensor.shape) for key, tensor in tensors.items()})
 
 
 def explain(found: Header) -> str:

@@ -10,7 +10,8 @@ from torch import nn
 from pseudoword import lookup
 from pseudoword.errors import BaseModelError, SettingsError, reason, shown
 from pseudoword.families.base import without_bars
-from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain, header
+from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain
+from pseudoword.families.header import Header, header
 from pseudoword.families.weights import own
 
 MOST_WEIGHT = 100
@@ -26,6 +27,7 @@ def parse(text: str) -> Lora:
     A file may have a colon in its name.
 
     Raises:
+        BaseModelError: the file is no LoRA.
         SettingsError: there is no such file, or the weight is no number, or a huge one.
     """
     name, colon, last = text.rpartition(":")
@@ -44,6 +46,7 @@ def parse(text: str) -> Lora:
         ) from None
     if not abs(weight) <= MOST_WEIGHT:
         raise SettingsError(f"--lora {shown(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
+    _lora(path)
     return path, weight
 
 
@@ -83,10 +86,15 @@ def _load(pipeline: Any, path: Path, name: str) -> None:
         raise BaseModelError(f"--lora {path} cannot be used: {reason(error)}") from error
 
 
-def _check(path: Path, text_width: int) -> None:
-    found = header(path)
+def _lora(path: Path) -> Header:
+    found = header(path, "LoRA")
     if not any(found.has(mark) for mark in LORA):
         raise BaseModelError(f"--lora {path} is no LoRA: it {explain(found)}.")
+    return found
+
+
+def _check(path: Path, text_width: int) -> None:
+    found = _lora(path)
     if found.text_width not in {None, text_width}:
         theirs, ours = (OF_TEXT_WIDTH.get(w or 0, "") for w in (found.text_width, text_width))
         raise BaseModelError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pseudoword.concept import ENCODER_OF_WIDTH
 from pseudoword.families.base import Condition, TextEncoder
-from pseudoword.families.detect import Header
+from pseudoword.families.header import Header
 from pseudoword.families.unet import UNetFamily
 from pseudoword.inject import Words, rows_of
 

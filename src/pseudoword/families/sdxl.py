@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.families.base import Condition, Framing, TextEncoder
-from pseudoword.families.detect import Header
+from pseudoword.families.header import Header
 from pseudoword.families.parts import Parts
 from pseudoword.families.unet import UNetFamily
 from pseudoword.inject import Reader, Words, rows_of

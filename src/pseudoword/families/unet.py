@@ -22,7 +22,7 @@ from pseudoword.families.base import (
     TextEncoder,
     sampled_digest,
 )
-from pseudoword.families.detect import Header
+from pseudoword.families.header import Header
 from pseudoword.families.lora import Lora, applied
 from pseudoword.families.parts import TOO_LARGE, Parts
 from pseudoword.families.samplers import rehearse

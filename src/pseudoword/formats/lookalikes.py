@@ -14,21 +14,21 @@ HEAD_NBYTES = 4096
 """So much of a file is looked at."""
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "a JPEG picture, which can hold no embedding"),
-    (b"GIF8", "a GIF picture, which can hold no embedding"),
+    (b"\xff\xd8\xff", "a JPEG picture, which can hold no {wanted}"),
+    (b"GIF8", "a GIF picture, which can hold no {wanted}"),
     (b"\xff\x0a", "a JPEG XL picture, which cannot be read here: save it as PNG without a change"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which cannot be read here: save it as PNG"),
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
-    (b"GGUF", "a GGUF model, not an embedding"),
-    (b"\x93NUMPY", "a NumPy array, not an embedding"),
-    (b"\x89HDF", "an HDF5 file, not an embedding"),
-    (b"\x1f\x8b", "packed with gzip: unpack it and give the embedding itself"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and give the embedding itself"),
-    (b"Rar!", "a RAR archive: unpack it and give the embedding itself"),
-    (b"\xfd7zXZ", "packed with xz: unpack it and give the embedding itself"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it and give the embedding itself"),
-    (b"BZh", "packed with bzip2: unpack it and give the embedding itself"),
+    (b"GGUF", "a GGUF model, which is no {wanted} known here"),
+    (b"\x93NUMPY", "a NumPy array, not the {wanted} it was to be"),
+    (b"\x89HDF", "an HDF5 file, not the {wanted} it was to be"),
+    (b"\x1f\x8b", "packed with gzip: unpack it and give the {wanted} itself"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and give the {wanted} itself"),
+    (b"Rar!", "a RAR archive: unpack it and give the {wanted} itself"),
+    (b"\xfd7zXZ", "packed with xz: unpack it and give the {wanted} itself"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it and give the {wanted} itself"),
+    (b"BZh", "packed with bzip2: unpack it and give the {wanted} itself"),
 )
 
 _MARKUP = re.compile(
@@ -38,19 +38,24 @@ _POINTER = re.compile(r"version https?://(git-lfs\.github\.com|hawser\.github\.c
 _ANNEX = re.compile(r"\S*(/annex/objects/|\.git/annex)")
 
 
-def first_look(head: bytes) -> str | None:
+def first_look(head: bytes, wanted: str = "embedding") -> str | None:
     """What a file is that starts with `head`, with what to do; None if that is not known.
 
     The sentence goes on after "… is".
+
+    Args:
+        head: its first `HEAD_NBYTES`.
+        wanted: what it was to be.
     """
     if head and not head.strip(b"\0"):
         return "nothing but zero bytes, an unfinished download: download it again"
     text = _text(head)
     if text is not None:
-        return _said(text)
+        return _said(text, wanted)
     if len(head) > 262 and head[257:262] == b"ustar":
-        return "a tar archive: unpack it and give the embedding itself"
-    return next((what for magic, what in _MAGIC if head.startswith(magic)), None)
+        return f"a tar archive: unpack it and give the {wanted} itself"
+    what = next((what for magic, what in _MAGIC if head.startswith(magic)), None)
+    return what and what.format(wanted=wanted)
 
 
 def _text(head: bytes) -> str | None:
@@ -71,7 +76,7 @@ def _text(head: bytes) -> str | None:
     return text if text and plain >= 0.98 * len(text) else None
 
 
-def _said(text: str) -> str:
+def _said(text: str, wanted: str) -> str:
     """What a text is that lies where a file should be."""
     if _POINTER.match(text):
         return (
@@ -91,10 +96,10 @@ def _said(text: str) -> str:
     if text[0] in "{[":
         message = _error_in(text)
         if message is None:
-            return "JSON, not an embedding"
+            return f"JSON, not the {wanted} it was to be"
         return f"a server's message, not the file: {message!r}. Download it again"
     line = shown(text.splitlines()[0], 80)
-    return f"plain text ({line!r}), not an embedding. If it was downloaded, download it again"
+    return f"plain text ({line!r}), not the {wanted}. If it was downloaded, download it again"
 
 
 def _error_in(text: str) -> str | None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
+from pseudoword.formats import torchzip
 from pseudoword.formats.lookalikes import kind_of, names_in
 from pseudoword.formats.loose import (
     MOST_NUMBERS,
@@ -30,26 +31,12 @@ from pseudoword.formats.loose import (
     parameters,
     texts,
 )
-from pseudoword.formats.text import clean
+from pseudoword.formats.torchzip import ALLOWED, Wanted, first_line, scan
 
-LARGEST_PICKLE_NBYTES = 1 << 20
-"""The pickle holds names and shapes only; the numbers lie beside it."""
+WANTED = Wanted()
 
 MOST_ITEMS = 1 << 16
 """Entries in all of the file's dicts and lists."""
-
-_DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
-
-ALLOWED = {
-    "collections OrderedDict",
-    "torch._utils _rebuild_tensor_v2",
-    "torch._utils _rebuild_parameter",
-    "torch.nn.modules.container ParameterDict",  # the original paper's code
-    "__builtin__ set",  # inside a ParameterDict
-    "builtins set",
-    *(f"torch {dtype}Storage" for dtype in _DTYPES),
-}
-"""All that an embedding's pickle may name."""
 
 STOCK_NAMES = ALLOWED - {
     *("builtins set", "torch CharStorage", "torch ShortStorage", "torch BoolStorage")
@@ -65,12 +52,6 @@ OURS = "pseudoword"
 ALIGNMENT = 64
 """Bytes; where numbers begin in the files that torch writes."""
 
-_ZIP_ERRORS = (
-    *(zipfile.BadZipFile, struct.error, OSError, RuntimeError, ValueError, EOFError),
-    *(LookupError, OverflowError),
-)
-_CALLS = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "STACK_GLOBAL", "PERSID"}
-
 
 def matches(data: bytes) -> bool:
     """Whether this is a zip, or a pickle without one."""
@@ -84,15 +65,15 @@ def read(data: bytes, where: str) -> Loose:
         ConceptError: damaged, larger inside than outside, or more than tensors, numbers and names.
     """
     if data[:1] == b"\x80":
-        start = data[:LARGEST_PICKLE_NBYTES]
+        start = data[: WANTED.most_pickle_nbytes]
         _refuse_model(start, where)
-        _scan(start, where)
+        scan(start, where, WANTED)
         raise ConceptError(
             f"{where} is a bare pickle, not a zip as torch writes it since 1.6. "
             "Load it where you trust it and save it again with a newer torch."
         )
     members = _members(data, where)
-    named = _scan(members["data.pkl"], where)
+    named = scan(members["data.pkl"], where, WANTED)
     try:
         with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,7 +82,7 @@ def read(data: bytes, where: str) -> Loose:
         raise
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
         _refuse_model(members["data.pkl"], where)
-        raise ConceptError(f"{where} is damaged: {_first_line(error)}") from error
+        raise ConceptError(f"{where} is damaged: {first_line(error)}") from error
     _check_total(found, where)
     items, form = _named(found, where)
     said = _ours(items.get(OURS))
@@ -152,39 +133,16 @@ def _oddities(data: bytes, named: Collection[str]) -> frozenset[Oddity]:
 
 def _members(data: bytes, where: str) -> dict[str, bytes]:
     """The parts of the archive that hold tensors, by their name inside its one folder."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            _check_sizes(infos, len(data), where)
-            members = {i.filename.partition("/")[2]: archive.read(i) for i in infos if _kept(i)}
-    except _ZIP_ERRORS as error:
-        raise ConceptError(f"{where} is a damaged zip: {_first_line(error)}") from error
-    if "data.pkl" not in members:
-        raise ConceptError(f"{where} is a zip, but not one that torch wrote: it has no data.pkl")
-    if len(members["data.pkl"]) > LARGEST_PICKLE_NBYTES:
-        _refuse_model(members["data.pkl"][:LARGEST_PICKLE_NBYTES], where)
+    with torchzip.opened(io.BytesIO(data), len(data), where, WANTED) as archive:
+        kept = {name: archive.read(name) for name in archive.members if _is_kept(name)}
+    if len(kept["data.pkl"]) > WANTED.most_pickle_nbytes:
+        _refuse_model(kept["data.pkl"][: WANTED.most_pickle_nbytes], where)
         raise ConceptError(f"{where} has a pickle too large for an embedding. Is this a model?")
-    return members
+    return kept
 
 
-def _check_sizes(infos: list[zipfile.ZipInfo], nbytes: int, where: str) -> None:
-    for info in infos:
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise ConceptError(
-                f"{where} is a compressed zip; torch never compresses. This may be a zip bomb, "
-                "or several files packed together: unpack it and give the embedding itself."
-            )
-        if ".." in info.filename.split("/") or info.filename.startswith(("/", "\\")):
-            raise ConceptError(f"{where} holds the path {info.filename[:80]!r}: refused")
-    if len({i.filename.partition("/")[0] for i in infos}) > 1 or len(infos) > MOST_WORDS:
-        raise ConceptError(f"{where} is a zip, but not one that torch wrote")
-    if sum(info.file_size for info in infos) > nbytes:
-        raise ConceptError(f"{where} claims to hold more than it has bytes: a damaged file or bomb")
-
-
-def _kept(info: zipfile.ZipInfo) -> bool:
-    inside = info.filename.partition("/")[2]
-    return inside in ("data.pkl", "byteorder") or inside.startswith("data/")
+def _is_kept(name: str) -> bool:
+    return name in ("data.pkl", "byteorder") or name.startswith("data/")
 
 
 def _zipped(members: Mapping[str, bytes]) -> io.BytesIO:
@@ -198,33 +156,6 @@ def _zipped(members: Mapping[str, bytes]) -> io.BytesIO:
             archive.writestr(info, content)
     buffer.seek(0)
     return buffer
-
-
-def _scan(pickled: bytes, where: str) -> set[str]:
-    """Look through the opcodes without running them.
-
-    Returns:
-        The names in it.
-
-    Raises:
-        ConceptError: a name outside `ALLOWED`, or an opcode that torch does not write.
-    """
-    named: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(pickled):
-            if opcode.name == "GLOBAL":
-                named.append(str(argument))
-            if opcode.name in _CALLS:
-                said = str(argument) if opcode.name == "INST" else opcode.name
-                raise _refusal(where, [said.replace(" ", ".")])
-    except ConceptError:
-        raise
-    except Exception as error:  # genops raises whatever its argument readers raise
-        raise ConceptError(f"{where} is damaged: {_first_line(error)}") from error
-    strange = sorted(set(named) - ALLOWED)
-    if strange:
-        raise _refusal(where, [name.replace(" ", ".") for name in strange])
-    return set(named)
 
 
 def _refuse_model(pickled: bytes, where: str) -> None:
@@ -243,21 +174,6 @@ def _refuse_model(pickled: bytes, where: str) -> None:
     kind = kind_of(found)
     if kind is not None:
         raise ConceptError(f"{where} is {kind.what}, not an embedding. {kind.todo}.")
-
-
-def _refusal(where: str, names: list[str]) -> ConceptError:
-    shown = ", ".join(clean(name[:80]) for name in names[:3]) + (" …" if len(names) > 3 else "")
-    if any("neti" in name.lower() or "mapper" in name.lower() for name in names):
-        why = (
-            "This is a NeTI mapper: part of it, the random Fourier matrix, exists only as a "
-            "pickled Python object. Export it to safetensors with the code that made it."
-        )
-    else:
-        why = (
-            "An embedding needs nothing of the kind, and this may be an attack. Get the file "
-            "as .safetensors from a source you trust."
-        )
-    return ConceptError(f"{where} is refused: reading it would run Python code ({shown}). {why}")
 
 
 def _check_total(found: object, where: str) -> None:
@@ -309,8 +225,3 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> list[Tensor]:
                 flat = tensor.detach().reshape(-1, tensor.shape[-1])
                 by_width.setdefault(flat.shape[1], []).append(flat)
     return [torch.cat(same) for same in by_width.values()]
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return clean((text.splitlines()[0] if text else type(error).__name__)[:200])

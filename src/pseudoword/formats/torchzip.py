@@ -1,0 +1,179 @@
+"""torch's zip with a pickle in it, looked at before torch's own reader sees it. Nothing is run.
+
+Two locks that every such file passes, an embedding, a base model or a LoRA: the zip holds what it
+says and no more, and the pickle names nothing but tensors and what holds them.
+"""
+
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from pseudoword.errors import ConceptError, PseudowordError
+from pseudoword.formats.text import clean
+
+_DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
+
+ALLOWED = frozenset(
+    {
+        "collections OrderedDict",
+        "torch._utils _rebuild_tensor_v2",
+        "torch._utils _rebuild_parameter",
+        "torch.nn.modules.container ParameterDict",  # the original paper's code
+        "__builtin__ set",  # inside a ParameterDict
+        "builtins set",
+        *(f"torch {dtype}Storage" for dtype in _DTYPES),
+    }
+)
+"""All that a pickle of numbers may name."""
+
+_BROKEN = (
+    *(zipfile.BadZipFile, struct.error, OSError, RuntimeError, ValueError, EOFError),
+    *(LookupError, OverflowError),
+)
+"""What Python's reader raises for damaged zips."""
+
+_LONGEST_ENTRY_NBYTES = 256
+"""In a zip's list of its parts; torch's names are short."""
+
+_CALLS = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "STACK_GLOBAL", "PERSID"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a file is to hold, and what is too much for that."""
+
+    what: str = "embedding"
+    most_members: int = 4096
+    most_pickle_nbytes: int = 1 << 20
+    """the pickle holds names and shapes only; the numbers lie beside it"""
+    most_opcodes: int = 1 << 20
+    allowed: frozenset[str] = ALLOWED
+    """the names that its pickle may hold"""
+    error: type[PseudowordError] = ConceptError
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open zip that was looked at."""
+
+    file: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+    """name inside the archive's one folder -> where it is"""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a member."""
+        return self.file.read(self.members[name])
+
+
+@contextmanager
+def opened(file: BinaryIO, nbytes: int, where: str, wanted: Wanted) -> Iterator[Archive]:
+    """The parts of a zip of `nbytes` bytes, to read while this is open.
+
+    Raises:
+        PseudowordError: `wanted.error`: torch did not write this, or it is damaged.
+    """
+    sparing = _Sparing(file, wanted.most_members * _LONGEST_ENTRY_NBYTES)
+    try:
+        with zipfile.ZipFile(sparing) as archive:  # type: ignore[arg-type]
+            found = _members(archive.infolist(), nbytes, where, wanted)
+            sparing.most_nbytes = nbytes
+            yield Archive(archive, found)
+    except _BROKEN as error:
+        raise wanted.error(
+            f"{where} is a damaged zip, or was not downloaded to its end ({first_line(error)})"
+        ) from error
+
+
+class _Sparing:
+    """A file that gives so many bytes at a time and no more: the list in a zip is short."""
+
+    def __init__(self, file: BinaryIO, most_nbytes: int) -> None:
+        self._file = file
+        self.most_nbytes = most_nbytes
+
+    def read(self, nbytes: int = -1) -> bytes:
+        if nbytes > self.most_nbytes:
+            raise zipfile.BadZipFile(f"a part of {nbytes} bytes that should be small")
+        return self._file.read(nbytes if nbytes >= 0 else self.most_nbytes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _members(
+    infos: list[zipfile.ZipInfo], nbytes: int, where: str, wanted: Wanted
+) -> dict[str, zipfile.ZipInfo]:
+    for info in infos:
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise wanted.error(
+                f"{where} is a compressed zip; torch never compresses. This may be a zip bomb, or "
+                f"several files packed together: unpack it and give the {wanted.what} itself."
+            )
+        if ".." in info.filename.split("/") or info.filename.startswith(("/", "\\")):
+            raise wanted.error(f"{where} holds the path {clean(info.filename[:80])!r}: refused")
+    found = {info.filename.partition("/")[2]: info for info in infos}
+    one_folder = len({info.filename.partition("/")[0] for info in infos}) <= 1
+    if not one_folder or len(found) < len(infos) or len(infos) > wanted.most_members:
+        raise wanted.error(f"{where} is a zip, but not one that torch wrote")
+    if sum(info.file_size for info in infos) > nbytes:
+        raise wanted.error(f"{where} claims to hold more than it has bytes: a damaged file or bomb")
+    if "data.pkl" not in found:
+        raise wanted.error(f"{where} is a zip, but not one that torch wrote: it has no data.pkl")
+    return found
+
+
+def scan(pickled: bytes | BinaryIO, where: str, wanted: Wanted) -> set[str]:
+    """Look through a pickle's opcodes without running them.
+
+    Returns:
+        The names in it.
+
+    Raises:
+        PseudowordError: `wanted.error`: a name that is not allowed, or an opcode that torch does
+            not write.
+    """
+    named: set[str] = set()
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
+            if count > wanted.most_opcodes:
+                raise wanted.error(f"{where} has a pickle too large for its tensors")
+            if opcode.name == "GLOBAL":
+                named.add(str(argument))
+            if opcode.name in _CALLS:
+                said = str(argument) if opcode.name == "INST" else opcode.name
+                raise _refusal(where, [said], wanted)
+    except wanted.error:
+        raise
+    except Exception as error:  # genops raises whatever its argument readers raise
+        raise wanted.error(f"{where} is damaged: {first_line(error)}") from error
+    strange = sorted(named - wanted.allowed)
+    if strange:
+        raise _refusal(where, strange, wanted)
+    return named
+
+
+def first_line(error: BaseException) -> str:
+    """What another library says of a damaged file, short and without what steers a terminal."""
+    text = str(error).strip()
+    return clean((text.splitlines()[0] if text else type(error).__name__)[:200])
+
+
+def _refusal(where: str, names: list[str], wanted: Wanted) -> PseudowordError:
+    dotted = [clean(name[:80]).replace(" ", ".") for name in names[:3]]
+    shown = ", ".join(dotted) + (" …" if len(names) > 3 else "")
+    if any("neti" in name.lower() or "mapper" in name.lower() for name in names):
+        why = (
+            "This is a NeTI mapper: part of it, the random Fourier matrix, exists only as a "
+            "pickled Python object. Export it to safetensors with the code that made it."
+        )
+    else:
+        article = "An" if wanted.what[0] in "aeio" else "A"
+        why = (
+            f"{article} {wanted.what} needs nothing of the kind, and this may be an attack. "
+            "Get the file as .safetensors from a source you trust."
+        )
+    return wanted.error(f"{where} is refused: reading it would run Python code ({shown}). {why}")
