@@ -51,10 +51,23 @@ def seeds(folder: Path) -> dict[str, bytes]:
     paper = nn.ParameterDict({"<cat>": nn.Parameter(rows(2, 32))})
     found["paper"] = torch_bytes({"string_to_token": {}, "string_to_param": paper})
     found["bundle"] = save({"bundle_emb.<cat>.clip_l": rows(2, 32), "a.lora_up": rows(2, 3)})
+    found["pair"] = torch_bytes([{"emb": rows(2, 768), "emb2": rows(2, 1280)}] * 2)
+    found["nested"] = torch_bytes({"<cat>": {"a": rows(1, 768), "b": rows(1, 1280)}, "<dog>": {}})
+    found["marked"] = save(
+        {"<s1>": rows(1, 768)[0], "unet:0:up": rows(8, 4)}, {"<s1>": "<embed>", "unet:0:rank": "4"}
+    )
+    found["metadata"] = _with(save({"<cat>": rows(2, 32)}), b'{"__metadata__":{"a":[1,null]},')
     found["several"] = save({"<cat>": rows(2, 32), "<dog>": rows(1, 32)})
     found["float16"] = torch_bytes({"<cat>": rows(2, 32).half()})
     found["legacy"] = b"\x80\x02}q\x00X\x05\x00\x00\x00<cat>q\x01K\x01s."
     return found
+
+
+def _with(data: bytes, start: bytes) -> bytes:
+    """A safetensors file whose header begins like this."""
+    length = int.from_bytes(data[:8], "little")
+    text = start + data[9 : 8 + length]
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def broken(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
@@ -100,6 +113,8 @@ def _broken_text(text: bytes, chance: random.Random) -> bytes:
     """JSON or a pickle with a piece of it changed."""
     swaps = [
         (b"F32", chance.choice((b"F64", b"F16", b"BF16", b"I64", b"BOOL", b"F8_E4M3", b"U8"))),
+        (b'"__metadata__":{', chance.choice((b'"__metadata__":null,"x":{', b'"__metadata__":[{'))),
+        (b"<embed>", chance.choice((b"<embed", b"\\u001b[2J", b"<embed>" * 99))),
         (b"[2,32]", chance.choice((b"[64]", b"[2,32,1]", b"[0]", b"[]", b"[9999999999,9999999]"))),
         (b"FloatStorage", chance.choice((b"HalfStorage", b"DoubleStorage", b"QInt8Storage"))),
         (b"_rebuild_tensor_v2", chance.choice((b"_rebuild_parameter", b"_rebuild_sparse_tensor"))),

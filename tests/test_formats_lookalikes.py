@@ -216,3 +216,36 @@ def test_the_command_line_says_it_in_one_sentence(tmp_path: Path) -> None:
     code, said, complained = run("inspect", tmp_path)
     assert (code, said) == (2, "")
     assert "git lfs pull" in complained
+
+
+ESCAPE = "\x1b[31m\x07\u202e[/bold]"
+MARKED = {f"a{ESCAPE}": rows(1, 768)}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        save(MARKED, {ESCAPE: ESCAPE, f"pseudoword.{ESCAPE}": ESCAPE, "modelspec.title": ESCAPE}),
+        save({"<cat>": rows(1, 768)}, {"pseudoword.encoders": ESCAPE, "pseudoword.token": ESCAPE}),
+        save({"<cat>": rows(1, 8)}, {"pseudoword.family": ESCAPE, "pseudoword.method": ESCAPE}),
+        save({"a": rows(1, 8), "b": rows(1, 8)}, {"pseudoword.encoders": f"a,{ESCAPE}"}),
+        save({f"bundle_emb.{ESCAPE}.{ESCAPE}": rows(1, 768), "bundle_emb.c.x": rows(1, 8)}),
+        save({f"{ESCAPE}.weight": rows(1, 768)}),
+        torch_bytes({"string_to_param": {"*": rows(1, 768)}, "name": ESCAPE, "step": ESCAPE}),
+        torch_bytes({**MARKED, "pseudoword": {ESCAPE: ESCAPE, "family": ESCAPE}}),
+        torch_bytes({ESCAPE: {ESCAPE: rows(2, 3, 4)[None]}}),
+        torch_bytes({ESCAPE: [ESCAPE]}),
+        f'{{"error": "{ESCAPE}"}}'.encode(),
+        ESCAPE.encode() * 3 + b"hello, this is a text" * 20,
+    ],
+)
+def test_nothing_that_moves_a_cursor_comes_out_of_a_file(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    path.write_bytes(data)
+    try:
+        seen = pseudoword.inspect(path)
+        texts = [seen.token, seen.family or "", seen.method, *seen.encoders, *seen.fits]
+        texts += [*seen.others, *seen.provenance, *seen.provenance.values(), *seen.tools.values()]
+    except ConceptError as error:
+        texts = [str(error)]
+    assert all(text.isprintable() for text in texts)

@@ -42,7 +42,6 @@ class Concept:
         method: how it was learned (`classic` …).
         provenance: base model, steps, seed, settings and data hash; plain strings, kept in the
             file's metadata.
-        origin: the file it was read from, to name it in messages; no part of the word.
     """
 
     token: str
@@ -50,7 +49,6 @@ class Concept:
     family: str | None = None
     method: str = "classic"
     provenance: Mapping[str, str] = field(default_factory=dict)
-    origin: str | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "token", check_token(self.token))

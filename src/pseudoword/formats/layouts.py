@@ -15,6 +15,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import keys, sorting
 from pseudoword.formats.lookalikes import is_weight
 from pseudoword.formats.loose import MOST_WORDS, Loose, concept, parameters, texts
+from pseudoword.formats.text import shown
 
 OURS = "pseudoword."
 """Prefix of our own metadata."""
@@ -92,7 +93,9 @@ def native(loose: Loose) -> list[Concept]:
         return placeholders(loose)
     order = loose.metadata[f"{OURS}encoders"].split(",")
     if set(order) != set(tensors):
-        raise ConceptError(f"{loose.where} is damaged: it should hold {', '.join(order)[:200]}")
+        raise ConceptError(
+            f"{loose.where} is damaged: it should hold {shown(', '.join(order), 200)}"
+        )
     return [_described(loose, {key: tensors[key] for key in order})]
 
 

@@ -13,6 +13,9 @@ from pseudoword.formats.text import shown
 HEAD_NBYTES = 4096
 """So much of a file is looked at."""
 
+LONGEST = 200
+"""Characters of a name that are looked at."""
+
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a JPEG picture, which can hold no {wanted}"),
     (b"GIF8", "a GIF picture, which can hold no {wanted}"),
@@ -127,7 +130,7 @@ class Kind(NamedTuple):
     """finds this kind in the dotted name of a tensor"""
 
 
-_DRAW = "Draw with it by --lora, beside a --concept"
+_DRAW = "generate takes it by --lora, if diffusers reads its kind"
 _NOTHING = "Give the embedding itself"
 KINDS: tuple[Kind, ...] = (
     Kind(
@@ -202,13 +205,13 @@ KINDS: tuple[Kind, ...] = (
 
 def is_weight(name: str) -> bool:
     """Whether a tensor of this name is part of a network; a placeholder in `<…>` never is."""
-    return "<" not in name and any(kind.names.search(name) for kind in KINDS)
+    return kind_of([name]) is not None
 
 
 def kind_of(names: Iterable[str]) -> Kind | None:
     """What the file is whose tensors have these names, if that is known."""
-    several = [name for name in names if "<" not in name]
-    return next((k for k in KINDS if any(k.names.search(name) for name in several)), None)
+    several = [name[:LONGEST] for name in names if "<" not in name]
+    return next((k for k in KINDS if any(map(k.names.search, several))), None)
 
 
 def names_in(found: object, most: int = 4096) -> Iterator[str]:
@@ -227,6 +230,6 @@ def names_in(found: object, most: int = 4096) -> Iterator[str]:
             if count > most:
                 return
             name = f"{prefix}.{key}" if prefix else str(key)
-            yield name[:200]
+            yield name[:LONGEST]
             if isinstance(value, dict | list | tuple):
-                left.append((name[:200], value, depth + 1))
+                left.append((name[:LONGEST], value, depth + 1))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class Loose:
     odd: frozenset[Oddity] = frozenset()
     """what about the container other tools stumble over"""
 
-    @property
+    @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """The items that are tensors of numbers; texts may be packed into bytes."""
         found = {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
@@ -126,7 +127,8 @@ def concept(
     method: str = "classic",
 ) -> Concept:
     """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
-    checked = {key: rows(vectors[key], loose.where, key) for key in sorted(vectors, key=rank)}
+    order = sorted(vectors, key=rank)
+    checked = {clean(key): rows(vectors[key], loose.where, key) for key in order}
     if not checked:
         raise loose.refusal()
     fits = families_of({key: r.shape[1] for key, r in checked.items()})
@@ -138,7 +140,6 @@ def concept(
         family=family and clean(family),
         method=clean(method),
         provenance={clean(k): clean(v) for k, v in (provenance or {}).items()},
-        origin=loose.where,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
+from pseudoword.formats.lookalikes import kind_of
 from pseudoword.formats.loose import MOST_NUMBERS, Loose, Oddity
 from pseudoword.formats.text import clean
 
@@ -21,6 +23,9 @@ METADATA = "__metadata__"
 
 LARGEST_HEADER_NBYTES = 16 << 20
 """More than the header of any LoRA."""
+
+MOST_TENSORS = 1 << 14
+"""More than any LoRA has."""
 
 _BROKEN = (
     *(safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError),
@@ -47,6 +52,10 @@ def read(data: bytes, where: str) -> Loose:
         entries, numbers = header(data)
         metadata = entries.pop(METADATA, None)
         said = _texts(metadata)
+        if len(entries) > MOST_TENSORS:
+            kind = kind_of(islice(entries, MOST_TENSORS))
+            what = kind.what if kind else "a model"
+            raise ConceptError(f"{where} holds {len(entries)} tensors: it is {what}.")
         plain = metadata in (said, None)
         found = load_tensors(data if plain else _packed(entries, numbers))
         order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
