@@ -1,14 +1,18 @@
 """The benchmark with known answers: its exam, its marks, its table, and a run of it."""
 
+import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import pseudoword
+from pseudoword import importance
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.groundtruth import artwork, marks
 from pseudoword.groundtruth.bench import Exam, most_alike_style, parse_variant
@@ -18,6 +22,23 @@ from pseudoword.groundtruth.results import Board, Entry, mean, pareto
 from pseudoword.judge import Judge
 
 SIDE = 64
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _seen_once() -> Iterator[None]:
+    """The bundled judge says the same of the same pictures each time, so it is asked once."""
+    look = Judge.features
+    known: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    def features(self: Judge, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        key = tuple((p.mode, p.size, hashlib.sha256(p.tobytes()).digest()) for p in pictures)
+        if key not in known:
+            known[key] = look(self, pictures)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Judge, "features", features)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +69,7 @@ def test_artwork_survives_a_folder(tmp_path: Path) -> None:
     names = {thing.words for thing in few}
     drawings = {pair: drawing for pair, drawing in whole.drawings.items() if pair[0] in names}
     art = artwork.Artwork(few, whole.styles, whole.new_style, drawings)
-    artwork.save(tmp_path, art)
+    artwork.save(tmp_path, art, effort=0)
     again = artwork.load(tmp_path)
     assert again.things == art.things
     assert again.styles == art.styles
@@ -207,7 +228,10 @@ def test_variants_are_settings_of_train() -> None:
 
 
 @pytest.mark.slow
-def test_a_bench_runs_goes_on_and_refuses_to_mix(tmp_path: Path) -> None:
+def test_a_bench_runs_goes_on_and_refuses_to_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "density", lambda *_: ())  # takes long, and is tested elsewhere
     out = tmp_path / "bench"
     settings: dict[str, Any] = {
         "out": out, "concepts": 2, "pictures_each": 1, "sampler_steps": 1, "pack": 4,
