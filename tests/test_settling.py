@@ -153,7 +153,7 @@ def test_the_rate_is_no_other_than_fits_the_vocabulary(family: Family) -> None:
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
-    options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "checkpoint_every": 5}
+    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "checkpoint_every": 5}
     options |= {"evaluate_every": 5, "steps": 12, "patience": 1}
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
@@ -252,7 +252,7 @@ def test_evaluating_does_not_change_what_is_learned(
 def test_in_a_pack_each_concept_stops_by_itself(base: Path, pictures: Path, tmp_path: Path) -> None:
     def config(token: str, **more: Any) -> TrainConfig:
         shared: dict[str, Any] = {"pictures": [pictures], "base": str(base), "init": "cat"}
-        shared |= {"batch": 1, "preview": (), "evaluate_every": 3, "out": tmp_path / token}
+        shared |= {"batch": 4, "preview": (), "evaluate_every": 3, "out": tmp_path / token}
         return TrainConfig.check(token=token, **shared, **more)
 
     first, second = train_pack([config("<a>", steps="auto", patience=1), config("<b>", steps=60)])
