@@ -42,6 +42,6 @@ def test_pictures_in_a_grid_are_not_squashed() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_pictures_are_written_as_their_ending_says(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    charts.save_picture(Image.new("RGB", (8, 8)), path)
+    charts.write_sheet(Image.new("RGB", (8, 8)), path, "test")
     with Image.open(path) as back:
         assert back.format == {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}[suffix]

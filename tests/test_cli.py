@@ -77,7 +77,12 @@ def test_generate_writes_one_picture_or_a_grid_and_each(
     code, said, _ = run("generate", "a <cat>", *options, "--out", out)
     assert (code, said.split()) == (0, [str(out)])
     one = np.asarray(Image.open(out))
-    code, said, _ = run("generate", "a <cat>", *options, "--out", out, "-n", 3)
+    several = ("generate", "a <cat>", *options, "--out", out, "-n", 3)
+    code, said, complained = run(*several)
+    assert (code, said) == (2, "")
+    assert f"{out} is there already" in complained
+    assert np.array_equal(np.asarray(Image.open(out)), one)
+    code, said, _ = run(*several, "--overwrite")
     assert code == 0
     assert [Path(line).name for line in said.split()] == ["a-1.png", "a-2.png", "a-3.png", "a.png"]
     first = np.asarray(Image.open(out.with_name("a-1.png")), dtype=np.int16)
@@ -91,7 +96,8 @@ def test_generate_says_when_a_concept_is_not_mentioned(
     options = ("--concept", trained, "--base", base, "--sampler-steps", 1, "--out")
     said = run("generate", "a cat", *options, tmp_path / "a.png")[2]
     assert "<cat> is in neither prompt" in said
-    said = run("generate", "a dog", "--negative", "<cat>", *options, tmp_path / "a.png")[2]
+    code, _, said = run("generate", "a dog", "--negative", "<cat>", *options, tmp_path / "b.png")
+    assert code == 0
     assert "neither" not in said
 
 

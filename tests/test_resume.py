@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from forked import Process
 
-from pseudoword import checkpoint, files, formats, train, train_pack
+from pseudoword import checkpoint, files, formats, outputs, train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
 from pseudoword.learn import Trained
@@ -140,7 +140,7 @@ def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
     stray = tmp_path / "stray"
     stray.mkdir()
     (stray / "concept.safetensors").write_bytes(word)
-    with pytest.raises(RunFolderError, match="does not belong to a run"):
+    with pytest.raises(RunFolderError, match=r"concept\.safetensors would be replaced, but no run"):
         run(base, pictures, stray)
 
 
@@ -237,7 +237,7 @@ def test_a_damaged_checkpoint_is_named(base: Path, pictures: Path, tmp_path: Pat
     out = tmp_path / "run"
     _stop_after(base, pictures, out, steps=6)
     (out / "checkpoint-5.pt").write_bytes(b"garbage")
-    with pytest.raises(RunFolderError, match=r"checkpoint-5\.pt is damaged"):
+    with pytest.raises(RunFolderError, match=r"checkpoint-5\.pt would be replaced.*or is damaged"):
         run(base, pictures, out)
 
 
@@ -251,7 +251,7 @@ def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: A
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "write_whole", write)
+        patch.setattr(outputs, "write_whole", write)
         with pytest.raises(KeyboardInterrupt):
             run(base, pictures, out, **settings)
 

@@ -143,15 +143,15 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
         assert not tells(name.encode() + data), name
     drawing: dict[str, Any] = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
     (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
-    charts.save_picture(picture, tmp_path / "drawn.png")
+    (tmp_path / "drawn.png").write_bytes(charts.encoded(picture, "PNG"))
     assert b"Model: base" in (tmp_path / "drawn.png").read_bytes()
     shown: dict[str, Any] = {
         "title": f"<cat> on {text.public(drawing['base'])}",
         "sections": [("it", picture)],
     }
     facts = {"judge": str(secret / "judge"), "pictures": f"{secret}/a, {secret}/b"}
-    page = tmp_path / "report.html"
-    report.write(page, concept=word, facts=facts, run=secret / "run", **shown)
+    page = report.page(concept=word, facts=facts, run=secret / "run", **shown)
+    (tmp_path / "report.html").write_bytes(page)
     pseudoword.gallery(secret, out=tmp_path / "gallery.png")
     for path in tmp_path.iterdir():
         assert not tells(path.read_bytes()), path.name
@@ -265,11 +265,10 @@ def test_a_report_shows_text_and_runs_none(hostile: str, tmp_path: Path) -> None
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
     word = Concept(token, {"clip_l": torch.ones(1, 8)}, provenance={"base": hostile, hostile: "x"})
     picture = [(hostile, Image.new("RGB", (2, 2)))]
-    path = tmp_path / "report.html"
     facts = {hostile: hostile}
-    report.write(path, title=hostile, concept=word, sections=picture, facts=facts, run=tmp_path)
+    html = report.page(title=hostile, concept=word, sections=picture, facts=facts, run=tmp_path)
     page = Page()
-    page.feed(path.read_text(encoding="utf-8"))
+    page.feed(html.decode())
     known = "html meta title style h1 h2 table tr td img p code".split()
     assert page.tags == set(known)
     assert page.said.count(text.visible(hostile)) >= 3

@@ -70,8 +70,7 @@ def test_a_filmstrip_shows_the_first_the_last_and_some_between(
         Image.new("RGB", (8, 8), (30 * step, 0, 0)).save(tmp_path / f"step-{step}-1.png")
     (tmp_path / "step-4-1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
     config = TrainConfig.check(pictures=[tmp_path], token="<x>", preview=["a [name]"])
-    previews._filmstrip(config, tmp_path, 8)
-    strip = Image.open(tmp_path / "filmstrip.png")
+    strip = previews._filmstrip(config, tmp_path, 8)
     left, pitch = 150 + charts.GAP_PX + 80, 160 + charts.GAP_PX
     shown = [strip.getpixel((left + i * pitch, 120)) for i in range(3)]
     assert shown == [(30, 0, 0), (255, 255, 255), (210, 0, 0)]

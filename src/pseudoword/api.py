@@ -26,6 +26,7 @@ from pseudoword.generation import generate as _generate
 from pseudoword.groundtruth.compare import Comparison, compare
 from pseudoword.inspection import Base, Inspection, known_bases, look_at
 from pseudoword.learn import Trained, learn
+from pseudoword.lookup import given_path
 from pseudoword.placeholders import plain, split
 from pseudoword.planning import Plan
 from pseudoword.planning import plan as plan_memory
@@ -70,6 +71,7 @@ def train(
     config: str | Path | None = None,
     restart: bool = False,
     allow_changes: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Trained:
@@ -82,8 +84,9 @@ def train(
         token: the placeholder, for example `<my-cat>`.
         config: a TOML file of settings, such as a run's `config.toml`; what is given beside it
             counts more.
-        restart: forget what the output folder holds, and begin again.
+        restart: forget what a run has left in the output folder, and begin again.
         allow_changes: go on with a run although its settings or pictures have changed.
+        overwrite: replace files in the output folder that no run has written.
         progress: told what is going on.
         **settings: any other field of `pseudoword.config.TrainConfig`.
 
@@ -94,9 +97,15 @@ def train(
         settings["pictures"] = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     if token is not None:
         settings["token"] = token
-    checked = TrainConfig.gather(Path(config) if config is not None else None, **settings)
-    pack = [checked]
-    return train_pack(pack, restart=restart, allow_changes=allow_changes, progress=progress)[0]
+    file = given_path(config, "--config") if config is not None else None
+    (done,) = train_pack(
+        [TrainConfig.gather(file, **settings)],
+        restart=restart,
+        allow_changes=allow_changes,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    return done
 
 
 def train_pack(
@@ -104,6 +113,7 @@ def train_pack(
     *,
     restart: bool = False,
     allow_changes: bool = False,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Trained]:
     """Learn several words in one pack: each step takes a batch of every word at once.
@@ -113,7 +123,7 @@ def train_pack(
     Raises:
         PseudowordError: as `train`; also if the words do not share base, batch and resolution.
     """
-    return learn(configs, progress or Silent(), restart, allow_changes)
+    return learn(configs, progress or Silent(), restart, allow_changes, overwrite)
 
 
 def generate(
@@ -203,37 +213,47 @@ def convert(
     format: str | None = None,
     token: str | None = None,
     picture: str | Path | None = None,
+    overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write an embedding in another tool's format, every vector as it was.
 
     Args:
         source: any embedding file, a run's folder, or a hub id.
-        out: the file to write; or a folder, for every word of `source` in a file of its own.
+        out: the file to write; or a folder, for every word of `source` in a file of its own, with
+            a number behind its name where another file has that name.
         format: a name in `pseudoword.formats.WRITERS`; by default what the ending of `out` says.
         token: what to call the word; of a file of several words, which one.
         picture: what a format in a picture shows; by default a card with the word on it.
+        overwrite: replace what is there.
 
     Returns:
-        The files that were written; diffusers' form of an SDXL word has two.
+        The files that were written, or were there with the same bytes; diffusers' form of an SDXL
+        word has two.
 
     Raises:
-        PseudowordError: the file cannot be read, or the format cannot hold its word.
+        PseudowordError: the file cannot be read, the format cannot hold its word, or another file
+            is there.
     """
-    shown = Path(picture) if picture is not None else None
-    return convert_file(source, Path(out), format, token, shown)
+    shown = given_path(picture, "--picture") if picture is not None else None
+    return convert_file(source, given_path(out, "OUT"), format, token, shown, overwrite)
 
 
-def gallery(folder: str | Path, *, out: str | Path | None = None) -> Gallery:
+def gallery(
+    folder: str | Path, *, out: str | Path | None = None, overwrite: bool = False
+) -> Gallery:
     """List all embeddings in a folder and draw them on one contact sheet.
 
     Args:
         folder: searched with all folders in it.
         out: the contact sheet; by default `gallery.png` in the folder.
+        overwrite: replace what is there, although it is no earlier sheet of this folder.
 
     Raises:
         PseudowordError: there is no such folder, or the sheet cannot be written.
     """
-    return collect(Path(folder), Path(out) if out is not None else Path(folder) / "gallery.png")
+    searched = given_path(folder, "DIR")
+    sheet = given_path(out, "--out") if out is not None else searched / "gallery.png"
+    return collect(searched, sheet, overwrite)
 
 
 def prepare(
@@ -241,6 +261,7 @@ def prepare(
     *,
     out: str | Path = "contact-sheet.png",
     caption_model: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Prepared:
@@ -251,6 +272,7 @@ def prepare(
         out: the contact sheet.
         caption_model: an image captioning model of transformers (a folder or hub id), which writes
             a `.txt` beside each picture that has none.
+        overwrite: replace what is there, although it is no earlier sheet of these pictures.
         progress: told what is going on.
         **settings: any other field of `pseudoword.config.PrepareConfig`; same as for `train`.
 
@@ -259,24 +281,25 @@ def prepare(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = PrepareConfig.check(pictures=several, **settings)
-    told = progress or Silent()
+    sheet, told = given_path(out, "--out"), progress or Silent()
     for idle in config.without_effect():
         told.note(idle)
-    return survey(config, Path(out), caption_model, told)
+    return survey(config, sheet, caption_model, told, overwrite)
 
 
-def push(folder: str | Path, to: str, *, private: bool = False) -> Pushed:
+def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool = False) -> Pushed:
     """Publish a run's word on the Hugging Face hub, with a model card.
 
     Args:
         folder: a run's folder, or an embedding file.
         to: the repository, for example `your-name/my-cat`; it is made if it is not there.
         private: make it one that only you can see.
+        overwrite: replace files in the repository that are not of an earlier version of the word.
 
     Raises:
         PseudowordError: there is no word, or the hub does not take it.
     """
-    return publish(Path(folder), to, private)
+    return publish(given_path(folder, "DIR"), to, private, overwrite)
 
 
 def evaluate(
@@ -284,6 +307,7 @@ def evaluate(
     pictures: str | Path | Sequence[str | Path],
     *,
     token: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluation:
@@ -293,6 +317,8 @@ def evaluate(
         concept: any embedding file, a run's folder, a hub id, or a `Concept`.
         pictures: true pictures, best ones that the word was not learned from.
         token: of a file of several words, which one.
+        overwrite: replace files in the output folder, although they are of no earlier evaluation of
+            this word by these pictures.
         progress: told what is going on.
         **settings: any other field of `pseudoword.config.EvaluateConfig`.
 
@@ -301,23 +327,26 @@ def evaluate(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = EvaluateConfig.check(pictures=several, **settings)
-    return look(sources.one(concept, token), config, progress or Silent())
+    return look(sources.one(concept, token), config, progress or Silent(), overwrite)
 
 
-def bench(*, progress: Progress | None = None, **settings: Any) -> Comparison:
+def bench(
+    *, overwrite: bool = False, progress: Progress | None = None, **settings: Any
+) -> Comparison:
     """Compare settings of `train` on words whose right pictures are known.
 
     The bundled base model has never seen forty things and one style whose drawings are here. They
     are learned, asked for in other styles, places and company, and compared with the truth.
 
     Args:
+        overwrite: replace files in the output folder that no benchmark has written.
         progress: told what is going on.
         **settings: any field of `pseudoword.config.BenchConfig`.
 
     Raises:
         PseudowordError: a setting does not work, or the folder holds another benchmark.
     """
-    return compare(BenchConfig.check(**settings), progress or Silent())
+    return compare(BenchConfig.check(**settings), progress or Silent(), overwrite)
 
 
 def plan(**settings: Any) -> Plan:
@@ -339,13 +368,17 @@ def bases() -> list[Base]:
 
 
 def demo(
-    out: str | Path = "demo", *, restart: bool = False, progress: Progress | None = None
+    out: str | Path = "demo",
+    *,
+    restart: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Demo:
     """Learn a concept the bundled model has never seen, and show it before and after.
 
     Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
     """
-    return run_demo(Path(out), progress or Silent(), restart)
+    return run_demo(given_path(out, "--out"), progress or Silent(), restart, overwrite)
 
 
 def _mentioned(token: str, prompts: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ from PIL.Image import Image
 from pseudoword import images, lookup
 from pseudoword.errors import BaseModelError, PictureError, reason
 from pseudoword.families.autoload import autoload
-from pseudoword.files import write_whole
+from pseudoword.outputs import write_new
 from pseudoword.picturefiles import captions_of
 from pseudoword.progress import Progress
 
@@ -48,7 +48,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
         with contextlib.suppress(PictureError):  # told when the pictures are read
             picture = images.open_picture(path, enough=ENOUGH_PX)
             text = _describe(processor, captioner, picture, model)
-            write_whole(path.with_suffix(".txt"), f"{text}\n".encode())
+            write_new(path.with_suffix(".txt"), f"{text}\n".encode())
             written.append(path.with_suffix(".txt"))
         progress.advance(done, len(bare))
     return written

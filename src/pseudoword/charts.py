@@ -1,5 +1,6 @@
-"""Pictures of a run: loss curves and labelled grids."""
+"""Pictures of a run: loss curves and labelled grids; and sheets that are known again."""
 
+import hashlib
 import io
 import math
 import warnings
@@ -9,9 +10,11 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from pseudoword.files import write_whole
+from pseudoword.errors import SettingsError, StorageError, reason
+from pseudoword.files import read_regular
 from pseudoword.fonts import Font, any_script, font
 from pseudoword.infotext import png_text
+from pseudoword.outputs import already_there, check_writable, write_new
 from pseudoword.text import visible
 
 GAP_PX = 8
@@ -21,6 +24,15 @@ WIDEST_PX = 8192
 
 LONGEST = 400
 """Letters of a label."""
+
+KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""The endings that pictures are written with -> Pillow's formats."""
+
+SOFTWARE = 0x0131
+"""EXIF's tag for what made a picture."""
+
+LARGEST_NBYTES = 2**30
+"""No sheet is larger."""
 
 
 @any_script()
@@ -163,16 +175,75 @@ def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
     return grid(rows, cell_px=max(1, min(max(pictures[0].size), WIDEST_PX // columns)))
 
 
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write `picture` in the format of the path's ending, whole or not at all.
+def encoded(picture: Image.Image, kind: str, exif: Image.Exif | None = None) -> bytes:
+    """`picture` in a format of Pillow's. A PNG keeps the text that says how it was drawn.
 
-    A PNG keeps the text that says how it was drawn.
+    Raises:
+        SettingsError: the format cannot hold a picture of this size.
     """
     buffer = io.BytesIO()
-    kind = Image.registered_extensions()[path.suffix.lower()]
-    options = {"pnginfo": png_text(picture)} if kind == "PNG" else {}
-    picture.save(buffer, kind, **options)
-    write_whole(path, buffer.getvalue())
+    options: dict[str, Any] = {"pnginfo": png_text(picture)} if kind == "PNG" else {}
+    try:
+        picture.save(buffer, kind, **options, **({"exif": exif} if exif else {}))
+    except (OSError, ValueError) as error:
+        size = f"{picture.width} x {picture.height}"
+        raise SettingsError(
+            f"a picture of {size} pixels cannot be kept as {kind} ({reason(error)}); as PNG it can"
+        ) from error
+    return buffer.getvalue()
+
+
+def kind_of(path: Path) -> str:
+    """The format that the path's ending asks for.
+
+    Raises:
+        SettingsError: none.
+    """
+    if path.suffix.lower() not in KINDS:
+        raise SettingsError(f"--out {path}: give a file that ends in .png, .jpg or .webp")
+    return KINDS[path.suffix.lower()]
+
+
+def check_sheet(path: Path, maker: str, *, overwrite: bool = False) -> None:
+    """Find out before any work whether `write_sheet` can write, and loses nothing of anyone's.
+
+    Raises:
+        SettingsError: the path's ending is that of no picture.
+        StorageError: it cannot be written, or is there, not made by `maker`.
+    """
+    kind_of(path)
+    check_writable(path)
+    if path.exists() and not (overwrite or _made_by(path, maker)):
+        raise StorageError(already_there([path]))
+
+
+def write_sheet(picture: Image.Image, path: Path, maker: str, *, overwrite: bool = False) -> None:
+    """Write a picture that tells who made it, over nothing but an earlier one of the same maker.
+
+    Raises:
+        StorageError: it cannot be written, or something else is there.
+    """
+    kind = kind_of(path)
+    with Image.open(io.BytesIO(encoded(picture, kind)), formats=[kind]) as as_kept:
+        exif = Image.Exif()
+        exif[SOFTWARE] = _mark(as_kept, maker)
+    ours = overwrite or _made_by(path, maker)
+    write_new(path, encoded(picture, kind, exif), overwrite=ours)
+
+
+def _made_by(path: Path, maker: str) -> bool:
+    """Whether a picture is just as `maker` has written it."""
+    try:
+        data = io.BytesIO(read_regular(path, LARGEST_NBYTES, StorageError))
+        with Image.open(data, formats=sorted({*KINDS.values()})) as picture:
+            return bool(picture.getexif().get(SOFTWARE) == _mark(picture, maker))
+    except Exception:  # no picture of ours, whatever it is
+        return False
+
+
+def _mark(picture: Image.Image, maker: str) -> str:
+    digest = hashlib.blake2b(picture.convert("RGB").tobytes(), digest_size=16)
+    return f"pseudoword {maker} {digest.hexdigest()}"
 
 
 def _wrap(text: str, width_px: int, font: Font) -> str:

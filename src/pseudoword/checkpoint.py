@@ -3,22 +3,31 @@
 Since draws have no state, a checkpoint is the step, the parameters with their running mean, the
 optimiser, and what evaluations have found. The start is saved too, and the last two checkpoints are
 kept, so that the members of a pack killed between two saves still share a step; a finished run
-keeps its last one, from which it can be extended. Files are read under `weights_only`: nothing in
-them can run.
+keeps its last one, from which it can be extended. Each file carries a checksum, so that nothing is
+learned from a damaged one; and is read under `weights_only`: nothing in it can run.
 """
 
 import io
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from pseudoword.errors import RunFolderError
-from pseudoword.files import write_whole
+from pseudoword.errors import PseudowordError, RunFolderError, reason
+from pseudoword.files import read_regular, sealed, unsealed
 from pseudoword.member import Member
+from pseudoword.outputs import Outputs
 from pseudoword.settling import Evaluation, Record
+
+MAKER = "train"
+"""Whose files checkpoints are, on their folder's record."""
+
+LARGEST_NBYTES = 2**31
+"""No state of a word is larger."""
 
 SOURCES = {
     "pictures": "other, more or fewer pictures, crops, masks or captions",
@@ -47,9 +56,9 @@ def save(folder: Path, member: Member, sources: Mapping[str, str]) -> None:
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(_path(folder, member.step), buffer.getvalue())
-    for old in steps(folder)[:-2]:
-        _path(folder, old).unlink(missing_ok=True)
+    files = Outputs(folder, MAKER)
+    files.write(_name(member.step), sealed(buffer.getvalue()))
+    files.remove(*(_name(old) for old in steps(folder)[:-2]))
 
 
 def load(
@@ -67,19 +76,22 @@ def load(
     Raises:
         RunFolderError: the file is damaged, or the sources differ; the message says which.
     """
-    path = _path(folder, step)
+    path = folder / _name(step)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read(path)
         others = [SOURCES[name] for name, now in sources.items() if state["sources"][name] != now]
         saved = state["parameters"]
         record = Record(
             [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]
         )
-    except Exception as error:
-        raise RunFolderError(
-            f"{path} is damaged ({type(error).__name__}). Delete it to go on from the one before, "
-            "or add --restart to begin again."
-        ) from error
+        average, stopped = state["average"], state["stopped"]
+        optimiser, its_name = state["optimiser"], state["optimiser_name"]
+        if not all(rows.isfinite().all() for rows in (*saved, *average.values())):
+            raise ValueError("its numbers are not all finite")
+    except PseudowordError:
+        raise
+    except Exception as error:  # whatever is not there, or is something else
+        raise _damaged(path, reason(error)) from error
     if others and not changed:
         raise RunFolderError(
             f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
@@ -92,17 +104,40 @@ def load(
             f"{folder} was begun with vectors of another number or width, which cannot change on "
             "the way. Add --restart to begin again, or choose another --out."
         )
+    shapes = {key: rows.shape for key, rows in member.method.vectors().items()}
+    for word in (average, record.best):
+        if word and {key: rows.shape for key, rows in word.items()} != shapes:
+            raise _damaged(path, "its words have different shapes")
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
-    if state["optimiser_name"] == member.hyper.optimiser:
-        member.optimiser.load_state_dict(state["optimiser"])
+    if its_name == member.hyper.optimiser:
+        member.optimiser.load_state_dict(optimiser)
     device = parameters[0].device
     if member.averaging:
-        member.average = {key: rows.to(device) for key, rows in state["average"].items()}
+        member.average = {key: rows.to(device) for key, rows in average.items()}
     member.record = record
-    member.stopped = None if changed else state["stopped"]
+    member.stopped = None if changed else stopped
     member.step = member.good_step = step
     member.good = member.word()
+
+
+def _damaged(path: Path, why: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path} is damaged ({why}). Delete it to go on from the one before, or add "
+        "--restart --overwrite to begin again."
+    )
+
+
+def _read(path: Path) -> Any:
+    data = read_regular(path, LARGEST_NBYTES, RunFolderError)
+    whole = unsealed(data)
+    if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # version 0.1 had no checksums
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
+                whole = None if parts.testzip() else data
+    if whole is None:
+        raise ValueError("its checksum is another")
+    return torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
 
 
 def latest(folders: Sequence[Path]) -> list[int]:
@@ -125,29 +160,22 @@ def finished(folder: Path) -> int | None:
 def finish(folder: Path) -> None:
     """Keep the latest checkpoint as that of a finished run, and remove the others."""
     *old, last = steps(folder)
-    for step in old:
-        _path(folder, step).unlink(missing_ok=True)
-    _path(folder, last).replace(_path(folder, last, "finished"))
+    files = Outputs(folder, MAKER)
+    files.remove(*map(_name, old))
+    files.rename(_name(last), _name(last, "finished"))
 
 
 def reopen(folder: Path) -> None:
     """Make a finished run one that can go on from its last step."""
     step = finished(folder)
     if step is not None:
-        _path(folder, step, "finished").replace(_path(folder, step))
-
-
-def clear(folder: Path) -> None:
-    """Remove all checkpoints."""
-    for kind in ("checkpoint", "finished"):
-        for step in _numbers(folder, kind):
-            _path(folder, step, kind).unlink(missing_ok=True)
+        Outputs(folder, MAKER).rename(_name(step, "finished"), _name(step))
 
 
 def _numbers(folder: Path, kind: str) -> list[int]:
-    names = (re.fullmatch(rf"{kind}-(\d+)\.pt", p.name) for p in folder.glob(f"{kind}-*.pt"))
-    return sorted(int(name[1]) for name in names if name)
+    names = (re.fullmatch(rf"{kind}-([0-9]+)\.pt", name) for name in Outputs(folder, MAKER).known())
+    return sorted(int(name[1]) for name in names if name and (folder / name[0]).exists())
 
 
-def _path(folder: Path, step: int, kind: str = "checkpoint") -> Path:
-    return folder / f"{kind}-{step}.pt"
+def _name(step: int, kind: str = "checkpoint") -> str:
+    return f"{kind}-{step}.pt"

@@ -14,7 +14,6 @@ from pseudoword.config import (
     PrepareConfig,
     TrainConfig,
 )
-from pseudoword.errors import SettingsError
 from pseudoword.options import file_path, guarded, settings_from
 from pseudoword.program import Command, Program
 from pseudoword.terminal import say
@@ -34,6 +33,9 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option(parser=file_path, help="Where to write.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that this command did not write.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Concepts = Annotated[
     list[str] | None,
@@ -43,7 +45,7 @@ Concepts = Annotated[
     ),
 ]
 Restart = Annotated[
-    bool, typer.Option("--restart", help="Forget what the output folder holds, and begin again.")
+    bool, typer.Option("--restart", help="Forget the run in the output folder, and begin again.")
 ]
 
 
@@ -65,6 +67,7 @@ def train(
         bool,
         typer.Option("--allow-changes", help="Go on with a run although settings have changed."),
     ] = False,
+    overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
     """Learn a new word from pictures."""
@@ -73,7 +76,11 @@ def train(
         from pseudoword import api
 
         (done,) = api.train_pack(
-            [checked], restart=restart, allow_changes=allow_changes, progress=console
+            [checked],
+            restart=restart,
+            allow_changes=allow_changes,
+            overwrite=overwrite,
+            progress=console,
         )
     say(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
     prompt = f"a photo of {done.concept.token}"
@@ -88,28 +95,26 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
     *,
     concept: Concepts = None,
-    out: Out = Path("picture.png"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="The file to write; by default picture.png, or picture-2.png and so on.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
     """Draw pictures, with new words in the prompt or in the negative prompt."""
-    DrawConfig.check(**settings)
-    if out.suffix.lower() not in {".png", ".jpg", ".jpeg", ".webp"} or out.is_dir():
-        raise SettingsError(f"--out {out}: give a file that ends in .png, .jpg or .webp")
+    checked = DrawConfig.check(**settings)
     with _console() as console:
-        from pseudoword import api, charts
+        from pseudoword import api
+        from pseudoword.drawings import Drawings
 
+        drawings = Drawings(out, checked.n, overwrite=overwrite)
         pictures = api.generate(prompt, concept=concept or (), progress=console, **settings)
-    if len(pictures) == 1:
-        written = {out: pictures[0]}
-    else:
-        written = {
-            out.with_name(f"{out.stem}-{i}{out.suffix}"): picture
-            for i, picture in enumerate(pictures, 1)
-        }
-        written[out] = charts.contact_sheet(pictures)
-    for path, picture in written.items():
-        charts.save_picture(picture, path)
-        say(path)
+        for path in drawings.write(pictures):
+            say(path)
 
 
 @app.command(cls=Command)
@@ -127,6 +132,7 @@ def prepare(
             "beside each picture that has none."
         ),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     **settings: Any,
 ) -> None:
@@ -135,7 +141,13 @@ def prepare(
     with _console() as console:
         from pseudoword import api
 
-        seen = api.prepare(**settings, out=out, caption_model=caption_model, progress=console)
+        seen = api.prepare(
+            **settings,
+            out=out,
+            caption_model=caption_model,
+            overwrite=overwrite,
+            progress=console,
+        )
     if as_json:
         say(json_text(seen.model_dump()), lines=True)
         return
@@ -195,11 +207,14 @@ def convert(
     picture: Annotated[
         Path | None, typer.Option(parser=file_path, help="What a format in a picture shows.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write an embedding in another tool's format, every vector as it was."""
     from pseudoword import api
 
-    for path in api.convert(source, out, format=format_, token=token, picture=picture):
+    for path in api.convert(
+        source, out, format=format_, token=token, picture=picture, overwrite=overwrite
+    ):
         say(path)
 
 
@@ -213,12 +228,13 @@ def gallery(
         Path | None,
         typer.Option(parser=file_path, help="The contact sheet; by default gallery.png in DIR."),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """List all embeddings in a folder, and draw them on one contact sheet."""
     from pseudoword import api
 
-    found = api.gallery(folder, out=out)
+    found = api.gallery(folder, out=out, overwrite=overwrite)
     if as_json:
         say(json_text(found.model_dump()), lines=True)
         return
@@ -238,6 +254,7 @@ def evaluate(
     token: Annotated[
         str | None, typer.Option(help="Of a file with several words, which one.")
     ] = None,
+    overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
     """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
@@ -245,7 +262,9 @@ def evaluate(
     with _console() as console:
         from pseudoword import api
 
-        found = api.evaluate(concept, token=token, progress=console, **settings)
+        found = api.evaluate(
+            concept, token=token, overwrite=overwrite, progress=console, **settings
+        )
     from pseudoword.console import show_evaluation
 
     show_evaluation(found)
@@ -254,13 +273,13 @@ def evaluate(
 @app.command(cls=Command)
 @guarded
 @settings_from(BenchConfig)
-def bench(**settings: Any) -> None:
+def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train on words whose right pictures are known."""
     BenchConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
 
-        found = api.bench(progress=console, **settings)
+        found = api.bench(overwrite=overwrite, progress=console, **settings)
     say(found.table, lines=True)
     for path in found.files:
         say(path)
@@ -274,11 +293,12 @@ def push(
     ],
     to: Annotated[str, typer.Option(help="The repository, for example your-name/my-cat.")],
     private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Publish a word on the Hugging Face hub, with a model card."""
     from pseudoword import api
 
-    done = api.push(folder, to, private=private)
+    done = api.push(folder, to, private=private, overwrite=overwrite)
     for name in done.files:
         say(name)
     say(done.url)
@@ -318,12 +338,12 @@ def bases(as_json: AsJson = False) -> None:
 
 @app.command(cls=Command)
 @guarded
-def demo(out: Out = Path("demo"), restart: Restart = False) -> None:
+def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
     """Learn a word the bundled model has never seen, and show it before and after."""
     with _console() as console:
         from pseudoword import api
 
-        done = api.demo(out, restart=restart, progress=console)
+        done = api.demo(out, restart=restart, overwrite=overwrite, progress=console)
     for path in done.files:
         say(path)
     say(f"similarity before={done.before:.2f} after={done.after:.2f}")

@@ -15,6 +15,7 @@ from pseudoword.fonts import Font, font
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.loose import NoWordError
 from pseudoword.formats.writers import card
+from pseudoword.outputs import maker_of
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MOST_CELLS = 300
@@ -48,10 +49,12 @@ class Gallery(BaseModel):
     """how many of the words are on it; it has room for so many"""
 
 
-def collect(folder: Path, out: Path) -> Gallery:
+def collect(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
     if not folder.is_dir():
         raise ConceptError(f"{folder} is no folder. Give one that holds embeddings.")
+    maker = maker_of("gallery", folder)
+    charts.check_sheet(out, maker, overwrite=overwrite)
     words: list[Entry] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
@@ -77,7 +80,7 @@ def collect(folder: Path, out: Path) -> Gallery:
             if len(cells) < MOST_CELLS:
                 cells.append((_shown(word, preview), word.token, counts))
     if cells:
-        charts.save_picture(_sheet(cells), out)
+        charts.write_sheet(_sheet(cells), out, maker, overwrite=overwrite)
     sheet = str(out) if cells else None
     return Gallery(
         folder=str(folder),

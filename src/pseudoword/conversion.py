@@ -9,6 +9,7 @@ from pseudoword import formats, images, sources
 from pseudoword.concept import Concept
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
+from pseudoword.outputs import check_free, holds, unused, write_new
 
 BY_ENDING = {
     ".safetensors": "native",
@@ -21,7 +22,12 @@ BY_ENDING = {
 
 
 def convert_file(
-    source: str | Path, out: Path, name: str | None, token: str | None, picture: Path | None
+    source: str | Path,
+    out: Path,
+    name: str | None,
+    token: str | None,
+    picture: Path | None,
+    overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write the words of `source` in another format; the public `convert`."""
     into_folder = out.is_dir() or not out.suffix
@@ -30,14 +36,16 @@ def convert_file(
     shown = _picture(content, picture)
     if not into_folder:
         word = formats.chosen(content, token)
-        return formats.write_as(word, out, kind, shown)
+        return _write(out, formats.encode(word, kind, shown), overwrite)
     words: Sequence[Concept] = content.concepts
     if token:
         words = [formats.chosen(content, token)]
     written: list[Path] = []
     for word in words:
-        path = _free(out, file_stem(word.token), formats.WRITERS[kind].ending, written)
-        written += formats.write_as(word, path, kind, shown)
+        parts = formats.encode(word, kind, shown)
+        first = out / f"{file_stem(word.token)}{formats.WRITERS[kind].ending}"
+        path = _named(first, parts, written, overwrite)
+        written += _write(path, parts, overwrite)
     return tuple(written)
 
 
@@ -67,9 +75,23 @@ def _picture(content: formats.Content, given: Path | None) -> Image.Image | None
     return None
 
 
-def _free(folder: Path, stem: str, ending: str, taken: Sequence[Path]) -> Path:
-    path, count = folder / f"{stem}{ending}", 1
-    while path in taken:
-        count += 1
-        path = folder / f"{stem}-{count}{ending}"
-    return path
+def _named(first: Path, parts: formats.Parts, taken: Sequence[Path], overwrite: bool) -> Path:
+    """The path, or the next one with a number behind it, where all parts are or can be written."""
+
+    def occupied(path: Path) -> list[Path]:
+        return [
+            file
+            for file, data in formats.files_of(path, parts).items()
+            if file in taken or not (overwrite or holds(file, data))
+        ]
+
+    return unused(first, occupied)
+
+
+def _write(path: Path, parts: formats.Parts, overwrite: bool) -> tuple[Path, ...]:
+    """Write all parts, or none where one of them would replace another file."""
+    files = formats.files_of(path, parts)
+    check_free([file for file, data in files.items() if not holds(file, data)], overwrite=overwrite)
+    for file, data in files.items():
+        write_new(file, data, overwrite=overwrite)
+    return tuple(files)

@@ -5,6 +5,7 @@ drawn with true pictures, and of drawn pictures with the prompt, in which a know
 the new one.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,9 +20,10 @@ from pseudoword.captions import render
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
 from pseudoword.errors import SettingsError
-from pseudoword.files import write_whole
+from pseudoword.formats import native
 from pseudoword.generation import generate
 from pseudoword.judge import BUNDLED, Judge
+from pseudoword.outputs import Outputs, check_apart, maker_of
 from pseudoword.placeholders import named, shown
 from pseudoword.progress import Progress
 from pseudoword.text import public
@@ -31,6 +33,8 @@ ENOUGH_PX = 1024
 
 SHOWN_PX, MOST_SHOWN = 160, 24
 """Of the true pictures, on the contact sheet."""
+
+FILES = ("evaluation.png", "evaluation.json", "report.html")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,14 @@ class Evaluation:
     files: tuple[Path, ...]
 
 
-def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evaluation:
+def look(
+    concept: Concept, config: EvaluateConfig, progress: Progress, overwrite: bool = False
+) -> Evaluation:
     """Draw, compare and report; the public `evaluate`."""
+    word = hashlib.sha256(native.dump(concept)).hexdigest()
+    out = Outputs(config.out, maker_of("evaluate", word, *config.pictures))
+    check_apart(config.out, config.pictures)
+    out.check(FILES, overwrite=overwrite)
     for prompt in config.prompt:
         if "[name]" not in prompt:
             raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
@@ -102,7 +112,7 @@ def look(concept: Concept, config: EvaluateConfig, progress: Progress) -> Evalua
     )
     if not known:
         progress.note("nothing to compare with: give a known word of the same kind, --compare-with")
-    files = _write(concept, known, config, judge, shown_true, with_word, with_known, found)
+    files = _write(out, concept, known, config, judge, shown_true, with_word, with_known, found)
     return Evaluation(concept, found, files)
 
 
@@ -137,6 +147,7 @@ def _among(features: Tensor) -> float | None:
 
 
 def _write(
+    out: Outputs,
     concept: Concept,
     known: str,
     config: EvaluateConfig,
@@ -150,12 +161,7 @@ def _write(
     sheet = charts.before_after(
         true, heads, with_known[:: config.n], with_word[:: config.n], known, concept.token
     )
-    names = ("evaluation.png", "evaluation.json", "report.html")
-    grid, numbers, page = (config.out / name for name in names)
-    charts.save_picture(sheet, grid)
-    write_whole(
-        numbers, (json.dumps({"judge": judge.name, **asdict(found)}, indent=2) + "\n").encode()
-    )
+    numbers = json.dumps({"judge": judge.name, **asdict(found)}, indent=2)
     labels = {
         f"pictures of {concept.token}, to the true ones": found.image,
         f"pictures of “{known}”, to the true ones": found.image_known,
@@ -164,11 +170,11 @@ def _write(
         f"pictures of “{known}”, to their prompts": found.text_known,
     }
     facts = {label: f"{value:.3f}" for label, value in labels.items() if value is not None}
-    report.write(
-        page,
+    page = report.page(
         title=f"{concept.token} on {public(config.base)}",
         concept=concept,
         sections=[("True pictures, a known word, the new word", sheet)],
         facts={"judge": judge.name, **facts},
     )
-    return grid, numbers, page
+    contents = (charts.encoded(sheet, "PNG"), f"{numbers}\n".encode(), page)
+    return tuple(out.write(name, data) for name, data in zip(FILES, contents, strict=True))

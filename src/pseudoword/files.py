@@ -2,12 +2,15 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +20,26 @@ from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 
 _READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SEAL = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
+
+_HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
+_TEMPORARY = re.compile(r"\.pseudoword-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}\.tmp")
+"""A file that is being written: the machine, the process, and letters by chance. Its name is of one
+length whatever the name of what it becomes, so any name that a folder can hold can be written."""
+
+_OLDER_TEMPORARY = re.compile(
+    r"\.((checkpoint|finished)-\d+\.pt|(concept|best|step-\d+)\.safetensors|config\.toml|log\.jsonl"
+    r"|(loss|rate|filmstrip|step-\d+-\d+)\.png|(chosen|changes)\.json|\.holder\.json)\.[a-z0-9_]{8}"
+)
+"""The same as version 0.1 called it, for the files of a run."""
+
+_ABANDONED_S = 3600
+"""Nobody writes a file for so long."""
+
+LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
+
+NAME_NBYTES, STEM_NBYTES = 255, 100
+"""What names of files are held to: the longest that a folder takes; the longest made of a token."""
 
 
 def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
@@ -81,36 +104,115 @@ def _told(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.0f} kB"
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one.
 
+    Args:
+        path: the file.
+        data: all that will be in it.
+        replace: whether it may be there already.
+
     Raises:
-        StorageError: the disk is full or the folder cannot be written; the old file is untouched.
+        StorageError: the disk is full, the folder cannot be written, or the file is there and not
+            to be replaced; it is untouched.
     """
-    temporary: str | None = None
+    unfinished: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, unfinished = temporary(path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+        os.chmod(unfinished, 0o666 & ~_umask())
+        if replace or not _linked(unfinished, path):
+            os.replace(unfinished, path)
+            unfinished = None
         _sync_folder(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        if temporary is not None:
+        if unfinished is not None:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(unfinished)
+
+
+def temporary(folder: Path) -> tuple[int, str]:
+    """A new file in `folder`, to be given its own name when it is whole: descriptor and path."""
+    prefix = f".pseudoword-{_HOST}-{os.getpid()}-"
+    return tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
+
+
+def _linked(unfinished: str, path: Path) -> bool:
+    """Give a file a second name, which nothing has yet; False where there are no such names."""
+    try:
+        os.link(unfinished, path)
+    except OSError:
+        if os.path.lexists(path):
+            raise StorageError(
+                f"{path} is there already. Choose another output, or add --overwrite to replace it."
+            ) from None
+        return False
+    return True
+
+
+def sweep(folder: Path, *, ours: bool = False) -> None:
+    """Remove what processes that were killed have left of files they were writing.
+
+    A name tells the process; one of another machine is given an hour.
+
+    Args:
+        folder: without the folders in it.
+        ours: whether it is a run's, and held: names of older versions are known there, too.
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found is None and not (ours and _OLDER_TEMPORARY.fullmatch(entry.name)):
+                continue
+            if found and _being_written(found[1], int(found[2]), entry, ours):
+                continue
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+
+
+def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool) -> bool:
+    if host == _HOST and os.name != "nt":
+        if pid == os.getpid() and ours:  # of one that had the same number before us
+            return False
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:  # there is one, of another user
+            pass
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED_S
+
+
+def sealed(data: bytes) -> bytes:
+    """`data` with its SHA-256 before it."""
+    return b"pseudoword sha256 %s\n%s" % (hashlib.sha256(data).hexdigest().encode(), data)
+
+
+def unsealed(data: bytes) -> bytes | None:
+    """What was `sealed`; None if it was not, or has changed since."""
+    found = _SEAL.match(data)
+    if found is None:
+        return None
+    inside = data[found.end() :]
+    return inside if hashlib.sha256(inside).hexdigest().encode() == found[1] else None
 
 
 def file_stem(token: str) -> str:
-    """A token as the name of a file: letters, digits and `._-`, never a path."""
+    """A token as the name of a file: letters, digits and `._-`, never a path, 100 bytes at most.
+
+    What is longer ends in letters of a checksum, so that tokens that begin alike stay apart.
+    """
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
-    return name[:100] or "concept"
+    if len(name.encode()) > STEM_NBYTES:
+        end = f"-{hashlib.blake2b(token.encode(errors='replace'), digest_size=4).hexdigest()}"
+        name = name.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end
+    return name or "concept"
 
 
 def cache_folder() -> Path:
@@ -127,6 +229,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         advice = "The disk is full. Free some space and run the same command again: it resumes."
     elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         advice = "A file and a folder are in each other's way. Choose another path."
+    elif error.errno == errno.ENAMETOOLONG:
+        advice = "Choose a shorter name."
     else:
         advice = "Check the permissions, or choose another folder."
     return StorageError(f"cannot write {path}: {error.strerror or error}. {advice}")
@@ -144,7 +248,7 @@ def hold(folder: Path) -> Iterator[None]:
     existed = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except Timeout:
         raise RunFolderError(
@@ -153,7 +257,8 @@ def hold(folder: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise storage_error(folder, error) from error
-    note = folder / ".holder.json"
+    note = folder / HOLDER
+    sweep(folder, ours=True)
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
         write_whole(note, json.dumps(who).encode())
@@ -161,15 +266,15 @@ def hold(folder: Path) -> Iterator[None]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
-        if not existed and [p.name for p in folder.iterdir()] in ([], [".lock"]):
+        if not existed and [p.name for p in folder.iterdir()] in ([], [LOCK]):
             shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: leave nothing behind
 
 
 def _holder(folder: Path) -> str:
     try:
-        who = json.loads((folder / ".holder.json").read_bytes())
+        who = json.loads((folder / HOLDER).read_bytes())
         return f"process {who['pid']} on {who['host']}, since {who['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "it has just started"
 
 

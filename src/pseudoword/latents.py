@@ -1,7 +1,8 @@
 """Pictures -> latent moments, encoded once and kept on disk.
 
 The cache's key covers the picture's bytes, the transform and the VAE, so a changed picture, a
-changed crop or another model never meets a stale latent.
+changed crop or another model never meets a stale latent. Each file carries a checksum, and one that
+is damaged is made again.
 """
 
 import contextlib
@@ -16,10 +17,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pseudoword import masks
-from pseudoword.errors import StorageError
+from pseudoword.errors import BaseModelError, StorageError
 from pseudoword.examples import Example, View
 from pseudoword.families.base import Family, Framing, Moments
-from pseudoword.files import cache_folder, write_whole
+from pseudoword.files import cache_folder, read_regular, sealed, sweep, unsealed, write_whole
+
+LARGEST_NBYTES = 2**30
+"""No picture's latents are larger."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,18 @@ def encode(family: Family, examples: Iterable[Example], unmasked: float = 0.0) -
         family: the model whose VAE encodes what the cache does not hold.
         examples: the pictures.
         unmasked: how much counts what their masks leave out.
+
+    Raises:
+        BaseModelError: the VAE makes numbers of a picture that are not finite.
     """
     vae = family.vae_digest()
+    sweep(_folder())
     for example in examples:
         yield _encode(family, example, vae, unmasked)
 
 
 def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Encoded:
-    found = [_moments(family, example.digest, view, vae) for view in example.views]
+    found = [_moments(family, example, view, vae) for view in example.views]
     mean = torch.cat([moments.mean for moments in found])
     std = torch.cat([moments.std for moments in found])
     h, w = mean.shape[-2:]
@@ -68,16 +76,48 @@ def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Enco
     )
 
 
-def _moments(family: Family, digest: str, view: View, vae: str) -> Moments:
-    key = hashlib.sha256(f"{digest} {view.transform} {vae}".encode()).hexdigest()
-    path = cache_folder() / "latents" / f"{key}.safetensors"
-    try:
-        kept = load_tensors(path.read_bytes())
-        return Moments(kept["mean"], kept["std"])
-    except Exception:  # absent or damaged: encode again, and keep that
-        pass
+def _moments(family: Family, example: Example, view: View, vae: str) -> Moments:
+    key = hashlib.sha256(f"{example.digest} {view.transform} {vae}".encode()).hexdigest()
+    path = _folder() / f"{key}.latents"
+    kept = _kept(path, view)
+    if kept is not None:
+        return kept
     moments = family.encode_pictures(view.pixels.unsqueeze(0))
     moments = Moments(moments.mean.cpu(), moments.std.cpu())
+    if not _sound(moments, view):
+        raise BaseModelError(
+            f"{family.source.name}: its VAE makes numbers of {example.path} that are not finite. "
+            "Try --dtype float32, or another base model."
+        )
+    data = save_tensors({"mean": moments.mean, "std": moments.std})
     with contextlib.suppress(StorageError):  # a cache that cannot be written only costs time
-        write_whole(path, save_tensors({"mean": moments.mean, "std": moments.std}))
+        write_whole(path, sealed(data))
     return moments
+
+
+def _kept(path: Path, view: View) -> Moments | None:
+    """What the cache holds, if that is just what was put there."""
+    try:
+        data = unsealed(read_regular(path, LARGEST_NBYTES, StorageError))
+        tensors = load_tensors(data) if data is not None else {}
+        moments = Moments(tensors["mean"], tensors["std"])
+        return moments if _sound(moments, view) else None
+    except Exception:  # absent, or something else
+        return None
+
+
+def _sound(moments: Moments, view: View) -> bool:
+    """Whether they are finite, and can be of a picture of this shape."""
+    mean, std = moments.mean, moments.std
+    _, height, width = view.pixels.shape
+    return (
+        mean.dim() == 4
+        and mean.shape == std.shape
+        and len(mean) == 1
+        and mean.shape[-2] * width == mean.shape[-1] * height
+        and bool(mean.isfinite().all() and std.isfinite().all())
+    )
+
+
+def _folder() -> Path:
+    return cache_folder() / "latents"

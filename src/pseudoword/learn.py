@@ -71,14 +71,16 @@ def learn(
     progress: Progress,
     restart: bool = False,
     allow_changes: bool = False,
+    overwrite: bool = False,
 ) -> list[Trained]:
     """Train a pack of concepts to the end, each in a folder of its own.
 
     Args:
         configs: settings of each concept.
         progress: told what is going on.
-        restart: forget what the folders hold.
+        restart: forget what runs have left in the folders.
         allow_changes: go on with runs that were begun with other settings or pictures.
+        overwrite: replace files in the folders that no run has written.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails,
@@ -101,8 +103,10 @@ def learn(
         ]
         for task in tasks:
             agreement.before_loading(task.config, task.paths, task.templates, progress.note)
+            task.folder.check(task.config, overwrite=overwrite)
         for folder in folders:
             held.enter_context(files.hold(folder.path))
+            folder.take_over()
         done = {
             task.folder.path: _finished_before(task.folder, progress)
             for task in tasks
@@ -212,7 +216,7 @@ def _where(runs: Sequence[Run]) -> str:
 def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
     """Write the word, and prove that it does something."""
     concept, member, token = run.concept(), run.member, run.config.token
-    formats.write(concept, run.folder.concept)
+    run.folder.write_concept(concept)
     learned = Classic(concept.vectors, family.device)
     moved = loss.effect(family, run.start, learned, batch(family, [member], member.step))
     if not moved > NO_EFFECT and not member.failure:

@@ -41,6 +41,18 @@ class HubId:
     """branch, tag or commit"""
 
 
+def given_path(given: str | Path, flag: str) -> Path:
+    """The file or folder that `given` names, which need not be there; `~` is the home folder.
+
+    Raises:
+        SettingsError: it names none: an empty text is not the current folder.
+    """
+    text = str(given)
+    if not text.strip() or "\0" in text:
+        raise SettingsError(f"{said(flag, repr(text))} names no file or folder.")
+    return home(text)
+
+
 def find(
     given: str | Path,
     flag: str,

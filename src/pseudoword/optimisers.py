@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,14 +43,20 @@ def make(
 def check(name: str, options: Sequence[str]) -> None:
     """See before anything is loaded that `make` and a first step will work, on one number.
 
+    So will saving its state, and reading that again, as a run does.
+
     Raises:
-        SettingsError: as `make`; or its step fails.
+        SettingsError: as `make`; or it does not.
     """
     number = nn.Parameter(torch.zeros(1, 1))
     optimiser = make(name, options, [number], 1e-3)
     number.grad = torch.ones_like(number)
+    state = io.BytesIO()
     try:
         optimiser.step()
+        torch.save(optimiser.state_dict(), state)
+        state.seek(0)
+        optimiser.load_state_dict(torch.load(state, weights_only=True))
     except Exception as error:  # what its arithmetic, or an option, runs into
         raise SettingsError(f"--optimiser {name} does not work: {reason(error)}") from error
 

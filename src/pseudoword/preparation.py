@@ -19,8 +19,9 @@ from pseudoword import (
     unread,
 )
 from pseudoword.config.prepare import PrepareConfig
-from pseudoword.errors import PromptError, SettingsError
+from pseudoword.errors import PromptError
 from pseudoword.inject import Reader
+from pseudoword.outputs import check_apart, maker_of
 from pseudoword.progress import Progress
 
 
@@ -61,10 +62,16 @@ class Prepared(BaseModel):
 
 
 def survey(
-    config: PrepareConfig, out: Path, caption_model: str | None, progress: Progress
+    config: PrepareConfig,
+    out: Path,
+    caption_model: str | None,
+    progress: Progress,
+    overwrite: bool = False,
 ) -> Prepared:
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
-    _check_out(out, config)
+    maker = maker_of("prepare", *config.pictures)
+    check_apart(out.parent, config.pictures)
+    charts.check_sheet(out, maker, overwrite=overwrite)
     templates = captions.templates(config.template)
     for idle in captions.without_effect(config, templates):
         progress.note(idle)
@@ -107,7 +114,7 @@ def survey(
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
     if len(cards) < len(looks):
         note(f"{out} shows the first {len(cards)} of {len(looks)} pictures")
-    charts.save_picture(sheet.sheet(cards, title), out)
+    charts.write_sheet(sheet.sheet(cards, title), out, maker, overwrite=overwrite)
     return Prepared(
         pictures=looks,
         skipped=skipped,
@@ -137,10 +144,3 @@ def _cut(
         f"has too long a caption: the prompt has {reading.tokens} tokens, {reading.room} are read"
     )
     return [cut] if cut else []
-
-
-def _check_out(out: Path, config: PrepareConfig) -> None:
-    if out.suffix.lower() not in {".png", ".jpg", ".jpeg", ".webp"} or out.is_dir():
-        raise SettingsError(f"--out {out}: give a file that ends in .png, .jpg or .webp")
-    if any(path.is_dir() and path.resolve() == out.parent.resolve() for path in config.pictures):
-        raise SettingsError(f"--out {out} would be learned from; choose another folder")

@@ -13,7 +13,6 @@ from pseudoword import (
     charts,
     examples,
     faults,
-    files,
     importance,
     latents,
     norms,
@@ -36,7 +35,7 @@ from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
 from pseudoword.probe import probe
 from pseudoword.progress import Progress
-from pseudoword.run import RunFolder
+from pseudoword.run import RATE_CURVE, RunFolder
 from pseudoword.samples import fixed
 from pseudoword.schedules import AUTO
 from pseudoword.settling import Evaluation
@@ -182,7 +181,7 @@ def choose(family: Family, run: Run, progress: Progress) -> None:
 
     What it is evaluated on follows from that.
     """
-    token, chosen = run.config.token, run.folder.chosen() or {}
+    token, chosen = run.config.token, run.folder.chosen()
     if run.config.timestep_spread == "importance":
         if "density" not in chosen:
             progress.phase(f"seeing which timesteps move {token}")
@@ -202,7 +201,7 @@ def choose(family: Family, run: Run, progress: Progress) -> None:
         found = probe(family, run.member, copy, progress.advance)
         chosen |= {"lr": f"{found.rate:g}", "tried": found.curve}
         curve = charts.rate_curve(found.curve, found.rate, token)
-        files.write_whole(run.folder.rate_curve, curve)
+        run.folder.files.write(RATE_CURVE, curve)
         run.folder.choose(chosen)
     progress.note(f"{token}: the learning rate is {chosen['lr']}, see rate.png")
     hyper = run.member.hyper.model_copy(update={"lr": chosen["lr"]})
@@ -214,7 +213,7 @@ def _hold_out(
 ) -> tuple[list[Encoded], list[Encoded]]:
     """Which pictures to learn from, and which to keep out of it to see how far it carries."""
     n = config.held_out_of(len(pictures)) if config.evaluate_every else 0
-    if n >= len(pictures):
+    if n >= len(pictures):  # some have been left out since the settings were seen
         raise SettingsError(f"--held-out {n} leaves none of {len(pictures)} pictures to learn from")
     source = generator(config.token, "held out")  # alike for every seed
     chosen = torch.randperm(len(pictures), generator=source)[:n].tolist()

@@ -4,17 +4,19 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from pseudoword import captions, charts, formats, images, promptline, unread
+from pseudoword import captions, charts, generation, images, promptline, unread
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
-from pseudoword.errors import PictureError
+from pseudoword.errors import PictureError, SettingsError
 from pseudoword.families.base import Family
-from pseudoword.generation import check_resolution, generate
+from pseudoword.formats import WRITERS
 from pseudoword.placeholders import named, split
 from pseudoword.progress import Progress
+from pseudoword.run import FILMSTRIP, PREVIEWS, RunFolder
 
 CELL_PX, MOST_COLUMNS = 160, 48
 """Of the filmstrip."""
@@ -24,11 +26,14 @@ def check(family: Family, config: TrainConfig) -> None:
     """Find out before the first step whether all previews can be drawn.
 
     Raises:
-        SettingsError: a size is none that the model can draw.
+        SettingsError: a size is none that the model can draw, or a scheduler is not known or does
+            not work with so many steps.
     """
     for line in config.preview:
-        for name, side in zip(("--w", "--h"), _sides(promptline.parse(line)), strict=True):
-            check_resolution(family, side, name)
+        try:
+            generation.check(family, **_drawing(promptline.parse(line), config))
+        except SettingsError as error:
+            raise SettingsError(f"--preview {line!r}: {error}") from error
 
 
 def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]) -> None:
@@ -50,43 +55,63 @@ def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str]
 
 
 def draw(
-    family: Family, concept: Concept, config: TrainConfig, folder: Path, step: int, told: Progress
-) -> list[Path]:
+    family: Family,
+    concept: Concept,
+    config: TrainConfig,
+    folder: RunFolder,
+    step: int,
+    told: Progress,
+) -> list[Image.Image]:
     """Draw all previews of `concept` into `folder`, and what each has looked like until `step`."""
     if not config.preview:
         return []
     told.phase(f"drawing previews of {concept.token} at step {step}")
     began = time.perf_counter()
-    written = []
-    for i, line in enumerate(config.preview, 1):
-        how = promptline.parse(line)
-        width, height = _sides(how)
-        (picture,) = generate(
-            family,
-            [captions.render(how.prompt, named(concept.token))],
-            [concept],
-            seeds=[config.seed if how.seed is None else how.seed],
-            negative=captions.render(how.negative, named(concept.token)),
-            guidance=how.guidance,
-            sampler_steps=how.sampler_steps,
-            resolution=config.resolution,
-            width=width,
-            height=height,
-            scheduler=how.scheduler,
-        )
-        path = folder / f"step-{step}-{i}.png"
-        if config.word_in_preview and not formats.WRITERS["a1111-png"].refuses(concept):
-            formats.write_as(concept, path, "a1111-png", picture)
-        else:
-            charts.save_picture(picture, path)
-        written.append(path)
-        told.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
-    family.release_vae()
-    _filmstrip(config, folder, step)
-    return written
+    drawn = []
+    try:
+        for i, line in enumerate(config.preview, 1):
+            how = promptline.parse(line)
+            (picture,) = generation.generate(
+                family,
+                [captions.render(how.prompt, named(concept.token))],
+                [concept],
+                seeds=[config.seed if how.seed is None else how.seed],
+                negative=captions.render(how.negative, named(concept.token)),
+                **_drawing(how, config),
+            )
+            folder.files.write(_name(step, i), _png(picture, concept, config))
+            drawn.append(picture)
+            told.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
+    finally:
+        family.release_vae()
+    folder.files.write(FILMSTRIP, charts.encoded(_filmstrip(config, folder.previews, step), "PNG"))
+    return drawn
 
 
-def _filmstrip(config: TrainConfig, folder: Path, until: int) -> None:
+def _drawing(how: promptline.PromptLine, config: TrainConfig) -> dict[str, Any]:
+    """The settings of `generate` that a line decides on; a side given alone makes a square."""
+    return {
+        "guidance": how.guidance,
+        "sampler_steps": how.sampler_steps,
+        "resolution": config.resolution,
+        "width": how.width or how.height,
+        "height": how.height or how.width,
+        "scheduler": how.scheduler,
+    }
+
+
+def _name(step: int, number: int) -> str:
+    return f"{PREVIEWS}/step-{step}-{number}.png"
+
+
+def _png(picture: Image.Image, concept: Concept, config: TrainConfig) -> bytes:
+    writer = WRITERS["a1111-png"]
+    if config.word_in_preview and not writer.refuses(concept):
+        return writer.write(concept, picture)[""]
+    return charts.encoded(picture, "PNG")
+
+
+def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
     """`filmstrip.png`: a row for each prompt, a column for each step it was drawn at."""
     steps = sorted(
         {
@@ -101,10 +126,7 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> None:
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
         shown = [charts.enlarge(_open(path), CELL_PX) for path in paths]
         rows.append((promptline.parse(line).prompt, shown))
-    charts.save_picture(
-        charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX),
-        folder / "filmstrip.png",
-    )
+    return charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
 
 
 def _some(steps: Sequence[int]) -> list[int]:
@@ -116,12 +138,8 @@ def _some(steps: Sequence[int]) -> list[int]:
 
 
 def _open(path: Path) -> Image.Image:
+    """A picture in the size of a filmstrip's cell, since there may be many."""
     try:
         return images.open_picture(path, enough=CELL_PX)
     except PictureError:  # taken away by someone, or drawn for other prompts
         return Image.new("RGB", (1, 1), "white")
-
-
-def _sides(how: promptline.PromptLine) -> tuple[int | None, int | None]:
-    """(width, height); one given alone makes a square."""
-    return how.width or how.height, how.height or how.width

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -18,6 +19,9 @@ MOST_PICTURES = 8
 OUR_PICTURES = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
 """What previews are called; of other pictures in their folder nobody said to publish them."""
 
+KNOWN_BY = (b"tags:", b"instance_prompt:")
+"""How the lines of a card begin that tell which word it is of, and that it is ours."""
+
 
 class PushError(PseudowordError):
     """The hub did not take the files."""
@@ -30,13 +34,13 @@ class Pushed(BaseModel):
     files: list[str]
 
 
-def publish(folder: Path, to: str, private: bool) -> Pushed:
+def publish(folder: Path, to: str, private: bool, overwrite: bool = False) -> Pushed:
     """Upload the word in `folder` to the repository `to`; the public `push`.
 
     Raises:
         SettingsError: `to` is no repository's name.
         ConceptError: the folder holds no word.
-        PushError: the hub refuses, or cannot be reached.
+        PushError: the hub refuses, or cannot be reached; or the repository holds something else.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -47,8 +51,12 @@ def publish(folder: Path, to: str, private: bool) -> Pushed:
     operations = [CommitOperationAdd(name, data) for name, data in parts.items()]
     try:
         api = HfApi()
+        if not overwrite:
+            _check_theirs(api, to, parts)
         url = api.create_repo(to, exist_ok=True, private=private)
         api.create_commit(to, operations, commit_message=f"Add {concept.token}")
+    except PushError:
+        raise
     except Exception as error:  # the hub's own errors, and any of its network library's
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PushError(
@@ -56,6 +64,28 @@ def publish(folder: Path, to: str, private: bool) -> Pushed:
             "network, and run the same command again."
         ) from error
     return Pushed(url=str(url), files=sorted(parts))
+
+
+def _check_theirs(api: Any, to: str, parts: Mapping[str, bytes]) -> None:
+    """Refuse a repository with files that would be replaced, unless they are of this very word.
+
+    Raises:
+        PushError: they are not.
+    """
+    if not api.repo_exists(to):
+        return
+    replaced = parts.keys() & set(api.list_repo_files(to))
+    if not replaced:
+        return
+    before = b""
+    if "README.md" in replaced:
+        before = Path(api.hf_hub_download(to, "README.md")).read_bytes()
+    ours = [line for line in parts["README.md"].splitlines() if line.startswith(KNOWN_BY)]
+    if not {*ours} <= {*before.splitlines()}:
+        raise PushError(
+            f"{to} holds something else, and {', '.join(sorted(replaced))} would be replaced. "
+            "Choose another repository, or add --overwrite."
+        )
 
 
 def contents(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:

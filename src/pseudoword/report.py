@@ -9,7 +9,6 @@ from jinja2 import Environment
 from PIL.Image import Image
 
 from pseudoword.concept import Concept
-from pseudoword.files import write_whole
 from pseudoword.text import command, public_values, visible
 
 _PAGE = """<!doctype html>
@@ -48,29 +47,27 @@ _PAGE = """<!doctype html>
 """
 
 
-def write(
-    path: Path,
+def page(
     *,
     title: str,
     concept: Concept,
     sections: Sequence[tuple[str, Image]],
     facts: Mapping[str, str],
     run: Path | None = None,
-) -> None:
-    """Write the page; pictures are inside it, so it can be sent as one file.
+) -> bytes:
+    """The page; pictures are inside it, so it can be sent as one file.
 
     `run` is the folder that holds the word, for a command to try.
     """
     page = Environment(autoescape=True, finalize=_shown).from_string(_PAGE)
     prompt = f"a photo of {concept.token}"
-    text = page.render(
+    return page.render(
         title=title,
         concept=concept,
         try_it=run and command("pseudoword", "generate", prompt, "--concept", run.name),
         facts=public_values(facts),
         sections=[(heading, _base64(picture)) for heading, picture in sections],
-    )
-    write_whole(path, text.encode())
+    ).encode(errors="replace")
 
 
 def _shown(value: object) -> object:

@@ -1,21 +1,64 @@
 """The folder of a run: what is in it, and whether to begin, go on, or leave it alone."""
 
 import json
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pseudoword import checkpoint, formats
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from pseudoword import checkpoint, formats, schedules
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig, flag
 from pseudoword.config.watching import WatchSettings
-from pseudoword.errors import RunFolderError
-from pseudoword.files import storage_error, write_whole
+from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
+from pseudoword.files import read_regular, storage_error
+from pseudoword.formats import native
+from pseudoword.importance import PARTS
+from pseudoword.outputs import Outputs, check_apart
 from pseudoword.text import public
 
 HARMLESS = {"out", *WatchSettings.model_fields}
 """Settings that do not change what is learned, so a resumed run may change them."""
+
+CONFIG, LOG, CURVES, RATE_CURVE = "config.toml", "log.jsonl", "loss.png", "rate.png"
+BEST, CHOSEN, CHANGES = "best.safetensors", "chosen.json", "changes.json"
+PREVIEWS, FILMSTRIP, WORDS, CSV = "previews", "previews/filmstrip.png", "words", "log.csv"
+PLAIN = (CONFIG, LOG, CURVES, RATE_CURVE, formats.CONCEPT_FILE, BEST, CHOSEN, CHANGES, FILMSTRIP)
+_NUMBER = "(0|[1-9][0-9]*)"
+NUMBERED = re.compile(
+    rf"(?:checkpoint|finished)-{_NUMBER}\.pt|{PREVIEWS}/step-{_NUMBER}-[0-9]+\.png"
+    rf"|{WORDS}/step-{_NUMBER}\.safetensors"
+)
+"""Names of files, beside the plain ones, that tell the step they were written at."""
+
+LARGEST_NBYTES = 256 * 1024 * 1024
+"""No text of a run is longer."""
+
+
+def _spread(density: tuple[float, ...]) -> tuple[float, ...]:
+    if len(density) not in {0, PARTS}:
+        raise ValueError(f"has {len(density)} numbers, not {PARTS}")
+    return density
+
+
+def _one_rate(text: str) -> str:
+    if len(schedules.pairs(text)) != 1:
+        raise ValueError("is not one rate")
+    return text
+
+
+Part = Annotated[float, Field(gt=0, le=1)]
+
+
+class Chosen(BaseModel, extra="forbid"):
+    """What `auto` settings were found to be; what has not been looked for is not set."""
+
+    density: Annotated[tuple[Part, ...], AfterValidator(_spread)] = ()
+    lr: Annotated[str, AfterValidator(_one_rate)] = ""
+    tried: tuple[tuple[float, float], ...] = ()
 
 
 class RunFolder:
@@ -23,43 +66,63 @@ class RunFolder:
 
     `config.toml`, `log.jsonl`, `loss.png`, `concept.safetensors`; `previews/`; with evaluations
     `best.safetensors`; copies of the word in `words/`; what `auto` chose in `chosen.json`;
-    `changes.json`, if settings were changed on the way; checkpoints.
+    `changes.json`, if settings were changed on the way; checkpoints; and a record of them all.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = path / "config.toml"
-        self.log = path / "log.jsonl"
+        self.files = Outputs(path, checkpoint.MAKER)
+        self.config = path / CONFIG
+        self.log = path / LOG
         self.concept = path / formats.CONCEPT_FILE
-        self.best = path / "best.safetensors"
-        self.words = path / "words"
-        self.previews = path / "previews"
-        self.curves = path / "loss.png"
-        self.rate_curve = path / "rate.png"
-        self._chosen = path / "chosen.json"
-        self._changes = path / "changes.json"
+        self.previews = path / PREVIEWS
+
+    def check(self, config: TrainConfig, *, overwrite: bool = False) -> None:
+        """Find out before any work whether a run could lose what is somebody else's here.
+
+        Raises:
+            SettingsError: pictures are read from where they would be written to.
+            StorageError: a folder cannot be written to.
+            RunFolderError: files are here that the run would replace, but no run has written.
+        """
+        try:
+            for folder in (self.path, self.previews, self.path / WORDS):
+                check_apart(folder, config.pictures)
+                if os.path.lexists(folder) and not folder.is_dir():
+                    raise StorageError(
+                        f"{folder} is to be a folder, but is none; choose another --out"
+                    )
+            strangers = [] if overwrite or self._is_older() else self._strangers(config)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+        if strangers:
+            more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
+            shown = ", ".join(map(str, strangers[:3]))
+            raise RunFolderError(
+                f"{shown}{more} would be replaced, but no run has written that: it was here "
+                "before, was changed, or is damaged. Move it away, choose another --out, or add "
+                "--overwrite to lose it."
+            )
+
+    def take_over(self) -> None:
+        """Put what a version that kept no record has written on record."""
+        if self._is_older():
+            self.files.adopt([*PLAIN, *(name for name, _ in self._numbered())])
 
     def finished(self, config: TrainConfig, allow_changes: bool = False) -> bool:
         """Whether `config` has been run here to the end. The caller holds the folder.
 
         Raises:
-            RunFolderError: it holds a run with other settings, or a concept of unknown origin.
+            RunFolderError: it holds a run with other settings.
         """
-        if self.config.exists():
-            changed = self.changed(config)
-            if changed and not allow_changes:
-                raise RunFolderError(
-                    f"{self.path} holds a run with other settings: {'; '.join(changed)}. Use the "
-                    "same settings to go on with it, --allow-changes to go on with the new ones, "
-                    "--restart to begin again, or another --out."
-                )
-            return self.concept.exists() and not checkpoint.steps(self.path)
-        if self.concept.exists():
+        changed = self.changed(config)
+        if changed and not allow_changes:
             raise RunFolderError(
-                f"{self.concept} exists and does not belong to a run. "
-                "Choose another --out, or add --restart to overwrite it."
+                f"{self.path} holds a run with other settings: {'; '.join(changed)}. Use the "
+                "same settings to go on with it, --allow-changes to go on with the new ones, "
+                "--restart to begin again, or another --out."
             )
-        return False
+        return self._is_run() and bool(self._ours(self.concept)) and not checkpoint.steps(self.path)
 
     def reopen(self, config: TrainConfig) -> bool:
         """Whether this finished run has steps left under `config`; if so, it can go on.
@@ -67,7 +130,7 @@ class RunFolder:
         Raises:
             RunFolderError: it has, but the state to go on from is not there.
         """
-        before = TrainConfig.from_toml(self.config.read_text(), self.config)
+        before = self._settings()
         if before.steps == config.steps == "auto" or config.total_steps <= before.total_steps:
             return False
         if checkpoint.finished(self.path) is None:
@@ -83,9 +146,9 @@ class RunFolder:
 
         A run may always be extended. `shown` says how a value is written.
         """
-        if not self.config.exists():
+        if not self._is_run():
             return []
-        before = TrainConfig.from_toml(self.config.read_text(), self.config)
+        before = self._settings()
         after = TrainConfig.from_toml(config.to_toml(), self.config)
         values = {
             name: [_shown(getattr(one, name), shown) for one in (before, after)]
@@ -101,30 +164,53 @@ class RunFolder:
 
         Raises:
             StorageError: it cannot be written.
+            RunFolderError: what a run has written here before cannot be read.
         """
+        kept = [line for line in self.read_log() if line["step"] <= step] if step else []
         changed = self.changed(config, lambda value: public(str(value)))  # the word tells of it
         if changed and step:
             noted = [f"step {step}: {change}" for change in changed]
             noted = [*self.changes, *(one for one in noted if one not in self.changes)]
-            write_whole(self._changes, json.dumps(noted).encode())
-        write_whole(self.config, config.to_toml().encode())
+            self.files.write(CHANGES, json.dumps(noted).encode())
+        self.files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
         if self.log.exists():
-            kept = [line for line in self.read_log() if step and line["step"] <= step]
-            write_whole(self.log, b"".join(map(_line, kept)))
+            self.files.write(LOG, b"".join(map(_line, kept)))
+        self.files.begin(LOG)
 
     @property
     def changes(self) -> list[str]:
-        """Settings that were changed on the way, in words."""
-        return list(_json(self._changes) or [])
+        """Settings that were changed on the way, in words.
 
-    def chosen(self) -> dict[str, Any] | None:
-        """What `auto` settings were found to be, if this run has got so far."""
-        values: dict[str, Any] | None = _json(self._chosen) if self.config.exists() else None
-        return values
+        Raises:
+            RunFolderError: the file holds something else.
+        """
+        found = self._json(CHANGES) if self._ours(self.path / CHANGES) else []
+        if not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
+            raise self._odd(CHANGES, "it is no list of sentences")
+        return found
+
+    def chosen(self) -> dict[str, Any]:
+        """What `auto` settings were found to be, as far as this run has got.
+
+        Raises:
+            RunFolderError: the file holds something else.
+        """
+        if not (self._is_run() and self._ours(self.path / CHOSEN)):
+            return {}
+        found = self._json(CHOSEN)
+        if not isinstance(found, dict):
+            raise self._odd(CHOSEN, "it is no table")
+        try:
+            return Chosen(**found).model_dump(exclude_unset=True)
+        except SettingsError as error:
+            raise self._odd(CHOSEN, str(error)) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise self._odd(CHOSEN, f"{first['loc'][0]}: {first['msg'].lower()}") from error
 
     def choose(self, values: Mapping[str, Any]) -> None:
         """Remember what `auto` settings were found to be."""
-        write_whole(self._chosen, json.dumps(dict(values)).encode())
+        self.files.write(CHOSEN, json.dumps(dict(values)).encode())
 
     def append_log(self, entry: Mapping[str, float]) -> None:
         """Add one line: step, loss, lr, norm, grad, seconds, and what an evaluation found."""
@@ -135,44 +221,103 @@ class RunFolder:
             raise storage_error(self.log, error) from error
 
     def read_log(self) -> list[dict[str, float]]:
-        """All whole lines of the log; a line cut off by a crash is left out."""
+        """All whole lines of the log; a line cut off by a crash is left out.
+
+        Raises:
+            RunFolderError: a line is none of a run's, or the file cannot be read.
+        """
+        if not self.log.exists():
+            return []
         entries = []
-        for line in self.log.read_bytes().splitlines() if self.log.exists() else []:
+        data = read_regular(self.log, LARGEST_NBYTES, RunFolderError)
+        for number, line in enumerate(data.splitlines(), 1):
             try:
-                entries.append(json.loads(line))
-            except ValueError:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if not _is_entry(entry):
+                raise self._odd(LOG, f"line {number} is not what a step has shown")
+            entries.append(entry)
         return entries
+
+    def write_concept(self, concept: Concept) -> None:
+        """Write the word as it is now."""
+        self.files.write(formats.CONCEPT_FILE, native.dump(concept))
 
     def keep_copy(self, concept: Concept, step: int, keep_last: int) -> None:
         """Put a copy of the word aside; of all copies, keep the last so many (0: all)."""
-        formats.write(concept, self.words / f"step-{step}.safetensors")
-        found = {
-            int(name[1]): path
-            for path in self.words.glob("step-*.safetensors")
-            if (name := re.fullmatch(r"step-(\d+)\.safetensors", path.name))
-        }
-        for old in sorted(found)[:-keep_last] if keep_last else ():
-            found[old].unlink(missing_ok=True)
+        self.files.write(f"{WORDS}/step-{step}.safetensors", native.dump(concept))
+        if keep_last:
+            found = [(at, name) for name, at in self._numbered() if name.startswith(f"{WORDS}/")]
+            self.files.remove(*(name for _, name in sorted(found)[:-keep_last]))
 
     def clear(self) -> None:
-        """Forget what is here; files that are not ours stay."""
-        checkpoint.clear(self.path)
-        ours = (self.config, self.log, self.concept, self.best, self.curves, self.rate_curve)
-        inside = (*self.previews.glob("*.png"), *self.words.glob("step-*.safetensors"))
-        for path in (*ours, self._chosen, self._changes, *inside):
-            path.unlink(missing_ok=True)
+        """Forget what the run that is here has written; anything else stays."""
+        self.files.remove(*self.files.known())
+
+    def _is_run(self) -> bool:
+        return bool(self._ours(self.config))
+
+    def _ours(self, path: Path) -> list[str]:
+        return self.files.owned([path.name])
+
+    def _is_older(self) -> bool:
+        """Whether a version that kept no record has left a run here."""
+        if self.files.record.exists() or not self.config.is_file():
+            return False
+        try:
+            self._settings()
+            return bool(self.read_log())
+        except PseudowordError:
+            return False
+
+    def _strangers(self, config: TrainConfig) -> list[Path]:
+        """What would be replaced without having been written by a run."""
+        plain = [*PLAIN, *([CSV] if "csv" in config.log else [])]
+        numbered = [name for name, step in self._numbered() if step <= config.total_steps]
+        return self.files.foreign([*plain, *numbered])
+
+    def _numbered(self) -> Iterator[tuple[str, int]]:
+        """Files that are called as a run calls its own, and the steps they tell."""
+        for folder in ("", f"{PREVIEWS}/", f"{WORDS}/"):
+            inside = self.path / folder
+            for path in inside.iterdir() if inside.is_dir() else ():
+                if found := NUMBERED.fullmatch(f"{folder}{path.name}"):
+                    yield f"{folder}{path.name}", int(found[found.lastindex or 0])
+
+    def _settings(self) -> TrainConfig:
+        text = read_regular(self.config, LARGEST_NBYTES, RunFolderError)
+        try:
+            return TrainConfig.from_toml(text.decode(errors="surrogateescape"), self.config)
+        except (SettingsError, ValueError, RecursionError) as error:
+            raise self._odd(CONFIG, str(error)) from error
+
+    def _json(self, name: str) -> Any:
+        data = read_regular(self.path / name, LARGEST_NBYTES, RunFolderError)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise self._odd(name, str(error)) from error
+
+    def _odd(self, name: str, why: str) -> RunFolderError:
+        return RunFolderError(
+            f"{self.path / name} is not as a run writes it: {why}. Bring back the file that was "
+            "there, add --restart to begin again, or choose another --out."
+        )
+
+
+def _is_entry(entry: object) -> bool:
+    if not (isinstance(entry, dict) and type(entry.get("step")) is int):
+        return False
+    try:
+        numbers = [float(value) for value in entry.values() if type(value) in {int, float}]
+    except OverflowError:
+        return False
+    return len(numbers) == len(entry) and 0 <= entry["step"] < 2**63
 
 
 def _line(entry: Mapping[str, float]) -> bytes:
     return json.dumps(dict(entry)).encode() + b"\n"
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def _shown(value: object, shown: Callable[[object], str]) -> str:

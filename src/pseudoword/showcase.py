@@ -13,12 +13,14 @@ from pseudoword.config import TrainConfig
 from pseudoword.generation import generate
 from pseudoword.judge import Judge
 from pseudoword.learn import learn
+from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
 
 PICTURES = Path(__file__).parent / "bundled" / "demo" / "panda"
 TOKEN = "<panda>"
 INIT = "bear"
 SEEDS = (0, 1, 2)
+SHEET, PAGE = "before_after.png", "report.html"
 
 PROMPTS = (
     "a photo of a [name]",
@@ -51,8 +53,10 @@ class Demo:
     """of training"""
 
 
-def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
+def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
+    shown_in = Outputs(out, "demo")
+    shown_in.check((SHEET, PAGE), overwrite=overwrite)
     config = TrainConfig(
         pictures=(PICTURES / "learn",),
         token=TOKEN,
@@ -61,7 +65,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
         out=out,
         preview=(),
     )
-    trained = learn([config], progress, restart)[0]
+    trained = learn([config], progress, restart, overwrite=overwrite)[0]
     family = families.load(config.base)
     learned_from = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
     unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]
@@ -84,9 +88,7 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
     sheet = charts.before_after(
         learned_from, [render(p, "…") for p in PROMPTS], shown[INIT], shown[TOKEN], INIT, TOKEN
     )
-    charts.save_picture(sheet, out / "before_after.png")
-    report.write(
-        out / "report.html",
+    page = report.page(
         run=out,
         title=f"A new word: {TOKEN}",
         concept=trained.concept,
@@ -98,6 +100,8 @@ def run_demo(out: Path, progress: Progress, restart: bool) -> Demo:
             "effect on the prediction": f"{trained.effect:.1%}",
         },
     )
-    names = ("before_after.png", "loss.png", "report.html", "concept.safetensors")
+    shown_in.write(SHEET, charts.encoded(sheet, "PNG"))
+    shown_in.write(PAGE, page)
+    names = (SHEET, "loss.png", PAGE, "concept.safetensors")
     files = tuple(out / name for name in names)
     return Demo(trained.concept, near[INIT], near[TOKEN], files, trained.seconds)

@@ -1,15 +1,18 @@
 """What happens beside training: after its steps a concept is measured, logged, shown and saved."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 from PIL import Image
 
-from pseudoword import charts, checkpoint, files, formats, previews
+from pseudoword import charts, checkpoint, previews
+from pseudoword.errors import PseudowordError, SettingsError, StorageError, reason
 from pseudoword.families.base import Family
+from pseudoword.formats import native
 from pseudoword.preparing import Run
 from pseudoword.progress import Progress
+from pseudoword.run import BEST, CSV, CURVES
 from pseudoword.schedules import AUTO
 from pseudoword.text import public
 from pseudoword.trackers import TRACKERS, Tracker
@@ -17,24 +20,38 @@ from pseudoword.training import Seen
 
 
 class Watcher:
-    """Watches one run. Nothing here draws a random number that training would miss."""
+    """Watches one run. Nothing here draws a random number that training would miss.
+
+    Nor does a run fail for what only shows how it goes: what goes wrong there is told. A full disk
+    does stop it.
+    """
 
     def __init__(self, family: Family, run: Run, progress: Progress) -> None:
         self._family, self._run, self._progress = family, run, progress
-        self._open = ExitStack()
-        self._trackers: list[Tracker] = []
-        self._warned = False
+        self._trackers: dict[str, Tracker] = {}
+        self._told: set[str] = set()
 
     def __enter__(self) -> Self:
-        before = self._run.folder.read_log()
-        for name in self._run.config.log:
-            tracker = TRACKERS[name](self._run.folder.path, self._run.config, before)
-            self._open.callback(tracker.close)
-            self._trackers.append(tracker)
+        """Open the further logs.
+
+        Raises:
+            SettingsError: one cannot be opened.
+        """
+        folder, config = self._run.folder, self._run.config
+        before = folder.read_log()
+        if "csv" in config.log:
+            folder.files.begin(CSV)
+        for name in config.log:
+            try:
+                self._trackers[name] = TRACKERS[name](folder.path, config, before)
+            except PseudowordError:
+                raise
+            except Exception as error:  # of the library, or of its network
+                raise SettingsError(f"--log {name} does not work: {reason(error)}") from error
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._open.close()
+        self._track(lambda tracker: tracker.close())
 
     def before(self) -> None:
         """Save the start, and measure the word there, unless the run is under way."""
@@ -74,47 +91,65 @@ class Watcher:
         """Save the state, and the word as it is now."""
         run = self._run
         checkpoint.save(run.folder.path, run.member, run.sources)
-        formats.write(run.concept(), run.folder.concept)
+        run.folder.write_concept(run.concept())
 
     def show(self) -> None:
         """Draw the previews and the curves."""
-        run, config = self._run, self._run.config
+        run, step = self._run, self._run.member.step
         self.draw_curves()
-        paths = previews.draw(
-            self._family,
-            run.concept(),
-            config,
-            run.folder.previews,
-            run.member.step,
-            self._progress,
-        )
-        for i, path in enumerate(paths if self._trackers else (), 1):
-            with Image.open(path) as picture:
-                for tracker in self._trackers:
-                    tracker.picture(run.member.step, f"preview {i}", picture.convert("RGB"))
+        with self._only_told("no previews were drawn"):
+            drawn = previews.draw(
+                self._family, run.concept(), run.config, run.folder, step, self._progress
+            )
+            for i, picture in enumerate(drawn, 1):
+                self._track(_shows(step, f"preview {i}", picture))
 
     def draw_curves(self) -> None:
         """Draw the curves of the log so far."""
         run = self._run
-        title = f"{run.config.token} on {public(run.config.base)}"
-        files.write_whole(run.folder.curves, charts.curves(run.folder.read_log(), title))
+        with self._only_told("the curves were not drawn"):
+            title = f"{run.config.token} on {public(run.config.base)}"
+            run.folder.files.write(CURVES, charts.curves(run.folder.read_log(), title))
 
     def _log(self, step: int, numbers: Mapping[str, float]) -> None:
         self._run.folder.append_log({"step": step, **numbers})
-        for tracker in self._trackers:
-            tracker.log(step, numbers)
+        self._track(lambda tracker: tracker.log(step, numbers))
+
+    def _track(self, tell: Callable[[Tracker], None]) -> None:
+        """Let all further logs know; one that fails is told no more."""
+        for name, tracker in list(self._trackers.items()):
+            del self._trackers[name]
+            with self._only_told(f"--log {name} gets nothing more"):
+                tell(tracker)
+                self._trackers[name] = tracker
+
+    @contextmanager
+    def _only_told(self, lost: str) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            raise
+        except Exception as error:  # memory, fonts, networks
+            if lost not in self._told:
+                self._told.add(lost)
+                token = self._run.config.token
+                self._progress.note(f"{token}: {lost}: {reason(error)}. The word is not affected.")
 
     def _evaluate(self) -> Mapping[str, float]:
         run, config = self._run, self._run.config
         found = run.evaluate(self._family)
         record = run.member.record
         if record.add(found, run.member.word()):
-            formats.write(run.concept(), run.folder.best)
+            run.folder.files.write(BEST, native.dump(run.concept()))
         if config.steps == AUTO and (reason := record.settled(config.patience)):
             run.member.stopped = f"{reason}; the word of step {record.best_step} is the best"
         warning = record.overfitting()
-        if warning and not self._warned:
-            self._warned = True
+        if warning and "overfitting" not in self._told:
+            self._told.add("overfitting")
             self._progress.note(f"{config.token}: {warning}")
         values = {"evaluation": found.loss}
         return values if found.held_out is None else {**values, "held_out": found.held_out}
+
+
+def _shows(step: int, name: str, picture: Image.Image) -> Callable[[Tracker], None]:
+    return lambda tracker: tracker.picture(step, name, picture)

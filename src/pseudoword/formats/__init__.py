@@ -17,7 +17,7 @@ from pseudoword.files import read_regular, write_whole
 from pseudoword.formats import layouts, native, pictures, safetensorsfile, sorting, torchfile
 from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
 from pseudoword.formats.loose import Loose
-from pseudoword.formats.writers import WRITERS
+from pseudoword.formats.writers import WRITERS, Parts
 
 __all__ = [
     "CONCEPT_FILE",
@@ -26,8 +26,11 @@ __all__ = [
     "LARGEST_NBYTES",
     "WRITERS",
     "Content",
+    "Parts",
     "chosen",
+    "encode",
     "examine",
+    "files_of",
     "is_concept",
     "parse",
     "read",
@@ -182,17 +185,31 @@ def write_as(
     Raises:
         ConceptError: the format cannot hold this word.
     """
+    files = files_of(path, encode(concept, name, picture))
+    for part, data in files.items():
+        write_whole(part, data)
+    return tuple(files)
+
+
+def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> Parts:
+    """The bytes that `write_as` writes.
+
+    Raises:
+        ConceptError: the format cannot hold this word.
+    """
     writer = WRITERS[name]
     reason = writer.refuses(concept)
     if reason:
         able = ", ".join(n for n, w in WRITERS.items() if not w.refuses(concept))
         raise ConceptError(f"{concept.token}: {name} {reason}. It fits into: {able}.")
-    written = []
-    for suffix, data in writer.write(concept, picture).items():
-        part = path.with_name(f"{path.stem}{suffix}{path.suffix}")
-        write_whole(part, data)
-        written.append(part)
-    return tuple(written)
+    return writer.write(concept, picture)
+
+
+def files_of(path: Path, parts: Parts) -> dict[Path, bytes]:
+    """The files that parts of a format are written to; the first is `path`."""
+    return {
+        path.with_name(f"{path.stem}{suffix}{path.suffix}"): data for suffix, data in parts.items()
+    }
 
 
 def renamed(concept: Concept, token: str) -> Concept:

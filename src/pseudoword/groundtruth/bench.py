@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from pseudoword import charts
 from pseudoword.config import TrainConfig
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import RunFolderError, SettingsError, shown
 from pseudoword.families.base import Family
-from pseudoword.files import file_stem, write_whole
+from pseudoword.files import file_stem, read_regular
 from pseudoword.generation import generate
 from pseudoword.groundtruth.artwork import Artwork
 from pseudoword.groundtruth.exam import (
@@ -25,8 +26,15 @@ from pseudoword.groundtruth.exam import (
 )
 from pseudoword.groundtruth.marks import Marker, Marks
 from pseudoword.learn import Trained, learn
+from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress, Silent
 from pseudoword.run import RunFolder
+
+MAKER = "bench"
+"""Whose files a benchmark's are, on their folders' records."""
+
+LARGEST_NBYTES = 1024 * 1024
+"""No file of marks is larger."""
 
 Sat = Mapping[str, Marks]
 """Marks by the paper's name."""
@@ -185,9 +193,11 @@ class Bench:
 
     def _sit(self, folder: Path, one: Paper, word: str, trained: Trained | None) -> Marks:
         """Draw and mark a paper, unless that has been done."""
-        kept = folder / f"marks-{file_stem(one.name)}.json"
-        if kept.exists():
-            return Marks(**json.loads(kept.read_bytes()))
+        name = file_stem(one.name)
+        if (folder / f"marks-{name}.json").exists():
+            return _marks(folder / f"marks-{name}.json")
+        files = Outputs(folder, MAKER)
+        files.check([f"drawn-{name}.png"])
         seeds = list(self._seeds)
         prompts = [q.prompt.replace("[name]", word) for q in one.questions for _ in seeds]
         pictures = generate(
@@ -199,8 +209,8 @@ class Bench:
         )
         drawn = list(_chunks(pictures, len(seeds)))
         marks = self._marker.mark(one, drawn)
-        charts.save_picture(strip(pictures), folder / f"drawn-{file_stem(one.name)}.png")
-        write_whole(kept, json.dumps(asdict(marks)).encode())
+        files.write(f"drawn-{name}.png", charts.encoded(strip(pictures), "PNG"))
+        files.write(f"marks-{name}.json", json.dumps(asdict(marks)).encode())
         return marks
 
     def drawn(self, name: str, one: Paper) -> list[Image.Image]:
@@ -215,6 +225,16 @@ class Bench:
                 sheet.crop((x, 0, x + side, side)).convert("RGB")
                 for x in range(0, sheet.width, every)
             ]
+
+
+def _marks(path: Path) -> Marks:
+    data = read_regular(path, LARGEST_NBYTES, RunFolderError)
+    try:
+        return TypeAdapter(Marks).validate_json(data)
+    except ValidationError as error:
+        raise RunFolderError(
+            f"{path} holds no marks. Take it away; they are made again."
+        ) from error
 
 
 def strip(pictures: Sequence[Image.Image]) -> Image.Image:

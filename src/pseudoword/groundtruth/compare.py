@@ -4,22 +4,38 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword import charts, families
-from pseudoword.config import BenchConfig
-from pseudoword.errors import RunFolderError, SettingsError
+from pseudoword import charts, families, optimisers
+from pseudoword.config import BenchConfig, TrainConfig
+from pseudoword.errors import RunFolderError, SettingsError, StorageError
 from pseudoword.families.base import Family
-from pseudoword.files import hold, write_whole
+from pseudoword.files import file_stem, hold, read_regular
 from pseudoword.groundtruth.artwork import load
-from pseudoword.groundtruth.bench import Bench, Exam, Variant, most_alike_style, parse_variant
+from pseudoword.groundtruth.bench import (
+    MAKER,
+    Bench,
+    Exam,
+    Variant,
+    most_alike_style,
+    parse_variant,
+)
 from pseudoword.groundtruth.exam import Paper
 from pseudoword.groundtruth.marks import Marker
 from pseudoword.groundtruth.results import Board, Entry, pareto
 from pseudoword.judge import BUNDLED, Judge
+from pseudoword.outputs import Outputs, already_there
 from pseudoword.progress import Progress
 from pseudoword.text import public
+
+ABOUT = "bench.json"
+KNOWN = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
+"""What it says."""
+
+RESULTS = (ABOUT, "table.md", "pareto.png", "results.json", "grid-things.png", "grid-style.png")
+FOLDERS = {"lessons", "anchors"}
 
 SHOWN = 10
 """Words on a grid."""
@@ -38,21 +54,23 @@ class Comparison:
     files: tuple[Path, ...]
 
 
-def compare(config: BenchConfig, progress: Progress) -> Comparison:
+def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) -> Comparison:
     """Learn, draw and mark everything that is not in `config.out` yet.
 
     Raises:
         SettingsError: a variant is not written as settings, or two are the same.
         RunFolderError: `config.out` holds a benchmark of another model, judge or size.
+        StorageError: files are there that no benchmark has written.
     """
     variants = [parse_variant(text) for text in config.compare]
-    if len({variant.name for variant in variants}) < len(variants):
-        raise SettingsError("--compare: the same settings are given twice")
+    _check_variants(variants)
+    files = Outputs(config.out, MAKER)
+    _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
-    family = families.choose(config)
     art, judge = load(), Judge(config.judge or BUNDLED)
+    family = families.choose(config)
     with hold(config.out):
-        _check_folder(config, family, judge)
+        _check_folder(files, config, family, judge)
         exam = Exam.of(art, family.resolution, config.concepts, config.relearn)
         marker = Marker(judge, art, family.resolution)
         bench = Bench(
@@ -99,13 +117,40 @@ def compare(config: BenchConfig, progress: Progress) -> Comparison:
             relearned = board("known things, learned anew", exam.relearned, exam.known_things)
         boards = [board for board in (things, styles, relearned) if board]
         table = "\n\n".join(board.table() for board in boards) + "\n"
-        files = _write(bench, config, exam, variants, boards, table)
-        return Comparison(things, styles, relearned, table, files)
+        written = _write(bench, files, exam, variants, boards, table)
+        return Comparison(things, styles, relearned, table, written)
 
 
-def _check_folder(config: BenchConfig, family: Family, judge: Judge) -> None:
+def _check_variants(variants: Sequence[Variant]) -> None:
+    """Find out before anything is learned whether all can be."""
+    if len({file_stem(variant.name) for variant in variants}) < len(variants):
+        raise SettingsError("--compare: the same settings are given twice")
+    for variant in variants:
+        one = TrainConfig.check(pictures=["."], token="<word>", **variant.settings)
+        optimisers.check(one.optimiser, one.optimiser_option)
+
+
+def _check_files(files: Outputs, overwrite: bool) -> None:
+    """Refuse a folder with files that a benchmark would replace, or take for its own."""
+    path = files.folder / ABOUT
+    if path.is_file() and not files.record.exists() and _about(path).keys() == KNOWN:
+        files.adopt(RESULTS)  # of a version that kept no record
+    files.check(RESULTS, overwrite=overwrite)
+    inside = [files.folder / name for name in FOLDERS]
+    if not overwrite and not path.exists() and any(map(Path.exists, inside)):
+        raise StorageError(already_there([one for one in inside if one.exists()]))
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(read_regular(path, 1024 * 1024, StorageError))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_folder(files: Outputs, config: BenchConfig, family: Family, judge: Judge) -> None:
     """Marks are only comparable if they were made alike."""
-    path = config.out / "bench.json"
     now = {
         "base": family.fingerprint(),
         "judge": judge.name,
@@ -113,35 +158,33 @@ def _check_folder(config: BenchConfig, family: Family, judge: Judge) -> None:
         "sampler_steps": config.sampler_steps,
         "seed": config.seed,
     }
-    if path.exists() and (before := json.loads(path.read_bytes())) != now:
+    before = _about(files.folder / ABOUT) if files.owned([ABOUT]) else now
+    if before != now:
         changed = ", ".join(name for name in now if before.get(name) != now[name])
         raise RunFolderError(
             f"{config.out} holds a benchmark with another {changed}. Choose another --out."
         )
-    write_whole(path, (json.dumps(now, indent=2) + "\n").encode())
+    files.write(ABOUT, (json.dumps(now, indent=2) + "\n").encode())
 
 
 def _write(
     bench: Bench,
-    config: BenchConfig,
+    files: Outputs,
     exam: Exam,
     variants: Sequence[Variant],
     boards: Sequence[Board],
     table: str,
 ) -> tuple[Path, ...]:
-    files = {
-        "table.md": table.encode(),
-        "pareto.png": pareto(boards),
-        "results.json": (json.dumps([asdict(board) for board in boards], indent=1) + "\n").encode(),
-    }
-    for name, data in files.items():
-        write_whole(config.out / name, data)
-    paths = [config.out / name for name in files]
-    for board, papers in (("things", exam.things), ("style", exam.styles)):
-        path = config.out / f"grid-{board}.png"
-        charts.save_picture(_grid(bench, variants, papers[:SHOWN]), path)
-        paths.append(path)
-    return tuple(paths)
+    contents = (
+        table.encode(),
+        pareto(boards),
+        (json.dumps([asdict(board) for board in boards], indent=1) + "\n").encode(),
+        *(
+            charts.encoded(_grid(bench, variants, papers[:SHOWN]), "PNG")
+            for papers in (exam.things, exam.styles)
+        ),
+    )
+    return tuple(files.write(n, data) for n, data in zip(RESULTS[1:], contents, strict=True))
 
 
 def _grid(bench: Bench, variants: Sequence[Variant], papers: Sequence[Paper]) -> Image:

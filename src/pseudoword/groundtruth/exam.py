@@ -13,6 +13,8 @@ from typing import Literal
 
 from PIL import Image
 
+from pseudoword.charts import encoded
+from pseudoword.files import write_whole
 from pseudoword.groundtruth.artwork import Artwork, Thing
 from pseudoword.groundtruth.compose import (
     COLOURS,
@@ -181,11 +183,12 @@ def true_in_style(
 
 
 def write_lesson(paper: Paper, folder: Path) -> None:
-    """The pictures to learn from, with their captions beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The pictures to learn from, with their captions beside them; what is there is left alone."""
     for number, one in enumerate(paper.lesson, 1):
-        one.picture.save(folder / f"{number}.png")
-        (folder / f"{number}.txt").write_text(one.caption + "\n", encoding="utf-8")
+        for ending, data in ((".png", encoded(one.picture, "PNG")), (".txt", one.caption.encode())):
+            path = folder / f"{number}{ending}"
+            if not path.exists():
+                write_whole(path, data)
 
 
 def _place(art: Artwork, thing: Thing, style: str, rng: random.Random, side_px: int) -> Question:

@@ -1,0 +1,468 @@
+"""Nothing is lost: no output replaces what its maker did not write, whatever the command."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import embedding_files
+import pytest
+from PIL import Image
+from test_cli import run
+
+import pseudoword
+from pseudoword import families, formats, outputs, train
+from pseudoword.concept import Concept
+from pseudoword.config import (
+    BenchConfig,
+    EvaluateConfig,
+    PrepareConfig,
+    Settings,
+    TrainConfig,
+)
+from pseudoword.errors import RunFolderError, SettingsError, StorageError
+from pseudoword.files import unsealed
+from pseudoword.learn import Trained
+from pseudoword.outputs import RECORD, Outputs
+
+PRECIOUS = b"somebody's"
+
+
+def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {"init": "cat", "batch": 1, "preview": (), "steps": 2}
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def put(path: Path, data: bytes = PRECIOUS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def nothing_heavy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model may be loaded."""
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise AssertionError("a model was loaded first")
+
+    monkeypatch.setattr(families, "choose", refuse)
+
+
+# The mechanism
+
+
+def test_a_file_is_ours_only_as_we_wrote_it(tmp_path: Path) -> None:
+    ours = Outputs(tmp_path, "train")
+    ours.write("a/b.png", b"1")
+    ours.begin("log")
+    for name in ("log", "theirs"):
+        put(tmp_path / name)
+    assert ours.owned() == ["a/b.png", "log"]
+    assert ours.foreign(["a/b.png", "log", "theirs", "absent"]) == [tmp_path / "theirs"]
+    assert Outputs(tmp_path, "other").owned(["a/b.png"]) == []
+    put(tmp_path / "a" / "b.png", b"2")
+    assert ours.foreign(["a/b.png"]) == [tmp_path / "a" / "b.png"]
+    ours.remove(*ours.known())
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
+        RECORD,
+        "b.png",
+        "theirs",
+    ]
+    put(tmp_path / "log")
+    assert ours.owned() == []  # what was removed is no longer ours
+
+
+def test_a_kill_between_record_and_file_leaves_the_old_file_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Outputs(tmp_path, "train")
+    ours.write("a", b"1")
+    with monkeypatch.context() as patch:
+        patch.setattr(outputs, "write_whole", lambda *_: None)
+        ours.write("a", b"2")
+    with ours.record.open("ab") as record:
+        record.write(b'\n{"maker": "train", "na')  # and a line cut off
+    assert ours.owned() == ["a"]
+    ours.write("a", b"3")
+    assert ours.owned() == ["a"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"name": "../kept"},
+        {"name": "/etc/passwd"},
+        {"name": ""},
+        {"name": 5},
+        {"name": "a\\..\\kept"},
+        [],
+        None,
+    ],
+)
+def test_a_record_never_leads_out_of_its_folder(tmp_path: Path, line: object) -> None:
+    kept = put(tmp_path / "kept")
+    whole = {"maker": "train", "sha256": None, **line} if isinstance(line, dict) else line
+    folder = put(tmp_path / "run" / RECORD, json.dumps(whole).encode()).parent
+    ours = Outputs(folder, "train")
+    ours.remove(*ours.known())
+    assert kept.read_bytes() == PRECIOUS
+    assert ours.known() == []
+
+
+def test_the_same_bytes_are_not_written_again_and_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a"
+    outputs.write_new(path, b"1")
+    before = path.stat().st_mtime_ns
+    outputs.write_new(path, b"1")
+    assert path.stat().st_mtime_ns == before
+    with pytest.raises(StorageError, match="--overwrite"):
+        outputs.write_new(path, b"2")
+    assert path.read_bytes() == b"1"
+    outputs.write_new(path, b"2", overwrite=True)
+    assert path.read_bytes() == b"2"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "says"),
+    [
+        (lambda path: path.mkdir(), "x", "is no file"),
+        (fifo, "x", "is no file"),
+        (lambda _: None, "猫" * 86, "shorter name"),
+        (lambda _: None, f"{'a' * 300}/x", "shorter name"),
+        (lambda _: None, "a\0b", "no file has such a name"),
+        (lambda path: put(path.parent), "file/x", "other's way"),
+        (lambda path: path.symlink_to(path), "x", "symbolic links"),
+    ],
+)
+def test_what_cannot_be_written_is_found_out_without_writing(
+    make: Callable[[Path], object], name: str, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    make(path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StorageError, match=says):
+        outputs.check_writable(path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_options: object) -> tuple[int, str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(outputs, "temporary", refuse)  # root may write anywhere
+    with pytest.raises(StorageError, match="Check the permissions"):
+        outputs.check_writable(tmp_path / "x")
+
+
+# Runs
+
+NAMES = (
+    *("best.safetensors", "log.jsonl", "loss.png", "config.toml", "concept.safetensors"),
+    *("rate.png", "chosen.json", "changes.json", "previews/filmstrip.png", "checkpoint-2.pt"),
+    *("previews/step-1-1.png", "words/step-1.safetensors", "finished-2.pt"),
+)
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_run_never_begins_where_it_would_replace_somebodys_file(
+    name: str, restart: bool, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "mine" / name)
+    before = everything(tmp_path)
+    with pytest.raises(RunFolderError, match=rf"{name} would be replaced.*--overwrite"):
+        learn(base, pictures, tmp_path / "mine", restart=restart)
+    assert everything(tmp_path) == before
+
+
+def test_restart_removes_what_the_run_wrote_and_nothing_else(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    theirs = ("notes.txt", "previews/mine.png", "checkpoint-999.pt", "words/step-x.safetensors")
+    for name in theirs:
+        put(out / name)
+    options: dict[str, Any] = {"preview": ["[name] --s 1"], "save_every": 1, "steps": 3}
+    learn(base, pictures, out, **options)
+    for name in (late := ("previews/step-77-1.png", "words/step-9.safetensors")):
+        put(out / name)
+    learn(base, pictures, out, **(options | {"steps": 2, "preview": ()}), restart=True)
+    for name in (*theirs, *late):
+        assert (out / name).read_bytes() == PRECIOUS
+    left = {p.name for p in out.rglob("*") if p.is_file() and p.read_bytes() != PRECIOUS}
+    assert left == {
+        *("config.toml", "log.jsonl", "loss.png", "concept.safetensors", "best.safetensors"),
+        *("chosen.json", "finished-2.pt", "step-1.safetensors", "step-2.safetensors"),
+        *(RECORD, ".pseudoword.lock"),
+    }
+
+
+def test_what_was_changed_in_a_run_s_folder_is_not_lost_unless_asked(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = learn(base, pictures, tmp_path / "run").folder
+    put(out / "loss.png")
+    for more in ({"extend": 1}, {"restart": True}):
+        with pytest.raises(RunFolderError, match=r"loss\.png would be replaced"):
+            learn(base, pictures, out, **more)
+    assert (out / "loss.png").read_bytes() == PRECIOUS
+    learn(base, pictures, out, extend=1, overwrite=True)
+    assert (out / "loss.png").read_bytes() != PRECIOUS
+
+
+def as_older(out: Path) -> None:
+    """Leave a run as version 0.1 did: no record, and checkpoints without a checksum."""
+    (out / RECORD).unlink()
+    for path in out.glob("*-*.pt"):
+        path.write_bytes(unsealed(path.read_bytes()) or b"")
+
+
+def test_a_run_of_an_older_version_goes_on(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = learn(base, pictures, tmp_path / "run").folder
+    as_older(out)
+    (stray := out / ".checkpoint-2.pt.a1b2_c3d").touch()
+    extended = learn(base, pictures, out, extend=2)
+    whole = learn(base, pictures, tmp_path / "whole", extend=2)
+    assert formats.read(out).vectors["clip_l"].equal(whole.concept.vectors["clip_l"])
+    assert extended.seconds > 0
+    assert not stray.exists()
+    as_older(out)
+    assert learn(base, pictures, out, extend=2).seconds == 0
+    learn(base, pictures, out, restart=True)
+    assert not (out / "finished-4.pt").exists()
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+def test_settings_that_lie_where_a_run_would_put_its_own_are_no_run(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    config = TrainConfig.check(pictures=[pictures], token="<cat>", base=str(base), out=tmp_path)
+    put(tmp_path / "config.toml", f"# my settings\n{config.to_toml()}".encode())
+    with pytest.raises(RunFolderError, match=r"config\.toml would be replaced"):
+        train(config=tmp_path / "config.toml", out=tmp_path)
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("inside", [".", "masks", "../pictures/previews"])
+def test_no_output_goes_where_pictures_are_read_from(
+    inside: str, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    read = pictures
+    if inside.endswith("previews"):  # those of a run are read
+        read = pictures / "previews"
+        pictures.rename(tmp_path / "previews")
+        pictures.mkdir()
+        (tmp_path / "previews").rename(read)
+    out = read.parent if inside.endswith("previews") else pictures / inside
+    out.mkdir(exist_ok=True)
+    before = everything(tmp_path)
+    with pytest.raises(SettingsError, match="where pictures are read from"):
+        learn(base, read, out)
+    with pytest.raises(SettingsError, match="where pictures are read from"):
+        pseudoword.prepare(read, out=(read if out != pictures / "masks" else out) / "x.png")
+    assert everything(tmp_path) == before
+
+
+# Every command
+
+
+def bad_paths() -> list[tuple[str, ...]]:
+    """All options of all commands that take a path, with none."""
+    found = []
+    kinds: dict[str, type[Settings]] = {"train": TrainConfig, "prepare": PrepareConfig}
+    for command, kind in (kinds | {"evaluate": EvaluateConfig, "bench": BenchConfig}).items():
+        for name, field in kind.model_fields.items():
+            if "Path" in repr(field.annotation) and name != "pictures":
+                positional: tuple[str, ...] = () if command == "bench" else ("x",)
+                positional += ("--pictures", "x") if command == "evaluate" else ()
+                found.append((command, *positional, f"--{name.replace('_', '-')}", ""))
+    return [
+        *found,
+        ("train", ""),
+        ("train", "x", "--config", ""),
+        ("prepare", ""),
+        ("prepare", "x", "--out", ""),
+        ("generate", "a", "--out", ""),
+        ("convert", "x", ""),
+        ("convert", "x", "y.png", "--picture", ""),
+        ("gallery", ""),
+        ("gallery", "x", "--out", ""),
+        ("evaluate", "x", "--pictures", ""),
+        ("push", "", "--to", "a/b"),
+        ("demo", "--out", ""),
+    ]
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("arguments", bad_paths(), ids=" ".join)
+def test_an_empty_path_is_not_the_current_folder(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said, complained = run(*arguments)
+    assert (code, said) == (2, "")
+    assert re.search("is empty|no file or folder", complained.replace("\n", " "))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def word(tmp_path: Path) -> Path:
+    """A word for the bundled model, in a file."""
+    path = tmp_path / "word.safetensors"
+    rows = embedding_files.rows(1, 256)
+    formats.write(Concept("<cat>", {"clip_l": rows}, "sd"), path)
+    return path
+
+
+def commands(out: Path, word: Path, pictures: Path) -> dict[str, tuple[tuple[object, ...], str]]:
+    """Arguments, and a file that the command would write."""
+    embeddings = put(out / "embeddings" / "a.safetensors", word.read_bytes()).parent
+    return {
+        "generate": (("generate", "a", "--out", out / "a.png"), "a.png"),
+        "generate several": (("generate", "a", "-n", 3, "--out", out / "a.png"), "a-2.png"),
+        "prepare": (("prepare", pictures, "--out", out / "sheet.jpg"), "sheet.jpg"),
+        "convert": (("convert", word, out / "a.pt"), "a.pt"),
+        "convert, second file": (
+            ("convert", out / "xl.safetensors", out / "b.bin"),
+            "b_2.bin",
+        ),
+        "gallery": (("gallery", embeddings), "embeddings/gallery.png"),
+        "evaluate": (("evaluate", word, "--pictures", pictures, "--out", out), "report.html"),
+        "bench": (("bench", "--out", out), "table.md"),
+        "bench, lessons": (("bench", "--out", out), "lessons"),
+        "demo": (("demo", "--out", out), "before_after.png"),
+        "train": (("train", pictures, "--token", "<a>", "--out", out), "log.jsonl"),
+    }
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
+def test_no_command_replaces_a_file_and_each_finds_out_before_the_work(
+    what: str, word: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    both = {"clip_l": embedding_files.rows(1, 768), "clip_g": embedding_files.rows(1, 1280)}
+    out.mkdir()
+    formats.write(Concept("<xl>", both, "sdxl"), out / "xl.safetensors")
+    arguments, name = commands(out, word, pictures)[what]
+    put(out / name)
+    before = everything(tmp_path)
+    code, said, complained = run(*arguments)
+    assert (code, said) == (2, "")
+    assert f"{out / name}" in complained
+    assert "--overwrite" in complained
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
+def test_an_unwritable_output_is_found_out_before_the_work(
+    what: str, word: Path, pictures: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "file")
+    arguments, _ = commands(tmp_path / "out", word, pictures)[what]
+    (tmp_path / "out" / "xl.safetensors").write_bytes(word.read_bytes())
+    in_file = [
+        str(a).replace(str(tmp_path / "out"), str(tmp_path / "file")) if i else a
+        for i, a in enumerate(arguments)
+        if a != tmp_path / "out" / "embeddings"
+    ]
+    if what == "gallery":
+        in_file += [tmp_path / "out" / "embeddings", "--out", tmp_path / "file" / "x.png"]
+    if what == "convert, second file":
+        in_file[1] = tmp_path / "out" / "xl.safetensors"
+    before = everything(tmp_path)
+    code, said, complained = run(*in_file)
+    assert (code, said) == (2, "")
+    assert str(tmp_path / "file") in complained
+    assert everything(tmp_path) == before
+
+
+def test_sheets_replace_their_own_earlier_ones_only(
+    word: Path, pictures: Path, tmp_path: Path
+) -> None:
+    folder = put(tmp_path / "embeddings" / "a.safetensors", word.read_bytes()).parent
+    sheet = Path(pseudoword.gallery(folder).sheet or "")
+    first = sheet.read_bytes()
+    put(folder / "b.safetensors", word.read_bytes())
+    pseudoword.gallery(folder)
+    assert sheet.read_bytes() != first
+    with pytest.raises(StorageError, match="is there already"):  # another folder's
+        pseudoword.gallery(tmp_path, out=sheet)
+    for ending in (".png", ".jpg", ".webp"):
+        out = tmp_path / f"sheet{ending}"
+        pseudoword.prepare(pictures, out=out, base="emoji")
+        first = out.read_bytes()
+        pseudoword.prepare(pictures, out=out, base="emoji", flip=True)
+        assert out.read_bytes() != first
+        with Image.open(out) as changed:  # by somebody, with all that it says of itself
+            exif, painted = changed.getexif(), changed.convert("RGB")
+        painted.paste("red", (0, 0, 40, 40))
+        painted.save(out, exif=exif)
+        with pytest.raises(StorageError, match="not as it is now"):
+            pseudoword.prepare(pictures, out=out, base="emoji")
+
+
+def test_words_of_one_name_go_into_one_folder_side_by_side(word: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.safetensors"
+    formats.write(Concept("<cat>", {"clip_l": embedding_files.rows(2, 256)}), other)
+    out = tmp_path / "words"
+    names = [
+        path.name for one in (word, other, word, other) for path in pseudoword.convert(one, out)
+    ]
+    assert names == ["cat.safetensors", "cat-2.safetensors"] * 2
+    assert formats.read(out / "cat.safetensors").vectors["clip_l"].shape == (1, 256)
+    assert formats.read(out / "cat-2.safetensors").vectors["clip_l"].shape == (2, 256)
+    pseudoword.convert(other, out, overwrite=True)
+    assert formats.read(out / "cat.safetensors").vectors["clip_l"].shape == (2, 256)
+
+
+def test_a_file_is_not_converted_onto_itself(word: Path) -> None:
+    before = word.read_bytes()
+    assert pseudoword.convert(word, word) == (word,)  # the same bytes
+    with pytest.raises(StorageError, match="is there already"):
+        pseudoword.convert(word, word, token="<dog>")
+    assert word.read_bytes() == before
+    pseudoword.convert(word, word, token="<dog>", overwrite=True)
+    assert formats.read(word).token == "<dog>"
+
+
+def test_drawing_again_without_a_name_keeps_what_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [run("generate", "a cat", "--sampler-steps", 1)[1].split() for _ in range(2)]
+    assert names == [["picture.png"], ["picture-2.png"]]
+    code, said, _ = run("generate", "a cat", "--sampler-steps", 1, "-n", 2)
+    assert (code, said.split()) == (0, ["picture-3-1.png", "picture-3-2.png", "picture-3.png"])
+
+
+def test_an_evaluation_replaces_one_of_the_same_word_by_the_same_pictures_only(
+    word: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "evaluation"
+    settings: dict[str, Any] = {"out": out, "n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
+    pseudoword.evaluate(word, pictures, **settings)
+    first = (out / "evaluation.json").read_bytes()
+    pseudoword.evaluate(word, pictures, seed=5, **settings)
+    second = (out / "evaluation.json").read_bytes()
+    assert first != second
+    other = formats.renamed(formats.read(word), "<dog>")
+    with pytest.raises(StorageError, match=r"evaluation\.png.*are there already"):
+        pseudoword.evaluate(other, pictures, **settings)
+    assert (out / "evaluation.json").read_bytes() == second
