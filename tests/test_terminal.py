@@ -2,10 +2,12 @@
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
 import unicodedata
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,38 @@ def test_no_mistake_lets_it_either(name: str, evil: Path) -> None:
     assert result.stdout == ""
     assert harmless(result.stderr)
     assert "x1b" in result.stderr or name == "no number"
+
+
+def test_names_and_prompts_that_are_no_text_are_taken_or_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    for colour in ("red", "green"):
+        name = os.fsdecode(b"\xff " + colour.encode())
+        Image.new("RGB", (40, 40), colour).save(tmp_path / f"{name}.png")
+    result = run("prepare", tmp_path, "--base", base, "--template", "captioned", "--json",
+                 "--out", tmp_path.parent / "sheet.png")  # fmt: skip
+    assert [one["caption"] for one in json.loads(result.stdout)["pictures"]] == ["? green", "? red"]
+    result = run("generate", "a \udcff", "--base", base)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the prompt 'a \\udcff' is not UTF-8" in result.stderr
+
+
+def test_other_libraries_cannot_steer_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    before = logging.getLogRecordFactory()
+    try:
+        terminal.ready()
+        sys.stderr.write(warnings.formatwarning("a \x1b[31m", UserWarning, "/home/me/x.py", 1))
+        logging.getLogger("other").error("of %s", "\x1b[31m")
+        record = logging.getLogRecordFactory()("x", 40, "x", 1, "of %s", ("\x1b[31m",), None)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert record.getMessage() == r"of \x1b[31m"
+    said = capsys.readouterr().err
+    assert harmless(said)
+    assert "/home/me" not in said
 
 
 def test_what_the_hub_says_cannot_steer_it(

@@ -17,6 +17,7 @@ from pseudoword.config import (
     PrepareConfig,
     TrainConfig,
 )
+from pseudoword.config.fields import check_text
 from pseudoword.conversion import convert_file
 from pseudoword.errors import PseudowordError
 from pseudoword.evaluation import Evaluation, look
@@ -152,6 +153,7 @@ def generate(
         PseudowordError: a file, width, prompt or setting does not work; the message says which.
     """
     config = DrawConfig.check(**settings)
+    check_text("the prompt", prompt)
     told = progress or Silent()
     for idle in config.without_effect():
         told.note(idle)

@@ -131,14 +131,14 @@ def filewords(picture: Path) -> str:
     """A picture's own caption: its caption file on one line, else its name without an ending.
 
     Digits and dashes that a name begins with are left out, and nothing else, as AUTOMATIC1111 does
-    it. An empty file is an empty caption.
+    it. An empty file is an empty caption. Bytes of a name that are no text become question marks.
 
     Raises:
         PictureError: the file is not text; the message names it.
     """
     beside = picturefiles.captions_of(picture)
     if not beside:
-        return _NUMBERED.sub("", picture.stem)
+        return _NUMBERED.sub("", picture.stem.encode(errors="replace").decode())
     data = read_regular(beside[0], LARGEST_NBYTES, PictureError)
     try:
         text = decode(data)

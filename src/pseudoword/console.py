@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from pseudoword.terminal import Page, Unbreakable, say, write
+from pseudoword.terminal import Page, Unbreakable, say, writable, write
 from pseudoword.text import visible
 
 if TYPE_CHECKING:
@@ -199,11 +199,12 @@ def _show(heads: Sequence[str], rows: Iterable[Sequence[object]], title: str = "
     unlimited = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     page: Any = Page(sys.stdout)
     out = rich.console.Console(file=page, highlight=False, width=UNCUT if unlimited else None)
-    table = Table(title=Text(visible(title)) if title else None, show_header=bool(heads))
-    cells = [[visible(cell) for cell in row] for row in rows]
-    names = [visible(head) for head in heads]
+    title = writable(title, sys.stdout)
+    table = Table(title=Text(title) if title else None, show_header=bool(heads))
+    cells = [[writable(cell, sys.stdout) for cell in row] for row in rows]
+    names = [writable(head, sys.stdout) for head in heads]
     if out.width < COLUMN_WIDTH * len(names):
-        lines = [visible(title)] if title else []
+        lines = [title] if title else []
         for row in cells:
             lines += [f"{name}: {cell}" for name, cell in zip(names, row, strict=True) if cell]
             lines.append("")

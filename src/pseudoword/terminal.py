@@ -6,9 +6,11 @@ Results go to stdout through `say`, what went wrong to stderr through `complain`
 import codecs
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -40,6 +42,19 @@ def ready() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="pseudoword")
+    logging.setLogRecordFactory(_Record)
+    warnings.formatwarning = _warning  # type: ignore[assignment]
+
+
+class _Record(logging.LogRecord):
+    """What another library logs, which may tell of a file."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        return visible(super().getMessage(), lines=True)
+
+
+def _warning(message: Warning | str, *_where: object, **_line: object) -> str:
+    return f"warning: {visible(message, lines=True)}\n"
 
 
 def _hold(number: int) -> None:
@@ -56,6 +71,12 @@ def _shown(error: UnicodeError) -> tuple[str, int]:
         raise error
     letters = error.object[error.start : error.end].translate(_LOOKALIKES)
     return letters.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def writable(text: object, stream: TextIO) -> str:
+    """`text` as it is seen once it is written to `stream`; what lays it out counts on that."""
+    encoding = stream.encoding or "utf-8"
+    return visible(text).encode(encoding, "pseudoword").decode(encoding)
 
 
 codecs.register_error("pseudoword", _shown)
