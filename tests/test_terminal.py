@@ -176,7 +176,7 @@ def test_what_the_hub_says_cannot_steer_it(
         raise OSError(f"no {EVIL}")
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_exists", refuse)
     formats.write(Concept("<x>", {"clip_l": rows(1, 32)}), tmp_path / formats.CONCEPT_FILE)
     for arguments in (["push", tmp_path, "--to", "me/cat"], ["plan", "--base", "me/model"]):
         result = run(*arguments)
@@ -191,11 +191,11 @@ Show = Callable[[], None]
 @pytest.fixture(scope="module")
 def tables(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Show]:
     """What prints each table that is made of files."""
-    out = tmp_path_factory.mktemp("out") / "sheet.png"
+    out = tmp_path_factory.mktemp("out")
     base = str(evil / f"base {EVIL}")
     inspected = pseudoword.inspect(word(evil), base=base)
-    found = pseudoword.gallery(evil, out=out)
-    prepared = pseudoword.prepare(evil / "pictures", base=base, out=out)
+    found = pseudoword.gallery(evil, out=out / "a.png")
+    prepared = pseudoword.prepare(evil / "pictures", base=base, out=out / "b.png")
     planned = pseudoword.plan(base=base)
     return {
         "inspect": lambda: console.show_inspection(inspected),

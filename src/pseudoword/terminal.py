@@ -43,7 +43,7 @@ def ready() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="pseudoword")
     logging.setLogRecordFactory(_Record)
-    warnings.formatwarning = _warning  # type: ignore[assignment]
+    warnings.formatwarning = _warning
 
 
 class _Record(logging.LogRecord):
