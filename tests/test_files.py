@@ -1,6 +1,7 @@
 import errno
 import multiprocessing
 import os
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -58,6 +59,80 @@ def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path: Path) -
             files.read_regular(tmp_path / path, 2000, PictureError)
     (tmp_path / "large").write_bytes(bytes(2000))
     assert files.read_regular(tmp_path / "large", 2000, PictureError) == bytes(2000)
+
+
+OURS = "checkpoint-12.pt"
+LEFT = {
+    "of a process that is gone": (".pseudoword-{host}-{dead}-abcdefgh.tmp", True),
+    "of one that lives": (".pseudoword-{host}-{alive}-abcdefgh.tmp", False),
+    "of another machine, just now": (".pseudoword-00000000-{dead}-abcdefgh.tmp", False),
+    "of another machine, long ago": (".pseudoword-00000000-{dead}-abcdefg_.tmp", True),
+    "somebody's": (".pseudoword-{host}-{dead}-abcdefgh.tmp2", False),
+    "an older version's": (f".{OURS}.a1b2c3d_", None),
+    "another older version's": (".log.jsonl.12345678", None),
+    "an editor's": (".notes.txt.a1b2c3d_", False),
+    "not as we call them": (f".{OURS}.A1B2C3D", False),
+    "plain": (OURS, False),
+}
+"""What a killed process may leave -> its name, and whether it goes; None: in a folder of ours."""
+
+
+@pytest.mark.parametrize("what", LEFT)
+@pytest.mark.parametrize("ours", [False, True])
+def test_only_what_is_certainly_left_of_a_killed_process_is_swept_away(
+    what: str, ours: bool, tmp_path: Path
+) -> None:
+    gone = 2**22 + 1  # no process has so high a number
+    with files.hold(tmp_path):
+        name, goes = LEFT[what]
+        path = tmp_path / name.format(host=files._HOST, dead=gone, alive=os.getppid())
+        path.touch()
+        if "long ago" in what:
+            os.utime(path, (0, 0))
+        files.sweep(tmp_path, ours=ours)
+        assert path.exists() == (not (ours if goes is None else goes))
+
+
+def test_a_file_in_the_making_is_known_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink"):
+            patch.setattr(os, name, die)
+        with pytest.raises(Killed):
+            files.write_whole(tmp_path / ("猫" * 85), b"as long a name as there can be")
+    (left,) = tmp_path.iterdir()
+    assert files._TEMPORARY.fullmatch(left.name)
+    files.sweep(tmp_path)  # we might be at it in another thread
+    assert left.exists()
+    files.sweep(tmp_path, ours=True)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("token", ["a" * 500, "猫" * 99, "é" * 101, "🐱" * 60 + "x" * 99])
+def test_a_token_makes_a_short_name_of_its_own(token: str, tmp_path: Path) -> None:
+    names = {files.file_stem(token), files.file_stem(f"{token}x")}
+    assert len(names) == 2
+    assert all(len(name.encode()) <= files.STEM_NBYTES for name in names)
+    for name in names:
+        files.write_whole(tmp_path / f"marks-{name}_2.safetensors", b"")
+    assert files.file_stem("a" * 100) == "a" * 100
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda d: d[:-1], lambda d: d[:50] + b"?" + d[51:], lambda d: d + b"0", lambda _: b""],
+)
+def test_a_seal_tells_every_change(change: Callable[[bytes], bytes]) -> None:
+    whole = files.sealed(bytes(range(256)))
+    assert files.unsealed(whole) == bytes(range(256))
+    assert files.unsealed(change(whole)) is None
 
 
 def _hold(folder: Path, held: Event, done: Event) -> None:

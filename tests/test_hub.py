@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import embedding_files
@@ -13,8 +13,9 @@ from fake_hub import Hub, serve
 from PIL import Image
 from safetensors.torch import load, save
 
-from pseudoword import formats
+from pseudoword import formats, publishing
 from pseudoword.concept import Concept
+from pseudoword.publishing import PushError
 
 Served = tuple[Hub, str]
 
@@ -129,3 +130,43 @@ def test_what_the_hub_refuses_is_explained(served: Served, finished: Path, tmp_p
     done = run(address, tmp_path, "push", finished, "--to", "my-cat")
     assert done.returncode == 2
     assert "your-name/my-cat" in done.stderr
+
+
+class Repository:
+    """What of the hub's API is asked before a push."""
+
+    def __init__(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        self._folder, self._files = folder, files
+
+    def repo_exists(self, _name: str) -> bool:
+        return True
+
+    def list_repo_files(self, _name: str) -> list[str]:
+        return [".gitattributes", *self._files]
+
+    def hf_hub_download(self, _name: str, file: str) -> str:
+        (self._folder / "got").write_bytes(self._files[file])
+        return str(self._folder / "got")
+
+
+def test_a_push_replaces_nothing_but_an_earlier_version_of_the_word(
+    finished: Path, tmp_path: Path
+) -> None:
+    def check(files: Mapping[str, bytes], word: Concept) -> None:
+        parts = publishing.contents(finished, word, "me/x")
+        publishing._check_theirs(Repository(tmp_path, files), "me/x", parts)
+
+    word = formats.read(finished)
+    ours = publishing.contents(finished, word, "me/x")
+    check(ours, word)
+    check({"photo.jpg": b"", "LICENSE": b""}, word)
+    later = Concept(word.token, {"clip_l": rows(1, 32)}, "sd", provenance={"steps": "9"})
+    check(ours, later)
+    for files, one in (
+        (ours, formats.renamed(word, "<dog>")),
+        ({"README.md": b"# mine"}, word),
+        ({"learned_embeds.safetensors": b""}, word),
+        ({"README.md": b"", "loss.png": b""}, word),
+    ):
+        with pytest.raises(PushError, match=r"would be replaced\..*--overwrite"):
+            check(files, one)

@@ -1,14 +1,17 @@
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 
 from pseudoword import examples, families, images, latents
 from pseudoword.config.pictures import PictureSettings
+from pseudoword.errors import BaseModelError
 from pseudoword.families.base import Family, Moments
-from pseudoword.files import cache_folder
+from pseudoword.files import cache_folder, sealed
 
 
 class Counting:
@@ -106,3 +109,50 @@ def test_a_cache_that_cannot_be_written_does_not_matter(
     (tmp_path / "file").touch()
     monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "file"))
     assert encode(family, pictures).mean.shape == (4, 4, 8, 8)
+
+
+def flipped(data: bytes, source: random.Random) -> bytes:
+    changed = bytearray(data)
+    changed[source.randrange(len(data))] ^= 1 << source.randrange(8)
+    return bytes(changed)
+
+
+def test_no_flipped_bit_of_a_cached_latent_is_learned_from(family: Family, pictures: Path) -> None:
+    first, source = encode(family, pictures), random.Random(0)
+    for _ in range(8):
+        for path in (cache_folder() / "latents").iterdir():
+            path.write_bytes(flipped(path.read_bytes(), source))
+        again = encode(family, pictures)
+        assert torch.equal(first.mean, again.mean)
+        assert torch.equal(first.std, again.std)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"mean": torch.zeros(1, 4, 8, 8), "std": torch.full((1, 4, 8, 8), torch.nan)},
+        {"mean": torch.zeros(1, 4, 8, 16), "std": torch.zeros(1, 4, 8, 16)},
+        {"mean": torch.zeros(2, 4, 8, 8), "std": torch.zeros(2, 4, 8, 8)},
+        {"mean": torch.zeros(4, 8, 8), "std": torch.zeros(4, 8, 8)},
+        {"mean": torch.zeros(1, 4, 8, 8)},
+    ],
+)
+def test_what_no_vae_makes_is_not_taken_from_the_cache(
+    kept: dict[str, torch.Tensor], family: Family, pictures: Path
+) -> None:
+    first = encode(family, pictures)
+    for path in (cache_folder() / "latents").iterdir():
+        path.write_bytes(sealed(save(kept)))
+    assert torch.equal(first.mean, encode(family, pictures).mean)
+
+
+def test_a_vae_that_makes_no_numbers_is_told(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(pixels: torch.Tensor) -> Moments:
+        return Moments(torch.full((1, 4, 8, 8), torch.nan), torch.ones(1, 4, 8, 8))
+
+    monkeypatch.setattr(family, "encode_pictures", broken)
+    with pytest.raises(BaseModelError, match=r"0\.png that are not finite.*--dtype float32"):
+        encode(family, pictures)
+    assert not list((cache_folder() / "latents").glob("*"))

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from test_watching import Notes
 
 from pseudoword import train
-from pseudoword.errors import SettingsError
+from pseudoword.errors import RunFolderError, SettingsError
 
 SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 1, "evaluate_every": 2}
 
@@ -102,3 +103,48 @@ def test_a_missing_library_is_named_before_anything_is_written(
     with pytest.raises(SettingsError, match="pip install wandb"):
         train(pictures, "<cat>", base=str(base), out=tmp_path / "run", log=["wandb"])
     assert not (tmp_path / "run").exists()
+
+
+class Broken(StandIn):
+    """A library that fails."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        for name in ("init", "log", "finish"):
+            if name == where:
+                setattr(self, name, self.fail)
+
+    def fail(self, *_args: object, **_options: object) -> None:
+        raise ConnectionError("the network is gone")
+
+
+@pytest.mark.parametrize("where", ["log", "finish"])
+def test_a_log_that_fails_fails_no_word(
+    where: str, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", Broken(where))
+    told = Notes()
+    done = train(
+        pictures, "<cat>", base=str(base), out=tmp_path / "run", log=["trackio", "csv"],
+        preview=(), progress=told, **SETTINGS,
+    )  # fmt: skip
+    assert done.concept.provenance["steps"] == "3"
+    (said,) = [text for text in told.said if "--log trackio" in text]
+    assert "the network is gone" in said
+    assert len((done.folder / "log.csv").read_text().splitlines()) == 5
+
+
+def test_a_log_that_cannot_be_opened_is_told_before_the_first_step(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
+    with pytest.raises(SettingsError, match="--log wandb does not work: the network is gone"):
+        train(pictures, "<cat>", base=str(base), out=tmp_path / "run", log=["wandb"], **SETTINGS)
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_somebodys_log_csv_is_not_replaced(base: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"log\.csv would be replaced"):
+        train(pictures, "<cat>", base=str(base), out=tmp_path, log=["csv"], **SETTINGS)
+    assert (tmp_path / "log.csv").read_text() == "mine"

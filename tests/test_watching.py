@@ -1,5 +1,6 @@
 """Previews, filmstrips, curves and copies of the word along the way."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pseudoword import charts, formats, generate, previews, train
+from pseudoword import charts, formats, generate, generation, previews, train
 from pseudoword.config import TrainConfig
-from pseudoword.errors import SettingsError
+from pseudoword.errors import SettingsError, StorageError
 from pseudoword.learn import Trained
+from pseudoword.progress import Silent
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
@@ -89,7 +91,69 @@ def test_copies_are_kept_and_the_last_so_many(base: Path, pictures: Path, tmp_pa
 def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    for line, says in (("a [name] --w 33", "33 does not work"), ("a --x 2", "no --x")):
+    for line, says in (
+        ("a [name] --w 33", "33 does not work"),
+        ("a --x 2", "no --x"),
+        ("[name] --ss Nonsense", "--preview '.name. --ss Nonsense': --scheduler Nonsense"),
+        ("[name] --ss LMSDiscrete", "scipy"),
+        ("[name] --ss PNDM --s 1", "PNDM"),
+        ("[name] --s 1001", "trained for 1000 steps|less than or equal to 1000"),
+    ):
+        if says == "scipy" and importlib.util.find_spec("scipy"):
+            continue
         with pytest.raises(SettingsError, match=says):
             learn(base, pictures, tmp_path / "run", preview=[line])
         assert not (tmp_path / "run").exists()
+
+
+class Notes(Silent):
+    """What the user was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize(
+    ("where", "broken", "lost"),
+    [
+        (generation, "generate", "the previews were not all drawn"),
+        (charts, "curves", "the curves were not drawn"),
+        (charts, "grid", "the previews were not all drawn"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_once_and_fails_no_word(
+    where: Any,
+    broken: str,
+    lost: str,
+    base: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate …")
+
+    monkeypatch.setattr(where, broken, fail)
+    told, steps = Notes(), {"preview": ["[name] --s 1"], "preview_every": 1, "steps": 3}
+    done = learn(base, pictures, tmp_path / "run", progress=told, **steps)
+    assert done.concept.provenance["steps"] == "3"
+    assert (done.folder / "finished-3.pt").exists()
+    assert [text for text in told.said if lost in text] == [
+        f"<cat>: {lost}: CUDA out of memory. The word is not affected."
+    ]
+    assert learn(base, pictures, tmp_path / "run", **steps).seconds == 0
+
+
+def test_a_full_disk_is_not_only_told(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(charts, "curves", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        learn(base, pictures, tmp_path / "run")
+    assert formats.read(tmp_path / "run").provenance["steps"] == "6"

@@ -111,7 +111,10 @@ def load(
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
     if its_name == member.hyper.optimiser:
-        member.optimiser.load_state_dict(optimiser)
+        try:
+            member.optimiser.load_state_dict(optimiser)
+        except Exception as error:
+            raise _damaged(path, reason(error)) from error
     device = parameters[0].device
     if member.averaging:
         member.average = {key: rows.to(device) for key, rows in average.items()}

@@ -258,7 +258,6 @@ def hold(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise storage_error(folder, error) from error
     note = folder / HOLDER
-    sweep(folder, ours=True)
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
         write_whole(note, json.dumps(who).encode())

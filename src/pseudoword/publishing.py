@@ -19,7 +19,7 @@ MOST_PICTURES = 8
 OUR_PICTURES = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
 """What previews are called; of other pictures in their folder nobody said to publish them."""
 
-KNOWN_BY = (b"tags:", b"instance_prompt:")
+KNOWN_BY = (b"- pseudoword", b"instance_prompt:")
 """How the lines of a card begin that tell which word it is of, and that it is ours."""
 
 

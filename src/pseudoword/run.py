@@ -14,7 +14,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig, flag
 from pseudoword.config.watching import WatchSettings
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
-from pseudoword.files import read_regular, storage_error
+from pseudoword.files import read_regular, storage_error, sweep
 from pseudoword.formats import native
 from pseudoword.importance import PARTS
 from pseudoword.outputs import Outputs, check_apart
@@ -105,7 +105,12 @@ class RunFolder:
             )
 
     def take_over(self) -> None:
-        """Put what a version that kept no record has written on record."""
+        """Clean up after a run that was killed, and put on record what older versions have written.
+
+        The caller holds the folder.
+        """
+        for folder in (self.path, self.previews, self.path / WORDS):
+            sweep(folder, ours=True)
         if self._is_older():
             self.files.adopt([*PLAIN, *(name for name, _ in self._numbered())])
 
@@ -122,7 +127,11 @@ class RunFolder:
                 "same settings to go on with it, --allow-changes to go on with the new ones, "
                 "--restart to begin again, or another --out."
             )
-        return self._is_run() and bool(self._ours(self.concept)) and not checkpoint.steps(self.path)
+        return self.has_word() and not checkpoint.steps(self.path)
+
+    def has_word(self) -> bool:
+        """Whether a run has left a word here."""
+        return self._is_run() and bool(self._ours(self.concept))
 
     def reopen(self, config: TrainConfig) -> bool:
         """Whether this finished run has steps left under `config`; if so, it can go on.

@@ -61,9 +61,9 @@ def _is_lack_of_memory(error: BaseException) -> bool:
 
 def _add_words(error: PseudowordError, folders: Sequence[RunFolder]) -> None:
     for folder in folders:
-        if not (folder.config.exists() and folder.concept.exists()):
-            continue
         try:
+            if not folder.has_word():
+                continue
             step = formats.read(folder.concept).provenance.get("steps", "?")
         except PseudowordError:
             continue

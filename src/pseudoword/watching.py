@@ -97,7 +97,7 @@ class Watcher:
         """Draw the previews and the curves."""
         run, step = self._run, self._run.member.step
         self.draw_curves()
-        with self._only_told("no previews were drawn"):
+        with self._only_told("the previews were not all drawn"):
             drawn = previews.draw(
                 self._family, run.concept(), run.config, run.folder, step, self._progress
             )
@@ -133,7 +133,8 @@ class Watcher:
             if lost not in self._told:
                 self._told.add(lost)
                 token = self._run.config.token
-                self._progress.note(f"{token}: {lost}: {reason(error)}. The word is not affected.")
+                why = reason(error).rstrip(".")
+                self._progress.note(f"{token}: {lost}: {why}. The word is not affected.")
 
     def _evaluate(self) -> Mapping[str, float]:
         run, config = self._run, self._run.config

@@ -14,7 +14,7 @@ from typing import Literal
 from PIL import Image
 
 from pseudoword.charts import encoded
-from pseudoword.files import write_whole
+from pseudoword.files import sweep, write_whole
 from pseudoword.groundtruth.artwork import Artwork, Thing
 from pseudoword.groundtruth.compose import (
     COLOURS,
@@ -184,6 +184,7 @@ def true_in_style(
 
 def write_lesson(paper: Paper, folder: Path) -> None:
     """The pictures to learn from, with their captions beside them; what is there is left alone."""
+    sweep(folder)
     for number, one in enumerate(paper.lesson, 1):
         for ending, data in ((".png", encoded(one.picture, "PNG")), (".txt", one.caption.encode())):
             path = folder / f"{number}{ending}"
