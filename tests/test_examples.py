@@ -113,6 +113,29 @@ def test_alpha_and_mask_files_say_what_counts(tmp_path: Path) -> None:
     assert all(example.views[0].mask is None for example in read(tmp_path))
 
 
+def notes(folder: Path, **settings: Any) -> list[str]:
+    how = PictureSettings.check(pictures=[folder], **settings)
+    told: list[str] = []
+    found = images.find([folder], told.append)
+    list(examples.read(found, how, examples.frames(how, 32, 8), note=told.append))
+    return told
+
+
+def test_masks_that_are_not_used_and_pictures_without_one_are_told(tmp_path: Path) -> None:
+    for name in ("a.png", "a-masklabel.png", "b.png"):
+        Image.new("RGB", (32, 32), "white").save(tmp_path / name)
+    assert notes(tmp_path) == ["the masks beside 1 of 2 pictures are not used; --mask file does it"]
+    assert notes(tmp_path, mask="file") == [
+        "1 of 2 pictures have no mask: there, everything counts"
+    ]
+    (tmp_path / "masks").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("L", (32, 32), 99).save(tmp_path / "masks" / name)
+    assert notes(tmp_path, mask="file") == [
+        "of several masks of one picture the first is used: a-masklabel.png, not a.png"
+    ]
+
+
 @pytest.mark.parametrize("crop", ["random", "focal", "centre"])
 def test_crops_keep_to_what_the_mask_shows(tmp_path: Path, crop: str) -> None:
     """The subject stands at the far end of a long picture; no view is without it."""

@@ -314,6 +314,22 @@ def test_a_format_that_cannot_hold_a_word_says_so(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["a1111-png", "a1111-pixels", "a1111-webp"])
+def test_a_word_of_millions_of_numbers_is_not_written_into_a_picture(
+    tmp_path: Path, name: str
+) -> None:
+    """A few bytes of a file may stand for them; as text they would take gigabytes."""
+    word = Concept("<cat>", {"clip_l": torch.zeros(1).expand(64, 400_000)})
+    with pytest.raises(ConceptError, match="64 x 400000 numbers, too many for a picture"):
+        formats.write_as(word, tmp_path / f"a{formats.WRITERS[name].ending}", name)
+
+
+def test_a_word_is_not_hidden_in_a_picture_too_large_to_be_searched(tmp_path: Path) -> None:
+    word = Concept("<cat>", {"clip_l": rows(1, 768)})
+    with pytest.raises(ConceptError, match="17000 x 1000 pixels is too large"):
+        formats.write_as(word, tmp_path / "a.png", "a1111-pixels", Image.new("1", (17_000, 1000)))
+
+
 tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 spaced = st.lists(tokens, min_size=1, max_size=3).map(" ".join)
 bracketed = tokens.map(lambda token: f"<{token}>")

@@ -145,6 +145,17 @@ def test_a_pipe_or_a_device_is_never_waited_for(tmp_path: Path) -> None:
             images.open_picture(tmp_path / path)
 
 
+def test_a_picture_of_several_is_known(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("lime", "red")]
+    for name in ("a.gif", "a.webp", "a.png", "a.tif"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert images.decode((tmp_path / name).read_bytes(), tmp_path / name, "white").several
+        frames[0].save(tmp_path / name)
+        assert not images.decode((tmp_path / name).read_bytes(), tmp_path / name, "white").several
+    frames[0].save(tmp_path / "a.mpo", save_all=True, append_images=frames[1:])
+    assert not images.decode((tmp_path / "a.mpo").read_bytes(), tmp_path / "a.mpo", "w").several
+
+
 def test_jpeg_xl_is_called_that(tmp_path: Path) -> None:
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(40))
     with pytest.raises(PictureError, match="is a JPEG XL picture, which is not read"):

@@ -87,6 +87,14 @@ def test_of_several_masks_the_one_beside_the_picture_comes_first(tmp_path: Path)
     assert [str(p.relative_to(tmp_path)) for p in files] == ["a-mask.png", f"masks{os.sep}a.png"]
 
 
+def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", "a.jpg", "a-mask.png")
+    assert set(picturefiles.masks([tmp_path / "a.png", tmp_path / "a.jpg"])) == {
+        tmp_path / "a.png",
+        tmp_path / "a.jpg",
+    }
+
+
 def test_a_mask_of_no_picture_is_a_picture_and_that_is_said(tmp_path: Path) -> None:
     names, said = found(made(tmp_path, "a.png", "dog-mask.png"))
     assert names == ["a.png", "dog-mask.png"]

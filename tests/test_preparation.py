@@ -37,10 +37,12 @@ def test_faults_are_told_and_good_pictures_are_not_blamed(tmp_path: Path) -> Non
     texture(3, (30, 50)).save(tmp_path / "small.png")
     texture(4).filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "shaky.png")
     texture(0, (150, 125)).save(tmp_path / "twin.jpg", quality=60)
+    texture(5).save(tmp_path / "turning.gif", save_all=True, append_images=[texture(6)])
     assert said_of(tmp_path) == {
         **{f"good{i}": [] for i in range(3)},
         "small": ["is small: its 30 x 50 pixels are enlarged 2.1 times"],
         "shaky": ["looks blurred"],
+        "turning": ["holds several frames, of which the first is seen"],
         "twin": ["looks like good0.png again"],
     }
 

@@ -15,7 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from pseudoword import charts, families, images, lookup, report
+from pseudoword import charts, families, images, lookup, report, unread
 from pseudoword.captions import render
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
@@ -83,6 +83,12 @@ def look(
     judge = Judge(config.judge or BUNDLED)
     true, shown_true = _true(paths, judge)
     family = families.choose(config)
+    counts = {concept.token: max(map(len, concept.vectors.values()))}
+    for line in config.prompt:
+        prompt = render(line, named(concept.token))
+        reading = unread.longest(family.encoders.values(), prompt, counts)
+        unread.tell_cut(f"--prompt {line!r}", reading, progress.note)
+    unread.tell_weights(config.prompt, progress.note, [concept.token])
 
     def draw(word: str) -> list[Image]:
         progress.phase(f"drawing {shown(word)}")

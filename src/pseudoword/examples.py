@@ -49,6 +49,8 @@ class Example:
     """upright; smaller than in the file if that is very large"""
     size: Size
     """(width, height) in the file, upright"""
+    several: bool
+    """whether the file holds further pictures or frames, which are not seen"""
     filewords: str
     """its own caption"""
     views: tuple[View, ...]
@@ -196,7 +198,8 @@ def load(
             f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
             "give --unmasked-weight."
         )
-    return Example(path, digest, picture, opened.size, captions.filewords(path), views)
+    own = captions.filewords(path)
+    return Example(path, digest, picture, opened.size, opened.several, own, views)
 
 
 def _crops(

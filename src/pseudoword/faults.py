@@ -68,6 +68,8 @@ class Finder:
             )
         elif sharpness(view.pixels) < BLURRED:
             found.append("looks blurred")
+        if example.several:
+            found.append("holds several frames, of which the first is seen")
         own = fingerprint(example.whole)
         for name, other in self._seen:
             if (own ^ other).bit_count() <= ALIKE:

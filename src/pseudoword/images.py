@@ -78,6 +78,8 @@ class Opened:
     """mode L, of the picture's size; None if everything is opaque"""
     size: tuple[int, int]
     """(width, height) in the file, upright"""
+    several: bool = False
+    """whether the file holds further pictures or frames"""
     reduced: int = 1
     """how many of the file's pixels one of the picture's stands for, along each side"""
 
@@ -179,7 +181,15 @@ def _unpacked(
         turn = TURNS[orientation]
         picture, alpha = picture.transpose(turn), alpha and alpha.transpose(turn)
         size = size[::-1] if orientation >= 5 else size
-    return Opened(picture, alpha, size, max(1, round(min(size) / min(picture.size))))
+    reduced = max(1, round(min(size) / min(picture.size)))
+    return Opened(picture, alpha, size, _is_one_of_several(opened), reduced)
+
+
+def _is_one_of_several(opened: Image.Image) -> bool:
+    """Of an animation, or of pages. A camera's file may hold a preview besides: no matter."""
+    with suppress(Exception):
+        return opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
+    return False
 
 
 def _factor(size: tuple[int, int], enough: int | None) -> int:

@@ -77,14 +77,15 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
 
 def masks(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
     """Picture -> its mask files, the one to use first; pictures without any are left out."""
-    keys = {_key(path): path for path in pictures}
+    keys: dict[Path, list[Path]] = {}
+    for path in pictures:
+        keys.setdefault(_key(path), []).append(path)
     found: dict[Path, list[Path]] = {}
     for folder in sorted({path.parent for path in pictures}):
         for place in (folder, *(folder / name for name in MASK_FOLDERS)):
             for file in _files(place):
-                for key in _masked_by(file):
-                    if key in keys:
-                        found.setdefault(keys[key], []).append(file)
+                for picture in (one for key in _masked_by(file) for one in keys.get(key, ())):
+                    found.setdefault(picture, []).append(file)
     return found
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pseudoword import captions, charts, generation, images, promptline, unread
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
-from pseudoword.errors import PictureError, SettingsError
+from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.families.base import Family
 from pseudoword.formats import WRITERS
 from pseudoword.placeholders import named, split
@@ -47,7 +47,10 @@ def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str]
         asked = {"--preview": how.prompt, "the negative prompt of --preview": how.negative}
         shown = [captions.render(text, named(config.token)) for text in asked.values()]
         for called, text in zip(asked, shown, strict=True):
-            reading = unread.longest(family.encoders.values(), text, {config.token: vectors})
+            try:
+                reading = unread.longest(family.encoders.values(), text, {config.token: vectors})
+            except PromptError as error:
+                raise PromptError(f"--preview {line!r}: {error}") from error
             unread.tell_cut(f"{called} {line!r}", reading, note)
         unread.tell_weights(shown, note, [config.token])
         if not any(len(split(text, [config.token])) > 1 for text in shown):

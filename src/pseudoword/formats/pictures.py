@@ -80,9 +80,14 @@ def write_hidden(picture: Image.Image, items: Mapping[str, Any], kind: str = "PN
     """`picture` with `items` hidden in pixels beside it, as PNG or lossless WebP.
 
     Raises:
-        ConceptError: the picture is too low to hold them.
+        ConceptError: the picture is too low to hold them, or too large to be searched for them.
     """
     plain = _json(items)
+    if picture.width * picture.height > MOST_PIXELS:
+        raise ConceptError(
+            f"a picture of {picture.width} x {picture.height} pixels is too large to hide a word "
+            "in; give a smaller one, or write the chunk form"
+        )
     (rows,) = items["string_to_param"].values()
     middle = np.asarray(picture.convert("RGB"))
     whole = hidden.hide(plain, middle, rows[0])
