@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from pseudoword.errors import SettingsError, StorageError, reason
 from pseudoword.files import read_regular
-from pseudoword.fonts import Font, any_script, font
+from pseudoword.fonts import LONGEST, Font, any_script, font
 from pseudoword.infotext import png_text
 from pseudoword.outputs import already_there, check_writable, write_new
 from pseudoword.text import visible
@@ -21,9 +21,6 @@ GAP_PX = 8
 INK = (40, 40, 40)
 WIDEST_PX = 8192
 """Of a contact sheet."""
-
-LONGEST = 400
-"""Letters of a label."""
 
 KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """The endings that pictures are written with -> Pillow's formats."""

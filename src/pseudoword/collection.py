@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pseudoword import charts, formats, images, wordfiles
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PictureError, PseudowordError
-from pseudoword.fonts import Font, font
+from pseudoword.fonts import LONGEST, Font, font
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.loose import NoWordError
 from pseudoword.formats.writers import card
@@ -146,7 +146,7 @@ def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
 
 
 def _cut(whole: str, font: Font) -> str:
-    text = whole[: charts.LONGEST]
+    text = whole[:LONGEST]
     if text == whole and font.getlength(text) <= CELL_PX:
         return text
     while text and font.getlength(f"{text}…") > CELL_PX:

@@ -19,6 +19,10 @@ NAMES = (
 """DejaVu comes with matplotlib; the others are common on Linux, Windows and macOS."""
 
 
+LONGEST = 400
+"""Letters of a label that are drawn."""
+
+
 def font(text: str, size_px: int) -> Font:
     """A font for `text`; where none has all its letters, Pillow's own, which shows boxes."""
     if not text.isascii():

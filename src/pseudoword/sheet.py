@@ -6,9 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from pseudoword import charts
 from pseudoword.examples import Example, View
-from pseudoword.fonts import Font, font
+from pseudoword.fonts import LONGEST, Font, font
 
 VIEW_PX, GAP_PX, MARGIN_PX, LINE_PX, WIDEST_PX = 220, 10, 18, 18, 1500
 TALLEST_PX = 12_000
@@ -37,7 +36,7 @@ def card(example: Example, prompt: str, faults: Sequence[str]) -> Image.Image:
         left += tile.width + GAP_PX
     pen = ImageDraw.Draw(made)
     for i, (text, ink, px) in enumerate(lines):
-        letters = font(text[: charts.LONGEST], px)
+        letters = font(text[:LONGEST], px)
         pen.text((0, VIEW_PX + 5 + i * LINE_PX), _fitted(text, letters, width), ink, letters)
     return made
 
@@ -118,7 +117,7 @@ def _grey(mask: Tensor) -> Image.Image:
 
 
 def _fitted(whole: str, font: Font, width_px: int) -> str:
-    text = whole if len(whole) <= charts.LONGEST else whole[: charts.LONGEST] + "…"
+    text = whole if len(whole) <= LONGEST else whole[:LONGEST] + "…"
     while font.getlength(text) > width_px and len(text) > 1:
         text = text.rstrip("…")[:-1] + "…"
     return text

@@ -46,7 +46,7 @@ class PictureSettings(Settings):
 
     mask: Literal["none", "alpha", "file"] = "none"
     """What counts in a picture: all, what is opaque (alpha), or what is white in its mask (file:
-    NAME-mask.png beside it, or masks/NAME.png)."""
+    NAME-mask.png or NAME-masklabel.png beside it, or masks/NAME.png)."""
 
     unmasked_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
     """With a mask: how much the rest of the picture counts."""
