@@ -67,12 +67,15 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     before = _begin(device)
     with mock.patch.object(Parts, "frozen", _random):
         family = families.choose(choice, checkpointing=case["checkpointing"])
-    batch, side = case.get("batch", 1), case["resolution"] // 8
+    unet: Any = family.modules()["unet"]
+    batch, scale = case.get("batch", 1), family.resolution // unet.config.sample_size
     method = Classic(
         {k: torch.randn(1, e.width) for k, e in family.encoders.items()}, family.device
     )
     optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
-    sample = planning.stand_in(torch.randn(batch, 4, side, side, device=device))
+    sample = planning.stand_in(
+        torch.randn(batch, 4, *[case["resolution"] // scale] * 2, device=device)
+    )
     times = []
     for _ in range(STEPS):
         began = time.perf_counter()

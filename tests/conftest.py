@@ -121,7 +121,7 @@ def member(
     rows = start(family, init, "auto", vectors, token, hyper.seed)
     return Member(
         token,
-        Classic(rows),
+        Classic(rows, family.device),
         found,
         templates,
         hyper,

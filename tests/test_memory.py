@@ -1,6 +1,7 @@
 """What spares memory leaves the result as it was, as far as it says so."""
 
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import member
+from test_drawing import lora
+from torch import nn
 
 from pseudoword import families, generate, loss
 from pseudoword.config import BaseChoice, Quantize
 from pseudoword.errors import BaseModelError
 from pseudoword.families.base import Family
+from pseudoword.families.quantized import EightBit
 from pseudoword.livebytes import nbytes
 from pseudoword.samples import batch
 
@@ -41,7 +45,8 @@ def test_checkpointing_gives_the_same_gradient(any_base: Path, pictures: Path) -
 def test_a_quantised_base_is_smaller_and_passes_the_gradient(
     any_base: Path, pictures: Path, quantize: Quantize, error: float
 ) -> None:
-    pytest.importorskip("bitsandbytes")
+    if quantize == "4bit":
+        pytest.importorskip("bitsandbytes")
     choice = BaseChoice(base=str(any_base), device="cpu", quantize=quantize)
     small: Any = families.choose(choice)
     plain: Any = families.load(str(any_base), "cpu")
@@ -63,6 +68,37 @@ def test_a_base_in_4_bits_passes_the_gradient_after_it_has_drawn(
     with torch.no_grad():
         family.encode_text(["a cat"], {})
     assert torch.equal(gradient(family, pictures), before)
+
+
+def test_a_layer_in_eight_bits_keeps_nothing_of_what_goes_through_it() -> None:
+    layer = EightBit(nn.Linear(64, 32).requires_grad_(False))
+    x = torch.randn(2, 3, 64, requires_grad=True)
+    given = x * 2
+    gone = weakref.ref(given)
+    found = layer(given)
+    del given
+    assert gone() is None
+    found.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, 2 * layer.unpacked(torch.float32).sum(0).expand(2, 3, 64))
+
+
+def test_weights_in_eight_bits_are_those_of_the_layer_within_half_a_step() -> None:
+    plain = nn.Linear(64, 32).requires_grad_(False)
+    plain.weight[0] = 0
+    step = plain.weight.abs().amax(1, keepdim=True) / 127
+    layer = EightBit(plain)
+    assert ((layer.unpacked(torch.float32) - plain.weight).abs() <= 0.501 * step).all()
+    x = torch.randn(5, 64)
+    torch.testing.assert_close(layer(x), plain(x), rtol=0, atol=0.05)
+
+
+def test_what_is_quantised_draws_offloaded_and_with_a_lora(any_base: Path, tmp_path: Path) -> None:
+    drawn: dict[str, Any] = {"base": str(any_base), "sampler_steps": 2, "quantize": "8bit"}
+    plain = np.asarray(generate("a cat", **drawn)[0])
+    assert np.array_equal(plain, np.asarray(generate("a cat", offload=True, **drawn)[0]))
+    file = lora(any_base, tmp_path / "style.safetensors")
+    assert not np.array_equal(plain, np.asarray(generate("a cat", lora=[str(file)], **drawn)[0]))
 
 
 def test_without_bitsandbytes_it_says_what_to_install(

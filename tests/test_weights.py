@@ -41,8 +41,6 @@ def addresses(*modules: torch.nn.Module) -> Iterator[int]:
 def test_every_weight_begins_at_64_bytes_wherever_its_file_has_it(
     any_base: Path, tmp_path: Path, beside: int, quantize: Quantize
 ) -> None:
-    if quantize != "none":
-        pytest.importorskip("bitsandbytes")
     folder = shutil.copytree(any_base, tmp_path / "folder")
     file = single_file.write(any_base, tmp_path / "model.safetensors")
     for one in (file, *folder.rglob("*.safetensors")):

@@ -146,4 +146,4 @@ class BaseChoice(Settings):
     """What a base in one file predicts, where the file does not say."""
 
     quantize: Quantize = "none"
-    """Keep the frozen linear layers in 8 or 4 bits (needs the extra `quantize`)."""
+    """Keep the frozen linear layers in 8 or 4 bits (4 need the extra `quantize`)."""

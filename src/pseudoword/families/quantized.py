@@ -1,35 +1,32 @@
-"""A frozen model in 8 or 4 bits, through bitsandbytes. Gradients still pass through its layers.
+"""A frozen model in 8 or 4 bits. Gradients still pass through its layers.
 
-8 bits: LLM.int8() (Dettmers et al. 2022). 4 bits: NF4 of QLoRA (Dettmers et al. 2023). Only linear
-layers are stored so, everything else keeps its precision.
+8 bits: the weights of LLM.int8() (Dettmers et al. 2022). 4 bits: NF4 of QLoRA (Dettmers et al.
+2023), through bitsandbytes. Only linear layers are stored so; everything else keeps its precision,
+and so does what goes through them.
 """
 
 from typing import Any, TypeGuard
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from pseudoword.config import Quantize
 from pseudoword.errors import BaseModelError
 
 
 def quantize(model: nn.Module, how: Quantize) -> nn.Module:
-    """`model` with its linear layers in `how`; they are packed when it moves to its device.
+    """`model` with its linear layers in `how`; 4 bits are packed when it moves to its device.
 
     Raises:
         BaseModelError: bitsandbytes is not installed.
     """
     if how == "none":
         return model
-    try:
-        import bitsandbytes.nn as bnb
-    except ImportError as error:
-        raise BaseModelError(
-            f"--quantize {how} needs bitsandbytes: pip install 'pseudoword[quantize]'"
-        ) from error
+    pack = EightBit if how == "8bit" else _four_bit(how)
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if packable(layer):
-                setattr(parent, name, _packed(bnb, layer, how))
+                setattr(parent, name, pack(layer))
     return model
 
 
@@ -40,16 +37,64 @@ def packable(layer: nn.Module) -> TypeGuard[nn.Linear]:
     return layer.in_features % 64 == 0 and layer.out_features % 32 == 0
 
 
-def _packed(bnb: Any, layer: nn.Linear, how: Quantize) -> Any:
-    shape = (layer.in_features, layer.out_features, layer.bias is not None)
-    weight = layer.weight.data
-    if how == "4bit":
+class EightBit(nn.Linear):
+    """A frozen linear layer whose weights are whole numbers up to 127, times a number for each row.
+
+    That of bitsandbytes keeps what goes in, for the gradient of weights that have none, and so
+    takes more memory in training than 16 bits; and it does not move between devices.
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        weight = layer.weight.data.float()
+        scale = weight.abs().amax(1) / 127
+        whole = (weight / scale.clamp_min(1e-30)[:, None]).round_().to(torch.int8)
+        self.weight = nn.Parameter(whole, requires_grad=False)
+        self.scale: Tensor
+        self.register_buffer("scale", scale)
+        self.bias = layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As a linear layer's: `[..., in]` -> `[..., out]`."""
+        found: Tensor = _Unpacked.apply(x, self)
+        return found
+
+    def unpacked(self, dtype: torch.dtype) -> Tensor:
+        """The weights `[out, in]`."""
+        return self.weight.to(dtype).mul_(self.scale[:, None])
+
+
+class _Unpacked(torch.autograd.Function):
+    """A product with weights that are unpacked for it, and once more for its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: EightBit) -> Tensor:
+        ctx.layer = layer
+        return nn.functional.linear(x, layer.unpacked(x.dtype), layer.bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        return gradient @ ctx.layer.unpacked(gradient.dtype), None
+
+
+def _four_bit(how: Quantize) -> Any:
+    """What makes a layer into bitsandbytes' of 4 bits."""
+    try:
+        import bitsandbytes.nn as bnb
+    except ImportError as error:
+        raise BaseModelError(
+            f"--quantize {how} needs bitsandbytes: pip install 'pseudoword[quantize]'"
+        ) from error
+
+    def pack(layer: nn.Linear) -> Any:
+        shape = (layer.in_features, layer.out_features, layer.bias is not None)
+        weight = layer.weight.data
         made = bnb.Linear4bit(*shape, compute_dtype=weight.dtype, quant_type="nf4", device="meta")
         made.weight = bnb.Params4bit(weight, requires_grad=False, quant_type="nf4", module=made)
         # On some CPUs it would pack itself anew when used without a gradient, and pass none then.
         made.support_avx512bf16_for_cpu = False
-    else:
-        made = bnb.Linear8bitLt(*shape, has_fp16_weights=False, device="meta")
-        made.weight = bnb.Int8Params(weight, requires_grad=False, has_fp16_weights=False)
-    made.bias = layer.bias
-    return made
+        made.bias = layer.bias
+        return made
+
+    return pack
