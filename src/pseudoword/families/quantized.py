@@ -74,7 +74,7 @@ class _Unpacked(torch.autograd.Function):
         return nn.functional.linear(x, layer.unpacked(x.dtype), layer.bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         return gradient @ ctx.layer.unpacked(gradient.dtype), None
 
 
