@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from pseudoword import families, livebytes, plan
+from pseudoword import families, livebytes, plan, planning
 from pseudoword.cli import app
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.planning import Need
@@ -51,6 +51,14 @@ def test_what_the_backward_pass_needs_is_counted() -> None:
         assert peak() < 5 * 400
 
 
+@pytest.fixture
+def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans that do not follow a step, an encoding and a drawing, which takes seconds each."""
+    for name in ("_step", "_encode", "_draw"):
+        monkeypatch.setattr(planning, name, lambda *_: 0)
+
+
+@pytest.mark.usefixtures("weights_alone")
 def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     found = plan(base=str(any_base), dtype="float32")
     family = families.load(str(any_base), "cpu")
@@ -63,17 +71,18 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
 
 def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path) -> None:
     base = str(any_base)
-    small = need(base).step_nbytes
+    by_way = {(n.quantize, n.gradient_checkpointing): n for n in plan(base=base).train}
+    plain = by_way["none", False]
+    small = plain.step_nbytes
     assert need(base, batch=3).step_nbytes > 2 * small
     assert need(base, resolution=64).step_nbytes > 2 * small
-    by_way = {(n.quantize, n.gradient_checkpointing): n for n in plan(base=base).train}
     assert len(by_way) == 6
-    plain = by_way["none", False]
     assert by_way["none", True].step_nbytes < plain.step_nbytes
     assert by_way["4bit", False].weights_nbytes < by_way["8bit", False].weights_nbytes
     assert by_way["8bit", False].weights_nbytes < plain.weights_nbytes
 
 
+@pytest.mark.usefixtures("weights_alone")
 @pytest.mark.parametrize(
     ("layout", "unet", "encoders"),
     [("sd1", 859_520_964, 123_060_480), ("sdxl", 2_567_463_684, 123_060_480 + 694_659_840)],
