@@ -42,6 +42,13 @@ def _paper(words: dict[str, Tensor]) -> bytes:
     return torch_bytes({"string_to_token": tokens, "string_to_param": parameters})
 
 
+def _with_metadata(data: bytes, metadata: str) -> bytes:
+    """A safetensors file with this JSON as its metadata."""
+    length = int.from_bytes(data[:8], "little")
+    text = b'{"__metadata__":' + metadata.encode() + b"," + data[9 : 8 + length]
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
 def _view_of_a_table() -> bytes:
     table = rows(500, 768, 9)
     return torch_bytes({"<cat>": table[41]})
@@ -164,6 +171,97 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
         [("file", {"llama": T5, "clip_l": L})],
     ),
     "ComfyUI": (lambda: save({"t5xxl": T5}), "comfyui", [("file", {"t5xxl": T5})]),
+    "pair, safetensors": (
+        lambda: save({"text_encoders_0": L.half(), "text_encoders_1": G.half()}),
+        "pairs",
+        [("file", {"clip_l": L.half().float(), "clip_g": G.half().float()})],
+    ),
+    "pair, torch": (
+        lambda: torch_bytes({"emb2": G[0], "emb": L[0], "step": torch.tensor(9), "name": "x"}),
+        "pairs",
+        [("file", {"clip_l": L[:1], "clip_g": G[:1]})],
+    ),
+    "pairs in a list": (
+        lambda: torch_bytes([{"emb": L[i], "emb2": G[i]} for i in range(3)]),
+        "pairs",
+        [("file", {"clip_l": L, "clip_g": G})],
+    ),
+    "pairs in a tuple": (
+        lambda: torch_bytes(({"clip_g": G[:2]}, {"clip_l": L[:2]})),
+        "pairs",
+        [("file", {"clip_l": L[:2], "clip_g": G[:2]})],
+    ),
+    "several pairs": (
+        lambda: save(
+            {"<a>.te1": L, "<a>.te2": G, "<b>.te1": L[:1].clone(), "<b>.te2": G[:1].clone()}
+        ),
+        "pairs",
+        [("<a>", {"clip_l": L, "clip_g": G}), ("<b>", {"clip_l": L[:1], "clip_g": G[:1]})],
+    ),
+    "several pairs without names": (
+        lambda: save({"a": L, "b": G, "c": L[:1].clone(), "d": G[:1].clone()}),
+        "pairs",
+        [("file-1", {"clip_l": L, "clip_g": G}), ("file-2", {"clip_l": L[:1], "clip_g": G[:1]})],
+    ),
+    "pair of FLUX": (
+        lambda: save({"text_encoders_0": L, "text_encoders_1": T5}),
+        "pairs",
+        [("file", {"clip_l": L, "t5xxl": T5})],
+    ),
+    "pairs by word": (
+        lambda: torch_bytes({"<a>": {"x": L, "y": G}, "<b>": {"x": L[:1], "y": G[:1]}}),
+        "nested",
+        [("<a>", {"clip_l": L, "clip_g": G}), ("<b>", {"clip_l": L[:1], "clip_g": G[:1]})],
+    ),
+    "pairs by encoder": (
+        lambda: torch_bytes({"x": {"<a>": L, "<b>": L[:1]}, "y": {"<a>": G, "<b>": G[:1]}}),
+        "nested",
+        [("<a>", {"clip_l": L, "clip_g": G}), ("<b>", {"clip_l": L[:1], "clip_g": G[:1]})],
+    ),
+    "pair in a wrapping": (
+        lambda: torch_bytes({"state_dict": {"x": L, "y": G}, "epoch": 3}),
+        "nested",
+        [("file", {"clip_l": L, "clip_g": G})],
+    ),
+    "pair in string_to_param": (
+        lambda: torch_bytes(_a1111(string_to_param={"a": G, "b": L})),
+        "a1111",
+        [("cat", {"clip_l": L, "clip_g": G})],
+    ),
+    "keys that the widths belie": (
+        lambda: save({"clip_l": G, "clip_g": L}),
+        "sdxl",
+        [("file", {"clip_l": L, "clip_g": G})],
+    ),
+    "clip_l of SDXL's second encoder": (
+        lambda: save({"clip_l": G}),
+        "comfyui",
+        [("file", {"clip_g": G})],
+    ),
+    "clip_g of SD 1": (lambda: save({"clip_g": L}), "comfyui", [("file", {"clip_l": L})]),
+    "metadata that is null": (
+        lambda: _with_metadata(save({"<cat>": L}), "null"),
+        "diffusers",
+        [("<cat>", {"clip_l": L})],
+    ),
+    "metadata that is no text": (
+        lambda: _with_metadata(save({"<cat>": L}), '{"step": 3, "tags": ["a", null]}'),
+        "diffusers",
+        [("<cat>", {"clip_l": L})],
+    ),
+    "LoRA of cloneofsimo": (
+        lambda: save(
+            {"unet:0:up": rows(640, 4), "unet:0:down": rows(4, 320), "<s1>": L[0], "s2": L[1]},
+            {"unet:0:rank": "4", "<s1>": "<embed>", "s2": "<embed>"},
+        ),
+        "bundle",
+        [("<s1>", {"clip_l": L[:1]}), ("s2", {"clip_l": L[1:2]})],
+    ),
+    "LoRA with a pair": (
+        lambda: save({"lora_unet_x.lora_up.weight": rows(4, 768), "a": L, "b": G}),
+        "bundle",
+        [("file", {"clip_l": L, "clip_g": G})],
+    ),
     "LoRA with OneTrainer's words": (
         lambda: save(
             {

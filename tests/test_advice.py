@@ -22,10 +22,10 @@ from torch import Tensor
 import pseudoword
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.formats import WRITERS, Content, names
-from pseudoword.formats.advice import diffusers as diffusers_advice
+from pseudoword.formats import WRITERS, Content, keys, names
 from pseudoword.formats.advice import onetrainer, outlook
 from pseudoword.formats.keys import base_encoder
+from pseudoword.publishing import contents
 
 SD = Concept("<cat>", {"clip_l": L}, "sd")
 SDXL = Concept("<cat>", {"clip_l": L, "clip_g": G}, "sdxl")
@@ -153,11 +153,11 @@ def do(said: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]
 def holds_in_diffusers(path: Path, word: Concept, said: str, tokenizer: Any) -> None:
     if said.startswith("load_textual_inversion"):
         pipe, name = do(said, path, word, tokenizer)
-        suffixes = diffusers_advice.LOADERS[frozenset(word.vectors)]
+        suffixes = keys.IN_DIFFUSERS[frozenset(word.vectors)]
         for encoder, expected in word.vectors.items():
             assert pipe.rows(name, suffixes[encoder]).equal(expected), (path, said)
         return
-    if frozenset(word.vectors) not in diffusers_advice.LOADERS:
+    if frozenset(word.vectors) not in keys.IN_DIFFUSERS:
         return  # there is no pipeline with a loader for such encoders: tested below
     for options in ({}, {"token": "<other>"}):
         pipe = Pipe(tokenizer, *encoders_of(word))
@@ -179,6 +179,26 @@ def test_what_is_said_of_diffusers_holds_for_every_file(files: list[Path], token
             holds_in_diffusers(path, word, said, tokenizer)
             told.add(said[:22])
     assert len(told) > 7
+
+
+@pytest.mark.parametrize("token", ["<cat>", "<My-Toy>", "*"])
+@pytest.mark.parametrize("word", [SD, SDXL, T5, FLUX, SANA])
+def test_the_model_card_s_code_loads_the_word(
+    word: Concept, token: str, tokenizer: Any, tmp_path: Path
+) -> None:
+    word = formats.renamed(word, token)
+    for name, data in contents(tmp_path, word, "me/toy").items():
+        (tmp_path / name).write_bytes(data)
+    told = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
+    if "gemma2_2b" in word.vectors:
+        assert told is None
+        return
+    assert told
+    pipe = Pipe(tokenizer, *encoders_of(word))
+    exec(told[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
+    other = re.search("then write (.*)", told[1])
+    for encoder, suffix in keys.IN_DIFFUSERS[frozenset(word.vectors)].items():
+        assert pipe.rows(other[1] if other else token, suffix).equal(word.vectors[encoder])
 
 
 NAMES = (
@@ -258,7 +278,7 @@ def test_diffusers_has_a_loader_for_just_the_families_that_are_said(
 ) -> None:
     for name in pipelines:
         able = issubclass(getattr(diffusers, name), TextualInversionLoaderMixin)
-        assert able == (frozenset(encoders) in diffusers_advice.LOADERS)
+        assert able == (frozenset(encoders) in keys.IN_DIFFUSERS)
 
 
 def a1111_reads(path: Path) -> tuple[str, Any, int]:

@@ -45,10 +45,11 @@ def test_what_others_write_is_read(name: str, tmp_path: Path) -> None:
     for ending in (".bin", ".safetensors", ".png", ""):
         content = formats.examine(embedding_files.write(name, tmp_path, ending))
         assert content.layout == layout
-        found = {concept.token: concept for concept in content.concepts}
-        assert len(found) == len(expected)
-        for token, vectors in expected:
-            assert same(found[token], Concept(token, vectors))
+        assert [concept.token for concept in content.concepts] == [token for token, _ in expected]
+        for concept, (token, vectors) in zip(content.concepts, expected, strict=True):
+            assert same(concept, Concept(token, vectors))
+            assert list(concept.vectors) == sorted(concept.vectors, key=keys.rank)
+            assert not concept.family or len(vectors) == len(concept.vectors)
 
 
 CONCEPTS = {
@@ -368,3 +369,35 @@ def test_the_page_on_formats_names_every_one() -> None:
     page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
     for name in (*WRITERS, *layouts.LAYOUTS):
         assert f"`{name}`" in page
+
+
+def test_one_file_gives_one_order_and_one_set_of_bytes(tmp_path: Path) -> None:
+    names = [f"<{letter}>" for letter in "qwertzuiopasdfgh"]
+    path = tmp_path / "several.safetensors"
+    text: dict[str, object] = {}
+    for i, name in enumerate(names):  # an order that is not the alphabet's
+        place = [3072 * i, 3072 * (i + 1)]
+        text[name] = {"dtype": "F32", "shape": [1, 768], "data_offsets": place}
+    shuffled = dict(sorted(text.items()))
+    head = json.dumps(shuffled).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + rows(16, 768).numpy().tobytes())
+    written = set()
+    for _ in range(5):
+        found = formats.read_all(path)
+        assert [concept.token for concept in found] == names
+        written.add(WRITERS["native"].write(found[0], None)[""])
+    assert len(written) == 1
+    same_word = []
+    for i, data in enumerate((save({"clip_l": L, "clip_g": G}), save({"a": G, "b": L}))):
+        (tmp_path / f"{i}").write_bytes(data)
+        same_word.append(WRITERS["native"].write(formats.read(tmp_path / f"{i}", "<x>"), None)[""])
+    assert same_word[0] == same_word[1]
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_the_same_word_always_gives_the_same_bytes(writer: str) -> None:
+    for concept in CONCEPTS.values():
+        if not WRITERS[writer].refuses(concept):
+            picture = Image.new("RGB", (64, 64))
+            first, second = (WRITERS[writer].write(concept, picture) for _ in range(2))
+            assert first == second

@@ -24,7 +24,7 @@ from torch import nn
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PseudowordError
-from pseudoword.formats import pictures, torchfile
+from pseudoword.formats import pictures, torchfile, torchzip
 
 ENDINGS = (".pt", ".PT", ".bin", ".safetensors", ".png", ".webp", "")
 GROWTH_MB = 128
@@ -78,10 +78,10 @@ def test_a_neti_mapper_is_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_the_safe_globals_are_exactly_those_needed() -> None:
-    assert len(torchfile.ALLOWED) == 16
+    assert len(torchzip.ALLOWED) == 16
     assert not any(
         word in name
-        for name in torchfile.ALLOWED
+        for name in torchzip.ALLOWED
         for word in ("bytearray", "getattr", "os")
         if not name.startswith("torch ")
     )

@@ -11,6 +11,7 @@ from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
+from pseudoword.formats.advice import diffusers
 from pseudoword.lookup import HUB_ID
 from pseudoword.text import code, command, markdown
 
@@ -124,13 +125,14 @@ def card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
     shapes = ", ".join(f"{key} {len(r)} × {r.shape[1]}" for key, r in concept.vectors.items())
     facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
     draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base)
+    loading = diffusers.from_hub(concept, to)
     parts = [
         f"---\n{head.to_yaml()}\n---",
         f"# {markdown(concept.token)}",
         f"The word {markdown(concept.token)}, learned by textual inversion on a frozen model.",
         "\n".join(f"![{markdown(prompt)}]({name})" for name in pictures),
         code(draw),
-        code(f'pipeline.load_textual_inversion("{to}")', "python"),
+        code(loading, "python") if loading else "",
         _table({**facts, **said}),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -14,7 +14,7 @@ from PIL import Image
 from pseudoword.concept import Concept, check_token
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_regular, write_whole
-from pseudoword.formats import layouts, native, pictures, safetensorsfile, sorting, torchfile
+from pseudoword.formats import keys, layouts, native, pictures, safetensorsfile, sorting, torchfile
 from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
 from pseudoword.formats.loose import Loose
 from pseudoword.formats.writers import WRITERS, Parts
@@ -75,7 +75,7 @@ class Content:
     """a name in `layouts.LAYOUTS`"""
     concepts: tuple[Concept, ...]
     second: Path | None = None
-    """the file with the other half of an SDXL word, if it was read along"""
+    """the file with the other half of the word, for its other text encoder, if there is one"""
 
     @property
     def container(self) -> str:
@@ -127,14 +127,14 @@ def read_all(path: Path) -> tuple[Concept, ...]:
 def examine(path: Path) -> Content:
     """Read a file, or what stands for a folder, and say what it is.
 
-    diffusers writes SDXL words into two files; the second one, beside the first, is read with it.
+    diffusers has a file for each of two text encoders; the second, beside the first, is read too.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
     path = _file(path)
     content = _examine(path)
-    second = path.with_name(f"{path.stem}_2{path.suffix}")
+    second = _second(path)
     if len(content.concepts) > 1 or content.layout not in ("native", "diffusers"):
         return content
     if not second.is_file():
@@ -167,7 +167,7 @@ def parse(data: bytes, where: str) -> Loose:
 
 
 def write(concept: Concept, path: Path) -> None:
-    """Write `concept` as the safetensors file that loads everywhere, whole or not at all."""
+    """Write `concept` as our own safetensors file, whole or not at all."""
     write_whole(path, native.dump(concept))
 
 
@@ -230,6 +230,12 @@ def _file(path: Path) -> Path:
     )
 
 
+def _second(path: Path) -> Path:
+    """Where diffusers writes the other half of a word, also along the way."""
+    first, steps, count = path.stem.partition("-steps-")
+    return path.with_name(f"{first}_2{steps}{count}{path.suffix}")
+
+
 def _examine(path: Path) -> Content:
     loose = parse(_bytes(path), str(path))
     return Content(path, loose, layouts.identify(loose), tuple(layouts.words(loose)))
@@ -248,7 +254,8 @@ def _words_of(path: Path) -> bytes:
     """The words inside a LoRA too large to be read whole, as a file of their own."""
     try:
         entries, metadata = safetensorsfile.entries_of(path, str(path))
-        names = sorting.words_in_lora(entries, metadata)
+        shapes = {name: entry["shape"] for name, entry in entries.items()}
+        names = sorting.words_in_lora(shapes, metadata)
         if names:
             return safetensorsfile.only(path, str(path), names)
         nbytes = path.stat().st_size
@@ -262,10 +269,11 @@ def _words_of(path: Path) -> bytes:
 
 
 def _joined(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
-    """The two halves of an SDXL word as one; None if they are none."""
+    """The two halves of a word as one; None if they are none."""
     if len(others) != 1 or others[0].token != first.token:
         return None
     both = {**first.vectors, **others[0].vectors}
-    if set(both) != {"clip_l", "clip_g"}:
+    if len(both) < 2 or frozenset(both) not in keys.IN_DIFFUSERS:
         return None
-    return replace(first, vectors=both, family="sdxl")
+    (family, *_) = keys.FAMILIES[frozenset(both)]
+    return replace(first, vectors=both, family=family)

@@ -62,6 +62,17 @@ FAMILIES: Mapping[frozenset[str], tuple[str, ...]] = {
 """Which model families read a word with exactly these encoders."""
 
 
+IN_DIFFUSERS: Mapping[frozenset[str], Mapping[str, str]] = {
+    frozenset({"clip_l"}): {"clip_l": ""},
+    frozenset({"clip_h"}): {"clip_h": ""},
+    frozenset({"clip_l", "clip_g"}): {"clip_l": "", "clip_g": "_2"},
+    frozenset({"clip_l", "t5xxl"}): {"clip_l": "", "t5xxl": "_2"},
+    frozenset({"t5xxl"}): {"t5xxl": "_2"},
+}
+"""Encoders whose pipelines have a loader for words in diffusers -> what follows `text_encoder`, and
+`learned_embeds` where there are two, for each one."""
+
+
 def encoder_of(key: str, width: int) -> str | None:
     """Our name for the text encoder that a file calls `key`; None if it is no encoder's name.
 

@@ -43,7 +43,7 @@ def bundled(loose: Loose) -> list[Concept]:
     that its metadata marks, or that stand beside its weights."""
     found: dict[str, dict[str, Tensor]] = {}
     plain: dict[str, Tensor] = {}
-    for name in sorting.words_in_lora(loose.tensors, loose.metadata):
+    for name in _in_lora(loose):
         tensor = loose.tensors[name]
         if not name.startswith(sorting.BUNDLE):
             plain[name] = tensor
@@ -51,10 +51,22 @@ def bundled(loose: Loose) -> list[Concept]:
         token, _, key = name.removeprefix(sorting.BUNDLE).rpartition(".")
         if token.endswith(".string_to_param"):
             token, key = token.removesuffix(".string_to_param"), "emb_params"
-        found.setdefault(token, {})[keys.encoder_of(key, sorting.width(tensor)) or key] = tensor
-    made = [concept(loose, token, vectors) for token, vectors in found.items()]
-    alone = replace(loose, items=plain, metadata={})
-    return made + ((encoders if _all_encoders(alone) else placeholders)(alone) if plain else [])
+        found.setdefault(token, {})[key] = tensor
+    made = [concept(loose, token, _by_encoder(tensors)) for token, tensors in found.items()]
+    return made + (words(replace(loose, items=plain, metadata={})) if plain else [])
+
+
+def _in_lora(loose: Loose) -> list[str]:
+    shapes = {name: tuple(tensor.shape) for name, tensor in loose.tensors.items()}
+    return sorting.words_in_lora(shapes, loose.metadata)
+
+
+def _by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A word's tensors under our names for the encoders: by their widths where keys say nothing."""
+    (word, *_) = sorting.by_width(tensors) or [{}]
+    if word:
+        return dict(word.values())
+    return {keys.encoder_of(key, sorting.width(t)) or key: t for key, t in tensors.items()}
 
 
 def a1111(loose: Loose) -> list[Concept]:
@@ -73,6 +85,10 @@ def a1111(loose: Loose) -> list[Concept]:
         provenance = {key.removeprefix(OURS): said for key, said in loose.metadata.items()}
     family, method = provenance.pop("family", None), provenance.pop("method", "classic")
     paper = isinstance(holder, torch.nn.ParameterDict)
+    pairs = sorting.by_width(found) or []
+    if len(pairs) == 1:
+        name, vectors = loose.items.get("name"), dict(pairs[0].values())
+        return [concept(loose, name, vectors, provenance=provenance, family=family, method=method)]
     words = []
     for key, tensor in found.items():
         name = loose.items.get("name")
@@ -227,7 +243,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "bundle": Layout(
         "words in a LoRA",
-        lambda loose: bool(sorting.words_in_lora(loose.tensors, loose.metadata)),
+        lambda loose: bool(_in_lora(loose)),
         bundled,
     ),
     "paper": Layout(

@@ -173,10 +173,10 @@ KINDS: tuple[Kind, ...] = (
         ),
     ),
     Kind(
-        "an encoded prompt (what comes out of a text encoder)",
+        "an encoded prompt or picture (what comes out of an encoder)",
         "A word is what goes in",
         re.compile(
-            r"^(\w+[._])?(prompt|negative|text|caption|pooled|uncond\w*|encoder|last)_?"
+            r"^(\w+[._])?(prompt|negative|text|caption|image|pooled|uncond\w*|encoder|last)_?"
             r"(prompt_|pooled_|negative_|text_)*(embeds?|embeddings|hidden_states?|attention_mask"
             r"|attn_mask)(_\d|_mask)?$|^(pooler_output|hidden_states?|attention_mask)$"
         ),
@@ -194,7 +194,7 @@ KINDS: tuple[Kind, ...] = (
         "A base model is given as --base",
         re.compile(
             r"\.(weight|bias|running_mean|running_var|num_batches_tracked|in_proj_weight"
-            r"|in_proj_bias|weight_[gv])$"
+            r"|in_proj_bias|weight_[gv])$|[./]kernel$"
             r"|^(model\.diffusion_model|cond_stage_model|first_stage_model|model_ema)\."
             r"|^(text_projection|logit_scale|position_ids)$"
         ),

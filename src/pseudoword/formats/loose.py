@@ -14,7 +14,8 @@ from pseudoword.concept import Concept, check_token
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.keys import families_of, rank
 from pseudoword.formats.lookalikes import kind_of, names_in
-from pseudoword.formats.text import clean, shown
+from pseudoword.formats.text import shown
+from pseudoword.text import visible
 
 MOST_NUMBERS = 1 << 25
 """No word is larger (128 MiB of float32): refused before anything is allocated."""
@@ -128,7 +129,7 @@ def concept(
 ) -> Concept:
     """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
     order = sorted(vectors, key=rank)
-    checked = {clean(key): rows(vectors[key], loose.where, key) for key in order}
+    checked = {visible(key): rows(vectors[key], loose.where, key) for key in order}
     if not checked:
         raise loose.refusal()
     fits = families_of({key: r.shape[1] for key, r in checked.items()})
@@ -137,9 +138,9 @@ def concept(
     return Concept(
         token=readable_token(token) or loose.stem,
         vectors=checked,
-        family=family and clean(family),
-        method=clean(method),
-        provenance={clean(k): clean(v) for k, v in (provenance or {}).items()},
+        family=family and visible(family),
+        method=visible(method),
+        provenance={visible(k): visible(v) for k, v in (provenance or {}).items()},
     )
 
 

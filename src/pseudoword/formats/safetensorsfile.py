@@ -14,7 +14,7 @@ from torch import Tensor
 from pseudoword.errors import ConceptError
 from pseudoword.formats.lookalikes import kind_of
 from pseudoword.formats.loose import MOST_NUMBERS, Loose, Oddity
-from pseudoword.formats.text import clean
+from pseudoword.text import visible
 
 Entries = dict[str, dict[str, Any]]
 """Name of a tensor -> dtype, shape, data_offsets; and `METADATA` -> texts."""
@@ -60,7 +60,7 @@ def read(data: bytes, where: str) -> Loose:
         found = load_tensors(data if plain else _packed(entries, numbers))
         order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
     except _BROKEN as error:
-        reason = clean(str(error))[:200]
+        reason = visible(str(error))[:200]
         raise ConceptError(f"{where} is not a safetensors file, or damaged ({reason})") from error
     tensors = {name: found[name] for name in order}  # the library's own order is a random one
     odd: frozenset[Oddity] = frozenset() if plain else frozenset({"metadata"})
@@ -91,11 +91,14 @@ def entries_of(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
         if start[8:] != b"{" or length > LARGEST_HEADER_NBYTES:
             return {}, {}
         try:
-            entries = json.loads(b"{" + file.read(length - 1))
-            said = _texts(entries.pop(METADATA, None))
+            found = json.loads(b"{" + file.read(length - 1))
+            said = _texts(found.pop(METADATA, None))
+            order = sorted(found, key=lambda name: found[name]["data_offsets"])
+            if not all(isinstance(entry["shape"], list) for entry in found.values()):
+                raise ValueError("not a shape")
         except _BROKEN as error:
             raise ConceptError(f"{where} is a damaged safetensors file.") from error
-    return entries, said
+    return {name: found[name] for name in order}, said
 
 
 def only(path: Path, where: str, names: Collection[str]) -> bytes:

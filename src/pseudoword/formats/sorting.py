@@ -3,8 +3,9 @@
 Names count only where they say what a tensor is *not*, or where a file marks its words.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -23,29 +24,28 @@ _MARK = "<embed>"
 _PROMPT_ROWS = 77
 """Positions of CLIP: as many rows, or twice, are a whole prompt that went through it."""
 
+_ENCODER_LEFT = re.compile(r"[._-](te|clip|emb|text_encoders?)$|^(te|clip|emb|text_encoders?)$")
+"""What is left of the names of encoders where they are the same."""
+
 Parts = dict[str, tuple[str, Tensor]]
 """A word: name in the file -> text encoder, rows."""
 
 
-def words_in_lora(names: Iterable[str], metadata: Mapping[str, object]) -> list[str]:
-    """Which tensors of a LoRA are words, or parts of one, as far as they are marked as such."""
-    found = [
-        name
-        for name in names
-        if name.startswith(BUNDLE) or (not is_weight(name) and metadata.get(name) == _MARK)
-    ]
-    return found or _words_beside_weights(names)
+def words_in_lora(shapes: Mapping[str, Sequence[int]], metadata: Mapping[str, object]) -> list[str]:
+    """Which tensors of a LoRA are words, or parts of one: marked as such, or beside its weights.
 
-
-def _words_beside_weights(names: Iterable[str]) -> list[str]:
-    """Tensors under a placeholder in `<…>`, or an encoder's key, among a LoRA's."""
-    several = list(names)
-    if not any(map(is_weight, several)):
-        return []
-    named = [name for name in several if name.startswith("<") and name.endswith(">")]
-    return named or [
-        name for name in several if name in keys.ANONYMOUS or keys.encoder_of(name, 0) is not None
-    ]
+    Args:
+        shapes: name of each tensor -> its shape.
+        metadata: the file's.
+    """
+    others = {name: shape for name, shape in shapes.items() if not is_weight(name)}
+    marked = [n for n in others if n.startswith(BUNDLE) or metadata.get(n) == _MARK]
+    if marked or len(others) == len(shapes):
+        return marked
+    named = [name for name in others if name.startswith("<") and name.endswith(">")]
+    named = named or [n for n in others if n in keys.ANONYMOUS or keys.encoder_of(n, 0) is not None]
+    together = all(others.values()) and keys.one_word([shape[-1] for shape in others.values()])
+    return named or (list(others) if together else [])
 
 
 def width(tensor: Tensor) -> int:
@@ -59,9 +59,10 @@ def count(tensor: Tensor) -> int:
 
 
 def rows_of(loose: Loose) -> dict[str, Tensor]:
-    """The tensors without the single numbers that some tools put beside them, such as a step."""
+    """The tensors without what some tools put beside them: a step, the ids of tokens."""
     found = loose.tensors
-    return {key: t for key, t in found.items() if t.ndim and t.numel() > 1} or found
+    likely = {k: t for k, t in found.items() if t.numel() > 1 and t.is_floating_point()}
+    return likely or found
 
 
 def by_width(tensors: Mapping[str, Tensor]) -> list[Parts] | None:
@@ -94,7 +95,8 @@ def common(names: Sequence[str]) -> str | None:
     """The token in the names that a word's tensors have: what they share."""
     start = _same_start(names)
     end = _same_start([name[::-1] for name in names])[::-1]
-    return placeholder(names) or max(start, end, key=len).strip("._-:/ ") or None
+    shared = _ENCODER_LEFT.sub("", max(start, end, key=len).strip("._-:/ "))
+    return placeholder(names) or shared or None
 
 
 def _same_start(names: Sequence[str]) -> str:

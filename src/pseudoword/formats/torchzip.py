@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pseudoword.errors import ConceptError, PseudowordError
-from pseudoword.formats.text import clean
+from pseudoword.text import visible
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
 
@@ -114,7 +114,7 @@ def _members(
                 f"several files packed together: unpack it and give the {wanted.what} itself."
             )
         if ".." in info.filename.split("/") or info.filename.startswith(("/", "\\")):
-            raise wanted.error(f"{where} holds the path {clean(info.filename[:80])!r}: refused")
+            raise wanted.error(f"{where} holds the path {visible(info.filename[:80])!r}: refused")
     found = {info.filename.partition("/")[2]: info for info in infos}
     one_folder = len({info.filename.partition("/")[0] for info in infos}) <= 1
     if not one_folder or len(found) < len(infos) or len(infos) > wanted.most_members:
@@ -159,11 +159,11 @@ def scan(pickled: bytes | BinaryIO, where: str, wanted: Wanted) -> set[str]:
 def first_line(error: BaseException) -> str:
     """What another library says of a damaged file, short and without what steers a terminal."""
     text = str(error).strip()
-    return clean((text.splitlines()[0] if text else type(error).__name__)[:200])
+    return visible((text.splitlines()[0] if text else type(error).__name__)[:200])
 
 
 def _refusal(where: str, names: list[str], wanted: Wanted) -> PseudowordError:
-    dotted = [clean(name[:80]).replace(" ", ".") for name in names[:3]]
+    dotted = [visible(name[:80]).replace(" ", ".") for name in names[:3]]
     shown = ", ".join(dotted) + (" …" if len(names) > 3 else "")
     if any("neti" in name.lower() or "mapper" in name.lower() for name in names):
         why = (

@@ -3,8 +3,8 @@
 Everything in safetensors also carries our metadata, which other tools pass over.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -94,7 +94,18 @@ def _sdxl_only(concept: Concept) -> str | None:
 
 
 def _diffusers_refuses(concept: Concept) -> str | None:
-    return _only_one(concept) and _sdxl_only(concept)
+    if _plain(concept) and (len(concept.vectors) == 1 or _in_diffusers(concept)):
+        return None
+    return (
+        f"holds one text encoder, SDXL's or FLUX's two; the word has {', '.join(concept.vectors)}"
+    )
+
+
+def _in_diffusers(concept: Concept) -> Mapping[str, str]:
+    """What follows `learned_embeds` for each text encoder."""
+    if len(concept.vectors) == 1:
+        return dict.fromkeys(concept.vectors, "")
+    return keys.IN_DIFFUSERS.get(frozenset(concept.vectors), {})
 
 
 def _plain_only(concept: Concept) -> str | None:
@@ -122,24 +133,16 @@ def _native(concept: Concept, _picture: Image.Image | None) -> Parts:
 
 
 def _diffusers(concept: Concept, _picture: Image.Image | None) -> Parts:
-    parts = {}
-    for suffix, encoder in zip(("", "_2"), sorted(concept.vectors, reverse=True), strict=False):
-        alone = Concept(
-            concept.token,
-            {encoder: concept.vectors[encoder]},
-            concept.family,
-            concept.method,
-            concept.provenance,
-        )
-        parts[suffix] = native.dump(alone)
-    return parts
+    return {
+        suffix: native.dump(replace(concept, vectors={encoder: concept.vectors[encoder]}))
+        for encoder, suffix in _in_diffusers(concept).items()
+    }
 
 
 def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
-    order = sorted(concept.vectors, reverse=True)
     return {
         suffix: torchfile.write({concept.token: _whole(concept.vectors[encoder])})
-        for suffix, encoder in zip(("", "_2"), order, strict=False)
+        for encoder, suffix in _in_diffusers(concept).items()
     }
 
 
@@ -218,7 +221,7 @@ def _anything(_concept: Concept) -> str | None:
 
 
 WRITERS: dict[str, Writer] = {
-    "native": Writer("pseudoword, loads everywhere", ".safetensors", _native, _anything),
+    "native": Writer("pseudoword", ".safetensors", _native, _anything),
     "diffusers": Writer(
         "diffusers, one or two files", ".safetensors", _diffusers, _diffusers_refuses
     ),

@@ -5,17 +5,8 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, names
+from pseudoword.formats import Content, keys, names
 from pseudoword.formats.advice.shared import PICTURES, convert, encoders_of, is_dict, no_word
-
-LOADERS: Mapping[frozenset[str], Mapping[str, str]] = {
-    frozenset({"clip_l"}): {"clip_l": ""},
-    frozenset({"clip_h"}): {"clip_h": ""},
-    frozenset({"clip_l", "clip_g"}): {"clip_l": "", "clip_g": "_2"},
-    frozenset({"clip_l", "t5xxl"}): {"clip_l": "", "t5xxl": "_2"},
-    frozenset({"t5xxl"}): {"t5xxl": "_2"},
-}
-"""Encoders whose pipelines have a loader -> what follows `text_encoder` for each one."""
 
 
 def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str:
@@ -26,7 +17,7 @@ def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str
     hopeless = no_word(content, word)
     if hopeless:
         return hopeless
-    encoders = LOADERS.get(frozenset(word.vectors))
+    encoders = keys.IN_DIFFUSERS.get(frozenset(word.vectors))
     if encoders is None:
         return "has no loader for words of these text encoders"
     count = max(len(rows) for rows in word.vectors.values())
@@ -42,6 +33,27 @@ def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str
     if len(calls) > 1 and content.second is None:
         said += "; or convert with --format diffusers, and load a file each"
     return f"{said}. {reason}" if reason else said
+
+
+def from_hub(word: Concept, repository: str) -> str | None:
+    """Code that loads a word out of a repository with `learned_embeds` in it; None if none does."""
+    encoders = keys.IN_DIFFUSERS.get(frozenset(word.vectors))
+    if encoders is None:
+        return None
+    count = max(len(rows) for rows in word.vectors.values())
+    name, _ = names.for_diffusers(word.token, count, repository.rpartition("/")[2])
+    lines = []
+    for suffix in encoders.values():
+        options = []
+        if len(encoders) > 1:
+            options.append(f'weight_name="learned_embeds{suffix}.safetensors"')
+        if len(encoders) > 1 or suffix:
+            options += [f"{part}=pipeline.{part}{suffix}" for part in ("text_encoder", "tokenizer")]
+        if name != word.token:
+            options.append(f"token={name!r}")
+        arguments = ", ".join([f'"{repository}"', *options])
+        lines.append(f"pipeline.load_textual_inversion({arguments})")
+    return "\n".join(lines if name == word.token else [*lines, f"# then write {name}"])
 
 
 def _calls(content: Content, encoders: Mapping[str, str], name: str) -> list[str]:
