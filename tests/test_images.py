@@ -102,6 +102,10 @@ def test_heic_without_its_library_is_explained(
 def test_bad_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="nowhere does not exist"):
         images.find([tmp_path / "nowhere"])
+    with pytest.raises(PictureError, match=r"^x{300}… does not exist"):
+        images.find([Path("x" * 5000)])
+    with pytest.raises(PictureError, match="does not exist"):
+        images.find([Path("a\0b")])
     with pytest.raises(PictureError, match="holds no pictures"):
         images.find([tmp_path])
     (tmp_path / "text.jpg").write_text("not a picture")

@@ -127,6 +127,15 @@ def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> Non
     assert np.abs(np.asarray(shown, dtype=int) - seen).mean() < 12
 
 
+@pytest.mark.parametrize("crop", ["centre", "random", "focal", "buckets"])
+def test_thin_pictures_have_a_card(tmp_path: Path, crop: str) -> None:
+    for size in ((1, 1), (1, 3000), (3000, 1), (2, 9000), (1, 230)):
+        Image.new("RGB", size, "red").save(tmp_path / "a.png")
+        how = PictureSettings.check(pictures=[tmp_path], crop=crop, flip=True)
+        example = examples.load(tmp_path / "a.png", how, examples.frames(how, 64, 8))
+        assert sheet.card(example, "a [name]", []).height > sheet.VIEW_PX
+
+
 def test_what_a_mask_leaves_out_is_striped(tmp_path: Path) -> None:
     picture = Image.new("RGBA", (64, 64), (255, 0, 0, 255))
     picture.paste((255, 0, 0, 0), (32, 0, 64, 64))

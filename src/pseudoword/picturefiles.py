@@ -41,6 +41,9 @@ LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 NAMED = 5
 """Of several files, so many are named."""
 
+LONGEST = 300
+"""Letters of a path that an error shows, where there is no such file."""
+
 Note = Callable[[str], None]
 
 
@@ -60,12 +63,14 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
     """
     found: list[Path] = []
     for path in pictures:
-        if path.is_dir():
-            found += _inside(path, note)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise PictureError(f"{path} does not exist. Give a folder of pictures, or the files.")
+        try:
+            there = path.exists()
+        except OSError:  # a name that no file can have
+            there = False
+        if not there:
+            called = str(path) if len(str(path)) < LONGEST else f"{str(path)[:LONGEST]}…"
+            raise PictureError(f"{called} does not exist. Give a folder of pictures, or the files.")
+        found += _inside(path, note) if path.is_dir() else [path]
     kept = _without_companions(found)
     if not kept:
         raise PictureError("no pictures given. Give a folder of pictures, or the files.")

@@ -86,7 +86,9 @@ def _whole(example: Example) -> Image.Image:
     boxes = []
     for view in example.views:
         left, top, right, bottom = (round(edge * scale) for edge in view.crop.box)
-        boxes.append((left, top, min(right, small.width), min(bottom, small.height)))
+        left, top = min(left, small.width - 1), min(top, small.height - 1)
+        right, bottom = min(right, small.width), min(bottom, small.height)
+        boxes.append((left, top, max(left + 1, right), max(top + 1, bottom)))  # of thin pictures
         seen.paste(255, boxes[-1])
     made = Image.composite(small, Image.new("RGB", small.size, PAPER), seen)
     pen = ImageDraw.Draw(made)
