@@ -59,13 +59,13 @@ def cases(device: str) -> Iterator[dict[str, Any]]:
 def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     """Take training steps, in this process; its peak in bytes and the seconds per step."""
     choice = BaseChoice(
-        base=_folder(case["layout"]),
+        base=folder(case["layout"]),
         device=device,
         dtype="bfloat16",
         quantize=case.get("quantize", "none"),
     )
     before = _begin(device)
-    with mock.patch.object(Parts, "frozen", _random):
+    with random_weights():
         family = families.choose(choice, checkpointing=case["checkpointing"])
     unet: Any = family.modules()["unet"]
     batch, scale = case.get("batch", 1), family.resolution // unet.config.sample_size
@@ -88,7 +88,12 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     return {"peak": _peak(device) - before, "seconds": min(times)}
 
 
-def _folder(layout: str) -> str:
+def random_weights() -> Any:
+    """While open, models are made with random weights in place of a file's."""
+    return mock.patch.object(Parts, "frozen", _random)
+
+
+def folder(layout: str) -> str:
     """The configs of a published layout, or of a model's own folder."""
     return str(layouts.folder(layout)) if layout in layouts.names() else layout
 

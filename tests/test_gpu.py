@@ -30,6 +30,8 @@ from pseudoword.families import devices
 from pseudoword.families.base import Family
 from pseudoword.livebytes import nbytes
 from pseudoword.member import Member
+from pseudoword.methods.classic import Classic
+from pseudoword.repeatable import repeatable
 from pseudoword.samples import batch
 from pseudoword.showcase import PICTURES
 
@@ -204,6 +206,25 @@ def test_killed_and_gone_on_or_run_again_it_ends_with_the_same_bytes(tmp_path: P
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     assert word(cut) == whole
+
+
+def test_the_gradient_of_a_published_size_repeats_bit_for_bit() -> None:
+    """Attention over thousands of positions, which tiny models do not have."""
+    placed = BaseChoice(base=memory.folder("sd1"), device="cuda", dtype="bfloat16")
+    with memory.random_weights():
+        family = families.choose(placed)
+    torch.manual_seed(3)
+    start = {key: torch.randn(1, one.width) for key, one in family.encoders.items()}
+    sample = planning.stand_in(torch.randn(4, 4, 64, 64, device="cuda"))
+    found = []
+    for _ in range(4):
+        method = Classic(start, family.device)
+        with repeatable(family.device):
+            loss.losses(family, [method], sample).sum().backward()
+        found.append(method.parameters()[0].grad)
+    assert found[0] is not None
+    assert found[0].abs().max() > 0
+    assert all(one is not None and torch.equal(one, found[0]) for one in found)
 
 
 def test_how_weights_came_off_the_disk_changes_nothing(

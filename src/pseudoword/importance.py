@@ -17,6 +17,7 @@ from pseudoword import loss, samples
 from pseudoword.families.base import Family
 from pseudoword.member import Member
 from pseudoword.methods.classic import Classic
+from pseudoword.repeatable import repeatable
 from pseudoword.training import LOSS_SCALE
 
 PARTS = 10
@@ -42,7 +43,8 @@ def density(family: Family, member: Member) -> tuple[float, ...]:
         # Each sample has a word of its own, so that one backward pass tells their gradients apart.
         words = [Classic(member.word(), family.device) for _ in some.prompts]
         prompts = [p.replace(loss.mark(0), loss.mark(k)) for k, p in enumerate(some.prompts)]
-        (loss.losses(family, words, replace(some, prompts=prompts)).sum() * scale).backward()
+        with repeatable(family.device, member.hyper.deterministic):
+            (loss.losses(family, words, replace(some, prompts=prompts)).sum() * scale).backward()
         part = span.part(some.t.cpu(), PARTS)
         squares.index_add_(0, part, torch.stack([_square(word) for word in words]).cpu())
         seen.index_add_(0, part, torch.ones(len(part)))

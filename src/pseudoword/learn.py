@@ -31,7 +31,10 @@ from pseudoword.training import train
 from pseudoword.trouble import explained
 from pseudoword.watching import Watcher
 
-SHARED = (*BaseChoice.model_fields, "gradient_checkpointing", "batch", "resolution")
+SHARED = (
+    *BaseChoice.model_fields,
+    *("gradient_checkpointing", "deterministic", "batch", "resolution"),
+)
 """Settings that the concepts of a pack must have in common, since they share each batch."""
 
 NO_EFFECT = 1e-6

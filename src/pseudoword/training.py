@@ -15,6 +15,7 @@ import torch
 from pseudoword import loss, norms, optimisers
 from pseudoword.families.base import Family
 from pseudoword.member import Member
+from pseudoword.repeatable import repeatable
 from pseudoword.samples import batches
 
 LOSS_SCALE = {torch.float16: 4096.0}
@@ -58,9 +59,9 @@ def train(family: Family, members: Sequence[Member]) -> Iterator[Step]:
         step = min(member.step for member in unfinished)
         active = [member for member in unfinished if member.step == step]
         seen = []
-        for member, (value, norm, grad, reach) in zip(
-            active, gradients(family, active, step), strict=True
-        ):
+        with repeatable(family.device, all(member.hyper.deterministic for member in active)):
+            readings = gradients(family, active, step)
+        for member, (value, norm, grad, reach) in zip(active, readings, strict=True):
             first = id(member) not in checked
             member.failure = _trouble(member, value, grad, unheard=first and not reach)
             checked.add(id(member))

@@ -86,6 +86,10 @@ class OptimiserSettings(Settings):
     seed: Seed = 0
     """Same seed, settings and machine: same word."""
 
+    deterministic: bool = True
+    """On a GPU, add up in a fixed order, so that a run that is resumed or done again ends with the
+    same bytes; --no-deterministic may be faster."""
+
     @property
     def total_steps(self) -> int:
         """The last step there can be."""
