@@ -251,7 +251,8 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
     ),
     "LoRA of cloneofsimo": (
         lambda: save(
-            {"unet:0:up": rows(640, 4), "unet:0:down": rows(4, 320), "<s1>": L[0], "s2": L[1]},
+            {f"unet:{i}:{end}": rows(4, 8) for i in range(5) for end in ("up", "down")}
+            | {"<s1>": L[0], "s2": L[1]},
             {"unet:0:rank": "4", "<s1>": "<embed>", "s2": "<embed>"},
         ),
         "bundle",

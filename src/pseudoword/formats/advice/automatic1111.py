@@ -17,7 +17,7 @@ from pseudoword.formats.advice.shared import (
     other_models,
     rename,
 )
-from pseudoword.formats.sorting import BUNDLE
+from pseudoword.formats.sorting import BUNDLE, rows_of
 
 PICTURE_ENDINGS = (".png", ".webp", ".avif")
 
@@ -79,6 +79,6 @@ def _is_taken(content: Content) -> bool:
     if {"clip_l", "clip_g"} <= set(loose.items):
         if not all(isinstance(item, Tensor) for item in loose.items.values()):
             return False
-        by_key = encoders_of(loose.tensors)
+        by_key = encoders_of(rows_of(loose))
         return all(by_key[encoder] == encoder for encoder in ("clip_l", "clip_g"))
     return len(loose.items) == 1 and all(type(item) is Tensor for item in loose.items.values())

@@ -7,6 +7,7 @@ from torch import Tensor
 from pseudoword.concept import Concept
 from pseudoword.formats import Content, keys, names
 from pseudoword.formats.advice.shared import PICTURES, convert, encoders_of, is_dict, no_word
+from pseudoword.formats.sorting import rows_of
 
 
 def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str:
@@ -74,7 +75,7 @@ def _calls(content: Content, encoders: Mapping[str, str], name: str) -> list[str
     if not is_dict(content) or content.layout == "nested" or len(content.concepts) > 1:
         return []
     opened = "load_file(file)" if content.container == "safetensors" else "torch.load(file)"
-    keyed = {encoder: key for key, encoder in encoders_of(content.loose.tensors).items()}
+    keyed = {encoder: key for key, encoder in encoders_of(rows_of(content.loose)).items()}
     if not encoders.keys() <= keyed.keys():
         return []
     return [call(f"{opened}[{keyed[e]!r}]", None, suffix) for e, suffix in encoders.items()]

@@ -15,6 +15,7 @@ from pseudoword.formats.advice.shared import (
     other_models,
     rename,
 )
+from pseudoword.formats.sorting import rows_of
 
 
 def outlook(content: Content, word: Concept) -> str:
@@ -51,7 +52,9 @@ def _is_known(content: Content) -> bool:
         return found and "string_to_token" in items
     if "emb_params" in items:
         return isinstance(items["emb_params"], Tensor) and items["emb_params"].ndim == 2
-    by_key = encoders_of(content.loose.tensors)
+    by_key = encoders_of(rows_of(content.loose))
+    if set(items) == {"clip_g"}:  # by its width it tells the model, whatever the key says
+        return items["clip_g"].ndim == 2
     if "clip_g" in items:
         return by_key.get("clip_g") == "clip_g" and by_key.get("clip_l") == "clip_l"
     # of other files it takes the first size of the first tensor for the width

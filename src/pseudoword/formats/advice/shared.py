@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.formats import Content, keys, sorting
+from pseudoword.formats.sorting import rows_of
 from pseudoword.formats.writers import WRITERS
 
 PICTURES = ("chunk", "pixels")
@@ -30,7 +31,7 @@ def other_models(content: Content, word: Concept) -> str | None:
     if encoders in STABLE_DIFFUSION:
         return None
     more = sorted(encoders - {"clip_l", "clip_g"})
-    by_key = encoders_of(content.loose.tensors) if is_dict(content) else {}
+    by_key = encoders_of(rows_of(content.loose)) if is_dict(content) else {}
     if all(by_key.get(encoder) == encoder for encoder in ("clip_l", "clip_g")):
         return f"takes it for an SDXL word, and leaves out {', '.join(more)}"
     return "refuses it: only words for SD 1, SD 2 and SDXL"
