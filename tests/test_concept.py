@@ -1,6 +1,11 @@
+import unicodedata
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 
@@ -13,7 +18,21 @@ def test_what_is_no_embedding_is_refused(rows: torch.Tensor) -> None:
         Concept("<cat>", {"clip_l": rows})
 
 
-@pytest.mark.parametrize("token", ["", "  ", " <cat>", "<cat>\n", "a\x00b"])
+@pytest.mark.parametrize("token", ["", "  ", " <cat>", "<cat>\n", "a\x00b", "\u200d"])
 def test_a_token_that_cannot_be_written_in_a_prompt_is_refused(token: str) -> None:
     with pytest.raises(SettingsError, match="--token"):
         Concept(token, {"clip_l": torch.ones(1, 4)})
+
+
+def test_a_token_is_the_same_however_its_accents_are_encoded(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "<café>") for form in ("NFC", "NFD"))
+    word = Concept(apart, {"clip_l": torch.ones(1, 4)})
+    assert word.token == composed
+    save_file({apart: torch.ones(1, 768), "<dog>": torch.ones(1, 768)}, tmp_path / "a.safetensors")
+    for called in (composed, apart):
+        assert formats.read(tmp_path / "a.safetensors", called).token == composed
+
+
+@pytest.mark.parametrize("token", ["گربه\u200cها", "🐈\u200d⬛", "क्\u200dष"])
+def test_joiners_are_part_of_words(token: str) -> None:
+    assert Concept(token, {"clip_l": torch.ones(1, 4)}).token == token

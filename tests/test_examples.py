@@ -10,7 +10,7 @@ from conftest import member
 from PIL import Image, ImageDraw
 
 import pseudoword
-from pseudoword import examples, images
+from pseudoword import examples, images, loss
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.examples import Example
@@ -212,6 +212,17 @@ def test_what_happens_to_captions_reaches_the_prompts(family: Family, pictures: 
     mixed = member(family, pictures, templates=lines, wording={"shuffle_tags": True}, batch=16)
     assert len({p.split(maxsplit=2)[2] for p in batch(family, [mixed], 0).prompts}) > 3
     assert batch(family, [mixed], 0).prompts == batch(family, [mixed], 0).prompts
+
+
+def test_the_word_is_found_in_captions_and_templates_too(family: Family, pictures: Path) -> None:
+    """By the rule of prompts: in plurals and in any script, and not inside another word."""
+    for path in list(pictures.iterdir()):
+        path.with_suffix(".txt").write_text("two 猫s, 猫の写真")
+    one = member(family, pictures, "猫", templates=["[name]の写真, [filewords]"])
+    mark = loss.mark(0)
+    assert set(batch(family, [one], 0).prompts) == {f"{mark}の写真, two {mark}s, {mark}の写真"}
+    plain = member(family, pictures, "cat", templates=["a [name]egory, a category"])
+    assert set(batch(family, [plain], 0).prompts) == {f"a {mark}egory, a category"}
 
 
 def test_captions_that_would_cut_the_word_off_are_named_before_the_first_step(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 
 import pseudoword
 from pseudoword import families, unread
@@ -99,6 +100,21 @@ def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
     assert cut.startswith("the prompt has 93 tokens, 75 are read; not read: 'red red")
     assert negative.startswith("the negative prompt has ")
     assert any(line.startswith("((blurry)) is plain text here") for line in told.lines)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "changes"), [("猫の写真", True), ("two 猫s", True), ("a cat", False)]
+)
+def test_a_word_without_effect_is_told_by_the_rule_it_is_found_by(
+    base: Path, prompt: str, changes: bool
+) -> None:
+    told = Notes()
+    word = Concept("猫", {"clip_l": torch.randn(1, 32)})
+    settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1}
+    with_word = pseudoword.generate(prompt, concept=word, progress=told, **settings)
+    assert ("猫 is in neither prompt, so it changes nothing" in told.lines) == (not changes)
+    without = pseudoword.generate(prompt, **settings)
+    assert (with_word[0].tobytes() != without[0].tobytes()) == changes
 
 
 def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]:

@@ -14,15 +14,20 @@ ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"
 """The text encoder a width points to when a file does not say; keys are ComfyUI's names."""
 
 
+JOINERS = {0x200C: None, 0x200D: None}
+"""Invisible, and part of words in Persian and Indian scripts, and of emoji."""
+
+
 def check_token(token: str) -> str:
     """Return `token`, in Unicode's composed form (NFC), if it can be a placeholder.
 
     Raises:
         SettingsError: it is empty, has white space around it, or control characters in it.
     """
-    if not token.strip():
+    seen = token.translate(JOINERS)
+    if not seen.strip():
         raise SettingsError('--token is empty. Give the new word a name, for example "<my-cat>".')
-    if token != token.strip() or not token.isprintable():
+    if token != token.strip() or not seen.isprintable():
         raise SettingsError(
             f"--token {token!r} has white space around it or control characters in it. "
             'Use visible characters, for example "<my-cat>".'

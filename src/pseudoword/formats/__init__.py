@@ -4,6 +4,7 @@ A file is a *container* (safetensors, torch's zip, a picture) with a *layout* (w
 what) in it. Readers are in `CONTAINERS` and `layouts.LAYOUTS`, writers in `writers.WRITERS`.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,8 +106,9 @@ def chosen(content: Content, token: str | None) -> Concept:
     found = content.concepts
     if len(found) == 1:
         return renamed(found[0], token) if token else found[0]
+    called = token and unicodedata.normalize("NFC", token)  # as in every concept
     for concept in found:
-        if concept.token == token:
+        if concept.token == called:
             return concept
     tokens = ", ".join(c.token for c in found[:8]) + (" …" if len(found) > 8 else "")
     raise ConceptError(
