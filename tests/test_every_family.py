@@ -51,7 +51,7 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
     any_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
-    settings |= {"batch": 2, "checkpoint_every": 2}
+    settings |= {"batch": 8, "checkpoint_every": 2}
     whole = train(pictures, "<cat>", out=tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="unplugged"):
         train(pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings)

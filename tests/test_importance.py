@@ -92,7 +92,7 @@ def test_a_run_remembers_it_and_goes_on_with_it(
 ) -> None:
     def learn(out: str, spread: str) -> Trained:
         return train(
-            pictures, "<cat>", base=str(base), init="cat", batch=2, preview=(), steps=6,
+            pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=6,
             checkpoint_every=3, timestep_spread=spread, out=tmp_path / out,
         )  # fmt: skip
 

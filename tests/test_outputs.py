@@ -31,7 +31,7 @@ PRECIOUS = b"somebody's"
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
-    options: dict[str, Any] = {"init": "cat", "batch": 1, "preview": (), "steps": 2}
+    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2}
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
 

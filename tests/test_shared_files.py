@@ -80,7 +80,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(secret: Path) -> tuple[Path, list[str]]:
     """A run in that folder, gone on with after nearly all its settings had changed."""
     titles: list[str] = []
-    settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 1}
+    settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 8}
     settings |= {"preview": ["a [name] --s 1"], "log": ["csv", "tensorboard"], "save_every": 1}
     settings |= {
         "timestep_spread": "uniform",

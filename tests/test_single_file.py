@@ -29,7 +29,7 @@ def test_one_file_trains_and_draws_as_its_folder(
             out=tmp_path / f"run-{base.name}",
             init="cat",
             steps=2,
-            batch=1,
+            batch=8,
             preview=(),
             **own,
         )

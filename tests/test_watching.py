@@ -17,7 +17,7 @@ from pseudoword.progress import Silent
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
-    options: dict[str, Any] = {"init": "cat", "batch": 1, "preview": (), "steps": 6}
+    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 6}
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
 
