@@ -242,6 +242,7 @@ def test_a_run_of_an_older_version_goes_on(base: Path, pictures: Path, tmp_path:
     assert extended.seconds > 0
     assert not stray.exists()
     as_older(out)
+    Outputs(out, "evaluate").write("evaluation.json", b"{}")  # by a newer version
     assert learn(base, pictures, out, extend=2).seconds == 0
     learn(base, pictures, out, restart=True)
     assert not (out / "finished-4.pt").exists()
@@ -255,6 +256,37 @@ def test_settings_that_lie_where_a_run_would_put_its_own_are_no_run(
     put(tmp_path / "config.toml", f"# my settings\n{config.to_toml()}".encode())
     with pytest.raises(RunFolderError, match=r"config\.toml would be replaced"):
         train(config=tmp_path / "config.toml", out=tmp_path)
+
+
+def test_a_file_that_comes_while_a_run_is_made_ready_is_not_replaced_either(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose = families.choose
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        put(tmp_path / "run" / "loss.png")
+        return choose(*args, **options)
+
+    monkeypatch.setattr(families, "choose", slowly)
+    with pytest.raises(RunFolderError, match=r"loss\.png would be replaced"):
+        learn(base, pictures, tmp_path / "run")
+    assert (tmp_path / "run" / "loss.png").read_bytes() == PRECIOUS
+
+
+def test_a_run_does_not_replace_what_it_learns_from(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = learn(base, pictures, tmp_path / "run", preview=["[name] --s 1"]).folder
+    before = everything(out)
+    drawn = out / "previews" / "step-2-1.png"
+    for init, seen in (
+        (str(out), pictures),
+        (str(out / "best.safetensors"), pictures),
+        ("cat", drawn),
+    ):
+        with pytest.raises(SettingsError, match=r"is of the run in .*run, which would replace"):
+            learn(base, seen, out, init=init, restart=True)
+    assert everything(out) == before
 
 
 @pytest.mark.usefixtures("nothing_heavy")

@@ -10,7 +10,7 @@ from PIL.Image import Image
 from pseudoword import images, lookup
 from pseudoword.errors import BaseModelError, PictureError, reason
 from pseudoword.families.autoload import autoload
-from pseudoword.outputs import write_new
+from pseudoword.outputs import check_writable, write_new
 from pseudoword.picturefiles import captions_of
 from pseudoword.progress import Progress
 
@@ -40,6 +40,8 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
     bare = [path for path in paths if not captions_of(path)]
     if not bare:
         return []
+    for one_in_each in {path.parent: path for path in bare}.values():
+        check_writable(one_in_each.with_suffix(".txt"))
     progress.phase(f"loading {model}")
     processor, captioner = _load(model)
     progress.phase(f"captioning {len(bare)} pictures")

@@ -117,12 +117,16 @@ def learn(
         }
         todo = [task for task in tasks if task.folder.path not in done]
         if todo:
-            done |= _learn(todo, progress, restart, allow_changes)
+            done |= _learn(todo, progress, restart, allow_changes, overwrite)
         return [done[folder.path] for folder in folders]
 
 
 def _learn(
-    todo: Sequence[_Task], progress: Progress, restart: bool, allow_changes: bool
+    todo: Sequence[_Task],
+    progress: Progress,
+    restart: bool,
+    allow_changes: bool,
+    overwrite: bool,
 ) -> dict[Path, Trained]:
     """Train what is not finished yet; folder -> result."""
     config = todo[0].config
@@ -135,8 +139,9 @@ def _learn(
         for task in todo
     ]
     family.release_vae()
-    if restart:
-        for run in runs:
+    for run in runs:
+        run.folder.check(run.config, overwrite=overwrite)  # loading may have taken minutes
+        if restart:
             run.folder.clear()
     _resume(family, runs, progress, allow_changes)
     seconds = _train(family, runs, progress)

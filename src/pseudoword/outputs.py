@@ -13,14 +13,17 @@ import itertools
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import storage_error, sweep, temporary, write_whole
+from pseudoword.files import read_regular, storage_error, sweep, temporary, write_whole
 
 RECORD = ".pseudoword.jsonl"
+
+LARGEST_NBYTES = 256 * 1024 * 1024
+"""No record is longer."""
 
 NAME_NBYTES = 255
 """The longest name that a folder can hold."""
@@ -173,6 +176,10 @@ class Outputs:
             if (self.folder / name).is_file():
                 self._note(name, sha256=_digest(self.folder / name))
 
+    def has_written(self) -> bool:
+        """Whether the record knows this maker at all."""
+        return any(True for _ in self._lines())
+
     def known(self) -> list[str]:
         """The names that are ours, whether the files are still there as we left them or not."""
         return list(self._read())
@@ -225,24 +232,24 @@ class Outputs:
     def _read(self) -> dict[str, list[str | None]]:
         """Name -> what its file may hold; more than one thing, if we were killed in between."""
         known: dict[str, list[str | None]] = {}
-        try:
-            lines = self.record.read_bytes().splitlines() if self.record.is_file() else []
-        except OSError as error:
-            raise storage_error(self.record, error) from error
-        for line in lines:
-            try:
-                found = json.loads(line)
-                maker, name = found["maker"], found["name"]
-                gone, digest = found.get("gone"), found.get("sha256")
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                continue
-            if maker != self.maker or not (isinstance(name, str) and _stays_inside(name)):
-                continue
-            if gone:
-                known.pop(name, None)
+        for line in self._lines():
+            if line.get("gone"):
+                known.pop(line["name"], None)
             else:
-                known.setdefault(name, []).append(digest)
+                known.setdefault(line["name"], []).append(line.get("sha256"))
         return known
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """What the record holds of this maker; what cannot be read is nobody's."""
+        if not os.path.lexists(self.record):
+            return
+        for text in read_regular(self.record, LARGEST_NBYTES, StorageError).splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
+                line = json.loads(text)
+                if isinstance(line, dict) and line.get("maker") == self.maker:
+                    name = line.get("name")
+                    if isinstance(name, str) and _stays_inside(name):
+                        yield line
 
 
 def _stays_inside(name: str) -> bool:

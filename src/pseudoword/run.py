@@ -1,5 +1,6 @@
 """The folder of a run: what is in it, and whether to begin, go on, or leave it alone."""
 
+import contextlib
 import json
 import os
 import re
@@ -81,7 +82,8 @@ class RunFolder:
         """Find out before any work whether a run could lose what is somebody else's here.
 
         Raises:
-            SettingsError: pictures are read from where they would be written to.
+            SettingsError: pictures are read from where they would be written to, or something
+                that is learned from is a file of the run here.
             StorageError: a folder cannot be written to.
             RunFolderError: files are here that the run would replace, but no run has written.
         """
@@ -92,7 +94,8 @@ class RunFolder:
                     raise StorageError(
                         f"{folder} is to be a folder, but is none; choose another --out"
                     )
-            strangers = [] if overwrite or self._is_older() else self._strangers(config)
+            self._check_inputs(config)
+            strangers = [] if overwrite or self.is_older() else self._strangers(config)
         except OSError as error:
             raise storage_error(self.path, error) from error
         if strangers:
@@ -111,7 +114,7 @@ class RunFolder:
         """
         for folder in (self.path, self.previews, self.path / WORDS):
             sweep(folder, ours=True)
-        if self._is_older():
+        if self.is_older():
             self.files.adopt([*PLAIN, *(name for name, _ in self._numbered())])
 
     def finished(self, config: TrainConfig, allow_changes: bool = False) -> bool:
@@ -270,15 +273,24 @@ class RunFolder:
     def _ours(self, path: Path) -> list[str]:
         return self.files.owned([path.name])
 
-    def _is_older(self) -> bool:
+    def is_older(self) -> bool:
         """Whether a version that kept no record has left a run here."""
-        if self.files.record.exists() or not self.config.is_file():
-            return False
         try:
+            if self.files.has_written() or not self.config.is_file():
+                return False
             self._settings()
             return bool(self.read_log())
         except PseudowordError:
             return False
+
+    def _check_inputs(self, config: TrainConfig) -> None:
+        known = {".", *self.files.known()}
+        for given in (*config.pictures, Path(config.init)):
+            if _inside(self.path, given) in known:
+                raise SettingsError(
+                    f"{given} is of the run in {self.path}, which would replace what it learns "
+                    "from. Choose another --out."
+                )
 
     def _strangers(self, config: TrainConfig) -> list[Path]:
         """What would be replaced without having been written by a run."""
@@ -313,6 +325,14 @@ class RunFolder:
             f"{self.path / name} is not as a run writes it: {why}. Bring back the file that was "
             "there, add --restart to begin again, or choose another --out."
         )
+
+
+def _inside(folder: Path, given: Path) -> str | None:
+    """The name of `given` within `folder`, if it is there."""
+    with contextlib.suppress(ValueError, OSError, RuntimeError):  # elsewhere, or nowhere
+        if given.exists():
+            return given.resolve().relative_to(folder.resolve()).as_posix()
+    return None
 
 
 def _is_entry(entry: object) -> bool:

@@ -15,6 +15,7 @@ from pseudoword.judge import Judge
 from pseudoword.learn import learn
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
+from pseudoword.run import RunFolder
 
 PICTURES = Path(__file__).parent / "bundled" / "demo" / "panda"
 TOKEN = "<panda>"
@@ -55,7 +56,10 @@ class Demo:
 
 def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
-    shown_in = Outputs(out, "demo")
+    shown_in, folder = Outputs(out, "demo"), RunFolder(out)
+    if folder.is_older():
+        folder.take_over()
+        shown_in.adopt((SHEET, PAGE))
     shown_in.check((SHEET, PAGE), overwrite=overwrite)
     config = TrainConfig(
         pictures=(PICTURES / "learn",),
