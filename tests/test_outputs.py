@@ -226,7 +226,7 @@ def test_what_was_changed_in_a_run_s_folder_is_not_lost_unless_asked(
 
 
 def as_older(out: Path) -> None:
-    """Leave a run as version 0.1 did: no record, and checkpoints without a checksum."""
+    """Leave a run as it was left before: no record, and checkpoints without a checksum."""
     (out / RECORD).unlink()
     for path in out.glob("*-*.pt"):
         path.write_bytes(unsealed(path.read_bytes()) or b"")

@@ -134,7 +134,7 @@ def _damaged(path: Path, why: str) -> RunFolderError:
 def _read(path: Path) -> Any:
     data = read_regular(path, LARGEST_NBYTES, RunFolderError)
     whole = unsealed(data)
-    if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # version 0.1 had no checksums
+    if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # older ones have no checksum
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
             if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
                 whole = None if parts.testzip() else data

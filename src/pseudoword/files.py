@@ -31,7 +31,7 @@ _OLDER_TEMPORARY = re.compile(
     r"\.((checkpoint|finished)-\d+\.pt|(concept|best|step-\d+)\.safetensors|config\.toml|log\.jsonl"
     r"|(loss|rate|filmstrip|step-\d+-\d+)\.png|(chosen|changes)\.json|\.holder\.json)\.[a-z0-9_]{8}"
 )
-"""The same as version 0.1 called it, for the files of a run."""
+"""How it was called before, for the files of a run."""
 
 _ABANDONED_S = 3600
 """Nobody writes a file for so long."""
@@ -163,7 +163,7 @@ def sweep(folder: Path, *, ours: bool = False) -> None:
 
     Args:
         folder: without the folders in it.
-        ours: whether it is a run's, and held: names of older versions are known there, too.
+        ours: whether it is a run's, and held: older names are known there, too.
     """
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
