@@ -1,5 +1,6 @@
 """Real consumers of what we write: diffusers' own loader, on tiny SD and SDXL pipelines."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from embedding_files import rows
 from safetensors.torch import load_file
 
+import pseudoword
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.formats import WRITERS
@@ -79,3 +81,19 @@ def test_diffusers_takes_the_tensors_of_files_with_two_keys(
         )
     assert torch.equal(held(pipeline.tokenizer, pipeline.text_encoder), SDXL.vectors["clip_l"])
     assert torch.equal(held(pipeline.tokenizer_2, pipeline.text_encoder_2), SDXL.vectors["clip_g"])
+
+
+@pytest.mark.parametrize("token", ["<My-Toy>", "*"])
+def test_the_advice_for_diffusers_brings_every_row_into_a_real_pipeline_s_prompt(
+    base: Path, token: str, tmp_path: Path
+) -> None:
+    formats.write(Concept(token, SD.vectors, "sd"), tmp_path / "toy.safetensors")
+    said = pseudoword.inspect(tmp_path / "toy.safetensors").tools["diffusers"]
+    match = re.match(r"load_textual_inversion\(file, token='(.*)'\), then write (\S+)\. ", said)
+    assert match
+    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    pipeline.load_textual_inversion(str(tmp_path / "toy.safetensors"), token=match[1])
+    prompt = pipeline.maybe_convert_prompt(f"a photo of {match[2]} here", pipeline.tokenizer)
+    ids = pipeline.tokenizer(prompt).input_ids
+    used = pipeline.text_encoder.get_input_embeddings().weight[ids]
+    assert all((used == row).all(dim=-1).any() for row in SD.vectors["clip_l"])
