@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from pseudoword import families, livebytes, plan, planning
 from pseudoword.cli import app
+from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.families.quantized import quantize
 from pseudoword.planning import Need
 
 
@@ -80,6 +82,17 @@ def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path
     assert by_way["none", True].step_nbytes < plain.step_nbytes
     assert by_way["4bit", False].weights_nbytes < by_way["8bit", False].weights_nbytes
     assert by_way["8bit", False].weights_nbytes < plain.weights_nbytes
+
+
+def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
+    planned = next(
+        n for n in plan(base=str(base), resolution=64, batch=4).train if n.quantize == "8bit"
+    )
+    family = families.choose(BaseChoice(base=str(base), device="cpu"), empty=True)
+    for name in ("unet", "clip_l"):
+        quantize(family.modules()[name], "8bit")
+    counted = planning._step(family, 64, 4)
+    assert 0.95 * planned.step_nbytes < counted <= planned.step_nbytes
 
 
 @pytest.mark.usefixtures("weights_alone")

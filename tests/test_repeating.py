@@ -1,5 +1,6 @@
 """Nothing lost, and repeatable: config files, extending, changed settings, errors on the way."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,17 @@ def test_other_errors_are_left_alone(
     monkeypatch.setattr(checkpoint, "save", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         learn(base, pictures, tmp_path)
+
+
+def test_run_from_its_source_folder_alone_the_package_has_no_version(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    done = learn(base, pictures, tmp_path, steps=1)
+    assert done.concept.provenance["version"] == "not installed"
 
 
 def test_auto_s_choices_are_repeated_by_its_config(

@@ -162,7 +162,7 @@ def prepare(
         "seed": str(config.seed),
         "pictures": str(len(learned)),
         "data_sha256": data,
-        "version": importlib.metadata.version("pseudoword"),
+        "version": _version(),
     }
     return Run(
         config,
@@ -221,3 +221,11 @@ def _hold_out(
         [picture for i, picture in enumerate(pictures) if i not in chosen],
         [pictures[i] for i in sorted(chosen)],
     )
+
+
+def _version() -> str:
+    """Of this package; run from its source folder alone, it has none."""
+    try:
+        return importlib.metadata.version("pseudoword")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
