@@ -8,7 +8,7 @@ import tiny
 import torch
 
 import pseudoword
-from pseudoword import families, unread
+from pseudoword import agreement, families, unread
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.errors import ConceptError, PromptError
@@ -16,9 +16,7 @@ from pseudoword.families.base import Family
 from pseudoword.fit import check_fit
 from pseudoword.inject import Reader
 from pseudoword.placeholders import named
-from pseudoword.preparing import prepare
 from pseudoword.progress import Silent
-from pseudoword.run import RunFolder
 
 
 class Notes(Silent):
@@ -145,18 +143,16 @@ def test_training_tells_what_is_cut_of_captions_and_previews(
 
 
 def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
-    family: Family, base: Path, pictures: Path, tmp_path: Path
+    family: Family, base: Path, pictures: Path
 ) -> None:
-    (pictures / "0.png").write_bytes(b"no picture")
     family.encoders["clip_l"].length = 22
     rows = family.encoders["clip_l"].table[:40]
     says = "<x>: 40 vectors do not fit: the model reads 20 tokens"
     with pytest.raises(ConceptError, match=says):
         check_fit(Concept("<x>", {"clip_l": rows}), family)
     config = TrainConfig.check(pictures=[pictures], token="<x>", vectors=40, base=str(base))
-    folder = RunFolder(tmp_path / "run")
     with pytest.raises(ConceptError, match=says):
-        prepare(family, config, folder, [pictures / "0.png"], ["a [name]"], Silent())
+        agreement.with_model(family, config, ["a [name]"], lambda _text: None)
 
 
 def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_characters(

@@ -11,6 +11,7 @@ from pseudoword.captions import render
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PromptError, SettingsError, shown
 from pseudoword.families.base import Family
+from pseudoword.fit import check_room
 from pseudoword.inject import tokenize
 from pseudoword.placeholders import split
 from pseudoword.schedules import AUTO
@@ -70,6 +71,7 @@ def with_model(
 
     Raises:
         SettingsError: timesteps, vectors or sizes are beyond the model or the memory.
+        ConceptError: the word would be longer than all that the model reads.
     """
     whole = config.resolution or family.resolution
     memory.check_training(
@@ -102,6 +104,7 @@ def with_model(
             break
     if config.vectors == "auto":
         return
+    check_room(config.token, config.vectors, family)
     mark = loss.mark(0)
     for template in templates:
         prompt = render(template, mark)

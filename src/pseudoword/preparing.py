@@ -26,7 +26,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.draws import generator
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
-from pseudoword.fit import check_room, vocabulary
+from pseudoword.fit import vocabulary
 from pseudoword.formats import names
 from pseudoword.latents import Encoded
 from pseudoword.loss import Batch
@@ -104,8 +104,6 @@ def prepare(
 ) -> Run:
     """Read the pictures, encode them, and set the word to its start."""
     previews.check(family, config)
-    if config.vectors != "auto":
-        check_room(config.token, config.vectors, family)
     captions.tell(paths, templates, progress.note)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
     shapes = examples.frames(config, family.resolution, family.resolution_step)
