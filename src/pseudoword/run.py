@@ -18,7 +18,7 @@ from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, St
 from pseudoword.files import read_regular, storage_error, sweep
 from pseudoword.formats import native
 from pseudoword.importance import PARTS
-from pseudoword.outputs import Outputs, check_apart
+from pseudoword.outputs import Outputs, check_apart, check_writable
 from pseudoword.text import public
 
 HARMLESS = {"out", *WatchSettings.model_fields}
@@ -94,6 +94,8 @@ class RunFolder:
                     raise StorageError(
                         f"{folder} is to be a folder, but is none; choose another --out"
                     )
+            for name in (CONFIG, FILMSTRIP, f"{WORDS}/step-1.safetensors"):
+                check_writable(self.path / name)
             self._check_inputs(config)
             strangers = [] if overwrite or self.is_older() else self._strangers(config)
         except OSError as error:
