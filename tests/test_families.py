@@ -83,7 +83,7 @@ def test_a_model_of_another_kind_is_named(broken: Path) -> None:
 def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
     (weights,) = (broken / part).glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
+    with pytest.raises(BaseModelError, match=rf"/{part}/.* is cut short: its header alone has"):
         families.load(str(broken))
 
 
@@ -104,7 +104,9 @@ def test_a_revision_on_the_hub_is_asked_for(base: Path, monkeypatch: pytest.Monk
 def test_weights_of_a_variant_are_found_when_it_is_said(base: Path, tmp_path: Path) -> None:
     pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.save_pretrained(tmp_path, variant="fp16")
-    with pytest.raises(BaseModelError, match="its text_encoder cannot be loaded"):
+    with pytest.raises(
+        BaseModelError, match=r"/text_encoder holds no weights.* There are some for --variant fp16"
+    ):
         families.load(str(tmp_path), "cpu")
     chosen = families.choose(BaseChoice(base=str(tmp_path), variant="fp16", device="cpu"))
     assert chosen.fingerprint() == families.load(str(base), "cpu").fingerprint()

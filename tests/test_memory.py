@@ -12,11 +12,12 @@ from conftest import member
 from test_drawing import lora
 from torch import nn
 
-from pseudoword import families, generate, loss
+from pseudoword import families, loss
 from pseudoword.config import BaseChoice, Quantize
 from pseudoword.errors import BaseModelError
 from pseudoword.families.base import Family
 from pseudoword.families.quantized import EightBit
+from pseudoword.generation import generate
 from pseudoword.livebytes import nbytes
 from pseudoword.samples import batch
 
@@ -124,14 +125,17 @@ def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same
             moves.append((type(self).__name__, "back"))
         return asked(self, *args, **kwargs)
 
-    drawn: dict[str, Any] = {"base": str(any_base), "sampler_steps": 2}
-    plain = generate("a cat", **drawn)
+    draw: dict[str, Any] = {"seeds": [0], "sampler_steps": 2}
+    choice = BaseChoice(base=str(any_base), device="cpu")
+    plain = generate(families.choose(choice), ["a cat"], [], **draw)
+    family = families.choose(choice, offload=True)
     monkeypatch.setattr(torch.nn.Module, "to", to)
-    spared = generate("a cat", offload=True, **drawn)
+    spared = generate(family, ["a cat"], [], **draw)
     assert np.array_equal(np.asarray(plain[0]), np.asarray(spared[0]))
+    encoders = len(family.encoders)
     order = [name for name, way in moves if way == "there"]
-    at_home = [name for name, way in moves if way == "back"]
-    assert order[-2:] == ["UNet2DConditionModel", "AutoencoderKL"]
-    assert order[0].startswith("CLIPText")
-    # Each goes back when its work is done; the VAE has only then been loaded.
-    assert at_home[-len(order) - 1 :] == [*order, "AutoencoderKL"]
+    assert all(name.startswith("CLIPText") for name in order[:encoders])
+    # The VAE is loaded when it is first needed, and tried out.
+    assert order[encoders:] == ["UNet2DConditionModel", "AutoencoderKL", "AutoencoderKL"]
+    back = [name for name, way in moves if way == "back"]
+    assert back == [*order[: encoders + 1], *["AutoencoderKL"] * 3]  # once when it is loaded

@@ -5,7 +5,6 @@ when a model is loaded only, so that naming the families costs nothing.
 """
 
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from pseudoword import lookup
 from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError, reason, shown
-from pseudoword.families import layouts
+from pseudoword.families import folder, layouts
 from pseudoword.families.base import Family, Placement, Source
 from pseudoword.families.detect import explain, explain_folder
 from pseudoword.families.header import Header, header
@@ -155,10 +154,9 @@ def _class_of(family: str) -> Any:
 
 def _of_pipeline(index: Path, base: str) -> tuple[str, str]:
     """The family, and the pipeline of diffusers that the model says it is for."""
-    try:
-        pipeline = json.loads(index.read_bytes())["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BaseModelError(f"{base}: model_index.json is damaged ({error})") from error
+    pipeline = folder.read(index).get("_class_name")
+    if not isinstance(pipeline, str):
+        raise BaseModelError(f"{base}: model_index.json is damaged (it names no pipeline)")
     known: set[str] = set()
     for family in FAMILIES:
         kind = _class_of(family)

@@ -5,6 +5,7 @@ files that were looked at here are given to the libraries that load them.
 """
 
 import io
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -44,6 +45,11 @@ class Header:
 
     shapes: Shapes
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> int:
+        """How many there are in all tensors together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
 
     def has(self, part: str) -> bool:
         """Whether any key holds `part`."""

@@ -1,7 +1,7 @@
 """What families with a U-Net share: loading, latents, the prediction and drawing."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from inspect import signature
@@ -11,7 +11,8 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.errors import BaseModelError, SettingsError, reason
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError, reason
+from pseudoword.families import folder
 from pseudoword.families.base import (
     Condition,
     Drawing,
@@ -30,6 +31,9 @@ from pseudoword.inject import Reader, Words
 from pseudoword.process import Process, prediction_type
 
 USUAL_GUIDANCE = 7.5
+LARGEST_SAMPLE = 4096
+"""Latents along each side of a picture; 64 to 128 are usual."""
+MOST_BLOCKS = 8
 OWN_GUIDANCE, OWN_RESCALE = "_guidance_scale", "_guidance_rescale"
 """Where a model's `model_index.json` may ask for its own; diffusers passes over such names."""
 
@@ -63,10 +67,15 @@ class UNetFamily:
         if placement.checkpointing:
             self.unet.enable_gradient_checkpointing()
         scheduler = self.parts.scheduler(DDPMScheduler)
-        self.process = Process(
-            scheduler.alphas_cumprod, prediction_type(scheduler.config.prediction_type)
-        )
+        alphas = scheduler.alphas_cumprod
+        if not ((alphas >= 0) & (alphas <= 1)).all():
+            raise BaseModelError(
+                f"{source.name}: its scheduler's config asks for noise of no known strength "
+                "(beta_start, beta_end or beta_schedule)"
+            )
+        self.process = Process(alphas, prediction_type(scheduler.config.prediction_type))
         self._blanks: dict[tuple[int, ...], Tensor] = {}
+        self._rehearse()
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
@@ -110,6 +119,7 @@ class UNetFamily:
         kept = torch.float32 if upcast else self.dtype
         vae = self.parts.frozen(AutoencoderKL, "vae", torch_dtype=kept)
         vae.enable_slicing()
+        self._rehearse_vae(vae)
         return vae
 
     @cached_property
@@ -121,7 +131,7 @@ class UNetFamily:
     @property
     def _vae_scale(self) -> int:
         """Pixels per latent position along each side; known without loading the VAE."""
-        return int(2 ** (len(self._vae_config["block_out_channels"]) - 1))
+        return int(2 ** _halvings(self._vae_config, f"{self.source.name}: its vae"))
 
     @property
     def resolution(self) -> int:
@@ -133,11 +143,15 @@ class UNetFamily:
 
     @cached_property
     def guidance(self) -> float:
-        return float(self.parts.setting(OWN_GUIDANCE, USUAL_GUIDANCE))
+        return self._own(OWN_GUIDANCE, USUAL_GUIDANCE)
 
     @cached_property
     def guidance_rescale(self) -> float:
-        return float(self.parts.setting(OWN_RESCALE, 0.0))
+        return self._own(OWN_RESCALE, 0.0)
+
+    def _own(self, name: str, usual: float) -> float:
+        where = f"{self.source.name}: {name} in model_index.json"
+        return folder.number(self.parts.setting(name, usual), where)
 
     @cached_property
     def _sides(self) -> tuple[int, int]:
@@ -151,9 +165,13 @@ class UNetFamily:
         """
         from diffusers import AutoencoderKL, UNet2DConditionModel
 
-        vae, unet = parts.config(AutoencoderKL, "vae"), parts.config(UNet2DConditionModel, "unet")
-        scale = 2 ** (len(vae["block_out_channels"]) - 1)
-        return int(unet["sample_size"] * scale), scale * 2 ** (len(unet["block_out_channels"]) - 1)
+        unet, where = parts.config(UNet2DConditionModel, "unet"), f"{parts.source.name}: its unet"
+        scale = 2 ** _halvings(parts.config(AutoencoderKL, "vae"), f"{parts.source.name}: its vae")
+        size = unet["sample_size"]
+        if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
+            size = size[0]
+        side = folder.whole({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
+        return side * scale, scale * 2 ** _halvings(unet, where)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         encoders = {key: encoder.model for key, encoder in self.encoders.items()}
@@ -184,14 +202,64 @@ class UNetFamily:
         if self._takes_mask:
             mask, blank = self._all_masked(noisy)
             noisy = torch.cat([noisy, mask, blank], dim=1)
+        return self._denoised(noisy, t, condition, framing)
+
+    def _denoised(self, taken: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
+        """What the U-Net makes of all its channels."""
         predicted: Tensor = self.unet(
-            noisy.to(self.dtype),
+            taken.to(self.dtype),
             t,
             condition.hidden.to(self.dtype),
             added_cond_kwargs=self.added(condition, framing),
             return_dict=False,
         )[0]
         return predicted
+
+    @torch.no_grad()
+    def _rehearse(self) -> None:
+        """See that the parts fit together, and come to numbers, on the smallest of pictures."""
+        encoders = [encoder.model for encoder in self.encoders.values()]
+        side = self.resolution_step // self._vae_scale
+        with self._fitting("text encoder and U-Net"), self.parts.at_work(self.unet, *encoders):
+            taken = torch.ones(1, self.unet.config.in_channels, side, side, device=self.device)
+            framing = torch.ones(1, 6, dtype=torch.int64, device=self.device)
+            t = torch.zeros(1, dtype=torch.int64, device=self.device)
+            made = self._denoised(taken, t, self.encode_text([""], {}), framing)
+            self._check_made(made, (1, self.unet.config.out_channels, side, side))
+
+    @torch.no_grad()
+    def _rehearse_vae(self, vae: Any) -> None:
+        pixels = self.resolution_step
+        side = pixels // self._vae_scale
+        with self._fitting("VAE"), self.parts.at_work(vae):
+            like: dict[str, Any] = {"device": self.device, "dtype": vae.dtype}
+            latent = vae.encode(torch.zeros(1, 3, pixels, pixels, **like)).latent_dist.mean
+            self._check_made(
+                latent * vae.config.scaling_factor, (1, self.unet.config.out_channels, side, side)
+            )
+            made = vae.decode(latent / vae.config.scaling_factor, return_dict=False)[0]
+            self._check_made(made, (1, 3, pixels, pixels))
+
+    @contextmanager
+    def _fitting(self, parts: str) -> Iterator[None]:
+        try:
+            yield
+        except PseudowordError:
+            raise
+        except Exception as error:  # whatever the arithmetic of parts runs into that do not fit
+            raise BaseModelError(
+                f"{self.source.name}: its {parts} do not work together ({reason(error)}). The "
+                "configs or the files are of different models."
+            ) from error
+
+    def _check_made(self, made: Tensor, shape: tuple[int, ...]) -> None:
+        if tuple(made.shape) != shape:
+            raise ValueError(f"{list(made.shape)} numbers come out where {list(shape)} should")
+        if not made.is_meta and not torch.isfinite(made).all():
+            raise BaseModelError(
+                f"{self.source.name} predicts numbers that are not finite, so it can neither learn "
+                f"nor draw{TOO_LARGE if self.dtype is torch.float16 else ''}."
+            )
 
     @property
     def _takes_mask(self) -> bool:
@@ -318,8 +386,14 @@ class UNetFamily:
         import diffusers
 
         # The model's own kind; from_pretrained would make it the class that it is asked of.
-        own = self.parts.config(diffusers.DDPMScheduler, "scheduler")["_class_name"]
-        scheduler = self.parts.scheduler(getattr(diffusers, own))
+        own = self.parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
+        kind = getattr(diffusers, own, None) if isinstance(own, str) else None
+        if not isinstance(kind, type) or not issubclass(kind, diffusers.SchedulerMixin):
+            raise BaseModelError(
+                f"{self.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
+                "know. Write another as _class_name, such as DDIMScheduler, into its config"
+            )
+        scheduler = self.parts.scheduler(kind)
         if name is None:
             return scheduler
         known = {kind.__name__: kind for kind in scheduler.compatibles}
@@ -331,6 +405,16 @@ class UNetFamily:
                     raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
         short = sorted(kind.removesuffix("Scheduler") for kind in known)
         raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
+
+
+def _halvings(config: Mapping[str, Any], where: str) -> int:
+    """How often a model of these blocks halves the sides of what it is given."""
+    blocks = config["block_out_channels"]
+    if not isinstance(blocks, list | tuple) or not 1 <= len(blocks) <= MOST_BLOCKS:
+        raise BaseModelError(
+            f"{where}: block_out_channels should be a list of 1 to {MOST_BLOCKS} numbers"
+        )
+    return len(blocks) - 1
 
 
 def _embeds(prefix: str, condition: Condition) -> dict[str, Tensor]:

@@ -2,9 +2,11 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
 def own(model: nn.Module) -> None:
@@ -27,6 +29,28 @@ def not_finite(model: nn.Module) -> str | None:
         if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
             return name
     return None
+
+
+@contextmanager
+def bounded(tensors: int, numbers: int) -> Iterator[None]:
+    """While open, making a model of more tensors or numbers is an error.
+
+    A config says in one line what takes days to make. What it may say is what there are weights
+    for; twice, since some libraries make each parameter again when they fill it.
+    """
+    made = [0, 0]
+
+    def count(_module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        made[0] += 1
+        made[1] += 0 if parameter is None else parameter.numel()
+        if made[0] > 2 * tensors + 1000 or made[1] > 2 * numbers + 1_000_000:
+            raise ValueError(f"its config asks for more weights than there are, from {name} on")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
