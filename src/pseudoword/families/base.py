@@ -12,8 +12,12 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from pseudoword.config import Quantize
+from pseudoword.errors import BaseModelError
 from pseudoword.inject import Reader, Words, injected, tokenize
 from pseudoword.process import Process
+
+LEAST_LENGTH = 3
+"""Tokens: the marks of begin and end, and a word."""
 
 Framing = Tensor
 """How pictures were cut, `[B, 6]` in pixels: the original's height and width, the crop's top and
@@ -85,8 +89,22 @@ class Condition:
 
 
 def length(tokenizer: Any, config: Any) -> int:
-    """How many tokens a text encoder reads, with the marks of begin and end."""
-    return int(min(tokenizer.model_max_length, config.max_position_embeddings))
+    """How many tokens a text encoder reads, with the marks of begin and end.
+
+    Raises:
+        BaseModelError: a config does not say it by a number, or leaves no room for a word.
+    """
+    told = {
+        "model_max_length": tokenizer.model_max_length,
+        "max_position_embeddings": config.max_position_embeddings,
+    }
+    for name, value in told.items():
+        if not isinstance(value, int | float) or not value >= LEAST_LENGTH:
+            raise BaseModelError(
+                f"a text encoder's {name} is {value!r:.60}, but should be a number from "
+                f"{LEAST_LENGTH} on; 77 is usual"
+            )
+    return int(min(told.values()))
 
 
 class TextEncoder(Reader):
@@ -120,6 +138,12 @@ class TextEncoder(Reader):
         """
         counts = {placeholder: len(r) for placeholder, r in rows.items()}
         tokens = tokenize(self.tokenizer, prompts, counts, self.length)
+        largest = int(tokens.ids.max())
+        if largest >= len(self.table):
+            raise BaseModelError(
+                f"the tokenizer has a token with the number {largest}, and its text encoder "
+                f"{len(self.table)} rows: they are of different models"
+            )
         device = self.table.device
         ids = tokens.ids.to(device)
         if getattr(self.model.config, "use_attention_mask", False):

@@ -19,6 +19,9 @@ from pseudoword.inject import Reader
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
 """In a part, where it is not known how many its files have."""
 
+LEAST_TOKENS = 512
+"""Every byte is one, in a word and at its end."""
+
 MOST_TIMESTEPS = 100_000
 """A thousand are usual."""
 
@@ -38,19 +41,25 @@ class Parts:
 
     def text_encoder(self, kind: Any, suffix: str = "") -> TextEncoder:
         """The text encoder and the tokenizer whose names end in `suffix`; `kind` is its class."""
-        from transformers import CLIPTokenizer
-
-        tokenizer = self._config_of(CLIPTokenizer, f"tokenizer{suffix}")
-        return TextEncoder(tokenizer, self.frozen(kind, f"text_encoder{suffix}"))
+        return TextEncoder(self._tokenizer(suffix), self.frozen(kind, f"text_encoder{suffix}"))
 
     def reader(self, suffix: str = "") -> Reader:
         """How the text encoder whose name ends in `suffix` reads; known without its weights."""
-        from transformers import CLIPTextConfig, CLIPTokenizer
+        from transformers import CLIPTextConfig
 
-        tokenizer = self._config_of(CLIPTokenizer, f"tokenizer{suffix}")
+        tokenizer = self._tokenizer(suffix)
         return Reader(
             tokenizer, length(tokenizer, self._config_of(CLIPTextConfig, f"text_encoder{suffix}"))
         )
+
+    def _tokenizer(self, suffix: str) -> Any:
+        from transformers import CLIPTokenizer
+
+        part = f"tokenizer{suffix}"
+        tokenizer = self._config_of(CLIPTokenizer, part)
+        if len(tokenizer) < LEAST_TOKENS:  # transformers makes up what is not there
+            raise BaseModelError(f"{self.source.name}: its {part} has no vocabulary")
+        return tokenizer
 
     def frozen(self, kind: Any, part: str, **options: Any) -> Any:
         """A model, on its device, that asks for no gradient; `options` go to diffusers' loader.

@@ -226,6 +226,9 @@ class UNetFamily:
             t = torch.zeros(1, dtype=torch.int64, device=self.device)
             made = self._denoised(taken, t, self.encode_text([""], {}), framing)
             self._check_made(made, (1, self.unet.config.out_channels, side, side))
+        if not (self._takes_mask or made.is_meta):
+            with self._fitting("scheduler and pipeline"):
+                self._pipeline()
 
     @torch.no_grad()
     def _rehearse_vae(self, vae: Any) -> None:
