@@ -12,12 +12,11 @@ from conftest import member
 from test_drawing import lora
 from torch import nn
 
-from pseudoword import families, loss
+from pseudoword import families, generate, generation, loss
 from pseudoword.config import BaseChoice, Quantize
 from pseudoword.errors import BaseModelError
 from pseudoword.families.base import Family
 from pseudoword.families.quantized import EightBit
-from pseudoword.generation import generate
 from pseudoword.livebytes import nbytes
 from pseudoword.samples import batch
 
@@ -127,10 +126,10 @@ def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same
 
     draw: dict[str, Any] = {"seeds": [0], "sampler_steps": 2}
     choice = BaseChoice(base=str(any_base), device="cpu")
-    plain = generate(families.choose(choice), ["a cat"], [], **draw)
+    plain = generation.generate(families.choose(choice), ["a cat"], [], **draw)
     family = families.choose(choice, offload=True)
     monkeypatch.setattr(torch.nn.Module, "to", to)
-    spared = generate(family, ["a cat"], [], **draw)
+    spared = generation.generate(family, ["a cat"], [], **draw)
     assert np.array_equal(np.asarray(plain[0]), np.asarray(spared[0]))
     encoders = len(family.encoders)
     order = [name for name, way in moves if way == "there"]
