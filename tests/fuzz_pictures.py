@@ -17,6 +17,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,12 @@ def seeds() -> dict[str, bytes]:
     exif[0x0112] = 6
     for kind in ("JPEG", "WEBP", "PNG", "TIFF"):
         found[f"{kind} turned"] = saved("RGB", kind, exif=exif)
+    with suppress(ImportError):
+        from pillow_heif import from_pillow
+
+        buffer = io.BytesIO()
+        from_pillow(Image.new("RGB", (40, 30), "red")).save(buffer)
+        found["HEIC"] = buffer.getvalue()
     return found
 
 
@@ -237,6 +244,8 @@ def main(count: int, seed: int, kept: Path | None = None) -> dict[str, Any]:
             except PictureError as error:
                 one_sentence = "\n" not in str(error) and str(path) in str(error)
                 ends["refused" if one_sentence else "crashed"] += 1
+                if not one_sentence:
+                    print(i, name, repr(error)[:300], file=sys.stderr)
             except BaseException as error:
                 ends["crashed"] += 1
                 print(i, name, repr(error)[:300], file=sys.stderr)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pseudoword.errors import PictureError
+from pseudoword.errors import PictureError, reason, shown
 from pseudoword.files import read_regular
 from pseudoword.picturefiles import SUFFIXES as SUFFIXES
 from pseudoword.picturefiles import find as find
@@ -135,7 +135,8 @@ def decode(data: bytes, path: Path, background: str, enough: int | None = None) 
         raise PictureError(f"{path} is too large to be read. Save it smaller. ({error})") from error
     except Exception as error:  # decoders raise all sorts of things on damaged bytes
         raise PictureError(
-            f"{path} is damaged or unreadable ({str(error)[:200]}). Replace it, or take it out."
+            f"{path} is damaged or unreadable ({shown(reason(error), 200)}). Replace it, or take it "
+            "out."
         ) from error
 
 
