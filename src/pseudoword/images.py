@@ -135,8 +135,8 @@ def decode(data: bytes, path: Path, background: str, enough: int | None = None) 
         raise PictureError(f"{path} is too large to be read. Save it smaller. ({error})") from error
     except Exception as error:  # decoders raise all sorts of things on damaged bytes
         raise PictureError(
-            f"{path} is damaged or unreadable ({shown(reason(error), 200)}). Replace it, or take it "
-            "out."
+            f"{path} is damaged or unreadable ({shown(reason(error), 200)}). Replace it, or take "
+            "it out."
         ) from error
 
 
