@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pseudoword import families, livebytes, plan, planning
 from pseudoword.cli import app
 from pseudoword.config import BaseChoice
-from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.families.quantized import quantize
 from pseudoword.planning import Need
 
@@ -119,3 +119,9 @@ def test_what_cannot_be_planned_is_explained(base: Path) -> None:
         plan(base=str(base), resolution=33)
     with pytest.raises(BaseModelError, match="no base model sd9"):
         plan(base="sd9")
+
+
+def test_a_size_beyond_all_bounds_is_told(base: Path) -> None:
+    for resolution in (8 * 10**9, 8 * 10**17):
+        with pytest.raises(PseudowordError, match=r"cannot be counted|resolution"):
+            plan(base=str(base), resolution=resolution)

@@ -7,6 +7,8 @@ memory is needed.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from torch import nn
 
 from pseudoword import families, loss
 from pseudoword.config import PlanConfig, Quantize
+from pseudoword.errors import BaseModelError, PseudowordError, reason
 from pseudoword.families import layouts
 from pseudoword.families.base import Family
 from pseudoword.families.quantized import packable
@@ -80,12 +83,13 @@ def plan(config: PlanConfig) -> Plan:
     parts = {name: nbytes(module) for name, module in modules.items()}
     kept = [module for name, module in modules.items() if name != "vae"]
     plain = sum(nbytes(module) for module in kept) + PROCESS_NBYTES
-    encode, draw = _encode(family, side), _draw(family, side)
+    with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
+        encode, draw = _encode(family, side), _draw(family, side)
+        steps = {False: _step(family, side, config.batch)}
+        family = families.choose(choice, checkpointing=True, empty=True)
+        steps[True] = _step(family, side, config.batch)
     needs = []
-    for checkpointing in (False, True):
-        if checkpointing:
-            family = families.choose(choice, checkpointing=True, empty=True)
-        step = _step(family, side, config.batch)
+    for checkpointing, step in steps.items():
         for quantize in ("none", "8bit", "4bit"):
             weights, extra = _weights(kept, quantize)
             needs.append(
@@ -109,6 +113,20 @@ def plan(config: PlanConfig) -> Plan:
         train=needs,
         draw_nbytes=plain + parts["vae"] + draw,
     )
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[None]:
+    """Turn what goes wrong with tensors without numbers into an error that says so."""
+    try:
+        yield
+    except PseudowordError:
+        raise
+    except Exception as error:  # whatever the arithmetic of shapes runs into
+        raise BaseModelError(
+            f"{what}: it cannot be counted what that needs ({reason(error)}). The base's configs "
+            "do not fit together, or the size is beyond all bounds."
+        ) from error
 
 
 def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:

@@ -75,7 +75,8 @@ class UNetFamily:
             )
         self.process = Process(alphas, prediction_type(scheduler.config.prediction_type))
         self._blanks: dict[tuple[int, ...], Tensor] = {}
-        self._rehearse()
+        if placement.device.type != "meta":
+            self._rehearse()
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
@@ -119,7 +120,8 @@ class UNetFamily:
         kept = torch.float32 if upcast else self.dtype
         vae = self.parts.frozen(AutoencoderKL, "vae", torch_dtype=kept)
         vae.enable_slicing()
-        self._rehearse_vae(vae)
+        if vae.device.type != "meta":
+            self._rehearse_vae(vae)
         return vae
 
     @cached_property
@@ -226,7 +228,7 @@ class UNetFamily:
             t = torch.zeros(1, dtype=torch.int64, device=self.device)
             made = self._denoised(taken, t, self.encode_text([""], {}), framing)
             self._check_made(made, (1, self.unet.config.out_channels, side, side))
-        if not (self._takes_mask or made.is_meta):
+        if not self._takes_mask:  # which needs the VAE
             with self._fitting("scheduler and pipeline"):
                 self._pipeline()
 
@@ -258,7 +260,7 @@ class UNetFamily:
     def _check_made(self, made: Tensor, shape: tuple[int, ...]) -> None:
         if tuple(made.shape) != shape:
             raise ValueError(f"{list(made.shape)} numbers come out where {list(shape)} should")
-        if not made.is_meta and not torch.isfinite(made).all():
+        if not torch.isfinite(made).all():
             raise BaseModelError(
                 f"{self.source.name} predicts numbers that are not finite, so it can neither learn "
                 f"nor draw{TOO_LARGE if self.dtype is torch.float16 else ''}."
