@@ -29,6 +29,7 @@ from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
 from pseudoword.formats import WRITERS, keys, layouts
+from pseudoword.formats.advice import outlook
 
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1)
 FORBIDDEN = ("os.", "subprocess.", "socket.", "exec", "ctypes.", "shutil.", "webbrowser.")
@@ -166,6 +167,15 @@ def _broken_png(data: bytes, chance: random.Random) -> bytes:
     return bytes(out)
 
 
+def told(data: bytes, where: str) -> None:
+    """Read the words in `data`, and say of each what other tools do with it."""
+    loose = formats.parse(data, where)
+    found = layouts.words(loose)
+    content = formats.Content(Path(where), loose, layouts.identify(loose), tuple(found))
+    for word in found[:3]:
+        outlook(content, word)
+
+
 def watch(event: str, arguments: tuple[object, ...]) -> None:
     """Note what a reader has no business to do; importing a module is none of it."""
     code = getattr(arguments[0], "co_filename", "<") if event == "exec" else "<"
@@ -184,7 +194,7 @@ def main(count: int, seed: int) -> dict[str, object]:
         whole = seeds(Path(folder))
         for name, data in whole.items():  # warms up imports, so that the hook sees readers only
             if name != "legacy":
-                assert layouts.words(formats.parse(data, "seed")), name
+                told(data, "seed")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         sys.addaudithook(watch)
         watching = True
@@ -195,7 +205,7 @@ def main(count: int, seed: int) -> dict[str, object]:
             data = break_it(whole[name], chance, others)
             began = time.perf_counter()
             try:
-                layouts.words(formats.parse(data, f"{name}.safetensors"))
+                told(data, f"{name.replace('/', ' ')}.safetensors")
                 ends["read"] += 1
             except PseudowordError:
                 ends["refused"] += 1

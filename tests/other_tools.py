@@ -91,7 +91,8 @@ def a1111_makes(data: Any) -> tuple[Any, int]:
 def a1111_in_lora(path: Path, token: str) -> Any:
     """The rows of a word that a LoRA brings along."""
     bundled: dict[str, dict[str, Any]] = {}
-    for key, value in load_file(path).items():
+    data = load_file(path) if path.suffix == ".safetensors" else a1111_opens(path)
+    for key, value in data.items():
         first, _, rest = key.partition(".")
         if first == "bundle_emb":
             name, inside = rest.split(".", 1)

@@ -14,7 +14,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import keys, sorting
 from pseudoword.formats.lookalikes import is_weight
-from pseudoword.formats.loose import MOST_WORDS, Loose, concept, parameters, texts
+from pseudoword.formats.loose import MOST_WORDS, Loose, concept, parameters, readable_token, texts
 from pseudoword.formats.text import shown
 
 OURS = "pseudoword."
@@ -162,7 +162,7 @@ def nested(loose: Loose) -> list[Concept]:
         (found, *others) = words(alone)
         if others or name in _HOLDERS or found.token != alone.stem:
             return [found, *others]
-        return [replace(found, token=concept(loose, name, found.vectors).token)]
+        return [replace(found, token=readable_token(name) or loose.stem)]
     if not all(sorting.is_word(inside) for inside in groups.values()):
         turned: dict[str, dict[str, Tensor]] = {}
         for outer, inside in groups.items():
@@ -173,7 +173,7 @@ def nested(loose: Loose) -> list[Concept]:
         raise loose.refusal()
     found_words = [words(replace(loose, items=inside)) for inside in groups.values()]
     return [
-        replace(one, token=concept(loose, name, one.vectors).token)
+        replace(one, token=readable_token(name) or loose.stem)
         for name, several in zip(groups, found_words, strict=True)
         for one in several
     ]

@@ -31,7 +31,8 @@ class NoWordError(ConceptError):
     """A picture like any other."""
 
 
-Form = Literal["dict", "tensor", "list", "tuple"]
+Form = Literal["dict", "tensor", "list", "other"]
+"""A dict under texts, a bare tensor, a list of dicts, or anything else that has tensors in it."""
 
 Oddity = Literal["newer torch", "ParameterDict", "metadata"]
 """Parts of a zip, or types, that torch 1 did not write; a class that torch's safe reader does not

@@ -205,15 +205,17 @@ def _named(found: object, where: str) -> tuple[dict[str, Any], Form]:
     if isinstance(found, Tensor):
         return {"": found}, "tensor"
     if isinstance(found, list | tuple) and found:
-        form: Form = "list" if isinstance(found, list) else "tuple"
         several: Sequence[object] = found
+        form: Form = "other"
         if all(isinstance(part, Mapping) for part in found) and not kind_of(names_in(found)):
             several = _joined(found)
+            form = "list" if isinstance(found, list) else "other"
         items = {str(i): part for i, part in enumerate(several)}
         return items if len(items) != 1 else {"": items["0"]}, form
     if not isinstance(found, Mapping):
         raise ConceptError(f"{where} holds a {type(found).__name__}, not an embedding")
-    return {str(key): value for key, value in found.items()}, "dict"
+    plain = all(isinstance(key, str) for key in found)
+    return {str(key): value for key, value in found.items()}, "dict" if plain else "other"
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> list[Tensor]:

@@ -30,6 +30,8 @@ def outlook(content: Content, word: Concept) -> str:
     hopeless = no_word(content, word) or other_models(content, word)
     if hopeless:
         return hopeless
+    if "newer torch" in content.loose.odd:
+        return f"takes it for malicious, since a newer torch wrote it{into}"
     if content.layout == "bundle":
         return _in_lora(content, word, into)
     called = content.path.stem
@@ -43,8 +45,6 @@ def outlook(content: Content, word: Concept) -> str:
         advice = rename(content, ending)
         if advice:
             return advice
-    if "newer torch" in content.loose.odd:
-        return f"takes it for malicious, since a newer torch wrote it{into}"
     if content.second is not None:
         return f"does not put two files together{into}"
     if not _is_taken(content):

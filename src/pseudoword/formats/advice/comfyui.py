@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.formats import Content, names
-from pseudoword.formats.advice.shared import PICTURES, TORCH_ENDINGS, convert, no_word
+from pseudoword.formats.advice.shared import PICTURES, TORCH_ENDINGS, are, convert, no_word
 
 KEYS = {"clip_h": "clip_l"}
 """The key that it looks for, where that is not our name for the encoder."""
@@ -39,23 +38,22 @@ def outlook(content: Content, word: Concept) -> str:
 def _is_found(content: Content, encoder: str, rows: Tensor) -> bool:
     """Whether `rows` are what its loader finds for a text encoder."""
     loose = content.loose
-    if "ParameterDict" in loose.odd:  # its second reader takes a block of float32 out of the zip
+    if content.layout == "paper":  # its second reader takes a block of float32 out of the zip
         return len(content.concepts) == 1 and rows.shape[1] in (768, 1024)
-    found: object = None
-    holder = loose.items.get("string_to_param")
-    if isinstance(holder, Mapping):
-        found = next(iter(holder.values()), None)
-    elif loose.form == "list":  # puts dicts together by width, as is done here
-        found = next((t for t in loose.tensors.values() if t.shape[-1] == rows.shape[1]), None)
-    elif loose.form == "dict":
-        key = KEYS.get(encoder, encoder)
-        bundled = [t for k, t in loose.tensors.items() if _is_bundled(k, key)]
-        found = loose.items.get(key)
-        if found is None:
-            found = torch.cat(bundled) if bundled else next(iter(loose.items.values()), None)
-    if not isinstance(found, Tensor) or found.ndim not in (1, 2):
+    if "ParameterDict" in loose.odd:
         return False
-    return torch.equal(found.detach().float().reshape(-1, found.shape[-1]), rows)
+    if "string_to_param" in loose.items:
+        holder = loose.items["string_to_param"]
+        return isinstance(holder, Mapping) and are(next(iter(holder.values()), None), rows)
+    if loose.form == "list":  # it puts dicts together by width, as is done here
+        return any(are(tensor, rows) for tensor in loose.tensors.values())
+    if loose.form != "dict":
+        return False
+    key = KEYS.get(encoder, encoder)
+    bundled = [t for k, t in loose.tensors.items() if _is_bundled(k, key)]
+    if key not in loose.items and bundled:  # it puts the words of a LoRA together
+        return len(bundled) == 1 and are(bundled[0], rows)
+    return are(loose.items.get(key, next(iter(loose.items.values()), None)), rows)
 
 
 def _is_bundled(name: str, key: str) -> bool:

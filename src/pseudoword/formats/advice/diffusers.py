@@ -27,7 +27,7 @@ def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str
         return f'cannot read a ParameterDict; convert it first, with --token "{name}"'
     if content.container == "torch" and content.path.suffix == ".safetensors":
         return "goes by the ending: call the file .pt"
-    calls = [] if content.layout == "bundle" else _calls(content, encoders, name)
+    calls = _calls(content, encoders, name)
     if not calls:
         return f"refuses a file laid out like this{into}"
     said = f"{' and '.join(calls)}, then write {name}"
@@ -72,7 +72,7 @@ def _calls(content: Content, encoders: Mapping[str, str], name: str) -> list[str
         if len(files) != len(encoders):
             return []
         return [call(f, own[0], s) for f, s in zip(files, encoders.values(), strict=True)]
-    if not is_dict(content) or content.layout == "nested" or len(content.concepts) > 1:
+    if not is_dict(content) or content.layout in ("nested", "bundle") or len(content.concepts) > 1:
         return []
     opened = "load_file(file)" if content.container == "safetensors" else "torch.load(file)"
     keyed = {encoder: key for key, encoder in encoders_of(rows_of(content.loose)).items()}

@@ -8,6 +8,7 @@ from pseudoword.concept import Concept
 from pseudoword.formats import Content, names
 from pseudoword.formats.advice.shared import (
     PICTURES,
+    are,
     convert,
     encoders_of,
     is_dict,
@@ -30,7 +31,7 @@ def outlook(content: Content, word: Concept) -> str:
     )
     if hopeless:
         return hopeless
-    if not _is_known(content):
+    if not _is_known(content, word):
         return f"does not tell what such a file is{into}"
     trigger = names.for_invokeai(content.path.stem)
     if trigger is None:
@@ -38,25 +39,24 @@ def outlook(content: Content, word: Concept) -> str:
     return f"add it to the models, then write {trigger}"
 
 
-def _is_known(content: Content) -> bool:
+def _is_known(content: Content, word: Concept) -> bool:
     """Whether it tells by itself what the file is, and then loads the word from it."""
     items = content.loose.items
-    if not is_dict(content) or len(content.concepts) > 1 or "ParameterDict" in content.loose.odd:
+    if not is_dict(content) or "ParameterDict" in content.loose.odd:
         return False
-    if content.layout == "bundle":
-        return False
-    if "string_to_param" in items:
-        holder = items["string_to_param"]
-        inside = list(holder.values()) if isinstance(holder, Mapping) else []
-        found = len(inside) == 1 and isinstance(inside[0], Tensor) and inside[0].ndim == 2
-        return found and "string_to_token" in items
+    rows = next(iter(word.vectors.values()))
+    if "string_to_param" in items or "string_to_token" in items:
+        holder = items.get("string_to_param")
+        first = next(iter(holder.values()), None) if isinstance(holder, Mapping) else None
+        return "string_to_token" in items and are(first, rows, 2)
     if "emb_params" in items:
-        return isinstance(items["emb_params"], Tensor) and items["emb_params"].ndim == 2
-    by_key = encoders_of(rows_of(content.loose))
+        return are(items["emb_params"], rows, 2)
     if set(items) == {"clip_g"}:  # by its width it tells the model, whatever the key says
-        return items["clip_g"].ndim == 2
+        return are(items["clip_g"], rows, 2)
     if "clip_g" in items:
+        by_key = encoders_of(rows_of(content.loose))
         return by_key.get("clip_g") == "clip_g" and by_key.get("clip_l") == "clip_l"
-    # of other files it takes the first size of the first tensor for the width
-    only = list(items.values())
-    return len(only) == 1 and isinstance(only[0], Tensor) and only[0].ndim == 1
+    # of other small files it takes the first size of the first tensor for the width
+    several = list(items.values())
+    small = len(several) < 10 and all(isinstance(item, Tensor) for item in several)
+    return small and len(word.vectors) == 1 and are(several[0], rows, 1)

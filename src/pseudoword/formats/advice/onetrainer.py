@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
 from pseudoword.concept import Concept
 from pseudoword.formats import Content, keys
-from pseudoword.formats.advice.shared import PICTURES, convert, is_dict, no_word
+from pseudoword.formats.advice.shared import PICTURES, are, convert, is_dict, no_word
 
 _LARGE = {"clip_l": "clip_l", "clip_g": "clip_g", "t5xxl": "t5"}
 
@@ -41,11 +39,11 @@ def outlook(content: Content, word: Concept) -> str:
     hopeless = None if output else no_word(content, word)
     if hopeless:
         return hopeless
+    if not is_dict(content) or "ParameterDict" in content.loose.odd:
+        return f"looks for keys of its own{into}"
     for encoder, key in plain.items():
         found = content.loose.items.get(theirs[encoder] + key.removeprefix(encoder))
-        if not is_dict(content) or not isinstance(found, Tensor) or found.ndim != 2:
-            return f"looks for keys of its own{into}"
-        if found.shape[1] != word.widths[key]:
+        if not are(found, word.vectors[key], 2):
             return f"looks for keys of its own{into}"
     kind = "base embedding, as an output embedding," if output else "base embedding"
     return f"choose it as the {kind} with a placeholder of your own"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
@@ -80,3 +81,14 @@ def encoders_of(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 def is_dict(content: Content) -> bool:
     """Whether the file holds one dict, as nearly every loader expects."""
     return content.loose.form == "dict"
+
+
+def are(found: object, rows: Tensor, *dimensions: int) -> bool:
+    """Whether what a loader finds is `rows`, in any kind of numbers, in so many dimensions."""
+    return (
+        isinstance(found, Tensor)
+        and found.ndim in (dimensions or (1, 2))
+        and found.shape[-1] == rows.shape[1]
+        and found.numel() == rows.numel()
+        and torch.equal(found.detach().float().reshape(rows.shape), rows)
+    )
