@@ -450,6 +450,17 @@ def test_sheets_replace_their_own_earlier_ones_only(
             pseudoword.prepare(pictures, out=out, base="emoji")
 
 
+def test_sheets_of_other_pictures_get_a_number(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "contact-sheet.png")
+    (one, other) = sorted(pictures.iterdir())[:2]
+    names = [pseudoword.prepare(seen, base="emoji").sheet for seen in (one, other, one)]
+    assert names == ["contact-sheet-2.png", "contact-sheet-3.png", "contact-sheet-2.png"]
+    assert (tmp_path / "contact-sheet.png").read_bytes() == PRECIOUS
+
+
 def test_words_of_one_name_go_into_one_folder_side_by_side(word: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     formats.write(Concept("<cat>", {"clip_l": embedding_files.rows(2, 256)}), other)

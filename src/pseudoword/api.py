@@ -261,7 +261,7 @@ def gallery(
 def prepare(
     pictures: str | Path | Sequence[str | Path],
     *,
-    out: str | Path = "contact-sheet.png",
+    out: str | Path | None = None,
     caption_model: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -271,7 +271,8 @@ def prepare(
 
     Args:
         pictures: a folder, or several files.
-        out: the contact sheet.
+        out: the contact sheet; by default `contact-sheet.png` or, where that shows something else,
+            `contact-sheet-2.png` and so on.
         caption_model: an image captioning model of transformers (a folder or hub id), which writes
             a `.txt` beside each picture that has none.
         overwrite: replace what is there, although it is no earlier sheet of these pictures.
@@ -283,7 +284,8 @@ def prepare(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = PrepareConfig.check(pictures=several, **settings)
-    sheet, told = given_path(out, "--out"), progress or Silent()
+    told = progress or Silent()
+    sheet = given_path(out, "--out") if out is not None else None
     for idle in config.without_effect():
         told.note(idle)
     return survey(config, sheet, caption_model, told, overwrite)

@@ -14,7 +14,7 @@ from pseudoword.errors import SettingsError, StorageError, reason
 from pseudoword.files import read_regular
 from pseudoword.fonts import LONGEST, Font, any_script, font
 from pseudoword.infotext import png_text
-from pseudoword.outputs import already_there, check_writable, write_new
+from pseudoword.outputs import already_there, check_writable, unused, write_new
 from pseudoword.text import visible
 
 GAP_PX = 8
@@ -212,6 +212,11 @@ def check_sheet(path: Path, maker: str, *, overwrite: bool = False) -> None:
     check_writable(path)
     if path.exists() and not (overwrite or _made_by(path, maker)):
         raise StorageError(already_there([path]))
+
+
+def next_sheet(first: Path, maker: str) -> Path:
+    """`first`, or the same name with the first number behind it, that is free or `maker`'s."""
+    return unused(first, lambda path: [] if _made_by(path, maker) else [path])
 
 
 def write_sheet(picture: Image.Image, path: Path, maker: str, *, overwrite: bool = False) -> None:

@@ -162,10 +162,11 @@ def finished(folder: Path) -> int | None:
 
 def finish(folder: Path) -> None:
     """Keep the latest checkpoint as that of a finished run, and remove the others."""
-    *old, last = steps(folder)
     files = Outputs(folder, MAKER)
-    files.remove(*map(_name, old))
-    files.rename(_name(last), _name(last, "finished"))
+    found = steps(folder)
+    files.remove(*map(_name, found[:-1]))
+    for last in found[-1:]:  # somebody may have taken it away
+        files.rename(_name(last), _name(last, "finished"))
 
 
 def reopen(folder: Path) -> None:

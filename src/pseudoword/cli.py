@@ -122,9 +122,14 @@ def generate(
 @settings_from(PrepareConfig, argument="pictures")
 def prepare(
     *,
-    out: Annotated[Path, typer.Option(parser=file_path, help="The contact sheet.")] = Path(
-        "contact-sheet.png"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="The contact sheet; by default contact-sheet.png or, where that shows something "
+            "else, contact-sheet-2.png and so on.",
+        ),
+    ] = None,
     caption_model: Annotated[
         str | None,
         typer.Option(

@@ -33,8 +33,8 @@ _OLDER_TEMPORARY = re.compile(
 )
 """How it was called before, for the files of a run."""
 
-_ABANDONED_S = 3600
-"""Nobody writes a file for so long."""
+_ABANDONED_S, _ABANDONED_IN_OURS_S = 3600, 60
+"""Nobody writes a file for so long; and hardly anyone at all into a folder that a run holds."""
 
 LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
 
@@ -159,7 +159,7 @@ def _linked(unfinished: str, path: Path) -> bool:
 def sweep(folder: Path, *, ours: bool = False) -> None:
     """Remove what processes that were killed have left of files they were writing.
 
-    A name tells the process; one of another machine is given an hour.
+    A name tells the process; one of another machine is given an hour, or a minute.
 
     Args:
         folder: without the folders in it.
@@ -186,7 +186,8 @@ def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool) -> 
             return False
         except PermissionError:  # there is one, of another user
             pass
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED_S
+    age_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
+    return age_s < (_ABANDONED_IN_OURS_S if ours else _ABANDONED_S)
 
 
 def sealed(data: bytes) -> bytes:

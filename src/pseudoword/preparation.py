@@ -24,6 +24,8 @@ from pseudoword.inject import Reader
 from pseudoword.outputs import check_apart, maker_of
 from pseudoword.progress import Progress
 
+SHEET = Path("contact-sheet.png")
+
 
 class Look(BaseModel):
     """One picture as it will be seen."""
@@ -63,13 +65,15 @@ class Prepared(BaseModel):
 
 def survey(
     config: PrepareConfig,
-    out: Path,
+    out: Path | None,
     caption_model: str | None,
     progress: Progress,
     overwrite: bool = False,
 ) -> Prepared:
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
     maker = maker_of("prepare", *config.pictures)
+    if out is None:
+        out = SHEET if overwrite else charts.next_sheet(SHEET, maker)
     check_apart(out.parent, config.pictures)
     charts.check_sheet(out, maker, overwrite=overwrite)
     templates = captions.templates(config.template)
