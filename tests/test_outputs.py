@@ -402,6 +402,19 @@ def test_no_command_replaces_a_file_and_each_finds_out_before_the_work(
 
 
 @pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("what", ["generate", "prepare", "convert", "evaluate", "demo", "train"])
+def test_a_link_that_leads_nowhere_is_not_replaced(
+    what: str, word: Path, pictures: Path, tmp_path: Path
+) -> None:
+    arguments, name = commands(tmp_path / "out", word, pictures)[what]
+    (link := tmp_path / "out" / name).symlink_to("nowhere")
+    code, said, complained = run(*arguments)
+    assert (code, said) == (2, "")
+    assert "--overwrite" in complained
+    assert link.is_symlink()
+
+
+@pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
 def test_an_unwritable_output_is_found_out_before_the_work(
     what: str, word: Path, pictures: Path, tmp_path: Path

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -210,7 +211,7 @@ def check_sheet(path: Path, maker: str, *, overwrite: bool = False) -> None:
     """
     kind_of(path)
     check_writable(path)
-    if path.exists() and not (overwrite or _made_by(path, maker)):
+    if os.path.lexists(path) and not (overwrite or _made_by(path, maker)):
         raise StorageError(already_there([path]))
 
 
