@@ -271,9 +271,10 @@ def test_a_picture_that_was_saved_with_losses_is_explained(tmp_path: Path) -> No
 
 
 def test_sdxl_words_in_two_files_are_one_word(tmp_path: Path) -> None:
-    save_file({"<cat>": L}, tmp_path / "learned_embeds.safetensors")
-    save_file({"<cat>": G}, tmp_path / "learned_embeds_2.safetensors")
-    for path in (tmp_path, tmp_path / "learned_embeds.safetensors"):
+    names = [f"learned_embeds{half}{at}" for at in ("", "-steps-500") for half in ("", "_2")]
+    for name, tensor in zip(names, (L, G, L, G), strict=True):
+        save_file({"<cat>": tensor}, tmp_path / f"{name}.safetensors")
+    for path in (tmp_path, *(tmp_path / f"{name}.safetensors" for name in names)):
         found = formats.read(path)
         assert same(found, Concept("<cat>", {"clip_l": L, "clip_g": G}))
         assert found.family == "sdxl"

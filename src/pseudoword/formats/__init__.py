@@ -6,6 +6,7 @@ what) in it. Readers are in `CONTAINERS` and `layouts.LAYOUTS`, writers in `writ
 
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -129,14 +130,19 @@ def read_all(path: Path) -> tuple[Concept, ...]:
 def examine(path: Path) -> Content:
     """Read a file, or what stands for a folder, and say what it is.
 
-    diffusers has a file for each of two text encoders; the second, beside the first, is read too.
+    diffusers has a file for each of two text encoders: of two such files both are read.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
     path = _file(path)
-    content = _examine(path)
-    second = _second(path)
+    first = _first(path)
+    if first is not None:
+        with suppress(ConceptError):
+            whole = examine(first)
+            if whole.second == path:
+                return whole
+    content, second = _examine(path), _second(path)
     if len(content.concepts) > 1 or content.layout not in ("native", "diffusers"):
         return content
     if not second.is_file():
@@ -236,6 +242,13 @@ def _second(path: Path) -> Path:
     """Where diffusers writes the other half of a word, also along the way."""
     first, steps, count = path.stem.partition("-steps-")
     return path.with_name(f"{first}_2{steps}{count}{path.suffix}")
+
+
+def _first(path: Path) -> Path | None:
+    """The file that `path` may be the other half of."""
+    second, steps, count = path.stem.partition("-steps-")
+    first = path.with_name(f"{second.removesuffix('_2')}{steps}{count}{path.suffix}")
+    return first if second.endswith("_2") and first.is_file() else None
 
 
 def _examine(path: Path) -> Content:
