@@ -40,8 +40,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
     bare = [path for path in paths if not captions_of(path)]
     if not bare:
         return []
-    for one_in_each in {path.parent: path for path in bare}.values():
-        check_writable(one_in_each.with_suffix(".txt"))
+    check_writable(*(path.with_suffix(".txt") for path in bare))
     progress.phase(f"loading {model}")
     processor, captioner = _load(model)
     progress.phase(f"captioning {len(bare)} pictures")

@@ -29,27 +29,35 @@ NAME_NBYTES = 255
 """The longest name that a folder can hold."""
 
 
-def check_writable(path: Path) -> None:
-    """Find out before any work whether a file called `path` can be written, without writing it.
+def check_writable(*paths: Path) -> None:
+    """Find out before any work whether files can be written, without writing them.
 
     Raises:
-        StorageError: its folder cannot be made or written to, its name is too long, or something
-            that is no file is in its place.
+        StorageError: a folder cannot be made or written to, a name is too long, or something that
+            is no file is in its place.
     """
-    try:
-        folder, names = path.parent, [path.name]
-        while not folder.exists():
-            names.append(folder.name)
-            folder = folder.parent
-        if any(len(os.fsencode(name)) > NAME_NBYTES for name in names):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        with contextlib.suppress(FileNotFoundError):
+    for path in paths:
+        with _told(path), contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise IsADirectoryError(errno.EISDIR, "it is there, and is no file")
-        sweep(folder)
-        descriptor, probe = temporary(folder)
-        os.close(descriptor)
-        Path(probe).unlink()
+    for path in {path.parent: path for path in paths}.values():
+        with _told(path):
+            folder = path.parent
+            while not folder.exists():
+                folder = folder.parent
+            sweep(folder)
+            descriptor, probe = temporary(folder)
+            os.close(descriptor)
+            Path(probe).unlink()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        for name in path.parts:
+            if len(os.fsencode(name)) > NAME_NBYTES:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        yield
     except OSError as error:
         raise storage_error(path, error) from error
     except ValueError:  # a zero byte, or half a surrogate
@@ -63,8 +71,7 @@ def check_free(paths: Iterable[Path], *, overwrite: bool = False) -> None:
         StorageError: as `check_writable`; or one is there, and is not to be overwritten.
     """
     several = list(paths)
-    for path in several:
-        check_writable(path)
+    check_writable(*several)
     there = [path for path in several if os.path.lexists(path)]
     if there and not overwrite:
         raise StorageError(already_there(there))
@@ -209,8 +216,7 @@ class Outputs:
             StorageError: a file cannot be written, or is somebody's and not to be overwritten.
         """
         several = list(names)
-        for name in several:
-            check_writable(self.folder / name)
+        check_writable(*(self.folder / name for name in several))
         if not overwrite and (found := self.foreign(several)):
             raise StorageError(already_there(found))
 

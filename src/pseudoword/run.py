@@ -94,8 +94,7 @@ class RunFolder:
                     raise StorageError(
                         f"{folder} is to be a folder, but is none; choose another --out"
                     )
-            for name in (CONFIG, FILMSTRIP, f"{WORDS}/step-1.safetensors"):
-                check_writable(self.path / name)
+            check_writable(self.config, self.path / FILMSTRIP, self.path / WORDS / "copy")
             self._check_inputs(config)
             strangers = [] if overwrite or self.is_older() else self._strangers(config)
         except OSError as error:

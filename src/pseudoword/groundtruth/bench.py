@@ -139,11 +139,12 @@ class Bench:
         pack: int,
         seed: int,
         progress: Progress,
+        overwrite: bool = False,
     ) -> None:
         self._family, self._marker, self._out = family, marker, out
         self._seeds = range(seed, seed + pictures_each)
         self._seed, self._pack, self._progress = seed, pack, progress
-        self._sampler_steps = sampler_steps
+        self._sampler_steps, self._overwrite = sampler_steps, overwrite
 
     def anchor(self, name: str, papers: Sequence[Paper]) -> Sat:
         """What the base reaches by the words it knows: each paper's `start`."""
@@ -189,7 +190,7 @@ class Bench:
                     **{**defaults, **variant.settings},
                 )
             )
-        return learn(configs, _Steps(self._progress), restart=False)
+        return learn(configs, _Steps(self._progress), overwrite=self._overwrite)
 
     def _sit(self, folder: Path, one: Paper, word: str, trained: Trained | None) -> Marks:
         """Draw and mark a paper, unless that has been done."""

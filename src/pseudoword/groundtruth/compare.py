@@ -82,6 +82,7 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
             pack=config.pack,
             seed=config.seed,
             progress=progress,
+            overwrite=overwrite,
         )
         start = bench.anchor("starting words", exam.learned)
         known = bench.anchor("known words", [*exam.known_things, *exam.known_styles])
