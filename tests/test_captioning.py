@@ -15,7 +15,9 @@ def captioner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.captioner(tmp_path_factory.mktemp("blip"))
 
 
-def test_pictures_without_captions_get_one(captioner: Path, pictures: Path) -> None:
+def test_pictures_without_captions_get_one(
+    captioner: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (pictures / "1.txt").write_text("my own words")
     (pictures / "2.txt").touch()
     (pictures / "bad.png").touch()
@@ -26,7 +28,8 @@ def test_pictures_without_captions_get_one(captioner: Path, pictures: Path) -> N
     assert (pictures / "0.txt").read_text().strip()
     assert (pictures / "1.txt").read_text() == "my own words"
     assert (pictures / "2.txt").read_text() == ""
-    assert captioning.caption(written, "nowhere", Silent()) == []  # nothing to do, nothing loaded
+    monkeypatch.delattr(captioning, "_load")
+    assert captioning.caption(written, str(captioner), Silent()) == []  # nothing to do
 
 
 def test_prepare_shows_the_new_captions(
@@ -44,7 +47,7 @@ def test_a_model_that_cannot_caption_is_explained(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    for model in (base, tmp_path / "nowhere"):
-        with pytest.raises(BaseModelError, match=f"--caption-model {model} cannot be loaded"):
+    for model, why in ((base, "cannot be loaded"), (tmp_path / "nowhere", "there is no such")):
+        with pytest.raises(BaseModelError, match=f"--caption-model {model}:? {why}"):
             captioning.caption([tmp_path / "a.png"], str(model), Silent())
     assert not (tmp_path / "a.txt").exists()
