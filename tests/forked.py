@@ -22,8 +22,9 @@ PRELOADED = (
 )
 """What takes seconds to import; matplotlib also looks for fonts."""
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(list(PRELOADED))
+FORKS = multiprocessing.get_context("forkserver")
+"""What forks."""
+FORKS.set_forkserver_preload(list(PRELOADED))
 
 
 class Process:
@@ -41,7 +42,7 @@ class Process:
         self._said = tempfile.TemporaryDirectory()
         here = (Path.cwd(), dict(os.environ), self._said.name, dict(streams))
         given = (module, [*map(str, arguments)], *here)
-        self._process = _forks.Process(target=_run, args=given, daemon=True)
+        self._process = FORKS.Process(target=_run, args=given, daemon=True)
         self._process.start()
 
     @property
