@@ -30,6 +30,7 @@ from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.files import sealed, unsealed
+from pseudoword.formats.advice import outlook
 from pseudoword.groundtruth import bench
 from pseudoword.learn import learn
 from pseudoword.member import Member
@@ -70,6 +71,8 @@ def _must(true: object, why: str) -> None:
 class Embeddings:
     """Words of every tool."""
 
+    sentences = 1
+
     def __init__(self, folder: Path) -> None:
         (folder / "seeds").mkdir()
         self.whole = fuzz_formats.seeds(folder / "seeds")
@@ -85,14 +88,19 @@ class Embeddings:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        for word in formats.read_all(self.path):
+        content = formats.examine(self.path)
+        for word in content.concepts:
             _must(_finite(dict(word.vectors)), "values that are not finite")
             shown = [word.token, *word.shared, *word.shared.values()]
             _must(all(one == texts.visible(one) for one in shown), "what steers a terminal")
+        for word in content.concepts[:3]:
+            outlook(content, word)
 
 
 class Pictures:
     """Pictures to learn from, and their alpha."""
+
+    sentences = 1
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "a.png"
@@ -113,6 +121,8 @@ class Pictures:
 
 class Bases:
     """Base models in one file of either kind, and the files of a folder in diffusers' layout."""
+
+    sentences = 1
 
     def __init__(self, folder: Path) -> None:
         self.base = _model(folder)
@@ -158,6 +168,8 @@ class Bases:
 class Loras:
     """LoRA files of either kind on a base model."""
 
+    sentences = 1
+
     def __init__(self, folder: Path) -> None:
         self.family = families.load(str(_model(folder)), "cpu")
         self.folder = folder
@@ -195,6 +207,8 @@ class Loras:
 
 class Latents:
     """Cached latents: as they were, or made again."""
+
+    sentences = 1
 
     def __init__(self, folder: Path) -> None:
         self.family = families.load(str(_model(folder)), "cpu")
@@ -240,6 +254,8 @@ class Latents:
 
 class Checkpoints:
     """The state of a run: as it was, or none."""
+
+    sentences = 1
 
     def __init__(self, folder: Path) -> None:
         family = families.load(str(_model(folder)), "cpu")
@@ -288,8 +304,9 @@ class Checkpoints:
         if kind == "damaged":
             _must(_state(member) == _state(self.member), "another state")
         _must(_finite([member.word(), member.average, member.record.best]), "values not finite")
-        member.take_step(0.001)
-        _must(_finite(member.word()), "a step to values that are not finite")
+        member.record.add(Evaluation(4, 0.5, 0.5), member.word())
+        member.record.settled(3)
+        member.record.overfitting()
 
 
 def _state(member: Member) -> str:
@@ -303,14 +320,16 @@ def _state(member: Member) -> str:
 class Runs:
     """The files of a run's folder beside words and checkpoints, as they are read to go on."""
 
+    sentences = 99
+
     def __init__(self, folder: Path) -> None:
         settings: dict[str, Any] = {
             **{"pictures": [_pictures(folder)], "token": "<cat>", "base": str(_model(folder))},
-            **{"init": "cat", "lr": "auto", "preview": (), "batch": 1, "out": folder / "run"},
+            **{"init": "cat", "lr": "1e-3", "preview": (), "batch": 1, "out": folder / "run"},
             **{"evaluate_every": 2},
         }
-        learn([TrainConfig.check(**settings, steps=2)], Silent())
-        self.config = TrainConfig.check(**settings, steps=3, template="style")
+        learn([TrainConfig.check(**settings, steps=1)], Silent())
+        self.config = TrainConfig.check(**settings, steps=2, template="style")
         learn([self.config], Silent(), allow_changes=True)
         self.folder = folder / "run"
         names = ("config.toml", "log.jsonl", "chosen.json", "changes.json", ".pseudoword.jsonl")
@@ -356,11 +375,13 @@ class Runs:
             self.curves += 1
             if self.curves % 8 == 1:  # it takes a second
                 charts.curves(entries, "a run")
-        run.begin(self.config, 3)
+        run.begin(self.config, 2)
 
 
 class Settings:
     """`--config FILE`."""
+
+    sentences = 99
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "config.toml"
@@ -386,6 +407,8 @@ class Settings:
 
 class Texts:
     """Template files, and captions beside pictures."""
+
+    sentences = 1
 
     def __init__(self, folder: Path) -> None:
         self.templates, self.picture = folder / "lines.txt", _pictures(folder) / "0.png"
@@ -417,6 +440,7 @@ class Texts:
 class Sheets:
     """Contact sheets of ours, which may be replaced, and what only looks like one."""
 
+    sentences = 1
     MAKER = "gallery 1234"
 
     def __init__(self, folder: Path) -> None:
@@ -444,6 +468,8 @@ class Sheets:
 
 class Marks:
     """What the benchmark keeps of each word."""
+
+    sentences = 1
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "marks.json"

@@ -7,8 +7,6 @@ import os
 import pickle
 import resource
 import struct
-import subprocess
-import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,7 +21,7 @@ from torch import nn
 
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.errors import ConceptError, PseudowordError
+from pseudoword.errors import ConceptError
 from pseudoword.formats import pictures, torchfile, torchzip
 
 ENDINGS = (".pt", ".PT", ".bin", ".safetensors", ".png", ".webp", "")
@@ -264,23 +262,3 @@ def test_a_picture_with_a_wrong_checksum_is_refused() -> None:
     data[data.index(b"sd-ti-embedding") + 40] ^= 1
     with pytest.raises(ConceptError, match="checksum"):
         pictures.read(bytes(data), "a.png")
-
-
-def test_thousands_of_damaged_files_end_in_a_word_or_a_refusal() -> None:
-    script = Path(__file__).with_name("fuzz_formats.py")
-    done = subprocess.run(
-        [sys.executable, str(script), "2600", "0"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    came = json.loads(done.stdout.splitlines()[-1])
-    assert came["crashed"] == 0, done.stderr
-    assert came["ran"] == []
-    assert came["read"] + came["refused"] == came["files"] == 2600
-    assert came["read"] > 50
-    assert came["kinds"] >= 20
-    assert came["grown_mb"] < GROWTH_MB
-    assert came["slowest_seconds"] < 5
-    assert issubclass(ConceptError, PseudowordError)

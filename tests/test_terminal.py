@@ -322,6 +322,13 @@ def test_training_outlives_its_terminal(
     assert not checkpoint.steps(tmp_path / "run"), "it is finished"
 
 
+def test_what_is_far_too_long_is_cut_in_the_middle() -> None:
+    result = run("train", "x", "--token", "<x>", "--lr", "9" * 99_999)
+    assert result.exit_code == 2
+    assert len(result.stderr) < 4500
+    assert "999 … 999" in result.stderr
+
+
 def test_a_terminal_without_colours_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal:
         def isatty(self) -> bool:

@@ -13,11 +13,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from pydantic import BaseModel, ValidationError, model_validator
+from torch import Tensor
 
-from pseudoword.errors import PseudowordError, RunFolderError, reason
+from pseudoword.errors import RunFolderError, reason
 from pseudoword.files import read_regular, sealed, unsealed
 from pseudoword.member import Member
 from pseudoword.outputs import Outputs
@@ -77,21 +79,9 @@ def load(
         RunFolderError: the file is damaged, or the sources differ; the message says which.
     """
     path = folder / _name(step)
-    try:
-        state = _read(path)
-        others = [SOURCES[name] for name, now in sources.items() if state["sources"][name] != now]
-        saved = state["parameters"]
-        record = Record(
-            [Evaluation(*one) for one in state["found"]], state["best"], state["best_step"]
-        )
-        average, stopped = state["average"], state["stopped"]
-        optimiser, its_name = state["optimiser"], state["optimiser_name"]
-        if not all(rows.isfinite().all() for rows in (*saved, *average.values())):
-            raise ValueError("its numbers are not all finite")
-    except PseudowordError:
-        raise
-    except Exception as error:  # whatever is not there, or is something else
-        raise _damaged(path, reason(error)) from error
+    state = _read(path)
+    saved, average, best = state.parameters, state.average, state.best
+    others = [SOURCES[name] for name, now in sources.items() if state.sources.get(name) != now]
     if others and not changed:
         raise RunFolderError(
             f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
@@ -105,21 +95,22 @@ def load(
             "the way. Add --restart to begin again, or choose another --out."
         )
     shapes = {key: rows.shape for key, rows in member.method.vectors().items()}
-    for word in (average, record.best):
+    for word in (average, best):
         if word and {key: rows.shape for key, rows in word.items()} != shapes:
             raise _damaged(path, "its words have different shapes")
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
-    if its_name == member.hyper.optimiser:
+    if state.optimiser_name == member.hyper.optimiser:
         try:
-            member.optimiser.load_state_dict(optimiser)
-        except Exception as error:
+            member.optimiser.load_state_dict(state.optimiser)
+        except Exception as error:  # whatever is not there, or is something else
             raise _damaged(path, reason(error)) from error
     device = parameters[0].device
     if member.averaging:
         member.average = {key: rows.to(device) for key, rows in average.items()}
-    member.record = record
-    member.stopped = None if changed else stopped
+    found = [Evaluation(*one) for one in state.found]
+    member.record = Record(found, best, state.best_step)
+    member.stopped = None if changed else state.stopped
     member.step = member.good_step = step
     member.good = member.word()
 
@@ -131,16 +122,45 @@ def _damaged(path: Path, why: str) -> RunFolderError:
     )
 
 
-def _read(path: Path) -> Any:
+class _State(BaseModel, arbitrary_types_allowed=True, strict=True):
+    """What a checkpoint holds."""
+
+    sources: dict[str, str]
+    parameters: list[Tensor]
+    average: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    optimiser_name: str
+    found: list[tuple[int, float, float | None]]
+    best: dict[str, Tensor]
+    best_step: int
+    stopped: str | None
+
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        for rows in (*self.parameters, *self.average.values(), *self.best.values()):
+            if not (rows.is_floating_point() and rows.isfinite().all()):
+                raise ValueError("its numbers are not all finite")
+        return self
+
+
+def _read(path: Path) -> _State:
     data = read_regular(path, LARGEST_NBYTES, RunFolderError)
     whole = unsealed(data)
-    if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # older ones have no checksum
-        with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
-                whole = None if parts.testzip() else data
-    if whole is None:
-        raise ValueError("its checksum is another")
-    return torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
+    try:
+        if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # older ones have no checksum
+            with zipfile.ZipFile(io.BytesIO(data)) as parts:
+                if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
+                    whole = None if parts.testzip() else data
+        if whole is None:
+            raise ValueError("its checksum is another")
+        loaded = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
+        return _State.model_validate(loaded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _damaged(path, f"{where}: {first['msg'].lower()}".lstrip(": ")) from error
+    except Exception as error:  # whatever else is not as it was written
+        raise _damaged(path, reason(error)) from error
 
 
 def latest(folders: Sequence[Path]) -> list[int]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pseudoword.terminal import Page, Unbreakable, say, writable, write
-from pseudoword.text import visible
+from pseudoword.text import brief, visible
 
 if TYPE_CHECKING:
     from pseudoword.collection import Gallery
@@ -98,7 +98,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        self._out.print(Text(visible(text)), soft_wrap=True)
+        self._out.print(Text(brief(visible(text))), soft_wrap=True)
 
 
 def show_inspection(seen: "Inspection") -> None:

@@ -107,7 +107,7 @@ def _kept(path: Path, view: View) -> Moments | None:
 
 
 def _sound(moments: Moments, view: View) -> bool:
-    """Whether they are finite, and can be of a picture of this shape."""
+    """Whether they are moments, and can be of a picture of this shape."""
     mean, std = moments.mean, moments.std
     _, height, width = view.pixels.shape
     return (
@@ -115,7 +115,7 @@ def _sound(moments: Moments, view: View) -> bool:
         and mean.shape == std.shape
         and len(mean) == 1
         and mean.shape[-2] * width == mean.shape[-1] * height
-        and bool(mean.isfinite().all() and std.isfinite().all())
+        and bool(mean.isfinite().all() and std.isfinite().all() and (std >= 0).all())
     )
 
 

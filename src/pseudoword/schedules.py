@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pseudoword.errors import SettingsError
 
 AUTO = "auto"
-PERCENT = re.compile(r"(\d+\.?\d*|\.\d+)\s*%")
+PERCENT = re.compile(r"(?<!\d)(\d++\.?+\d*+|\.\d++)\s*+%")
 
 
 @dataclass(frozen=True)

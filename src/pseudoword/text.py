@@ -54,6 +54,11 @@ def _spelled(letter: str, lines: bool) -> str:
     return letter.encode("unicode_escape").decode()
 
 
+def brief(line: str, most: int = 2000) -> str:
+    """`line` without its middle, if it is longer than anyone would read."""
+    return line if len(line) <= most else f"{line[: most // 2]} … {line[-most // 2 :]}"
+
+
 def public(text: str) -> str:
     """`text` as it may stand in a file that is shared: of a path on a machine, the last part only.
 
