@@ -27,7 +27,7 @@ def main() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036 (whoever runs this may have an older one)
         sys.exit(f"pseudoword needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     wanted = fingerprint()
-    if STAMP.exists() and STAMP.read_text() == wanted:
+    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return
     print("installing into .venv; the first time takes a few minutes", flush=True)
     if not (BIN / "python").exists():
@@ -57,12 +57,14 @@ def main() -> None:
         requirements,
     )
     run(uv, "pip", "install", "-q", "--python", BIN / "python", "--no-deps", "-e", ROOT)
-    STAMP.write_text(wanted)
+    STAMP.write_text(wanted, encoding="utf-8")
 
 
 def install_torch() -> None:
     """Install the locked torch: without CUDA where there is nothing to use it."""
-    found = re.search(r'name = "torch"\nversion = "([^"]+)"', (ROOT / "uv.lock").read_text())
+    found = re.search(
+        r'name = "torch"\nversion = "([^"]+)"', (ROOT / "uv.lock").read_text(encoding="utf-8")
+    )
     if found is None:
         sys.exit("uv.lock names no torch")
     version = found[1]

@@ -1,6 +1,8 @@
 import errno
 import multiprocessing
 import os
+import re
+import sys
 from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -155,3 +157,13 @@ def test_a_held_folder_names_its_holder_and_is_free_after_a_kill(tmp_path: Path)
         other.join()
     with files.hold(tmp_path):
         pass
+
+
+def test_a_token_s_file_has_letters_that_names_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert files.file_stem("<кот-1>") == "кот-1"
+    for encoding in ("latin-1", "ascii"):
+        monkeypatch.setattr(sys, "getfilesystemencoding", lambda encoding=encoding: encoding)
+        assert files.file_stem("<cat>") == "cat"
+        names = {files.file_stem(token) for token in ("<кот-1>", "<пёс-1>", "猫", "犬")}
+        assert len(names) == 4
+        assert all(re.fullmatch("(ё?-?1-)?[0-9a-f]{8}", name) and name.isascii() for name in names)

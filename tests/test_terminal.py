@@ -329,6 +329,29 @@ def test_what_is_far_too_long_is_cut_in_the_middle() -> None:
     assert "999 … 999" in result.stderr
 
 
+LOCALES = {
+    "POSIX": {"LC_ALL": "POSIX"},
+    "ASCII alone": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "Latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "Windows": {"PYTHONIOENCODING": "cp1252"},
+    "UTF-16": {"PYTHONIOENCODING": "utf-16-le"},
+}
+
+
+@pytest.mark.parametrize("name", LOCALES)
+def test_a_mistake_is_told_in_any_locale(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pseudoword", "train", "фото – ёж", "--token", "<猫>"]
+    bare = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIO"))}
+    done = subprocess.run(
+        command, env=bare | LOCALES[name], capture_output=True, check=False, cwd=tmp_path
+    )
+    said = done.stderr.decode("utf-16-le" if name == "UTF-16" else "latin-1")
+    assert done.returncode == 2
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert "does not exist" in said or "is not UTF-8" in said
+
+
 def test_a_terminal_without_colours_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal:
         def isatty(self) -> bool:

@@ -238,7 +238,9 @@ def _made_by(path: Path, maker: str) -> bool:
     """Whether a picture is just as `maker` has written it."""
     try:
         data = io.BytesIO(read_regular(path, LARGEST_NBYTES, StorageError))
-        with Image.open(data, formats=sorted({*KINDS.values()})) as picture:
+        kinds = sorted({*KINDS.values()})
+        ignored = warnings.catch_warnings(action="ignore")  # of what else is in it
+        with ignored, Image.open(data, formats=kinds) as picture:
             return bool(picture.getexif().get(SOFTWARE) == _mark(picture, maker))
     except Exception:  # no picture of ours, whatever it is
         return False

@@ -1,8 +1,13 @@
 """Every error a user can cause. Each message says what went wrong, where, and what to do next."""
 
+from pseudoword.text import visible
+
 
 class PseudowordError(Exception):
     """Base of all errors raised on purpose; the command line prints it and exits with code 2."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__(), lines=True)  # it may name a file, or tell of one
 
 
 class SettingsError(PseudowordError, ValueError):

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -207,12 +208,15 @@ def unsealed(data: bytes) -> bytes | None:
 def file_stem(token: str) -> str:
     """A token as the name of a file: letters, digits and `._-`, never a path, 100 bytes at most.
 
-    What is longer ends in letters of a checksum, so that tokens that begin alike stay apart.
+    What is longer ends in letters of a checksum, so that tokens that begin alike stay apart; so
+    does what has letters that names of files cannot have here.
     """
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
-    if len(name.encode()) > STEM_NBYTES:
+    here = name.encode(sys.getfilesystemencoding(), "ignore").decode(sys.getfilesystemencoding())
+    if here != name or len(name.encode()) > STEM_NBYTES:
         end = f"-{hashlib.blake2b(token.encode(errors='replace'), digest_size=4).hexdigest()}"
-        name = name.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end
+        name = here.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end
+        name = name.strip("-.")
     return name or "concept"
 
 

@@ -23,12 +23,12 @@ Layout = dict[str, dict[str, Any]]
 
 def names() -> list[str]:
     """The layouts that come with the package."""
-    return list(json.loads((HERE / "layouts.json").read_text()))
+    return list(json.loads((HERE / "layouts.json").read_bytes()))
 
 
 def layout(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Layout:
     """The configs called `name`, with `changes` to some parts; a change to None removes."""
-    known: dict[str, Any] = json.loads((HERE / "layouts.json").read_text())
+    known: dict[str, Any] = json.loads((HERE / "layouts.json").read_bytes())
     own = known[name]
     parent = own.pop("like", None)
     made: Layout = layout(parent) if parent else {}
