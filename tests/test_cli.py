@@ -69,6 +69,13 @@ def test_inspect_as_json_and_as_text(base: Path, trained: Path) -> None:
     assert "2 × 32" in text
 
 
+def test_inspect_takes_several_files_as_a_shell_gives_them(trained: Path) -> None:
+    files = (trained / "concept.safetensors", trained)
+    found = json.loads(run("inspect", *files, "--json")[1])
+    assert [one["token"] for one in found] == ["<cat>", "<cat>"]
+    assert run("inspect", *files)[1].count("2 × 32") == 2
+
+
 def test_generate_writes_one_picture_or_a_grid_and_each(
     base: Path, trained: Path, tmp_path: Path
 ) -> None:

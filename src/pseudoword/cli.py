@@ -164,7 +164,10 @@ def prepare(
 @app.command("inspect", cls=Command)
 @guarded
 def inspect_(
-    file: Annotated[str, typer.Argument(help="Any embedding file, a run's folder, or a hub id.")],
+    file: Annotated[
+        list[str],
+        typer.Argument(help="Any embedding file, a run's folder, or a hub id; or several."),
+    ],
     base: Annotated[
         str | None, typer.Option(help="Compare with this base model's vocabulary.")
     ] = None,
@@ -176,13 +179,15 @@ def inspect_(
     """Say what an embedding file holds, what it fits, and what other tools do with it."""
     from pseudoword import api
 
-    seen = api.inspect(file, base=base, token=token)
+    seen = [api.inspect(one, base=base, token=token) for one in file]
     if as_json:
-        say(json_text(seen.model_dump()), lines=True)
+        found = [one.model_dump() for one in seen]
+        say(json_text(found if len(found) > 1 else found[0]), lines=True)
         return
     from pseudoword.console import show_inspection
 
-    show_inspection(seen)
+    for one in seen:
+        show_inspection(one)
 
 
 @app.command(cls=Command)
