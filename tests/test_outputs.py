@@ -1,5 +1,6 @@
 """Nothing is lost: no output replaces what its maker did not write, whatever the command."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from PIL import Image
 from test_cli import run
 
 import pseudoword
-from pseudoword import families, formats, outputs, train
+from pseudoword import checkpoint, families, formats, outputs, train
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
@@ -26,6 +27,7 @@ from pseudoword.errors import RunFolderError, SettingsError, StorageError
 from pseudoword.files import unsealed
 from pseudoword.learn import Trained
 from pseudoword.outputs import RECORD, Outputs
+from pseudoword.run import RunFolder
 
 PRECIOUS = b"somebody's"
 
@@ -210,6 +212,44 @@ def test_restart_removes_what_the_run_wrote_and_nothing_else(
         *("chosen.json", "finished-2.pt", "step-1.safetensors", "step-2.safetensors"),
         *(RECORD, ".pseudoword.lock"),
     }
+
+
+@pytest.mark.parametrize("removed", range(6))
+def test_a_restart_that_is_killed_never_goes_on_from_the_old_states(
+    removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    names = ("config.toml", "loss.png", "checkpoint-5.pt", "concept.safetensors", "checkpoint-9.pt")
+    for name in names:
+        folder.files.write(name, b"")
+    unlink, calls = os.unlink, 0
+
+    def die(path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > removed:
+            raise KeyboardInterrupt
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", die)
+    with contextlib.suppress(KeyboardInterrupt):
+        folder.clear()
+    monkeypatch.undo()
+    assert folder.files.owned([*names]) == [name for name in names if (tmp_path / name).exists()]
+    assert len(folder.files.owned()) == len(names) - removed
+    assert not checkpoint.steps(tmp_path) or folder.files.owned(["config.toml"])
+
+
+def test_what_is_left_of_a_run_without_its_settings_is_not_lost(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = learn(base, pictures, tmp_path / "run").folder
+    word = (out / "concept.safetensors").read_bytes()
+    (out / "config.toml").unlink()
+    with pytest.raises(RunFolderError, match=r"but not its config\.toml.*--restart"):
+        learn(base, pictures, out, lr=0.1)
+    assert (out / "concept.safetensors").read_bytes() == word
+    assert learn(base, pictures, out, restart=True).seconds > 0
 
 
 def test_what_was_changed_in_a_run_s_folder_is_not_lost_unless_asked(

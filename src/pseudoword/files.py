@@ -40,7 +40,7 @@ _ABANDONED_S, _ABANDONED_IN_OURS_S = 3600, 60
 LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
 
 NAME_NBYTES, STEM_NBYTES = 255, 100
-"""What names of files are held to: the longest that a folder takes; the longest made of a token."""
+"""The longest name that a folder can hold; the longest that is made of a token."""
 
 
 def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:

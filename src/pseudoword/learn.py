@@ -106,7 +106,7 @@ def learn(
         ]
         for task in tasks:
             agreement.before_loading(task.config, task.paths, task.templates, progress.note)
-            task.folder.check(task.config, overwrite=overwrite)
+            task.folder.check(task.config, restart=restart, overwrite=overwrite)
         for folder in folders:
             held.enter_context(files.hold(folder.path))
             folder.take_over()
@@ -140,7 +140,7 @@ def _learn(
     ]
     family.release_vae()
     for run in runs:
-        run.folder.check(run.config, overwrite=overwrite)  # loading may have taken minutes
+        run.folder.check(run.config, restart=restart, overwrite=overwrite)  # it took minutes
         if restart:
             run.folder.clear()
     _resume(family, runs, progress, allow_changes)

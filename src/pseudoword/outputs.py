@@ -18,15 +18,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import read_regular, storage_error, sweep, temporary, write_whole
+from pseudoword.files import (
+    NAME_NBYTES,
+    read_regular,
+    storage_error,
+    sweep,
+    temporary,
+    write_whole,
+)
 
 RECORD = ".pseudoword.jsonl"
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """No record is longer."""
-
-NAME_NBYTES = 255
-"""The longest name that a folder can hold."""
 
 
 def check_writable(*paths: Path) -> None:

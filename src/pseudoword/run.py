@@ -78,14 +78,15 @@ class RunFolder:
         self.concept = path / formats.CONCEPT_FILE
         self.previews = path / PREVIEWS
 
-    def check(self, config: TrainConfig, *, overwrite: bool = False) -> None:
-        """Find out before any work whether a run could lose what is somebody else's here.
+    def check(self, config: TrainConfig, *, restart: bool = False, overwrite: bool = False) -> None:
+        """Find out before any work whether a run could lose what is here.
 
         Raises:
             SettingsError: pictures are read from where they would be written to, or something
                 that is learned from is a file of the run here.
             StorageError: a folder cannot be written to.
-            RunFolderError: files are here that the run would replace, but no run has written.
+            RunFolderError: files are here that the run would replace, but no run has written; or a
+                run's words or states are here, but not its settings.
         """
         try:
             for folder in (self.path, self.previews, self.path / WORDS):
@@ -106,6 +107,11 @@ class RunFolder:
                 f"{shown}{more} would be replaced, but no run has written that: it was here "
                 "before, was changed, or is damaged. Move it away, choose another --out, or add "
                 "--overwrite to lose it."
+            )
+        if not (restart or self._is_run()) and self._of_worth():
+            raise RunFolderError(
+                f"{self.path} holds what a run has left, but not its {CONFIG}, without which it "
+                "cannot be gone on with. Add --restart to begin again, or choose another --out."
             )
 
     def take_over(self) -> None:
@@ -265,8 +271,17 @@ class RunFolder:
             self.files.remove(*(name for _, name in sorted(found)[:-keep_last]))
 
     def clear(self) -> None:
-        """Forget what the run that is here has written; anything else stays."""
-        self.files.remove(*self.files.known())
+        """Forget what the run that is here has written; anything else stays.
+
+        States go first and settings last, so that whoever is killed in between never goes on from
+        the states of another run.
+        """
+        rank = {name: (name == CONFIG, not name.endswith(".pt")) for name in self.files.known()}
+        self.files.remove(*sorted(rank, key=lambda name: rank[name]))
+
+    def _of_worth(self) -> list[str]:
+        """The words and states that a run has left here."""
+        return [name for name in self.files.owned() if name.endswith((".pt", ".safetensors"))]
 
     def _is_run(self) -> bool:
         return bool(self._ours(self.config))
