@@ -43,8 +43,9 @@ class TrainingError(PseudowordError):
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what a library says went wrong, to stand in a sentence of ours."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+    """What a library says went wrong, as far as it can stand in a sentence of ours."""
+    first, *_ = str(error).strip().split("\n\n")
+    return " ".join(first.split())[:300] or type(error).__name__
 
 
 def shown(value: object, most: int = 100) -> str:

@@ -1,5 +1,7 @@
 """LoRA files on a frozen model, for as long as pictures are drawn."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +14,16 @@ from pseudoword.errors import BaseModelError, SettingsError, reason, shown
 from pseudoword.families.base import without_bars
 from pseudoword.families.detect import LORA, OF_TEXT_WIDTH, explain
 from pseudoword.families.header import Header, header
-from pseudoword.families.weights import own
+from pseudoword.families.weights import not_finite, own
 
 MOST_WEIGHT = 100
 """Up or down; 1 is usual."""
+
+PEFT_METADATA = "lora_adapter_metadata"
+"""Where diffusers writes peft's settings into a file."""
+
+PATTERN = re.compile(r"[()*+?{|\\]")
+"""What makes more of a name than a name."""
 
 Lora = tuple[Path, float]
 """A file, and how strongly it counts."""
@@ -61,15 +69,18 @@ def applied(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
         yield
         return
     names = [f"lora_{i}" for i in range(len(loras))]
+    parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
     try:
         for name, (path, _) in zip(names, loras, strict=True):
             _check(path, pipeline.unet.config.cross_attention_dim)
             with without_bars():
                 _load(pipeline, path, name)
+            broken = [weight for part in parts if (weight := not_finite(part))]
+            if broken:
+                raise BaseModelError(f"--lora {path} has numbers that are not finite: it is broken")
         pipeline.set_adapters(names, [weight for _, weight in loras])
-        for part in pipeline.components.values():
-            if isinstance(part, nn.Module):
-                own(part)
+        for part in parts:
+            own(part)
         yield
     finally:
         pipeline.unload_lora_weights()
@@ -84,13 +95,34 @@ def _load(pipeline: Any, path: Path, name: str) -> None:
         if "PEFT backend is required" in str(error):
             raise BaseModelError("--lora needs peft: pip install 'pseudoword[lora]'") from error
         raise BaseModelError(f"--lora {path} cannot be used: {reason(error)}") from error
+    if name not in {one for several in pipeline.get_list_adapters().values() for one in several}:
+        raise BaseModelError(f"--lora {path} changes nothing: it has no layer of this base's")
 
 
 def _lora(path: Path) -> Header:
     found = header(path, "LoRA")
     if not any(found.has(mark) for mark in LORA):
         raise BaseModelError(f"--lora {path} is no LoRA: it {explain(found)}.")
+    strange = next((name for name in _matched(found) if PATTERN.search(name)), None)
+    if strange:
+        raise BaseModelError(
+            f"--lora {path} is refused: {shown(strange)} is not the name of a layer but a pattern, "
+            "which peft could match for ever."
+        )
     return found
+
+
+def _matched(found: Header) -> Iterator[str]:
+    """What peft takes for regular expressions: names of layers, and what its metadata says."""
+    yield from (name for name in found.shapes if any(mark in name for mark in LORA))
+    try:
+        settings = json.loads(found.metadata.get(PEFT_METADATA, "{}"))
+    except (ValueError, RecursionError):
+        return
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        if name.endswith(("_modules", "_pattern")):
+            several = value if isinstance(value, list | dict) else [value]
+            yield from (one for one in several if isinstance(one, str))
 
 
 def _check(path: Path, text_width: int) -> None:
