@@ -86,3 +86,22 @@ def test_so_is_a_base_model(with_code: Callable[[Path], Path], base: Path, tmp_p
     (model / "model_index.json").write_text(json.dumps(index | {"unet": ["own", "Own"]}))
     families.load(str(model), "cpu").modules()
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_judge_s_folder_is_looked_at_as_a_base_s_is(tmp_path: Path) -> None:
+    judge = shutil.copytree(BUNDLED, tmp_path / "judge")
+    whole = (judge / "config.json").read_text()
+    config = json.loads(whole)
+    config["vision_config"]["num_hidden_layers"] = 10**9
+    (judge / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BaseModelError, match="asks for more weights than there are"):
+        Judge(judge)
+    (judge / "config.json").write_text(whole)
+    (weights,) = judge.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(BaseModelError, match="not downloaded to its end"):
+        Judge(judge)
+    weights.unlink()
+    weights.symlink_to("/dev/zero")
+    with pytest.raises(BaseModelError, match="a pipe or a device"):
+        Judge(judge)

@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from pseudoword import images, lookup
 from pseudoword.errors import BaseModelError, PictureError, reason
-from pseudoword.families.autoload import autoload
+from pseudoword.families.autoload import autoload, automodel
 from pseudoword.outputs import check_writable, write_new
 from pseudoword.picturefiles import captions_of
 from pseudoword.progress import Progress
@@ -60,7 +60,7 @@ def _load(model: str) -> tuple[Any, Any]:
 
     try:
         processor = autoload(AutoProcessor, model)
-        return processor, autoload(AutoModelForImageTextToText, model).eval()
+        return processor, automodel(AutoModelForImageTextToText, model)
     except Exception as error:
         raise BaseModelError(
             f"--caption-model {model} cannot be loaded as a captioning model of transformers: "

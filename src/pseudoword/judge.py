@@ -11,8 +11,7 @@ from torch.nn.functional import normalize
 
 from pseudoword import lookup
 from pseudoword.errors import BaseModelError, reason
-from pseudoword.families.autoload import autoload
-from pseudoword.families.weights import own
+from pseudoword.families.autoload import autoload, automodel
 from pseudoword.text import public
 
 BUNDLED = Path(__file__).parent / "bundled" / "judge"
@@ -34,7 +33,7 @@ class Judge:
         self.name = "the bundled judge" if source == BUNDLED else public(str(source))
         source = lookup.model(source, "--judge")
         try:
-            self._model: Any = autoload(AutoModel, source, dtype=torch.float32).eval()
+            self._model: Any = automodel(AutoModel, source, dtype=torch.float32)
             self._processor: Any = autoload(AutoImageProcessor, source)
             self._tokenizer: Any = autoload(AutoTokenizer, source) if self.reads_text else None
         except Exception as error:  # transformers and the hub each have errors of their own
@@ -42,7 +41,6 @@ class Judge:
                 f"the judge {source} cannot be loaded: {reason(error)}. Give a folder or hub id "
                 "of a CLIP, SigLIP or DINOv2 model."
             ) from error
-        own(self._model)
 
     @property
     def reads_text(self) -> bool:
