@@ -103,5 +103,5 @@ def test_the_judge_s_folder_is_looked_at_as_a_base_s_is(tmp_path: Path) -> None:
         Judge(judge)
     weights.unlink()
     weights.symlink_to("/dev/zero")
-    with pytest.raises(BaseModelError, match="a pipe or a device"):
+    with pytest.raises(BaseModelError, match="it is a device"):
         Judge(judge)

@@ -45,7 +45,7 @@ class TrainingError(PseudowordError):
 def reason(error: BaseException) -> str:
     """What a library says went wrong, as far as it can stand in a sentence of ours."""
     first, *_ = str(error).strip().split("\n\n")
-    return " ".join(first.split())[:300] or type(error).__name__
+    return " ".join(first.split())[:300].rstrip(".") or type(error).__name__
 
 
 def shown(value: object, most: int = 100) -> str:
