@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import layouts, native
 
-tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20).map(
+    lambda token: normalize("NFC", token)
+)
 
 
 @given(tokens, st.integers(1, 75), st.sampled_from([4, 768, 1024]), st.integers(0, 9))

@@ -4,6 +4,7 @@ import base64
 import json
 import zlib
 from pathlib import Path
+from unicodedata import normalize
 
 import embedding_files
 import numpy as np
@@ -332,7 +333,9 @@ def test_a_word_is_not_hidden_in_a_picture_too_large_to_be_searched(tmp_path: Pa
         formats.write_as(word, tmp_path / "a.png", "a1111-pixels", Image.new("1", (17_000, 1000)))
 
 
-tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20).map(
+    lambda token: normalize("NFC", token)
+)
 spaced = st.lists(tokens, min_size=1, max_size=3).map(" ".join)
 bracketed = tokens.map(lambda token: f"<{token}>")
 dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64])
