@@ -32,6 +32,12 @@ def test_pictures_without_captions_get_one(
     assert captioning.caption(written, str(captioner), Silent()) == []  # nothing to do
 
 
+def test_kohya_s_captions_are_left_alone(captioner: Path, pictures: Path) -> None:
+    for i in range(4):
+        (pictures / f"{i}.caption").touch()
+    assert captioning.caption(sorted(pictures.glob("*.png")), str(captioner), Silent()) == []
+
+
 def test_prepare_shows_the_new_captions(
     captioner: Path, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
