@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import hypothesis
 import pytest
 import tiny
 import torch
@@ -32,6 +33,10 @@ from pseudoword.families.base import Family
 from pseudoword.member import Member
 from pseudoword.methods.classic import Classic
 from pseudoword.starts import start
+
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real photographs and embedding files; tests that need them skip where they are absent."""
