@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.errors import ConceptError, SettingsError, shown
 from pseudoword.text import public
 
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"}
@@ -29,7 +29,7 @@ def check_token(token: str) -> str:
         raise SettingsError('--token is empty. Give the new word a name, for example "<my-cat>".')
     if token != token.strip() or not seen.isprintable():
         raise SettingsError(
-            f"--token {token!r} has white space around it or control characters in it. "
+            f"--token {shown(token)} has white space around it or control characters in it. "
             'Use visible characters, for example "<my-cat>".'
         )
     return unicodedata.normalize("NFC", token)

@@ -16,6 +16,7 @@ import typer
 
 from pseudoword import lookup
 from pseudoword.config import Settings, flag, group_of
+from pseudoword.config.fields import check_text
 from pseudoword.errors import PseudowordError
 from pseudoword.terminal import complain
 
@@ -27,6 +28,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         _quiet_libraries()
         try:
+            for name, value in kwargs.items():
+                for part in value if isinstance(value, list) else [value]:
+                    if isinstance(part, str | Path):
+                        check_text(name.strip("_"), str(part))
             command(*args, **kwargs)
         except PseudowordError as error:
             notes = getattr(error, "__notes__", [])

@@ -61,6 +61,9 @@ def check_text(what: str, text: str) -> None:
 
 
 def _filled(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str) and len(value) > lookup.LONGEST:
+        told = f"{flag(str(info.field_name))} {shown(value)}"
+        raise SettingsError(f"{told} has {len(value)} characters, which is no name of anything")
     if isinstance(value, str) and not value.strip():
         raise SettingsError(
             f"{flag(str(info.field_name))} is empty. Give it a value, or leave it out."

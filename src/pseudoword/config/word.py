@@ -6,7 +6,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from pseudoword.config.fields import a_path, at_home
 from pseudoword.config.settings import Idle, Settings
-from pseudoword.errors import SettingsError
+from pseudoword.errors import SettingsError, shown
+
+LONGEST_TOKEN = 200
+"""Characters; other tools make a file's name of it."""
 
 InitMode = Literal["auto", "rows", "mean", "random", "file"]
 
@@ -38,6 +41,11 @@ class WordSettings(Settings):
     def _token(cls, token: str) -> str:
         from pseudoword.concept import check_token
 
+        if len(token) > LONGEST_TOKEN:
+            raise SettingsError(
+                f"--token {shown(token)} has {len(token)} characters. Give the word a name of at "
+                f"most {LONGEST_TOKEN}."
+            )
         for ours in ("[name]", "[filewords]"):
             if ours in token:
                 raise SettingsError(f"--token {token!r}: {ours} means something in templates")
