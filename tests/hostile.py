@@ -58,6 +58,9 @@ OFTEN = ["train"] * 8 + ["generate"] * 4 + ["prepare", "convert", "inspect"] * 2
 
 LONGEST_SECONDS = 120
 
+MOST_CHARACTERS = 1500
+"""Of a message; what a user gave may be quoted in it."""
+
 # fmt: off
 FILES = [
     "pics", "pics/0.png", "cat", "words", "words/cat.pt", "words/two.pt", "runs/toy", "empty",
@@ -318,8 +321,8 @@ class Sandbox:
         told = found.said.strip().splitlines()
         if "Traceback" in found.said:
             found.wrong.append("a traceback")
-        if found.code == 2 and (len(told[-1]) > 1500 or len(found.said) > 20_000):
-            found.wrong.append(f"{len(found.said)} characters are no sentence")
+        if found.code == 2 and len(told[-1]) > MOST_CHARACTERS:
+            found.wrong.append(f"{len(told[-1])} characters are no sentence")
         may = "--overwrite" in one.arguments
         lost = [] if may else self._lost()
         found.wrong += [f"{name} is no longer as it was" for name in lost]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pseudoword import formats, images, sources
 from pseudoword.concept import Concept
-from pseudoword.errors import SettingsError
+from pseudoword.errors import SettingsError, shown
 from pseudoword.files import file_stem
 from pseudoword.outputs import check_free, holds, unused, write_new
 
@@ -59,7 +59,7 @@ def _kind(out: Path, name: str | None, into_folder: bool) -> str:
             )
         return BY_ENDING[out.suffix.lower()]
     if name not in formats.WRITERS:
-        raise SettingsError(f"--format {name!r}: choose one of {', '.join(formats.WRITERS)}")
+        raise SettingsError(f"--format {shown(name)}: choose one of {', '.join(formats.WRITERS)}")
     ending = formats.WRITERS[name].ending
     if not into_folder and out.suffix.lower() != ending:
         raise SettingsError(f"{out}: --format {name} makes files that end in {ending}")

@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from pseudoword.terminal import GoneError, complain, not_too_narrow, ready
-from pseudoword.text import visible
+from pseudoword.text import brief, visible
 
 
 class Program(TyperGroup):
@@ -36,7 +36,8 @@ class Program(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             if hasattr(error, "format_message"):  # typer's own, whose class it has moved about
-                vars(error)["message"] = visible(vars(error).get("message", ""), lines=True)
+                said = visible(vars(error).get("message", ""), lines=True)
+                vars(error)["message"] = "\n".join(map(brief, said.split("\n")))
             raise
 
 

@@ -94,13 +94,9 @@ def _explained(
     own = [error for error in own if isinstance(error, SettingsError)]
     if own:
         return f"{shown(str(file))}: {own[0]}" if file else str(own[0])
-    where = (
-        f"{shown(str(file))}: {shown(name) or repr(name)}"
-        if file
-        else flag(name)
-        if name
-        else "settings"
-    )
+    where = flag(name) if name else "settings"
+    if file:
+        where = f"{shown(str(file))}: {shown(name) or repr(name)}"
     if name not in kind.model_fields:
         alike = difflib.get_close_matches(name[:100], kind.model_fields, 1)
         meant = f"; did you mean {alike[0] if file else flag(alike[0])}?" if alike else ""

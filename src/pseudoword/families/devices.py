@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from pseudoword.errors import SettingsError
+from pseudoword.errors import SettingsError, shown
 
 VARIABLE = "PSEUDOWORD_DEVICE"
 """The environment variable that says what `auto` means, for a whole machine or test run."""
@@ -16,7 +16,7 @@ def device(name: str) -> torch.device:
     Raises:
         SettingsError: there is none of that name.
     """
-    told = f"--device {name}" if name.strip() else "--device is empty"
+    told = f"--device {shown(name)}" if name.strip() else "--device is empty"
     wanted = name.strip().lower()
     if wanted == "auto" and os.environ.get(VARIABLE):
         wanted = os.environ[VARIABLE].strip().lower()
