@@ -16,8 +16,7 @@ import typer
 
 from pseudoword import lookup
 from pseudoword.config import Settings, flag, group_of
-from pseudoword.config.fields import check_text
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import PseudowordError, shown
 from pseudoword.terminal import complain
 
 
@@ -28,10 +27,6 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         _quiet_libraries()
         try:
-            for name, value in kwargs.items():
-                for part in value if isinstance(value, list) else [value]:
-                    if isinstance(part, str | Path):
-                        check_text(name.strip("_"), str(part))
             command(*args, **kwargs)
         except PseudowordError as error:
             notes = getattr(error, "__notes__", [])
@@ -136,8 +131,10 @@ def _typed(annotation: Any) -> Any:
 
 def file_path(text: str) -> Path:
     """A file or folder on the command line; an empty argument does not name the current folder."""
-    if not str(text).strip() or "\0" in str(text):
-        raise typer.BadParameter(f"{str(text)!r} is the name of no file or folder.")
+    if not str(text).strip() or "\0" in str(text) or len(str(text)) > lookup.LONGEST:
+        raise typer.BadParameter(
+            f"{shown(str(text)) or repr(text)} is the name of no file or folder."
+        )
     return lookup.home(str(text))
 
 
