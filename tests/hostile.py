@@ -40,6 +40,7 @@ from pseudoword.config import (
 )
 from pseudoword.errors import TrainingError
 from pseudoword.formats import WRITERS
+from pseudoword.text import LONGEST_MESSAGE
 
 SETTINGS: Mapping[str, type[Settings]] = {
     "train": TrainConfig,
@@ -58,8 +59,8 @@ OFTEN = ["train"] * 8 + ["generate"] * 4 + ["prepare", "convert", "inspect"] * 2
 
 LONGEST_SECONDS = 120
 
-MOST_CHARACTERS = 1500
-"""Of a message; what a user gave may be quoted in it."""
+MOST_CHARACTERS = LONGEST_MESSAGE + 10
+"""Of a message."""
 
 # fmt: off
 FILES = [
@@ -120,7 +121,7 @@ OF_NAME: Mapping[str, list[str]] = {
     "template": ["subject", "object", "style", "minimal", "captioned"],
     "compare_with": ["cat", "words/cat.pt"],
     "init": ["cat", "red cat", "object"],
-    "base": ["emoji", "sd1", "sdxl"],
+    "base": ["emoji", "base"],
     "variant": ["fp16", "x/../y"],
     "to": ["me/cat", "me", "me/cat/x", "../x", "me/.."],
     "format_": [*WRITERS, "none"],
