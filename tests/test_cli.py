@@ -85,11 +85,15 @@ def test_generate_writes_one_picture_or_a_grid_and_each(
     assert (code, said.split()) == (0, [str(out)])
     one = np.asarray(Image.open(out))
     several = ("generate", "a <cat>", *options, "--out", out, "-n", 3)
+    theirs = out.with_name("a-2.png")
+    Image.fromarray(255 - one).save(theirs)
     code, said, complained = run(*several)
     assert (code, said) == (2, "")
-    assert f"{out} is there already" in complained
+    assert f"{theirs} is there already" in complained
+    assert np.array_equal(np.asarray(Image.open(theirs)), 255 - one)
     assert np.array_equal(np.asarray(Image.open(out)), one)
-    code, said, _ = run(*several, "--overwrite")
+    theirs.unlink()
+    code, said, _ = run(*several)  # what it has drawn there before gives way
     assert code == 0
     assert [Path(line).name for line in said.split()] == ["a-1.png", "a-2.png", "a-3.png", "a.png"]
     first = np.asarray(Image.open(out.with_name("a-1.png")), dtype=np.int16)

@@ -6,17 +6,19 @@ from pathlib import Path
 from PIL.Image import Image
 
 from pseudoword import charts
-from pseudoword.outputs import check_free, unused, write_new
+from pseudoword.outputs import unused
 
 DEFAULT = Path("picture.png")
+MAKER = "generate"
 
 
 class Drawings:
     """The files of `n` pictures.
 
     One picture goes into the file that is named, several into `NAME-1`, `NAME-2` … beside it, and a
-    contact sheet into that file itself. Where nothing is named it is `picture.png`, or
-    `picture-2.png` and so on, so that drawing again keeps what was drawn before.
+    contact sheet into that file itself. What was drawn into that file before is replaced. Where
+    nothing is named it is `picture.png`, or `picture-2.png` and so on, so that drawing again keeps
+    what was drawn before.
     """
 
     def __init__(self, out: Path | None, n: int, *, overwrite: bool = False) -> None:
@@ -24,20 +26,20 @@ class Drawings:
 
         Raises:
             SettingsError: the name's ending is that of no picture.
-            StorageError: a file is there already, or cannot be written.
+            StorageError: a file of somebody's is there already, or cannot be written.
         """
-        self._kind = charts.kind_of(out or DEFAULT)
         self._overwrite = overwrite
         if out is None:
             out = DEFAULT if overwrite else unused(DEFAULT, lambda path: _files(path, n))
         self.paths = _files(out, n)
-        check_free(self.paths, overwrite=overwrite)
+        for path in self.paths:
+            charts.check_sheet(path, MAKER, overwrite=overwrite)
 
     def write(self, pictures: Sequence[Image]) -> list[Path]:
         """Write the pictures, and the sheet last."""
         several = [*pictures] if len(pictures) == 1 else [*pictures, charts.contact_sheet(pictures)]
         for path, picture in zip(self.paths, several, strict=True):
-            write_new(path, charts.encoded(picture, self._kind), overwrite=self._overwrite)
+            charts.write_sheet(picture, path, MAKER, overwrite=self._overwrite)
         return self.paths
 
 
