@@ -140,6 +140,31 @@ def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
         starts.given("runs/my-tou", "auto")
 
 
+def test_a_name_without_its_ending_is_told_which_file_has_it(somewhere: Path) -> None:
+    word(somewhere / "my-toy.pt")
+    with pytest.raises(ConceptError, match=r"my-toy: there is no .* Did you mean my-toy\.pt\?"):
+        sources.one("my-toy")
+
+
+def test_a_word_on_the_hub_is_gone_on_from(
+    somewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = word(somewhere / "cache" / "learned_embeds.bin")
+    asked: list[tuple[object, ...]] = []
+
+    def listed(_api: object, name: str, *, revision: str | None) -> list[str]:
+        asked.append((name, revision))
+        return ["README.md", kept.name]
+
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", listed)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_a, revision: str(kept))
+    found = starts.given("sd-concepts-library/cat-toy@v2", "auto")
+    assert found is not None
+    assert found.vectors["clip_l"].shape == (2, 32)
+    assert asked == [("sd-concepts-library/cat-toy", "v2")]
+    assert sources.concepts("sd-concepts-library/cat-toy=<x>")[0].token == "<x>"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -6,7 +6,7 @@ What settings can be told apart from all else is said beside their fields, in `c
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudoword import captions, loss, memory, optimisers, promptline, starts
+from pseudoword import captions, loss, memory, optimisers, promptline, settling, starts
 from pseudoword.captions import render
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PromptError, SettingsError, shown
@@ -35,6 +35,15 @@ def before_loading(
     """
     for told in (*config.without_effect(), *captions.without_effect(config, templates)):
         note(told)
+    for line in config.preview:
+        if not _mentions(config.token, line):
+            note(f"--preview {shown(line)}: no [name] in it, so it shows nothing of the word")
+    judged = config.evaluate_every * (max(config.patience, settling.EARLIEST) + 1)
+    if config.steps == AUTO and judged > config.max_steps:
+        note(
+            f"--max-steps {config.max_steps} comes before a run that is evaluated every "
+            f"{config.evaluate_every} steps can be seen to have settled, at step {judged}"
+        )
     optimisers.check(config.optimiser, config.optimiser_option)
     if optimisers.rate_of_its_own(config.optimiser) and (config.lr == AUTO or "%" in config.lr):
         note(
@@ -55,6 +64,12 @@ def before_loading(
                 f"--token {config.token} stands as a known word in {template!r}, a sentence of "
                 f"--template {shown(config.template)}. Call the new word <{config.token}>."
             )
+
+
+def _mentions(token: str, line: str) -> bool:
+    asked = promptline.parse(line)
+    prompts = (asked.prompt, asked.negative)
+    return any("[name]" in text or len(split(text, [token])) > 1 for text in prompts)
 
 
 def with_model(

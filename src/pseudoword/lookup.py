@@ -202,12 +202,20 @@ def _missing(text: str, path: Path, words: bool) -> str:
     if "://" in text:
         return "is an address. Give a file or folder, or of a repository on the hub owner/name."
     instead = " If you mean words, write them without slashes and endings." if words else ""
-    parent = path.parent
-    if not there(parent):
-        return f"there is no folder {shown(str(parent))} here.{instead}"
-    alike = difflib.get_close_matches(path.name[:100], _names(parent), 1)
-    meant = f" Did you mean {shown(str(parent / alike[0]))}?" if alike else ""
-    return f"there is no such file or folder.{meant or instead}"
+    if not there(path.parent):
+        return f"there is no folder {shown(str(path.parent))} here.{instead}"
+    return f"there is no such file or folder.{alike(path) or instead}"
+
+
+def alike(path: Path) -> str:
+    """A sentence that asks for what lies where `path` is not and is called nearly so, or nothing.
+
+    With a space before it.
+    """
+    names = _names(path.parent)
+    near = difflib.get_close_matches(path.name[:100], names, 1)
+    near = near or [name for name in names if Path(name).stem == path.name][:1]
+    return f" Did you mean {shown(str(path.parent / near[0]))}?" if near else ""
 
 
 def _names(folder: Path) -> list[str]:

@@ -84,8 +84,9 @@ def locate(given: str | Path, flag: str = "") -> Path:
     found = lookup.find(given, flag, error=ConceptError)
     if found is None:
         raise ConceptError(
-            f"{lookup.said(flag, given)}: there is no such file or folder here. Give an embedding "
-            "file, a run's folder, or a hub id such as sd-concepts-library/cat-toy."
+            f"{lookup.said(flag, given)}: there is no such file or folder here."
+            f"{lookup.alike(Path(given))} Give an embedding file, a run's folder, or a hub id such "
+            "as sd-concepts-library/cat-toy."
         )
     return fetched(found, flag) if isinstance(found, HubId) else found
 

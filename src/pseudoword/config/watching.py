@@ -45,6 +45,11 @@ class WatchSettings(Settings):
     log: tuple[Log, ...] = ()
     """Besides log.jsonl, log to csv, tensorboard, wandb or trackio. May be repeated."""
 
+    @field_validator("log")
+    @classmethod
+    def _each_once(cls, names: tuple[Log, ...]) -> tuple[Log, ...]:
+        return tuple(dict.fromkeys(names))
+
     @field_validator("preview")
     @classmethod
     def _preview(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
