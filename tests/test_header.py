@@ -184,7 +184,9 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, family: 
 
 @pytest.mark.parametrize("strength", ["nan", "inf", "-inf", "1e999", "", "x"])
 def test_a_lora_counts_by_a_number(tmp_path: Path, strength: str) -> None:
-    (tmp_path / "a.safetensors").write_bytes(save({"a.lora_up.weight": torch.ones(1, 1)}))
+    (tmp_path / "a.safetensors").write_bytes(
+        save({f"a.lora_{way}.weight": torch.ones(1, 1) for way in ("up", "down")})
+    )
     assert lora.parse(f"{tmp_path / 'a.safetensors'}:.5") == (tmp_path / "a.safetensors", 0.5)
     with pytest.raises(PseudowordError, match=r"is no number|a weight of"):
         lora.parse(f"{tmp_path / 'a.safetensors'}:{strength}")

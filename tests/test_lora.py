@@ -34,7 +34,11 @@ USELESS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
         lambda _: {"a.lora_A.weight": torch.ones(4, 32), "a.lora_B.weight": torch.ones(32, 4)},
         "changes nothing: it has no layer of this base's",
     ),
-    "half": (lambda good: {k: v for k, v in good.items() if "lora_A" in k}, "cannot be used"),
+    "half": (
+        lambda good: {k: v for k, v in good.items() if "lora_A" in k},
+        "is not whole: it lacks",
+    ),
+    "not whole": (lambda good: dict(sorted(good.items())[1:]), "is not whole: it lacks"),
     "no numbers": (lambda good: {k: v * torch.nan for k, v in good.items()}, "not finite"),
     "infinite": (lambda good: {k: v * torch.inf for k, v in good.items()}, "not finite"),
     "wide": (
@@ -49,7 +53,7 @@ USELESS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "single numbers": (lambda good: {k: v.sum() for k, v in good.items()}, "cannot be used"),
     "huge": (lambda good: {k: v * 1e30 for k, v in good.items()}, "not finite"),
     "pattern": (
-        lambda good: good | {"unet.(a+)+!.lora_B.weight": torch.ones(4, 9)},
+        lambda good: good | {f"unet.(a+)+!.lora_{x}.weight": torch.ones(4, 4) for x in "AB"},
         "not the name of a layer but a pattern",
     ),
 }

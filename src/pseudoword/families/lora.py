@@ -25,6 +25,9 @@ PEFT_METADATA = "lora_adapter_metadata"
 PATTERN = re.compile(r"[()*+?{|\\]")
 """What makes more of a name than a name."""
 
+PAIRS = (("lora_A", "lora_B"), ("lora_down", "lora_up"), ("lora.down", "lora.up"))
+"""What the two matrices of a layer are called."""
+
 Lora = tuple[Path, float]
 """A file, and how strongly it counts."""
 
@@ -75,8 +78,10 @@ def applied(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
             _check(path, pipeline.unet.config.cross_attention_dim)
             with without_bars():
                 _load(pipeline, path, name)
-            broken = [weight for part in parts if (weight := not_finite(part))]
-            if broken:
+            weights = [one for part in parts for one in part.named_parameters()]
+            if any(weight.is_meta for _, weight in weights):
+                raise BaseModelError(f"--lora {path} is not whole: numbers of a layer are missing")
+            if any(not_finite(part) for part in parts):
                 raise BaseModelError(f"--lora {path} has numbers that are not finite: it is broken")
         pipeline.set_adapters(names, [weight for _, weight in loras])
         for part in parts:
@@ -112,6 +117,16 @@ def _lora(path: Path) -> Header:
     return found
 
 
+def _partners(found: Header) -> Iterator[str]:
+    """For each of the two narrow matrices that stand for a wide one, the name of the other."""
+    for name in found.shapes:
+        for one, other in PAIRS:
+            if one in name:
+                yield name.replace(one, other)
+            elif other in name:
+                yield name.replace(other, one)
+
+
 def _matched(found: Header) -> Iterator[str]:
     """What peft takes for regular expressions: names of layers, and what its metadata says."""
     yield from (name for name in found.shapes if any(mark in name for mark in LORA))
@@ -133,3 +148,6 @@ def _check(path: Path, text_width: int) -> None:
             f"--lora {path} does not fit: it is made for text of width {found.text_width} "
             f"{theirs}, the base reads {text_width} {ours}".rstrip()
         )
+    absent = next((name for name in _partners(found) if name not in found.shapes), None)
+    if absent:  # peft would make one up
+        raise BaseModelError(f"--lora {path} is not whole: it lacks {shown(absent)}")
