@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,17 @@ from PIL import Image
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from pseudoword import captions, charts, checkpoint, examples, families, formats, images, latents
+from pseudoword import (
+    captions,
+    charts,
+    checkpoint,
+    examples,
+    families,
+    formats,
+    images,
+    judge,
+    latents,
+)
 from pseudoword import text as texts
 from pseudoword.captions import CAPTIONED
 from pseudoword.config import BaseChoice, TrainConfig
@@ -42,9 +53,9 @@ from pseudoword.settling import Evaluation
 from pseudoword.training import train
 
 
-def _model(folder: Path) -> Path:
+def _model(folder: Path, kind: str = "sd1") -> Path:
     os.environ.update(PSEUDOWORD_DEVICE="cpu", PSEUDOWORD_CACHE=str(folder / "cache"))
-    return tiny.stable_diffusion(folder / "base")
+    return tiny.BASES[kind](folder / "base")
 
 
 def _pictures(folder: Path) -> Path:
@@ -123,9 +134,10 @@ class Bases:
     """Base models in one file of either kind, and the files of a folder in diffusers' layout."""
 
     sentences = 1
+    kind = "sd1"
 
     def __init__(self, folder: Path) -> None:
-        self.base = _model(folder)
+        self.base = _model(folder, self.kind)
         file = single_file.write(self.base, folder / "whole.safetensors")
         buffer = io.BytesIO()
         torch.save({"state_dict": load_file(file), "epoch": 1}, buffer)
@@ -163,6 +175,42 @@ class Bases:
         family = families.choose(BaseChoice(base=str(path), device="cpu", configs=configs))
         hidden = family.encode_text(["a cat"], {}).hidden
         _must(_finite(hidden), "a text that is encoded to values that are not finite")
+
+
+class LargeBases(Bases):
+    """The same of SDXL."""
+
+    kind = "sdxl"
+
+
+class Judges:
+    """The folder of a model that compares pictures."""
+
+    sentences = 1
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "judge"
+        shutil.copytree(judge.BUNDLED, self.folder)
+        self.whole = {path.name: path.read_bytes() for path in self.folder.glob("*.*[ns]")}
+        self.picture = Image.new("RGB", (32, 32), "red")
+        self.read("config.json", self.whole["config.json"])
+
+    def make(self, i: int, chance: random.Random) -> tuple[str, bytes]:
+        name = list(self.whole)[i % len(self.whole)]
+        data = self.whole[name]
+        if name.endswith(".json") and chance.random() < 0.7:
+            return name, odd_json(data, chance)
+        damage = broken if i // len(self.whole) % 2 else broken_inside
+        return name, damage(data, chance, [self.whole["tokenizer.json"]])
+
+    def read(self, kind: str, data: bytes) -> None:
+        path = self.folder / kind
+        path.write_bytes(data)
+        try:
+            found = judge.Judge(str(self.folder)).features([self.picture])
+            _must(_finite(found), "what it sees is no number")
+        finally:
+            path.write_bytes(self.whole[kind])
 
 
 class Loras:
@@ -538,7 +586,7 @@ def _change(found: Any, chance: random.Random, odd: Sequence[Any]) -> None:
 
 
 SHARES: Mapping[type[Reader], int] = {
-    **{Embeddings: 26, Pictures: 22, Bases: 14, Loras: 8, Latents: 6, Checkpoints: 8, Runs: 8},
-    **{Settings: 4, Texts: 2, Sheets: 1, Marks: 1},
+    **{Embeddings: 24, Pictures: 20, Bases: 14, LargeBases: 4, Loras: 8, Judges: 3},
+    **{Latents: 6, Checkpoints: 7, Runs: 7, Settings: 3, Texts: 2, Sheets: 1, Marks: 1},
 }
 """Reader -> how many of 100 files are its own."""

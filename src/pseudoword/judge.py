@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
+from PIL.Image import new as new_picture
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -36,11 +37,20 @@ class Judge:
             self._model: Any = automodel(AutoModel, source, dtype=torch.float32)
             self._processor: Any = autoload(AutoImageProcessor, source)
             self._tokenizer: Any = autoload(AutoTokenizer, source) if self.reads_text else None
+            self._try_out()
         except Exception as error:  # transformers and the hub each have errors of their own
             raise BaseModelError(
                 f"the judge {source} cannot be loaded: {reason(error)}. Give a folder or hub id "
                 "of a CLIP, SigLIP or DINOv2 model."
             ) from error
+
+    def _try_out(self) -> None:
+        """Look at a picture and a word before any work: parts may not fit each other."""
+        found = [self.features([new_picture("RGB", (32, 32))])]
+        if self.reads_text:
+            found.append(self.text_features(["a"]))
+        if not all(one.isfinite().all() for one in found):
+            raise ValueError("what it makes of a picture and a word are no numbers")
 
     @property
     def reads_text(self) -> bool:

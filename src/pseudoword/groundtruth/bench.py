@@ -219,13 +219,20 @@ class Bench:
         folder = self._out / file_stem(name) / file_stem(one.name)
         if not folder.is_dir():
             folder = self._out / "anchors" / name
-        with Image.open(folder / f"drawn-{file_stem(one.name)}.png") as sheet:
+        return list(_first_of_each(folder / f"drawn-{file_stem(one.name)}.png", len(self._seeds)))
+
+
+def _first_of_each(path: Path, several: int) -> Iterator[Image.Image]:
+    """Out of a `strip` of pictures, `several` for each question, the first of each."""
+    try:
+        with Image.open(path, formats=["PNG"]) as sheet:
             side = sheet.height
-            every = len(self._seeds) * side
-            return [
-                sheet.crop((x, 0, x + side, side)).convert("RGB")
-                for x in range(0, sheet.width, every)
-            ]
+            for x in range(0, sheet.width, several * side):
+                yield sheet.crop((x, 0, x + side, side)).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise RunFolderError(
+            f"{path} is damaged. Take it away, and the marks beside it; both are made again."
+        ) from error
 
 
 def _marks(path: Path) -> Marks:
