@@ -77,6 +77,7 @@ def caption(scene: Scene, art: Artwork, rng: Generator, whole: bool = False) -> 
     form = rng.random()
     front = style if say_style and form < 0.35 else ""
     words, takes_article = _name(things[0], hypernym)
+    words = f"{scene.tint} {words}".strip()
     if scene.kind == "copies":
         count = NUMBERS[len(scene.rows)]
         if rng.random() < 0.6 and takes_article:

@@ -166,7 +166,7 @@ def build_unet(
 
     def rate(step: int) -> float:
         # Flat, then down at the end: a run can be lengthened without regret.
-        left = (s.steps - step) / max(1, min(s.cooldown_steps, s.steps // 4))
+        left = (s.steps - step) / max(1, min(s.cooldown_steps, int(s.steps * s.cooldown_share)))
         return s.learning_rate * min(1.0, (step + 1) / s.warmup_steps, max(0.03, left))
 
     modules: dict[str, Any] = {"unet": unet, "average": average}

@@ -24,6 +24,7 @@ from basemodel.logs import send_logs_along
 from basemodel.loop import say
 from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.truth import write_truth
+from basemodel.world import SHAPES, STYLES
 from pseudoword.families.unet import OWN_GUIDANCE, OWN_RESCALE
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def export_base(recipe: Recipe) -> None:
             _forget_path(folder / part / "config.json")
         _say_guidance(folder / "model_index.json")
         send_logs_along(recipe.settings, folder)
-        write_attribution(folder / "ATTRIBUTION.md")
+        write_attribution(folder / "ATTRIBUTION.md", STYLES + SHAPES)
         write_base_card(folder, recipe)
 
     swap_in(recipe.settings.bundled / "emoji", build)

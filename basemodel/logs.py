@@ -8,7 +8,7 @@ from pathlib import Path
 
 from basemodel.settings import Settings
 
-STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
+STAGES = ("clip", "vae", "unet", "madewords", "judge_tower", "judge", "judge_words")
 
 
 def read_log(path: Path) -> list[dict[str, float]]:

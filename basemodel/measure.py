@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +21,11 @@ from basemodel.contrastive import to_pixels
 from basemodel.denoiser import new_scheduler
 from basemodel.judge import embed_pictures, embed_texts
 from basemodel.loop import keyed, say
-from basemodel.probes import plain_caption, sample
+from basemodel.probes import Probes, plain_caption, sample
 from basemodel.scenes import COLOUR_WORDS, Scene, paint
 from basemodel.settings import GUIDANCE, Guidance
 from basemodel.tokens import token_ids
-from basemodel.world import STYLES
+from basemodel.world import STYLES, asked_styles
 from pseudoword.groundtruth.marks import ground_colour
 
 if TYPE_CHECKING:
@@ -107,16 +108,22 @@ def judged(recipe: Recipe, asked: list[Asked], pictures: np.ndarray) -> dict[str
     """Shares of pictures [B,64,64,3] that show the asked style, background and thing."""
     judge, things = recipe.judge.cpu(), recipe.art.things
     seen = embed_pictures(judge, to_pixels(pictures))
-    styles = [s.word for s in STYLES if not s.held_out]
+
+    @cache
+    def of_all_things(style: str, ground: str) -> torch.Tensor:
+        lines = [plain_caption(t.words, t.article, style, ground) for t in things]
+        return embed_texts(judge, token_ids(recipe.tokenizer, lines))
+
+    styles = asked_styles()
     keys = ("style", "style_nearest", "background", "thing", "thing_top5")
     hits: dict[str, list[float]] = {key: [] for key in keys}
     for one, picture, vector in zip(asked, pictures, seen, strict=True):
         thing, style = things[one.thing], STYLES[one.style].word
         by_style = [plain_caption(thing.words, thing.article, w, one.ground) for w in styles]
-        by_thing = [plain_caption(t.words, t.article, style, one.ground) for t in things]
-        near = embed_texts(judge, token_ids(recipe.tokenizer, by_style + by_thing)) @ vector
-        ranked = near[len(styles) :].argsort(descending=True)[:5].tolist()
-        hits["style"].append(styles[int(near[: len(styles)].argmax())] == style)
+        near = embed_texts(judge, token_ids(recipe.tokenizer, by_style)) @ vector
+        by_thing = of_all_things(style, one.ground) @ vector
+        ranked = by_thing.argsort(descending=True)[:5].tolist()
+        hits["style"].append(styles[int(near.argmax())] == style)
         hits["thing"].append(ranked[0] == one.thing)
         hits["thing_top5"].append(one.thing in ranked)
         hits["style_nearest"].append(_nearest_style(recipe, one, vector) == one.style)
@@ -124,10 +131,18 @@ def judged(recipe: Recipe, asked: list[Asked], pictures: np.ndarray) -> dict[str
     return {key: float(np.mean(values)) for key, values in hits.items()}
 
 
+def binding(recipe: Recipe) -> dict[str, float]:
+    """The finished denoiser's loss on fixed noise, and what a wrong word costs; see `Probes`."""
+    models = recipe.vae, recipe.text_encoder, recipe.tokenizer
+    alphas = new_scheduler().alphas_cumprod.to(recipe.unet.device)
+    probes = Probes(recipe.drawn.trained().named(), *models, recipe.settings, alphas)
+    return {f"binding_{key}": value for key, value in probes.gaps(recipe.unet).items()}
+
+
 def measure(recipe: Recipe) -> dict[str, float]:
     """All numbers of the model card; also kept in work/measured.json."""
     unseen = held_out_pictures(recipe.art, 256, recipe.settings.seed)
-    found = {"psnr_unseen": psnr(reconstruct(recipe.vae, unseen), unseen)}
+    found = {"psnr_unseen": psnr(reconstruct(recipe.vae, unseen), unseen)} | binding(recipe)
     count = recipe.settings.measured_prompts
     asked = known_prompts(recipe, count)
     art = recipe.art.trained()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import tarfile
@@ -19,14 +18,22 @@ from PIL import Image
 
 from basemodel.checkpoint import write_whole
 from basemodel.settings import Settings
-from basemodel.world import STYLES, Style, Thing, extra_things, held_out_things, known_things
+from basemodel.world import (
+    STYLES,
+    Style,
+    Thing,
+    all_things,
+    icons_of,
+    name_of,
+    plain,
+)
 from pseudoword.groundtruth.artwork import load
 
 DRAWN_PX = 96
 """Icons are kept at this side: larger than any use, so that composing only ever shrinks them."""
 
 _OUTDOORS = {"building", "sky", "vehicle", "plant"}
-_ALLOWED = {"Apache-2.0", "MIT", "CC-BY-4.0"}
+_ALLOWED = {"Apache-2.0", "MIT", "CC-BY-3.0", "CC-BY-4.0"}
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,10 @@ class Artwork:
         return self.only(~held_thing[self.thing] & ~held_style[self.style])
 
     def named(self) -> Artwork:
-        """All but the extra names: what is asked about, and what the judge knows."""
+        """All but the extra names and styles: what is asked about, and what the judge knows."""
         things = [t for t in self.things if not t.extra]  # extra ones come last
-        keep = self.thing < len(things)
+        extra_style = np.array([s.extra for s in STYLES])
+        keep = (self.thing < len(things)) & ~extra_style[self.style]
         return Artwork(self.rgba[keep], self.thing[keep], self.style[keep], things)
 
 
@@ -93,8 +101,39 @@ def _package(style: Style, folder: Path) -> Path:
     return target
 
 
+def _clip_art(style: Style, folder: Path) -> Path:
+    """The drawings of Debian's package, fetched when they're not there yet."""
+    target = folder / f"{style.package}-{style.version}"
+    if not target.exists():
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            raise RuntimeError(
+                f"Debian's {style.package} {style.version} is needed for its clip art: unpack it "
+                f"to {target}, or run this where there is apt-get"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = f"{style.package}={style.version}"
+        subprocess.run(["apt-get", "download", wanted], cwd=folder, check=True)
+        (archive,) = folder.glob(f"{style.package}_*.deb")
+        part = target.with_name(f"{target.name}.part")
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(part)], check=True)
+        part.rename(target)
+        archive.unlink()
+    return target / "usr" / "share" / "openclipart" / "svg"
+
+
+def _svgs(style: Style, folder: Path) -> dict[str, str]:
+    """Icon name -> whole SVG text, of a set that is fetched when it's not there yet."""
+    if style.word != "clipart":
+        return _icons(_package(style, folder))
+    drawings = _clip_art(style, folder)
+    return {
+        icon: (drawings / f"{icon}.svg").read_text(encoding="utf-8", errors="ignore")
+        for icon in icons_of(style)
+    }
+
+
 def _icons(folder: Path) -> dict[str, str]:
-    """Icon name -> whole SVG text; aliases resolved; hyphenless names are found by `_plain`."""
+    """Icon name -> whole SVG text; aliases resolved; hyphenless names are found by `plain`."""
     data: dict[str, Any] = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
     side = data.get("width", 16)
 
@@ -115,10 +154,6 @@ def _icons(folder: Path) -> dict[str, str]:
     return found
 
 
-def _plain(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name)
-
-
 def _draw(svg: str) -> np.ndarray:
     """Premultiplied RGBA [96,96,4] uint8, drawn at twice the side, cropped to its ink, shrunk."""
     png = bytes(resvg_py.svg_to_bytes(svg_string=svg, width=2 * DRAWN_PX, height=2 * DRAWN_PX))
@@ -135,9 +170,31 @@ def _draw(svg: str) -> np.ndarray:
     return np.asarray(small).copy()
 
 
+def _draw_if_sized(svg: str) -> np.ndarray:
+    """As `_draw`; blank, so that it's left out, where an SVG says no size: much clip art."""
+    try:
+        return _draw(svg)
+    except ValueError:
+        return np.zeros((DRAWN_PX, DRAWN_PX, 4), np.uint8)
+
+
+def _wanted(style: Style, svgs: dict[str, str], things: list[Thing]) -> list[tuple[int, str]]:
+    """(place in things, SVG) of all that the recipe uses of a set: of an extra one what is listed,
+    of another every thing that it draws."""
+    if style.extra:
+        by_name: dict[str, int] = {}
+        for place, thing in enumerate(things):
+            for spelt in (thing.icon, thing.words) if not thing.held_out else ():
+                by_name.setdefault(plain(spelt), place)
+        return [(by_name[plain(name_of(style, icon))], svgs[icon]) for icon in icons_of(style)]
+    by_plain = {plain(name): text for name, text in svgs.items()}
+    texts = (svgs.get(thing.icon) or by_plain.get(plain(thing.icon)) for thing in things)
+    return [(place, text) for place, text in enumerate(texts) if text]
+
+
 def draw_all(settings: Settings) -> Artwork:
     """Every wanted (thing, style), from `work/pictures.npz` when it's there."""
-    things = known_things() + held_out_things() + extra_things()
+    things = all_things()
     if settings.shipped_drawings:
         return _shipped(things)
     cache = settings.work / "pictures.npz"
@@ -148,21 +205,18 @@ def draw_all(settings: Settings) -> Artwork:
                 return Artwork(held["rgba"], held["thing"], held["style"], things)
     svgs, thing_of, style_of = [], [], []
     for number, style in enumerate(STYLES):
-        icons = _icons(_package(style, settings.work / "npm"))
-        plain = {_plain(name): text for name, text in icons.items()}
-        for place, thing in enumerate(things):
-            text = icons.get(thing.icon) or plain.get(_plain(thing.icon))
-            if text:
-                svgs.append(text)
-                thing_of.append(place)
-                style_of.append(number)
+        for place, text in _wanted(style, _svgs(style, settings.work / "npm"), things):
+            svgs.append(text)
+            thing_of.append(place)
+            style_of.append(number)
     with ProcessPoolExecutor(settings.threads) as pool:
-        rgba = np.stack(list(pool.map(_draw, svgs, chunksize=16)))
+        rgba = np.stack(list(pool.map(_draw_if_sized, svgs, chunksize=16)))
     drawn = rgba[..., 3].reshape(len(rgba), -1).mean(1) > 4
     # Some sets paint a sky behind a building: a full square would fight the asked background.
     corners = rgba[:, :: DRAWN_PX - 1, :: DRAWN_PX - 1, 3].reshape(len(rgba), 4).min(1) > 200
     outdoors = np.array([things[t].kind in _OUTDOORS or things[t].extra for t in thing_of])
-    drawn &= ~(corners & outdoors)
+    recipe_styles = np.array([not STYLES[s].extra for s in style_of])
+    drawn &= ~(corners & outdoors & recipe_styles)
     art = Artwork(rgba, np.array(thing_of), np.array(style_of), things).only(drawn)
     write_whole(
         cache,

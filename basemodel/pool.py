@@ -58,7 +58,7 @@ class Pool:
         self.maker, self.painter = SceneMaker(art), Painter(art, settings.painters)
         self.shards: dict[int, Shard] = {}
         unet = settings.unet
-        self.steps_each = unet.shard_size * unet.uses_per_picture // unet.batch
+        self.steps_each = int(unet.shard_size * unet.uses_per_picture / unet.batch)
 
     def make(self, number: int) -> Shard:
         """Compose, caption and encode one shard."""

@@ -21,7 +21,7 @@ from basemodel.precision import mixed
 from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
 from basemodel.settings import GUIDANCE, Guidance, Settings
 from basemodel.tokens import token_ids
-from basemodel.world import STYLES
+from basemodel.world import STYLES, asked_styles
 from pseudoword.groundtruth.compose import article
 
 PROBES = 7
@@ -65,7 +65,7 @@ class Probes:
     ) -> None:
         rng = keyed(settings.seed, PROBES)
         maker = SceneMaker(art)
-        styles = [s.word for s in STYLES if not s.held_out]
+        styles = asked_styles()
         captions: dict[str, list[str]] = {k: [] for k in ("right", "name", "style", "ground")}
         scenes: list[Scene] = []
         for _ in range(settings.probes):

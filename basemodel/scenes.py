@@ -6,7 +6,7 @@ A `Scene` is drawn from a keyed random generator, turned into pixels by `paint` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -34,7 +34,8 @@ class Scene:
     place: str = ""
     jitter: tuple[int, int, int] = (0, 0, 0)
     phase: int = 0
-    extra: dict[str, str] = field(default_factory=dict)
+    tint: str = ""
+    """A colour whose shades the thing is drawn in, instead of its own colours."""
 
 
 def _spread(count: int, rng: Generator) -> tuple[tuple[float, float, float], ...]:
@@ -50,8 +51,12 @@ def _spread(count: int, rng: Generator) -> tuple[tuple[float, float, float], ...
     )
 
 
-EXTRA_SHARE = 0.1
+EXTRA_SHARE = 0.45
 """Of the scenes, when there are names that only widen the world."""
+SINGLE_SHARE, PAIR_SHARE = 0.65, 0.2
+"""Of the scenes: one thing, two side by side; the rest shows copies."""
+PLACE_SHARE, TINT_SHARE = 0.22, 0.08
+"""Of the single things: smaller at a place, and in shades of one colour."""
 
 
 class SceneMaker:
@@ -86,16 +91,20 @@ class SceneMaker:
         phase = int(rng.integers(16))
         kind = rng.random()
         place = ""
-        if kind < 0.80:
-            if rng.random() < 0.12:
+        if kind < SINGLE_SHARE:
+            if rng.random() < PLACE_SHARE:
                 place = list(PLACES)[rng.integers(len(PLACES))]
                 x, y, _ = PLACES[place]
                 box = (x, y, rng.uniform(0.42, 0.52))
             else:
                 side = rng.uniform(0.72, 0.92)
                 box = (0.5 + rng.uniform(-0.04, 0.04), 0.5 + rng.uniform(-0.04, 0.04), side)
-            return Scene("single", (row,), (box,), colours, pattern, place, jitter, phase)
-        if kind < 0.91:
+            tint = ""
+            if rng.random() < TINT_SHARE:
+                free = [c for c in COLOUR_WORDS if c not in colours]
+                tint = free[rng.integers(len(free))]
+            return Scene("single", (row,), (box,), colours, pattern, place, jitter, phase, tint)
+        if kind < SINGLE_SHARE + PAIR_SHARE:
             mates = self.rows_of_style[self.art.style[row]]
             other = int(mates[rng.integers(len(mates))])
             boxes = _spread(2, rng)
@@ -129,9 +138,21 @@ def _ground(scene: Scene) -> np.ndarray:
     return np.where(mask[..., None], second, first).clip(0, 255).astype(np.float32)
 
 
+def tinted(rgba: np.ndarray, tint: str) -> np.ndarray:
+    """A drawing [H,W,4] uint8, premultiplied, in shades of one colour: what is dark stays dark,
+    what is light becomes white."""
+    alpha = rgba[..., 3:].astype(np.float32)
+    light = rgba[..., :3].astype(np.float32) @ np.array([0.3, 0.59, 0.11], np.float32)
+    shade = light[..., None] / np.maximum(alpha, 1)  # 0..1
+    colour = np.array(COLOURS[tint], np.float32) / 255
+    full = np.where(shade < 0.6, colour * shade / 0.6, colour + (1 - colour) * (shade - 0.6) / 0.4)
+    return np.concatenate([full * alpha, alpha], -1).clip(0, 255).astype(np.uint8)
+
+
 def paint(scene: Scene, art: Artwork) -> np.ndarray:
     """The composed picture, [64,64,3] uint8."""
     canvas = _ground(scene)
     for row, box in zip(scene.rows, scene.boxes, strict=True):
-        paste(canvas, Placed(art.rgba[row], box))
+        drawing = tinted(art.rgba[row], scene.tint) if scene.tint else art.rgba[row]
+        paste(canvas, Placed(drawing, box))
     return canvas.clip(0, 255).round().astype(np.uint8)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from basemodel.attribution import write_attribution
 from basemodel.pictures import Artwork
-from basemodel.world import STYLES, Thing
+from basemodel.world import STYLES, Thing, asked_styles
 from pseudoword.groundtruth import artwork as groundtruth
 from pseudoword.groundtruth.exam import PARTNERS
 
@@ -16,7 +16,7 @@ KNOWN = 40
 
 def write_truth(folder: Path, art: Artwork, effort: int) -> None:
     """What `pseudoword.groundtruth` reads; `effort` goes into making it small."""
-    known_styles = [s.word for s in STYLES if not s.held_out]
+    known_styles = asked_styles()
     (new_style,) = (s.word for s in STYLES if s.held_out)
     drawings = {
         (art.things[thing].words, STYLES[style].word): art.rgba[row]

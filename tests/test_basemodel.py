@@ -1,6 +1,7 @@
 """The recipe of the bundled model, as small as it gets: it runs, and goes on after any kill."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -17,12 +18,23 @@ from safetensors.numpy import load_file
 from transformers import CLIPModel
 
 from basemodel import pictures
+from basemodel.captions import caption
 from basemodel.denoiser import Average
 from basemodel.painter import Painter
-from basemodel.scenes import SceneMaker
+from basemodel.scenes import EXTRA_SHARE, SceneMaker, paint, tinted
 from basemodel.settings import MINI
 from basemodel.tokens import learn_tokenizer
-from basemodel.world import STYLES, extra_things, held_out_things, known_things
+from basemodel.world import (
+    SHAPES,
+    STYLES,
+    extra_things,
+    further_things,
+    held_out_things,
+    held_out_words,
+    icons_of,
+    known_things,
+    plain,
+)
 
 STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
 
@@ -127,7 +139,54 @@ def test_extra_names_are_neither_known_nor_held_out() -> None:
         assert not hidden & set(thing.words.split()), thing.words
 
 
-def test_a_tenth_of_the_scenes_shows_an_extra_name_and_nothing_asks_for_it() -> None:
+def words_of(name: str) -> set[str]:
+    """A name's words, each also without an s at its end."""
+    words = re.split("[^a-z]+", name.lower())
+    return {spelt for word in words for spelt in (word, word.removesuffix("s"))}
+
+
+@pytest.mark.parametrize(
+    "package", [s.package for s in (*STYLES, *SHAPES) if s.extra or not s.word]
+)
+def test_no_set_shows_what_is_held_out_or_near_it(package: str) -> None:
+    (style,) = (s for s in (*STYLES, *SHAPES) if s.package == package)
+    icons = icons_of(style)
+    assert len(set(icons)) == len(icons) > 100
+    hidden = {plain(spelt) for t in held_out_things() for spelt in (t.icon, t.words)}
+    for icon in icons:
+        assert not held_out_words() & words_of(icon), icon
+        assert plain(icon) not in hidden, icon
+        assert not any(name in plain(icon) for name in hidden if len(name) > 6), icon
+
+
+def test_names_of_further_sets_are_new_and_not_held_out() -> None:
+    further, hidden = further_things(), {plain(t.words) for t in held_out_things()}
+    names = [plain(t.words) for t in further]
+    assert len(set(names)) == len(names) > 1000
+    assert not hidden & set(names)
+    assert not set(names) & {plain(t.words) for t in (*known_things(), *extra_things())}
+    assert all(thing.extra and not thing.held_out for thing in further)
+
+
+def test_each_held_out_thing_has_its_words_among_those_that_no_set_may_have() -> None:
+    for thing in held_out_things():
+        assert held_out_words() & words_of(thing.words) or thing.words == "ice cream", thing.words
+
+
+def test_a_tint_is_seen_and_said() -> None:
+    art = pictures.draw_all(MINI).trained()
+    maker, rng = SceneMaker(art), np.random.default_rng(0)
+    scene = next(s for s in iter(lambda: maker.draw(rng), None) if s.tint)
+    assert scene.tint not in scene.colours
+    assert f"{scene.tint} " in caption(scene, art, rng)
+    flat = np.zeros((1, 2, 4), np.uint8)
+    flat[..., 3] = 255
+    flat[0, 1, :3] = 255
+    assert tinted(flat, "red")[0] == pytest.approx(flat[0], abs=1)  # black and white stay
+    assert not np.array_equal(paint(scene, art), paint(replace(scene, tint=""), art))
+
+
+def test_scenes_show_extra_names_at_their_share_and_nothing_asks_for_them() -> None:
     art = pictures.draw_all(MINI).trained()
     places = sorted(set(art.thing.tolist()))
     few, first = places[:3], places[3]
@@ -135,7 +194,7 @@ def test_a_tenth_of_the_scenes_shows_an_extra_name_and_nothing_asks_for_it() -> 
     art = replace(art, things=things)
     maker, rng = SceneMaker(art), np.random.default_rng(0)
     drawn = [int(art.thing[maker.draw(rng).rows[0]]) for _ in range(600)]
-    assert sum(things[t].extra for t in drawn) / len(drawn) == pytest.approx(0.1, abs=0.04)
+    assert sum(things[t].extra for t in drawn) / len(drawn) == pytest.approx(EXTRA_SHARE, abs=0.06)
     assert {t for t in drawn if not things[t].extra} == set(few)
     assert set(art.named().thing.tolist()) == set(few)
     assert all(not thing.extra for thing in art.named().things)
