@@ -196,7 +196,8 @@ What that changed, before and after, on pictures of held-out things: asked for b
 another style's drawing of the thing, the loss went from 0.511 to 0.356 (by a wrong made word, from
 0.507 to 0.457); known things asked for by name, from 0.138 to 0.152. Learned words are drawn with
 shapes now; see `docs/benchmark.md`. What it cost: a wrong name or style costs a little less than
-it did after the stage before (0.57 and 0.28 then, on other probes).
+it did after the stage before (0.584 and 0.289 then, on other probes). The log of that stage has a
+row each half minute and ends at step 21,533.
 
 The recipe in `basemodel/` has the sets, the scenes and the stages by name. This run's own program
 had them as CUDA graphs with painters ahead, and the stage of made words; that one is not in

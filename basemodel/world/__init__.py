@@ -124,7 +124,8 @@ def name_of(style: Style, icon: str) -> str:
     """What an extra set's icon shows: its name without variants and numbers, or the first word of
     a file of clip art."""
     if style.word == "clipart":
-        return re.findall("[a-z]+", icon.rpartition("/")[2].lower())[0]
+        words: list[str] = re.findall("[a-z]+", icon.rpartition("/")[2].lower())
+        return words[0]
     return re.sub(r"(-(duo|flat|fill|color|duotone|\d+))+$", "", icon)
 
 
