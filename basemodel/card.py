@@ -196,27 +196,29 @@ What that changed, before and after, on pictures of held-out things: asked for b
 another style's drawing of the thing, the loss went from 0.511 to 0.356 (by a wrong made word, from
 0.507 to 0.457); known things asked for by name, from 0.138 to 0.152. Learned words are drawn with
 shapes now; see `docs/benchmark.md`. What it cost: a wrong name or style costs a little less than
-it did after the stage before (0.584 and 0.289 then, on other probes). The log of that stage has a
-row each half minute and ends at step 21,533.
+it did after the stage before (0.584 and 0.289 then, on other probes). The U-Net's log by name
+has a row each half minute and ends at step 21,533.
 
-The recipe in `basemodel/` has the sets, the scenes and the stages by name. This run's own program
-had them as CUDA graphs with painters ahead, and the stage of made words; that one is not in
-the recipe yet.
+The recipe in `basemodel/` has the sets, the scenes and the stages by name. This run had a program
+of its own, with steps as CUDA graphs and painters ahead, and with the stage of made words, which is
+not in the recipe yet.
 
 ## Limits
 
-Outlines and colours are mostly right, fine detail often isn't. Thin things suffer most. Two
-things in one picture, several copies and small things are drawn coarsely. Styles differ in
+Most known things can be told at a glance. Fine detail is often wrong and thin things suffer most;
+two things in one picture, several copies and small things are drawn coarsely. Styles differ in
 palette and outline. Words outside the captions' world mean nothing. It's for trying out tools,
 nothing else.
 """.splitlines()
 """Of the weights that are bundled: as it was, not what the settings say now."""
 
 OVERLOOKED = """\
-A few were overlooked, found after training and taken from the lists since: two drawings of a
-sunflower in clip art, called "sun", and one of a light bulb, called "lamp"; three icons named
-"photography" that may show a camera; two unnamed shapes of falling bombs. The clip art that was
-drawn was looked at, drawing by drawing; the other sets were gone through by their names alone.
+A few were overlooked, found after training and taken from the lists since. In clip art: two
+drawings of a sunflower, called "sun", one of a light bulb, called "lamp", and in the stages
+before made words an ice cream cone ("ice"), a cake (twice, "pink"), a chicken burger in a bun
+(twice, "chicken"), a Christmas light, and pies of cherry and pumpkin. Else: three icons named
+"photography" that may show a camera, and two unnamed shapes of falling bombs. The clip art of the
+last stage was looked at, drawing by drawing; the other sets were gone through by names alone.
 """.splitlines()
 
 
