@@ -22,7 +22,7 @@ from basemodel.captions import caption
 from basemodel.denoiser import Average
 from basemodel.painter import Painter
 from basemodel.scenes import EXTRA_SHARE, SceneMaker, paint, tinted
-from basemodel.settings import MINI
+from basemodel.settings import BUNDLED, MINI
 from basemodel.tokens import learn_tokenizer
 from basemodel.world import (
     SHAPES,
@@ -157,6 +157,18 @@ def test_no_set_shows_what_is_held_out_or_near_it(package: str) -> None:
         assert not held_out_words() & words_of(icon), icon
         assert plain(icon) not in hidden, icon
         assert not any(name in plain(icon) for name in hidden if len(name) > 6), icon
+
+
+def test_the_bundle_credits_every_set_that_its_weights_saw() -> None:
+    credited = (BUNDLED / "emoji" / "ATTRIBUTION.md").read_text()
+    card = (BUNDLED / "emoji" / "README.md").read_text()
+    for style in (*STYLES, *SHAPES):
+        (row,) = (
+            line for line in credited.splitlines() if f"{style.package}` {style.version}" in line
+        )
+        assert style.licence in row
+        assert style.author in row
+        assert row in card
 
 
 def test_names_of_further_sets_are_new_and_not_held_out() -> None:
