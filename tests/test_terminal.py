@@ -273,7 +273,7 @@ def test_only_what_steers_is_spelled_out() -> None:
     assert text.visible("a\nb\tc", lines=True) == "a\nb\\tc"
     assert text.visible(os.fsdecode(b"x\xff\xfe")) == r"x\xff\xfe"
     steering = {"Cc", "Cs", "Zl", "Zp"}
-    for code in range(sys.maxunicode + 1):
+    for code in (*range(0x12000), *range(0x1F300, 0x1F700), *range(0xE0000, 0xE0200)):
         letter = chr(code)
         turns = unicodedata.bidirectional(letter) in {
             *("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"),
