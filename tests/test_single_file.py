@@ -1,5 +1,7 @@
 """Checkpoints in one file: the same model as the folder they were made from."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +9,14 @@ import numpy as np
 import pytest
 import single_file
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from pseudoword import families, generate, train
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
+from pseudoword.families import layouts
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
@@ -68,6 +73,53 @@ def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None
     assert found.source.layout is not None
     with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):
         families.load(str(file), "cpu")
+
+
+@pytest.mark.parametrize("layout", ["sd1", "sdxl"])
+def test_a_layout_says_all_that_a_single_file_leaves_out(tmp_path: Path, layout: str) -> None:
+    """The published models made small: each part keeps all of its layout but for the sizes."""
+    second = {"text_encoder_2": SMALL["text_encoder"] | {"hidden_size": 40, "projection_dim": 40}}
+    changes = SMALL | {"unet": SMALL["unet"] | SMALL_UNET[layout]} | second
+    known = layouts.layout(layout)
+    folder = layouts.folder(layout, {part: v for part, v in changes.items() if part in known})
+    made = shutil.copytree(folder, tmp_path / "made")
+    for part, kind in KINDS.items():
+        if part in known:
+            torch.manual_seed(0)
+            config = json.loads((folder / part / "config.json").read_text())
+            own = hasattr(kind, "from_config")
+            model = kind.from_config(config) if own else kind(kind.config_class(**config))
+            model.save_pretrained(made / part)
+    file = single_file.write(made, tmp_path / "x.safetensors")
+    whole, one = (
+        families.choose(choice)
+        for choice in (
+            BaseChoice(base=str(made), device="cpu"),
+            BaseChoice(base=str(file), configs=folder, device="cpu"),
+        )
+    )
+    assert one.fingerprint() == whole.fingerprint()
+    assert one.resolution == whole.resolution == {"sd1": 512, "sdxl": 1024}[layout]
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "text_encoder": {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    | {"num_hidden_layers": 2},
+    "vae": {"block_out_channels": [8, 8, 8, 16], "norm_num_groups": 4},
+    "unet": {"norm_num_groups": 4, "cross_attention_dim": 32},
+}
+SMALL_UNET: dict[str, dict[str, Any]] = {
+    "sd1": {"block_out_channels": [8, 8, 16, 16], "attention_head_dim": 4},
+    "sdxl": {"block_out_channels": [8, 16, 16], "attention_head_dim": [2, 4, 4]}
+    | {"transformer_layers_per_block": [1, 1, 2], "cross_attention_dim": 72}
+    | {"projection_class_embeddings_input_dim": 6 * 256 + 40},
+}
+KINDS: dict[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+}
 
 
 TO_K = "input_blocks_1_1_transformer_blocks_0_attn2_to_k"

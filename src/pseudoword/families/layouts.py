@@ -6,6 +6,7 @@ those of the published models; `clip_merges.txt` is the vocabulary of OpenAI's C
 """
 
 import hashlib
+import inspect
 import json
 import shutil
 import tempfile
@@ -43,7 +44,7 @@ def layout(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) ->
 
 def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
     """Where `layout(name, changes)` lies as a folder of configs and tokenizers; made if absent."""
-    made = layout(name, changes)
+    made = {part: _whole(values) for part, values in layout(name, changes).items()}
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
     path = cache_folder() / "layouts" / f"{name}-{digest}"
     if path.is_dir():
@@ -62,6 +63,17 @@ def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) ->
     except OSError:  # another process was first
         shutil.rmtree(beside)
     return path
+
+
+def _whole(config: dict[str, Any]) -> dict[str, Any]:
+    """A config of diffusers with what it leaves unsaid: the loader of single files wants it all."""
+    import diffusers
+
+    kind = getattr(diffusers, config.get("_class_name", ""), None)
+    if kind is None or not issubclass(kind, diffusers.ModelMixin):
+        return config
+    options = inspect.signature(kind.__init__).parameters
+    return {k: o.default for k, o in options.items() if o.default is not o.empty} | config
 
 
 def clip_tokenizer(pad_token: str) -> Any:

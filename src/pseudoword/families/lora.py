@@ -140,8 +140,10 @@ def _matched(found: Header) -> Iterator[str]:
             yield from (one for one in several if isinstance(one, str))
 
 
-def _check(path: Path, text_width: int) -> None:
+def _check(path: Path, said: int | Sequence[int]) -> None:
+    """See that a LoRA fits a base whose U-Net reads text of a width, or of one for each block."""
     found = _lora(path)
+    text_width = said if isinstance(said, int) else said[0]
     if found.text_width not in {None, text_width}:
         theirs, ours = (OF_TEXT_WIDTH.get(w or 0, "") for w in (found.text_width, text_width))
         raise BaseModelError(
