@@ -4,6 +4,7 @@ A server imports them once for each test process, and forks. What is forked is a
 streams, a folder and an environment of its own, and it can be sent any signal.
 """
 
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
+
+import huggingface_hub.constants
 
 PRELOADED = (
     "matplotlib.figure",
@@ -30,7 +33,8 @@ FORKS.set_forkserver_preload(list(PRELOADED))
 class Process:
     """A command that runs beside the test: `module` as `python -m module` would run it.
 
-    Of its streams, 0 to 2, any may be "closed", one that a reader has "left", or lead to a device.
+    Of its streams, 0 to 2, any may be "closed", one that a reader has "left", or lead to a device;
+    `env` is added to the test's own environment.
     """
 
     def __init__(
@@ -38,9 +42,10 @@ class Process:
         *arguments: object,
         module: str = "pseudoword",
         streams: Mapping[int, str] = MappingProxyType({}),
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._said = tempfile.TemporaryDirectory()
-        here = (Path.cwd(), dict(os.environ), self._said.name, dict(streams))
+        here = (Path.cwd(), {**os.environ, **env}, self._said.name, dict(streams))
         given = (module, [*map(str, arguments)], *here)
         self._process = FORKS.Process(target=_run, args=given, daemon=True)
         self._process.start()
@@ -112,6 +117,7 @@ def _run(
     """In the new process: become the command."""
     os.environ.clear()
     os.environ.update(env)
+    importlib.reload(huggingface_hub.constants)  # it has read the environment, when it was imported
     os.chdir(cwd)
     for number, name in ((1, "stdout"), (2, "stderr")):
         written = os.open(Path(said, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
