@@ -39,6 +39,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
     model = lookup.model(model, "--caption-model")
     bare = [path for path in paths if not captions_of(path)]
     if not bare:
+        progress.note("--caption-model has no effect: all pictures have captions")
         return []
     check_writable(*(path.with_suffix(".txt") for path in bare))
     progress.phase(f"loading {model}")

@@ -21,6 +21,10 @@ BY_ENDING = {
 """What a file's ending asks for when no format is named."""
 
 
+PICTURES = (".png", ".webp")
+"""Endings of the formats that show something."""
+
+
 def convert_file(
     source: str | Path,
     out: Path,
@@ -32,17 +36,22 @@ def convert_file(
     """Write the words of `source` in another format; the public `convert`."""
     into_folder = out.is_dir() or not out.suffix
     kind = _kind(out, name, into_folder)
+    if picture is not None and formats.WRITERS[kind].ending not in PICTURES:
+        raise SettingsError(
+            f"--picture {shown(str(picture))} has no effect with the format {kind}, which is none "
+            "of a picture"
+        )
     content = formats.examine(sources.locate(source))
-    shown = _picture(content, picture)
+    cover = _picture(content, picture)
     if not into_folder:
         word = formats.chosen(content, token)
-        return _write(out, formats.encode(word, kind, shown), overwrite)
+        return _write(out, formats.encode(word, kind, cover), overwrite)
     words: Sequence[Concept] = content.concepts
     if token:
         words = [formats.chosen(content, token)]
     written: list[Path] = []
     for word in words:
-        parts = formats.encode(word, kind, shown)
+        parts = formats.encode(word, kind, cover)
         first = out / f"{file_stem(word.token)}{formats.WRITERS[kind].ending}"
         path = _named(first, parts, written, overwrite)
         written += _write(path, parts, overwrite)

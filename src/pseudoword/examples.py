@@ -55,6 +55,8 @@ class Example:
     """its own caption"""
     views: tuple[View, ...]
     """all of one shape"""
+    transparent: bool = False
+    """whether what is behind it can be seen"""
 
     @property
     def identity(self) -> str:
@@ -123,7 +125,7 @@ def read(
         PictureError: a file cannot be used, or none can; the message names it.
         SettingsError: masks are asked for, and no picture has one.
     """
-    used = masked = 0
+    used = masked = transparent = 0
     beside = picturefiles.masks(paths)
     for path in paths:
         try:
@@ -135,6 +137,7 @@ def read(
             continue
         used += 1
         masked += example.views[0].mask is not None
+        transparent += example.transparent
         yield example
     if not used:
         raise PictureError(f"none of the {len(paths)} pictures can be used; see above")
@@ -144,6 +147,8 @@ def read(
         )
         raise SettingsError(f"--mask {how.mask}: none of the {used} pictures has {where}")
     _tell_of_masks(how, used, masked, beside, note)
+    if "background" in how.model_fields_set and not transparent:
+        note(f"--background {how.background} has no effect: no picture is transparent")
 
 
 def _tell_of_masks(
@@ -199,7 +204,8 @@ def load(
             "give --unmasked-weight."
         )
     own = captions.filewords(path)
-    return Example(path, digest, picture, opened.size, opened.several, own, views)
+    behind = opened.alpha is not None
+    return Example(path, digest, picture, opened.size, opened.several, own, views, behind)
 
 
 def _crops(

@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity
 from pseudoword import families, formats, sources
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
+from pseudoword.errors import ConceptError
 from pseudoword.families.base import TextEncoder
 from pseudoword.fit import check_fit, vocabulary
 from pseudoword.formats.advice import outlook
@@ -73,6 +74,10 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
     """
     content = formats.examine(sources.locate(file))
     concept = formats.chosen(content, token) if token else content.concepts[0]
+    if concept.token not in {one.token for one in content.concepts}:
+        raise ConceptError(
+            f"{file} holds one word, {content.concepts[0].token}, and none called {token}"
+        )
     seen = Inspection(
         file=str(file),
         token=concept.token,

@@ -14,6 +14,10 @@ class CaptionSettings(Settings):
     heading: ClassVar[str] = "Captions"
 
     idle: ClassVar = {
+        "shuffle_tags": Idle(
+            "where all tags are left out", lambda s: s.drop_caption == 1 or s.drop_tags == 1
+        ),
+        "drop_tags": Idle("beside --drop-caption 1", lambda s: s.drop_caption == 1),
         "keep_tags": Idle(
             "without --shuffle-tags or --drop-tags",
             lambda s: not (s.shuffle_tags or s.drop_tags),

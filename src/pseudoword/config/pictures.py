@@ -16,6 +16,7 @@ class PictureSettings(Settings):
 
     idle: ClassVar = {
         "crops": Idle("without --crop random", lambda s: s.crop != "random"),
+        "mask": Idle("beside --unmasked-weight 1", lambda s: s.unmasked_weight == 1),
         "unmasked_weight": Idle("without --mask", lambda s: s.mask == "none"),
     }
 

@@ -17,7 +17,10 @@ class WatchSettings(Settings):
     heading: ClassVar[str] = "Seeing and saving"
 
     idle: ClassVar = {
-        "preview_every": Idle("without --preview", lambda s: not s.preview),
+        "preview_every": Idle(
+            "without --preview, or where the run ends before",
+            lambda s: not s.preview or s.preview_every >= s.total_steps,
+        ),
         "word_in_preview": Idle("without --preview", lambda s: not s.preview),
         "keep_last": Idle("without --save-every", lambda s: not s.save_every),
         "save_every": Idle("in a run so short", lambda s: s.save_every > s.total_steps),
