@@ -58,6 +58,38 @@ def test_several_mistakes_are_told_at_once() -> None:
         config(steps=0, batch=0)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("steps = 0", r"steps: should be greater than or equal to 1 or be 'auto', got 0$"),
+        ("batch = 1979-05-27", "batch: should be a valid integer"),
+        ("[lr]\na = 1", "lr: should be a valid string, got {'a': 1}"),
+        ("stepps = 3", "stepps: there is no such setting; did you mean steps?"),
+        ("clip_norm = true", "--clip-norm is no switch"),
+        (f"steps = {'9' * 5000}", "is damaged"),
+        (f"steps = 0x{'f' * 9000}", "steps: should be less than .* got a number of thousands"),
+        (f"a = {'[' * 5000}", "is damaged"),
+        ('token = "a\\u0000b"', "--token .* has a zero byte in it"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_name(
+    text: str, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    given = {"pictures": ["p"], "token": "<cat>"}
+    if text.startswith("token"):
+        del given["token"]
+    with pytest.raises(SettingsError, match=rf"mine\.toml:? {says}"):
+        TrainConfig.gather(file, **given)
+
+
+def test_a_file_of_any_editor_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes("\ufeffpictures = ['p']\r\ntoken = 'ä'\r\n".encode())
+    assert TrainConfig.gather(file).token == "ä"
+
+
 def test_a_damaged_file_is_named() -> None:
     with pytest.raises(SettingsError, match=r"runs/x/config\.toml is damaged"):
         TrainConfig.from_toml("steps = = 3", Path("runs/x/config.toml"))

@@ -22,6 +22,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Sandbox:
     return Sandbox(tmp_path_factory.mktemp("hostile") / "home", base)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=45,
     deadline=None,

@@ -13,7 +13,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.planning import Plan, plan
 
-ORDINARY, ORDINARY_PX = 16, 1 << 22
+ORDINARY, ORDINARY_PX = 32, 1 << 22
 """So many times the pixels of one picture as the model was made for, or so many in all, are tried
 without asking, which takes a while itself."""
 

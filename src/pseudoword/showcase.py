@@ -61,7 +61,7 @@ def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = Fal
         folder.take_over()
         shown_in.adopt((SHEET, PAGE))
     shown_in.check((SHEET, PAGE), overwrite=overwrite)
-    config = TrainConfig(
+    config = TrainConfig.check(
         pictures=(PICTURES / "learn",),
         token=TOKEN,
         init=INIT,

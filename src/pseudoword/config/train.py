@@ -66,7 +66,8 @@ class TrainConfig(
         Raises:
             SettingsError: not TOML, or a value is wrong.
         """
-        return cls.check(**_values(text.encode(), where))
+        values = _values(text.encode(), where)
+        return cls._checked(values, dict.fromkeys(values, where))
 
     @classmethod
     def gather(cls, file: Path | None, **given: Any) -> Self:
@@ -89,7 +90,8 @@ class TrainConfig(
         field = cls.model_fields.get(name)
         if field is None or field.is_required():
             return False
-        return bool(to_jsonable_python(field.default) == value)
+        default = to_jsonable_python(field.default)
+        return bool(default == value) and isinstance(default, bool) == isinstance(value, bool)
 
     @model_validator(mode="after")
     def _evaluation_for_what_needs_it(self) -> Self:
