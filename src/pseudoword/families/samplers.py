@@ -44,7 +44,7 @@ def _drawn(scheduler: Any, steps: int) -> torch.Tensor:
     scheduler.set_timesteps(steps, device="cpu")
     known = inspect.signature(scheduler.step).parameters
     chance = {"generator": torch.Generator().manual_seed(0)} if "generator" in known else {}
-    latents = torch.ones(1, 1, 1, 1) * scheduler.init_noise_sigma
+    latents: torch.Tensor = torch.ones(1, 1, 1, 1) * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
         predicted = scheduler.scale_model_input(latents, t) * 0.1
         latents = scheduler.step(predicted, t, latents, return_dict=False, **chance)[0]

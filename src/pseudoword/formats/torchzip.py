@@ -78,7 +78,7 @@ def opened(file: BinaryIO, nbytes: int, where: str, wanted: Wanted) -> Iterator[
     """
     sparing = _Sparing(file, wanted.most_members * _LONGEST_ENTRY_NBYTES)
     try:
-        with zipfile.ZipFile(sparing) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(sparing) as archive:
             found = _members(archive.infolist(), nbytes, where, wanted)
             sparing.most_nbytes = nbytes
             yield Archive(archive, found)
