@@ -206,6 +206,42 @@ def test_an_adapter_is_no_text_encoder(folder: Path) -> None:
         used(folder)
 
 
+def test_a_repository_is_looked_at_as_a_folder_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose files lie in the hub's cache, with and without safetensors."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    kept = tmp_path / "hub" / "models--tiny--base"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    folder = Path(shutil.move(folder, kept / "snapshots" / ("0" * 40)))
+    whole = families.load("tiny/base", "cpu").fingerprint()
+    for part, name in STEMS.items():
+        (file,) = (folder / part).glob("*.safetensors")
+        torch.save(load_file(file), folder / part / f"{name}.bin")
+        file.unlink()
+    assert families.load("tiny/base", "cpu").fingerprint() == whole
+    torch.save({"x": print}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(BaseModelError, match="would run Python code"):
+        families.load("tiny/base", "cpu")
+
+
+STEMS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "pytorch_model",
+}
+
+
+def test_a_part_given_as_a_base_is_named_and_a_pipe_in_it_not_waited_for(folder: Path) -> None:
+    with pytest.raises(BaseModelError, match="is a part of a model, UNet2DConditionModel"):
+        families.load(str(folder / "unet"))
+    (folder / "unet" / "config.json").unlink()
+    os.mkfifo(folder / "unet" / "config.json")
+    with pytest.raises(BaseModelError, match="is no base model"):
+        families.load(str(folder / "unet"))
+
+
 @pytest.mark.parametrize("name", ["unet/config.json", "model_index.json", "tokenizer/vocab.json"])
 def test_pipes_and_devices_in_a_folder_are_not_waited_for(folder: Path, name: str) -> None:
     file = folder / name

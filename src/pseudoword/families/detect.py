@@ -1,8 +1,9 @@
 """What a file or folder is, told by its keys and shapes: a base model, or something else."""
 
-import json
 from pathlib import Path
 
+from pseudoword.errors import BaseModelError, shown
+from pseudoword.families import folder
 from pseudoword.families.header import Header
 
 OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
@@ -65,7 +66,9 @@ def explain_folder(path: Path) -> str:
     if (path / "adapter_config.json").is_file() or any(path.glob("*lora*.safetensors")):
         return "holds a LoRA, which goes with --lora"
     try:
-        kind = json.loads((path / "config.json").read_bytes()).get("_class_name")
-    except (OSError, ValueError, AttributeError):
+        kind = folder.read(path / "config.json").get("_class_name")
+    except BaseModelError:
         kind = None
-    return f"is a part of a model, {kind}; give the folder above" if kind else "is no base model"
+    if not isinstance(kind, str):
+        return "is no base model"
+    return f"is a part of a model, {shown(kind)}; give the folder above"
