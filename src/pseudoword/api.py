@@ -169,8 +169,9 @@ def generate(
     family = families.choose(config, offload=config.offload)
     if config.offload and family.device.type == "cpu":
         told.note("--offload has no effect on a CPU")
-    whole = config.resolution or family.resolution
-    memory.check_drawing(family, config, (config.width or whole, config.height or whole))
+    if not config.offload:  # what a plan counts is all there at once
+        whole = config.resolution or family.resolution
+        memory.check_drawing(family, config, (config.width or whole, config.height or whole))
     for one in concepts:
         check_fit(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
