@@ -31,7 +31,8 @@ def run(address: str, home: Path, *arguments: object) -> subprocess.CompletedPro
     direct = {"HF_TOKEN": "hf_test", "NO_PROXY": "*", "no_proxy": "*"}
     process = Process(*arguments, env=hub | direct)
     code = process.wait()
-    return subprocess.CompletedProcess(arguments, code, process.stdout, process.stderr)
+    given = [str(one) for one in arguments]
+    return subprocess.CompletedProcess(given, code, process.stdout, process.stderr)
 
 
 @pytest.fixture

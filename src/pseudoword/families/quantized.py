@@ -57,7 +57,7 @@ class EightBit(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """As a linear layer's: `[..., in]` -> `[..., out]`."""
-        found: Tensor = _Unpacked.apply(x, self)
+        found: Tensor = _Unpacked.apply(x, self)  # type: ignore[no-untyped-call]
         return found
 
     def unpacked(self, dtype: torch.dtype) -> Tensor:
