@@ -19,6 +19,7 @@ OTHERS = {
     "--work": "basemodel",
     "--preset": "basemodel",
     "--ss": "a prompt's line",
+    "--hypothesis-profile": "pytest",
 }
 """Options that the pages name of other programs."""
 

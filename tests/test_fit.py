@@ -21,10 +21,11 @@ WORDS = {
 
 
 class Sized(TextEncoder):
-    """A text encoder that is nothing but its width."""
+    """A text encoder that is nothing but its width and its length."""
 
     def __init__(self, width: int) -> None:
         self._width = width
+        self.length = 77
 
     @property
     def width(self) -> int:

@@ -68,7 +68,7 @@ def test_cosine_falls_to_nothing_after_warming_up() -> None:
 
 
 def test_a_rate_of_any_length_is_read_or_refused_at_once() -> None:
-    assert absolute("1 % , .5%: 10, 12.5  %", usual=1) == "0.01, 0.005: 10, 0.125"
+    assert absolute("1 % , .5%: 10, 12.5  %", usual=1) == "0.01 , 0.005: 10, 0.125"
     assert absolute("9" * 100_000, usual=1) == "9" * 100_000
     with pytest.raises(SettingsError):
         pairs("1" * 100_000 + "x")

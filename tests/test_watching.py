@@ -134,7 +134,7 @@ def test_what_cannot_be_shown_is_told_once_and_fails_no_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_args: object, **_options: object) -> None:
-        raise RuntimeError("CUDA out of memory.\nTried to allocate …")
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB.")
 
     monkeypatch.setattr(where, broken, fail)
     told, steps = Notes(), {"preview": ["[name] --s 1"], "preview_every": 1, "steps": 3}
@@ -142,7 +142,7 @@ def test_what_cannot_be_shown_is_told_once_and_fails_no_word(
     assert done.concept.provenance["steps"] == "3"
     assert (done.folder / "finished-3.pt").exists()
     assert [text for text in told.said if lost in text] == [
-        f"<cat>: {lost}: CUDA out of memory. The word is not affected."
+        f"<cat>: {lost}: CUDA out of memory. Tried to allocate 2 GiB. The word is not affected."
     ]
     assert learn(base, pictures, tmp_path / "run", **steps).seconds == 0
 
