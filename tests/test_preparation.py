@@ -104,14 +104,14 @@ def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path
         picture = Image.new("RGB", (400, 400), (40 + 20 * i, 60, 90))
         picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
         printed(picture, 0.55, 0.9).save(tmp_path / f"{i}.png")
-    seen = pseudoword.prepare(tmp_path, out=tmp_path.parent / "sheet.png", base=str(base))
+    seen = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
     assert seen.shared_fault
     assert "at the bottom right, like a watermark" in seen.shared_fault
     arguments = ["prepare", str(tmp_path), "--base", str(base)]
-    shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path.parent / "sheet.png")])
+    shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "sheets" / "sheet.png")])
     assert "like a watermark" in shown.stdout.replace("\n", " ")
     (tmp_path / "0.png").unlink()
-    fewer = pseudoword.prepare(tmp_path, out=tmp_path.parent / "sheet.png", base=str(base))
+    fewer = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
     assert fewer.shared_fault is None, "four pictures may agree by chance"
 
 

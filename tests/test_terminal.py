@@ -138,11 +138,13 @@ def test_no_mistake_lets_it_either(name: str, evil: Path) -> None:
 def test_names_and_prompts_that_are_no_text_are_taken_or_refused(
     base: Path, tmp_path: Path
 ) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
     for colour in ("red", "green"):
         name = os.fsdecode(b"\xff " + colour.encode())
-        Image.new("RGB", (40, 40), colour).save(tmp_path / f"{name}.png")
-    result = run("prepare", tmp_path, "--base", base, "--template", "captioned", "--json",
-                 "--out", tmp_path.parent / "sheet.png")  # fmt: skip
+        Image.new("RGB", (40, 40), colour).save(pictures / f"{name}.png")
+    result = run("prepare", pictures, "--base", base, "--template", "captioned", "--json",
+                 "--out", tmp_path / "sheet.png")  # fmt: skip
     assert [one["caption"] for one in json.loads(result.stdout)["pictures"]] == ["? green", "? red"]
     result = run("generate", "a \udcff", "--base", base)
     assert (result.exit_code, result.stdout) == (2, "")
