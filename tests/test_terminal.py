@@ -342,8 +342,7 @@ LOCALES = {
 
 @pytest.mark.parametrize("name", LOCALES)
 def test_a_mistake_is_told_in_any_locale(name: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pseudoword", "train", "x", "--token", "<x>"]
-    command += ["--background", "ёж – 猫"]
+    command = [sys.executable, "-m", "pseudoword", "prepare", "x", "--background", "ёж – 猫"]
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHONIO"))}
     done = subprocess.run(
         command, env=bare | LOCALES[name], capture_output=True, check=False, cwd=tmp_path
