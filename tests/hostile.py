@@ -207,9 +207,8 @@ def _tries_of(draw: st.DrawFn, command: str) -> Try:
         given += ["--device", "cpu"] + (["--base", "base"] if draw(st.integers(0, 9)) else [])
     toml: dict[str, Any] = {}
     in_file = command == "train" and draw(st.integers(0, 3)) == 0
-    for name in draw(
-        st.lists(st.sampled_from(sorted(options)), min_size=1, max_size=3, unique=True)
-    ):
+    several = st.lists(st.sampled_from(sorted(options)), min_size=1, max_size=3, unique=True)
+    for name in draw(several):
         if name in positions:
             given[positions.index(name)] = draw(st.sampled_from(_texts(name)))
         elif in_file and name in TrainConfig.model_fields:
@@ -217,7 +216,7 @@ def _tries_of(draw: st.DrawFn, command: str) -> Try:
         else:
             given += draw(_on_the_command_line(command, name, options[name]))
     if in_file:
-        text = draw(st.sampled_from([tomli_w.dumps(toml).encode(), *_bad_toml(toml)]))
+        text = draw(st.just(tomli_w.dumps(toml).encode()) | st.sampled_from(_bad_toml(toml)))
         return Try(command, (*given, "--config", "settings.toml"), text)
     return Try(command, tuple(given))
 
@@ -263,8 +262,10 @@ def _around_bounds(info: Any, name: str) -> Iterator[str]:
                     yield str(bound + inside)
 
 
-def _metadata(annotation: Any) -> tuple[Any, ...]:
-    return getattr(annotation, "__metadata__", ())
+def _metadata(annotation: Any) -> Iterator[Any]:
+    """The bounds of one part of a union."""
+    for one in getattr(annotation, "__metadata__", ()):
+        yield from getattr(one, "metadata", [one])
 
 
 def _leaves(annotation: Any) -> Iterator[Any]:
@@ -321,8 +322,8 @@ class Sandbox:
         told = found.said.strip().splitlines()
         if "Traceback" in found.said:
             found.wrong.append("a traceback")
-        if found.code == 2 and len(told[-1]) > MOST_CHARACTERS:
-            found.wrong.append(f"{len(told[-1])} characters are no sentence")
+        if found.code == 2 and max(map(len, told), default=0) > MOST_CHARACTERS:
+            found.wrong.append(f"{len(found.said)} characters are no sentence")
         may = "--overwrite" in one.arguments
         lost = [] if may else self._lost()
         found.wrong += [f"{name} is no longer as it was" for name in lost]
