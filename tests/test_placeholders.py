@@ -4,10 +4,9 @@ import unicodedata
 
 import pytest
 
-from pseudoword.concept import check_token
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.placeholders import marked, named, plain, shown, split
+from pseudoword.placeholders import check_token, marked, named, plain, shown, split
 
 FOUND = [
     ("<cat>", "two <cat>s"),

@@ -1,7 +1,7 @@
 import pytest
 
+from pseudoword.config.prompt_lines import PromptLine, parse
 from pseudoword.errors import SettingsError
-from pseudoword.promptline import PromptLine, parse
 
 
 def test_a_line_says_what_to_draw_and_how() -> None:

@@ -3,8 +3,9 @@ import math
 import pytest
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.rates import absolute, pairs
 from pseudoword.errors import SettingsError
-from pseudoword.schedules import Schedule, absolute, pairs
+from pseudoword.schedules import Schedule
 
 
 def rates(lr: str, shape: str = "constant", warmup: int = 0, steps: int = 2000) -> Schedule:

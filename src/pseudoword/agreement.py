@@ -6,15 +6,15 @@ What settings can be told apart from all else is said beside their fields, in `c
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudoword import captions, loss, memory, optimisers, promptline, settling, starts
+from pseudoword import captions, loss, memory, optimisers, settling, starts
 from pseudoword.captions import render
-from pseudoword.config import TrainConfig
+from pseudoword.config import TrainConfig, prompt_lines
+from pseudoword.config.rates import AUTO
 from pseudoword.errors import PromptError, SettingsError, shown
 from pseudoword.families.base import Family
 from pseudoword.fit import check_room
 from pseudoword.inject import tokenize
 from pseudoword.placeholders import split
-from pseudoword.schedules import AUTO
 
 Note = Callable[[str], None]
 
@@ -67,7 +67,7 @@ def before_loading(
 
 
 def _mentions(token: str, line: str) -> bool:
-    asked = promptline.parse(line)
+    asked = prompt_lines.parse(line)
     prompts = (asked.prompt, asked.negative)
     return any("[name]" in text or len(split(text, [token])) > 1 for text in prompts)
 
@@ -97,7 +97,7 @@ def with_model(
         accumulate=config.accumulate,
         checkpointing=config.gradient_checkpointing,
     )
-    for line in map(promptline.parse, config.preview):
+    for line in map(prompt_lines.parse, config.preview):
         sides = (line.width or line.height or whole, line.height or line.width or whole)
         memory.check_drawing(family, config, sides)
     known = family.process.timesteps

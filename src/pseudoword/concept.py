@@ -1,38 +1,17 @@
 """`Concept`: the thing that is learned, and where it came from."""
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from pseudoword.errors import ConceptError, SettingsError, shown
+from pseudoword.errors import ConceptError
+from pseudoword.placeholders import check_token
 from pseudoword.text import public
 
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"}
 """The text encoder a width points to when a file does not say; keys are ComfyUI's names."""
-
-
-JOINERS = {0x200C: None, 0x200D: None}
-"""Invisible, and part of words in Persian and Indian scripts, and of emoji."""
-
-
-def check_token(token: str) -> str:
-    """Return `token`, in Unicode's composed form (NFC), if it can be a placeholder.
-
-    Raises:
-        SettingsError: it is empty, has white space around it, or control characters in it.
-    """
-    seen = token.translate(JOINERS)
-    if not seen.strip():
-        raise SettingsError('--token is empty. Give the new word a name, for example "<my-cat>".')
-    if token != token.strip() or not seen.isprintable():
-        raise SettingsError(
-            f"--token {shown(token)} has white space around it or control characters in it. "
-            'Use visible characters, for example "<my-cat>".'
-        )
-    return unicodedata.normalize("NFC", token)
 
 
 @dataclass(frozen=True)

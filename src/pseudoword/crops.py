@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pseudoword.draws import generator
+from pseudoword.rng import generator
 
 Size = tuple[int, int]
 """(width, height) in pixels, as Pillow has it."""

@@ -4,13 +4,13 @@ A concept therefore sees the same pictures, captions, noise and timesteps alone 
 a run that was killed sees, when resumed, exactly what it would have seen.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from pseudoword.rng import generator
 from pseudoword.timesteps import Timesteps
 
 
@@ -40,12 +40,6 @@ class Draw:
     def __getitem__(self, own: slice) -> "Draw":
         """Some of the samples."""
         return Draw(**{name: values[own] for name, values in vars(self).items()})
-
-
-def generator(*key: object) -> Generator:
-    """A CPU generator seeded by the hash of `key`."""
-    digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(), digest_size=8).digest()
-    return Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 def draw(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pseudoword import norms, optimisers, schedules
-from pseudoword.config import Hyper
+from pseudoword.config import Hyper, rates
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.latents import Encoded
 from pseudoword.methods import Method
@@ -54,7 +54,7 @@ class Member:
     def __post_init__(self) -> None:
         hyper = self.hyper
         self.schedule = schedules.Schedule(
-            schedules.pairs(hyper.lr), hyper.schedule, hyper.warmup, hyper.total_steps
+            rates.pairs(hyper.lr), hyper.schedule, hyper.warmup, hyper.total_steps
         )
         self.optimiser = optimisers.make(
             hyper.optimiser, hyper.optimiser_option, self.method.parameters(), self.schedule(0)

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from pseudoword import errors
+
 _OPEN, _CLOSE = "\ue000", "\ue001"
 """Private-use characters around what is a placeholder, whatever stands beside it."""
 
@@ -19,6 +21,29 @@ _LOOKS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 _JOINER = "\u200d"
 _PLURAL = re.compile("e?s", re.IGNORECASE)
+
+
+_INVISIBLE = {0x200C: None, 0x200D: None}
+"""Invisible, and part of words in Persian and Indian scripts, and of emoji."""
+
+
+def check_token(token: str) -> str:
+    """Return `token`, in Unicode's composed form (NFC), if it can be a placeholder.
+
+    Raises:
+        SettingsError: it is empty, has white space around it, or control characters in it.
+    """
+    seen = token.translate(_INVISIBLE)
+    if not seen.strip():
+        raise errors.SettingsError(
+            '--token is empty. Give the new word a name, for example "<my-cat>".'
+        )
+    if token != token.strip() or not seen.isprintable():
+        raise errors.SettingsError(
+            f"--token {errors.shown(token)} has white space around it or control characters in it. "
+            'Use visible characters, for example "<my-cat>".'
+        )
+    return unicodedata.normalize("NFC", token)
 
 
 def named(placeholder: object) -> str:

@@ -17,13 +17,12 @@ from pseudoword import (
     latents,
     norms,
     previews,
-    schedules,
     settling,
     starts,
 )
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig
-from pseudoword.draws import generator
+from pseudoword.config import TrainConfig, rates
+from pseudoword.config.rates import AUTO
 from pseudoword.errors import SettingsError
 from pseudoword.families.base import Family
 from pseudoword.fit import vocabulary
@@ -35,9 +34,9 @@ from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
 from pseudoword.probe import probe
 from pseudoword.progress import Progress
+from pseudoword.rng import generator
 from pseudoword.run import RATE_CURVE, RunFolder
 from pseudoword.samples import fixed
-from pseudoword.schedules import AUTO
 from pseudoword.settling import Evaluation
 from pseudoword.text import public
 from pseudoword.unread import check_captions, tell_weights
@@ -124,7 +123,7 @@ def prepare(
     caution = names.caution(config.token, vectors, vocabulary(family))
     if caution:
         progress.note(f"{config.token}: {caution}")
-    lr = "1" if config.lr == AUTO else schedules.absolute(config.lr, norms.usual_number(family))
+    lr = "1" if config.lr == AUTO else rates.absolute(config.lr, norms.usual_number(family))
     member = Member(
         config.token,
         METHODS[config.method](rows, family.device),

@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from pseudoword import captions, charts, generation, images, promptline, unread
+from pseudoword import captions, charts, generation, images, unread
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig
+from pseudoword.config import TrainConfig, prompt_lines
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.families.base import Family
 from pseudoword.formats import WRITERS
@@ -31,7 +31,7 @@ def check(family: Family, config: TrainConfig) -> None:
     """
     for line in config.preview:
         try:
-            generation.check(family, **_drawing(promptline.parse(line), config))
+            generation.check(family, **_drawing(prompt_lines.parse(line), config))
         except SettingsError as error:
             raise SettingsError(f"--preview {line!r}: {error}") from error
 
@@ -43,7 +43,7 @@ def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str]
         PromptError: the word would be cut off.
     """
     for line in config.preview:
-        how = promptline.parse(line)
+        how = prompt_lines.parse(line)
         asked = {"--preview": how.prompt, "the negative prompt of --preview": how.negative}
         shown = [captions.render(text, named(config.token)) for text in asked.values()]
         for called, text in zip(asked, shown, strict=True):
@@ -73,7 +73,7 @@ def draw(
     drawn = []
     try:
         for i, line in enumerate(config.preview, 1):
-            how = promptline.parse(line)
+            how = prompt_lines.parse(line)
             (picture,) = generation.generate(
                 family,
                 [captions.render(how.prompt, named(concept.token))],
@@ -91,7 +91,7 @@ def draw(
     return drawn
 
 
-def _drawing(how: promptline.PromptLine, config: TrainConfig) -> dict[str, Any]:
+def _drawing(how: prompt_lines.PromptLine, config: TrainConfig) -> dict[str, Any]:
     """The settings of `generate` that a line decides on; a side given alone makes a square."""
     return {
         "guidance": how.guidance,
@@ -128,7 +128,7 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
     for i, line in enumerate(config.preview, 1):
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
         shown = [charts.enlarge(_open(path), CELL_PX) for path in paths]
-        rows.append((promptline.parse(line).prompt, shown))
+        rows.append((prompt_lines.parse(line).prompt, shown))
     return charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
 
 

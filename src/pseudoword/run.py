@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from pseudoword import checkpoint, formats, schedules
+from pseudoword import checkpoint, formats
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig, flag
+from pseudoword.config import TrainConfig, flag, rates
 from pseudoword.config.watching import WatchSettings
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.files import read_regular, storage_error, sweep
@@ -46,7 +46,7 @@ def _spread(density: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _one_rate(text: str) -> str:
-    if len(schedules.pairs(text)) != 1:
+    if len(rates.pairs(text)) != 1:
         raise ValueError("is not one rate")
     return text
 

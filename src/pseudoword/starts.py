@@ -10,10 +10,10 @@ from torch import Tensor
 from pseudoword import formats, lookup, sources, suggestions
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
-from pseudoword.draws import generator
 from pseudoword.errors import ConceptError, SettingsError, shown
 from pseudoword.families.base import Family, TextEncoder
 from pseudoword.fit import check_fit
+from pseudoword.rng import generator
 
 
 def given(init: str, mode: InitMode) -> Concept | None:

@@ -7,13 +7,13 @@ from typing import Self
 from PIL import Image
 
 from pseudoword import charts, checkpoint, previews
+from pseudoword.config.rates import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError, reason
 from pseudoword.families.base import Family
 from pseudoword.formats import native
 from pseudoword.preparing import Run
 from pseudoword.progress import Progress
 from pseudoword.run import BEST, CSV, CURVES
-from pseudoword.schedules import AUTO
 from pseudoword.text import public
 from pseudoword.trackers import TRACKERS, Tracker
 from pseudoword.training import Seen

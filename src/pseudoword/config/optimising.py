@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pseudoword import schedules
+from pseudoword.config import rates
 from pseudoword.config.fields import MOST_SAMPLES, MOST_STEPS, Every, Name, Samples, Seed, Steps
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError, shown
@@ -13,8 +13,8 @@ from pseudoword.errors import SettingsError, shown
 
 def _rate(value: object) -> object:
     text = shown(value) if isinstance(value, int | float) else value
-    if isinstance(text, str) and text != schedules.AUTO:
-        schedules.pairs(schedules.absolute(text, usual=1))
+    if isinstance(text, str) and text != rates.AUTO:
+        rates.pairs(rates.absolute(text, usual=1))
     return text
 
 
@@ -117,7 +117,7 @@ class OptimiserSettings(Settings):
         last, by = self.total_steps, self._last_step_by
         if self.warmup > last:
             raise SettingsError(f"--warmup {self.warmup} is not over by {by}. Give fewer steps.")
-        end = math.inf if self.lr == schedules.AUTO else schedules.end(self.lr)
+        end = math.inf if self.lr == rates.AUTO else rates.end(self.lr)
         if end < last:
             raise SettingsError(
                 f"--lr {shown(self.lr)} ends at step {end:.0f}, before {by}. Leave the last step "

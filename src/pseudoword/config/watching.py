@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from pseudoword import promptline
+from pseudoword.config import prompt_lines
 from pseudoword.config.fields import Every, Steps
 from pseudoword.config.settings import Idle, Settings
 
@@ -57,5 +57,5 @@ class WatchSettings(Settings):
     @classmethod
     def _preview(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
         for line in lines:
-            promptline.parse(line)
+            prompt_lines.parse(line)
         return lines

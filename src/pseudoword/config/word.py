@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pseudoword.config.fields import a_path, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError, shown
+from pseudoword.placeholders import check_token
 
 LONGEST_TOKEN = 200
 """Characters; other tools make a file's name of it."""
@@ -39,8 +40,6 @@ class WordSettings(Settings):
     @field_validator("token")
     @classmethod
     def _token(cls, token: str) -> str:
-        from pseudoword.concept import check_token
-
         if len(token) > LONGEST_TOKEN:
             raise SettingsError(
                 f"--token {shown(token)} has {len(token)} characters. Give the word a name of at "

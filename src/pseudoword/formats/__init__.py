@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from pseudoword.concept import Concept, check_token
+from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.formats import keys, layouts, native, pictures, safetensorsfile, sorting, torchfile
 from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
 from pseudoword.formats.loose import Loose
 from pseudoword.formats.writers import WRITERS, Parts
+from pseudoword.placeholders import check_token
 
 __all__ = [
     "CONCEPT_FILE",

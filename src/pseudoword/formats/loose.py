@@ -10,11 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pseudoword.concept import Concept, check_token
+from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.keys import families_of, rank
 from pseudoword.formats.lookalikes import kind_of, names_in
 from pseudoword.formats.text import shown
+from pseudoword.placeholders import check_token
 from pseudoword.text import visible
 
 MOST_NUMBERS = 1 << 25
