@@ -16,7 +16,7 @@ from diffusers.loaders import TextualInversionLoaderMixin
 from embedding_files import THEIRS, G, L, rows, torch_bytes
 from PIL import Image
 from safetensors.torch import load_file, save, save_file
-from test_cli import run
+from support import run
 from torch import Tensor
 
 import pseudoword

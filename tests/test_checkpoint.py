@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import member
-from test_latents import flipped
+from support import flipped
 
 from pseudoword import checkpoint, training
 from pseudoword.errors import RunFolderError

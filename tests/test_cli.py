@@ -9,16 +9,7 @@ import numpy as np
 import pytest
 from conftest import SHARED
 from PIL import Image
-from typer.testing import CliRunner
-
-from pseudoword.cli import app
-
-
-def run(*arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
+from support import run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from embedding_files import rows
 from PIL import Image
-from test_cli import run
+from support import run
 
 import pseudoword
 from pseudoword import collection, formats

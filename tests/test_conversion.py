@@ -7,7 +7,7 @@ from conftest import SHARED
 from embedding_files import G, L, rows
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from test_cli import run
+from support import run
 
 import pseudoword
 from pseudoword import formats

@@ -12,6 +12,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
+from support import lora
 
 import pseudoword
 from pseudoword import charts, families, formats
@@ -79,25 +80,6 @@ def test_a_png_says_how_it_was_drawn_as_automatic1111_reads_it(
         assert told["Seed"] == "7"
         assert told["Size"] == "32x32"
         assert told["Model"] == any_base.name
-
-
-def lora(base: Path, file: Path) -> Path:
-    """A LoRA of random numbers for the U-Net and the first text encoder, in diffusers' names."""
-    family: Any = families.load(str(base), "cpu")
-    tensors = {}
-    torch.manual_seed(1)
-    parts = (("unet", family.unet), ("text_encoder", family.encoders["clip_l"].model))
-    for part, module in parts:
-        for name, layer in module.named_modules():
-            if name.endswith(("to_q", "to_v", "q_proj", "attn2.to_k")):
-                prefix = (
-                    "text_model." if part == "text_encoder" and "text_model" not in name else ""
-                )
-                key = f"{part}.{prefix}{name}"
-                tensors[f"{key}.lora_A.weight"] = torch.randn(4, layer.in_features)
-                tensors[f"{key}.lora_B.weight"] = torch.randn(layer.out_features, 4)
-    save_file(tensors, file)
-    return file
 
 
 def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from embedding_files import rows, torch_bytes
 from safetensors.torch import save
-from test_cli import run
+from support import run
 from torch import Tensor
 
 import pseudoword

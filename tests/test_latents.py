@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save
+from support import flipped
 
 from pseudoword import examples, families, images, latents
 from pseudoword.config.pictures import PictureSettings
@@ -109,12 +110,6 @@ def test_a_cache_that_cannot_be_written_does_not_matter(
     (tmp_path / "file").touch()
     monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "file"))
     assert encode(family, pictures).mean.shape == (4, 4, 8, 8)
-
-
-def flipped(data: bytes, source: random.Random) -> bytes:
-    changed = bytearray(data)
-    changed[source.randrange(len(data))] ^= 1 << source.randrange(8)
-    return bytes(changed)
 
 
 def test_no_flipped_bit_of_a_cached_latent_is_learned_from(family: Family, pictures: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_drawing import lora
+from support import lora
 
 from pseudoword import families
 from pseudoword.errors import BaseModelError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import member
-from test_drawing import lora
+from support import lora
 from torch import nn
 
 from pseudoword import families, generate, generation, loss

@@ -11,7 +11,7 @@ from typing import Any
 import embedding_files
 import pytest
 from PIL import Image
-from test_cli import run
+from support import as_older, everything, learn, run
 
 import pseudoword
 from pseudoword import checkpoint, families, formats, outputs, train
@@ -24,27 +24,16 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
-from pseudoword.files import unsealed
-from pseudoword.learn import Trained
 from pseudoword.outputs import RECORD, Outputs
 from pseudoword.run import RunFolder
 
 PRECIOUS = b"somebody's"
 
 
-def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
-    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2}
-    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
-
-
 def put(path: Path, data: bytes = PRECIOUS) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
-
-
-def everything(folder: Path) -> dict[str, bytes]:
-    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.fixture
@@ -263,13 +252,6 @@ def test_what_was_changed_in_a_run_s_folder_is_not_lost_unless_asked(
     assert (out / "loss.png").read_bytes() == PRECIOUS
     learn(base, pictures, out, extend=1, overwrite=True)
     assert (out / "loss.png").read_bytes() != PRECIOUS
-
-
-def as_older(out: Path) -> None:
-    """Leave a run as it was left before: no record, and checkpoints without a checksum."""
-    (out / RECORD).unlink()
-    for path in out.glob("*-*.pt"):
-        path.write_bytes(unsealed(path.read_bytes()) or b"")
 
 
 def test_a_run_of_an_older_version_goes_on(base: Path, pictures: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_cli import run
+from support import run
 
 from pseudoword import checkpoint, formats, train, train_pack
 from pseudoword.config import TrainConfig

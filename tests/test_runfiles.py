@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from test_outputs import as_older, everything, learn
+from support import as_older, everything, learn
 
 from pseudoword import train
 from pseudoword.config import TrainConfig

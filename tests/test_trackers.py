@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from test_watching import Notes
+from support import Notes
 
 from pseudoword import train
 from pseudoword.errors import RunFolderError, SettingsError

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from support import Notes
 
 import pseudoword
 from pseudoword import agreement, families, unread
@@ -16,15 +17,6 @@ from pseudoword.families.base import Family
 from pseudoword.fit import check_fit
 from pseudoword.inject import Reader
 from pseudoword.placeholders import named
-from pseudoword.progress import Silent
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +86,10 @@ def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
         sampler_steps=1,
         progress=told,
     )
-    cut, negative = (line for line in told.lines if "tokens" in line)
+    cut, negative = (line for line in told.said if "tokens" in line)
     assert cut.startswith("the prompt has 93 tokens, 75 are read; not read: 'red red")
     assert negative.startswith("the negative prompt has ")
-    assert any(line.startswith("((blurry)) is plain text here") for line in told.lines)
+    assert any(line.startswith("((blurry)) is plain text here") for line in told.said)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +102,7 @@ def test_a_word_without_effect_is_told_by_the_rule_it_is_found_by(
     word = Concept("猫", {"clip_l": torch.randn(1, 32)})
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1}
     with_word = pseudoword.generate(prompt, concept=word, progress=told, **settings)
-    assert ("猫 is in neither prompt, so it changes nothing" in told.lines) == (not changes)
+    assert ("猫 is in neither prompt, so it changes nothing" in told.said) == (not changes)
     without = pseudoword.generate(prompt, **settings)
     assert (with_word[0].tobytes() != without[0].tobytes()) == changes
 
@@ -118,7 +110,7 @@ def test_a_word_without_effect_is_told_by_the_rule_it_is_found_by(
 def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]:
     told = Notes()
     pseudoword.train(pictures, "<x>", base=str(base), out=out, steps=1, progress=told, **settings)
-    return told.lines
+    return told.said
 
 
 def test_training_tells_what_is_cut_of_captions_and_previews(

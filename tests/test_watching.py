@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import Notes
 
 from pseudoword import charts, formats, generate, generation, previews, train
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.learn import Trained
-from pseudoword.progress import Silent
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
@@ -104,16 +104,6 @@ def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
         with pytest.raises(SettingsError, match=says):
             learn(base, pictures, tmp_path / "run", preview=[line])
         assert not (tmp_path / "run").exists()
-
-
-class Notes(Silent):
-    """What the user was told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.mark.parametrize(

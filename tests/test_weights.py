@@ -9,7 +9,7 @@ import pytest
 import single_file
 import torch
 from safetensors.torch import load_file, save_file
-from test_drawing import lora
+from support import lora
 
 from pseudoword import families
 from pseudoword.config import BaseChoice, Quantize

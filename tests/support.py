@@ -1,0 +1,74 @@
+"""What tests of several floors do: run a command, train quickly, make files, note what is told."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from pseudoword import families, train
+from pseudoword.cli import app
+from pseudoword.files import unsealed
+from pseudoword.learn import Trained
+from pseudoword.outputs import RECORD
+from pseudoword.progress import Silent
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2}
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def lora(base: Path, file: Path) -> Path:
+    """A LoRA of random numbers for the U-Net and the first text encoder, in diffusers' names."""
+    family: Any = families.load(str(base), "cpu")
+    tensors = {}
+    torch.manual_seed(1)
+    parts = (("unet", family.unet), ("text_encoder", family.encoders["clip_l"].model))
+    for part, module in parts:
+        for name, layer in module.named_modules():
+            if name.endswith(("to_q", "to_v", "q_proj", "attn2.to_k")):
+                prefix = (
+                    "text_model." if part == "text_encoder" and "text_model" not in name else ""
+                )
+                key = f"{part}.{prefix}{name}"
+                tensors[f"{key}.lora_A.weight"] = torch.randn(4, layer.in_features)
+                tensors[f"{key}.lora_B.weight"] = torch.randn(layer.out_features, 4)
+    save_file(tensors, file)
+    return file
+
+
+def flipped(data: bytes, source: random.Random) -> bytes:
+    changed = bytearray(data)
+    changed[source.randrange(len(data))] ^= 1 << source.randrange(8)
+    return bytes(changed)
+
+
+class Notes(Silent):
+    """What the user was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def as_older(out: Path) -> None:
+    """Leave a run as it was left before: no record, and checkpoints without a checksum."""
+    (out / RECORD).unlink()
+    for path in out.glob("*-*.pt"):
+        path.write_bytes(unsealed(path.read_bytes()) or b"")
