@@ -121,8 +121,8 @@ def test_the_truth_gets_full_marks_and_other_things_do_not(exam: Exam, marker: M
 
 def test_the_judge_tells_styles_and_names_of_true_pictures(exam: Exam, marker: Marker) -> None:
     found = [marker.mark(one, [[q.truth] for q in one.questions]) for one in exam.things[:20]]
-    assert np.mean([marks.kinds["style"] for marks in found]) > 0.75
-    assert np.mean([marks.recognised for marks in found]) > 0.75
+    assert np.mean([one.kinds["style"] for one in found]) > 0.75
+    assert np.mean([one.recognised for one in found]) > 0.75
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -191,10 +191,10 @@ def test_float16_s_gradient_is_that_of_float32(base: Path, pictures: Path) -> No
 def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> None:
     one = member(family, pictures)
     begun_with, steps = [], []
-    loop = training.train(family, [one])
+    steps_of = training.train(family, [one])
     for _ in range(4):
         begun_with.append(float(rows(one).norm()))
-        steps.append(next(loop))
+        steps.append(next(steps_of))
     assert [s.step for s in steps] == [1, 2, 3, 4]
     assert [s.seen[0].norm for s in steps] == pytest.approx(begun_with)
     last = steps[-1].seen[0]
