@@ -278,7 +278,7 @@ def test_a_report_shows_text_and_runs_none(hostile: str, tmp_path: Path) -> None
     written = report.page(title=hostile, concept=word, sections=picture, facts=facts, run=tmp_path)
     page = Page()
     page.feed(written.decode())
-    known = "written meta title style h1 h2 table tr td img p code".split()
+    known = "html meta title style h1 h2 table tr td img p code".split()
     assert page.tags == set(known)
     assert page.said.count(text.visible(hostile)) >= 3
     assert token in page.said
