@@ -7,7 +7,7 @@ from numpy.random import Generator
 from basemodel.pictures import Artwork
 from basemodel.scenes import Scene
 from basemodel.world import STYLES, Thing
-from pseudoword.groundtruth.compose import article
+from pseudoword.benchmark.compose import article
 
 LEADS = (
     "", "", "", "", "a photo of", "a picture of", "a drawing of", "an icon of", "an image of",

@@ -10,7 +10,7 @@ from PIL import Image
 from basemodel.attribution import write_attribution
 from basemodel.pictures import Artwork
 from basemodel.world import STYLES
-from pseudoword.groundtruth.compose import COLOURS, article
+from pseudoword.benchmark.compose import COLOURS, article
 
 CONCEPTS = ("panda",)
 SIDE_PX = 256

@@ -25,7 +25,7 @@ from basemodel.loop import say
 from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.truth import write_truth
 from basemodel.world import SHAPES, STYLES
-from pseudoword.families.unet import OWN_GUIDANCE, OWN_RESCALE
+from pseudoword.models.families.unet import OWN_GUIDANCE, OWN_RESCALE
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe

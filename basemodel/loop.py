@@ -16,7 +16,7 @@ import torch
 from basemodel import checkpoint
 from basemodel.logs import read_log
 from basemodel.threads import SharedCpu
-from pseudoword.families.devices import device
+from pseudoword.models.loading.devices import device
 
 
 def keyed(*key: int) -> np.random.Generator:

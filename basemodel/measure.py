@@ -26,7 +26,7 @@ from basemodel.scenes import COLOUR_WORDS, Scene, paint
 from basemodel.settings import GUIDANCE, Guidance
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES, asked_styles
-from pseudoword.groundtruth.marks import ground_colour
+from pseudoword.benchmark.scoring import ground_colour
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe

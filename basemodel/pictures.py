@@ -27,7 +27,7 @@ from basemodel.world import (
     name_of,
     plain,
 )
-from pseudoword.groundtruth.artwork import load
+from pseudoword.benchmark.artwork import load
 
 DRAWN_PX = 96
 """Icons are kept at this side: larger than any use, so that composing only ever shrinks them."""

@@ -22,7 +22,7 @@ from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker, paint
 from basemodel.settings import GUIDANCE, Guidance, Settings
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES, asked_styles
-from pseudoword.groundtruth.compose import article
+from pseudoword.benchmark.compose import article
 
 PROBES = 7
 GRID_PROMPTS = (

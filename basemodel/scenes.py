@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from basemodel.pictures import Artwork
 from basemodel.settings import PICTURE_PX
-from pseudoword.groundtruth.compose import COLOURS, PLACES, Placed, paste
+from pseudoword.benchmark.compose import COLOURS, PLACES, Placed, paste
 
 COLOUR_WORDS = tuple(COLOURS)
 PATTERNS = ("striped", "dotted", "checked")

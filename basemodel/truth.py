@@ -7,8 +7,8 @@ from pathlib import Path
 from basemodel.attribution import write_attribution
 from basemodel.pictures import Artwork
 from basemodel.world import STYLES, Thing, asked_styles
-from pseudoword.groundtruth import artwork as groundtruth
-from pseudoword.groundtruth.exam import PARTNERS
+from pseudoword.benchmark import artwork as groundtruth
+from pseudoword.benchmark.tasks import PARTNERS
 
 KNOWN = 40
 """Known things for the upper anchor, taken evenly from the list of names."""

@@ -24,21 +24,22 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from pseudoword import families, formats
+from pseudoword import formats
+from pseudoword.benchmark.artwork import load
+from pseudoword.benchmark.image_similarity import Judge
+from pseudoword.benchmark.runner import Exam
+from pseudoword.benchmark.tasks import Paper, write_lesson
+from pseudoword.cli.console import Console
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
-from pseudoword.console import Console
-from pseudoword.families.base import Family
 from pseudoword.files import file_stem, write_whole
-from pseudoword.generation import generate
-from pseudoword.groundtruth.artwork import load
-from pseudoword.groundtruth.bench import Exam
-from pseudoword.groundtruth.exam import Paper, write_lesson
-from pseudoword.importance import EACH, PARTS
-from pseudoword.judge import Judge
-from pseudoword.learn import learn
-from pseudoword.probe import STEPS as PROBE_STEPS
-from pseudoword.run import RunFolder
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.models.generation import generate
+from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.runner import learn
+from pseudoword.training.importance import EACH, PARTS
+from pseudoword.training.learning_rate_finder import STEPS as PROBE_STEPS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark" / "auto.md"
 RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
@@ -99,7 +100,7 @@ class Contest:
 
     def __init__(self, out: Path, console: Console) -> None:
         self.out, self.console = out, console
-        self.family: Family = families.load("emoji")
+        self.family: Family = base_model.load("emoji")
         self.judge = Judge()
 
     def papers(self, concepts: int, after: int) -> list[Paper]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 import pseudoword
-from pseudoword.console import Console
+from pseudoword.cli.console import Console
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 PLAIN = "vectors=1,norm=none,average=false,timestep_spread=uniform,lr=2e-3,steps=300"

@@ -16,18 +16,20 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from pseudoword import captions, families, images, importance
+from pseudoword.benchmark.artwork import load
+from pseudoword.benchmark.tasks import Paper, paper, write_lesson
+from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
-from pseudoword.console import Console
-from pseudoword.families.base import Family
+from pseudoword.data import captions, images
 from pseudoword.files import file_stem
-from pseudoword.groundtruth.artwork import load
-from pseudoword.groundtruth.exam import Paper, paper, write_lesson
-from pseudoword.member import Member
-from pseudoword.preparing import prepare
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
 from pseudoword.progress import Progress
-from pseudoword.run import RunFolder
-from pseudoword.training import gradients, train
+from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.setup import prepare
+from pseudoword.training import importance
+from pseudoword.training.loop import gradients, train
+from pseudoword.training.state import Member
 
 SPREADS = ("uniform", "stratified", "importance")
 LEARNED = 100
@@ -84,7 +86,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100)
     asked = parser.parse_args()
     with Console() as console, TemporaryDirectory() as out:
-        family: Family = families.load("emoji")
+        family: Family = base_model.load("emoji")
         art = load()
         papers = [paper(art, thing, family.resolution) for thing in art.held_out[: asked.things]]
         members = [begun(family, one, Path(out), console) for one in papers]

@@ -21,12 +21,13 @@ from unittest import mock
 
 import torch
 
-from pseudoword import families, loss, planning
 from pseudoword.config import BaseChoice, PlanConfig
-from pseudoword.families import layouts
-from pseudoword.families.parts import Parts
-from pseudoword.families.quantized import quantize
 from pseudoword.methods.classic import Classic
+from pseudoword.models import base_model
+from pseudoword.models.loading import single_file_configs
+from pseudoword.models.loading.parts import Parts
+from pseudoword.models.loading.quantisation import quantize
+from pseudoword.training import loss, memory_plan
 
 GIB = 1 << 30
 STEPS = 3
@@ -66,14 +67,14 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     )
     before = _begin(device)
     with random_weights():
-        family = families.choose(choice, checkpointing=case["checkpointing"])
+        family = base_model.choose(choice, checkpointing=case["checkpointing"])
     unet: Any = family.modules()["unet"]
     batch, scale = case.get("batch", 1), family.resolution // unet.config.sample_size
     method = Classic(
         {k: torch.randn(1, e.width) for k, e in family.encoders.items()}, family.device
     )
     optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
-    sample = planning.stand_in(
+    sample = memory_plan.stand_in(
         torch.randn(batch, 4, *[case["resolution"] // scale] * 2, device=device)
     )
     times = []
@@ -95,7 +96,9 @@ def random_weights() -> Any:
 
 def folder(layout: str) -> str:
     """The configs of a published layout, or of a model's own folder."""
-    return str(layouts.folder(layout)) if layout in layouts.names() else layout
+    return (
+        str(single_file_configs.folder(layout)) if layout in single_file_configs.names() else layout
+    )
 
 
 def _random(self: Parts, kind: Any, part: str, **_options: Any) -> Any:
@@ -126,7 +129,7 @@ def _begin(device: str) -> int:
 
 def _peak(device: str) -> float:
     if device == "cuda":
-        return torch.cuda.max_memory_allocated() + planning.PROCESS_NBYTES
+        return torch.cuda.max_memory_allocated() + memory_plan.PROCESS_NBYTES
     status = Path("/proc/self/status").read_text().split()
     return int(status[status.index("VmHWM:") + 1]) * 1024
 
@@ -142,7 +145,7 @@ def predict(device: str, case: dict[str, Any]) -> int:
     )
     return next(
         need.nbytes
-        for need in planning.plan(config).train
+        for need in memory_plan.plan(config).train
         if need.quantize == case.get("quantize", "none")
         and need.gradient_checkpointing == case["checkpointing"]
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from pseudoword import train
-from pseudoword.console import Console
-from pseudoword.showcase import INIT, PICTURES, TOKEN
+from pseudoword.cli.console import Console
+from pseudoword.commands.demo import INIT, PICTURES, TOKEN
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PREVIEWS = (

@@ -25,14 +25,16 @@ import tiny
 import torch
 from PIL import Image, ImageDraw
 
-from pseudoword import captions, examples, families, images, latents, norms
 from pseudoword.config import Hyper
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.families.base import Family
-from pseudoword.member import Member
+from pseudoword.data import captions, examples, images, latents
 from pseudoword.methods.classic import Classic
-from pseudoword.starts import start
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.training import norms
+from pseudoword.training.initialisation import start
+from pseudoword.training.state import Member
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -76,7 +78,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def family(base: Path) -> Family:
-    return families.load(str(base), "cpu")
+    return base_model.load(str(base), "cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,8 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import pseudoword
-from pseudoword import cli, formats
+from pseudoword import formats
+from pseudoword.cli import app
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
@@ -51,7 +52,7 @@ SETTINGS: Mapping[str, type[Settings]] = {
 }
 """Which settings a command has; the others have options of their own alone."""
 
-COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 
 OFTEN = ["train"] * 8 + ["generate"] * 4 + ["prepare", "convert", "inspect"] * 2 + [*COMMANDS]
 """The commands, those that take most the most often."""
@@ -309,7 +310,7 @@ class Sandbox:
         with chdir(self.folder), mock.patch.dict(os.environ, {"HOME": str(self.folder)}), _quick():
             try:
                 with _alarm():
-                    result = CliRunner().invoke(cli.app, [one.command, *one.arguments])
+                    result = CliRunner().invoke(app.app, [one.command, *one.arguments])
             except TimeoutError:
                 return Outcome(-1, "", [f"not done in {LONGEST_SECONDS} s"])
         found = Outcome(result.exit_code, result.stderr)
@@ -406,8 +407,8 @@ def _quick() -> Iterator[None]:
         raise TrainingError("here the work would begin")
 
     with (
-        mock.patch("pseudoword.showcase.learn", learned),
-        mock.patch("pseudoword.groundtruth.compare.Bench", learned),
+        mock.patch("pseudoword.commands.demo.learn", learned),
+        mock.patch("pseudoword.benchmark.comparison.Bench", learned),
     ):
         yield
 

@@ -24,33 +24,27 @@ from PIL import Image
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from pseudoword import (
-    captions,
-    charts,
-    checkpoint,
-    examples,
-    families,
-    formats,
-    images,
-    judge,
-    latents,
-)
+from pseudoword import formats
 from pseudoword import text as texts
-from pseudoword.captions import CAPTIONED
+from pseudoword.benchmark import image_similarity, runner
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
+from pseudoword.data import captions, examples, images, latents
+from pseudoword.data.captions import CAPTIONED
 from pseudoword.files import sealed, unsealed
 from pseudoword.formats.advice import outlook
-from pseudoword.groundtruth import bench
-from pseudoword.learn import learn
-from pseudoword.member import Member
 from pseudoword.methods.classic import Classic
+from pseudoword.models import base_model
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Silent
-from pseudoword.run import RunFolder
-from pseudoword.settling import Evaluation
-from pseudoword.training import train
+from pseudoword.report import charts
+from pseudoword.runs import checkpoint
+from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.runner import learn
+from pseudoword.training.early_stopping import Evaluation
+from pseudoword.training.loop import train
+from pseudoword.training.state import Member
 
 
 def _model(folder: Path, kind: str = "sd1") -> Path:
@@ -172,7 +166,7 @@ class Bases:
             path.write_bytes(before)
 
     def _load(self, path: Path, configs: Path | None = None) -> None:
-        family = families.choose(BaseChoice(base=str(path), device="cpu", configs=configs))
+        family = base_model.choose(BaseChoice(base=str(path), device="cpu", configs=configs))
         hidden = family.encode_text(["a cat"], {}).hidden
         _must(_finite(hidden), "a text that is encoded to values that are not finite")
 
@@ -190,7 +184,7 @@ class Judges:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "judge"
-        shutil.copytree(judge.BUNDLED, self.folder)
+        shutil.copytree(image_similarity.BUNDLED, self.folder)
         self.whole = {path.name: path.read_bytes() for path in self.folder.glob("*.*[ns]")}
         self.picture = Image.new("RGB", (32, 32), "red")
         self.read("config.json", self.whole["config.json"])
@@ -207,7 +201,7 @@ class Judges:
         path = self.folder / kind
         path.write_bytes(data)
         try:
-            found = judge.Judge(str(self.folder)).features([self.picture])
+            found = image_similarity.Judge(str(self.folder)).features([self.picture])
             _must(_finite(found), "what it sees is no number")
         finally:
             path.write_bytes(self.whole[kind])
@@ -219,7 +213,7 @@ class Loras:
     sentences = 1
 
     def __init__(self, folder: Path) -> None:
-        self.family = families.load(str(_model(folder)), "cpu")
+        self.family = base_model.load(str(_model(folder)), "cpu")
         self.folder = folder
         found = {"peft": self._lora("unet.{}.lora_A.weight", "unet.{}.lora_B.weight", ".")}
         found["kohya"] = self._lora(
@@ -259,7 +253,7 @@ class Latents:
     sentences = 1
 
     def __init__(self, folder: Path) -> None:
-        self.family = families.load(str(_model(folder)), "cpu")
+        self.family = base_model.load(str(_model(folder)), "cpu")
         how = PictureSettings(pictures=(_pictures(folder),))
         shapes = examples.frames(how, 32, self.family.resolution_step)
         self.examples = list(examples.read(images.find(how.pictures)[:1], how, shapes))
@@ -306,7 +300,7 @@ class Checkpoints:
     sentences = 1
 
     def __init__(self, folder: Path) -> None:
-        family = families.load(str(_model(folder)), "cpu")
+        family = base_model.load(str(_model(folder)), "cpu")
         self.member = conftest.member(
             family, _pictures(folder), vectors=2, norm="keep", average=True, steps=4
         )
@@ -532,7 +526,7 @@ class Marks:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        bench._marks(self.path)
+        runner._marks(self.path)
 
 
 def _broken(data: bytes, chance: random.Random) -> bytes:

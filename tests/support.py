@@ -8,12 +8,13 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from pseudoword import families, train
-from pseudoword.cli import app
+from pseudoword import train
+from pseudoword.cli.app import app
 from pseudoword.files import unsealed
-from pseudoword.learn import Trained
+from pseudoword.models import base_model
 from pseudoword.outputs import RECORD
 from pseudoword.progress import Silent
+from pseudoword.runs.runner import Trained
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -30,7 +31,7 @@ def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
 
 def lora(base: Path, file: Path) -> Path:
     """A LoRA of random numbers for the U-Net and the first text encoder, in diffusers' names."""
-    family: Any = families.load(str(base), "cpu")
+    family: Any = base_model.load(str(base), "cpu")
     tensors = {}
     torch.manual_seed(1)
     parts = (("unet", family.unet), ("text_encoder", family.encoders["clip_l"].model))

@@ -9,10 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pseudoword import families, formats, lookup, sources, starts
+from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PseudowordError, SettingsError
+from pseudoword.formats import sources
 from pseudoword.lookup import HubId
+from pseudoword.models import base_model
+from pseudoword.training import initialisation
 
 PATHS = [
     "runs/toyy",
@@ -50,11 +53,11 @@ WORDS = [
 ]
 
 TAKERS: dict[str, Callable[[str], object]] = {
-    "--init": lambda text: starts.given(text, "auto"),
-    "--init-mode file": lambda text: starts.given(text, "file"),
+    "--init": lambda text: initialisation.given(text, "auto"),
+    "--init-mode file": lambda text: initialisation.given(text, "file"),
     "--concept": lambda text: sources.concepts(text),
     "inspect": lambda text: sources.one(text),
-    "--base": lambda text: families.load(text),
+    "--base": lambda text: base_model.load(text),
 }
 
 
@@ -100,8 +103,8 @@ def test_a_plain_word_is_a_word_whatever_lies_about(text: str, somewhere: Path) 
         elif lies == "folder with a concept":
             path.unlink()
             word(path / "concept.safetensors")
-        assert starts.given(text, "auto") is None, lies
-        told = starts.check(text, "auto", "auto")
+        assert initialisation.given(text, "auto") is None, lies
+        told = initialisation.check(text, "auto", "auto")
         assert (told is not None) == (lies not in ("nothing", "folder")), lies
         assert told is None or f"./{text}" in told
 
@@ -113,23 +116,23 @@ def test_a_path_that_is_there_is_gone_on_from(
     monkeypatch.setenv("HOME", str(somewhere))
     word(somewhere / "cat" / "concept.safetensors")
     word(somewhere / "here" / "w.pt")
-    found = starts.given(how.format(somewhere / "cat"), "auto")
+    found = initialisation.given(how.format(somewhere / "cat"), "auto")
     assert found is not None
     assert len(found.vectors["clip_l"]) == 2
-    assert starts.check(how.format(somewhere / "cat"), "auto", 2) is None
+    assert initialisation.check(how.format(somewhere / "cat"), "auto", 2) is None
     with pytest.raises(SettingsError, match=r"--vectors 3: .* has 2"):
-        starts.check(how.format(somewhere / "cat"), "auto", 3)
+        initialisation.check(how.format(somewhere / "cat"), "auto", 3)
     with pytest.raises(SettingsError, match="--init-mode mean takes words"):
-        starts.check(how.format(somewhere / "cat"), "mean", "auto")
+        initialisation.check(how.format(somewhere / "cat"), "mean", "auto")
 
 
 def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
-    found = starts.given("./two.pt=<b>", "auto")
+    found = initialisation.given("./two.pt=<b>", "auto")
     assert found is not None
     assert not found.vectors["clip_l"].any()
     with pytest.raises(ConceptError, match="holds 2 words"):
-        starts.given("./two.pt", "auto")
+        initialisation.given("./two.pt", "auto")
     with pytest.raises(ConceptError, match="holds 2 words"):
         sources.one("two.pt")
 
@@ -137,7 +140,7 @@ def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
 def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
     word(somewhere / "runs" / "my-toy" / "concept.safetensors")
     with pytest.raises(ConceptError, match=r"--init runs/my-tou: .*Did you mean runs/my-toy\?"):
-        starts.given("runs/my-tou", "auto")
+        initialisation.given("runs/my-tou", "auto")
 
 
 def test_a_name_without_its_ending_is_told_which_file_has_it(somewhere: Path) -> None:
@@ -158,7 +161,7 @@ def test_a_word_on_the_hub_is_gone_on_from(
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", listed)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_a, revision: str(kept))
-    found = starts.given("sd-concepts-library/cat-toy@v2", "auto")
+    found = initialisation.given("sd-concepts-library/cat-toy@v2", "auto")
     assert found is not None
     assert found.vectors["clip_l"].shape == (2, 32)
     assert asked == [("sd-concepts-library/cat-toy", "v2")]
@@ -188,8 +191,8 @@ def test_a_path_object_is_that_path_and_nothing_else() -> None:
 
 def test_what_is_bundled_goes_before_a_folder_of_its_name(somewhere: Path) -> None:
     (somewhere / "emoji").mkdir()
-    assert lookup.find("emoji", "--base", bundled=families.BUNDLED) == families.BUNDLED["emoji"]
-    assert lookup.find("./emoji", "--base", bundled=families.BUNDLED) == Path("emoji")
+    assert lookup.find("emoji", "--base", bundled=base_model.BUNDLED) == base_model.BUNDLED["emoji"]
+    assert lookup.find("./emoji", "--base", bundled=base_model.BUNDLED) == Path("emoji")
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,14 @@ from PIL import Image
 from support import as_older, everything, learn, run
 
 import pseudoword
-from pseudoword import checkpoint, families, formats, outputs, train
+from pseudoword import formats, outputs, train
 from pseudoword.concept import Concept
-from pseudoword.config import (
-    BenchConfig,
-    EvaluateConfig,
-    PrepareConfig,
-    Settings,
-    TrainConfig,
-)
+from pseudoword.config import BenchConfig, EvaluateConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
+from pseudoword.models import base_model
 from pseudoword.outputs import RECORD, Outputs
-from pseudoword.run import RunFolder
+from pseudoword.runs import checkpoint
+from pseudoword.runs.folder import RunFolder
 
 PRECIOUS = b"somebody's"
 
@@ -43,7 +39,7 @@ def nothing_heavy(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object, **_options: object) -> None:
         raise AssertionError("a model was loaded first")
 
-    monkeypatch.setattr(families, "choose", refuse)
+    monkeypatch.setattr(base_model, "choose", refuse)
 
 
 # The mechanism
@@ -283,13 +279,13 @@ def test_settings_that_lie_where_a_run_would_put_its_own_are_no_run(
 def test_a_file_that_comes_while_a_run_is_made_ready_is_not_replaced_either(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose = families.choose
+    choose = base_model.choose
 
     def slowly(*args: Any, **options: Any) -> Any:
         put(tmp_path / "run" / "loss.png")
         return choose(*args, **options)
 
-    monkeypatch.setattr(families, "choose", slowly)
+    monkeypatch.setattr(base_model, "choose", slowly)
     with pytest.raises(RunFolderError, match=r"loss\.png would be replaced"):
         learn(base, pictures, tmp_path / "run")
     assert (tmp_path / "run" / "loss.png").read_bytes() == PRECIOUS

@@ -10,7 +10,7 @@ from typing import get_args
 import typer
 
 import pseudoword
-from pseudoword import cli, families
+from pseudoword.cli import app
 from pseudoword.config import (
     BenchConfig,
     DrawConfig,
@@ -21,6 +21,7 @@ from pseudoword.config import (
 )
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
+from pseudoword.models import base_model
 
 
 def test_the_public_names() -> None:
@@ -58,7 +59,7 @@ def test_the_public_names() -> None:
 
 
 def test_every_command_has_a_function_of_its_name() -> None:
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
     assert set(commands) == {
         *("train", "generate", "inspect", "prepare", "plan", "bases", "demo"),
         *("convert", "gallery", "push", "evaluate", "bench"),
@@ -68,7 +69,7 @@ def test_every_command_has_a_function_of_its_name() -> None:
 
 
 def test_every_setting_is_explained_and_is_an_option() -> None:
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
     kinds: dict[str, type[Settings]] = {"train": TrainConfig, "generate": DrawConfig}
     kinds |= {"bench": BenchConfig, "evaluate": EvaluateConfig, "plan": PlanConfig}
     for name, kind in kinds.items():
@@ -79,7 +80,7 @@ def test_every_setting_is_explained_and_is_an_option() -> None:
 
 
 def test_settings_and_help_name_what_the_dicts_hold() -> None:
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
     (option,) = [p for p in commands["convert"].params if p.name == "format_"]
     assert set(WRITERS) <= set(re.findall(r"[a-z0-9-]+", option.help))
     assert set(get_args(TrainConfig.model_fields["method"].annotation)) == set(METHODS)
@@ -87,7 +88,7 @@ def test_settings_and_help_name_what_the_dicts_hold() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys\nsys.argv = ['pseudoword', '--help']\nfrom pseudoword.cli import main\n"
+        "import sys\nsys.argv = ['pseudoword', '--help']\nfrom pseudoword.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print('HEAVY', {'torch', 'diffusers', 'transformers', 'numpy', 'PIL'} & set(sys.modules))"
     )
@@ -99,5 +100,5 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_naming_the_families_and_methods_is_one_dict_each() -> None:
-    assert set(families.FAMILIES) == {"sd", "sdxl"}
+    assert set(base_model.FAMILIES) == {"sd", "sdxl"}
     assert set(METHODS) == {"classic"}

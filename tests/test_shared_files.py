@@ -20,10 +20,13 @@ from embedding_files import rows
 from PIL import Image
 
 import pseudoword
-from pseudoword import charts, formats, publishing, report, text, trackers
+from pseudoword import formats, text
+from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.formats import WRITERS
+from pseudoword.report import charts, html
+from pseudoword.runs import trackers
 
 TELLTALE = "Zyzzyva Quux's, home"
 LOCAL = "config.toml"
@@ -139,7 +142,7 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
     run: tuple[Path, list[str]], secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     word = formats.read(run[0])
-    for name, data in publishing.contents(run[0], word, "me/cat").items():
+    for name, data in push.contents(run[0], word, "me/cat").items():
         assert not tells(name.encode() + data), name
     drawing: dict[str, Any] = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
     (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
@@ -150,7 +153,7 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
         "sections": [("it", picture)],
     }
     facts = {"judge": str(secret / "judge"), "pictures": f"{secret}/a, {secret}/b"}
-    page = report.page(concept=word, facts=facts, run=secret / "run", **shown)
+    page = html.page(concept=word, facts=facts, run=secret / "run", **shown)
     (tmp_path / "report.html").write_bytes(page)
     pseudoword.gallery(secret, out=tmp_path / "gallery.png")
     for path in tmp_path.iterdir():
@@ -227,7 +230,7 @@ def test_a_model_card_stays_whole_whatever_it_is_made_of(hostile: str) -> None:
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
     said = {"base": hostile, "init": hostile, hostile: "x"}
     word = Concept(token, {"clip_l": torch.ones(1, 8)}, "sd", provenance=said)
-    card = publishing.card(word, "me/cat", ("previews/step-1-1.png",))
+    card = push.card(word, "me/cat", ("previews/step-1-1.png",))
     card.encode()
     _, front, body = card.split("---\n", 2)
     head = yaml.safe_load(front)
@@ -275,7 +278,7 @@ def test_a_report_shows_text_and_runs_none(hostile: str, tmp_path: Path) -> None
     word = Concept(token, {"clip_l": torch.ones(1, 8)}, provenance={"base": hostile, hostile: "x"})
     picture = [(hostile, Image.new("RGB", (2, 2)))]
     facts = {hostile: hostile}
-    written = report.page(title=hostile, concept=word, sections=picture, facts=facts, run=tmp_path)
+    written = html.page(title=hostile, concept=word, sections=picture, facts=facts, run=tmp_path)
     page = Page()
     page.feed(written.decode())
     known = "html meta title style h1 h2 table tr td img p code".split()
@@ -294,6 +297,6 @@ def test_only_previews_are_published(run: tuple[Path, list[str]], tmp_path: Path
     shutil.copytree(run[0], tmp_path / "run")
     for name in ("mine.png", "a) <b>.png", os.fsdecode(b"\xff.png")):
         Image.new("RGB", (2, 2)).save(tmp_path / "run" / "previews" / name)
-    files = publishing.contents(tmp_path / "run", formats.read(run[0]), "me/cat")
+    files = push.contents(tmp_path / "run", formats.read(run[0]), "me/cat")
     shown = {name for name in files if name.startswith("previews/")}
     assert shown == {"previews/filmstrip.png", "previews/step-2-1.png", "previews/step-4-1.png"}

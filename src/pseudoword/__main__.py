@@ -1,5 +1,5 @@
 """`python -m pseudoword` is the `pseudoword` command."""
 
-from pseudoword.cli import main
+from pseudoword.cli.app import main
 
 main()

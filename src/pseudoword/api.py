@@ -6,8 +6,14 @@ from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword import families, memory, sources, unread
-from pseudoword.collection import Gallery, collect
+from pseudoword.benchmark.comparison import Comparison, compare
+from pseudoword.commands.convert import convert_file
+from pseudoword.commands.demo import Demo, run_demo
+from pseudoword.commands.evaluate import Evaluation, look
+from pseudoword.commands.gallery import Gallery, collect
+from pseudoword.commands.inspect import Base, Inspection, known_bases, look_at
+from pseudoword.commands.prepare import Prepared, survey
+from pseudoword.commands.push import Pushed, publish
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
@@ -18,23 +24,19 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.config.fields import check_text
-from pseudoword.conversion import convert_file
+from pseudoword.data import prompt_checks
 from pseudoword.errors import PseudowordError
-from pseudoword.evaluation import Evaluation, look
-from pseudoword.families import lora
-from pseudoword.fit import check_fit
-from pseudoword.generation import generate as _generate
-from pseudoword.groundtruth.compare import Comparison, compare
-from pseudoword.inspection import Base, Inspection, known_bases, look_at
-from pseudoword.learn import Trained, learn
+from pseudoword.formats import sources
 from pseudoword.lookup import given_path
+from pseudoword.models import base_model, lora
+from pseudoword.models.compatibility import check_fit
+from pseudoword.models.generation import generate as _generate
 from pseudoword.placeholders import plain, split
-from pseudoword.planning import Plan
-from pseudoword.planning import plan as plan_memory
-from pseudoword.preparation import Prepared, survey
 from pseudoword.progress import Progress, Silent
-from pseudoword.publishing import Pushed, publish
-from pseudoword.showcase import Demo, run_demo
+from pseudoword.runs.runner import Trained, learn
+from pseudoword.training import memory
+from pseudoword.training.memory_plan import Plan
+from pseudoword.training.memory_plan import plan as plan_memory
 
 __all__ = [
     "Base",
@@ -164,9 +166,9 @@ def generate(
     for word in found:
         if not _mentioned(word.concept.token, asked.values()):
             told.note(_unmentioned(word, asked.values()))
-    unread.tell_weights(asked.values(), told.note, [word.token for word in concepts])
+    prompt_checks.tell_weights(asked.values(), told.note, [word.token for word in concepts])
     told.phase(f"loading {config.base}")
-    family = families.choose(config, offload=config.offload)
+    family = base_model.choose(config, offload=config.offload)
     if config.offload and family.device.type == "cpu":
         told.note("--offload has no effect on a CPU")
     if not config.offload:  # what a plan counts is all there at once
@@ -176,7 +178,9 @@ def generate(
         check_fit(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
     for called, text in asked.items():
-        unread.tell_cut(called, unread.longest(family.encoders.values(), text, counts), told.note)
+        prompt_checks.tell_cut(
+            called, prompt_checks.longest(family.encoders.values(), text, counts), told.note
+        )
     told.phase("drawing")
     return _generate(
         family,

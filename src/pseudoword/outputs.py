@@ -18,14 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import (
-    NAME_NBYTES,
-    read_regular,
-    storage_error,
-    sweep,
-    temporary,
-    write_whole,
-)
+from pseudoword.files import NAME_NBYTES, read_regular, storage_error, sweep, temporary, write_whole
 
 RECORD = ".pseudoword.jsonl"
 

@@ -4,19 +4,12 @@ One file per group of settings; `TrainConfig` puts the groups together.
 """
 
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
-from pseudoword.config.draw import DrawConfig
 from pseudoword.config.fields import flag
-from pseudoword.config.optimising import Hyper
+from pseudoword.config.generate import DrawConfig
+from pseudoword.config.optimisation import Hyper
 from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
-from pseudoword.config.settings import (
-    BaseChoice,
-    DType,
-    Prediction,
-    Quantize,
-    Settings,
-    group_of,
-)
+from pseudoword.config.settings import BaseChoice, DType, Prediction, Quantize, Settings, group_of
 from pseudoword.config.train import TrainConfig
 from pseudoword.config.word import InitMode
 

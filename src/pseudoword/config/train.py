@@ -9,14 +9,14 @@ from pydantic import model_validator
 from pydantic_core import to_jsonable_python
 
 from pseudoword import lookup
+from pseudoword.config.callbacks import WatchSettings
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.fields import FilePath
 from pseudoword.config.memory import MemorySettings
-from pseudoword.config.optimising import Hyper
+from pseudoword.config.optimisation import Hyper
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.settings import BaseChoice
 from pseudoword.config.stopping import StopSettings
-from pseudoword.config.watching import WatchSettings
 from pseudoword.config.word import WordSettings
 from pseudoword.errors import SettingsError, reason
 from pseudoword.files import file_stem, read_regular

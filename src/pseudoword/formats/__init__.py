@@ -16,7 +16,15 @@ from PIL import Image
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_regular, write_whole
-from pseudoword.formats import keys, layouts, native, pictures, safetensorsfile, sorting, torchfile
+from pseudoword.formats import (
+    keys,
+    layouts,
+    native,
+    pictures,
+    safetensors_file,
+    sorting,
+    torch_file,
+)
 from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
 from pseudoword.formats.loose import Loose
 from pseudoword.formats.writers import WRITERS, Parts
@@ -60,9 +68,9 @@ class Container(NamedTuple):
 
 
 CONTAINERS: Mapping[str, Container] = {
-    "safetensors": Container(safetensorsfile.matches, safetensorsfile.read),
+    "safetensors": Container(safetensors_file.matches, safetensors_file.read),
     "picture": Container(pictures.matches, pictures.read),
-    "torch": Container(torchfile.matches, torchfile.read),
+    "torch": Container(torch_file.matches, torch_file.read),
 }
 """Name -> container, in the order in which they are tried."""
 
@@ -269,11 +277,11 @@ def _bytes(path: Path) -> bytes:
 def _words_of(path: Path) -> bytes:
     """The words inside a LoRA too large to be read whole, as a file of their own."""
     try:
-        entries, metadata = safetensorsfile.entries_of(path, str(path))
+        entries, metadata = safetensors_file.entries_of(path, str(path))
         shapes = {name: entry["shape"] for name, entry in entries.items()}
         names = sorting.words_in_lora(shapes, metadata)
         if names:
-            return safetensorsfile.only(path, str(path), names)
+            return safetensors_file.only(path, str(path), names)
         nbytes = path.stat().st_size
     except OSError as error:
         raise ConceptError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -5,7 +5,7 @@ AUTOMATIC1111 and ComfyUI read it. Several: one tensor per encoder under ComfyUI
 """
 
 from pseudoword.concept import Concept
-from pseudoword.formats import safetensorsfile
+from pseudoword.formats import safetensors_file
 from pseudoword.formats.layouts import OURS
 
 
@@ -15,7 +15,7 @@ def dump(concept: Concept) -> bytes:
     metadata = {"format": "pt", f"{OURS}encoders": ",".join(vectors)} | described(concept)
     if len(vectors) == 1:
         vectors = {concept.token: next(iter(vectors.values()))}
-    return safetensorsfile.write(vectors, metadata)
+    return safetensors_file.write(vectors, metadata)
 
 
 def described(concept: Concept) -> dict[str, str]:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from pseudoword.errors import ConceptError
 from pseudoword.formats import hidden
+from pseudoword.formats.infotext import png_text
 from pseudoword.formats.loose import MOST_WORDS, Loose, NoWordError
-from pseudoword.infotext import png_text
 
 KEYWORD = "sd-ti-embedding"
 LARGEST_JSON_NBYTES = 8 << 20

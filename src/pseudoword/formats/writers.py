@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import keys, native, pictures, safetensorsfile, torchfile
+from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
 
 Parts = dict[str, bytes]
 """What to put behind the file's stem -> bytes. One file is `""`; a second one `_2`."""
@@ -141,7 +141,7 @@ def _diffusers(concept: Concept, _picture: Image.Image | None) -> Parts:
 
 def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
     return {
-        suffix: torchfile.write({concept.token: _whole(concept.vectors[encoder])})
+        suffix: torch_file.write({concept.token: _whole(concept.vectors[encoder])})
         for encoder, suffix in _in_diffusers(concept).items()
     }
 
@@ -149,9 +149,9 @@ def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
 def _a1111(concept: Concept, _picture: Image.Image | None) -> Parts:
     if len(concept.vectors) > 1:
         tensors = {key: _whole(concept.vectors[key]) for key in ("clip_g", "clip_l")}
-        said = torchfile.packed({**_about(concept), "token": concept.token})
-        return {"": torchfile.write({**tensors, torchfile.OURS: said})}
-    return {"": torchfile.write(a1111_items(concept))}
+        said = torch_file.packed({**_about(concept), "token": concept.token})
+        return {"": torch_file.write({**tensors, torch_file.OURS: said})}
+    return {"": torch_file.write(a1111_items(concept))}
 
 
 def _chunk(concept: Concept, picture: Image.Image | None) -> Parts:
@@ -169,7 +169,7 @@ def _webp(concept: Concept, picture: Image.Image | None) -> Parts:
 def _kohya(concept: Concept, _picture: Image.Image | None) -> Parts:
     single = len(concept.vectors) == 1
     tensors = {"emb_params" if single else key: rows for key, rows in concept.vectors.items()}
-    return {"": safetensorsfile.write(tensors, native.described(concept) | _modelspec(concept))}
+    return {"": safetensors_file.write(tensors, native.described(concept) | _modelspec(concept))}
 
 
 def _modelspec(concept: Concept) -> dict[str, str]:
@@ -194,7 +194,7 @@ def _modelspec(concept: Concept) -> dict[str, str]:
 
 
 def _per_encoder(concept: Concept, _picture: Image.Image | None) -> Parts:
-    return {"": safetensorsfile.write(concept.vectors, native.described(concept))}
+    return {"": safetensors_file.write(concept.vectors, native.described(concept))}
 
 
 def _onetrainer(concept: Concept, _picture: Image.Image | None) -> Parts:
@@ -208,12 +208,12 @@ def _onetrainer(concept: Concept, _picture: Image.Image | None) -> Parts:
         plain = keys.base_encoder(key)
         name = "emp_params" if stable_diffusion else theirs.get(plain, plain)
         tensors[name + key.removeprefix(plain)] = rows
-    return {"": safetensorsfile.write(tensors, native.described(concept))}
+    return {"": safetensors_file.write(tensors, native.described(concept))}
 
 
 def _xti(concept: Concept, _picture: Image.Image | None) -> Parts:
     tensors = {key.split(".")[1]: rows for key, rows in concept.vectors.items()}
-    return {"": safetensorsfile.write(tensors, native.described(concept))}
+    return {"": safetensors_file.write(tensors, native.described(concept))}
 
 
 def _anything(_concept: Concept) -> str | None:

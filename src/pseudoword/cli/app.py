@@ -1,0 +1,370 @@
+"""The command line: thin, and quick to say `--help`. Options come from `config`, word for word."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pseudoword.cli.help import Command, Program
+from pseudoword.cli.options import file_path, guarded, settings_from
+from pseudoword.cli.terminal import say
+from pseudoword.config import (
+    BenchConfig,
+    DrawConfig,
+    EvaluateConfig,
+    PlanConfig,
+    PrepareConfig,
+    TrainConfig,
+)
+from pseudoword.text import command, json_text
+
+if TYPE_CHECKING:
+    from pseudoword.cli.console import Console
+
+app = typer.Typer(
+    cls=Program,
+    rich_markup_mode=None,
+    help="Teach a frozen text-to-image model a new word from three to five pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+Out = Annotated[Path, typer.Option(parser=file_path, help="Where to write.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that this command did not write.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Concepts = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Any embedding file, a run's folder, or a hub id; FILE=TOKEN renames it. "
+        "May be repeated."
+    ),
+]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Forget the run in the output folder, and begin again.")
+]
+
+
+@app.command(cls=Command)
+@guarded
+@settings_from(TrainConfig, argument="pictures", or_file=True)
+def train(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="Settings as a TOML file, such as a run's config.toml; options given beside it "
+            "count more.",
+        ),
+    ] = None,
+    restart: Restart = False,
+    allow_changes: Annotated[
+        bool,
+        typer.Option("--allow-changes", help="Go on with a run although settings have changed."),
+    ] = False,
+    overwrite: Overwrite = False,
+    **settings: Any,
+) -> None:
+    """Learn a new word from pictures."""
+    checked = TrainConfig.gather(config, **settings)  # before anything heavy is imported
+    with _console() as console:
+        from pseudoword import api
+
+        (done,) = api.train_pack(
+            [checked],
+            restart=restart,
+            allow_changes=allow_changes,
+            overwrite=overwrite,
+            progress=console,
+        )
+    say(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
+    prompt = f"a photo of {done.concept.token}"
+    given = ("--concept", done.folder, "--base", checked.base, "--out", "picture.png")
+    say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
+
+
+@app.command(cls=Command)
+@guarded
+@settings_from(DrawConfig)
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    *,
+    concept: Concepts = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="The file to write; by default picture.png, or picture-2.png and so on.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    **settings: Any,
+) -> None:
+    """Draw pictures, with new words in the prompt or in the negative prompt."""
+    checked = DrawConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+        from pseudoword.report.drawn_pictures import Drawings
+
+        drawings = Drawings(out, checked.n, overwrite=overwrite)
+        pictures = api.generate(prompt, concept=concept or (), progress=console, **settings)
+        for path in drawings.write(pictures):
+            say(path)
+
+
+@app.command(cls=Command)
+@guarded
+@settings_from(PrepareConfig, argument="pictures")
+def prepare(
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file_path,
+            help="The contact sheet; by default contact-sheet.png or, where that shows something "
+            "else, contact-sheet-2.png and so on.",
+        ),
+    ] = None,
+    caption_model: Annotated[
+        str | None,
+        typer.Option(
+            help="An image captioning model of transformers (folder or hub id); writes a .txt "
+            "beside each picture that has none."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    **settings: Any,
+) -> None:
+    """Show what the model will see of pictures, and suggest settings."""
+    PrepareConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+
+        seen = api.prepare(
+            **settings,
+            out=out,
+            caption_model=caption_model,
+            overwrite=overwrite,
+            progress=console,
+        )
+    if as_json:
+        say(json_text(seen.model_dump()), lines=True)
+        return
+    from pseudoword.cli.console import show_prepared
+
+    show_prepared(seen)
+
+
+@app.command("inspect", cls=Command)
+@guarded
+def inspect_(
+    file: Annotated[
+        list[str],
+        typer.Argument(help="Any embedding file, a run's folder, or a hub id; or several."),
+    ],
+    base: Annotated[
+        str | None, typer.Option(help="Compare with this base model's vocabulary.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Of a file with several words, which one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an embedding file holds, what it fits, and what other tools do with it."""
+    from pseudoword import api
+
+    seen = [api.inspect(one, base=base, token=token) for one in file]
+    if as_json:
+        found = [one.model_dump() for one in seen]
+        say(json_text(found if len(found) > 1 else found[0]), lines=True)
+        return
+    from pseudoword.cli.console import show_inspection
+
+    for one in seen:
+        show_inspection(one)
+
+
+@app.command(cls=Command)
+@guarded
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help="Any embedding file, a run's folder, or a hub id."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            parser=file_path, metavar="OUT", help="The file to write, or a folder for every word."
+        ),
+    ],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="native, diffusers, diffusers-bin, a1111, a1111-png, a1111-pixels, a1111-webp, "
+            "kohya, sdxl, onetrainer, comfyui or xti; by default what OUT's ending says.",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="What to call the word; of several, which one.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(parser=file_path, help="What a format in a picture shows.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an embedding in another tool's format, every vector as it was."""
+    from pseudoword import api
+
+    for path in api.convert(
+        source, out, format=format_, token=token, picture=picture, overwrite=overwrite
+    ):
+        say(path)
+
+
+@app.command(cls=Command)
+@guarded
+def gallery(
+    folder: Annotated[
+        Path, typer.Argument(parser=file_path, metavar="DIR", help="A folder with embeddings.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=file_path, help="The contact sheet; by default gallery.png in DIR."),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """List all embeddings in a folder, and draw them on one contact sheet."""
+    from pseudoword import api
+
+    found = api.gallery(folder, out=out, overwrite=overwrite)
+    if as_json:
+        say(json_text(found.model_dump()), lines=True)
+        return
+    from pseudoword.cli.console import show_gallery
+
+    show_gallery(found)
+
+
+@app.command(cls=Command)
+@guarded
+@settings_from(EvaluateConfig)
+def evaluate(
+    concept: Annotated[
+        str, typer.Argument(help="Any embedding file, a run's folder, or a hub id.")
+    ],
+    *,
+    token: Annotated[
+        str | None, typer.Option(help="Of a file with several words, which one.")
+    ] = None,
+    overwrite: Overwrite = False,
+    **settings: Any,
+) -> None:
+    """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
+    EvaluateConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+
+        found = api.evaluate(
+            concept, token=token, overwrite=overwrite, progress=console, **settings
+        )
+    from pseudoword.cli.console import show_evaluation
+
+    show_evaluation(found)
+
+
+@app.command(cls=Command)
+@guarded
+@settings_from(BenchConfig)
+def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
+    """Compare settings of train on words whose right pictures are known."""
+    BenchConfig.check(**settings)
+    with _console() as console:
+        from pseudoword import api
+
+        found = api.bench(overwrite=overwrite, progress=console, **settings)
+    say(found.table, lines=True)
+    for path in found.files:
+        say(path)
+
+
+@app.command(cls=Command)
+@guarded
+def push(
+    folder: Annotated[
+        Path, typer.Argument(parser=file_path, metavar="DIR", help="A run's folder.")
+    ],
+    to: Annotated[str, typer.Option(help="The repository, for example your-name/my-cat.")],
+    private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Publish a word on the Hugging Face hub, with a model card."""
+    from pseudoword import api
+
+    done = api.push(folder, to, private=private, overwrite=overwrite)
+    for name in done.files:
+        say(name)
+    say(done.url)
+
+
+@app.command(cls=Command)
+@guarded
+@settings_from(PlanConfig)
+def plan(*, as_json: AsJson = False, **settings: Any) -> None:
+    """Say how much memory a base model needs, without loading it; also sd1, sd2 or sdxl."""
+    PlanConfig.check(**settings)
+    from pseudoword import api
+
+    found = api.plan(**settings)
+    if as_json:
+        say(json_text(found.model_dump()), lines=True)
+        return
+    from pseudoword.cli.console import show_plan
+
+    show_plan(found)
+
+
+@app.command(cls=Command)
+@guarded
+def bases(as_json: AsJson = False) -> None:
+    """List the base models it knows."""
+    from pseudoword import api
+
+    found = api.bases()
+    if as_json:
+        say(json_text([base.model_dump() for base in found]), lines=True)
+        return
+    from pseudoword.cli.console import show_bases
+
+    show_bases(found)
+
+
+@app.command(cls=Command)
+@guarded
+def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
+    """Learn a word the bundled model has never seen, and show it before and after."""
+    with _console() as console:
+        from pseudoword import api
+
+        done = api.demo(out, restart=restart, overwrite=overwrite, progress=console)
+    for path in done.files:
+        say(path)
+    say(f"similarity before={done.before:.2f} after={done.after:.2f}")
+
+
+def _console() -> "AbstractContextManager[Console]":
+    from pseudoword.cli.console import Console
+
+    return Console()
+
+
+def main() -> None:
+    """Entry point of the `pseudoword` command."""
+    app()

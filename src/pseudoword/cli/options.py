@@ -1,0 +1,148 @@
+"""How a command of the command line is made: options out of settings, errors into messages."""
+
+import functools
+import inspect
+import logging
+import operator
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from pseudoword import lookup
+from pseudoword.cli.terminal import complain
+from pseudoword.config import Settings, flag, group_of
+from pseudoword.errors import PseudowordError, shown
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors on purpose into a message and exit code 2, Ctrl-C into 130."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        _quiet_libraries()
+        try:
+            command(*args, **kwargs)
+        except PseudowordError as error:
+            notes = getattr(error, "__notes__", [])
+            complain("\n".join([f"error: {error}", *notes]), red=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt as stop:
+            complain(str(stop) or "stopped; nothing was lost that had been saved")
+            raise typer.Exit(getattr(stop, "exit_code", 130)) from None
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            complain(f"error:{where} {error.strerror or error}", red=True)
+            raise typer.Exit(2) from None
+
+    return run
+
+
+def settings_from(
+    kind: type[Settings], argument: str = "", *, or_file: bool = False
+) -> Callable[[Any], Any]:
+    """Replace a command's `**settings` by one option per field of `kind`.
+
+    The command gets those that the user gave; defaults are the settings' own.
+
+    Args:
+        kind: the settings.
+        argument: the field that becomes a positional argument.
+        or_file: what is required may also come from a file, so the command checks that itself.
+    """
+
+    def apply(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command)
+        kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        made = [_parameter(kind, name, name == argument, or_file) for name in kind.model_fields]
+        made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
+
+        @functools.wraps(command)
+        def run(*args: Any, _context: typer.Context, **values: Any) -> None:
+            unsaid = {
+                name for name in kind.model_fields if not _said(_context.get_parameter_source(name))
+            }
+            command(*args, **{name: v for name, v in values.items() if name not in unsaid})
+
+        context = inspect.Parameter(
+            "_context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+        )
+        parameters = sorted([*made, *kept, context], key=lambda p: p.kind)
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return run
+
+    return apply
+
+
+def _said(source: Any) -> bool:
+    return source is not None and source.name not in {"DEFAULT", "DEFAULT_MAP"}
+
+
+def _parameter(
+    kind: type[Settings], name: str, positional: bool, or_file: bool
+) -> inspect.Parameter:
+    field = kind.model_fields[name]
+    default = field.get_default(call_default_factory=True)
+    annotation = _typed(field.annotation)
+    if get_origin(annotation) is list and not field.is_required():
+        default = [str(one) for one in default]
+    elif isinstance(default, Path):
+        default = str(default)
+    missing = None if field.is_required() else default
+    if field.is_required() and or_file:
+        annotation = annotation | None
+    text = field.description or ""
+    if positional:
+        info: Any = typer.Argument(help=text, show_default=False)
+    else:
+        off = f"/--no-{flag(name)[2:]}" if annotation is bool else ""
+        panel = group_of(kind, name)
+        info = typer.Option(f"{flag(name)}{off}", help=text, rich_help_panel=panel)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if field.is_required() and not or_file else missing,
+        annotation=Annotated[annotation, info],
+    )
+
+
+def _typed(annotation: Any) -> Any:
+    """How the command line takes a field of this type; the settings check the rest themselves.
+
+    Paths are taken as text: an empty one must not become the current folder.
+    """
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return _typed(parts[0])
+    if kind is tuple:  # typer takes no lists of literals
+        part: Any = str if get_origin(parts[0]) is Literal else _typed(parts[0])
+        return list[part]
+    if kind in {Union, UnionType}:
+        if any(get_origin(part) is Literal for part in parts):  # a number or auto
+            return str
+        return functools.reduce(operator.or_, map(_typed, parts))
+    return str if annotation is Path else annotation
+
+
+def file_path(text: str) -> Path:
+    """A file or folder on the command line; an empty argument does not name the current folder."""
+    if not str(text).strip() or "\0" in str(text) or len(str(text)) > lookup.LONGEST:
+        raise typer.BadParameter(
+            f"{shown(str(text)) or repr(text)} is the name of no file or folder."
+        )
+    return lookup.home(str(text))
+
+
+def _quiet_libraries() -> None:
+    """Keep other libraries' loading bars and notices out of the way of ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", category=FutureWarning)

@@ -1,0 +1,108 @@
+"""From any embedding file to any other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from pseudoword import formats
+from pseudoword.concept import Concept
+from pseudoword.data import images
+from pseudoword.errors import SettingsError, shown
+from pseudoword.files import file_stem
+from pseudoword.formats import sources
+from pseudoword.outputs import check_free, holds, unused, write_new
+
+BY_ENDING = {
+    ".safetensors": "native",
+    ".pt": "a1111",
+    ".bin": "diffusers-bin",
+    ".png": "a1111-png",
+    ".webp": "a1111-webp",
+}
+"""What a file's ending asks for when no format is named."""
+
+
+PICTURES = (".png", ".webp")
+"""Endings of the formats that show something."""
+
+
+def convert_file(
+    source: str | Path,
+    out: Path,
+    name: str | None,
+    token: str | None,
+    picture: Path | None,
+    overwrite: bool = False,
+) -> tuple[Path, ...]:
+    """Write the words of `source` in another format; the public `convert`."""
+    into_folder = out.is_dir() or not out.suffix
+    kind = _kind(out, name, into_folder)
+    if picture is not None and formats.WRITERS[kind].ending not in PICTURES:
+        raise SettingsError(
+            f"--picture {shown(str(picture))} has no effect with the format {kind}, which is none "
+            "of a picture"
+        )
+    content = formats.examine(sources.locate(source))
+    cover = _picture(content, picture)
+    if not into_folder:
+        word = formats.chosen(content, token)
+        return _write(out, formats.encode(word, kind, cover), overwrite)
+    words: Sequence[Concept] = content.concepts
+    if token:
+        words = [formats.chosen(content, token)]
+    written: list[Path] = []
+    for word in words:
+        parts = formats.encode(word, kind, cover)
+        first = out / f"{file_stem(word.token)}{formats.WRITERS[kind].ending}"
+        path = _named(first, parts, written, overwrite)
+        written += _write(path, parts, overwrite)
+    return tuple(written)
+
+
+def _kind(out: Path, name: str | None, into_folder: bool) -> str:
+    if name is None:
+        if into_folder:
+            return "native"
+        if out.suffix.lower() not in BY_ENDING:
+            raise SettingsError(
+                f"{out}: give a file that ends in {', '.join(BY_ENDING)}, a folder, or --format"
+            )
+        return BY_ENDING[out.suffix.lower()]
+    if name not in formats.WRITERS:
+        raise SettingsError(f"--format {shown(name)}: choose one of {', '.join(formats.WRITERS)}")
+    ending = formats.WRITERS[name].ending
+    if not into_folder and out.suffix.lower() != ending:
+        raise SettingsError(f"{out}: --format {name} makes files that end in {ending}")
+    return name
+
+
+def _picture(content: formats.Content, given: Path | None) -> Image.Image | None:
+    """What picture formats show: the given one, or the one that the word came in."""
+    if given is not None:
+        return images.open_picture(given)
+    if content.container == "chunk":
+        return images.open_picture(content.path)
+    return None
+
+
+def _named(first: Path, parts: formats.Parts, taken: Sequence[Path], overwrite: bool) -> Path:
+    """The path, or the next one with a number behind it, where all parts are or can be written."""
+
+    def occupied(path: Path) -> list[Path]:
+        return [
+            file
+            for file, data in formats.files_of(path, parts).items()
+            if file in taken or not (overwrite or holds(file, data))
+        ]
+
+    return unused(first, occupied)
+
+
+def _write(path: Path, parts: formats.Parts, overwrite: bool) -> tuple[Path, ...]:
+    """Write all parts, or none where one of them would replace another file."""
+    files = formats.files_of(path, parts)
+    check_free([file for file, data in files.items() if not holds(file, data)], overwrite=overwrite)
+    for file, data in files.items():
+        write_new(file, data, overwrite=overwrite)
+    return tuple(files)

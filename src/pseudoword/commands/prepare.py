@@ -1,0 +1,142 @@
+"""Look before training: what the model will see of each picture, and what to set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL.Image import Image
+from pydantic import BaseModel
+
+from pseudoword.config.prepare import PrepareConfig
+from pseudoword.data import captioning, captions, examples, image_quality, images, prompt_checks
+from pseudoword.errors import PromptError
+from pseudoword.models import base_model
+from pseudoword.models.injection import Reader
+from pseudoword.outputs import check_apart, maker_of
+from pseudoword.progress import Progress
+from pseudoword.report import charts, contact_sheet
+from pseudoword.training import suggestions
+
+SHEET = Path("contact-sheet.png")
+
+
+class Look(BaseModel):
+    """One picture as it will be seen."""
+
+    file: str
+    size: tuple[int, int]
+    """(width, height) of the upright picture in pixels"""
+    frame: tuple[int, int]
+    """(width, height) of what is seen of it"""
+    views: int
+    """crops and mirror images"""
+    masked: bool
+    caption: str
+    """its own, which stands for [filewords]"""
+    prompt: str
+    """one of the sentences it is learned with"""
+    faults: list[str]
+
+
+class Prepared(BaseModel):
+    """What training would see, and what is suggested."""
+
+    pictures: list[Look]
+    skipped: list[str]
+    """pictures that cannot be used, and why"""
+    notes: list[str]
+    """what else was left out, or is not as it may seem"""
+    shared_fault: str | None
+    """what is wrong with all pictures together"""
+    vectors: int
+    """suggested `--vectors`"""
+    steps: int
+    """suggested `--steps`, at the default `--batch`"""
+    sheet: str
+    """the contact sheet"""
+
+
+def survey(
+    config: PrepareConfig,
+    out: Path | None,
+    caption_model: str | None,
+    progress: Progress,
+    overwrite: bool = False,
+) -> Prepared:
+    """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
+    maker = maker_of("prepare", *config.pictures)
+    if out is None:
+        out = SHEET if overwrite else charts.next_sheet(SHEET, maker)
+    check_apart(out.parent, config.pictures)
+    charts.check_sheet(out, maker, overwrite=overwrite)
+    templates = captions.templates(config.template)
+    for idle in captions.without_effect(config, templates):
+        progress.note(idle)
+    shapes = examples.frames(config, *base_model.sides(config))
+    skipped: list[str] = []
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        (skipped if text.startswith("skipped: ") else notes).append(text)
+        progress.note(text)
+
+    paths = images.find(config.pictures, note)
+    if caption_model:
+        captioning.caption(paths, caption_model, progress)
+    captions.tell(paths, templates, note)
+    progress.phase(f"reading {len(paths)} pictures")
+    readers, n = base_model.readers(config), suggestions.vectors(len(paths))
+    find_faults = image_quality.Finder()
+    looks: list[Look] = []
+    cards: list[Image] = []
+    for example in examples.read(paths, config, shapes, seed=config.seed, note=note):
+        template = templates[len(looks) % len(templates)]
+        words = captions.reword(example.filewords, config, seed=len(looks))
+        found = Look(
+            file=str(example.path),
+            size=example.size,
+            frame=example.views[0].crop.size,
+            views=len(example.views),
+            masked=example.views[0].mask is not None,
+            caption=example.filewords,
+            prompt=captions.render(template, "[name]", words),
+            faults=[*find_faults(example), *_cut(readers, example.filewords, templates, config, n)],
+        )
+        looks.append(found)
+        if contact_sheet.has_room(cards):
+            cards.append(contact_sheet.card(example, found.prompt, found.faults))
+        progress.advance(len(looks), len(paths))
+    vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
+    prompt_checks.tell_weights([*templates, *(look.caption for look in looks)], note)
+    title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
+    if len(cards) < len(looks):
+        note(f"{out} shows the first {len(cards)} of {len(looks)} pictures")
+    charts.write_sheet(contact_sheet.sheet(cards, title), out, maker, overwrite=overwrite)
+    return Prepared(
+        pictures=looks,
+        skipped=skipped,
+        notes=notes,
+        shared_fault=find_faults.shared(),
+        vectors=vectors,
+        steps=steps,
+        sheet=str(out),
+    )
+
+
+def _cut(
+    readers: Sequence[Reader],
+    caption: str,
+    templates: Sequence[str],
+    config: PrepareConfig,
+    vectors: int,
+) -> list[str]:
+    """What of a caption will not be read."""
+    try:
+        reading = prompt_checks.of_caption(
+            readers, caption, templates, vectors, shuffled=config.shuffle_tags
+        )
+    except PromptError as error:
+        return [str(error)]
+    cut = reading is not None and (
+        f"has too long a caption: the prompt has {reading.tokens} tokens, {reading.room} are read"
+    )
+    return [cut] if cut else []

@@ -1,0 +1,85 @@
+"""Captions written by a model of the user's choice, for pictures that have none."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from pseudoword import lookup
+from pseudoword.data import images
+from pseudoword.data.picture_files import captions_of
+from pseudoword.errors import BaseModelError, PictureError, reason
+from pseudoword.models.loading.auto_classes import autoload, automodel
+from pseudoword.outputs import check_writable, write_new
+from pseudoword.progress import Progress
+
+LONGEST = 40
+"""Tokens; a prompt has room for 75."""
+
+ENOUGH_PX = 1024
+"""Captioning models look at smaller pictures than that."""
+
+
+def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]:
+    """Write a `.txt` beside each picture without a caption; what is there is left alone.
+
+    Args:
+        paths: the pictures.
+        model: a folder or hub id of an image captioning model of transformers, such as BLIP or GIT.
+        progress: told how far it is.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BaseModelError: the model cannot be loaded, or does not write captions.
+        StorageError: a caption cannot be written.
+    """
+    model = lookup.model(model, "--caption-model")
+    bare = [path for path in paths if not captions_of(path)]
+    if not bare:
+        progress.note("--caption-model has no effect: all pictures have captions")
+        return []
+    check_writable(*(path.with_suffix(".txt") for path in bare))
+    progress.phase(f"loading {model}")
+    processor, captioner = _load(model)
+    progress.phase(f"captioning {len(bare)} pictures")
+    written = []
+    for done, path in enumerate(bare, 1):
+        with contextlib.suppress(PictureError):  # told when the pictures are read
+            picture = images.open_picture(path, enough=ENOUGH_PX)
+            text = _describe(processor, captioner, picture, model)
+            write_new(path.with_suffix(".txt"), f"{text}\n".encode())
+            written.append(path.with_suffix(".txt"))
+        progress.advance(done, len(bare))
+    return written
+
+
+def _load(model: str) -> tuple[Any, Any]:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    try:
+        processor = autoload(AutoProcessor, model)
+        return processor, automodel(AutoModelForImageTextToText, model)
+    except Exception as error:
+        raise BaseModelError(
+            f"--caption-model {model} cannot be loaded as a captioning model of transformers: "
+            f"{reason(error)}"
+        ) from error
+
+
+def _describe(processor: Any, captioner: Any, picture: Image, model: str) -> str:
+    import torch
+
+    try:
+        inputs = processor(images=picture, return_tensors="pt")
+        with torch.no_grad():
+            ids = captioner.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
+        (text,) = processor.batch_decode(ids, skip_special_tokens=True)
+    except Exception as error:
+        raise BaseModelError(
+            f"--caption-model {model} does not write captions for pictures alone: {reason(error)}"
+        ) from error
+    return " ".join(str(text).split())

@@ -1,0 +1,249 @@
+"""Picture files -> what the model sees of them: views, masks and captions."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pseudoword.config.pictures import PictureSettings
+from pseudoword.data import captions, crops, images, masks, picture_files, saliency
+from pseudoword.data.crops import Crop, Size
+from pseudoword.data.images import Opened
+from pseudoword.errors import PictureError, SettingsError
+
+MOST_PX = 200_000_000
+"""Of all views of a picture, which are in memory together: 12 bytes for each pixel."""
+
+TRANSFORM = "exif,short-side-lanczos"
+"""Names what is done to every picture; part of the key of cached latents."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One crop of one picture."""
+
+    pixels: Tensor
+    """[3, H, W] float32 in [-1, 1]"""
+    mask: Tensor | None
+    """[H, W] in [0, 1]: what counts; None: everything does"""
+    crop: Crop
+    transform: str
+    """names all that made the pixels out of the file"""
+    framing: tuple[int, ...]
+    """how the picture was cut, as `families.base.Framing` lists it"""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training picture."""
+
+    path: Path
+    digest: str
+    """SHA-256 of the file's bytes"""
+    whole: Image.Image
+    """upright; smaller than in the file if that is very large"""
+    size: Size
+    """(width, height) in the file, upright"""
+    several: bool
+    """whether the file holds further pictures or frames, which are not seen"""
+    filewords: str
+    """its own caption"""
+    views: tuple[View, ...]
+    """all of one shape"""
+    transparent: bool = False
+    """whether what is behind it can be seen"""
+
+    @property
+    def identity(self) -> str:
+        """A hash of all that is learned from: the picture, its views, its mask and its caption."""
+        digest = hashlib.sha256(f"{self.digest} {self.filewords}".encode())
+        for view in self.views:
+            digest.update(view.transform.encode())
+            digest.update(b"" if view.mask is None else view.mask.numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The shapes that pictures are cut to, in pixels."""
+
+    resolution: int
+    sizes: tuple[Size, ...]
+    """one, or the buckets to choose from"""
+
+
+def frames(how: PictureSettings, own: int, step: int) -> Frames:
+    """What `how` asks for, of a model that draws `own`² pixels, and sides in multiples of `step`.
+
+    Raises:
+        SettingsError: the resolution, width or height is no such multiple, or the views of a
+            picture would not fit in memory.
+    """
+    resolution = how.resolution or own
+    for name, side in (("resolution", resolution), ("width", how.width), ("height", how.height)):
+        if side is not None and side % step:
+            near = max(step, round(side / step) * step)
+            raise SettingsError(
+                f"--{name} {side} does not work with this model: it must be a multiple of {step}. "
+                f"The nearest is {near}; the model's own resolution is {own}."
+            )
+    width, height = how.width or resolution, how.height or resolution
+    views = (how.crops if how.crop == "random" else 1) * (2 if how.flip else 1)
+    if views * width * height > MOST_PX:
+        raise SettingsError(
+            f"{views} views of {width} x {height} pixels of each picture are too much: together "
+            f"they may have {MOST_PX / 1e6:.0f} million. Give a smaller size, or fewer --crops."
+        )
+    if how.crop == "buckets":
+        return Frames(resolution, tuple(crops.buckets(resolution, step)))
+    return Frames(resolution, ((width, height),))
+
+
+def read(
+    paths: Sequence[Path],
+    how: PictureSettings,
+    shapes: Frames,
+    *,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Example]:
+    """Read pictures one by one.
+
+    Args:
+        paths: the files.
+        how: crops, mask, colour behind transparency; whether bad ones are skipped.
+        shapes: what `frames` gives.
+        seed: of random crops.
+        note: told which pictures were skipped, and why.
+
+    Raises:
+        PictureError: a file cannot be used, or none can; the message names it.
+        SettingsError: masks are asked for, and no picture has one.
+    """
+    used = masked = transparent = 0
+    beside = picture_files.masks(paths)
+    for path in paths:
+        try:
+            example = load(path, how, shapes, seed, beside)
+        except PictureError as error:
+            if not how.skip_bad:
+                raise
+            note(f"skipped: {error}")
+            continue
+        used += 1
+        masked += example.views[0].mask is not None
+        transparent += example.transparent
+        yield example
+    if not used:
+        raise PictureError(f"none of the {len(paths)} pictures can be used; see above")
+    if how.mask != "none" and not masked:
+        where = (
+            "transparency" if how.mask == "alpha" else "a mask (NAME-mask.png or masks/NAME.png)"
+        )
+        raise SettingsError(f"--mask {how.mask}: none of the {used} pictures has {where}")
+    _tell_of_masks(how, used, masked, beside, note)
+    if "background" in how.model_fields_set and not transparent:
+        note(f"--background {how.background} has no effect: no picture is transparent")
+
+
+def _tell_of_masks(
+    how: PictureSettings,
+    used: int,
+    masked: int,
+    beside: Mapping[Path, Sequence[Path]],
+    note: Callable[[str], None],
+) -> None:
+    """Say which masks are not used, and which pictures have none."""
+    if how.mask != "file" and beside:
+        note(f"the masks beside {len(beside)} of {used} pictures are not used; --mask file does it")
+    if how.mask == "file" and masked < used:
+        note(f"{used - masked} of {used} pictures have no mask: there, everything counts")
+    several = [files for files in beside.values() if len(files) > 1]
+    if how.mask == "file" and several:
+        first, *others = (file.name for file in several[0])
+        note(f"of several masks of one picture the first is used: {first}, not {others[0]}")
+
+
+def load(
+    path: Path,
+    how: PictureSettings,
+    shapes: Frames,
+    seed: int = 0,
+    beside: Mapping[Path, Sequence[Path]] | None = None,
+) -> Example:
+    """Read one picture and cut it as `how` says.
+
+    `beside` holds the masks that are known to lie beside pictures; by default they are looked for.
+
+    Raises:
+        PictureError: the picture, its mask or its caption cannot be used; the message names it.
+    """
+    data = images.read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    enough = max(max(size) for size in shapes.sizes)
+    opened = images.decode(data, path, how.background, enough)
+    picture, mask = opened.picture, opened.alpha if how.mask == "alpha" else None
+    if how.mask == "file":
+        files = (picture_files.masks([path]) if beside is None else beside).get(path)
+        mask = masks.read(files[0], path, picture, enough) if files else None
+    chosen = _crops(picture, mask, how, shapes, (seed, digest))
+    if how.flip:
+        chosen += [replace(crop, flipped=True) for crop in chosen]
+    made = how.background if opened.alpha is not None else "opaque"
+    if opened.reduced > 1:
+        made += f",reduced by {opened.reduced}"
+    views = tuple(_view(opened, mask, crop, made) for crop in chosen)
+    if not how.unmasked_weight and any(v.mask is not None and not v.mask.any() for v in views):
+        raise PictureError(
+            f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
+            "give --unmasked-weight."
+        )
+    own = captions.filewords(path)
+    behind = opened.alpha is not None
+    return Example(path, digest, picture, opened.size, opened.several, own, views, behind)
+
+
+def _crops(
+    picture: Image.Image,
+    mask: Image.Image | None,
+    how: PictureSettings,
+    shapes: Frames,
+    key: tuple[int, str],
+) -> list[Crop]:
+    frame = crops.nearest(picture.size, shapes.sizes)
+    if how.crop == "focal":
+        return [crops.around(picture.size, frame, _interest(picture, mask))]
+    if how.crop == "random":
+        found = crops.at_random(picture.size, frame, how.crops, key)
+    else:
+        found = [crops.centre(picture.size, frame)]
+    if mask is not None and not how.unmasked_weight:  # where the mask is empty is nothing to see
+        seen = [crop for crop in found if crop.cut(mask).getextrema() != (0, 0)]
+        found = seen or [crops.around(picture.size, frame, _interest(picture, mask))]
+    return found
+
+
+def _interest(picture: Image.Image, mask: Image.Image | None) -> Tensor:
+    return saliency.interest(picture) if mask is None else _plane(mask)
+
+
+def _view(opened: Opened, mask: Image.Image | None, crop: Crop, made: str) -> View:
+    cut = crop.cut(opened.picture)
+    seen = torch.from_numpy(np.asarray(cut, dtype=np.float32) / 127.5 - 1)
+    corner = crop.corner(opened.picture.size)
+    return View(
+        pixels=seen.permute(2, 0, 1).contiguous(),
+        mask=None if mask is None else _plane(crop.cut(mask)),
+        crop=crop,
+        transform=f"{TRANSFORM},{made},{crop.size},{crop.offset},{crop.flipped}",
+        framing=(*opened.size[::-1], *corner, *crop.size[::-1]),
+    )
+
+
+def _plane(mask: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255)

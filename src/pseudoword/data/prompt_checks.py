@@ -1,0 +1,173 @@
+"""What of a text a model does not read as it was meant: its end, and weights. Told in one line."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pseudoword.data.captions import render
+from pseudoword.errors import PromptError
+from pseudoword.models.injection import Reader, Reading
+from pseudoword.placeholders import marked, named, plain, split
+
+Note = Callable[[str], None]
+
+SHOWN = 60
+"""Characters of a text that a note shows."""
+
+WEIGHT = re.compile(
+    r"""
+    \( [^()\[\]]* : \s* [+-]?[\d.]+ \s* \)   # (word:1.2)
+    | \(\( [^()]* \)\)                      # ((word))
+    | \[ [^\[\]]+ \]                        # [word], [one:other:0.5]
+    | \( [^()]+ \) (?: [+-]+ | [\d.]+ )     # (word)++ and (word)1.3
+    | \w [+]{2,} | \w -{2,} (?!\w)          # word++
+    | < \w+ : [^<>]+ : [\d.]+ >             # <lora:name:0.8>
+    """,
+    re.VERBOSE,
+)
+"""How weights are written for AUTOMATIC1111, ComfyUI, InvokeAI and compel."""
+
+OURS = ("[name]", "[filewords]")
+STAND_IN = "\ue002"
+"""For what looks like a weight and is none."""
+
+MARK = named(0)
+"""The word in a sentence to learn in."""
+
+
+def longest(readers: Iterable[Reader], prompt: str, counts: Mapping[str, int]) -> Reading:
+    """What the text encoder reads that leaves out most of `prompt`.
+
+    Raises:
+        PromptError: a placeholder would be cut off.
+    """
+    readings = [reader.reading(prompt, counts) for reader in readers]
+    return max(readings, key=lambda reading: reading.tokens - reading.room)
+
+
+def tell_cut(called: str, reading: Reading, note: Note) -> None:
+    """Say how much of a text is read, if not all of it."""
+    if reading.lost:
+        note(
+            f"{called} has {reading.tokens} tokens, {reading.room} are read; not read: "
+            f"{_short(reading.lost)!r}"
+        )
+
+
+def tell_weights(texts: Iterable[str], note: Note, placeholders: Sequence[str] = ()) -> None:
+    """Say of the first text that looks as if it had weights that they are plain text here."""
+    for text in texts:
+        if found := _weight(text, placeholders):
+            note(f"{_short(found)} is plain text here: weights in prompts are not read")
+            return
+
+
+def _weight(text: str, placeholders: Sequence[str]) -> str:
+    """The first part of `text` that looks like a weight; placeholders may be written as they like,
+    and stand for themselves."""
+    pieces = split(text.replace(STAND_IN, ""), [*placeholders, *OURS])
+    bare = "".join(STAND_IN if i % 2 else piece for i, piece in enumerate(pieces))
+    found = WEIGHT.search(bare)
+    if found is None:
+        return ""
+    names = iter(pieces[1::2][bare[: found.start()].count(STAND_IN) :])
+    return plain(re.sub(STAND_IN, lambda _: next(names), found[0]))
+
+
+def check_captions(
+    readers: Sequence[Reader],
+    captions: Mapping[Path, str],
+    templates: Sequence[str],
+    vectors: int,
+    note: Note,
+    *,
+    token: str = "",
+    shuffled: bool = False,
+) -> None:
+    """Find captions that would push the word out of what is read, and tell of those that are cut.
+
+    Args:
+        readers: the model's text encoders.
+        captions: picture -> its own caption.
+        templates: the sentences to learn in.
+        vectors: how many the word has.
+        note: told of what is cut.
+        token: the word, which a caption may hold besides `[name]`.
+        shuffled: whether the tags of captions come in any order.
+
+    Raises:
+        PromptError: there is one that pushes the word out; the message names its picture.
+    """
+    check_templates(readers, templates, vectors, token)
+    cut: list[tuple[Reading, Path]] = []
+    for picture, caption in captions.items():
+        try:
+            worst = of_caption(readers, caption, templates, vectors, token, shuffled)
+        except PromptError as error:
+            raise PromptError(f"{picture}: {error}") from error
+        if worst is not None:
+            cut.append((worst, picture))
+    if cut:
+        reading, picture = max(cut, key=lambda one: one[0].tokens)
+        many = f"{len(cut)} of {len(captions)} captions are cut: "
+        tell_cut(f"{many}with that of {picture.name} the prompt", reading, note)
+
+
+def check_templates(
+    readers: Sequence[Reader], templates: Sequence[str], vectors: int, token: str = ""
+) -> None:
+    """See that a word of so many vectors fits into each sentence.
+
+    Raises:
+        PromptError: it does not.
+    """
+    for template in templates:
+        prompt = marked(render(template, MARK), token or MARK, MARK)
+        try:
+            longest(readers, prompt, {MARK: vectors})
+        except PromptError as error:
+            raise PromptError(
+                f"a word of {vectors} vectors does not fit into the sentence {template!r}: {error} "
+                "Or use fewer --vectors."
+            ) from error
+
+
+def of_caption(
+    readers: Sequence[Reader],
+    caption: str,
+    templates: Sequence[str],
+    vectors: int,
+    token: str = "",
+    shuffled: bool = False,
+) -> Reading | None:
+    """How the sentence is read of which most is cut with this caption; None if none is.
+
+    Raises:
+        PromptError: the word would be cut off.
+    """
+    words = _word_last(caption, token or MARK) if shuffled else caption
+    readings = []
+    for template in templates if caption else ():
+        if "[filewords]" not in template:
+            continue
+        prompt = marked(render(template, MARK, words), token or MARK, MARK)
+        try:
+            readings.append(longest(readers, prompt, {MARK: vectors}))
+        except PromptError as error:
+            raise PromptError(
+                f"with the template {template!r} its caption is too long, and the word would be "
+                "cut off. Shorten the caption, or move [name] forward."
+            ) from error
+    cut = [reading for reading in readings if reading.lost]
+    return max(cut, key=lambda reading: reading.tokens, default=None)
+
+
+def _word_last(caption: str, token: str) -> str:
+    """The order of tags in which a word among them is read last."""
+    tags = caption.split(",")
+    return ",".join(sorted(tags, key=lambda tag: len(split(tag, [token, "[name]"]))))
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"

@@ -1,0 +1,1 @@
+"""One file for each kind of base model: how it reads, encodes, denoises and draws."""

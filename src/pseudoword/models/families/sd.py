@@ -1,0 +1,36 @@
+"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, a U-Net, ε or v.
+
+Conditioning and drawing follow diffusers' StableDiffusionPipeline, which draws the pictures.
+"""
+
+from collections.abc import Sequence
+
+from pseudoword.concept import ENCODER_OF_WIDTH
+from pseudoword.models.families.unet import UNetFamily
+from pseudoword.models.family import Condition, TextEncoder
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.loading.header import Header
+
+
+class StableDiffusion(UNetFamily):
+    """An SD 1.x/2.x-style model."""
+
+    name = "sd"
+    pipeline = "StableDiffusionPipeline"
+    inpainting = "StableDiffusionInpaintPipeline"
+
+    @staticmethod
+    def layout_of(header: Header) -> str | None:
+        if not header.has("model.diffusion_model.") or not header.has("cond_stage_model."):
+            return None
+        return "sd2" if header.has("cond_stage_model.model.") else "sd1"
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import CLIPTextModel
+
+        encoder = self.parts.text_encoder(CLIPTextModel)
+        return {ENCODER_OF_WIDTH.get(encoder.width, "clip_l"): encoder}
+
+    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+        ((key, encoder),) = self.encoders.items()
+        return Condition(encoder(prompts, rows_of(words, key))[0])

@@ -1,0 +1,65 @@
+"""Stable Diffusion XL (Podell et al. 2023): two CLIP text encoders, and a U-Net told the framing.
+
+Conditioning follows diffusers' StableDiffusionXLPipeline, which draws the pictures: both encoders'
+hidden states before the last layer, side by side; the second's pooled text beside the timestep.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pseudoword.models.families.unet import UNetFamily
+from pseudoword.models.family import Condition, Framing, TextEncoder
+from pseudoword.models.injection import Reader, Words, rows_of
+from pseudoword.models.loading.header import Header
+from pseudoword.models.loading.parts import Parts
+
+
+class StableDiffusionXL(UNetFamily):
+    """An SDXL-style model; both of its encoders learn rows of their own."""
+
+    name = "sdxl"
+    pipeline = "StableDiffusionXLPipeline"
+    inpainting = "StableDiffusionXLInpaintPipeline"
+
+    @staticmethod
+    def layout_of(header: Header) -> str | None:
+        whole = header.has("model.diffusion_model.") and header.has(
+            "conditioner.embedders.1.model."
+        )
+        return "sdxl" if whole else None
+
+    @staticmethod
+    def readers(parts: Parts) -> list[Reader]:
+        return [parts.reader(suffix) for suffix in ("", "_2")]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+        return {
+            "clip_l": self.parts.text_encoder(CLIPTextModel),
+            "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
+        }
+
+    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+        found = [
+            encoder(prompts, rows_of(words, key), output_hidden_states=True)
+            for key, encoder in self.encoders.items()
+        ]
+        hidden = torch.cat([one.hidden_states[-2] for one in found], dim=-1)
+        return Condition(hidden, pooled=found[-1].text_embeds)
+
+    def encode_negative(self, prompts: Sequence[str], words: Words) -> Condition:
+        condition = self.encode_text(prompts, words)
+        assert condition.pooled is not None
+        if self.parts.setting("force_zeros_for_empty_prompt", True):
+            for b, prompt in enumerate(prompts):
+                if not prompt:
+                    condition.hidden[b] = 0
+                    condition.pooled[b] = 0
+        return condition
+
+    def added(self, condition: Condition, framing: Framing) -> dict[str, Tensor]:
+        assert condition.pooled is not None
+        return {"text_embeds": condition.pooled.to(self.dtype), "time_ids": framing}

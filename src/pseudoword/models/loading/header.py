@@ -1,0 +1,201 @@
+"""The header of a checkpoint or a LoRA: names and shapes, without its weights.
+
+Whatever a file is, to look at it takes neither long nor much memory, and nothing in it is run. Only
+files that were looked at here are given to the libraries that load them.
+"""
+
+import io
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from pseudoword.errors import BaseModelError, reason
+from pseudoword.files import open_regular
+from pseudoword.formats import torch_zip
+from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look
+from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
+from pseudoword.formats.torch_zip import ALLOWED, Wanted
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+MOST_TENSORS = 1 << 14
+"""In one file; the largest models that are known here have some thousands."""
+
+LARGEST_PICKLE_NBYTES = 4 << 20
+"""Names and shapes of so many tensors."""
+
+_DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+NAMES = ALLOWED | {"torch Size", "torch device", *(f"torch {dtype}" for dtype in _DTYPES)}
+"""What the pickle of a checkpoint may name: beside tensors, what was noted of them."""
+
+MOST_LEVELS = 3
+"""A checkpoint's weights may lie in a `state_dict`, and that in another."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What can be known of a checkpoint without reading its weights."""
+
+    shapes: Shapes
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> int:
+        """How many there are in all tensors together."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def has(self, part: str) -> bool:
+        """Whether any key holds `part`."""
+        return any(part in key for key in self.shapes)
+
+    @property
+    def text_width(self) -> int | None:
+        """Width of the text that the cross-attention reads."""
+        for key, shape in self.shapes.items():
+            inward = "attn2.to_k" in key or "attn2_to_k" in key
+            if inward and len(shape) > 1 and not any(up in key for up in ("lora_up", "lora_B")):
+                return shape[1]
+        return None
+
+
+def header(path: Path, what: str = "base model") -> Header:
+    """Read the header of a `.safetensors` file or of a torch zip.
+
+    Args:
+        path: the file.
+        what: it was to be.
+
+    Raises:
+        BaseModelError: it is neither, damaged, or a pickle that wants to run code; the message says
+            what it is.
+    """
+    with open_regular(path, BaseModelError) as file:
+        try:
+            return _header(file, path, what)
+        except OSError as error:
+            raise BaseModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _header(file: BinaryIO, path: Path, what: str) -> Header:
+    head, nbytes = file.read(HEAD_NBYTES), os.fstat(file.fileno()).st_size
+    if head[:4] == b"PK\x03\x04":
+        kind, read = "torch file", _torch_header
+    elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
+        kind, read = "safetensors file", _safetensors_header
+    else:
+        raise _no_checkpoint(head, path, what)
+    if (path.suffix == ".safetensors") != (kind == "safetensors file"):
+        raise BaseModelError(
+            f"{path} is a {kind} by what is in it, whatever its name says, and loaders go by the "
+            f"name. Rename it to {path.stem}{'.safetensors' if kind[0] == 's' else '.ckpt'}."
+        )
+    return read(file, path, nbytes, _wanted(what))
+
+
+def _wanted(what: str) -> Wanted:
+    return Wanted(
+        what,
+        most_members=MOST_TENSORS,
+        most_pickle_nbytes=LARGEST_PICKLE_NBYTES,
+        allowed=NAMES,
+        error=BaseModelError,
+    )
+
+
+def _no_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
+    told = first_look(head, what) if head else "an empty file"
+    if told is not None:
+        return BaseModelError(f"{path} is {told}.")
+    if head[:1] == b"\x80":
+        torch_zip.scan(io.BytesIO(head), str(path), _wanted(what))
+        return BaseModelError(
+            f"{path} is a bare pickle, not a zip as torch writes it since 1.6. Load it where you "
+            "trust it and save it again with a newer torch, best as .safetensors."
+        )
+    return BaseModelError(f"{path} is no {what}: it is neither a safetensors file nor one of torch")
+
+
+def _safetensors_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted) -> Header:
+    from safetensors import safe_open
+
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if length + 8 > nbytes:
+        raise BaseModelError(
+            f"{path} is cut short: its header alone has {length} bytes, and all of it {nbytes}. "
+            "Download it again."
+        )
+    if length > LARGEST_HEADER_NBYTES:
+        raise BaseModelError(f"{path} has a header of {length} bytes, too many for a {wanted.what}")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            names = list(opened.keys())
+            if len(names) > wanted.most_members:
+                raise BaseModelError(
+                    f"{path} has {len(names)} tensors, too many for a {wanted.what}"
+                )
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+            return Header(shapes, opened.metadata() or {})
+    except BaseModelError:
+        raise
+    except Exception as error:  # the library's own, for each kind of damage
+        raise BaseModelError(
+            f"{path} is a damaged safetensors file, or was not downloaded to its end "
+            f"({reason(error)}). Download it again."
+        ) from error
+
+
+def _torch_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted) -> Header:
+    where = str(path)
+    with torch_zip.opened(file, nbytes, where, wanted) as archive:
+        if archive.members["data.pkl"].file_size > wanted.most_pickle_nbytes:
+            raise BaseModelError(f"{path} has a pickle too large for a {wanted.what}")
+        pickled = archive.read("data.pkl")
+        order = archive.read("byteorder") if "byteorder" in archive.members else b"little"
+    torch_zip.scan(pickled, where, wanted)
+    if order != b"little":  # torch would turn the bytes round where they lie in the mapped file
+        raise BaseModelError(
+            f"{path} was written on a machine with another order of bytes ({order[:20]!r}), which "
+            "cannot be loaded here. Save it as .safetensors there."
+        )
+    file.seek(0)
+    try:
+        with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loaded = torch.load(file, map_location="meta", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle can fail in any way an opcode can
+        raise BaseModelError(f"{path} is damaged: {torch_zip.first_line(error)}.") from error
+    tensors = dict(_tensors(loaded, where))
+    for name, tensor in tensors.items():
+        stored = tensor.untyped_storage().nbytes()
+        if tensor.numel() * tensor.element_size() > stored or stored > nbytes:
+            raise BaseModelError(f"{path} is damaged: {name[:80]} claims more numbers than it has.")
+    return Header({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+
+
+def _tensors(loaded: object, where: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a dict, or of the dicts in it, below any `state_dict`."""
+    levels = 0
+    while isinstance(loaded, Mapping) and "state_dict" in loaded:
+        loaded, levels = loaded["state_dict"], levels + 1
+        if levels > MOST_LEVELS:
+            raise BaseModelError(f"{where} is damaged: state_dict in state_dict, without an end")
+    if not isinstance(loaded, Mapping):
+        raise BaseModelError(f"{where} holds a {type(loaded).__name__}, not the weights of a model")
+    found = {str(name): item for name, item in loaded.items() if isinstance(item, Tensor)}
+    if found:
+        yield from found.items()
+        return
+    for outer, inside in loaded.items():
+        for inner, item in inside.items() if isinstance(inside, dict) else ():
+            if isinstance(item, Tensor):
+                yield f"{outer}.{inner}", item

@@ -1,0 +1,1 @@
+"""What people look at: charts, contact sheets and pages. Imports `data` and below."""

@@ -1,0 +1,157 @@
+"""What happens beside training: after its steps a concept is measured, logged, shown and saved."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Self
+
+from PIL import Image
+
+from pseudoword.config.rates import AUTO
+from pseudoword.errors import PseudowordError, SettingsError, StorageError, reason
+from pseudoword.formats import native
+from pseudoword.models.family import Family
+from pseudoword.progress import Progress
+from pseudoword.report import charts
+from pseudoword.runs import checkpoint, previews
+from pseudoword.runs.folder import BEST, CSV, CURVES
+from pseudoword.runs.setup import Run
+from pseudoword.runs.trackers import TRACKERS, Tracker
+from pseudoword.text import public
+from pseudoword.training.loop import Seen
+
+
+class Watcher:
+    """Watches one run. Nothing here draws a random number that training would miss.
+
+    Nor does a run fail for what only shows how it goes: what goes wrong there is told. A full disk
+    does stop it.
+    """
+
+    def __init__(self, family: Family, run: Run, progress: Progress) -> None:
+        self._family, self._run, self._progress = family, run, progress
+        self._trackers: dict[str, Tracker] = {}
+        self._told: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Open the further logs.
+
+        Raises:
+            SettingsError: one cannot be opened.
+        """
+        folder, config = self._run.folder, self._run.config
+        before = folder.read_log()
+        if "csv" in config.log:
+            folder.files.begin(CSV)
+        for name in config.log:
+            try:
+                self._trackers[name] = TRACKERS[name](folder.path, config, before)
+            except PseudowordError:
+                raise
+            except Exception as error:  # of the library, or of its network
+                raise SettingsError(f"--log {name} does not work: {reason(error)}") from error
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._track(lambda tracker: tracker.close())
+
+    def before(self) -> None:
+        """Save the start, and measure the word there, unless the run is under way."""
+        run = self._run
+        if run.member.step:
+            return
+        checkpoint.save(run.folder.path, run.member, run.sources)  # a step the pack has in common
+        if run.config.evaluate_every:
+            self._log(0, self._evaluate())
+
+    def after(self, step: int, seen: Seen, seconds: float) -> bool:
+        """Look at the run after `step`; it may be told to stop.
+
+        What is written comes before the checkpoint: a run killed in between does it again.
+
+        Returns:
+            Whether previews were drawn, which the user was told.
+        """
+        run, config = self._run, self._run.config
+        numbers = {"loss": seen.loss, "lr": seen.lr, "norm": seen.norm, "grad": seen.grad}
+        numbers["seconds"] = round(seconds, 4)
+        every = config.evaluate_every
+        if every and (step % every == 0 or step == config.total_steps):
+            numbers |= self._evaluate()
+        self._log(step, numbers)
+        last = not run.member.unfinished
+        if config.save_every and step % config.save_every == 0:
+            run.folder.keep_copy(run.concept(), step, config.keep_last)
+        shown = bool(config.preview_every) and step % config.preview_every == 0 and not last
+        if shown:
+            self.show()
+        if last or step % config.checkpoint_every == 0:
+            self.save()
+        return shown
+
+    def save(self) -> None:
+        """Save the state, and the word as it is now."""
+        run = self._run
+        checkpoint.save(run.folder.path, run.member, run.sources)
+        run.folder.write_concept(run.concept())
+
+    def show(self) -> None:
+        """Draw the previews and the curves."""
+        run, step = self._run, self._run.member.step
+        self.draw_curves()
+        with self._only_told("the previews were not all drawn"):
+            drawn = previews.draw(
+                self._family, run.concept(), run.config, run.folder, step, self._progress
+            )
+            for i, picture in enumerate(drawn, 1):
+                self._track(_shows(step, f"preview {i}", picture))
+
+    def draw_curves(self) -> None:
+        """Draw the curves of the log so far."""
+        run = self._run
+        with self._only_told("the curves were not drawn"):
+            title = f"{run.config.token} on {public(run.config.base)}"
+            run.folder.files.write(CURVES, charts.curves(run.folder.read_log(), title))
+
+    def _log(self, step: int, numbers: Mapping[str, float]) -> None:
+        self._run.folder.append_log({"step": step, **numbers})
+        self._track(lambda tracker: tracker.log(step, numbers))
+
+    def _track(self, tell: Callable[[Tracker], None]) -> None:
+        """Let all further logs know; one that fails is told no more."""
+        for name, tracker in list(self._trackers.items()):
+            del self._trackers[name]
+            with self._only_told(f"--log {name} gets nothing more"):
+                tell(tracker)
+                self._trackers[name] = tracker
+
+    @contextmanager
+    def _only_told(self, lost: str) -> Iterator[None]:
+        try:
+            yield
+        except StorageError:
+            raise
+        except Exception as error:  # memory, fonts, networks
+            if lost not in self._told:
+                self._told.add(lost)
+                token = self._run.config.token
+                why = reason(error).rstrip(".")
+                self._progress.note(f"{token}: {lost}: {why}. The word is not affected.")
+
+    def _evaluate(self) -> Mapping[str, float]:
+        run, config = self._run, self._run.config
+        found = run.evaluate(self._family)
+        record = run.member.record
+        if record.add(found, run.member.word()):
+            run.folder.files.write(BEST, native.dump(run.concept()))
+        if config.steps == AUTO and (reason := record.settled(config.patience)):
+            run.member.stopped = f"{reason}; the word of step {record.best_step} is the best"
+        warning = record.overfitting()
+        if warning and "overfitting" not in self._told:
+            self._told.add("overfitting")
+            self._progress.note(f"{config.token}: {warning}")
+        values = {"evaluation": found.loss}
+        return values if found.held_out is None else {**values, "held_out": found.held_out}
+
+
+def _shows(step: int, name: str, picture: Image.Image) -> Callable[[Tracker], None]:
+    return lambda tracker: tracker.picture(step, name, picture)

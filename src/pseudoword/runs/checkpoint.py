@@ -1,0 +1,205 @@
+"""Save a member's state whole, and go on from it exactly.
+
+Since draws have no state, a checkpoint is the step, the parameters with their running mean, the
+optimiser, and what evaluations have found. The start is saved too, and the last two checkpoints are
+kept, so that the members of a pack killed between two saves still share a step; a finished run
+keeps its last one, from which it can be extended. Each file carries a checksum, so that nothing is
+learned from a damaged one; and is read under `weights_only`: nothing in it can run.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ValidationError, model_validator
+from torch import Tensor
+
+from pseudoword.errors import RunFolderError, reason
+from pseudoword.files import read_regular, sealed, unsealed
+from pseudoword.outputs import Outputs
+from pseudoword.training.early_stopping import Evaluation, Record
+from pseudoword.training.state import Member
+
+MAKER = "train"
+"""Whose files checkpoints are, on their folder's record."""
+
+LARGEST_NBYTES = 2**31
+"""No state of a word is larger."""
+
+SOURCES = {
+    "pictures": "other, more or fewer pictures, crops, masks or captions",
+    "template": "another template",
+    "base": "another base model",
+}
+"""What a run is learned from, and how it is told when that is no longer the same."""
+
+
+def save(folder: Path, member: Member, sources: Mapping[str, str]) -> None:
+    """Write the member's state; `sources` has a checksum for each of `SOURCES`.
+
+    Raises:
+        StorageError: it cannot be written; earlier checkpoints are untouched.
+    """
+    state = {
+        "sources": dict(sources),
+        "parameters": [p.detach() for p in member.method.parameters()],
+        "average": member.average,
+        "optimiser": member.optimiser.state_dict(),
+        "optimiser_name": member.hyper.optimiser,
+        "found": [astuple(one) for one in member.record.found],
+        "best": member.record.best,
+        "best_step": member.record.best_step,
+        "stopped": member.stopped,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    files = Outputs(folder, MAKER)
+    files.write(_name(member.step), sealed(buffer.getvalue()))
+    files.remove(*(_name(old) for old in steps(folder)[:-2]))
+
+
+def load(
+    folder: Path, member: Member, step: int, sources: Mapping[str, str], changed: bool = False
+) -> None:
+    """Put the state after `step` steps into `member`.
+
+    Args:
+        folder: the run's.
+        member: one that has not begun.
+        step: which checkpoint.
+        sources: what it is learned from now, as for `save`.
+        changed: the user wants to go on although that, or settings, have changed.
+
+    Raises:
+        RunFolderError: the file is damaged, or the sources differ; the message says which.
+    """
+    path = folder / _name(step)
+    state = _read(path)
+    saved, average, best = state.parameters, state.average, state.best
+    others = [SOURCES[name] for name, now in sources.items() if state.sources.get(name) != now]
+    if others and not changed:
+        raise RunFolderError(
+            f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
+            "--allow-changes to go on with what there is, --restart to begin again, or choose "
+            "another --out."
+        )
+    parameters = member.method.parameters()
+    if [p.shape for p in parameters] != [p.shape for p in saved]:
+        raise RunFolderError(
+            f"{folder} was begun with vectors of another number or width, which cannot change on "
+            "the way. Add --restart to begin again, or choose another --out."
+        )
+    shapes = {key: rows.shape for key, rows in member.method.vectors().items()}
+    for word in (average, best):
+        if word and {key: rows.shape for key, rows in word.items()} != shapes:
+            raise _damaged(path, "its words have different shapes")
+    for parameter, value in zip(parameters, saved, strict=True):
+        parameter.data.copy_(value)
+    if state.optimiser_name == member.hyper.optimiser:
+        try:
+            member.optimiser.load_state_dict(state.optimiser)
+        except Exception as error:  # whatever is not there, or is something else
+            raise _damaged(path, reason(error)) from error
+    device = parameters[0].device
+    if member.averaging:
+        member.average = {key: rows.to(device) for key, rows in average.items()}
+    found = [Evaluation(*one) for one in state.found]
+    member.record = Record(found, best, state.best_step)
+    member.stopped = None if changed else state.stopped
+    member.step = member.good_step = step
+    member.good = member.word()
+
+
+def _damaged(path: Path, why: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path} is damaged ({why}). Delete it to go on from the one before, or add "
+        "--restart --overwrite to begin again."
+    )
+
+
+class _State(BaseModel, arbitrary_types_allowed=True, strict=True):
+    """What a checkpoint holds."""
+
+    sources: dict[str, str]
+    parameters: list[Tensor]
+    average: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    optimiser_name: str
+    found: list[tuple[int, float, float | None]]
+    best: dict[str, Tensor]
+    best_step: int
+    stopped: str | None
+
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        for rows in (*self.parameters, *self.average.values(), *self.best.values()):
+            if not (rows.is_floating_point() and rows.isfinite().all()):
+                raise ValueError("its numbers are not all finite")
+        return self
+
+
+def _read(path: Path) -> _State:
+    data = read_regular(path, LARGEST_NBYTES, RunFolderError)
+    whole = unsealed(data)
+    try:
+        if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # older ones have no checksum
+            with zipfile.ZipFile(io.BytesIO(data)) as parts:
+                if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
+                    whole = None if parts.testzip() else data
+        if whole is None:
+            raise ValueError("its checksum is another")
+        loaded = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
+        return _State.model_validate(loaded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _damaged(path, f"{where}: {first['msg'].lower()}".lstrip(": ")) from error
+    except Exception as error:  # whatever else is not as it was written
+        raise _damaged(path, reason(error)) from error
+
+
+def latest(folders: Sequence[Path]) -> list[int]:
+    """Where to go on, per folder: the latest step they all have, else each one's own."""
+    found = [set(steps(folder)) for folder in folders]
+    common = set.intersection(*found)
+    return [max(common or own, default=0) for own in found]
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps of an unfinished run that have a checkpoint in `folder`, ascending."""
+    return _numbers(folder, "checkpoint")
+
+
+def finished(folder: Path) -> int | None:
+    """The last step of a finished run, if its state is there."""
+    return max(_numbers(folder, "finished"), default=None)
+
+
+def finish(folder: Path) -> None:
+    """Keep the latest checkpoint as that of a finished run, and remove the others."""
+    files = Outputs(folder, MAKER)
+    found = steps(folder)
+    files.remove(*map(_name, found[:-1]))
+    for last in found[-1:]:  # somebody may have taken it away
+        files.rename(_name(last), _name(last, "finished"))
+
+
+def reopen(folder: Path) -> None:
+    """Make a finished run one that can go on from its last step."""
+    step = finished(folder)
+    if step is not None:
+        Outputs(folder, MAKER).rename(_name(step, "finished"), _name(step))
+
+
+def _numbers(folder: Path, kind: str) -> list[int]:
+    names = (re.fullmatch(rf"{kind}-([0-9]+)\.pt", name) for name in Outputs(folder, MAKER).known())
+    return sorted(int(name[1]) for name in names if name and (folder / name[0]).exists())
+
+
+def _name(step: int, kind: str = "checkpoint") -> str:
+    return f"{kind}-{step}.pt"

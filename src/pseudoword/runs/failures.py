@@ -1,0 +1,70 @@
+"""What to tell when a run dies: what would fit, and where the last good word is."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from pseudoword import formats
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError, TrainingError
+from pseudoword.runs.folder import RunFolder
+
+
+@contextmanager
+def explained(configs: Sequence[TrainConfig], folders: Sequence[RunFolder]) -> Iterator[None]:
+    """Errors that leave here say where the last good words are; lack of memory is one of them.
+
+    Raises:
+        TrainingError: memory ran out.
+    """
+    try:
+        yield
+    except PseudowordError as error:
+        _add_words(error, folders)
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        told = TrainingError(too_large(configs))
+        _add_words(told, folders)
+        raise told from error
+
+
+def too_large(configs: Sequence[TrainConfig]) -> str:
+    """What would need less memory than `configs`, first what changes nothing in the result."""
+    config = configs[0]
+    ways = []
+    if config.batch > 1:
+        half = next(n for n in range(config.batch // 2, 0, -1) if config.batch % n == 0)
+        parts = config.accumulate * config.batch // half
+        ways.append(f"--batch {half} --accumulate {parts} (the same samples, in smaller batches)")
+    if len(configs) > 1:
+        ways.append(f"fewer than {len(configs)} words at a time")
+    if config.device != "cpu" and config.dtype in ("auto", "float32"):
+        ways.append("--dtype bfloat16")
+    if not config.gradient_checkpointing:
+        ways.append("--gradient-checkpointing (slower)")
+    ways.append("a smaller --resolution")
+    return (
+        f"out of memory with {len(configs) * config.batch} samples at once. "
+        f"What needs less: {'; '.join(ways)}. With --allow-changes the run goes on where it was."
+    )
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "out of memory" in said or "can't allocate memory" in said
+    )
+
+
+def _add_words(error: PseudowordError, folders: Sequence[RunFolder]) -> None:
+    for folder in folders:
+        try:
+            if not folder.has_word():
+                continue
+            step = formats.read(folder.concept).provenance.get("steps", "?")
+        except PseudowordError:
+            continue
+        error.add_note(f"The word of step {step} is safe in {folder.concept}.")

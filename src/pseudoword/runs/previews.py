@@ -1,0 +1,152 @@
+"""What a word draws on its way, through `generate` itself: what is previewed is what one gets."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig, prompt_lines
+from pseudoword.data import captions, images, prompt_checks
+from pseudoword.errors import PictureError, PromptError, SettingsError
+from pseudoword.formats import WRITERS
+from pseudoword.models import generation
+from pseudoword.models.family import Family
+from pseudoword.placeholders import named, split
+from pseudoword.progress import Progress
+from pseudoword.report import charts
+from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
+
+CELL_PX, MOST_COLUMNS = 160, 48
+"""Of the filmstrip."""
+
+
+def check(family: Family, config: TrainConfig) -> None:
+    """Find out before the first step whether all previews can be drawn.
+
+    Raises:
+        SettingsError: a size is none that the model can draw, or a scheduler is not known or does
+            not work with so many steps.
+    """
+    for line in config.preview:
+        try:
+            generation.check(family, **_drawing(prompt_lines.parse(line), config))
+        except SettingsError as error:
+            raise SettingsError(f"--preview {line!r}: {error}") from error
+
+
+def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]) -> None:
+    """Say what of the previews' prompts will not be read, for a word of so many vectors.
+
+    Raises:
+        PromptError: the word would be cut off.
+    """
+    for line in config.preview:
+        how = prompt_lines.parse(line)
+        asked = {"--preview": how.prompt, "the negative prompt of --preview": how.negative}
+        shown = [captions.render(text, named(config.token)) for text in asked.values()]
+        for called, text in zip(asked, shown, strict=True):
+            try:
+                reading = prompt_checks.longest(
+                    family.encoders.values(), text, {config.token: vectors}
+                )
+            except PromptError as error:
+                raise PromptError(f"--preview {line!r}: {error}") from error
+            prompt_checks.tell_cut(f"{called} {line!r}", reading, note)
+        prompt_checks.tell_weights(shown, note, [config.token])
+        if not any(len(split(text, [config.token])) > 1 for text in shown):
+            note(f"--preview {line!r} will not show {config.token}: write [name] where it belongs")
+
+
+def draw(
+    family: Family,
+    concept: Concept,
+    config: TrainConfig,
+    folder: RunFolder,
+    step: int,
+    told: Progress,
+) -> list[Image.Image]:
+    """Draw all previews of `concept` into `folder`, and what each has looked like until `step`."""
+    if not config.preview:
+        return []
+    told.phase(f"drawing previews of {concept.token} at step {step}")
+    began = time.perf_counter()
+    drawn = []
+    try:
+        for i, line in enumerate(config.preview, 1):
+            how = prompt_lines.parse(line)
+            (picture,) = generation.generate(
+                family,
+                [captions.render(how.prompt, named(concept.token))],
+                [concept],
+                seeds=[config.seed if how.seed is None else how.seed],
+                negative=captions.render(how.negative, named(concept.token)),
+                **_drawing(how, config),
+            )
+            folder.files.write(_name(step, i), _png(picture, concept, config))
+            drawn.append(picture)
+            told.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
+    finally:
+        family.release_vae()
+    folder.files.write(FILMSTRIP, charts.encoded(_filmstrip(config, folder.previews, step), "PNG"))
+    return drawn
+
+
+def _drawing(how: prompt_lines.PromptLine, config: TrainConfig) -> dict[str, Any]:
+    """The settings of `generate` that a line decides on; a side given alone makes a square."""
+    return {
+        "guidance": how.guidance,
+        "sampler_steps": how.sampler_steps,
+        "resolution": config.resolution,
+        "width": how.width or how.height,
+        "height": how.height or how.width,
+        "scheduler": how.scheduler,
+    }
+
+
+def _name(step: int, number: int) -> str:
+    return f"{PREVIEWS}/step-{step}-{number}.png"
+
+
+def _png(picture: Image.Image, concept: Concept, config: TrainConfig) -> bytes:
+    writer = WRITERS["a1111-png"]
+    if config.word_in_preview and not writer.refuses(concept):
+        return writer.write(concept, picture)[""]
+    return charts.encoded(picture, "PNG")
+
+
+def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
+    """`filmstrip.png`: a row for each prompt, a column for each step it was drawn at."""
+    steps = sorted(
+        {
+            int(found[1])
+            for path in folder.glob("step-*-*.png")
+            if (found := re.fullmatch(r"step-(\d+)-\d+\.png", path.name))
+        }
+    )
+    steps = _some([step for step in steps if step <= until])
+    rows = []
+    for i, line in enumerate(config.preview, 1):
+        paths = [folder / f"step-{step}-{i}.png" for step in steps]
+        shown = [charts.enlarge(_open(path), CELL_PX) for path in paths]
+        rows.append((prompt_lines.parse(line).prompt, shown))
+    return charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
+
+
+def _some(steps: Sequence[int]) -> list[int]:
+    """At most so many of `steps` as a filmstrip shows: the first, the last, and some between."""
+    if len(steps) <= MOST_COLUMNS:
+        return list(steps)
+    last = len(steps) - 1
+    return [steps[round(i * last / (MOST_COLUMNS - 1))] for i in range(MOST_COLUMNS)]
+
+
+def _open(path: Path) -> Image.Image:
+    """A picture in the size of a filmstrip's cell, since there may be many."""
+    try:
+        return images.open_picture(path, enough=CELL_PX)
+    except PictureError:  # taken away by someone, or drawn for other prompts
+        return Image.new("RGB", (1, 1), "white")

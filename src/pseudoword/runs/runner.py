@@ -1,0 +1,248 @@
+"""From settings to a finished run folder: everything around the training loop."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from pseudoword import files, formats
+from pseudoword.concept import Concept
+from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword.data import captions, images
+from pseudoword.errors import SettingsError, TrainingError
+from pseudoword.methods.classic import Classic
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.progress import Progress
+from pseudoword.runs import checkpoint, checks, trackers
+from pseudoword.runs.callbacks import Watcher
+from pseudoword.runs.failures import explained
+from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.interrupt import Interrupt, Interrupted
+from pseudoword.runs.setup import Run, choose, prepare
+from pseudoword.training import loss, norms
+from pseudoword.training.batches import batch
+from pseudoword.training.loop import train
+
+SHARED = (
+    *BaseChoice.model_fields,
+    *("gradient_checkpointing", "deterministic", "batch", "resolution"),
+)
+"""Settings that the concepts of a pack must have in common, since they share each batch."""
+
+NO_EFFECT = 1e-6
+"""A word that moves the prediction by less than this, relatively, has learned nothing."""
+
+
+TOO_LONG = 100
+"""A word whose vectors are so many times as long as the vocabulary's is not worth having."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    concept: Concept
+    folder: Path
+    effect: float
+    """how far the word moves the model's prediction from its start, relative to its size"""
+    seconds: float
+    """spent in training steps by this call; 0 if the run had been finished before"""
+    stopped: str | None = None
+    """why it stopped by itself, if it did"""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One concept to learn, before anything heavy is loaded."""
+
+    config: TrainConfig
+    folder: RunFolder
+    paths: Sequence[Path]
+    templates: Sequence[str]
+
+
+def learn(
+    configs: Sequence[TrainConfig],
+    progress: Progress,
+    restart: bool = False,
+    allow_changes: bool = False,
+    overwrite: bool = False,
+) -> list[Trained]:
+    """Train a pack of concepts to the end, each in a folder of its own.
+
+    Args:
+        configs: settings of each concept.
+        progress: told what is going on.
+        restart: forget what runs have left in the folders.
+        allow_changes: go on with runs that were begun with other settings or pictures.
+        overwrite: replace files in the folders that no run has written.
+
+    Raises:
+        PseudowordError: anything the user can put right; see the subclasses. When a concept fails,
+            the others are finished first, and every last good word is on disk. Notes on the error
+            say where.
+        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
+    """
+    _check_pack(configs)
+    folders = [RunFolder(config.folder) for config in configs]
+    with ExitStack() as held:
+        held.enter_context(explained(configs, folders))
+        tasks = [
+            _Task(
+                config,
+                folder,
+                images.find(config.pictures, progress.note),
+                captions.templates(config.template),
+            )
+            for config, folder in zip(configs, folders, strict=True)
+        ]
+        for task in tasks:
+            checks.before_loading(task.config, task.paths, task.templates, progress.note)
+            task.folder.check(task.config, restart=restart, overwrite=overwrite)
+        for folder in folders:
+            held.enter_context(files.hold(folder.path))
+            folder.take_over()
+        done = {
+            task.folder.path: _finished_before(task.folder, progress)
+            for task in tasks
+            if not restart and _nothing_left(task, allow_changes)
+        }
+        todo = [task for task in tasks if task.folder.path not in done]
+        if todo:
+            done |= _learn(todo, progress, restart, allow_changes, overwrite)
+        return [done[folder.path] for folder in folders]
+
+
+def _learn(
+    todo: Sequence[_Task],
+    progress: Progress,
+    restart: bool,
+    allow_changes: bool,
+    overwrite: bool,
+) -> dict[Path, Trained]:
+    """Train what is not finished yet; folder -> result."""
+    config = todo[0].config
+    progress.phase(f"loading {config.base}")
+    family = base_model.choose(config, checkpointing=config.gradient_checkpointing)
+    for task in todo:
+        checks.with_model(family, task.config, task.templates, progress.note, len(todo))
+    runs = [
+        prepare(family, task.config, task.folder, task.paths, task.templates, progress)
+        for task in todo
+    ]
+    family.release_vae()
+    for run in runs:
+        run.folder.check(run.config, restart=restart, overwrite=overwrite)  # it took minutes
+        if restart:
+            run.folder.clear()
+    _resume(family, runs, progress, allow_changes)
+    seconds = _train(family, runs, progress)
+    trained = {
+        run.folder.path: _finish(family, run, seconds, progress) for run in runs if run.member.good
+    }
+    failures = [run.member.failure for run in runs if run.member.failure]
+    if failures:
+        raise TrainingError("\n".join(failures))
+    return trained
+
+
+def _check_pack(configs: Sequence[TrainConfig]) -> None:
+    for name in SHARED:
+        if len({getattr(config, name) for config in configs}) > 1:
+            raise SettingsError(f"the concepts of a pack must share one {name}")
+    if len({config.folder.resolve() for config in configs}) < len(configs):
+        raise SettingsError("the concepts of a pack need folders of their own: set out for each")
+    for config in configs:
+        trackers.check(config.log)
+
+
+def _nothing_left(task: _Task, allow_changes: bool) -> bool:
+    """Whether the run is finished; one that has more steps now is made ready to go on."""
+    if not task.folder.finished(task.config, allow_changes):
+        return False
+    return not task.folder.reopen(task.config)
+
+
+def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
+    """Put each run where it was, or at its start."""
+    at = checkpoint.latest([run.folder.path for run in runs])
+    for run, step in zip(runs, at, strict=True):
+        choose(family, run, progress)
+        if step:
+            checkpoint.load(run.folder.path, run.member, step, run.sources, allow_changes)
+            progress.note(f"going on with {run.config.token} from step {step}")
+            for change in run.folder.changed(run.config):
+                progress.note(f"from here on, {change}")
+        run.folder.begin(run.config, step)  # after all that may refuse
+
+
+def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
+    """Run the loop; look at every step, stop when asked. Returns seconds."""
+    total = max(run.config.total_steps for run in runs)
+    seconds = 0.0
+    with Interrupt() as interrupt, ExitStack() as watching:
+        watchers = {
+            id(run.member): watching.enter_context(Watcher(family, run, progress)) for run in runs
+        }
+        doing = f"learning {', '.join(run.config.token for run in runs)}"
+        progress.phase(doing)
+        for watcher in watchers.values():
+            watcher.before()
+        for step in train(family, [run.member for run in runs]):
+            seconds += step.seconds
+            shown = [
+                watchers[id(seen.member)].after(step.step, seen, step.seconds) for seen in step.seen
+            ]
+            if any(shown):
+                progress.phase(doing)
+            mean = sum(seen.loss for seen in step.seen) / len(step.seen)
+            progress.advance(step.step, total, f"loss {mean:.4f}")
+            if interrupt.signum is not None:
+                for watcher in watchers.values():
+                    watcher.save()
+                    watcher.draw_curves()
+                raise Interrupted(_where(runs), interrupt.signum)
+        for run in runs:
+            if not run.member.failure:
+                watchers[id(run.member)].show()
+    return seconds
+
+
+def _where(runs: Sequence[Run]) -> str:
+    saved = [f"{r.config.token} at step {r.member.step} in {r.folder.path}" for r in runs]
+    return f"stopped. Saved {', '.join(saved)}. Run the same command again to go on."
+
+
+def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
+    """Write the word, and prove that it does something."""
+    concept, member, token = run.concept(), run.member, run.config.token
+    run.folder.write_concept(concept)
+    learned = Classic(concept.vectors, family.device)
+    moved = loss.effect(family, run.start, learned, batch(family, [member], member.step))
+    if not moved > NO_EFFECT and not member.failure:
+        member.failure = (
+            f"{token}: the finished word does not change what the model predicts "
+            f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
+        )
+    length, usual = float(norms.mean_norm(concept.vectors)), max(norms.typical(family).values())
+    if length > TOO_LONG * usual:
+        progress.note(
+            f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "
+            "drown the words around it. Learn it with --norm keep, or a lower --lr."
+        )
+    if member.failure is None:
+        if member.stopped:
+            progress.note(f"{token} stopped at step {member.step}: {member.stopped}")
+        elif run.config.steps == "auto":
+            progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
+        checkpoint.finish(run.folder.path)
+    return Trained(concept, run.folder.path, moved, seconds, member.stopped)
+
+
+def _finished_before(folder: RunFolder, progress: Progress) -> Trained:
+    progress.note(
+        f"{folder.path} is finished already; add --extend to train it further, or --restart to "
+        "learn it again"
+    )
+    return Trained(formats.read(folder.concept), folder.path, float("nan"), 0.0)

@@ -1,0 +1,62 @@
+"""Which timesteps move a word: they are drawn more often, and each counts for less.
+
+The mean gradient stays what it was, but rattles least if timesteps are drawn in proportion to the
+size of their gradients (importance sampling; by losses: Nichol and Dhariwal 2021, arXiv 2102.09672,
+section 3.3). Where there is little noise in a picture the prediction hardly depends on words, and
+samples there teach next to nothing.
+"""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool1d
+
+from pseudoword.methods.classic import Classic
+from pseudoword.models.family import Family
+from pseudoword.training import batches, loss
+from pseudoword.training.determinism import repeatable
+from pseudoword.training.loop import LOSS_SCALE
+from pseudoword.training.state import Member
+
+PARTS = 10
+"""Into so many parts the timesteps are cut."""
+
+EACH = 4
+"""Samples for each part."""
+
+LEAST = 0.1
+"""No part is drawn less often than this, beside the one that is drawn most: what does not move the
+word now may do so later."""
+
+
+def density(family: Family, member: Member) -> tuple[float, ...]:
+    """How often to draw each part of the timesteps for `member`, beside the most drawn: 0 to 1.
+
+    Empty, all alike, if there are no gradients to compare; the first step will say what is wrong.
+    """
+    span = batches.timesteps(family, member)
+    scale = LOSS_SCALE.get(family.dtype, 1.0)
+    squares, seen = torch.zeros(PARTS), torch.zeros(PARTS)
+    for some in batches.fixed(family, member, PARTS * EACH):
+        # Each sample has a word of its own, so that one backward pass tells their gradients apart.
+        words = [Classic(member.word(), family.device) for _ in some.prompts]
+        prompts = [p.replace(loss.mark(0), loss.mark(k)) for k, p in enumerate(some.prompts)]
+        with repeatable(family.device, member.hyper.deterministic):
+            (loss.losses(family, words, replace(some, prompts=prompts)).sum() * scale).backward()
+        part = span.part(some.t.cpu(), PARTS)
+        squares.index_add_(0, part, torch.stack([_square(word) for word in words]).cpu())
+        seen.index_add_(0, part, torch.ones(len(part)))
+    sizes = (squares / seen).sqrt()
+    smooth = avg_pool1d(sizes[None], 3, 1, 1, count_include_pad=False)[0]
+    most = float(smooth.max())
+    if not most or not math.isfinite(most):
+        return ()
+    return tuple(max(float(f"{size / most:.3g}"), LEAST) for size in smooth.tolist())
+
+
+def _square(word: Classic) -> Tensor:
+    """Of the length of its gradient."""
+    each = [rows.grad for rows in word.parameters() if rows.grad is not None]
+    return torch.stack([gradient.square().sum() for gradient in each]).sum()

@@ -1,0 +1,135 @@
+"""Where a new word starts: from words, from the vocabulary at random, or from a concept file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pseudoword import formats, lookup
+from pseudoword.concept import Concept
+from pseudoword.config import InitMode
+from pseudoword.errors import ConceptError, SettingsError, shown
+from pseudoword.formats import sources
+from pseudoword.models.compatibility import check_fit
+from pseudoword.models.family import Family, TextEncoder
+from pseudoword.rng import generator
+from pseudoword.training import suggestions
+
+
+def given(init: str, mode: InitMode) -> Concept | None:
+    """The concept that `init` names, to be gone on from; None if it is words, or not looked at.
+
+    With `auto`, a concept must be given as a path, a hub id, or `FILE=TOKEN` for one word of
+    several: a plain word is a word, also where a file of that name lies about.
+
+    Raises:
+        ConceptError: what looks like a path or a hub id is not there, or no concept.
+        SettingsError: it looks like one, and `mode` asks for words.
+    """
+    if mode == "random":
+        return None
+    if not init.strip():
+        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+    if mode == "file":
+        return sources.one(init, flag="--init")
+    source, _ = lookup.split(init, "--init") if lookup.looks_like_path(init) else (init, None)
+    if lookup.find(source, "--init", words=True, error=ConceptError) is None:
+        return None
+    if mode != "auto":
+        raise SettingsError(
+            f"--init-mode {mode} takes words, and --init {shown(init)} is a file's or folder's "
+            "name. Leave --init-mode out, or give words."
+        )
+    return sources.one(init, flag="--init")
+
+
+def mode_of(init: str, mode: InitMode) -> str:
+    """`mode`, where `auto` is known as `file` if it is one, else as `words`."""
+    if mode != "auto":
+        return mode
+    return "words" if given(init, mode) is None else "file"
+
+
+def check(init: str, mode: InitMode, vectors: int | Literal["auto"]) -> str | None:
+    """See what can be seen of a start before a model is there.
+
+    Returns:
+        What the user should know: that words were taken although a file is called like them.
+
+    Raises:
+        ConceptError: as `given`.
+        SettingsError: as `given`; or a concept has another number of vectors than asked for.
+    """
+    concept = given(init, mode)
+    if concept is None:
+        lies_about = (
+            mode != "random" and lookup.there(Path(init)) and formats.is_concept(Path(init))
+        )
+        return f"--init {init} is a word; write ./{init} for what lies here" if lies_about else None
+    counts = {len(rows) for rows in concept.vectors.values()}
+    if vectors != "auto" and counts != {vectors}:
+        raise SettingsError(
+            f"--vectors {vectors}: --init {shown(init)} has {max(counts)}, and goes on with them. "
+            "Leave --vectors out, or begin from words."
+        )
+    return None
+
+
+def start(
+    family: Family, init: str, mode: InitMode, vectors: int, token: str, seed: int
+) -> Mapping[str, Tensor]:
+    """The rows to begin with, `[vectors, width]` float32 per text encoder.
+
+    `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
+    row their mean; `random` draws rows with the vocabulary's mean and spread; `file` goes on from
+    a concept, whose number of vectors then counts. `auto` is `file` if `init` names a concept
+    (`given`), else `rows` if there are vectors enough, else `mean`.
+
+    Raises:
+        SettingsError: `init` is empty, or has more tokens than there are vectors to hold them.
+        ConceptError: the concept file cannot be read or does not fit.
+    """
+    concept = given(init, mode)
+    if concept is not None:
+        check_fit(concept, family)
+        return concept.vectors
+    if mode == "random":
+        return {
+            key: _random(encoder, vectors, f"{seed}/{token}/{key}")
+            for key, encoder in family.encoders.items()
+        }
+    return {
+        key: _from_words(encoder, init, mode, vectors) for key, encoder in family.encoders.items()
+    }
+
+
+def count(family: Family, init: str, pictures: int) -> int:
+    """How many vectors suit a word: what suits the pictures, and one for each token of `init`.
+
+    An empty `init` has none.
+    """
+    tokens = max(len(encoder.token_ids(init)) for encoder in family.encoders.values())
+    return max(min(tokens, suggestions.MOST_VECTORS), suggestions.vectors(pictures))
+
+
+def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int) -> Tensor:
+    ids = encoder.token_ids(init)
+    if not ids:
+        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+    words = encoder.table.detach()[ids].float().cpu()
+    if mode == "mean" or (mode == "auto" and len(ids) > vectors):
+        return words.mean(0, keepdim=True).repeat(vectors, 1)
+    if len(ids) > vectors and mode == "rows":
+        raise SettingsError(
+            f"--init {init!r} has {len(ids)} tokens but --vectors is {vectors}. "
+            f"Use --vectors {len(ids)}, --init-mode mean, or a shorter word."
+        )
+    return words[torch.arange(vectors) % len(ids)]
+
+
+def _random(encoder: TextEncoder, vectors: int, key: str) -> Tensor:
+    table = encoder.table.detach().float().cpu()
+    noise = torch.randn(vectors, table.shape[1], generator=generator("start", key))
+    return table.mean(0) + table.std(0) * noise

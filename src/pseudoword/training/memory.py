@@ -1,0 +1,95 @@
+"""Whether there is memory for pictures and batches far beyond the usual, before they are tried."""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pseudoword.config import BaseChoice, PlanConfig
+from pseudoword.errors import SettingsError
+from pseudoword.models.family import Family
+from pseudoword.training.memory_plan import Plan, plan
+
+ORDINARY, ORDINARY_PX = 32, 1 << 22
+"""So many times the pixels of one picture as the model was made for, or so many in all, are tried
+without asking, which takes a while itself."""
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def check_training(
+    family: Family,
+    choice: BaseChoice,
+    size: tuple[int, int],
+    *,
+    samples: int,
+    accumulate: int = 1,
+    checkpointing: bool = False,
+) -> None:
+    """See that a step of `samples` pictures of `size` (width, height) has a chance.
+
+    Raises:
+        SettingsError: it needs more memory than there is, by what `plan` says.
+    """
+    asked = f"{samples} samples a step of {size[0]} x {size[1]} pixels"
+    if accumulate > 1:
+        asked += f", drawn for {accumulate} batches at once,"
+
+    def need(found: Plan) -> int:
+        way = (choice.quantize, checkpointing)
+        step = next(n for n in found.train if (n.quantize, n.gradient_checkpointing) == way)
+        # Noise and its like are drawn for all batches of a step: two floats for each number.
+        drawn = samples * accumulate * size[0] * size[1] // 2
+        return max(found.encode_nbytes, step.nbytes + drawn)
+
+    _check(family, choice, size, samples * accumulate, samples, asked, need)
+
+
+def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> None:
+    """See that a picture of `size` (width, height) has a chance to be drawn.
+
+    Raises:
+        SettingsError: it needs more memory than there is, by what `plan` says.
+    """
+    asked = f"a picture of {size[0]} x {size[1]} pixels"
+    _check(family, choice, size, 1, 1, asked, lambda found: found.draw_nbytes)
+
+
+def there_is(device: torch.device) -> int | None:
+    """Bytes of memory behind `device`; None if nobody knows."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    found = []
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # not on every system
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in _LIMITS:
+        with contextlib.suppress(ValueError, OSError):  # `max` is no limit
+            found.append(int(Path(path).read_text()))
+    return min(found, default=None)
+
+
+def _check(
+    family: Family,
+    choice: BaseChoice,
+    size: tuple[int, int],
+    pictures: int,
+    batch: int,
+    asked: str,
+    need: Callable[[Plan], int],
+) -> None:
+    have = there_is(family.device)
+    ordinary = max(ORDINARY * family.resolution**2, ORDINARY_PX)
+    if have is None or size[0] * size[1] * pictures <= ordinary:
+        return
+    step = family.resolution_step
+    side = max(1, round(math.sqrt(size[0] * size[1]) / step)) * step
+    named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
+    nbytes = need(plan(PlanConfig.model_construct(**named, resolution=side, batch=batch)))
+    if nbytes > have:
+        raise SettingsError(
+            f"{asked} needs {nbytes / 2**30:,.0f} GiB, and {family.device} has "
+            f"{have / 2**30:,.0f}. Give a smaller size or batch; `pseudoword plan` says what fits."
+        )

@@ -1,0 +1,190 @@
+"""What fits in how much memory: computed from a model's configs, before its weights are there.
+
+Training, encoding and drawing run on the meta device, where tensors have shapes only, and the most
+bytes alive at a time are counted. `benchmarks/memory.py` holds that against measurement. Files are
+mapped while weights are copied out of them; such pages are not counted, since they give way when
+memory is needed.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from pseudoword.config import PlanConfig, Quantize
+from pseudoword.errors import BaseModelError, PseudowordError, reason
+from pseudoword.methods.classic import Classic
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.models.generation import check_resolution
+from pseudoword.models.live_memory import counted, nbytes
+from pseudoword.models.loading import single_file_configs
+from pseudoword.models.loading.quantisation import packable
+from pseudoword.training import loss
+
+PROCESS_NBYTES = 600 << 20
+"""Python with torch, diffusers and transformers, or a GPU's context: about the same, measured."""
+
+QUANTIZED: dict[Quantize, float] = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
+"""Bytes per weight of a linear layer; 4 bits come with a float for each 64 weights."""
+
+
+class Need(BaseModel):
+    """What one way to train needs."""
+
+    quantize: Quantize
+    gradient_checkpointing: bool
+    weights_nbytes: int
+    """the U-Net and the text encoders"""
+    step_nbytes: int
+    """what a training step keeps besides, at most"""
+    nbytes: int
+    """all together, with the process itself"""
+
+
+class Plan(BaseModel):
+    """What a base model needs at a resolution and batch size; the VAE is gone while it trains."""
+
+    base: str
+    family: str
+    seen: str
+    """what the model was told by"""
+    resolution: int
+    batch: int
+    dtype: str
+    parts: dict[str, int]
+    """bytes of each part's weights, not quantised"""
+    encode_nbytes: int
+    """all that is there while the pictures are encoded, one by one, before training"""
+    train: list[Need]
+    draw_nbytes: int
+    """all that is there while one picture is drawn"""
+
+
+def plan(config: PlanConfig) -> Plan:
+    """Say what fits.
+
+    Raises:
+        BaseModelError: the base is not known; one that is on the hub needs its configs only.
+        SettingsError: the resolution is none the model works with.
+    """
+    dtype = base_model.placement(config).dtype
+    named = {"dtype": str(dtype).removeprefix("torch.")}
+    if config.base in single_file_configs.names() and not Path(config.base).exists():
+        named["base"] = str(single_file_configs.folder(config.base))
+    choice = config.model_copy(update=named)
+    found = base_model.detect(choice)
+    family = base_model.choose(choice, empty=True)
+    side = check_resolution(family, config.resolution)
+    modules: dict[str, nn.Module] = dict(family.modules())
+    parts = {name: nbytes(module) for name, module in modules.items()}
+    kept = [module for name, module in modules.items() if name != "vae"]
+    plain = sum(nbytes(module) for module in kept) + PROCESS_NBYTES
+    with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
+        encode, draw = _encode(family, side), _draw(family, side)
+        steps = {False: _step(family, side, config.batch)}
+        family = base_model.choose(choice, checkpointing=True, empty=True)
+        steps[True] = _step(family, side, config.batch)
+    needs = []
+    for checkpointing, step in steps.items():
+        for quantize in ("none", "8bit", "4bit"):
+            weights, extra = _weights(kept, quantize)
+            needs.append(
+                Need(
+                    quantize=quantize,
+                    gradient_checkpointing=checkpointing,
+                    weights_nbytes=weights,
+                    step_nbytes=step + extra,
+                    nbytes=weights + step + extra + PROCESS_NBYTES,
+                )
+            )
+    return Plan(
+        base=config.base,
+        family=family.name,
+        seen=found.seen,
+        resolution=side,
+        batch=config.batch,
+        dtype=named["dtype"],
+        parts=parts,
+        encode_nbytes=plain + parts["vae"] + encode,
+        train=needs,
+        draw_nbytes=plain + parts["vae"] + draw,
+    )
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[None]:
+    """Turn what goes wrong with tensors without numbers into an error that says so."""
+    try:
+        yield
+    except PseudowordError:
+        raise
+    except Exception as error:  # whatever the arithmetic of shapes runs into
+        raise BaseModelError(
+            f"{what}: it cannot be counted what that needs ({reason(error)}). The base's configs "
+            "do not fit together, or the size is beyond all bounds."
+        ) from error
+
+
+def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
+    """Bytes of the weights so stored, and of the largest one unpacked again."""
+    total = sum(nbytes(module) for module in modules)
+    if quantize == "none":
+        return total, 0
+    linear = [m.weight for one in modules for m in one.modules() if packable(m)]
+    sizes = [w.numel() * w.element_size() for w in linear]
+    packed = sum(int(w.numel() * QUANTIZED[quantize]) for w in linear)
+    return total - sum(sizes) + packed, max(sizes, default=0)
+
+
+def _step(family: Family, side: int, batch: int) -> int:
+    """A training step of one word: forward and backward."""
+    rows = {key: torch.zeros(1, one.width) for key, one in family.encoders.items()}
+    method = Classic(rows, family.device)
+    sample = stand_in(_latents(family, side, batch))
+    with counted() as peak:
+        loss.losses(family, [method], sample).sum().backward()
+        return peak()
+
+
+@torch.no_grad()
+def _encode(family: Family, side: int) -> int:
+    with counted() as peak:
+        family.encode_pictures(torch.zeros(1, 3, side, side, device="meta"))
+        return peak()
+
+
+@torch.no_grad()
+def _draw(family: Family, side: int) -> int:
+    """The larger of a guided denoising step and of decoding."""
+    sample = stand_in(_latents(family, side, 2))
+    with counted() as denoising:
+        condition = family.encode_text(["a cat", ""], {})
+        family.predict(sample.latents, sample.t, condition, sample.framing)
+    with counted() as decoding:
+        family.decode(sample.latents[:1])
+    return max(denoising(), decoding())
+
+
+def stand_in(latents: torch.Tensor) -> loss.Batch:
+    """A batch for one word whose numbers do not matter, around `latents` `[B, C, h, w]`."""
+    batch, device = len(latents), latents.device
+    return loss.Batch(
+        [f"a photo of {loss.mark(0)}"] * batch,
+        latents=latents,
+        noise=torch.zeros_like(latents),
+        t=torch.full((batch,), 1, device=device),
+        framing=torch.ones(batch, 6, dtype=torch.int64, device=device),
+        mask=torch.ones_like(latents[:, :1]),
+        weight=torch.ones(batch, device=device),
+        delta=torch.full((batch,), math.inf, device=device),
+    )
+
+
+def _latents(family: Family, side: int, batch: int) -> torch.Tensor:
+    pixels = torch.zeros(1, 3, side, side, device="meta")
+    return family.encode_pictures(pixels).mean.repeat(batch, 1, 1, 1)

@@ -1,0 +1,105 @@
+"""One concept of a pack: what it is learned from, how, and how far it has come."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pseudoword.config import Hyper, rates
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.data.latents import Encoded
+from pseudoword.methods import Method
+from pseudoword.training import norms, optimisers, rate_schedules
+from pseudoword.training.early_stopping import Record
+
+LATENESS = 3
+"""A rate cannot fall towards an end that is not known. What is handed over is therefore the mean of
+all steps' rows, with weights that grow as this power of the step (polynomial-decay averaging:
+Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last half counts."""
+
+
+@dataclass
+class Member:
+    """One concept of a pack: what it is learned from, and its state."""
+
+    token: str
+    method: Method
+    pictures: Sequence[Encoded]
+    templates: Sequence[str]
+    hyper: Hyper
+    captions: CaptionSettings = field(default_factory=CaptionSettings)
+    norm_aims: Mapping[str, Tensor] = field(default_factory=dict)
+    """what the rows' norms are held to, `[n, 1]` per text encoder"""
+    density: tuple[float, ...] = ()
+    """how often each part of the timesteps is drawn, if not all alike"""
+    optimiser: torch.optim.Optimizer = field(init=False)
+    schedule: Callable[[int], float] = field(init=False)
+    """step, counted from 0 -> learning rate"""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """the running mean of the rows, if there is to be one"""
+    step: int = 0
+    """steps done"""
+    good: dict[str, Tensor] = field(default_factory=dict)
+    """the latest rows whose loss and gradient were finite"""
+    good_step: int = 0
+    """how many steps had made them"""
+    failure: str | None = None
+    """why it stopped before its time"""
+    record: Record = field(default_factory=Record)
+    """what evaluations have found"""
+    stopped: str | None = None
+    """why there is nothing more to gain, if so"""
+
+    def __post_init__(self) -> None:
+        hyper = self.hyper
+        self.schedule = rate_schedules.Schedule(
+            rates.pairs(hyper.lr), hyper.schedule, hyper.warmup, hyper.total_steps
+        )
+        self.optimiser = optimisers.make(
+            hyper.optimiser, hyper.optimiser_option, self.method.parameters(), self.schedule(0)
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are steps left to take."""
+        return not (self.failure or self.stopped) and self.step < self.hyper.total_steps
+
+    def word(self) -> dict[str, Tensor]:
+        """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
+        if self.average:
+            mean = {key: rows.clone() for key, rows in self.average.items()}
+            # The mean of rows of one length is shorter than they.
+            norms.control(mean, self.norm_aims, self.hyper.norm, pull=0)
+            return mean
+        with optimisers.at_rest(self.optimiser, self.method.parameters()):
+            return _copy(self.method.vectors())
+
+    def take_step(self, lr: float) -> None:
+        """Move the rows along their gradient, keep their length, and take the running mean."""
+        hyper = self.hyper
+        if self.averaging and not self.average:
+            self.average = _copy(self.method.vectors())
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        norms.control(self.method.vectors(), self.norm_aims, hyper.norm, hyper.norm_pull)
+        if self.averaging:
+            for key, rows in self.method.vectors().items():
+                self.average[key].lerp_(rows.detach(), 1 - self._kept())
+        self.step += 1
+
+    @property
+    def averaging(self) -> bool:
+        """Whether a running mean of the rows is handed over instead of the last ones."""
+        return self.hyper.average or bool(self.hyper.ema)
+
+    def _kept(self) -> float:
+        """How much of itself the running mean keeps in the next step."""
+        if self.hyper.ema:
+            return min(self.hyper.ema, (1 + self.step) / (10 + self.step))  # or it begins slowly
+        return self.step / (self.step + 1 + LATENESS)
+
+
+def _copy(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: r.detach().clone() for key, r in rows.items()}

@@ -1,0 +1,69 @@
+import io
+
+import pytest
+import rich.console
+
+from pseudoword.cli.console import Console
+
+
+def lines(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    made = rich.console.Console
+
+    def console(**_options: object) -> rich.console.Console:
+        return made(file=out, force_terminal=terminal, width=120, highlight=False)
+
+    monkeypatch.setattr(rich.console, "Console", console)
+    return Console(), out
+
+
+def test_a_log_gets_plain_lines_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, out = lines(monkeypatch, terminal=False)
+    with console:
+        console.phase("learning <cat> [x]")
+        for step in range(1, 4):
+            console.advance(step, 3, f"loss {step}")
+        console.note("[name] is kept")
+    said = out.getvalue().splitlines()
+    assert said[0] == "learning <cat> [x]"
+    assert said[1].startswith("learning <cat> [x]: 3/3 (loss 3, ")
+    assert said[2] == "[name] is kept"
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_terminal_that_can_move_no_cursor_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    console, out = lines(monkeypatch, terminal=True)
+    with console:
+        console.phase("learning")
+        console.advance(3, 3, "loss 3")
+    assert out.getvalue() == "learning\nlearning: 3/3 (loss 3)\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_in_a_name_is_markup_or_steers(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console, out = lines(monkeypatch, terminal)
+    with console:
+        console.phase("a [/bold]:cat:\x1b]0;x\x07")
+        console.advance(1, 1, "[red]\x1b[2J")
+        console.note("b [/bold]:cat:\x1b]0;x\x07\u202e")
+    assert r"a [/bold]:cat:\x1b]0;x\x07" in out.getvalue()
+    assert r"b [/bold]:cat:\x1b]0;x\x07\u202e" in out.getvalue()
+    assert r"[red]\x1b[2J" in out.getvalue()
+    assert "\x1b]0" not in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
+def test_a_terminal_gets_a_bar_that_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, out = lines(monkeypatch, terminal=True)
+    with console:
+        console.phase("loading [x]")
+        console.phase("learning")
+        console.advance(3, 3, "loss 3")
+    assert "loading [x]" in out.getvalue()
+    assert "1/1" in out.getvalue()
+    assert "3/3" in out.getvalue()

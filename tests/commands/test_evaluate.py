@@ -1,0 +1,98 @@
+"""`evaluate` on a word of one's own, with the bundled judge and with other kinds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
+from typer.testing import CliRunner
+
+import pseudoword
+from pseudoword.benchmark.image_similarity import Judge
+from pseudoword.cli.app import app
+from pseudoword.commands.demo import PICTURES
+from pseudoword.concept import Concept
+from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.models.base_model import load
+
+
+@pytest.fixture(scope="module")
+def apple() -> Concept:
+    """A word that means just what the bundled model's own word does."""
+    encoder = load("emoji").encoders["clip_l"]
+    (row,) = encoder.token_ids("apple")
+    rows = encoder.table[row : row + 1].detach().clone()
+    return Concept("<apple>", {"clip_l": rows}, provenance={"init": "apple"})
+
+
+@pytest.fixture
+def dino(tmp_path: Path) -> Path:
+    """A judge that reads no text."""
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8
+    )
+    Dinov2Model(config).save_pretrained(tmp_path / "dino")
+    size = {"height": 32, "width": 32}
+    BitImageProcessor(size={"shortest_edge": 32}, crop_size=size).save_pretrained(tmp_path / "dino")
+    return tmp_path / "dino"
+
+
+TRUE = PICTURES / "unseen"
+
+
+def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path) -> None:
+    found = pseudoword.evaluate(apple, TRUE, n=1, sampler_steps=4, guidance=4, out=tmp_path)
+    near = found.similarities
+    assert near.image_known is not None
+    assert near.image == pytest.approx(near.image_known, abs=1e-4)
+    assert near.text == pytest.approx(near.text_known, abs=1e-4)
+    assert near.image_true is not None
+    assert -1 <= near.image_true <= 1
+    kept = json.loads((tmp_path / "evaluation.json").read_text())
+    assert kept["image"] == pytest.approx(near.image)
+    page = (tmp_path / "report.html").read_text()
+    assert f"{near.image:.3f}" in page
+    assert "--concept" not in page, "the report's folder holds no word"
+    sheet = np.asarray(Image.open(tmp_path / "evaluation.png").convert("RGB"))
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 500
+
+
+def test_the_judge_prefers_what_it_is_told() -> None:
+    judge = Judge()
+    pictures = [Image.open(path).convert("RGB") for path in sorted(TRUE.glob("*.png"))]
+    texts = ["a flat of a panda on a blue background"] * len(pictures)
+    others = ["a flat of a bus on a blue background"] * len(pictures)
+    assert judge.text_similarity(pictures, texts) > judge.text_similarity(pictures, others) + 0.1
+
+
+def test_a_judge_without_words_leaves_them_out(apple: Concept, dino: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
+    found = pseudoword.evaluate(apple, TRUE, judge=str(dino), out=tmp_path / "out", **options)
+    assert found.similarities.text is None
+    assert -1 <= found.similarities.image <= 1
+
+
+def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:
+    from pseudoword import formats
+
+    formats.write(apple, tmp_path / "apple.safetensors")
+    options = ["--pictures", str(TRUE), "-n", "1", "--sampler-steps", "1", "--prompt", "a [name]"]
+    out = ["--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(
+        app, ["evaluate", str(tmp_path / "apple.safetensors"), *options, *out]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "nearness to the prompt" in result.stdout
+    assert str(tmp_path / "out" / "report.html") in result.stdout
+
+
+def test_mistakes_are_told(apple: Concept, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"\[name\]"):
+        pseudoword.evaluate(apple, TRUE, prompt=["a cat"], out=tmp_path)
+    with pytest.raises(BaseModelError, match="CLIP, SigLIP or DINOv2"):
+        pseudoword.evaluate(apple, TRUE, judge=str(tmp_path), out=tmp_path)

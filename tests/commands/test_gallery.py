@@ -1,0 +1,149 @@
+import json
+import os
+from pathlib import Path
+
+import embedding_files
+import numpy as np
+import pytest
+from embedding_files import rows
+from PIL import Image
+from support import run
+
+import pseudoword
+from pseudoword import formats
+from pseudoword.commands import gallery
+from pseudoword.commands.gallery import CELL_PX, GAP_PX
+from pseudoword.concept import Concept
+from pseudoword.errors import PseudowordError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Words of several tools, pictures without words, and a broken file."""
+    made = tmp_path / "embeddings"
+    (made / "sub").mkdir(parents=True)
+    embedding_files.write("SDXL", made / "sub", ".safetensors")
+    embedding_files.write("paper, several", made, ".pt")
+    word = Concept("<red>", {"clip_l": rows(2, 768)}, "sd")
+    formats.write_as(word, made / "red.png", "a1111-png", Image.new("RGB", (50, 50), (255, 0, 0)))
+    formats.write(word, made / "blue.safetensors")
+    Image.new("RGB", (50, 50), (0, 0, 255)).save(made / "blue.preview.png")
+    Image.new("RGB", (50, 50)).save(made / "no word.png")
+    (made / "broken.bin").write_bytes(b"PK\3\4 and no more")
+    (made / "empty.pt").touch()
+    (made / "notes.txt").write_text("not looked at")
+    return made
+
+
+def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
+    found = pseudoword.gallery(folder)
+    assert [(Path(w.file).name, w.token, w.families) for w in found.words] == [
+        ("blue.safetensors", "<red>", ["sd"]),
+        ("file.pt", "<cat>", ["sd"]),
+        ("file.pt", "<dog>", ["sd"]),
+        ("red.png", "<red>", ["sd"]),
+        ("file.safetensors", "file", ["sdxl"]),
+    ]
+    assert found.words[-1].vectors == {"clip_g": (3, 1280), "clip_l": (3, 768)}
+    assert [Path(name).name for name in found.skipped] == ["broken.bin"]
+    assert {Path(name).name: why for name, why in found.left_out.items()} == {"empty.pt": "empty"}
+    assert "damaged zip" in next(iter(found.skipped.values()))
+    assert found.sheet == str(folder / "gallery.png")
+    sheet = np.asarray(Image.open(folder / "gallery.png"))
+    middle = GAP_PX + CELL_PX // 2
+    assert sheet[middle, middle].tolist() == [0, 0, 255]  # blue's preview comes first
+    fourth = GAP_PX + 3 * (CELL_PX + GAP_PX) + CELL_PX // 2
+    assert sheet[middle, fourth].tolist() == [255, 0, 0]
+    assert len(pseudoword.gallery(folder).words) == 5  # the sheet itself is no word
+
+
+def test_gallery_on_the_command_line(folder: Path, tmp_path: Path) -> None:
+    code, said, _ = run("gallery", folder, "--out", tmp_path / "all.png")
+    assert code == 0
+    assert "<dog>" in said
+    assert "broken.bin" in said
+    assert (tmp_path / "all.png").is_file()
+    found = json.loads(run("gallery", folder, "--json")[1])
+    assert len(found["words"]) == 5
+    code, _, complained = run("gallery", tmp_path / "none")
+    assert code == 2
+    assert "is no folder" in complained
+
+
+def test_a_run_counts_once_and_shows_its_preview(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "runs" / "cat"
+    pseudoword.train(pictures, "<cat>", base=str(base), steps=1, init="cat", out=out)
+    found = pseudoword.gallery(tmp_path / "runs")
+    assert [w.token for w in found.words] == ["<cat>"]
+    assert found.words[0].preview == str(out / "previews" / "step-1-1.png")
+    assert found.skipped == {}
+
+
+def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
+    found = pseudoword.gallery(tmp_path)
+    assert (found.words, found.sheet) == ([], None)
+    with pytest.raises(PseudowordError):
+        pseudoword.gallery(tmp_path / "nowhere")
+
+
+def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "MOST_CELLS", 2)
+    found = pseudoword.gallery(folder)
+    assert (found.shown, len(found.words)) == (2, 5)
+    assert Image.open(folder / "gallery.png").height < 2 * CELL_PX
+    assert "(the first 2 words)" in run("gallery", folder)[1]
+
+
+def test_words_that_are_left_out_are_said(tmp_path: Path) -> None:
+    word = Concept("<cat>", {"clip_l": rows(2, 768)}, "sd")
+    other = Concept("<dog>", {"clip_l": rows(1, 768)}, "sd")
+    for name in ("toy.safetensors", "toy_2.safetensors", "odd.pti", "no ending", ".hidden.pt"):
+        formats.write(word if name == "toy.safetensors" else other, tmp_path / name)
+    formats.write_as(word, tmp_path / "alone.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
+    formats.write_as(word, tmp_path / "toy.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
+    damaged = bytearray((tmp_path / "toy.preview.png").read_bytes())
+    damaged[damaged.index(b"sd-ti-embedding") + 40] ^= 1
+    (tmp_path / "damaged.png").write_bytes(damaged)
+    (tmp_path / "picture.jxl").write_bytes(b"\xff\x0a")
+    (tmp_path / "notes.md").write_text("{}")
+    os.mkfifo(tmp_path / "pipe.pt")
+    outside = tmp_path.parent / f"{tmp_path.name} linked"
+    formats.write(other, outside / "linked.safetensors")
+    (tmp_path / "link").symlink_to(outside)
+    (outside / "ring").symlink_to(tmp_path)
+    found = pseudoword.gallery(tmp_path)
+    assert [Path(w.file).name for w in found.words] == [
+        *("alone.preview.png", "no ending", "odd.pti", "toy.safetensors", "toy_2.safetensors"),
+        "linked.safetensors",
+    ]
+    assert [Path(name).name for name in found.skipped] == ["damaged.png"]
+    assert {Path(name).name for name in found.left_out} == {".hidden.pt", "pipe.pt", "picture.jxl"}
+
+
+def test_two_halves_are_one_word_and_others_of_such_names_are_two(tmp_path: Path) -> None:
+    both = Concept("<cat>", {"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, "sdxl")
+    formats.write_as(both, tmp_path / "cat.safetensors", "diffusers")
+    found = pseudoword.gallery(tmp_path)
+    assert [(w.token, w.families) for w in found.words] == [("<cat>", ["sdxl"])]
+
+
+def test_only_what_a_run_made_is_left_out_of_its_folder(tmp_path: Path) -> None:
+    word = Concept("<cat>", {"clip_l": rows(1, 768)}, "sd")
+    (tmp_path / "log.jsonl").touch()
+    formats.write(word, tmp_path / "theirs.safetensors")
+    run = tmp_path / "run"
+    for name in ("concept.safetensors", "best.safetensors", "words/step-1.safetensors", "x.bin"):
+        formats.write(word, run / name)
+    for name in ("config.toml", "log.jsonl"):
+        (run / name).touch()
+    found = pseudoword.gallery(tmp_path)
+    assert [Path(w.file).name for w in found.words] == [
+        *("theirs.safetensors", "concept.safetensors", "x.bin")
+    ]
+    (run / "concept.safetensors").unlink()
+    found = pseudoword.gallery(tmp_path)
+    assert "has not ended" in found.left_out[str(run)]

@@ -1,0 +1,170 @@
+"""Publishing to a hub and fetching from one, over HTTP, in processes of their own."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import embedding_files
+import pytest
+from embedding_files import G, L, rows
+from fake_hub import Hub, serve
+from forked import Process
+from PIL import Image
+from safetensors.torch import load, save
+
+from pseudoword import formats
+from pseudoword.commands import push
+from pseudoword.commands.push import PushError
+from pseudoword.concept import Concept
+
+Served = tuple[Hub, str]
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serve() as found:
+        yield found
+
+
+def run(address: str, home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command, with the hub at `address`."""
+    hub = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(home / "hf")}
+    direct = {"HF_TOKEN": "hf_test", "NO_PROXY": "*", "no_proxy": "*"}
+    process = Process(*arguments, env=hub | direct)
+    code = process.wait()
+    given = [str(one) for one in arguments]
+    return subprocess.CompletedProcess(given, code, process.stdout, process.stderr)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A folder as a run leaves it."""
+    said = {"base": "some/model", "steps": "7", "init": "a | b"}
+    word = Concept("<my-cat>", {"clip_l": rows(2, 32)}, "sd", provenance=said)
+    formats.write(word, tmp_path / "run" / "concept.safetensors")
+    (tmp_path / "run" / "previews").mkdir()
+    for name in ("previews/step-7-1.png", "loss.png"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "run" / name)
+    (tmp_path / "run" / "config.toml").write_text("pictures = ['/home/me/private']")
+    return tmp_path / "run"
+
+
+def test_a_word_is_published_with_a_card_and_fetched_again(
+    served: Served, finished: Path, tmp_path: Path
+) -> None:
+    hub, address = served
+    done = run(address, tmp_path, "push", finished, "--to", "me/my-cat", "--private")
+    assert done.returncode == 0, done.stderr
+    assert f"{address}/me/my-cat" in done.stdout
+    files = hub.repositories["me/my-cat"]
+    assert hub.private["me/my-cat"]
+    assert set(files) == {
+        "README.md",
+        "concept.safetensors",
+        "learned_embeds.safetensors",
+        "loss.png",
+        "previews/step-7-1.png",
+    }
+    assert files["concept.safetensors"] == (finished / "concept.safetensors").read_bytes()
+    assert set(load(files["learned_embeds.safetensors"])) == {"<my-cat>"}
+    card = files["README.md"].decode()
+    assert card.startswith("---\n")
+    assert "base_model: some/model" in card
+    assert r"![a photo of \<my-cat\>](previews/step-7-1.png)" in card
+    assert r"| init | a \| b |" in card
+    assert "| steps | 7 |" in card
+    assert "private" not in card
+    done = run(address, tmp_path, "convert", "me/my-cat", tmp_path / "back.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "back.safetensors").read_bytes() == files["concept.safetensors"]
+
+
+def test_words_of_others_come_from_the_hub_by_their_id(served: Served, tmp_path: Path) -> None:
+    hub, address = served
+    hub.repositories["sd-concepts-library/midjourney-style"] = {
+        "learned_embeds.bin": embedding_files.THEIRS["diffusers 1-D"][0](),
+        "token_identifier.txt": b"<cat>",
+        "concept_images/1.jpeg": b"",
+    }
+    done = run(address, tmp_path, "inspect", "sd-concepts-library/midjourney-style", "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"token": "<cat>"' in done.stdout
+    assert not any("jpeg" in call for call in hub.calls)
+    hub.repositories["me/xl"] = {
+        "learned_embeds.safetensors": save({"<xl>": L}),
+        "learned_embeds_2.safetensors": save({"<xl>": G}),
+    }
+    done = run(address, tmp_path, "convert", "me/xl", tmp_path / "xl.safetensors")
+    assert done.returncode == 0, done.stderr
+    back = formats.read(tmp_path / "xl.safetensors")
+    assert back.vectors["clip_l"].equal(L)
+    assert back.vectors["clip_g"].equal(G)
+
+
+def test_generate_draws_with_a_hub_id(served: Served, base: Path, tmp_path: Path) -> None:
+    hub, address = served
+    hub.repositories["me/cat"] = {"learned_embeds.safetensors": save({"<cat>": rows(1, 32)})}
+    options = ("--base", base, "--sampler-steps", 1, "--out", tmp_path / "a.png")
+    done = run(address, tmp_path, "generate", "a <dog>", "--concept", "me/cat=<dog>", *options)
+    assert done.returncode == 0, done.stderr
+    assert "in neither prompt" not in done.stderr
+    assert (tmp_path / "a.png").is_file()
+
+
+def test_what_the_hub_refuses_is_explained(served: Served, finished: Path, tmp_path: Path) -> None:
+    hub, address = served
+    hub.repositories["me/model"] = {"model.safetensors": b""}
+    done = run(address, tmp_path, "inspect", "me/model")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "holds none of concept.safetensors" in done.stderr
+    done = run(address, tmp_path, "inspect", "me/nowhere")
+    assert done.returncode == 2
+    assert "no file or folder here, and could not be fetched" in done.stderr
+    hub.refuse = True
+    done = run(address, tmp_path, "push", finished, "--to", "me/my-cat")
+    assert done.returncode == 2
+    assert "hf auth login" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run(address, tmp_path, "push", finished, "--to", "my-cat")
+    assert done.returncode == 2
+    assert "your-name/my-cat" in done.stderr
+
+
+class Repository:
+    """What of the hub's API is asked before a push."""
+
+    def __init__(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        self._folder, self._files = folder, files
+
+    def repo_exists(self, _name: str) -> bool:
+        return True
+
+    def list_repo_files(self, _name: str) -> list[str]:
+        return [".gitattributes", *self._files]
+
+    def hf_hub_download(self, _name: str, file: str) -> str:
+        (self._folder / "got").write_bytes(self._files[file])
+        return str(self._folder / "got")
+
+
+def test_a_push_replaces_nothing_but_an_earlier_version_of_the_word(
+    finished: Path, tmp_path: Path
+) -> None:
+    def check(files: Mapping[str, bytes], word: Concept) -> None:
+        parts = push.contents(finished, word, "me/x")
+        push._check_theirs(Repository(tmp_path, files), "me/x", parts)
+
+    word = formats.read(finished)
+    ours = push.contents(finished, word, "me/x")
+    check(ours, word)
+    check({"photo.jpg": b"", "LICENSE": b""}, word)
+    later = Concept(word.token, {"clip_l": rows(1, 32)}, "sd", provenance={"steps": "9"})
+    check(ours, later)
+    for files, one in (
+        (ours, formats.renamed(word, "<dog>")),
+        ({"README.md": b"# mine"}, word),
+        ({"learned_embeds.safetensors": b""}, word),
+        ({"README.md": b"", "loss.png": b""}, word),
+    ):
+        with pytest.raises(PushError, match=r"would be replaced\..*--overwrite"):
+            check(files, one)

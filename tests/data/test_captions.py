@@ -1,0 +1,183 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.data import captions
+from pseudoword.errors import PictureError, SettingsError
+from pseudoword.training import loss
+
+
+def test_every_shipped_template_names_the_word_once() -> None:
+    for lines in captions.SETS.values():
+        assert len(set(lines)) == len(lines)
+        assert all(line.count("[name]") == 1 for line in lines)
+
+
+def test_render_fills_in_name_and_filewords() -> None:
+    assert captions.render("a [name], [filewords]", "<cat>", "asleep") == "a <cat>, asleep"
+
+
+def test_templates_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text("a [name]\n\n  [name] in bed  \n")
+    assert captions.templates(str(file)) == ("a [name]", "[name] in bed")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("a cat\n", "line 1"), ("\n", "empty"), ("\xff", "UTF-8")]
+)
+def test_a_bad_template_file_is_explained(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError, match=says):
+        captions.templates(str(file))
+
+
+def test_an_unknown_set_is_explained() -> None:
+    with pytest.raises(
+        SettingsError, match="neither one of subject, style, minimal, captioned nor"
+    ):
+        captions.templates("nonesuch")
+
+
+def test_the_old_name_of_the_subject_set_still_works() -> None:
+    assert CaptionSettings(template="object").template == "subject"
+
+
+def test_a_caption_may_say_where_the_word_goes() -> None:
+    assert captions.render("[name]: [filewords]", "<cat>", "my [name] asleep") == (
+        "<cat>: my <cat> asleep"
+    )
+
+
+@pytest.mark.parametrize("template", ["a [name], [filewords]", "[filewords], a [name]"])
+def test_an_empty_caption_leaves_no_comma(template: str) -> None:
+    assert captions.render(template, "<cat>", "") == "a <cat>"
+
+
+@pytest.mark.parametrize(
+    ("data", "caption"),
+    [
+        (b" grey,\n striped \n", "grey, striped"),
+        (b"", ""),
+        ("größe".encode("utf-8-sig"), "größe"),
+        ("größe".encode("utf-16"), "größe"),
+        ("猫, 🐈".encode(), "猫, 🐈"),
+    ],
+)
+def test_captions_are_read_from_the_sidecar(tmp_path: Path, data: bytes, caption: str) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    assert captions.filewords(tmp_path / "a.jpg") == caption
+
+
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("00000-0-a red car on grass.png", "a red car on grass"),
+        ("12 - 3 cats, asleep.jpg", "- 3 cats, asleep"),
+        ("asleep_in-bed.png", "asleep_in-bed"),
+        ("v2 of 3.final.webp", "v2 of 3.final"),
+        ("0001.png", ""),
+        ("٣٤-قطة.png", "قطة"),
+    ],
+)
+def test_a_name_is_a_caption_as_automatic1111_reads_it(
+    tmp_path: Path, name: str, caption: str
+) -> None:
+    """Its dataset.py leaves out `^[-\\d]+\\s*`, and by default nothing else."""
+    assert captions.filewords(tmp_path / name) == caption
+
+
+def test_kohya_s_captions_are_read_where_there_is_no_txt(tmp_path: Path) -> None:
+    (tmp_path / "a.caption").write_text("kohya's")
+    assert captions.filewords(tmp_path / "a.png") == "kohya's"
+    (tmp_path / "a.txt").write_text("ours")
+    assert captions.filewords(tmp_path / "a.png") == "ours"
+
+
+def told(folder: Path, template: str) -> list[str]:
+    said: list[str] = []
+    captions.tell([folder / "a.png", folder / "b.png"], captions.SETS[template], said.append)
+    return said
+
+
+def test_captions_that_are_not_read_are_told(tmp_path: Path) -> None:
+    assert not told(tmp_path, "captioned")
+    (tmp_path / "a.caption").write_text("kohya's")
+    assert not told(tmp_path, "captioned")
+    assert told(tmp_path, "subject") == [
+        "these sentences do not use the pictures' captions (1 of 2 have one); --template captioned "
+        "does"
+    ]
+    (tmp_path / "a.txt").write_text("ours")
+    assert told(tmp_path, "captioned") == [
+        "of two captions of one picture (1 of 2 have two) the .txt is read: a.txt, not a.caption"
+    ]
+
+
+def test_what_is_no_text_file_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(PictureError, match=r"a\.txt cannot be read: it is a pipe"):
+        captions.filewords(tmp_path / "a.png")
+    for name, says in {"a.txt": "a pipe", ".": "a folder"}.items():
+        with pytest.raises(SettingsError, match=f"cannot be read: it is {says}"):
+            captions.templates(str(tmp_path / name))
+    with pytest.raises(SettingsError, match="neither one of"):
+        captions.templates("x" * 5000)
+    (tmp_path / "large.txt").write_bytes(b"a" * 1_000_001)
+    with pytest.raises(PictureError, match=r"it has 1 MB; at most 1 MB are read"):
+        captions.filewords(tmp_path / "large.png")
+
+
+def test_private_characters_in_captions_do_not_count(tmp_path: Path) -> None:
+    mark = loss.mark(0)
+    assert captions.render("a [filewords]", "<cat>", f"red {mark} thing") == "a red 0 thing"
+
+
+@pytest.mark.parametrize(
+    "data", ["größe".encode("latin-1"), b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe\0"]
+)
+def test_a_sidecar_that_is_no_text_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    with pytest.raises(PictureError, match=r"a\.txt: the caption is not UTF-8 text"):
+        captions.filewords(tmp_path / "a.jpg")
+
+
+TAGS = "grey, striped, asleep, indoors, blurry"
+
+
+def reworded(**settings: object) -> list[str]:
+    how = CaptionSettings.check(**settings)
+    return [captions.reword(TAGS, how, seed) for seed in range(400)]
+
+
+def test_by_default_captions_stay() -> None:
+    assert set(reworded()) == {TAGS}
+    assert captions.reword("a  b,c ,", CaptionSettings(), 0) == "a  b,c ,"
+
+
+def test_tags_are_shuffled_but_for_those_kept() -> None:
+    seen = reworded(shuffle_tags=True, keep_tags=2)
+    assert len(set(seen)) == 6
+    assert all(words.startswith("grey, striped, ") for words in seen)
+    assert all(sorted(words.split(", ")) == sorted(TAGS.split(", ")) for words in seen)
+
+
+def test_tags_are_dropped_as_often_as_asked() -> None:
+    assert set(reworded(drop_tags=1.0)) == {""}
+    assert set(reworded(drop_tags=1.0, keep_tags=2)) == {"grey, striped"}
+    left = [len(words.split(", ")) for words in reworded(drop_tags=0.25, keep_tags=1)]
+    assert sum(left) / len(left) == pytest.approx(1 + 4 * 0.75, abs=0.15)
+
+
+def test_whole_captions_are_dropped_as_often_as_asked() -> None:
+    seen = reworded(drop_caption=0.3, keep_tags=5)
+    assert set(seen) == {TAGS, ""}
+    assert seen.count("") / len(seen) == pytest.approx(0.3, abs=0.07)
+
+
+def test_a_seed_says_what_happens() -> None:
+    how = {"shuffle_tags": True, "drop_tags": 0.5}
+    assert reworded(**how) == reworded(**how)

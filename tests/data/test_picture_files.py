@@ -1,0 +1,112 @@
+"""Which files are pictures, masks and captions, by their names; and that the rest is named."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pseudoword.data import picture_files
+from pseudoword.errors import PictureError
+
+
+def made(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def found(*paths: Path) -> tuple[list[str], str]:
+    """The names of the pictures, and all that was said."""
+    said: list[str] = []
+    return [p.name for p in picture_files.find(paths, said.append)], "\n".join(said)
+
+
+def test_every_usual_ending_of_a_picture_is_known(tmp_path: Path) -> None:
+    names = ["a.JFIF", "b.jpe", "c.pnm", "d.pgm", "e.apng", "f.hif", "g.jpg", "h.TIFF"]
+    assert found(made(tmp_path, *names)) == (names, "")
+
+
+def test_what_is_not_taken_is_named(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", "a.txt", "a.json", "b.txt", "c.psd", "A.TXT", ".hidden", "Thumbs.db")
+    made(tmp_path / "old", "x.png")
+    made(tmp_path / ".cache", "x.png")
+    names, said = found(tmp_path)
+    assert names == ["a.png"]
+    assert "not taken for pictures: A.TXT, a.json, c.psd\n" in said
+    assert "no picture has the name of these captions: b.txt\n" in said
+    assert said.endswith("folders in it are not searched: old")
+
+
+def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", *(f"{i}.npz" for i in range(40)))
+    assert "0.npz, 1.npz, 10.npz, 11.npz, 12.npz and 35 more" in found(tmp_path)[1]
+
+
+def test_a_folder_of_kohya_s_folders_means_the_pictures_in_them(tmp_path: Path) -> None:
+    made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
+    names, said = found(tmp_path)
+    assert names == ["a.png", "b.png"]
+    assert "those in 10_my cat, 3_it. All are seen equally often; the numbers" in said
+    assert "not searched: log" in said
+    names, said = found(made(tmp_path, "own.png"))
+    assert names == ["own.png"]
+    assert "not searched: 10_my cat, 3_it, log" in said
+
+
+def test_a_folder_of_other_folders_names_them(tmp_path: Path) -> None:
+    made(tmp_path, "cats/a.png")
+    with pytest.raises(PictureError, match=r"holds no pictures.*not searched: cats\. Give those"):
+        found(tmp_path)
+
+
+MASKS = ["a-mask.png", "a_mask.png", "a.mask.webp", "a-masklabel.png", "a-MASK.PNG"]
+MASKS += ["masks/a.png", "masks/a-mask.png", "mask/a.jpg"]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("how", ["folder", "glob", "relative"])
+def test_masks_are_masks_by_every_name_and_however_given(
+    tmp_path: Path, mask: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path, "a.jpg", "a.txt", "b.png", mask)
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "folder": [tmp_path],
+        "glob": sorted(tmp_path.iterdir()),
+        "relative": sorted(Path().iterdir()),
+    }[how]
+    assert found(*given) == (["a.jpg", "b.png"], "")
+    pictures = picture_files.find(given)
+    assert picture_files.masks(pictures) == {pictures[0]: [pictures[0].parent / mask]}
+
+
+def test_of_several_masks_the_one_beside_the_picture_comes_first(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", "masks/a.png", "a-mask.png")
+    (files,) = picture_files.masks([tmp_path / "a.png"]).values()
+    assert [str(p.relative_to(tmp_path)) for p in files] == ["a-mask.png", f"masks{os.sep}a.png"]
+
+
+def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", "a.jpg", "a-mask.png")
+    assert set(picture_files.masks([tmp_path / "a.png", tmp_path / "a.jpg"])) == {
+        tmp_path / "a.png",
+        tmp_path / "a.jpg",
+    }
+
+
+def test_a_mask_of_no_picture_is_a_picture_and_that_is_said(tmp_path: Path) -> None:
+    names, said = found(made(tmp_path, "a.png", "dog-mask.png"))
+    assert names == ["a.png", "dog-mask.png"]
+    assert "taken for pictures, since no picture has them as a mask: dog-mask.png" in said
+
+
+def test_what_only_ever_belongs_to_a_picture_is_none(tmp_path: Path) -> None:
+    names, said = found(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
+    assert names == ["a.png"]
+    assert said.endswith("not taken for pictures: gone-masklabel.png")
+
+
+def test_pictures_of_another_subject_in_a_file_name_are_no_masks(tmp_path: Path) -> None:
+    names = ["a.png", "amask.png", "mask.png", "my-masked-cat.png"]
+    assert found(made(tmp_path, *names)) == (names, "")

@@ -1,0 +1,172 @@
+"""What of a text is not read is said: its end, and what looks like a weight."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from support import Notes
+
+import pseudoword
+from pseudoword.concept import Concept
+from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword.data import prompt_checks
+from pseudoword.errors import ConceptError, PromptError
+from pseudoword.models import base_model
+from pseudoword.models.compatibility import check_fit
+from pseudoword.models.family import Family
+from pseudoword.models.injection import Reader
+from pseudoword.placeholders import named
+from pseudoword.runs import checks
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    return Reader(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")), 12)
+
+
+def test_how_much_is_read_is_counted_with_the_word_s_rows(reader: Reader) -> None:
+    assert reader.reading("a <x> cat", {"<x>": 8}).tokens == 10
+    assert reader.reading("a <x> cat", {"<x>": 8}).lost == ""
+    cut = reader.reading("a <x> red cat, on  a blue dog", {"<x>": 7})
+    assert (cut.tokens, cut.room, cut.lost) == (15, 10, ", on  a blue dog")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a (red:1.2) cat", "(a red cat: .5)", "((red)) cat", "[red] cat", "[red:blue:0.5]"),
+        *("(red)++ cat", "(red cat)1.3", "red++ cat", "cat--, dog", "a cat <lora:toy:0.8>"),
+    ],
+)
+def test_what_looks_like_a_weight_is_called_plain_text(text: str) -> None:
+    told: list[str] = []
+    prompt_checks.tell_weights(["a cat", text, text], told.append)
+    (line,) = told
+    assert line.endswith("is plain text here: weights in prompts are not read")
+
+
+def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
+    for text in ("a cat, ([name]:1.4)", "<x>, ((<x>))", f"[{named('<x>')}]"):
+        told: list[str] = []
+        prompt_checks.tell_weights([text], told.append, ["<x>"])
+        assert told[0].split(" is ")[0] in ("([name]:1.4)", "((<x>))", "[<x>]")
+
+
+def test_what_is_no_weight_is_not_called_one() -> None:
+    told: list[str] = []
+    texts = [
+        "a [name], [filewords]",
+        "a cat (asleep), 1:2",
+        "well-known -- a cat",
+        "<my:cat>",
+        "c+",
+    ]
+    texts += ["my (cat:2)", f"a {named('[cat]')}", "a (((", "(" * 5000, "[" * 5000, "a:b) c]"]
+    prompt_checks.tell_weights(texts, told.append, ["(cat:2)", "[cat]"])
+    assert not told
+
+
+def test_readers_are_known_without_the_weights(any_base: Path) -> None:
+    whole = base_model.load(str(any_base), "cpu").encoders.values()
+    known = base_model.readers(BaseChoice(base=str(any_base)))
+    assert [reader.room for reader in known] == [encoder.room for encoder in whole]
+    counts = {"<x>": 3}
+    for one, other in zip(known, whole, strict=True):
+        assert one.reading("a <x> cat", counts) == other.reading("a <x> cat", counts)
+
+
+def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
+    told = Notes()
+    word = Concept(
+        "<x>", {"clip_l": base_model.load(str(base), "cpu").encoders["clip_l"].table[:2]}
+    )
+    pseudoword.generate(
+        "<x> " + "red " * 90 + "dog",
+        concept=word,
+        base=str(base),
+        negative="((blurry)) " + "cat " * 80,
+        sampler_steps=1,
+        progress=told,
+    )
+    cut, negative = (line for line in told.said if "tokens" in line)
+    assert cut.startswith("the prompt has 93 tokens, 75 are read; not read: 'red red")
+    assert negative.startswith("the negative prompt has ")
+    assert any(line.startswith("((blurry)) is plain text here") for line in told.said)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "changes"), [("猫の写真", True), ("two 猫s", True), ("a cat", False)]
+)
+def test_a_word_without_effect_is_told_by_the_rule_it_is_found_by(
+    base: Path, prompt: str, changes: bool
+) -> None:
+    told = Notes()
+    word = Concept("猫", {"clip_l": torch.randn(1, 32)})
+    settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1}
+    with_word = pseudoword.generate(prompt, concept=word, progress=told, **settings)
+    assert ("猫 is in neither prompt, so it changes nothing" in told.said) == (not changes)
+    without = pseudoword.generate(prompt, **settings)
+    assert (with_word[0].tobytes() != without[0].tobytes()) == changes
+
+
+def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]:
+    told = Notes()
+    pseudoword.train(pictures, "<x>", base=str(base), out=out, steps=1, progress=told, **settings)
+    return told.said
+
+
+def test_training_tells_what_is_cut_of_captions_and_previews(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "1.txt").write_text("red, " * 50)
+    (pictures / "2.txt").write_text("(red:1.2)")
+    preview = ("a [name] " + "cat " * 80, "a dog")
+    settings: dict[str, Any] = {"template": "captioned", "preview": preview, "vectors": 1}
+    lines = trained(pictures, base, tmp_path / "run", **settings)
+    (line,) = (line for line in lines if line.startswith("1 of 4 captions are cut: with that of 1"))
+    assert ".png the prompt has 109 tokens, 75 are read; not read: 'red, red" in line
+    assert any(line.startswith("--preview 'a [name] cat") for line in lines)
+    assert any(line.startswith("--preview 'a dog' will not show <x>") for line in lines)
+    assert any("(red:1.2) is plain text" in line for line in lines)
+    seen = pseudoword.prepare(
+        pictures, out=tmp_path / "sheet.png", base=str(base), template="captioned"
+    )
+    cut = [look.faults[-1] for look in seen.pictures if "tokens" in str(look.faults)]
+    assert cut == ["has too long a caption: the prompt has 111 tokens, 75 are read"]
+    assert any("(red:1.2) is plain text" in line for line in seen.notes)
+
+
+def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
+    family: Family, base: Path, pictures: Path
+) -> None:
+    family.encoders["clip_l"].length = 22
+    rows = family.encoders["clip_l"].table[:40]
+    says = "<x>: 40 vectors do not fit: the model reads 20 tokens"
+    with pytest.raises(ConceptError, match=says):
+        check_fit(Concept("<x>", {"clip_l": rows}), family)
+    config = TrainConfig.check(pictures=[pictures], token="<x>", vectors=40, base=str(base))
+    with pytest.raises(ConceptError, match=says):
+        checks.with_model(family, config, ["a [name]"], lambda _text: None)
+
+
+def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_characters(
+    base: Path,
+) -> None:
+    readers = base_model.readers(BaseChoice(base=str(base)))
+    with pytest.raises(PromptError) as error:
+        prompt_checks.check_captions(readers, {}, ["a photo of a [name]"], 75, lambda _: None)
+    assert "75 vectors does not fit into the sentence 'a photo of a [name]': " in str(error.value)
+    assert "the prompt has 79 tokens, the model reads 75" in str(error.value)
+    assert "'a photo of a [name]'. Shorten the prompt" in str(error.value)
+
+
+@pytest.mark.parametrize("caption", ["my [name], red", "my <x>, red"])
+def test_a_word_in_a_tag_that_may_come_last_is_found_out(reader: Reader, caption: str) -> None:
+    tags = {Path("a.png"): caption + ", cat, dog"}
+    check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None}
+    lines = ["a [name] [filewords]"]
+    prompt_checks.check_captions([reader], tags, lines, 3, **check)
+    with pytest.raises(PromptError, match=r"a\.png: with the template"):
+        prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)

@@ -1,0 +1,504 @@
+"""Each sentence of `inspect` about another tool, held against what the tool does."""
+
+import contextlib
+import copy
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import other_tools
+import pytest
+import tiny
+import torch
+from diffusers.loaders import TextualInversionLoaderMixin
+from embedding_files import THEIRS, G, L, rows, torch_bytes
+from PIL import Image
+from safetensors.torch import load_file, save, save_file
+from support import run
+from torch import Tensor
+
+import pseudoword
+from pseudoword import formats
+from pseudoword.commands.push import contents
+from pseudoword.concept import Concept
+from pseudoword.formats import WRITERS, Content, keys, names
+from pseudoword.formats.advice import onetrainer, outlook
+from pseudoword.formats.keys import base_encoder
+
+SD = Concept("<cat>", {"clip_l": L}, "sd")
+SDXL = Concept("<cat>", {"clip_l": L, "clip_g": G}, "sdxl")
+FLUX = Concept("<cat>", {"clip_l": rows(2, 768), "t5xxl": rows(2, 4096)}, "flux")
+T5 = Concept("<cat>", {"t5xxl": rows(2, 4096)})
+SD2 = Concept("<cat>", {"clip_h": rows(2, 1024)}, "sd")
+WÜRSTCHEN = Concept("<cat>", {"clip_g": G}, "wuerstchen")
+SANA = Concept("<cat>", {"gemma2_2b": rows(2, 2304)}, "sana")
+OUTPUT = Concept("<cat>", {"clip_l_out": L, "clip_g_out": G})
+WIDTHS = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280, "t5xxl": 4096}
+
+OTHERS: dict[str, bytes] = {
+    "swapped": save({"clip_l": G, "clip_g": L}),
+    "pair": save({"text_encoders_0": L, "text_encoders_1": G}),
+    "pair in torch": torch_bytes({"emb": L, "emb2": G}),
+    "list of pairs": torch_bytes([{"emb": L, "emb2": G}, {"emb": L, "emb2": G}]),
+    "tuple": torch_bytes((L, G)),
+    "nested": torch_bytes({"<cat>": {"clip_l": L, "clip_g": G}}),
+    "a step beside it": torch_bytes({"<cat>": L, "step": 7}),
+    "a text first": torch_bytes({"about": "cats", "<cat>": L}),
+    "SDXL with a text": torch_bytes({"clip_l": L, "clip_g": G, "name": "cat"}),
+    "metadata": b"".join(
+        (
+            (
+                len(text := b'{"__metadata__":{"a":1},"c":{"dtype":"F32","shape":[1,768],')
+                + len(more := b'"data_offsets":[0,3072]}}')
+            ).to_bytes(8, "little"),
+            text,
+            more,
+            bytes(3072),
+        )
+    ),
+    "a word of 2 in a LoRA": save(
+        {"unet:0:up": rows(8, 4), "<cat>": L}, {"<cat>": "<embed>", "unet:0:rank": "4"}
+    ),
+    "one-dimensional SD 2": save({"<cat>": rows(1, 1024)[0]}),
+}
+
+
+def write(folder: Path, name: str, ending: str = "") -> Path:
+    """A file of another tool under its usual ending."""
+    data = OTHERS[name] if name in OTHERS else THEIRS[name][0]()
+    path = folder / f"file{ending or ('.pt' if data[:2] == b'PK' else '.safetensors')}"
+    path.write_bytes(data)
+    return path
+
+
+def advice(path: Path, token: str | None = None) -> tuple[Content, Concept, dict[str, str]]:
+    content = formats.examine(path)
+    word = formats.chosen(content, token) if token else content.concepts[0]
+    return content, word, outlook(content, word)
+
+
+def every_file(folder: Path) -> list[Path]:
+    """Every kind of file that is read or written here, each in a folder of its own."""
+    paths = []
+    for name in (*THEIRS, *OTHERS):
+        (folder / name.replace("/", "-")).mkdir()
+        paths.append(write(folder / name.replace("/", "-"), name))
+    for writer in WRITERS:
+        for i, word in enumerate((SD, SD2, SDXL, FLUX, T5, WÜRSTCHEN, SANA, OUTPUT)):
+            if not WRITERS[writer].refuses(word):
+                path = folder / f"{writer} {i}" / f"my-cat{WRITERS[writer].ending}"
+                paths.append(formats.write_as(word, path, writer, Image.new("RGB", (64, 64)))[0])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return every_file(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tiny.tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+class Pipe(TextualInversionLoaderMixin):  # type: ignore[misc]
+    """diffusers' own loader, on text encoders that are only a table."""
+
+    hf_device_map = None
+
+    def __init__(self, tokenizer: Any, *encoders: str) -> None:
+        self.components: dict[str, Any] = {}
+        for i, encoder in enumerate(encoders):
+            suffix = f"_{i + 1}" if i else ""
+            mine = self.components[f"tokenizer{suffix}"] = copy.deepcopy(tokenizer)
+            setattr(self, f"tokenizer{suffix}", mine)
+            setattr(self, f"text_encoder{suffix}", other_tools.Table(len(mine), WIDTHS[encoder]))
+        self.first = len(tokenizer)
+
+    def rows(self, name: str, suffix: str = "") -> Tensor:
+        """The learned rows that a prompt with `name` in it uses."""
+        mine = getattr(self, f"tokenizer{suffix}")
+        table: Tensor = getattr(self, f"text_encoder{suffix}").table.weight
+        ids = mine(self.maybe_convert_prompt(f"a photo of {name}, red", mine)).input_ids
+        return table[[i for i in ids if i >= self.first]].detach()
+
+
+def encoders_of(word: Concept) -> tuple[str, ...]:
+    """The text encoders of the pipeline that a word is for."""
+    return ("clip_l", "t5xxl") if set(word.vectors) == {"t5xxl"} else tuple(word.vectors)
+
+
+def do(said: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]:
+    """Do what the advice for diffusers says; the pipeline, and the name to write."""
+    match = re.match(
+        r"(load_textual_inversion\(.*\)), then write (.*?)(; or convert|\. Under|$)", said
+    )
+    assert match, said
+    calls, name = match[1].split(" and "), match[2]
+    pipe = Pipe(tokenizer, *encoders_of(word))
+    where = {
+        "pipe": pipe,
+        "file": str(path),
+        "file_2": str(path.with_stem(f"{path.stem}_2")),
+        "load_file": load_file,
+        "torch": torch,
+    }
+    for call in calls:
+        eval(f"pipe.{call}", where)
+    return pipe, name
+
+
+def holds_in_diffusers(path: Path, word: Concept, said: str, tokenizer: Any) -> None:
+    if said.startswith("load_textual_inversion"):
+        pipe, name = do(said, path, word, tokenizer)
+        suffixes = keys.IN_DIFFUSERS[frozenset(word.vectors)]
+        for encoder, expected in word.vectors.items():
+            assert pipe.rows(name, suffixes[encoder]).equal(expected), (path, said)
+        return
+    if frozenset(word.vectors) not in keys.IN_DIFFUSERS:
+        return  # there is no pipeline with a loader for such encoders: tested below
+    for options in ({}, {"token": "<other>"}):
+        pipe = Pipe(tokenizer, *encoders_of(word))
+        try:
+            pipe.load_textual_inversion(str(path), **options)
+        except Exception:
+            continue
+        name = options.get("token", word.token)
+        found = pipe.rows(name)
+        whole = [found.equal(expected) for expected in word.vectors.values()]
+        assert len(word.vectors) > 1 or not any(whole), (path, said)
+
+
+def test_what_is_said_of_diffusers_holds_for_every_file(files: list[Path], tokenizer: Any) -> None:
+    told = set()
+    for path in files:
+        for word in formats.examine(path).concepts:
+            said = outlook(formats.examine(path), word)["diffusers"]
+            holds_in_diffusers(path, word, said, tokenizer)
+            told.add(said[:22])
+    assert len(told) > 7
+
+
+@pytest.mark.parametrize("token", ["<cat>", "<My-Toy>", "*"])
+@pytest.mark.parametrize("word", [SD, SDXL, T5, FLUX, SANA])
+def test_the_model_card_s_code_loads_the_word(
+    word: Concept, token: str, tokenizer: Any, tmp_path: Path
+) -> None:
+    word = formats.renamed(word, token)
+    for name, data in contents(tmp_path, word, "me/toy").items():
+        (tmp_path / name).write_bytes(data)
+    told = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
+    if "gemma2_2b" in word.vectors:
+        assert told is None
+        return
+    assert told
+    pipe = Pipe(tokenizer, *encoders_of(word))
+    exec(told[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
+    other = re.search("then write (.*)", told[1])
+    for encoder, suffix in keys.IN_DIFFUSERS[frozenset(word.vectors)].items():
+        assert pipe.rows(other[1] if other else token, suffix).equal(word.vectors[encoder])
+
+
+NAMES = (
+    *(
+        "<cat>",
+        "<My-Toy>",
+        "MyToy",
+        "mytoy",
+        "my toy",
+        "cat",
+        "*",
+        "Cat",
+        "a",
+        "<Ü>",
+        "<ü>",
+        "Ü",
+        "7",
+    ),
+    *("<e\u0301>", "<İ>", "cat2", "zq", "猫", "😀", "it's", "<|endoftext|>", "!", "</s>", "<pad>"),
+    *("cat</w>", "'s", "CAT", "a  b", "<ﬁ>", "ΑΣ", "<unk>", "x.y", "<a b>", "42"),
+)
+
+
+@pytest.mark.parametrize("vectors", [1, 3, 12])
+def test_the_name_for_diffusers_lets_every_row_reach_the_prompt(
+    vectors: int, tokenizer: Any, tmp_path: Path
+) -> None:
+    for token in NAMES:
+        word = Concept(token, {"clip_l": rows(vectors, 768)}, "sd")
+        formats.write(word, tmp_path / "toy.safetensors")
+        content, found, said = advice(tmp_path / "toy.safetensors")
+        holds_in_diffusers(content.path, found, said["diffusers"], tokenizer)
+        plain = Pipe(tokenizer, "clip_l")
+        if "only the first" in said["diffusers"]:
+            with contextlib.suppress(ValueError):  # it may be in the vocabulary as well
+                plain.load_textual_inversion(str(content.path))
+            assert len(plain.rows(found.token)) < vectors
+        elif "refused" in said["diffusers"]:
+            plain.components["tokenizer"].add_tokens(token)
+            with pytest.raises(ValueError, match="already in tokenizer vocabulary"):
+                plain.load_textual_inversion(str(content.path))
+        else:
+            assert f"then write {found.token}" in said["diffusers"]
+            assert token not in tokenizer.get_vocab()
+
+
+def test_no_name_that_a_vocabulary_has_is_thought_safe(tokenizer: Any) -> None:
+    assert all(names.may_be_known(entry) for entry in tokenizer.get_vocab())
+
+
+def test_a_base_s_own_vocabulary_counts(base: Path, tmp_path: Path) -> None:
+    formats.write(Concept("x1", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "x.safetensors")
+    content, word, said = advice(tmp_path / "x.safetensors")
+    assert said["diffusers"] == "load_textual_inversion(file), then write x1"
+    assert "<x1>" in outlook(content, word, {"x1"})["diffusers"]
+    formats.write(Concept("*", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "y.safetensors")
+    seen = pseudoword.inspect(tmp_path / "y.safetensors", base=str(base))
+    assert "Under * it is refused: the model's vocabulary has" in seen.tools["diffusers"]
+
+
+@pytest.mark.parametrize(
+    ("encoders", "pipelines"),
+    [
+        ({"clip_l"}, ["StableDiffusionPipeline"]),
+        ({"clip_l", "clip_g"}, ["StableDiffusionXLPipeline"]),
+        ({"clip_l", "t5xxl"}, ["FluxPipeline"]),
+        ({"clip_l", "clip_g", "t5xxl"}, ["StableDiffusion3Pipeline"]),
+        ({"gemma2_2b"}, ["SanaPipeline", "Lumina2Pipeline"]),
+        ({"clip_l", "llama"}, ["HunyuanVideoPipeline"]),
+        ({"umt5xxl"}, ["WanPipeline"]),
+        ({"clip_g"}, ["StableCascadePriorPipeline"]),
+        ({"qwen25_7b"}, ["QwenImagePipeline"]),
+    ],
+)
+def test_diffusers_has_a_loader_for_just_the_families_that_are_said(
+    encoders: set[str], pipelines: list[str]
+) -> None:
+    for name in pipelines:
+        able = issubclass(getattr(diffusers, name), TextualInversionLoaderMixin)
+        assert able == (frozenset(encoders) in keys.IN_DIFFUSERS)
+
+
+def a1111_reads(path: Path) -> tuple[str, Any, int]:
+    """The restated loader; pictures are read by our reader, which was held against it elsewhere."""
+    in_picture = None
+    if path.suffix in (".png", ".webp"):
+        loose = formats.parse(path.read_bytes(), str(path))
+        in_picture = {**loose.items, "string_to_param": dict(loose.items["string_to_param"])}
+    return other_tools.a1111_loads(path, in_picture)
+
+
+def holds_in_a1111(path: Path, content: Content, word: Concept, said: str, tokenizer: Any) -> None:
+    kinds = {"SD 1": 768, "SD 2": 1024, "SDXL": 2048}
+    if said.startswith("copy the LoRA"):
+        found = other_tools.a1111_in_lora(path, word.token)
+        assert all(
+            v.equal(found[k] if isinstance(found, dict) else found) for k, v in word.vectors.items()
+        )
+        return
+    match = re.fullmatch(
+        r"(SD 1|SD 2|SDXL): copy into embeddings/, then write (.*); skipped on .*", said
+    )
+    if match:
+        name, found, width = a1111_reads(path)
+        assert width == kinds[match[1]], said
+        assert other_tools.a1111_finds(tokenizer, name, f"a photo of {match[2]} here"), said
+        for encoder, expected in word.vectors.items():
+            assert expected.equal(found[encoder] if isinstance(found, dict) else found), said
+    elif said.startswith("takes it for an SDXL word"):
+        _, found, width = a1111_reads(path)
+        assert width == kinds["SDXL"]
+        assert all(word.vectors[key].equal(found[key]) for key in ("clip_l", "clip_g"))
+    elif said.startswith("goes by the ending"):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - any failure of a foreign loader will do
+            a1111_reads(path)
+        renamed = path.with_suffix(re.search(r"file (\.\w+)", said)[1])  # type: ignore[index]
+        shutil.copy(path, renamed)
+        said = advice(renamed)[2]["AUTOMATIC1111"]
+        assert "ending" not in said
+    elif said.startswith("can have no such name"):
+        assert not other_tools.a1111_finds(tokenizer, path.stem, f"a photo of {path.stem} here")
+    elif path.suffix in (".png", ".webp", ".pt", ".bin", ".safetensors"):
+        try:
+            _, found, width = a1111_reads(path)
+        except Exception:
+            return
+        if width in kinds.values() and not said.startswith("cannot use"):
+            parts = found if isinstance(found, dict) else dict.fromkeys(word.vectors, found)
+            whole = [key in parts and v.equal(parts[key]) for key, v in word.vectors.items()]
+            assert not all(whole), (path, said)
+
+
+def test_what_is_said_of_automatic1111_holds_for_every_file(
+    files: list[Path], tokenizer: Any
+) -> None:
+    told = set()
+    for path in files:
+        content = formats.examine(path)
+        for word in content.concepts:
+            said = outlook(content, word)["AUTOMATIC1111"]
+            holds_in_a1111(path, content, word, said, tokenizer)
+            told.add(said[:18])
+    assert len(told) > 8
+
+
+def test_automatic1111_takes_every_torch_file_that_is_written_here(tmp_path: Path) -> None:
+    for writer in ("a1111", "diffusers-bin"):
+        for word in (SD, SD2, SDXL):
+            path = tmp_path / f"toy{WRITERS[writer].ending}"
+            first = formats.write_as(word, path, writer)[0]
+            other_tools.a1111_opens(first)
+    torch.save({"<cat>": L}, tmp_path / "theirs.pt")
+    with pytest.raises(ValueError, match="bad file"):
+        other_tools.a1111_opens(tmp_path / "theirs.pt")
+    assert "malicious" in advice(tmp_path / "theirs.pt")[2]["AUTOMATIC1111"]
+
+
+STEMS = (
+    *("my-cat", "My Cat", "cat (old)", "[x]", "a,b", ",x", "tom AND jerry", "BREAK", "猫", "a.b"),
+    *("<cat>", "<lora:x>", "x:y", "a|b", "c'd", "a\\b", "((", "CAT_2"),
+)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_the_names_for_each_tool_find_the_word(stem: str, tmp_path: Path, tokenizer: Any) -> None:
+    path = tmp_path / f"{stem}.safetensors"
+    save_file({"emb_params": L}, path)
+    content, word, said = advice(path)
+    holds_in_a1111(path, content, word, said["AUTOMATIC1111"], tokenizer)
+    holds_in_comfyui(path, word, said["ComfyUI"])
+    holds_in_invokeai(path, word, said["InvokeAI"])
+
+
+def holds_in_comfyui(path: Path, word: Concept, said: str) -> None:
+    def read(prompt: str, encoder: str) -> Tensor:
+        key = "clip_l" if encoder == "clip_h" else encoder
+        try:
+            found = other_tools.comfyui_reads(path.parent, prompt, word.widths[encoder], key)
+        except (RuntimeError, AttributeError):
+            found = []
+        return torch.stack(found) if found else torch.zeros(0)
+
+    match = re.fullmatch(
+        r"copy into models/embeddings/, then write (embedding:.*) and a blank or .*", said
+    )
+    if match:
+        for encoder, expected in word.vectors.items():
+            for prompt in (f"{match[1]} on grass", f"a photo of {match[1]}, red"):
+                assert read(prompt, encoder).equal(expected), (path, said)
+    elif said.startswith("may not find"):
+        assert not all(
+            read(f"a embedding:{path.stem}, b", e).equal(v) for e, v in word.vectors.items()
+        )
+    elif not said.startswith("cannot use"):
+        for prompt in (f"a embedding:{path.name} b", f"embedding:{path.stem}"):
+            found = [read(prompt, e).equal(v) for e, v in word.vectors.items() if e in WIDTHS]
+            assert not found or not all(found), (path, said)
+
+
+def test_what_is_said_of_comfyui_holds_for_every_file(files: list[Path]) -> None:
+    told = set()
+    for path in files:
+        content = formats.examine(path)
+        for word in content.concepts:
+            said = outlook(content, word)["ComfyUI"]
+            holds_in_comfyui(path, word, said)
+            told.add(said[:18])
+    assert len(told) > 5
+
+
+def holds_in_invokeai(path: Path, word: Concept, said: str) -> None:
+    expected = {"clip_l": 768, "clip_h": 1024}
+    if said.startswith("add it to the models"):
+        width, name = other_tools.invokeai_adds(path)
+        assert width == (expected[next(iter(word.vectors))] if len(word.vectors) == 1 else 1280)
+        found = other_tools.invokeai_loads(path)
+        assert len(found) == len(word.vectors)
+        assert all(any(v.equal(f.float()) for f in found) for v in word.vectors.values()), said
+        match = re.search(r"then write (<.*>)$", said)
+        assert match
+        triggers = other_tools.invokeai_finds(f"a {match[1]}, red")
+        assert triggers == ([name] if "the name" not in match[1] else ["the name"])
+        if "the name" in match[1]:
+            assert other_tools.invokeai_finds(f"a <{name}> red") != [name]
+        return
+    try:
+        width, _ = other_tools.invokeai_adds(path)
+        found = other_tools.invokeai_loads(path)
+    except Exception:
+        return
+    whole = [any(v.equal(f.float()) for f in found) for v in word.vectors.values()]
+    right = width == (expected.get(next(iter(word.vectors)), 0) if len(word.vectors) == 1 else 1280)
+    assert not all(whole) or not right or len(found) != len(word.vectors), (path, said)
+
+
+def test_what_is_said_of_invokeai_holds_for_every_file(files: list[Path]) -> None:
+    told = set()
+    for path in files:
+        content = formats.examine(path)
+        for word in content.concepts:
+            said = outlook(content, word)["InvokeAI"]
+            holds_in_invokeai(path, word, said)
+            told.add(said[:18])
+    assert len(told) > 5
+
+
+def test_what_is_said_of_onetrainer_holds_for_every_file(files: list[Path]) -> None:
+    told = set()
+    for path in files:
+        content = formats.examine(path)
+        for word in content.concepts:
+            said = outlook(content, word)["OneTrainer"]
+            told.add(said[:18])
+            encoders = frozenset(map(base_encoder, word.vectors))
+            if encoders not in onetrainer.KEYS:
+                assert said == "learns no words for these models"
+                continue
+            theirs = onetrainer.KEYS[encoders]
+            try:
+                found = dict(
+                    zip(
+                        theirs,
+                        other_tools.onetrainer_loads(path, tuple(theirs.values())),
+                        strict=True,
+                    )
+                )
+                whole = [v.equal(found[base_encoder(k)].float()) for k, v in word.vectors.items()]
+            except Exception:
+                whole = [False]
+            assert all(whole) == said.startswith("choose it as the base embedding"), (path, said)
+    assert len(told) > 3
+
+
+def test_what_is_to_be_converted_works_afterwards(files: list[Path], tmp_path: Path) -> None:
+    done = 0
+    for path in files:
+        _, word, said = advice(path)
+        for tool, text in said.items():
+            match = re.search(r"convert with --format ([\w-]+)$", text)
+            if not match:
+                continue
+            out = tmp_path / str(done) / f"toy{WRITERS[match[1]].ending}"
+            formats.write_as(word, out, match[1])
+            again = advice(out)[2][tool]
+            assert "convert" not in again.removesuffix(
+                "; or convert with --format diffusers, and load a file each"
+            ), (tool, text, again)
+            done += 1
+    assert done > 100
+
+
+def test_training_says_what_diffusers_will_not_take(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    quick = ("--steps", 1, "--evaluate-every", 0, "--timestep-spread", "uniform")
+    word = ("--token", "<My-Toy>", "--vectors", 2, "--init", "cat")
+    code, _, noted = run(
+        "train", pictures, "--base", base, *quick, *word, "--out", tmp_path / "run"
+    )
+    assert code == 0
+    assert noted.count("token='<my-toy>'") == 1
+    assert names.caution("<toy>", 2, {"toy"}) is None
+    assert "vocabulary has that word" in (names.caution("toy", 1, {"toy"}) or "")

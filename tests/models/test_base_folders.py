@@ -1,0 +1,256 @@
+"""Folders in diffusers' layout with odd things in them: a model, or a sentence that says what."""
+
+import json
+import os
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTokenizer
+
+from pseudoword import plan
+from pseudoword.config import BaseChoice
+from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.models.generation import generate
+
+
+@pytest.fixture
+def folder(base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base, tmp_path / "base"))
+
+
+def change(file: Path, **values: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def used(folder: Path) -> Family:
+    """The model in the folder, after all of it was used."""
+    family = base_model.load(str(folder), "cpu")
+    family.modules()
+    generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
+    return family
+
+
+SCHEDULER, TOKENIZER = "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"
+ODD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "pipelines": ("model_index.json", {"_class_name": ["A", "B"]}, "it names no pipeline"),
+    "no pipeline": ("model_index.json", {"_class_name": None}, "it names no pipeline"),
+    "a dict of pipelines": ("model_index.json", {"_class_name": {}}, "it names no pipeline"),
+    "guidance in words": ("model_index.json", {"_guidance_scale": ["7"]}, "_guidance_scale in"),
+    "endless guidance": ("model_index.json", {"_guidance_scale": 1e999}, "_guidance_scale in"),
+    "sizes": ("unet/config.json", {"sample_size": [8, 16]}, r"sample_size is \[8, 16\]"),
+    "no size": ("unet/config.json", {"sample_size": None}, "sample_size is null"),
+    "a size below nothing": ("unet/config.json", {"sample_size": -8}, "sample_size is -8"),
+    "a huge size": ("unet/config.json", {"sample_size": 10**9}, "sample_size is 1000000000"),
+    "no blocks": ("vae/config.json", {"block_out_channels": []}, "should be a list of 1 to 8"),
+    "blocks": ("unet/config.json", {"block_out_channels": [16] * 10**5}, "unet"),
+    "layers": ("unet/config.json", {"layers_per_block": 10**9}, "more weights than there are"),
+    "text layers": ("text_encoder/config.json", {"num_hidden_layers": 10**9}, "more weights than"),
+    "more text layers": ("text_encoder/config.json", {"num_hidden_layers": 3}, "weights are missi"),
+    "width": ("text_encoder/config.json", {"hidden_size": 10**7}, "text_encoder cannot be loaded"),
+    "rows": ("text_encoder/config.json", {"vocab_size": 10**12}, "text_encoder cannot be loaded"),
+    "positions": ("text_encoder/config.json", {"max_position_embeddings": 10**11}, "text_encoder"),
+    "another width": ("unet/config.json", {"cross_attention_dim": 64}, "unet cannot be loaded"),
+    "below nothing": ("unet/config.json", {"norm_num_groups": -4}, "got -4"),
+    "an unknown scheduler": (SCHEDULER, {"_class_name": "NewSchedulerX"}, "'NewSchedulerX', which"),
+    "no scheduler": (SCHEDULER, {"_class_name": None}, "its scheduler"),
+    "a model as scheduler": (SCHEDULER, {"_class_name": "UNet2DModel"}, "'UNet2DModel', which"),
+    "many timesteps": (SCHEDULER, {"num_train_timesteps": 10**12}, "num_train_timesteps is 10000"),
+    "no timesteps": (SCHEDULER, {"num_train_timesteps": 0}, "num_train_timesteps is 0"),
+    "noise in words": (SCHEDULER, {"beta_end": "x"}, "scheduler cannot be loaded"),
+    "too much noise": (
+        SCHEDULER,
+        {"beta_start": 2.0, "beta_end": 4.0},
+        "noise of no known strength",
+    ),
+    "another prediction": (SCHEDULER, {"prediction_type": ["sample"]}, "this base model predicts"),
+    "length": (TOKENIZER, {"model_max_length": "long"}, "model_max_length is 'long'"),
+    "no room": (TOKENIZER, {"model_max_length": 2}, "model_max_length is 2, but"),
+    "no scale": ("vae/config.json", {"scaling_factor": 0}, "not finite"),
+    "scale in words": ("vae/config.json", {"scaling_factor": "x"}, "VAE do not work together"),
+    "not a number": ("vae/config.json", {"scaling_factor": float("nan")}, "not finite"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_config_is_told_at_once(folder: Path, name: str) -> None:
+    file, values, said = ODD[name]
+    change(folder / file, **values)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    with pytest.raises(BaseModelError, match=said) as refusal:
+        used(folder)
+    assert "\n" not in str(refusal.value)
+    assert time.perf_counter() - began < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
+
+
+@pytest.mark.parametrize("name", ["layers", "text layers", "blocks", "sizes", "pipelines", "width"])
+def test_so_it_is_when_memory_is_planned(folder: Path, name: str) -> None:
+    file, values, _ = ODD[name]
+    change(folder / file, **values)
+    with pytest.raises(PseudowordError):
+        plan(base=str(folder), resolution=32)
+
+
+def test_a_square_may_be_said_by_both_sides(folder: Path) -> None:
+    change(folder / "unet/config.json", sample_size=[8, 8])
+    assert base_model.sides(BaseChoice(base=str(folder))) == (32, 8)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x00", '{"a": 1e}'])
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", SCHEDULER])
+def test_what_is_no_object_is_told(folder: Path, file: str, text: str) -> None:
+    (folder / file).write_text(text)
+    with pytest.raises(BaseModelError):
+        used(folder)
+
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_is_not_there_is_named(folder: Path, part: str) -> None:
+    shutil.rmtree(folder / part)
+    with pytest.raises(BaseModelError, match=part):
+        used(folder)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_weights_that_are_missing_or_do_not_fit_are_named(folder: Path, part: str) -> None:
+    """Some libraries would fill them with random numbers and go on."""
+    (file,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    name = sorted(tensors)[0]
+    save_file({key: t for key, t in tensors.items() if key != name}, file, {"format": "pt"})
+    with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
+        used(folder)
+    save_file(tensors | {name: torch.zeros(3, 3)}, file, {"format": "pt"})
+    with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
+        used(folder)
+    file.unlink()
+    with pytest.raises(BaseModelError, match=f"/{part} holds no weights"):
+        used(folder)
+
+
+def test_parts_of_two_models_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    other = tiny.stable_diffusion(tmp_path / "other", width=48)
+    shutil.rmtree(folder / "unet")
+    shutil.copytree(other / "unet", folder / "unet")
+    with pytest.raises(BaseModelError, match="text encoder and U-Net do not work together"):
+        used(folder)
+
+
+def test_tokens_without_rows_are_told(folder: Path) -> None:
+    words = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    words.add_tokens(["<new>"])
+    words.save_pretrained(folder / "tokenizer")
+    family = used(folder)
+    with pytest.raises(BaseModelError, match="they are of different models"):
+        family.encode_text(["a <new>"], {})
+
+
+def test_a_tokenizer_without_a_vocabulary_is_told(folder: Path) -> None:
+    """transformers would make up an empty one."""
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    used(folder)
+    (folder / "tokenizer" / "vocab.json").write_text("{}")
+    with pytest.raises(BaseModelError, match="tokenizer"):
+        used(folder)
+
+
+def test_pickles_of_a_part_pass_the_locks_of_all(folder: Path, tmp_path: Path) -> None:
+    class Runs:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    (file,) = (folder / "unet").glob("*.safetensors")
+    tensors = load_file(file)
+    file.unlink()
+    torch.save(tensors, file.with_suffix(".bin"))
+    used(folder)
+    torch.save(tensors | {"x": Runs()}, file.with_suffix(".bin"))
+    with pytest.raises(BaseModelError, match="would run Python code"):
+        used(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_split_part_is_read_from_its_own_folder_only(folder: Path) -> None:
+    (file,) = (folder / "unet").glob("*.safetensors")
+    shard = file.with_name("diffusion_pytorch_model-00001-of-00001.safetensors")
+    index = file.with_name("diffusion_pytorch_model.safetensors.index.json")
+    names = dict.fromkeys(load_file(file), shard.name)
+    file.rename(shard)
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    used(folder)
+    index.write_text(json.dumps({"weight_map": names | {"conv_in.bias": "../../x.bin"}}))
+    with pytest.raises(BaseModelError, match=r"names \"../../x.bin\", which is not there"):
+        used(folder)
+    index.write_text(json.dumps({"weight_map": [1]}))
+    with pytest.raises(BaseModelError, match="it has no weight_map"):
+        used(folder)
+
+
+def test_an_adapter_is_no_text_encoder(folder: Path) -> None:
+    """Its config names another model, which would be fetched and loaded instead."""
+    text = json.dumps({"base_model_name_or_path": "someone/else", "peft_type": "LORA"})
+    (folder / "text_encoder" / "adapter_config.json").write_text(text)
+    with pytest.raises(BaseModelError, match="holds an adapter"):
+        used(folder)
+
+
+def test_a_repository_is_looked_at_as_a_folder_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose files lie in the hub's cache, with and without safetensors."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    kept = tmp_path / "hub" / "models--tiny--base"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("0" * 40)
+    folder = Path(shutil.move(folder, kept / "snapshots" / ("0" * 40)))
+    whole = base_model.load("tiny/base", "cpu").fingerprint()
+    for part, name in STEMS.items():
+        (file,) = (folder / part).glob("*.safetensors")
+        torch.save(load_file(file), folder / part / f"{name}.bin")
+        file.unlink()
+    assert base_model.load("tiny/base", "cpu").fingerprint() == whole
+    torch.save({"x": print}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(BaseModelError, match="would run Python code"):
+        base_model.load("tiny/base", "cpu")
+
+
+STEMS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "pytorch_model",
+}
+
+
+def test_a_part_given_as_a_base_is_named_and_a_pipe_in_it_not_waited_for(folder: Path) -> None:
+    with pytest.raises(BaseModelError, match="is a part of a model, UNet2DConditionModel"):
+        base_model.load(str(folder / "unet"))
+    (folder / "unet" / "config.json").unlink()
+    os.mkfifo(folder / "unet" / "config.json")
+    with pytest.raises(BaseModelError, match="is no base model"):
+        base_model.load(str(folder / "unet"))
+
+
+@pytest.mark.parametrize("name", ["unet/config.json", "model_index.json", "tokenizer/vocab.json"])
+def test_pipes_and_devices_in_a_folder_are_not_waited_for(folder: Path, name: str) -> None:
+    file = folder / name
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(BaseModelError, match=r"pipe|holds no model_index"):
+        used(folder)
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    with pytest.raises(BaseModelError, match=r"device|holds no model_index"):
+        used(folder)

@@ -1,0 +1,175 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from pseudoword.config import BaseChoice
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.models import base_model
+from pseudoword.models.loading import devices
+
+
+@pytest.fixture
+def broken(base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base, tmp_path / "broken"))
+
+
+def test_nothing_that_is_loaded_asks_for_a_gradient(base: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    family.encode_pictures(torch.zeros(1, 3, 32, 32))
+    for module in (family.unet, family.vae, family.encoders["clip_l"].model):  # type: ignore[attr-defined]
+        assert not module.training
+        assert not any(p.requires_grad for p in module.parameters())
+
+
+def test_moments_are_scaled_as_the_pipeline_scales(base: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    moments = family.encode_pictures(pixels)
+    found = family.vae.encode(pixels).latent_dist  # type: ignore[attr-defined]
+    torch.testing.assert_close(moments.mean, found.mean * 0.18215)
+    torch.testing.assert_close(moments.std, found.std * 0.18215)
+
+
+def test_the_fingerprint_tells_models_apart(base: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    before = family.fingerprint()
+    assert base_model.load(str(base), "cpu").fingerprint() == before
+    family.unet.conv_out.weight.data[0] += 1e-3  # type: ignore[attr-defined]
+    assert family.fingerprint() != before
+
+
+def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    before = family.vae_digest()
+    assert base_model.load(str(base), "cpu").vae_digest() == before
+    next(family.vae.parameters()).data[0] += 1e-3  # type: ignore[attr-defined]
+    assert family.vae_digest() != before
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "./nonesuch", "a/b/c", ""])
+def test_an_unknown_base_is_explained(name: str) -> None:
+    with pytest.raises(PseudowordError, match=r"no base model|there is no|is empty"):
+        base_model.load(name)
+
+
+def test_a_hub_id_that_cannot_be_fetched_is_explained() -> None:
+    with pytest.raises(BaseModelError, match="could not be fetched from the hub"):
+        base_model.load("nobody/no-such-model")
+
+
+def test_a_folder_that_is_no_model_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"holds no model_index\.json"):
+        base_model.load(str(tmp_path))
+    (tmp_path / "x.ckpt").touch()
+    with pytest.raises(BaseModelError, match="is an empty file"):
+        base_model.load(str(tmp_path / "x.ckpt"))
+
+
+def test_a_model_of_another_kind_is_named(broken: Path) -> None:
+    (broken / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
+    with pytest.raises(BaseModelError, match="is a FluxPipeline"):
+        base_model.load(str(broken))
+    (broken / "model_index.json").write_text("{")
+    with pytest.raises(BaseModelError, match="damaged"):
+        base_model.load(str(broken))
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
+    (weights,) = (broken / part).glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(BaseModelError, match=rf"/{part}/.* is cut short: its header alone has"):
+        base_model.load(str(broken))
+
+
+def test_a_revision_on_the_hub_is_asked_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(name: str, file: str, revision: str | None) -> str:
+        asked.append((name, file, revision))
+        return str(base / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    source = base_model.detect(BaseChoice(base="some/model@v2", variant="fp16")).source
+    assert asked == [("some/model", "model_index.json", "v2")]
+    assert (source.path, source.revision, source.variant) == ("some/model", "v2", "fp16")
+    assert base_model.detect(BaseChoice(base="some/model")).source.revision is None
+
+
+def test_weights_of_a_variant_are_found_when_it_is_said(base: Path, tmp_path: Path) -> None:
+    pipeline = DiffusionPipeline.from_pretrained(base)
+    pipeline.save_pretrained(tmp_path, variant="fp16")
+    with pytest.raises(
+        BaseModelError, match=r"/text_encoder holds no weights.* There are some for --variant fp16"
+    ):
+        base_model.load(str(tmp_path), "cpu")
+    chosen = base_model.choose(BaseChoice(base=str(tmp_path), variant="fp16", device="cpu"))
+    assert chosen.fingerprint() == base_model.load(str(base), "cpu").fingerprint()
+
+
+def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) -> None:
+    half: Any = base_model.load(str(broken), "cpu", "float16")
+    assert half.unet.dtype == torch.float16
+    assert half.vae.dtype == torch.float32
+    assert torch.isfinite(half.encode_pictures(torch.ones(1, 3, 32, 32)).mean).all()
+    config = json.loads((broken / "vae" / "config.json").read_text())
+    (broken / "vae" / "config.json").write_text(json.dumps(config | {"force_upcast": False}))
+    assert base_model.load(str(broken), "cpu", "bfloat16").vae.dtype == torch.bfloat16  # type: ignore[attr-defined]
+    assert base_model.load(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]
+
+
+def test_auto_is_what_the_environment_says_else_the_best_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+
+    def placed() -> tuple[str, torch.dtype]:
+        found = base_model.placement(BaseChoice())
+        return found.device.type, found.dtype
+
+    assert placed() == ("cpu", torch.float32)  # all tests run so, on any machine
+    monkeypatch.delenv(devices.VARIABLE)
+    assert placed() == ("cuda", torch.bfloat16)
+
+
+def test_a_device_is_meant_in_any_case_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    names = ("cpu", "CPU", " Cpu:0 ", "cuda", "CUDA:0", "Cuda:1")
+    found = [str(devices.device(name)) for name in names]
+    assert found == ["cpu", "cpu", "cpu", "cuda:0", "cuda:0", "cuda:1"]
+    assert devices.available() == ["cpu", "cuda:1", "cuda:0"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "cuda", "cuda:0", "cuda:99", "cuda:-1", "mps", "gpu", "xla", "meta", "cpu:3"),
+        *("cuda:" + "9" * 99, "CPU:", "cpu,", "None", "Fehler é"),
+    ],
+)
+def test_a_device_that_is_not_here_is_answered_with_those_that_are(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for ask in (base_model.placement, base_model.choose, base_model.sides):
+        with pytest.raises(SettingsError, match=r"--device.* What is: cpu, or auto, which is cpu"):
+            ask(BaseChoice(device=name))
+
+
+def test_the_environment_names_a_device_that_is_here_or_is_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv(devices.VARIABLE, "cuda")
+    with pytest.raises(SettingsError, match="PSEUDOWORD_DEVICE=cuda: there is no such device"):
+        base_model.placement(BaseChoice())
+    assert base_model.placement(BaseChoice(device="cpu")).device.type == "cpu"

@@ -1,0 +1,66 @@
+"""Words on models they were not learned for."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pseudoword import formats, generate, train
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError, PseudowordError
+from pseudoword.models import base_model
+from pseudoword.models.compatibility import check_fit
+from pseudoword.models.family import TextEncoder
+
+WORDS = {
+    "SD 1.x": {"clip_l": torch.ones(2, 768)},
+    "SD 2.x": {"clip_h": torch.ones(1, 1024)},
+    "SDXL": {"clip_l": torch.ones(1, 768), "clip_g": torch.ones(1, 1280)},
+}
+
+
+class Sized(TextEncoder):
+    """A text encoder that is nothing but its width and its length."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self.length = 77
+
+    @property
+    def width(self) -> int:
+        return self._width
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_word_on_another_kind_of_model_is_told_what_it_is_and_what_the_model_is(
+    base: Path, kind: str
+) -> None:
+    word = Concept("<cat>", WORDS[kind])
+    for other, rows in WORDS.items():
+        family: Any = base_model.load(str(base), "cpu")
+        family.encoders = {key: Sized(one.shape[1]) for key, one in rows.items()}
+        if other == kind:
+            check_fit(word, family)
+            continue
+        widths = [f"{key} of width {one.shape[1]}" for key, one in (WORDS[kind] | rows).items()]
+        with pytest.raises(ConceptError) as told:
+            check_fit(word, family)
+        assert all(width in str(told.value) for width in widths)
+        assert re.search(rf"the word \({kind}\).*the model \({other}\)", str(told.value))
+
+
+def test_a_word_that_does_not_fit_is_refused_wherever_it_goes(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    formats.write(Concept("<cat>", WORDS["SDXL"]), tmp_path / "word.safetensors")
+    word = str(tmp_path / "word.safetensors")
+    for use in (
+        lambda: generate("a <cat>", concept=word, base=str(base)),
+        lambda: train(pictures, "<dog>", init=word, base=str(base), out=tmp_path / "run"),
+    ):
+        with pytest.raises(
+            PseudowordError, match=r"the word \(SDXL\) has clip_l of width 768 and clip_g"
+        ):
+            use()

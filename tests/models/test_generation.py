@@ -1,0 +1,176 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+
+import pseudoword
+from pseudoword import formats
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError, PromptError, SettingsError
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.models.generation import AT_ONCE, generate
+from pseudoword.placeholders import named
+
+
+def concept(token: str, n: int = 1, seed: int = 0) -> Concept:
+    rows = torch.randn(n, 32, generator=torch.Generator().manual_seed(seed))
+    return Concept(token, {"clip_l": rows})
+
+
+def difference(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of any pixel, of 255."""
+    a, b = (np.asarray(picture, dtype=np.int16) for picture in (one, other))
+    return int(np.abs(a - b).max())
+
+
+@pytest.mark.parametrize(("n", "rescale"), [(1, 0.7), (3, 0.0)])
+def test_diffusers_draws_the_same_pictures_from_our_file(
+    any_base: Path, tmp_path: Path, n: int, rescale: float
+) -> None:
+    family = base_model.load(str(any_base), "cpu")
+    rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
+    formats.write(Concept("<cat>", rows), tmp_path / "concept.safetensors")
+    settings = {"guidance_scale": 4.0, "guidance_rescale": rescale, "num_inference_steps": 4}
+    pipeline = DiffusionPipeline.from_pretrained(any_base)
+    pipeline.set_progress_bar_config(disable=True)
+    if family.name == "sdxl":
+        for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
+            pipeline.load_textual_inversion(
+                load_file(tmp_path / "concept.safetensors")[key],
+                token="<cat>",
+                text_encoder=getattr(pipeline, f"text_encoder{suffix}"),
+                tokenizer=getattr(pipeline, f"tokenizer{suffix}"),
+            )
+    else:
+        pipeline.load_textual_inversion(str(tmp_path / "concept.safetensors"))
+    theirs = pipeline(
+        "a photo of <cat> on a <cat>",
+        negative_prompt="red <cat>",
+        generator=torch.Generator().manual_seed(7),
+        **settings,
+    ).images[0]
+    (ours,) = pseudoword.generate(
+        "a photo of <cat> on a <cat>",
+        concept=tmp_path,
+        base=str(any_base),
+        seed=7,
+        negative="red <cat>",
+        guidance=4.0,
+        guidance_rescale=rescale,
+        sampler_steps=4,
+    )
+    assert difference(ours, theirs) <= 1
+    (without,) = pseudoword.generate(
+        "a photo of a cat", base=str(any_base), seed=7, guidance=4.0, sampler_steps=4
+    )
+    assert difference(ours, without) > 1
+
+
+def test_guidance_is_what_the_model_asks_for(base: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(base, tmp_path / "base")
+
+    def cfg(guidance: float | None = None) -> str:
+        (drawn,) = pseudoword.generate("a cat", base=str(base), sampler_steps=1, guidance=guidance)
+        return str(drawn.info["parameters"])
+
+    assert "CFG scale: 7.5" in cfg()
+    index = base / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_guidance_scale": 2.5}))
+    assert "CFG scale: 2.5" in cfg()
+    assert "CFG scale: 4" in cfg(guidance=4.0)
+
+
+def test_guidance_is_rescaled_as_the_model_asks(base: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(base, tmp_path / "base")
+
+    def draw(rescale: float | None = None) -> Image.Image:
+        (drawn,) = pseudoword.generate(
+            "a cat", base=str(base), guidance=30.0, guidance_rescale=rescale, sampler_steps=2
+        )
+        return drawn
+
+    plain = draw()
+    assert "CFG Rescale" not in plain.info["parameters"]
+    index = base / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_guidance_rescale": 1.0}))
+    asked = draw()
+    assert "CFG Rescale: 1.0" in asked.info["parameters"]
+    assert difference(asked, plain) > 1
+    assert difference(asked, draw(0.5)) > 1
+    assert difference(plain, draw(0.0)) == 0
+
+
+def test_a_picture_depends_on_its_own_seed_only(family: Family) -> None:
+    seeds = range(AT_ONCE + 2)
+    many = generate(family, ["a cat"] * len(seeds), [], seeds=seeds, sampler_steps=2)
+    for seed in (0, AT_ONCE + 1):
+        (one,) = generate(family, ["a cat"], [], seeds=[seed], sampler_steps=2)
+        assert difference(one, many[seed]) <= 1
+    assert difference(many[0], many[1]) > 1
+
+
+def test_several_concepts_work_together_and_in_the_negative_prompt(family: Family) -> None:
+    words = [concept("<a>", seed=1), concept("<b>", 2, seed=2)]
+
+    def draw(prompt: str, negative: str = "") -> Image.Image:
+        return generate(family, [prompt], words, seeds=[0], negative=negative, sampler_steps=3)[0]
+
+    plain = draw("<a> and a cat")
+    assert difference(plain, draw("<a> and a <b>")) > 1
+    assert difference(plain, draw("<a> and a cat", "<b>")) > 1
+    assert difference(plain, draw("<a> and a cat", "dog")) > 1
+    assert difference(plain, draw("<a> and a cat")) == 0
+
+
+def test_drawing_needs_no_order_and_leaves_no_trace(family: Family) -> None:
+    first = generate(family, ["a <a> cat"], [], seeds=[0], sampler_steps=2)[0]
+    generate(family, ["a <a> cat"], [concept("<a>")], seeds=[0], sampler_steps=2)
+    again = generate(family, ["a <a> cat"], [], seeds=[0], sampler_steps=2)[0]
+    assert difference(first, again) == 0
+
+
+def test_a_named_word_is_found_anywhere_and_told_as_it_is_written(family: Family) -> None:
+    word = concept("cat")
+    named_, plain = generate(
+        family, [f"a {named('cat')}egory", "a category"], [word], seeds=[0, 0], sampler_steps=1
+    )
+    assert difference(named_, plain) > 0
+    for picture in (named_, plain):
+        assert picture.info["parameters"].startswith("a category\nSteps")
+    with pytest.raises(PromptError, match=r"'cat cat .*"):
+        generate(family, ["cat " * 80 + named("<a>")], [concept("<a>")], seeds=[0])
+
+
+def test_what_does_not_fit_is_explained(base: Path, family: Family) -> None:
+    wide = Concept("<wide>", {"clip_l": torch.ones(1, 768)})
+    with pytest.raises(ConceptError, match=r"width 768.*width 32"):
+        generate(family, ["a <wide>"], [wide], seeds=[0])
+    with pytest.raises(ConceptError, match="2 concepts are called <a>"):
+        generate(family, ["a <a>"], [concept("<a>"), concept("<a>", 2)], seeds=[0])
+    with pytest.raises(PromptError, match="cut off"):
+        generate(family, ["cat " * 80 + "<a>"], [concept("<a>")], seeds=[0])
+    with pytest.raises(SettingsError, match="multiple of 8"):
+        generate(family, ["a cat"], [], seeds=[0], resolution=33)
+    with pytest.raises(SettingsError, match=r"^-n: .*greater than or equal to 1, got 0"):
+        pseudoword.generate("a cat", base=str(base), n=0)
+
+
+def test_pictures_have_the_size_asked_for(family: Family) -> None:
+    assert generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0].size == (32, 32)
+    (large,) = generate(family, ["a cat"], [], seeds=[0], sampler_steps=1, resolution=48)
+    assert large.size == (48, 48)
+
+
+def test_the_vae_comes_back_after_it_was_released(base: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    before = generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
+    family.release_vae()
+    assert "vae" not in vars(family)
+    assert difference(before, generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0]) == 0

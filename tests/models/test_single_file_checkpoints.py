@@ -1,0 +1,167 @@
+"""Checkpoints in one file: the same model as the folder they were made from."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import single_file
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save_file
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+from pseudoword import generate, train
+from pseudoword.config import BaseChoice
+from pseudoword.errors import BaseModelError
+from pseudoword.models import base_model
+from pseudoword.models.loading import single_file_configs
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
+def test_one_file_trains_and_draws_as_its_folder(
+    any_base: Path, pictures: Path, tmp_path: Path, ending: str
+) -> None:
+    file = single_file.write(any_base, tmp_path / f"model.{ending}")
+    words, drawn = [], []
+    for base in (any_base, file):
+        own: dict[str, Any] = {} if base is any_base else {"configs": any_base}
+        word = train(
+            pictures,
+            "<cat>",
+            base=str(base),
+            out=tmp_path / f"run-{base.name}",
+            init="cat",
+            steps=2,
+            batch=8,
+            preview=(),
+            **own,
+        )
+        words.append(word.concept)
+        drawn += generate("a <cat>", concept=word.concept, base=str(base), sampler_steps=2, **own)
+    for key, rows in words[0].vectors.items():
+        assert torch.equal(rows, words[1].vectors[key])
+    assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
+    seen = base_model.detect(BaseChoice(base=str(file), configs=any_base))
+    assert "single-file checkpoint with the keys of sd" in seen.seen
+
+
+@pytest.mark.parametrize(
+    ("more", "prediction", "zero_snr"),
+    [
+        ({}, "epsilon", False),
+        ({"v_pred": torch.zeros(1), "ztsnr": torch.zeros(1)}, "v_prediction", True),
+    ],
+)
+def test_what_a_file_says_of_its_prediction_is_believed(
+    base: Path, tmp_path: Path, more: dict[str, torch.Tensor], prediction: str, zero_snr: bool
+) -> None:
+    file = single_file.write(base, tmp_path / "model.safetensors", **more)
+    choice = BaseChoice(base=str(file), configs=base, device="cpu")
+    process = base_model.choose(choice).process
+    assert process.prediction_type == prediction
+    assert (float(process.alphas_cumprod[-1]) == 0) == zero_snr
+    told = choice.model_copy(update={"prediction": "v_prediction"})
+    assert base_model.choose(told).process.prediction_type == "v_prediction"
+
+
+def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None:
+    """The layouts that come along name every part; only the tiny sizes do not fit them."""
+    file = single_file.write(any_base, tmp_path / "model.safetensors")
+    found = base_model.detect(BaseChoice(base=str(file)))
+    assert found.source.layout is not None
+    with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):
+        base_model.load(str(file), "cpu")
+
+
+@pytest.mark.parametrize("layout", ["sd1", "sdxl"])
+def test_a_layout_says_all_that_a_single_file_leaves_out(tmp_path: Path, layout: str) -> None:
+    """The published models made small: each part keeps all of its layout but for the sizes."""
+    second = {"text_encoder_2": SMALL["text_encoder"] | {"hidden_size": 40, "projection_dim": 40}}
+    changes = SMALL | {"unet": SMALL["unet"] | SMALL_UNET[layout]} | second
+    known = single_file_configs.layout(layout)
+    folder = single_file_configs.folder(
+        layout, {part: v for part, v in changes.items() if part in known}
+    )
+    made = shutil.copytree(folder, tmp_path / "made")
+    for part, kind in KINDS.items():
+        if part in known:
+            torch.manual_seed(0)
+            config = json.loads((folder / part / "config.json").read_text())
+            own = hasattr(kind, "from_config")
+            model = kind.from_config(config) if own else kind(kind.config_class(**config))
+            model.save_pretrained(made / part)
+    file = single_file.write(made, tmp_path / "x.safetensors")
+    whole, one = (
+        base_model.choose(choice)
+        for choice in (
+            BaseChoice(base=str(made), device="cpu"),
+            BaseChoice(base=str(file), configs=folder, device="cpu"),
+        )
+    )
+    assert one.fingerprint() == whole.fingerprint()
+    assert one.resolution == whole.resolution == {"sd1": 512, "sdxl": 1024}[layout]
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "text_encoder": {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+    | {"num_hidden_layers": 2},
+    "vae": {"block_out_channels": [8, 8, 8, 16], "norm_num_groups": 4},
+    "unet": {"norm_num_groups": 4, "cross_attention_dim": 32},
+}
+SMALL_UNET: dict[str, dict[str, Any]] = {
+    "sd1": {"block_out_channels": [8, 8, 16, 16], "attention_head_dim": 4},
+    "sdxl": {"block_out_channels": [8, 16, 16], "attention_head_dim": [2, 4, 4]}
+    | {"transformer_layers_per_block": [1, 1, 2], "cross_attention_dim": 72}
+    | {"projection_class_embeddings_input_dim": 6 * 256 + 40},
+}
+KINDS: dict[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+}
+
+
+TO_K = "input_blocks_1_1_transformer_blocks_0_attn2_to_k"
+WRONG: dict[str, dict[str, tuple[int, ...]]] = {
+    "LoRA for SDXL": {f"lora_unet_{TO_K}.lora_down.weight": (4, 2048)},
+    "LoRA for SD 1.x": {f"lora_unet_{TO_K}.lora_down.weight": (4, 768)},
+    "embedding": {"clip_l": (2, 768), "clip_g": (2, 1280)},
+    "ControlNet": {"control_model.input_blocks.0.0.weight": (8, 4, 3, 3)},
+    "VAE for SD 1.x, SD 2.x or SDXL": {"first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3)},
+    "VAE for SD 3 or FLUX": {"decoder.conv_in.weight": (8, 16, 3, 3)},
+    "FLUX": {"model.diffusion_model.double_blocks.0.img_attn.proj.weight": (8, 8)},
+    "SDXL refiner": {"conditioner.embedders.0.model.ln_final.weight": (8,)},
+    "U-Net for SD 2.x": {"input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (8, 1024)},
+    "text encoder": {f"text_model.encoder.layers.{i}.mlp.fc1.weight": (8, 8) for i in range(9)},
+    "no kind known": {f"conv{i}.weight": (3, 3, 3) for i in range(9)},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_a_file_that_is_no_base_is_called_what_it_is(
+    tmp_path: Path, what: str, ending: str
+) -> None:
+    tensors = {key: torch.zeros(shape) for key, shape in WRONG[what].items()}
+    file = tmp_path / f"x.{ending}"
+    if ending == "pt":
+        torch.save(tensors, file)
+    else:
+        save_file(tensors, file)
+    with pytest.raises(BaseModelError, match=rf"is no base model: it is .*{what}"):
+        base_model.load(str(file))
+
+
+def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    torch.save({"state_dict": Bomb()}, tmp_path / "x.ckpt")
+    with pytest.raises(BaseModelError, match=r"would run Python code .*A base model needs nothing"):
+        base_model.load(str(tmp_path / "x.ckpt"))
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,101 @@
+"""Where weights lie in a file makes no difference to where they lie once loaded, on any CPU."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import single_file
+import torch
+from safetensors.torch import load_file, save_file
+from support import lora
+
+from pseudoword.benchmark.image_similarity import BUNDLED, Judge
+from pseudoword.config import BaseChoice, Quantize
+from pseudoword.errors import BaseModelError
+from pseudoword.models import base_model
+from pseudoword.models.generation import generate
+
+BESIDE = (0, 4, 20)
+"""Bytes beside a 64-byte boundary."""
+
+
+def shift(file: Path, beside: int) -> None:
+    """Pad the header of a safetensors file so that its first tensor lies there, once mapped."""
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    text = data[8 : 8 + length].rstrip(b" ")
+    text += b" " * ((beside - 8 - len(text)) % 64)
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+
+
+def addresses(*modules: torch.nn.Module) -> Iterator[int]:
+    for module in modules:
+        for tensor in (*module.parameters(), *module.buffers()):
+            yield tensor.data_ptr()
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("quantize", ["none", "8bit"])
+def test_every_weight_begins_at_64_bytes_wherever_its_file_has_it(
+    any_base: Path, tmp_path: Path, beside: int, quantize: Quantize
+) -> None:
+    folder = shutil.copytree(any_base, tmp_path / "folder")
+    file = single_file.write(any_base, tmp_path / "model.safetensors")
+    for one in (file, *folder.rglob("*.safetensors")):
+        shift(one, beside)
+    for choice in (
+        BaseChoice(base=str(folder), device="cpu", quantize=quantize),
+        BaseChoice(base=str(file), configs=folder, device="cpu", quantize=quantize),
+    ):
+        family = base_model.choose(choice)
+        found = list(addresses(*family.modules().values()))
+        assert len(found) > 100
+        assert not any(address % 64 for address in found)
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_so_does_every_weight_of_a_lora_and_of_the_judge(
+    base: Path, tmp_path: Path, beside: int
+) -> None:
+    shift(lora(base, tmp_path / "style.safetensors"), beside)
+    family: Any = base_model.load(str(base), "cpu")
+    with family.changed_by([(tmp_path / "style.safetensors", 1.0)]):
+        names = [name for name, _ in family.unet.named_parameters() if "lora" in name]
+        assert names
+        encoder = family.encoders["clip_l"].model
+        assert not any(address % 64 for address in addresses(family.unet, encoder))
+    judge = shutil.copytree(BUNDLED, tmp_path / "judge")
+    for file in judge.glob("*.safetensors"):
+        shift(file, beside)
+    assert not any(address % 64 for address in addresses(Judge(judge)._model))
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(
+    base: Path, tmp_path: Path, part: str, number: float
+) -> None:
+    broken = shutil.copytree(base, tmp_path / "broken")
+    (file,) = (broken / part).glob("*.safetensors")
+    tensors = load_file(file)
+    name = sorted(tensors)[-1]
+    tensors[name].view(-1)[-1] = number
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(BaseModelError, match=f"its {part} has numbers that are not finite, in "):
+        base_model.load(str(broken), "cpu").modules()
+
+
+def test_a_prediction_that_is_not_finite_is_no_black_picture(base: Path, tmp_path: Path) -> None:
+    family: Any = base_model.load(str(base), "cpu")
+    family.unet.conv_out.weight.data.fill_(3e38)
+    with pytest.raises(BaseModelError, match="draws numbers that are not finite"):
+        generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
+    broken = shutil.copytree(base, tmp_path / "broken")
+    (file,) = (broken / "unet").glob("*.safetensors")
+    tensors = load_file(file)
+    tensors["conv_out.weight"].fill_(3e38)
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(BaseModelError, match="predicts numbers that are not finite"):
+        base_model.load(str(broken), "cpu")

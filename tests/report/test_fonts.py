@@ -1,0 +1,36 @@
+"""Labels in any script: drawn where a font has the letters, and never a warning where none has."""
+
+import warnings
+
+import pytest
+from PIL import Image, ImageFont
+
+from pseudoword.report import charts, fonts
+
+TEXTS = ["a <cat>", "рыжий кот", "猫の写真", "แมว", "고양이", "𓃠", "$\\frac{cat$", "a\u202eb", ""]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_title_is_drawn_without_a_warning(text: str) -> None:
+    entries = [{"step": i, "loss": 1.0, "norm": 1.0, "lr": 0.1} for i in range(1, 4)]
+    with warnings.catch_warnings(action="error"):
+        assert charts.curves(entries, text)[:4] == b"\x89PNG"
+        assert charts.rate_curve([(0.1, 1.0), (0.2, 2.0)], 0.1, text)[:4] == b"\x89PNG"
+    grid = charts.grid([(text, [Image.new("RGB", (8, 8))])], heads=[text])
+    assert grid.size[1] > 160
+
+
+def test_a_font_has_all_the_letters_if_one_is_at_hand() -> None:
+    plain, russian = fonts.font("cat", 13), fonts.font("кот", 13)
+    assert isinstance(russian, ImageFont.FreeTypeFont)
+    assert isinstance(plain, ImageFont.FreeTypeFont)
+    assert russian.getname()[0] == "DejaVu Sans"
+    assert plain.getname() == ImageFont.load_default(13).getname()  # type: ignore[union-attr]
+    assert bytes(russian.getmask("к")) != bytes(russian.getmask("\ufffe"))
+
+
+def test_labels_and_sheets_are_bounded() -> None:
+    one = Image.new("RGB", (3000, 2000))
+    assert charts.contact_sheet([one] * 9).width < charts.WIDEST_PX + 100
+    assert charts.contact_sheet([one]).width == 3000 + 2 * charts.GAP_PX
+    charts.grid([("word " * 200_000, [Image.new("RGB", (8, 8))])])

@@ -1,0 +1,152 @@
+"""Previews, filmstrips, curves and copies of the word along the way."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import Notes
+
+from pseudoword import formats, generate, train
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError, StorageError
+from pseudoword.models import generation
+from pseudoword.report import charts
+from pseudoword.runs import previews
+from pseudoword.runs.runner import Trained
+
+
+def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 6}
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def test_a_preview_is_what_generate_draws(base: Path, pictures: Path, tmp_path: Path) -> None:
+    line = "a red [name] --n a blue [name] --d 7 --s 2 --l 3 --w 48"
+    done = learn(base, pictures, tmp_path, preview=["a [name] --s 1", line])
+    (expected,) = generate(
+        "a red <cat>",
+        concept=done.concept,
+        negative="a blue <cat>",
+        seed=7,
+        sampler_steps=2,
+        guidance=3,
+        resolution=48,
+        base=str(base),
+    )
+    shown = np.asarray(Image.open(tmp_path / "previews" / "step-6-2.png"))
+    assert shown.shape == (48, 48, 3)
+    assert np.array_equal(shown, np.asarray(expected))
+
+
+def test_previews_along_the_way_show_the_word_of_their_step_and_make_a_filmstrip(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"preview": ["a [name] --s 2", "[name] --s 1"], "save_every": 2}
+    done = learn(base, pictures, tmp_path / "a", preview_every=2, lr=0.05, **settings)
+    folder = done.folder / "previews"
+    found = {p.name for p in folder.iterdir()}
+    expected = {f"step-{step}-{i}.png" for step in (2, 4, 6) for i in (1, 2)}
+    assert found == expected | {"filmstrip.png"}
+    kept = formats.read(done.folder / "words" / "step-2.safetensors")
+    inside = formats.read(folder / "step-2-1.png")
+    assert torch.equal(inside.vectors["clip_l"], kept.vectors["clip_l"])
+    (drawn,) = generate("a <cat>", concept=kept, base=str(base), sampler_steps=2)
+    with Image.open(folder / "step-2-1.png") as shown:
+        assert np.array_equal(np.asarray(shown.convert("RGB")), np.asarray(drawn))
+        cell = charts.enlarge(shown, 160)
+    strip = Image.open(folder / "filmstrip.png")
+    left, top = 150 + charts.GAP_PX, 34 + charts.GAP_PX
+    first = strip.crop((left, top, left + 160, top + 160))
+    assert np.array_equal(np.asarray(first), np.asarray(cell))
+    assert strip.width > left + 3 * 160
+    unwatched = learn(base, pictures, tmp_path / "b", lr=0.05)
+    assert torch.equal(done.concept.vectors["clip_l"], unwatched.concept.vectors["clip_l"])
+
+
+def test_a_filmstrip_shows_the_first_the_last_and_some_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previews, "MOST_COLUMNS", 3)
+    for step in range(1, 8):
+        Image.new("RGB", (8, 8), (30 * step, 0, 0)).save(tmp_path / f"step-{step}-1.png")
+    (tmp_path / "step-4-1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    config = TrainConfig.check(pictures=[tmp_path], token="<x>", preview=["a [name]"])
+    strip = previews._filmstrip(config, tmp_path, 8)
+    left, pitch = 150 + charts.GAP_PX + 80, 160 + charts.GAP_PX
+    shown = [strip.getpixel((left + i * pitch, 120)) for i in range(3)]
+    assert shown == [(30, 0, 0), (255, 255, 255), (210, 0, 0)]
+    assert strip.width < left + 3 * pitch
+
+
+def test_copies_are_kept_and_the_last_so_many(base: Path, pictures: Path, tmp_path: Path) -> None:
+    done = learn(base, pictures, tmp_path, save_every=1, keep_last=2, evaluate_every=2)
+    copies = sorted((done.folder / "words").iterdir())
+    assert [p.name for p in copies] == ["step-5.safetensors", "step-6.safetensors"]
+    assert [formats.read(p).provenance["steps"] for p in copies] == ["5", "6"]
+    assert copies[1].read_bytes() == (done.folder / "concept.safetensors").read_bytes()
+    assert formats.read(done.folder / "best.safetensors").provenance["steps"] in {"2", "4", "6"}
+
+
+def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for line, says in (
+        ("a [name] --w 33", "33 does not work"),
+        ("a --x 2", "no --x"),
+        ("[name] --ss Nonsense", "--preview '.name. --ss Nonsense': --scheduler Nonsense"),
+        ("[name] --ss LMSDiscrete", "scipy"),
+        ("[name] --ss PNDM --s 1", "PNDM"),
+        ("[name] --s 1001", "trained for 1000 steps|less than or equal to 1000"),
+    ):
+        if says == "scipy" and importlib.util.find_spec("scipy"):
+            continue
+        with pytest.raises(SettingsError, match=says):
+            learn(base, pictures, tmp_path / "run", preview=[line])
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "broken", "lost"),
+    [
+        (generation, "generate", "the previews were not all drawn"),
+        (charts, "curves", "the curves were not drawn"),
+        (charts, "grid", "the previews were not all drawn"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_once_and_fails_no_word(
+    where: Any,
+    broken: str,
+    lost: str,
+    base: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB.")
+
+    monkeypatch.setattr(where, broken, fail)
+    told, steps = Notes(), {"preview": ["[name] --s 1"], "preview_every": 1, "steps": 3}
+    done = learn(base, pictures, tmp_path / "run", progress=told, **steps)
+    assert done.concept.provenance["steps"] == "3"
+    assert (done.folder / "finished-3.pt").exists()
+    assert [text for text in told.said if lost in text] == [
+        f"<cat>: {lost}: CUDA out of memory. Tried to allocate 2 GiB. The word is not affected."
+    ]
+    assert learn(base, pictures, tmp_path / "run", **steps).seconds == 0
+
+
+def test_a_full_disk_is_not_only_told(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr(charts, "curves", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        learn(base, pictures, tmp_path / "run")
+    assert formats.read(tmp_path / "run").provenance["steps"] == "6"

@@ -1,0 +1,140 @@
+"""A state that is damaged, or somebody else's, is never learned from."""
+
+import io
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import member
+from support import flipped
+
+from pseudoword.errors import RunFolderError
+from pseudoword.files import sealed, unsealed
+from pseudoword.models.family import Family
+from pseudoword.runs import checkpoint
+from pseudoword.training import loop
+from pseudoword.training.state import Member
+
+SAVED = 2
+SETTINGS: dict[str, Any] = {"average": True, "steps": SAVED}
+
+
+@pytest.fixture
+def saved(family: Family, pictures: Path, tmp_path: Path) -> Path:
+    """The file of a state after two steps."""
+    one = member(family, pictures, **SETTINGS)
+    list(loop.train(family, [one]))
+    checkpoint.save(tmp_path, one, {})
+    return tmp_path / f"checkpoint-{SAVED}.pt"
+
+
+@pytest.fixture
+def fresh(family: Family, pictures: Path) -> Callable[[], Member]:
+    """Members that have not begun."""
+    first = member(family, pictures, **SETTINGS)
+
+    def another() -> Member:
+        return member(family, first.pictures[0].path.parent, **SETTINGS)
+
+    return another
+
+
+def state_of(saved: Path) -> dict[str, Any]:
+    inside = unsealed(saved.read_bytes())
+    assert inside
+    state: dict[str, Any] = torch.load(io.BytesIO(inside), weights_only=True)
+    return state
+
+
+def write(path: Path, state: object) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    path.write_bytes(sealed(buffer.getvalue()))
+
+
+def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], Member]) -> None:
+    whole, source, untouched = saved.read_bytes(), random.Random(0), fresh()
+    before = untouched.word()["clip_l"]
+    for _ in range(100):
+        saved.write_bytes(flipped(whole, source))
+        with pytest.raises(RunFolderError, match=r"checkpoint-2\.pt is damaged.*--restart"):
+            checkpoint.load(saved.parent, untouched, SAVED, {})
+    for cut in (0, 1, 90, len(whole) // 2, len(whole) - 1):
+        saved.write_bytes(whole[:cut])
+        with pytest.raises(RunFolderError, match="is damaged"):
+            checkpoint.load(saved.parent, untouched, SAVED, {})
+    assert untouched.word()["clip_l"].equal(before)
+    saved.write_bytes(whole)
+    checkpoint.load(saved.parent, untouched, SAVED, {})
+    assert not untouched.word()["clip_l"].equal(before)
+
+
+def test_of_an_older_version_no_damaged_number_is_learned_from(
+    saved: Path, fresh: Callable[[], Member]
+) -> None:
+    checkpoint.load(saved.parent, right := fresh(), SAVED, {})
+    whole, source = unsealed(saved.read_bytes()) or b"", random.Random(0)
+    refused = 0
+    for _ in range(100):
+        saved.write_bytes(flipped(whole, source))
+        one = fresh()
+        try:
+            checkpoint.load(saved.parent, one, SAVED, {})
+        except RunFolderError:
+            refused += 1
+        else:
+            assert one.word()["clip_l"].equal(right.word()["clip_l"])
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("found"),
+        lambda state: state.update(parameters=5),
+        lambda state: state.update(found=[(1,)]),
+        lambda state: state.update(optimiser=None),
+        lambda state: state["parameters"][0].fill_(torch.nan),
+        lambda state: state["average"]["clip_l"].fill_(torch.inf),
+        lambda state: state.update(average={"clip_l": torch.zeros(3, 32)}),
+        lambda state: state.update(best={"clip_g": torch.zeros(1, 32)}),
+    ],
+)
+def test_what_no_run_saves_is_refused(
+    change: Callable[[dict[str, Any]], object], saved: Path, fresh: Callable[[], Member]
+) -> None:
+    state = state_of(saved)
+    change(state)
+    write(saved, state)
+    with pytest.raises(RunFolderError, match=r"checkpoint-2\.pt is damaged"):
+        checkpoint.load(saved.parent, fresh(), SAVED, {})
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
+    saved: Path, fresh: Callable[[], Member]
+) -> None:
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("x/data.pkl", bytes(10_000_000))
+    with pytest.raises(RunFolderError, match="is damaged"):
+        checkpoint.load(saved.parent, fresh(), SAVED, {})
+
+
+def test_somebodys_checkpoints_are_neither_gone_on_from_nor_removed(
+    saved: Path, family: Family, pictures: Path
+) -> None:
+    theirs = saved.with_name("checkpoint-1.pt"), saved.with_name("checkpoint-77.pt")
+    for path in theirs:
+        path.write_bytes(saved.read_bytes())
+    assert checkpoint.steps(saved.parent) == [SAVED]
+    one = member(family, pictures, **SETTINGS)
+    for step in (3, 4, 5):
+        one.step = step
+        checkpoint.save(saved.parent, one, {})
+    assert checkpoint.steps(saved.parent) == [4, 5]
+    checkpoint.finish(saved.parent)
+    assert checkpoint.finished(saved.parent) == 5
+    assert sorted(saved.parent.glob("*.pt")) == sorted((*theirs, saved.with_name("finished-5.pt")))

@@ -1,0 +1,282 @@
+"""Settings without effect are said; those that contradict each other or the model are refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import single_file
+import torch
+from PIL import Image
+
+import pseudoword
+from pseudoword import config, formats
+from pseudoword.benchmark.runner import parse_variant
+from pseudoword.commands.evaluate import _begun_from
+from pseudoword.concept import Concept
+from pseudoword.config import BaseChoice, DrawConfig, PrepareConfig, Settings, TrainConfig
+from pseudoword.data import captions, images
+from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.progress import Silent
+from pseudoword.runs import checks
+from pseudoword.runs.runner import TOO_LONG
+from pseudoword.training import memory
+
+WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
+    (TrainConfig, "init", "cat", {"init_mode": "random"}),
+    (TrainConfig, "crops", 4, {}),
+    (TrainConfig, "unmasked_weight", 0.5, {}),
+    (TrainConfig, "mask", "alpha", {"unmasked_weight": 1}),
+    (TrainConfig, "keep_tags", 1, {"template": "captioned"}),
+    (TrainConfig, "shuffle_tags", True, {"drop_tags": 1}),
+    (TrainConfig, "drop_tags", 0.5, {"drop_caption": 1}),
+    (TrainConfig, "preview_every", 9, {"steps": 9}),
+    (TrainConfig, "max_steps", 100, {"steps": 3}),
+    (TrainConfig, "patience", 3, {"steps": 3}),
+    (TrainConfig, "held_out", 1, {"steps": 3, "evaluate_every": 0}),
+    (TrainConfig, "norm_pull", 0.1, {}),
+    (TrainConfig, "average", True, {"ema": 0.9}),
+    (TrainConfig, "huber_delta", 1.0, {}),
+    (TrainConfig, "preview_every", 5, {"preview": ()}),
+    (TrainConfig, "word_in_preview", False, {"preview": ()}),
+    (TrainConfig, "keep_last", 2, {}),
+    (TrainConfig, "save_every", 9, {"steps": 3}),
+    (PrepareConfig, "seed", 1, {}),
+    (DrawConfig, "negative", "blurry", {"guidance": 1}),
+    (DrawConfig, "guidance_rescale", 0.7, {"guidance": 0}),
+    (DrawConfig, "resolution", 64, {"width": 64, "height": 32}),
+]
+
+
+def least(kind: type[Settings]) -> dict[str, Any]:
+    """What must be given in any case."""
+    needed = {"pictures": ["p"], "token": "<cat>"}
+    return {k: v for k, v in needed.items() if k in kind.model_fields and kind is not DrawConfig}
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "others"), WITHOUT_EFFECT)
+def test_a_setting_without_effect_is_said(
+    kind: type[Settings], name: str, value: Any, others: Mapping[str, Any]
+) -> None:
+    written = config.flag(f"no_{name}" if value is False else name)
+    (told,) = kind.check(**least(kind), **{name: value}, **others).without_effect()
+    assert told.startswith(written)
+    without = kind.check(**least(kind), **others).without_effect()
+    assert not any(told.startswith(written) for told in without), "nobody gave it"
+
+
+def test_each_rule_about_settings_without_effect_is_tested() -> None:
+    kinds = (TrainConfig, PrepareConfig, DrawConfig)
+    rules = {(k, n) for k in kinds for c in k.__mro__ for n in vars(c).get("idle", {})}
+    tested = {(kind, name) for kind, name, _, _ in WITHOUT_EFFECT}
+    assert {name for _, name in rules} == {name for _, name in tested}
+    fields = {name for kind in kinds for name in kind.model_fields}
+    assert {name for _, name in rules} <= fields
+
+
+def test_what_a_run_has_written_down_is_not_said_again(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(TrainConfig.check(**least(TrainConfig), steps=3).to_toml())
+    assert TrainConfig.gather(file).without_effect() == []
+    assert TrainConfig.gather(file, crops=4).without_effect() != []
+    file.write_text(TrainConfig.check(**least(TrainConfig), crops=7).to_toml())
+    assert TrainConfig.gather(file).without_effect() == [
+        "--crops 7 has no effect without --crop random"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"lr": "0.005:100", "steps": 200}, "--lr 0.005:100 ends at step 100, before --steps 200"),
+        ({"lr": "1e-2:50, 50%:150"}, "ends at step 150, before --max-steps 2000"),
+        ({"lr": "1e-2:9", "steps": 9, "extend": 1}, "ends at step 9, before --steps 9 --extend 1"),
+        ({"warmup": 11, "steps": 10}, "--warmup 11 is not over by --steps 10"),
+        ({"batch": 100, "accumulate": 100}, "10000 samples a step"),
+        ({"min_timestep": 9, "max_timestep": 9}, "leaves nothing"),
+        ({"steps": "auto", "evaluate_every": 0}, "--evaluate-every is needed"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        TrainConfig.check(**least(TrainConfig), **settings)
+
+
+@pytest.mark.parametrize(
+    "lr", ["0.005", "0.005:100, 1e-3", "0.005:100,1e-3:-1", "0.005:200", "50%:300", "auto"]
+)
+def test_rates_that_last_as_long_as_the_run_are_taken(lr: str) -> None:
+    TrainConfig.check(**least(TrainConfig), lr=lr, steps=200)
+
+
+def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[str]:
+    """What is said before anything is loaded."""
+    told: list[str] = []
+    given = {"pictures": [pictures], "token": "<cat>", "template": template, **settings}
+    checks.before_loading(
+        TrainConfig.check(**given),
+        images.find([pictures]),
+        captions.templates(template),
+        told.append,
+    )
+    return told
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"token": "photo"}, "--token photo stands as a known word in 'a photo of"),
+        ({"token": "a"}, "Call the new word <a>"),
+        ({"held_out": 4}, "--held-out 4 leaves none of 4 pictures"),
+        ({"optimiser": "Adamw"}, "Adamw cannot be imported"),
+        ({"optimiser_option": ["lr=3"]}, "it is --lr"),
+        ({"init": "runs/none"}, "--init runs/none"),
+        ({"init": " "}, "has no tokens"),
+    ],
+)
+def test_what_can_be_refused_before_the_model_is_loaded_is(
+    settings: dict[str, Any], says: str, pictures: Path
+) -> None:
+    with pytest.raises(PseudowordError, match=says):
+        asked(pictures, **settings)
+
+
+def test_caption_settings_without_captions_in_the_sentences_are_said(pictures: Path) -> None:
+    (told,) = asked(pictures, shuffle_tags=True)
+    assert "--shuffle-tags has no effect with --template subject" in told
+    assert asked(pictures, "captioned", shuffle_tags=True) == []
+
+
+def test_previews_that_show_nothing_of_the_word_are_said(pictures: Path) -> None:
+    (told,) = asked(pictures, preview=["a cat", "a [name]", "my <cat>", "a --n [name]"])
+    assert told == "--preview a cat: no [name] in it, so it shows nothing of the word"
+
+
+def test_a_run_that_ends_before_it_can_settle_is_told(pictures: Path) -> None:
+    (told,) = asked(pictures, max_steps=80)
+    assert "settled, at step 90" in told
+    assert asked(pictures, max_steps=90) == []
+    assert asked(pictures, max_steps=80, evaluate_every=8) == []
+
+
+def test_an_optimiser_that_finds_its_rate_is_told_from_one_that_is_given_it(pictures: Path) -> None:
+    (told,) = asked(pictures, optimiser="Adadelta")
+    assert "meant for --lr 1, not 50%" in told
+    assert asked(pictures, optimiser="Adadelta", lr=1) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"min_timestep": 1000}, "--min-timestep 1000 is beyond .* 1000 timesteps. Give 999"),
+        ({"max_timestep": 1001}, "--max-timestep 1001 is beyond .* Give 1000"),
+        ({"vectors": 75}, "--vectors 75 leaves too little of the 75 tokens"),
+        ({"resolution": 8192, "batch": 1024}, "1024 samples a step of 8192 x 8192 pixels needs"),
+        ({"preview": ["a [name] --w 8192"]}, "a picture of 8192 x 8192 pixels needs"),
+    ],
+)
+def test_what_is_beyond_the_model_or_the_memory_is_refused(
+    settings: dict[str, Any], says: str, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "there_is", lambda _device: 1 << 30)
+    base = {"base": family.source.name, "device": "cpu"}
+    made = TrainConfig.check(**least(TrainConfig), **base, **settings)
+    with pytest.raises(SettingsError, match=says):
+        checks.with_model(family, made, captions.SUBJECT, lambda _text: None)
+
+
+def test_a_token_that_the_model_knows_is_said(family: Family) -> None:
+    for token, known in (("dog", True), ("<dog>", False), ("my dog", False)):
+        told: list[str] = []
+        made = TrainConfig.check(pictures=["p"], token=token, base=family.source.name)
+        checks.with_model(family, made, captions.SUBJECT, told.append)
+        assert bool(told) == known, token
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"variant": "fp16"}, "--variant fp16 has no effect with .* one file"),
+        ({"configs": "nowhere"}, "--configs nowhere: there is no such file or folder"),
+    ],
+)
+def test_what_does_not_go_with_one_file_is_refused(
+    setting: dict[str, str], says: str, base: Path, tmp_path: Path
+) -> None:
+    file = single_file.write(base, tmp_path / "one.safetensors")
+    with pytest.raises(PseudowordError, match=says):
+        base_model.detect(BaseChoice.check(base=str(file), **setting))
+
+
+def test_configs_beside_a_folder_are_refused(base: Path) -> None:
+    with pytest.raises(PseudowordError, match=r"--configs .* has no effect with --base"):
+        base_model.detect(BaseChoice.check(base=str(base), configs=base))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("token=<x>", "the benchmark has a token itself"),
+        ("base=emoji", "the benchmark has a base itself"),
+        ("steps=many", "--steps"),
+        ("lr", "name=value"),
+    ],
+)
+def test_what_bench_cannot_compare_is_said_before_it_loads_anything(text: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        parse_variant(text)
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_word_too_long_to_be_of_use_is_said(base: Path, pictures: Path, tmp_path: Path) -> None:
+    told = Told()
+    settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "norm": "none"}
+    word = pseudoword.train(
+        pictures, "<cat>", lr=1e9, out=tmp_path / "run", progress=told, **settings
+    )
+    assert word.concept.vectors["clip_l"].norm(dim=-1).mean() > TOO_LONG
+    assert any("--norm keep, or a lower --lr" in note for note in told.notes)
+
+
+def test_a_random_start_says_so_and_its_init_is_no_word_to_compare_with(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "init_mode": "random"}
+    word = pseudoword.train(pictures, "<cat>", out=tmp_path / "run", **settings)
+    assert _begun_from(word.concept) == ""
+    again = formats.read(tmp_path / "run")
+    assert again.provenance["init_mode"] == "random"
+    assert (
+        _begun_from(Concept("<a>", {"clip_l": torch.ones(1, 2)}, provenance={"init": "o/x"})) == ""
+    )
+
+
+def test_a_background_that_nobody_sees_is_said(base: Path, pictures: Path, tmp_path: Path) -> None:
+    told = Told()
+    settings: dict[str, Any] = {"base": base, "background": "red", "progress": told}
+    pseudoword.prepare(pictures, out=tmp_path / "sheet.png", **settings)
+    assert "--background red has no effect: no picture is transparent" in told.notes
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(pictures / "clear.png")
+    told.notes.clear()
+    pseudoword.prepare(pictures, out=tmp_path / "other.png", **settings)
+    assert not any("--background" in note for note in told.notes)
+
+
+def test_arguments_of_files_that_would_be_ignored_are_refused(tmp_path: Path) -> None:
+    formats.write(Concept("<cat>", {"clip_l": torch.ones(1, 768)}), tmp_path / "cat.safetensors")
+    with pytest.raises(SettingsError, match=r"--picture .* has no effect with the format a1111,"):
+        pseudoword.convert(tmp_path / "cat.safetensors", tmp_path / "cat.pt", picture="x.png")
+    with pytest.raises(PseudowordError, match="holds one word, <cat>, and none called <dog>"):
+        pseudoword.inspect(tmp_path / "cat.safetensors", token="<dog>")
+    assert pseudoword.inspect(tmp_path / "cat.safetensors", token="<cat>").token == "<cat>"

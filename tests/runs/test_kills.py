@@ -1,0 +1,163 @@
+"""Fifty times a run dies at a random file operation, and ends bit for bit as if unbroken; twenty
+times a pack of two does.
+
+A kill is an exception that no handler of ours catches, after which no file operation works any
+more, so that nothing is tidied up: what is on disk is what a SIGKILL would have left. Real SIGKILLs
+are in `test_resume.py`.
+"""
+
+import errno
+import gc
+import json
+import os
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pseudoword import train_pack
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError
+from pseudoword.files import storage_error
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.report import charts
+from pseudoword.runs.folder import RunFolder
+
+KILLS = {1: 50, 2: 20}
+"""By the number of words that are learned together."""
+
+SAVED = ("checkpoint", "concept.safetensors", "config.toml", "chosen.json")
+OPERATIONS = ("fsync", "replace", "chmod", "unlink", "mkdir")
+
+
+class Killed(BaseException):
+    """The process would be gone."""
+
+
+class Reaper:
+    """Counts file operations; at number `at` the process dies, or that one operation fails."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.at, self.count, self.dead, self.only_fails = 0, 0, False, False
+        self.seen: list[str] = []
+        self.met: set[str] = set()
+        patch.setattr(os, "fsync", lambda _descriptor: None)  # slow, and no process needs it
+        for name in OPERATIONS:
+            patch.setattr(os, name, self._watched(name, getattr(os, name)))
+        patch.setattr(tempfile, "mkstemp", self._watched("mkstemp", tempfile.mkstemp))
+        patch.setattr(RunFolder, "append_log", self._watched_log(RunFolder.append_log))
+
+    def arm(self, at: int, only_fails: bool) -> None:
+        self.at, self.count, self.dead, self.only_fails = at, 0, False, only_fails
+        self.seen.clear()
+
+    def disarm(self) -> None:
+        self.arm(0, only_fails=False)
+
+    def _due(self, name: str, where: object) -> bool:
+        if self.dead:
+            raise Killed
+        self.count += 1
+        self.seen.append(f"{name} {Path(str(where)).name.strip('.').partition('-')[0]}")
+        if self.count != self.at:
+            return False
+        self.met.add(self.seen[-1])
+        self.dead = not self.only_fails
+        return True
+
+    def _strike(self) -> None:
+        if self.only_fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        raise Killed
+
+    def _watched(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **options: Any) -> Any:
+            if self._due(name, args[1] if len(args) > 1 else (args or [options["prefix"]])[0]):
+                self._strike()
+            return real(*args, **options)
+
+        return watched
+
+    def _watched_log(self, real: Callable[..., None]) -> Callable[..., None]:
+        def watched(folder: RunFolder, entry: Any) -> None:
+            if self._due("append", folder.log):
+                with folder.log.open("ab") as file:
+                    file.write(json.dumps(dict(entry)).encode()[:20])
+                try:
+                    self._strike()
+                except OSError as error:
+                    raise storage_error(folder.log, error) from error
+            real(folder, entry)
+
+        return watched
+
+
+@pytest.fixture
+def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither loading the model again nor drawing curves is what is tested."""
+    monkeypatch.setattr(base_model, "choose", lambda _config, **_options: family)
+    monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("words", KILLS)
+def test_wherever_it_dies_it_ends_with_the_same_bytes(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
+) -> None:
+    settings: dict[str, Any] = {"init": "cat", "batch": 4, "preview": (), "steps": 6, "ema": 0.9}
+    settings["timestep_spread"] = "importance"
+    settings |= {"checkpoint_every": 2, "evaluate_every": 3, "save_every": 3, "keep_last": 1}
+
+    def learn(out: Path) -> None:
+        train_pack(
+            [
+                TrainConfig.check(
+                    pictures=[pictures], token=token, base=str(base), out=out / token, **settings
+                )
+                for token in ("<cat>", "<dog>")[:words]
+            ]
+        )
+
+    def left(out: Path) -> dict[str, Any]:
+        """All that a run leaves, without what tells the time."""
+        found: dict[str, Any] = {
+            str(path.relative_to(out)): path.read_bytes()
+            for path in out.rglob("*")
+            if path.is_file() and not path.name.startswith(".")
+        }
+        for log in [name for name in found if name.endswith("log.jsonl")]:
+            lines = [json.loads(line) for line in found[log].splitlines()]
+            found[log] = [{k: v for k, v in e.items() if k != "seconds"} for e in lines]
+        return found
+
+    reaper, moments = Reaper(monkeypatch), random.Random(0)
+    learn(tmp_path / "first")  # it alone writes the latents
+    reaper.disarm()
+    learn(tmp_path / "unbroken")
+    operations, expected = reaper.count, left(tmp_path / "unbroken")
+    saves = [f"replace {name}" for name in SAVED]
+    aimed = [reaper.seen.index(save) + 1 for save in saves]  # the rest by chance
+    deaths = runs = 0
+    while deaths < KILLS[words]:
+        runs += 1
+        out = tmp_path / f"run-{runs}"
+        for attempt in range(6):
+            aim = aimed and not attempt
+            at = aimed.pop() if aim else moments.randint(6, operations)
+            reaper.arm(at, only_fails=moments.random() < 0.3)
+            try:
+                learn(out)
+            except (Killed, PseudowordError, OSError):
+                deaths += 1
+            else:
+                break
+            gc.collect()  # lets go of the folder, as the operating system would
+        reaper.disarm()
+        learn(out)
+        assert left(out) == expected
+    assert reaper.met >= set(saves)

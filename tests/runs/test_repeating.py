@@ -1,0 +1,241 @@
+"""Nothing lost, and repeatable: config files, extending, changed settings, errors on the way."""
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import run
+
+from pseudoword import formats, train, train_pack
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PictureError, RunFolderError, SettingsError, TrainingError
+from pseudoword.models.family import Family
+from pseudoword.runs import checkpoint
+from pseudoword.runs.failures import too_large
+from pseudoword.runs.runner import Trained
+
+
+def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "steps": 6}
+    options |= {"checkpoint_every": 2, "evaluate_every": 3}
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def word(run_: Trained) -> bytes:
+    return (run_.folder / "concept.safetensors").read_bytes()
+
+
+def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
+    """Let the next run die when it has saved its state after `step`."""
+    save = checkpoint.save
+
+    def save_then_die(folder: Path, member: Any, sources: Any) -> None:
+        save(folder, member, sources)
+        if member.step == step:
+            raise KeyboardInterrupt
+
+    patch.setattr(checkpoint, "save", save_then_die)
+
+
+def test_a_run_s_own_config_repeats_it_byte_for_byte(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("my [name]\none [name]\n")
+    monkeypatch.chdir(tmp_path)
+    options = ("--token", "<cat>", "--init", "a cat", "--vectors", 2, "--base", base, "--steps", 4)
+    more = ("--template", "lines.txt", "--lr", "0.01:2, 1e-3", "--ema", 0.5, "--norm", "limit")
+    code, _, _ = run(
+        "train", "pictures", *options, *more, "--out", "x", "--preview", "[name] --s 1"
+    )
+    assert code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    code, _, said = run("train", "--config", tmp_path / "x" / "config.toml", "--out", "y")
+    assert code == 0, said
+    for name in ("concept.safetensors", "config.toml", "previews/step-4-1.png"):
+        assert (elsewhere / "y" / name).read_bytes() == (tmp_path / "x" / name).read_bytes()
+
+
+def test_the_command_line_counts_more_than_the_file_and_the_file_more_than_defaults(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f'token = "<toy>"\nbase = "{base}"\nsteps = 5\nbatch = 3\npreview = []\n')
+    out = tmp_path / "run"
+    code, _, said = run("train", pictures, "--config", file, "--steps", 2, "--out", out)
+    assert code == 0, said
+    saved = TrainConfig.from_toml((out / "config.toml").read_text(), out)
+    assert (saved.token, saved.steps, saved.batch, saved.lr) == ("<toy>", 2, 3, "50%")
+    assert TrainConfig.gather(file, pictures=["p"], batch=4).batch == 4
+    assert TrainConfig.gather(file, pictures=["p"]).steps == 5
+    done = train(pictures, config=file, out=tmp_path / "other", steps=1)
+    assert done.concept.token == "<toy>"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "cannot be read"),
+        ("steps = = 2", "is damaged"),
+        ('token = "<a>"\nspeed = 3', "run.toml: speed: there is no such setting"),
+        ("steps = 3", r"--token is missing"),
+    ],
+)
+def test_a_bad_file_is_explained(text: str | None, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    if text is not None:
+        file.write_text(text)
+    code, said, complained = run("train", tmp_path, "--config", file)
+    assert (code, said) == (2, "")
+    assert says in complained
+    with pytest.raises(SettingsError, match=says):
+        train(tmp_path, config=file)
+
+
+def test_an_extended_run_is_one_that_had_been_longer(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = learn(base, pictures, tmp_path / "long", steps=10, ema=0.9)
+    short = learn(base, pictures, tmp_path / "short", ema=0.9)
+    assert word(short) != word(long)
+    with monkeypatch.context() as patch:
+        stop_at(8, patch)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, pictures, tmp_path / "short", ema=0.9, extend=4)
+    extended = learn(base, pictures, tmp_path / "short", ema=0.9, extend=4)
+    assert word(extended) == word(long)
+    losses = [
+        [json.loads(line).get("loss") for line in (r.folder / "log.jsonl").open()]
+        for r in (long, extended)
+    ]
+    assert losses[0] == losses[1]
+    assert learn(base, pictures, tmp_path / "short", ema=0.9, extend=4).seconds == 0
+    with pytest.raises(RunFolderError, match="--extend was 4, is 2"):
+        learn(base, pictures, tmp_path / "short", ema=0.9, extend=2)
+
+
+def test_without_its_last_state_a_run_cannot_be_extended(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    done = learn(base, pictures, tmp_path)
+    next(done.folder.glob("finished-*.pt")).unlink()
+    with pytest.raises(RunFolderError, match="cannot be extended"):
+        learn(base, pictures, tmp_path, extend=2)
+
+
+def test_changed_settings_are_named_and_allowed_only_when_asked_for(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, pictures, tmp_path, lr=0.002)
+    changed: dict[str, Any] = {"lr": 0.1, "optimiser": "SGD", "steps": 8}
+    with pytest.raises(RunFolderError, match=r"--steps was 6, is 8; --lr was .*--optimiser was"):
+        learn(base, pictures, tmp_path, **changed)
+    done = learn(base, pictures, tmp_path, allow_changes=True, **changed)
+    assert done.concept.provenance["steps"] == "8"
+    assert "step 4: --lr was 0.002, is 0.1" in done.concept.provenance["changed"]
+    rates = [json.loads(line).get("lr") for line in (tmp_path / "log.jsonl").open()]
+    assert rates[1:] == [0.002] * 4 + [0.1] * 4
+    before = (tmp_path / "config.toml").read_bytes()
+    with pytest.raises(RunFolderError, match="vectors of another number"):
+        learn(base, pictures, tmp_path, allow_changes=True, vectors=2, **changed | {"steps": 9})
+    assert (tmp_path / "config.toml").read_bytes() == before
+
+
+def test_a_picture_deleted_midway_is_told_with_where_the_word_is(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        stop_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, pictures, out)
+    (pictures / "0.png").unlink()
+    with pytest.raises(RunFolderError, match="other, more or fewer pictures") as raised:
+        learn(base, pictures, out)
+    step = formats.read(out).provenance["steps"]
+    assert raised.value.__notes__ == [
+        f"The word of step {step} is safe in {out / 'concept.safetensors'}."
+    ]
+    assert learn(base, pictures, out, allow_changes=True).concept.provenance["steps"] == "6"
+    for path in pictures.iterdir():
+        path.unlink()
+    with pytest.raises(PictureError) as gone:
+        learn(base, pictures, out, steps=9)
+    assert "The word of step 6 is safe" in gone.value.__notes__[0]
+
+
+def test_out_of_memory_says_what_would_fit_and_that_goes_on(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pseudoword.training import loss
+
+    losses, calls = loss.losses, 0
+
+    def too_much(family: Family, methods: Any, batch: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += torch.is_grad_enabled()
+        if calls > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return losses(family, methods, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loss, "losses", too_much)
+        with pytest.raises(TrainingError, match="--batch 2 --accumulate 2") as raised:
+            learn(base, pictures, tmp_path, batch=4, timestep_spread="uniform")
+    assert "The word of step 4 is safe" in raised.value.__notes__[0]
+    done = learn(
+        base,
+        pictures,
+        tmp_path,
+        batch=2,
+        accumulate=2,
+        allow_changes=True,
+        timestep_spread="uniform",
+    )
+    assert done.concept.provenance["steps"] == "6"
+
+
+def test_what_would_fit_keeps_the_samples_of_a_step() -> None:
+    config = TrainConfig.check(pictures=["p"], token="<a>", batch=9, accumulate=2)
+    assert "--batch 3 --accumulate 6" in too_large([config])
+    assert "--batch" not in too_large([config.model_copy(update={"batch": 1})])
+    assert "fewer than 2 words" in too_large([config, config])
+
+
+def test_other_errors_are_left_alone(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(checkpoint, "save", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        learn(base, pictures, tmp_path)
+
+
+def test_run_from_its_source_folder_alone_the_package_has_no_version(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    done = learn(base, pictures, tmp_path, steps=1)
+    assert done.concept.provenance["version"] == "not installed"
+
+
+def test_auto_s_choices_are_repeated_by_its_config(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    first = learn(base, pictures, tmp_path / "x", lr="auto", vectors="auto")
+    config = TrainConfig.gather(first.folder / "config.toml", out=tmp_path / "y")
+    (second,) = train_pack([config])
+    assert word(first) == word(second)

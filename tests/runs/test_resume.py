@@ -1,0 +1,284 @@
+"""Kills, interrupts and folders: nothing is lost, and nothing changes."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forked import Process
+
+from pseudoword import files, formats, outputs, train, train_pack
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError, RunFolderError
+from pseudoword.runs import checkpoint
+from pseudoword.runs.runner import Trained
+
+STEPS = 30
+
+
+def begin(base: Path, pictures: Path, out: Path, *more: object) -> Process:
+    """A training run that saves often, so that kills meet it while it saves."""
+    options = ["--token", "<cat>", "--init", "cat", "--base", base, "--out", out]
+    options += ["--steps", STEPS, "--vectors", 2, "--checkpoint-every", 3]
+    return Process("train", pictures, *options, *more)
+
+
+def run(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
+    options: dict[str, Any] = {
+        "init": "cat",
+        "steps": 12,
+        "batch": 8,
+        "preview": (),
+        "checkpoint_every": 5,
+    }
+    return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
+
+
+def until(path: Path, text: str, process: Process) -> None:
+    """Wait until the log holds `text`."""
+    while process.poll() is None and not (path.exists() and text in path.read_text()):
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def whole(base: Path, pictures: Path, tmp_path: Path) -> Path:
+    """What `begin` begins, never broken."""
+    settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
+    return run(base, pictures, tmp_path / "whole", **settings).folder
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+    base: Path, pictures: Path, tmp_path: Path, whole: Path
+) -> None:
+    cut = tmp_path / "cut"
+    moments = random.Random(0)
+    kills = 0
+    for target in (1, 8, 15, 21):
+        process = begin(base, pictures, cut)
+        until(cut / "log.jsonl", f'"step": {target},', process)
+        time.sleep(moments.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 3
+    last = begin(base, pictures, cut)
+    assert last.wait() == 0
+    assert "from step" in last.stderr
+    assert (cut / "concept.safetensors").read_bytes() == (
+        whole / "concept.safetensors"
+    ).read_bytes()
+    logs = [
+        [json.loads(line) for line in (f / "log.jsonl").read_text().splitlines()]
+        for f in (whole, cut)
+    ]
+    assert [entry["step"] for entry in logs[1]] == list(range(STEPS + 1))
+    for entry in (*logs[0], *logs[1]):
+        entry.pop("seconds", None)
+    assert logs[0] == logs[1]
+    assert not list(cut.glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_it_saves_says_where_and_goes_on_later(
+    base: Path, pictures: Path, tmp_path: Path, whole: Path, number: int, code: int
+) -> None:
+    out = tmp_path / "run"
+    process = begin(base, pictures, out)
+    until(out / "log.jsonl", '"step": 4,', process)
+    process.send_signal(number)
+    assert process.wait() == code
+    said = process.stderr
+    assert str(out) in said
+    assert "Traceback" not in said
+    (step,) = [s for s in checkpoint.steps(out) if f"at step {s} in" in said]
+    assert formats.read(out).provenance["steps"] == str(step)
+    settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
+    done = run(base, pictures, out, preview=("a photo of [name]",), **settings)
+    assert (done.folder / "concept.safetensors").read_bytes() == (
+        whole / "concept.safetensors"
+    ).read_bytes()
+
+
+def test_a_finished_run_is_left_alone(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(base, pictures, out)
+    before = {p: p.stat().st_mtime_ns for p in out.iterdir() if not p.name.startswith(".")}
+    again = run(base, pictures, out)
+    assert again.seconds == 0
+    assert again.concept.provenance["steps"] == "12"
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert run(base, pictures, out, restart=True).seconds > 0
+
+
+def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run(base, pictures, out)
+    word = (out / "concept.safetensors").read_bytes()
+    with pytest.raises(RunFolderError, match=r"--lr was 50%, is 0\.1"):
+        run(base, pictures, out, lr=0.1)
+    assert (out / "concept.safetensors").read_bytes() == word
+
+    half = tmp_path / "half"
+    _stop_after(base, pictures, half, steps=6)
+    lines = tmp_path / "lines.txt"
+    lines.write_text("one [name]\n")
+    templated = tmp_path / "templated"
+    _stop_after(base, pictures, templated, steps=6, template=str(lines))
+    lines.write_text("another [name]\n")
+    with pytest.raises(RunFolderError, match=r"begun with another template\. Bring"):
+        run(base, pictures, templated, template=str(lines))
+
+    (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes())
+    with pytest.raises(RunFolderError, match="begun with other, more or fewer pictures, crops"):
+        run(base, pictures, half)
+    stray = tmp_path / "stray"
+    stray.mkdir()
+    (stray / "concept.safetensors").write_bytes(word)
+    with pytest.raises(RunFolderError, match=r"concept\.safetensors would be replaced, but no run"):
+        run(base, pictures, stray)
+
+
+@pytest.mark.parametrize(
+    ("save", "saved_by_each", "common"), [(4, [[0, 5], [0]], 0), (6, [[5, 10], [0, 5]], 5)]
+)
+def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
+    base: Path,
+    pictures: Path,
+    tmp_path: Path,
+    save: int,
+    saved_by_each: list[list[int]],
+    common: int,
+) -> None:
+    def configs(folder: str) -> list[TrainConfig]:
+        return [
+            TrainConfig(
+                pictures=(pictures,),
+                token=token,
+                init="cat",
+                base=str(base),
+                out=tmp_path / folder / token,
+                steps=12,
+                batch=8,
+                preview=(),
+                checkpoint_every=5,
+            )
+            for token in ("<a>", "<b>")
+        ]
+
+    whole = [t.folder / "concept.safetensors" for t in train_pack(configs("whole"))]
+    saved = checkpoint.save
+    calls = 0
+
+    def save_then_die(*args: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == save:
+            raise OSError("killed between two saves")
+        saved(*args)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_die)
+        with pytest.raises(OSError, match="killed"):
+            train_pack(configs("cut"))
+    folders = [config.folder for config in configs("cut")]
+    assert [checkpoint.steps(folder) for folder in folders] == saved_by_each
+    assert checkpoint.latest(folders) == [common, common]
+    cut = [t.folder / "concept.safetensors" for t in train_pack(configs("cut"))]
+    assert [p.read_bytes() for p in cut] == [p.read_bytes() for p in whole]
+
+
+def test_in_a_pack_what_is_finished_is_not_learned_again(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    first = run(base, pictures, tmp_path / "a")
+    log = (first.folder / "log.jsonl").read_bytes()
+    shared: dict[str, Any] = {"base": str(base), "pictures": [pictures], "init": "cat"}
+    shared |= {"steps": 12, "batch": 8, "preview": (), "checkpoint_every": 5}
+    pack = [
+        TrainConfig.check(token=token, out=tmp_path / folder, **shared)
+        for token, folder in (("<cat>", "a"), ("<dog>", "b"))
+    ]
+    done = train_pack(pack)
+    assert [one.concept.token for one in done] == ["<cat>", "<dog>"]
+    assert done[0].seconds == 0
+    assert done[1].seconds > 0
+    assert (first.folder / "log.jsonl").read_bytes() == log
+
+
+def test_a_full_disk_keeps_the_last_good_word(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    fsync, calls = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += (out / "log.jsonl").exists()
+        if calls > 8:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PseudowordError, match="disk is full"):
+        run(base, pictures, out)
+    monkeypatch.undo()
+    kept = formats.read(out)
+    assert int(kept.provenance["steps"]) >= 5
+    assert run(base, pictures, out).concept.provenance["steps"] == "12"
+
+
+def test_a_damaged_checkpoint_is_named(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    _stop_after(base, pictures, out, steps=6)
+    (out / "checkpoint-5.pt").write_bytes(b"garbage")
+    with pytest.raises(RunFolderError, match=r"checkpoint-5\.pt would be replaced.*or is damaged"):
+        run(base, pictures, out)
+
+
+def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: Any) -> None:
+    """Leave a run as a kill after `steps` steps would."""
+    last = f"checkpoint-{steps - steps % 5}.pt"
+
+    def write(path: Path, data: bytes) -> None:
+        files.write_whole(path, data)
+        if path.name == last:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs, "write_whole", write)
+        with pytest.raises(KeyboardInterrupt):
+            run(base, pictures, out, **settings)
+
+
+def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = begin(base, pictures, out, "--steps", 1_000_000)
+    try:
+        until(out / "log.jsonl", '"step": 1,', process)
+        second = begin(base, pictures, out, "--steps", 1_000_000)
+        assert second.wait() == 2
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert f"process {process.pid}" in second.stderr
+    assert "--out" in second.stderr
+
+
+def test_packs_are_checked(base: Path, pictures: Path, tmp_path: Path) -> None:
+    def config(**changed: object) -> TrainConfig:
+        given = {"pictures": [pictures], "token": "<a>", "base": str(base), "out": tmp_path}
+        return TrainConfig.check(**(given | changed))
+
+    def refused(pack: Sequence[TrainConfig], says: str) -> None:
+        with pytest.raises(PseudowordError, match=says):
+            train_pack(pack)
+
+    refused([config(), config(out=tmp_path / "b", batch=2)], "share one batch")
+    refused([config(), config(token="<b>")], "folders of their own")

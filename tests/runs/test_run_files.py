@@ -1,0 +1,144 @@
+"""Files of a run that are valid but odd give a sentence; odd places and encodings do not matter."""
+
+import locale
+import pathlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import as_older, everything, learn
+
+from pseudoword import train
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError
+from pseudoword.runs.folder import RunFolder
+
+ODD: list[tuple[str, bytes]] = [
+    *(
+        ("log.jsonl", line)
+        for line in (
+            b"[]",
+            b"5",
+            b"null",
+            b'"step"',
+            b"{}",
+            b'{"loss": 1}',
+            b'{"step": "1"}',
+            b'{"step": 1.5}',
+            b'{"step": -1}',
+            b'{"step": true}',
+            b'{"step": null}',
+            b'{"step": 1, "loss": "x"}',
+            b'{"step": 1, "loss": [1]}',
+            b'{"step": 1, "loss": true}',
+            b'{"step": 1%s}' % (b"0" * 400),
+            b'{"step": 1, "loss": 1%s}' % (b"0" * 400),
+        )
+    ),
+    *(
+        ("chosen.json", text)
+        for text in (
+            b"[]",
+            b"5",
+            b"null",
+            b"{",
+            b"[" * 100_000,
+            b"\xff\xfe",
+            b'{"other": 1}',
+            b'{"density": 5}',
+            b'{"density": [1]}',
+            b'{"density": ["x"]}',
+            b'{"density": [2, 1, 1, 1, 1, 1, 1, 1, 1, 1]}',
+            b'{"density": [NaN, 1, 1, 1, 1, 1, 1, 1, 1, 1]}',
+            b'{"density": [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]}',
+            b'{"density": {"a": 1}}',
+            b'{"lr": 5}',
+            b'{"lr": "x"}',
+            b'{"lr": "-1"}',
+            b'{"lr": "nan"}',
+            b'{"tried": [[1]]}',
+        )
+    ),
+    *(("changes.json", text) for text in (b"5", b"{}", b"[5]", b'"x"', b"{", b"[[]]")),
+    *(
+        ("config.toml", text)
+        for text in (
+            b"",
+            b"x = ",
+            b"\xff\xfe\x00",
+            b"steps = 5",
+            b"pictures = 5",
+            b"a = " + b"[" * 5000,
+            b"steps = 1" + b"0" * 5000,
+            b"token = 1979-05-27",
+        )
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def begun(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The pictures and the folder of a run that can go on."""
+    tmp = tmp_path_factory.mktemp("begun")
+    pictures = tmp / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (32, 32), "red").save(pictures / "red.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PSEUDOWORD_CACHE", str(tmp / "cache"))
+        return pictures, learn(base, pictures, tmp / "run", steps=1).folder
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize(("name", "text"), ODD)
+def test_what_no_run_writes_is_told_in_a_sentence(
+    name: str, text: bytes, recorded: bool, begun: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, whole = begun
+    out = Path(shutil.copytree(whole, tmp_path / "run"))
+    if not recorded:
+        as_older(out)
+    (out / name).write_bytes(text + b"\n")
+    before = everything(out)
+    folder = RunFolder(out)
+    config = TrainConfig.gather(whole / "config.toml", extend=1, out=out)
+    with pytest.raises(PseudowordError) as told:  # noqa: PT012 as `learn` goes through them
+        folder.check(config)
+        folder.take_over()
+        folder.finished(config, allow_changes=True)
+        folder.reopen(config)
+        folder.chosen()
+        _ = folder.changes
+        folder.begin(config, 1)
+    assert name in str(told.value)
+    left = everything(out)
+    assert before[str(out / name)] == left[str(out / name)]
+
+
+def test_a_cut_off_line_of_the_log_is_left_out(
+    begun: tuple[Path, Path], base: Path, tmp_path: Path
+) -> None:
+    pictures, whole = begun
+    out = Path(shutil.copytree(whole, tmp_path / "run"))
+    with (out / "log.jsonl").open("ab") as log:
+        log.write(b'{"step": 2, "lo')
+    done = learn(base, pictures, out, steps=1, extend=1)
+    assert [entry["step"] for entry in RunFolder(done.folder).read_log()] == [0, 1, 2]
+
+
+def test_settings_are_read_and_written_in_utf_8_whatever_the_locale(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def legacy(self: Path, encoding: str | None = None, errors: str | None = None) -> str:
+        with self.open(encoding=encoding or "cp1252", errors=errors) as file:
+            return file.read()
+
+    monkeypatch.setattr(pathlib.Path, "read_text", legacy)
+    monkeypatch.setattr(locale, "getpreferredencoding", lambda *_: "cp1252")
+    there = pictures.rename(tmp_path / "Bilder – 猫")
+    options: dict[str, Any] = {"base": str(base), "steps": 1, "preview": (), "batch": 8}
+    first = train(there, "<猫>", init="cat", out=tmp_path / "run", **options)
+    assert "<猫>".encode() in (first.folder / "config.toml").read_bytes()
+    again = train(there, "<猫>", init="cat", out=tmp_path / "run", **options)
+    assert (again.seconds, again.concept.token) == (0, "<猫>")

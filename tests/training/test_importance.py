@@ -1,0 +1,121 @@
+"""Timesteps that move a word are found, drawn more often, and remembered with the run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import member
+from torch import Tensor
+
+from pseudoword import train
+from pseudoword.methods.classic import Classic
+from pseudoword.models.family import Family
+from pseudoword.runs import checkpoint
+from pseudoword.runs.runner import Trained
+from pseudoword.training import importance, loss
+from pseudoword.training.batches import batch, fixed
+
+
+def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no gradient through at timesteps below `t_heard`."""
+    predict = type(family).predict
+
+    def hearing(noisy: Tensor, t: Tensor, *rest: object) -> Tensor:
+        found = predict(family, noisy, t, *rest)  # type: ignore[arg-type]
+        return torch.where((t >= t_heard).view(-1, 1, 1, 1), found, found.detach())
+
+    monkeypatch.setattr(family, "predict", hearing)
+
+
+def test_what_moves_nothing_is_drawn_least(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf_below(family, 500, monkeypatch)
+    found = importance.density(family, member(family, pictures, batch=4))
+    assert len(found) == importance.PARTS
+    assert found[:4] == (importance.LEAST,) * 4
+    assert max(found) == 1
+    assert min(found[5:]) > importance.LEAST
+
+
+def test_it_is_in_proportion_to_the_gradients_of_single_samples(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference takes one sample at a time."""
+    monkeypatch.setattr(importance, "PARTS", 3)  # all are neighbours of the middle one
+    one = member(family, pictures, batch=4)
+    sizes: list[list[float]] = [[], [], []]
+    for some in fixed(family, one, 3 * importance.EACH):
+        for i in range(len(some.t)):
+            word = Classic(one.word())
+            alone = loss.Batch(
+                [some.prompts[i]],
+                *(getattr(some, name)[i : i + 1] for name in list(vars(some))[1:]),
+            )
+            loss.losses(family, [word], alone).sum().backward()
+            part = int(some.t[i]) * 3 // family.process.timesteps
+            (gradient,) = (rows.grad for rows in word.parameters())
+            assert gradient is not None
+            sizes[part].append(float(gradient.square().sum()))
+    a, b, c = ((sum(each) / len(each)) ** 0.5 for each in sizes)
+    smooth = [(a + b) / 2, (a + b + c) / 3, (b + c) / 2]
+    expected = [max(size / max(smooth), importance.LEAST) for size in smooth]
+    assert importance.density(family, one) == pytest.approx(expected, abs=0.002)
+
+
+def test_a_word_without_gradients_draws_all_alike(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf_below(family, 1000, monkeypatch)
+    assert importance.density(family, member(family, pictures)) == ()
+
+
+def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
+    family: Family, pictures: Path
+) -> None:
+    one = member(family, pictures, batch=8, timestep_spread="importance")
+    one.density = (0.1, 1.0)
+    drawn = [batch(family, [one], step) for step in range(25)]
+    t = torch.cat([some.t for some in drawn])
+    assert (t < 500).float().mean().item() == pytest.approx(0.1 / 1.1, abs=0.02)
+    weight = torch.cat([some.weight for some in drawn])
+    assert weight[t < 500].eq(5.5).all()
+    assert weight[t >= 500].allclose(torch.tensor(0.55))
+    even = fixed(family, one, 40)
+    t, weight = (torch.cat([getattr(some, name) for some in even]) for name in ("t", "weight"))
+    assert (t < 500).sum() == 4
+    assert weight[t < 500].eq(5.5).all()
+
+
+def test_a_run_remembers_it_and_goes_on_with_it(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learn(out: str, spread: str) -> Trained:
+        return train(
+            pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=6,
+            checkpoint_every=3, timestep_spread=spread, out=tmp_path / out,
+        )  # fmt: skip
+
+    whole = learn("whole", "importance")
+    save = checkpoint.save
+
+    def save_and_die(*args: Any) -> None:
+        save(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            learn("cut", "importance")
+    with monkeypatch.context() as patch:
+        patch.delattr(importance, "density")  # not to be measured again
+        cut = learn("cut", "importance")
+    one, other = ((run.folder / "concept.safetensors").read_bytes() for run in (whole, cut))
+    assert one == other
+    chosen = json.loads((cut.folder / "chosen.json").read_text())
+    assert len(chosen["density"]) == importance.PARTS
+    uniform = learn("uniform", "uniform")
+    assert not (uniform.folder / "chosen.json").exists()
+    assert not torch.equal(uniform.concept.vectors["clip_l"], whole.concept.vectors["clip_l"])

@@ -1,0 +1,254 @@
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Snapshot, member
+from PIL import Image
+
+from pseudoword.models import base_model
+from pseudoword.models.families.sd import StableDiffusion
+from pseudoword.models.family import Condition, Framing
+from pseudoword.training import loop, loss
+from pseudoword.training.batches import batch, batches
+from pseudoword.training.state import Member
+
+
+def rows(m: Member) -> torch.Tensor:
+    """All rows of a member, end to end."""
+    return torch.cat([found.detach().flatten() for found in m.method.vectors().values()])
+
+
+def grad(m: Member) -> torch.Tensor:
+    found = m.method.parameters()[0].grad
+    assert found is not None
+    return found
+
+
+def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Path) -> None:
+    frozen = [family.unet, family.encoders["clip_l"].model]
+    before = [Snapshot(module) for module in frozen]
+    one = member(family, pictures)
+    start = rows(one).clone()
+    list(loop.train(family, [one]))
+    assert all(b.same(m) for b, m in zip(before, frozen, strict=True))
+    assert not any(p.requires_grad or p.grad is not None for m in frozen for p in m.parameters())
+    assert not torch.equal(rows(one), start)
+    assert rows(one).dtype == torch.float32
+
+
+def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:
+    family = base_model.load(str(any_base), "cpu")
+    one = member(family, pictures, steps=60, batch=4, lr=0.05)
+    samples = [batch(family, [one], 1000 + i) for i in range(8)]
+
+    def measured() -> float:
+        with torch.no_grad():
+            found = [loss.losses(family, [one.method], batch).item() for batch in samples]
+        return sum(found) / len(found)
+
+    before = measured()
+    list(loop.train(family, [one]))
+    assert measured() < before
+
+
+def test_a_pack_gives_what_training_alone_gives(any_base: Path, pictures: Path) -> None:
+    """Equal up to float rounding: a batch of another size adds in another order.
+
+    With float32 sums of a few thousand terms that is some 1e-6 of a gradient; Adam divides a
+    gradient by its own size, so where one is near zero a row's element can move apart by a small
+    part of the rate. Hence 2 % of one step's rate, after ten steps, for elements that moved by up
+    to ten times the rate.
+    """
+    family = base_model.load(str(any_base), "cpu")
+    settings = [("<cat>", "cat", 1, 10), ("<dog>", "red dog", 2, 10), ("<toy>", "toy", 1, 6)]
+
+    def pack() -> list[Member]:
+        return [
+            member(family, pictures, token, init=init, vectors=n, steps=steps)
+            for token, init, n, steps in settings
+        ]
+
+    together, alone = pack(), pack()
+    starts = [rows(m).clone() for m in together]
+    list(loop.train(family, together))
+    for one in alone:
+        list(loop.train(family, [one]))
+    for start, packed, solo in zip(starts, together, alone, strict=True):
+        assert packed.step == solo.step
+        assert (rows(solo) - start).abs().max() > 0.01
+        torch.testing.assert_close(rows(packed), rows(solo), rtol=0, atol=0.02 * 2e-3)
+
+
+def test_a_member_s_gradient_does_not_depend_on_its_neighbours(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    one, other = member(family, pictures, "<a>"), member(family, pictures, "<b>", init="dog")
+    loss.losses(family, [one.method], batch(family, [one], 0)).sum().backward()
+    alone = grad(one).clone()
+    for m in (one, other):
+        m.optimiser.zero_grad()
+    pair = [one, other]
+    loss.losses(family, [m.method for m in pair], batch(family, pair, 0)).sum().backward()
+    largest = float(alone.abs().max())
+    torch.testing.assert_close(grad(one), alone, rtol=0, atol=1e-4 * largest)
+
+
+class Poisoned(StableDiffusion):
+    """A model whose prediction stops being finite, or stops listening to the text, at a step."""
+
+    at = 3
+    calls = 0
+    deaf = False
+    victims = slice(None)
+
+    def predict(
+        self, noisy: torch.Tensor, t: torch.Tensor, condition: Condition, framing: Framing
+    ) -> torch.Tensor:
+        self.calls += 1
+        if self.deaf:
+            condition = Condition(condition.hidden * 0)
+        predicted = super().predict(noisy, t, condition, framing)
+        if not self.deaf and self.calls > self.at:
+            predicted = predicted.clone()
+            predicted[self.victims] *= float("nan")
+        return predicted
+
+
+def poisoned(family: StableDiffusion) -> Poisoned:
+    return Poisoned(family.source, family.placement)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_word(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    bad, one = poisoned(family), member(family, pictures, steps=9)
+    twin = member(family, pictures, steps=9)
+    steps = list(loop.train(bad, [one]))
+    assert len(steps) == one.step == 3
+    assert one.failure is not None
+    assert "loss became nan in step 4; the word of step 2 is kept" in one.failure
+    after_two = []
+    for step in loop.train(family, [twin]):
+        after_two.append(rows(twin).clone())
+        if step.step == 3:
+            break
+    assert torch.equal(one.good["clip_l"].flatten(), after_two[1])
+    assert torch.isfinite(rows(one)).all()
+
+
+def test_one_failing_member_does_not_stop_the_others(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    bad = poisoned(family)
+    bad.victims = slice(0, 2)
+    first, second = member(family, pictures, "<a>", steps=5), member(family, pictures, "<b>")
+    bad.at = 2
+    for step in loop.train(bad, [first, second]):
+        if step.step == 3:
+            bad.at = 10**9
+    assert first.failure is not None
+    assert second.failure is None
+    assert second.step == 4
+    assert torch.isfinite(rows(second)).all()
+
+
+def test_a_word_that_gets_no_gradient_is_told_before_the_first_step(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    bad, one = poisoned(family), member(family, pictures)
+    bad.deaf = True
+    start = rows(one).clone()
+    assert list(loop.train(bad, [one])) == []
+    assert one.failure is not None
+    assert "no gradient reaches the word" in one.failure
+    assert torch.equal(rows(one), start)
+
+
+def test_gradients_are_clipped_per_concept(family: StableDiffusion, pictures: Path) -> None:
+    pack = [member(family, pictures, "<a>", clip_norm=1e-4), member(family, pictures, "<b>")]
+    step = next(loop.train(family, pack))
+    norms = [float(grad(m).norm()) for m in pack]
+    assert step.seen[0].grad > 1e-4
+    assert norms[0] == pytest.approx(1e-4, rel=1e-3)
+    assert norms[1] == pytest.approx(step.seen[1].grad)
+
+
+def test_float16_s_gradient_is_that_of_float32(base: Path, pictures: Path) -> None:
+    """The loss is scaled on its way through half precision, and the clipping sees it unscaled."""
+    found = []
+    for dtype in ("float32", "float16"):
+        family = base_model.load(str(base), "cpu", dtype)
+        one = member(family, pictures)
+        (step,) = list(itertools.islice(loop.train(family, [one]), 1))
+        found.append((grad(one).clone(), step.seen[0].grad))
+    (exact, norm), (half, half_norm) = found
+    assert half_norm == pytest.approx(norm, rel=0.05)
+    assert torch.nn.functional.cosine_similarity(exact, half).item() > 0.99
+
+
+def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> None:
+    one = member(family, pictures)
+    begun_with, steps = [], []
+    steps_of = loop.train(family, [one])
+    for _ in range(4):
+        begun_with.append(float(rows(one).norm()))
+        steps.append(next(steps_of))
+    assert [s.step for s in steps] == [1, 2, 3, 4]
+    assert [s.seen[0].norm for s in steps] == pytest.approx(begun_with)
+    last = steps[-1].seen[0]
+    assert last.lr == 2e-3
+    assert math.isfinite(last.loss)
+    assert all(s.seconds > 0 for s in steps)
+
+
+def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictures: Path) -> None:
+    one = member(family, pictures, latents="deterministic")
+    found = batch(family, [one], 0).latents
+    known = [picture.moments.mean[0] for picture in one.pictures]
+    assert all(any(torch.equal(latent, mean) for mean in known) for latent in found)
+
+
+def test_each_sample_comes_with_how_its_own_picture_was_cut(
+    family: StableDiffusion, tmp_path: Path
+) -> None:
+    for width in (40, 48, 64):
+        Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
+    one = member(family, tmp_path, batch=8, latents="deterministic")
+    for i, picture in enumerate(one.pictures):
+        picture.moments.mean[:] = i
+    samples = batch(family, [one], 0)
+    cut = {0: [40, 40, 0, 0, 32, 32], 1: [40, 48, 0, 3, 32, 32], 2: [40, 64, 0, 10, 32, 32]}
+    which = [int(latent.mean()) for latent in samples.latents]
+    assert len(set(which)) > 1
+    assert samples.framing.tolist() == [cut[i] for i in which]
+
+
+def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
+    family: StableDiffusion, tmp_path: Path
+) -> None:
+    """Members whose latents differ in shape take the same step, in passes of their own."""
+    for size in ((64, 40), (40, 64), (40, 40), (64, 42)):
+        Image.effect_noise(size, 80).save(tmp_path / "{}x{}.png".format(*size))
+    seen: dict[str, dict[str, Any]] = {
+        "<a>": {"crop": "buckets"},
+        "<b>": {"crop": "buckets"},
+        "<c>": {"width": 48},
+    }
+
+    def pack() -> list[Member]:
+        return [member(family, tmp_path, token, seen=seen[token], steps=6) for token in seen]
+
+    together, alone = pack(), pack()
+    passes = [len(list(batches(family, together, step))) for step in range(6)]
+    assert max(passes) > 1
+    shapes = {batch(family, [together[0]], step).latents.shape[2:] for step in range(6)}
+    assert len(shapes) > 1
+    steps = list(loop.train(family, together))
+    assert [len(step.seen) for step in steps] == [3] * 6
+    for one in alone:
+        list(loop.train(family, [one]))
+    for packed, solo in zip(together, alone, strict=True):
+        torch.testing.assert_close(rows(packed), rows(solo), rtol=0, atol=0.02 * 2e-3)

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import member
+from diffusers import DDPMScheduler, DiffusionPipeline
+
+from pseudoword.data.captions import SUBJECT, render
+from pseudoword.models import base_model
+from pseudoword.training import loss
+from pseudoword.training.batches import batch
+from pseudoword.training.sampling import draw
+from pseudoword.training.timestep_sampling import Timesteps
+
+
+def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Path) -> None:
+    """The reference resizes the vocabulary, as the usual scripts do, and shares no code.
+
+    diffusers' own pipelines read the prompt, and write `<cat>` out as `<cat> <cat>_1`.
+    """
+    family = base_model.load(str(any_base), "cpu")
+    one = member(family, pictures, vectors=2, init="red cat", batch=3)
+    one.method.parameters()[0].data += 0.05
+    found = loss.losses(family, [one.method], batch(family, [one], 7)).item()
+
+    pipeline = DiffusionPipeline.from_pretrained(any_base).to(torch.float64)
+    for key, suffix in zip(one.method.vectors(), ("", "_2"), strict=False):
+        tokenizer = getattr(pipeline, f"tokenizer{suffix}")
+        text = getattr(pipeline, f"text_encoder{suffix}")
+        tokenizer.add_tokens(["<cat>", "<cat>_1"])
+        text.resize_token_embeddings(len(tokenizer))
+        rows = one.method.vectors()[key].detach().double()
+        text.get_input_embeddings().weight.data[-2:] = rows
+    scheduler = DDPMScheduler.from_pretrained(any_base, subfolder="scheduler")
+    drawn = draw(
+        0,
+        "<cat>",
+        7,
+        batch=3,
+        pictures=[(1, 4, 8, 8)] * 4,
+        captions=len(SUBJECT),
+        timesteps=Timesteps(0, 1000),
+    )
+    prompts = [render(SUBJECT[c], "<cat>") for c in drawn.caption]
+    hidden, _, *more = pipeline.encode_prompt(
+        prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+    )
+    added = {}
+    if more:  # SDXL; every picture is 48 wide and 40 high, and its centre is kept
+        times = pipeline._get_add_time_ids((40, 48), (0, 3), (32, 32), torch.float64, 40)
+        added = {"text_embeds": more[0], "time_ids": times.repeat(3, 1)}
+    seen = [one.pictures[p].moments for p in drawn.picture]
+    mean, std = torch.cat([m.mean for m in seen]), torch.cat([m.std for m in seen])
+    latents = (mean + std * drawn.wobble).double()
+    noise = drawn.noise.double()
+    noisy = scheduler.add_noise(latents, noise, drawn.t)
+    predicted = pipeline.unet(noisy, drawn.t, hidden, added_cond_kwargs=added).sample
+    target = noise
+    if scheduler.config.prediction_type == "v_prediction":
+        target = scheduler.get_velocity(latents, noise, drawn.t)
+    expected = (predicted - target).pow(2).mean().item()
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    pack = [member(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))]
+    together = loss.losses(family, [m.method for m in pack], batch(family, pack, 0))
+    alone = [loss.losses(family, [m.method], batch(family, [m], 0)) for m in pack]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_effect_is_zero_without_a_change_and_grows_with_it(base: Path, pictures: Path) -> None:
+    family = base_model.load(str(base), "cpu")
+    before, near, far = (member(family, pictures) for _ in range(3))
+    away = torch.linspace(-1, 1, 32)  # all numbers alike would be taken out by the layer norms
+    near.method.parameters()[0].data += 0.001 * away
+    far.method.parameters()[0].data += 0.01 * away
+    samples = batch(family, [before], 0)
+    effects = [loss.effect(family, before.method, m.method, samples) for m in (before, near, far)]
+    assert effects[0] == 0
+    assert 0 < effects[1] < effects[2]

@@ -1,0 +1,129 @@
+"""What memory is said to be needed, on tiny models; `benchmarks/memory.py` has full-size ones."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from pseudoword import plan
+from pseudoword.cli.app import app
+from pseudoword.config import BaseChoice
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.models import base_model, live_memory
+from pseudoword.models.loading.quantisation import quantize
+from pseudoword.training import memory_plan
+from pseudoword.training.memory_plan import Need
+
+
+def need(base: str, **settings: object) -> Need:
+    """Training as it is, without anything that spares memory."""
+    return plan(base=base, **settings).train[0]
+
+
+def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
+    with live_memory.counted() as peak:
+        one = torch.zeros(100, device="meta")
+        assert peak() == 400
+        for _ in range(5):
+            other = one + 1
+            del other
+        assert peak() == 800
+        view = one.view(10, 10)
+        assert peak() == 800
+        torch.cat([one, view.flatten(), one])
+    assert peak() == 400 + 1200
+
+
+def test_what_the_backward_pass_needs_is_counted() -> None:
+    """A chain of n sigmoids keeps n results; frozen weights ask for nothing to be kept."""
+    rows = torch.zeros(1000, device="meta", requires_grad=True)
+    with live_memory.counted() as peak:
+        value = rows
+        for _ in range(7):
+            value = value.sigmoid()
+        assert peak() == 7 * 4000
+        value.sum().backward()
+    assert peak() >= 8 * 4000
+    layer = nn.Linear(100, 100, bias=False, device="meta").requires_grad_(False)
+    with live_memory.counted() as peak:
+        value = torch.zeros(1, 100, device="meta", requires_grad=True)
+        for _ in range(50):
+            value = layer(value)
+        assert peak() < 5 * 400
+
+
+@pytest.fixture
+def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans that do not follow a step, an encoding and a drawing, which takes seconds each."""
+    for name in ("_step", "_encode", "_draw"):
+        monkeypatch.setattr(memory_plan, name, lambda *_: 0)
+
+
+@pytest.mark.usefixtures("weights_alone")
+def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
+    found = plan(base=str(any_base), dtype="float32")
+    family = base_model.load(str(any_base), "cpu")
+    for name, module in family.modules().items():
+        assert found.parts[name] == sum(p.numel() * 4 for p in module.parameters())
+    half = plan(base=str(any_base), dtype="bfloat16")
+    assert half.parts["unet"] * 2 == found.parts["unet"]
+    assert half.parts["vae"] == found.parts["vae"]  # it stays in float32
+
+
+def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path) -> None:
+    base = str(any_base)
+    by_way = {(n.quantize, n.gradient_checkpointing): n for n in plan(base=base).train}
+    plain = by_way["none", False]
+    small = plain.step_nbytes
+    assert need(base, batch=3).step_nbytes > 2 * small
+    assert need(base, resolution=64).step_nbytes > 2 * small
+    assert len(by_way) == 6
+    assert by_way["none", True].step_nbytes < plain.step_nbytes
+    assert by_way["4bit", False].weights_nbytes < by_way["8bit", False].weights_nbytes
+    assert by_way["8bit", False].weights_nbytes < plain.weights_nbytes
+
+
+def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
+    planned = next(
+        n for n in plan(base=str(base), resolution=64, batch=4).train if n.quantize == "8bit"
+    )
+    family = base_model.choose(BaseChoice(base=str(base), device="cpu"), empty=True)
+    for name in ("unet", "clip_l"):
+        quantize(family.modules()[name], "8bit")
+    counted = memory_plan._step(family, 64, 4)
+    assert 0.95 * planned.step_nbytes < counted <= planned.step_nbytes
+
+
+@pytest.mark.usefixtures("weights_alone")
+@pytest.mark.parametrize(
+    ("layout", "unet", "encoders"),
+    [("sd1", 859_520_964, 123_060_480), ("sdxl", 2_567_463_684, 123_060_480 + 694_659_840)],
+)
+def test_published_models_have_their_published_sizes(layout: str, unet: int, encoders: int) -> None:
+    found = plan(base=layout, dtype="bfloat16", resolution=64)
+    assert found.parts["unet"] == 2 * unet
+    assert found.train[0].weights_nbytes == 2 * (unet + encoders)
+
+
+def test_the_command_prints_a_table_or_json(base: Path) -> None:
+    run = CliRunner().invoke(app, ["plan", "--base", str(base), "--batch", "2", "--json"])
+    assert json.loads(run.stdout)["batch"] == 2
+    table = CliRunner().invoke(app, ["plan", "--base", str(base)]).stdout
+    assert "training, batch 1" in table
+    assert "--gradient-checkpointing" in table
+
+
+def test_what_cannot_be_planned_is_explained(base: Path) -> None:
+    with pytest.raises(SettingsError, match="multiple of 8"):
+        plan(base=str(base), resolution=33)
+    with pytest.raises(BaseModelError, match="no base model sd9"):
+        plan(base="sd9")
+
+
+def test_a_size_beyond_all_bounds_is_told(base: Path) -> None:
+    for resolution in (8 * 10**9, 8 * 10**17):
+        with pytest.raises(PseudowordError, match=r"cannot be counted|resolution"):
+            plan(base=str(base), resolution=resolution)

@@ -1,0 +1,273 @@
+"""Every optimiser of torch either trains a word and resumes exactly, or says that it cannot."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import member
+
+from pseudoword.errors import SettingsError
+from pseudoword.models.family import Family
+from pseudoword.runs import checkpoint
+from pseudoword.training import loop, loss, optimisers
+from pseudoword.training.batches import batch
+from pseudoword.training.state import Member
+
+NAMES = [
+    name
+    for name, kind in inspect.getmembers(torch.optim, inspect.isclass)
+    if issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+]
+CANNOT = {"LBFGS", "SparseAdam"}
+
+
+class TwoPoints(torch.optim.SGD):
+    """Like a schedule-free optimiser: it hands over another point than it steps from."""
+
+    away = 0.25
+
+    def eval(self) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            parameter.data += self.away
+
+    def train(self) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            parameter.data -= self.away
+
+
+def rows(m: Member) -> torch.Tensor:
+    return m.method.vectors()["clip_l"].detach().clone()
+
+
+def toy(name: str, *options: str, lr: float = 0.01) -> tuple[torch.nn.Parameter, Any]:
+    parameter = torch.nn.Parameter(torch.ones(2, 3))
+    return parameter, optimisers.make(name, options, [parameter], lr)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in CANNOT])
+def test_each_of_torch_s_moves_the_rows_and_resumes_exactly(name: str, tmp_path: Path) -> None:
+    def steps(parameter: torch.nn.Parameter, optimiser: Any, moments: Iterator[int]) -> None:
+        for i in moments:
+            parameter.grad = torch.full_like(parameter, float(1 + i % 3))
+            optimiser.step()
+
+    whole, optimiser = toy(name)
+    steps(whole, optimiser, iter(range(3)))
+    torch.save([whole, optimiser.state_dict()], tmp_path / "state.pt")
+    steps(whole, optimiser, iter(range(3, 6)))
+    cut, resumed = toy(name)
+    saved, state = torch.load(tmp_path / "state.pt", weights_only=True)
+    cut.data.copy_(saved)
+    resumed.load_state_dict(state)
+    steps(cut, resumed, iter(range(3, 6)))
+    assert torch.equal(whole, cut)
+    assert not torch.equal(whole, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("name", sorted(CANNOT))
+def test_the_others_say_that_they_cannot(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} cannot learn a word"):
+        toy(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("Adamw", [], "Adamw cannot be imported"),
+        ("nowhere.Prodigy", [], "nowhere.Prodigy cannot be imported"),
+        ("pathlib.Path", [], "no optimiser"),
+        ("AdamW", ["betas"], "write it as key=value"),
+        ("AdamW", ["colour=red"], "does not know it. It takes betas"),
+        ("AdamW", ["lr=1"], "lr is no option, it is --lr"),
+        ("AdamW", ["eps=1", "eps=2"], "eps is given twice"),
+        ("AdamW", ["differentiable=True"], "AdamW does not work"),
+        ("AdamW", ["eps=" + "(" * 500], "AdamW does not work"),
+        ("..AdamW", [], r"\.\.AdamW cannot be imported"),
+        ("this\0.x", [], "cannot be imported"),
+        ("AdamW", ["betas=(2, 2)"], "AdamW does not work.*beta"),
+    ],
+)
+def test_a_wrong_one_is_explained(name: str, options: list[str], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        optimisers.check(name, options)
+
+
+def test_options_reach_it_and_weights_do_not_decay_unasked() -> None:
+    assert toy("AdamW")[1].defaults["weight_decay"] == 0
+    made = toy("torch.optim.AdamW", "betas=(0.5, 0.6)", "weight_decay=0.1", "amsgrad=True")[1]
+    assert made.defaults["betas"] == (0.5, 0.6)
+    assert made.defaults["weight_decay"] == 0.1
+    assert made.defaults["amsgrad"] is True
+
+
+def test_another_optimiser_learns_another_word(family: Family, pictures: Path) -> None:
+    found = []
+    for name in ("AdamW", "SGD", "test_optimisers.TwoPoints"):
+        one = member(family, pictures, optimiser=name, lr=0.1)
+        list(loop.train(family, [one]))
+        found.append(one.word()["clip_l"])
+    assert not torch.equal(found[0], found[1])
+    torch.testing.assert_close(found[2], found[1] + TwoPoints.away)
+
+
+@pytest.mark.parametrize(
+    ("name", "lr"), [("prodigyopt.Prodigy", 1.0), ("schedulefree.AdamWScheduleFree", 0.01)]
+)
+def test_those_of_other_packages_train_and_resume_exactly(
+    name: str, lr: float, family: Family, pictures: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip(name.partition(".")[0])
+    whole, cut = (member(family, pictures, optimiser=name, lr=lr) for _ in range(2))
+    start = rows(whole)
+    for step in loop.train(family, [whole]):
+        if step.step == 2:
+            checkpoint.save(tmp_path, whole, {})
+    checkpoint.load(tmp_path, cut, 2, {})
+    list(loop.train(family, [cut]))
+    assert torch.equal(whole.word()["clip_l"], cut.word()["clip_l"])
+    assert not torch.equal(whole.word()["clip_l"], start)
+
+
+def test_looking_at_a_schedule_free_word_does_not_move_it(family: Family, pictures: Path) -> None:
+    settings: dict[str, Any] = {"optimiser": "test_optimisers.TwoPoints", "lr": 0.1}
+    looked, unseen = (member(family, pictures, **settings) for _ in range(2))
+    TwoPoints.away = 0.1  # cannot be undone exactly in floats
+    for _ in loop.train(family, [looked]):
+        for _ in range(3):
+            looked.word()
+    list(loop.train(family, [unseen]))
+    assert torch.equal(rows(looked), rows(unseen))
+
+
+def test_the_schedule_is_what_the_optimiser_gets(family: Family, pictures: Path) -> None:
+    one = member(family, pictures, optimiser="SGD", lr="0.5:2, 0.25", clip_norm=0)
+    before = rows(one)
+    for step in loop.train(family, [one]):
+        (grad,) = [p.grad for p in one.method.parameters()]
+        assert grad is not None
+        rate = 0.5 if step.step <= 2 else 0.25
+        assert step.seen[0].lr == rate
+        torch.testing.assert_close(rows(one), before - rate * grad)
+        before = rows(one)
+
+
+def test_values_are_clipped(family: Family, pictures: Path) -> None:
+    found = []
+    for limit in (0, 0.002):
+        one = member(family, pictures, clip_norm=0, clip_value=limit)
+        step = next(loop.train(family, [one]))
+        (grad,) = [p.grad for p in one.method.parameters()]
+        assert grad is not None
+        found.append((grad, step.seen[0].grad))
+    (whole, norm), (cut, same) = found
+    assert whole.abs().max() > 0.002
+    assert torch.equal(cut, whole.clamp(-0.002, 0.002))
+    assert norm == same == pytest.approx(float(whole.norm()))
+
+
+def test_accumulated_batches_are_one_large_batch(family: Family, pictures: Path) -> None:
+    large = member(family, pictures, batch=4)
+    parts = member(family, pictures, batch=1, accumulate=4)
+    reading = [loop.gradients(family, [m], 3)[0] for m in (large, parts)]
+    (first,), (second,) = ([p.grad for p in m.method.parameters()] for m in (large, parts))
+    assert first is not None
+    assert reading[0] == pytest.approx(reading[1], rel=1e-4)
+    torch.testing.assert_close(first, second, rtol=0, atol=1e-4 * float(first.abs().max()))
+
+
+def test_members_of_a_pack_may_take_different_numbers_of_batches(
+    family: Family, pictures: Path
+) -> None:
+    def pack() -> list[Member]:
+        return [member(family, pictures, f"<{n}>", accumulate=n) for n in (3, 1, 2)]
+
+    together, alone = pack(), pack()
+    list(loop.train(family, together))
+    for packed, one in zip(together, alone, strict=True):
+        list(loop.train(family, [one]))
+        torch.testing.assert_close(rows(packed), rows(one), rtol=0, atol=0.02 * 2e-3)
+
+
+def test_the_running_mean_equals_its_formula_and_survives_a_save(
+    family: Family, pictures: Path, tmp_path: Path
+) -> None:
+    one = member(family, pictures, ema=0.15, steps=6)
+    mean = rows(one)
+    for step in loop.train(family, [one]):
+        keep = min(0.15, step.step / (9 + step.step))
+        mean = keep * mean + (1 - keep) * rows(one)
+        torch.testing.assert_close(one.word()["clip_l"], mean)
+        if step.step == 3:
+            checkpoint.save(tmp_path, one, {})
+    assert not torch.equal(mean, rows(one))
+    again = member(family, pictures, ema=0.15, steps=6)
+    checkpoint.load(tmp_path, again, 3, {})
+    list(loop.train(family, [again]))
+    assert torch.equal(again.word()["clip_l"], one.word()["clip_l"])
+
+
+def test_the_norm_is_controlled_in_every_step(family: Family, pictures: Path) -> None:
+    for kind in ("none", "rescale", "keep", "limit"):
+        one = member(family, pictures, norm=kind, lr=0.1)
+        aim = float(one.norm_aims["clip_l"])
+        lengths = []
+        for _ in loop.train(family, [one]):
+            lengths.append(float(rows(one).norm()))
+        if kind in ("rescale", "keep"):
+            assert lengths == pytest.approx([aim] * 4)
+        else:
+            assert (max(lengths) > aim * 1.01) == (kind == "none")
+
+
+def test_the_mean_of_rows_of_one_length_is_as_long_as_they(family: Family, pictures: Path) -> None:
+    one = member(family, pictures, steps=6, lr=0.1, norm="keep", average=True)
+    before = rows(one).clone()
+    list(loop.train(family, [one]))
+    mean = one.word()["clip_l"]
+    assert torch.cosine_similarity(mean, before) < 0.99
+    assert float(one.average["clip_l"].norm()) < 0.99 * float(before.norm())
+    torch.testing.assert_close(mean.norm(), before.norm())
+
+
+def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Path) -> None:
+    plain = batch(family, [member(family, pictures, batch=64)], 0)
+    for changed in (
+        {"min_timestep": 900},
+        {"max_timestep": 100},
+        {"timestep_spread": "logit-normal"},
+    ):
+        some = batch(family, [member(family, pictures, batch=64, **changed)], 0)
+        assert not torch.equal(some.t, plain.t)
+        assert torch.equal(some.noise, plain.noise)
+        assert some.t.min() >= changed.get("min_timestep", 0)  # type: ignore[operator]
+        assert some.t.max() < changed.get("max_timestep", 1000)  # type: ignore[operator]
+    offset = batch(family, [member(family, pictures, batch=64, noise_offset=0.5)], 0)
+    moved = offset.noise - plain.noise
+    torch.testing.assert_close(moved, moved[:, :, :1, :1].expand_as(moved))
+    assert moved[:, :, 0, 0].std().item() == pytest.approx(0.5, rel=0.15)
+
+
+def test_weights_and_huber_change_a_member_s_own_loss_only(family: Family, pictures: Path) -> None:
+    kinds: list[dict[str, Any]] = [{}, {"min_snr": 5}, {"loss": "huber"}]
+    pack = [member(family, pictures, **kind) for kind in kinds]
+    found = loss.losses(family, [m.method for m in pack], batch(family, pack, 0))
+    alone = [loss.losses(family, [m.method], batch(family, [m], 0)) for m in pack]
+    torch.testing.assert_close(found, torch.cat(alone))
+    assert len({round(value, 4) for value in found.tolist()}) == 3
+
+
+def test_latents_drawn_once_stay(family: Family, pictures: Path) -> None:
+    seen: dict[str, set[float]] = {}
+    for kind in ("once", "random", "deterministic"):
+        one = member(family, pictures, latents=kind, batch=4)
+        seen[kind] = {
+            round(float(latent[0, 0, 0]), 5)
+            for step in range(5)
+            for latent in batch(family, [one], step).latents
+        }
+    assert len(seen["once"]) == len(seen["deterministic"]) == 4
+    assert len(seen["random"]) == 20
+    assert not seen["once"] & seen["deterministic"]
