@@ -1,69 +1,17 @@
 """pseudoword: teach a frozen text-to-image model a new word from three to five pictures."""
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pseudoword.api import (
-        Base,
-        Comparison,
-        Concept,
-        Demo,
-        Evaluation,
-        Gallery,
-        Inspection,
-        Plan,
-        Prepared,
-        PseudowordError,
-        Pushed,
-        Trained,
-        bases,
-        bench,
-        convert,
-        demo,
-        evaluate,
-        gallery,
-        generate,
-        inspect,
-        plan,
-        prepare,
-        push,
-        train,
-        train_pack,
-    )
-
-__all__ = [
-    "Base",
-    "Comparison",
-    "Concept",
-    "Demo",
-    "Evaluation",
-    "Gallery",
-    "Inspection",
-    "Plan",
-    "Prepared",
-    "PseudowordError",
-    "Pushed",
-    "Trained",
-    "bases",
-    "bench",
-    "convert",
-    "demo",
-    "evaluate",
-    "gallery",
-    "generate",
-    "inspect",
-    "plan",
-    "prepare",
-    "push",
-    "train",
-    "train_pack",
-]
+    from pseudoword.api import *  # noqa: F403 - `api.__all__` says what is public
 
 
 def __getattr__(name: str) -> Any:
     """Import the API, and torch with it, when it is first used: `--help` needs neither."""
-    if name not in __all__:
-        raise AttributeError(f"module 'pseudoword' has no attribute {name!r}")
-    from pseudoword import api
-
-    return getattr(api, name)
+    if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
+        api = import_module("pseudoword.api")
+        if name == "__all__" or name in api.__all__:
+            return getattr(api, name)
+    raise AttributeError(f"module 'pseudoword' has no attribute {name!r}")

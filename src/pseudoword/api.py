@@ -33,6 +33,7 @@ from pseudoword.models.compatibility import check_fit
 from pseudoword.models.generation import generate as _generate
 from pseudoword.placeholders import plain, split
 from pseudoword.progress import Progress, Silent
+from pseudoword.report.drawn_pictures import Drawings
 from pseudoword.runs.runner import Trained, learn
 from pseudoword.training import memory
 from pseudoword.training.memory_plan import Plan
@@ -197,6 +198,37 @@ def generate(
         scheduler=config.scheduler,
         loras=loras,
     )
+
+
+def generate_files(
+    prompt: str,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **given: Any,
+) -> list[Path]:
+    """What the command `generate` does: draw `prompt`, and write the pictures.
+
+    Args:
+        prompt: the text.
+        out: the file to write; by default `picture.png`, or `picture-2.png` and so on. Several
+            pictures go into numbered files beside it, and a contact sheet of them into it.
+        overwrite: replace files that no drawing has written.
+        progress: told what is going on.
+        **given: anything else that `generate` takes.
+
+    Returns:
+        The files: one, or one per picture and the contact sheet last.
+
+    Raises:
+        PseudowordError: as `generate`; also if a file cannot be written, which is found out before
+            anything is drawn.
+    """
+    config = DrawConfig.check(**{k: v for k, v in given.items() if k in DrawConfig.model_fields})
+    file = given_path(out, "--out") if out is not None else None
+    drawings = Drawings(file, config.n, overwrite=overwrite)
+    return drawings.write(generate(prompt, progress=progress, **given))
 
 
 def inspect(file: str | Path, *, base: str | None = None, token: str | None = None) -> Inspection:

@@ -246,31 +246,6 @@ def test_a_table_leaves_nothing_out_at_any_width(
     assert "…" not in said
 
 
-@pytest.mark.parametrize("columns", WIDTHS)
-def test_help_is_readable_at_any_width(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
-    for arguments in (["--help"], ["train", "--help"]):
-        said = run(*arguments).stdout
-        assert "[OPTIONS]" in said
-        assert "-h, --help" in said
-        assert max(map(len, said.splitlines())) > 30
-
-
-@pytest.mark.parametrize("name", [*COMMANDS, "bench", "push", "demo"])
-def test_help_says_every_option_whole_at_80_columns(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    said = run(name, "--help").stdout
-    assert said.isascii()
-    assert max(map(len, said.splitlines())) <= 80
-    assert not [line for line in said.splitlines() if line.endswith(("-", "…"))]
-    if name == "train":
-        assert "--gradient-checkpointing / --no-gradient-checkpointing" in said
-        assert "<auto|float32|bfloat16|float16>" in said
-        assert "[name]" in said
-
-
 def test_only_what_steers_is_spelled_out() -> None:
     kept = "Ünï 猫 ش कि 👨\u200d👩\u200d👧 a\u00a0b\u202fc\u3000d ﷺ é \\ [b] &lt; <x>"
     assert text.visible(kept) == kept

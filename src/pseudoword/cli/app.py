@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudoword.cli.help import Command, Program
-from pseudoword.cli.options import file_path, guarded, settings_from
+from pseudoword.cli.options import file_path, guarded, path_option, settings_from, text_option
+from pseudoword.cli.program import Command, Program
 from pseudoword.cli.terminal import say
 from pseudoword.config import (
     BenchConfig,
@@ -32,40 +32,43 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-Out = Annotated[Path, typer.Option(parser=file_path, help="Where to write.")]
+Out = Annotated[Path, path_option(help="Where to write.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that this command did not write.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Concepts = Annotated[
     list[str] | None,
-    typer.Option(
-        help="Any embedding file, a run's folder, or a hub id; FILE=TOKEN renames it. "
+    text_option(
+        help="An embedding file, a run's folder, or a hub id; FILE=TOKEN renames it. "
         "May be repeated."
     ),
 ]
 Restart = Annotated[
-    bool, typer.Option("--restart", help="Forget the run in the output folder, and begin again.")
+    bool, typer.Option("--restart", help="Forget the run in its folder, and begin again.")
 ]
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 @settings_from(TrainConfig, argument="pictures", or_file=True)
 def train(
     *,
     config: Annotated[
         Path | None,
-        typer.Option(
-            parser=file_path,
-            help="Settings as a TOML file, such as a run's config.toml; options given beside it "
+        path_option(
+            help="A TOML file of settings. It may be a run's config.toml; options given beside it "
             "count more.",
         ),
     ] = None,
     restart: Restart = False,
     allow_changes: Annotated[
         bool,
-        typer.Option("--allow-changes", help="Go on with a run although settings have changed."),
+        typer.Option(
+            "--allow-changes",
+            help="Go on with a run although settings have changed.",
+            hidden=True,
+        ),
     ] = False,
     overwrite: Overwrite = False,
     **settings: Any,
@@ -88,17 +91,16 @@ def train(
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Draw")
 @guarded
 @settings_from(DrawConfig)
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What to draw.", show_default=False)],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to draw.")],
     *,
     concept: Concepts = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            parser=file_path,
+        path_option(
             help="The file to write; by default picture.png, or picture-2.png and so on.",
         ),
     ] = None,
@@ -106,33 +108,36 @@ def generate(
     **settings: Any,
 ) -> None:
     """Draw pictures, with new words in the prompt or in the negative prompt."""
-    checked = DrawConfig.check(**settings)
+    DrawConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
-        from pseudoword.report.drawn_pictures import Drawings
 
-        drawings = Drawings(out, checked.n, overwrite=overwrite)
-        pictures = api.generate(prompt, concept=concept or (), progress=console, **settings)
-        for path in drawings.write(pictures):
+        for path in api.generate_files(
+            prompt,
+            out,
+            concept=concept or (),
+            overwrite=overwrite,
+            progress=console,
+            **settings,
+        ):
             say(path)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 @settings_from(PrepareConfig, argument="pictures")
 def prepare(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            parser=file_path,
+        path_option(
             help="The contact sheet; by default contact-sheet.png or, where that shows something "
             "else, contact-sheet-2.png and so on.",
         ),
     ] = None,
     caption_model: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             help="An image captioning model of transformers (folder or hub id); writes a .txt "
             "beside each picture that has none."
         ),
@@ -161,18 +166,20 @@ def prepare(
     show_prepared(seen)
 
 
-@app.command("inspect", cls=Command)
+@app.command("inspect", cls=Command, rich_help_panel="Look")
 @guarded
 def inspect_(
     file: Annotated[
         list[str],
-        typer.Argument(help="Any embedding file, a run's folder, or a hub id; or several."),
+        typer.Argument(
+            metavar="FILE", help="An embedding file, a run's folder, or a hub id; or several."
+        ),
     ],
     base: Annotated[
-        str | None, typer.Option(help="Compare with this base model's vocabulary.")
+        str | None, text_option(help="Compare with this base model's vocabulary.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="Of a file with several words, which one.")
+        str | None, text_option(help="Of a file with several words, which one.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -190,12 +197,12 @@ def inspect_(
         show_inspection(one)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Share")
 @guarded
 def convert(
     source: Annotated[
         str,
-        typer.Argument(metavar="IN", help="Any embedding file, a run's folder, or a hub id."),
+        typer.Argument(metavar="IN", help="An embedding file, a run's folder, or a hub id."),
     ],
     out: Annotated[
         Path,
@@ -205,18 +212,16 @@ def convert(
     ],
     format_: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--format",
             help="native, diffusers, diffusers-bin, a1111, a1111-png, a1111-pixels, a1111-webp, "
             "kohya, sdxl, onetrainer, comfyui or xti; by default what OUT's ending says.",
         ),
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="What to call the word; of several, which one.")
+        str | None, text_option(help="What to call the word; of several, which one.")
     ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(parser=file_path, help="What a format in a picture shows.")
-    ] = None,
+    picture: Annotated[Path | None, path_option(help="What a format in a picture shows.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write an embedding in another tool's format, every vector as it was."""
@@ -228,7 +233,7 @@ def convert(
         say(path)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 @guarded
 def gallery(
     folder: Annotated[
@@ -236,7 +241,7 @@ def gallery(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(parser=file_path, help="The contact sheet; by default gallery.png in DIR."),
+        path_option(help="The contact sheet; by default gallery.png in DIR."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -253,16 +258,17 @@ def gallery(
     show_gallery(found)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Measure")
 @guarded
 @settings_from(EvaluateConfig)
 def evaluate(
     concept: Annotated[
-        str, typer.Argument(help="Any embedding file, a run's folder, or a hub id.")
+        str,
+        typer.Argument(metavar="CONCEPT", help="An embedding file, a run's folder, or a hub id."),
     ],
     *,
     token: Annotated[
-        str | None, typer.Option(help="Of a file with several words, which one.")
+        str | None, text_option(help="Of a file with several words, which one.")
     ] = None,
     overwrite: Overwrite = False,
     **settings: Any,
@@ -280,7 +286,7 @@ def evaluate(
     show_evaluation(found)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Measure")
 @guarded
 @settings_from(BenchConfig)
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
@@ -295,13 +301,13 @@ def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
         say(path)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Share")
 @guarded
 def push(
     folder: Annotated[
         Path, typer.Argument(parser=file_path, metavar="DIR", help="A run's folder.")
     ],
-    to: Annotated[str, typer.Option(help="The repository, for example your-name/my-cat.")],
+    to: Annotated[str, text_option(help="The repository, for example your-name/my-cat.")],
     private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -314,7 +320,7 @@ def push(
     say(done.url)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
@@ -331,7 +337,7 @@ def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     show_plan(found)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Look")
 @guarded
 def bases(as_json: AsJson = False) -> None:
     """List the base models it knows."""
@@ -346,7 +352,7 @@ def bases(as_json: AsJson = False) -> None:
     show_bases(found)
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
     """Learn a word the bundled model has never seen, and show it before and after."""

@@ -18,11 +18,7 @@ from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
 from pseudoword.text import brief, visible
 
 if TYPE_CHECKING:
-    from pseudoword.commands.evaluate import Evaluation
-    from pseudoword.commands.gallery import Gallery
-    from pseudoword.commands.inspect import Base, Inspection
-    from pseudoword.commands.prepare import Prepared
-    from pseudoword.training.memory_plan import Plan
+    from pseudoword.api import Base, Evaluation, Gallery, Inspection, Plan, Prepared
 
 LOG_EVERY_SECONDS = 10.0
 

@@ -1,66 +1,147 @@
-"""The program around its commands: its streams, its help, and what it says of wrong arguments."""
+"""Help pages: `--help` shows on one screen what people often use, `--help-all` shows everything.
 
-import sys
-from collections.abc import Sequence
-from typing import Any
+An option that is `hidden` is left out of the first. Lines are broken between words, so the name of
+no option is cut, however narrow the terminal is.
+"""
 
-from typer.core import TyperArgument, TyperCommand, TyperGroup
+import copy
+import functools
+import inspect
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
-from pseudoword.cli.terminal import GoneError, complain, not_too_narrow, ready
-from pseudoword.text import brief, visible
+import typer
 
+WIDEST = 80
+"""Columns of a page; longer lines are hard to read."""
 
-class Program(TyperGroup):
-    """All commands: streams are made ready first, and a reader who has gone ends it quietly."""
+SIDE_BY_SIDE = 60
+"""Columns. On a narrower page, what a term means stands below it."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command that the arguments name."""
-        ready()
-        try:
-            with not_too_narrow():
-                return super().main(*args, **kwargs)
-        except GoneError:
-            sys.exit(1)
-        except OSError as error:  # help and mistakes are written by typer
-            complain(f"error: {error.strerror or error}")
-            sys.exit(2)
+TERM_WIDTH = 26
+"""Columns. A longer term has a line of its own."""
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what each command does, uncut."""
-        names = self.list_commands(ctx)
-        _section(formatter, "Commands", [(name, self.commands[name].help or "") for name in names])
+HELP_ALL = "help_all"
+"""The parameter behind `--help-all`."""
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; what it says of wrong arguments cannot steer the terminal."""
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            if hasattr(error, "format_message"):  # typer's own, whose class it has moved about
-                said = visible(vars(error).get("message", ""), lines=True)
-                vars(error)["message"] = "\n".join(map(brief, said.split("\n")))
-            raise
+Rows = list[tuple[str, str]]
+"""Terms, and what each means."""
 
 
-class Command(TyperCommand):
-    """A command whose options are shown in their groups, at any width and in any encoding."""
+class WholeWords:
+    """A command whose line of usage is broken between words only."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, group by group."""
-        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            usual = "Arguments" if isinstance(parameter, TyperArgument) else "Options"
-            if record:
-                title = getattr(parameter, "rich_help_panel", None) or usual
-                groups.setdefault(title, []).append(record)
-        for title, records in groups.items():
-            if records:
-                _section(formatter, title, records)
+    def get_usage(self, ctx: Any) -> str:
+        """How the command is called."""
+        pieces = self.collect_usage_pieces(ctx)  # type: ignore[attr-defined]
+        return "\n".join(_lines(" ".join(["Usage:", ctx.command_path, *pieces]), 0, hang=4))
 
 
-def _section(formatter: Any, title: str, records: Sequence[tuple[str, str]]) -> None:
-    """Terms and what they mean; no line ends within a word such as --no-average."""
-    whole = "\N{NON-BREAKING HYPHEN}"
-    with formatter.section(title):
-        formatter.write_dl([(term, meaning.replace("-", whole)) for term, meaning in records])
-    formatter.buffer[:] = [written.replace(whole, "-") for written in formatter.buffer]
+def of_program(program: Any, ctx: Any) -> str:
+    """The page of all commands, in their groups."""
+    groups: dict[str, Rows] = {}
+    for name in program.list_commands(ctx):
+        command = program.commands[name]
+        groups.setdefault(command.rich_help_panel, []).append((name, command.help or ""))
+    more = f"Show this page. {ctx.command_path} COMMAND --help shows what a command takes."
+    return _page(program, ctx, groups | {"Help": [("-h, --help", more)]})
+
+
+def of_command(command: Any, ctx: Any, *, everything: bool = False) -> str:
+    """The page of a command: its arguments and options, in their groups.
+
+    Args:
+        command: the command.
+        ctx: how it was called.
+        everything: whether to show hidden options too, every name of an option, and all that is
+            said of it; else the page has the first sentence alone.
+    """
+    parameters = [one for one in command.params if one.name != HELP_ALL]
+    rare = [one for one in parameters if one.hidden]
+    groups: dict[str, Rows] = {}
+    for one in parameters:
+        if everything or not one.hidden:
+            title = one.rich_help_panel or f"{one.param_type_name.capitalize()}s"
+            row = _row(one, ctx, everything=everything or not rare)
+            groups.setdefault(title, []).append(row)
+    groups["Help"] = [("-h, --help", "Show what is often used." if rare else "Show this page.")]
+    if rare:
+        more = f"Show {len(rare)} more options, and more about each."
+        groups["Help"].append(("--help-all", more))
+    return _page(command, ctx, groups)
+
+
+def with_help_all(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the option `--help-all`."""
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        values.pop(HELP_ALL)
+        command(**values)
+
+    own = inspect.signature(command)
+    option = inspect.Parameter(
+        HELP_ALL,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, typer.Option("--help-all", is_eager=True, callback=_show_all)],
+    )
+    run.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[*own.parameters.values(), option]
+    )
+    return run
+
+
+def _show_all(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(of_command(ctx.command, ctx, everything=True))
+        raise typer.Exit
+
+
+def _row(parameter: Any, ctx: Any, everything: bool) -> tuple[str, str]:
+    shown = copy.copy(parameter)
+    shown.hidden = False
+    if not everything:
+        shown.opts, shown.secondary_opts = shown.opts[:1], []
+        shown.help = shown.help.partition(". ")[0].rstrip(".") + "."
+    term, meaning = shown.get_help_record(ctx)
+    return term.split()[0] if parameter.param_type_name == "argument" else term, meaning
+
+
+def _page(command: Any, ctx: Any, groups: Mapping[str, Rows]) -> str:
+    terms = [term for rows in groups.values() for term, _ in rows]
+    column = 2 + max(len(term) for term in terms if len(term) <= TERM_WIDTH) + 2
+    if _width() < SIDE_BY_SIDE:
+        column = 6
+    lines = [command.get_usage(ctx), "", *_lines(command.help, 2), ""]
+    for title, rows in groups.items():
+        lines.append(f"{title}:")
+        for term, meaning in rows:
+            lines += _entry(term, meaning, column)
+    return "\n".join(lines)
+
+
+def _entry(term: str, meaning: str, column: int) -> list[str]:
+    """A term and what it means: from `column` on, beside the term if it is short enough."""
+    head, body = _lines(term, 2, hang=4), _lines(meaning, column)
+    if len(head[0]) + 2 <= column and len(head) == 1 and body:
+        return [head[0].ljust(column) + body[0].lstrip(), *body[1:]]
+    return head + body
+
+
+def _lines(text: str, indent: int, hang: int = 0) -> list[str]:
+    return textwrap.wrap(
+        text,
+        _width(),
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hang),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _width() -> int:
+    """Columns, but for the last: some terminals begin a new line behind it."""
+    return min(shutil.get_terminal_size().columns, WIDEST) - 1

@@ -1,5 +1,6 @@
 """How a command of the command line is made: options out of settings, errors into messages."""
 
+import copy
 import functools
 import inspect
 import logging
@@ -15,14 +16,17 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from pseudoword import lookup
+from pseudoword.cli.help import with_help_all
 from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
+from pseudoword.config.fields import OFTEN
 from pseudoword.errors import PseudowordError, shown
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn errors on purpose into a message and exit code 2, Ctrl-C into 130."""
+    """Turn errors on purpose into a message and exit code 2, Ctrl-C into 130; add --help-all."""
 
+    @with_help_all
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         _quiet_libraries()
@@ -59,6 +63,7 @@ def settings_from(
     def apply(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command)
         kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kept = [p.replace(annotation=_grouped(p.annotation, kind.heading)) for p in kept]
         made = [_parameter(kind, name, name == argument, or_file) for name in kind.model_fields]
         made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
 
@@ -72,11 +77,21 @@ def settings_from(
         context = inspect.Parameter(
             "_context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
         )
-        parameters = sorted([*made, *kept, context], key=lambda p: p.kind)
+        shared = [p for p in made if group_of(kind, p.name) != kind.heading]
+        of_it_alone = [p for p in made if p not in shared]
+        parameters = sorted([*shared, *kept, *of_it_alone, context], key=lambda p: p.kind)
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         return run
 
     return apply
+
+
+def _grouped(annotation: Any, title: str) -> Any:
+    """The annotation of a command's own option or argument, on a help page below `title`."""
+    kind, info = get_args(annotation)
+    info = copy.copy(info)
+    info.rich_help_panel = title
+    return Annotated[kind, info]
 
 
 def _said(source: Any) -> bool:
@@ -96,13 +111,17 @@ def _parameter(
     missing = None if field.is_required() else default
     if field.is_required() and or_file:
         annotation = annotation | None
-    text = field.description or ""
+    shown: dict[str, Any] = {
+        "help": field.description,
+        "rich_help_panel": group_of(kind, name),
+        "metavar": _metavar(field.annotation),
+    }
     if positional:
-        info: Any = typer.Argument(help=text, show_default=False)
+        info: Any = typer.Argument(**shown | {"metavar": name.upper()}, show_default=False)
     else:
         off = f"/--no-{flag(name)[2:]}" if annotation is bool else ""
-        panel = group_of(kind, name)
-        info = typer.Option(f"{flag(name)}{off}", help=text, rich_help_panel=panel)
+        hidden = OFTEN not in field.metadata
+        info = typer.Option(f"{flag(name)}{off}", hidden=hidden, **shown)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -129,6 +148,19 @@ def _typed(annotation: Any) -> Any:
     return str if annotation is Path else annotation
 
 
+def _metavar(annotation: Any) -> str:
+    """What stands for a value of this type on a help page."""
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if kind is Annotated or kind is tuple:
+        return _metavar(parts[0])
+    if kind is Literal:
+        return f"<{' | '.join(parts)}>"
+    if kind in {Union, UnionType}:
+        inside = [_metavar(part)[1:-1] for part in parts if part is not type(None)]
+        return f"<{' | '.join(inside)}>"
+    return {int: "<number>", float: "<number>", Path: "<path>"}.get(annotation, "<text>")
+
+
 def file_path(text: str) -> Path:
     """A file or folder on the command line; an empty argument does not name the current folder."""
     if not str(text).strip() or "\0" in str(text) or len(str(text)) > lookup.LONGEST:
@@ -136,6 +168,13 @@ def file_path(text: str) -> Path:
             f"{shown(str(text)) or repr(text)} is the name of no file or folder."
         )
     return lookup.home(str(text))
+
+
+text_option = functools.partial(typer.Option, metavar="<text>")
+"""An option of a command itself that takes a text."""
+
+path_option = functools.partial(typer.Option, metavar="<path>", parser=file_path)
+"""An option of a command itself that takes a path."""
 
 
 def _quiet_libraries() -> None:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pseudoword.config.fields import (
     GUIDANCE,
+    OFTEN,
     FilePath,
     Pictures,
     Place,
@@ -22,10 +23,10 @@ class BenchConfig(BaseChoice):
 
     heading: ClassVar[str] = "Benchmark"
 
-    compare: tuple[str, ...] = ("",)
+    compare: Annotated[tuple[str, ...], OFTEN] = ("",)
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable."""
 
-    concepts: Annotated[int | None, Field(ge=2, le=1000)] = None
+    concepts: Annotated[int | None, Field(ge=2, le=1000), OFTEN] = None
     """Learn only the first so many things, and as many words for the new style."""
 
     relearn: bool = False
@@ -37,7 +38,7 @@ class BenchConfig(BaseChoice):
     sampler_steps: SamplerSteps = 25
     """Denoising steps per picture."""
 
-    pack: Samples = 8
+    pack: Annotated[Samples, OFTEN] = 8
     """Words that are learned at once."""
 
     judge: Place | None = None
@@ -46,7 +47,7 @@ class BenchConfig(BaseChoice):
     seed: Seed = 0
     """Seed of learning, and of the first picture."""
 
-    out: FilePath = Path("bench")
+    out: Annotated[FilePath, OFTEN] = Path("bench")
     """Folder for everything; run again to go on."""
 
 
@@ -55,10 +56,10 @@ class EvaluateConfig(BaseChoice):
 
     heading: ClassVar[str] = "Evaluation"
 
-    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1)]
+    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1), OFTEN]
     """Folder or files with true pictures, best ones that the word was not learned from."""
 
-    prompt: Annotated[tuple[str, ...], Field(min_length=1)] = (
+    prompt: Annotated[tuple[str, ...], Field(min_length=1), OFTEN] = (
         "a photo of a [name]",
         "a [name] on a white background",
         "a [name] on a blue background",
@@ -66,10 +67,10 @@ class EvaluateConfig(BaseChoice):
     )
     """Prompt to draw; [name] stands for the word. May be repeated."""
 
-    compare_with: str | None = None
+    compare_with: Annotated[str | None, OFTEN] = None
     """Known word for the same kind of thing; by default what the word was begun from."""
 
-    n: Pictures = 2
+    n: Annotated[Pictures, OFTEN] = 2
     """Pictures per prompt."""
 
     seed: Seed = 0
@@ -82,9 +83,9 @@ class EvaluateConfig(BaseChoice):
     sampler_steps: SamplerSteps = 25
     """Denoising steps per picture."""
 
-    judge: Place | None = None
+    judge: Annotated[Place | None, OFTEN] = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled judge, which
     knows the bundled base model's world only."""
 
-    out: FilePath = Path("evaluation")
+    out: Annotated[FilePath, OFTEN] = Path("evaluation")
     """Folder for the report."""

@@ -1,11 +1,11 @@
 """Settings of what a run shows and keeps; none changes what is learned."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
 from pseudoword.config import prompt_lines
-from pseudoword.config.fields import Every, Steps
+from pseudoword.config.fields import OFTEN, Every, Steps
 from pseudoword.config.settings import Idle, Settings
 
 Log = Literal["csv", "tensorboard", "wandb", "trackio"]
@@ -26,8 +26,8 @@ class WatchSettings(Settings):
         "save_every": Idle("in a run so short", lambda s: s.save_every > s.total_steps),
     }
 
-    preview: tuple[str, ...] = ("a photo of [name]",)
-    """Prompt to draw with the word, [name] stands for it; may end in --n NEGATIVE --d SEED
+    preview: Annotated[tuple[str, ...], OFTEN] = ("a photo of [name]",)
+    """Prompt to draw with the word; [name] stands for it. May end in --n NEGATIVE --d SEED
     --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
 
     preview_every: Every = 0

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from pseudoword.config.fields import Place
+from pseudoword.config.fields import OFTEN, Place
 from pseudoword.config.settings import Idle, Settings
 
 
@@ -24,8 +24,8 @@ class CaptionSettings(Settings):
         ),
     }
 
-    template: Place = "subject"
-    """Sentences to learn in: subject, style, minimal, captioned, or a file with one per line."""
+    template: Annotated[Place, OFTEN] = "subject"
+    """Sentences to learn in: subject, style, minimal, captioned, or a file. It has one a line."""
 
     shuffle_tags: bool = False
     """Put the tags of [filewords], which commas part, in a new order each time."""

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pseudoword import lookup
 from pseudoword.errors import SettingsError, shown
 
+OFTEN = "often changed"
+"""Marks a setting, as in `Annotated[int, OFTEN]`: the short help of a command shows it, too."""
+
 MOST_PX = 8192
 MOST_STEPS = 1_000_000
 MOST_SAMPLES = 4096

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from pseudoword.config.fields import GUIDANCE, SIDE_PX, Name, Pictures, SamplerSteps, Seed
+from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, Name, Pictures, SamplerSteps, Seed
 from pseudoword.config.settings import BaseChoice, Idle
 from pseudoword.errors import SettingsError
 
@@ -20,27 +20,27 @@ class DrawConfig(BaseChoice):
         "resolution": Idle("beside --width and --height", lambda s: s.width and s.height),
     }
 
-    n: Pictures = 1
+    n: Annotated[Pictures, OFTEN] = 1
     """How many pictures."""
 
-    seed: Seed = 0
+    seed: Annotated[Seed, OFTEN] = 0
     """Seed of the first picture; each further one adds 1."""
 
-    negative: str = ""
+    negative: Annotated[str, OFTEN] = ""
     """What the picture should not show; concepts work here too."""
 
-    guidance: Annotated[float | None, GUIDANCE] = None
-    """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
+    guidance: Annotated[float | None, GUIDANCE, OFTEN] = None
+    """How strongly to follow the prompt (classifier-free guidance). 1 is off; by default 7.5, or
     what the model asks for."""
 
     guidance_rescale: Annotated[float | None, Field(ge=0, le=1)] = None
     """How far to bring the contrast that guidance adds back to what the prompt alone gives, 0 to 1;
     0.7 is usual for models of v-prediction. By default 0, or what the model asks for."""
 
-    sampler_steps: SamplerSteps = 25
+    sampler_steps: Annotated[SamplerSteps, OFTEN] = 25
     """Denoising steps per picture."""
 
-    resolution: Annotated[int | None, SIDE_PX] = None
+    resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
     """Side of the picture in pixels; by default the model's own."""
 
     width: Annotated[int | None, SIDE_PX] = None

@@ -6,7 +6,16 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from pseudoword.config import rates
-from pseudoword.config.fields import MOST_SAMPLES, MOST_STEPS, Every, Name, Samples, Seed, Steps
+from pseudoword.config.fields import (
+    MOST_SAMPLES,
+    MOST_STEPS,
+    OFTEN,
+    Every,
+    Name,
+    Samples,
+    Seed,
+    Steps,
+)
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError, shown
 
@@ -29,8 +38,8 @@ class OptimiserSettings(Settings):
         "average": Idle("beside --ema", lambda s: s.average and s.ema),
     }
 
-    steps: Steps | Literal["auto"] = "auto"
-    """How many optimiser steps; auto: until the evaluation loss has settled."""
+    steps: Annotated[Steps | Literal["auto"], OFTEN] = "auto"
+    """How many optimiser steps; auto stops when the evaluation loss no longer falls."""
 
     extend: Every = 0
     """So many steps more; a finished run goes on from its end, as if it had been longer."""
@@ -38,16 +47,17 @@ class OptimiserSettings(Settings):
     max_steps: Steps = 2000
     """With --steps auto: stop here, settled or not."""
 
-    batch: Samples = 4
+    batch: Annotated[Samples, OFTEN] = 4
     """Samples per step."""
 
     accumulate: Samples = 1
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    lr: Annotated[str, BeforeValidator(_rate)] = "50%"
-    """Learning rate: a number, or a percentage of the size of a usual number in the vocabulary's
-    rows; rates with their last steps ("0.005:100, 1e-3:1000, 1e-5"); or auto, which tries a few."""
+    lr: Annotated[str, BeforeValidator(_rate), OFTEN] = "50%"
+    """Learning rate: a number, a percentage, or auto, which tries a few. A percentage is of the
+    size of a usual number in the vocabulary's rows. Several rates have their last steps with them:
+    "0.005:100, 1e-3:1000, 1e-5"."""
 
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Stay at the rate, or fall from it to nothing by the last step."""
@@ -83,8 +93,8 @@ class OptimiserSettings(Settings):
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
     """With --norm pull: the part of the way to go in each step."""
 
-    seed: Seed = 0
-    """Same seed, settings and machine: same word."""
+    seed: Annotated[Seed, OFTEN] = 0
+    """Seed of all that is random. Same seed, settings and machine: same word."""
 
     deterministic: bool = True
     """On a GPU, add up in a fixed order, so that a run that is resumed or done again ends with the

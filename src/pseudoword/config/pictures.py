@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pseudoword.config.fields import SIDE_PX, FilePath
+from pseudoword.config.fields import OFTEN, SIDE_PX, FilePath
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
@@ -23,8 +23,8 @@ class PictureSettings(Settings):
     pictures: Annotated[tuple[FilePath, ...], Field(min_length=1)]
     """A folder of pictures, or several files. Three to five are enough."""
 
-    resolution: Annotated[int | None, SIDE_PX] = None
-    """Side in pixels of the square the pictures are cut to; by default the model's own."""
+    resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
+    """Side in pixels of the square that pictures are cut to; by default the model's own."""
 
     width: Annotated[int | None, SIDE_PX] = None
     """Width in pixels, if the pictures are to be cut to something else than a square."""

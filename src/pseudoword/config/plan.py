@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pseudoword.config.fields import SIDE_PX, Samples
+from pseudoword.config.fields import OFTEN, SIDE_PX, Samples
 from pseudoword.config.settings import BaseChoice
 
 
@@ -11,8 +11,8 @@ class PlanConfig(BaseChoice):
 
     heading: ClassVar[str] = "Plan"
 
-    resolution: Annotated[int | None, SIDE_PX] = None
+    resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
     """Side of the pictures in pixels; by default the model's own."""
 
-    batch: Samples = 1
+    batch: Annotated[Samples, OFTEN] = 1
     """Samples per step."""

@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from pseudoword.config.fields import FilePath, Name, Place, check_text, flag
+from pseudoword.config.fields import OFTEN, FilePath, Name, Place, check_text, flag
 from pseudoword.errors import SettingsError, shown
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -127,9 +127,9 @@ class BaseChoice(Settings):
 
     heading: ClassVar[str] = "Base model"
 
-    base: Place = "emoji"
-    """Base model: emoji (bundled), a folder in diffusers' layout, a .safetensors or .ckpt file, or
-    a hub id, also as owner/name@revision."""
+    base: Annotated[Place, OFTEN] = "emoji"
+    """Base model: emoji (bundled), a folder, a file, or a hub id. A folder has diffusers' layout, a
+    file ends in .safetensors or .ckpt, and a hub id may be owner/name@revision."""
 
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps. Auto is what the environment variable

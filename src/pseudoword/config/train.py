@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import tomli_w
 from pydantic import model_validator
@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from pseudoword import lookup
 from pseudoword.config.callbacks import WatchSettings
 from pseudoword.config.captions import CaptionSettings
-from pseudoword.config.fields import FilePath
+from pseudoword.config.fields import OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyper
 from pseudoword.config.pictures import PictureSettings
@@ -43,7 +43,7 @@ class TrainConfig(
 
     heading: ClassVar[str] = "Run"
 
-    out: FilePath | None = None
+    out: Annotated[FilePath | None, OFTEN] = None
     """Folder of the run; by default runs/ and the token's name."""
 
     @property

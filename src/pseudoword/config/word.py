@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from pseudoword.config.fields import a_path, at_home
+from pseudoword.config.fields import OFTEN, a_path, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError, shown
 from pseudoword.placeholders import check_token
@@ -22,11 +22,11 @@ class WordSettings(Settings):
 
     idle: ClassVar = {"init": Idle("beside --init-mode random", lambda s: s.init_mode == "random")}
 
-    token: str
-    """The new word as you will write it in prompts, for example "<my-cat>"."""
+    token: Annotated[str, OFTEN]
+    """The new word as it is written in prompts, such as "<cat>"."""
 
-    init: Annotated[str, BeforeValidator(a_path), AfterValidator(at_home)] = "object"
-    """Start from this word or these words, or from a concept file to go on training it."""
+    init: Annotated[str, BeforeValidator(a_path), AfterValidator(at_home), OFTEN] = "object"
+    """Start from this word or these words, or go on from a concept file."""
 
     init_mode: InitMode = "auto"
     """How --init is used: rows (one row per token), mean, random, file; auto finds out."""
@@ -34,8 +34,8 @@ class WordSettings(Settings):
     method: Literal["classic"] = "classic"
     """How the vectors come to be; classic learns them freely."""
 
-    vectors: Annotated[int, Field(ge=1, le=75)] | Literal["auto"] = "auto"
-    """How many vectors the word has; auto: by the number of pictures and of words in --init."""
+    vectors: Annotated[Annotated[int, Field(ge=1, le=75)] | Literal["auto"], OFTEN] = "auto"
+    """How many vectors the word has. auto: by the number of pictures and of words in --init."""
 
     @field_validator("token")
     @classmethod

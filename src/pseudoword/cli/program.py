@@ -1,0 +1,48 @@
+"""The program around its commands: its streams, and what it says of wrong arguments."""
+
+import sys
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from pseudoword.cli.help import WholeWords, of_command, of_program
+from pseudoword.cli.terminal import GoneError, complain, not_too_narrow, ready
+from pseudoword.text import brief, visible
+
+
+class Program(WholeWords, TyperGroup):
+    """All commands: streams are made ready first, and a reader who has gone ends it quietly."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command that the arguments name."""
+        ready()
+        try:
+            with not_too_narrow():
+                return super().main(*args, **kwargs)
+        except GoneError:
+            sys.exit(1)
+        except OSError as error:  # help and mistakes are written by typer
+            complain(f"error: {error.strerror or error}")
+            sys.exit(2)
+
+    def get_help(self, ctx: Any) -> str:
+        """What `--help` prints."""
+        return of_program(self, ctx)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what it says of wrong arguments cannot steer the terminal."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if hasattr(error, "format_message"):  # typer's own, whose class it has moved about
+                said = visible(vars(error).get("message", ""), lines=True)
+                vars(error)["message"] = "\n".join(map(brief, said.split("\n")))
+            raise
+
+
+class Command(WholeWords, TyperCommand):
+    """A command whose help fits on a screen, at any width and in any encoding."""
+
+    def get_help(self, ctx: Any) -> str:
+        """What `--help` prints."""
+        return of_command(self, ctx)
