@@ -7,6 +7,7 @@ from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from pseudoword import files
@@ -167,3 +168,20 @@ def test_a_token_s_file_has_letters_that_names_can_have(monkeypatch: pytest.Monk
         names = {files.file_stem(token) for token in ("<кот-1>", "<пёс-1>", "猫", "犬")}
         assert len(names) == 4
         assert all(re.fullmatch("(ё?-?1-)?[0-9a-f]{8}", name) and name.isascii() for name in names)
+
+
+def test_the_cache_is_where_the_system_has_caches_or_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "Library" / "Caches" / "pseudoword"
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: usual)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "earlier"))
+    monkeypatch.delenv("PSEUDOWORD_CACHE")
+    earlier = tmp_path / "earlier" / "pseudoword"
+    assert files.cache_folder() == usual
+    earlier.mkdir(parents=True)
+    assert files.cache_folder() == earlier
+    usual.mkdir(parents=True)
+    assert files.cache_folder() == usual
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "chosen"))
+    assert files.cache_folder() == tmp_path / "chosen"

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import platformdirs
+
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 
 _READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -221,11 +223,16 @@ def file_stem(token: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `$PSEUDOWORD_CACHE`, else the user's cache folder."""
+    """Where what can be made again is kept: `$PSEUDOWORD_CACHE`, else the user's cache folder.
+
+    Earlier versions used `~/.cache` on every system. What they have left there is used on.
+    """
     chosen = os.environ.get("PSEUDOWORD_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pseudoword"
+    usual = platformdirs.user_cache_path("pseudoword", appauthor=False)
+    earlier = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pseudoword"
+    return earlier if earlier.is_dir() and not usual.is_dir() else usual
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

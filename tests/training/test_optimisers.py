@@ -168,6 +168,25 @@ def test_values_are_clipped(family: Family, pictures: Path) -> None:
     assert norm == same == pytest.approx(float(whole.norm()))
 
 
+@pytest.mark.parametrize("value", [0, 0.5])
+@pytest.mark.parametrize("norm", [0.1, 1.0, 99.0])
+def test_clipping_ends_with_the_bytes_of_torchs_own(norm: float, value: float) -> None:
+    grads = [torch.randn(n, 8, generator=torch.Generator().manual_seed(n)) for n in (1, 3)]
+    ours, torchs = ([torch.nn.Parameter(torch.zeros_like(g)) for g in grads] for _ in range(2))
+    for grad, *both in zip(grads, ours, torchs, strict=True):
+        for parameter in both:
+            parameter.grad = grad.clone()
+    before, _ = optimisers.clip(ours, norm, value, scale=1.0)
+    assert float(before) == pytest.approx(float(torch.cat(grads).norm()))
+    if value:
+        torch.nn.utils.clip_grad_value_(torchs, value)
+    torch.nn.utils.clip_grad_norm_(torchs, norm)
+    for a, b in zip(ours, torchs, strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        assert torch.equal(a.grad, b.grad)
+
+
 def test_accumulated_batches_are_one_large_batch(family: Family, pictures: Path) -> None:
     large = member(family, pictures, batch=4)
     parts = member(family, pictures, batch=1, accumulate=4)

@@ -86,7 +86,8 @@ def clip(
     if value:
         nn.utils.clip_grad_value_(parameters, value)
     if norm:
-        nn.utils.clip_grad_norm_(parameters, norm)
+        now = nn.utils.get_total_norm(reached) if value else before
+        nn.utils.clip_grads_with_norm_(parameters, norm, now)
     return before, least
 
 
