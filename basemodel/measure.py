@@ -26,7 +26,7 @@ from basemodel.scenes import COLOUR_WORDS, Scene, paint
 from basemodel.settings import GUIDANCE, Guidance
 from basemodel.tokens import token_ids
 from basemodel.world import STYLES, asked_styles
-from pseudoword.benchmark.scoring import ground_colour
+from pseudoword.benchmark.scoring import background_colour
 
 if TYPE_CHECKING:
     from basemodel.recipe import Recipe
@@ -127,7 +127,7 @@ def judged(recipe: Recipe, asked: list[Asked], pictures: np.ndarray) -> dict[str
         hits["thing"].append(ranked[0] == one.thing)
         hits["thing_top5"].append(one.thing in ranked)
         hits["style_nearest"].append(_nearest_style(recipe, one, vector) == one.style)
-        hits["background"].append(ground_colour(Image.fromarray(picture)) == one.ground)
+        hits["background"].append(background_colour(Image.fromarray(picture)) == one.ground)
     return {key: float(np.mean(values)) for key, values in hits.items()}
 
 

@@ -1,10 +1,11 @@
-"""How much less a step's gradient rattles when timesteps are drawn by what moves the word.
+"""How much less the gradient varies when timesteps are sampled by importance.
 
     python benchmarks/importance.py [--things 8] [--draws 100]
 
 Held-out things of the bundled world, at their starting words and after 100 steps. For each way to
-draw timesteps: the variance of a step's gradient, beside that of uniform timesteps. As many times
-more samples would make up for it.
+sample timesteps: the variance of a step's gradient, as a share of the variance with uniform
+timesteps. If the share is one half, uniform timesteps need twice as many samples for the same
+variance.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from pseudoword.benchmark.artwork import load
-from pseudoword.benchmark.tasks import Paper, paper, write_lesson
+from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
 from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
 from pseudoword.data import captions, images
@@ -35,24 +36,24 @@ SPREADS = ("uniform", "stratified", "importance")
 LEARNED = 100
 
 
-def begun(family: Family, one: Paper, out: Path, progress: Progress) -> Member:
-    """The thing of a paper, at its starting word."""
-    lesson = out / file_stem(one.name)
-    write_lesson(one, lesson)
+def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Member:
+    """The thing of a task, with the rows of its starting word."""
+    pictures = out / file_stem(task.name)
+    write_training_pictures(task, pictures)
     config = TrainConfig.check(
-        pictures=[lesson], token=f"<{file_stem(one.name)}>", init=one.start, template="captioned",
-        vectors=1, steps=LEARNED, lr="0.006", timestep_spread="uniform", clip_norm=0,
-        evaluate_every=0, preview=(),
+        pictures=[pictures], token=f"<{file_stem(task.name)}>", init=task.init_word,
+        template="captioned", vectors=1, steps=LEARNED, lr="0.006",
+        timestep_spread="uniform", clip_norm=0, evaluate_every=0, preview=(),
     )  # fmt: skip
     lines = captions.templates(config.template)
-    folder = RunFolder(out / "run" / lesson.name)
-    return prepare(family, config, folder, images.find([lesson]), lines, progress).member
+    folder = RunFolder(out / "run" / pictures.name)
+    return prepare(family, config, folder, images.find([pictures]), lines, progress).member
 
 
 def variances(family: Family, members: Sequence[Member], draws: int) -> list[float]:
-    """Of each member's gradient, over as many steps' samples."""
+    """The variance of each member's gradient, over the samples of as many steps."""
     found = []
-    for step in range(LEARNED, LEARNED + draws):  # none that it has learned from
+    for step in range(LEARNED, LEARNED + draws):  # samples that it has not learned from
         gradients(family, members, step)
         found.append([_gradient(member) for member in members])
     return [float(torch.stack(each).var(0).sum()) for each in zip(*found, strict=True)]
@@ -63,10 +64,10 @@ def _gradient(member: Member) -> torch.Tensor:
     return torch.cat([gradient.flatten() for gradient in each])
 
 
-def drawn_by(
+def with_sampling(
     spread: str, members: Sequence[Member], densities: Sequence[tuple[float, ...]]
 ) -> list[Member]:
-    """The members, whose timesteps are drawn in that way."""
+    """Copies of the members that sample timesteps in that way."""
     return [
         replace(
             member,
@@ -84,18 +85,21 @@ def main() -> None:
     )
     parser.add_argument("--things", type=int, default=8)
     parser.add_argument("--draws", type=int, default=100)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with Console() as console, TemporaryDirectory() as out:
         family: Family = base_model.load("emoji")
         art = load()
-        papers = [paper(art, thing, family.resolution) for thing in art.held_out[: asked.things]]
-        members = [begun(family, one, Path(out), console) for one in papers]
+        things = art.held_out[: arguments.things]
+        tasks = [thing_task(art, thing, family.resolution) for thing in things]
+        members = [at_start(family, task, Path(out), console) for task in tasks]
         densities = [importance.density(family, member) for member in members]
 
         def measured(when: str) -> dict[str, list[float]]:
             console.phase(f"drawing gradients {when}")
             return {
-                spread: variances(family, drawn_by(spread, members, densities), asked.draws)
+                spread: variances(
+                    family, with_sampling(spread, members, densities), arguments.draws
+                )
                 for spread in SPREADS
             }
 
@@ -110,10 +114,10 @@ def main() -> None:
     print("|" + "---|" * (1 + len(found) * (len(SPREADS) - 1)))
     shares = [
         [each[spread][i] / each["uniform"][i] for each in found.values() for spread in SPREADS[1:]]
-        for i in range(len(papers))
+        for i in range(len(tasks))
     ]
-    for one, row in zip(papers, shares, strict=True):
-        print(f"| {one.name} | {' | '.join(f'{share:.2f}' for share in row)} |")
+    for task, row in zip(tasks, shares, strict=True):
+        print(f"| {task.name} | {' | '.join(f'{share:.2f}' for share in row)} |")
     print(f"| mean | {' | '.join(f'{mean(column):.2f}' for column in zip(*shares, strict=True))} |")
 
 

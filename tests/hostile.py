@@ -408,7 +408,7 @@ def _quick() -> Iterator[None]:
 
     with (
         mock.patch("pseudoword.commands.demo.learn", learned),
-        mock.patch("pseudoword.benchmark.comparison.Bench", learned),
+        mock.patch("pseudoword.benchmark.comparison.BenchmarkRun", learned),
     ):
         yield
 

@@ -177,7 +177,7 @@ class LargeBases(Bases):
     kind = "sdxl"
 
 
-class Judges:
+class SimilarityModels:
     """The folder of a model that compares pictures."""
 
     sentences = 1
@@ -201,8 +201,8 @@ class Judges:
         path = self.folder / kind
         path.write_bytes(data)
         try:
-            found = image_similarity.Judge(str(self.folder)).features([self.picture])
-            _must(_finite(found), "what it sees is no number")
+            found = image_similarity.SimilarityModel(str(self.folder)).features([self.picture])
+            _must(_finite(found), "features that are not finite")
         finally:
             path.write_bytes(self.whole[kind])
 
@@ -526,7 +526,7 @@ class Marks:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        runner._marks(self.path)
+        runner._read_score(self.path)
 
 
 def _broken(data: bytes, chance: random.Random) -> bytes:
@@ -582,7 +582,7 @@ def _change(found: Any, chance: random.Random, odd: Sequence[Any]) -> None:
 
 
 SHARES: Mapping[type[Reader], int] = {
-    **{Embeddings: 24, Pictures: 20, Bases: 14, LargeBases: 4, Loras: 8, Judges: 3},
+    **{Embeddings: 24, Pictures: 20, Bases: 14, LargeBases: 4, Loras: 8, SimilarityModels: 3},
     **{Latents: 6, Checkpoints: 7, Runs: 7, Settings: 3, Texts: 2, Sheets: 1, Marks: 1},
 }
 """Reader -> how many of 100 files are its own."""

@@ -230,7 +230,7 @@ def test_a_model_card_stays_whole_whatever_it_is_made_of(hostile: str) -> None:
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
     said = {"base": hostile, "init": hostile, hostile: "x"}
     word = Concept(token, {"clip_l": torch.ones(1, 8)}, "sd", provenance=said)
-    card = push.card(word, "me/cat", ("previews/step-1-1.png",))
+    card = push.model_card(word, "me/cat", ("previews/step-1-1.png",))
     card.encode()
     _, front, body = card.split("---\n", 2)
     head = yaml.safe_load(front)

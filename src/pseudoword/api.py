@@ -9,7 +9,7 @@ from PIL.Image import Image
 from pseudoword.benchmark.comparison import Comparison, compare
 from pseudoword.commands.convert import convert_file
 from pseudoword.commands.demo import Demo, run_demo
-from pseudoword.commands.evaluate import Evaluation, look
+from pseudoword.commands.evaluate import Evaluation, evaluate_word
 from pseudoword.commands.gallery import Gallery, collect
 from pseudoword.commands.inspect import Base, Inspection, known_bases, look_at
 from pseudoword.commands.prepare import Prepared, survey
@@ -368,7 +368,7 @@ def evaluate(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = EvaluateConfig.check(pictures=several, **settings)
-    return look(sources.one(concept, token), config, progress or Silent(), overwrite)
+    return evaluate_word(sources.one(concept, token), config, progress or Silent(), overwrite)
 
 
 def bench(

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import pseudoword
 from pseudoword import formats
-from pseudoword.benchmark.image_similarity import Judge
+from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands.demo import PICTURES, TOKEN
 from pseudoword.data import images
@@ -114,13 +114,13 @@ def test_an_end_of_text_in_the_middle_never_happens() -> None:
     assert changed[2:].all()
 
 
-def test_the_judge_tells_the_panda_from_the_rest() -> None:
-    judge = Judge()
+def test_the_similarity_model_tells_the_panda_from_plain_pictures() -> None:
+    model = SimilarityModel()
     learn = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
     unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]
     plain = [Image.new("RGB", (64, 64), colour) for colour in ("white", "blue", "green")]
-    assert judge.similarity(learn, unseen) > judge.similarity(plain, unseen) + 0.2
-    assert judge.similarity(unseen[:1], unseen[:1]) == pytest.approx(1, abs=1e-5)
+    assert model.image_similarity(learn, unseen) > model.image_similarity(plain, unseen) + 0.2
+    assert model.image_similarity(unseen[:1], unseen[:1]) == pytest.approx(1, abs=1e-5)
 
 
 def test_unknown_words_do_not_break_the_bundled_tokenizer() -> None:

@@ -1,4 +1,4 @@
-"""`evaluate` on a word of one's own, with the bundled judge and with other kinds."""
+"""`evaluate` on a word of one's own, with the bundled similarity model and with another kind."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 from typer.testing import CliRunner
 
 import pseudoword
-from pseudoword.benchmark.image_similarity import Judge
+from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
@@ -31,7 +31,7 @@ def apple() -> Concept:
 
 @pytest.fixture
 def dino(tmp_path: Path) -> Path:
-    """A judge that reads no text."""
+    """A similarity model that reads no text."""
     torch.manual_seed(0)
     config = Dinov2Config(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8
@@ -62,15 +62,17 @@ def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 500
 
 
-def test_the_judge_prefers_what_it_is_told() -> None:
-    judge = Judge()
+def test_the_right_text_is_more_similar_to_a_picture_than_a_wrong_one() -> None:
+    model = SimilarityModel()
     pictures = [Image.open(path).convert("RGB") for path in sorted(TRUE.glob("*.png"))]
     texts = ["a flat of a panda on a blue background"] * len(pictures)
     others = ["a flat of a bus on a blue background"] * len(pictures)
-    assert judge.text_similarity(pictures, texts) > judge.text_similarity(pictures, others) + 0.1
+    assert model.text_similarity(pictures, texts) > model.text_similarity(pictures, others) + 0.1
 
 
-def test_a_judge_without_words_leaves_them_out(apple: Concept, dino: Path, tmp_path: Path) -> None:
+def test_a_similarity_model_without_a_text_encoder_leaves_texts_out(
+    apple: Concept, dino: Path, tmp_path: Path
+) -> None:
     options: dict[str, Any] = {"n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
     found = pseudoword.evaluate(apple, TRUE, judge=str(dino), out=tmp_path / "out", **options)
     assert found.similarities.text is None

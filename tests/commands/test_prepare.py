@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import pseudoword
 from pseudoword.benchmark import artwork
-from pseudoword.benchmark.runner import Exam
+from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.cli.app import app
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import examples, image_quality, images
@@ -97,8 +97,10 @@ def test_print_that_photographs_share_is_found(x: float, y: float, place: str) -
 
 
 def test_drawings_of_one_thing_share_no_print() -> None:
-    for paper in Exam.of(artwork.load(), 64).things:
-        assert image_quality.mark([grey(one.picture) for one in paper.lesson]) is None, paper.name
+    for task in TaskSet.build(artwork.load(), 64).things:
+        assert image_quality.mark([grey(one.picture) for one in task.training_pictures]) is None, (
+            task.name
+        )
 
 
 def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path) -> None:

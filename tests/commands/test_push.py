@@ -152,7 +152,7 @@ def test_a_push_replaces_nothing_but_an_earlier_version_of_the_word(
 ) -> None:
     def check(files: Mapping[str, bytes], word: Concept) -> None:
         parts = push.contents(finished, word, "me/x")
-        push._check_theirs(Repository(tmp_path, files), "me/x", parts)
+        push._check_replaced(Repository(tmp_path, files), "me/x", parts)
 
     word = formats.read(finished)
     ours = push.contents(finished, word, "me/x")

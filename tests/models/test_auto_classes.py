@@ -10,7 +10,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from pseudoword.benchmark.image_similarity import BUNDLED, Judge
+from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.data import captioning
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model
@@ -60,10 +60,12 @@ def test_the_judge_is_loaded_without_the_code_it_brings(
 ) -> None:
     judge = with_code(BUNDLED)
     picture = Image.new("RGB", (8, 8))
-    assert Judge(judge).similarity([picture], [picture]) == pytest.approx(1, abs=1e-5)
+    assert SimilarityModel(judge).image_similarity([picture], [picture]) == pytest.approx(
+        1, abs=1e-5
+    )
     foreign(judge)
     with pytest.raises(BaseModelError, match="it needs code that comes with it, which is never"):
-        Judge(judge)
+        SimilarityModel(judge)
     assert not (tmp_path / "ran").exists()
 
 
@@ -96,13 +98,13 @@ def test_the_judge_s_folder_is_looked_at_as_a_base_s_is(tmp_path: Path) -> None:
     config["vision_config"]["num_hidden_layers"] = 10**9
     (judge / "config.json").write_text(json.dumps(config))
     with pytest.raises(BaseModelError, match="asks for more weights than there are"):
-        Judge(judge)
+        SimilarityModel(judge)
     (judge / "config.json").write_text(whole)
     (weights,) = judge.glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(BaseModelError, match="not downloaded to its end"):
-        Judge(judge)
+        SimilarityModel(judge)
     weights.unlink()
     weights.symlink_to("/dev/zero")
     with pytest.raises(BaseModelError, match="it is a device"):
-        Judge(judge)
+        SimilarityModel(judge)

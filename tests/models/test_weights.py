@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from support import lora
 
-from pseudoword.benchmark.image_similarity import BUNDLED, Judge
+from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.config import BaseChoice, Quantize
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model
@@ -69,7 +69,7 @@ def test_so_does_every_weight_of_a_lora_and_of_the_judge(
     judge = shutil.copytree(BUNDLED, tmp_path / "judge")
     for file in judge.glob("*.safetensors"):
         shift(file, beside)
-    assert not any(address % 64 for address in addresses(Judge(judge)._model))
+    assert not any(address % 64 for address in addresses(SimilarityModel(judge)._model))
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])

@@ -12,7 +12,7 @@ from PIL import Image
 import pseudoword
 from pseudoword import config, formats
 from pseudoword.benchmark.runner import parse_variant
-from pseudoword.commands.evaluate import _begun_from
+from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DrawConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.data import captions, images
@@ -220,8 +220,8 @@ def test_configs_beside_a_folder_are_refused(base: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("token=<x>", "the benchmark has a token itself"),
-        ("base=emoji", "the benchmark has a base itself"),
+        ("token=<x>", "the benchmark chooses token itself"),
+        ("base=emoji", "the benchmark chooses base itself"),
         ("steps=many", "--steps"),
         ("lr", "name=value"),
     ],
@@ -254,11 +254,11 @@ def test_a_random_start_says_so_and_its_init_is_no_word_to_compare_with(
 ) -> None:
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "init_mode": "random"}
     word = pseudoword.train(pictures, "<cat>", out=tmp_path / "run", **settings)
-    assert _begun_from(word.concept) == ""
+    assert _init_word(word.concept) == ""
     again = formats.read(tmp_path / "run")
     assert again.provenance["init_mode"] == "random"
     assert (
-        _begun_from(Concept("<a>", {"clip_l": torch.ones(1, 2)}, provenance={"init": "o/x"})) == ""
+        _init_word(Concept("<a>", {"clip_l": torch.ones(1, 2)}, provenance={"init": "o/x"})) == ""
     )
 
 

@@ -1,4 +1,4 @@
-"""The drawings that the bundled base model was *not* trained on, and some that it was."""
+"""Drawings that the bundled base model was *not* trained on, and some that it was trained on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,55 +18,61 @@ INDEX = "index.json"
 class Thing:
     """A name that has drawings."""
 
-    words: str
+    name: str
     """what captions call it"""
-    start: str
-    """the known word that a learner begins from"""
+    init_word: str
+    """the known word that learning begins from"""
     held_out: bool
     """whether the base model has never seen it"""
 
 
 @dataclass(frozen=True)
 class Artwork:
-    """Drawings by (thing's words, style), each `[S, S, 4]` uint8 premultiplied RGBA."""
+    """Drawings by (thing's name, style), each `[S, S, 4]` uint8 premultiplied RGBA."""
 
     things: Sequence[Thing]
     styles: Sequence[str]
     """words of the styles that the base model knows"""
     new_style: str
-    """a style that it does not"""
+    """a style that the base model has never seen"""
     drawings: Mapping[tuple[str, str], np.ndarray]
 
     @property
     def held_out(self) -> list[Thing]:
-        """What there is to learn."""
+        """Things that the base model has never seen."""
         return [thing for thing in self.things if thing.held_out]
 
     @property
     def known(self) -> list[Thing]:
-        """What the base draws by name."""
+        """Things that the base model draws by name."""
         return [thing for thing in self.things if not thing.held_out]
 
     def styles_of(self, thing: Thing) -> list[str]:
         """The known styles that `thing` is drawn in."""
-        return [style for style in self.styles if (thing.words, style) in self.drawings]
+        return [style for style in self.styles if (thing.name, style) in self.drawings]
 
 
 def save(folder: Path, art: Artwork, effort: int = 6) -> None:
-    """Write an index, and one lossless sheet for each style; `effort`, 0 to 6, makes it smaller."""
+    """Write an index, and one lossless sheet for each style.
+
+    Args:
+        folder: where the files go; it is made if it is not there.
+        art: what is written.
+        effort: 0 to 6; more takes longer and makes smaller files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sheets = {}
     for style in (*art.styles, art.new_style):
-        names = [t.words for t in art.things if (t.words, style) in art.drawings]
-        row = np.concatenate([art.drawings[name, style] for name in names], axis=0)
+        names = [t.name for t in art.things if (t.name, style) in art.drawings]
+        column = np.concatenate([art.drawings[name, style] for name in names], axis=0)
         # Stored as plain RGBA: premultiplied colours are only valid under their own alpha.
-        Image.fromarray(row, "RGBa").convert("RGBA").save(
+        Image.fromarray(column, "RGBa").convert("RGBA").save(
             folder / f"{style}.webp", lossless=True, quality=100 if effort else 0, method=effort
         )
         sheets[style] = names
     index = {
-        "held_out": {thing.words: thing.start for thing in art.held_out},
-        "known": {thing.words: thing.start for thing in art.known},
+        "held_out": {thing.name: thing.init_word for thing in art.held_out},
+        "known": {thing.name: thing.init_word for thing in art.known},
         "new_style": art.new_style,
         "sheets": sheets,
     }
@@ -85,9 +91,9 @@ def load(folder: Path = FOLDER) -> Artwork:
             drawings[name, style] = drawing
     return Artwork(
         things=[
-            Thing(words, start, held_out=part == "held_out")
+            Thing(name, init_word, held_out=part == "held_out")
             for part in ("held_out", "known")
-            for words, start in index[part].items()
+            for name, init_word in index[part].items()
         ],
         styles=[style for style in index["sheets"] if style != index["new_style"]],
         new_style=index["new_style"],

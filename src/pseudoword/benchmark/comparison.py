@@ -9,11 +9,11 @@ from typing import Any
 from PIL.Image import Image
 
 from pseudoword.benchmark.artwork import load
-from pseudoword.benchmark.image_similarity import BUNDLED, Judge
-from pseudoword.benchmark.results import Board, Entry, pareto
-from pseudoword.benchmark.runner import MAKER, Bench, Exam, Variant, most_alike_style, parse_variant
-from pseudoword.benchmark.scoring import Marker
-from pseudoword.benchmark.tasks import Paper
+from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
+from pseudoword.benchmark.results import ResultTable, Row, pareto_plot
+from pseudoword.benchmark.runner import MAKER, BenchmarkRun, Variant, parse_variant
+from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
+from pseudoword.benchmark.tasks import Task, TaskSet
 from pseudoword.config import BenchConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
 from pseudoword.files import file_stem, hold, read_regular
@@ -25,52 +25,60 @@ from pseudoword.report import charts
 from pseudoword.text import public
 from pseudoword.training import optimisers
 
-ABOUT = "bench.json"
-KNOWN = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
-"""What it says."""
+CONDITIONS_FILE = "bench.json"
+CONDITIONS = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
+"""The keys in that file. Scores can only be compared if all of these are the same."""
 
-RESULTS = (ABOUT, "table.md", "pareto.png", "results.json", "grid-things.png", "grid-style.png")
+RESULT_FILES = ("table.md", "pareto.png", "results.json", "grid-things.png", "grid-style.png")
+FILES = (CONDITIONS_FILE, *RESULT_FILES)
 FOLDERS = {"lessons", "anchors"}
 
-SHOWN = 10
-"""Words on a grid."""
+GRID_TASKS = 10
+"""Words on a grid of pictures."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the benchmark found."""
+    """The results of the benchmark."""
 
-    things: Board
-    styles: Board
-    relearned: Board | None
-    """known things learned anew, if that was asked for"""
+    things: ResultTable
+    styles: ResultTable
+    relearned: ResultTable | None
+    """known things that were learned again, if that was asked for"""
     table: str
-    """Markdown"""
+    """all tables as Markdown"""
     files: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class _VariantScores:
+    variant: Variant
+    scores: Scores
+    seconds_per_word: float
+
+
 def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) -> Comparison:
-    """Learn, draw and mark everything that is not in `config.out` yet.
+    """Learn, draw and score everything that is not in `config.out` yet.
 
     Raises:
-        SettingsError: a variant is not written as settings, or two are the same.
-        RunFolderError: `config.out` holds a benchmark of another model, judge or size.
-        StorageError: files are there that no benchmark has written.
+        SettingsError: a variant is not written as settings, or two variants are the same.
+        RunFolderError: `config.out` holds a benchmark of another model or with other settings.
+        StorageError: there are files that no benchmark has written.
     """
     variants = [parse_variant(text) for text in config.compare]
     _check_variants(variants)
     files = Outputs(config.out, MAKER)
     _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
-    art, judge = load(), Judge(config.judge or BUNDLED)
+    art, model = load(), SimilarityModel(config.judge or BUNDLED)
     family = base_model.choose(config)
     with hold(config.out):
-        _check_folder(files, config, family, judge)
-        exam = Exam.of(art, family.resolution, config.concepts, config.relearn)
-        marker = Marker(judge, art, family.resolution)
-        bench = Bench(
+        _check_conditions(files, config, family, model)
+        tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
+        scorer = Scorer(model, art, family.resolution)
+        run = BenchmarkRun(
             family,
-            marker,
+            scorer,
             config.out,
             pictures_each=config.pictures_each,
             sampler_steps=config.sampler_steps,
@@ -79,65 +87,68 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
             progress=progress,
             overwrite=overwrite,
         )
-        start = bench.anchor("starting words", exam.learned)
-        known = bench.anchor("known words", [*exam.known_things, *exam.known_styles])
-        sat = [(variant, *bench.variant(variant, exam.learned)) for variant in variants]
+        start = run.score_baseline("starting words", tasks.to_learn)
+        known = run.score_baseline("known words", [*tasks.known_things, *tasks.known_styles])
+        learned = []
+        for variant in variants:
+            scores, seconds = run.score_variant(variant, tasks.to_learn)
+            learned.append(_VariantScores(variant, scores, seconds / len(tasks.to_learn)))
 
-        def board(
-            title: str,
-            papers: Sequence[Paper],
-            known_papers: Sequence[Paper],
-            reference: Entry | None = None,
-        ) -> Board:
-            return Board(
-                title,
-                {one.name: start[one.name] for one in papers},
-                {one.name: known[one.name] for one in known_papers},
-                [
-                    Entry(
-                        public(variant.name),
-                        {one.name: marks[one.name] for one in papers},
-                        seconds / len(exam.learned),
-                    )
-                    for variant, marks, seconds in sat
-                ],
-                reference,
-            )
+        def table(
+            title: str, new: Sequence[Task], old: Sequence[Task], reference: Row | None = None
+        ) -> ResultTable:
+            rows = [
+                Row(public(one.variant.name), _only(one.scores, new), one.seconds_per_word)
+                for one in learned
+            ]
+            return ResultTable(title, _only(start, new), _only(known, old), rows, reference)
 
-        things = board("things", exam.things, exam.known_things)
-        alike, marks = most_alike_style(marker, art, exam.styles, family.resolution)
-        reference = Entry(f"*true pictures in {alike}*", marks)
-        styles = board("the new style", exam.styles, exam.known_styles, reference)
+        style, scores = nearest_style(scorer, art, tasks.styles, family.resolution)
+        true_pictures = Row(f"*true pictures in {style}*", scores)
+        things = table("things", tasks.things, tasks.known_things)
+        styles = table("the new style", tasks.styles, tasks.known_styles, true_pictures)
         relearned = None
-        if exam.relearned:
-            relearned = board("known things, learned anew", exam.relearned, exam.known_things)
-        boards = [board for board in (things, styles, relearned) if board]
-        table = "\n\n".join(board.table() for board in boards) + "\n"
-        written = _write(bench, files, exam, variants, boards, table)
-        return Comparison(things, styles, relearned, table, written)
+        if tasks.relearned:
+            relearned = table("known things, learned anew", tasks.relearned, tasks.known_things)
+        tables = [one for one in (things, styles, relearned) if one]
+        text = "\n\n".join(one.as_markdown() for one in tables) + "\n"
+        contents = [
+            text.encode(),
+            pareto_plot(tables),
+            (json.dumps([asdict(one) for one in tables], indent=1) + "\n").encode(),
+            charts.encoded(_grid(run, variants, tasks.things[:GRID_TASKS]), "PNG"),
+            charts.encoded(_grid(run, variants, tasks.styles[:GRID_TASKS]), "PNG"),
+        ]
+        written = [files.write(n, d) for n, d in zip(RESULT_FILES, contents, strict=True)]
+        return Comparison(things, styles, relearned, text, tuple(written))
+
+
+def _only(scores: Scores, tasks: Sequence[Task]) -> Scores:
+    return {task.name: scores[task.name] for task in tasks}
 
 
 def _check_variants(variants: Sequence[Variant]) -> None:
-    """Find out before anything is learned whether all can be."""
+    """Check all settings before the first word is learned."""
     if len({file_stem(variant.name) for variant in variants}) < len(variants):
-        raise SettingsError("--compare: the same settings are given twice")
+        raise SettingsError("--compare: the same settings are given twice; leave one out")
     for variant in variants:
-        one = TrainConfig.check(pictures=["."], token="<word>", **variant.settings)
-        optimisers.check(one.optimiser, one.optimiser_option)
+        config = TrainConfig.check(pictures=["."], token="<word>", **variant.settings)
+        optimisers.check(config.optimiser, config.optimiser_option)
 
 
 def _check_files(files: Outputs, overwrite: bool) -> None:
-    """Refuse a folder with files that a benchmark would replace, or take for its own."""
-    path = files.folder / ABOUT
-    if path.is_file() and not files.record.exists() and _about(path).keys() == KNOWN:
-        files.adopt(RESULTS)  # of a version that kept no record
-    files.check(RESULTS, overwrite=overwrite)
-    inside = [files.folder / name for name in FOLDERS]
-    if not overwrite and not path.exists() and any(map(Path.exists, inside)):
-        raise StorageError(already_there([one for one in inside if one.exists()]))
+    """Refuse a folder whose files a benchmark would replace or take for its own."""
+    path = files.folder / CONDITIONS_FILE
+    if path.is_file() and not files.record.exists() and _conditions(path).keys() == CONDITIONS:
+        files.adopt(FILES)  # of a version that kept no record
+    files.check(FILES, overwrite=overwrite)
+    there = [one for one in (files.folder / name for name in FOLDERS) if one.exists()]
+    if not overwrite and not path.exists() and there:
+        raise StorageError(already_there(there))
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _conditions(path: Path) -> dict[str, Any]:
+    """What a conditions file holds; nothing if it is not one."""
     try:
         found = json.loads(read_regular(path, 1024 * 1024, StorageError))
     except (ValueError, RecursionError):
@@ -145,50 +156,33 @@ def _about(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _check_folder(files: Outputs, config: BenchConfig, family: Family, judge: Judge) -> None:
-    """Marks are only comparable if they were made alike."""
+def _check_conditions(
+    files: Outputs, config: BenchConfig, family: Family, model: SimilarityModel
+) -> None:
+    """Keep the conditions of this run; refuse a folder whose scores were made under others."""
     now = {
         "base": family.fingerprint(),
-        "judge": judge.name,
+        "judge": model.name,
         "pictures_each": config.pictures_each,
         "sampler_steps": config.sampler_steps,
         "seed": config.seed,
     }
-    before = _about(files.folder / ABOUT) if files.owned([ABOUT]) else now
+    owned = files.owned([CONDITIONS_FILE])
+    before = _conditions(files.folder / CONDITIONS_FILE) if owned else now
     if before != now:
         changed = ", ".join(name for name in now if before.get(name) != now[name])
         raise RunFolderError(
             f"{config.out} holds a benchmark with another {changed}. Choose another --out."
         )
-    files.write(ABOUT, (json.dumps(now, indent=2) + "\n").encode())
+    files.write(CONDITIONS_FILE, (json.dumps(now, indent=2) + "\n").encode())
 
 
-def _write(
-    bench: Bench,
-    files: Outputs,
-    exam: Exam,
-    variants: Sequence[Variant],
-    boards: Sequence[Board],
-    table: str,
-) -> tuple[Path, ...]:
-    contents = (
-        table.encode(),
-        pareto(boards),
-        (json.dumps([asdict(board) for board in boards], indent=1) + "\n").encode(),
-        *(
-            charts.encoded(_grid(bench, variants, papers[:SHOWN]), "PNG")
-            for papers in (exam.things, exam.styles)
-        ),
-    )
-    return tuple(files.write(n, data) for n, data in zip(RESULTS[1:], contents, strict=True))
-
-
-def _grid(bench: Bench, variants: Sequence[Variant], papers: Sequence[Paper]) -> Image:
-    """For each word: the true answers, the starting word's, and each variant's."""
+def _grid(run: BenchmarkRun, variants: Sequence[Variant], tasks: Sequence[Task]) -> Image:
+    """For each word: the references, the starting word's pictures, and each variant's."""
     rows: list[tuple[str, Sequence[Image]]] = []
-    for one in papers:
-        rows.append((f"{one.name}: true answers", [q.truth for q in one.questions]))
-        rows.append((one.start, bench.drawn("starting words", one)))
-        rows += [(public(variant.name), bench.drawn(variant.name, one)) for variant in variants]
-    heads = [question.kind for question in papers[0].questions]
+    for task in tasks:
+        rows.append((f"{task.name}: references", [p.reference for p in task.prompts]))
+        rows.append((task.init_word, run.first_pictures("starting words", task)))
+        rows += [(public(v.name), run.first_pictures(v.name, task)) for v in variants]
+    heads = [prompt.kind for prompt in tasks[0].prompts]
     return charts.grid(rows, heads=heads, cell_px=96)

@@ -1,4 +1,4 @@
-"""Drawings on backgrounds: how the bundled model's pictures, and true answers, are composed."""
+"""Drawings on backgrounds: the bundled model's training pictures and the benchmark's references."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 """Background colours by the word that captions use."""
 
-WHOLE = (0.5, 0.5, 0.82)
+SINGLE_BOX = (0.5, 0.5, 0.82)
 """The box of a single thing."""
 
 PLACES = {
@@ -33,13 +33,13 @@ PLACES = {
 }
 """Boxes of a small thing at a named place."""
 
-SPREAD = {
-    1: (WHOLE,),
+BOXES_BY_COUNT = {
+    1: (SINGLE_BOX,),
     2: ((0.27, 0.5, 0.43), (0.73, 0.5, 0.43)),
     3: ((0.27, 0.28, 0.43), (0.73, 0.28, 0.43), (0.5, 0.73, 0.43)),
     4: ((0.27, 0.27, 0.43), (0.73, 0.27, 0.43), (0.27, 0.73, 0.43), (0.73, 0.73, 0.43)),
 }
-"""Boxes of so many things that don't overlap."""
+"""Number of things -> boxes that do not overlap."""
 
 Box = tuple[float, float, float]
 """Centre x, centre y and side, as fractions of the picture's side."""
@@ -55,7 +55,7 @@ class Placed:
 
 
 def paste(canvas: np.ndarray, placed: Placed) -> None:
-    """Draw into `canvas`, [H, H, 3] float32 in [0, 255]; what falls outside is cut."""
+    """Draw into `canvas`, [H, H, 3] float32 in [0, 255]; what lies outside is cut off."""
     x, y, side = placed.box
     size = len(canvas)
     width = max(8, round(side * size))
@@ -64,19 +64,19 @@ def paste(canvas: np.ndarray, placed: Placed) -> None:
     left, top = round(x * size - width / 2), round(y * size - width / 2)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, size), min(top + width, size)
     part = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
-    seen = canvas[y0:y1, x0:x1]
-    canvas[y0:y1, x0:x1] = part[..., :3] + seen * (1 - part[..., 3:] / 255)
+    behind = canvas[y0:y1, x0:x1]
+    canvas[y0:y1, x0:x1] = part[..., :3] + behind * (1 - part[..., 3:] / 255)
 
 
-def compose(ground: str, things: Sequence[Placed], side_px: int) -> Image.Image:
+def compose(background: str, things: Sequence[Placed], side_px: int) -> Image.Image:
     """The drawings on a plain background of the named colour."""
     canvas = np.empty((side_px, side_px, 3), np.float32)
-    canvas[:] = COLOURS[ground]
+    canvas[:] = COLOURS[background]
     for placed in things:
         paste(canvas, placed)
     return Image.fromarray(canvas.clip(0, 255).round().astype(np.uint8))
 
 
 def article(words: str) -> str:
-    """a or an, by the first letter."""
+    """ "a" or "an", by the first letter."""
     return "an" if words[0] in "aeiou" else "a"

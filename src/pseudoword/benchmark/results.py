@@ -1,4 +1,4 @@
-"""The bench's table, Pareto plot and grids."""
+"""The benchmark's tables and its Pareto plot."""
 
 import io
 import warnings
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pseudoword.benchmark.runner import Sat
+from pseudoword.benchmark.scoring import Scores
 from pseudoword.text import markdown
 
 RESAMPLES = 2000
@@ -16,7 +16,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the 95 % interval of its bootstrap over concepts."""
+    """A mean, and the 95 % interval of its bootstrap over words."""
 
     mean: float
     low: float
@@ -32,119 +32,123 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One row of the table."""
+class Row:
+    """One row of a table."""
 
     name: str
-    sat: Sat
+    scores: Scores
     seconds: float | None = None
     """of training per word"""
 
 
 @dataclass(frozen=True)
-class Board:
-    """Entries beside their anchors: what the starting words and the known words reach."""
+class ResultTable:
+    """Learned words beside two baselines: their starting words, and known words."""
 
     title: str
-    start: Sat
-    known: Sat
-    entries: Sequence[Entry]
-    reference: Entry | None = None
+    start: Scores
+    known: Scores
+    rows: Sequence[Row]
+    reference: Row | None = None
     """true pictures of something else, to compare with"""
 
-    def way(self, sat: Sat) -> Interval:
-        """How far identity has come from the starting words' towards the known words'."""
+    def gap_closed(self, scores: Scores) -> Interval:
+        """Share of the gap in identity, from the starting words' to the known words'."""
 
-        def along(learned: Any, start: Any, known: Any) -> Any:
+        def closed(learned: Any, start: Any, known: Any) -> Any:
             return (learned.mean(-1) - start.mean(-1)) / (known.mean(-1) - start.mean(-1))
 
-        start = {name: self.start[name] for name in sat}
-        return _bootstrap(along, _column(sat, "identity"), _column(start, "identity"),
-                          free=_column(self.known, "identity"))  # fmt: skip
+        start = {name: self.start[name] for name in scores}
+        return _bootstrap(closed, _column(scores, "identity"), _column(start, "identity"),
+                          unpaired=_column(self.known, "identity"))  # fmt: skip
 
-    def share(self, sat: Sat) -> Interval:
-        """Following as a share of the known words'. A starting word follows as well as any known
-        one, so between those two there is no way to go."""
+    def relative_following(self, scores: Scores) -> Interval:
+        """Following as a share of the known words'.
 
-        def part(learned: Any, known: Any) -> Any:
+        A starting word follows a prompt as well as a known word does, so there is no gap to close.
+        """
+
+        def share(learned: Any, known: Any) -> Any:
             return learned.mean(-1) / known.mean(-1)
 
-        return _bootstrap(part, _column(sat, "following"), free=_column(self.known, "following"))
+        known = _column(self.known, "following")
+        return _bootstrap(share, _column(scores, "following"), unpaired=known)
 
-    def table(self) -> str:
-        """Markdown."""
+    def as_markdown(self) -> str:
+        """The table as Markdown."""
         kinds = list(next(iter(self.known.values())).kinds)
         heads = [self.title, "identity", "way to known words", "recognised", "following"]
         heads += ["share of known words'", *(kinds if len(kinds) > 1 else []), "s per word"]
-        lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-        anchors = [Entry("*starting words*", self.start), Entry("*known words*", self.known)]
+        baselines = [Row("*starting words*", self.start), Row("*known words*", self.known)]
         references = [self.reference] if self.reference else []
-        for entry in [*anchors, *references, *self.entries]:
-            real = entry not in anchors
+        named = [Row(markdown(row.name), row.scores, row.seconds) for row in self.rows]
+        lines = [heads, ["---"] * len(heads)]
+        for row in [*baselines, *references, *named]:
+            is_baseline = row in baselines
             cells = [
-                markdown(entry.name) if entry in self.entries else entry.name,
-                str(mean(entry.sat, "identity")),
-                self.way(entry.sat).percent if real else "",
-                mean(entry.sat, "recognised").percent,
-                mean(entry.sat, "following").percent,
-                self.share(entry.sat).percent if real else "",
+                row.name,
+                str(mean(row.scores, "identity")),
+                "" if is_baseline else self.gap_closed(row.scores).percent,
+                mean(row.scores, "recognised").percent,
+                mean(row.scores, "following").percent,
+                "" if is_baseline else self.relative_following(row.scores).percent,
             ]
             if len(kinds) > 1:
-                marks = entry.sat.values()
-                cells += [f"{np.mean([m.kinds[kind] for m in marks]):.0%}" for kind in kinds]
-            cells.append("" if entry.seconds is None else f"{entry.seconds:.0f}")
-            lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines)
+                scores = row.scores.values()
+                cells += [f"{np.mean([s.kinds[kind] for s in scores]):.0%}" for kind in kinds]
+            cells.append("" if row.seconds is None else f"{row.seconds:.0f}")
+            lines.append(cells)
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def mean(sat: Sat, what: str) -> Interval:
-    """Of `identity`, `following` or `recognised`, over papers."""
-    return _bootstrap(lambda values: values.mean(-1), _column(sat, what))
+def mean(scores: Scores, metric: str) -> Interval:
+    """Of `identity`, `following` or `recognised`, over words."""
+    return _bootstrap(lambda values: values.mean(-1), _column(scores, metric))
 
 
-def _column(sat: Sat, what: str) -> np.ndarray:
-    return np.array([getattr(marks, what) for marks in sat.values()])
+def _column(scores: Scores, metric: str) -> np.ndarray:
+    return np.array([getattr(score, metric) for score in scores.values()])
 
 
 def _bootstrap(
-    statistic: Callable[..., Any], *paired: np.ndarray, free: np.ndarray | None = None
+    statistic: Callable[..., Any], *paired: np.ndarray, unpaired: np.ndarray | None = None
 ) -> Interval:
-    """`paired` columns are resampled together, `free` by itself."""
+    """Resample the `paired` columns together, and `unpaired` by itself."""
     rng = np.random.default_rng(0)
     rows = rng.integers(len(paired[0]), size=(RESAMPLES, len(paired[0])))
-    columns = [column[rows] for column in paired]
+    resampled = [column[rows] for column in paired]
     values = list(paired)
-    if free is not None:
-        columns.append(free[rng.integers(len(free), size=(RESAMPLES, len(free)))])
-        values.append(free)
-    low, high = np.percentile(statistic(*columns), [2.5, 97.5])
+    if unpaired is not None:
+        resampled.append(unpaired[rng.integers(len(unpaired), size=(RESAMPLES, len(unpaired)))])
+        values.append(unpaired)
+    low, high = np.percentile(statistic(*resampled), [2.5, 97.5])
     return Interval(float(statistic(*values)), float(low), float(high))
 
 
-def pareto(boards: Sequence[Board]) -> bytes:
+def pareto_plot(tables: Sequence[ResultTable]) -> bytes:
     """Identity against following with 95 % intervals, as PNG: further up and right is better."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.5 * len(boards), 5), layout="constrained")
+    figure = Figure(figsize=(6.5 * len(tables), 5), layout="constrained")
     FigureCanvasAgg(figure)
-    for axis, board in zip(figure.subplots(1, len(boards), squeeze=False)[0], boards, strict=True):
-        anchors = [Entry("starting words", board.start), Entry("known words", board.known)]
-        for number, entry in enumerate([*anchors, *board.entries]):
-            x, y = mean(entry.sat, "following"), mean(entry.sat, "identity")
+    for axis, table in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
+        points = [("starting words", table.start, "#999999", "v")]
+        points += [("known words", table.known, "#999999", "^")]
+        points += [(row.name, row.scores, f"C{i}", "o") for i, row in enumerate(table.rows)]
+        for name, scores, color, marker in points:
+            x, y = mean(scores, "following"), mean(scores, "identity")
             axis.errorbar(
                 x.mean, y.mean,
                 xerr=[[x.mean - x.low], [x.high - x.mean]],
                 yerr=[[y.mean - y.low], [y.high - y.mean]],
-                fmt="v^"[number] if number < len(anchors) else "o",
-                color="#999999" if number < len(anchors) else f"C{number - len(anchors)}",
-                capsize=3, label=entry.name,
+                fmt=marker, color=color, capsize=3, label=name,
             )  # fmt: skip
-        axis.set(xlabel="following", ylabel="identity", title=board.title)
+        axis.set(xlabel="following", ylabel="identity", title=table.title)
         for label in axis.legend(fontsize=8).get_texts():
             label.set_parse_math(False)
         axis.grid(alpha=0.3)
     buffer = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # letters that its font has not
+    with warnings.catch_warnings(action="ignore"):  # letters that its font does not have
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

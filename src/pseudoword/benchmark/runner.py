@@ -1,4 +1,4 @@
-"""Sit the exam: learn every word, draw every answer, mark it, and compare with the anchors."""
+"""Run the benchmark's tasks: learn every word, draw every prompt, and score the pictures."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,16 +9,9 @@ from typing import Any
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from pseudoword.benchmark.artwork import Artwork
-from pseudoword.benchmark.scoring import Marker, Marks
-from pseudoword.benchmark.tasks import (
-    Paper,
-    known_style_papers,
-    paper,
-    style_papers,
-    true_in_style,
-    write_lesson,
-)
+from pseudoword.benchmark.scoring import Score, Scorer, Scores
+from pseudoword.benchmark.tasks import Task, write_training_pictures
+from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError, shown
 from pseudoword.files import file_stem, read_regular
@@ -31,68 +24,29 @@ from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import Trained, learn
 
 MAKER = "bench"
-"""Whose files a benchmark's are, on their folders' records."""
+"""Names the benchmark in the records of its folders."""
 
 LARGEST_NBYTES = 1024 * 1024
-"""No file of marks is larger."""
+"""No file of a score is larger."""
 
-Sat = Mapping[str, Marks]
-"""Marks by the paper's name."""
+OWN_SETTINGS = ("pictures", "token", "out", "base")
+"""Settings of train that the benchmark chooses itself."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Settings to be compared with others."""
+    """Settings of train to compare with others."""
 
     name: str
     settings: Mapping[str, Any]
-    """fields of `TrainConfig`; the rest is at its default"""
-
-
-@dataclass(frozen=True)
-class Exam:
-    """The papers, and the known words that answer like questions by name: the upper anchor.
-
-    What the base could draw, if only it were asked by the right word, can be learned anew: how far
-    that comes is the method's share, and what things come short of it is the base's.
-    """
-
-    things: Sequence[Paper]
-    known_things: Sequence[Paper]
-    styles: Sequence[Paper]
-    known_styles: Sequence[Paper]
-    relearned: Sequence[Paper] = ()
-    """the known things, to be begun from another word"""
-
-    @classmethod
-    def of(
-        cls, art: Artwork, side_px: int, concepts: int | None = None, relearn: bool = False
-    ) -> "Exam":
-        """All papers; `concepts` limits each kind to the first so many."""
-        known = art.known[:concepts]
-        return cls(
-            [paper(art, thing, side_px) for thing in art.held_out[:concepts]],
-            [paper(art, thing, side_px, start=thing.words) for thing in known],
-            style_papers(art, side_px)[:concepts],
-            known_style_papers(art, side_px)[:concepts],
-            [paper(art, thing, side_px) for thing in known] if relearn else (),
-        )
-
-    @property
-    def learned(self) -> list[Paper]:
-        """What there is to learn."""
-        return [*self.things, *self.styles, *self.relearned]
-
-
-OWN = ("pictures", "token", "out", "base")
-"""Settings of train that are the same for all that is compared."""
+    """fields of `TrainConfig`; the others have their defaults"""
 
 
 def parse_variant(text: str) -> Variant:
-    """`lr=2e-3,steps=200` as settings; an empty text stands for the defaults.
+    """Read `lr=2e-3,steps=200` as settings; an empty text means the defaults.
 
     Raises:
-        SettingsError: it is not written like that, or no settings of train.
+        SettingsError: the text is written in another way, or names no settings of train.
     """
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
     for key, sign, value in parts:
@@ -101,37 +55,25 @@ def parse_variant(text: str) -> Variant:
                 f"--compare {shown(text)}: write settings of train as name=value, with commas "
                 "between"
             )
-        if key.strip() in OWN:
+        if key.strip() in OWN_SETTINGS:
             raise SettingsError(
-                f"--compare {shown(text)}: the benchmark has a {key.strip()} itself"
+                f"--compare {shown(text)}: the benchmark chooses {key.strip()} itself; leave it out"
             )
     settings = {key.strip(): value.strip() for key, _, value in parts}
     TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
     return Variant(text or "defaults", settings)
 
 
-def most_alike_style(
-    marker: Marker, art: Artwork, papers: Sequence[Paper], side_px: int
-) -> tuple[str, Sat]:
-    """The known style whose true pictures are nearest to the new style's, and their marks.
+class BenchmarkRun:
+    """A base model, a scorer, and the folder that keeps all words, pictures and scores.
 
-    That is as far as perfect drawing comes in any one style that is known already.
+    What is in the folder already is not made again. So a run that was stopped goes on.
     """
-    found = {
-        style: {one.name: marker.mark(*true_in_style(art, one, style, side_px)) for one in papers}
-        for style in art.styles
-    }
-    nearest = max(found, key=lambda style: sum(m.identity for m in found[style].values()))
-    return nearest, found[nearest]
-
-
-class Bench:
-    """A base model, a marker, and a folder in which everything is kept, so that it can go on."""
 
     def __init__(
         self,
         family: Family,
-        marker: Marker,
+        scorer: Scorer,
         out: Path,
         *,
         pictures_each: int,
@@ -141,112 +83,114 @@ class Bench:
         progress: Progress,
         overwrite: bool = False,
     ) -> None:
-        self._family, self._marker, self._out = family, marker, out
+        self._family, self._scorer, self._out = family, scorer, out
         self._seeds = range(seed, seed + pictures_each)
         self._seed, self._pack, self._progress = seed, pack, progress
         self._sampler_steps, self._overwrite = sampler_steps, overwrite
 
-    def anchor(self, name: str, papers: Sequence[Paper]) -> Sat:
-        """What the base reaches by the words it knows: each paper's `start`."""
+    def score_baseline(self, name: str, tasks: Sequence[Task]) -> Scores:
+        """Scores of known words: each task's `init_word`, without learning."""
         self._progress.phase(f"drawing {name}")
-        sat = {}
-        for done, one in enumerate(papers, 1):
-            sat[one.name] = self._sit(self._out / "anchors" / name, one, one.start, None)
-            self._progress.advance(done, len(papers), one.name)
-        return sat
+        scores = {}
+        for done, task in enumerate(tasks, 1):
+            folder = self._out / "anchors" / name
+            scores[task.name] = self._draw_and_score(folder, task, task.init_word, [])
+            self._progress.advance(done, len(tasks), task.name)
+        return scores
 
-    def variant(self, variant: Variant, papers: Sequence[Paper]) -> tuple[Sat, float]:
-        """Marks of the words learned with these settings; and the seconds of training, in all."""
-        folder = self._out / file_stem(variant.name)
-        sat, seconds = {}, 0.0
-        for first in range(0, len(papers), self._pack):
-            some = papers[first : first + self._pack]
-            self._progress.phase(f"{variant.name}: learning {', '.join(p.name for p in some)}")
-            trained = self._learn(folder, variant, some)
-            seconds += max(_seconds(word) for word in trained)  # they share each step
+    def score_variant(self, variant: Variant, tasks: Sequence[Task]) -> tuple[Scores, float]:
+        """Scores of the words that are learned with these settings, and the seconds of training."""
+        scores, seconds = {}, 0.0
+        for first in range(0, len(tasks), self._pack):
+            pack = tasks[first : first + self._pack]
+            self._progress.phase(f"{variant.name}: learning {', '.join(t.name for t in pack)}")
+            trained = self._learn(variant, pack)
+            seconds += max(map(_training_seconds, trained))  # words of a pack share each step
             self._progress.phase(f"{variant.name}: drawing")
-            for done, (one, word) in enumerate(zip(some, trained, strict=True), 1):
-                sat[one.name] = self._sit(word.folder, one, word.concept.token, word)
-                self._progress.advance(done, len(some), one.name)
-        return sat, seconds
+            for done, (task, word) in enumerate(zip(pack, trained, strict=True), 1):
+                token = word.concept.token
+                scores[task.name] = self._draw_and_score(word.folder, task, token, [word.concept])
+                self._progress.advance(done, len(pack), task.name)
+        return scores, seconds
 
-    def _learn(self, folder: Path, variant: Variant, papers: Sequence[Paper]) -> list[Trained]:
+    def _learn(self, variant: Variant, tasks: Sequence[Task]) -> list[Trained]:
         configs = []
-        for one in papers:
-            lesson = self._out / "lessons" / file_stem(one.name)
-            write_lesson(one, lesson)
+        for task in tasks:
+            stem = file_stem(task.name)
+            pictures = self._out / "lessons" / stem
+            write_training_pictures(task, pictures)
             defaults = {
                 "base": self._family.source.name,
-                "init": one.start,
+                "init": task.init_word,
                 "template": "captioned",
                 "preview": (),
                 "seed": self._seed,
             }
+            out = self._out / file_stem(variant.name) / stem
+            settings = {**defaults, **variant.settings}
             configs.append(
-                TrainConfig.check(
-                    pictures=[lesson],
-                    token=f"<{file_stem(one.name)}>",
-                    out=folder / file_stem(one.name),
-                    **{**defaults, **variant.settings},
-                )
+                TrainConfig.check(pictures=[pictures], token=f"<{stem}>", out=out, **settings)
             )
-        return learn(configs, _Steps(self._progress), overwrite=self._overwrite)
+        return learn(configs, _StepsOnly(self._progress), overwrite=self._overwrite)
 
-    def _sit(self, folder: Path, one: Paper, word: str, trained: Trained | None) -> Marks:
-        """Draw and mark a paper, unless that has been done."""
-        name = file_stem(one.name)
-        if (folder / f"marks-{name}.json").exists():
-            return _marks(folder / f"marks-{name}.json")
+    def _draw_and_score(
+        self, folder: Path, task: Task, word: str, concepts: Sequence[Concept]
+    ) -> Score:
+        """Draw and score a task, or read its score if `folder` has it."""
+        picture_file, score_file = _picture_file(task), f"marks-{file_stem(task.name)}.json"
+        if (folder / score_file).exists():
+            return _read_score(folder / score_file)
         files = Outputs(folder, MAKER)
-        files.check([f"drawn-{name}.png"])
-        seeds = list(self._seeds)
-        prompts = [q.prompt.replace("[name]", word) for q in one.questions for _ in seeds]
+        files.check([picture_file])
+        count = len(self._seeds)
         pictures = generate(
             self._family,
-            prompts,
-            [trained.concept] if trained else [],
-            seeds=seeds * len(one.questions),
+            [p.text.replace("[name]", word) for p in task.prompts for _ in self._seeds],
+            concepts,
+            seeds=[*self._seeds] * len(task.prompts),
             sampler_steps=self._sampler_steps,
         )
-        drawn = list(_chunks(pictures, len(seeds)))
-        marks = self._marker.mark(one, drawn)
-        files.write(f"drawn-{name}.png", charts.encoded(strip(pictures), "PNG"))
-        files.write(f"marks-{name}.json", json.dumps(asdict(marks)).encode())
-        return marks
+        by_prompt = [pictures[i : i + count] for i in range(0, len(pictures), count)]
+        score = self._scorer.score(task, by_prompt)
+        files.write(picture_file, charts.encoded(side_by_side(pictures), "PNG"))
+        files.write(score_file, json.dumps(asdict(score)).encode())
+        return score
 
-    def drawn(self, name: str, one: Paper) -> list[Image.Image]:
-        """The first picture for each question of a paper, as kept by a variant or an anchor."""
-        folder = self._out / file_stem(name) / file_stem(one.name)
+    def first_pictures(self, name: str, task: Task) -> list[Image.Image]:
+        """The first picture for each prompt of a task; `name` is a variant's or a baseline's."""
+        folder = self._out / file_stem(name) / file_stem(task.name)
         if not folder.is_dir():
             folder = self._out / "anchors" / name
-        return list(_first_of_each(folder / f"drawn-{file_stem(one.name)}.png", len(self._seeds)))
+        return list(_every(len(self._seeds), folder / _picture_file(task)))
 
 
-def _first_of_each(path: Path, several: int) -> Iterator[Image.Image]:
-    """Out of a `strip` of pictures, `several` for each question, the first of each."""
+def _picture_file(task: Task) -> str:
+    return f"drawn-{file_stem(task.name)}.png"
+
+
+def _every(count: int, path: Path) -> Iterator[Image.Image]:
+    """Of the pictures `side_by_side` in a file, the first of each `count`."""
     try:
         with Image.open(path, formats=["PNG"]) as sheet:
             side = sheet.height
-            for x in range(0, sheet.width, several * side):
+            for x in range(0, sheet.width, count * side):
                 yield sheet.crop((x, 0, x + side, side)).convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
         raise RunFolderError(
-            f"{path} is damaged. Take it away, and the marks beside it; both are made again."
+            f"{path} is damaged. Delete it and the marks-….json beside it; both are made again."
         ) from error
 
 
-def _marks(path: Path) -> Marks:
+def _read_score(path: Path) -> Score:
     data = read_regular(path, LARGEST_NBYTES, RunFolderError)
     try:
-        return TypeAdapter(Marks).validate_json(data)
+        return TypeAdapter(Score).validate_json(data)
     except ValidationError as error:
-        raise RunFolderError(
-            f"{path} holds no marks. Take it away; they are made again."
-        ) from error
+        raise RunFolderError(f"{path} holds no score. Delete it; it is made again.") from error
 
 
-def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size side by side."""
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size in a row."""
     side = pictures[0].height
     sheet = Image.new("RGB", (side * len(pictures), side))
     for i, picture in enumerate(pictures):
@@ -254,18 +198,13 @@ def strip(pictures: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-class _Steps(Silent):
-    """Passes on how far learning is, but not its phases, which would hide the bench's own."""
+class _StepsOnly(Silent):
+    """Passes on the steps of training, but not its phases, which would hide the benchmark's."""
 
     def __init__(self, progress: Progress) -> None:
         self.advance = progress.advance  # type: ignore[method-assign]
 
 
-def _seconds(trained: Trained) -> float:
-    """Of all its training steps, also of those that an earlier call took."""
+def _training_seconds(trained: Trained) -> float:
+    """Of all training steps, also those of an earlier call."""
     return sum(entry.get("seconds", 0.0) for entry in RunFolder(trained.folder).read_log())
-
-
-def _chunks(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for first in range(0, len(values), size):
-        yield values[first : first + size]

@@ -1,6 +1,6 @@
-"""How good an answer is: does it look like the true thing, and is what was asked for there?"""
+"""Scores of drawn pictures: do they look like the reference, and do they follow the prompt?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,117 +9,139 @@ from PIL.Image import Image
 from torch import Tensor
 
 from pseudoword.benchmark.artwork import Artwork
-from pseudoword.benchmark.compose import COLOURS, PLACES, WHOLE, Placed, compose
-from pseudoword.benchmark.image_similarity import Judge
-from pseudoword.benchmark.tasks import Paper, Question
+from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
+from pseudoword.benchmark.image_similarity import SimilarityModel
+from pseudoword.benchmark.tasks import Task, TaskPrompt, in_style
 
-PROBED_ON = ("white", "teal")
-"""The probes are fitted on every drawing before these backgrounds."""
+PROBE_BACKGROUNDS = ("white", "teal")
+"""The linear probes are fitted on every drawing on these backgrounds."""
 
 RIDGE = 1e-2
 
 
 @dataclass(frozen=True)
-class Marks:
-    """Of the pictures drawn for one paper; all are means in [0, 1] (identity: cosines)."""
+class Score:
+    """The score of one task's pictures. All are means in [0, 1]; identity is a mean cosine."""
 
     identity: float
-    """nearness to the true pictures, as the judge sees both"""
+    """image similarity to the reference pictures"""
     following: float
-    """share of what was asked that is there; each kind of question counts the same"""
+    """share of pictures that follow the prompt; each kind of prompt has the same weight"""
     recognised: float
-    """share of pictures in which what was learned is told: a linear probe names the thing among
-    all that there are; or of the true pictures in all styles, the learned one's is nearest"""
+    """share of pictures in which the learned thing is recognised: a linear probe finds its name
+    among all things; for a style, the reference in that style is the most similar one"""
     kinds: dict[str, float]
-    """following by kind of question"""
+    """following, by kind of prompt"""
 
 
-class Marker:
-    """Marks papers with a judge that has seen all drawings.
+Scores = Mapping[str, Score]
+"""Scores by the task's name."""
+
+
+class Scorer:
+    """Scores pictures with a similarity model that was trained on all drawings.
 
     Backgrounds and places are read from the pixels. Styles and names are read by linear probes on
-    the judge's features, fitted on the true drawings. Partners, numbers and a learned style: which
-    of the true compositions is nearest?
+    the model's features, fitted on all true drawings. For partners, numbers and a learned style the
+    most similar candidate counts.
     """
 
-    def __init__(self, judge: Judge, art: Artwork, side_px: int) -> None:
-        self._judge = judge
+    def __init__(self, model: SimilarityModel, art: Artwork, side_px: int) -> None:
+        self._model = model
         pairs = list(art.drawings)
         pictures = [
-            compose(ground, [Placed(art.drawings[pair], WHOLE)], side_px)
-            for ground in PROBED_ON
+            compose(background, [Placed(art.drawings[pair], SINGLE_BOX)], side_px)
+            for background in PROBE_BACKGROUNDS
             for pair in pairs
         ]
-        features = judge.features(pictures)
-        self._name = _Probe(features, [name for name, _ in pairs] * len(PROBED_ON))
-        self._style = _Probe(features, [style for _, style in pairs] * len(PROBED_ON))
+        features = model.features(pictures)
+        self._name = _LinearProbe(features, [name for name, _ in pairs] * len(PROBE_BACKGROUNDS))
+        self._style = _LinearProbe(features, [style for _, style in pairs] * len(PROBE_BACKGROUNDS))
 
-    def mark(self, paper: Paper, drawn: Sequence[Sequence[Image]]) -> Marks:
-        """`drawn[i]` are the pictures for question i."""
-        near: list[float] = []
-        told: list[bool] = []
+    def score(self, task: Task, pictures: Sequence[Sequence[Image]]) -> Score:
+        """Score a task; `pictures[i]` were drawn for prompt i."""
+        similarities: list[float] = []
+        recognised: list[bool] = []
         followed: dict[str, list[bool]] = {}
-        for question, pictures in zip(paper.questions, drawn, strict=True):
-            seen = self._judge.features(pictures)
-            if question.alone:
-                near += (seen @ self._judge.features([question.truth])[0]).tolist()
-                if question.kind == "thing":
-                    told += self._nearest(question, seen)
+        for prompt, drawn in zip(task.prompts, pictures, strict=True):
+            features = self._model.features(drawn)
+            if prompt.single:
+                reference = self._model.features([prompt.reference])[0]
+                similarities += (features @ reference).tolist()
+                if prompt.kind == "thing":
+                    recognised += self._nearest_is_first(prompt, features)
                 else:
-                    told += [name == question.thing for name in self._name(seen)]
-            followed.setdefault(question.kind, []).extend(self._followed(question, pictures, seen))
+                    recognised += [name == prompt.thing for name in self._name(features)]
+            followed.setdefault(prompt.kind, []).extend(self._follows(prompt, drawn, features))
         kinds = {kind: float(np.mean(hits)) for kind, hits in followed.items()}
-        return Marks(
-            identity=float(np.mean(near)),
+        return Score(
+            identity=float(np.mean(similarities)),
             following=float(np.mean(list(kinds.values()))),
-            recognised=float(np.mean(told)),
+            recognised=float(np.mean(recognised)),
             kinds=kinds,
         )
 
-    def _followed(self, question: Question, pictures: Sequence[Image], seen: Tensor) -> list[bool]:
-        match question.kind:
+    def _follows(
+        self, prompt: TaskPrompt, pictures: Sequence[Image], features: Tensor
+    ) -> list[bool]:
+        match prompt.kind:
             case "background":
-                return [ground_colour(p) == question.asked for p in pictures]
+                return [background_colour(p) == prompt.expected for p in pictures]
             case "place":
-                return [_place(p) == question.asked for p in pictures]
+                return [_place(p) == prompt.expected for p in pictures]
             case "style":
-                return [style == question.asked for style in self._style(seen)]
+                return [style == prompt.expected for style in self._style(features)]
             case "thing":
-                return [name == question.asked for name in self._name(seen)]
+                return [name == prompt.expected for name in self._name(features)]
             case "pair" | "copies":
-                return self._nearest(question, seen)
+                return self._nearest_is_first(prompt, features)
 
-    def _nearest(self, question: Question, seen: Tensor) -> list[bool]:
-        """Whether the first of the choices, which is the truth, is the nearest."""
-        nearest = (seen @ self._judge.features(question.choices).T).argmax(1)
-        return [choice == 0 for choice in nearest.tolist()]
+    def _nearest_is_first(self, prompt: TaskPrompt, features: Tensor) -> list[bool]:
+        """Whether the first candidate, which is the reference, is the most similar one."""
+        nearest = (features @ self._model.features(prompt.candidates).T).argmax(1)
+        return [place == 0 for place in nearest.tolist()]
 
 
-class _Probe:
+def nearest_style(
+    scorer: Scorer, art: Artwork, tasks: Sequence[Task], side_px: int
+) -> tuple[str, Scores]:
+    """The known style that is most similar to the new style, and the scores of its true pictures.
+
+    Perfect drawing in one known style comes as far as that.
+    """
+    by_style: dict[str, Scores] = {
+        style: {task.name: scorer.score(*in_style(art, task, style, side_px)) for task in tasks}
+        for style in art.styles
+    }
+    nearest = max(by_style, key=lambda style: sum(s.identity for s in by_style[style].values()))
+    return nearest, by_style[nearest]
+
+
+class _LinearProbe:
     """A linear classifier fitted by ridge regression on one-hot labels."""
 
     def __init__(self, features: Tensor, labels: Sequence[str]) -> None:
         self._labels = sorted(set(labels))
-        wanted = torch.zeros(len(labels), len(self._labels))
-        wanted[range(len(labels)), [self._labels.index(label) for label in labels]] = 1.0
+        one_hot = torch.zeros(len(labels), len(self._labels))
+        one_hot[range(len(labels)), [self._labels.index(label) for label in labels]] = 1.0
         self._mean = features.mean(0)
         x = features - self._mean
         gram = x.T @ x / len(x) + RIDGE * x.var(0).mean() * torch.eye(x.shape[1])
-        self._weight = torch.linalg.solve(gram, x.T @ (wanted - wanted.mean(0)) / len(x))
-        self._bias = wanted.mean(0)
+        self._weight = torch.linalg.solve(gram, x.T @ (one_hot - one_hot.mean(0)) / len(x))
+        self._bias = one_hot.mean(0)
 
     def __call__(self, features: Tensor) -> list[str]:
         scores = (features - self._mean) @ self._weight + self._bias
         return [self._labels[i] for i in scores.argmax(1).tolist()]
 
 
-def ground_colour(picture: Image) -> str:
+def background_colour(picture: Image) -> str:
     """The named colour nearest to the median of the picture's corners."""
-    middle = _ground(np.asarray(picture.convert("RGB"), np.float32))
-    return min(COLOURS, key=lambda word: float(np.abs(np.array(COLOURS[word]) - middle).sum()))
+    corners = _corner_colour(np.asarray(picture.convert("RGB"), np.float32))
+    return min(COLOURS, key=lambda word: float(np.abs(np.array(COLOURS[word]) - corners).sum()))
 
 
-def _ground(pixels: np.ndarray) -> np.ndarray:
+def _corner_colour(pixels: np.ndarray) -> np.ndarray:
     """Median colour `[3]` of the corners of `[H, W, 3]`."""
     side = len(pixels) // 8
     corners = [
@@ -127,14 +149,14 @@ def _ground(pixels: np.ndarray) -> np.ndarray:
         for y in (slice(side), slice(-side, None))
         for x in (slice(side), slice(-side, None))
     ]
-    middle: np.ndarray = np.median(np.concatenate([c.reshape(-1, 3) for c in corners]), 0)
-    return middle
+    median: np.ndarray = np.median(np.concatenate([c.reshape(-1, 3) for c in corners]), 0)
+    return median
 
 
 def _place(picture: Image) -> str:
-    """The named place nearest to the middle of all that is not background."""
+    """The named place nearest to the centre of all that is not background."""
     pixels = np.asarray(picture.convert("RGB"), np.float32)
-    thing = np.abs(pixels - _ground(pixels)).sum(2) > 60
+    thing = np.abs(pixels - _corner_colour(pixels)).sum(2) > 60
     if not thing.any():
         return "nowhere"
     y, x = (np.nonzero(thing)[axis].mean() / len(pixels) for axis in (0, 1))

@@ -1,4 +1,4 @@
-"""The first five minutes: learn a concept the bundled model has never seen, and show it."""
+"""The demo: learn a concept that the bundled model has never seen, and show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from pseudoword.benchmark.image_similarity import Judge
+from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.data import images
@@ -33,24 +33,24 @@ PROMPTS = (
     "a [name] in blob style",
     "a [name] in flat style on a blue background",
 )
-"""What is shown before and after: plain, on other backgrounds, in styles not learned from."""
+"""Shown before and after: plain, on other backgrounds, and in styles that are not learned from."""
 
-JUDGED = (
+MEASURED_PROMPTS = (
     "a [name] in blob style on a white background",
     "a [name] in flat style on a blue background",
 )
-"""What is drawn, with every seed, to be compared with the unseen pictures, which are just that."""
+"""Drawn with every seed and compared with the unseen pictures, which show exactly this."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made. Similarities are mean cosines; higher is nearer."""
+    """Results of the demo. Similarities are mean cosines; higher is more similar."""
 
     concept: Concept
     before: float
-    """pictures drawn with the starting word, beside unseen true pictures"""
+    """similarity of pictures drawn with the starting word to unseen true pictures"""
     after: float
-    """pictures drawn with the new word, beside the same"""
+    """the same of pictures drawn with the new word"""
     files: tuple[Path, ...]
     seconds: float
     """of training"""
@@ -58,11 +58,11 @@ class Demo:
 
 def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
-    shown_in, folder = Outputs(out, "demo"), RunFolder(out)
+    outputs, folder = Outputs(out, "demo"), RunFolder(out)
     if folder.is_older():
         folder.take_over()
-        shown_in.adopt((SHEET, PAGE))
-    shown_in.check((SHEET, PAGE), overwrite=overwrite)
+        outputs.adopt((SHEET, PAGE))
+    outputs.check((SHEET, PAGE), overwrite=overwrite)
     config = TrainConfig.check(
         pictures=(PICTURES / "learn",),
         token=TOKEN,
@@ -81,18 +81,18 @@ def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = Fal
         return generate(family, prompts, [trained.concept], seeds=[*seeds] * len(lines))
 
     progress.phase("drawing before and after")
-    shown = {}
+    drawn = {}
     for done, name in enumerate((INIT, TOKEN), 1):
-        shown[name] = draw(PROMPTS, name, SEEDS[:1])
+        drawn[name] = draw(PROMPTS, name, SEEDS[:1])
         progress.advance(done, 4)
-    judge = Judge()
-    near = {}
+    model = SimilarityModel()
+    similarity = {}
     for done, name in enumerate((INIT, TOKEN), 3):
-        near[name] = judge.similarity(draw(JUDGED, name, SEEDS), unseen)
+        similarity[name] = model.image_similarity(draw(MEASURED_PROMPTS, name, SEEDS), unseen)
         progress.advance(done, 4)
 
     sheet = charts.before_after(
-        learned_from, [render(p, "…") for p in PROMPTS], shown[INIT], shown[TOKEN], INIT, TOKEN
+        learned_from, [render(p, "…") for p in PROMPTS], drawn[INIT], drawn[TOKEN], INIT, TOKEN
     )
     page = html.page(
         run=out,
@@ -100,14 +100,14 @@ def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = Fal
         concept=trained.concept,
         sections=[("Before and after", sheet), ("Learning", images.open_picture(out / "loss.png"))],
         facts={
-            "similarity before": f"{near[INIT]:.2f}",
-            "similarity after": f"{near[TOKEN]:.2f}",
+            "similarity before": f"{similarity[INIT]:.2f}",
+            "similarity after": f"{similarity[TOKEN]:.2f}",
             "training": f"{trained.seconds:.0f} s",
             "effect on the prediction": f"{trained.effect:.1%}",
         },
     )
-    shown_in.write(SHEET, charts.encoded(sheet, "PNG"))
-    shown_in.write(PAGE, page)
+    outputs.write(SHEET, charts.encoded(sheet, "PNG"))
+    outputs.write(PAGE, page)
     names = (SHEET, "loss.png", PAGE, "concept.safetensors")
     files = tuple(out / name for name in names)
-    return Demo(trained.concept, near[INIT], near[TOKEN], files, trained.seconds)
+    return Demo(trained.concept, similarity[INIT], similarity[TOKEN], files, trained.seconds)

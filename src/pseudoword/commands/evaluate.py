@@ -1,8 +1,8 @@
-"""How good is a word? Its pictures beside true ones, and beside what the prompt asked for.
+"""How good is a word? Its pictures compared with true pictures and with the prompts.
 
 The two similarities are those of DreamBooth's evaluation (Ruiz et al. 2022, arXiv 2208.12242): of
-drawn with true pictures, and of drawn pictures with the prompt, in which a known word stands for
-the new one.
+drawn pictures to true pictures, and of drawn pictures to their prompts. In these prompts a known
+word takes the place of the new one.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from pseudoword import lookup
-from pseudoword.benchmark.image_similarity import BUNDLED, Judge
+from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
 from pseudoword.data import images, prompt_checks
@@ -32,40 +32,40 @@ from pseudoword.report import charts, html
 from pseudoword.text import public
 
 ENOUGH_PX = 1024
-"""Judges look at smaller pictures than that."""
+"""Pictures are read at about this size; similarity models take smaller ones."""
 
-SHOWN_PX, MOST_SHOWN = 160, 24
-"""Of the true pictures, on the contact sheet."""
+CELL_PX, MOST_CELLS = 160, 24
+"""Size and number of true pictures on the contact sheet."""
 
 FILES = ("evaluation.png", "evaluation.json", "report.html")
 
 
 @dataclass(frozen=True)
 class Similarities:
-    """Mean cosines in [-1, 1]; higher is nearer. `None` is what could not be measured."""
+    """Mean cosines in [-1, 1]; higher is more similar. `None` could not be measured."""
 
     image: float
     """pictures of the word, to the true ones"""
     image_known: float | None
-    """pictures of a known word instead, to the true ones"""
+    """pictures of a known word, to the true ones"""
     image_true: float | None
     """the true pictures, to each other"""
     text: float | None
-    """pictures of the word, to their prompts, in which the known word stands for it"""
+    """pictures of the word, to their prompts with the known word in its place"""
     text_known: float | None
     """pictures of the known word, to their prompts"""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found about a word, and the files that show it."""
+    """The similarities of a word's pictures, and the files that show them."""
 
     concept: Concept
     similarities: Similarities
     files: tuple[Path, ...]
 
 
-def look(
+def evaluate_word(
     concept: Concept, config: EvaluateConfig, progress: Progress, overwrite: bool = False
 ) -> Evaluation:
     """Draw, compare and report; the public `evaluate`."""
@@ -81,10 +81,10 @@ def look(
             f"--compare-with {config.compare_with!r} looks like a file; give a known word"
         )
     paths = images.find(config.pictures, progress.note)
-    known = config.compare_with or _begun_from(concept)
+    known = config.compare_with or _init_word(concept)
     progress.phase(f"loading {config.base}")
-    judge = Judge(config.judge or BUNDLED)
-    true, shown_true = _true(paths, judge)
+    model = SimilarityModel(config.judge or BUNDLED)
+    true_features, true_pictures = _true_pictures(paths, model)
     family = base_model.choose(config)
     counts = {concept.token: max(map(len, concept.vectors.values()))}
     for line in config.prompt:
@@ -110,44 +110,56 @@ def look(
 
     with_word = draw(named(concept.token))
     with_known = draw(known) if known else []
-    asked = [render(line, known) for line in config.prompt for _ in range(config.n)]
-    reads = judge.reads_text and bool(known)
-    found = Similarities(
-        image=float((judge.features(with_word) @ true.T).mean()),
-        image_known=float((judge.features(with_known) @ true.T).mean()) if known else None,
-        image_true=_among(true),
-        text=judge.text_similarity(with_word, asked) if reads else None,
-        text_known=judge.text_similarity(with_known, asked) if reads else None,
+    texts = [render(line, known) for line in config.prompt for _ in range(config.n)]
+    with_text = model.reads_text and bool(known)
+
+    def to_true(pictures: list[Image]) -> float:
+        return float((model.features(pictures) @ true_features.T).mean())
+
+    similarities = Similarities(
+        image=to_true(with_word),
+        image_known=to_true(with_known) if known else None,
+        image_true=_mean_of_pairs(true_features),
+        text=model.text_similarity(with_word, texts) if with_text else None,
+        text_known=model.text_similarity(with_known, texts) if with_text else None,
     )
     if not known:
         progress.note("nothing to compare with: give a known word of the same kind, --compare-with")
-    files = _write(out, concept, known, config, judge, shown_true, with_word, with_known, found)
-    return Evaluation(concept, found, files)
+    sheet = charts.before_after(
+        true_pictures,
+        [render(line, "…") for line in config.prompt],
+        with_known[:: config.n],
+        with_word[:: config.n],
+        known,
+        concept.token,
+    )
+    files = _write(out, concept, known, public(config.base), model.name, sheet, similarities)
+    return Evaluation(concept, similarities, files)
 
 
-def _begun_from(concept: Concept) -> str:
-    """The starting word, if the file tells it and it is a word."""
-    said = concept.provenance
-    start = "" if said.get("init_mode") in ("file", "random") else said.get("init", "")
-    return "" if lookup.looks_like_path(start) else start
+def _init_word(concept: Concept) -> str:
+    """The word that learning began from; empty if the file does not name one."""
+    facts = concept.provenance
+    word = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
+    return "" if lookup.looks_like_path(word) else word
 
 
-def _true(paths: Sequence[Path], judge: Judge) -> tuple[Tensor, list[Image]]:
-    """The true pictures as the judge sees them `[N, D]`, and small ones of some to show.
+def _true_pictures(paths: Sequence[Path], model: SimilarityModel) -> tuple[Tensor, list[Image]]:
+    """Features `[N, D]` of the true pictures, and small copies of the first ones to show.
 
-    One at a time, so that it does not matter how many and how large they are.
+    Pictures are read one at a time, so that many and large ones need no more memory.
     """
     features: list[Tensor] = []
     small: list[Image] = []
     for path in paths:
         picture = images.open_picture(path, enough=ENOUGH_PX)
-        features.append(judge.features([picture]))
-        if len(small) < MOST_SHOWN:
-            small.append(charts.enlarge(picture, SHOWN_PX))
+        features.append(model.features([picture]))
+        if len(small) < MOST_CELLS:
+            small.append(charts.enlarge(picture, CELL_PX))
     return torch.cat(features), small
 
 
-def _among(features: Tensor) -> float | None:
+def _mean_of_pairs(features: Tensor) -> float | None:
     """Mean cosine of all pairs of different pictures."""
     if len(features) < 2:
         return None
@@ -159,31 +171,25 @@ def _write(
     out: Outputs,
     concept: Concept,
     known: str,
-    config: EvaluateConfig,
-    judge: Judge,
-    true: list[Image],
-    with_word: list[Image],
-    with_known: list[Image],
-    found: Similarities,
+    base: str,
+    model_name: str,
+    sheet: Image,
+    similarities: Similarities,
 ) -> tuple[Path, ...]:
-    heads = [render(line, "…") for line in config.prompt]
-    sheet = charts.before_after(
-        true, heads, with_known[:: config.n], with_word[:: config.n], known, concept.token
-    )
-    numbers = json.dumps({"judge": judge.name, **asdict(found)}, indent=2)
+    numbers = json.dumps({"judge": model_name, **asdict(similarities)}, indent=2)
     labels = {
-        f"pictures of {concept.token}, to the true ones": found.image,
-        f"pictures of “{known}”, to the true ones": found.image_known,
-        "the true ones, to each other": found.image_true,
-        f"pictures of {concept.token}, to their prompts": found.text,
-        f"pictures of “{known}”, to their prompts": found.text_known,
+        f"pictures of {concept.token}, to the true ones": similarities.image,
+        f"pictures of “{known}”, to the true ones": similarities.image_known,
+        "the true ones, to each other": similarities.image_true,
+        f"pictures of {concept.token}, to their prompts": similarities.text,
+        f"pictures of “{known}”, to their prompts": similarities.text_known,
     }
     facts = {label: f"{value:.3f}" for label, value in labels.items() if value is not None}
     page = html.page(
-        title=f"{concept.token} on {public(config.base)}",
+        title=f"{concept.token} on {base}",
         concept=concept,
         sections=[("True pictures, a known word, the new word", sheet)],
-        facts={"judge": judge.name, **facts},
+        facts={"similarity model": model_name, **facts},
     )
     contents = (charts.encoded(sheet, "PNG"), f"{numbers}\n".encode(), page)
     return tuple(out.write(name, data) for name, data in zip(FILES, contents, strict=True))

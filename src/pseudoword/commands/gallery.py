@@ -25,7 +25,7 @@ MOST_CELLS = 300
 """A sheet of more would be higher than a WebP can be."""
 
 
-class Entry(BaseModel):
+class GalleryWord(BaseModel):
     """One word in a folder."""
 
     file: str
@@ -41,29 +41,30 @@ class Gallery(BaseModel):
     """The words in a folder."""
 
     folder: str
-    words: list[Entry]
+    words: list[GalleryWord]
     skipped: dict[str, str]
-    """file -> why it could not be read"""
+    """file -> why it cannot be read"""
     left_out: dict[str, str] = {}
     """file or folder -> why it was not looked at"""
     sheet: str | None
     """the contact sheet; None if there is nothing to show"""
     shown: int
-    """how many of the words are on it; it has room for so many"""
+    """number of words on the contact sheet, which has room for so many only"""
 
 
 def collect(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
     if not folder.is_dir():
-        raise ConceptError(f"{folder} is no folder. Give one that holds embeddings.")
+        raise ConceptError(f"{folder} is no folder. Give a folder that holds embeddings.")
     maker = maker_of("gallery", folder)
     charts.check_sheet(out, maker, overwrite=overwrite)
-    words: list[Entry] = []
+    words: list[GalleryWord] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
-    found, halves = word_files.find(folder, out), set[Path]()
+    found = word_files.find(folder, out)
+    second_files = set[Path]()  # of a word that is kept in two files
     for path in found.files:
-        if path in halves:
+        if path in second_files:
             continue
         try:
             content = formats.examine(path)
@@ -74,14 +75,14 @@ def collect(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
                 skipped[str(path)] = str(error)
             continue
         if content.second is not None:
-            halves.add(content.second)
+            second_files.add(content.second)
         preview = path if content.container in ("chunk", "pixels") else _preview(path)
-        for word in content.concepts:
-            entry = _entry(path, content, word, preview)
-            words.append(entry)
-            counts = ", ".join(f"{key} {n} x {width}" for key, (n, width) in entry.vectors.items())
+        for concept in content.concepts:
+            word = _describe(path, content, concept, preview)
+            words.append(word)
+            counts = ", ".join(f"{key} {n} x {width}" for key, (n, width) in word.vectors.items())
             if len(cells) < MOST_CELLS:
-                cells.append((_shown(word, preview), word.token, counts))
+                cells.append((_cell_picture(concept, preview), word.token, counts))
     if cells:
         charts.write_sheet(_sheet(cells), out, maker, overwrite=overwrite)
     sheet = str(out) if cells else None
@@ -95,13 +96,15 @@ def collect(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     )
 
 
-def _entry(path: Path, content: formats.Content, word: Concept, preview: Path | None) -> Entry:
-    fits = families_of(word.widths)
-    return Entry(
+def _describe(
+    path: Path, content: formats.Content, concept: Concept, preview: Path | None
+) -> GalleryWord:
+    families = [concept.family] if concept.family else list(families_of(concept.widths))
+    return GalleryWord(
         file=str(path),
-        token=word.token,
-        families=[word.family] if word.family else list(fits),
-        vectors={key: (len(rows), rows.shape[1]) for key, rows in word.vectors.items()},
+        token=concept.token,
+        families=families,
+        vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
         format=content.layout if content.container in ("safetensors", "torch") else "a1111 picture",
         preview=str(preview) if preview else None,
     )
@@ -113,25 +116,26 @@ def _preview(path: Path) -> Path | None:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
                 return path.parent / name
-    drawn = list((path.parent / "previews").glob("*.png"))
-    return max(drawn, key=_numbers, default=None)
+    previews = (path.parent / "previews").glob("*.png")
+    return max(previews, key=_step_and_place, default=None)
 
 
-def _numbers(path: Path) -> list[int]:
+def _step_and_place(path: Path) -> list[int]:
+    """By which previews are sorted: the latest step, and of that the first picture."""
     step, *rest = [int(digits) for digits in re.findall(r"\d+", path.stem)] or [0]
     return [step, *(-number for number in rest)]
 
 
-def _shown(word: Concept, preview: Path | None) -> Image.Image:
-    """The picture of a word, no larger than its cell."""
+def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:
+    """The preview of a word, or else its card, no larger than a cell."""
     if preview is not None:
         with suppress(PictureError):
             return charts.enlarge(images.open_picture(preview, enough=CELL_PX), CELL_PX)
-    return charts.enlarge(card(word), CELL_PX)
+    return charts.enlarge(card(concept), CELL_PX)
 
 
 def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
-    """Pictures in rows, each with its token and what it holds below."""
+    """Pictures in rows, each with its token and its numbers of vectors below."""
     columns = min(COLUMNS, len(cells))
     lines = -(-len(cells) // columns)
     pitch = CELL_PX + GAP_PX
@@ -142,13 +146,14 @@ def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
         x = GAP_PX + i % columns * pitch
         y = GAP_PX + i // columns * (pitch + TEXT_PX)
         sheet.paste(picture, (x, y))
-        for below, said, px in ((4, token, 15), (26, text, 11)):
-            letters = font(said, px)
-            pen.text((x, y + CELL_PX + below), _cut(said, letters), charts.INK, letters)
+        for below, line, px in ((4, token, 15), (26, text, 11)):
+            letters = font(line, px)
+            pen.text((x, y + CELL_PX + below), _shorten(line, letters), charts.INK, letters)
     return sheet
 
 
-def _cut(whole: str, font: Font) -> str:
+def _shorten(whole: str, font: Font) -> str:
+    """The text, or as much of it as fits below a cell."""
     text = whole[:LONGEST]
     if text == whole and font.getlength(text) <= CELL_PX:
         return text

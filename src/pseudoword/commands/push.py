@@ -18,10 +18,10 @@ from pseudoword.text import code, command, markdown
 MOST_PICTURES = 8
 
 OUR_PICTURES = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
-"""What previews are called; of other pictures in their folder nobody said to publish them."""
+"""Names of previews. Other pictures in their folder are not published."""
 
-KNOWN_BY = (b"- pseudoword", b"instance_prompt:")
-"""How the lines of a card begin that tell which word it is of, and that it is ours."""
+OUR_LINES = (b"- pseudoword", b"instance_prompt:")
+"""Beginnings of the lines in a model card that tell that it is ours, and which word it is of."""
 
 
 class PushError(PseudowordError):
@@ -39,21 +39,21 @@ def publish(folder: Path, to: str, private: bool, overwrite: bool = False) -> Pu
     """Upload the word in `folder` to the repository `to`; the public `push`.
 
     Raises:
-        SettingsError: `to` is no repository's name.
+        SettingsError: `to` is no name of a repository.
         ConceptError: the folder holds no word.
-        PushError: the hub refuses, or cannot be reached; or the repository holds something else.
+        PushError: the hub refuses or cannot be reached, or the repository holds something else.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
     if not HUB_ID.fullmatch(to) or ".." in to:
         raise SettingsError(f"--to {to!r}: give a repository such as your-name/my-cat")
     concept = formats.read(folder)
-    parts = contents(folder, concept, to)
-    operations = [CommitOperationAdd(name, data) for name, data in parts.items()]
+    files = contents(folder, concept, to)
+    operations = [CommitOperationAdd(name, data) for name, data in files.items()]
     try:
         api = HfApi()
         if not overwrite:
-            _check_theirs(api, to, parts)
+            _check_replaced(api, to, files)
         url = api.create_repo(to, exist_ok=True, private=private)
         api.create_commit(to, operations, commit_message=f"Add {concept.token}")
     except PushError:
@@ -64,25 +64,25 @@ def publish(folder: Path, to: str, private: bool, overwrite: bool = False) -> Pu
             f"{to} could not be published: {reason}. Log in with `hf auth login`, check the "
             "network, and run the same command again."
         ) from error
-    return Pushed(url=str(url), files=sorted(parts))
+    return Pushed(url=str(url), files=sorted(files))
 
 
-def _check_theirs(api: Any, to: str, parts: Mapping[str, bytes]) -> None:
-    """Refuse a repository with files that would be replaced, unless they are of this very word.
+def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
+    """Refuse to replace files in a repository, unless they are of this same word.
 
     Raises:
-        PushError: they are not.
+        PushError: they are of something else.
     """
     if not api.repo_exists(to):
         return
-    replaced = parts.keys() & set(api.list_repo_files(to))
+    replaced = files.keys() & set(api.list_repo_files(to))
     if not replaced:
         return
     before = b""
     if "README.md" in replaced:
         before = Path(api.hf_hub_download(to, "README.md")).read_bytes()
-    ours = [line for line in parts["README.md"].splitlines() if line.startswith(KNOWN_BY)]
-    if not {*ours} <= {*before.splitlines()}:
+    our_lines = [line for line in files["README.md"].splitlines() if line.startswith(OUR_LINES)]
+    if not {*our_lines} <= {*before.splitlines()}:
         raise PushError(
             f"{to} holds something else, and {', '.join(sorted(replaced))} would be replaced. "
             "Choose another repository, or add --overwrite."
@@ -91,33 +91,35 @@ def _check_theirs(api: Any, to: str, parts: Mapping[str, bytes]) -> None:
 
 def contents(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
     """The repository's files: ours, the names diffusers looks for, pictures and a model card."""
-    parts = dict(WRITERS["native"].write(concept, None))
-    files = {formats.CONCEPT_FILE: parts[""]}
+    native = dict(WRITERS["native"].write(concept, None))
+    files = {formats.CONCEPT_FILE: native[""]}
     if not WRITERS["diffusers"].refuses(concept):
         for suffix, data in WRITERS["diffusers"].write(concept, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
     inside = folder if folder.is_dir() else folder.parent
-    drawn = sorted((inside / "previews").glob("*.png"))
-    pictures = [path for path in drawn if OUR_PICTURES.fullmatch(path.name)][-MOST_PICTURES:]
-    names = {f"previews/{path.name}": path.read_bytes() for path in pictures}
+    previews = sorted((inside / "previews").glob("*.png"))
+    ours = [path for path in previews if OUR_PICTURES.fullmatch(path.name)][-MOST_PICTURES:]
+    pictures = {f"previews/{path.name}": path.read_bytes() for path in ours}
     loss = inside / "loss.png"
     if loss.is_file():
         files["loss.png"] = loss.read_bytes()
-    return files | names | {"README.md": card(concept, to, tuple(names)).encode()}
+    card = model_card(concept, to, tuple(pictures))
+    return files | pictures | {"README.md": card.encode()}
 
 
-def card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
-    """The model card: what the word is, how it looks, how it is used and how it was made."""
+def model_card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
+    """The model card: the word, its pictures, how to use it, and how it was made."""
     from huggingface_hub import ModelCardData
 
-    said = concept.shared
-    base = said.get("base", "BASE")
+    settings = concept.shared
+    base = settings.get("base", "BASE")
     prompt = f"a photo of {concept.token}"
     widget = [{"text": prompt, "output": {"url": name}} for name in pictures]
-    on_hub, _, _revision = base.partition("@")
+    repository, _, _revision = base.partition("@")
+    on_hub = bool(HUB_ID.fullmatch(repository))
     head = ModelCardData(
-        base_model=on_hub if HUB_ID.fullmatch(on_hub) else None,
-        library_name="diffusers" if HUB_ID.fullmatch(on_hub) else None,
+        base_model=repository if on_hub else None,
+        library_name="diffusers" if on_hub else None,
         tags=["textual-inversion", "text-to-image", "pseudoword"],
         instance_prompt=prompt,
         widget=widget or None,
@@ -133,7 +135,7 @@ def card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
         "\n".join(f"![{markdown(prompt)}]({name})" for name in pictures),
         code(draw),
         code(loading, "python") if loading else "",
-        _table({**facts, **said}),
+        _table({**facts, **settings}),
     ]
     return "\n\n".join(part for part in parts if part)
 
