@@ -27,7 +27,7 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.setup import prepare
+from pseudoword.runs.setup import begin, prepare
 from pseudoword.training import importance
 from pseudoword.training.loop import gradients, train
 from pseudoword.training.state import Member
@@ -47,7 +47,8 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Membe
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / pictures.name)
-    return prepare(family, config, folder, images.find([pictures]), lines, progress).member
+    beginning = prepare(family, config, folder, images.find([pictures]), lines, progress)
+    return begin(family, beginning, progress).member
 
 
 def variances(family: Family, members: Sequence[Member], draws: int) -> list[float]:
@@ -71,8 +72,11 @@ def with_sampling(
     return [
         replace(
             member,
-            hyper=member.hyper.model_copy(update={"timestep_spread": spread}),
-            density=density if spread == "importance" else (),
+            data=replace(
+                member.data,
+                hyper=member.hyper.model_copy(update={"timestep_spread": spread}),
+                density=density if spread == "importance" else (),
+            ),
         )
         for member, density in zip(members, densities, strict=True)
     ]
@@ -92,7 +96,7 @@ def main() -> None:
         things = art.held_out[: arguments.things]
         tasks = [thing_task(art, thing, family.resolution) for thing in things]
         members = [at_start(family, task, Path(out), console) for task in tasks]
-        densities = [importance.density(family, member) for member in members]
+        densities = [importance.density(family, member.data, member.word()) for member in members]
 
         def measured(when: str) -> dict[str, list[float]]:
             console.phase(f"drawing gradients {when}")

@@ -28,12 +28,15 @@ from PIL import Image, ImageDraw
 from pseudoword.config import Hyper
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
+from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, images, latents
 from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.training import norms
+from pseudoword.training.batches import TrainingData
 from pseudoword.training.initialisation import start
+from pseudoword.training.rate_schedules import Schedule
 from pseudoword.training.state import Member
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
@@ -126,14 +129,12 @@ def member(
     read = examples.read(images.find([pictures]), how, shapes, seed=hyper.seed)
     found = list(latents.encode(family, read, how.unmasked_weight))
     rows = start(family, init, "auto", vectors, token, hyper.seed)
-    return Member(
-        token,
+    assert isinstance(hyper.lr, Rates)
+    return Member.begin(
+        TrainingData(token, found, templates, hyper, CaptionSettings(**wording)),
         Classic(rows, family.device),
-        found,
-        templates,
-        hyper,
-        CaptionSettings(**wording),
-        norm_aims=norms.aims(family, rows, hyper.norm),
+        Schedule.of(hyper, hyper.lr),
+        norms.aims(family, rows, hyper.norm),
     )
 
 

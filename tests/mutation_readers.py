@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +304,6 @@ class Checkpoints:
             family, _pictures(folder), vectors=2, norm="keep", average=True, steps=4
         )
         self.start = {key: rows.detach() for key, rows in self.member.method.vectors().items()}
-        self.fresh = replace(self.member)
         for _ in zip(train(family, [self.member]), range(2), strict=False):
             pass
         self.member.record.add(Evaluation(2, 0.5, None), self.member.word())
@@ -341,7 +339,8 @@ class Checkpoints:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        member = replace(self.fresh, method=Classic(self.start))
+        one = self.member
+        member = Member.begin(one.data, Classic(self.start), one.schedule, one.norm_aims)
         checkpoint.load(self.folder, member, self.step, self.sources)
         if kind == "damaged":
             _must(_state(member) == _state(self.member), "another state")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pseudoword import formats, lookup
 from pseudoword.concept import Concept
+from pseudoword.config.fields import AUTO
 from pseudoword.errors import ConceptError, PseudowordError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.lookup import HubId
@@ -104,7 +105,7 @@ def test_a_plain_word_is_a_word_whatever_lies_about(text: str, somewhere: Path) 
             path.unlink()
             word(path / "concept.safetensors")
         assert initialisation.given(text, "auto") is None, lies
-        told = initialisation.check(text, "auto", "auto")
+        told = initialisation.check(text, "auto", AUTO)
         assert (told is not None) == (lies not in ("nothing", "folder")), lies
         assert told is None or f"./{text}" in told
 
@@ -123,7 +124,7 @@ def test_a_path_that_is_there_is_gone_on_from(
     with pytest.raises(SettingsError, match=r"--vectors 3: .* has 2"):
         initialisation.check(how.format(somewhere / "cat"), "auto", 3)
     with pytest.raises(SettingsError, match="--init-mode mean takes words"):
-        initialisation.check(how.format(somewhere / "cat"), "mean", "auto")
+        initialisation.check(how.format(somewhere / "cat"), "mean", AUTO)
 
 
 def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:

@@ -252,9 +252,10 @@ def test_a_model_card_stays_whole_whatever_it_is_made_of(hostile: str) -> None:
 def test_settings_come_back_from_toml_as_they_were(hostile: str) -> None:
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
     lines = (hostile.replace("--", "").replace("\udcff", ""), "[name]")
-    config = TrainConfig(pictures=(Path("p"),), token=token, init=token, preview=lines)
+    config = TrainConfig.check(pictures=["p"], token=token, init=token, preview=lines)
     back = TrainConfig.from_toml(config.to_toml(), Path("config.toml"))
     assert (back.token, back.init, back.preview) == (config.token, config.init, config.preview)
+    assert tuple(map(str, back.preview)) == lines
 
 
 class Page(HTMLParser):

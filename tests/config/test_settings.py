@@ -63,7 +63,7 @@ def test_several_mistakes_are_told_at_once() -> None:
     [
         ("steps = 0", r"steps: should be greater than or equal to 1 or be 'auto', got 0$"),
         ("batch = 1979-05-27", "batch: should be a valid integer"),
-        ("[lr]\na = 1", "lr: should be a valid string, got {'a': 1}"),
+        ("[lr]\na = 1", "lr: should be a number, rates as text, or auto, got {'a': 1}"),
         ("stepps = 3", "stepps: there is no such setting; did you mean steps?"),
         ("clip_norm = true", "--clip-norm is no switch"),
         (f"steps = {'9' * 5000}", "is damaged"),

@@ -205,14 +205,14 @@ def test_what_happens_to_captions_reaches_the_prompts(family: Family, pictures: 
         path.with_suffix(".txt").write_text("red, blurry, small")
     lines = ["a [name] [filewords]"]
     plain = member(family, pictures, templates=lines)
-    assert {p.split(maxsplit=2)[2] for p in batch(family, [plain], 0).prompts} == {
+    assert {p.split(maxsplit=2)[2] for p in batch(family, [plain.data], 0).prompts} == {
         "red, blurry, small"
     }
     kept = member(family, pictures, templates=lines, wording={"drop_tags": 1.0, "keep_tags": 1})
-    assert {p.split(maxsplit=2)[2] for p in batch(family, [kept], 0).prompts} == {"red"}
+    assert {p.split(maxsplit=2)[2] for p in batch(family, [kept.data], 0).prompts} == {"red"}
     mixed = member(family, pictures, templates=lines, wording={"shuffle_tags": True}, batch=16)
-    assert len({p.split(maxsplit=2)[2] for p in batch(family, [mixed], 0).prompts}) > 3
-    assert batch(family, [mixed], 0).prompts == batch(family, [mixed], 0).prompts
+    assert len({p.split(maxsplit=2)[2] for p in batch(family, [mixed.data], 0).prompts}) > 3
+    assert batch(family, [mixed.data], 0).prompts == batch(family, [mixed.data], 0).prompts
 
 
 def test_the_word_is_found_in_captions_and_templates_too(family: Family, pictures: Path) -> None:
@@ -221,9 +221,9 @@ def test_the_word_is_found_in_captions_and_templates_too(family: Family, picture
         path.with_suffix(".txt").write_text("two 猫s, 猫の写真")
     one = member(family, pictures, "猫", templates=["[name]の写真, [filewords]"])
     mark = loss.mark(0)
-    assert set(batch(family, [one], 0).prompts) == {f"{mark}の写真, two {mark}s, {mark}の写真"}
+    assert set(batch(family, [one.data], 0).prompts) == {f"{mark}の写真, two {mark}s, {mark}の写真"}
     plain = member(family, pictures, "cat", templates=["a [name]egory, a category"])
-    assert set(batch(family, [plain], 0).prompts) == {f"a {mark}egory, a category"}
+    assert set(batch(family, [plain.data], 0).prompts) == {f"a {mark}egory, a category"}
 
 
 def test_captions_that_would_cut_the_word_off_are_named_before_the_first_step(

@@ -57,7 +57,7 @@ def gradient(family: Family, one: Member, samples: loss.Batch) -> torch.Tensor:
 def test_what_is_masked_does_not_move_the_gradient(family: Family, tmp_path: Path) -> None:
     """Whatever the model should have predicted outside the mask, the word learns the same."""
     one = member(family, half_masked(tmp_path), seen={"mask": "file"})
-    samples = batch(family, [one], 0)
+    samples = batch(family, [one.data], 0)
     hidden = samples.mask == 0
     assert 0.4 < hidden.float().mean() < 0.6
     before = gradient(family, one, samples)
@@ -77,7 +77,7 @@ def test_what_is_masked_does_not_move_the_gradient(family: Family, tmp_path: Pat
 
 def test_the_rest_counts_as_much_as_is_said(family: Family, tmp_path: Path) -> None:
     how = {"mask": "file", "unmasked_weight": 0.25}
-    samples = batch(family, [member(family, half_masked(tmp_path), seen=how)], 0)
+    samples = batch(family, [member(family, half_masked(tmp_path), seen=how).data], 0)
     ratios = samples.mask.amin((1, 2, 3)) / samples.mask.amax((1, 2, 3))
     assert ratios.tolist() == pytest.approx([0.25] * len(ratios), abs=0.02)
 
@@ -104,7 +104,7 @@ def test_a_small_mask_does_not_make_a_small_loss(family: Family, tmp_path: Path)
         mask.paste(255, (0, 0, side, side))
         mask.save(tmp_path / f"{i}-mask.png")
     one = member(family, tmp_path, seen={"mask": "file"}, batch=4)
-    samples = batch(family, [one], 0)
+    samples = batch(family, [one.data], 0)
     constant = torch.full_like(samples.noise, 0.5)
     error = (constant**2 * samples.mask).mean((1, 2, 3))
     assert error.tolist() == pytest.approx([0.25] * 4)

@@ -26,7 +26,7 @@ def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
     before = [Snapshot(module) for module in modules]
     pack = [member(family, pictures, token, vectors=2) for token in ("<a>", "<b>")]
     methods = [m.method for m in pack]
-    loss.losses(family, methods, batch(family, pack, 0))[0].backward()
+    loss.losses(family, methods, batch(family, [m.data for m in pack], 0))[0].backward()
     found, other = (m.method.parameters() for m in pack)
     assert len(found) == len(family.encoders)
     for rows in found:
@@ -69,7 +69,7 @@ def test_pixels_that_are_cut_elsewhere_change_what_sdxl_predicts_and_nobody_else
 ) -> None:
     family = base_model.load(str(any_base), "cpu")
     one = member(family, pictures)
-    samples = batch(family, [one], 0)
+    samples = batch(family, [one.data], 0)
     condition = family.encode_text(["a cat"] * 2, {})
     found = [
         family.predict(samples.latents, samples.t, condition, framing)

@@ -38,7 +38,7 @@ def fresh(family: Family, pictures: Path) -> Callable[[], Member]:
     first = member(family, pictures, **SETTINGS)
 
     def another() -> Member:
-        return member(family, first.pictures[0].path.parent, **SETTINGS)
+        return member(family, first.data.pictures[0].path.parent, **SETTINGS)
 
     return another
 

@@ -70,7 +70,8 @@ def test_the_command_line_counts_more_than_the_file_and_the_file_more_than_defau
     code, _, said = run("train", pictures, "--config", file, "--steps", 2, "--out", out)
     assert code == 0, said
     saved = TrainConfig.from_toml((out / "config.toml").read_text(), out)
-    assert (saved.token, saved.steps, saved.batch, saved.lr) == ("<toy>", 2, 3, "50%")
+    assert (saved.token, saved.steps, saved.batch) == ("<toy>", 2, 3)
+    assert str(saved.lr) == "50%"
     assert TrainConfig.gather(file, pictures=["p"], batch=4).batch == 4
     assert TrainConfig.gather(file, pictures=["p"]).steps == 5
     done = train(pictures, config=file, out=tmp_path / "other", steps=1)

@@ -35,7 +35,7 @@ def test_the_samples_are_fixed_even_and_not_those_of_training(
     family: Family, pictures: Path
 ) -> None:
     one = member(family, pictures, batch=4)
-    first, again = fixed(family, one, 8), fixed(family, one, 8)
+    first, again = fixed(family, one.data, 8), fixed(family, one.data, 8)
     assert [len(part.t) for part in first] == [4, 4]
     for part, same in zip(first, again, strict=True):
         assert torch.equal(part.noise, same.noise)
@@ -44,18 +44,18 @@ def test_the_samples_are_fixed_even_and_not_those_of_training(
     t = torch.cat([part.t for part in first])
     assert t.sort().values.tolist() == [62, 187, 312, 437, 562, 687, 812, 937]
     for step in range(3):
-        assert not torch.equal(batch(family, [one], step).noise, first[0].noise)
+        assert not torch.equal(batch(family, [one.data], step).noise, first[0].noise)
 
 
 def test_the_samples_do_not_depend_on_the_seed(family: Family, pictures: Path) -> None:
     one, other = (member(family, pictures, batch=4, seed=seed) for seed in (0, 1))
-    assert torch.equal(fixed(family, one, 4)[0].noise, fixed(family, other, 4)[0].noise)
-    assert not torch.equal(batch(family, [one], 0).noise, batch(family, [other], 0).noise)
+    assert torch.equal(fixed(family, one.data, 4)[0].noise, fixed(family, other.data, 4)[0].noise)
+    assert not torch.equal(batch(family, [one.data], 0).noise, batch(family, [other.data], 0).noise)
 
 
 def test_it_measures_the_mean_loss_of_the_word(family: Family, pictures: Path) -> None:
     one = member(family, pictures, batch=4)
-    parts = fixed(family, one, 6)  # two whole batches
+    parts = fixed(family, one.data, 6)  # two whole batches
     found = early_stopping.measure(family, one.word(), parts)
     with torch.no_grad():
         each = [loss.losses(family, [one.method], part).item() for part in parts]
@@ -118,7 +118,8 @@ def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None
 
 def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pictures: Path) -> None:
     plain, probed = (member(family, pictures) for _ in range(2))
-    found = probe(family, probed, member(family, pictures).method, lambda _done, _all: None)
+    copy = member(family, pictures).method
+    found = probe(family, probed.data, copy, probed.norm_aims, lambda _done, _all: None)
     rates = [rate for rate, _ in found.curve]
     assert rates == sorted(rates)
     assert 1e-5 < found.rate < 0.1

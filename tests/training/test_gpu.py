@@ -64,7 +64,7 @@ def rows(one: Member) -> torch.Tensor:
 def gradient(family: Family, pictures: Path) -> torch.Tensor:
     """Of all rows of a word, end to end; on the CPU, in float32."""
     one = member(family, pictures)
-    loss.losses(family, [one.method], batch(family, [one], 0)).sum().backward()
+    loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
     found = [given.grad for given in one.method.parameters()]
     return torch.cat([given.float().flatten().cpu() for given in found if given is not None])
 
@@ -115,7 +115,7 @@ def test_the_loss_falls_and_the_frozen_weights_stay(any_base: Path, pictures: Pa
     family = load(any_base, "float32")
     before = family.fingerprint()
     one = member(family, pictures, steps=60, batch=4, lr=0.05)
-    samples = [batch(family, [one], 1000 + i) for i in range(8)]
+    samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
 
     def measured() -> float:
         with torch.no_grad():

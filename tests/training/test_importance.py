@@ -1,6 +1,7 @@
 """Timesteps that move a word are found, drawn more often, and remembered with the run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.runner import Trained
 from pseudoword.training import importance, loss
 from pseudoword.training.batches import batch, fixed
+from pseudoword.training.state import Member
 
 
 def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,11 +31,15 @@ def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(family, "predict", hearing)
 
 
+def density(family: Family, one: Member) -> tuple[float, ...]:
+    return importance.density(family, one.data, one.word())
+
+
 def test_what_moves_nothing_is_drawn_least(
     family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaf_below(family, 500, monkeypatch)
-    found = importance.density(family, member(family, pictures, batch=4))
+    found = density(family, member(family, pictures, batch=4))
     assert len(found) == importance.PARTS
     assert found[:4] == (importance.LEAST,) * 4
     assert max(found) == 1
@@ -47,7 +53,7 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
     monkeypatch.setattr(importance, "PARTS", 3)  # all are neighbours of the middle one
     one = member(family, pictures, batch=4)
     sizes: list[list[float]] = [[], [], []]
-    for some in fixed(family, one, 3 * importance.EACH):
+    for some in fixed(family, one.data, 3 * importance.EACH):
         for i in range(len(some.t)):
             word = Classic(one.word())
             alone = loss.Batch(
@@ -62,28 +68,28 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
     a, b, c = ((sum(each) / len(each)) ** 0.5 for each in sizes)
     smooth = [(a + b) / 2, (a + b + c) / 3, (b + c) / 2]
     expected = [max(size / max(smooth), importance.LEAST) for size in smooth]
-    assert importance.density(family, one) == pytest.approx(expected, abs=0.002)
+    assert density(family, one) == pytest.approx(expected, abs=0.002)
 
 
 def test_a_word_without_gradients_draws_all_alike(
     family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaf_below(family, 1000, monkeypatch)
-    assert importance.density(family, member(family, pictures)) == ()
+    assert density(family, member(family, pictures)) == ()
 
 
 def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
     family: Family, pictures: Path
 ) -> None:
     one = member(family, pictures, batch=8, timestep_spread="importance")
-    one.density = (0.1, 1.0)
-    drawn = [batch(family, [one], step) for step in range(25)]
+    data = replace(one.data, density=(0.1, 1.0))
+    drawn = [batch(family, [data], step) for step in range(25)]
     t = torch.cat([some.t for some in drawn])
     assert (t < 500).float().mean().item() == pytest.approx(0.1 / 1.1, abs=0.02)
     weight = torch.cat([some.weight for some in drawn])
     assert weight[t < 500].eq(5.5).all()
     assert weight[t >= 500].allclose(torch.tensor(0.55))
-    even = fixed(family, one, 40)
+    even = fixed(family, data, 40)
     t, weight = (torch.cat([getattr(some, name) for some in even]) for name in ("t", "weight"))
     assert (t < 500).sum() == 4
     assert weight[t < 500].eq(5.5).all()

@@ -42,7 +42,7 @@ def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Pat
 def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:
     family = base_model.load(str(any_base), "cpu")
     one = member(family, pictures, steps=60, batch=4, lr=0.05)
-    samples = [batch(family, [one], 1000 + i) for i in range(8)]
+    samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
 
     def measured() -> float:
         with torch.no_grad():
@@ -86,12 +86,14 @@ def test_a_member_s_gradient_does_not_depend_on_its_neighbours(
     family: StableDiffusion, pictures: Path
 ) -> None:
     one, other = member(family, pictures, "<a>"), member(family, pictures, "<b>", init="dog")
-    loss.losses(family, [one.method], batch(family, [one], 0)).sum().backward()
+    loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
     alone = grad(one).clone()
     for m in (one, other):
         m.optimiser.zero_grad()
     pair = [one, other]
-    loss.losses(family, [m.method for m in pair], batch(family, pair, 0)).sum().backward()
+    loss.losses(
+        family, [m.method for m in pair], batch(family, [m.data for m in pair], 0)
+    ).sum().backward()
     largest = float(alone.abs().max())
     torch.testing.assert_close(grad(one), alone, rtol=0, atol=1e-4 * largest)
 
@@ -206,8 +208,8 @@ def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> 
 
 def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictures: Path) -> None:
     one = member(family, pictures, latents="deterministic")
-    found = batch(family, [one], 0).latents
-    known = [picture.moments.mean[0] for picture in one.pictures]
+    found = batch(family, [one.data], 0).latents
+    known = [picture.moments.mean[0] for picture in one.data.pictures]
     assert all(any(torch.equal(latent, mean) for mean in known) for latent in found)
 
 
@@ -217,9 +219,9 @@ def test_each_sample_comes_with_how_its_own_picture_was_cut(
     for width in (40, 48, 64):
         Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
     one = member(family, tmp_path, batch=8, latents="deterministic")
-    for i, picture in enumerate(one.pictures):
+    for i, picture in enumerate(one.data.pictures):
         picture.moments.mean[:] = i
-    samples = batch(family, [one], 0)
+    samples = batch(family, [one.data], 0)
     cut = {0: [40, 40, 0, 0, 32, 32], 1: [40, 48, 0, 3, 32, 32], 2: [40, 64, 0, 10, 32, 32]}
     which = [int(latent.mean()) for latent in samples.latents]
     assert len(set(which)) > 1
@@ -242,9 +244,9 @@ def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
         return [member(family, tmp_path, token, seen=seen[token], steps=6) for token in seen]
 
     together, alone = pack(), pack()
-    passes = [len(list(batches(family, together, step))) for step in range(6)]
+    passes = [len(list(batches(family, [m.data for m in together], step))) for step in range(6)]
     assert max(passes) > 1
-    shapes = {batch(family, [together[0]], step).latents.shape[2:] for step in range(6)}
+    shapes = {batch(family, [together[0].data], step).latents.shape[2:] for step in range(6)}
     assert len(shapes) > 1
     steps = list(loop.train(family, together))
     assert [len(step.seen) for step in steps] == [3] * 6

@@ -21,7 +21,7 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
     family = base_model.load(str(any_base), "cpu")
     one = member(family, pictures, vectors=2, init="red cat", batch=3)
     one.method.parameters()[0].data += 0.05
-    found = loss.losses(family, [one.method], batch(family, [one], 7)).item()
+    found = loss.losses(family, [one.method], batch(family, [one.data], 7)).item()
 
     pipeline = DiffusionPipeline.from_pretrained(any_base).to(torch.float64)
     for key, suffix in zip(one.method.vectors(), ("", "_2"), strict=False):
@@ -49,7 +49,7 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
     if more:  # SDXL; every picture is 48 wide and 40 high, and its centre is kept
         times = pipeline._get_add_time_ids((40, 48), (0, 3), (32, 32), torch.float64, 40)
         added = {"text_embeds": more[0], "time_ids": times.repeat(3, 1)}
-    seen = [one.pictures[p].moments for p in drawn.picture]
+    seen = [one.data.pictures[p].moments for p in drawn.picture]
     mean, std = torch.cat([m.mean for m in seen]), torch.cat([m.std for m in seen])
     latents = (mean + std * drawn.wobble).double()
     noise = drawn.noise.double()
@@ -65,8 +65,10 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
 def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> None:
     family = base_model.load(str(base), "cpu")
     pack = [member(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))]
-    together = loss.losses(family, [m.method for m in pack], batch(family, pack, 0))
-    alone = [loss.losses(family, [m.method], batch(family, [m], 0)) for m in pack]
+    together = loss.losses(
+        family, [m.method for m in pack], batch(family, [m.data for m in pack], 0)
+    )
+    alone = [loss.losses(family, [m.method], batch(family, [m.data], 0)) for m in pack]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
@@ -76,7 +78,7 @@ def test_effect_is_zero_without_a_change_and_grows_with_it(base: Path, pictures:
     away = torch.linspace(-1, 1, 32)  # all numbers alike would be taken out by the layer norms
     near.method.parameters()[0].data += 0.001 * away
     far.method.parameters()[0].data += 0.01 * away
-    samples = batch(family, [before], 0)
+    samples = batch(family, [before.data], 0)
     effects = [loss.effect(family, before.method, m.method, samples) for m in (before, near, far)]
     assert effects[0] == 0
     assert 0 < effects[1] < effects[2]

@@ -26,7 +26,7 @@ from pseudoword.training.batches import batch
 def gradient(family: Family, pictures: Path) -> torch.Tensor:
     """Of all rows of a word, end to end."""
     one = member(family, pictures)
-    loss.losses(family, [one.method], batch(family, [one], 0)).sum().backward()
+    loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
     found = [rows.grad for rows in one.method.parameters()]
     return torch.cat([rows.flatten() for rows in found if rows is not None])
 

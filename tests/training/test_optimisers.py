@@ -252,18 +252,18 @@ def test_the_mean_of_rows_of_one_length_is_as_long_as_they(family: Family, pictu
 
 
 def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Path) -> None:
-    plain = batch(family, [member(family, pictures, batch=64)], 0)
+    plain = batch(family, [member(family, pictures, batch=64).data], 0)
     for changed in (
         {"min_timestep": 900},
         {"max_timestep": 100},
         {"timestep_spread": "logit-normal"},
     ):
-        some = batch(family, [member(family, pictures, batch=64, **changed)], 0)
+        some = batch(family, [member(family, pictures, batch=64, **changed).data], 0)
         assert not torch.equal(some.t, plain.t)
         assert torch.equal(some.noise, plain.noise)
         assert some.t.min() >= changed.get("min_timestep", 0)  # type: ignore[operator]
         assert some.t.max() < changed.get("max_timestep", 1000)  # type: ignore[operator]
-    offset = batch(family, [member(family, pictures, batch=64, noise_offset=0.5)], 0)
+    offset = batch(family, [member(family, pictures, batch=64, noise_offset=0.5).data], 0)
     moved = offset.noise - plain.noise
     torch.testing.assert_close(moved, moved[:, :, :1, :1].expand_as(moved))
     assert moved[:, :, 0, 0].std().item() == pytest.approx(0.5, rel=0.15)
@@ -272,8 +272,8 @@ def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Pat
 def test_weights_and_huber_change_a_member_s_own_loss_only(family: Family, pictures: Path) -> None:
     kinds: list[dict[str, Any]] = [{}, {"min_snr": 5}, {"loss": "huber"}]
     pack = [member(family, pictures, **kind) for kind in kinds]
-    found = loss.losses(family, [m.method for m in pack], batch(family, pack, 0))
-    alone = [loss.losses(family, [m.method], batch(family, [m], 0)) for m in pack]
+    found = loss.losses(family, [m.method for m in pack], batch(family, [m.data for m in pack], 0))
+    alone = [loss.losses(family, [m.method], batch(family, [m.data], 0)) for m in pack]
     torch.testing.assert_close(found, torch.cat(alone))
     assert len({round(value, 4) for value in found.tolist()}) == 3
 
@@ -285,7 +285,7 @@ def test_latents_drawn_once_stay(family: Family, pictures: Path) -> None:
         seen[kind] = {
             round(float(latent[0, 0, 0]), 5)
             for step in range(5)
-            for latent in batch(family, [one], step).latents
+            for latent in batch(family, [one.data], step).latents
         }
     assert len(seen["once"]) == len(seen["deterministic"]) == 4
     assert len(seen["random"]) == 20

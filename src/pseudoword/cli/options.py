@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
@@ -19,7 +19,8 @@ from pseudoword import lookup
 from pseudoword.cli.help import with_help_all
 from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
-from pseudoword.config.fields import OFTEN
+from pseudoword.config.fields import OFTEN, Auto
+from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, shown
 
 
@@ -106,7 +107,7 @@ def _parameter(
     annotation = _typed(field.annotation)
     if get_origin(annotation) is list and not field.is_required():
         default = [str(one) for one in default]
-    elif isinstance(default, Path):
+    elif annotation is str and default is not None:
         default = str(default)
     missing = None if field.is_required() else default
     if field.is_required() and or_file:
@@ -130,10 +131,15 @@ def _parameter(
     )
 
 
+PLAIN = (bool, int, float, NoneType)
+"""What the command line takes as it is."""
+
+
 def _typed(annotation: Any) -> Any:
     """How the command line takes a field of this type; the settings check the rest themselves.
 
-    Paths are taken as text: an empty one must not become the current folder.
+    What is more than a number or a choice is taken as text: an empty one, for example, must not
+    become the path of the current folder.
     """
     kind, parts = get_origin(annotation), get_args(annotation)
     if kind is Annotated:
@@ -142,10 +148,10 @@ def _typed(annotation: Any) -> Any:
         part: Any = str if get_origin(parts[0]) is Literal else _typed(parts[0])
         return list[part]
     if kind in {Union, UnionType}:
-        if any(get_origin(part) is Literal for part in parts):  # a number or auto
+        if Auto in parts:
             return str
         return functools.reduce(operator.or_, map(_typed, parts))
-    return str if annotation is Path else annotation
+    return annotation if kind is Literal or annotation in PLAIN else str
 
 
 def _metavar(annotation: Any) -> str:
@@ -158,7 +164,8 @@ def _metavar(annotation: Any) -> str:
     if kind in {Union, UnionType}:
         inside = [_metavar(part)[1:-1] for part in parts if part is not type(None)]
         return f"<{' | '.join(inside)}>"
-    return {int: "<number>", float: "<number>", Path: "<path>"}.get(annotation, "<text>")
+    known = {int: "<number>", float: "<number>", Path: "<path>", Auto: "<auto>", Rates: "<rate>"}
+    return known.get(annotation, "<text>")
 
 
 def file_path(text: str) -> Path:

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
-from pseudoword.config import prompt_lines
 from pseudoword.config.fields import OFTEN, Every, Steps
+from pseudoword.config.prompt_lines import Preview, parse
 from pseudoword.config.settings import Idle, Settings
 
 Log = Literal["csv", "tensorboard", "wandb", "trackio"]
@@ -26,7 +26,7 @@ class WatchSettings(Settings):
         "save_every": Idle("in a run so short", lambda s: s.save_every > s.total_steps),
     }
 
-    preview: Annotated[tuple[str, ...], OFTEN] = ("a photo of [name]",)
+    preview: Annotated[tuple[Preview, ...], OFTEN] = (parse("a photo of [name]"),)
     """Prompt to draw with the word; [name] stands for it. May end in --n NEGATIVE --d SEED
     --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
 
@@ -52,10 +52,3 @@ class WatchSettings(Settings):
     @classmethod
     def _each_once(cls, names: tuple[Log, ...]) -> tuple[Log, ...]:
         return tuple(dict.fromkeys(names))
-
-    @field_validator("preview")
-    @classmethod
-    def _preview(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
-        for line in lines:
-            prompt_lines.parse(line)
-        return lines

@@ -1,8 +1,9 @@
 """Kinds of values that several settings share. What lies beyond the bounds is never meant, and
 would take all memory or all time there is."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -11,6 +12,15 @@ from pseudoword.errors import SettingsError, shown
 
 OFTEN = "often changed"
 """Marks a setting, as in `Annotated[int, OFTEN]`: the short help of a command shows it, too."""
+
+
+class Auto(StrEnum):
+    """The value of a setting that is found out by itself."""
+
+    AUTO = "auto"
+
+
+AUTO: Final = Auto.AUTO
 
 MOST_PX = 8192
 MOST_STEPS = 1_000_000

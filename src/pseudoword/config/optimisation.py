@@ -1,30 +1,24 @@
 """Settings of the optimiser."""
 
-import math
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from pseudoword.config import rates
 from pseudoword.config.fields import (
+    AUTO,
     MOST_SAMPLES,
     MOST_STEPS,
     OFTEN,
+    Auto,
     Every,
     Name,
     Samples,
     Seed,
     Steps,
 )
+from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError, shown
-
-
-def _rate(value: object) -> object:
-    text = shown(value) if isinstance(value, int | float) else value
-    if isinstance(text, str) and text != rates.AUTO:
-        rates.pairs(rates.absolute(text, usual=1))
-    return text
 
 
 class OptimiserSettings(Settings):
@@ -33,12 +27,12 @@ class OptimiserSettings(Settings):
     heading: ClassVar[str] = "Optimisation"
 
     idle: ClassVar = {
-        "max_steps": Idle("without --steps auto", lambda s: s.steps != "auto"),
+        "max_steps": Idle("without --steps auto", lambda s: s.steps is not AUTO),
         "norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull"),
         "average": Idle("beside --ema", lambda s: s.average and s.ema),
     }
 
-    steps: Annotated[Steps | Literal["auto"], OFTEN] = "auto"
+    steps: Annotated[Steps | Auto, OFTEN] = AUTO
     """How many optimiser steps; auto stops when the evaluation loss no longer falls."""
 
     extend: Every = 0
@@ -54,7 +48,7 @@ class OptimiserSettings(Settings):
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    lr: Annotated[str, BeforeValidator(_rate), OFTEN] = "50%"
+    lr: Annotated[LearningRate, OFTEN] = Rates.parse("50%")
     """Learning rate: a number, a percentage, or auto, which tries a few. A percentage is of the
     size of a usual number in the vocabulary's rows. Several rates have their last steps with them:
     "0.005:100, 1e-3:1000, 1e-5"."""
@@ -103,21 +97,21 @@ class OptimiserSettings(Settings):
     @property
     def total_steps(self) -> int:
         """The last step there can be."""
-        return self.max_steps if self.steps == "auto" else self.steps + self.extend
+        return self.max_steps if self.steps is AUTO else self.steps + self.extend
 
     @model_validator(mode="after")
     def _an_end_for_what_needs_one(self) -> Self:
-        if self.schedule != "constant" and (self.steps == "auto" or self.extend):
+        if self.schedule != "constant" and (self.steps is AUTO or self.extend):
             which, instead = (
                 ("--steps auto", "give a number of --steps")
-                if self.steps == "auto"
+                if self.steps is AUTO
                 else ("--extend", "begin a new run with the finished word as its --init")
             )
             raise SettingsError(
                 f"--schedule {self.schedule} falls to nothing at a last step known beforehand, so "
                 f"it does not go with {which}. Use --schedule constant, or {instead}."
             )
-        if self.steps == "auto" and self.extend:
+        if self.steps is AUTO and self.extend:
             raise SettingsError("--extend needs a number of --steps; auto ends where it settles")
         return self
 
@@ -127,11 +121,10 @@ class OptimiserSettings(Settings):
         last, by = self.total_steps, self._last_step_by
         if self.warmup > last:
             raise SettingsError(f"--warmup {self.warmup} is not over by {by}. Give fewer steps.")
-        end = math.inf if self.lr == rates.AUTO else rates.end(self.lr)
-        if end < last:
+        if self.lr is not AUTO and self.lr.last_step < last:
             raise SettingsError(
-                f"--lr {shown(self.lr)} ends at step {end:.0f}, before {by}. Leave the last step "
-                "number out, and its rate holds to the end."
+                f"--lr {shown(self.lr.text)} ends at step {self.lr.last_step:.0f}, before {by}. "
+                "Leave the last step number out, and its rate holds to the end."
             )
         return self
 
@@ -147,7 +140,7 @@ class OptimiserSettings(Settings):
     @property
     def _last_step_by(self) -> str:
         """What says which step is the last."""
-        if self.steps == "auto":
+        if self.steps is AUTO:
             return f"--max-steps {self.max_steps}"
         return f"--steps {self.steps}" + (f" --extend {self.extend}" if self.extend else "")
 

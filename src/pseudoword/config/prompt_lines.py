@@ -4,10 +4,11 @@ The letters are those of kohya's sample prompts.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pseudoword.config.fields import GUIDANCE, SIDE_PX, SamplerSteps, Seed
 from pseudoword.errors import SettingsError, shown
@@ -35,6 +36,12 @@ class PromptLine:
     sampler_steps: int = 25
     guidance: float | None = None
     scheduler: str | None = None
+    text: str = field(default="", compare=False)
+    """the whole line as it was written"""
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self.text
 
 
 def parse(line: str) -> PromptLine:
@@ -59,4 +66,16 @@ def parse(line: str) -> PromptLine:
             raise SettingsError(
                 f"--preview {shown(line)}: --{letter} {shown(value)} should {why}"
             ) from error
-    return PromptLine(prompt.strip(), **given)
+    return PromptLine(prompt.strip(), **given, text=line)
+
+
+def _read(value: object) -> PromptLine:
+    if isinstance(value, PromptLine):
+        return value
+    if isinstance(value, str):
+        return parse(value)
+    raise PydanticCustomError("prompt_line", "Input should be a line of text")
+
+
+Preview = Annotated[PromptLine, PlainValidator(_read), PlainSerializer(str, return_type=str)]
+"""A prompt line; written to a file as the user wrote it."""

@@ -1,11 +1,12 @@
 """Settings of what is measured on the way, and of when a run stops by itself."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from pseudoword.config.fields import MOST_STEPS, Every
+from pseudoword.config.fields import AUTO, MOST_STEPS, Auto, Every
 from pseudoword.config.settings import Idle, Settings
+from pseudoword.errors import SettingsError
 
 
 class StopSettings(Settings):
@@ -14,7 +15,7 @@ class StopSettings(Settings):
     heading: ClassVar[str] = "Knowing when to stop"
 
     idle: ClassVar = {
-        "patience": Idle("without --steps auto", lambda s: s.steps != "auto"),
+        "patience": Idle("without --steps auto", lambda s: s.steps is not AUTO),
         "held_out": Idle("without --evaluate-every", lambda s: not s.evaluate_every),
     }
 
@@ -26,10 +27,19 @@ class StopSettings(Settings):
     """With --steps auto: stop when the last so many evaluations, or the last third of all, have
     gained next to nothing; there are eight at least."""
 
-    held_out: Every | Literal["auto"] = "auto"
+    held_out: Every | Auto = AUTO
     """Pictures to keep out of learning, to see when it only learns by heart; auto: of six or more,
     one in six."""
 
     def held_out_of(self, pictures: int) -> int:
-        """How many of so many pictures to keep out."""
-        return pictures // 6 if self.held_out == "auto" else self.held_out
+        """How many of so many pictures to keep out.
+
+        Raises:
+            SettingsError: none would be left to learn from.
+        """
+        if not self.evaluate_every:
+            return 0
+        n = pictures // 6 if self.held_out is AUTO else self.held_out
+        if n >= pictures:
+            raise SettingsError(f"--held-out {n} leaves none of {pictures} pictures to learn from")
+        return n

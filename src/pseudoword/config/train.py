@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import tomli_w
-from pydantic import model_validator
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.callbacks import WatchSettings
 from pseudoword.config.captions import CaptionSettings
-from pseudoword.config.fields import OFTEN, FilePath
+from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyper
 from pseudoword.config.pictures import PictureSettings
@@ -90,12 +89,12 @@ class TrainConfig(
         field = cls.model_fields.get(name)
         if field is None or field.is_required():
             return False
-        default = to_jsonable_python(field.default)
+        default = TypeAdapter(field.rebuild_annotation()).dump_python(field.default, mode="json")
         return bool(default == value) and isinstance(default, bool) == isinstance(value, bool)
 
     @model_validator(mode="after")
     def _evaluation_for_what_needs_it(self) -> Self:
-        if self.steps == "auto" and not self.evaluate_every:
+        if self.steps is AUTO and not self.evaluate_every:
             raise SettingsError(
                 "--steps auto looks at the evaluation: --evaluate-every is needed, or a number of "
                 "--steps"

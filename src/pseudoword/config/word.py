@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from pseudoword.config.fields import OFTEN, a_path, at_home
+from pseudoword.config.fields import AUTO, OFTEN, Auto, a_path, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError, shown
 from pseudoword.placeholders import check_token
@@ -34,7 +34,7 @@ class WordSettings(Settings):
     method: Literal["classic"] = "classic"
     """How the vectors come to be; classic learns them freely."""
 
-    vectors: Annotated[Annotated[int, Field(ge=1, le=75)] | Literal["auto"], OFTEN] = "auto"
+    vectors: Annotated[Annotated[int, Field(ge=1, le=75)] | Auto, OFTEN] = AUTO
     """How many vectors the word has. auto: by the number of pictures and of words in --init."""
 
     @field_validator("token")

@@ -6,7 +6,7 @@ from typing import Self
 
 from PIL import Image
 
-from pseudoword.config.rates import AUTO
+from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError, reason
 from pseudoword.formats import native
 from pseudoword.models.family import Family
@@ -143,7 +143,7 @@ class Watcher:
         record = run.member.record
         if record.add(found, run.member.word()):
             run.folder.files.write(BEST, native.dump(run.concept()))
-        if config.steps == AUTO and (reason := record.settled(config.patience)):
+        if config.steps is AUTO and (reason := record.settled(config.patience)):
             run.member.stopped = f"{reason}; the word of step {record.best_step} is the best"
         warning = record.overfitting()
         if warning and "overfitting" not in self._told:

@@ -6,8 +6,9 @@ What settings can be told apart from all else is said beside their fields, in `c
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudoword.config import TrainConfig, prompt_lines
-from pseudoword.config.rates import AUTO
+from pseudoword.config import TrainConfig
+from pseudoword.config.fields import AUTO
+from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.data import captions
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError, shown
@@ -38,15 +39,15 @@ def before_loading(
         note(told)
     for line in config.preview:
         if not _mentions(config.token, line):
-            note(f"--preview {shown(line)}: no [name] in it, so it shows nothing of the word")
+            note(f"--preview {shown(line.text)}: no [name] in it, so it shows nothing of the word")
     judged = config.evaluate_every * (max(config.patience, early_stopping.EARLIEST) + 1)
-    if config.steps == AUTO and judged > config.max_steps:
+    if config.steps is AUTO and judged > config.max_steps:
         note(
             f"--max-steps {config.max_steps} comes before a run that is evaluated every "
             f"{config.evaluate_every} steps can be seen to have settled, at step {judged}"
         )
     optimisers.check(config.optimiser, config.optimiser_option)
-    if optimisers.rate_of_its_own(config.optimiser) and (config.lr == AUTO or "%" in config.lr):
+    if optimisers.rate_of_its_own(config.optimiser) and (config.lr is AUTO or config.lr.percent):
         note(
             f"--optimiser {config.optimiser} finds its rate itself and is meant for --lr 1, "
             f"not {config.lr}"
@@ -54,11 +55,7 @@ def before_loading(
     taken = initialisation.check(config.init, config.init_mode, config.vectors)
     if taken:
         note(taken)
-    kept_out = config.held_out_of(len(paths)) if config.evaluate_every else 0
-    if kept_out >= len(paths):
-        raise SettingsError(
-            f"--held-out {kept_out} leaves none of {len(paths)} pictures to learn from"
-        )
+    config.held_out_of(len(paths))
     for template in templates:
         if len(split(template.replace("[name]", "[]"), [config.token])) > 1:
             raise SettingsError(
@@ -67,9 +64,8 @@ def before_loading(
             )
 
 
-def _mentions(token: str, line: str) -> bool:
-    asked = prompt_lines.parse(line)
-    prompts = (asked.prompt, asked.negative)
+def _mentions(token: str, line: PromptLine) -> bool:
+    prompts = (line.prompt, line.negative)
     return any("[name]" in text or len(split(text, [token])) > 1 for text in prompts)
 
 
@@ -98,7 +94,7 @@ def with_model(
         accumulate=config.accumulate,
         checkpointing=config.gradient_checkpointing,
     )
-    for line in map(prompt_lines.parse, config.preview):
+    for line in config.preview:
         sides = (line.width or line.height or whole, line.height or line.width or whole)
         memory.check_drawing(family, config, sides)
     known = family.process.timesteps
@@ -118,7 +114,7 @@ def with_model(
                 f"new one it will mean that. <{config.token}> would leave both."
             )
             break
-    if config.vectors == "auto":
+    if config.vectors is AUTO:
         return
     check_room(config.token, config.vectors, family)
     mark = loss.mark(0)

@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+)
 
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig, flag, rates
+from pseudoword.config import TrainConfig, flag
 from pseudoword.config.callbacks import WatchSettings
+from pseudoword.config.fields import AUTO
+from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.files import read_regular, storage_error, sweep
 from pseudoword.formats import native
@@ -46,21 +55,22 @@ def _spread(density: tuple[float, ...]) -> tuple[float, ...]:
     return density
 
 
-def _one_rate(text: str) -> str:
-    if len(rates.pairs(text)) != 1:
+def _one_rate(value: object) -> Rates:
+    rates = Rates.parse(value) if isinstance(value, str) else value
+    if not isinstance(rates, Rates) or len(rates.each) != 1 or rates.percent:
         raise ValueError("is not one rate")
-    return text
+    return rates
 
 
 Part = Annotated[float, Field(gt=0, le=1)]
 
 
-class Chosen(BaseModel, extra="forbid"):
-    """What `auto` settings were found to be; what has not been looked for is not set."""
+class Chosen(BaseModel, extra="forbid", frozen=True):
+    """What `auto` settings were found to be; None is what has not been looked for."""
 
-    density: Annotated[tuple[Part, ...], AfterValidator(_spread)] = ()
-    lr: Annotated[str, AfterValidator(_one_rate)] = ""
-    tried: tuple[tuple[float, float], ...] = ()
+    density: Annotated[tuple[Part, ...], AfterValidator(_spread)] | None = None
+    lr: Annotated[Rates, PlainValidator(_one_rate), PlainSerializer(str)] | None = None
+    tried: tuple[tuple[float, float], ...] | None = None
 
 
 class RunFolder:
@@ -151,7 +161,7 @@ class RunFolder:
             RunFolderError: it has, but the state to go on from is not there.
         """
         before = self._settings()
-        if before.steps == config.steps == "auto" or config.total_steps <= before.total_steps:
+        if before.steps is config.steps is AUTO or config.total_steps <= before.total_steps:
             return False
         if checkpoint.finished(self.path) is None:
             raise RunFolderError(
@@ -209,28 +219,28 @@ class RunFolder:
             raise self._odd(CHANGES, "it is no list of sentences")
         return found
 
-    def chosen(self) -> dict[str, Any]:
+    def chosen(self) -> Chosen:
         """What `auto` settings were found to be, as far as this run has got.
 
         Raises:
             RunFolderError: the file holds something else.
         """
         if not (self._is_run() and self._ours(self.path / CHOSEN)):
-            return {}
+            return Chosen()
         found = self._json(CHOSEN)
         if not isinstance(found, dict):
             raise self._odd(CHOSEN, "it is no table")
         try:
-            return Chosen(**found).model_dump(exclude_unset=True)
+            return Chosen(**found)
         except SettingsError as error:
             raise self._odd(CHOSEN, str(error)) from error
         except ValidationError as error:
             first = error.errors()[0]
             raise self._odd(CHOSEN, f"{first['loc'][0]}: {first['msg'].lower()}") from error
 
-    def choose(self, values: Mapping[str, Any]) -> None:
+    def choose(self, chosen: Chosen) -> None:
         """Remember what `auto` settings were found to be."""
-        self.files.write(CHOSEN, json.dumps(dict(values)).encode())
+        self.files.write(CHOSEN, chosen.model_dump_json(exclude_none=True).encode())
 
     def append_log(self, entry: Mapping[str, float]) -> None:
         """Add one line: step, loss, lr, norm, grad, seconds, and what an evaluation found."""

@@ -9,7 +9,8 @@ from typing import Any
 from PIL import Image
 
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig, prompt_lines
+from pseudoword.config import TrainConfig
+from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.data import captions, images, prompt_checks
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import WRITERS
@@ -33,9 +34,9 @@ def check(family: Family, config: TrainConfig) -> None:
     """
     for line in config.preview:
         try:
-            generation.check(family, **_drawing(prompt_lines.parse(line), config))
+            generation.check(family, **_drawing(line, config))
         except SettingsError as error:
-            raise SettingsError(f"--preview {line!r}: {error}") from error
+            raise SettingsError(f"--preview {line.text!r}: {error}") from error
 
 
 def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]) -> None:
@@ -45,8 +46,7 @@ def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str]
         PromptError: the word would be cut off.
     """
     for line in config.preview:
-        how = prompt_lines.parse(line)
-        asked = {"--preview": how.prompt, "the negative prompt of --preview": how.negative}
+        asked = {"--preview": line.prompt, "the negative prompt of --preview": line.negative}
         shown = [captions.render(text, named(config.token)) for text in asked.values()]
         for called, text in zip(asked, shown, strict=True):
             try:
@@ -54,11 +54,14 @@ def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str]
                     family.encoders.values(), text, {config.token: vectors}
                 )
             except PromptError as error:
-                raise PromptError(f"--preview {line!r}: {error}") from error
-            prompt_checks.tell_cut(f"{called} {line!r}", reading, note)
+                raise PromptError(f"--preview {line.text!r}: {error}") from error
+            prompt_checks.tell_cut(f"{called} {line.text!r}", reading, note)
         prompt_checks.tell_weights(shown, note, [config.token])
         if not any(len(split(text, [config.token])) > 1 for text in shown):
-            note(f"--preview {line!r} will not show {config.token}: write [name] where it belongs")
+            note(
+                f"--preview {line.text!r} will not show {config.token}: "
+                "write [name] where it belongs"
+            )
 
 
 def draw(
@@ -77,14 +80,13 @@ def draw(
     drawn = []
     try:
         for i, line in enumerate(config.preview, 1):
-            how = prompt_lines.parse(line)
             (picture,) = generation.generate(
                 family,
-                [captions.render(how.prompt, named(concept.token))],
+                [captions.render(line.prompt, named(concept.token))],
                 [concept],
-                seeds=[config.seed if how.seed is None else how.seed],
-                negative=captions.render(how.negative, named(concept.token)),
-                **_drawing(how, config),
+                seeds=[config.seed if line.seed is None else line.seed],
+                negative=captions.render(line.negative, named(concept.token)),
+                **_drawing(line, config),
             )
             folder.files.write(_name(step, i), _png(picture, concept, config))
             drawn.append(picture)
@@ -95,15 +97,15 @@ def draw(
     return drawn
 
 
-def _drawing(how: prompt_lines.PromptLine, config: TrainConfig) -> dict[str, Any]:
+def _drawing(line: PromptLine, config: TrainConfig) -> dict[str, Any]:
     """The settings of `generate` that a line decides on; a side given alone makes a square."""
     return {
-        "guidance": how.guidance,
-        "sampler_steps": how.sampler_steps,
+        "guidance": line.guidance,
+        "sampler_steps": line.sampler_steps,
         "resolution": config.resolution,
-        "width": how.width or how.height,
-        "height": how.height or how.width,
-        "scheduler": how.scheduler,
+        "width": line.width or line.height,
+        "height": line.height or line.width,
+        "scheduler": line.scheduler,
     }
 
 
@@ -132,7 +134,7 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
     for i, line in enumerate(config.preview, 1):
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
         shown = [charts.enlarge(_open(path), CELL_PX) for path in paths]
-        rows.append((prompt_lines.parse(line).prompt, shown))
+        rows.append((line.prompt, shown))
     return charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
 
 

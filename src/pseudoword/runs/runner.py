@@ -8,6 +8,7 @@ from pathlib import Path
 from pseudoword import files, formats
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, images
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.methods.classic import Classic
@@ -19,7 +20,7 @@ from pseudoword.runs.callbacks import Watcher
 from pseudoword.runs.failures import explained
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, Interrupted
-from pseudoword.runs.setup import Run, choose, prepare
+from pseudoword.runs.setup import Run, begin, prepare
 from pseudoword.training import loss, norms
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import train
@@ -127,16 +128,17 @@ def _learn(
     family = base_model.choose(config, checkpointing=config.gradient_checkpointing)
     for task in todo:
         checks.with_model(family, task.config, task.templates, progress.note, len(todo))
-    runs = [
+    beginnings = [
         prepare(family, task.config, task.folder, task.paths, task.templates, progress)
         for task in todo
     ]
     family.release_vae()
-    for run in runs:
-        run.folder.check(run.config, restart=restart, overwrite=overwrite)  # it took minutes
+    for task in todo:
+        task.folder.check(task.config, restart=restart, overwrite=overwrite)  # it took minutes
         if restart:
-            run.folder.clear()
-    _resume(family, runs, progress, allow_changes)
+            task.folder.clear()
+    runs = [begin(family, one, progress) for one in beginnings]
+    _resume(runs, progress, allow_changes)
     seconds = _train(family, runs, progress)
     trained = {
         run.folder.path: _finish(family, run, seconds, progress) for run in runs if run.member.good
@@ -164,11 +166,10 @@ def _nothing_left(task: _Task, allow_changes: bool) -> bool:
     return not task.folder.reopen(task.config)
 
 
-def _resume(family: Family, runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
+def _resume(runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
     """Put each run where it was, or at its start."""
     at = checkpoint.latest([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
-        choose(family, run, progress)
         if step:
             checkpoint.load(run.folder.path, run.member, step, run.sources, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")
@@ -219,7 +220,7 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
     concept, member, token = run.concept(), run.member, run.config.token
     run.folder.write_concept(concept)
     learned = Classic(concept.vectors, family.device)
-    moved = loss.effect(family, run.start, learned, batch(family, [member], member.step))
+    moved = loss.effect(family, run.start, learned, batch(family, [member.data], member.step))
     if not moved > NO_EFFECT and not member.failure:
         member.failure = (
             f"{token}: the finished word does not change what the model predicts "
@@ -234,7 +235,7 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
     if member.failure is None:
         if member.stopped:
             progress.note(f"{token} stopped at step {member.step}: {member.stopped}")
-        elif run.config.steps == "auto":
+        elif run.config.steps is AUTO:
             progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
         checkpoint.finish(run.folder.path)
     return Trained(concept, run.folder.path, moved, seconds, member.stopped)

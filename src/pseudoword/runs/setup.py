@@ -2,19 +2,20 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig, rates
-from pseudoword.config.rates import AUTO
+from pseudoword.config import TrainConfig
+from pseudoword.config.fields import AUTO
+from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, image_quality, latents
 from pseudoword.data.latents import Encoded
 from pseudoword.data.prompt_checks import check_captions, tell_weights
-from pseudoword.errors import SettingsError
 from pseudoword.formats import names
 from pseudoword.methods import METHODS
 from pseudoword.methods.classic import Classic
@@ -27,11 +28,29 @@ from pseudoword.runs import previews
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.text import public
 from pseudoword.training import early_stopping, importance, initialisation, norms
-from pseudoword.training.batches import fixed
+from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import Evaluation
 from pseudoword.training.learning_rate_finder import probe
 from pseudoword.training.loss import Batch
+from pseudoword.training.rate_schedules import Schedule
 from pseudoword.training.state import Member
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What one concept is learned from and begins with; `auto` settings may still be open."""
+
+    config: TrainConfig
+    folder: RunFolder
+    family: str
+    data: TrainingData
+    kept_out: list[Encoded]
+    """pictures that it does not learn from; none if there are too few"""
+    rows: Mapping[str, Tensor]
+    """its first rows, `[n, width]` per text encoder"""
+    sources: dict[str, str]
+    """a checksum for each of `checkpoint.SOURCES`"""
+    provenance: dict[str, str]
 
 
 @dataclass
@@ -46,11 +65,9 @@ class Run:
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
-    kept_out: list[Encoded]
-    """pictures that it does not learn from; none if there are too few"""
-    samples: list[Batch] = field(default_factory=list)
+    samples: list[Batch]
     """of the pictures it learns from, to evaluate it on"""
-    held_out: list[Batch] = field(default_factory=list)
+    held_out: list[Batch]
     """the same of those kept out"""
 
     def concept(self) -> Concept:
@@ -61,12 +78,12 @@ class Run:
         member = self.member
         if member.failure is not None and member.good:
             rows, step = member.good, member.good_step
-        elif self.config.steps == AUTO and member.record.best:
+        elif self.config.steps is AUTO and member.record.best:
             rows, step = member.record.best, member.record.best_step
         else:
             rows, step = member.word(), member.step
         changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
-        said = {**self.provenance, "lr": member.hyper.lr, "steps": str(step), **changes}
+        said = {**self.provenance, "steps": str(step), **changes}
         return Concept(
             token=member.token,
             vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
@@ -92,8 +109,8 @@ def prepare(
     paths: Sequence[Path],
     templates: Sequence[str],
     progress: Progress,
-) -> Run:
-    """Read the pictures, encode them, and set the word to its start."""
+) -> Beginning:
+    """Read the pictures, encode them, and find the rows to begin with."""
     previews.check(family, config)
     captions.tell(paths, templates, progress.note)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
@@ -108,7 +125,7 @@ def prepare(
     if kept_out:
         progress.note(f"{config.token}: {len(kept_out)} of {len(pictures)} pictures are held out")
     vectors = config.vectors
-    if vectors == "auto":
+    if vectors is AUTO:
         words = config.init if config.init_mode != "random" else ""
         vectors = initialisation.count(family, words, len(learned))
     rows = initialisation.start(
@@ -117,16 +134,6 @@ def prepare(
     caution = names.caution(config.token, vectors, vocabulary(family))
     if caution:
         progress.note(f"{config.token}: {caution}")
-    lr = "1" if config.lr == AUTO else rates.absolute(config.lr, norms.usual_number(family))
-    member = Member(
-        config.token,
-        METHODS[config.method](rows, family.device),
-        learned,
-        templates,
-        config.model_copy(update={"lr": lr}),
-        config,
-        norms.aims(family, rows, config.norm),
-    )
     count = max(map(len, rows.values()))
     check_captions(
         list(family.encoders.values()),
@@ -155,57 +162,81 @@ def prepare(
         "data_sha256": data,
         "version": _version(),
     }
-    return Run(
+    return Beginning(
         config,
         folder,
         family.name,
-        member,
-        Classic(rows, family.device),
+        TrainingData(config.token, learned, templates, config, config),
+        kept_out,
+        rows,
         {"pictures": data, "template": lines, "base": fingerprint},
         provenance,
-        kept_out,
     )
 
 
-def choose(family: Family, run: Run, progress: Progress) -> None:
-    """Find what is to be found before the first step, unless the run has found it before.
+def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
+    """Find what `auto` leaves open, unless that was found before, and make the parts of a run."""
+    config, folder, data = beginning.config, beginning.folder, beginning.data
+    if config.timestep_spread == "importance":
+        chosen = folder.chosen()
+        if chosen.density is None:
+            progress.phase(f"seeing which timesteps move {config.token}")
+            density = importance.density(family, data, beginning.rows)
+            folder.choose(chosen.model_copy(update={"density": density}))
+        else:
+            density = chosen.density
+        data = replace(data, density=density)
+    aims = norms.aims(family, beginning.rows, config.norm)
+    if config.lr is AUTO:
+        rates = _tried(family, beginning, data, aims, progress)
+    else:
+        rates = config.lr.absolute(norms.usual_number(family))
+    method = METHODS[config.method](beginning.rows, family.device)
+    others = replace(data, pictures=beginning.kept_out)
+    return Run(
+        config,
+        folder,
+        beginning.family,
+        Member.begin(data, method, Schedule.of(config, rates), aims),
+        Classic(beginning.rows, family.device),
+        beginning.sources,
+        {**beginning.provenance, "lr": str(rates)},
+        samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
+        held_out=fixed(family, others, early_stopping.SAMPLES) if beginning.kept_out else [],
+    )
 
-    What it is evaluated on follows from that.
-    """
-    token, chosen = run.config.token, run.folder.chosen()
-    if run.config.timestep_spread == "importance":
-        if "density" not in chosen:
-            progress.phase(f"seeing which timesteps move {token}")
-            chosen["density"] = importance.density(family, run.member)
-            run.folder.choose(chosen)
-        run.member = replace(run.member, density=tuple(chosen["density"]))
-    if run.config.evaluate_every:
-        run.samples = fixed(family, run.member, early_stopping.SAMPLES)
-    if run.kept_out:
-        others = replace(run.member, pictures=run.kept_out)
-        run.held_out = fixed(family, others, early_stopping.SAMPLES)
-    if run.config.lr != AUTO:
-        return
-    if "lr" not in chosen:
-        progress.phase(f"trying learning rates for {token}")
-        copy = METHODS[run.config.method](run.start.rows, family.device)
-        found = probe(family, run.member, copy, progress.advance)
-        chosen |= {"lr": f"{found.rate:g}", "tried": found.curve}
-        curve = charts.rate_curve(found.curve, found.rate, token)
-        run.folder.files.write(RATE_CURVE, curve)
-        run.folder.choose(chosen)
-    progress.note(f"{token}: the learning rate is {chosen['lr']}, see rate.png")
-    hyper = run.member.hyper.model_copy(update={"lr": chosen["lr"]})
-    run.member = replace(run.member, hyper=hyper)
+
+def _tried(
+    family: Family,
+    beginning: Beginning,
+    data: TrainingData,
+    norm_aims: Mapping[str, Tensor],
+    progress: Progress,
+) -> Rates:
+    """The learning rate that a test finds, or has found before."""
+    config, folder = beginning.config, beginning.folder
+    chosen = folder.chosen()
+    if chosen.lr is None:
+        progress.phase(f"trying learning rates for {config.token}")
+        copy = METHODS[config.method](beginning.rows, family.device)
+        found = probe(family, data, copy, norm_aims, progress.advance)
+        curve = charts.rate_curve(found.curve, found.rate, config.token)
+        folder.files.write(RATE_CURVE, curve)
+        rates = Rates.parse(f"{found.rate:g}")
+        folder.choose(chosen.model_copy(update={"lr": rates, "tried": found.curve}))
+    else:
+        rates = chosen.lr
+    progress.note(f"{config.token}: the learning rate is {rates}, see rate.png")
+    return rates
 
 
 def _hold_out(
     config: TrainConfig, pictures: Sequence[Encoded]
 ) -> tuple[list[Encoded], list[Encoded]]:
     """Which pictures to learn from, and which to keep out of it to see how far it carries."""
-    n = config.held_out_of(len(pictures)) if config.evaluate_every else 0
-    if n >= len(pictures):  # some have been left out since the settings were seen
-        raise SettingsError(f"--held-out {n} leaves none of {len(pictures)} pictures to learn from")
+    n = config.held_out_of(
+        len(pictures)
+    )  # some may have been left out since the settings were seen
     source = generator(config.token, "held out")  # alike for every seed
     chosen = torch.randperm(len(pictures), generator=source)[:n].tolist()
     return (

@@ -1,96 +1,111 @@
-"""What the members of a pack see in a step, drawn from nothing but (seed, token, step)."""
+"""What a concept is learned from, and its samples in a step, drawn from (seed, token, step)."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
+from pseudoword.config import Hyper
+from pseudoword.config.captions import CaptionSettings
 from pseudoword.data.captions import render, reword
+from pseudoword.data.latents import Encoded
 from pseudoword.models.family import Family
 from pseudoword.placeholders import marked
 from pseudoword.training import loss
 from pseudoword.training.sampling import Draw, draw, kept_wobble
-from pseudoword.training.state import Member
 from pseudoword.training.timestep_sampling import Timesteps
 from pseudoword.training.weighting import min_snr
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """What one concept is learned from, and how its samples are drawn."""
+
+    token: str
+    pictures: Sequence[Encoded]
+    templates: Sequence[str]
+    hyper: Hyper
+    captions: CaptionSettings
+    density: tuple[float, ...] = ()
+    """how often each part of the timesteps is drawn; empty: all alike"""
+
+
 def batches(
-    family: Family, members: Sequence[Member], step: int, part: int = 0
+    family: Family, pack: Sequence[TrainingData], step: int, part: int = 0
 ) -> Iterator[tuple[list[int], loss.Batch]]:
-    """The samples of `members` in `step`, a batch for each shape of latents among them.
+    """The samples of all concepts of a pack in `step`, a batch for each shape of latents.
 
     Of a step of several batches, its `part`: together they are the same samples as one large batch.
 
     Yields:
-        Which of the members see latents of one shape in this step, and what they see.
+        Which of the concepts see latents of one shape in this step, and what they see.
     """
-    drawn = [_drawn(family, member, step, part) for member in members]
+    drawn = [_drawn(family, data, step, part) for data in pack]
     shapes = [some.noise.shape for some in drawn]
     for shape in dict.fromkeys(shapes):
         alike = [k for k, other in enumerate(shapes) if other == shape]
-        yield alike, _assemble(family, [members[k] for k in alike], [drawn[k] for k in alike])
+        yield alike, _assemble(family, [pack[k] for k in alike], [drawn[k] for k in alike])
 
 
-def batch(family: Family, members: Sequence[Member], step: int) -> loss.Batch:
-    """The samples of `members`, whose latents are of one shape, in `step`."""
-    ((_, only),) = batches(family, members, step)
+def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:
+    """The samples in `step` of a pack whose latents are of one shape."""
+    ((_, only),) = batches(family, pack, step)
     return only
 
 
-def fixed(family: Family, member: Member, n: int) -> list[loss.Batch]:
+def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
     """At least `n` samples that are always the same, evenly spread over timesteps and pictures.
 
-    In batches of the member's size. Training never sees them: they are drawn under another key.
+    In batches of the concept's size. Training never sees them: they are drawn under another key.
     Nor does their noise depend on its seed, so that words of other seeds can be compared.
     """
-    size = member.hyper.batch
+    size = data.hyper.batch
     parts = math.ceil(n / size)
-    spread = timesteps(family, member)
+    spread = timesteps(family, data)
     t = spread.even(parts * size)
-    key = f"{member.token}/evaluation"
-    drawn = [_draw(member, 0, key, i, size, spread) for i in range(parts)]
+    key = f"{data.token}/evaluation"
+    drawn = [_draw(data, 0, key, i, size, spread) for i in range(parts)]
     at = [t[i::parts] for i in range(parts)]
     each = [replace(some, t=t, weight=spread.weight(t)) for some, t in zip(drawn, at, strict=True)]
-    return [_assemble(family, [member], [some]) for some in each]
+    return [_assemble(family, [data], [some]) for some in each]
 
 
-def _drawn(family: Family, member: Member, step: int, part: int) -> Draw:
-    hyper = member.hyper
-    n, spread = hyper.batch * hyper.accumulate, timesteps(family, member)
-    whole = _draw(member, hyper.seed, member.token, step, n, spread)
+def _drawn(family: Family, data: TrainingData, step: int, part: int) -> Draw:
+    hyper = data.hyper
+    n, spread = hyper.batch * hyper.accumulate, timesteps(family, data)
+    whole = _draw(data, hyper.seed, data.token, step, n, spread)
     return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
-def _draw(member: Member, seed: int, key: str, step: int, n: int, spread: Timesteps) -> Draw:
+def _draw(data: TrainingData, seed: int, key: str, step: int, n: int, spread: Timesteps) -> Draw:
     return draw(
         seed,
         key,
         step,
         batch=n,
-        pictures=[picture.moments.mean.shape for picture in member.pictures],
-        captions=len(member.templates),
+        pictures=[picture.moments.mean.shape for picture in data.pictures],
+        captions=len(data.templates),
         timesteps=spread,
     )
 
 
-def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) -> loss.Batch:
-    """What was drawn for each of `members`, as the model takes it."""
+def _assemble(family: Family, pack: Sequence[TrainingData], drawn: Sequence[Draw]) -> loss.Batch:
+    """What was drawn for each concept of a pack, as the model takes it."""
     prompts: list[str] = []
     latents, noise, t, framing, mask, weight, delta = [], [], [], [], [], [], []
-    for k, (member, some) in enumerate(zip(members, drawn, strict=True)):
-        hyper = member.hyper
-        chosen = [member.pictures[p] for p in some.picture]
+    for k, (data, some) in enumerate(zip(pack, drawn, strict=True)):
+        hyper = data.hyper
+        chosen = [data.pictures[p] for p in some.picture]
         own = [
-            reword(picture.filewords, member.captions, seed)
+            reword(picture.filewords, data.captions, seed)
             for picture, seed in zip(chosen, some.wording, strict=True)
         ]
         prompts += [
-            marked(render(member.templates[c], loss.mark(k), words), member.token, loss.mark(k))
+            marked(render(data.templates[c], loss.mark(k), words), data.token, loss.mark(k))
             for c, words in zip(some.caption, own, strict=True)
         ]
-        latents.append(_latents(member, some))
+        latents.append(_latents(data, some))
         noise.append(some.noise + hyper.noise_offset * some.shift)
         t.append(some.t)
         seen = list(zip(chosen, some.view, strict=True))
@@ -111,17 +126,17 @@ def _assemble(family: Family, members: Sequence[Member], drawn: Sequence[Draw]) 
     )
 
 
-def timesteps(family: Family, member: Member) -> Timesteps:
+def timesteps(family: Family, data: TrainingData) -> Timesteps:
     """The timesteps to learn at, none above what the model knows."""
-    hyper, known = member.hyper, family.process.timesteps
+    hyper, known = data.hyper, family.process.timesteps
     high = min(hyper.max_timestep or known, known)
-    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_spread, member.density)
+    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_spread, data.density)
 
 
-def _latents(member: Member, drawn: Draw) -> torch.Tensor:
+def _latents(data: TrainingData, drawn: Draw) -> torch.Tensor:
     """`[B, C, h, w]`: the VAE's mean for each picture, and what is asked for of its spread."""
-    hyper = member.hyper
-    seen = [(member.pictures[p].moments, v) for p, v in zip(drawn.picture, drawn.view, strict=True)]
+    hyper = data.hyper
+    seen = [(data.pictures[p].moments, v) for p, v in zip(drawn.picture, drawn.view, strict=True)]
     mean = torch.stack([moments.mean[v] for moments, v in seen])
     if hyper.latents == "deterministic":
         return mean
@@ -129,7 +144,7 @@ def _latents(member: Member, drawn: Draw) -> torch.Tensor:
     if hyper.latents == "once":
         shape = mean.shape[1:]
         kept = [
-            kept_wobble(hyper.seed, member.token, p, v, shape)
+            kept_wobble(hyper.seed, data.token, p, v, shape)
             for p, v in zip(drawn.picture, drawn.view, strict=True)
         ]
         wobble = torch.stack(kept)

@@ -7,6 +7,7 @@ samples there teach next to nothing.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -16,9 +17,9 @@ from torch.nn.functional import avg_pool1d
 from pseudoword.methods.classic import Classic
 from pseudoword.models.family import Family
 from pseudoword.training import batches, loss
+from pseudoword.training.batches import TrainingData
 from pseudoword.training.determinism import repeatable
 from pseudoword.training.loop import LOSS_SCALE
-from pseudoword.training.state import Member
 
 PARTS = 10
 """Into so many parts the timesteps are cut."""
@@ -31,19 +32,24 @@ LEAST = 0.1
 word now may do so later."""
 
 
-def density(family: Family, member: Member) -> tuple[float, ...]:
-    """How often to draw each part of the timesteps for `member`, beside the most drawn: 0 to 1.
+def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> tuple[float, ...]:
+    """How often to draw each part of the timesteps, beside the most drawn: 0 to 1.
 
     Empty, all alike, if there are no gradients to compare; the first step will say what is wrong.
+
+    Args:
+        family: the frozen model.
+        data: what is to be learned from.
+        rows: of the word, `[n, width]` per text encoder.
     """
-    span = batches.timesteps(family, member)
+    span = batches.timesteps(family, data)
     scale = LOSS_SCALE.get(family.dtype, 1.0)
     squares, seen = torch.zeros(PARTS), torch.zeros(PARTS)
-    for some in batches.fixed(family, member, PARTS * EACH):
+    for some in batches.fixed(family, data, PARTS * EACH):
         # Each sample has a word of its own, so that one backward pass tells their gradients apart.
-        words = [Classic(member.word(), family.device) for _ in some.prompts]
+        words = [Classic(rows, family.device) for _ in some.prompts]
         prompts = [p.replace(loss.mark(0), loss.mark(k)) for k, p in enumerate(some.prompts)]
-        with repeatable(family.device, member.hyper.deterministic):
+        with repeatable(family.device, data.hyper.deterministic):
             (loss.losses(family, words, replace(some, prompts=prompts)).sum() * scale).backward()
         part = span.part(some.t.cpu(), PARTS)
         squares.index_add_(0, part, torch.stack([_square(word) for word in words]).cpu())

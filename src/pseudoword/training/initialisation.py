@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
+from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError, shown
 from pseudoword.formats import sources
 from pseudoword.models.compatibility import check_fit
@@ -52,7 +52,7 @@ def mode_of(init: str, mode: InitMode) -> str:
     return "words" if given(init, mode) is None else "file"
 
 
-def check(init: str, mode: InitMode, vectors: int | Literal["auto"]) -> str | None:
+def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
     """See what can be seen of a start before a model is there.
 
     Returns:
@@ -69,7 +69,7 @@ def check(init: str, mode: InitMode, vectors: int | Literal["auto"]) -> str | No
         )
         return f"--init {init} is a word; write ./{init} for what lies here" if lies_about else None
     counts = {len(rows) for rows in concept.vectors.values()}
-    if vectors != "auto" and counts != {vectors}:
+    if vectors is not AUTO and counts != {vectors}:
         raise SettingsError(
             f"--vectors {vectors}: --init {shown(init)} has {max(counts)}, and goes on with them. "
             "Leave --vectors out, or begin from words."

@@ -5,14 +5,15 @@ falls, and rises again where the rate is too high. Draws have no state, so the r
 notice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from pseudoword.methods import Method
 from pseudoword.models.family import Family
 from pseudoword.training import early_stopping, norms
-from pseudoword.training.batches import fixed
-from pseudoword.training.early_stopping import Record
+from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.loop import train
 from pseudoword.training.state import Member
 
@@ -42,21 +43,27 @@ class Probe:
     """(rate, evaluation loss) along the way"""
 
 
-def probe(family: Family, member: Member, copy: Method, tick: Callable[[int, int], None]) -> Probe:
-    """Find a rate for `member`, which has not begun.
+def probe(
+    family: Family,
+    data: TrainingData,
+    copy: Method,
+    norm_aims: Mapping[str, Tensor],
+    tick: Callable[[int, int], None],
+) -> Probe:
+    """Find a learning rate for one concept.
 
     Args:
         family: the frozen model.
-        member: what is to be trained; it stays as it is.
-        copy: its starting word once more, to be spoilt.
+        data: what the concept is to be learned from.
+        copy: its starting word, which the test changes.
+        norm_aims: as of `Member`.
         tick: called with (done, total) after each step.
     """
-    hyper = member.hyper.model_copy(update={"steps": STEPS, "ema": 0.0})
-    token = f"{member.token}/rate"
-    trial = replace(member, token=token, method=copy, hyper=hyper, record=Record())
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
-    trial.schedule = lambda step: LOWEST * growth**step
-    samples = fixed(family, member, early_stopping.SAMPLES)
+    hyper = data.hyper.model_copy(update={"ema": 0.0})
+    own = replace(data, token=f"{data.token}/rate", hyper=hyper)
+    trial = Member.begin(own, copy, lambda step: LOWEST * growth**step, norm_aims, STEPS)
+    samples = fixed(family, data, early_stopping.SAMPLES)
     start = early_stopping.measure(family, trial.word(), samples)
     curve = []
     for step in train(family, [trial]):

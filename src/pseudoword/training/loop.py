@@ -89,7 +89,7 @@ def gradients(family: Family, members: Sequence[Member], step: int) -> list[list
     total = torch.zeros_like(accumulated)
     for part in range(max(member.hyper.accumulate for member in members)):
         having = [k for k, member in enumerate(members) if part < member.hyper.accumulate]
-        for alike, samples in batches(family, [members[k] for k in having], step, part):
+        for alike, samples in batches(family, [members[k].data for k in having], step, part):
             seeing = [having[k] for k in alike]
             learning = [members[k].method for k in seeing]
             found = loss.losses(family, learning, samples) / accumulated[seeing]

@@ -2,6 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Self
+
+from pseudoword.config.optimisation import OptimiserSettings
+from pseudoword.config.rates import Rates
 
 
 @dataclass(frozen=True)
@@ -9,20 +13,25 @@ class Schedule:
     """A rate for every step.
 
     Attributes:
-        pairs: (rate, the last step it holds for, counted from 1); the last pair holds to the end.
+        rates: none of them a percentage.
         shape: `constant`, or how the rate falls to nothing at the end: `linear`, `cosine`.
         warmup: steps over which the rate rises to its full size.
         steps: of the whole run.
     """
 
-    pairs: tuple[tuple[float, float], ...]
+    rates: Rates
     shape: str
     warmup: int
     steps: int
 
+    @classmethod
+    def of(cls, settings: OptimiserSettings, rates: Rates) -> Self:
+        """What `settings` ask for, with `rates` that are no percentages any more."""
+        return cls(rates, settings.schedule, settings.warmup, settings.total_steps)
+
     def __call__(self, step: int) -> float:
         """The rate of `step`, counted from 0."""
-        rate = next((r for r, last in self.pairs if step < last), self.pairs[-1][0])
+        rate = self.rates.at(step)
         if step < self.warmup:
             return rate * (step + 1) / self.warmup
         if self.shape == "constant":

@@ -1,16 +1,16 @@
-"""One concept of a pack: what it is learned from, how, and how far it has come."""
+"""One concept of a pack, and how far it has come."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from pseudoword.config import Hyper, rates
-from pseudoword.config.captions import CaptionSettings
-from pseudoword.data.latents import Encoded
+from pseudoword.config import Hyper
 from pseudoword.methods import Method
-from pseudoword.training import norms, optimisers, rate_schedules
+from pseudoword.training import norms, optimisers
+from pseudoword.training.batches import TrainingData
 from pseudoword.training.early_stopping import Record
 
 LATENESS = 3
@@ -23,19 +23,15 @@ Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last half count
 class Member:
     """One concept of a pack: what it is learned from, and its state."""
 
-    token: str
+    data: TrainingData
     method: Method
-    pictures: Sequence[Encoded]
-    templates: Sequence[str]
-    hyper: Hyper
-    captions: CaptionSettings = field(default_factory=CaptionSettings)
+    optimiser: torch.optim.Optimizer
+    schedule: Callable[[int], float]
+    """step, counted from 0 -> learning rate"""
+    total_steps: int
+    """the last step there can be"""
     norm_aims: Mapping[str, Tensor] = field(default_factory=dict)
     """what the rows' norms are held to, `[n, 1]` per text encoder"""
-    density: tuple[float, ...] = ()
-    """how often each part of the timesteps is drawn, if not all alike"""
-    optimiser: torch.optim.Optimizer = field(init=False)
-    schedule: Callable[[int], float] = field(init=False)
-    """step, counted from 0 -> learning rate"""
     average: dict[str, Tensor] = field(default_factory=dict)
     """the running mean of the rows, if there is to be one"""
     step: int = 0
@@ -51,19 +47,45 @@ class Member:
     stopped: str | None = None
     """why there is nothing more to gain, if so"""
 
-    def __post_init__(self) -> None:
-        hyper = self.hyper
-        self.schedule = rate_schedules.Schedule(
-            rates.pairs(hyper.lr), hyper.schedule, hyper.warmup, hyper.total_steps
+    @classmethod
+    def begin(
+        cls,
+        data: TrainingData,
+        method: Method,
+        schedule: Callable[[int], float],
+        norm_aims: Mapping[str, Tensor],
+        total_steps: int | None = None,
+    ) -> Self:
+        """A member that has not taken a step, with the optimiser that its settings ask for.
+
+        Args:
+            data: what it is learned from.
+            method: its rows, at their start.
+            schedule: step, counted from 0 -> learning rate.
+            norm_aims: what the rows' norms are held to, `[n, 1]` per text encoder.
+            total_steps: by default those of the settings.
+        """
+        hyper = data.hyper
+        optimiser = optimisers.make(
+            hyper.optimiser, hyper.optimiser_option, method.parameters(), schedule(0)
         )
-        self.optimiser = optimisers.make(
-            hyper.optimiser, hyper.optimiser_option, self.method.parameters(), self.schedule(0)
-        )
+        steps = hyper.total_steps if total_steps is None else total_steps
+        return cls(data, method, optimiser, schedule, steps, norm_aims)
+
+    @property
+    def token(self) -> str:
+        """What it is called."""
+        return self.data.token
+
+    @property
+    def hyper(self) -> Hyper:
+        """How it is learned."""
+        return self.data.hyper
 
     @property
     def unfinished(self) -> bool:
         """Whether there are steps left to take."""
-        return not (self.failure or self.stopped) and self.step < self.hyper.total_steps
+        return not (self.failure or self.stopped) and self.step < self.total_steps
 
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
