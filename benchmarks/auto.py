@@ -99,7 +99,7 @@ class AutoBenchmark:
 
     def __init__(self, out: Path, console: Console) -> None:
         self.out, self.console = out, console
-        self.family: Family = base_model.load("emoji")
+        self.family: Family = base_model.load_named("emoji")
         self.model = SimilarityModel()
 
     def tasks(self, concepts: int, after: int) -> list[Task]:

@@ -27,16 +27,16 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.setup import begin, prepare
+from pseudoword.runs.setup import begin, set_up
 from pseudoword.training import importance
 from pseudoword.training.loop import gradients, train
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 SPREADS = ("uniform", "stratified", "importance")
 LEARNED = 100
 
 
-def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Member:
+def at_start(family: Family, task: Task, out: Path, progress: Progress) -> TrainState:
     """The thing of a task, with the rows of its starting word."""
     pictures = out / file_stem(task.name)
     write_training_pictures(task, pictures)
@@ -47,38 +47,38 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Membe
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / pictures.name)
-    beginning = prepare(family, config, folder, images.find([pictures]), lines, progress)
-    return begin(family, beginning, progress).member
+    beginning = set_up(family, config, folder, images.find([pictures]), lines, progress)
+    return begin(family, beginning, progress).state
 
 
-def variances(family: Family, members: Sequence[Member], draws: int) -> list[float]:
+def variances(family: Family, states: Sequence[TrainState], draws: int) -> list[float]:
     """The variance of each member's gradient, over the samples of as many steps."""
     found = []
     for step in range(LEARNED, LEARNED + draws):  # samples that it has not learned from
-        gradients(family, members, step)
-        found.append([_gradient(member) for member in members])
+        gradients(family, states, step)
+        found.append([_gradient(state) for state in states])
     return [float(torch.stack(each).var(0).sum()) for each in zip(*found, strict=True)]
 
 
-def _gradient(member: Member) -> torch.Tensor:
-    each = [rows.grad for rows in member.method.parameters() if rows.grad is not None]
+def _gradient(state: TrainState) -> torch.Tensor:
+    each = [rows.grad for rows in state.method.parameters() if rows.grad is not None]
     return torch.cat([gradient.flatten() for gradient in each])
 
 
 def with_sampling(
-    spread: str, members: Sequence[Member], densities: Sequence[tuple[float, ...]]
-) -> list[Member]:
+    spread: str, states: Sequence[TrainState], densities: Sequence[tuple[float, ...]]
+) -> list[TrainState]:
     """Copies of the members that sample timesteps in that way."""
     return [
         replace(
-            member,
+            state,
             data=replace(
-                member.data,
-                hyper=member.hyper.model_copy(update={"timestep_spread": spread}),
+                state.data,
+                hyper=state.hyper.model_copy(update={"timestep_spread": spread}),
                 density=density if spread == "importance" else (),
             ),
         )
-        for member, density in zip(members, densities, strict=True)
+        for state, density in zip(states, densities, strict=True)
     ]
 
 
@@ -91,24 +91,22 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100)
     arguments = parser.parse_args()
     with Console() as console, TemporaryDirectory() as out:
-        family: Family = base_model.load("emoji")
+        family: Family = base_model.load_named("emoji")
         art = load()
         things = art.held_out[: arguments.things]
         tasks = [thing_task(art, thing, family.resolution) for thing in things]
-        members = [at_start(family, task, Path(out), console) for task in tasks]
-        densities = [importance.density(family, member.data, member.word()) for member in members]
+        states = [at_start(family, task, Path(out), console) for task in tasks]
+        densities = [importance.density(family, state.data, state.word()) for state in states]
 
         def measured(when: str) -> dict[str, list[float]]:
             console.phase(f"drawing gradients {when}")
             return {
-                spread: variances(
-                    family, with_sampling(spread, members, densities), arguments.draws
-                )
+                spread: variances(family, with_sampling(spread, states, densities), arguments.draws)
                 for spread in SPREADS
             }
 
         found = {"at the start": measured("at the start")}
-        for step in train(family, members):
+        for step in train(family, states):
             console.advance(step.step, LEARNED)
         later = f"after {LEARNED} steps"
         found[later] = measured(later)

@@ -25,7 +25,7 @@ from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.models.loading import single_file_configs
-from pseudoword.models.loading.parts import Parts
+from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import loss, memory_plan
 
@@ -67,7 +67,7 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     )
     before = _begin(device)
     with random_weights():
-        family = base_model.choose(choice, checkpointing=case["checkpointing"])
+        family = base_model.load(choice, checkpointing=case["checkpointing"])
     unet: Any = family.modules()["unet"]
     batch, scale = case.get("batch", 1), family.resolution // unet.config.sample_size
     method = Classic(
@@ -91,7 +91,7 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
 
 def random_weights() -> Any:
     """While open, models are made with random weights in place of a file's."""
-    return mock.patch.object(Parts, "frozen", _random)
+    return mock.patch.object(ModelParts, "frozen", _random)
 
 
 def folder(layout: str) -> str:
@@ -101,7 +101,7 @@ def folder(layout: str) -> str:
     )
 
 
-def _random(self: Parts, kind: Any, part: str, **_options: Any) -> Any:
+def _random(self: ModelParts, kind: Any, part: str, **_options: Any) -> Any:
     """Stands in for loading: a part with random weights in its place."""
     model = self.empty(kind, part).to(self.placement.dtype).to_empty(device="cpu")
     for weight in model.parameters():

@@ -25,7 +25,7 @@ import tiny
 import torch
 from PIL import Image, ImageDraw
 
-from pseudoword.config import Hyper
+from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
@@ -35,9 +35,9 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.training import norms
 from pseudoword.training.batches import TrainingData
-from pseudoword.training.initialisation import start
+from pseudoword.training.initialisation import initial_rows
 from pseudoword.training.rate_schedules import Schedule
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -81,7 +81,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def family(base: Path) -> Family:
-    return base_model.load(str(base), "cpu")
+    return base_model.load_named(str(base), "cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ PLAIN: Mapping[str, Any] = MappingProxyType(
 """Training as in the paper, so that a test has only what it is about."""
 
 
-def member(
+def train_state(
     family: Family,
     pictures: Path,
     token: str = "<cat>",
@@ -118,19 +118,20 @@ def member(
     seen: Mapping[str, Any] = MappingProxyType({}),
     wording: Mapping[str, Any] = MappingProxyType({}),
     **settings: Any,
-) -> Member:
+) -> TrainState:
     """A member ready for `train`.
 
-    Settings are those of `Hyper`; `seen` those of the pictures, `wording` those of the captions.
+    Settings are those of `Hyperparameters`; `seen` those of the
+    pictures, `wording` those of the captions.
     """
-    hyper = Hyper(**{**PLAIN, "steps": 4, "batch": 2, **settings})
+    hyper = Hyperparameters(**{**PLAIN, "steps": 4, "batch": 2, **settings})
     how = PictureSettings(pictures=(pictures,), **seen)
     shapes = examples.frames(how, family.resolution, family.resolution_step)
     read = examples.read(images.find([pictures]), how, shapes, seed=hyper.seed)
     found = list(latents.encode(family, read, how.unmasked_weight))
-    rows = start(family, init, "auto", vectors, token, hyper.seed)
+    rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
     assert isinstance(hyper.lr, Rates)
-    return Member.begin(
+    return TrainState.begin(
         TrainingData(token, found, templates, hyper, CaptionSettings(**wording)),
         Classic(rows, family.device),
         Schedule.of(hyper, hyper.lr),

@@ -32,8 +32,8 @@ from pseudoword.cli import app
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
-    DrawConfig,
     EvaluateConfig,
+    GenerateConfig,
     PlanConfig,
     PrepareConfig,
     Settings,
@@ -44,7 +44,7 @@ from pseudoword.formats import WRITERS
 
 SETTINGS: Mapping[str, type[Settings]] = {
     "train": TrainConfig,
-    "generate": DrawConfig,
+    "generate": GenerateConfig,
     "prepare": PrepareConfig,
     "evaluate": EvaluateConfig,
     "bench": BenchConfig,

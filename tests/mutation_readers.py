@@ -41,9 +41,9 @@ from pseudoword.report import charts
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
-from pseudoword.training.early_stopping import Evaluation
+from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.loop import train
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 
 def _model(folder: Path, kind: str = "sd1") -> Path:
@@ -165,7 +165,7 @@ class Bases:
             path.write_bytes(before)
 
     def _load(self, path: Path, configs: Path | None = None) -> None:
-        family = base_model.choose(BaseChoice(base=str(path), device="cpu", configs=configs))
+        family = base_model.load(BaseChoice(base=str(path), device="cpu", configs=configs))
         hidden = family.encode_text(["a cat"], {}).hidden
         _must(_finite(hidden), "a text that is encoded to values that are not finite")
 
@@ -212,7 +212,7 @@ class Loras:
     sentences = 1
 
     def __init__(self, folder: Path) -> None:
-        self.family = base_model.load(str(_model(folder)), "cpu")
+        self.family = base_model.load_named(str(_model(folder)), "cpu")
         self.folder = folder
         found = {"peft": self._lora("unet.{}.lora_A.weight", "unet.{}.lora_B.weight", ".")}
         found["kohya"] = self._lora(
@@ -252,7 +252,7 @@ class Latents:
     sentences = 1
 
     def __init__(self, folder: Path) -> None:
-        self.family = base_model.load(str(_model(folder)), "cpu")
+        self.family = base_model.load_named(str(_model(folder)), "cpu")
         how = PictureSettings(pictures=(_pictures(folder),))
         shapes = examples.frames(how, 32, self.family.resolution_step)
         self.examples = list(examples.read(images.find(how.pictures)[:1], how, shapes))
@@ -299,18 +299,18 @@ class Checkpoints:
     sentences = 1
 
     def __init__(self, folder: Path) -> None:
-        family = base_model.load(str(_model(folder)), "cpu")
-        self.member = conftest.member(
+        family = base_model.load_named(str(_model(folder)), "cpu")
+        self.state = conftest.train_state(
             family, _pictures(folder), vectors=2, norm="keep", average=True, steps=4
         )
-        self.start = {key: rows.detach() for key, rows in self.member.method.vectors().items()}
-        for _ in zip(train(family, [self.member]), range(2), strict=False):
+        self.start = {key: rows.detach() for key, rows in self.state.method.vectors().items()}
+        for _ in zip(train(family, [self.state]), range(2), strict=False):
             pass
-        self.member.record.add(Evaluation(2, 0.5, None), self.member.word())
+        self.state.evaluations.add(EvaluationLoss(2, 0.5, None), self.state.word())
         self.folder, self.sources = folder, dict.fromkeys(checkpoint.SOURCES, "x")
-        checkpoint.save(folder, self.member, self.sources)
+        checkpoint.save(folder, self.state, self.sources)
         (self.path,) = folder.glob("checkpoint-*.pt")
-        self.step, self.whole = self.member.step, self.path.read_bytes()
+        self.step, self.whole = self.state.step, self.path.read_bytes()
         self.read("damaged", self.whole)
 
     def make(self, i: int, chance: random.Random) -> tuple[str, bytes]:
@@ -324,38 +324,38 @@ class Checkpoints:
                 return "sealed again", sealed(self._odd(inside, chance))
 
     def _odd(self, inside: bytes, chance: random.Random) -> bytes:
-        state = torch.load(io.BytesIO(inside), weights_only=True)
-        key = chance.choice(list(state))
+        stored = torch.load(io.BytesIO(inside), weights_only=True)
+        key = chance.choice(list(stored))
         values = [None, 1, "x", [], {}, [None], {"x": 1}, 2**70, float("nan"), torch.zeros(3)]
         if chance.random() < 0.3:
-            del state[key]
-        elif isinstance(state[key], dict) and state[key] and chance.random() < 0.5:
-            state[key][chance.choice(list(state[key]))] = chance.choice(values)
+            del stored[key]
+        elif isinstance(stored[key], dict) and stored[key] and chance.random() < 0.5:
+            stored[key][chance.choice(list(stored[key]))] = chance.choice(values)
         else:
-            state[key] = chance.choice(values)
+            stored[key] = chance.choice(values)
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(stored, buffer)
         return buffer.getvalue()
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        one = self.member
-        member = Member.begin(one.data, Classic(self.start), one.schedule, one.norm_aims)
-        checkpoint.load(self.folder, member, self.step, self.sources)
+        one = self.state
+        state = TrainState.begin(one.data, Classic(self.start), one.schedule, one.norm_aims)
+        checkpoint.load(self.folder, state, self.step, self.sources)
         if kind == "damaged":
-            _must(_state(member) == _state(self.member), "another state")
-        _must(_finite([member.word(), member.average, member.record.best]), "values not finite")
-        member.record.add(Evaluation(4, 0.5, 0.5), member.word())
-        member.record.settled(3)
-        member.record.overfitting()
+            _must(_state(state) == _state(self.state), "another state")
+        _must(_finite([state.word(), state.average, state.evaluations.best]), "values not finite")
+        state.evaluations.add(EvaluationLoss(4, 0.5, 0.5), state.word())
+        state.evaluations.plateau(3)
+        state.evaluations.overfitting()
 
 
-def _state(member: Member) -> str:
+def _state(state: TrainState) -> str:
     """All that a checkpoint holds, to be compared."""
-    parts = [*member.method.parameters(), *member.average.values(), *member.record.best.values()]
-    optimiser = member.optimiser.state_dict()["state"]
+    parts = [*state.method.parameters(), *state.average.values(), *state.evaluations.best.values()]
+    optimiser = state.optimiser.state_dict()["state"]
     numbers = [part.detach().tolist() for part in parts]
-    return repr((numbers, str(optimiser), member.record.found, member.step, member.stopped))
+    return repr((numbers, str(optimiser), state.evaluations.found, state.step, state.stopped))
 
 
 class Runs:

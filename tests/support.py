@@ -31,7 +31,7 @@ def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
 
 def lora(base: Path, file: Path) -> Path:
     """A LoRA of random numbers for the U-Net and the first text encoder, in diffusers' names."""
-    family: Any = base_model.load(str(base), "cpu")
+    family: Any = base_model.load_named(str(base), "cpu")
     tensors = {}
     torch.manual_seed(1)
     parts = (("unet", family.unet), ("text_encoder", family.encoders["clip_l"].model))

@@ -47,8 +47,8 @@ def imported(name: str, path: Path, known: Mapping[str, Path]) -> set[str]:
             base = parents[: len(parents) - statement.level + 1]
             source = ".".join([*base, source] if source else base)
         for alias in statement.names:
-            member = f"{source}.{alias.name}"
-            found.add(member if member in known else source)
+            state = f"{source}.{alias.name}"
+            found.add(state if state in known else source)
     return found & known.keys() - {name}
 
 

@@ -54,11 +54,11 @@ WORDS = [
 ]
 
 TAKERS: dict[str, Callable[[str], object]] = {
-    "--init": lambda text: initialisation.given(text, "auto"),
-    "--init-mode file": lambda text: initialisation.given(text, "file"),
+    "--init": lambda text: initialisation.named_concept(text, "auto"),
+    "--init-mode file": lambda text: initialisation.named_concept(text, "file"),
     "--concept": lambda text: sources.concepts(text),
     "inspect": lambda text: sources.one(text),
-    "--base": lambda text: base_model.load(text),
+    "--base": lambda text: base_model.load_named(text),
 }
 
 
@@ -104,7 +104,7 @@ def test_a_plain_word_is_a_word_whatever_lies_about(text: str, somewhere: Path) 
         elif lies == "folder with a concept":
             path.unlink()
             word(path / "concept.safetensors")
-        assert initialisation.given(text, "auto") is None, lies
+        assert initialisation.named_concept(text, "auto") is None, lies
         told = initialisation.check(text, "auto", AUTO)
         assert (told is not None) == (lies not in ("nothing", "folder")), lies
         assert told is None or f"./{text}" in told
@@ -117,7 +117,7 @@ def test_a_path_that_is_there_is_gone_on_from(
     monkeypatch.setenv("HOME", str(somewhere))
     word(somewhere / "cat" / "concept.safetensors")
     word(somewhere / "here" / "w.pt")
-    found = initialisation.given(how.format(somewhere / "cat"), "auto")
+    found = initialisation.named_concept(how.format(somewhere / "cat"), "auto")
     assert found is not None
     assert len(found.vectors["clip_l"]) == 2
     assert initialisation.check(how.format(somewhere / "cat"), "auto", 2) is None
@@ -129,11 +129,11 @@ def test_a_path_that_is_there_is_gone_on_from(
 
 def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
-    found = initialisation.given("./two.pt=<b>", "auto")
+    found = initialisation.named_concept("./two.pt=<b>", "auto")
     assert found is not None
     assert not found.vectors["clip_l"].any()
     with pytest.raises(ConceptError, match="holds 2 words"):
-        initialisation.given("./two.pt", "auto")
+        initialisation.named_concept("./two.pt", "auto")
     with pytest.raises(ConceptError, match="holds 2 words"):
         sources.one("two.pt")
 
@@ -141,7 +141,7 @@ def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
 def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
     word(somewhere / "runs" / "my-toy" / "concept.safetensors")
     with pytest.raises(ConceptError, match=r"--init runs/my-tou: .*Did you mean runs/my-toy\?"):
-        initialisation.given("runs/my-tou", "auto")
+        initialisation.named_concept("runs/my-tou", "auto")
 
 
 def test_a_name_without_its_ending_is_told_which_file_has_it(somewhere: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_word_on_the_hub_is_gone_on_from(
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", listed)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_a, revision: str(kept))
-    found = initialisation.given("sd-concepts-library/cat-toy@v2", "auto")
+    found = initialisation.named_concept("sd-concepts-library/cat-toy@v2", "auto")
     assert found is not None
     assert found.vectors["clip_l"].shape == (2, 32)
     assert asked == [("sd-concepts-library/cat-toy", "v2")]

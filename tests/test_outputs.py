@@ -39,7 +39,7 @@ def nothing_heavy(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_args: object, **_options: object) -> None:
         raise AssertionError("a model was loaded first")
 
-    monkeypatch.setattr(base_model, "choose", refuse)
+    monkeypatch.setattr(base_model, "load", refuse)
 
 
 # The mechanism
@@ -279,13 +279,13 @@ def test_settings_that_lie_where_a_run_would_put_its_own_are_no_run(
 def test_a_file_that_comes_while_a_run_is_made_ready_is_not_replaced_either(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose = base_model.choose
+    choose = base_model.load
 
     def slowly(*args: Any, **options: Any) -> Any:
         put(tmp_path / "run" / "loss.png")
         return choose(*args, **options)
 
-    monkeypatch.setattr(base_model, "choose", slowly)
+    monkeypatch.setattr(base_model, "load", slowly)
     with pytest.raises(RunFolderError, match=r"loss\.png would be replaced"):
         learn(base, pictures, tmp_path / "run")
     assert (tmp_path / "run" / "loss.png").read_bytes() == PRECIOUS

@@ -13,8 +13,8 @@ import pseudoword
 from pseudoword.cli import app
 from pseudoword.config import (
     BenchConfig,
-    DrawConfig,
     EvaluateConfig,
+    GenerateConfig,
     PlanConfig,
     Settings,
     TrainConfig,
@@ -70,7 +70,7 @@ def test_every_command_has_a_function_of_its_name() -> None:
 
 def test_every_setting_is_explained_and_is_an_option() -> None:
     commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
-    kinds: dict[str, type[Settings]] = {"train": TrainConfig, "generate": DrawConfig}
+    kinds: dict[str, type[Settings]] = {"train": TrainConfig, "generate": GenerateConfig}
     kinds |= {"bench": BenchConfig, "evaluate": EvaluateConfig, "plan": PlanConfig}
     for name, kind in kinds.items():
         options = {parameter.name for parameter in commands[name].params}

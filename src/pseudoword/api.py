@@ -8,17 +8,17 @@ from PIL.Image import Image
 
 from pseudoword.benchmark.comparison import Comparison, compare
 from pseudoword.commands.convert import convert_file
-from pseudoword.commands.demo import Demo, run_demo
+from pseudoword.commands.demo import Demo, learn_demo
 from pseudoword.commands.evaluate import Evaluation, evaluate_word
-from pseudoword.commands.gallery import Gallery, collect
-from pseudoword.commands.inspect import Base, Inspection, known_bases, look_at
-from pseudoword.commands.prepare import Prepared, survey
-from pseudoword.commands.push import Pushed, publish
+from pseudoword.commands.gallery import Gallery, make_gallery
+from pseudoword.commands.inspect import Base, Inspection, inspect_file, known_bases
+from pseudoword.commands.prepare import Prepared, prepare_pictures
+from pseudoword.commands.push import Pushed, push_run
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
-    DrawConfig,
     EvaluateConfig,
+    GenerateConfig,
     PlanConfig,
     PrepareConfig,
     TrainConfig,
@@ -147,7 +147,7 @@ def generate(
         token: what to call the concept in the prompts; of a file of several words, which one. For
             several concepts one entry each, `None` to leave a name as it is.
         progress: told what is going on, and when a concept is not mentioned at all.
-        **settings: any field of `pseudoword.config.DrawConfig`.
+        **settings: any field of `pseudoword.config.GenerateConfig`.
 
     Returns:
         `n` pictures; picture i is drawn with seed + i, whatever n is.
@@ -155,7 +155,7 @@ def generate(
     Raises:
         PseudowordError: a file, width, prompt or setting does not work; the message says which.
     """
-    config = DrawConfig.check(**settings)
+    config = GenerateConfig.check(**settings)
     check_text("the prompt", prompt)
     told = progress or Silent()
     for idle in config.without_effect():
@@ -169,7 +169,7 @@ def generate(
             told.note(_unmentioned(word, asked.values()))
     prompt_checks.tell_weights(asked.values(), told.note, [word.token for word in concepts])
     told.phase(f"loading {config.base}")
-    family = base_model.choose(config, offload=config.offload)
+    family = base_model.load(config, offload=config.offload)
     if config.offload and family.device.type == "cpu":
         told.note("--offload has no effect on a CPU")
     if not config.offload:  # what a plan counts is all there at once
@@ -225,7 +225,9 @@ def generate_files(
         PseudowordError: as `generate`; also if a file cannot be written, which is found out before
             anything is drawn.
     """
-    config = DrawConfig.check(**{k: v for k, v in given.items() if k in DrawConfig.model_fields})
+    config = GenerateConfig.check(
+        **{k: v for k, v in given.items() if k in GenerateConfig.model_fields}
+    )
     file = given_path(out, "--out") if out is not None else None
     drawings = Drawings(file, config.n, overwrite=overwrite)
     return drawings.write(generate(prompt, progress=progress, **given))
@@ -242,7 +244,7 @@ def inspect(file: str | Path, *, base: str | None = None, token: str | None = No
     Raises:
         PseudowordError: the file holds no concept, or `base` does not fit it.
     """
-    return look_at(file, base, token)
+    return inspect_file(file, base, token)
 
 
 def convert(
@@ -292,7 +294,7 @@ def gallery(
     """
     searched = given_path(folder, "DIR")
     sheet = given_path(out, "--out") if out is not None else searched / "gallery.png"
-    return collect(searched, sheet, overwrite)
+    return make_gallery(searched, sheet, overwrite)
 
 
 def prepare(
@@ -325,7 +327,7 @@ def prepare(
     sheet = given_path(out, "--out") if out is not None else None
     for idle in config.without_effect():
         told.note(idle)
-    return survey(config, sheet, caption_model, told, overwrite)
+    return prepare_pictures(config, sheet, caption_model, told, overwrite)
 
 
 def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool = False) -> Pushed:
@@ -340,7 +342,7 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
     Raises:
         PseudowordError: there is no word, or the hub does not take it.
     """
-    return publish(given_path(folder, "DIR"), to, private, overwrite)
+    return push_run(given_path(folder, "DIR"), to, private, overwrite)
 
 
 def evaluate(
@@ -419,14 +421,14 @@ def demo(
 
     Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
     """
-    return run_demo(given_path(out, "--out"), progress or Silent(), restart, overwrite)
+    return learn_demo(given_path(out, "--out"), progress or Silent(), restart, overwrite)
 
 
 def _mentioned(token: str, prompts: Iterable[str]) -> bool:
     return any(len(split(prompt, [token])) > 1 for prompt in prompts)
 
 
-def _unmentioned(word: sources.Given, prompts: Iterable[str]) -> str:
+def _unmentioned(word: sources.NamedConcept, prompts: Iterable[str]) -> str:
     """What to say of a word that no prompt mentions; perhaps it was meant by its file's name."""
     token = word.concept.token
     if not word.stem or not _mentioned(word.stem, prompts):

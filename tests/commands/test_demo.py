@@ -102,7 +102,7 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
 
 def test_an_end_of_text_in_the_middle_never_happens() -> None:
     """CLIP pools at the first end-of-text id, and this U-Net listens to what is pooled."""
-    family = base_model.load("emoji", "cpu")
+    family = base_model.load_named("emoji", "cpu")
     width = family.encoders["clip_l"].width
     one, other = torch.randn(2, 2, width, generator=torch.Generator().manual_seed(0))
     found = [
@@ -124,7 +124,7 @@ def test_the_similarity_model_tells_the_panda_from_plain_pictures() -> None:
 
 
 def test_unknown_words_do_not_break_the_bundled_tokenizer() -> None:
-    family = base_model.load("emoji", "cpu")
+    family = base_model.load_named("emoji", "cpu")
     hidden = family.encode_text(["a zyzzyva 猫 🐙 of Ångström!?"], {}).hidden
     assert torch.isfinite(hidden).all()
 

@@ -17,13 +17,13 @@ from pseudoword.cli.app import app
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.errors import BaseModelError, SettingsError
-from pseudoword.models.base_model import load
+from pseudoword.models.base_model import load_named
 
 
 @pytest.fixture(scope="module")
 def apple() -> Concept:
     """A word that means just what the bundled model's own word does."""
-    encoder = load("emoji").encoders["clip_l"]
+    encoder = load_named("emoji").encoders["clip_l"]
     (row,) = encoder.token_ids("apple")
     rows = encoder.table[row : row + 1].detach().clone()
     return Concept("<apple>", {"clip_l": rows}, provenance={"init": "apple"})

@@ -28,7 +28,7 @@ def texture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
 
 def said_of(folder: Path) -> dict[str, list[str]]:
     how = PictureSettings(pictures=(folder,))
-    find = image_quality.Finder()
+    find = image_quality.ProblemFinder()
     read = examples.read(images.find([folder]), how, examples.frames(how, 64, 8))
     return {example.path.stem: find(example) for example in read}
 
@@ -51,7 +51,7 @@ def test_faults_are_told_and_good_pictures_are_not_blamed(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
 def test_real_photographs_are_not_blamed_unless_blurred(tmp_path: Path) -> None:
-    find = image_quality.Finder()
+    find = image_quality.ProblemFinder()
     for path in sorted((SHARED / "photos").rglob("*.jpg")):
         how = PictureSettings(pictures=(path,))
         shapes = examples.frames(how, 512, 64)
@@ -59,7 +59,7 @@ def test_real_photographs_are_not_blamed_unless_blurred(tmp_path: Path) -> None:
         picture = images.open_picture(path)
         blurred = picture.filter(ImageFilter.GaussianBlur(picture.width / 100))
         blurred.save(tmp_path / path.name)
-        found = image_quality.Finder()(examples.load(tmp_path / path.name, how, shapes))
+        found = image_quality.ProblemFinder()(examples.load(tmp_path / path.name, how, shapes))
         assert found == ["looks blurred"], path
 
 
@@ -92,15 +92,15 @@ def test_print_that_photographs_share_is_found(x: float, y: float, place: str) -
             images.open_picture(p) for p in sorted((SHARED / "photos" / subject).glob("*.jpg"))
         ]
         assert len(photographs) >= image_quality.MARK_PICTURES
-        assert image_quality.mark([grey(p) for p in photographs]) is None
-        assert image_quality.mark([grey(printed(p, x, y)) for p in photographs]) == place
+        assert image_quality.watermark([grey(p) for p in photographs]) is None
+        assert image_quality.watermark([grey(printed(p, x, y)) for p in photographs]) == place
 
 
 def test_drawings_of_one_thing_share_no_print() -> None:
     for task in TaskSet.build(artwork.load(), 64).things:
-        assert image_quality.mark([grey(one.picture) for one in task.training_pictures]) is None, (
-            task.name
-        )
+        assert (
+            image_quality.watermark([grey(one.picture) for one in task.training_pictures]) is None
+        ), task.name
 
 
 def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path) -> None:
@@ -109,14 +109,14 @@ def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path
         picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
         printed(picture, 0.55, 0.9).save(tmp_path / f"{i}.png")
     seen = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
-    assert seen.shared_fault
-    assert "at the bottom right, like a watermark" in seen.shared_fault
+    assert seen.shared_problem
+    assert "at the bottom right, like a watermark" in seen.shared_problem
     arguments = ["prepare", str(tmp_path), "--base", str(base)]
     shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "sheets" / "sheet.png")])
     assert "like a watermark" in shown.stdout.replace("\n", " ")
     (tmp_path / "0.png").unlink()
     fewer = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
-    assert fewer.shared_fault is None, "four pictures may agree by chance"
+    assert fewer.shared_problem is None, "four pictures may agree by chance"
 
 
 def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> None:

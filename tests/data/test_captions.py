@@ -132,7 +132,7 @@ def test_what_is_no_text_file_is_never_waited_for(tmp_path: Path) -> None:
 
 
 def test_private_characters_in_captions_do_not_count(tmp_path: Path) -> None:
-    mark = loss.mark(0)
+    mark = loss.pack_placeholder(0)
     assert captions.render("a [filewords]", "<cat>", f"red {mark} thing") == "a red 0 thing"
 
 

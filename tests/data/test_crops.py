@@ -77,7 +77,7 @@ def test_the_focal_crop_finds_the_subject(place: tuple[int, int]) -> None:
     picture = Image.new("RGB", (300, 60), "gray")
     x, y = place
     ImageDraw.Draw(picture).ellipse((x - 12, y - 12, x + 12, y + 12), fill="orange")
-    left, _, right, _ = crops.around(picture.size, (60, 60), saliency.interest(picture)).box
+    left, _, right, _ = crops.around(picture.size, (60, 60), saliency.saliency(picture)).box
     assert left <= x - 12
     assert x + 12 <= right
     middle = min(max(x, 30), 270)
@@ -86,7 +86,7 @@ def test_the_focal_crop_finds_the_subject(place: tuple[int, int]) -> None:
 
 def test_the_focal_crop_of_nothing_in_particular_is_the_centre() -> None:
     flat = Image.new("RGB", (300, 60), "gray")
-    assert crops.around(flat.size, (60, 60), saliency.interest(flat)).offset[0] == 120
+    assert crops.around(flat.size, (60, 60), saliency.saliency(flat)).offset[0] == 120
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
@@ -97,7 +97,7 @@ def test_the_focal_crop_of_a_photograph_off_centre_keeps_the_dog() -> None:
     for left in (0, 400):
         picture = Image.new("RGB", (600, 200), (120, 130, 90))
         picture.paste(dog, (left, 0))
-        at, _, right, _ = crops.around(picture.size, (200, 200), saliency.interest(picture)).box
+        at, _, right, _ = crops.around(picture.size, (200, 200), saliency.saliency(picture)).box
         assert abs((at + right) / 2 - (left + dog.width / 2)) < 40
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from PIL import Image, ImageDraw
 
 import pseudoword
@@ -42,7 +42,7 @@ def test_a_view_knows_what_was_cut(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned by a quarter: upright it is 120 wide
     sideways.save(tmp_path / "a.jpg", exif=exif)
     (one,) = read(tmp_path)
-    assert one.views[0].framing == (60, 120, 0, 16, 32, 32)
+    assert one.views[0].micro_conditioning == (60, 120, 0, 16, 32, 32)
 
 
 def test_flips_double_the_views_and_are_off_by_default(pictures: Path) -> None:
@@ -59,7 +59,9 @@ def test_random_crops_differ_between_seeds_and_come_with_flips(tmp_path: Path) -
     assert len({view.transform for view in one.views}) == 6
     how = PictureSettings(pictures=(tmp_path,), crop="random", crops=3)
     other = examples.load(tmp_path / "a.png", how, examples.frames(how, 32, 8), seed=1)
-    assert {v.framing for v in other.views} != {v.framing for v in one.views[:3]}
+    assert {v.micro_conditioning for v in other.views} != {
+        v.micro_conditioning for v in one.views[:3]
+    }
 
 
 def test_pictures_may_be_cut_to_another_shape_than_a_square(pictures: Path) -> None:
@@ -204,13 +206,15 @@ def test_what_happens_to_captions_reaches_the_prompts(family: Family, pictures: 
     for path in list(pictures.iterdir()):
         path.with_suffix(".txt").write_text("red, blurry, small")
     lines = ["a [name] [filewords]"]
-    plain = member(family, pictures, templates=lines)
+    plain = train_state(family, pictures, templates=lines)
     assert {p.split(maxsplit=2)[2] for p in batch(family, [plain.data], 0).prompts} == {
         "red, blurry, small"
     }
-    kept = member(family, pictures, templates=lines, wording={"drop_tags": 1.0, "keep_tags": 1})
+    kept = train_state(
+        family, pictures, templates=lines, wording={"drop_tags": 1.0, "keep_tags": 1}
+    )
     assert {p.split(maxsplit=2)[2] for p in batch(family, [kept.data], 0).prompts} == {"red"}
-    mixed = member(family, pictures, templates=lines, wording={"shuffle_tags": True}, batch=16)
+    mixed = train_state(family, pictures, templates=lines, wording={"shuffle_tags": True}, batch=16)
     assert len({p.split(maxsplit=2)[2] for p in batch(family, [mixed.data], 0).prompts}) > 3
     assert batch(family, [mixed.data], 0).prompts == batch(family, [mixed.data], 0).prompts
 
@@ -219,10 +223,10 @@ def test_the_word_is_found_in_captions_and_templates_too(family: Family, picture
     """By the rule of prompts: in plurals and in any script, and not inside another word."""
     for path in list(pictures.iterdir()):
         path.with_suffix(".txt").write_text("two 猫s, 猫の写真")
-    one = member(family, pictures, "猫", templates=["[name]の写真, [filewords]"])
-    mark = loss.mark(0)
+    one = train_state(family, pictures, "猫", templates=["[name]の写真, [filewords]"])
+    mark = loss.pack_placeholder(0)
     assert set(batch(family, [one.data], 0).prompts) == {f"{mark}の写真, two {mark}s, {mark}の写真"}
-    plain = member(family, pictures, "cat", templates=["a [name]egory, a category"])
+    plain = train_state(family, pictures, "cat", templates=["a [name]egory, a category"])
     assert set(batch(family, [plain.data], 0).prompts) == {f"a {mark}egory, a category"}
 
 

@@ -54,7 +54,7 @@ def test_pictures_are_encoded_once(
 def test_a_changed_picture_size_or_vae_is_encoded_anew(
     base: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     count = Counting(family, monkeypatch)
     encode(family, pictures)
     (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes() + b" ")

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from PIL import Image, ImageDraw
 
 from pseudoword.data import masks
 from pseudoword.models.family import Family
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import batch
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 
 def test_weights_are_one_on_average_and_everywhere_without_a_mask() -> None:
@@ -46,7 +46,7 @@ def half_masked(folder: Path) -> Path:
     return folder
 
 
-def gradient(family: Family, one: Member, samples: loss.Batch) -> torch.Tensor:
+def gradient(family: Family, one: TrainState, samples: loss.Batch) -> torch.Tensor:
     one.optimiser.zero_grad()
     loss.losses(family, [one.method], samples).sum().backward()
     found = one.method.parameters()[0].grad
@@ -56,28 +56,28 @@ def gradient(family: Family, one: Member, samples: loss.Batch) -> torch.Tensor:
 
 def test_what_is_masked_does_not_move_the_gradient(family: Family, tmp_path: Path) -> None:
     """Whatever the model should have predicted outside the mask, the word learns the same."""
-    one = member(family, half_masked(tmp_path), seen={"mask": "file"})
+    one = train_state(family, half_masked(tmp_path), seen={"mask": "file"})
     samples = batch(family, [one.data], 0)
     hidden = samples.mask == 0
     assert 0.4 < hidden.float().mean() < 0.6
     before = gradient(family, one, samples)
 
-    class Elsewhere(type(family.process)):  # type: ignore[misc]
+    class Elsewhere(type(family.noise_schedule)):  # type: ignore[misc]
         def target(self, *given: torch.Tensor) -> torch.Tensor:
             found: torch.Tensor = super().target(*given)
             return torch.where(hidden, found + 100, found)
 
-    kept = family.process
-    family.process = Elsewhere(kept.alphas_cumprod, kept.prediction_type)
+    kept = family.noise_schedule
+    family.noise_schedule = Elsewhere(kept.alphas_cumprod, kept.prediction_type)
     assert torch.equal(gradient(family, one, samples), before)
-    family.process = kept
+    family.noise_schedule = kept
     everything = loss.Batch(**(vars(samples) | {"mask": torch.ones_like(samples.mask)}))
     assert not torch.allclose(gradient(family, one, everything), before, rtol=0.01, atol=0)
 
 
 def test_the_rest_counts_as_much_as_is_said(family: Family, tmp_path: Path) -> None:
     how = {"mask": "file", "unmasked_weight": 0.25}
-    samples = batch(family, [member(family, half_masked(tmp_path), seen=how).data], 0)
+    samples = batch(family, [train_state(family, half_masked(tmp_path), seen=how).data], 0)
     ratios = samples.mask.amin((1, 2, 3)) / samples.mask.amax((1, 2, 3))
     assert ratios.tolist() == pytest.approx([0.25] * len(ratios), abs=0.02)
 
@@ -89,7 +89,7 @@ def test_opaque_pictures_learn_with_alpha_weights_as_without(
         Image.effect_noise((40, 32), 80).convert("RGBA").save(tmp_path / f"{i}.png")
     words = []
     for kind in ("none", "alpha"):
-        one = member(family, tmp_path, seen={"mask": kind})
+        one = train_state(family, tmp_path, seen={"mask": kind})
         list(loop.train(family, [one]))
         assert one.failure is None
         words.append(one.method.vectors()["clip_l"])
@@ -103,7 +103,7 @@ def test_a_small_mask_does_not_make_a_small_loss(family: Family, tmp_path: Path)
         mask = Image.new("L", (32, 32))
         mask.paste(255, (0, 0, side, side))
         mask.save(tmp_path / f"{i}-mask.png")
-    one = member(family, tmp_path, seen={"mask": "file"}, batch=4)
+    one = train_state(family, tmp_path, seen={"mask": "file"}, batch=4)
     samples = batch(family, [one.data], 0)
     constant = torch.full_like(samples.noise, 0.5)
     error = (constant**2 * samples.mask).mean((1, 2, 3))

@@ -69,7 +69,7 @@ def test_what_is_no_weight_is_not_called_one() -> None:
 
 
 def test_readers_are_known_without_the_weights(any_base: Path) -> None:
-    whole = base_model.load(str(any_base), "cpu").encoders.values()
+    whole = base_model.load_named(str(any_base), "cpu").encoders.values()
     known = base_model.readers(BaseChoice(base=str(any_base)))
     assert [reader.room for reader in known] == [encoder.room for encoder in whole]
     counts = {"<x>": 3}
@@ -80,7 +80,7 @@ def test_readers_are_known_without_the_weights(any_base: Path) -> None:
 def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
     told = Notes()
     word = Concept(
-        "<x>", {"clip_l": base_model.load(str(base), "cpu").encoders["clip_l"].table[:2]}
+        "<x>", {"clip_l": base_model.load_named(str(base), "cpu").encoders["clip_l"].table[:2]}
     )
     pseudoword.generate(
         "<x> " + "red " * 90 + "dog",
@@ -133,7 +133,7 @@ def test_training_tells_what_is_cut_of_captions_and_previews(
     seen = pseudoword.prepare(
         pictures, out=tmp_path / "sheet.png", base=str(base), template="captioned"
     )
-    cut = [look.faults[-1] for look in seen.pictures if "tokens" in str(look.faults)]
+    cut = [look.problems[-1] for look in seen.pictures if "tokens" in str(look.problems)]
     assert cut == ["has too long a caption: the prompt has 111 tokens, 75 are read"]
     assert any("(red:1.2) is plain text" in line for line in seen.notes)
 
@@ -148,7 +148,7 @@ def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
         check_fit(Concept("<x>", {"clip_l": rows}), family)
     config = TrainConfig.check(pictures=[pictures], token="<x>", vectors=40, base=str(base))
     with pytest.raises(ConceptError, match=says):
-        checks.with_model(family, config, ["a [name]"], lambda _text: None)
+        checks.against_model(family, config, ["a [name]"], lambda _text: None)
 
 
 def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_characters(

@@ -84,10 +84,10 @@ def test_so_is_a_model_that_writes_captions(
 
 def test_so_is_a_base_model(with_code: Callable[[Path], Path], base: Path, tmp_path: Path) -> None:
     model = with_code(base)
-    base_model.load(str(model), "cpu").modules()
+    base_model.load_named(str(model), "cpu").modules()
     index = json.loads((model / "model_index.json").read_text())
     (model / "model_index.json").write_text(json.dumps(index | {"unet": ["own", "Own"]}))
-    base_model.load(str(model), "cpu").modules()
+    base_model.load_named(str(model), "cpu").modules()
     assert not (tmp_path / "ran").exists()
 
 

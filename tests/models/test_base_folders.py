@@ -33,7 +33,7 @@ def change(file: Path, **values: Any) -> None:
 
 def used(folder: Path) -> Family:
     """The model in the folder, after all of it was used."""
-    family = base_model.load(str(folder), "cpu")
+    family = base_model.load_named(str(folder), "cpu")
     family.modules()
     generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
     return family
@@ -103,7 +103,7 @@ def test_so_it_is_when_memory_is_planned(folder: Path, name: str) -> None:
 
 def test_a_square_may_be_said_by_both_sides(folder: Path) -> None:
     change(folder / "unet/config.json", sample_size=[8, 8])
-    assert base_model.sides(BaseChoice(base=str(folder))) == (32, 8)
+    assert base_model.resolution_of(BaseChoice(base=str(folder))) == (32, 8)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x00", '{"a": 1e}'])
@@ -216,15 +216,15 @@ def test_a_repository_is_looked_at_as_a_folder_is(
     (kept / "refs").mkdir(parents=True)
     (kept / "refs" / "main").write_text("0" * 40)
     folder = Path(shutil.move(folder, kept / "snapshots" / ("0" * 40)))
-    whole = base_model.load("tiny/base", "cpu").fingerprint()
+    whole = base_model.load_named("tiny/base", "cpu").fingerprint()
     for part, name in STEMS.items():
         (file,) = (folder / part).glob("*.safetensors")
         torch.save(load_file(file), folder / part / f"{name}.bin")
         file.unlink()
-    assert base_model.load("tiny/base", "cpu").fingerprint() == whole
+    assert base_model.load_named("tiny/base", "cpu").fingerprint() == whole
     torch.save({"x": print}, folder / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(BaseModelError, match="would run Python code"):
-        base_model.load("tiny/base", "cpu")
+        base_model.load_named("tiny/base", "cpu")
 
 
 STEMS = {
@@ -236,11 +236,11 @@ STEMS = {
 
 def test_a_part_given_as_a_base_is_named_and_a_pipe_in_it_not_waited_for(folder: Path) -> None:
     with pytest.raises(BaseModelError, match="is a part of a model, UNet2DConditionModel"):
-        base_model.load(str(folder / "unet"))
+        base_model.load_named(str(folder / "unet"))
     (folder / "unet" / "config.json").unlink()
     os.mkfifo(folder / "unet" / "config.json")
     with pytest.raises(BaseModelError, match="is no base model"):
-        base_model.load(str(folder / "unet"))
+        base_model.load_named(str(folder / "unet"))
 
 
 @pytest.mark.parametrize("name", ["unet/config.json", "model_index.json", "tokenizer/vocab.json"])

@@ -19,7 +19,7 @@ def broken(base: Path, tmp_path: Path) -> Path:
 
 
 def test_nothing_that_is_loaded_asks_for_a_gradient(base: Path) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     family.encode_pictures(torch.zeros(1, 3, 32, 32))
     for module in (family.unet, family.vae, family.encoders["clip_l"].model):  # type: ignore[attr-defined]
         assert not module.training
@@ -27,7 +27,7 @@ def test_nothing_that_is_loaded_asks_for_a_gradient(base: Path) -> None:
 
 
 def test_moments_are_scaled_as_the_pipeline_scales(base: Path) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1
     moments = family.encode_pictures(pixels)
     found = family.vae.encode(pixels).latent_dist  # type: ignore[attr-defined]
@@ -36,17 +36,17 @@ def test_moments_are_scaled_as_the_pipeline_scales(base: Path) -> None:
 
 
 def test_the_fingerprint_tells_models_apart(base: Path) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     before = family.fingerprint()
-    assert base_model.load(str(base), "cpu").fingerprint() == before
+    assert base_model.load_named(str(base), "cpu").fingerprint() == before
     family.unet.conv_out.weight.data[0] += 1e-3  # type: ignore[attr-defined]
     assert family.fingerprint() != before
 
 
 def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     before = family.vae_digest()
-    assert base_model.load(str(base), "cpu").vae_digest() == before
+    assert base_model.load_named(str(base), "cpu").vae_digest() == before
     next(family.vae.parameters()).data[0] += 1e-3  # type: ignore[attr-defined]
     assert family.vae_digest() != before
 
@@ -54,29 +54,29 @@ def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
 @pytest.mark.parametrize("name", ["nonesuch", "./nonesuch", "a/b/c", ""])
 def test_an_unknown_base_is_explained(name: str) -> None:
     with pytest.raises(PseudowordError, match=r"no base model|there is no|is empty"):
-        base_model.load(name)
+        base_model.load_named(name)
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_explained() -> None:
     with pytest.raises(BaseModelError, match="could not be fetched from the hub"):
-        base_model.load("nobody/no-such-model")
+        base_model.load_named("nobody/no-such-model")
 
 
 def test_a_folder_that_is_no_model_is_explained(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match=r"holds no model_index\.json"):
-        base_model.load(str(tmp_path))
+        base_model.load_named(str(tmp_path))
     (tmp_path / "x.ckpt").touch()
     with pytest.raises(BaseModelError, match="is an empty file"):
-        base_model.load(str(tmp_path / "x.ckpt"))
+        base_model.load_named(str(tmp_path / "x.ckpt"))
 
 
 def test_a_model_of_another_kind_is_named(broken: Path) -> None:
     (broken / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
     with pytest.raises(BaseModelError, match="is a FluxPipeline"):
-        base_model.load(str(broken))
+        base_model.load_named(str(broken))
     (broken / "model_index.json").write_text("{")
     with pytest.raises(BaseModelError, match="damaged"):
-        base_model.load(str(broken))
+        base_model.load_named(str(broken))
 
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
@@ -84,7 +84,7 @@ def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
     (weights,) = (broken / part).glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BaseModelError, match=rf"/{part}/.* is cut short: its header alone has"):
-        base_model.load(str(broken))
+        base_model.load_named(str(broken))
 
 
 def test_a_revision_on_the_hub_is_asked_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,20 +107,20 @@ def test_weights_of_a_variant_are_found_when_it_is_said(base: Path, tmp_path: Pa
     with pytest.raises(
         BaseModelError, match=r"/text_encoder holds no weights.* There are some for --variant fp16"
     ):
-        base_model.load(str(tmp_path), "cpu")
-    chosen = base_model.choose(BaseChoice(base=str(tmp_path), variant="fp16", device="cpu"))
-    assert chosen.fingerprint() == base_model.load(str(base), "cpu").fingerprint()
+        base_model.load_named(str(tmp_path), "cpu")
+    chosen = base_model.load(BaseChoice(base=str(tmp_path), variant="fp16", device="cpu"))
+    assert chosen.fingerprint() == base_model.load_named(str(base), "cpu").fingerprint()
 
 
 def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) -> None:
-    half: Any = base_model.load(str(broken), "cpu", "float16")
+    half: Any = base_model.load_named(str(broken), "cpu", "float16")
     assert half.unet.dtype == torch.float16
     assert half.vae.dtype == torch.float32
     assert torch.isfinite(half.encode_pictures(torch.ones(1, 3, 32, 32)).mean).all()
     config = json.loads((broken / "vae" / "config.json").read_text())
     (broken / "vae" / "config.json").write_text(json.dumps(config | {"force_upcast": False}))
-    assert base_model.load(str(broken), "cpu", "bfloat16").vae.dtype == torch.bfloat16  # type: ignore[attr-defined]
-    assert base_model.load(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]
+    assert base_model.load_named(str(broken), "cpu", "bfloat16").vae.dtype == torch.bfloat16  # type: ignore[attr-defined]
+    assert base_model.load_named(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]
 
 
 def test_auto_is_what_the_environment_says_else_the_best_there_is(
@@ -160,7 +160,7 @@ def test_a_device_that_is_not_here_is_answered_with_those_that_are(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    for ask in (base_model.placement, base_model.choose, base_model.sides):
+    for ask in (base_model.placement, base_model.load, base_model.resolution_of):
         with pytest.raises(SettingsError, match=r"--device.* What is: cpu, or auto, which is cpu"):
             ask(BaseChoice(device=name))
 

@@ -39,7 +39,7 @@ def test_a_word_on_another_kind_of_model_is_told_what_it_is_and_what_the_model_i
 ) -> None:
     word = Concept("<cat>", WORDS[kind])
     for other, rows in WORDS.items():
-        family: Any = base_model.load(str(base), "cpu")
+        family: Any = base_model.load_named(str(base), "cpu")
         family.encoders = {key: Sized(one.shape[1]) for key, one in rows.items()}
         if other == kind:
             check_fit(word, family)

@@ -100,7 +100,7 @@ def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_pa
     ours = draw(any_base, negative="dog", lora=[f"{file}:0.5"])
     assert same(ours, theirs, within=1)
     assert 'Lora: "style: 0.5"' in ours.info["parameters"]
-    family = base_model.load(str(any_base), "cpu")
+    family = base_model.load_named(str(any_base), "cpu")
     before = _drawn(family)
     with family.changed_by([(file, 1.0)]):
         assert not same(_drawn(family), before, within=1)
@@ -153,7 +153,7 @@ def test_an_inpainting_model_draws_as_diffusers_fills_an_empty_picture(inpaintin
 def test_a_model_that_edits_pictures_is_refused(tmp_path: Path) -> None:
     edits = tiny.stable_diffusion(tmp_path, in_channels=8)
     with pytest.raises(BaseModelError, match="takes 8 channels and gives 4"):
-        base_model.load(str(edits), "cpu")
+        base_model.load_named(str(edits), "cpu")
 
 
 def test_an_inpainting_model_cannot_rescale_guidance(inpainting: Path) -> None:
@@ -168,7 +168,7 @@ def test_an_inpainting_model_learns_with_all_of_the_picture_masked(
         *(pictures, "<cat>"), base=str(inpainting), out=tmp_path, init="cat", steps=2, preview=()
     )
     assert done.effect > 0
-    family: Any = base_model.load(str(inpainting), "cpu")
+    family: Any = base_model.load_named(str(inpainting), "cpu")
     seen = []
     family.unet.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
     noisy = torch.randn(2, 4, 8, 8)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Snapshot, member
+from conftest import Snapshot, train_state
 
 from pseudoword import formats, train
 from pseudoword.models import base_model
@@ -21,10 +21,10 @@ from pseudoword.training.batches import batch
 def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
     any_base: Path, pictures: Path
 ) -> None:
-    family = base_model.load(str(any_base), "cpu")
+    family = base_model.load_named(str(any_base), "cpu")
     modules = [family.unet, *(one.model for one in family.encoders.values())]  # type: ignore[attr-defined]
     before = [Snapshot(module) for module in modules]
-    pack = [member(family, pictures, token, vectors=2) for token in ("<a>", "<b>")]
+    pack = [train_state(family, pictures, token, vectors=2) for token in ("<a>", "<b>")]
     methods = [m.method for m in pack]
     loss.losses(family, methods, batch(family, [m.data for m in pack], 0))[0].backward()
     found, other = (m.method.parameters() for m in pack)
@@ -67,12 +67,12 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
 def test_pixels_that_are_cut_elsewhere_change_what_sdxl_predicts_and_nobody_else(
     any_base: Path, pictures: Path
 ) -> None:
-    family = base_model.load(str(any_base), "cpu")
-    one = member(family, pictures)
+    family = base_model.load_named(str(any_base), "cpu")
+    one = train_state(family, pictures)
     samples = batch(family, [one.data], 0)
     condition = family.encode_text(["a cat"] * 2, {})
     found = [
-        family.predict(samples.latents, samples.t, condition, framing)
-        for framing in (samples.framing, samples.framing * 2)
+        family.predict(samples.latents, samples.t, condition, micro_conditioning)
+        for micro_conditioning in (samples.micro_conditioning, samples.micro_conditioning * 2)
     ]
     assert torch.equal(found[0], found[1]) == (family.name == "sd")

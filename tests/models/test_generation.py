@@ -34,7 +34,7 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 def test_diffusers_draws_the_same_pictures_from_our_file(
     any_base: Path, tmp_path: Path, n: int, rescale: float
 ) -> None:
-    family = base_model.load(str(any_base), "cpu")
+    family = base_model.load_named(str(any_base), "cpu")
     rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
     formats.write(Concept("<cat>", rows), tmp_path / "concept.safetensors")
     settings = {"guidance_scale": 4.0, "guidance_rescale": rescale, "num_inference_steps": 4}
@@ -169,7 +169,7 @@ def test_pictures_have_the_size_asked_for(family: Family) -> None:
 
 
 def test_the_vae_comes_back_after_it_was_released(base: Path) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     before = generate(family, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
     family.release_vae()
     assert "vae" not in vars(family)

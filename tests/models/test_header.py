@@ -158,7 +158,7 @@ def test_a_hostile_or_hopeless_file_is_refused_at_once(
     path.write_bytes(data)
     began = time.perf_counter()
     with pytest.raises(PseudowordError, match=said) as refusal:
-        base_model.choose(BaseChoice(base=str(path), device="cpu"))
+        base_model.load(BaseChoice(base=str(path), device="cpu"))
     assert "weights_only" not in str(refusal.value)
     with pytest.raises(PseudowordError, match=said), family.changed_by([(path, 1.0)]):
         pass
@@ -174,7 +174,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, family: 
     (tmp_path / "folder.ckpt").mkdir()
     for path in (*tmp_path.iterdir(), Path("/dev/zero"), tmp_path / ("a" * 300), Path("a\0b")):
         with pytest.raises(PseudowordError):
-            base_model.choose(BaseChoice.check(base=str(path), device="cpu"))
+            base_model.load(BaseChoice.check(base=str(path), device="cpu"))
         with pytest.raises(PseudowordError):
             lora.parse(f"{path}:0.5")
         with pytest.raises(PseudowordError), family.changed_by([(path, 1.0)]):

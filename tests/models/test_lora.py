@@ -26,7 +26,7 @@ def good(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensors:
 
 @pytest.fixture(scope="module")
 def loaded(base: Path) -> Family:
-    return base_model.load(str(base), "cpu")
+    return base_model.load_named(str(base), "cpu")
 
 
 USELESS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {

@@ -53,7 +53,7 @@ def test_a_scheduler_that_needs_another_library_is_named_with_it(family: Family)
 
 
 def test_checking_leaves_nothing_behind_for_the_drawing(base: Path) -> None:
-    family = base_model.load(str(base), "cpu")
+    family = base_model.load_named(str(base), "cpu")
     (before,) = generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
     check(family, scheduler="Heun", sampler_steps=7)
     (after,) = generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)

@@ -45,7 +45,7 @@ def test_one_file_trains_and_draws_as_its_folder(
         assert torch.equal(rows, words[1].vectors[key])
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
     seen = base_model.detect(BaseChoice(base=str(file), configs=any_base))
-    assert "single-file checkpoint with the keys of sd" in seen.seen
+    assert "single-file checkpoint with the keys of sd" in seen.recognised_by
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_what_a_file_says_of_its_prediction_is_believed(
 ) -> None:
     file = single_file.write(base, tmp_path / "model.safetensors", **more)
     choice = BaseChoice(base=str(file), configs=base, device="cpu")
-    process = base_model.choose(choice).process
-    assert process.prediction_type == prediction
-    assert (float(process.alphas_cumprod[-1]) == 0) == zero_snr
+    noise_schedule = base_model.load(choice).noise_schedule
+    assert noise_schedule.prediction_type == prediction
+    assert (float(noise_schedule.alphas_cumprod[-1]) == 0) == zero_snr
     told = choice.model_copy(update={"prediction": "v_prediction"})
-    assert base_model.choose(told).process.prediction_type == "v_prediction"
+    assert base_model.load(told).noise_schedule.prediction_type == "v_prediction"
 
 
 def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None
     found = base_model.detect(BaseChoice(base=str(file)))
     assert found.source.layout is not None
     with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):
-        base_model.load(str(file), "cpu")
+        base_model.load_named(str(file), "cpu")
 
 
 @pytest.mark.parametrize("layout", ["sd1", "sdxl"])
@@ -95,7 +95,7 @@ def test_a_layout_says_all_that_a_single_file_leaves_out(tmp_path: Path, layout:
             model.save_pretrained(made / part)
     file = single_file.write(made, tmp_path / "x.safetensors")
     whole, one = (
-        base_model.choose(choice)
+        base_model.load(choice)
         for choice in (
             BaseChoice(base=str(made), device="cpu"),
             BaseChoice(base=str(file), configs=folder, device="cpu"),
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_base_is_called_what_it_is(
     else:
         save_file(tensors, file)
     with pytest.raises(BaseModelError, match=rf"is no base model: it is .*{what}"):
-        base_model.load(str(file))
+        base_model.load_named(str(file))
 
 
 def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
@@ -163,5 +163,5 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Bomb()}, tmp_path / "x.ckpt")
     with pytest.raises(BaseModelError, match=r"would run Python code .*A base model needs nothing"):
-        base_model.load(str(tmp_path / "x.ckpt"))
+        base_model.load_named(str(tmp_path / "x.ckpt"))
     assert not (tmp_path / "ran").exists()

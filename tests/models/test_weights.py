@@ -49,7 +49,7 @@ def test_every_weight_begins_at_64_bytes_wherever_its_file_has_it(
         BaseChoice(base=str(folder), device="cpu", quantize=quantize),
         BaseChoice(base=str(file), configs=folder, device="cpu", quantize=quantize),
     ):
-        family = base_model.choose(choice)
+        family = base_model.load(choice)
         found = list(addresses(*family.modules().values()))
         assert len(found) > 100
         assert not any(address % 64 for address in found)
@@ -60,7 +60,7 @@ def test_so_does_every_weight_of_a_lora_and_of_the_judge(
     base: Path, tmp_path: Path, beside: int
 ) -> None:
     shift(lora(base, tmp_path / "style.safetensors"), beside)
-    family: Any = base_model.load(str(base), "cpu")
+    family: Any = base_model.load_named(str(base), "cpu")
     with family.changed_by([(tmp_path / "style.safetensors", 1.0)]):
         names = [name for name, _ in family.unet.named_parameters() if "lora" in name]
         assert names
@@ -84,11 +84,11 @@ def test_weights_that_are_not_finite_are_refused(
     tensors[name].view(-1)[-1] = number
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(BaseModelError, match=f"its {part} has numbers that are not finite, in "):
-        base_model.load(str(broken), "cpu").modules()
+        base_model.load_named(str(broken), "cpu").modules()
 
 
 def test_a_prediction_that_is_not_finite_is_no_black_picture(base: Path, tmp_path: Path) -> None:
-    family: Any = base_model.load(str(base), "cpu")
+    family: Any = base_model.load_named(str(base), "cpu")
     family.unet.conv_out.weight.data.fill_(3e38)
     with pytest.raises(BaseModelError, match="draws numbers that are not finite"):
         generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
@@ -98,4 +98,4 @@ def test_a_prediction_that_is_not_finite_is_no_black_picture(base: Path, tmp_pat
     tensors["conv_out.weight"].fill_(3e38)
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(BaseModelError, match="predicts numbers that are not finite"):
-        base_model.load(str(broken), "cpu")
+        base_model.load_named(str(broken), "cpu")

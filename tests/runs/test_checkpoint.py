@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from support import flipped
 
 from pseudoword.errors import RunFolderError
@@ -17,7 +17,7 @@ from pseudoword.files import sealed, unsealed
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.training import loop
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 SAVED = 2
 SETTINGS: dict[str, Any] = {"average": True, "steps": SAVED}
@@ -26,19 +26,19 @@ SETTINGS: dict[str, Any] = {"average": True, "steps": SAVED}
 @pytest.fixture
 def saved(family: Family, pictures: Path, tmp_path: Path) -> Path:
     """The file of a state after two steps."""
-    one = member(family, pictures, **SETTINGS)
+    one = train_state(family, pictures, **SETTINGS)
     list(loop.train(family, [one]))
     checkpoint.save(tmp_path, one, {})
     return tmp_path / f"checkpoint-{SAVED}.pt"
 
 
 @pytest.fixture
-def fresh(family: Family, pictures: Path) -> Callable[[], Member]:
+def fresh(family: Family, pictures: Path) -> Callable[[], TrainState]:
     """Members that have not begun."""
-    first = member(family, pictures, **SETTINGS)
+    first = train_state(family, pictures, **SETTINGS)
 
-    def another() -> Member:
-        return member(family, first.data.pictures[0].path.parent, **SETTINGS)
+    def another() -> TrainState:
+        return train_state(family, first.data.pictures[0].path.parent, **SETTINGS)
 
     return another
 
@@ -46,17 +46,17 @@ def fresh(family: Family, pictures: Path) -> Callable[[], Member]:
 def state_of(saved: Path) -> dict[str, Any]:
     inside = unsealed(saved.read_bytes())
     assert inside
-    state: dict[str, Any] = torch.load(io.BytesIO(inside), weights_only=True)
-    return state
+    stored: dict[str, Any] = torch.load(io.BytesIO(inside), weights_only=True)
+    return stored
 
 
-def write(path: Path, state: object) -> None:
+def write(path: Path, stored: object) -> None:
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(stored, buffer)
     path.write_bytes(sealed(buffer.getvalue()))
 
 
-def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], Member]) -> None:
+def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], TrainState]) -> None:
     whole, source, untouched = saved.read_bytes(), random.Random(0), fresh()
     before = untouched.word()["clip_l"]
     for _ in range(100):
@@ -74,7 +74,7 @@ def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], Member]
 
 
 def test_of_an_older_version_no_damaged_number_is_learned_from(
-    saved: Path, fresh: Callable[[], Member]
+    saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
     checkpoint.load(saved.parent, right := fresh(), SAVED, {})
     whole, source = unsealed(saved.read_bytes()) or b"", random.Random(0)
@@ -94,28 +94,28 @@ def test_of_an_older_version_no_damaged_number_is_learned_from(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda state: state.pop("found"),
-        lambda state: state.update(parameters=5),
-        lambda state: state.update(found=[(1,)]),
-        lambda state: state.update(optimiser=None),
-        lambda state: state["parameters"][0].fill_(torch.nan),
-        lambda state: state["average"]["clip_l"].fill_(torch.inf),
-        lambda state: state.update(average={"clip_l": torch.zeros(3, 32)}),
-        lambda state: state.update(best={"clip_g": torch.zeros(1, 32)}),
+        lambda stored: stored.pop("found"),
+        lambda stored: stored.update(parameters=5),
+        lambda stored: stored.update(found=[(1,)]),
+        lambda stored: stored.update(optimiser=None),
+        lambda stored: stored["parameters"][0].fill_(torch.nan),
+        lambda stored: stored["average"]["clip_l"].fill_(torch.inf),
+        lambda stored: stored.update(average={"clip_l": torch.zeros(3, 32)}),
+        lambda stored: stored.update(best={"clip_g": torch.zeros(1, 32)}),
     ],
 )
 def test_what_no_run_saves_is_refused(
-    change: Callable[[dict[str, Any]], object], saved: Path, fresh: Callable[[], Member]
+    change: Callable[[dict[str, Any]], object], saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
-    state = state_of(saved)
-    change(state)
-    write(saved, state)
+    stored = state_of(saved)
+    change(stored)
+    write(saved, stored)
     with pytest.raises(RunFolderError, match=r"checkpoint-2\.pt is damaged"):
         checkpoint.load(saved.parent, fresh(), SAVED, {})
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
-    saved: Path, fresh: Callable[[], Member]
+    saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
     with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("x/data.pkl", bytes(10_000_000))
@@ -130,7 +130,7 @@ def test_somebodys_checkpoints_are_neither_gone_on_from_nor_removed(
     for path in theirs:
         path.write_bytes(saved.read_bytes())
     assert checkpoint.steps(saved.parent) == [SAVED]
-    one = member(family, pictures, **SETTINGS)
+    one = train_state(family, pictures, **SETTINGS)
     for step in (3, 4, 5):
         one.step = step
         checkpoint.save(saved.parent, one, {})

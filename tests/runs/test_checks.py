@@ -14,7 +14,7 @@ from pseudoword import config, formats
 from pseudoword.benchmark.runner import parse_variant
 from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
-from pseudoword.config import BaseChoice, DrawConfig, PrepareConfig, Settings, TrainConfig
+from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.data import captions, images
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.models import base_model
@@ -44,16 +44,18 @@ WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
     (TrainConfig, "keep_last", 2, {}),
     (TrainConfig, "save_every", 9, {"steps": 3}),
     (PrepareConfig, "seed", 1, {}),
-    (DrawConfig, "negative", "blurry", {"guidance": 1}),
-    (DrawConfig, "guidance_rescale", 0.7, {"guidance": 0}),
-    (DrawConfig, "resolution", 64, {"width": 64, "height": 32}),
+    (GenerateConfig, "negative", "blurry", {"guidance": 1}),
+    (GenerateConfig, "guidance_rescale", 0.7, {"guidance": 0}),
+    (GenerateConfig, "resolution", 64, {"width": 64, "height": 32}),
 ]
 
 
 def least(kind: type[Settings]) -> dict[str, Any]:
     """What must be given in any case."""
     needed = {"pictures": ["p"], "token": "<cat>"}
-    return {k: v for k, v in needed.items() if k in kind.model_fields and kind is not DrawConfig}
+    return {
+        k: v for k, v in needed.items() if k in kind.model_fields and kind is not GenerateConfig
+    }
 
 
 @pytest.mark.parametrize(("kind", "name", "value", "others"), WITHOUT_EFFECT)
@@ -68,7 +70,7 @@ def test_a_setting_without_effect_is_said(
 
 
 def test_each_rule_about_settings_without_effect_is_tested() -> None:
-    kinds = (TrainConfig, PrepareConfig, DrawConfig)
+    kinds = (TrainConfig, PrepareConfig, GenerateConfig)
     rules = {(k, n) for k in kinds for c in k.__mro__ for n in vars(c).get("idle", {})}
     tested = {(kind, name) for kind, name, _, _ in WITHOUT_EFFECT}
     assert {name for _, name in rules} == {name for _, name in tested}
@@ -186,14 +188,14 @@ def test_what_is_beyond_the_model_or_the_memory_is_refused(
     base = {"base": family.source.name, "device": "cpu"}
     made = TrainConfig.check(**least(TrainConfig), **base, **settings)
     with pytest.raises(SettingsError, match=says):
-        checks.with_model(family, made, captions.SUBJECT, lambda _text: None)
+        checks.against_model(family, made, captions.SUBJECT, lambda _text: None)
 
 
 def test_a_token_that_the_model_knows_is_said(family: Family) -> None:
     for token, known in (("dog", True), ("<dog>", False), ("my dog", False)):
         told: list[str] = []
         made = TrainConfig.check(pictures=["p"], token=token, base=family.source.name)
-        checks.with_model(family, made, captions.SUBJECT, told.append)
+        checks.against_model(family, made, captions.SUBJECT, told.append)
         assert bool(told) == known, token
 
 

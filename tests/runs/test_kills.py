@@ -99,7 +99,7 @@ class Reaper:
 @pytest.fixture
 def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither loading the model again nor drawing curves is what is tested."""
-    monkeypatch.setattr(base_model, "choose", lambda _config, **_options: family)
+    monkeypatch.setattr(base_model, "load", lambda _config, **_options: family)
     monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
 
 

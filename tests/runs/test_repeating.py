@@ -14,7 +14,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, RunFolderError, SettingsError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
-from pseudoword.runs.failures import too_large
+from pseudoword.runs.failures import memory_advice
 from pseudoword.runs.runner import Trained
 
 
@@ -32,9 +32,9 @@ def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
     """Let the next run die when it has saved its state after `step`."""
     save = checkpoint.save
 
-    def save_then_die(folder: Path, member: Any, sources: Any) -> None:
-        save(folder, member, sources)
-        if member.step == step:
+    def save_then_die(folder: Path, state: Any, sources: Any) -> None:
+        save(folder, state, sources)
+        if state.step == step:
             raise KeyboardInterrupt
 
     patch.setattr(checkpoint, "save", save_then_die)
@@ -206,9 +206,9 @@ def test_out_of_memory_says_what_would_fit_and_that_goes_on(
 
 def test_what_would_fit_keeps_the_samples_of_a_step() -> None:
     config = TrainConfig.check(pictures=["p"], token="<a>", batch=9, accumulate=2)
-    assert "--batch 3 --accumulate 6" in too_large([config])
-    assert "--batch" not in too_large([config.model_copy(update={"batch": 1})])
-    assert "fewer than 2 words" in too_large([config, config])
+    assert "--batch 3 --accumulate 6" in memory_advice([config])
+    assert "--batch" not in memory_advice([config.model_copy(update={"batch": 1})])
+    assert "fewer than 2 words" in memory_advice([config, config])
 
 
 def test_other_errors_are_left_alone(

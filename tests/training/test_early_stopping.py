@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from PIL import Image
 
 from pseudoword import formats, train, train_pack
@@ -19,14 +19,14 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.runner import Trained
 from pseudoword.training import early_stopping, loop, loss, norms
 from pseudoword.training.batches import batch, fixed
-from pseudoword.training.early_stopping import Evaluation, Record
-from pseudoword.training.learning_rate_finder import choose, probe
+from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
+from pseudoword.training.learning_rate_finder import choose_rate, find_learning_rate
 
 
-def record(losses: list[float], held_out: list[float] | None = None) -> Record:
-    made = Record()
+def evaluations(losses: list[float], held_out: list[float] | None = None) -> EvaluationHistory:
+    made = EvaluationHistory()
     for i, value in enumerate(losses):
-        one = Evaluation(i * 10, value, held_out[i] if held_out else None)
+        one = EvaluationLoss(i * 10, value, held_out[i] if held_out else None)
         made.add(one, {"clip_l": torch.tensor([[float(i)]])})
     return made
 
@@ -34,7 +34,7 @@ def record(losses: list[float], held_out: list[float] | None = None) -> Record:
 def test_the_samples_are_fixed_even_and_not_those_of_training(
     family: Family, pictures: Path
 ) -> None:
-    one = member(family, pictures, batch=4)
+    one = train_state(family, pictures, batch=4)
     first, again = fixed(family, one.data, 8), fixed(family, one.data, 8)
     assert [len(part.t) for part in first] == [4, 4]
     for part, same in zip(first, again, strict=True):
@@ -48,78 +48,80 @@ def test_the_samples_are_fixed_even_and_not_those_of_training(
 
 
 def test_the_samples_do_not_depend_on_the_seed(family: Family, pictures: Path) -> None:
-    one, other = (member(family, pictures, batch=4, seed=seed) for seed in (0, 1))
+    one, other = (train_state(family, pictures, batch=4, seed=seed) for seed in (0, 1))
     assert torch.equal(fixed(family, one.data, 4)[0].noise, fixed(family, other.data, 4)[0].noise)
     assert not torch.equal(batch(family, [one.data], 0).noise, batch(family, [other.data], 0).noise)
 
 
 def test_it_measures_the_mean_loss_of_the_word(family: Family, pictures: Path) -> None:
-    one = member(family, pictures, batch=4)
+    one = train_state(family, pictures, batch=4)
     parts = fixed(family, one.data, 6)  # two whole batches
-    found = early_stopping.measure(family, one.word(), parts)
+    found = early_stopping.evaluation_loss(family, one.word(), parts)
     with torch.no_grad():
         each = [loss.losses(family, [one.method], part).item() for part in parts]
     assert found == pytest.approx(sum(each) / 2)
 
 
 def test_the_best_word_is_kept() -> None:
-    made = record([0.5, 0.3, 0.4, 0.3])
+    made = evaluations([0.5, 0.3, 0.4, 0.3])
     assert made.best_step == 10
     assert made.best["clip_l"].item() == 1
-    by_held_out = record([0.5, 0.3, 0.2], [0.6, 0.4, 0.5])
+    by_held_out = evaluations([0.5, 0.3, 0.2], [0.6, 0.4, 0.5])
     assert by_held_out.best_step == 10
 
 
 def test_settled_means_that_the_last_ones_have_gained_next_to_nothing() -> None:
     falling = [0.5, 0.47, 0.44, 0.41, 0.38, 0.35, 0.33, 0.31, 0.30]
-    assert record(falling).settled(3) is None
-    flat = record([*falling, 0.2999, 0.301, 0.2998])
-    reason = flat.settled(3)
+    assert evaluations(falling).plateau(3) is None
+    flat = evaluations([*falling, 0.2999, 0.301, 0.2998])
+    reason = flat.plateau(3)
     assert reason is not None
     assert "0.3100 by step 70, 0.2998 since" in reason
-    rising = record([0.5 + 0.01 * k for k in range(9)])
-    assert rising.settled(3) is not None
+    rising = evaluations([0.5 + 0.01 * k for k in range(9)])
+    assert rising.plateau(3) is not None
 
 
 def test_a_run_is_not_judged_by_its_first_steps() -> None:
     flat = [0.5, 0.3, *[0.2999] * 7]
-    assert record(flat).settled(2) is not None
-    assert record(flat[:-1]).settled(2) is None
+    assert evaluations(flat).plateau(2) is not None
+    assert evaluations(flat[:-1]).plateau(2) is None
 
 
 def test_much_gained_at_first_does_not_hide_what_is_still_gained() -> None:
     still_falling = [0.6, 0.36, 0.35, 0.34, 0.33, 0.32, 0.31, 0.3, 0.29]
-    assert record(still_falling).settled(3) is None
-    assert record([*still_falling, 0.2899, 0.2898]).settled(3) is not None
+    assert evaluations(still_falling).plateau(3) is None
+    assert evaluations([*still_falling, 0.2899, 0.2898]).plateau(3) is not None
 
 
 def test_a_short_run_is_judged_by_its_pace() -> None:
     slowed = [10 - 0.1 * k for k in range(7)]
-    assert record([*slowed, 9.38, 9.36, 9.34]).settled(3) is not None  # a fifth of the pace
-    assert record([*slowed, 9.34, 9.28, 9.22]).settled(3) is None  # more than half
+    assert evaluations([*slowed, 9.38, 9.36, 9.34]).plateau(3) is not None  # a fifth of the pace
+    assert evaluations([*slowed, 9.34, 9.28, 9.22]).plateau(3) is None  # more than half
 
 
 def test_a_run_that_learns_slowly_is_given_time() -> None:
     slow = [10 + math.exp(-k / 20) for k in range(80)]  # each two gain less than a tenth from 10 on
-    ends = [n for n in range(3, 80) if record(slow[:n]).settled(2)]
+    ends = [n for n in range(3, 80) if evaluations(slow[:n]).plateau(2)]
     assert 0.85 <= 1 - math.exp(-min(ends) / 20) <= 0.95  # of all there is to gain
 
 
 def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None:
     falling = [0.5, 0.4, 0.3, 0.2]
-    assert record(falling).overfitting() is None
-    assert record(falling, [0.5, 0.4, 0.4, 0.401]).overfitting() is None
-    warning = record(falling, [0.5, 0.4, 0.4, 0.45]).overfitting()
+    assert evaluations(falling).overfitting() is None
+    assert evaluations(falling, [0.5, 0.4, 0.4, 0.401]).overfitting() is None
+    warning = evaluations(falling, [0.5, 0.4, 0.4, 0.45]).overfitting()
     assert warning is not None
     assert "since step 10" in warning
-    both_worse = record([0.5, 0.4, 0.45], [0.5, 0.4, 0.45])
+    both_worse = evaluations([0.5, 0.4, 0.45], [0.5, 0.4, 0.45])
     assert both_worse.overfitting() is None
 
 
 def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pictures: Path) -> None:
-    plain, probed = (member(family, pictures) for _ in range(2))
-    copy = member(family, pictures).method
-    found = probe(family, probed.data, copy, probed.norm_aims, lambda _done, _all: None)
+    plain, probed = (train_state(family, pictures) for _ in range(2))
+    copy = train_state(family, pictures).method
+    found = find_learning_rate(
+        family, probed.data, copy, probed.norm_aims, lambda _done, _all: None
+    )
     rates = [rate for rate, _ in found.curve]
     assert rates == sorted(rates)
     assert 1e-5 < found.rate < 0.1
@@ -130,15 +132,15 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
 
 def test_the_rate_is_a_third_of_where_most_was_gained() -> None:
     curve = [(0.001, 0.9), (0.003, 0.5), (0.018, 0.12), (0.03, 0.1), (0.09, 2.0)]
-    assert choose(1.0, curve, usual=0.02) == 0.006
+    assert choose_rate(1.0, curve, usual=0.02) == 0.006
 
 
 def test_the_rate_is_no_other_than_fits_the_vocabulary(family: Family) -> None:
     early = [(0.0003, 0.1), (0.03, 0.09)]
     late = [(0.0003, 0.9), (0.03, 0.5), (0.09, 0.1)]
-    assert choose(1.0, early, usual=0.02) == 0.006
-    assert choose(1.0, late, usual=0.02) == 0.01
-    assert choose(0.05, late, usual=0.02) == 0.006  # nothing was gained
+    assert choose_rate(1.0, early, usual=0.02) == 0.006
+    assert choose_rate(1.0, late, usual=0.02) == 0.01
+    assert choose_rate(0.05, late, usual=0.02) == 0.006  # nothing was gained
     norms_of_rows = family.encoders["clip_l"].table.norm(dim=-1)
     width = family.encoders["clip_l"].width
     assert norms.usual_number(family) == pytest.approx(
@@ -178,7 +180,7 @@ def test_auto_stops_says_why_and_hands_over_the_best(
 
 
 def test_a_mean_with_weights_that_grow_is_handed_over(family: Family, pictures: Path) -> None:
-    one = member(family, pictures, steps=6, average=True)
+    one = train_state(family, pictures, steps=6, average=True)
     rows = []
     for _ in loop.train(family, [one]):
         rows.append(one.method.vectors()["clip_l"].detach().clone())

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import single_file
 import torch
-from conftest import member
+from conftest import train_state
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
@@ -35,7 +35,7 @@ from pseudoword.models.loading import devices
 from pseudoword.training import loop, loss, memory_plan
 from pseudoword.training.batches import batch
 from pseudoword.training.determinism import repeatable
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 pytestmark = pytest.mark.gpu
 
@@ -54,16 +54,16 @@ def exact() -> Iterator[None]:
 
 def load(base: Path, dtype: DType, quantize: Quantize = "none") -> Any:
     choice = BaseChoice(base=str(base), device="cuda", dtype=dtype, quantize=quantize)
-    return base_model.choose(choice)
+    return base_model.load(choice)
 
 
-def rows(one: Member) -> torch.Tensor:
+def rows(one: TrainState) -> torch.Tensor:
     return torch.cat([found.detach().flatten() for found in one.method.vectors().values()])
 
 
 def gradient(family: Family, pictures: Path) -> torch.Tensor:
     """Of all rows of a word, end to end; on the CPU, in float32."""
-    one = member(family, pictures)
+    one = train_state(family, pictures)
     loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
     found = [given.grad for given in one.method.parameters()]
     return torch.cat([given.float().flatten().cpu() for given in found if given is not None])
@@ -88,7 +88,7 @@ def test_auto_is_the_gpu_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("exact")
 def test_the_gradient_is_that_of_the_cpu(any_base: Path, pictures: Path) -> None:
-    on_cpu = gradient(base_model.load(str(any_base), "cpu"), pictures)
+    on_cpu = gradient(base_model.load_named(str(any_base), "cpu"), pictures)
     assert off_by(gradient(load(any_base, "float32"), pictures), on_cpu) < 1e-4
     assert off_by(gradient(load(any_base, "bfloat16"), pictures), on_cpu) < 0.1
     # float16 has no loss scale here, without which a gradient this small is coarse
@@ -114,7 +114,7 @@ def test_a_word_is_learned_and_drawn_in_every_precision(
 def test_the_loss_falls_and_the_frozen_weights_stay(any_base: Path, pictures: Path) -> None:
     family = load(any_base, "float32")
     before = family.fingerprint()
-    one = member(family, pictures, steps=60, batch=4, lr=0.05)
+    one = train_state(family, pictures, steps=60, batch=4, lr=0.05)
     samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
 
     def measured() -> float:
@@ -137,9 +137,9 @@ def test_a_pack_gives_what_training_alone_gives(any_base: Path, pictures: Path) 
     family = load(any_base, "float32")
     settings = [("<cat>", "cat", 1, 10), ("<dog>", "red dog", 2, 10), ("<toy>", "toy", 1, 6)]
 
-    def pack() -> list[Member]:
+    def pack() -> list[TrainState]:
         return [
-            member(family, pictures, token, init=init, vectors=n, steps=steps)
+            train_state(family, pictures, token, init=init, vectors=n, steps=steps)
             for token, init, n, steps in settings
         ]
 
@@ -159,7 +159,7 @@ def test_a_pack_in_half_precision_goes_where_training_alone_goes(
 ) -> None:
     family = load(any_base, "bfloat16")
     together, alone = (
-        [member(family, pictures, token, steps=10) for token in ("<cat>", "<dog>")]
+        [train_state(family, pictures, token, steps=10) for token in ("<cat>", "<dog>")]
         for _ in range(2)
     )
     start = rows(alone[0]).clone()
@@ -214,7 +214,7 @@ def test_the_gradient_of_a_published_size_repeats_bit_for_bit() -> None:
     """Attention over thousands of positions, which tiny models do not have."""
     placed = BaseChoice(base=memory.folder("sd1"), device="cuda", dtype="bfloat16")
     with memory.random_weights():
-        family = base_model.choose(placed)
+        family = base_model.load(placed)
     torch.manual_seed(3)
     start = {key: torch.randn(1, one.width) for key, one in family.encoders.items()}
     sample = memory_plan.stand_in(torch.randn(4, 4, 64, 64, device="cuda"))
@@ -245,7 +245,7 @@ def test_how_weights_came_off_the_disk_changes_nothing(
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_diffusers_draws_the_same_pictures(any_base: Path, tmp_path: Path, dtype: DType) -> None:
     """With the same weights in the same precision; ours decodes in float32 whatever it is."""
-    family = base_model.load(str(any_base), "cpu")
+    family = base_model.load_named(str(any_base), "cpu")
     made = {key: torch.randn(2, one.width) for key, one in family.encoders.items()}
     formats.write(Concept("<cat>", made), tmp_path / "concept.safetensors")
     pipeline = DiffusionPipeline.from_pretrained(any_base, torch_dtype=getattr(torch, dtype))

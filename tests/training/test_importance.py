@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from torch import Tensor
 
 from pseudoword import train
@@ -17,7 +17,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.runner import Trained
 from pseudoword.training import importance, loss
 from pseudoword.training.batches import batch, fixed
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 
 def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(family, "predict", hearing)
 
 
-def density(family: Family, one: Member) -> tuple[float, ...]:
+def density(family: Family, one: TrainState) -> tuple[float, ...]:
     return importance.density(family, one.data, one.word())
 
 
@@ -39,7 +39,7 @@ def test_what_moves_nothing_is_drawn_least(
     family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaf_below(family, 500, monkeypatch)
-    found = density(family, member(family, pictures, batch=4))
+    found = density(family, train_state(family, pictures, batch=4))
     assert len(found) == importance.PARTS
     assert found[:4] == (importance.LEAST,) * 4
     assert max(found) == 1
@@ -51,7 +51,7 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
 ) -> None:
     """The reference takes one sample at a time."""
     monkeypatch.setattr(importance, "PARTS", 3)  # all are neighbours of the middle one
-    one = member(family, pictures, batch=4)
+    one = train_state(family, pictures, batch=4)
     sizes: list[list[float]] = [[], [], []]
     for some in fixed(family, one.data, 3 * importance.EACH):
         for i in range(len(some.t)):
@@ -61,7 +61,7 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
                 *(getattr(some, name)[i : i + 1] for name in list(vars(some))[1:]),
             )
             loss.losses(family, [word], alone).sum().backward()
-            part = int(some.t[i]) * 3 // family.process.timesteps
+            part = int(some.t[i]) * 3 // family.noise_schedule.timesteps
             (gradient,) = (rows.grad for rows in word.parameters())
             assert gradient is not None
             sizes[part].append(float(gradient.square().sum()))
@@ -75,13 +75,13 @@ def test_a_word_without_gradients_draws_all_alike(
     family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deaf_below(family, 1000, monkeypatch)
-    assert density(family, member(family, pictures)) == ()
+    assert density(family, train_state(family, pictures)) == ()
 
 
 def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
     family: Family, pictures: Path
 ) -> None:
-    one = member(family, pictures, batch=8, timestep_spread="importance")
+    one = train_state(family, pictures, batch=8, timestep_spread="importance")
     data = replace(one.data, density=(0.1, 1.0))
     drawn = [batch(family, [data], step) for step in range(25)]
     t = torch.cat([some.t for some in drawn])

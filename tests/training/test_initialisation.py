@@ -8,13 +8,13 @@ from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.models.family import Family
-from pseudoword.training.initialisation import start
+from pseudoword.training.initialisation import initial_rows
 
 
 def rows(
     family: Family, init: str, mode: InitMode = "auto", vectors: int = 1, token: str = "<x>"
 ) -> torch.Tensor:
-    return start(family, init, mode, vectors, token, seed=0)["clip_l"]
+    return initial_rows(family, init, mode, vectors, token, seed=0)["clip_l"]
 
 
 def word(family: Family, text: str) -> torch.Tensor:

@@ -5,23 +5,23 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Snapshot, member
+from conftest import Snapshot, train_state
 from PIL import Image
 
 from pseudoword.models import base_model
 from pseudoword.models.families.sd import StableDiffusion
-from pseudoword.models.family import Condition, Framing
+from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import batch, batches
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 
-def rows(m: Member) -> torch.Tensor:
+def rows(m: TrainState) -> torch.Tensor:
     """All rows of a member, end to end."""
     return torch.cat([found.detach().flatten() for found in m.method.vectors().values()])
 
 
-def grad(m: Member) -> torch.Tensor:
+def grad(m: TrainState) -> torch.Tensor:
     found = m.method.parameters()[0].grad
     assert found is not None
     return found
@@ -30,7 +30,7 @@ def grad(m: Member) -> torch.Tensor:
 def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Path) -> None:
     frozen = [family.unet, family.encoders["clip_l"].model]
     before = [Snapshot(module) for module in frozen]
-    one = member(family, pictures)
+    one = train_state(family, pictures)
     start = rows(one).clone()
     list(loop.train(family, [one]))
     assert all(b.same(m) for b, m in zip(before, frozen, strict=True))
@@ -40,8 +40,8 @@ def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Pat
 
 
 def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:
-    family = base_model.load(str(any_base), "cpu")
-    one = member(family, pictures, steps=60, batch=4, lr=0.05)
+    family = base_model.load_named(str(any_base), "cpu")
+    one = train_state(family, pictures, steps=60, batch=4, lr=0.05)
     samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
 
     def measured() -> float:
@@ -62,12 +62,12 @@ def test_a_pack_gives_what_training_alone_gives(any_base: Path, pictures: Path) 
     part of the rate. Hence 2 % of one step's rate, after ten steps, for elements that moved by up
     to ten times the rate.
     """
-    family = base_model.load(str(any_base), "cpu")
+    family = base_model.load_named(str(any_base), "cpu")
     settings = [("<cat>", "cat", 1, 10), ("<dog>", "red dog", 2, 10), ("<toy>", "toy", 1, 6)]
 
-    def pack() -> list[Member]:
+    def pack() -> list[TrainState]:
         return [
-            member(family, pictures, token, init=init, vectors=n, steps=steps)
+            train_state(family, pictures, token, init=init, vectors=n, steps=steps)
             for token, init, n, steps in settings
         ]
 
@@ -85,7 +85,10 @@ def test_a_pack_gives_what_training_alone_gives(any_base: Path, pictures: Path) 
 def test_a_member_s_gradient_does_not_depend_on_its_neighbours(
     family: StableDiffusion, pictures: Path
 ) -> None:
-    one, other = member(family, pictures, "<a>"), member(family, pictures, "<b>", init="dog")
+    one, other = (
+        train_state(family, pictures, "<a>"),
+        train_state(family, pictures, "<b>", init="dog"),
+    )
     loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
     alone = grad(one).clone()
     for m in (one, other):
@@ -107,12 +110,16 @@ class Poisoned(StableDiffusion):
     victims = slice(None)
 
     def predict(
-        self, noisy: torch.Tensor, t: torch.Tensor, condition: Condition, framing: Framing
+        self,
+        noisy: torch.Tensor,
+        t: torch.Tensor,
+        condition: Condition,
+        micro_conditioning: MicroConditioning,
     ) -> torch.Tensor:
         self.calls += 1
         if self.deaf:
             condition = Condition(condition.hidden * 0)
-        predicted = super().predict(noisy, t, condition, framing)
+        predicted = super().predict(noisy, t, condition, micro_conditioning)
         if not self.deaf and self.calls > self.at:
             predicted = predicted.clone()
             predicted[self.victims] *= float("nan")
@@ -126,8 +133,8 @@ def poisoned(family: StableDiffusion) -> Poisoned:
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_word(
     family: StableDiffusion, pictures: Path
 ) -> None:
-    bad, one = poisoned(family), member(family, pictures, steps=9)
-    twin = member(family, pictures, steps=9)
+    bad, one = poisoned(family), train_state(family, pictures, steps=9)
+    twin = train_state(family, pictures, steps=9)
     steps = list(loop.train(bad, [one]))
     assert len(steps) == one.step == 3
     assert one.failure is not None
@@ -146,7 +153,10 @@ def test_one_failing_member_does_not_stop_the_others(
 ) -> None:
     bad = poisoned(family)
     bad.victims = slice(0, 2)
-    first, second = member(family, pictures, "<a>", steps=5), member(family, pictures, "<b>")
+    first, second = (
+        train_state(family, pictures, "<a>", steps=5),
+        train_state(family, pictures, "<b>"),
+    )
     bad.at = 2
     for step in loop.train(bad, [first, second]):
         if step.step == 3:
@@ -160,7 +170,7 @@ def test_one_failing_member_does_not_stop_the_others(
 def test_a_word_that_gets_no_gradient_is_told_before_the_first_step(
     family: StableDiffusion, pictures: Path
 ) -> None:
-    bad, one = poisoned(family), member(family, pictures)
+    bad, one = poisoned(family), train_state(family, pictures)
     bad.deaf = True
     start = rows(one).clone()
     assert list(loop.train(bad, [one])) == []
@@ -170,44 +180,47 @@ def test_a_word_that_gets_no_gradient_is_told_before_the_first_step(
 
 
 def test_gradients_are_clipped_per_concept(family: StableDiffusion, pictures: Path) -> None:
-    pack = [member(family, pictures, "<a>", clip_norm=1e-4), member(family, pictures, "<b>")]
+    pack = [
+        train_state(family, pictures, "<a>", clip_norm=1e-4),
+        train_state(family, pictures, "<b>"),
+    ]
     step = next(loop.train(family, pack))
     norms = [float(grad(m).norm()) for m in pack]
-    assert step.seen[0].grad > 1e-4
+    assert step.metrics[0].grad > 1e-4
     assert norms[0] == pytest.approx(1e-4, rel=1e-3)
-    assert norms[1] == pytest.approx(step.seen[1].grad)
+    assert norms[1] == pytest.approx(step.metrics[1].grad)
 
 
 def test_float16_s_gradient_is_that_of_float32(base: Path, pictures: Path) -> None:
     """The loss is scaled on its way through half precision, and the clipping sees it unscaled."""
     found = []
     for dtype in ("float32", "float16"):
-        family = base_model.load(str(base), "cpu", dtype)
-        one = member(family, pictures)
+        family = base_model.load_named(str(base), "cpu", dtype)
+        one = train_state(family, pictures)
         (step,) = list(itertools.islice(loop.train(family, [one]), 1))
-        found.append((grad(one).clone(), step.seen[0].grad))
+        found.append((grad(one).clone(), step.metrics[0].grad))
     (exact, norm), (half, half_norm) = found
     assert half_norm == pytest.approx(norm, rel=0.05)
     assert torch.nn.functional.cosine_similarity(exact, half).item() > 0.99
 
 
 def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> None:
-    one = member(family, pictures)
+    one = train_state(family, pictures)
     begun_with, steps = [], []
     steps_of = loop.train(family, [one])
     for _ in range(4):
         begun_with.append(float(rows(one).norm()))
         steps.append(next(steps_of))
     assert [s.step for s in steps] == [1, 2, 3, 4]
-    assert [s.seen[0].norm for s in steps] == pytest.approx(begun_with)
-    last = steps[-1].seen[0]
+    assert [s.metrics[0].norm for s in steps] == pytest.approx(begun_with)
+    last = steps[-1].metrics[0]
     assert last.lr == 2e-3
     assert math.isfinite(last.loss)
     assert all(s.seconds > 0 for s in steps)
 
 
 def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictures: Path) -> None:
-    one = member(family, pictures, latents="deterministic")
+    one = train_state(family, pictures, latents="deterministic")
     found = batch(family, [one.data], 0).latents
     known = [picture.moments.mean[0] for picture in one.data.pictures]
     assert all(any(torch.equal(latent, mean) for mean in known) for latent in found)
@@ -218,14 +231,14 @@ def test_each_sample_comes_with_how_its_own_picture_was_cut(
 ) -> None:
     for width in (40, 48, 64):
         Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
-    one = member(family, tmp_path, batch=8, latents="deterministic")
+    one = train_state(family, tmp_path, batch=8, latents="deterministic")
     for i, picture in enumerate(one.data.pictures):
         picture.moments.mean[:] = i
     samples = batch(family, [one.data], 0)
     cut = {0: [40, 40, 0, 0, 32, 32], 1: [40, 48, 0, 3, 32, 32], 2: [40, 64, 0, 10, 32, 32]}
     which = [int(latent.mean()) for latent in samples.latents]
     assert len(set(which)) > 1
-    assert samples.framing.tolist() == [cut[i] for i in which]
+    assert samples.micro_conditioning.tolist() == [cut[i] for i in which]
 
 
 def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
@@ -240,8 +253,8 @@ def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
         "<c>": {"width": 48},
     }
 
-    def pack() -> list[Member]:
-        return [member(family, tmp_path, token, seen=seen[token], steps=6) for token in seen]
+    def pack() -> list[TrainState]:
+        return [train_state(family, tmp_path, token, seen=seen[token], steps=6) for token in seen]
 
     together, alone = pack(), pack()
     passes = [len(list(batches(family, [m.data for m in together], step))) for step in range(6)]
@@ -249,7 +262,7 @@ def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
     shapes = {batch(family, [together[0].data], step).latents.shape[2:] for step in range(6)}
     assert len(shapes) > 1
     steps = list(loop.train(family, together))
-    assert [len(step.seen) for step in steps] == [3] * 6
+    assert [len(step.metrics) for step in steps] == [3] * 6
     for one in alone:
         list(loop.train(family, [one]))
     for packed, solo in zip(together, alone, strict=True):

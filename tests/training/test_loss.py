@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from diffusers import DDPMScheduler, DiffusionPipeline
 
 from pseudoword.data.captions import SUBJECT, render
 from pseudoword.models import base_model
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
-from pseudoword.training.sampling import draw
+from pseudoword.training.sampling import sample_step
 from pseudoword.training.timestep_sampling import Timesteps
 
 
@@ -18,8 +18,8 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
 
     diffusers' own pipelines read the prompt, and write `<cat>` out as `<cat> <cat>_1`.
     """
-    family = base_model.load(str(any_base), "cpu")
-    one = member(family, pictures, vectors=2, init="red cat", batch=3)
+    family = base_model.load_named(str(any_base), "cpu")
+    one = train_state(family, pictures, vectors=2, init="red cat", batch=3)
     one.method.parameters()[0].data += 0.05
     found = loss.losses(family, [one.method], batch(family, [one.data], 7)).item()
 
@@ -32,7 +32,7 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
         rows = one.method.vectors()[key].detach().double()
         text.get_input_embeddings().weight.data[-2:] = rows
     scheduler = DDPMScheduler.from_pretrained(any_base, subfolder="scheduler")
-    drawn = draw(
+    drawn = sample_step(
         0,
         "<cat>",
         7,
@@ -51,7 +51,7 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
         added = {"text_embeds": more[0], "time_ids": times.repeat(3, 1)}
     seen = [one.data.pictures[p].moments for p in drawn.picture]
     mean, std = torch.cat([m.mean for m in seen]), torch.cat([m.std for m in seen])
-    latents = (mean + std * drawn.wobble).double()
+    latents = (mean + std * drawn.latent_noise).double()
     noise = drawn.noise.double()
     noisy = scheduler.add_noise(latents, noise, drawn.t)
     predicted = pipeline.unet(noisy, drawn.t, hidden, added_cond_kwargs=added).sample
@@ -63,8 +63,10 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
 
 
 def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> None:
-    family = base_model.load(str(base), "cpu")
-    pack = [member(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))]
+    family = base_model.load_named(str(base), "cpu")
+    pack = [
+        train_state(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))
+    ]
     together = loss.losses(
         family, [m.method for m in pack], batch(family, [m.data for m in pack], 0)
     )
@@ -73,8 +75,8 @@ def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> Non
 
 
 def test_effect_is_zero_without_a_change_and_grows_with_it(base: Path, pictures: Path) -> None:
-    family = base_model.load(str(base), "cpu")
-    before, near, far = (member(family, pictures) for _ in range(3))
+    family = base_model.load_named(str(base), "cpu")
+    before, near, far = (train_state(family, pictures) for _ in range(3))
     away = torch.linspace(-1, 1, 32)  # all numbers alike would be taken out by the layer norms
     near.method.parameters()[0].data += 0.001 * away
     far.method.parameters()[0].data += 0.01 * away

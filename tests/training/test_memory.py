@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 from support import lora
 from torch import nn
 
@@ -25,7 +25,7 @@ from pseudoword.training.batches import batch
 
 def gradient(family: Family, pictures: Path) -> torch.Tensor:
     """Of all rows of a word, end to end."""
-    one = member(family, pictures)
+    one = train_state(family, pictures)
     loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
     found = [rows.grad for rows in one.method.parameters()]
     return torch.cat([rows.flatten() for rows in found if rows is not None])
@@ -33,8 +33,8 @@ def gradient(family: Family, pictures: Path) -> torch.Tensor:
 
 def test_checkpointing_gives_the_same_gradient(any_base: Path, pictures: Path) -> None:
     choice = BaseChoice(base=str(any_base), device="cpu")
-    kept = base_model.choose(choice)
-    spared: Any = base_model.choose(choice, checkpointing=True)
+    kept = base_model.load(choice)
+    spared: Any = base_model.load(choice, checkpointing=True)
     calls = []
     inner = spared.unet.up_blocks[-1].resnets[0]
     inner.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -50,8 +50,8 @@ def test_a_quantised_base_is_smaller_and_passes_the_gradient(
     if quantize == "4bit":
         pytest.importorskip("bitsandbytes")
     choice = BaseChoice(base=str(any_base), device="cpu", quantize=quantize)
-    small: Any = base_model.choose(choice)
-    plain: Any = base_model.load(str(any_base), "cpu")
+    small: Any = base_model.load(choice)
+    plain: Any = base_model.load_named(str(any_base), "cpu")
     assert nbytes(small.unet) < nbytes(plain.unet)
     rough, exact = gradient(small, pictures), gradient(plain, pictures)
     assert not torch.equal(rough, exact)
@@ -65,7 +65,7 @@ def test_a_base_in_4_bits_passes_the_gradient_after_it_has_drawn(
     """On CPUs that multiply bfloat16, bitsandbytes packs weights anew for use without one."""
     modules = pytest.importorskip("bitsandbytes.nn.modules")
     monkeypatch.setattr(modules, "has_avx512bf16", lambda: True)
-    family = base_model.choose(BaseChoice(base=str(base), device="cpu", quantize="4bit"))
+    family = base_model.load(BaseChoice(base=str(base), device="cpu", quantize="4bit"))
     before = gradient(family, pictures)
     with torch.no_grad():
         family.encode_text(["a cat"], {})
@@ -109,7 +109,7 @@ def test_without_bitsandbytes_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "bitsandbytes.nn", None)
     choice = BaseChoice(base=str(base), device="cpu", quantize="4bit")
     with pytest.raises(BaseModelError, match=r"pip install 'pseudoword\[quantize\]'"):
-        base_model.choose(choice)
+        base_model.load(choice)
 
 
 def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same(
@@ -128,8 +128,8 @@ def test_offloaded_parts_are_on_the_device_one_after_the_other_and_draw_the_same
 
     draw: dict[str, Any] = {"seeds": [0], "sampler_steps": 2}
     choice = BaseChoice(base=str(any_base), device="cpu")
-    plain = generation.generate(base_model.choose(choice), ["a cat"], [], **draw)
-    family = base_model.choose(choice, offload=True)
+    plain = generation.generate(base_model.load(choice), ["a cat"], [], **draw)
+    family = base_model.load(choice, offload=True)
     monkeypatch.setattr(torch.nn.Module, "to", to)
     spared = generation.generate(family, ["a cat"], [], **draw)
     assert np.array_equal(np.asarray(plain[0]), np.asarray(spared[0]))

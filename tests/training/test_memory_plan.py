@@ -65,7 +65,7 @@ def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("weights_alone")
 def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     found = plan(base=str(any_base), dtype="float32")
-    family = base_model.load(str(any_base), "cpu")
+    family = base_model.load_named(str(any_base), "cpu")
     for name, module in family.modules().items():
         assert found.parts[name] == sum(p.numel() * 4 for p in module.parameters())
     half = plan(base=str(any_base), dtype="bfloat16")
@@ -90,7 +90,7 @@ def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
     planned = next(
         n for n in plan(base=str(base), resolution=64, batch=4).train if n.quantize == "8bit"
     )
-    family = base_model.choose(BaseChoice(base=str(base), device="cpu"), empty=True)
+    family = base_model.load(BaseChoice(base=str(base), device="cpu"), empty=True)
     for name in ("unet", "clip_l"):
         quantize(family.modules()[name], "8bit")
     counted = memory_plan._step(family, 64, 4)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import member
+from conftest import train_state
 
 from pseudoword.errors import SettingsError
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.training import loop, loss, optimisers
 from pseudoword.training.batches import batch
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 NAMES = [
     name
@@ -38,7 +38,7 @@ class TwoPoints(torch.optim.SGD):
             parameter.data -= self.away
 
 
-def rows(m: Member) -> torch.Tensor:
+def rows(m: TrainState) -> torch.Tensor:
     return m.method.vectors()["clip_l"].detach().clone()
 
 
@@ -106,7 +106,7 @@ def test_options_reach_it_and_weights_do_not_decay_unasked() -> None:
 def test_another_optimiser_learns_another_word(family: Family, pictures: Path) -> None:
     found = []
     for name in ("AdamW", "SGD", "test_optimisers.TwoPoints"):
-        one = member(family, pictures, optimiser=name, lr=0.1)
+        one = train_state(family, pictures, optimiser=name, lr=0.1)
         list(loop.train(family, [one]))
         found.append(one.word()["clip_l"])
     assert not torch.equal(found[0], found[1])
@@ -120,7 +120,7 @@ def test_those_of_other_packages_train_and_resume_exactly(
     name: str, lr: float, family: Family, pictures: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip(name.partition(".")[0])
-    whole, cut = (member(family, pictures, optimiser=name, lr=lr) for _ in range(2))
+    whole, cut = (train_state(family, pictures, optimiser=name, lr=lr) for _ in range(2))
     start = rows(whole)
     for step in loop.train(family, [whole]):
         if step.step == 2:
@@ -133,7 +133,7 @@ def test_those_of_other_packages_train_and_resume_exactly(
 
 def test_looking_at_a_schedule_free_word_does_not_move_it(family: Family, pictures: Path) -> None:
     settings: dict[str, Any] = {"optimiser": "test_optimisers.TwoPoints", "lr": 0.1}
-    looked, unseen = (member(family, pictures, **settings) for _ in range(2))
+    looked, unseen = (train_state(family, pictures, **settings) for _ in range(2))
     TwoPoints.away = 0.1  # cannot be undone exactly in floats
     for _ in loop.train(family, [looked]):
         for _ in range(3):
@@ -143,13 +143,13 @@ def test_looking_at_a_schedule_free_word_does_not_move_it(family: Family, pictur
 
 
 def test_the_schedule_is_what_the_optimiser_gets(family: Family, pictures: Path) -> None:
-    one = member(family, pictures, optimiser="SGD", lr="0.5:2, 0.25", clip_norm=0)
+    one = train_state(family, pictures, optimiser="SGD", lr="0.5:2, 0.25", clip_norm=0)
     before = rows(one)
     for step in loop.train(family, [one]):
         (grad,) = [p.grad for p in one.method.parameters()]
         assert grad is not None
         rate = 0.5 if step.step <= 2 else 0.25
-        assert step.seen[0].lr == rate
+        assert step.metrics[0].lr == rate
         torch.testing.assert_close(rows(one), before - rate * grad)
         before = rows(one)
 
@@ -157,11 +157,11 @@ def test_the_schedule_is_what_the_optimiser_gets(family: Family, pictures: Path)
 def test_values_are_clipped(family: Family, pictures: Path) -> None:
     found = []
     for limit in (0, 0.002):
-        one = member(family, pictures, clip_norm=0, clip_value=limit)
+        one = train_state(family, pictures, clip_norm=0, clip_value=limit)
         step = next(loop.train(family, [one]))
         (grad,) = [p.grad for p in one.method.parameters()]
         assert grad is not None
-        found.append((grad, step.seen[0].grad))
+        found.append((grad, step.metrics[0].grad))
     (whole, norm), (cut, same) = found
     assert whole.abs().max() > 0.002
     assert torch.equal(cut, whole.clamp(-0.002, 0.002))
@@ -188,8 +188,8 @@ def test_clipping_ends_with_the_bytes_of_torchs_own(norm: float, value: float) -
 
 
 def test_accumulated_batches_are_one_large_batch(family: Family, pictures: Path) -> None:
-    large = member(family, pictures, batch=4)
-    parts = member(family, pictures, batch=1, accumulate=4)
+    large = train_state(family, pictures, batch=4)
+    parts = train_state(family, pictures, batch=1, accumulate=4)
     reading = [loop.gradients(family, [m], 3)[0] for m in (large, parts)]
     (first,), (second,) = ([p.grad for p in m.method.parameters()] for m in (large, parts))
     assert first is not None
@@ -200,8 +200,8 @@ def test_accumulated_batches_are_one_large_batch(family: Family, pictures: Path)
 def test_members_of_a_pack_may_take_different_numbers_of_batches(
     family: Family, pictures: Path
 ) -> None:
-    def pack() -> list[Member]:
-        return [member(family, pictures, f"<{n}>", accumulate=n) for n in (3, 1, 2)]
+    def pack() -> list[TrainState]:
+        return [train_state(family, pictures, f"<{n}>", accumulate=n) for n in (3, 1, 2)]
 
     together, alone = pack(), pack()
     list(loop.train(family, together))
@@ -213,7 +213,7 @@ def test_members_of_a_pack_may_take_different_numbers_of_batches(
 def test_the_running_mean_equals_its_formula_and_survives_a_save(
     family: Family, pictures: Path, tmp_path: Path
 ) -> None:
-    one = member(family, pictures, ema=0.15, steps=6)
+    one = train_state(family, pictures, ema=0.15, steps=6)
     mean = rows(one)
     for step in loop.train(family, [one]):
         keep = min(0.15, step.step / (9 + step.step))
@@ -222,7 +222,7 @@ def test_the_running_mean_equals_its_formula_and_survives_a_save(
         if step.step == 3:
             checkpoint.save(tmp_path, one, {})
     assert not torch.equal(mean, rows(one))
-    again = member(family, pictures, ema=0.15, steps=6)
+    again = train_state(family, pictures, ema=0.15, steps=6)
     checkpoint.load(tmp_path, again, 3, {})
     list(loop.train(family, [again]))
     assert torch.equal(again.word()["clip_l"], one.word()["clip_l"])
@@ -230,7 +230,7 @@ def test_the_running_mean_equals_its_formula_and_survives_a_save(
 
 def test_the_norm_is_controlled_in_every_step(family: Family, pictures: Path) -> None:
     for kind in ("none", "rescale", "keep", "limit"):
-        one = member(family, pictures, norm=kind, lr=0.1)
+        one = train_state(family, pictures, norm=kind, lr=0.1)
         aim = float(one.norm_aims["clip_l"])
         lengths = []
         for _ in loop.train(family, [one]):
@@ -242,7 +242,7 @@ def test_the_norm_is_controlled_in_every_step(family: Family, pictures: Path) ->
 
 
 def test_the_mean_of_rows_of_one_length_is_as_long_as_they(family: Family, pictures: Path) -> None:
-    one = member(family, pictures, steps=6, lr=0.1, norm="keep", average=True)
+    one = train_state(family, pictures, steps=6, lr=0.1, norm="keep", average=True)
     before = rows(one).clone()
     list(loop.train(family, [one]))
     mean = one.word()["clip_l"]
@@ -252,18 +252,18 @@ def test_the_mean_of_rows_of_one_length_is_as_long_as_they(family: Family, pictu
 
 
 def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Path) -> None:
-    plain = batch(family, [member(family, pictures, batch=64).data], 0)
+    plain = batch(family, [train_state(family, pictures, batch=64).data], 0)
     for changed in (
         {"min_timestep": 900},
         {"max_timestep": 100},
         {"timestep_spread": "logit-normal"},
     ):
-        some = batch(family, [member(family, pictures, batch=64, **changed).data], 0)
+        some = batch(family, [train_state(family, pictures, batch=64, **changed).data], 0)
         assert not torch.equal(some.t, plain.t)
         assert torch.equal(some.noise, plain.noise)
         assert some.t.min() >= changed.get("min_timestep", 0)  # type: ignore[operator]
         assert some.t.max() < changed.get("max_timestep", 1000)  # type: ignore[operator]
-    offset = batch(family, [member(family, pictures, batch=64, noise_offset=0.5).data], 0)
+    offset = batch(family, [train_state(family, pictures, batch=64, noise_offset=0.5).data], 0)
     moved = offset.noise - plain.noise
     torch.testing.assert_close(moved, moved[:, :, :1, :1].expand_as(moved))
     assert moved[:, :, 0, 0].std().item() == pytest.approx(0.5, rel=0.15)
@@ -271,7 +271,7 @@ def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Pat
 
 def test_weights_and_huber_change_a_member_s_own_loss_only(family: Family, pictures: Path) -> None:
     kinds: list[dict[str, Any]] = [{}, {"min_snr": 5}, {"loss": "huber"}]
-    pack = [member(family, pictures, **kind) for kind in kinds]
+    pack = [train_state(family, pictures, **kind) for kind in kinds]
     found = loss.losses(family, [m.method for m in pack], batch(family, [m.data for m in pack], 0))
     alone = [loss.losses(family, [m.method], batch(family, [m.data], 0)) for m in pack]
     torch.testing.assert_close(found, torch.cat(alone))
@@ -281,7 +281,7 @@ def test_weights_and_huber_change_a_member_s_own_loss_only(family: Family, pictu
 def test_latents_drawn_once_stay(family: Family, pictures: Path) -> None:
     seen: dict[str, set[float]] = {}
     for kind in ("once", "random", "deterministic"):
-        one = member(family, pictures, latents=kind, batch=4)
+        one = train_state(family, pictures, latents=kind, batch=4)
         seen[kind] = {
             round(float(latent[0, 0, 0]), 5)
             for step in range(5)

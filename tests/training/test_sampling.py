@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pseudoword.training.sampling import Draw, draw
+from pseudoword.training.sampling import StepSamples, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
 
 SQUARE, WIDE, TALL = (4, 8, 8), (4, 6, 10), (4, 10, 6)
@@ -16,8 +16,8 @@ def at(
     seed: int = 0,
     pictures: int = 5,
     shapes: Sequence[tuple[int, ...]] | None = None,
-) -> Draw:
-    return draw(
+) -> StepSamples:
+    return sample_step(
         seed,
         concept,
         step,
@@ -38,7 +38,7 @@ def test_a_draw_depends_on_nothing_but_its_key() -> None:
         assert getattr(first, name) == getattr(again, name)
     assert torch.equal(first.t, again.t)
     assert torch.equal(first.noise, again.noise)
-    assert torch.equal(first.wobble, again.wobble)
+    assert torch.equal(first.latent_noise, again.latent_noise)
 
 
 def test_seed_concept_and_step_each_change_it() -> None:
@@ -72,7 +72,7 @@ def test_a_step_keeps_to_one_shape_and_all_pictures_are_seen_equally_often() -> 
     for step in range(24):  # four rounds of six steps
         drawn = at(step, shapes=shapes)
         (shape,) = {shapes[p][1:] for p in drawn.picture}
-        assert drawn.noise.shape == drawn.wobble.shape == (3, *shape)
+        assert drawn.noise.shape == drawn.latent_noise.shape == (3, *shape)
         seen.update(drawn.picture)
         order.append(shape)
     assert seen == dict.fromkeys(range(6), 12)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import huber_loss
 
-from pseudoword.models.noise_schedule import PredictionType, Process
+from pseudoword.models.noise_schedule import NoiseSchedule, PredictionType
 from pseudoword.training.weighting import huber, min_snr
 
 ALPHAS = torch.tensor([0.99, 0.9, 0.5, 0.1, 0.0])
@@ -14,13 +14,13 @@ def test_min_snr_equals_its_formula(kind: PredictionType) -> None:
     snr = ALPHAS[:4] / (1 - ALPHAS[:4])
     divisor = snr if kind == "epsilon" else snr + 1
     expected = torch.minimum(snr, torch.tensor(5.0)) / divisor
-    torch.testing.assert_close(min_snr(Process(ALPHAS, kind), t, 5.0), expected)
+    torch.testing.assert_close(min_snr(NoiseSchedule(ALPHAS, kind), t, 5.0), expected)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_min_snr_is_finite_where_there_is_no_signal(kind: PredictionType) -> None:
-    assert torch.isfinite(min_snr(Process(ALPHAS, kind), torch.tensor([4]), 5.0)).all()
-    assert min_snr(Process(ALPHAS, kind), torch.tensor([0, 4]), 0).tolist() == [1, 1]
+    assert torch.isfinite(min_snr(NoiseSchedule(ALPHAS, kind), torch.tensor([4]), 5.0)).all()
+    assert min_snr(NoiseSchedule(ALPHAS, kind), torch.tensor([0, 4]), 0).tolist() == [1, 1]
 
 
 def test_huber_is_torch_s_twice_and_the_square_without_a_limit() -> None:

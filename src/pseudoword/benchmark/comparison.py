@@ -71,7 +71,7 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
     _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
     art, model = load(), SimilarityModel(config.judge or BUNDLED)
-    family = base_model.choose(config)
+    family = base_model.load(config)
     with hold(config.out):
         _check_conditions(files, config, family, model)
         tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)

@@ -11,8 +11,8 @@ from pseudoword.cli.program import Command, Program
 from pseudoword.cli.terminal import say
 from pseudoword.config import (
     BenchConfig,
-    DrawConfig,
     EvaluateConfig,
+    GenerateConfig,
     PlanConfig,
     PrepareConfig,
     TrainConfig,
@@ -93,7 +93,7 @@ def train(
 
 @app.command(cls=Command, rich_help_panel="Draw")
 @guarded
-@settings_from(DrawConfig)
+@settings_from(GenerateConfig)
 def generate(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to draw.")],
     *,
@@ -108,7 +108,7 @@ def generate(
     **settings: Any,
 ) -> None:
     """Draw pictures, with new words in the prompt or in the negative prompt."""
-    DrawConfig.check(**settings)
+    GenerateConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
 

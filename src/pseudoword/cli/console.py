@@ -160,10 +160,10 @@ def show_prepared(seen: "Prepared") -> None:
     for one in seen.pictures:
         sizes = ("{} × {}".format(*one.size), "{} × {}".format(*one.frame))
         views = f"{one.views}, masked" if one.masked else str(one.views)
-        rows.append((Path(one.file).name, *sizes, views, one.prompt, "; ".join(one.faults)))
+        rows.append((Path(one.file).name, *sizes, views, one.prompt, "; ".join(one.problems)))
     _show(("picture", "size", "seen as", "views", "example", "look at this"), rows)
-    if seen.shared_fault:
-        say(seen.shared_fault)
+    if seen.shared_problem:
+        say(seen.shared_problem)
     say(f"contact sheet: {seen.sheet}")
     say(f"to begin with: --vectors {seen.vectors} --steps {seen.steps}")
 
@@ -183,7 +183,7 @@ def show_plan(found: "Plan") -> None:
         spared = quantize + (" --gradient-checkpointing" if need.gradient_checkpointing else "")
         rows.append((f"training, batch {found.batch}{spared}", _gib(need.nbytes)))
     rows.append(("drawing a picture", _gib(found.draw_nbytes)))
-    title = f"{found.base}: {found.seen}; {found.dtype}, GiB: {parts}"
+    title = f"{found.base}: {found.recognised_by}; {found.dtype}, GiB: {parts}"
     _show(("what", "GiB at most"), rows, title)
 
 

@@ -86,7 +86,7 @@ def _picture(content: formats.Content, given: Path | None) -> Image.Image | None
     return None
 
 
-def _named(first: Path, parts: formats.Parts, taken: Sequence[Path], overwrite: bool) -> Path:
+def _named(first: Path, parts: formats.FileParts, taken: Sequence[Path], overwrite: bool) -> Path:
     """The path, or the next one with a number behind it, where all parts are or can be written."""
 
     def occupied(path: Path) -> list[Path]:
@@ -99,7 +99,7 @@ def _named(first: Path, parts: formats.Parts, taken: Sequence[Path], overwrite: 
     return unused(first, occupied)
 
 
-def _write(path: Path, parts: formats.Parts, overwrite: bool) -> tuple[Path, ...]:
+def _write(path: Path, parts: formats.FileParts, overwrite: bool) -> tuple[Path, ...]:
     """Write all parts, or none where one of them would replace another file."""
     files = formats.files_of(path, parts)
     check_free([file for file, data in files.items() if not holds(file, data)], overwrite=overwrite)

@@ -56,7 +56,7 @@ class Demo:
     """of training"""
 
 
-def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
+def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
     outputs, folder = Outputs(out, "demo"), RunFolder(out)
     if folder.is_older():
@@ -72,7 +72,7 @@ def run_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = Fal
         preview=(),
     )
     trained = learn([config], progress, restart, overwrite=overwrite)[0]
-    family = base_model.load(config.base)
+    family = base_model.load_named(config.base)
     learned_from = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
     unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]
 

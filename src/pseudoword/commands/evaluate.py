@@ -85,7 +85,7 @@ def evaluate_word(
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.judge or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
-    family = base_model.choose(config)
+    family = base_model.load(config)
     counts = {concept.token: max(map(len, concept.vectors.values()))}
     for line in config.prompt:
         prompt = render(line, named(concept.token))

@@ -52,7 +52,7 @@ class Gallery(BaseModel):
     """number of words on the contact sheet, which has room for so many only"""
 
 
-def collect(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
+def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
     if not folder.is_dir():
         raise ConceptError(f"{folder} is no folder. Give a folder that holds embeddings.")

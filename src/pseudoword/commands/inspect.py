@@ -65,7 +65,7 @@ class Base(BaseModel):
     licence: str
 
 
-def look_at(file: str | Path, base: str | None, token: str | None = None) -> Inspection:
+def inspect_file(file: str | Path, base: str | None, token: str | None = None) -> Inspection:
     """Describe `file`; with `base`, also beside that model's vocabulary.
 
     Of several words the one called `token` is described, or the first.
@@ -98,7 +98,7 @@ def look_at(file: str | Path, base: str | None, token: str | None = None) -> Ins
     )
     if base is None:
         return seen
-    family = base_model.load(base, "cpu")
+    family = base_model.load_named(base, "cpu")
     check_fit(concept, family)
     nearest = {
         key: [_nearest(family.encoders[key], row) for row in rows]

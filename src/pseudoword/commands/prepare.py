@@ -19,7 +19,7 @@ from pseudoword.training import suggestions
 SHEET = Path("contact-sheet.png")
 
 
-class Look(BaseModel):
+class PreparedPicture(BaseModel):
     """One picture as it will be seen."""
 
     file: str
@@ -34,18 +34,18 @@ class Look(BaseModel):
     """its own, which stands for [filewords]"""
     prompt: str
     """one of the sentences it is learned with"""
-    faults: list[str]
+    problems: list[str]
 
 
 class Prepared(BaseModel):
     """What training would see, and what is suggested."""
 
-    pictures: list[Look]
+    pictures: list[PreparedPicture]
     skipped: list[str]
     """pictures that cannot be used, and why"""
     notes: list[str]
     """what else was left out, or is not as it may seem"""
-    shared_fault: str | None
+    shared_problem: str | None
     """what is wrong with all pictures together"""
     vectors: int
     """suggested `--vectors`"""
@@ -55,7 +55,7 @@ class Prepared(BaseModel):
     """the contact sheet"""
 
 
-def survey(
+def prepare_pictures(
     config: PrepareConfig,
     out: Path | None,
     caption_model: str | None,
@@ -71,7 +71,7 @@ def survey(
     templates = captions.templates(config.template)
     for idle in captions.without_effect(config, templates):
         progress.note(idle)
-    shapes = examples.frames(config, *base_model.sides(config))
+    shapes = examples.frames(config, *base_model.resolution_of(config))
     skipped: list[str] = []
     notes: list[str] = []
 
@@ -85,13 +85,13 @@ def survey(
     captions.tell(paths, templates, note)
     progress.phase(f"reading {len(paths)} pictures")
     readers, n = base_model.readers(config), suggestions.vectors(len(paths))
-    find_faults = image_quality.Finder()
-    looks: list[Look] = []
+    find_problems = image_quality.ProblemFinder()
+    looks: list[PreparedPicture] = []
     cards: list[Image] = []
     for example in examples.read(paths, config, shapes, seed=config.seed, note=note):
         template = templates[len(looks) % len(templates)]
         words = captions.reword(example.filewords, config, seed=len(looks))
-        found = Look(
+        found = PreparedPicture(
             file=str(example.path),
             size=example.size,
             frame=example.views[0].crop.size,
@@ -99,11 +99,14 @@ def survey(
             masked=example.views[0].mask is not None,
             caption=example.filewords,
             prompt=captions.render(template, "[name]", words),
-            faults=[*find_faults(example), *_cut(readers, example.filewords, templates, config, n)],
+            problems=[
+                *find_problems(example),
+                *_cut(readers, example.filewords, templates, config, n),
+            ],
         )
         looks.append(found)
         if contact_sheet.has_room(cards):
-            cards.append(contact_sheet.card(example, found.prompt, found.faults))
+            cards.append(contact_sheet.card(example, found.prompt, found.problems))
         progress.advance(len(looks), len(paths))
     vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
     prompt_checks.tell_weights([*templates, *(look.caption for look in looks)], note)
@@ -115,7 +118,7 @@ def survey(
         pictures=looks,
         skipped=skipped,
         notes=notes,
-        shared_fault=find_faults.shared(),
+        shared_problem=find_problems.shared(),
         vectors=vectors,
         steps=steps,
         sheet=str(out),

@@ -5,8 +5,8 @@ One file per group of settings; `TrainConfig` puts the groups together.
 
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.fields import flag
-from pseudoword.config.generate import DrawConfig
-from pseudoword.config.optimisation import Hyper
+from pseudoword.config.generate import GenerateConfig
+from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
 from pseudoword.config.settings import BaseChoice, DType, Prediction, Quantize, Settings, group_of
@@ -17,9 +17,9 @@ __all__ = [
     "BaseChoice",
     "BenchConfig",
     "DType",
-    "DrawConfig",
     "EvaluateConfig",
-    "Hyper",
+    "GenerateConfig",
+    "Hyperparameters",
     "InitMode",
     "PlanConfig",
     "Prediction",

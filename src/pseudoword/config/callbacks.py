@@ -11,7 +11,7 @@ from pseudoword.config.settings import Idle, Settings
 Log = Literal["csv", "tensorboard", "wandb", "trackio"]
 
 
-class WatchSettings(Settings):
+class CallbackSettings(Settings):
     """What is shown and kept on the way."""
 
     heading: ClassVar[str] = "Seeing and saving"

@@ -9,7 +9,7 @@ from pseudoword.config.settings import BaseChoice, Idle
 from pseudoword.errors import SettingsError
 
 
-class DrawConfig(BaseChoice):
+class GenerateConfig(BaseChoice):
     """How pictures are drawn."""
 
     heading: ClassVar[str] = "Drawing"

@@ -188,5 +188,5 @@ class ObjectiveSettings(Settings):
         return self
 
 
-class Hyper(OptimiserSettings, ObjectiveSettings):
+class Hyperparameters(OptimiserSettings, ObjectiveSettings):
     """All that the training loop reads."""

@@ -8,11 +8,11 @@ import tomli_w
 from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
-from pseudoword.config.callbacks import WatchSettings
+from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
-from pseudoword.config.optimisation import Hyper
+from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.settings import BaseChoice
 from pseudoword.config.stopping import StopSettings
@@ -29,10 +29,10 @@ MOST_NBYTES = 1 << 20
 
 # pydantic collects fields from the last base to the first: help shows the word first.
 class TrainConfig(
-    WatchSettings,
+    CallbackSettings,
     StopSettings,
     MemorySettings,
-    Hyper,
+    Hyperparameters,
     CaptionSettings,
     PictureSettings,
     WordSettings,

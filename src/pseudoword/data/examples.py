@@ -34,8 +34,8 @@ class View:
     crop: Crop
     transform: str
     """names all that made the pixels out of the file"""
-    framing: tuple[int, ...]
-    """how the picture was cut, as `families.base.Framing` lists it"""
+    micro_conditioning: tuple[int, ...]
+    """how the picture was cut, as `families.base.MicroConditioning` lists it"""
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _crops(
 
 
 def _interest(picture: Image.Image, mask: Image.Image | None) -> Tensor:
-    return saliency.interest(picture) if mask is None else _plane(mask)
+    return saliency.saliency(picture) if mask is None else _plane(mask)
 
 
 def _view(opened: Opened, mask: Image.Image | None, crop: Crop, made: str) -> View:
@@ -241,7 +241,7 @@ def _view(opened: Opened, mask: Image.Image | None, crop: Crop, made: str) -> Vi
         mask=None if mask is None else _plane(crop.cut(mask)),
         crop=crop,
         transform=f"{TRANSFORM},{made},{crop.size},{crop.offset},{crop.flipped}",
-        framing=(*opened.size[::-1], *corner, *crop.size[::-1]),
+        micro_conditioning=(*opened.size[::-1], *corner, *crop.size[::-1]),
     )
 
 

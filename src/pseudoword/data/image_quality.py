@@ -39,9 +39,9 @@ have up to 8, drawings of one thing cut alike 20; those photographs with print o
 13 to 39, according to the place."""
 
 
-def told(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
+def tell_problems(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
     """Pass the examples on, and tell `note` what is wrong with each."""
-    find = Finder()
+    find = ProblemFinder()
     for example in examples:
         for fault in find(example):
             note(f"{example.path.name} {fault}")
@@ -50,7 +50,7 @@ def told(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[E
         note(found)
 
 
-class Finder:
+class ProblemFinder:
     """Finds the faults of pictures shown to it one by one; doubles are told of the later one."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Finder:
         """What is wrong with all pictures together, doubles aside: a sentence."""
         if len(self._grey) < MARK_PICTURES:
             return None
-        place = mark(self._grey)
+        place = watermark(self._grey)
         return place and (
             f"the pictures have the same lines {place}, like a watermark, a caption or a frame: "
             "the word would learn those, too. Crop them off, or mask them"
@@ -117,7 +117,7 @@ def fingerprint(picture: Image.Image) -> int:
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes())
 
 
-def mark(pictures: Sequence[np.ndarray]) -> str | None:
+def watermark(pictures: Sequence[np.ndarray]) -> str | None:
     """Where in their margin `pictures` have the same lines, as `at the bottom right`.
 
     What pictures have in common survives in the median of their gradients (Dekel et al. 2017, on

@@ -20,14 +20,14 @@ from pseudoword.data import masks
 from pseudoword.data.examples import Example, View
 from pseudoword.errors import BaseModelError, StorageError
 from pseudoword.files import cache_folder, read_regular, sealed, sweep, unsealed, write_whole
-from pseudoword.models.family import Family, Framing, Moments
+from pseudoword.models.family import Family, MicroConditioning, Moments
 
 LARGEST_NBYTES = 2**30
 """No picture's latents are larger."""
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPicture:
     """A training picture as the training reads it: V views of one shape."""
 
     path: Path
@@ -36,7 +36,7 @@ class Encoded:
     """[V, C, h, w] float32 on the model's device"""
     weight: Tensor
     """[V, 1, h, w] how much each position counts, one on average"""
-    framing: Framing
+    micro_conditioning: MicroConditioning
     """[V, 6] how the views were cut"""
     filewords: str
     """the picture's own caption"""
@@ -44,7 +44,9 @@ class Encoded:
     """`Example.identity`"""
 
 
-def encode(family: Family, examples: Iterable[Example], unmasked: float = 0.0) -> Iterator[Encoded]:
+def encode(
+    family: Family, examples: Iterable[Example], unmasked: float = 0.0
+) -> Iterator[EncodedPicture]:
     """All views of each picture, through the VAE or out of the cache, one picture at a time.
 
     Args:
@@ -61,16 +63,16 @@ def encode(family: Family, examples: Iterable[Example], unmasked: float = 0.0) -
         yield _encode(family, example, vae, unmasked)
 
 
-def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Encoded:
+def _encode(family: Family, example: Example, vae: str, unmasked: float) -> EncodedPicture:
     found = [_moments(family, example, view, vae) for view in example.views]
     mean = torch.cat([moments.mean for moments in found])
     std = torch.cat([moments.std for moments in found])
     h, w = mean.shape[-2:]
-    return Encoded(
+    return EncodedPicture(
         example.path,
         Moments(mean.to(family.device), std.to(family.device)),
         torch.stack([masks.weight(view.mask, h, w, unmasked) for view in example.views]),
-        torch.tensor([view.framing for view in example.views]),
+        torch.tensor([view.micro_conditioning for view in example.views]),
         example.filewords,
         example.identity,
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 SIDE_PX = 96
 
 
-def interest(picture: Image.Image) -> Tensor:
+def saliency(picture: Image.Image) -> Tensor:
     """A map `[h, w]` of how much there is to see, in [0, 1], of a reduced copy of the picture."""
     small = picture.copy()
     small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.BOX)

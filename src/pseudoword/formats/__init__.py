@@ -27,7 +27,7 @@ from pseudoword.formats import (
 )
 from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
 from pseudoword.formats.loose import Loose
-from pseudoword.formats.writers import WRITERS, Parts
+from pseudoword.formats.writers import WRITERS, FileParts
 from pseudoword.placeholders import check_token
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "LARGEST_NBYTES",
     "WRITERS",
     "Content",
-    "Parts",
+    "FileParts",
     "chosen",
     "encode",
     "examine",
@@ -208,7 +208,7 @@ def write_as(
     return tuple(files)
 
 
-def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> Parts:
+def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> FileParts:
     """The bytes that `write_as` writes.
 
     Raises:
@@ -222,7 +222,7 @@ def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> P
     return writer.write(concept, picture)
 
 
-def files_of(path: Path, parts: Parts) -> dict[Path, bytes]:
+def files_of(path: Path, parts: FileParts) -> dict[Path, bytes]:
     """The files that parts of a format are written to; the first is `path`."""
     return {
         path.with_name(f"{path.stem}{suffix}{path.suffix}"): data for suffix, data in parts.items()

@@ -27,7 +27,7 @@ _PROMPT_ROWS = 77
 _ENCODER_LEFT = re.compile(r"[._-](te|clip|emb|text_encoders?)$|^(te|clip|emb|text_encoders?)$")
 """What is left of the names of encoders where they are the same."""
 
-Parts = dict[str, tuple[str, Tensor]]
+FileParts = dict[str, tuple[str, Tensor]]
 """A word: name in the file -> text encoder, rows."""
 
 
@@ -65,7 +65,7 @@ def rows_of(loose: Loose) -> dict[str, Tensor]:
     return likely or found
 
 
-def by_width(tensors: Mapping[str, Tensor]) -> list[Parts] | None:
+def by_width(tensors: Mapping[str, Tensor]) -> list[FileParts] | None:
     """Tensors of several widths sorted into words, if some family reads these widths together.
 
     Returns:

@@ -9,11 +9,11 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError, reason
 from pseudoword.lookup import HubId
 
-Source = str | Path | Concept
+ConceptSource = str | Path | Concept
 
 
 @dataclass(frozen=True)
-class Given:
+class NamedConcept:
     """A concept, and the file, folder or hub id it was given as."""
 
     concept: Concept
@@ -27,15 +27,15 @@ class Given:
 
 
 def concepts(
-    given: Source | Sequence[Source], token: str | Sequence[str | None] | None = None
+    given: ConceptSource | Sequence[ConceptSource], token: str | Sequence[str | None] | None = None
 ) -> list[Concept]:
     """As `named`, the concepts alone."""
     return [one.concept for one in named(given, token)]
 
 
 def named(
-    given: Source | Sequence[Source], token: str | Sequence[str | None] | None = None
-) -> list[Given]:
+    given: ConceptSource | Sequence[ConceptSource], token: str | Sequence[str | None] | None = None
+) -> list[NamedConcept]:
     """Every concept in `given`, renamed if `token` says so.
 
     Args:
@@ -55,7 +55,7 @@ def named(
     if len(tokens) != len(several):
         raise SettingsError(f"{len(tokens)} tokens for {len(several)} concepts: give one for each")
     found = [word for one, name in zip(several, tokens, strict=True) for word in _read(one, name)]
-    first: dict[str, Given] = {}
+    first: dict[str, NamedConcept] = {}
     for one in found:
         other = first.setdefault(one.concept.token, one)
         if other is not one:
@@ -63,7 +63,7 @@ def named(
     return found
 
 
-def one(given: Source, token: str | None = None, flag: str = "") -> Concept:
+def one(given: ConceptSource, token: str | None = None, flag: str = "") -> Concept:
     """The one concept of `given`; of a file with several words the one called `token`.
 
     Raises:
@@ -91,17 +91,17 @@ def locate(given: str | Path, flag: str = "") -> Path:
     return fetched(found, flag) if isinstance(found, HubId) else found
 
 
-def _read(one: Source, token: str | None) -> list[Given]:
+def _read(one: ConceptSource, token: str | None) -> list[NamedConcept]:
     if isinstance(one, Concept):
-        return [Given(formats.renamed(one, token) if token else one, None)]
+        return [NamedConcept(formats.renamed(one, token) if token else one, None)]
     source, called = lookup.split(one, "--concept")
     path = locate(source, "--concept")
     if token or called:
-        return [Given(formats.read(path, token or called), str(source))]
-    return [Given(word, str(source)) for word in formats.read_all(path)]
+        return [NamedConcept(formats.read(path, token or called), str(source))]
+    return [NamedConcept(word, str(source)) for word in formats.read_all(path)]
 
 
-def _both_called(token: str, first: Given, second: Given) -> str:
+def _both_called(token: str, first: NamedConcept, second: NamedConcept) -> str:
     if first.name is None or second.name is None or first.name == second.name:
         return f"2 concepts are called {token}; each needs its own token"
     apart = (f'--concept {one.name}="<{one.stem}>"' for one in (first, second))

@@ -12,7 +12,7 @@ from torch import Tensor
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
 
-Parts = dict[str, bytes]
+FileParts = dict[str, bytes]
 """What to put behind the file's stem -> bytes. One file is `""`; a second one `_2`."""
 
 CARD_PX = 512
@@ -24,7 +24,7 @@ class Writer:
 
     title: str
     ending: str
-    write: Callable[[Concept, Image.Image | None], Parts]
+    write: Callable[[Concept, Image.Image | None], FileParts]
     refuses: Callable[[Concept], str | None]
     """why the format cannot hold this word, or None"""
 
@@ -128,25 +128,25 @@ def _xti_refuses(concept: Concept) -> str | None:
     return "holds 16 layers of clip_l"
 
 
-def _native(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _native(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {"": native.dump(concept)}
 
 
-def _diffusers(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _diffusers(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {
         suffix: native.dump(replace(concept, vectors={encoder: concept.vectors[encoder]}))
         for encoder, suffix in _in_diffusers(concept).items()
     }
 
 
-def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {
         suffix: torch_file.write({concept.token: _whole(concept.vectors[encoder])})
         for encoder, suffix in _in_diffusers(concept).items()
     }
 
 
-def _a1111(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _a1111(concept: Concept, _picture: Image.Image | None) -> FileParts:
     if len(concept.vectors) > 1:
         tensors = {key: _whole(concept.vectors[key]) for key in ("clip_g", "clip_l")}
         said = torch_file.packed({**_about(concept), "token": concept.token})
@@ -154,19 +154,19 @@ def _a1111(concept: Concept, _picture: Image.Image | None) -> Parts:
     return {"": torch_file.write(a1111_items(concept))}
 
 
-def _chunk(concept: Concept, picture: Image.Image | None) -> Parts:
+def _chunk(concept: Concept, picture: Image.Image | None) -> FileParts:
     return {"": pictures.write_chunk(picture or card(concept), a1111_items(concept))}
 
 
-def _pixels(concept: Concept, picture: Image.Image | None) -> Parts:
+def _pixels(concept: Concept, picture: Image.Image | None) -> FileParts:
     return {"": pictures.write_hidden(picture or card(concept), a1111_items(concept))}
 
 
-def _webp(concept: Concept, picture: Image.Image | None) -> Parts:
+def _webp(concept: Concept, picture: Image.Image | None) -> FileParts:
     return {"": pictures.write_hidden(picture or card(concept), a1111_items(concept), "WEBP")}
 
 
-def _kohya(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _kohya(concept: Concept, _picture: Image.Image | None) -> FileParts:
     single = len(concept.vectors) == 1
     tensors = {"emb_params" if single else key: rows for key, rows in concept.vectors.items()}
     return {"": safetensors_file.write(tensors, native.described(concept) | _modelspec(concept))}
@@ -193,11 +193,11 @@ def _modelspec(concept: Concept) -> dict[str, str]:
     }
 
 
-def _per_encoder(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _per_encoder(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {"": safetensors_file.write(concept.vectors, native.described(concept))}
 
 
-def _onetrainer(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
     theirs = {ours: key for key, ours in keys.ONETRAINER.items()}
     stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in (
         {"clip_l"},
@@ -211,7 +211,7 @@ def _onetrainer(concept: Concept, _picture: Image.Image | None) -> Parts:
     return {"": safetensors_file.write(tensors, native.described(concept))}
 
 
-def _xti(concept: Concept, _picture: Image.Image | None) -> Parts:
+def _xti(concept: Concept, _picture: Image.Image | None) -> FileParts:
     tensors = {key.split(".")[1]: rows for key, rows in concept.vectors.items()}
     return {"": safetensors_file.write(tensors, native.described(concept))}
 

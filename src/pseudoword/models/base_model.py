@@ -14,11 +14,11 @@ from pseudoword import lookup
 from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError, reason, shown
 from pseudoword.lookup import HubId
-from pseudoword.models.family import Family, Placement, Source
+from pseudoword.models.family import BaseSource, Family, Placement
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, header
-from pseudoword.models.loading.parts import Parts
+from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.recognition import explain, explain_folder
 
 FAMILIES: dict[str, str] = {
@@ -39,9 +39,9 @@ class Detected:
     """What a base model turned out to be."""
 
     family: str
-    seen: str
+    recognised_by: str
     """what it was told by"""
-    source: Source
+    source: BaseSource
 
 
 def detect(choice: BaseChoice) -> Detected:
@@ -86,12 +86,12 @@ def detect(choice: BaseChoice) -> Detected:
     else:
         raise BaseModelError(f"{path} is neither a file nor a folder, so it is no base model")
     changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
-    source = Source(base, where, revision, choice.variant, scheduler=changes)
+    source = BaseSource(base, where, revision, choice.variant, scheduler=changes)
     family, pipeline = _of_pipeline(index, base)
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
 
 
-def choose(
+def load(
     choice: BaseChoice, *, checkpointing: bool = False, offload: bool = False, empty: bool = False
 ) -> Family:
     """Load the base model that `choice` means, frozen, ready to train words for or to draw with.
@@ -113,15 +113,15 @@ def choose(
     return loaded
 
 
-def sides(choice: BaseChoice) -> tuple[int, int]:
+def resolution_of(choice: BaseChoice) -> tuple[int, int]:
     """The resolution of the base model that `choice` means, and what sides are multiples of.
 
     Raises:
         BaseModelError: there is no such model, or its kind is not known.
     """
     kind, parts = _known_of(choice)
-    sides: tuple[int, int] = kind.sides(parts)
-    return sides
+    found: tuple[int, int] = kind.resolution_of(parts)
+    return found
 
 
 def readers(choice: BaseChoice) -> list[Reader]:
@@ -135,16 +135,16 @@ def readers(choice: BaseChoice) -> list[Reader]:
     return found
 
 
-def _known_of(choice: BaseChoice) -> tuple[Any, Parts]:
+def _known_of(choice: BaseChoice) -> tuple[Any, ModelParts]:
     """The class of a base model, and its parts, none of them loaded."""
     found = detect(choice)
     kind = _class_of(found.family)
-    return kind, Parts(found.source, placement(choice), kind.pipeline)
+    return kind, ModelParts(found.source, placement(choice), kind.pipeline)
 
 
-def load(base: str, device: str = "auto", dtype: DType = "auto") -> Family:
-    """As `choose`, for a base model and its place alone."""
-    return choose(BaseChoice.check(base=base, device=device, dtype=dtype))
+def load_named(base: str, device: str = "auto", dtype: DType = "auto") -> Family:
+    """As `load`, for a base model and its place alone."""
+    return load(BaseChoice.check(base=base, device=device, dtype=dtype))
 
 
 def _class_of(family: str) -> Any:
@@ -184,9 +184,11 @@ def _single_file(path: Path, choice: BaseChoice) -> Detected:
     else:
         channels = _channels(found, path)
         configs = single_file_configs.folder(layout, {"unet": {"in_channels": channels}})
-    seen = f"a single-file checkpoint with the keys of {layout}, text width {found.text_width}"
-    source = Source(choice.base, str(path), layout=str(configs), scheduler=scheduler)
-    return Detected(family, seen, source)
+    recognised_by = (
+        f"a single-file checkpoint with the keys of {layout}, text width {found.text_width}"
+    )
+    source = BaseSource(choice.base, str(path), layout=str(configs), scheduler=scheduler)
+    return Detected(family, recognised_by, source)
 
 
 def _channels(found: Header, path: Path) -> int:

@@ -14,19 +14,19 @@ from torch import Generator, Tensor
 from pseudoword.config import Quantize
 from pseudoword.errors import BaseModelError
 from pseudoword.models.injection import Reader, Words, injected, tokenize
-from pseudoword.models.noise_schedule import Process
+from pseudoword.models.noise_schedule import NoiseSchedule
 
 LEAST_LENGTH = 3
 """Tokens: the marks of begin and end, and a word."""
 
-Framing = Tensor
+MicroConditioning = Tensor
 """How pictures were cut, `[B, 6]` in pixels: the original's height and width, the crop's top and
 left in the scaled picture, and the result's height and width. SDXL is told so (Podell et al. 2023,
 section 2.2), in this order; other families need not look."""
 
 
 @dataclass(frozen=True)
-class Source:
+class BaseSource:
     """Where a base model comes from: what the user called it, and what diffusers can load."""
 
     name: str
@@ -56,7 +56,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GenerationSettings:
     """How pictures are drawn."""
 
     guidance: float
@@ -186,9 +186,9 @@ class Family(Protocol):
     """A frozen base model."""
 
     name: str
-    source: Source
+    source: BaseSource
     placement: Placement
-    process: Process
+    noise_schedule: NoiseSchedule
 
     @property
     def device(self) -> torch.device:
@@ -253,7 +253,9 @@ class Family(Protocol):
         """`B` prompts, in which `words` are known, as the denoiser reads them."""
         ...
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
+    def predict(
+        self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
+    ) -> Tensor:
         """What the denoiser predicts for `noisy` `[B, C, h, w]` at `t` `[B]`."""
         ...
 
@@ -273,7 +275,7 @@ class Family(Protocol):
         """
         ...
 
-    def check(self, how: Drawing) -> None:
+    def check(self, how: GenerationSettings) -> None:
         """Find out whether the model can draw so, without drawing.
 
         Raises:
@@ -287,7 +289,7 @@ class Family(Protocol):
         negatives: Sequence[str],
         words: Words,
         generators: Sequence[Generator],
-        how: Drawing,
+        how: GenerationSettings,
     ) -> list[Image]:
         """Draw one picture per prompt with diffusers' own pipeline."""
         ...

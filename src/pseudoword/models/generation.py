@@ -10,7 +10,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.infotext import KEYWORD, SAMPLERS, infotext
 from pseudoword.models.compatibility import check_fit
-from pseudoword.models.family import Drawing, Family
+from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
 from pseudoword.placeholders import shown
 from pseudoword.text import public, visible
@@ -92,7 +92,7 @@ def check(
     width: int | None = None,
     height: int | None = None,
     scheduler: str | None = None,
-) -> Drawing:
+) -> GenerationSettings:
     """How pictures will be drawn by these settings of `generate`, which checks them so itself.
 
     Takes milliseconds, so that what is drawn after long work can be checked before it.
@@ -102,7 +102,7 @@ def check(
             so many steps, or the model cannot rescale guidance.
     """
     whole = check_resolution(family, resolution)
-    how = Drawing(
+    how = GenerationSettings(
         family.guidance if guidance is None else guidance,
         family.guidance_rescale if guidance_rescale is None else guidance_rescale,
         sampler_steps,
@@ -114,7 +114,9 @@ def check(
     return how
 
 
-def _told(family: Family, how: Drawing, seed: int, loras: Sequence[Lora]) -> dict[str, object]:
+def _told(
+    family: Family, how: GenerationSettings, seed: int, loras: Sequence[Lora]
+) -> dict[str, object]:
     kind = type(family.scheduler(how.scheduler)).__name__
     told = {
         "Steps": how.sampler_steps,

@@ -15,7 +15,7 @@ PredictionType = Literal["epsilon", "v_prediction"]
 
 
 @dataclass(frozen=True)
-class Process:
+class NoiseSchedule:
     """A variance-preserving diffusion process.
 
     Attributes:

@@ -17,7 +17,7 @@ SHOWN = 5
 PAPER, INK, PALE, AMBER, FRAME = "white", "#222222", "#777777", "#b45309", "#f97316"
 
 
-def card(example: Example, prompt: str, faults: Sequence[str]) -> Image.Image:
+def card(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image:
     """One picture: the whole with its frames drawn in, its views, and what is said of it."""
     tiles = [_whole(example), *(_shown(view) for view in example.views[:SHOWN])]
     width = sum(tile.width for tile in tiles) + GAP_PX * (len(tiles) - 1)
@@ -28,7 +28,7 @@ def card(example: Example, prompt: str, faults: Sequence[str]) -> Image.Image:
     if len(example.views) > SHOWN:
         head += f", {SHOWN} of them here"
     lines = [(example.path.name, INK, 15), (head, PALE, 13), (prompt, INK, 13)]
-    lines += [(fault, AMBER, 13) for fault in faults]
+    lines += [(problem, AMBER, 13) for problem in problems]
     made = Image.new("RGB", (width, VIEW_PX + 6 + LINE_PX * len(lines)), PAPER)
     left = 0
     for tile in tiles:

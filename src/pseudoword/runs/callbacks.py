@@ -17,10 +17,10 @@ from pseudoword.runs.folder import BEST, CSV, CURVES
 from pseudoword.runs.setup import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
 from pseudoword.text import public
-from pseudoword.training.loop import Seen
+from pseudoword.training.loop import StepMetrics
 
 
-class Watcher:
+class RunCallbacks:
     """Watches one run. Nothing here draws a random number that training would miss.
 
     Nor does a run fail for what only shows how it goes: what goes wrong there is told. A full disk
@@ -57,13 +57,13 @@ class Watcher:
     def before(self) -> None:
         """Save the start, and measure the word there, unless the run is under way."""
         run = self._run
-        if run.member.step:
+        if run.state.step:
             return
-        checkpoint.save(run.folder.path, run.member, run.sources)  # a step the pack has in common
+        checkpoint.save(run.folder.path, run.state, run.sources)  # a step the pack has in common
         if run.config.evaluate_every:
             self._log(0, self._evaluate())
 
-    def after(self, step: int, seen: Seen, seconds: float) -> bool:
+    def after(self, step: int, seen: StepMetrics, seconds: float) -> bool:
         """Look at the run after `step`; it may be told to stop.
 
         What is written comes before the checkpoint: a run killed in between does it again.
@@ -78,7 +78,7 @@ class Watcher:
         if every and (step % every == 0 or step == config.total_steps):
             numbers |= self._evaluate()
         self._log(step, numbers)
-        last = not run.member.unfinished
+        last = not run.state.unfinished
         if config.save_every and step % config.save_every == 0:
             run.folder.keep_copy(run.concept(), step, config.keep_last)
         shown = bool(config.preview_every) and step % config.preview_every == 0 and not last
@@ -91,12 +91,12 @@ class Watcher:
     def save(self) -> None:
         """Save the state, and the word as it is now."""
         run = self._run
-        checkpoint.save(run.folder.path, run.member, run.sources)
+        checkpoint.save(run.folder.path, run.state, run.sources)
         run.folder.write_concept(run.concept())
 
     def show(self) -> None:
         """Draw the previews and the curves."""
-        run, step = self._run, self._run.member.step
+        run, step = self._run, self._run.state.step
         self.draw_curves()
         with self._only_told("the previews were not all drawn"):
             drawn = previews.draw(
@@ -140,12 +140,12 @@ class Watcher:
     def _evaluate(self) -> Mapping[str, float]:
         run, config = self._run, self._run.config
         found = run.evaluate(self._family)
-        record = run.member.record
-        if record.add(found, run.member.word()):
+        evaluations = run.state.evaluations
+        if evaluations.add(found, run.state.word()):
             run.folder.files.write(BEST, native.dump(run.concept()))
-        if config.steps is AUTO and (reason := record.settled(config.patience)):
-            run.member.stopped = f"{reason}; the word of step {record.best_step} is the best"
-        warning = record.overfitting()
+        if config.steps is AUTO and (reason := evaluations.plateau(config.patience)):
+            run.state.stopped = f"{reason}; the word of step {evaluations.best_step} is the best"
+        warning = evaluations.overfitting()
         if warning and "overfitting" not in self._told:
             self._told.add("overfitting")
             self._progress.note(f"{config.token}: {warning}")

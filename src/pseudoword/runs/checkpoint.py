@@ -22,8 +22,8 @@ from torch import Tensor
 from pseudoword.errors import RunFolderError, reason
 from pseudoword.files import read_regular, sealed, unsealed
 from pseudoword.outputs import Outputs
-from pseudoword.training.early_stopping import Evaluation, Record
-from pseudoword.training.state import Member
+from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
+from pseudoword.training.state import TrainState
 
 MAKER = "train"
 """Whose files checkpoints are, on their folder's record."""
@@ -39,34 +39,34 @@ SOURCES = {
 """What a run is learned from, and how it is told when that is no longer the same."""
 
 
-def save(folder: Path, member: Member, sources: Mapping[str, str]) -> None:
+def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     """Write the member's state; `sources` has a checksum for each of `SOURCES`.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
     """
-    state = {
+    stored = {
         "sources": dict(sources),
-        "parameters": [p.detach() for p in member.method.parameters()],
-        "average": member.average,
-        "optimiser": member.optimiser.state_dict(),
-        "optimiser_name": member.hyper.optimiser,
-        "found": [astuple(one) for one in member.record.found],
-        "best": member.record.best,
-        "best_step": member.record.best_step,
-        "stopped": member.stopped,
+        "parameters": [p.detach() for p in state.method.parameters()],
+        "average": state.average,
+        "optimiser": state.optimiser.state_dict(),
+        "optimiser_name": state.hyper.optimiser,
+        "found": [astuple(one) for one in state.evaluations.found],
+        "best": state.evaluations.best,
+        "best_step": state.evaluations.best_step,
+        "stopped": state.stopped,
     }
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(stored, buffer)
     files = Outputs(folder, MAKER)
-    files.write(_name(member.step), sealed(buffer.getvalue()))
+    files.write(_name(state.step), sealed(buffer.getvalue()))
     files.remove(*(_name(old) for old in steps(folder)[:-2]))
 
 
 def load(
-    folder: Path, member: Member, step: int, sources: Mapping[str, str], changed: bool = False
+    folder: Path, state: TrainState, step: int, sources: Mapping[str, str], changed: bool = False
 ) -> None:
-    """Put the state after `step` steps into `member`.
+    """Put the state after `step` steps into `state`.
 
     Args:
         folder: the run's.
@@ -79,40 +79,40 @@ def load(
         RunFolderError: the file is damaged, or the sources differ; the message says which.
     """
     path = folder / _name(step)
-    state = _read(path)
-    saved, average, best = state.parameters, state.average, state.best
-    others = [SOURCES[name] for name, now in sources.items() if state.sources.get(name) != now]
+    stored = _read(path)
+    saved, average, best = stored.parameters, stored.average, stored.best
+    others = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
     if others and not changed:
         raise RunFolderError(
             f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
             "--allow-changes to go on with what there is, --restart to begin again, or choose "
             "another --out."
         )
-    parameters = member.method.parameters()
+    parameters = state.method.parameters()
     if [p.shape for p in parameters] != [p.shape for p in saved]:
         raise RunFolderError(
             f"{folder} was begun with vectors of another number or width, which cannot change on "
             "the way. Add --restart to begin again, or choose another --out."
         )
-    shapes = {key: rows.shape for key, rows in member.method.vectors().items()}
+    shapes = {key: rows.shape for key, rows in state.method.vectors().items()}
     for word in (average, best):
         if word and {key: rows.shape for key, rows in word.items()} != shapes:
             raise _damaged(path, "its words have different shapes")
     for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
-    if state.optimiser_name == member.hyper.optimiser:
+    if stored.optimiser_name == state.hyper.optimiser:
         try:
-            member.optimiser.load_state_dict(state.optimiser)
+            state.optimiser.load_state_dict(stored.optimiser)
         except Exception as error:  # whatever is not there, or is something else
             raise _damaged(path, reason(error)) from error
     device = parameters[0].device
-    if member.averaging:
-        member.average = {key: rows.to(device) for key, rows in average.items()}
-    found = [Evaluation(*one) for one in state.found]
-    member.record = Record(found, best, state.best_step)
-    member.stopped = None if changed else state.stopped
-    member.step = member.good_step = step
-    member.good = member.word()
+    if state.averaging:
+        state.average = {key: rows.to(device) for key, rows in average.items()}
+    found = [EvaluationLoss(*one) for one in stored.found]
+    state.evaluations = EvaluationHistory(found, best, stored.best_step)
+    state.stopped = None if changed else stored.stopped
+    state.step = state.good_step = step
+    state.good = state.word()
 
 
 def _damaged(path: Path, why: str) -> RunFolderError:

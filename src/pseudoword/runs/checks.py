@@ -69,7 +69,7 @@ def _mentions(token: str, line: PromptLine) -> bool:
     return any("[name]" in text or len(split(text, [token])) > 1 for text in prompts)
 
 
-def with_model(
+def against_model(
     family: Family, config: TrainConfig, templates: Sequence[str], note: Note, words: int = 1
 ) -> None:
     """See whether `family` can do what is asked, and tell what it knows the token as.
@@ -97,7 +97,7 @@ def with_model(
     for line in config.preview:
         sides = (line.width or line.height or whole, line.height or line.width or whole)
         memory.check_drawing(family, config, sides)
-    known = family.process.timesteps
+    known = family.noise_schedule.timesteps
     for name, given, most in (
         ("--min-timestep", config.min_timestep, known - 1),
         ("--max-timestep", config.max_timestep, known),
@@ -117,7 +117,7 @@ def with_model(
     if config.vectors is AUTO:
         return
     check_room(config.token, config.vectors, family)
-    mark = loss.mark(0)
+    mark = loss.pack_placeholder(0)
     for template in templates:
         prompt = render(template, mark)
         for encoder in family.encoders.values():

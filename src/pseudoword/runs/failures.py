@@ -12,7 +12,9 @@ from pseudoword.runs.folder import RunFolder
 
 
 @contextmanager
-def explained(configs: Sequence[TrainConfig], folders: Sequence[RunFolder]) -> Iterator[None]:
+def explain_failures(
+    configs: Sequence[TrainConfig], folders: Sequence[RunFolder]
+) -> Iterator[None]:
     """Errors that leave here say where the last good words are; lack of memory is one of them.
 
     Raises:
@@ -26,12 +28,12 @@ def explained(configs: Sequence[TrainConfig], folders: Sequence[RunFolder]) -> I
     except (MemoryError, RuntimeError) as error:
         if not _is_lack_of_memory(error):
             raise
-        told = TrainingError(too_large(configs))
+        told = TrainingError(memory_advice(configs))
         _add_words(told, folders)
         raise told from error
 
 
-def too_large(configs: Sequence[TrainConfig]) -> str:
+def memory_advice(configs: Sequence[TrainConfig]) -> str:
     """What would need less memory than `configs`, first what changes nothing in the result."""
     config = configs[0]
     ways = []

@@ -20,7 +20,7 @@ from pydantic import (
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig, flag
-from pseudoword.config.callbacks import WatchSettings
+from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.fields import AUTO
 from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
@@ -31,7 +31,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.text import public
 from pseudoword.training.importance import PARTS
 
-HARMLESS = {"out", *WatchSettings.model_fields}
+HARMLESS = {"out", *CallbackSettings.model_fields}
 """Settings that do not change what is learned, so a resumed run may change them."""
 
 CONFIG, LOG, CURVES, RATE_CURVE = "config.toml", "log.jsonl", "loss.png", "rate.png"

@@ -16,8 +16,8 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, checks, trackers
-from pseudoword.runs.callbacks import Watcher
-from pseudoword.runs.failures import explained
+from pseudoword.runs.callbacks import RunCallbacks
+from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, Interrupted
 from pseudoword.runs.setup import Run, begin, prepare
@@ -88,7 +88,7 @@ def learn(
     _check_pack(configs)
     folders = [RunFolder(config.folder) for config in configs]
     with ExitStack() as held:
-        held.enter_context(explained(configs, folders))
+        held.enter_context(explain_failures(configs, folders))
         tasks = [
             _Task(
                 config,
@@ -125,11 +125,11 @@ def _learn(
     """Train what is not finished yet; folder -> result."""
     config = todo[0].config
     progress.phase(f"loading {config.base}")
-    family = base_model.choose(config, checkpointing=config.gradient_checkpointing)
+    family = base_model.load(config, checkpointing=config.gradient_checkpointing)
     for task in todo:
-        checks.with_model(family, task.config, task.templates, progress.note, len(todo))
+        checks.against_model(family, task.config, task.templates, progress.note, len(todo))
     beginnings = [
-        prepare(family, task.config, task.folder, task.paths, task.templates, progress)
+        set_up(family, task.config, task.folder, task.paths, task.templates, progress)
         for task in todo
     ]
     family.release_vae()
@@ -141,9 +141,9 @@ def _learn(
     _resume(runs, progress, allow_changes)
     seconds = _train(family, runs, progress)
     trained = {
-        run.folder.path: _finish(family, run, seconds, progress) for run in runs if run.member.good
+        run.folder.path: _finish(family, run, seconds, progress) for run in runs if run.state.good
     }
-    failures = [run.member.failure for run in runs if run.member.failure]
+    failures = [run.state.failure for run in runs if run.state.failure]
     if failures:
         raise TrainingError("\n".join(failures))
     return trained
@@ -171,7 +171,7 @@ def _resume(runs: Sequence[Run], progress: Progress, allow_changes: bool) -> Non
     at = checkpoint.latest([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
         if step:
-            checkpoint.load(run.folder.path, run.member, step, run.sources, allow_changes)
+            checkpoint.load(run.folder.path, run.state, step, run.sources, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")
             for change in run.folder.changed(run.config):
                 progress.note(f"from here on, {change}")
@@ -183,46 +183,48 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
     total = max(run.config.total_steps for run in runs)
     seconds = 0.0
     with Interrupt() as interrupt, ExitStack() as watching:
-        watchers = {
-            id(run.member): watching.enter_context(Watcher(family, run, progress)) for run in runs
+        callbacks = {
+            id(run.state): watching.enter_context(RunCallbacks(family, run, progress))
+            for run in runs
         }
         doing = f"learning {', '.join(run.config.token for run in runs)}"
         progress.phase(doing)
-        for watcher in watchers.values():
-            watcher.before()
-        for step in train(family, [run.member for run in runs]):
+        for one in callbacks.values():
+            one.before()
+        for step in train(family, [run.state for run in runs]):
             seconds += step.seconds
             shown = [
-                watchers[id(seen.member)].after(step.step, seen, step.seconds) for seen in step.seen
+                callbacks[id(metrics.state)].after(step.step, metrics, step.seconds)
+                for metrics in step.metrics
             ]
             if any(shown):
                 progress.phase(doing)
-            mean = sum(seen.loss for seen in step.seen) / len(step.seen)
+            mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
             progress.advance(step.step, total, f"loss {mean:.4f}")
             if interrupt.signum is not None:
-                for watcher in watchers.values():
-                    watcher.save()
-                    watcher.draw_curves()
+                for one in callbacks.values():
+                    one.save()
+                    one.draw_curves()
                 raise Interrupted(_where(runs), interrupt.signum)
         for run in runs:
-            if not run.member.failure:
-                watchers[id(run.member)].show()
+            if not run.state.failure:
+                callbacks[id(run.state)].show()
     return seconds
 
 
 def _where(runs: Sequence[Run]) -> str:
-    saved = [f"{r.config.token} at step {r.member.step} in {r.folder.path}" for r in runs]
+    saved = [f"{r.config.token} at step {r.state.step} in {r.folder.path}" for r in runs]
     return f"stopped. Saved {', '.join(saved)}. Run the same command again to go on."
 
 
 def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
     """Write the word, and prove that it does something."""
-    concept, member, token = run.concept(), run.member, run.config.token
+    concept, state, token = run.concept(), run.state, run.config.token
     run.folder.write_concept(concept)
     learned = Classic(concept.vectors, family.device)
-    moved = loss.effect(family, run.start, learned, batch(family, [member.data], member.step))
-    if not moved > NO_EFFECT and not member.failure:
-        member.failure = (
+    moved = loss.effect(family, run.start, learned, batch(family, [state.data], state.step))
+    if not moved > NO_EFFECT and not state.failure:
+        state.failure = (
             f"{token}: the finished word does not change what the model predicts "
             f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
         )
@@ -232,13 +234,13 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
             f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "
             "drown the words around it. Learn it with --norm keep, or a lower --lr."
         )
-    if member.failure is None:
-        if member.stopped:
-            progress.note(f"{token} stopped at step {member.step}: {member.stopped}")
+    if state.failure is None:
+        if state.stopped:
+            progress.note(f"{token} stopped at step {state.step}: {state.stopped}")
         elif run.config.steps is AUTO:
             progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
         checkpoint.finish(run.folder.path)
-    return Trained(concept, run.folder.path, moved, seconds, member.stopped)
+    return Trained(concept, run.folder.path, moved, seconds, state.stopped)
 
 
 def _finished_before(folder: RunFolder, progress: Progress) -> Trained:

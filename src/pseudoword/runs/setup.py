@@ -14,7 +14,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, image_quality, latents
-from pseudoword.data.latents import Encoded
+from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import check_captions, tell_weights
 from pseudoword.formats import names
 from pseudoword.methods import METHODS
@@ -29,11 +29,11 @@ from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.text import public
 from pseudoword.training import early_stopping, importance, initialisation, norms
 from pseudoword.training.batches import TrainingData, fixed
-from pseudoword.training.early_stopping import Evaluation
-from pseudoword.training.learning_rate_finder import probe
+from pseudoword.training.early_stopping import EvaluationLoss
+from pseudoword.training.learning_rate_finder import find_learning_rate
 from pseudoword.training.loss import Batch
 from pseudoword.training.rate_schedules import Schedule
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Beginning:
     folder: RunFolder
     family: str
     data: TrainingData
-    kept_out: list[Encoded]
+    kept_out: list[EncodedPicture]
     """pictures that it does not learn from; none if there are too few"""
     rows: Mapping[str, Tensor]
     """its first rows, `[n, width]` per text encoder"""
@@ -60,7 +60,7 @@ class Run:
     config: TrainConfig
     folder: RunFolder
     family: str
-    member: Member
+    state: TrainState
     start: Classic
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
@@ -75,34 +75,34 @@ class Run:
 
         After a failure, as it last was good; where it is to stop by itself, the best one.
         """
-        member = self.member
-        if member.failure is not None and member.good:
-            rows, step = member.good, member.good_step
-        elif self.config.steps is AUTO and member.record.best:
-            rows, step = member.record.best, member.record.best_step
+        state = self.state
+        if state.failure is not None and state.good:
+            rows, step = state.good, state.good_step
+        elif self.config.steps is AUTO and state.evaluations.best:
+            rows, step = state.evaluations.best, state.evaluations.best_step
         else:
-            rows, step = member.word(), member.step
+            rows, step = state.word(), state.step
         changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
         said = {**self.provenance, "steps": str(step), **changes}
         return Concept(
-            token=member.token,
+            token=state.token,
             vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
             family=self.family,
-            method=member.method.name,
+            method=state.method.name,
             provenance={name: public(value) for name, value in said.items()},
         )
 
-    def evaluate(self, family: Family) -> Evaluation:
+    def evaluate(self, family: Family) -> EvaluationLoss:
         """Measure the word as it is now."""
-        word = self.member.word()
-        return Evaluation(
-            self.member.step,
-            early_stopping.measure(family, word, self.samples),
-            early_stopping.measure(family, word, self.held_out) if self.held_out else None,
+        word = self.state.word()
+        return EvaluationLoss(
+            self.state.step,
+            early_stopping.evaluation_loss(family, word, self.samples),
+            early_stopping.evaluation_loss(family, word, self.held_out) if self.held_out else None,
         )
 
 
-def prepare(
+def set_up(
     family: Family,
     config: TrainConfig,
     folder: RunFolder,
@@ -116,7 +116,7 @@ def prepare(
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
     shapes = examples.frames(config, family.resolution, family.resolution_step)
     read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
-    read = image_quality.told(read, progress.note)
+    read = image_quality.tell_problems(read, progress.note)
     pictures = []
     for picture in latents.encode(family, read, config.unmasked_weight):
         pictures.append(picture)
@@ -127,8 +127,8 @@ def prepare(
     vectors = config.vectors
     if vectors is AUTO:
         words = config.init if config.init_mode != "random" else ""
-        vectors = initialisation.count(family, words, len(learned))
-    rows = initialisation.start(
+        vectors = initialisation.vector_count(family, words, len(learned))
+    rows = initialisation.initial_rows(
         family, config.init, config.init_mode, vectors, config.token, config.seed
     )
     caution = names.caution(config.token, vectors, vocabulary(family))
@@ -197,7 +197,7 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
         config,
         folder,
         beginning.family,
-        Member.begin(data, method, Schedule.of(config, rates), aims),
+        TrainState.begin(data, method, Schedule.of(config, rates), aims),
         Classic(beginning.rows, family.device),
         beginning.sources,
         {**beginning.provenance, "lr": str(rates)},
@@ -219,7 +219,7 @@ def _tried(
     if chosen.lr is None:
         progress.phase(f"trying learning rates for {config.token}")
         copy = METHODS[config.method](beginning.rows, family.device)
-        found = probe(family, data, copy, norm_aims, progress.advance)
+        found = find_learning_rate(family, data, copy, norm_aims, progress.advance)
         curve = charts.rate_curve(found.curve, found.rate, config.token)
         folder.files.write(RATE_CURVE, curve)
         rates = Rates.parse(f"{found.rate:g}")
@@ -231,8 +231,8 @@ def _tried(
 
 
 def _hold_out(
-    config: TrainConfig, pictures: Sequence[Encoded]
-) -> tuple[list[Encoded], list[Encoded]]:
+    config: TrainConfig, pictures: Sequence[EncodedPicture]
+) -> tuple[list[EncodedPicture], list[EncodedPicture]]:
     """Which pictures to learn from, and which to keep out of it to see how far it carries."""
     n = config.held_out_of(
         len(pictures)

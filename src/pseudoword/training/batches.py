@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pseudoword.config import Hyper
+from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.data.captions import render, reword
-from pseudoword.data.latents import Encoded
+from pseudoword.data.latents import EncodedPicture
 from pseudoword.models.family import Family
 from pseudoword.placeholders import marked
 from pseudoword.training import loss
-from pseudoword.training.sampling import Draw, draw, kept_wobble
+from pseudoword.training.sampling import StepSamples, fixed_latent_noise, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
 from pseudoword.training.weighting import min_snr
 
@@ -23,9 +23,9 @@ class TrainingData:
     """What one concept is learned from, and how its samples are drawn."""
 
     token: str
-    pictures: Sequence[Encoded]
+    pictures: Sequence[EncodedPicture]
     templates: Sequence[str]
-    hyper: Hyper
+    hyper: Hyperparameters
     captions: CaptionSettings
     density: tuple[float, ...] = ()
     """how often each part of the timesteps is drawn; empty: all alike"""
@@ -71,15 +71,17 @@ def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
     return [_assemble(family, [data], [some]) for some in each]
 
 
-def _drawn(family: Family, data: TrainingData, step: int, part: int) -> Draw:
+def _drawn(family: Family, data: TrainingData, step: int, part: int) -> StepSamples:
     hyper = data.hyper
     n, spread = hyper.batch * hyper.accumulate, timesteps(family, data)
     whole = _draw(data, hyper.seed, data.token, step, n, spread)
     return whole[part * hyper.batch : (part + 1) * hyper.batch]
 
 
-def _draw(data: TrainingData, seed: int, key: str, step: int, n: int, spread: Timesteps) -> Draw:
-    return draw(
+def _draw(
+    data: TrainingData, seed: int, key: str, step: int, n: int, spread: Timesteps
+) -> StepSamples:
+    return sample_step(
         seed,
         key,
         step,
@@ -90,10 +92,12 @@ def _draw(data: TrainingData, seed: int, key: str, step: int, n: int, spread: Ti
     )
 
 
-def _assemble(family: Family, pack: Sequence[TrainingData], drawn: Sequence[Draw]) -> loss.Batch:
+def _assemble(
+    family: Family, pack: Sequence[TrainingData], drawn: Sequence[StepSamples]
+) -> loss.Batch:
     """What was drawn for each concept of a pack, as the model takes it."""
     prompts: list[str] = []
-    latents, noise, t, framing, mask, weight, delta = [], [], [], [], [], [], []
+    latents, noise, t, micro_conditioning, mask, weight, delta = [], [], [], [], [], [], []
     for k, (data, some) in enumerate(zip(pack, drawn, strict=True)):
         hyper = data.hyper
         chosen = [data.pictures[p] for p in some.picture]
@@ -102,16 +106,20 @@ def _assemble(family: Family, pack: Sequence[TrainingData], drawn: Sequence[Draw
             for picture, seed in zip(chosen, some.wording, strict=True)
         ]
         prompts += [
-            marked(render(data.templates[c], loss.mark(k), words), data.token, loss.mark(k))
+            marked(
+                render(data.templates[c], loss.pack_placeholder(k), words),
+                data.token,
+                loss.pack_placeholder(k),
+            )
             for c, words in zip(some.caption, own, strict=True)
         ]
         latents.append(_latents(data, some))
-        noise.append(some.noise + hyper.noise_offset * some.shift)
+        noise.append(some.noise + hyper.noise_offset * some.offset_noise)
         t.append(some.t)
         seen = list(zip(chosen, some.view, strict=True))
-        framing += [picture.framing[v] for picture, v in seen]
+        micro_conditioning += [picture.micro_conditioning[v] for picture, v in seen]
         mask += [picture.weight[v] for picture, v in seen]
-        weight.append(some.weight * min_snr(family.process, some.t, hyper.min_snr))
+        weight.append(some.weight * min_snr(family.noise_schedule, some.t, hyper.min_snr))
         edge = hyper.huber_delta if hyper.loss == "huber" else math.inf
         delta.append(torch.full(some.t.shape, edge))
     return loss.Batch(
@@ -119,7 +127,7 @@ def _assemble(family: Family, pack: Sequence[TrainingData], drawn: Sequence[Draw
         latents=torch.cat(latents),
         noise=torch.cat(noise).to(family.device),
         t=torch.cat(t).to(family.device),
-        framing=torch.stack(framing).to(family.device),
+        micro_conditioning=torch.stack(micro_conditioning).to(family.device),
         mask=torch.stack(mask).to(family.device),
         weight=torch.cat(weight).to(family.device),
         delta=torch.cat(delta).to(family.device),
@@ -128,25 +136,25 @@ def _assemble(family: Family, pack: Sequence[TrainingData], drawn: Sequence[Draw
 
 def timesteps(family: Family, data: TrainingData) -> Timesteps:
     """The timesteps to learn at, none above what the model knows."""
-    hyper, known = data.hyper, family.process.timesteps
+    hyper, known = data.hyper, family.noise_schedule.timesteps
     high = min(hyper.max_timestep or known, known)
     return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_spread, data.density)
 
 
-def _latents(data: TrainingData, drawn: Draw) -> torch.Tensor:
+def _latents(data: TrainingData, drawn: StepSamples) -> torch.Tensor:
     """`[B, C, h, w]`: the VAE's mean for each picture, and what is asked for of its spread."""
     hyper = data.hyper
     seen = [(data.pictures[p].moments, v) for p, v in zip(drawn.picture, drawn.view, strict=True)]
     mean = torch.stack([moments.mean[v] for moments, v in seen])
     if hyper.latents == "deterministic":
         return mean
-    wobble = drawn.wobble
+    latent_noise = drawn.latent_noise
     if hyper.latents == "once":
         shape = mean.shape[1:]
         kept = [
-            kept_wobble(hyper.seed, data.token, p, v, shape)
+            fixed_latent_noise(hyper.seed, data.token, p, v, shape)
             for p, v in zip(drawn.picture, drawn.view, strict=True)
         ]
-        wobble = torch.stack(kept)
+        latent_noise = torch.stack(kept)
     std = torch.stack([moments.std[v] for moments, v in seen])
-    return mean + std * wobble.to(mean)
+    return mean + std * latent_noise.to(mean)

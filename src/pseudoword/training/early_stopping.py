@@ -30,7 +30,7 @@ WORSE = 0.1
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationLoss:
     """What one evaluation found."""
 
     step: int
@@ -39,29 +39,31 @@ class Evaluation:
     """the same on held-out pictures, if there are any"""
 
     @property
-    def judged(self) -> float:
+    def deciding_loss(self) -> float:
         """What decides which word is best: held-out pictures, if there are any."""
         return self.loss if self.held_out is None else self.held_out
 
 
 @dataclass
-class Record:
+class EvaluationHistory:
     """What all evaluations of a run have found; a part of its state."""
 
-    found: list[Evaluation] = field(default_factory=list)
+    found: list[EvaluationLoss] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     """the rows of the best word, per text encoder"""
     best_step: int = 0
 
-    def add(self, one: Evaluation, word: dict[str, Tensor]) -> bool:
+    def add(self, one: EvaluationLoss, word: dict[str, Tensor]) -> bool:
         """Take note of it; whether it is the best so far. The starting word is not in the race."""
-        better = one.step > 0 and all(one.judged < b.judged for b in self.found if b.step)
+        better = one.step > 0 and all(
+            one.deciding_loss < b.deciding_loss for b in self.found if b.step
+        )
         self.found.append(one)
         if better:
             self.best, self.best_step = word, one.step
         return better
 
-    def settled(self, patience: int) -> str | None:
+    def plateau(self, patience: int) -> str | None:
         """Why there is little to gain from further steps, if so.
 
         The best loss of the last `patience` evaluations is compared with the best before them; a
@@ -71,10 +73,10 @@ class Record:
         if len(self.found) <= max(patience, EARLIEST):
             return None
         last = max(patience, len(self.found) // 3)
-        judged = [one.judged for one in self.found]
-        before, lately = min(judged[:-last]), min(judged[-last:])
-        gained = judged[0] - min(before, lately)
-        at_mean_pace = gained * last / (len(judged) - 1)
+        deciding_loss = [one.deciding_loss for one in self.found]
+        before, lately = min(deciding_loss[:-last]), min(deciding_loss[-last:])
+        gained = deciding_loss[0] - min(before, lately)
+        at_mean_pace = gained * last / (len(deciding_loss) - 1)
         if before - lately > min(PACE * at_mean_pace, LITTLE * before):
             return None
         return (
@@ -87,7 +89,7 @@ class Record:
         last = self.found[-1]
         if last.held_out is None:
             return None
-        held_out = [one.judged for one in self.found]
+        held_out = [one.deciding_loss for one in self.found]
         lowest = min(held_out)
         if last.held_out - lowest <= WORSE * (held_out[0] - lowest):
             return None
@@ -102,7 +104,9 @@ class Record:
 
 
 @torch.no_grad()
-def measure(family: Family, word: dict[str, Tensor], samples: Sequence[loss.Batch]) -> float:
+def evaluation_loss(
+    family: Family, word: dict[str, Tensor], samples: Sequence[loss.Batch]
+) -> float:
     """Mean loss of `word` over `samples`."""
     method = Classic(word, family.device)
     found = [loss.losses(family, [method], batch) * len(batch.t) for batch in samples]

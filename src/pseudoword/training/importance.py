@@ -48,7 +48,10 @@ def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> t
     for some in batches.fixed(family, data, PARTS * EACH):
         # Each sample has a word of its own, so that one backward pass tells their gradients apart.
         words = [Classic(rows, family.device) for _ in some.prompts]
-        prompts = [p.replace(loss.mark(0), loss.mark(k)) for k, p in enumerate(some.prompts)]
+        prompts = [
+            p.replace(loss.pack_placeholder(0), loss.pack_placeholder(k))
+            for k, p in enumerate(some.prompts)
+        ]
         with repeatable(family.device, data.hyper.deterministic):
             (loss.losses(family, words, replace(some, prompts=prompts)).sum() * scale).backward()
         part = span.part(some.t.cpu(), PARTS)

@@ -18,7 +18,7 @@ from pseudoword.rng import generator
 from pseudoword.training import suggestions
 
 
-def given(init: str, mode: InitMode) -> Concept | None:
+def named_concept(init: str, mode: InitMode) -> Concept | None:
     """The concept that `init` names, to be gone on from; None if it is words, or not looked at.
 
     With `auto`, a concept must be given as a path, a hub id, or `FILE=TOKEN` for one word of
@@ -49,7 +49,7 @@ def mode_of(init: str, mode: InitMode) -> str:
     """`mode`, where `auto` is known as `file` if it is one, else as `words`."""
     if mode != "auto":
         return mode
-    return "words" if given(init, mode) is None else "file"
+    return "words" if named_concept(init, mode) is None else "file"
 
 
 def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
@@ -59,10 +59,10 @@ def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
         What the user should know: that words were taken although a file is called like them.
 
     Raises:
-        ConceptError: as `given`.
-        SettingsError: as `given`; or a concept has another number of vectors than asked for.
+        ConceptError: as `named_concept`.
+        SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
-    concept = given(init, mode)
+    concept = named_concept(init, mode)
     if concept is None:
         lies_about = (
             mode != "random" and lookup.there(Path(init)) and formats.is_concept(Path(init))
@@ -77,7 +77,7 @@ def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
     return None
 
 
-def start(
+def initial_rows(
     family: Family, init: str, mode: InitMode, vectors: int, token: str, seed: int
 ) -> Mapping[str, Tensor]:
     """The rows to begin with, `[vectors, width]` float32 per text encoder.
@@ -85,13 +85,13 @@ def start(
     `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
     row their mean; `random` draws rows with the vocabulary's mean and spread; `file` goes on from
     a concept, whose number of vectors then counts. `auto` is `file` if `init` names a concept
-    (`given`), else `rows` if there are vectors enough, else `mean`.
+    (`named_concept`), else `rows` if there are vectors enough, else `mean`.
 
     Raises:
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them.
         ConceptError: the concept file cannot be read or does not fit.
     """
-    concept = given(init, mode)
+    concept = named_concept(init, mode)
     if concept is not None:
         check_fit(concept, family)
         return concept.vectors
@@ -105,7 +105,7 @@ def start(
     }
 
 
-def count(family: Family, init: str, pictures: int) -> int:
+def vector_count(family: Family, init: str, pictures: int) -> int:
     """How many vectors suit a word: what suits the pictures, and one for each token of `init`.
 
     An empty `init` has none.

@@ -15,7 +15,7 @@ from pseudoword.models.family import Family
 from pseudoword.training import early_stopping, norms
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.loop import train
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 STEPS = 48
 EVERY = 3
@@ -34,7 +34,7 @@ can be fooled: by a dip on the way, or by a loss that goes on falling while the 
 
 
 @dataclass(frozen=True)
-class Probe:
+class FoundRate:
     """What the test found."""
 
     rate: float
@@ -43,42 +43,42 @@ class Probe:
     """(rate, evaluation loss) along the way"""
 
 
-def probe(
+def find_learning_rate(
     family: Family,
     data: TrainingData,
     copy: Method,
     norm_aims: Mapping[str, Tensor],
     tick: Callable[[int, int], None],
-) -> Probe:
+) -> FoundRate:
     """Find a learning rate for one concept.
 
     Args:
         family: the frozen model.
         data: what the concept is to be learned from.
         copy: its starting word, which the test changes.
-        norm_aims: as of `Member`.
+        norm_aims: as of `TrainState`.
         tick: called with (done, total) after each step.
     """
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     hyper = data.hyper.model_copy(update={"ema": 0.0})
     own = replace(data, token=f"{data.token}/rate", hyper=hyper)
-    trial = Member.begin(own, copy, lambda step: LOWEST * growth**step, norm_aims, STEPS)
+    trial = TrainState.begin(own, copy, lambda step: LOWEST * growth**step, norm_aims, STEPS)
     samples = fixed(family, data, early_stopping.SAMPLES)
-    start = early_stopping.measure(family, trial.word(), samples)
+    start = early_stopping.evaluation_loss(family, trial.word(), samples)
     curve = []
     for step in train(family, [trial]):
         tick(step.step, STEPS)
         if step.step % EVERY:
             continue
-        found = early_stopping.measure(family, trial.word(), samples)
-        curve.append((step.seen[0].lr, found))
+        found = early_stopping.evaluation_loss(family, trial.word(), samples)
+        curve.append((step.metrics[0].lr, found))
         lowest = min(loss for _, loss in curve)
         if found > start + (start - lowest):  # it has lost twice what it had gained
             break
-    return Probe(choose(start, curve, norms.usual_number(family)), tuple(curve))
+    return FoundRate(choose_rate(start, curve, norms.usual_number(family)), tuple(curve))
 
 
-def choose(start: float, curve: Sequence[tuple[float, float]], usual: float) -> float:
+def choose_rate(start: float, curve: Sequence[tuple[float, float]], usual: float) -> float:
     """The rate for a run, from the loss at the `start` and along the `curve` of growing rates;
     `usual` is the size of a number in the vocabulary's rows."""
     lowest = min([start, *(loss for _, loss in curve)])

@@ -16,17 +16,17 @@ from pseudoword.models.family import Family
 from pseudoword.training import loss, norms, optimisers
 from pseudoword.training.batches import batches
 from pseudoword.training.determinism import repeatable
-from pseudoword.training.state import Member
+from pseudoword.training.state import TrainState
 
 LOSS_SCALE = {torch.float16: 4096.0}
 """Gradients of a mean over many pixels would vanish in float16 on their way to the rows."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class StepMetrics:
     """What one member saw in a step; loss, norm and gradient are of the rows it began with."""
 
-    member: Member
+    state: TrainState
     loss: float
     lr: float
     norm: float
@@ -41,82 +41,82 @@ class Step:
 
     step: int
     """counted from 1"""
-    seen: tuple[Seen, ...]
+    metrics: tuple[StepMetrics, ...]
     """one entry for each member that took this step"""
     seconds: float
 
 
-def train(family: Family, members: Sequence[Member]) -> Iterator[Step]:
-    """Train `members`, in place, until none is unfinished.
+def train(family: Family, states: Sequence[TrainState]) -> Iterator[Step]:
+    """Train `states`, in place, until none is unfinished.
 
     Members may be at different steps (after a resume); those furthest behind go first. A member
     whose loss or gradient is not finite, or whose first gradient is zero, stops: `failure` says
     why and `good` holds its last good rows.
     """
     checked: set[int] = set()
-    while unfinished := [member for member in members if member.unfinished]:
+    while unfinished := [state for state in states if state.unfinished]:
         began = time.perf_counter()
-        step = min(member.step for member in unfinished)
-        active = [member for member in unfinished if member.step == step]
-        seen = []
-        with repeatable(family.device, all(member.hyper.deterministic for member in active)):
+        step = min(state.step for state in unfinished)
+        active = [state for state in unfinished if state.step == step]
+        metrics = []
+        with repeatable(family.device, all(state.hyper.deterministic for state in active)):
             readings = gradients(family, active, step)
-        for member, (value, norm, grad, reach) in zip(active, readings, strict=True):
-            first = id(member) not in checked
-            member.failure = _trouble(member, value, grad, unheard=first and not reach)
-            checked.add(id(member))
-            if member.failure:
+        for state, (value, norm, grad, reach) in zip(active, readings, strict=True):
+            first = id(state) not in checked
+            state.failure = _failure(state, value, grad, unheard=first and not reach)
+            checked.add(id(state))
+            if state.failure:
                 continue
-            member.good, member.good_step = member.word(), member.step
-            lr = member.schedule(step)
-            member.take_step(lr)
-            seen.append(Seen(member, value, lr, norm, grad))
-        if seen:
-            yield Step(step + 1, tuple(seen), time.perf_counter() - began)
+            state.good, state.good_step = state.word(), state.step
+            lr = state.schedule(step)
+            state.take_step(lr)
+            metrics.append(StepMetrics(state, value, lr, norm, grad))
+        if metrics:
+            yield Step(step + 1, tuple(metrics), time.perf_counter() - began)
 
 
-def gradients(family: Family, members: Sequence[Member], step: int) -> list[list[float]]:
+def gradients(family: Family, states: Sequence[TrainState], step: int) -> list[list[float]]:
     """Leave each member's clipped gradient of `step` in its parameters.
 
     Returns:
         Per member its loss, the mean norm of its rows, the norm of its gradient, and the largest
         number in it; fetched at once, since each look at a number waits for the device.
     """
-    for member in members:
-        member.optimiser.zero_grad()
+    for state in states:
+        state.optimiser.zero_grad()
     scale = LOSS_SCALE.get(family.dtype, 1.0)
-    accumulated = torch.tensor([float(m.hyper.accumulate) for m in members], device=family.device)
+    accumulated = torch.tensor([float(m.hyper.accumulate) for m in states], device=family.device)
     total = torch.zeros_like(accumulated)
-    for part in range(max(member.hyper.accumulate for member in members)):
-        having = [k for k, member in enumerate(members) if part < member.hyper.accumulate]
-        for alike, samples in batches(family, [members[k].data for k in having], step, part):
+    for part in range(max(state.hyper.accumulate for state in states)):
+        having = [k for k, state in enumerate(states) if part < state.hyper.accumulate]
+        for alike, samples in batches(family, [states[k].data for k in having], step, part):
             seeing = [having[k] for k in alike]
-            learning = [members[k].method for k in seeing]
+            learning = [states[k].method for k in seeing]
             found = loss.losses(family, learning, samples) / accumulated[seeing]
             (torch.where(found.isfinite(), found, 0.0).sum() * scale).backward()
             total[seeing] += found.detach()
     readings = []
-    for member, value in zip(members, total, strict=True):
-        hyper, parameters = member.hyper, member.method.parameters()
+    for state, value in zip(states, total, strict=True):
+        hyper, parameters = state.hyper, state.method.parameters()
         clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale)
-        norm = norms.mean_norm(member.method.vectors())
+        norm = norms.mean_norm(state.method.vectors())
         readings.append(torch.stack([value, norm, *clipped]))
     numbers: list[list[float]] = torch.stack(readings).tolist()
     return numbers
 
 
-def _trouble(member: Member, value: float, grad: float, unheard: bool) -> str | None:
+def _failure(state: TrainState, value: float, grad: float, unheard: bool) -> str | None:
     """Why the member cannot go on, if it cannot."""
-    kept = f"the word of step {member.good_step} is kept" if member.good else "nothing is learned"
+    kept = f"the word of step {state.good_step} is kept" if state.good else "nothing is learned"
     for name, number in (("loss", value), ("gradient", grad)):
         if not math.isfinite(number):
             return (
-                f"{member.token}: the {name} became {number} in step {member.step + 1}; {kept}. "
+                f"{state.token}: the {name} became {number} in step {state.step + 1}; {kept}. "
                 "Try a lower --lr, or --dtype float32."
             )
     if unheard:
         return (
-            f"{member.token}: no gradient reaches the word, so it cannot learn; {kept}. Check "
+            f"{state.token}: no gradient reaches the word, so it cannot learn; {kept}. Check "
             "that every template holds [name]; on a GPU, try --dtype float32."
         )
     return None

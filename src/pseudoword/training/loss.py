@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.methods import Method
-from pseudoword.models.family import Family, Framing
+from pseudoword.models.family import Family, MicroConditioning
 from pseudoword.placeholders import named
 from pseudoword.training.weighting import huber
 
@@ -17,14 +17,14 @@ class Batch:
     """The samples of K concepts, `B` each, concept after concept."""
 
     prompts: Sequence[str]
-    """[K·B] captions; concept k's placeholder is written `mark(k)`"""
+    """[K·B] captions; concept k's placeholder is written `pack_placeholder(k)`"""
     latents: Tensor
     """[K·B, C, h, w]"""
     noise: Tensor
     """[K·B, C, h, w]"""
     t: Tensor
     """[K·B]"""
-    framing: Framing
+    micro_conditioning: MicroConditioning
     """[K·B, 6]"""
     mask: Tensor
     """[K·B, 1, h, w] how much each position counts, one on average"""
@@ -34,7 +34,7 @@ class Batch:
     """[K·B] where Huber's loss turns from a square into a line; infinite: never"""
 
 
-def mark(k: int) -> str:
+def pack_placeholder(k: int) -> str:
     """What stands for the k-th concept of a pack in its prompts.
 
     A private-use character, so that two concepts of the same name can share a pack.
@@ -44,10 +44,10 @@ def mark(k: int) -> str:
 
 def predict(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
     """The model's prediction for `batch`, `[K·B, C, h, w]` float32."""
-    words = {mark(k): method.vectors() for k, method in enumerate(methods)}
+    words = {pack_placeholder(k): method.vectors() for k, method in enumerate(methods)}
     condition = family.encode_text(batch.prompts, words)
-    noisy = family.process.noisy(batch.latents, batch.noise, batch.t)
-    return family.predict(noisy, batch.t, condition, batch.framing).float()
+    noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
+    return family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
 
 
 def losses(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
@@ -56,7 +56,7 @@ def losses(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
     With the settings that ask for it, samples and positions are weighted, and squares are
     Huber's.
     """
-    target = family.process.target(batch.latents, batch.noise, batch.t)
+    target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
     error = huber(predict(family, methods, batch) - target, batch.delta.view(-1, 1, 1, 1))
     return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(len(methods), -1).mean(1)
 

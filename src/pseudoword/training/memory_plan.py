@@ -51,7 +51,7 @@ class Plan(BaseModel):
 
     base: str
     family: str
-    seen: str
+    recognised_by: str
     """what the model was told by"""
     resolution: int
     batch: int
@@ -78,7 +78,7 @@ def plan(config: PlanConfig) -> Plan:
         named["base"] = str(single_file_configs.folder(config.base))
     choice = config.model_copy(update=named)
     found = base_model.detect(choice)
-    family = base_model.choose(choice, empty=True)
+    family = base_model.load(choice, empty=True)
     side = check_resolution(family, config.resolution)
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
@@ -87,7 +87,7 @@ def plan(config: PlanConfig) -> Plan:
     with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         encode, draw = _encode(family, side), _draw(family, side)
         steps = {False: _step(family, side, config.batch)}
-        family = base_model.choose(choice, checkpointing=True, empty=True)
+        family = base_model.load(choice, checkpointing=True, empty=True)
         steps[True] = _step(family, side, config.batch)
     needs = []
     for checkpointing, step in steps.items():
@@ -105,7 +105,7 @@ def plan(config: PlanConfig) -> Plan:
     return Plan(
         base=config.base,
         family=family.name,
-        seen=found.seen,
+        recognised_by=found.recognised_by,
         resolution=side,
         batch=config.batch,
         dtype=named["dtype"],
@@ -164,7 +164,7 @@ def _draw(family: Family, side: int) -> int:
     sample = stand_in(_latents(family, side, 2))
     with counted() as denoising:
         condition = family.encode_text(["a cat", ""], {})
-        family.predict(sample.latents, sample.t, condition, sample.framing)
+        family.predict(sample.latents, sample.t, condition, sample.micro_conditioning)
     with counted() as decoding:
         family.decode(sample.latents[:1])
     return max(denoising(), decoding())
@@ -174,11 +174,11 @@ def stand_in(latents: torch.Tensor) -> loss.Batch:
     """A batch for one word whose numbers do not matter, around `latents` `[B, C, h, w]`."""
     batch, device = len(latents), latents.device
     return loss.Batch(
-        [f"a photo of {loss.mark(0)}"] * batch,
+        [f"a photo of {loss.pack_placeholder(0)}"] * batch,
         latents=latents,
         noise=torch.zeros_like(latents),
         t=torch.full((batch,), 1, device=device),
-        framing=torch.ones(batch, 6, dtype=torch.int64, device=device),
+        micro_conditioning=torch.ones(batch, 6, dtype=torch.int64, device=device),
         mask=torch.ones_like(latents[:, :1]),
         weight=torch.ones(batch, device=device),
         delta=torch.full((batch,), math.inf, device=device),

@@ -92,7 +92,9 @@ def clip(
 
 
 @contextmanager
-def at_rest(optimiser: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def final_parameters(
+    optimiser: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]
+) -> Iterator[None]:
     """While open, `parameters` are what the optimiser would hand over.
 
     Schedule-free optimisers (Defazio et al. 2024, arXiv 2405.15682) step from other points than

@@ -15,7 +15,7 @@ from pseudoword.training.timestep_sampling import Timesteps
 
 
 @dataclass(frozen=True)
-class Draw:
+class StepSamples:
     """What one concept sees in one step; `B` samples of latents `[C, h, w]`, all on the CPU."""
 
     picture: list[int]
@@ -32,17 +32,17 @@ class Draw:
     """[B] how much a sample at that timestep counts, since some are drawn more often"""
     noise: Tensor
     """[B, C, h, w] the noise to be predicted"""
-    wobble: Tensor
+    latent_noise: Tensor
     """[B, C, h, w] the noise that samples the latent from its moments"""
-    shift: Tensor
+    offset_noise: Tensor
     """[B, C, 1, 1] the noise of `noise_offset`"""
 
-    def __getitem__(self, own: slice) -> "Draw":
+    def __getitem__(self, own: slice) -> "StepSamples":
         """Some of the samples."""
-        return Draw(**{name: values[own] for name, values in vars(self).items()})
+        return StepSamples(**{name: values[own] for name, values in vars(self).items()})
 
 
-def draw(
+def sample_step(
     seed: int,
     concept: str,
     step: int,
@@ -51,7 +51,7 @@ def draw(
     pictures: Sequence[Sequence[int]],
     captions: int,
     timesteps: Timesteps,
-) -> Draw:
+) -> StepSamples:
     """Draw everything random about `step` (counted from 0) of `concept`.
 
     Pictures are visited in a new order each epoch, so that all are seen equally often, and so are
@@ -73,8 +73,8 @@ def draw(
     caption = torch.randint(captions, (batch,), generator=source).tolist()
     t = timesteps.draw(batch, source)
     noise = torch.randn(batch, *latent_shape, generator=source)
-    wobble = torch.randn(batch, *latent_shape, generator=source)
-    shift = torch.randn(batch, latent_shape[0], 1, 1, generator=source)
+    latent_noise = torch.randn(batch, *latent_shape, generator=source)
+    offset_noise = torch.randn(batch, latent_shape[0], 1, 1, generator=source)
     picture, view = [], []
     for i in range(turn * batch, (turn + 1) * batch):
         epoch, place = _visited(i, len(alike), seed, concept, "epoch")
@@ -83,10 +83,12 @@ def draw(
         view.append(seen)
     words = generator(seed, concept, step, "wording")
     wording = torch.randint(2**62, (batch,), generator=words).tolist()
-    return Draw(picture, view, caption, wording, t, timesteps.weight(t), noise, wobble, shift)
+    return StepSamples(
+        picture, view, caption, wording, t, timesteps.weight(t), noise, latent_noise, offset_noise
+    )
 
 
-def kept_wobble(
+def fixed_latent_noise(
     seed: int, concept: str, picture: int, view: int, latent_shape: Sequence[int]
 ) -> Tensor:
     """`[C, h, w]`: the noise that samples a view's latent, once for the whole run."""

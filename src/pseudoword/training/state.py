@@ -7,11 +7,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from pseudoword.config import Hyper
+from pseudoword.config import Hyperparameters
 from pseudoword.methods import Method
 from pseudoword.training import norms, optimisers
 from pseudoword.training.batches import TrainingData
-from pseudoword.training.early_stopping import Record
+from pseudoword.training.early_stopping import EvaluationHistory
 
 LATENESS = 3
 """A rate cannot fall towards an end that is not known. What is handed over is therefore the mean of
@@ -20,7 +20,7 @@ Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last half count
 
 
 @dataclass
-class Member:
+class TrainState:
     """One concept of a pack: what it is learned from, and its state."""
 
     data: TrainingData
@@ -42,7 +42,7 @@ class Member:
     """how many steps had made them"""
     failure: str | None = None
     """why it stopped before its time"""
-    record: Record = field(default_factory=Record)
+    evaluations: EvaluationHistory = field(default_factory=EvaluationHistory)
     """what evaluations have found"""
     stopped: str | None = None
     """why there is nothing more to gain, if so"""
@@ -78,7 +78,7 @@ class Member:
         return self.data.token
 
     @property
-    def hyper(self) -> Hyper:
+    def hyper(self) -> Hyperparameters:
         """How it is learned."""
         return self.data.hyper
 
@@ -94,7 +94,7 @@ class Member:
             # The mean of rows of one length is shorter than they.
             norms.control(mean, self.norm_aims, self.hyper.norm, pull=0)
             return mean
-        with optimisers.at_rest(self.optimiser, self.method.parameters()):
+        with optimisers.final_parameters(self.optimiser, self.method.parameters()):
             return _copy(self.method.vectors())
 
     def take_step(self, lr: float) -> None:

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from pseudoword.models.noise_schedule import Process
+from pseudoword.models.noise_schedule import NoiseSchedule
 
 
-def min_snr(process: Process, t: Tensor, gamma: float) -> Tensor:
+def min_snr(noise_schedule: NoiseSchedule, t: Tensor, gamma: float) -> Tensor:
     """Weights `[B]` of min-SNR (Hang et al. 2023, arXiv 2303.09556); `gamma` 0 weighs all alike.
 
     Noise is easily told from a nearly clean latent, and there is much to gain in making it so;
@@ -14,8 +14,8 @@ def min_snr(process: Process, t: Tensor, gamma: float) -> Tensor:
     """
     if not gamma:
         return torch.ones(len(t), device=t.device)
-    snr = process.snr(t)
-    if process.prediction_type == "v_prediction":
+    snr = noise_schedule.snr(t)
+    if noise_schedule.prediction_type == "v_prediction":
         return snr.clamp(max=gamma) / (snr + 1)
     return (gamma / snr).clamp(max=1)
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pseudoword.models.families.unet import UNetFamily
-from pseudoword.models.family import Condition, Framing, TextEncoder
+from pseudoword.models.family import Condition, MicroConditioning, TextEncoder
 from pseudoword.models.injection import Reader, Words, rows_of
 from pseudoword.models.loading.header import Header
-from pseudoword.models.loading.parts import Parts
+from pseudoword.models.loading.parts import ModelParts
 
 
 class StableDiffusionXL(UNetFamily):
@@ -31,7 +31,7 @@ class StableDiffusionXL(UNetFamily):
         return "sdxl" if whole else None
 
     @staticmethod
-    def readers(parts: Parts) -> list[Reader]:
+    def readers(parts: ModelParts) -> list[Reader]:
         return [parts.reader(suffix) for suffix in ("", "_2")]
 
     def load_encoders(self) -> dict[str, TextEncoder]:
@@ -60,6 +60,8 @@ class StableDiffusionXL(UNetFamily):
                     condition.pooled[b] = 0
         return condition
 
-    def added(self, condition: Condition, framing: Framing) -> dict[str, Tensor]:
+    def added(
+        self, condition: Condition, micro_conditioning: MicroConditioning
+    ) -> dict[str, Tensor]:
         assert condition.pooled is not None
-        return {"text_embeds": condition.pooled.to(self.dtype), "time_ids": framing}
+        return {"text_embeds": condition.pooled.to(self.dtype), "time_ids": micro_conditioning}

@@ -13,21 +13,21 @@ from torch import Generator, Tensor
 
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError, reason
 from pseudoword.models.family import (
+    BaseSource,
     Condition,
-    Drawing,
-    Framing,
+    GenerationSettings,
+    MicroConditioning,
     Moments,
     Placement,
-    Source,
     TextEncoder,
     sampled_digest,
 )
 from pseudoword.models.injection import Reader, Words
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import Header
-from pseudoword.models.loading.parts import TOO_LARGE, Parts
+from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.lora import Lora, applied
-from pseudoword.models.noise_schedule import Process, prediction_type
+from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.samplers import rehearse
 
 USUAL_GUIDANCE = 7.5
@@ -51,11 +51,11 @@ class UNetFamily:
     inpainting: str
     """diffusers' pipeline for those whose U-Net also takes a mask and a masked picture"""
 
-    def __init__(self, source: Source, placement: Placement) -> None:
+    def __init__(self, source: BaseSource, placement: Placement) -> None:
         from diffusers import DDPMScheduler, UNet2DConditionModel
 
         self.source, self.placement = source, placement
-        self.parts = Parts(source, placement, self.pipeline)
+        self.parts = ModelParts(source, placement, self.pipeline)
         self.encoders = self.load_encoders()
         self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
         takes, gives = self.unet.config.in_channels, self.unet.config.out_channels
@@ -73,7 +73,9 @@ class UNetFamily:
                 f"{source.name}: its scheduler's config asks for noise of no known strength "
                 "(beta_start, beta_end or beta_schedule)"
             )
-        self.process = Process(alphas, prediction_type(scheduler.config.prediction_type))
+        self.noise_schedule = NoiseSchedule(
+            alphas, prediction_type(scheduler.config.prediction_type)
+        )
         self._blanks: dict[tuple[int, ...], Tensor] = {}
         if placement.device.type != "meta":
             self._rehearse()
@@ -84,7 +86,7 @@ class UNetFamily:
         raise NotImplementedError
 
     @staticmethod
-    def readers(parts: Parts) -> list[Reader]:
+    def readers(parts: ModelParts) -> list[Reader]:
         """How the text encoders read; known without loading weights."""
         return [parts.reader()]
 
@@ -99,7 +101,7 @@ class UNetFamily:
         """What guidance leads away from; where a family treats no text specially, here is how."""
         return self.encode_text(prompts, words)
 
-    def added(self, _condition: Condition, _framing: Framing) -> dict[str, Tensor] | None:
+    def added(self, _condition: Condition, _framing: MicroConditioning) -> dict[str, Tensor] | None:
         """What conditions the U-Net besides text and timestep: its `added_cond_kwargs`."""
         return None
 
@@ -137,11 +139,11 @@ class UNetFamily:
 
     @property
     def resolution(self) -> int:
-        return self._sides[0]
+        return self._resolution_and_step[0]
 
     @property
     def resolution_step(self) -> int:
-        return self._sides[1]
+        return self._resolution_and_step[1]
 
     @cached_property
     def guidance(self) -> float:
@@ -156,11 +158,11 @@ class UNetFamily:
         return folder.number(self.parts.setting(name, usual), where)
 
     @cached_property
-    def _sides(self) -> tuple[int, int]:
-        return self.sides(self.parts)
+    def _resolution_and_step(self) -> tuple[int, int]:
+        return self.resolution_of(self.parts)
 
     @staticmethod
-    def sides(parts: Parts) -> tuple[int, int]:
+    def resolution_of(parts: ModelParts) -> tuple[int, int]:
         """The model's resolution and what sides are multiples of; known without loading weights.
 
         The latter is the VAE's scale times the U-Net's own halvings.
@@ -200,19 +202,23 @@ class UNetFamily:
     def release_vae(self) -> None:
         self.__dict__.pop("vae", None)
 
-    def predict(self, noisy: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
+    def predict(
+        self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
+    ) -> Tensor:
         if self._takes_mask:
             mask, blank = self._all_masked(noisy)
             noisy = torch.cat([noisy, mask, blank], dim=1)
-        return self._denoised(noisy, t, condition, framing)
+        return self._denoised(noisy, t, condition, micro_conditioning)
 
-    def _denoised(self, taken: Tensor, t: Tensor, condition: Condition, framing: Framing) -> Tensor:
+    def _denoised(
+        self, taken: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
+    ) -> Tensor:
         """What the U-Net makes of all its channels."""
         predicted: Tensor = self.unet(
             taken.to(self.dtype),
             t,
             condition.hidden.to(self.dtype),
-            added_cond_kwargs=self.added(condition, framing),
+            added_cond_kwargs=self.added(condition, micro_conditioning),
             return_dict=False,
         )[0]
         return predicted
@@ -224,9 +230,9 @@ class UNetFamily:
         side = self.resolution_step // self._vae_scale
         with self._fitting("text encoder and U-Net"), self.parts.at_work(self.unet, *encoders):
             taken = torch.ones(1, self.unet.config.in_channels, side, side, device=self.device)
-            framing = torch.ones(1, 6, dtype=torch.int64, device=self.device)
+            micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
             t = torch.zeros(1, dtype=torch.int64, device=self.device)
-            made = self._denoised(taken, t, self.encode_text([""], {}), framing)
+            made = self._denoised(taken, t, self.encode_text([""], {}), micro_conditioning)
             self._check_made(made, (1, self.unet.config.out_channels, side, side))
         if not self._takes_mask:  # which needs the VAE
             with self._fitting("scheduler and pipeline"):
@@ -292,7 +298,7 @@ class UNetFamily:
         negatives: Sequence[str],
         words: Words,
         generators: Sequence[Generator],
-        how: Drawing,
+        how: GenerationSettings,
     ) -> list[Image]:
         with self.parts.at_work(*(encoder.model for encoder in self.encoders.values())):
             positive = self.encode_text(prompts, words)
@@ -324,7 +330,7 @@ class UNetFamily:
         pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
         return pictures
 
-    def check(self, how: Drawing) -> None:
+    def check(self, how: GenerationSettings) -> None:
         kind = self._pipeline_kind
         # Guidance rescale: Lin et al. 2023, arXiv 2305.08891, section 3.4.
         if how.guidance_rescale and "guidance_rescale" not in signature(kind.__call__).parameters:
@@ -334,7 +340,7 @@ class UNetFamily:
             )
         rehearse(self.scheduler(how.scheduler), how.sampler_steps)
 
-    def _picture_to_fill(self, how: Drawing, count: int) -> dict[str, Any]:
+    def _picture_to_fill(self, how: GenerationSettings, count: int) -> dict[str, Any]:
         """What the inpainting pipeline needs besides: an empty picture, masked all over."""
         if not self._takes_mask:
             return {}

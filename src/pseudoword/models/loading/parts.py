@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pseudoword.errors import BaseModelError, PseudowordError, reason
-from pseudoword.models.family import Placement, Source, TextEncoder, length, without_bars
+from pseudoword.models.family import BaseSource, Placement, TextEncoder, length, without_bars
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import header
@@ -28,10 +28,10 @@ MOST_TIMESTEPS = 100_000
 TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
 
 
-class Parts:
+class ModelParts:
     """Loads what `source` holds, frozen, to where `placement` says."""
 
-    def __init__(self, source: Source, placement: Placement, pipeline: str) -> None:
+    def __init__(self, source: BaseSource, placement: Placement, pipeline: str) -> None:
         self.source = source
         self.placement = placement
         self.pipeline = pipeline
