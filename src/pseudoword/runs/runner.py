@@ -20,7 +20,7 @@ from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, Interrupted
-from pseudoword.runs.setup import Run, begin, prepare
+from pseudoword.runs.setup import Run, begin, set_up
 from pseudoword.training import loss, norms
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import train
