@@ -20,6 +20,7 @@ check: install
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+	.venv/bin/lint-imports
 
 format: install
 	$(RUN) ruff format .
