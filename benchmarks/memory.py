@@ -145,7 +145,7 @@ def predict(device: str, case: dict[str, Any]) -> int:
     )
     return next(
         need.nbytes
-        for need in memory_plan.plan(config).train
+        for need in memory_plan.plan_memory(config).train
         if need.quantize == case.get("quantize", "none")
         and need.gradient_checkpointing == case["checkpointing"]
     )

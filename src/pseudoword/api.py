@@ -1,18 +1,27 @@
-"""The public functions, one per command and of the same name. `pseudoword` re-exports them."""
+"""The public functions, one per command and of the same name. `pseudoword` re-exports them.
 
-from collections.abc import Iterable, Sequence
+Each checks its settings and hands them to a command. The command line has checked them before it
+imports this file, so it calls `train_pack` and what is imported here `as` itself.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword.benchmark.comparison import Comparison, compare
+from pseudoword.benchmark.comparison import Comparison
+from pseudoword.benchmark.comparison import compare as compare
 from pseudoword.commands.convert import convert_file
 from pseudoword.commands.demo import Demo, learn_demo
-from pseudoword.commands.evaluate import Evaluation, evaluate_word
+from pseudoword.commands.evaluate import Evaluation
+from pseudoword.commands.evaluate import evaluate_word as evaluate_word
 from pseudoword.commands.gallery import Gallery, make_gallery
+from pseudoword.commands.generate import Concepts, draw_pictures
+from pseudoword.commands.generate import draw_files as draw_files
 from pseudoword.commands.inspect import Base, Inspection, inspect_file, known_bases
-from pseudoword.commands.prepare import Prepared, prepare_pictures
+from pseudoword.commands.prepare import Prepared
+from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.push import Pushed, push_run
 from pseudoword.concept import Concept
 from pseudoword.config import (
@@ -23,21 +32,12 @@ from pseudoword.config import (
     PrepareConfig,
     TrainConfig,
 )
-from pseudoword.config.fields import check_text
-from pseudoword.data import prompt_checks
 from pseudoword.errors import PseudowordError
-from pseudoword.formats import sources
 from pseudoword.lookup import given_path
-from pseudoword.models import base_model, lora
-from pseudoword.models.compatibility import check_fit
-from pseudoword.models.generation import generate as _generate
-from pseudoword.placeholders import plain, split
 from pseudoword.progress import Progress, Silent
-from pseudoword.report.drawn_pictures import Drawings
 from pseudoword.runs.runner import Trained, learn
-from pseudoword.training import memory
 from pseudoword.training.memory_plan import Plan
-from pseudoword.training.memory_plan import plan as plan_memory
+from pseudoword.training.memory_plan import plan_memory as plan_memory
 
 __all__ = [
     "Base",
@@ -133,7 +133,7 @@ def train_pack(
 def generate(
     prompt: str,
     *,
-    concept: str | Path | Concept | Sequence[str | Path | Concept] = (),
+    concept: Concepts = (),
     token: str | Sequence[str | None] | None = None,
     progress: Progress | None = None,
     **settings: Any,
@@ -156,81 +156,7 @@ def generate(
         PseudowordError: a file, width, prompt or setting does not work; the message says which.
     """
     config = GenerateConfig.check(**settings)
-    check_text("the prompt", prompt)
-    told = progress or Silent()
-    for idle in config.without_effect():
-        told.note(idle)
-    found = sources.named(concept, token)
-    loras = [lora.parse(text) for text in config.lora]
-    concepts = [word.concept for word in found]
-    asked = {"the prompt": plain(prompt), "the negative prompt": plain(config.negative)}
-    for word in found:
-        if not _mentioned(word.concept.token, asked.values()):
-            told.note(_unmentioned(word, asked.values()))
-    prompt_checks.tell_weights(asked.values(), told.note, [word.token for word in concepts])
-    told.phase(f"loading {config.base}")
-    family = base_model.load(config, offload=config.offload)
-    if config.offload and family.device.type == "cpu":
-        told.note("--offload has no effect on a CPU")
-    if not config.offload:  # what a plan counts is all there at once
-        whole = config.resolution or family.resolution
-        memory.check_drawing(family, config, (config.width or whole, config.height or whole))
-    for one in concepts:
-        check_fit(one, family)
-    counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
-    for called, text in asked.items():
-        prompt_checks.tell_cut(
-            called, prompt_checks.longest(family.encoders.values(), text, counts), told.note
-        )
-    told.phase("drawing")
-    return _generate(
-        family,
-        [asked["the prompt"]] * config.n,
-        concepts,
-        seeds=[config.seed + i for i in range(config.n)],
-        negative=asked["the negative prompt"],
-        guidance=config.guidance,
-        guidance_rescale=config.guidance_rescale,
-        sampler_steps=config.sampler_steps,
-        resolution=config.resolution,
-        width=config.width,
-        height=config.height,
-        scheduler=config.scheduler,
-        loras=loras,
-    )
-
-
-def generate_files(
-    prompt: str,
-    out: str | Path | None = None,
-    *,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-    **given: Any,
-) -> list[Path]:
-    """What the command `generate` does: draw `prompt`, and write the pictures.
-
-    Args:
-        prompt: the text.
-        out: the file to write; by default `picture.png`, or `picture-2.png` and so on. Several
-            pictures go into numbered files beside it, and a contact sheet of them into it.
-        overwrite: replace files that no drawing has written.
-        progress: told what is going on.
-        **given: anything else that `generate` takes.
-
-    Returns:
-        The files: one, or one per picture and the contact sheet last.
-
-    Raises:
-        PseudowordError: as `generate`; also if a file cannot be written, which is found out before
-            anything is drawn.
-    """
-    config = GenerateConfig.check(
-        **{k: v for k, v in given.items() if k in GenerateConfig.model_fields}
-    )
-    file = given_path(out, "--out") if out is not None else None
-    drawings = Drawings(file, config.n, overwrite=overwrite)
-    return drawings.write(generate(prompt, progress=progress, **given))
+    return draw_pictures(prompt, config, concept, token, progress or Silent())
 
 
 def inspect(file: str | Path, *, base: str | None = None, token: str | None = None) -> Inspection:
@@ -323,11 +249,8 @@ def prepare(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = PrepareConfig.check(pictures=several, **settings)
-    told = progress or Silent()
     sheet = given_path(out, "--out") if out is not None else None
-    for idle in config.without_effect():
-        told.note(idle)
-    return prepare_pictures(config, sheet, caption_model, told, overwrite)
+    return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite)
 
 
 def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool = False) -> Pushed:
@@ -370,7 +293,7 @@ def evaluate(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = EvaluateConfig.check(pictures=several, **settings)
-    return evaluate_word(sources.one(concept, token), config, progress or Silent(), overwrite)
+    return evaluate_word(concept, token, config, progress or Silent(), overwrite)
 
 
 def bench(
@@ -422,18 +345,3 @@ def demo(
     Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
     """
     return learn_demo(given_path(out, "--out"), progress or Silent(), restart, overwrite)
-
-
-def _mentioned(token: str, prompts: Iterable[str]) -> bool:
-    return any(len(split(prompt, [token])) > 1 for prompt in prompts)
-
-
-def _unmentioned(word: sources.NamedConcept, prompts: Iterable[str]) -> str:
-    """What to say of a word that no prompt mentions; perhaps it was meant by its file's name."""
-    token = word.concept.token
-    if not word.stem or not _mentioned(word.stem, prompts):
-        return f"{token} is in neither prompt, so it changes nothing"
-    return (
-        f"the word of {word.name} is called {token}, which is in neither prompt, so it changes "
-        f"nothing: write {token}, or give --concept {word.name}={word.stem}"
-    )

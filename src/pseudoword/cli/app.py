@@ -108,18 +108,11 @@ def generate(
     **settings: Any,
 ) -> None:
     """Draw pictures, with new words in the prompt or in the negative prompt."""
-    GenerateConfig.check(**settings)
+    checked = GenerateConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
 
-        for path in api.generate_files(
-            prompt,
-            out,
-            concept=concept or (),
-            overwrite=overwrite,
-            progress=console,
-            **settings,
-        ):
+        for path in api.draw_files(prompt, checked, concept or (), out, console, overwrite):
             say(path)
 
 
@@ -147,17 +140,11 @@ def prepare(
     **settings: Any,
 ) -> None:
     """Show what the model will see of pictures, and suggest settings."""
-    PrepareConfig.check(**settings)
+    checked = PrepareConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
 
-        seen = api.prepare(
-            **settings,
-            out=out,
-            caption_model=caption_model,
-            overwrite=overwrite,
-            progress=console,
-        )
+        seen = api.prepare_pictures(checked, out, caption_model, console, overwrite)
     if as_json:
         say(json_text(seen.model_dump()), lines=True)
         return
@@ -274,13 +261,11 @@ def evaluate(
     **settings: Any,
 ) -> None:
     """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
-    EvaluateConfig.check(**settings)
+    checked = EvaluateConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
 
-        found = api.evaluate(
-            concept, token=token, overwrite=overwrite, progress=console, **settings
-        )
+        found = api.evaluate_word(concept, token, checked, console, overwrite)
     from pseudoword.cli.console import show_evaluation
 
     show_evaluation(found)
@@ -291,11 +276,11 @@ def evaluate(
 @settings_from(BenchConfig)
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train on words whose right pictures are known."""
-    BenchConfig.check(**settings)
+    checked = BenchConfig.check(**settings)
     with _console() as console:
         from pseudoword import api
 
-        found = api.bench(overwrite=overwrite, progress=console, **settings)
+        found = api.compare(checked, console, overwrite)
     say(found.table, lines=True)
     for path in found.files:
         say(path)
@@ -325,10 +310,10 @@ def push(
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     """Say how much memory a base model needs, without loading it; also sd1, sd2 or sdxl."""
-    PlanConfig.check(**settings)
+    checked = PlanConfig.check(**settings)
     from pseudoword import api
 
-    found = api.plan(**settings)
+    found = api.plan_memory(checked)
     if as_json:
         say(json_text(found.model_dump()), lines=True)
         return

@@ -22,7 +22,7 @@ from pseudoword.config import EvaluateConfig
 from pseudoword.data import images, prompt_checks
 from pseudoword.data.captions import render
 from pseudoword.errors import SettingsError
-from pseudoword.formats import native
+from pseudoword.formats import native, sources
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs, check_apart, maker_of
@@ -66,11 +66,16 @@ class Evaluation:
 
 
 def evaluate_word(
-    concept: Concept, config: EvaluateConfig, progress: Progress, overwrite: bool = False
+    file: str | Path | Concept,
+    token: str | None,
+    config: EvaluateConfig,
+    progress: Progress,
+    overwrite: bool = False,
 ) -> Evaluation:
     """Draw, compare and report; the public `evaluate`."""
-    word = hashlib.sha256(native.dump(concept)).hexdigest()
-    out = Outputs(config.out, maker_of("evaluate", word, *config.pictures))
+    concept = sources.one(file, token)
+    digest = hashlib.sha256(native.dump(concept)).hexdigest()
+    out = Outputs(config.out, maker_of("evaluate", digest, *config.pictures))
     check_apart(config.out, config.pictures)
     out.check(FILES, overwrite=overwrite)
     for prompt in config.prompt:

@@ -63,6 +63,8 @@ def prepare_pictures(
     overwrite: bool = False,
 ) -> Prepared:
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
+    for idle in config.without_effect():
+        progress.note(idle)
     maker = maker_of("prepare", *config.pictures)
     if out is None:
         out = SHEET if overwrite else charts.next_sheet(SHEET, maker)

@@ -107,7 +107,15 @@ def load(
         SettingsError: there is no such device.
     """
     place = placement(choice, checkpointing, offload, empty)
-    found = detect(choice)
+    return build(detect(choice), place)
+
+
+def build(found: Detected, place: Placement) -> Family:
+    """Load a base model that has been told apart, as `place` says.
+
+    Raises:
+        BaseModelError: it cannot be loaded.
+    """
     kind = _class_of(found.family)
     loaded: Family = kind(found.source, place)
     return loaded

@@ -11,7 +11,7 @@ import torch
 from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.errors import SettingsError
 from pseudoword.models.family import Family
-from pseudoword.training.memory_plan import Plan, plan
+from pseudoword.training.memory_plan import Plan, plan_memory
 
 ORDINARY, ORDINARY_PX = 32, 1 << 22
 """So many times the pixels of one picture as the model was made for, or so many in all, are tried
@@ -87,7 +87,7 @@ def _check(
     step = family.resolution_step
     side = max(1, round(math.sqrt(size[0] * size[1]) / step)) * step
     named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    nbytes = need(plan(PlanConfig.model_construct(**named, resolution=side, batch=batch)))
+    nbytes = need(plan_memory(PlanConfig.model_construct(**named, resolution=side, batch=batch)))
     if nbytes > have:
         raise SettingsError(
             f"{asked} needs {nbytes / 2**30:,.0f} GiB, and {family.device} has "

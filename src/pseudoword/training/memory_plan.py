@@ -9,6 +9,7 @@ memory is needed.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -65,20 +66,19 @@ class Plan(BaseModel):
     """all that is there while one picture is drawn"""
 
 
-def plan(config: PlanConfig) -> Plan:
-    """Say what fits.
+def plan_memory(config: PlanConfig) -> Plan:
+    """Say what fits; the public `plan`.
 
     Raises:
         BaseModelError: the base is not known; one that is on the hub needs its configs only.
         SettingsError: the resolution is none the model works with.
     """
-    dtype = base_model.placement(config).dtype
-    named = {"dtype": str(dtype).removeprefix("torch.")}
+    place = base_model.placement(config, empty=True)
+    choice = config
     if config.base in single_file_configs.names() and not Path(config.base).exists():
-        named["base"] = str(single_file_configs.folder(config.base))
-    choice = config.model_copy(update=named)
+        choice = config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
     found = base_model.detect(choice)
-    family = base_model.load(choice, empty=True)
+    family = base_model.build(found, place)
     side = check_resolution(family, config.resolution)
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
@@ -87,8 +87,8 @@ def plan(config: PlanConfig) -> Plan:
     with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         encode, draw = _encode(family, side), _draw(family, side)
         steps = {False: _step(family, side, config.batch)}
-        family = base_model.load(choice, checkpointing=True, empty=True)
-        steps[True] = _step(family, side, config.batch)
+        sparing = base_model.build(found, replace(place, checkpointing=True))
+        steps[True] = _step(sparing, side, config.batch)
     needs = []
     for checkpointing, step in steps.items():
         for quantize in ("none", "8bit", "4bit"):
@@ -108,7 +108,7 @@ def plan(config: PlanConfig) -> Plan:
         recognised_by=found.recognised_by,
         resolution=side,
         batch=config.batch,
-        dtype=named["dtype"],
+        dtype=str(place.dtype).removeprefix("torch."),
         parts=parts,
         encode_nbytes=plain + parts["vae"] + encode,
         train=needs,
