@@ -6,7 +6,7 @@ import pytest
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.placeholders import check_token, marked, named, plain, shown, split
+from pseudoword.placeholders import as_written, check_token, marked, named, plain, split
 
 FOUND = [
     ("<cat>", "two <cat>s"),
@@ -81,7 +81,7 @@ def test_accents_may_be_encoded_either_way(token: str) -> None:
 def test_what_is_named_is_found_whatever_stands_beside_it() -> None:
     text = f"{named('cat')}egory my{named('cat')}2 category"
     assert split(text, ["cat"]) == ["", "cat", "egory my", "cat", "2 category"]
-    assert shown(text) == "category mycat2 category"
+    assert as_written(text) == "category mycat2 category"
 
 
 def test_the_longest_that_stands_alone_wins() -> None:
@@ -98,7 +98,7 @@ def test_a_text_of_nothing_but_beginnings_takes_no_time() -> None:
 def test_a_word_in_a_caption_is_the_word() -> None:
     mark = named(0)
     assert marked(f"{mark} beside two <cat>s", "<cat>", mark) == f"{mark} beside two {mark}s"
-    assert shown(f"a {mark} and {named('<cat>')}") == "a [name] and <cat>"
+    assert as_written(f"a {mark} and {named('<cat>')}") == "a [name] and <cat>"
     assert plain(mark) == "0"
 
 

@@ -40,18 +40,3 @@ class StorageError(PseudowordError):
 
 class TrainingError(PseudowordError):
     """Training cannot go on: no gradient, a loss that is not finite, a word without effect."""
-
-
-def reason(error: BaseException) -> str:
-    """What a library says went wrong, as far as it can stand in a sentence of ours."""
-    first, *_ = str(error).strip().split("\n\n")
-    return " ".join(first.split())[:300].rstrip(".") or type(error).__name__
-
-
-def shown(value: object, most: int = 100) -> str:
-    """`value` as it can stand in a sentence: on one line, in visible characters, not too long."""
-    try:
-        text = value if isinstance(value, str) and value.isprintable() else repr(value)
-    except ValueError:  # Python does not write numbers of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

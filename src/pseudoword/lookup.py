@@ -3,14 +3,14 @@
 `--concept`, `--init`, `--base`, `--judge` and all that is given by path or name ask `find`.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from pseudoword.errors import BaseModelError, PseudowordError, SettingsError, shown
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.text import brief, nearest
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -184,7 +184,7 @@ def absolute(text: str) -> str:
 
 def said(flag: str, given: str | Path) -> str:
     """How an argument is told of; those without a flag stand for themselves."""
-    return f"{flag} {shown(str(given))}".strip()
+    return f"{flag} {brief(str(given))}".strip()
 
 
 def _hub_id(text: str) -> HubId | None:
@@ -203,7 +203,7 @@ def _missing(text: str, path: Path, words: bool) -> str:
         return "is an address. Give a file or folder, or of a repository on the hub owner/name."
     instead = " If you mean words, write them without slashes and endings." if words else ""
     if not there(path.parent):
-        return f"there is no folder {shown(str(path.parent))} here.{instead}"
+        return f"there is no folder {brief(str(path.parent))} here.{instead}"
     return f"there is no such file or folder.{alike(path) or instead}"
 
 
@@ -213,9 +213,9 @@ def alike(path: Path) -> str:
     With a space before it.
     """
     names = _names(path.parent)
-    near = difflib.get_close_matches(path.name[:100], names, 1)
-    near = near or [name for name in names if Path(name).stem == path.name][:1]
-    return f" Did you mean {shown(str(path.parent / near[0]))}?" if near else ""
+    same_stem = (name for name in names if Path(name).stem == path.name)
+    near = nearest(path.name, names) or next(same_stem, "")
+    return f" Did you mean {brief(str(path.parent / near))}?" if near else ""
 
 
 def _names(folder: Path) -> list[str]:

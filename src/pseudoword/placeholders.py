@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from pseudoword import errors
+from pseudoword.text import brief
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
 """Private-use characters around what is a placeholder, whatever stands beside it."""
@@ -40,7 +41,7 @@ def check_token(token: str) -> str:
         )
     if token != token.strip() or not seen.isprintable():
         raise errors.SettingsError(
-            f"--token {errors.shown(token)} has white space around it or control characters in it. "
+            f"--token {brief(token)} has white space around it or control characters in it. "
             'Use visible characters, for example "<my-cat>".'
         )
     return unicodedata.normalize("NFC", token)
@@ -56,7 +57,7 @@ def plain(text: str) -> str:
     return text.replace(_OPEN, "").replace(_CLOSE, "")
 
 
-def shown(prompt: str) -> str:
+def as_written(prompt: str) -> str:
     """A prompt as people write it: `named` placeholders bare, those of a pack as `[name]`."""
     return plain(re.sub(f"{_OPEN}\\d+{_CLOSE}", "[name]", prompt))
 

@@ -4,12 +4,13 @@ Names, captions, metadata and messages of other libraries come from files that a
 made. They are kept as they are inside, and pass through here on their way out.
 """
 
+import difflib
 import json
 import math
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,30 @@ def _spelled(letter: str, lines: bool) -> str:
     return letter.encode("unicode_escape").decode()
 
 
-def brief(line: str, most: int = 2000) -> str:
-    """`line` without its middle, if it is longer than anyone would read."""
-    return line if len(line) <= most else f"{line[: most // 2]} … {line[-most // 2 :]}"
+def without_middle(text: str, most: int = 2000) -> str:
+    """`text` without its middle, if it has more characters than anyone would read."""
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
+
+
+def brief(value: object, most: int = 100) -> str:
+    """`value` as it can stand in a sentence: on one line, nothing that steers, not too long."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return "a number of thousands of digits"
+    return visible(without_middle(text, most))
+
+
+def reason(error: BaseException) -> str:
+    """What a library says went wrong, as far as it can stand in a sentence of ours."""
+    first, *_ = str(error).strip().split("\n\n")
+    return brief(" ".join(first.split()), 300).rstrip(".") or type(error).__name__
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that was meant by `name`, perhaps; empty if none is nearly so called."""
+    return next(iter(difflib.get_close_matches(name[:100], known, 1)), "")
 
 
 def public(text: str) -> str:

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pseudoword import lookup
-from pseudoword.errors import BaseModelError, reason
+from pseudoword.errors import BaseModelError
 from pseudoword.models.loading.auto_classes import autoload, automodel
-from pseudoword.text import public
+from pseudoword.text import public, reason
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "judge"
 

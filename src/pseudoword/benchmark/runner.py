@@ -13,7 +13,7 @@ from pseudoword.benchmark.scoring import Score, Scorer, Scores
 from pseudoword.benchmark.tasks import Task, write_training_pictures
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
-from pseudoword.errors import RunFolderError, SettingsError, shown
+from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
@@ -22,6 +22,7 @@ from pseudoword.progress import Progress, Silent
 from pseudoword.report import charts
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import Trained, learn
+from pseudoword.text import brief
 
 MAKER = "bench"
 """Names the benchmark in the records of its folders."""
@@ -52,12 +53,12 @@ def parse_variant(text: str) -> Variant:
     for key, sign, value in parts:
         if not sign or key.strip() not in TrainConfig.model_fields or not value.strip():
             raise SettingsError(
-                f"--compare {shown(text)}: write settings of train as name=value, with commas "
+                f"--compare {brief(text)}: write settings of train as name=value, with commas "
                 "between"
             )
         if key.strip() in OWN_SETTINGS:
             raise SettingsError(
-                f"--compare {shown(text)}: the benchmark chooses {key.strip()} itself; leave it out"
+                f"--compare {brief(text)}: the benchmark chooses {key.strip()} itself; leave it out"
             )
     settings = {key.strip(): value.strip() for key, _, value in parts}
     TrainConfig.check(pictures=["pictures"], token="<word>", **settings)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
-from pseudoword.text import brief, visible
+from pseudoword.text import visible, without_middle
 
 if TYPE_CHECKING:
     from pseudoword.api import Base, Evaluation, Gallery, Inspection, Plan, Prepared
@@ -94,7 +94,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        self._out.print(Text(brief(visible(text))), soft_wrap=True)
+        self._out.print(Text(without_middle(visible(text))), soft_wrap=True)
 
 
 def show_inspection(seen: "Inspection") -> None:

@@ -21,7 +21,8 @@ from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
-from pseudoword.errors import PseudowordError, shown
+from pseudoword.errors import PseudowordError
+from pseudoword.text import brief
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -172,7 +173,7 @@ def file_path(text: str) -> Path:
     """A file or folder on the command line; an empty argument does not name the current folder."""
     if not str(text).strip() or "\0" in str(text) or len(str(text)) > lookup.LONGEST:
         raise typer.BadParameter(
-            f"{shown(str(text)) or repr(text)} is the name of no file or folder."
+            f"{brief(str(text)) or repr(text)} is the name of no file or folder."
         )
     return lookup.home(str(text))
 

@@ -7,7 +7,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pseudoword.cli.help import WholeWords, of_command, of_program
 from pseudoword.cli.terminal import GoneError, complain, not_too_narrow, ready
-from pseudoword.text import brief, visible
+from pseudoword.text import visible, without_middle
 
 
 class Program(WholeWords, TyperGroup):
@@ -36,7 +36,7 @@ class Program(WholeWords, TyperGroup):
         except Exception as error:
             if hasattr(error, "format_message"):  # typer's own, whose class it has moved about
                 said = visible(vars(error).get("message", ""), lines=True)
-                vars(error)["message"] = "\n".join(map(brief, said.split("\n")))
+                vars(error)["message"] = "\n".join(map(without_middle, said.split("\n")))
             raise
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from pseudoword.errors import StorageError
-from pseudoword.text import brief, visible
+from pseudoword.text import visible, without_middle
 
 NARROWEST = 40
 """Columns. Narrower terminals break lines themselves, which leaves more to read than wrapping."""
@@ -124,7 +124,7 @@ def write(text: str) -> None:
 
 def complain(text: object, *, red: bool = False) -> None:
     """Write to stderr what went wrong; if that cannot be written either, nothing is to be done."""
-    shown = "\n".join(map(brief, visible(text, lines=True).split("\n")))
+    shown = "\n".join(map(without_middle, visible(text, lines=True).split("\n")))
     if red and has_colours(sys.stderr):
         shown = f"\x1b[31m{shown}\x1b[0m"
     Unbreakable(sys.stderr).write(f"{shown}\n")

@@ -8,10 +8,11 @@ from PIL import Image
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.data import images
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.formats import sources
 from pseudoword.outputs import check_free, holds, unused, write_new
+from pseudoword.text import brief
 
 BY_ENDING = {
     ".safetensors": "native",
@@ -40,7 +41,7 @@ def convert_file(
     kind = _kind(out, name, into_folder)
     if picture is not None and formats.WRITERS[kind].ending not in PICTURES:
         raise SettingsError(
-            f"--picture {shown(str(picture))} has no effect with the format {kind}, which is none "
+            f"--picture {brief(str(picture))} has no effect with the format {kind}, which is none "
             "of a picture"
         )
     content = formats.examine(sources.locate(source))
@@ -70,7 +71,7 @@ def _kind(out: Path, name: str | None, into_folder: bool) -> str:
             )
         return BY_ENDING[out.suffix.lower()]
     if name not in formats.WRITERS:
-        raise SettingsError(f"--format {shown(name)}: choose one of {', '.join(formats.WRITERS)}")
+        raise SettingsError(f"--format {brief(name)}: choose one of {', '.join(formats.WRITERS)}")
     ending = formats.WRITERS[name].ending
     if not into_folder and out.suffix.lower() != ending:
         raise SettingsError(f"{out}: --format {name} makes files that end in {ending}")

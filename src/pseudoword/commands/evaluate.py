@@ -26,7 +26,7 @@ from pseudoword.formats import native, sources
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs, check_apart, maker_of
-from pseudoword.placeholders import named, shown
+from pseudoword.placeholders import as_written, named
 from pseudoword.progress import Progress
 from pseudoword.report import charts, html
 from pseudoword.text import public
@@ -99,7 +99,7 @@ def evaluate_word(
     prompt_checks.tell_weights(config.prompt, progress.note, [concept.token])
 
     def draw(word: str) -> list[Image]:
-        progress.phase(f"drawing {shown(word)}")
+        progress.phase(f"drawing {as_written(word)}")
         pictures = []
         for done, line in enumerate(config.prompt, 1):
             pictures += generate(

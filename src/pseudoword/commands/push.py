@@ -13,7 +13,7 @@ from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.formats.advice import diffusers
 from pseudoword.lookup import HUB_ID
-from pseudoword.text import code, command, markdown
+from pseudoword.text import code, command, markdown, reason
 
 MOST_PICTURES = 8
 
@@ -59,9 +59,8 @@ def push_run(folder: Path, to: str, private: bool, overwrite: bool = False) -> P
     except PushError:
         raise
     except Exception as error:  # the hub's own errors, and any of its network library's
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PushError(
-            f"{to} could not be published: {reason}. Log in with `hf auth login`, check the "
+            f"{to} could not be published: {reason(error)}. Log in with `hf auth login`, check the "
             "network, and run the same command again."
         ) from error
     return Pushed(url=str(url), files=sorted(files))

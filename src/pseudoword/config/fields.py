@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from pseudoword import lookup
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
 
 OFTEN = "often changed"
 """Marks a setting, as in `Annotated[int, OFTEN]`: the short help of a command shows it, too."""
@@ -64,18 +65,18 @@ def check_text(what: str, text: str) -> None:
         SettingsError: it has zero bytes in it, or bytes that are no UTF-8.
     """
     if "\0" in text:
-        raise SettingsError(f"{what} {shown(text)} has a zero byte in it. Leave it out.")
+        raise SettingsError(f"{what} {brief(text)} has a zero byte in it. Leave it out.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise SettingsError(
-            f"{what} {shown(text)} is not UTF-8. Write it, or name the file, in UTF-8."
+            f"{what} {brief(text)} is not UTF-8. Write it, or name the file, in UTF-8."
         ) from None
 
 
 def _filled(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str) and len(value) > lookup.LONGEST:
-        told = f"{flag(str(info.field_name))} {shown(value)}"
+        told = f"{flag(str(info.field_name))} {brief(value)}"
         raise SettingsError(f"{told} has {len(value)} characters, which is no name of anything")
     if isinstance(value, str) and not value.strip():
         raise SettingsError(

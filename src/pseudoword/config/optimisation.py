@@ -18,7 +18,8 @@ from pseudoword.config.fields import (
 )
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
 
 
 class OptimiserSettings(Settings):
@@ -123,7 +124,7 @@ class OptimiserSettings(Settings):
             raise SettingsError(f"--warmup {self.warmup} is not over by {by}. Give fewer steps.")
         if self.lr is not AUTO and self.lr.last_step < last:
             raise SettingsError(
-                f"--lr {shown(self.lr.text)} ends at step {self.lr.last_step:.0f}, before {by}. "
+                f"--lr {brief(self.lr.text)} ends at step {self.lr.last_step:.0f}, before {by}. "
                 "Leave the last step number out, and its rate holds to the end."
             )
         return self

@@ -11,7 +11,8 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from pseudoword.config.fields import GUIDANCE, SIDE_PX, SamplerSteps, Seed
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
 
 _LETTERS: dict[str, tuple[str, Any]] = {
     "n": ("negative", str),
@@ -57,14 +58,14 @@ def parse(line: str) -> PromptLine:
         value = value.strip()
         if letter not in _LETTERS:
             known = ", ".join(f"--{one} {name}" for one, (name, _) in _LETTERS.items())
-            raise SettingsError(f"--preview {shown(line)}: no --{letter}; there are {known}")
+            raise SettingsError(f"--preview {brief(line)}: no --{letter}; there are {known}")
         name, kind = _LETTERS[letter]
         try:
             given[name] = TypeAdapter(kind).validate_python(value)
         except ValidationError as error:
             why = error.errors()[0]["msg"].removeprefix("Input should ").split(", unable")[0]
             raise SettingsError(
-                f"--preview {shown(line)}: --{letter} {shown(value)} should {why}"
+                f"--preview {brief(line)}: --{letter} {brief(value)} should {why}"
             ) from error
     return PromptLine(prompt.strip(), **given, text=line)
 

@@ -12,7 +12,8 @@ from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from pseudoword.config.fields import AUTO, Auto
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
 
 _DECIMAL = re.compile(r"\d+\.?\d*|\.\d+")
 
@@ -57,7 +58,7 @@ class Rates:
             rate = _parse_one(part, text)
             if found and rate.last_step <= found[-1].last_step:
                 raise SettingsError(
-                    f"--lr {shown(text)}: {shown(part)} does not come after step "
+                    f"--lr {brief(text)}: {brief(part)} does not come after step "
                     f"{found[-1].last_step:.0f}"
                 )
             found.append(rate)
@@ -109,7 +110,7 @@ def _parse_one(part: str, text: str) -> Rate:
     except ValueError:
         raise _unreadable(text, part) from None
     if not (value > 0 and math.isfinite(value)):
-        raise SettingsError(f"--lr: a rate must be above 0 and finite, got {shown(part)}")
+        raise SettingsError(f"--lr: a rate must be above 0 and finite, got {brief(part)}")
     if last_step <= 0:
         raise _unreadable(text, part)
     return Rate(value, last_step, percent)
@@ -117,7 +118,7 @@ def _parse_one(part: str, text: str) -> Rate:
 
 def _unreadable(text: str, part: str) -> SettingsError:
     return SettingsError(
-        f"--lr: {shown(repr(part))} in {shown(repr(text))} is no rate. Give a number such as 5e-3 "
+        f"--lr: {brief(repr(part))} in {brief(repr(text))} is no rate. Give a number such as 5e-3 "
         "or 50%, rates with their last steps such as '0.005:100, 1e-3:1000, 1e-5', or auto."
     )
 
@@ -128,7 +129,7 @@ def _read(value: object) -> Rates | Auto:
     if value == AUTO:
         return AUTO
     if isinstance(value, int | float):
-        value = shown(value)  # Python does not write numbers of thousands of digits
+        value = brief(value)  # Python does not write numbers of thousands of digits
     if isinstance(value, str):
         return Rates.parse(value)
     raise PydanticCustomError("rates", "Input should be a number, rates as text, or auto")

@@ -1,6 +1,5 @@
 """What all settings share: how they are checked, and how a mistake in them is told."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -8,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from pseudoword.config.fields import OFTEN, FilePath, Name, Place, check_text, flag
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief, nearest
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantize = Literal["none", "8bit", "4bit"]
@@ -93,19 +93,19 @@ def _explained(
     own = [e["ctx"]["error"] for e in errors if "error" in e.get("ctx", {})]
     own = [error for error in own if isinstance(error, SettingsError)]
     if own:
-        return f"{shown(str(file))}: {own[0]}" if file else str(own[0])
+        return f"{brief(str(file))}: {own[0]}" if file else str(own[0])
     where = flag(name) if name else "settings"
     if file:
-        where = f"{shown(str(file))}: {shown(name) or repr(name)}"
+        where = f"{brief(str(file))}: {brief(name) or repr(name)}"
     if name not in kind.model_fields:
-        alike = difflib.get_close_matches(name[:100], kind.model_fields, 1)
-        meant = f"; did you mean {alike[0] if file else flag(alike[0])}?" if alike else ""
-        return f"{shown(where)}: there is no such setting{meant}"
+        alike = nearest(name, kind.model_fields)
+        meant = f"; did you mean {alike if file else flag(alike)}?" if alike else ""
+        return f"{brief(where)}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
         return f"{where} is missing"
     said = (error["msg"].removeprefix("Input should ") for error in errors)
     told = dict.fromkeys(text.split(", unable")[0] for text in said)
-    return f"{where}: should {' or '.join(told)}, got {shown(given)}"
+    return f"{where}: should {' or '.join(told)}, got {brief(given)}"
 
 
 def _written(name: str, value: object) -> str:
@@ -113,7 +113,7 @@ def _written(name: str, value: object) -> str:
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
     several = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-    return f"{flag(name)} {shown(several)}"
+    return f"{flag(name)} {brief(several)}"
 
 
 def group_of(kind: type[Settings], field: str) -> str:

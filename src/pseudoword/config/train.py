@@ -17,8 +17,9 @@ from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.settings import BaseChoice
 from pseudoword.config.stopping import StopSettings
 from pseudoword.config.word import WordSettings
-from pseudoword.errors import SettingsError, reason
+from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem, read_regular
+from pseudoword.text import reason
 
 MAY_BE_PATHS = frozenset({"base", "configs", "init", "template"})
 """Settings that name something known, or a file."""

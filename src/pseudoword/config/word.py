@@ -6,8 +6,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from pseudoword.config.fields import AUTO, OFTEN, Auto, a_path, at_home
 from pseudoword.config.settings import Idle, Settings
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
 from pseudoword.placeholders import check_token
+from pseudoword.text import brief
 
 LONGEST_TOKEN = 200
 """Characters; other tools make a file's name of it."""
@@ -42,7 +43,7 @@ class WordSettings(Settings):
     def _token(cls, token: str) -> str:
         if len(token) > LONGEST_TOKEN:
             raise SettingsError(
-                f"--token {shown(token)} has {len(token)} characters. Give the word a name of at "
+                f"--token {brief(token)} has {len(token)} characters. Give the word a name of at "
                 f"most {LONGEST_TOKEN}."
             )
         for ours in ("[name]", "[filewords]"):

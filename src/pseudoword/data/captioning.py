@@ -10,10 +10,11 @@ from PIL.Image import Image
 from pseudoword import lookup
 from pseudoword.data import images
 from pseudoword.data.picture_files import captions_of
-from pseudoword.errors import BaseModelError, PictureError, reason
+from pseudoword.errors import BaseModelError, PictureError
 from pseudoword.models.loading.auto_classes import autoload, automodel
 from pseudoword.outputs import check_writable, write_new
 from pseudoword.progress import Progress
+from pseudoword.text import reason
 
 LONGEST = 40
 """Tokens; a prompt has room for 75."""

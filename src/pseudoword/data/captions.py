@@ -14,9 +14,10 @@ from pseudoword import lookup
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.fields import flag
 from pseudoword.data import picture_files
-from pseudoword.errors import PictureError, SettingsError, shown
+from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import plain
+from pseudoword.text import brief
 
 LARGEST_NBYTES = 1_000_000
 """A larger text is no caption, nor a file of templates."""
@@ -86,7 +87,7 @@ def templates(name: str) -> tuple[str, ...]:
     if isinstance(path, Path):
         return _from_file(path)
     raise SettingsError(
-        f"--template {shown(name)} is neither one of {', '.join(SETS)} nor a file of templates"
+        f"--template {brief(name)} is neither one of {', '.join(SETS)} nor a file of templates"
     )
 
 
@@ -110,7 +111,7 @@ def without_effect(how: CaptionSettings, templates: Sequence[str]) -> list[str]:
     if any("[filewords]" in template for template in templates):
         return []
     return [
-        f"{flag(name)} has no effect with --template {shown(how.template)}: none of its sentences "
+        f"{flag(name)} has no effect with --template {brief(how.template)}: none of its sentences "
         "has [filewords] in it"
         for name in CaptionSettings.model_fields
         if name != "template" and getattr(how, name)

@@ -17,8 +17,9 @@ from PIL import Image, UnidentifiedImageError
 
 from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.data.picture_files import find as find
-from pseudoword.errors import PictureError, reason, shown
+from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
+from pseudoword.text import reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """What is read; HEIF too, where its library is installed."""
@@ -135,8 +136,7 @@ def decode(data: bytes, path: Path, background: str, enough: int | None = None) 
         raise PictureError(f"{path} is too large to be read. Save it smaller. ({error})") from error
     except Exception as error:  # decoders raise all sorts of things on damaged bytes
         raise PictureError(
-            f"{path} is damaged or unreadable ({shown(reason(error), 200)}). Replace it, or take "
-            "it out."
+            f"{path} is damaged or unreadable ({reason(error)}). Replace it, or take it out."
         ) from error
 
 

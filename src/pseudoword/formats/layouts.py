@@ -15,7 +15,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import keys, sorting
 from pseudoword.formats.lookalikes import is_weight
 from pseudoword.formats.loose import MOST_WORDS, Loose, concept, parameters, readable_token, texts
-from pseudoword.formats.text import shown
+from pseudoword.text import brief
 
 OURS = "pseudoword."
 """Prefix of our own metadata."""
@@ -110,7 +110,7 @@ def native(loose: Loose) -> list[Concept]:
     order = loose.metadata[f"{OURS}encoders"].split(",")
     if set(order) != set(tensors):
         raise ConceptError(
-            f"{loose.where} is damaged: it should hold {shown(', '.join(order), 200)}"
+            f"{loose.where} is damaged: it should hold {brief(', '.join(order), 200)}"
         )
     return [_described(loose, {key: tensors[key] for key in order})]
 

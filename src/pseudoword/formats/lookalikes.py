@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pseudoword.formats.text import shown
+from pseudoword.text import brief
 
 HEAD_NBYTES = 4096
 """So much of a file is looked at."""
@@ -101,7 +101,7 @@ def _said(text: str, wanted: str) -> str:
         if message is None:
             return f"JSON, not the {wanted} it was to be"
         return f"a server's message, not the file: {message!r}. Download it again"
-    line = shown(text.splitlines()[0], 80)
+    line = brief(text.splitlines()[0], 80)
     return f"plain text ({line!r}), not the {wanted}. If it was downloaded, download it again"
 
 
@@ -111,13 +111,13 @@ def _error_in(text: str) -> str | None:
         found = json.loads(text)
     except (ValueError, RecursionError):
         match = re.search(r'"(?:error|message|detail)"\s*:\s*"([^"]{1,200})', text)
-        return shown(match[1], 100) if match else None
+        return brief(match[1], 100) if match else None
     for name in ("error", "message", "detail", "errors", "reason"):
         said = found.get(name) if isinstance(found, dict) else None
         if isinstance(said, dict):
             said = said.get("message")
         if said:
-            return shown(str(said), 100)
+            return brief(str(said), 100)
     return None
 
 

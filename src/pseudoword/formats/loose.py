@@ -14,9 +14,8 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.keys import families_of, rank
 from pseudoword.formats.lookalikes import kind_of, names_in
-from pseudoword.formats.text import shown
 from pseudoword.placeholders import check_token
-from pseudoword.text import visible
+from pseudoword.text import brief, visible
 
 MOST_NUMBERS = 1 << 25
 """No word is larger (128 MiB of float32): refused before anything is allocated."""
@@ -69,7 +68,7 @@ class Loose:
     def summary(self) -> str:
         """The first few names and shapes, for error messages."""
         several = [
-            f"{shown(str(k), 60)} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
+            f"{brief(str(k), 60)} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
             for k, v in list(self.items.items())[:3]
         ]
         more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
@@ -96,7 +95,7 @@ def rows(tensor: Tensor, where: str, name: str) -> Tensor:
     Raises:
         ConceptError: it is no embedding, or float32 cannot hold its values exactly.
     """
-    what = f"{where} holds no embedding: {shown(name, 80)} is {_described(tensor)}"
+    what = f"{where} holds no embedding: {brief(name, 80)} is {_described(tensor)}"
     if not tensor.is_floating_point() or tensor.layout is not torch.strided:
         raise ConceptError(f"{what}, not rows of floating point numbers")
     if tensor.ndim == 3 and 0 not in tensor.shape:

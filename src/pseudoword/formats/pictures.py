@@ -22,6 +22,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import hidden
 from pseudoword.formats.infotext import png_text
 from pseudoword.formats.loose import MOST_WORDS, Loose, NoWordError
+from pseudoword.text import reason
 
 KEYWORD = "sd-ti-embedding"
 LARGEST_JSON_NBYTES = 8 << 20
@@ -201,4 +202,4 @@ def _pixels(data: bytes, where: str) -> hidden.Bytes:
     except ConceptError:
         raise
     except Exception as error:  # each decoder has errors of its own
-        raise ConceptError(f"{where} is a damaged picture: {str(error)[:200]}") from error
+        raise ConceptError(f"{where} is a damaged picture: {reason(error)}") from error

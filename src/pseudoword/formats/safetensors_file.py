@@ -14,7 +14,7 @@ from torch import Tensor
 from pseudoword.errors import ConceptError
 from pseudoword.formats.lookalikes import kind_of
 from pseudoword.formats.loose import MOST_NUMBERS, Loose, Oddity
-from pseudoword.text import visible
+from pseudoword.text import reason
 
 Entries = dict[str, dict[str, Any]]
 """Name of a tensor -> dtype, shape, data_offsets; and `METADATA` -> texts."""
@@ -60,8 +60,9 @@ def read(data: bytes, where: str) -> Loose:
         found = load_tensors(data if plain else _packed(entries, numbers))
         order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
     except _BROKEN as error:
-        reason = visible(str(error))[:200]
-        raise ConceptError(f"{where} is not a safetensors file, or damaged ({reason})") from error
+        raise ConceptError(
+            f"{where} is not a safetensors file, or damaged ({reason(error)})"
+        ) from error
     tensors = {name: found[name] for name in order}  # the library's own order is a random one
     odd: frozenset[Oddity] = frozenset() if plain else frozenset({"metadata"})
     return Loose(tensors, where, "safetensors", said, odd=odd)

@@ -13,7 +13,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import keys
 from pseudoword.formats.lookalikes import is_weight, names_in
 from pseudoword.formats.loose import Loose
-from pseudoword.formats.text import shown
+from pseudoword.text import brief
 
 BUNDLE = "bundle_emb."
 """Prefix of a word that a LoRA brings along."""
@@ -137,7 +137,7 @@ def check_no_prompt(loose: Loose) -> None:
             or (wide == 4096 and several in (256, 512))
         ):
             raise ConceptError(
-                f"{loose.where} holds no embedding: {shown(key, 60)!r} has {several} rows, one for "
+                f"{loose.where} holds no embedding: {brief(key, 60)!r} has {several} rows, one for "
                 "each position of a whole prompt. This is an encoded prompt (what comes out of a "
                 "text encoder); a word is what goes in."
             )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pseudoword import formats, lookup
 from pseudoword.concept import Concept
-from pseudoword.errors import ConceptError, SettingsError, reason
+from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.lookup import HubId
+from pseudoword.text import reason
 
 ConceptSource = str | Path | Concept
 

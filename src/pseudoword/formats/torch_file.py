@@ -31,7 +31,8 @@ from pseudoword.formats.loose import (
     parameters,
     texts,
 )
-from pseudoword.formats.torch_zip import ALLOWED, Wanted, first_line, scan
+from pseudoword.formats.torch_zip import ALLOWED, Wanted, scan
+from pseudoword.text import reason
 
 WANTED = Wanted()
 
@@ -82,7 +83,7 @@ def read(data: bytes, where: str) -> Loose:
         raise
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
         _refuse_model(members["data.pkl"], where)
-        raise ConceptError(f"{where} is damaged: {first_line(error)}") from error
+        raise ConceptError(f"{where} is damaged: {reason(error)}") from error
     _check_total(found, where)
     items, form = _named(found, where)
     said = _ours(items.get(OURS))

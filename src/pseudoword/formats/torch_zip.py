@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pseudoword.errors import ConceptError, PseudowordError
-from pseudoword.text import visible
+from pseudoword.text import reason, visible
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
 
@@ -84,7 +84,7 @@ def opened(file: BinaryIO, nbytes: int, where: str, wanted: Wanted) -> Iterator[
             yield Archive(archive, found)
     except _BROKEN as error:
         raise wanted.error(
-            f"{where} is a damaged zip, or was not downloaded to its end ({first_line(error)})"
+            f"{where} is a damaged zip, or was not downloaded to its end ({reason(error)})"
         ) from error
 
 
@@ -149,17 +149,11 @@ def scan(pickled: bytes | BinaryIO, where: str, wanted: Wanted) -> set[str]:
     except wanted.error:
         raise
     except Exception as error:  # genops raises whatever its argument readers raise
-        raise wanted.error(f"{where} is damaged: {first_line(error)}") from error
+        raise wanted.error(f"{where} is damaged: {reason(error)}") from error
     strange = sorted(named - wanted.allowed)
     if strange:
         raise _refusal(where, strange, wanted)
     return named
-
-
-def first_line(error: BaseException) -> str:
-    """What another library says of a damaged file, short and without what steers a terminal."""
-    text = str(error).strip()
-    return visible((text.splitlines()[0] if text else type(error).__name__)[:200])
 
 
 def _refusal(where: str, names: list[str], wanted: Wanted) -> PseudowordError:

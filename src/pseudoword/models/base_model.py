@@ -12,7 +12,7 @@ from typing import Any
 
 from pseudoword import lookup
 from pseudoword.config import BaseChoice, DType, Prediction
-from pseudoword.errors import BaseModelError, reason, shown
+from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
 from pseudoword.models.family import BaseSource, Family, Placement
 from pseudoword.models.injection import Reader
@@ -20,6 +20,7 @@ from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, header
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.recognition import explain, explain_folder
+from pseudoword.text import brief, reason
 
 FAMILIES: dict[str, str] = {
     "sd": "pseudoword.models.families.sd:StableDiffusion",
@@ -60,13 +61,13 @@ def detect(choice: BaseChoice) -> Detected:
     ):
         if given is not None and not apt:
             raise BaseModelError(
-                f"{name} {shown(str(given))} has no effect with --base {shown(base)}, which is "
+                f"{name} {brief(str(given))} has no effect with --base {brief(base)}, which is "
                 f"{'one file' if one_file else 'no single file'}. Leave it out."
             )
     revision = None
     if path is None:
         raise BaseModelError(
-            f"no base model {shown(base)}: no bundled model of that name ({', '.join(BUNDLED)}), "
+            f"no base model {brief(base)}: no bundled model of that name ({', '.join(BUNDLED)}), "
             "no such folder or file, and not a hub id like 'owner/name'."
         )
     if isinstance(path, HubId):

@@ -12,7 +12,7 @@ from pseudoword.formats.infotext import KEYWORD, SAMPLERS, infotext
 from pseudoword.models.compatibility import check_fit
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
-from pseudoword.placeholders import shown
+from pseudoword.placeholders import as_written
 from pseudoword.text import public, visible
 
 AT_ONCE = 4
@@ -77,7 +77,7 @@ def generate(
                 how,
             )
     for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
-        drawn = shown(prompt), shown(negative)
+        drawn = as_written(prompt), as_written(negative)
         picture.info[KEYWORD] = infotext(*drawn, _told(family, how, seed, loras))
     return pictures
 

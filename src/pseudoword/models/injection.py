@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudoword.errors import PromptError
-from pseudoword.placeholders import shown
+from pseudoword.placeholders import as_written
 from pseudoword.placeholders import split as split
 
 _SHOWN = 200
@@ -134,7 +134,7 @@ def _line(tokenizer: Any, prompt: str, counts: Mapping[str, int]) -> tuple[list[
             )
             places = [len(text) + begin for begin, _ in found.offset_mapping]
             line += [_Token(*one) for one in zip(found.input_ids, repeat(-1), places, strict=False)]
-        text += shown(piece)
+        text += as_written(piece)
     return line, text
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from torch import nn
 
 from pseudoword import lookup
-from pseudoword.errors import BaseModelError, SettingsError, reason, shown
+from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models.family import without_bars
 from pseudoword.models.loading.header import Header, header
 from pseudoword.models.loading.recognition import LORA, OF_TEXT_WIDTH, explain
 from pseudoword.models.loading.weights import not_finite, own
+from pseudoword.text import brief, reason
 
 MOST_WEIGHT = 100
 """Up or down; 1 is usual."""
@@ -47,16 +48,16 @@ def parse(text: str) -> Lora:
     path = lookup.find(name if weighted else text, "--lora")
     if not isinstance(path, Path) or path.is_dir():
         raise SettingsError(
-            f"--lora {shown(text)}: there is no such file here. Give FILE or FILE:WEIGHT."
+            f"--lora {brief(text)}: there is no such file here. Give FILE or FILE:WEIGHT."
         )
     try:
         weight = float(last) if weighted else 1.0
     except ValueError:
         raise SettingsError(
-            f"--lora {shown(text)}: {shown(last)!r} behind the last : is no number"
+            f"--lora {brief(text)}: {brief(last)!r} behind the last : is no number"
         ) from None
     if not abs(weight) <= MOST_WEIGHT:
-        raise SettingsError(f"--lora {shown(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
+        raise SettingsError(f"--lora {brief(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
     _lora(path)
     return path, weight
 
@@ -111,7 +112,7 @@ def _lora(path: Path) -> Header:
     strange = next((name for name in _matched(found) if PATTERN.search(name)), None)
     if strange:
         raise BaseModelError(
-            f"--lora {path} is refused: {shown(strange)} is not the name of a layer but a pattern, "
+            f"--lora {path} is refused: {brief(strange)} is not the name of a layer but a pattern, "
             "which peft could match for ever."
         )
     return found
@@ -152,4 +153,4 @@ def _check(path: Path, said: int | Sequence[int]) -> None:
         )
     absent = next((name for name in _partners(found) if name not in found.shapes), None)
     if absent:  # peft would make one up
-        raise BaseModelError(f"--lora {path} is not whole: it lacks {shown(absent)}")
+        raise BaseModelError(f"--lora {path} is not whole: it lacks {brief(absent)}")

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from pseudoword.errors import SettingsError, reason
+from pseudoword.errors import SettingsError
+from pseudoword.text import reason
 
 
 def rehearse(scheduler: Any, steps: int) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from pseudoword.errors import SettingsError, StorageError, reason
+from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import read_regular
 from pseudoword.formats.infotext import png_text
 from pseudoword.outputs import already_there, check_writable, unused, write_new
 from pseudoword.report.fonts import LONGEST, Font, any_script, font
-from pseudoword.text import visible
+from pseudoword.text import reason, visible
 
 GAP_PX = 8
 INK = (40, 40, 40)

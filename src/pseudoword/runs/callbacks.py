@@ -7,7 +7,7 @@ from typing import Self
 from PIL import Image
 
 from pseudoword.config.fields import AUTO
-from pseudoword.errors import PseudowordError, SettingsError, StorageError, reason
+from pseudoword.errors import PseudowordError, SettingsError, StorageError
 from pseudoword.formats import native
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -16,7 +16,7 @@ from pseudoword.runs import checkpoint, previews
 from pseudoword.runs.folder import BEST, CSV, CURVES
 from pseudoword.runs.setup import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
-from pseudoword.text import public
+from pseudoword.text import public, reason
 from pseudoword.training.loop import StepMetrics
 
 

@@ -19,9 +19,10 @@ import torch
 from pydantic import BaseModel, ValidationError, model_validator
 from torch import Tensor
 
-from pseudoword.errors import RunFolderError, reason
+from pseudoword.errors import RunFolderError
 from pseudoword.files import read_regular, sealed, unsealed
 from pseudoword.outputs import Outputs
+from pseudoword.text import reason
 from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
 from pseudoword.training.state import TrainState
 

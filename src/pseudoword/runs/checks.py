@@ -11,11 +11,12 @@ from pseudoword.config.fields import AUTO
 from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.data import captions
 from pseudoword.data.captions import render
-from pseudoword.errors import PromptError, SettingsError, shown
+from pseudoword.errors import PromptError, SettingsError
 from pseudoword.models.compatibility import check_room
 from pseudoword.models.family import Family
 from pseudoword.models.injection import tokenize
 from pseudoword.placeholders import split
+from pseudoword.text import brief
 from pseudoword.training import early_stopping, initialisation, loss, memory, optimisers
 
 Note = Callable[[str], None]
@@ -39,7 +40,7 @@ def before_loading(
         note(told)
     for line in config.preview:
         if not _mentions(config.token, line):
-            note(f"--preview {shown(line.text)}: no [name] in it, so it shows nothing of the word")
+            note(f"--preview {brief(line.text)}: no [name] in it, so it shows nothing of the word")
     judged = config.evaluate_every * (max(config.patience, early_stopping.EARLIEST) + 1)
     if config.steps is AUTO and judged > config.max_steps:
         note(
@@ -60,7 +61,7 @@ def before_loading(
         if len(split(template.replace("[name]", "[]"), [config.token])) > 1:
             raise SettingsError(
                 f"--token {config.token} stands as a known word in {template!r}, a sentence of "
-                f"--template {shown(config.template)}. Call the new word <{config.token}>."
+                f"--template {brief(config.template)}. Call the new word <{config.token}>."
             )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from pseudoword.errors import TrainingError, reason
+from pseudoword.errors import TrainingError
+from pseudoword.text import reason
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 

@@ -10,11 +10,12 @@ from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
-from pseudoword.errors import ConceptError, SettingsError, shown
+from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.models.compatibility import check_fit
 from pseudoword.models.family import Family, TextEncoder
 from pseudoword.rng import generator
+from pseudoword.text import brief
 from pseudoword.training import suggestions
 
 
@@ -39,7 +40,7 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
         return None
     if mode != "auto":
         raise SettingsError(
-            f"--init-mode {mode} takes words, and --init {shown(init)} is a file's or folder's "
+            f"--init-mode {mode} takes words, and --init {brief(init)} is a file's or folder's "
             "name. Leave --init-mode out, or give words."
         )
     return sources.one(init, flag="--init")
@@ -71,7 +72,7 @@ def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
     counts = {len(rows) for rows in concept.vectors.values()}
     if vectors is not AUTO and counts != {vectors}:
         raise SettingsError(
-            f"--vectors {vectors}: --init {shown(init)} has {max(counts)}, and goes on with them. "
+            f"--vectors {vectors}: --init {brief(init)} has {max(counts)}, and goes on with them. "
             "Leave --vectors out, or begin from words."
         )
     return None

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from pseudoword.config import PlanConfig, Quantize
-from pseudoword.errors import BaseModelError, PseudowordError, reason
+from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -25,6 +25,7 @@ from pseudoword.models.generation import check_resolution
 from pseudoword.models.live_memory import counted, nbytes
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.quantisation import packable
+from pseudoword.text import reason
 from pseudoword.training import loss
 
 PROCESS_NBYTES = 600 << 20

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pseudoword.errors import SettingsError, reason, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief, reason
 
 
 def make(
@@ -119,12 +120,12 @@ def _find(name: str) -> Any:
         found = getattr(importlib.import_module(module or "torch.optim"), kind)
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
         raise SettingsError(
-            f"--optimiser {shown(name)} cannot be imported ({reason(error)}). Give the name of a "
+            f"--optimiser {brief(name)} cannot be imported ({reason(error)}). Give the name of a "
             "class in torch.optim, such as AdamW, or an import path of an installed package, such "
             "as prodigyopt.Prodigy or schedulefree.AdamWScheduleFree."
         ) from error
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
-        raise SettingsError(f"--optimiser {shown(name)} is no optimiser of torch")
+        raise SettingsError(f"--optimiser {brief(name)} is no optimiser of torch")
     if found is torch.optim.Optimizer or found.__name__ in {"LBFGS", "SparseAdam"}:
         raise SettingsError(
             f"--optimiser {name} cannot learn a word: it needs several looks at each batch, or "
@@ -152,7 +153,7 @@ def _options(texts: Sequence[str], known: Mapping[str, inspect.Parameter]) -> di
     given: dict[str, Any] = {}
     for text in texts:
         key, equals, value = map(str.strip, text.partition("="))
-        told = f"--optimiser-option {shown(text)}"
+        told = f"--optimiser-option {brief(text)}"
         if not (equals and value and key.isidentifier()):
             raise SettingsError(f"{told}: write it as key=value")
         if key in SET_ELSEWHERE:

@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.errors import BaseModelError, PseudowordError, SettingsError, reason
+from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.models.family import (
     BaseSource,
     Condition,
@@ -29,6 +29,7 @@ from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.lora import Lora, applied
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.samplers import rehearse
+from pseudoword.text import reason
 
 USUAL_GUIDANCE = 7.5
 LARGEST_SAMPLE = 4096

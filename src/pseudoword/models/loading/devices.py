@@ -4,7 +4,8 @@ import os
 
 import torch
 
-from pseudoword.errors import SettingsError, shown
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
 
 VARIABLE = "PSEUDOWORD_DEVICE"
 """The environment variable that says what `auto` means, for a whole machine or test run."""
@@ -16,7 +17,7 @@ def device(name: str) -> torch.device:
     Raises:
         SettingsError: there is none of that name.
     """
-    told = f"--device {shown(name)}" if name.strip() else "--device is empty"
+    told = f"--device {brief(name)}" if name.strip() else "--device is empty"
     wanted = name.strip().lower()
     if wanted == "auto" and os.environ.get(VARIABLE):
         wanted = os.environ[VARIABLE].strip().lower()

@@ -10,6 +10,7 @@ from typing import Any
 from pseudoword.errors import BaseModelError
 from pseudoword.files import read_regular
 from pseudoword.models.loading.header import Header, header
+from pseudoword.text import brief
 
 Config = dict[str, Any]
 
@@ -95,7 +96,7 @@ def whole(config: Mapping[str, Any], name: str, where: str, most: int) -> int:
     value = config.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise BaseModelError(
-            f"{where}: {name} is {_shown(value)}, but should be a whole number from 1 to {most}"
+            f"{where}: {name} is {_as_json(value)}, but should be a whole number from 1 to {most}"
         )
     return value
 
@@ -107,7 +108,7 @@ def number(value: object, where: str) -> float:
         BaseModelError: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise BaseModelError(f"{where} is {_shown(value)}, but should be a number from 0 on")
+        raise BaseModelError(f"{where} is {_as_json(value)}, but should be a number from 0 on")
     return float(value)
 
 
@@ -139,7 +140,7 @@ def _check_index(part: Path, names: set[str]) -> None:
         absent = [name for name in listed.values() if name not in {*names}]
         if absent:
             raise BaseModelError(
-                f"{index} names {_shown(absent[0])}, which is not there. Download it again"
+                f"{index} names {_as_json(absent[0])}, which is not there. Download it again"
             )
 
 
@@ -147,6 +148,5 @@ def _kind(value: object) -> str:
     return {list: "list", str: "text", type(None): "null"}.get(type(value), type(value).__name__)
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:60]} …"
+def _as_json(value: object) -> str:
+    return brief(json.dumps(value, default=str), 60)

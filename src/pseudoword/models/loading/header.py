@@ -16,12 +16,13 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from pseudoword.errors import BaseModelError, reason
+from pseudoword.errors import BaseModelError
 from pseudoword.files import open_regular
 from pseudoword.formats import torch_zip
 from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
 from pseudoword.formats.torch_zip import ALLOWED, Wanted
+from pseudoword.text import reason
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -173,7 +174,7 @@ def _torch_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted) -> He
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
-        raise BaseModelError(f"{path} is damaged: {torch_zip.first_line(error)}.") from error
+        raise BaseModelError(f"{path} is damaged: {reason(error)}.") from error
     tensors = dict(_tensors(loaded, where))
     for name, tensor in tensors.items():
         stored = tensor.untyped_storage().nbytes()

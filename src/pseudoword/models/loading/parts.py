@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from pseudoword.errors import BaseModelError, PseudowordError, reason
+from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models.family import BaseSource, Placement, TextEncoder, length, without_bars
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import header
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.weights import bounded, not_finite, own
+from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
 """In a part, where it is not known how many its files have."""

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pseudoword.errors import BaseModelError, shown
+from pseudoword.errors import BaseModelError
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import Header
+from pseudoword.text import brief
 
 OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 """Which base models have text of this width at their cross-attention."""
@@ -71,4 +72,4 @@ def explain_folder(path: Path) -> str:
         kind = None
     if not isinstance(kind, str):
         return "is no base model"
-    return f"is a part of a model, {shown(kind)}; give the folder above"
+    return f"is a part of a model, {brief(kind)}; give the folder above"

@@ -1,0 +1,47 @@
+"""Text made fit for a sentence."""
+
+import pytest
+
+from pseudoword.text import brief, nearest, reason, without_middle
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("<cat>", "<cat>"),
+        ("a\nb\x1b[2J", r"a\nb\x1b[2J"),
+        (0.005, "0.005"),
+        (["a", 1], "['a', 1]"),
+        ("a" * 60 + "b" * 60, "a" * 48 + " … " + "b" * 48),
+    ],
+)
+def test_any_value_fits_into_a_sentence(value: object, said: str) -> None:
+    assert brief(value) == said
+
+
+def test_so_does_a_number_that_python_does_not_write() -> None:
+    assert brief(10**5000) == "a number of thousands of digits"
+
+
+@pytest.mark.parametrize("length", [99, 100, 101, 10_000])
+@pytest.mark.parametrize("most", [9, 100])
+def test_what_is_cut_has_the_length_asked_for_or_one_less(length: int, most: int) -> None:
+    cut = without_middle("x" * length, most)
+    assert len(cut) == min(length, most) or len(cut) == most - 1 < length
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("it is\n  broken.\n\nSee https://x"), "it is broken"),
+        (ValueError(""), "ValueError"),
+        (KeyError("\x1b"), r"'\x1b'"),
+    ],
+)
+def test_the_reason_is_what_a_library_says_first(error: Exception, said: str) -> None:
+    assert reason(error) == said
+
+
+def test_the_nearest_name_is_the_one_that_was_meant() -> None:
+    assert nearest("bach", ["steps", "batch"]) == "batch"
+    assert nearest("x" * 10**6, ["steps", "batch"]) == ""
