@@ -12,9 +12,9 @@ from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.data import images
 from pseudoword.errors import ConceptError, PictureError, PseudowordError
-from pseudoword.formats import word_files
+from pseudoword.formats import folder_scan
 from pseudoword.formats.keys import families_of
-from pseudoword.formats.loose import NoWordError
+from pseudoword.formats.raw_content import NoWordError
 from pseudoword.formats.writers import card
 from pseudoword.outputs import maker_of
 from pseudoword.report import charts
@@ -61,7 +61,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     words: list[GalleryWord] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
-    found = word_files.find(folder, out)
+    found = folder_scan.find(folder, out)
     second_files = set[Path]()  # of a word that is kept in two files
     for path in found.files:
         if path in second_files:
@@ -71,7 +71,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
         except NoWordError:
             continue  # most pictures hold no word
         except PseudowordError as error:
-            if path.suffix.lower() in word_files.ENDINGS:
+            if path.suffix.lower() in folder_scan.ENDINGS:
                 skipped[str(path)] = str(error)
             continue
         if content.second is not None:
@@ -112,7 +112,7 @@ def _describe(
 
 def _preview(path: Path) -> Path | None:
     """The picture that belongs to a file: beside it, or the latest in its run's folder."""
-    for ending in word_files.PICTURES:
+    for ending in folder_scan.PICTURES:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
                 return path.parent / name

@@ -17,16 +17,16 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.formats import (
+    grouping,
     keys,
     layouts,
     native,
     pictures,
     safetensors_file,
-    sorting,
     torch_file,
 )
-from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
-from pseudoword.formats.loose import Loose
+from pseudoword.formats.file_kinds import HEAD_NBYTES, first_look, kind_of
+from pseudoword.formats.raw_content import Loose
 from pseudoword.formats.writers import WRITERS, FileParts
 from pseudoword.placeholders import check_token
 
@@ -279,7 +279,7 @@ def _words_of(path: Path) -> bytes:
     try:
         entries, metadata = safetensors_file.entries_of(path, str(path))
         shapes = {name: entry["shape"] for name, entry in entries.items()}
-        names = sorting.words_in_lora(shapes, metadata)
+        names = grouping.words_in_lora(shapes, metadata)
         if names:
             return safetensors_file.only(path, str(path), names)
         nbytes = path.stat().st_size

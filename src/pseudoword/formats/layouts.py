@@ -12,9 +12,16 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import keys, sorting
-from pseudoword.formats.lookalikes import is_weight
-from pseudoword.formats.loose import MOST_WORDS, Loose, concept, parameters, readable_token, texts
+from pseudoword.formats import grouping, keys
+from pseudoword.formats.file_kinds import is_weight
+from pseudoword.formats.raw_content import (
+    MOST_WORDS,
+    Loose,
+    concept,
+    parameters,
+    readable_token,
+    texts,
+)
 from pseudoword.text import brief
 
 OURS = "pseudoword."
@@ -45,10 +52,10 @@ def bundled(loose: Loose) -> list[Concept]:
     plain: dict[str, Tensor] = {}
     for name in _in_lora(loose):
         tensor = loose.tensors[name]
-        if not name.startswith(sorting.BUNDLE):
+        if not name.startswith(grouping.BUNDLE):
             plain[name] = tensor
             continue
-        token, _, key = name.removeprefix(sorting.BUNDLE).rpartition(".")
+        token, _, key = name.removeprefix(grouping.BUNDLE).rpartition(".")
         if token.endswith(".string_to_param"):
             token, key = token.removesuffix(".string_to_param"), "emb_params"
         found.setdefault(token, {})[key] = tensor
@@ -58,15 +65,15 @@ def bundled(loose: Loose) -> list[Concept]:
 
 def _in_lora(loose: Loose) -> list[str]:
     shapes = {name: tuple(tensor.shape) for name, tensor in loose.tensors.items()}
-    return sorting.words_in_lora(shapes, loose.metadata)
+    return grouping.words_in_lora(shapes, loose.metadata)
 
 
 def _by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A word's tensors under our names for the encoders: by their widths where keys say nothing."""
-    (word, *_) = sorting.by_width(tensors) or [{}]
+    (word, *_) = grouping.by_width(tensors) or [{}]
     if word:
         return dict(word.values())
-    return {keys.encoder_of(key, sorting.width(t)) or key: t for key, t in tensors.items()}
+    return {keys.encoder_of(key, grouping.width(t)) or key: t for key, t in tensors.items()}
 
 
 def a1111(loose: Loose) -> list[Concept]:
@@ -85,7 +92,7 @@ def a1111(loose: Loose) -> list[Concept]:
         provenance = {key.removeprefix(OURS): said for key, said in loose.metadata.items()}
     family, method = provenance.pop("family", None), provenance.pop("method", "classic")
     paper = isinstance(holder, torch.nn.ParameterDict)
-    pairs = sorting.by_width(found) or []
+    pairs = grouping.by_width(found) or []
     if len(pairs) == 1:
         name, vectors = loose.items.get("name"), dict(pairs[0].values())
         return [concept(loose, name, vectors, provenance=provenance, family=family, method=method)]
@@ -95,7 +102,7 @@ def a1111(loose: Loose) -> list[Concept]:
         token = name if name and len(found) == 1 else key if paper or key != "*" else None
         if token == "*" and not paper:  # what AUTOMATIC1111 calls every word inside a file
             token = None
-        vectors = {keys.of_width(sorting.width(tensor)): tensor}
+        vectors = {keys.of_width(grouping.width(tensor)): tensor}
         words.append(
             concept(loose, token, vectors, provenance=provenance, family=family, method=method)
         )
@@ -119,13 +126,13 @@ def encoders(loose: Loose) -> list[Concept]:
     """One word: a tensor per text encoder, under anybody's names for them."""
     vectors: dict[str, Tensor] = {}
     for key, tensor in loose.tensors.items():
-        encoder = keys.encoder_of(key, sorting.width(tensor))
+        encoder = keys.encoder_of(key, grouping.width(tensor))
         if encoder is None:
             continue
         if encoder in vectors:
             raise ConceptError(f"{loose.where} holds {encoder} twice: {loose.summary()}")
         vectors[encoder] = tensor
-    sorting.check_no_prompt(loose)
+    grouping.check_no_prompt(loose)
     return [_described(loose, vectors)]
 
 
@@ -139,12 +146,14 @@ def layered(loose: Loose) -> list[Concept]:
 
 def by_width(loose: Loose) -> list[Concept]:
     """Words of several encoders under any names: the widths tell which is whose."""
-    words = sorting.by_width(sorting.rows_of(loose)) or []
-    sorting.check_no_prompt(loose)
+    words = grouping.by_width(grouping.rows_of(loose)) or []
+    grouping.check_no_prompt(loose)
     if len(words) == 1:
         (vectors,) = words
-        return [_described(loose, dict(vectors.values()), token=sorting.placeholder(list(vectors)))]
-    tokens = [sorting.common(list(vectors)) for vectors in words]
+        return [
+            _described(loose, dict(vectors.values()), token=grouping.placeholder(list(vectors)))
+        ]
+    tokens = [grouping.common(list(vectors)) for vectors in words]
     if len(set(tokens)) < len(tokens) or not all(tokens):
         tokens = [f"{loose.stem}-{i}" for i in range(1, len(words) + 1)]
     return [
@@ -155,7 +164,7 @@ def by_width(loose: Loose) -> list[Concept]:
 
 def nested(loose: Loose) -> list[Concept]:
     """Dicts in a dict: each a word, or each a text encoder, or nothing but a wrapping."""
-    groups = sorting.groups(loose)
+    groups = grouping.groups(loose)
     if len(groups) == 1:
         ((name, inside),) = groups.items()
         alone = replace(loose, items=inside)
@@ -163,13 +172,13 @@ def nested(loose: Loose) -> list[Concept]:
         if others or name in _HOLDERS or found.token != alone.stem:
             return [found, *others]
         return [replace(found, token=readable_token(name) or loose.stem)]
-    if not all(sorting.is_word(inside) for inside in groups.values()):
+    if not all(grouping.is_word(inside) for inside in groups.values()):
         turned: dict[str, dict[str, Tensor]] = {}
         for outer, inside in groups.items():
             for inner, tensor in inside.items():
                 turned.setdefault(inner, {})[outer] = tensor
         groups = turned
-    if not all(sorting.is_word(inside) for inside in groups.values()):
+    if not all(grouping.is_word(inside) for inside in groups.values()):
         raise loose.refusal()
     found_words = [words(replace(loose, items=inside)) for inside in groups.values()]
     return [
@@ -181,18 +190,18 @@ def nested(loose: Loose) -> list[Concept]:
 
 def placeholders(loose: Loose) -> list[Concept]:
     """diffusers: each tensor stands under its placeholder."""
-    tensors = sorting.rows_of(loose)
+    tensors = grouping.rows_of(loose)
     if any(is_weight(key) for key in tensors):
         raise loose.refusal()
     if len(tensors) == 1:
         ((key, tensor),) = tensors.items()
         token = None if key in _NO_TOKEN else key
         ours = loose.metadata.get(f"{OURS}encoders", "").split(",")[0]
-        encoder = ours or keys.of_width(sorting.width(tensor))
+        encoder = ours or keys.of_width(grouping.width(tensor))
         if not ours:
-            sorting.check_no_prompt(loose)
+            grouping.check_no_prompt(loose)
         return [_described(loose, {encoder: tensor}, token=token)]
-    widths = {sorting.width(tensor) for tensor in tensors.values()}
+    widths = {grouping.width(tensor) for tensor in tensors.values()}
     if not tensors or len(tensors) > MOST_WORDS:
         raise loose.refusal()
     if len(widths) > 1 and not all(map(keys.known_width, widths)):
@@ -201,8 +210,10 @@ def placeholders(loose: Loose) -> list[Concept]:
             f"its tensors are {some} wide, as the weights of a LoRA or a model may be, and not as "
             f"wide as text encoders; {loose.summary()}"
         )
-    sorting.check_no_prompt(loose)
-    return [concept(loose, key, {keys.of_width(sorting.width(t)): t}) for key, t in tensors.items()]
+    grouping.check_no_prompt(loose)
+    return [
+        concept(loose, key, {keys.of_width(grouping.width(t)): t}) for key, t in tensors.items()
+    ]
 
 
 def _described(
@@ -226,7 +237,7 @@ def _named(loose: Loose, *names: str) -> bool:
 def _all_encoders(loose: Loose) -> bool:
     tensors = loose.tensors
     return bool(tensors) and all(
-        keys.encoder_of(key, sorting.width(t)) for key, t in tensors.items()
+        keys.encoder_of(key, grouping.width(t)) for key, t in tensors.items()
     )
 
 
@@ -279,14 +290,14 @@ LAYOUTS: dict[str, Layout] = {
     "pairs": Layout(
         "a word of several encoders, told by their widths",
         lambda loose: (
-            not sorting.has_weights(loose) and bool(sorting.by_width(sorting.rows_of(loose)))
+            not grouping.has_weights(loose) and bool(grouping.by_width(grouping.rows_of(loose)))
         ),
         by_width,
     ),
     "nested": Layout(
         "dicts in a dict",
         lambda loose: (
-            not loose.tensors and not sorting.has_weights(loose) and bool(sorting.groups(loose))
+            not loose.tensors and not grouping.has_weights(loose) and bool(grouping.groups(loose))
         ),
         nested,
     ),

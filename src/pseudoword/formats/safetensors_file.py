@@ -12,8 +12,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats.lookalikes import kind_of
-from pseudoword.formats.loose import MOST_NUMBERS, Loose, Oddity
+from pseudoword.formats.file_kinds import kind_of
+from pseudoword.formats.raw_content import MOST_NUMBERS, Loose, Oddity
 from pseudoword.text import reason
 
 Entries = dict[str, dict[str, Any]]

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from pseudoword.errors import ConceptError
 from pseudoword.formats import torch_zip
-from pseudoword.formats.lookalikes import kind_of, names_in
-from pseudoword.formats.loose import (
+from pseudoword.formats.file_kinds import kind_of, names_in
+from pseudoword.formats.raw_content import (
     MOST_NUMBERS,
     MOST_WORDS,
     Form,

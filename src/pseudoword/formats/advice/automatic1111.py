@@ -17,7 +17,7 @@ from pseudoword.formats.advice.shared import (
     other_models,
     rename,
 )
-from pseudoword.formats.sorting import BUNDLE, rows_of
+from pseudoword.formats.grouping import BUNDLE, rows_of
 
 PICTURE_ENDINGS = (".png", ".webp", ".avif")
 

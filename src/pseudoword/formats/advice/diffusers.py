@@ -7,7 +7,7 @@ from torch import Tensor
 from pseudoword.concept import Concept
 from pseudoword.formats import Content, keys, names
 from pseudoword.formats.advice.shared import PICTURES, convert, encoders_of, is_dict, no_word
-from pseudoword.formats.sorting import rows_of
+from pseudoword.formats.grouping import rows_of
 
 
 def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str:

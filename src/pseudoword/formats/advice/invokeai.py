@@ -16,7 +16,7 @@ from pseudoword.formats.advice.shared import (
     other_models,
     rename,
 )
-from pseudoword.formats.sorting import rows_of
+from pseudoword.formats.grouping import rows_of
 
 
 def outlook(content: Content, word: Concept) -> str:

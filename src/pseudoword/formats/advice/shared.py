@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, keys, sorting
-from pseudoword.formats.sorting import rows_of
+from pseudoword.formats import Content, grouping, keys
+from pseudoword.formats.grouping import rows_of
 from pseudoword.formats.writers import WRITERS
 
 PICTURES = ("chunk", "pixels")
@@ -73,7 +73,7 @@ def rename(content: Content, suffix: str, *more: str) -> str | None:
 def encoders_of(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Name of each tensor -> the text encoder that it is for."""
     return {
-        key: keys.encoder_of(key, sorting.width(t)) or keys.of_width(sorting.width(t))
+        key: keys.encoder_of(key, grouping.width(t)) or keys.of_width(grouping.width(t))
         for key, t in tensors.items()
     }
 

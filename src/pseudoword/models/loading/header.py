@@ -19,7 +19,7 @@ from torch import Tensor
 from pseudoword.errors import BaseModelError
 from pseudoword.files import open_regular
 from pseudoword.formats import torch_zip
-from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look
+from pseudoword.formats.file_kinds import HEAD_NBYTES, first_look
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
 from pseudoword.formats.torch_zip import ALLOWED, Wanted
 from pseudoword.text import reason

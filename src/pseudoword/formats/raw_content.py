@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.formats.file_kinds import kind_of, names_in
 from pseudoword.formats.keys import families_of, rank
-from pseudoword.formats.lookalikes import kind_of, names_in
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief, visible
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pseudoword.errors import ConceptError
 from pseudoword.formats import keys
-from pseudoword.formats.lookalikes import is_weight, names_in
-from pseudoword.formats.loose import Loose
+from pseudoword.formats.file_kinds import is_weight, names_in
+from pseudoword.formats.raw_content import Loose
 from pseudoword.text import brief
 
 BUNDLE = "bundle_emb."
