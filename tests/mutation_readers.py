@@ -32,7 +32,7 @@ from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import captions, examples, images, latents
 from pseudoword.data.captions import CAPTIONED
 from pseudoword.files import sealed, unsealed
-from pseudoword.formats.advice import outlook
+from pseudoword.formats.advice import advise
 from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.outputs import Outputs
@@ -92,13 +92,13 @@ class Embeddings:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        content = formats.examine(self.path)
+        content = formats.read_file(self.path)
         for word in content.concepts:
             _must(_finite(dict(word.vectors)), "values that are not finite")
             shown = [word.token, *word.shared, *word.shared.values()]
             _must(all(one == texts.visible(one) for one in shown), "what steers a terminal")
         for word in content.concepts[:3]:
-            outlook(content, word)
+            advise(content, word)
 
 
 class Pictures:

@@ -15,7 +15,7 @@ from pseudoword.errors import ConceptError, PictureError, PseudowordError
 from pseudoword.formats import folder_scan
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.raw_content import NoWordError
-from pseudoword.formats.writers import card
+from pseudoword.formats.writers import token_picture
 from pseudoword.outputs import maker_of
 from pseudoword.report import charts
 from pseudoword.report.fonts import LONGEST, Font, font
@@ -61,13 +61,13 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     words: list[GalleryWord] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
-    found = folder_scan.find(folder, out)
+    found = folder_scan.scan_folder(folder, out)
     second_files = set[Path]()  # of a word that is kept in two files
     for path in found.files:
         if path in second_files:
             continue
         try:
-            content = formats.examine(path)
+            content = formats.read_file(path)
         except NoWordError:
             continue  # most pictures hold no word
         except PseudowordError as error:
@@ -97,7 +97,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
 
 
 def _describe(
-    path: Path, content: formats.Content, concept: Concept, preview: Path | None
+    path: Path, content: formats.EmbeddingFile, concept: Concept, preview: Path | None
 ) -> GalleryWord:
     families = [concept.family] if concept.family else list(families_of(concept.widths))
     return GalleryWord(
@@ -131,7 +131,7 @@ def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:
     if preview is not None:
         with suppress(PictureError):
             return charts.enlarge(images.open_picture(preview, enough=CELL_PX), CELL_PX)
-    return charts.enlarge(card(concept), CELL_PX)
+    return charts.enlarge(token_picture(concept), CELL_PX)
 
 
 def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:

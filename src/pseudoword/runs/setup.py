@@ -131,9 +131,9 @@ def set_up(
     rows = initialisation.initial_rows(
         family, config.init, config.init_mode, vectors, config.token, config.seed
     )
-    caution = names.caution(config.token, vectors, vocabulary(family))
-    if caution:
-        progress.note(f"{config.token}: {caution}")
+    diffusers_warning = names.diffusers_warning(config.token, vectors, vocabulary(family))
+    if diffusers_warning:
+        progress.note(f"{config.token}: {diffusers_warning}")
     count = max(map(len, rows.values()))
     check_captions(
         list(family.encoders.values()),

@@ -34,7 +34,7 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
     if not init.strip():
         raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
     if mode == "file":
-        return sources.one(init, flag="--init")
+        return sources.read_one(init, flag="--init")
     source, _ = lookup.split(init, "--init") if lookup.looks_like_path(init) else (init, None)
     if lookup.find(source, "--init", words=True, error=ConceptError) is None:
         return None
@@ -43,7 +43,7 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
             f"--init-mode {mode} takes words, and --init {brief(init)} is a file's or folder's "
             "name. Leave --init-mode out, or give words."
         )
-    return sources.one(init, flag="--init")
+    return sources.read_one(init, flag="--init")
 
 
 def mode_of(init: str, mode: InitMode) -> str:
