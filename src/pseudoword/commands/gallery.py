@@ -18,7 +18,7 @@ from pseudoword.formats.raw_content import NoWordError
 from pseudoword.formats.writers import token_picture
 from pseudoword.outputs import maker_of
 from pseudoword.report import charts
-from pseudoword.report.fonts import LONGEST, Font, font
+from pseudoword.report.fonts import fitted, font
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MOST_CELLS = 300
@@ -148,15 +148,5 @@ def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
         sheet.paste(picture, (x, y))
         for below, line, px in ((4, token, 15), (26, text, 11)):
             letters = font(line, px)
-            pen.text((x, y + CELL_PX + below), _shorten(line, letters), charts.INK, letters)
+            pen.text((x, y + CELL_PX + below), fitted(line, letters, CELL_PX), charts.INK, letters)
     return sheet
-
-
-def _shorten(whole: str, font: Font) -> str:
-    """The text, or as much of it as fits below a cell."""
-    text = whole[:LONGEST]
-    if text == whole and font.getlength(text) <= CELL_PX:
-        return text
-    while text and font.getlength(f"{text}…") > CELL_PX:
-        text = text[:-1]
-    return f"{text}…"
