@@ -17,7 +17,6 @@ from pseudoword.formats.keys import families_of
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_fit, vocabulary
 from pseudoword.models.family import TextEncoder
-from pseudoword.training.norms import typical
 
 NEAREST = 5
 
@@ -105,7 +104,8 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         for key, rows in concept.vectors.items()
     }
     tools = advise(content, concept, vocabulary(family))
-    more = {"vocabulary_norms": typical(family), "nearest": nearest, "tools": tools}
+    usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
+    more = {"vocabulary_norms": usual, "nearest": nearest, "tools": tools}
     return seen.model_copy(update=more)
 
 

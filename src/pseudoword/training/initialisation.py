@@ -12,6 +12,7 @@ from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
+from pseudoword.methods import Initialisation
 from pseudoword.models.compatibility import check_fit
 from pseudoword.models.family import Family, TextEncoder
 from pseudoword.rng import generator
@@ -104,6 +105,12 @@ def initial_rows(
     return {
         key: _from_words(encoder, init, mode, vectors) for key, encoder in family.encoders.items()
     }
+
+
+def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
+    """What a method is told of `family`, to begin at `rows` `[n, width]`."""
+    usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
+    return Initialisation(rows, usual, family.device)
 
 
 def vector_count(family: Family, init: str, pictures: int) -> int:
