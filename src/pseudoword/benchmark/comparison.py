@@ -14,7 +14,7 @@ from pseudoword.benchmark.results import ResultTable, Row, pareto_plot
 from pseudoword.benchmark.runner import MAKER, BenchmarkRun, Variant, parse_variant
 from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
 from pseudoword.benchmark.tasks import Task, TaskSet
-from pseudoword.config import BenchConfig, TrainConfig
+from pseudoword.config import BenchConfig
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
 from pseudoword.files import file_stem, hold, read_regular
 from pseudoword.models import base_model
@@ -23,7 +23,6 @@ from pseudoword.outputs import Outputs, already_there
 from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.text import public
-from pseudoword.training import optimisers
 
 CONDITIONS_FILE = "bench.json"
 CONDITIONS = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
@@ -128,12 +127,8 @@ def _only(scores: Scores, tasks: Sequence[Task]) -> Scores:
 
 
 def _check_variants(variants: Sequence[Variant]) -> None:
-    """Check all settings before the first word is learned."""
     if len({file_stem(variant.name) for variant in variants}) < len(variants):
         raise SettingsError("--compare: the same settings are given twice; leave one out")
-    for variant in variants:
-        config = TrainConfig.check(pictures=["."], token="<word>", **variant.settings)
-        optimisers.check(config.optimiser, config.optimiser_option)
 
 
 def _check_files(files: Outputs, overwrite: bool) -> None:

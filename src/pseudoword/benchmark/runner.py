@@ -23,6 +23,7 @@ from pseudoword.report import charts
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import Trained, learn
 from pseudoword.text import brief
+from pseudoword.training import optimisers
 
 MAKER = "bench"
 """Names the benchmark in the records of its folders."""
@@ -50,18 +51,18 @@ def parse_variant(text: str) -> Variant:
         SettingsError: the text is written in another way, or names no settings of train.
     """
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
-    for key, sign, value in parts:
-        if not sign or key.strip() not in TrainConfig.model_fields or not value.strip():
+    settings = TrainConfig.own_names({key.strip(): value.strip() for key, _, value in parts})
+    if not (settings.keys() <= TrainConfig.model_fields.keys() and all(settings.values())):
+        raise SettingsError(
+            f"--compare {brief(text)}: write settings of train as name=value, with commas between"
+        )
+    for name in settings:
+        if name in OWN_SETTINGS:
             raise SettingsError(
-                f"--compare {brief(text)}: write settings of train as name=value, with commas "
-                "between"
+                f"--compare {brief(text)}: the benchmark chooses {name} itself; leave it out"
             )
-        if key.strip() in OWN_SETTINGS:
-            raise SettingsError(
-                f"--compare {brief(text)}: the benchmark chooses {key.strip()} itself; leave it out"
-            )
-    settings = {key.strip(): value.strip() for key, _, value in parts}
-    TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
+    config = TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
+    optimisers.check(config.optimiser, config.optimiser_option)
     return Variant(text or "defaults", settings)
 
 

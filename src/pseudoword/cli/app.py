@@ -1,21 +1,19 @@
 """The command line: thin, and quick to say `--help`. Options come from `config`, word for word."""
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pseudoword.cli.console import (
-    Console,
-    show_bases,
-    show_evaluation,
-    show_gallery,
-    show_inspection,
-    show_plan,
-    show_prepared,
+from pseudoword.cli.options import (
+    dashed,
+    file_path,
+    guarded,
+    path_option,
+    settings_from,
+    text_option,
 )
-from pseudoword.cli.options import file_path, guarded, path_option, settings_from, text_option
 from pseudoword.cli.program import Command, Program
 from pseudoword.cli.terminal import say
 from pseudoword.config import (
@@ -28,6 +26,9 @@ from pseudoword.config import (
 )
 from pseudoword.text import command, json_text
 
+if TYPE_CHECKING:
+    from pseudoword.cli.console import Console
+
 app = typer.Typer(
     cls=Program,
     rich_markup_mode=None,
@@ -35,7 +36,10 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={
+        "help_option_names": ["--help", "-h"],
+        "token_normalize_func": dashed,
+    },
 )
 
 Out = Annotated[Path, path_option(help="Where to write.")]
@@ -81,7 +85,7 @@ def train(
 ) -> None:
     """Learn a new word from pictures."""
     checked = TrainConfig.gather(config, **settings)  # before anything heavy is imported
-    with Console() as console:
+    with _console() as console:
         from pseudoword import api
 
         (done,) = api.train_pack(
@@ -115,7 +119,7 @@ def generate(
 ) -> None:
     """Draw pictures, with new words in the prompt or in the negative prompt."""
     checked = GenerateConfig.check(**settings)
-    with Console() as console:
+    with _console() as console:
         from pseudoword import api
 
         for path in api.draw_files(prompt, checked, concept or (), out, console, overwrite):
@@ -147,11 +151,16 @@ def prepare(
 ) -> None:
     """Show what the model will see of pictures, and suggest settings."""
     checked = PrepareConfig.check(**settings)
-    with Console() as console:
+    with _console() as console:
         from pseudoword import api
 
         seen = api.prepare_pictures(checked, out, caption_model, console, overwrite)
-    _tell(seen, as_json, show_prepared)
+    if as_json:
+        say(json_text(seen.model_dump()), lines=True)
+        return
+    from pseudoword.cli.console import show_prepared
+
+    show_prepared(seen)
 
 
 @app.command("inspect", cls=Command, rich_help_panel="Look")
@@ -175,8 +184,14 @@ def inspect_(
     from pseudoword import api
 
     seen = [api.inspect(one, base=base, token=token) for one in file]
-    for part in [seen] if as_json and len(seen) > 1 else seen:
-        _tell(part, as_json, show_inspection)
+    if as_json:
+        found = [one.model_dump() for one in seen]
+        say(json_text(found if len(found) > 1 else found[0]), lines=True)
+        return
+    from pseudoword.cli.console import show_inspection
+
+    for one in seen:
+        show_inspection(one)
 
 
 @app.command(cls=Command, rich_help_panel="Share")
@@ -232,7 +247,12 @@ def gallery(
     from pseudoword import api
 
     found = api.gallery(folder, out=out, overwrite=overwrite)
-    _tell(found, as_json, show_gallery)
+    if as_json:
+        say(json_text(found.model_dump()), lines=True)
+        return
+    from pseudoword.cli.console import show_gallery
+
+    show_gallery(found)
 
 
 @app.command(cls=Command, rich_help_panel="Measure")
@@ -252,10 +272,12 @@ def evaluate(
 ) -> None:
     """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
     checked = EvaluateConfig.check(**settings)
-    with Console() as console:
+    with _console() as console:
         from pseudoword import api
 
         found = api.evaluate_word(concept, token, checked, console, overwrite)
+    from pseudoword.cli.console import show_evaluation
+
     show_evaluation(found)
 
 
@@ -265,7 +287,7 @@ def evaluate(
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train on words whose right pictures are known."""
     checked = BenchConfig.check(**settings)
-    with Console() as console:
+    with _console() as console:
         from pseudoword import api
 
         found = api.compare(checked, console, overwrite)
@@ -302,7 +324,12 @@ def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     from pseudoword import api
 
     found = api.plan_memory(checked)
-    _tell(found, as_json, show_plan)
+    if as_json:
+        say(json_text(found.model_dump()), lines=True)
+        return
+    from pseudoword.cli.console import show_plan
+
+    show_plan(found)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -312,14 +339,19 @@ def bases(as_json: AsJson = False) -> None:
     from pseudoword import api
 
     found = api.bases()
-    _tell(found, as_json, show_bases)
+    if as_json:
+        say(json_text([base.model_dump() for base in found]), lines=True)
+        return
+    from pseudoword.cli.console import show_bases
+
+    show_bases(found)
 
 
 @app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
     """Learn a word the bundled model has never seen, and show it before and after."""
-    with Console() as console:
+    with _console() as console:
         from pseudoword import api
 
         done = api.demo(out, restart=restart, overwrite=overwrite, progress=console)
@@ -328,15 +360,10 @@ def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite
     say(f"similarity before={done.before:.2f} after={done.after:.2f}")
 
 
-def _tell(found: Any, as_json: bool, show: Callable[[Any], None]) -> None:
-    """Print a result, or several, as JSON or as a table."""
-    if as_json:
-        values = (
-            [one.model_dump() for one in found] if isinstance(found, list) else found.model_dump()
-        )
-        say(json_text(values), lines=True)
-    else:
-        show(found)
+def _console() -> "AbstractContextManager[Console]":
+    from pseudoword.cli.console import Console
+
+    return Console()
 
 
 def main() -> None:

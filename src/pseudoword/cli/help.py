@@ -9,7 +9,7 @@ import functools
 import inspect
 import shutil
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +22,9 @@ SIDE_BY_SIDE = 60
 
 TERM_WIDTH = 26
 """Columns. A longer term has a line of its own."""
+
+OTHER_NAMES = "Names of other trainers"
+"""The group of options that are other names of options."""
 
 HELP_ALL = "help_all"
 """The parameter behind `--help-all`."""
@@ -59,13 +62,16 @@ def of_command(command: Any, ctx: Any, *, everything: bool = False) -> str:
             said of it; else the page has the first sentence alone.
     """
     parameters = [one for one in command.params if one.name != HELP_ALL]
-    rare = [one for one in parameters if one.hidden]
+    rare = [one for one in parameters if one.hidden and one.rich_help_panel != OTHER_NAMES]
     groups: dict[str, Rows] = {}
     for one in parameters:
-        if everything or not one.hidden:
+        if (everything or not one.hidden) and one.rich_help_panel != OTHER_NAMES:
             title = one.rich_help_panel or f"{one.param_type_name.capitalize()}s"
             row = _row(one, ctx, everything=everything or not rare)
             groups.setdefault(title, []).append(row)
+    others = _other_names(parameters)
+    if everything and others:
+        groups[OTHER_NAMES] = others
     groups["Help"] = [("-h, --help", "Show what is often used." if rare else "Show this page.")]
     if rare:
         more = f"Show {len(rare)} more options, and more about each."
@@ -108,6 +114,15 @@ def _row(parameter: Any, ctx: Any, everything: bool) -> tuple[str, str]:
         shown.help = shown.help.partition(". ")[0].rstrip(".") + "."
     term, meaning = shown.get_help_record(ctx)
     return term.split()[0] if parameter.param_type_name == "argument" else term, meaning
+
+
+def _other_names(parameters: Sequence[Any]) -> Rows:
+    """The options that are other names of one option, side by side."""
+    names: dict[str, list[str]] = {}
+    for one in parameters:
+        if one.rich_help_panel == OTHER_NAMES:
+            names.setdefault(one.help, []).extend(one.opts)
+    return [(", ".join(several), meaning) for meaning, several in names.items()]
 
 
 def _page(command: Any, ctx: Any, groups: Mapping[str, Rows]) -> str:

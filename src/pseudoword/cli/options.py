@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from pseudoword import lookup
-from pseudoword.cli.help import with_help_all
+from pseudoword.cli.help import OTHER_NAMES, with_help_all
 from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
+from pseudoword.config.aliases import peers_names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError
@@ -67,12 +68,15 @@ def settings_from(
         kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
         kept = [p.replace(annotation=_grouped(p.annotation, kind.heading)) for p in kept]
         made = [_parameter(kind, name, name == argument, or_file) for name in kind.model_fields]
+        others = peers_names_of(kind)
         made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
 
         @functools.wraps(command)
         def run(*args: Any, _context: typer.Context, **values: Any) -> None:
             unsaid = {
-                name for name in kind.model_fields if not _said(_context.get_parameter_source(name))
+                name
+                for name in (*kind.model_fields, *others)
+                if not _said(_context.get_parameter_source(name))
             }
             command(*args, **{name: v for name, v in values.items() if name not in unsaid})
 
@@ -81,7 +85,9 @@ def settings_from(
         )
         shared = [p for p in made if group_of(kind, p.name) != kind.heading]
         of_it_alone = [p for p in made if p not in shared]
-        parameters = sorted([*shared, *kept, *of_it_alone, context], key=lambda p: p.kind)
+        aliases = [_alias(kind, name, field, argument) for name, field in others.items()]
+        parameters = [*shared, *kept, *of_it_alone, *aliases, context]
+        parameters.sort(key=lambda p: p.kind)
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
         return run
 
@@ -105,13 +111,14 @@ def _parameter(
 ) -> inspect.Parameter:
     field = kind.model_fields[name]
     default = field.get_default(call_default_factory=True)
-    annotation = _typed(field.annotation)
+    annotation = _taken(kind, name)
+    elsewhere = or_file or name in peers_names_of(kind).values()
     if get_origin(annotation) is list and not field.is_required():
         default = [str(one) for one in default]
     elif annotation is str and default is not None:
         default = str(default)
     missing = None if field.is_required() else default
-    if field.is_required() and or_file:
+    if field.is_required() and elsewhere:
         annotation = annotation | None
     shown: dict[str, Any] = {
         "help": field.description,
@@ -127,9 +134,32 @@ def _parameter(
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if field.is_required() and not or_file else missing,
+        default=inspect.Parameter.empty if field.is_required() and not elsewhere else missing,
         annotation=Annotated[annotation, info],
     )
+
+
+def _alias(kind: type[Settings], name: str, field: str, argument: str) -> inspect.Parameter:
+    """An option of another trainer's name for a field, which the settings know, too."""
+    info = typer.Option(
+        flag(name),
+        help=f"Same as {field.upper() if field == argument else flag(field)}.",
+        hidden=True,
+        rich_help_panel=OTHER_NAMES,
+        metavar=_metavar(kind.model_fields[field].annotation),
+        show_default=False,
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[_taken(kind, field) | None, info],
+    )
+
+
+def _taken(kind: type[Settings], name: str) -> Any:
+    """How the command line takes a field; as text where its values have other words, too."""
+    return str if name in synonyms_of(kind) else _typed(kind.model_fields[name].annotation)
 
 
 PLAIN = (bool, int, float, NoneType)
@@ -176,6 +206,11 @@ def file_path(text: str) -> Path:
             f"{brief(str(text)) or repr(text)} is the name of no file or folder."
         )
     return lookup.home(str(text))
+
+
+def dashed(name: str) -> str:
+    """The name of an option as it is here; other trainers have `_` in theirs."""
+    return name.replace("_", "-")
 
 
 text_option = functools.partial(typer.Option, metavar="<text>")

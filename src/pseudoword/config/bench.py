@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
@@ -35,7 +36,7 @@ class BenchConfig(BaseChoice):
     pictures_each: Pictures = 2
     """Pictures drawn for each question, with consecutive seeds."""
 
-    sampler_steps: SamplerSteps = 25
+    sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
     """Denoising steps per picture."""
 
     pack: Annotated[Samples, OFTEN] = 8
@@ -76,11 +77,11 @@ class EvaluateConfig(BaseChoice):
     seed: Seed = 0
     """Seed of the first picture of each prompt."""
 
-    guidance: Annotated[float | None, GUIDANCE] = None
+    guidance: Annotated[float | None, GUIDANCE, Alias("guidance_scale", "cfg_scale")] = None
     """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
     what the model asks for."""
 
-    sampler_steps: SamplerSteps = 25
+    sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
     """Denoising steps per picture."""
 
     judge: Annotated[Place | None, OFTEN] = None

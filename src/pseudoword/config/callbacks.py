@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, Every, Steps
 from pseudoword.config.prompt_lines import Preview, parse
 from pseudoword.config.settings import Idle, Settings
@@ -26,26 +27,28 @@ class CallbackSettings(Settings):
         "save_every": Idle("in a run so short", lambda s: s.save_every > s.total_steps),
     }
 
-    preview: Annotated[tuple[Preview, ...], OFTEN] = (parse("a photo of [name]"),)
+    preview: Annotated[tuple[Preview, ...], OFTEN, Alias("validation_prompt")] = (
+        parse("a photo of [name]"),
+    )
     """Prompt to draw with the word; [name] stands for it. May end in --n NEGATIVE --d SEED
     --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
 
-    preview_every: Every = 0
+    preview_every: Annotated[Every, Alias("validation_steps", "sample_every_n_steps")] = 0
     """Draw the previews every so many steps, and a filmstrip of them; 0: at the end only."""
 
     word_in_preview: bool = True
     """Put the word into the preview pictures, so that each can be used as an embedding."""
 
-    save_every: Every = 0
+    save_every: Annotated[Every, Alias("save_steps", "save_every_n_steps")] = 0
     """Keep a copy of the word every so many steps; 0: none."""
 
     keep_last: Every = 0
     """Of these copies, keep the last so many; 0: all."""
 
-    checkpoint_every: Steps = 25
+    checkpoint_every: Annotated[Steps, Alias("checkpointing_steps")] = 25
     """Save the state every so many steps."""
 
-    log: tuple[Log, ...] = ()
+    log: Annotated[tuple[Log, ...], Alias("report_to", "log_with")] = ()
     """Besides log.jsonl, log to csv, tensorboard, wandb or trackio. May be repeated."""
 
     @field_validator("log")

@@ -2,8 +2,9 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.fields import OFTEN, Place
 from pseudoword.config.settings import Idle, Settings
 
@@ -24,22 +25,19 @@ class CaptionSettings(Settings):
         ),
     }
 
-    template: Annotated[Place, OFTEN] = "subject"
+    template: Annotated[
+        Place, OFTEN, Alias("learnable_property"), Synonyms({"object": "subject"})
+    ] = "subject"
     """Sentences to learn in: subject, style, minimal, captioned, or a file. It has one a line."""
 
-    shuffle_tags: bool = False
+    shuffle_tags: Annotated[bool, Alias("shuffle_caption")] = False
     """Put the tags of [filewords], which commas part, in a new order each time."""
 
-    drop_tags: Annotated[float, Field(ge=0, le=1)] = 0.0
+    drop_tags: Annotated[float, Field(ge=0, le=1), Alias("caption_tag_dropout_rate")] = 0.0
     """Leave each tag of [filewords] out with this probability."""
 
-    keep_tags: Annotated[int, Field(ge=0, le=1000)] = 0
+    keep_tags: Annotated[int, Field(ge=0, le=1000), Alias("keep_tokens")] = 0
     """The first so many tags are neither moved nor left out one by one."""
 
-    drop_caption: Annotated[float, Field(ge=0, le=1)] = 0.0
+    drop_caption: Annotated[float, Field(ge=0, le=1), Alias("caption_dropout_rate")] = 0.0
     """Leave all of [filewords] out with this probability; the word itself always stays."""
-
-    @field_validator("template")
-    @classmethod
-    def _one_name(cls, template: str) -> str:
-        return "subject" if template == "object" else template

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, Name, Pictures, SamplerSteps, Seed
 from pseudoword.config.settings import BaseChoice, Idle
 from pseudoword.errors import SettingsError
@@ -20,16 +21,16 @@ class GenerateConfig(BaseChoice):
         "resolution": Idle("beside --width and --height", lambda s: s.width and s.height),
     }
 
-    n: Annotated[Pictures, OFTEN] = 1
+    n: Annotated[Pictures, OFTEN, Alias("num_images_per_prompt")] = 1
     """How many pictures."""
 
     seed: Annotated[Seed, OFTEN] = 0
     """Seed of the first picture; each further one adds 1."""
 
-    negative: Annotated[str, OFTEN] = ""
+    negative: Annotated[str, OFTEN, Alias("negative_prompt")] = ""
     """What the picture should not show; concepts work here too."""
 
-    guidance: Annotated[float | None, GUIDANCE, OFTEN] = None
+    guidance: Annotated[float | None, GUIDANCE, OFTEN, Alias("guidance_scale", "cfg_scale")] = None
     """How strongly to follow the prompt (classifier-free guidance). 1 is off; by default 7.5, or
     what the model asks for."""
 
@@ -37,7 +38,7 @@ class GenerateConfig(BaseChoice):
     """How far to bring the contrast that guidance adds back to what the prompt alone gives, 0 to 1;
     0.7 is usual for models of v-prediction. By default 0, or what the model asks for."""
 
-    sampler_steps: Annotated[SamplerSteps, OFTEN] = 25
+    sampler_steps: Annotated[SamplerSteps, OFTEN, Alias("num_inference_steps", "steps")] = 25
     """Denoising steps per picture."""
 
     resolution: Annotated[int | None, SIDE_PX, OFTEN] = None

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.fields import (
     AUTO,
     MOST_SAMPLES,
@@ -16,7 +17,6 @@ from pseudoword.config.fields import (
     Seed,
     Steps,
 )
-from pseudoword.config.method import MethodSettings
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -30,10 +30,11 @@ class OptimiserSettings(Settings):
 
     idle: ClassVar = {
         "max_steps": Idle("without --steps auto", lambda s: s.steps is not AUTO),
+        "norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull"),
         "average": Idle("beside --ema", lambda s: s.average and s.ema),
     }
 
-    steps: Annotated[Steps | Auto, OFTEN] = AUTO
+    steps: Annotated[Steps | Auto, OFTEN, Alias("max_train_steps")] = AUTO
     """How many optimiser steps; auto stops when the evaluation loss no longer falls."""
 
     extend: Every = 0
@@ -42,31 +43,35 @@ class OptimiserSettings(Settings):
     max_steps: Steps = 2000
     """With --steps auto: stop here, settled or not."""
 
-    batch: Annotated[Samples, OFTEN] = 4
+    batch: Annotated[Samples, OFTEN, Alias("batch_size", "train_batch_size")] = 4
     """Samples per step."""
 
-    accumulate: Samples = 1
+    accumulate: Annotated[Samples, Alias("gradient_accumulation_steps")] = 1
     """Batches per step, one after the other: what a batch so many times larger gives, in the
     memory of one."""
 
-    lr: Annotated[LearningRate, OFTEN] = Rates.parse("50%")
+    lr: Annotated[LearningRate, OFTEN, Alias("learning_rate")] = Rates.parse("50%")
     """Learning rate: a number, a percentage, or auto, which tries a few. A percentage is of the
     size of a usual number in the vocabulary's rows. Several rates have their last steps with them:
     "0.005:100, 1e-3:1000, 1e-5"."""
 
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine"],
+        Alias("lr_scheduler"),
+        Synonyms({"constant_with_warmup": "constant"}),
+    ] = "constant"
     """Stay at the rate, or fall from it to nothing by the last step."""
 
-    warmup: Every = 0
+    warmup: Annotated[Every, Alias("lr_warmup_steps")] = 0
     """Steps over which the rate rises to its full size."""
 
-    optimiser: Name = "AdamW"
+    optimiser: Annotated[Name, Alias("optimizer", "optimizer_type")] = "AdamW"
     """A class of torch.optim, or an import path such as prodigyopt.Prodigy."""
 
-    optimiser_option: tuple[str, ...] = ()
+    optimiser_option: Annotated[tuple[str, ...], Alias("optimizer_args")] = ()
     """An argument of the optimiser, as key=value. May be repeated."""
 
-    clip_norm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    clip_norm: Annotated[float, Field(ge=0, allow_inf_nan=False), Alias("max_grad_norm")] = 1.0
     """Gradients longer than this are shortened to it; 0 leaves them."""
 
     clip_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -79,6 +84,14 @@ class OptimiserSettings(Settings):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Hand over a running mean of the vectors instead that keeps this much of itself per step; 0
     is off."""
+
+    norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
+    """Length of the vectors: free (none), as at the start, so that only their direction is learned
+    (keep), or by the vocabulary's median: not longer (limit), just as long (rescale), or drawn
+    towards it (pull)."""
+
+    norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """With --norm pull: the part of the way to go in each step."""
 
     seed: Annotated[Seed, OFTEN] = 0
     """Seed of all that is random. Same seed, settings and machine: same word."""
@@ -162,10 +175,12 @@ class ObjectiveSettings(Settings):
     """Shift the noise of each sample and channel at random by so much; for very dark or bright
     pictures."""
 
-    min_snr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    min_snr: Annotated[
+        float, Field(ge=0, allow_inf_nan=False), Alias("min_snr_gamma", "snr_gamma")
+    ] = 0.0
     """Weigh nearly clean samples down (min-SNR gamma; 5 is usual); 0 weighs all alike."""
 
-    loss: Literal["squared", "huber"] = "squared"
+    loss: Annotated[Literal["squared", "huber"], Alias("loss_type")] = "squared"
     """Square of the error, or Huber's, in which large errors count less."""
 
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
@@ -181,5 +196,5 @@ class ObjectiveSettings(Settings):
         return self
 
 
-class Hyperparameters(OptimiserSettings, ObjectiveSettings, MethodSettings):
+class Hyperparameters(OptimiserSettings, ObjectiveSettings):
     """All that the training loop reads."""

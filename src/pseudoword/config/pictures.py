@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, SIDE_PX, FilePath
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -20,7 +21,7 @@ class PictureSettings(Settings):
         "unmasked_weight": Idle("without --mask", lambda s: s.mask == "none"),
     }
 
-    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1)]
+    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1), Alias("train_data_dir")]
     """A folder of pictures, or several files. Three to five are enough."""
 
     resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
@@ -39,7 +40,7 @@ class PictureSettings(Settings):
     crops: Annotated[int, Field(ge=1, le=100)] = 4
     """With --crop random: how many places of each picture."""
 
-    flip: bool = False
+    flip: Annotated[bool, Alias("flip_aug")] = False
     """See each picture mirrored too; not for a subject that has a left and a right."""
 
     background: str = "white"

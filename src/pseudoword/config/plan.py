@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar
 
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, SIDE_PX, Samples
 from pseudoword.config.settings import BaseChoice
 
@@ -14,5 +15,5 @@ class PlanConfig(BaseChoice):
     resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
     """Side of the pictures in pixels; by default the model's own."""
 
-    batch: Annotated[Samples, OFTEN] = 1
+    batch: Annotated[Samples, OFTEN, Alias("batch_size", "train_batch_size")] = 1
     """Samples per step."""

@@ -4,8 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pseudoword.config.aliases import Alias, Synonyms, names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, FilePath, Name, Place, check_text, flag
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, nearest
@@ -42,7 +50,42 @@ class Settings(BaseModel):
         Raises:
             SettingsError: a value is wrong; the message names the flag and what it takes.
         """
-        return cls._checked(values, {})
+        return cls._checked(cls.own_names(values), {})
+
+    @classmethod
+    def own_names(cls, values: Mapping[str, Any], file: Path | None = None) -> dict[str, Any]:
+        """`values` under the names and with the words of this package, whatever they are called.
+
+        Args:
+            values: what was given.
+            file: where, if in a file.
+
+        Raises:
+            SettingsError: one setting is given by two names.
+        """
+        known, synonyms = names_of(cls), synonyms_of(cls)
+        called: dict[str, str] = {}
+        for name in values:
+            own = known.get(name, name)
+            if own in called:
+                two = (called[own], name)
+                first, second = two if file else map(flag, two)
+                where = f"{brief(str(file))}: " if file else ""
+                raise SettingsError(
+                    f"{where}{first} and {second} are two names of one setting. Give one of them."
+                )
+            called[own] = name
+        found = {}
+        for own, name in called.items():
+            value = values[name]
+            words = synonyms.get(own, {})
+            found[own] = words.get(value, value) if isinstance(value, str) else value
+        return found
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_own_names(cls, values: Any) -> Any:
+        return cls.own_names(values) if isinstance(values, Mapping) else values
 
     @classmethod
     def _checked(cls, values: Mapping[str, Any], said_in: Mapping[str, Path]) -> Self:
@@ -98,7 +141,7 @@ def _explained(
     if file:
         where = f"{brief(str(file))}: {brief(name) or repr(name)}"
     if name not in kind.model_fields:
-        alike = nearest(name, kind.model_fields)
+        alike = nearest(name, [*kind.model_fields, *names_of(kind)])
         meant = f"; did you mean {alike if file else flag(alike)}?" if alike else ""
         return f"{brief(where)}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
@@ -127,7 +170,7 @@ class BaseChoice(Settings):
 
     heading: ClassVar[str] = "Base model"
 
-    base: Annotated[Place, OFTEN] = "emoji"
+    base: Annotated[Place, OFTEN, Alias("pretrained_model_name_or_path")] = "emoji"
     """Base model: emoji (bundled), a folder, a file, or a hub id. A folder has diffusers' layout, a
     file ends in .safetensors or .ckpt, and a hub id may be owner/name@revision."""
 
@@ -135,7 +178,11 @@ class BaseChoice(Settings):
     """Where to compute: auto, cpu, cuda, cuda:1, mps. Auto is what the environment variable
     PSEUDOWORD_DEVICE says, else the best there is."""
 
-    dtype: DType = "auto"
+    dtype: Annotated[
+        DType,
+        Alias("mixed_precision"),
+        Synonyms({"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "no": "float32"}),
+    ] = "auto"
     """Precision of the frozen weights; the new word is always float32."""
 
     variant: Name | None = None

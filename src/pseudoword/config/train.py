@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
+from pseudoword.config.aliases import Alias
 from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
@@ -43,7 +44,7 @@ class TrainConfig(
 
     heading: ClassVar[str] = "Run"
 
-    out: Annotated[FilePath | None, OFTEN] = None
+    out: Annotated[FilePath | None, OFTEN, Alias("output_dir")] = None
     """Folder of the run; by default runs/ and the token's name."""
 
     @property
@@ -66,7 +67,7 @@ class TrainConfig(
         Raises:
             SettingsError: not TOML, or a value is wrong.
         """
-        values = _values(text.encode(), where)
+        values = cls.own_names(_values(text.encode(), where), where)
         return cls._checked(values, dict.fromkeys(values, where))
 
     @classmethod
@@ -78,7 +79,8 @@ class TrainConfig(
         """
         if file is None:
             return cls.check(**given)
-        found = _values(read_regular(file, MOST_NBYTES, SettingsError), file)
+        given = cls.own_names(given)
+        found = cls.own_names(_values(read_regular(file, MOST_NBYTES, SettingsError), file), file)
         said = {name: value for name, value in found.items() if name not in given}
         # Nobody need be told that what they did not choose has no effect.
         chosen = {name: value for name, value in said.items() if not cls._by_default(name, value)}

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import AUTO, OFTEN, Auto, a_path, at_home
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -23,16 +24,29 @@ class WordSettings(Settings):
 
     idle: ClassVar = {"init": Idle("beside --init-mode random", lambda s: s.init_mode == "random")}
 
-    token: Annotated[str, OFTEN]
+    token: Annotated[str, OFTEN, Alias("placeholder_token")]
     """The new word as it is written in prompts, such as "<cat>"."""
 
-    init: Annotated[str, BeforeValidator(a_path), AfterValidator(at_home), OFTEN] = "object"
+    init: Annotated[
+        str,
+        BeforeValidator(a_path),
+        AfterValidator(at_home),
+        OFTEN,
+        Alias("initializer_token", "init_word"),
+    ] = "object"
     """Start from this word or these words, or go on from a concept file."""
 
     init_mode: InitMode = "auto"
     """How --init is used: rows (one row per token), mean, random, file; auto finds out."""
 
-    vectors: Annotated[Annotated[int, Field(ge=1, le=75)] | Auto, OFTEN] = AUTO
+    method: Literal["classic"] = "classic"
+    """How the vectors come to be; classic learns them freely."""
+
+    vectors: Annotated[
+        Annotated[int, Field(ge=1, le=75)] | Auto,
+        OFTEN,
+        Alias("num_vectors", "num_vectors_per_token"),
+    ] = AUTO
     """How many vectors the word has. auto: by the number of pictures and of words in --init."""
 
     @field_validator("token")

@@ -2,13 +2,13 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from pseudoword import methods
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
@@ -17,7 +17,8 @@ from pseudoword.data import captions, examples, image_quality, latents
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import check_captions, tell_weights
 from pseudoword.formats import names
-from pseudoword.methods import Initialisation
+from pseudoword.methods import METHODS
+from pseudoword.methods.classic import Classic
 from pseudoword.models.compatibility import vocabulary
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -26,7 +27,7 @@ from pseudoword.rng import generator
 from pseudoword.runs import previews
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.text import public
-from pseudoword.training import early_stopping, importance, initialisation
+from pseudoword.training import early_stopping, importance, initialisation, norms
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.learning_rate_finder import find_learning_rate
@@ -45,7 +46,8 @@ class Beginning:
     data: TrainingData
     kept_out: list[EncodedPicture]
     """pictures that it does not learn from; none if there are too few"""
-    start: Initialisation
+    rows: Mapping[str, Tensor]
+    """its first rows, `[n, width]` per text encoder"""
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
@@ -59,7 +61,7 @@ class Run:
     folder: RunFolder
     family: str
     state: TrainState
-    start: Initialisation
+    start: Classic
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
@@ -129,9 +131,9 @@ def set_up(
     rows = initialisation.initial_rows(
         family, config.init, config.init_mode, vectors, config.token, config.seed
     )
-    diffusers_warning = names.diffusers_warning(config.token, vectors, vocabulary(family))
-    if diffusers_warning:
-        progress.note(f"{config.token}: {diffusers_warning}")
+    caution = names.caution(config.token, vectors, vocabulary(family))
+    if caution:
+        progress.note(f"{config.token}: {caution}")
     count = max(map(len, rows.values()))
     check_captions(
         list(family.encoders.values()),
@@ -166,7 +168,7 @@ def set_up(
         family.name,
         TrainingData(config.token, learned, templates, config, config),
         kept_out,
-        initialisation.begin(family, rows),
+        rows,
         {"pictures": data, "template": lines, "base": fingerprint},
         provenance,
     )
@@ -179,23 +181,24 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
         chosen = folder.chosen()
         if chosen.density is None:
             progress.phase(f"seeing which timesteps move {config.token}")
-            density = importance.density(family, data, beginning.start.rows)
+            density = importance.density(family, data, beginning.rows)
             folder.choose(chosen.model_copy(update={"density": density}))
         else:
             density = chosen.density
         data = replace(data, density=density)
-    method = methods.begin(beginning.start, config)
+    aims = norms.aims(family, beginning.rows, config.norm)
     if config.lr is AUTO:
-        rates = _tried(family, beginning, data, progress)
+        rates = _tried(family, beginning, data, aims, progress)
     else:
-        rates = config.lr.absolute(method.rate_unit)
+        rates = config.lr.absolute(norms.usual_number(family))
+    method = METHODS[config.method](beginning.rows, family.device)
     others = replace(data, pictures=beginning.kept_out)
     return Run(
         config,
         folder,
         beginning.family,
-        TrainState.begin(data, method, Schedule.of(config, rates)),
-        beginning.start,
+        TrainState.begin(data, method, Schedule.of(config, rates), aims),
+        Classic(beginning.rows, family.device),
         beginning.sources,
         {**beginning.provenance, "lr": str(rates)},
         samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
@@ -203,14 +206,20 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
     )
 
 
-def _tried(family: Family, beginning: Beginning, data: TrainingData, progress: Progress) -> Rates:
+def _tried(
+    family: Family,
+    beginning: Beginning,
+    data: TrainingData,
+    norm_aims: Mapping[str, Tensor],
+    progress: Progress,
+) -> Rates:
     """The learning rate that a test finds, or has found before."""
     config, folder = beginning.config, beginning.folder
     chosen = folder.chosen()
     if chosen.lr is None:
         progress.phase(f"trying learning rates for {config.token}")
-        copy = methods.begin(beginning.start, config)
-        found = find_learning_rate(family, data, copy, progress.advance)
+        copy = METHODS[config.method](beginning.rows, family.device)
+        found = find_learning_rate(family, data, copy, norm_aims, progress.advance)
         curve = charts.rate_curve(found.curve, found.rate, config.token)
         folder.files.write(RATE_CURVE, curve)
         rates = Rates.parse(f"{found.rate:g}")

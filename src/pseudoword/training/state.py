@@ -1,6 +1,6 @@
 """One concept of a pack, and how far it has come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pseudoword.config import Hyperparameters
 from pseudoword.methods import Method
-from pseudoword.training import optimisers
+from pseudoword.training import norms, optimisers
 from pseudoword.training.batches import TrainingData
 from pseudoword.training.early_stopping import EvaluationHistory
 
@@ -30,6 +30,8 @@ class TrainState:
     """step, counted from 0 -> learning rate"""
     total_steps: int
     """the last step there can be"""
+    norm_aims: Mapping[str, Tensor] = field(default_factory=dict)
+    """what the rows' norms are held to, `[n, 1]` per text encoder"""
     average: dict[str, Tensor] = field(default_factory=dict)
     """the running mean of the rows, if there is to be one"""
     step: int = 0
@@ -38,8 +40,6 @@ class TrainState:
     """the latest rows whose loss and gradient were finite"""
     good_step: int = 0
     """how many steps had made them"""
-    reached: bool = False
-    """whether a gradient has reached the rows since it was set up"""
     failure: str | None = None
     """why it stopped before its time"""
     evaluations: EvaluationHistory = field(default_factory=EvaluationHistory)
@@ -53,6 +53,7 @@ class TrainState:
         data: TrainingData,
         method: Method,
         schedule: Callable[[int], float],
+        norm_aims: Mapping[str, Tensor],
         total_steps: int | None = None,
     ) -> Self:
         """A member that has not taken a step, with the optimiser that its settings ask for.
@@ -61,14 +62,15 @@ class TrainState:
             data: what it is learned from.
             method: its rows, at their start.
             schedule: step, counted from 0 -> learning rate.
+            norm_aims: what the rows' norms are held to, `[n, 1]` per text encoder.
             total_steps: by default those of the settings.
         """
         hyper = data.hyper
-        optimiser = method.optimiser(schedule(0)) or optimisers.make(
+        optimiser = optimisers.make(
             hyper.optimiser, hyper.optimiser_option, method.parameters(), schedule(0)
         )
         steps = hyper.total_steps if total_steps is None else total_steps
-        return cls(data, method, optimiser, schedule, steps)
+        return cls(data, method, optimiser, schedule, steps, norm_aims)
 
     @property
     def token(self) -> str:
@@ -88,22 +90,25 @@ class TrainState:
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
         if self.average:
-            return self.method.constrained(self.average)
+            mean = {key: rows.clone() for key, rows in self.average.items()}
+            # The mean of rows of one length is shorter than they.
+            norms.control(mean, self.norm_aims, self.hyper.norm, pull=0)
+            return mean
         with optimisers.final_parameters(self.optimiser, self.method.parameters()):
-            return self.method.word()
+            return _copy(self.method.vectors())
 
-    def update(self, lr: float) -> None:
-        """Keep the rows, which are good; move them along their gradient; take the running mean."""
-        self.good, self.good_step, self.reached = self.word(), self.step, True
+    def take_step(self, lr: float) -> None:
+        """Move the rows along their gradient, keep their length, and take the running mean."""
+        hyper = self.hyper
         if self.averaging and not self.average:
-            self.average = self.method.word()
+            self.average = _copy(self.method.vectors())
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        self.method.constrain()
+        norms.control(self.method.vectors(), self.norm_aims, hyper.norm, hyper.norm_pull)
         if self.averaging:
-            for key, rows in self.method.word().items():
-                self.average[key].lerp_(rows, 1 - self._kept())
+            for key, rows in self.method.vectors().items():
+                self.average[key].lerp_(rows.detach(), 1 - self._kept())
         self.step += 1
 
     @property
@@ -116,3 +121,7 @@ class TrainState:
         if self.hyper.ema:
             return min(self.hyper.ema, (1 + self.step) / (10 + self.step))  # or it begins slowly
         return self.step / (self.step + 1 + LATENESS)
+
+
+def _copy(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: r.detach().clone() for key, r in rows.items()}

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats.file_kinds import kind_of_names, nested_names
-from pseudoword.formats.keys import encoder_order, families_of
+from pseudoword.formats.keys import families_of, rank
+from pseudoword.formats.lookalikes import kind_of, names_in
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief, visible
 
@@ -34,13 +34,13 @@ class NoWordError(ConceptError):
 Form = Literal["dict", "tensor", "list", "other"]
 """A dict under texts, a bare tensor, a list of dicts, or anything else that has tensors in it."""
 
-Quirk = Literal["newer torch", "ParameterDict", "metadata"]
+Oddity = Literal["newer torch", "ParameterDict", "metadata"]
 """Parts of a zip, or types, that torch 1 did not write; a class that torch's safe reader does not
 know; metadata of safetensors that is not text."""
 
 
 @dataclass(frozen=True)
-class RawContent:
+class Loose:
     """The content of a file: names -> tensors, numbers, texts, or more of the same."""
 
     items: Mapping[str, Any]
@@ -51,7 +51,7 @@ class RawContent:
     metadata: Mapping[str, str] = field(default_factory=dict)
     form: Form = "dict"
     """what holds the items; the items of a list are numbered, a bare tensor is called nothing"""
-    quirks: frozenset[Quirk] = frozenset()
+    odd: frozenset[Oddity] = frozenset()
     """what about the container other tools stumble over"""
 
     @cached_property
@@ -61,9 +61,9 @@ class RawContent:
         return {k: v for k, v in found.items() if v.dtype != torch.uint8}
 
     @property
-    def default_token(self) -> str:
+    def stem(self) -> str:
         """A token made of the file's name, for files that don't say how their word is called."""
-        return valid_token(Path(self.where).stem) or "concept"
+        return readable_token(Path(self.where).stem) or "concept"
 
     def summary(self) -> str:
         """The first few names and shapes, for error messages."""
@@ -74,18 +74,17 @@ class RawContent:
         more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
         return f"it has {len(self.items)} tensors ({', '.join(several)}{more})"
 
-    def refusal(self, reason: str = "") -> ConceptError:
+    def refusal(self, but: str = "") -> ConceptError:
         """Why this file holds no word, as far as its names tell."""
-        kind = kind_of_names(nested_names(self.items))
+        kind = kind_of(names_in(self.items))
         if kind is None:
-            return ConceptError(f"{self.where} holds no embedding: {reason or self.summary()}.")
+            return ConceptError(f"{self.where} holds no embedding: {but or self.summary()}.")
         return ConceptError(
-            f"{self.where} is {kind.what} without embeddings in it ({self.summary()}). "
-            f"{kind.advice}."
+            f"{self.where} is {kind.what} without embeddings in it ({self.summary()}). {kind.todo}."
         )
 
 
-def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
+def rows(tensor: Tensor, where: str, name: str) -> Tensor:
     """`tensor` as `[n, width]` float32, every value as it was.
 
     Args:
@@ -96,7 +95,7 @@ def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
     Raises:
         ConceptError: it is no embedding, or float32 cannot hold its values exactly.
     """
-    what = f"{where} holds no embedding: {brief(name, 80)} is {_shape_and_dtype(tensor)}"
+    what = f"{where} holds no embedding: {brief(name, 80)} is {_described(tensor)}"
     if not tensor.is_floating_point() or tensor.layout is not torch.strided:
         raise ConceptError(f"{what}, not rows of floating point numbers")
     if tensor.ndim == 3 and 0 not in tensor.shape:
@@ -120,8 +119,8 @@ def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
     return exact
 
 
-def make_concept(
-    raw: RawContent,
+def concept(
+    loose: Loose,
     token: object,
     vectors: Mapping[str, Tensor],
     *,
@@ -130,15 +129,15 @@ def make_concept(
     method: str = "classic",
 ) -> Concept:
     """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
-    order = sorted(vectors, key=encoder_order)
-    checked = {visible(key): as_rows(vectors[key], raw.where, key) for key in order}
+    order = sorted(vectors, key=rank)
+    checked = {visible(key): rows(vectors[key], loose.where, key) for key in order}
     if not checked:
-        raise raw.refusal()
+        raise loose.refusal()
     fits = families_of({key: r.shape[1] for key, r in checked.items()})
     if fits and family not in fits:  # the widths know better
         family = fits[0] if len(fits) == 1 else None
     return Concept(
-        token=valid_token(token) or raw.default_token,
+        token=readable_token(token) or loose.stem,
         vectors=checked,
         family=family and visible(family),
         method=visible(method),
@@ -146,7 +145,7 @@ def make_concept(
     )
 
 
-def valid_token(token: object) -> str | None:
+def readable_token(token: object) -> str | None:
     """`token` if it can be a placeholder, else None."""
     try:
         return check_token(token) if isinstance(token, str) and len(token) <= LONGEST else None
@@ -154,7 +153,7 @@ def valid_token(token: object) -> str | None:
         return None
 
 
-def plain_values(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+def texts(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     """The plain values among `items`, under the names that provenance uses."""
     found = {}
     for key, name in names.items():
@@ -164,22 +163,22 @@ def plain_values(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
     return found
 
 
-def parameter_tensors(found: object) -> dict[str, Tensor]:
+def parameters(found: object) -> dict[str, Tensor]:
     """The tensors of a `string_to_param`: a dict, or a ParameterDict of any torch release."""
     inside = vars(found) if isinstance(found, torch.nn.ParameterDict) else found
     if isinstance(inside, Mapping) and isinstance(inside.get("_parameters"), Mapping):
         inside = inside["_parameters"]
     if not isinstance(inside, Mapping):
         return {}
-    return {str(k): v for k, v in _first_items(inside) if isinstance(v, Tensor)}
+    return {str(k): v for k, v in _items(inside) if isinstance(v, Tensor)}
 
 
-def _first_items(found: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+def _items(found: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
     for n, item in enumerate(found.items()):
         if n == MOST_WORDS:
             return
         yield item
 
 
-def _shape_and_dtype(tensor: Tensor) -> str:
+def _described(tensor: Tensor) -> str:
     return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

@@ -1,0 +1,62 @@
+"""What else a setting and its values are called: in other trainers, and in earlier versions.
+
+A name of another trainer is taken wherever a setting is given: on the command line, as a keyword in
+Python, and in a file.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+Mark = TypeVar("Mark")
+
+
+@dataclass(frozen=True, init=False)
+class Alias:
+    """Names that a setting has in other trainers, as in `Annotated[int, Alias("batch_size")]`."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+@dataclass(frozen=True, init=False)
+class Formerly(Alias):
+    """Names that a setting had in earlier versions; files that these wrote are still read."""
+
+
+@dataclass(frozen=True)
+class Synonyms:
+    """What other trainers, or earlier versions, write for a value -> what is written here."""
+
+    values: Mapping[str, str]
+
+
+@cache
+def names_of(kind: type[BaseModel]) -> Mapping[str, str]:
+    """Any other name of a field of `kind` -> the field."""
+    return {name: field for field, alias in _marks(kind, Alias) for name in alias.names}
+
+
+@cache
+def peers_names_of(kind: type[BaseModel]) -> Mapping[str, str]:
+    """A name that other trainers have for a field of `kind` -> the field."""
+    former = {name for _, one in _marks(kind, Formerly) for name in one.names}
+    return {name: field for name, field in names_of(kind).items() if name not in former}
+
+
+@cache
+def synonyms_of(kind: type[BaseModel]) -> Mapping[str, Mapping[str, str]]:
+    """Field of `kind` -> other words for its values."""
+    return {field: one.values for field, one in _marks(kind, Synonyms)}
+
+
+def _marks(kind: type[BaseModel], mark: type[Mark]) -> Iterator[tuple[str, Mark]]:
+    for name, field in kind.model_fields.items():
+        for one in field.metadata:
+            if isinstance(one, mark):
+                yield name, one

@@ -1,0 +1,125 @@
+"""Settings are taken by the names that other trainers have for them, wherever they are given."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pseudoword.cli.app import app
+from pseudoword.config import (
+    BenchConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    PlanConfig,
+    PrepareConfig,
+    Settings,
+    TrainConfig,
+    flag,
+)
+from pseudoword.config.aliases import names_of, peers_names_of, synonyms_of
+from pseudoword.errors import SettingsError
+
+KINDS = (TrainConfig, GenerateConfig, PrepareConfig, PlanConfig, BenchConfig, EvaluateConfig)
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+NEEDED: dict[str, Any] = {"pictures": ["p"], "token": "<cat>"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_name_means_two_settings(kind: type[Settings]) -> None:
+    assert not names_of(kind).keys() & kind.model_fields.keys()
+    for field, words in synonyms_of(kind).items():
+        for word, own in words.items():
+            needed = {k: v for k, v in NEEDED.items() if k in kind.model_fields}
+            by_word, by_own = (kind.check(**needed, **{field: value}) for value in (word, own))
+            assert by_word == by_own
+
+
+def test_what_peers_scripts_call_it_is_understood(tmp_path: Path) -> None:
+    theirs = {
+        "pretrained_model_name_or_path": "base",
+        "train_data_dir": ["p"],
+        "placeholder_token": "<cat>",
+        "initializer_token": "cat",
+        "learnable_property": "object",
+        "num_vectors": 2,
+        "max_train_steps": 30,
+        "train_batch_size": 2,
+        "gradient_accumulation_steps": 3,
+        "learning_rate": "5e-3",
+        "lr_scheduler": "constant_with_warmup",
+        "lr_warmup_steps": 4,
+        "mixed_precision": "fp16",
+        "output_dir": "out",
+    }
+    ours = TrainConfig.check(
+        base="base", pictures=["p"], token="<cat>", init="cat", template="subject", vectors=2,
+        steps=30, batch=2, accumulate=3, lr=0.005, schedule="constant", warmup=4, dtype="float16",
+        out="out",
+    )  # fmt: skip
+    assert TrainConfig.check(**theirs) == ours
+    file = tmp_path / "theirs.toml"
+    file.write_text("\n".join(f"{name} = {value!r}" for name, value in theirs.items()))
+    assert TrainConfig.gather(file) == ours
+    drawn = GenerateConfig.check(negative_prompt="blurry", guidance_scale=3, num_inference_steps=9)
+    assert drawn == GenerateConfig.check(negative="blurry", guidance=3, sampler_steps=9)
+
+
+def test_two_names_of_one_setting_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--batch and --train-batch-size are two names of one"):
+        TrainConfig.check(**NEEDED, batch=2, train_batch_size=2)
+    file = tmp_path / "mine.toml"
+    file.write_text("batch_size = 2\ntrain_batch_size = 2")
+    with pytest.raises(SettingsError, match=r"mine\.toml: batch_size and train_batch_size are two"):
+        TrainConfig.gather(file, **NEEDED)
+
+
+def test_what_is_given_counts_more_than_the_file_by_whatever_name(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("batch_size = 2\nlr = 1")
+    found = TrainConfig.gather(file, **NEEDED, batch=3, learning_rate=2)
+    assert (found.batch, str(found.lr)) == (3, "2")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (
+            {"learning_rat": 1},
+            r"--learning-rat: there is no such .* did you mean --learning-rate\?",
+        ),
+        ({"mixed_precision": "fp8"}, "--dtype: should be 'auto', 'float32'"),
+        ({"learning_rate": "fast"}, "--lr: 'fast'"),
+    ],
+)
+def test_a_mistake_is_told(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        TrainConfig.check(**NEEDED, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--train-data-dir", "nowhere", "--placeholder-token", "<a>"], "nowhere does not exist"),
+        (["nowhere", "--placeholder_token", "<a>", "--max_train_steps", "0"], "--steps: should"),
+        (["p", "--token", "<a>", "--lr", "1", "--learning-rate", "1"], "--lr and --learning-rate"),
+        (["p", "--token", "<a>", "--mixed_precision", "no", "--vectors", "0"], "--vectors: should"),
+    ],
+)
+def test_the_command_line_knows_them_with_either_kind_of_dash(
+    arguments: list[str], says: str
+) -> None:
+    result = CliRunner().invoke(app, ["train", *arguments])
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_the_page_has_a_table_of_them() -> None:
+    rows = re.findall(r"^\| (`-.*?`) \| (`--.*`) \|$", DOCS.read_text(encoding="utf-8"), re.M)
+    told = {own.strip("`"): set(re.findall(r"`(--[a-z-]+)`", others)) for own, others in rows}
+    expected: dict[str, set[str]] = {}
+    for kind in KINDS:
+        for name, field in peers_names_of(kind).items():
+            expected.setdefault(flag(field), set()).add(flag(name))
+    assert told == expected
