@@ -9,7 +9,7 @@ variance.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -29,7 +29,9 @@ from pseudoword.progress import Progress
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.setup import begin, set_up
 from pseudoword.training import importance
-from pseudoword.training.loop import gradients, train
+from pseudoword.training.batches import batch
+from pseudoword.training.loop import train
+from pseudoword.training.loss import losses
 from pseudoword.training.state import TrainState
 
 SPREADS = ("uniform", "stratified", "importance")
@@ -55,13 +57,14 @@ def variances(family: Family, states: Sequence[TrainState], draws: int) -> list[
     """The variance of each member's gradient, over the samples of as many steps."""
     found = []
     for step in range(LEARNED, LEARNED + draws):  # samples that it has not learned from
-        gradients(family, states, step)
-        found.append([_gradient(state) for state in states])
+        words = [{key: r.requires_grad_() for key, r in one.word().items()} for one in states]
+        losses(family, words, batch(family, [one.data for one in states], step)).sum().backward()
+        found.append([_gradient(word) for word in words])
     return [float(torch.stack(each).var(0).sum()) for each in zip(*found, strict=True)]
 
 
-def _gradient(state: TrainState) -> torch.Tensor:
-    each = [rows.grad for rows in state.method.parameters() if rows.grad is not None]
+def _gradient(word: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    each = [rows.grad for rows in word.values() if rows.grad is not None]
     return torch.cat([gradient.flatten() for gradient in each])
 
 

@@ -22,7 +22,6 @@ from unittest import mock
 import torch
 
 from pseudoword.config import BaseChoice, PlanConfig
-from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.parts import ModelParts
@@ -70,17 +69,18 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
         family = base_model.load(choice, checkpointing=case["checkpointing"])
     unet: Any = family.modules()["unet"]
     batch, scale = case.get("batch", 1), family.resolution // unet.config.sample_size
-    method = Classic(
-        {k: torch.randn(1, e.width) for k, e in family.encoders.items()}, family.device
-    )
-    optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
+    rows = {
+        key: torch.randn(1, encoder.width, device=device, requires_grad=True)
+        for key, encoder in family.encoders.items()
+    }
+    optimiser = torch.optim.AdamW(rows.values(), lr=1e-3)
     sample = memory_plan.stand_in(
         torch.randn(batch, 4, *[case["resolution"] // scale] * 2, device=device)
     )
     times = []
     for _ in range(STEPS):
         began = time.perf_counter()
-        loss.losses(family, [method], sample).sum().backward()
+        loss.losses(family, [rows], sample).sum().backward()
         optimiser.step()
         optimiser.zero_grad()
         if device == "cuda":

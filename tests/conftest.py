@@ -25,17 +25,17 @@ import tiny
 import torch
 from PIL import Image, ImageDraw
 
+from pseudoword import methods
 from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, images, latents
-from pseudoword.methods.classic import Classic
+from pseudoword.methods import Context, Rows
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.training import norms
 from pseudoword.training.batches import TrainingData
-from pseudoword.training.initialisation import initial_rows
+from pseudoword.training.initialisation import begin, initial_rows
 from pseudoword.training.rate_schedules import Schedule
 from pseudoword.training.state import TrainState
 
@@ -82,6 +82,11 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def family(base: Path) -> Family:
     return base_model.load_named(str(base), "cpu")
+
+
+@pytest.fixture
+def any_family(any_base: Path) -> Family:
+    return base_model.load_named(str(any_base), "cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -133,10 +138,14 @@ def train_state(
     assert isinstance(hyper.lr, Rates)
     return TrainState.begin(
         TrainingData(token, found, templates, hyper, CaptionSettings(**wording)),
-        Classic(rows, family.device),
+        methods.begin(begin(family, rows), hyper),
         Schedule.of(hyper, hyper.lr),
-        norms.aims(family, rows, hyper.norm),
     )
+
+
+def asked(m: TrainState) -> Rows:
+    """A member's rows as a step asks for them, attached to the graph."""
+    return m.method.rows(Context(m.step, torch.zeros(m.hyper.batch, dtype=torch.int64)))
 
 
 class Snapshot:

@@ -25,7 +25,7 @@ def seeds(folder: Path) -> dict[str, bytes]:
     """A small valid file of every kind."""
     sd = Concept("<cat>", {"clip_l": rows(2, 32)}, "sd")
     sdxl = Concept("<cat>", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)}, "sdxl")
-    layered = {f"clip_l.{key}": rows(1, 8) for key in keys.LAYERS}
+    layered = {f"clip_l.{key}": rows(1, 8) for key in keys.XTI_LAYERS}
     picture = Image.new("RGB", (24, 24), "orange")
     found = {}
     for name, writer in WRITERS.items():

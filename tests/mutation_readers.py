@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from pseudoword import formats
+from pseudoword import formats, methods
 from pseudoword import text as texts
 from pseudoword.benchmark import image_similarity, runner
 from pseudoword.config import BaseChoice, TrainConfig
@@ -32,8 +32,7 @@ from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import captions, examples, images, latents
 from pseudoword.data.captions import CAPTIONED
 from pseudoword.files import sealed, unsealed
-from pseudoword.formats.advice import outlook
-from pseudoword.methods.classic import Classic
+from pseudoword.formats.advice import advise
 from pseudoword.models import base_model
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Silent
@@ -42,6 +41,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
 from pseudoword.training.early_stopping import EvaluationLoss
+from pseudoword.training.initialisation import begin
 from pseudoword.training.loop import train
 from pseudoword.training.state import TrainState
 
@@ -92,13 +92,13 @@ class Embeddings:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        content = formats.examine(self.path)
+        content = formats.read_file(self.path)
         for word in content.concepts:
             _must(_finite(dict(word.vectors)), "values that are not finite")
             shown = [word.token, *word.shared, *word.shared.values()]
             _must(all(one == texts.visible(one) for one in shown), "what steers a terminal")
         for word in content.concepts[:3]:
-            outlook(content, word)
+            advise(content, word)
 
 
 class Pictures:
@@ -303,7 +303,7 @@ class Checkpoints:
         self.state = conftest.train_state(
             family, _pictures(folder), vectors=2, norm="keep", average=True, steps=4
         )
-        self.start = {key: rows.detach() for key, rows in self.state.method.vectors().items()}
+        self.start = begin(family, self.state.word())
         for _ in zip(train(family, [self.state]), range(2), strict=False):
             pass
         self.state.evaluations.add(EvaluationLoss(2, 0.5, None), self.state.word())
@@ -340,7 +340,7 @@ class Checkpoints:
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
         one = self.state
-        state = TrainState.begin(one.data, Classic(self.start), one.schedule, one.norm_aims)
+        state = TrainState.begin(one.data, methods.begin(self.start, one.hyper), one.schedule)
         checkpoint.load(self.folder, state, self.step, self.sources)
         if kind == "damaged":
             _must(_state(state) == _state(self.state), "another state")

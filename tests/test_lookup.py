@@ -56,8 +56,8 @@ WORDS = [
 TAKERS: dict[str, Callable[[str], object]] = {
     "--init": lambda text: initialisation.named_concept(text, "auto"),
     "--init-mode file": lambda text: initialisation.named_concept(text, "file"),
-    "--concept": lambda text: sources.concepts(text),
-    "inspect": lambda text: sources.one(text),
+    "--concept": lambda text: sources.read_concepts(text),
+    "inspect": lambda text: sources.read_one(text),
     "--base": lambda text: base_model.load_named(text),
 }
 
@@ -135,7 +135,7 @@ def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
     with pytest.raises(ConceptError, match="holds 2 words"):
         initialisation.named_concept("./two.pt", "auto")
     with pytest.raises(ConceptError, match="holds 2 words"):
-        sources.one("two.pt")
+        sources.read_one("two.pt")
 
 
 def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
 def test_a_name_without_its_ending_is_told_which_file_has_it(somewhere: Path) -> None:
     word(somewhere / "my-toy.pt")
     with pytest.raises(ConceptError, match=r"my-toy: there is no .* Did you mean my-toy\.pt\?"):
-        sources.one("my-toy")
+        sources.read_one("my-toy")
 
 
 def test_a_word_on_the_hub_is_gone_on_from(
@@ -166,7 +166,7 @@ def test_a_word_on_the_hub_is_gone_on_from(
     assert found is not None
     assert found.vectors["clip_l"].shape == (2, 32)
     assert asked == [("sd-concepts-library/cat-toy", "v2")]
-    assert sources.concepts("sd-concepts-library/cat-toy=<x>")[0].token == "<x>"
+    assert sources.read_concepts("sd-concepts-library/cat-toy=<x>")[0].token == "<x>"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_file_and_its_new_token_are_told_apart(
 @pytest.mark.parametrize("text", ["=", "=<cat>", "cat.pt=", "cat.pt= ", " =x", "=="])
 def test_a_file_or_a_token_that_is_missing_is_said(text: str) -> None:
     with pytest.raises(SettingsError, match=r"no (file before|token behind) the ="):
-        sources.concepts(text)
+        sources.read_concepts(text)
 
 
 @given(st.text() | st.text("/\\~.=@:ab \0\ud800", max_size=12) | st.just("x" * 10**6))

@@ -536,7 +536,7 @@ def test_an_evaluation_replaces_one_of_the_same_word_by_the_same_pictures_only(
     pseudoword.evaluate(word, pictures, seed=5, **settings)
     second = (out / "evaluation.json").read_bytes()
     assert first != second
-    other = formats.renamed(formats.read(word), "<dog>")
+    other = formats.with_token(formats.read(word), "<dog>")
     with pytest.raises(StorageError, match=r"evaluation\.png.*are there already"):
         pseudoword.evaluate(other, pictures, **settings)
     assert (out / "evaluation.json").read_bytes() == second

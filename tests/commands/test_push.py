@@ -161,7 +161,7 @@ def test_a_push_replaces_nothing_but_an_earlier_version_of_the_word(
     later = Concept(word.token, {"clip_l": rows(1, 32)}, "sd", provenance={"steps": "9"})
     check(ours, later)
     for files, one in (
-        (ours, formats.renamed(word, "<dog>")),
+        (ours, formats.with_token(word, "<dog>")),
         ({"README.md": b"# mine"}, word),
         ({"learned_embeds.safetensors": b""}, word),
         ({"README.md": b"", "loss.png": b""}, word),

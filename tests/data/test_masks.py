@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import train_state
+from conftest import asked, train_state
 from PIL import Image, ImageDraw
 
 from pseudoword.data import masks
@@ -48,7 +48,7 @@ def half_masked(folder: Path) -> Path:
 
 def gradient(family: Family, one: TrainState, samples: loss.Batch) -> torch.Tensor:
     one.optimiser.zero_grad()
-    loss.losses(family, [one.method], samples).sum().backward()
+    loss.losses(family, [asked(one)], samples).sum().backward()
     found = one.method.parameters()[0].grad
     assert found is not None
     return found.clone()
@@ -92,7 +92,7 @@ def test_opaque_pictures_learn_with_alpha_weights_as_without(
         one = train_state(family, tmp_path, seen={"mask": kind})
         list(loop.train(family, [one]))
         assert one.failure is None
-        words.append(one.method.vectors()["clip_l"])
+        words.append(one.method.word()["clip_l"])
     assert torch.equal(*words)
 
 

@@ -23,8 +23,8 @@ import pseudoword
 from pseudoword import formats
 from pseudoword.commands.push import contents
 from pseudoword.concept import Concept
-from pseudoword.formats import WRITERS, Content, keys, names
-from pseudoword.formats.advice import onetrainer, outlook
+from pseudoword.formats import WRITERS, EmbeddingFile, keys, names
+from pseudoword.formats.advice import advise, onetrainer
 from pseudoword.formats.keys import base_encoder
 
 SD = Concept("<cat>", {"clip_l": L}, "sd")
@@ -73,10 +73,10 @@ def write(folder: Path, name: str, ending: str = "") -> Path:
     return path
 
 
-def advice(path: Path, token: str | None = None) -> tuple[Content, Concept, dict[str, str]]:
-    content = formats.examine(path)
-    word = formats.chosen(content, token) if token else content.concepts[0]
-    return content, word, outlook(content, word)
+def advice(path: Path, token: str | None = None) -> tuple[EmbeddingFile, Concept, dict[str, str]]:
+    content = formats.read_file(path)
+    word = formats.select_concept(content, token) if token else content.concepts[0]
+    return content, word, advise(content, word)
 
 
 def every_file(folder: Path) -> list[Path]:
@@ -153,11 +153,11 @@ def do(said: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]
 def holds_in_diffusers(path: Path, word: Concept, said: str, tokenizer: Any) -> None:
     if said.startswith("load_textual_inversion"):
         pipe, name = do(said, path, word, tokenizer)
-        suffixes = keys.IN_DIFFUSERS[frozenset(word.vectors)]
+        suffixes = keys.DIFFUSERS_SUFFIXES[frozenset(word.vectors)]
         for encoder, expected in word.vectors.items():
             assert pipe.rows(name, suffixes[encoder]).equal(expected), (path, said)
         return
-    if frozenset(word.vectors) not in keys.IN_DIFFUSERS:
+    if frozenset(word.vectors) not in keys.DIFFUSERS_SUFFIXES:
         return  # there is no pipeline with a loader for such encoders: tested below
     for options in ({}, {"token": "<other>"}):
         pipe = Pipe(tokenizer, *encoders_of(word))
@@ -174,8 +174,8 @@ def holds_in_diffusers(path: Path, word: Concept, said: str, tokenizer: Any) -> 
 def test_what_is_said_of_diffusers_holds_for_every_file(files: list[Path], tokenizer: Any) -> None:
     told = set()
     for path in files:
-        for word in formats.examine(path).concepts:
-            said = outlook(formats.examine(path), word)["diffusers"]
+        for word in formats.read_file(path).concepts:
+            said = advise(formats.read_file(path), word)["diffusers"]
             holds_in_diffusers(path, word, said, tokenizer)
             told.add(said[:22])
     assert len(told) > 7
@@ -186,7 +186,7 @@ def test_what_is_said_of_diffusers_holds_for_every_file(files: list[Path], token
 def test_the_model_card_s_code_loads_the_word(
     word: Concept, token: str, tokenizer: Any, tmp_path: Path
 ) -> None:
-    word = formats.renamed(word, token)
+    word = formats.with_token(word, token)
     for name, data in contents(tmp_path, word, "me/toy").items():
         (tmp_path / name).write_bytes(data)
     told = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
@@ -197,7 +197,7 @@ def test_the_model_card_s_code_loads_the_word(
     pipe = Pipe(tokenizer, *encoders_of(word))
     exec(told[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
     other = re.search("then write (.*)", told[1])
-    for encoder, suffix in keys.IN_DIFFUSERS[frozenset(word.vectors)].items():
+    for encoder, suffix in keys.DIFFUSERS_SUFFIXES[frozenset(word.vectors)].items():
         assert pipe.rows(other[1] if other else token, suffix).equal(word.vectors[encoder])
 
 
@@ -246,14 +246,14 @@ def test_the_name_for_diffusers_lets_every_row_reach_the_prompt(
 
 
 def test_no_name_that_a_vocabulary_has_is_thought_safe(tokenizer: Any) -> None:
-    assert all(names.may_be_known(entry) for entry in tokenizer.get_vocab())
+    assert all(names.may_be_in_vocabulary(entry) for entry in tokenizer.get_vocab())
 
 
 def test_a_base_s_own_vocabulary_counts(base: Path, tmp_path: Path) -> None:
     formats.write(Concept("x1", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "x.safetensors")
     content, word, said = advice(tmp_path / "x.safetensors")
     assert said["diffusers"] == "load_textual_inversion(file), then write x1"
-    assert "<x1>" in outlook(content, word, {"x1"})["diffusers"]
+    assert "<x1>" in advise(content, word, {"x1"})["diffusers"]
     formats.write(Concept("*", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "y.safetensors")
     seen = pseudoword.inspect(tmp_path / "y.safetensors", base=str(base))
     assert "Under * it is refused: the model's vocabulary has" in seen.tools["diffusers"]
@@ -278,19 +278,21 @@ def test_diffusers_has_a_loader_for_just_the_families_that_are_said(
 ) -> None:
     for name in pipelines:
         able = issubclass(getattr(diffusers, name), TextualInversionLoaderMixin)
-        assert able == (frozenset(encoders) in keys.IN_DIFFUSERS)
+        assert able == (frozenset(encoders) in keys.DIFFUSERS_SUFFIXES)
 
 
 def a1111_reads(path: Path) -> tuple[str, Any, int]:
     """The restated loader; pictures are read by our reader, which was held against it elsewhere."""
     in_picture = None
     if path.suffix in (".png", ".webp"):
-        loose = formats.parse(path.read_bytes(), str(path))
-        in_picture = {**loose.items, "string_to_param": dict(loose.items["string_to_param"])}
+        raw = formats.parse(path.read_bytes(), str(path))
+        in_picture = {**raw.items, "string_to_param": dict(raw.items["string_to_param"])}
     return other_tools.a1111_loads(path, in_picture)
 
 
-def holds_in_a1111(path: Path, content: Content, word: Concept, said: str, tokenizer: Any) -> None:
+def holds_in_a1111(
+    path: Path, content: EmbeddingFile, word: Concept, said: str, tokenizer: Any
+) -> None:
     kinds = {"SD 1": 768, "SD 2": 1024, "SDXL": 2048}
     if said.startswith("copy the LoRA"):
         found = other_tools.a1111_in_lora(path, word.token)
@@ -336,9 +338,9 @@ def test_what_is_said_of_automatic1111_holds_for_every_file(
 ) -> None:
     told = set()
     for path in files:
-        content = formats.examine(path)
+        content = formats.read_file(path)
         for word in content.concepts:
-            said = outlook(content, word)["AUTOMATIC1111"]
+            said = advise(content, word)["AUTOMATIC1111"]
             holds_in_a1111(path, content, word, said, tokenizer)
             told.add(said[:18])
     assert len(told) > 8
@@ -401,9 +403,9 @@ def holds_in_comfyui(path: Path, word: Concept, said: str) -> None:
 def test_what_is_said_of_comfyui_holds_for_every_file(files: list[Path]) -> None:
     told = set()
     for path in files:
-        content = formats.examine(path)
+        content = formats.read_file(path)
         for word in content.concepts:
-            said = outlook(content, word)["ComfyUI"]
+            said = advise(content, word)["ComfyUI"]
             holds_in_comfyui(path, word, said)
             told.add(said[:18])
     assert len(told) > 5
@@ -437,9 +439,9 @@ def holds_in_invokeai(path: Path, word: Concept, said: str) -> None:
 def test_what_is_said_of_invokeai_holds_for_every_file(files: list[Path]) -> None:
     told = set()
     for path in files:
-        content = formats.examine(path)
+        content = formats.read_file(path)
         for word in content.concepts:
-            said = outlook(content, word)["InvokeAI"]
+            said = advise(content, word)["InvokeAI"]
             holds_in_invokeai(path, word, said)
             told.add(said[:18])
     assert len(told) > 5
@@ -448,9 +450,9 @@ def test_what_is_said_of_invokeai_holds_for_every_file(files: list[Path]) -> Non
 def test_what_is_said_of_onetrainer_holds_for_every_file(files: list[Path]) -> None:
     told = set()
     for path in files:
-        content = formats.examine(path)
+        content = formats.read_file(path)
         for word in content.concepts:
-            said = outlook(content, word)["OneTrainer"]
+            said = advise(content, word)["OneTrainer"]
             told.add(said[:18])
             encoders = frozenset(map(base_encoder, word.vectors))
             if encoders not in onetrainer.KEYS:
@@ -500,5 +502,5 @@ def test_training_says_what_diffusers_will_not_take(
     )
     assert code == 0
     assert noted.count("token='<my-toy>'") == 1
-    assert names.caution("<toy>", 2, {"toy"}) is None
-    assert "vocabulary has that word" in (names.caution("toy", 1, {"toy"}) or "")
+    assert names.diffusers_warning("<toy>", 2, {"toy"}) is None
+    assert "vocabulary has that word" in (names.diffusers_warning("toy", 1, {"toy"}) or "")

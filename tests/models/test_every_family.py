@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Snapshot, train_state
+from conftest import Snapshot, asked, train_state
 
 from pseudoword import formats, train
 from pseudoword.models import base_model
@@ -25,7 +25,7 @@ def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
     modules = [family.unet, *(one.model for one in family.encoders.values())]  # type: ignore[attr-defined]
     before = [Snapshot(module) for module in modules]
     pack = [train_state(family, pictures, token, vectors=2) for token in ("<a>", "<b>")]
-    methods = [m.method for m in pack]
+    methods = [asked(m) for m in pack]
     loss.losses(family, methods, batch(family, [m.data for m in pack], 0))[0].backward()
     found, other = (m.method.parameters() for m in pack)
     assert len(found) == len(family.encoders)

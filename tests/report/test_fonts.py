@@ -34,3 +34,19 @@ def test_labels_and_sheets_are_bounded() -> None:
     assert charts.contact_sheet([one] * 9).width < charts.WIDEST_PX + 100
     assert charts.contact_sheet([one]).width == 3000 + 2 * charts.GAP_PX
     charts.grid([("word " * 200_000, [Image.new("RGB", (8, 8))])])
+
+
+@pytest.mark.parametrize("text", ["short", "w" * 50, "x" * 100_000, ""])
+def test_a_label_fits_and_says_where_it_is_cut(text: str) -> None:
+    letters = fonts.font(text[:9], 13)
+    label = fonts.fitted(text, letters, 90)
+    assert letters.getlength(label) <= 90
+    assert label == text or (label.endswith("…") and text.startswith(label[:-1]))
+
+
+def test_a_long_label_is_broken_between_words() -> None:
+    letters = fonts.font("", 13)
+    lines = fonts.wrapped("a photo of a cat on the beach at noon", letters, 90).split("\n")
+    assert " ".join(lines) == "a photo of a cat on the beach at noon"
+    assert len(lines) > 2
+    assert all(letters.getlength(line) <= 90 for line in lines)

@@ -12,7 +12,6 @@ from support import run
 from pseudoword import formats, train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, RunFolderError, SettingsError, TrainingError
-from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.failures import memory_advice
 from pseudoword.runs.runner import Trained
@@ -178,17 +177,17 @@ def test_out_of_memory_says_what_would_fit_and_that_goes_on(
 ) -> None:
     from pseudoword.training import loss
 
-    losses, calls = loss.losses, 0
+    per_concept, calls = loss.per_concept, 0
 
-    def too_much(family: Family, methods: Any, batch: Any) -> torch.Tensor:
+    def too_much(*of: Any) -> torch.Tensor:
         nonlocal calls
         calls += torch.is_grad_enabled()
         if calls > 4:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
-        return losses(family, methods, batch)
+        return per_concept(*of)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loss, "losses", too_much)
+        patch.setattr(loss, "per_concept", too_much)
         with pytest.raises(TrainingError, match="--batch 2 --accumulate 2") as raised:
             learn(base, pictures, tmp_path, batch=4, timestep_spread="uniform")
     assert "The word of step 4 is safe" in raised.value.__notes__[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import train_state
+from conftest import asked, train_state
 from PIL import Image
 
 from pseudoword import formats, train, train_pack
@@ -17,9 +17,10 @@ from pseudoword.errors import SettingsError
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.runner import Trained
-from pseudoword.training import early_stopping, loop, loss, norms
+from pseudoword.training import early_stopping, loop, loss
 from pseudoword.training.batches import batch, fixed
 from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
+from pseudoword.training.initialisation import begin
 from pseudoword.training.learning_rate_finder import choose_rate, find_learning_rate
 
 
@@ -58,7 +59,7 @@ def test_it_measures_the_mean_loss_of_the_word(family: Family, pictures: Path) -
     parts = fixed(family, one.data, 6)  # two whole batches
     found = early_stopping.evaluation_loss(family, one.word(), parts)
     with torch.no_grad():
-        each = [loss.losses(family, [one.method], part).item() for part in parts]
+        each = [loss.losses(family, [asked(one)], part).item() for part in parts]
     assert found == pytest.approx(sum(each) / 2)
 
 
@@ -119,9 +120,7 @@ def test_overfitting_is_told_when_only_the_held_out_pictures_get_worse() -> None
 def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pictures: Path) -> None:
     plain, probed = (train_state(family, pictures) for _ in range(2))
     copy = train_state(family, pictures).method
-    found = find_learning_rate(
-        family, probed.data, copy, probed.norm_aims, lambda _done, _all: None
-    )
+    found = find_learning_rate(family, probed.data, copy, lambda _done, _all: None)
     rates = [rate for rate, _ in found.curve]
     assert rates == sorted(rates)
     assert 1e-5 < found.rate < 0.1
@@ -143,7 +142,7 @@ def test_the_rate_is_no_other_than_fits_the_vocabulary(family: Family) -> None:
     assert choose_rate(0.05, late, usual=0.02) == 0.006  # nothing was gained
     norms_of_rows = family.encoders["clip_l"].table.norm(dim=-1)
     width = family.encoders["clip_l"].width
-    assert norms.usual_number(family) == pytest.approx(
+    assert begin(family, {"clip_l": torch.zeros(1, width)}).usual_number == pytest.approx(
         float(norms_of_rows.median()) / width**0.5, rel=1e-6
     )
 
@@ -183,7 +182,7 @@ def test_a_mean_with_weights_that_grow_is_handed_over(family: Family, pictures: 
     one = train_state(family, pictures, steps=6, average=True)
     rows = []
     for _ in loop.train(family, [one]):
-        rows.append(one.method.vectors()["clip_l"].detach().clone())
+        rows.append(one.method.word()["clip_l"].detach().clone())
     # polynomial-decay averaging of degree 3
     weights = torch.tensor([k * (k + 1) * (k + 2) for k in range(1, 7)], dtype=torch.float32)
     mean = torch.einsum("k,knw->nw", weights / weights.sum(), torch.stack(rows))
@@ -279,7 +278,7 @@ def test_percentages_are_of_the_vocabulary_s_usual_number(
     base: Path, family: Family, pictures: Path, tmp_path: Path
 ) -> None:
     done = learn(base, pictures, tmp_path / "x", steps=3, lr="50%:2, 25%")
-    usual = norms.usual_number(family)
+    usual = begin(family, {"clip_l": torch.zeros(1, 32)}).usual_number
     rates = [entry["lr"] for entry in entries(done) if entry["step"]]
     assert rates == pytest.approx([usual / 2, usual / 2, usual / 4], rel=0.01)
     assert done.concept.provenance["lr"].split(":")[0] == f"{usual / 2:.3g}"

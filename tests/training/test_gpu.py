@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import single_file
 import torch
-from conftest import train_state
+from conftest import asked, train_state
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
@@ -27,7 +27,6 @@ from pseudoword import formats, generate, train
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
-from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.live_memory import nbytes
@@ -58,13 +57,13 @@ def load(base: Path, dtype: DType, quantize: Quantize = "none") -> Any:
 
 
 def rows(one: TrainState) -> torch.Tensor:
-    return torch.cat([found.detach().flatten() for found in one.method.vectors().values()])
+    return torch.cat([found.detach().flatten() for found in one.method.word().values()])
 
 
 def gradient(family: Family, pictures: Path) -> torch.Tensor:
     """Of all rows of a word, end to end; on the CPU, in float32."""
     one = train_state(family, pictures)
-    loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
+    loss.losses(family, [asked(one)], batch(family, [one.data], 0)).sum().backward()
     found = [given.grad for given in one.method.parameters()]
     return torch.cat([given.float().flatten().cpu() for given in found if given is not None])
 
@@ -119,7 +118,7 @@ def test_the_loss_falls_and_the_frozen_weights_stay(any_base: Path, pictures: Pa
 
     def measured() -> float:
         with torch.no_grad():
-            return sum(loss.losses(family, [one.method], some).item() for some in samples)
+            return sum(loss.losses(family, [asked(one)], some).item() for some in samples)
 
     at_first = measured()
     list(loop.train(family, [one]))
@@ -220,10 +219,10 @@ def test_the_gradient_of_a_published_size_repeats_bit_for_bit() -> None:
     sample = memory_plan.stand_in(torch.randn(4, 4, 64, 64, device="cuda"))
     found = []
     for _ in range(4):
-        method = Classic(start, family.device)
+        rows = {key: some.cuda().requires_grad_() for key, some in start.items()}
         with repeatable(family.device):
-            loss.losses(family, [method], sample).sum().backward()
-        found.append(method.parameters()[0].grad)
+            loss.losses(family, [rows], sample).sum().backward()
+        found.append(next(iter(rows.values())).grad)
     assert found[0] is not None
     assert found[0].abs().max() > 0
     assert all(one is not None and torch.equal(one, found[0]) for one in found)

@@ -11,7 +11,6 @@ from conftest import train_state
 from torch import Tensor
 
 from pseudoword import train
-from pseudoword.methods.classic import Classic
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.runner import Trained
@@ -55,14 +54,14 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
     sizes: list[list[float]] = [[], [], []]
     for some in fixed(family, one.data, 3 * importance.EACH):
         for i in range(len(some.t)):
-            word = Classic(one.word())
+            word = {key: rows.requires_grad_() for key, rows in one.word().items()}
             alone = loss.Batch(
                 [some.prompts[i]],
                 *(getattr(some, name)[i : i + 1] for name in list(vars(some))[1:]),
             )
             loss.losses(family, [word], alone).sum().backward()
             part = int(some.t[i]) * 3 // family.noise_schedule.timesteps
-            (gradient,) = (rows.grad for rows in word.parameters())
+            (gradient,) = (rows.grad for rows in word.values())
             assert gradient is not None
             sizes[part].append(float(gradient.square().sum()))
     a, b, c = ((sum(each) / len(each)) ** 0.5 for each in sizes)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Snapshot, train_state
+from conftest import Snapshot, asked, train_state
 from PIL import Image
 
 from pseudoword.models import base_model
@@ -18,7 +18,7 @@ from pseudoword.training.state import TrainState
 
 def rows(m: TrainState) -> torch.Tensor:
     """All rows of a member, end to end."""
-    return torch.cat([found.detach().flatten() for found in m.method.vectors().values()])
+    return torch.cat([found.detach().flatten() for found in m.method.word().values()])
 
 
 def grad(m: TrainState) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None
 
     def measured() -> float:
         with torch.no_grad():
-            found = [loss.losses(family, [one.method], batch).item() for batch in samples]
+            found = [loss.losses(family, [asked(one)], batch).item() for batch in samples]
         return sum(found) / len(found)
 
     before = measured()
@@ -89,13 +89,13 @@ def test_a_member_s_gradient_does_not_depend_on_its_neighbours(
         train_state(family, pictures, "<a>"),
         train_state(family, pictures, "<b>", init="dog"),
     )
-    loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
+    loss.losses(family, [asked(one)], batch(family, [one.data], 0)).sum().backward()
     alone = grad(one).clone()
     for m in (one, other):
         m.optimiser.zero_grad()
     pair = [one, other]
     loss.losses(
-        family, [m.method for m in pair], batch(family, [m.data for m in pair], 0)
+        family, [asked(m) for m in pair], batch(family, [m.data for m in pair], 0)
     ).sum().backward()
     largest = float(alone.abs().max())
     torch.testing.assert_close(grad(one), alone, rtol=0, atol=1e-4 * largest)

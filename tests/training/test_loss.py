@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import train_state
+from conftest import asked, train_state
 from diffusers import DDPMScheduler, DiffusionPipeline
 
 from pseudoword.data.captions import SUBJECT, render
@@ -21,15 +21,15 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
     family = base_model.load_named(str(any_base), "cpu")
     one = train_state(family, pictures, vectors=2, init="red cat", batch=3)
     one.method.parameters()[0].data += 0.05
-    found = loss.losses(family, [one.method], batch(family, [one.data], 7)).item()
+    found = loss.losses(family, [asked(one)], batch(family, [one.data], 7)).item()
 
     pipeline = DiffusionPipeline.from_pretrained(any_base).to(torch.float64)
-    for key, suffix in zip(one.method.vectors(), ("", "_2"), strict=False):
+    for key, suffix in zip(one.method.word(), ("", "_2"), strict=False):
         tokenizer = getattr(pipeline, f"tokenizer{suffix}")
         text = getattr(pipeline, f"text_encoder{suffix}")
         tokenizer.add_tokens(["<cat>", "<cat>_1"])
         text.resize_token_embeddings(len(tokenizer))
-        rows = one.method.vectors()[key].detach().double()
+        rows = one.method.word()[key].detach().double()
         text.get_input_embeddings().weight.data[-2:] = rows
     scheduler = DDPMScheduler.from_pretrained(any_base, subfolder="scheduler")
     drawn = sample_step(
@@ -68,9 +68,9 @@ def test_two_concepts_of_one_name_do_not_meet(base: Path, pictures: Path) -> Non
         train_state(family, pictures, seed=seed, init=init) for seed, init in ((0, "cat"), (1, "a"))
     ]
     together = loss.losses(
-        family, [m.method for m in pack], batch(family, [m.data for m in pack], 0)
+        family, [asked(m) for m in pack], batch(family, [m.data for m in pack], 0)
     )
-    alone = [loss.losses(family, [m.method], batch(family, [m.data], 0)) for m in pack]
+    alone = [loss.losses(family, [asked(m)], batch(family, [m.data], 0)) for m in pack]
     torch.testing.assert_close(together, torch.cat(alone))
 
 
@@ -81,6 +81,6 @@ def test_effect_is_zero_without_a_change_and_grows_with_it(base: Path, pictures:
     near.method.parameters()[0].data += 0.001 * away
     far.method.parameters()[0].data += 0.01 * away
     samples = batch(family, [before.data], 0)
-    effects = [loss.effect(family, before.method, m.method, samples) for m in (before, near, far)]
+    effects = [loss.effect(family, asked(before), asked(m), samples) for m in (before, near, far)]
     assert effects[0] == 0
     assert 0 < effects[1] < effects[2]

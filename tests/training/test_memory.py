@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import train_state
+from conftest import asked, train_state
 from support import lora
 from torch import nn
 
@@ -26,7 +26,7 @@ from pseudoword.training.batches import batch
 def gradient(family: Family, pictures: Path) -> torch.Tensor:
     """Of all rows of a word, end to end."""
     one = train_state(family, pictures)
-    loss.losses(family, [one.method], batch(family, [one.data], 0)).sum().backward()
+    loss.losses(family, [asked(one)], batch(family, [one.data], 0)).sum().backward()
     found = [rows.grad for rows in one.method.parameters()]
     return torch.cat([rows.flatten() for rows in found if rows is not None])
 

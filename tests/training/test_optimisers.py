@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import train_state
+from conftest import asked, train_state
 
 from pseudoword.errors import SettingsError
+from pseudoword.methods.norms import aims
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.training import loop, loss, optimisers
 from pseudoword.training.batches import batch
+from pseudoword.training.initialisation import begin
 from pseudoword.training.state import TrainState
+from pseudoword.training.step import take_step
 
 NAMES = [
     name
@@ -39,7 +42,7 @@ class TwoPoints(torch.optim.SGD):
 
 
 def rows(m: TrainState) -> torch.Tensor:
-    return m.method.vectors()["clip_l"].detach().clone()
+    return m.method.word()["clip_l"].detach().clone()
 
 
 def toy(name: str, *options: str, lr: float = 0.01) -> tuple[torch.nn.Parameter, Any]:
@@ -190,7 +193,7 @@ def test_clipping_ends_with_the_bytes_of_torchs_own(norm: float, value: float) -
 def test_accumulated_batches_are_one_large_batch(family: Family, pictures: Path) -> None:
     large = train_state(family, pictures, batch=4)
     parts = train_state(family, pictures, batch=1, accumulate=4)
-    reading = [loop.gradients(family, [m], 3)[0] for m in (large, parts)]
+    reading = [take_step(family, [m], 3)[0].loss for m in (large, parts)]
     (first,), (second,) = ([p.grad for p in m.method.parameters()] for m in (large, parts))
     assert first is not None
     assert reading[0] == pytest.approx(reading[1], rel=1e-4)
@@ -231,7 +234,7 @@ def test_the_running_mean_equals_its_formula_and_survives_a_save(
 def test_the_norm_is_controlled_in_every_step(family: Family, pictures: Path) -> None:
     for kind in ("none", "rescale", "keep", "limit"):
         one = train_state(family, pictures, norm=kind, lr=0.1)
-        aim = float(one.norm_aims["clip_l"])
+        aim = float(aims(one.word(), begin(family, {}).usual_norms, kind)["clip_l"])
         lengths = []
         for _ in loop.train(family, [one]):
             lengths.append(float(rows(one).norm()))
@@ -272,8 +275,8 @@ def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Pat
 def test_weights_and_huber_change_a_member_s_own_loss_only(family: Family, pictures: Path) -> None:
     kinds: list[dict[str, Any]] = [{}, {"min_snr": 5}, {"loss": "huber"}]
     pack = [train_state(family, pictures, **kind) for kind in kinds]
-    found = loss.losses(family, [m.method for m in pack], batch(family, [m.data for m in pack], 0))
-    alone = [loss.losses(family, [m.method], batch(family, [m.data], 0)) for m in pack]
+    found = loss.losses(family, [asked(m) for m in pack], batch(family, [m.data for m in pack], 0))
+    alone = [loss.losses(family, [asked(m)], batch(family, [m.data], 0)) for m in pack]
     torch.testing.assert_close(found, torch.cat(alone))
     assert len({round(value, 4) for value in found.tolist()}) == 3
 

@@ -1,7 +1,5 @@
 """The benchmark's tables and its Pareto plot."""
 
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pseudoword.benchmark.scoring import Scores
+from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.text import markdown
 
 RESAMPLES = 2000
@@ -127,11 +126,7 @@ def _bootstrap(
 
 def pareto_plot(tables: Sequence[ResultTable]) -> bytes:
     """Identity against following with 95 % intervals, as PNG: further up and right is better."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.5 * len(tables), 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(6.5 * len(tables), 5)
     for axis, table in zip(figure.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
         points = [("starting words", table.start, "#999999", "v")]
         points += [("known words", table.known, "#999999", "^")]
@@ -148,7 +143,4 @@ def pareto_plot(tables: Sequence[ResultTable]) -> bytes:
         for label in axis.legend(fontsize=8).get_texts():
             label.set_parse_math(False)
         axis.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # letters that its font does not have
-        figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return png_of(figure)

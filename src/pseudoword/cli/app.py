@@ -1,11 +1,20 @@
 """The command line: thin, and quick to say `--help`. Options come from `config`, word for word."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from pseudoword.cli.console import (
+    Console,
+    show_bases,
+    show_evaluation,
+    show_gallery,
+    show_inspection,
+    show_plan,
+    show_prepared,
+)
 from pseudoword.cli.options import (
     dashed,
     file_path,
@@ -25,9 +34,6 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.text import command, json_text
-
-if TYPE_CHECKING:
-    from pseudoword.cli.console import Console
 
 app = typer.Typer(
     cls=Program,
@@ -85,7 +91,7 @@ def train(
 ) -> None:
     """Learn a new word from pictures."""
     checked = TrainConfig.gather(config, **settings)  # before anything heavy is imported
-    with _console() as console:
+    with Console() as console:
         from pseudoword import api
 
         (done,) = api.train_pack(
@@ -119,7 +125,7 @@ def generate(
 ) -> None:
     """Draw pictures, with new words in the prompt or in the negative prompt."""
     checked = GenerateConfig.check(**settings)
-    with _console() as console:
+    with Console() as console:
         from pseudoword import api
 
         for path in api.draw_files(prompt, checked, concept or (), out, console, overwrite):
@@ -151,16 +157,11 @@ def prepare(
 ) -> None:
     """Show what the model will see of pictures, and suggest settings."""
     checked = PrepareConfig.check(**settings)
-    with _console() as console:
+    with Console() as console:
         from pseudoword import api
 
         seen = api.prepare_pictures(checked, out, caption_model, console, overwrite)
-    if as_json:
-        say(json_text(seen.model_dump()), lines=True)
-        return
-    from pseudoword.cli.console import show_prepared
-
-    show_prepared(seen)
+    _tell(seen, as_json, show_prepared)
 
 
 @app.command("inspect", cls=Command, rich_help_panel="Look")
@@ -184,14 +185,8 @@ def inspect_(
     from pseudoword import api
 
     seen = [api.inspect(one, base=base, token=token) for one in file]
-    if as_json:
-        found = [one.model_dump() for one in seen]
-        say(json_text(found if len(found) > 1 else found[0]), lines=True)
-        return
-    from pseudoword.cli.console import show_inspection
-
-    for one in seen:
-        show_inspection(one)
+    for part in [seen] if as_json and len(seen) > 1 else seen:
+        _tell(part, as_json, show_inspection)
 
 
 @app.command(cls=Command, rich_help_panel="Share")
@@ -247,12 +242,7 @@ def gallery(
     from pseudoword import api
 
     found = api.gallery(folder, out=out, overwrite=overwrite)
-    if as_json:
-        say(json_text(found.model_dump()), lines=True)
-        return
-    from pseudoword.cli.console import show_gallery
-
-    show_gallery(found)
+    _tell(found, as_json, show_gallery)
 
 
 @app.command(cls=Command, rich_help_panel="Measure")
@@ -272,12 +262,10 @@ def evaluate(
 ) -> None:
     """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
     checked = EvaluateConfig.check(**settings)
-    with _console() as console:
+    with Console() as console:
         from pseudoword import api
 
         found = api.evaluate_word(concept, token, checked, console, overwrite)
-    from pseudoword.cli.console import show_evaluation
-
     show_evaluation(found)
 
 
@@ -287,7 +275,7 @@ def evaluate(
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train on words whose right pictures are known."""
     checked = BenchConfig.check(**settings)
-    with _console() as console:
+    with Console() as console:
         from pseudoword import api
 
         found = api.compare(checked, console, overwrite)
@@ -324,12 +312,7 @@ def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     from pseudoword import api
 
     found = api.plan_memory(checked)
-    if as_json:
-        say(json_text(found.model_dump()), lines=True)
-        return
-    from pseudoword.cli.console import show_plan
-
-    show_plan(found)
+    _tell(found, as_json, show_plan)
 
 
 @app.command(cls=Command, rich_help_panel="Look")
@@ -339,19 +322,14 @@ def bases(as_json: AsJson = False) -> None:
     from pseudoword import api
 
     found = api.bases()
-    if as_json:
-        say(json_text([base.model_dump() for base in found]), lines=True)
-        return
-    from pseudoword.cli.console import show_bases
-
-    show_bases(found)
+    _tell(found, as_json, show_bases)
 
 
 @app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
     """Learn a word the bundled model has never seen, and show it before and after."""
-    with _console() as console:
+    with Console() as console:
         from pseudoword import api
 
         done = api.demo(out, restart=restart, overwrite=overwrite, progress=console)
@@ -360,10 +338,15 @@ def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite
     say(f"similarity before={done.before:.2f} after={done.after:.2f}")
 
 
-def _console() -> "AbstractContextManager[Console]":
-    from pseudoword.cli.console import Console
-
-    return Console()
+def _tell(found: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    """Print a result, or several, as JSON or as a table."""
+    if as_json:
+        values = (
+            [one.model_dump() for one in found] if isinstance(found, list) else found.model_dump()
+        )
+        say(json_text(values), lines=True)
+    else:
+        show(found)
 
 
 def main() -> None:

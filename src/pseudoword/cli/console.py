@@ -8,12 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import rich.console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
-from rich.text import Text
-
 from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
 from pseudoword.text import visible, without_middle
 
@@ -33,6 +27,10 @@ class Console:
     """A `Progress` on a terminal or in a log."""
 
     def __init__(self) -> None:
+        import rich.console  # here and below, or --help would wait for it
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
         stream: Any = Unbreakable(sys.stderr)
         self._out = rich.console.Console(file=stream, highlight=False)
         self._live = self._out.is_terminal and not self._out.is_dumb_terminal
@@ -94,6 +92,8 @@ class Console:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
+        from rich.text import Text
+
         self._out.print(Text(without_middle(visible(text))), soft_wrap=True)
 
 
@@ -192,6 +192,10 @@ def _show(heads: Sequence[str], rows: Iterable[Sequence[object]], title: str = "
 
     Without `heads`, each row is a name and what it is.
     """
+    import rich.console
+    from rich.table import Table
+    from rich.text import Text
+
     unlimited = not sys.stdout.isatty() and "COLUMNS" not in os.environ
     page: Any = Page(sys.stdout)
     out = rich.console.Console(file=page, highlight=False, width=UNCUT if unlimited else None)

@@ -44,14 +44,14 @@ def convert_file(
             f"--picture {brief(str(picture))} has no effect with the format {kind}, which is none "
             "of a picture"
         )
-    content = formats.examine(sources.locate(source))
+    content = formats.read_file(sources.locate(source))
     cover = _picture(content, picture)
     if not into_folder:
-        word = formats.chosen(content, token)
+        word = formats.select_concept(content, token)
         return _write(out, formats.encode(word, kind, cover), overwrite)
     words: Sequence[Concept] = content.concepts
     if token:
-        words = [formats.chosen(content, token)]
+        words = [formats.select_concept(content, token)]
     written: list[Path] = []
     for word in words:
         parts = formats.encode(word, kind, cover)
@@ -78,7 +78,7 @@ def _kind(out: Path, name: str | None, into_folder: bool) -> str:
     return name
 
 
-def _picture(content: formats.Content, given: Path | None) -> Image.Image | None:
+def _picture(content: formats.EmbeddingFile, given: Path | None) -> Image.Image | None:
     """What picture formats show: the given one, or the one that the word came in."""
     if given is not None:
         return images.open_picture(given)
@@ -93,7 +93,7 @@ def _named(first: Path, parts: formats.FileParts, taken: Sequence[Path], overwri
     def occupied(path: Path) -> list[Path]:
         return [
             file
-            for file, data in formats.files_of(path, parts).items()
+            for file, data in formats.part_files(path, parts).items()
             if file in taken or not (overwrite or holds(file, data))
         ]
 
@@ -102,7 +102,7 @@ def _named(first: Path, parts: formats.FileParts, taken: Sequence[Path], overwri
 
 def _write(path: Path, parts: formats.FileParts, overwrite: bool) -> tuple[Path, ...]:
     """Write all parts, or none where one of them would replace another file."""
-    files = formats.files_of(path, parts)
+    files = formats.part_files(path, parts)
     check_free([file for file, data in files.items() if not holds(file, data)], overwrite=overwrite)
     for file, data in files.items():
         write_new(file, data, overwrite=overwrite)

@@ -73,7 +73,7 @@ def evaluate_word(
     overwrite: bool = False,
 ) -> Evaluation:
     """Draw, compare and report; the public `evaluate`."""
-    concept = sources.one(file, token)
+    concept = sources.read_one(file, token)
     digest = hashlib.sha256(native.dump(concept)).hexdigest()
     out = Outputs(config.out, maker_of("evaluate", digest, *config.pictures))
     check_apart(config.out, config.pictures)

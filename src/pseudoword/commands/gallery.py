@@ -12,13 +12,13 @@ from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.data import images
 from pseudoword.errors import ConceptError, PictureError, PseudowordError
-from pseudoword.formats import word_files
+from pseudoword.formats import folder_scan
 from pseudoword.formats.keys import families_of
-from pseudoword.formats.loose import NoWordError
-from pseudoword.formats.writers import card
+from pseudoword.formats.raw_content import NoWordError
+from pseudoword.formats.writers import token_picture
 from pseudoword.outputs import maker_of
 from pseudoword.report import charts
-from pseudoword.report.fonts import LONGEST, Font, font
+from pseudoword.report.fonts import fitted, font
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MOST_CELLS = 300
@@ -61,17 +61,17 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     words: list[GalleryWord] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
-    found = word_files.find(folder, out)
+    found = folder_scan.scan_folder(folder, out)
     second_files = set[Path]()  # of a word that is kept in two files
     for path in found.files:
         if path in second_files:
             continue
         try:
-            content = formats.examine(path)
+            content = formats.read_file(path)
         except NoWordError:
             continue  # most pictures hold no word
         except PseudowordError as error:
-            if path.suffix.lower() in word_files.ENDINGS:
+            if path.suffix.lower() in folder_scan.ENDINGS:
                 skipped[str(path)] = str(error)
             continue
         if content.second is not None:
@@ -97,7 +97,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
 
 
 def _describe(
-    path: Path, content: formats.Content, concept: Concept, preview: Path | None
+    path: Path, content: formats.EmbeddingFile, concept: Concept, preview: Path | None
 ) -> GalleryWord:
     families = [concept.family] if concept.family else list(families_of(concept.widths))
     return GalleryWord(
@@ -112,7 +112,7 @@ def _describe(
 
 def _preview(path: Path) -> Path | None:
     """The picture that belongs to a file: beside it, or the latest in its run's folder."""
-    for ending in word_files.PICTURES:
+    for ending in folder_scan.PICTURES:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
                 return path.parent / name
@@ -131,7 +131,7 @@ def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:
     if preview is not None:
         with suppress(PictureError):
             return charts.enlarge(images.open_picture(preview, enough=CELL_PX), CELL_PX)
-    return charts.enlarge(card(concept), CELL_PX)
+    return charts.enlarge(token_picture(concept), CELL_PX)
 
 
 def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
@@ -148,15 +148,5 @@ def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
         sheet.paste(picture, (x, y))
         for below, line, px in ((4, token, 15), (26, text, 11)):
             letters = font(line, px)
-            pen.text((x, y + CELL_PX + below), _shorten(line, letters), charts.INK, letters)
+            pen.text((x, y + CELL_PX + below), fitted(line, letters, CELL_PX), charts.INK, letters)
     return sheet
-
-
-def _shorten(whole: str, font: Font) -> str:
-    """The text, or as much of it as fits below a cell."""
-    text = whole[:LONGEST]
-    if text == whole and font.getlength(text) <= CELL_PX:
-        return text
-    while text and font.getlength(f"{text}…") > CELL_PX:
-        text = text[:-1]
-    return f"{text}…"

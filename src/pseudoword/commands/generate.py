@@ -32,7 +32,7 @@ def draw_pictures(
     check_text("the prompt", prompt)
     for idle in config.without_effect():
         progress.note(idle)
-    found = sources.named(concept, token)
+    found = sources.read_named(concept, token)
     loras = [lora.parse(text) for text in config.lora]
     concepts = [word.concept for word in found]
     asked = {"the prompt": plain(prompt), "the negative prompt": plain(config.negative)}

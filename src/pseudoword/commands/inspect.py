@@ -12,12 +12,11 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.errors import ConceptError
 from pseudoword.formats import sources
-from pseudoword.formats.advice import outlook
+from pseudoword.formats.advice import advise
 from pseudoword.formats.keys import families_of
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_fit, vocabulary
 from pseudoword.models.family import TextEncoder
-from pseudoword.training.norms import typical
 
 NEAREST = 5
 
@@ -74,8 +73,8 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         ConceptError: no concept, or one that does not fit `base`.
         BaseModelError: `base` cannot be loaded.
     """
-    content = formats.examine(sources.locate(file))
-    concept = formats.chosen(content, token) if token else content.concepts[0]
+    content = formats.read_file(sources.locate(file))
+    concept = formats.select_concept(content, token) if token else content.concepts[0]
     if concept.token not in {one.token for one in content.concepts}:
         raise ConceptError(
             f"{file} holds one word, {content.concepts[0].token}, and none called {token}"
@@ -93,7 +92,7 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
             c.token for c in content.concepts if c is not concept and len(content.concepts) > 1
         ],
         fits=list(families_of(concept.widths)) or [_of_these_widths(concept)],
-        tools=outlook(content, concept),
+        tools=advise(content, concept),
         provenance=dict(concept.provenance),
     )
     if base is None:
@@ -104,8 +103,9 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         key: [_nearest(family.encoders[key], row) for row in rows]
         for key, rows in concept.vectors.items()
     }
-    tools = outlook(content, concept, vocabulary(family))
-    more = {"vocabulary_norms": typical(family), "nearest": nearest, "tools": tools}
+    tools = advise(content, concept, vocabulary(family))
+    usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
+    more = {"vocabulary_norms": usual, "nearest": nearest, "tools": tools}
     return seen.model_copy(update=more)
 
 

@@ -17,6 +17,7 @@ from pseudoword.config.fields import (
     Seed,
     Steps,
 )
+from pseudoword.config.method import MethodSettings
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -30,7 +31,6 @@ class OptimiserSettings(Settings):
 
     idle: ClassVar = {
         "max_steps": Idle("without --steps auto", lambda s: s.steps is not AUTO),
-        "norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull"),
         "average": Idle("beside --ema", lambda s: s.average and s.ema),
     }
 
@@ -84,14 +84,6 @@ class OptimiserSettings(Settings):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Hand over a running mean of the vectors instead that keeps this much of itself per step; 0
     is off."""
-
-    norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
-    """Length of the vectors: free (none), as at the start, so that only their direction is learned
-    (keep), or by the vocabulary's median: not longer (limit), just as long (rescale), or drawn
-    towards it (pull)."""
-
-    norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
-    """With --norm pull: the part of the way to go in each step."""
 
     seed: Annotated[Seed, OFTEN] = 0
     """Seed of all that is random. Same seed, settings and machine: same word."""
@@ -196,5 +188,5 @@ class ObjectiveSettings(Settings):
         return self
 
 
-class Hyperparameters(OptimiserSettings, ObjectiveSettings):
+class Hyperparameters(OptimiserSettings, ObjectiveSettings, MethodSettings):
     """All that the training loop reads."""

@@ -39,9 +39,6 @@ class WordSettings(Settings):
     init_mode: InitMode = "auto"
     """How --init is used: rows (one row per token), mean, random, file; auto finds out."""
 
-    method: Literal["classic"] = "classic"
-    """How the vectors come to be; classic learns them freely."""
-
     vectors: Annotated[
         Annotated[int, Field(ge=1, le=75)] | Auto,
         OFTEN,

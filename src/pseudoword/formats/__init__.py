@@ -17,16 +17,16 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.formats import (
+    grouping,
     keys,
     layouts,
     native,
     pictures,
     safetensors_file,
-    sorting,
     torch_file,
 )
-from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look, kind_of
-from pseudoword.formats.loose import Loose
+from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes, kind_of_names
+from pseudoword.formats.raw_content import RawContent
 from pseudoword.formats.writers import WRITERS, FileParts
 from pseudoword.placeholders import check_token
 
@@ -56,7 +56,7 @@ LARGEST_NBYTES = 256 * 1024 * 1024
 
 CONCEPT_FILE = "concept.safetensors"
 
-IN_FOLDERS = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
+FOLDER_FILES = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
 """The files that stand for a folder, or a repository: the first that is there."""
 
 
@@ -64,7 +64,7 @@ class Container(NamedTuple):
     """A kind of file."""
 
     matches: Callable[[bytes], bool]
-    read: Callable[[bytes, str], Loose]
+    read: Callable[[bytes, str], RawContent]
 
 
 CONTAINERS: Mapping[str, Container] = {
@@ -76,11 +76,11 @@ CONTAINERS: Mapping[str, Container] = {
 
 
 @dataclass(frozen=True)
-class Content:
+class EmbeddingFile:
     """What a file turned out to be."""
 
     path: Path
-    loose: Loose
+    raw: RawContent
     """what it holds, as it holds it"""
     layout: str
     """a name in `layouts.LAYOUTS`"""
@@ -91,7 +91,7 @@ class Content:
     @property
     def container(self) -> str:
         """`safetensors`, `torch`, `chunk` or `pixels`"""
-        return self.loose.container
+        return self.raw.container
 
 
 def read(path: Path, token: str | None = None) -> Concept:
@@ -104,25 +104,25 @@ def read(path: Path, token: str | None = None) -> Concept:
     Raises:
         ConceptError: there is no such file, or it holds no concept, or several.
     """
-    return chosen(examine(path), token)
+    return select_concept(read_file(path), token)
 
 
-def chosen(content: Content, token: str | None) -> Concept:
+def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
     """The one concept of a file under the name `token`, or the one so called of several.
 
     Raises:
         ConceptError: there are several, and none is called so.
     """
-    found = content.concepts
+    found = file.concepts
     if len(found) == 1:
-        return renamed(found[0], token) if token else found[0]
+        return with_token(found[0], token) if token else found[0]
     called = token and unicodedata.normalize("NFC", token)  # as in every concept
     for concept in found:
         if concept.token == called:
             return concept
     tokens = ", ".join(c.token for c in found[:8]) + (" …" if len(found) > 8 else "")
     raise ConceptError(
-        f"{content.path} holds {len(found)} words, not one concept: {tokens}. "
+        f"{file.path} holds {len(found)} words, not one concept: {tokens}. "
         "Say which one with its token."
     )
 
@@ -133,10 +133,10 @@ def read_all(path: Path) -> tuple[Concept, ...]:
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
-    return examine(path).concepts
+    return read_file(path).concepts
 
 
-def examine(path: Path) -> Content:
+def read_file(path: Path) -> EmbeddingFile:
     """Read a file, or what stands for a folder, and say what it is.
 
     diffusers has a file for each of two text encoders: of two such files both are read.
@@ -145,27 +145,27 @@ def examine(path: Path) -> Content:
         ConceptError: there is no such file, or it holds no concept.
     """
     path = _file(path)
-    first = _first(path)
+    first = _first_half(path)
     if first is not None:
         with suppress(ConceptError):
-            whole = examine(first)
+            whole = read_file(first)
             if whole.second == path:
                 return whole
-    content, second = _examine(path), _second(path)
-    if len(content.concepts) > 1 or content.layout not in ("native", "diffusers"):
-        return content
+    file, second = _read_one(path), _second_half(path)
+    if len(file.concepts) > 1 or file.layout not in ("native", "diffusers"):
+        return file
     if not second.is_file():
-        return content
-    joined = _joined(content.concepts[0], _examine(second).concepts)
-    return content if joined is None else replace(content, concepts=(joined,), second=second)
+        return file
+    joined = _both_halves(file.concepts[0], _read_one(second).concepts)
+    return file if joined is None else replace(file, concepts=(joined,), second=second)
 
 
 def is_concept(path: Path) -> bool:
     """Whether `path` names a file, or a folder with a concept in it."""
-    return path.is_file() or any((path / name).is_file() for name in IN_FOLDERS)
+    return path.is_file() or any((path / name).is_file() for name in FOLDER_FILES)
 
 
-def parse(data: bytes, where: str) -> Loose:
+def parse(data: bytes, where: str) -> RawContent:
     """What `data` holds, by its content.
 
     Raises:
@@ -174,7 +174,7 @@ def parse(data: bytes, where: str) -> Loose:
     for container in CONTAINERS.values():
         if container.matches(data):
             return container.read(data, where)
-    what = first_look(data[:HEAD_NBYTES])
+    what = describe_bytes(data[:HEAD_NBYTES])
     if what is not None:
         raise ConceptError(f"{where} is {what}.")
     raise ConceptError(
@@ -202,7 +202,7 @@ def write_as(
     Raises:
         ConceptError: the format cannot hold this word.
     """
-    files = files_of(path, encode(concept, name, picture))
+    files = part_files(path, encode(concept, name, picture))
     for part, data in files.items():
         write_whole(part, data)
     return tuple(files)
@@ -222,14 +222,14 @@ def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> F
     return writer.write(concept, picture)
 
 
-def files_of(path: Path, parts: FileParts) -> dict[Path, bytes]:
+def part_files(path: Path, parts: FileParts) -> dict[Path, bytes]:
     """The files that parts of a format are written to; the first is `path`."""
     return {
         path.with_name(f"{path.stem}{suffix}{path.suffix}"): data for suffix, data in parts.items()
     }
 
 
-def renamed(concept: Concept, token: str) -> Concept:
+def with_token(concept: Concept, token: str) -> Concept:
     """The same word under another token."""
     check_token(token)
     return replace(concept, token=token)
@@ -238,7 +238,7 @@ def renamed(concept: Concept, token: str) -> Concept:
 def _file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    for name in IN_FOLDERS:
+    for name in FOLDER_FILES:
         if (path / name).is_file():
             return path / name
     raise ConceptError(
@@ -247,22 +247,22 @@ def _file(path: Path) -> Path:
     )
 
 
-def _second(path: Path) -> Path:
+def _second_half(path: Path) -> Path:
     """Where diffusers writes the other half of a word, also along the way."""
     first, steps, count = path.stem.partition("-steps-")
     return path.with_name(f"{first}_2{steps}{count}{path.suffix}")
 
 
-def _first(path: Path) -> Path | None:
+def _first_half(path: Path) -> Path | None:
     """The file that `path` may be the other half of."""
     second, steps, count = path.stem.partition("-steps-")
     first = path.with_name(f"{second.removesuffix('_2')}{steps}{count}{path.suffix}")
     return first if second.endswith("_2") and first.is_file() else None
 
 
-def _examine(path: Path) -> Content:
-    loose = parse(_bytes(path), str(path))
-    return Content(path, loose, layouts.identify(loose), tuple(layouts.words(loose)))
+def _read_one(path: Path) -> EmbeddingFile:
+    raw = parse(_bytes(path), str(path))
+    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.words(raw)))
 
 
 def _bytes(path: Path) -> bytes:
@@ -271,33 +271,33 @@ def _bytes(path: Path) -> bytes:
         large = path.is_file() and path.stat().st_size > LARGEST_NBYTES
     except (OSError, ValueError):
         large = False
-    return _words_of(path) if large else read_regular(path, LARGEST_NBYTES, ConceptError)
+    return _embeddings_in_lora(path) if large else read_regular(path, LARGEST_NBYTES, ConceptError)
 
 
-def _words_of(path: Path) -> bytes:
+def _embeddings_in_lora(path: Path) -> bytes:
     """The words inside a LoRA too large to be read whole, as a file of their own."""
     try:
-        entries, metadata = safetensors_file.entries_of(path, str(path))
+        entries, metadata = safetensors_file.read_entries(path, str(path))
         shapes = {name: entry["shape"] for name, entry in entries.items()}
-        names = sorting.words_in_lora(shapes, metadata)
+        names = grouping.embeddings_in_lora(shapes, metadata)
         if names:
-            return safetensors_file.only(path, str(path), names)
+            return safetensors_file.extract_tensors(path, str(path), names)
         nbytes = path.stat().st_size
     except OSError as error:
         raise ConceptError(f"{path} cannot be read: {error.strerror or error}.") from error
-    kind = kind_of(entries)
-    what = f"{kind.what}, not an embedding. {kind.todo}" if kind else "a model, not an embedding"
+    kind = kind_of_names(entries)
+    what = f"{kind.what}, not an embedding. {kind.advice}" if kind else "a model, not an embedding"
     raise ConceptError(
         f"{path} has {nbytes / 1e6:.0f} MB, an embedding a few kilobytes: this is {what}."
     )
 
 
-def _joined(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
+def _both_halves(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
     """The two halves of a word as one; None if they are none."""
     if len(others) != 1 or others[0].token != first.token:
         return None
     both = {**first.vectors, **others[0].vectors}
-    if len(both) < 2 or frozenset(both) not in keys.IN_DIFFUSERS:
+    if len(both) < 2 or frozenset(both) not in keys.DIFFUSERS_SUFFIXES:
         return None
-    (family, *_) = keys.FAMILIES[frozenset(both)]
+    (family, *_) = keys.FAMILIES_OF_ENCODERS[frozenset(both)]
     return replace(first, vectors=both, family=family)

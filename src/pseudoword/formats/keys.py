@@ -30,20 +30,20 @@ WIDTHS: Mapping[str, int] = {
 ONETRAINER = {"t5": "t5xxl", "gemma": "gemma2_2b"}
 """OneTrainer's key -> ours, where they differ."""
 
-ANONYMOUS = ("emb_params", "emp_params")
+UNNAMED = ("emb_params", "emp_params")
 """Keys that name no encoder: kohya's, and OneTrainer's spelling of it. The width must tell."""
 
-OUTPUT = "_out"
+OUTPUT_SUFFIX = "_out"
 
-LAYERS = (
+XTI_LAYERS = (
     *("IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID"),
     *(f"OUT{i:02}" for i in range(3, 12)),
 )
 """XTI's layers of Stable Diffusion 1's U-Net; their sorted order is the order of the layers."""
 
-_WIDTH_ALONE = {**ENCODER_OF_WIDTH, 2304: "gemma2_2b", 3584: "qwen25_7b", 3840: "gemma3_12b"}
+_ENCODER_OF_WIDTH = {**ENCODER_OF_WIDTH, 2304: "gemma2_2b", 3584: "qwen25_7b", 3840: "gemma3_12b"}
 
-FAMILIES: Mapping[frozenset[str], tuple[str, ...]] = {
+FAMILIES_OF_ENCODERS: Mapping[frozenset[str], tuple[str, ...]] = {
     frozenset({"clip_l"}): ("sd",),
     frozenset({"clip_h"}): ("sd",),
     frozenset({"clip_g"}): ("wuerstchen",),
@@ -62,7 +62,7 @@ FAMILIES: Mapping[frozenset[str], tuple[str, ...]] = {
 """Which model families read a word with exactly these encoders."""
 
 
-IN_DIFFUSERS: Mapping[frozenset[str], Mapping[str, str]] = {
+DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
     frozenset({"clip_l"}): {"clip_l": ""},
     frozenset({"clip_h"}): {"clip_h": ""},
     frozenset({"clip_l", "clip_g"}): {"clip_l": "", "clip_g": "_2"},
@@ -78,35 +78,35 @@ def encoder_of(key: str, width: int) -> str | None:
 
     A width that belongs to another encoder wins over the key: rows fit what they are as wide as.
     """
-    if key.endswith(OUTPUT):
-        inner = encoder_of(key.removesuffix(OUTPUT), width)
-        return inner and inner + OUTPUT
-    if key in ANONYMOUS:
-        return of_width(width)
+    if key.endswith(OUTPUT_SUFFIX):
+        inner = encoder_of(key.removesuffix(OUTPUT_SUFFIX), width)
+        return inner and inner + OUTPUT_SUFFIX
+    if key in UNNAMED:
+        return encoder_of_width(width)
     key = ONETRAINER.get(key, key)
     if key not in WIDTHS:
         return None
-    return key if width == WIDTHS[key] else _WIDTH_ALONE.get(width, key)
+    return key if width == WIDTHS[key] else _ENCODER_OF_WIDTH.get(width, key)
 
 
-def of_width(width: int) -> str:
+def encoder_of_width(width: int) -> str:
     """The text encoder that a width points to when nothing else does."""
-    return _WIDTH_ALONE.get(width, "clip_l")
+    return _ENCODER_OF_WIDTH.get(width, "clip_l")
 
 
-def one_word(widths: Sequence[int]) -> tuple[str, ...] | None:
+def encoders_of_widths(widths: Sequence[int]) -> tuple[str, ...] | None:
     """The encoders behind several widths if a family reads exactly these together, else None."""
-    encoders = tuple(_WIDTH_ALONE.get(width, "") for width in widths)
+    encoders = tuple(_ENCODER_OF_WIDTH.get(width, "") for width in widths)
     known = len(widths) > 1 and len(set(encoders)) == len(widths)
-    return encoders if known and frozenset(encoders) in FAMILIES else None
+    return encoders if known and frozenset(encoders) in FAMILIES_OF_ENCODERS else None
 
 
-def known_width(width: int) -> bool:
+def is_known_width(width: int) -> bool:
     """Whether a text encoder is known that is as wide."""
-    return width in _WIDTH_ALONE or width in WIDTHS.values()
+    return width in _ENCODER_OF_WIDTH or width in WIDTHS.values()
 
 
-def rank(encoder: str) -> tuple[int, int, str]:
+def encoder_order(encoder: str) -> tuple[int, int, str]:
     """Sorts encoders, their layers and outputs: one word has one order, whatever its file's."""
     order = list(WIDTHS)
     plain = base_encoder(encoder)
@@ -117,14 +117,14 @@ def families_of(widths: Mapping[str, int]) -> tuple[str, ...]:
     """The model families that read a word of these encoders and widths; empty if none is known."""
     if any(WIDTHS.get(base_encoder(key)) != width for key, width in widths.items()):
         return ()
-    return FAMILIES.get(frozenset(base_encoder(key) for key in widths), ())
+    return FAMILIES_OF_ENCODERS.get(frozenset(base_encoder(key) for key in widths), ())
 
 
 def base_encoder(key: str) -> str:
     """The encoder behind a layer's or an output embedding's key."""
-    return key.split(".")[0].removesuffix(OUTPUT)
+    return key.split(".")[0].removesuffix(OUTPUT_SUFFIX)
 
 
-def layered(encoders: Iterable[str]) -> bool:
+def is_layered(encoders: Iterable[str]) -> bool:
     """Whether these are the 16 layers of XTI."""
-    return sorted(key.split(".")[-1] for key in encoders) == sorted(LAYERS)
+    return sorted(key.split(".")[-1] for key in encoders) == sorted(XTI_LAYERS)

@@ -6,7 +6,7 @@ from collections.abc import Container
 
 _ASCII_KINDS = (re.compile(r"[A-Za-z]"), re.compile(r"[0-9]"), re.compile(r"[!-/:-@\[-`{-~]"))
 _SPECIAL = re.compile(r"</?\w+>|<\|\w+\|>|<extra_id_\d+>")
-_TAKEN = {"s", "pad", "unk", "bos", "eos", "mask", "cls", "sep"}
+_SPECIAL_NAMES = {"s", "pad", "unk", "bos", "eos", "mask", "cls", "sep"}
 
 
 def for_diffusers(
@@ -25,20 +25,20 @@ def for_diffusers(
         reason = f"Under {token} only the first of its {vectors} rows would count: it has {why}"
     elif token in vocabulary:
         reason = f"Under {token} it is refused: the model's vocabulary has that word"
-    elif may_be_known(token):
+    elif may_be_in_vocabulary(token):
         reason = f"Under {token} it is refused by models whose vocabulary has that word"
     else:
         return token, None
     return _bracketed(token, stem), reason
 
 
-def caution(token: str, vectors: int, vocabulary: Container[str]) -> str | None:
+def diffusers_warning(token: str, vectors: int, vocabulary: Container[str]) -> str | None:
     """What to know before a word is learned under a name that diffusers does not take as it is."""
     name, reason = for_diffusers(token, vectors, "", vocabulary)
     return reason and f"for diffusers, give it another name: token={name!r}. {reason}"
 
 
-def may_be_known(token: str) -> bool:
+def may_be_in_vocabulary(token: str) -> bool:
     """Whether a CLIP vocabulary may have `token`.
 
     Its entries are of letters, or of signs, or one digit: a name of both, such as `<cat>` or
@@ -47,7 +47,7 @@ def may_be_known(token: str) -> bool:
     kinds = sum(bool(kind.search(token)) for kind in _ASCII_KINDS)
     digits = len(re.findall(r"[0-9]", token)) > 1
     if token.endswith("</w>") or token.startswith("'") or _SPECIAL.fullmatch(token) is not None:
-        return token.strip("</>") in _TAKEN or not re.fullmatch(r"<\w+>", token)
+        return token.strip("</>") in _SPECIAL_NAMES or not re.fullmatch(r"<\w+>", token)
     return " " not in token and not digits and kinds < 2
 
 
@@ -63,7 +63,7 @@ def _bracketed(token: str, stem: str) -> str:
         name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
         if name:
             break
-    return f"<my-{name}>" if name in _TAKEN else f"<{name}>"
+    return f"<my-{name}>" if name in _SPECIAL_NAMES else f"<{name}>"
 
 
 def for_automatic1111(name: str) -> str | None:

@@ -6,22 +6,24 @@ AUTOMATIC1111 and ComfyUI read it. Several: one tensor per encoder under ComfyUI
 
 from pseudoword.concept import Concept
 from pseudoword.formats import safetensors_file
-from pseudoword.formats.layouts import OURS
+from pseudoword.formats.layouts import METADATA_PREFIX
 
 
 def dump(concept: Concept) -> bytes:
     """The bytes of the file; the same concept always gives the same bytes."""
     vectors = dict(concept.vectors)
-    metadata = {"format": "pt", f"{OURS}encoders": ",".join(vectors)} | described(concept)
+    metadata = {"format": "pt", f"{METADATA_PREFIX}encoders": ",".join(vectors)} | metadata_of(
+        concept
+    )
     if len(vectors) == 1:
         vectors = {concept.token: next(iter(vectors.values()))}
     return safetensors_file.write(vectors, metadata)
 
 
-def described(concept: Concept) -> dict[str, str]:
+def metadata_of(concept: Concept) -> dict[str, str]:
     """What a word's file says of it, as metadata."""
-    said = {f"{OURS}{key}": value for key, value in concept.shared.items()}
-    said |= {f"{OURS}token": concept.token, f"{OURS}method": concept.method}
+    said = {f"{METADATA_PREFIX}{key}": value for key, value in concept.shared.items()}
+    said |= {f"{METADATA_PREFIX}token": concept.token, f"{METADATA_PREFIX}method": concept.method}
     if concept.family:
-        said[f"{OURS}family"] = concept.family
+        said[f"{METADATA_PREFIX}family"] = concept.family
     return said

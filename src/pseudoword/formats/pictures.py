@@ -1,6 +1,6 @@
 """AUTOMATIC1111's embeddings in pictures: in a PNG's text chunk, or hidden in the pixels.
 
-Both hold the same JSON; `hidden.py` has the layout of the pixels.
+Both hold the same JSON; `steganography.py` has the layout of the pixels.
 """
 
 import base64
@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats import hidden
+from pseudoword.formats import steganography
 from pseudoword.formats.infotext import png_text
-from pseudoword.formats.loose import MOST_WORDS, Loose, NoWordError
+from pseudoword.formats.raw_content import MOST_WORDS, NoWordError, RawContent
 from pseudoword.text import reason
 
 KEYWORD = "sd-ti-embedding"
@@ -49,7 +49,7 @@ def matches(data: bytes) -> bool:
     )
 
 
-def read(data: bytes, where: str) -> Loose:
+def read(data: bytes, where: str) -> RawContent:
     """Read an embedding out of a picture.
 
     Raises:
@@ -58,14 +58,14 @@ def read(data: bytes, where: str) -> Loose:
     if data[:8] == _SIGNATURE:
         text = _chunk(data, where)
         if text is not None:
-            return Loose(_decoded(text, where), where, "chunk")
-    found = hidden.find(_pixels(data, where), LARGEST_JSON_NBYTES)
+            return RawContent(_decoded(text, where), where, "chunk")
+    found = steganography.extract(_pixels(data, where), LARGEST_JSON_NBYTES)
     if found is None:
         raise NoWordError(
             f"{where} is a picture without an embedding in it. If it had one, it was lost when "
             "the picture was cut, scaled or saved as JPEG: get the original file."
         )
-    return Loose(_parsed(found, where), where, "pixels")
+    return RawContent(_parsed(found, where), where, "pixels")
 
 
 def write_chunk(picture: Image.Image, items: Mapping[str, Any]) -> bytes:
@@ -91,8 +91,11 @@ def write_hidden(picture: Image.Image, items: Mapping[str, Any], kind: str = "PN
         )
     (rows,) = items["string_to_param"].values()
     middle = np.asarray(picture.convert("RGB"))
-    whole = hidden.hide(plain, middle, rows[0])
-    if max(whole.shape) > MOST_SIDE_PX or hidden.find(whole, LARGEST_JSON_NBYTES) != plain:
+    whole = steganography.hide(plain, middle, rows[0])
+    if (
+        max(whole.shape) > MOST_SIDE_PX
+        or steganography.extract(whole, LARGEST_JSON_NBYTES) != plain
+    ):
         raise ConceptError(
             f"a picture {middle.shape[0]} pixels high cannot hold this word in its pixels; "
             "give a higher one, or write the chunk form"
@@ -172,7 +175,7 @@ def _text(kind: bytes, text: bytes) -> bytes | None:
         text = rest[-1]
     else:
         packed, text = kind == b"zTXt", text[1:] if kind == b"zTXt" else text
-    return hidden.inflated(text, 2 * LARGEST_JSON_NBYTES) if packed else text
+    return steganography.decompress(text, 2 * LARGEST_JSON_NBYTES) if packed else text
 
 
 def _decoded(text: bytes, where: str) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def _decoded(text: bytes, where: str) -> dict[str, Any]:
     return _parsed(plain, where)
 
 
-def _pixels(data: bytes, where: str) -> hidden.Bytes:
+def _pixels(data: bytes, where: str) -> steganography.Bytes:
     """The picture as `[height, width, 3]`, its size checked before it is unpacked."""
     try:
         with warnings.catch_warnings():

@@ -12,8 +12,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pseudoword.errors import ConceptError
-from pseudoword.formats.lookalikes import kind_of
-from pseudoword.formats.loose import MOST_NUMBERS, Loose, Oddity
+from pseudoword.formats.file_kinds import kind_of_names
+from pseudoword.formats.raw_content import MOST_NUMBERS, Quirk, RawContent
 from pseudoword.text import reason
 
 Entries = dict[str, dict[str, Any]]
@@ -39,7 +39,7 @@ def matches(data: bytes) -> bool:
     return len(data) >= 10 and length <= LARGEST_HEADER_NBYTES and data[8:9] == b"{"
 
 
-def read(data: bytes, where: str) -> Loose:
+def read(data: bytes, where: str) -> RawContent:
     """Read a safetensors file, its tensors in the order of the file.
 
     Raises:
@@ -49,26 +49,26 @@ def read(data: bytes, where: str) -> Loose:
     if length > LARGEST_HEADER_NBYTES:
         raise ConceptError(f"{where} is not a safetensors file (its header has {length} bytes)")
     try:
-        entries, numbers = header(data)
+        entries, numbers = split_header(data)
         metadata = entries.pop(METADATA, None)
-        said = _texts(metadata)
+        said = _metadata_texts(metadata)
         if len(entries) > MOST_TENSORS:
-            kind = kind_of(islice(entries, MOST_TENSORS))
+            kind = kind_of_names(islice(entries, MOST_TENSORS))
             what = kind.what if kind else "a model"
             raise ConceptError(f"{where} holds {len(entries)} tensors: it is {what}.")
         plain = metadata in (said, None)
-        found = load_tensors(data if plain else _packed(entries, numbers))
+        found = load_tensors(data if plain else _with_header(entries, numbers))
         order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
     except _BROKEN as error:
         raise ConceptError(
             f"{where} is not a safetensors file, or damaged ({reason(error)})"
         ) from error
     tensors = {name: found[name] for name in order}  # the library's own order is a random one
-    odd: frozenset[Oddity] = frozenset() if plain else frozenset({"metadata"})
-    return Loose(tensors, where, "safetensors", said, odd=odd)
+    quirks: frozenset[Quirk] = frozenset() if plain else frozenset({"metadata"})
+    return RawContent(tensors, where, "safetensors", said, quirks=quirks)
 
 
-def _texts(metadata: object) -> dict[str, str]:
+def _metadata_texts(metadata: object) -> dict[str, str]:
     """The metadata, which is a dict of texts, or none; some tools write other things into it."""
     said = metadata if isinstance(metadata, dict) else {}
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in said.items()}
@@ -80,7 +80,7 @@ def write(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     return canonical(save_tensors(whole, dict(metadata)))
 
 
-def entries_of(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
+def read_entries(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
     """The tensors and the metadata that the header of a file of any size tells of, if it has one.
 
     Raises:
@@ -93,7 +93,7 @@ def entries_of(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
             return {}, {}
         try:
             found = json.loads(b"{" + file.read(length - 1))
-            said = _texts(found.pop(METADATA, None))
+            said = _metadata_texts(found.pop(METADATA, None))
             order = sorted(found, key=lambda name: found[name]["data_offsets"])
             if not all(isinstance(entry["shape"], list) for entry in found.values()):
                 raise ValueError("not a shape")
@@ -102,13 +102,13 @@ def entries_of(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
     return {name: found[name] for name in order}, said
 
 
-def only(path: Path, where: str, names: Collection[str]) -> bytes:
+def extract_tensors(path: Path, where: str, names: Collection[str]) -> bytes:
     """Some tensors of a file of any size, as a small safetensors file with the same metadata.
 
     Raises:
         ConceptError: it is damaged.
     """
-    entries, said = entries_of(path, where)
+    entries, said = read_entries(path, where)
     kept: dict[str, Any] = {}
     data = b""
     with path.open("rb") as file:
@@ -124,15 +124,15 @@ def only(path: Path, where: str, names: Collection[str]) -> bytes:
                 data += file.read(last - first)
         except _BROKEN as error:
             raise ConceptError(f"{where} is a damaged safetensors file.") from error
-    return _packed({METADATA: said, **kept}, data)
+    return _with_header({METADATA: said, **kept}, data)
 
 
-def _packed(entries: Entries, numbers: bytes) -> bytes:
+def _with_header(entries: Entries, numbers: bytes) -> bytes:
     text = json.dumps(entries).encode()
     return len(text).to_bytes(8, "little") + text + numbers
 
 
-def header(data: bytes) -> tuple[Entries, bytes]:
+def split_header(data: bytes) -> tuple[Entries, bytes]:
     """A safetensors file's JSON header, and the tensors' bytes."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]), data[8 + length :]
@@ -140,7 +140,7 @@ def header(data: bytes) -> tuple[Entries, bytes]:
 
 def canonical(data: bytes) -> bytes:
     """The same file with its header sorted: the library writes metadata in a random order."""
-    entries, tensors = header(data)
+    entries, tensors = split_header(data)
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + tensors

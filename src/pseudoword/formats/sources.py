@@ -27,14 +27,14 @@ class NamedConcept:
         return Path(self.name).stem if self.name else ""
 
 
-def concepts(
+def read_concepts(
     given: ConceptSource | Sequence[ConceptSource], token: str | Sequence[str | None] | None = None
 ) -> list[Concept]:
-    """As `named`, the concepts alone."""
-    return [one.concept for one in named(given, token)]
+    """As `read_named`, the concepts alone."""
+    return [one.concept for one in read_named(given, token)]
 
 
-def named(
+def read_named(
     given: ConceptSource | Sequence[ConceptSource], token: str | Sequence[str | None] | None = None
 ) -> list[NamedConcept]:
     """Every concept in `given`, renamed if `token` says so.
@@ -60,20 +60,20 @@ def named(
     for one in found:
         other = first.setdefault(one.concept.token, one)
         if other is not one:
-            raise ConceptError(_both_called(one.concept.token, other, one))
+            raise ConceptError(_same_token(one.concept.token, other, one))
     return found
 
 
-def one(given: ConceptSource, token: str | None = None, flag: str = "") -> Concept:
+def read_one(source: ConceptSource, token: str | None = None, flag: str = "") -> Concept:
     """The one concept of `given`; of a file with several words the one called `token`.
 
     Raises:
         ConceptError: it cannot be read, or holds several words and none is called so.
     """
-    if isinstance(given, Concept):
-        return formats.renamed(given, token) if token else given
-    source, called = lookup.split(given, flag)
-    return formats.read(locate(source, flag), token or called)
+    if isinstance(source, Concept):
+        return formats.with_token(source, token) if token else source
+    file, name = lookup.split(source, flag)
+    return formats.read(locate(file, flag), token or name)
 
 
 def locate(given: str | Path, flag: str = "") -> Path:
@@ -89,12 +89,12 @@ def locate(given: str | Path, flag: str = "") -> Path:
             f"{lookup.alike(Path(given))} Give an embedding file, a run's folder, or a hub id such "
             "as sd-concepts-library/cat-toy."
         )
-    return fetched(found, flag) if isinstance(found, HubId) else found
+    return fetch(found, flag) if isinstance(found, HubId) else found
 
 
 def _read(one: ConceptSource, token: str | None) -> list[NamedConcept]:
     if isinstance(one, Concept):
-        return [NamedConcept(formats.renamed(one, token) if token else one, None)]
+        return [NamedConcept(formats.with_token(one, token) if token else one, None)]
     source, called = lookup.split(one, "--concept")
     path = locate(source, "--concept")
     if token or called:
@@ -102,7 +102,7 @@ def _read(one: ConceptSource, token: str | None) -> list[NamedConcept]:
     return [NamedConcept(word, str(source)) for word in formats.read_all(path)]
 
 
-def _both_called(token: str, first: NamedConcept, second: NamedConcept) -> str:
+def _same_token(token: str, first: NamedConcept, second: NamedConcept) -> str:
     if first.name is None or second.name is None or first.name == second.name:
         return f"2 concepts are called {token}; each needs its own token"
     apart = (f'--concept {one.name}="<{one.stem}>"' for one in (first, second))
@@ -112,7 +112,7 @@ def _both_called(token: str, first: NamedConcept, second: NamedConcept) -> str:
     )
 
 
-def fetched(found: HubId, flag: str = "") -> Path:
+def fetch(found: HubId, flag: str = "") -> Path:
     """A repository's embedding in the hub's cache.
 
     Raises:
@@ -123,10 +123,10 @@ def fetched(found: HubId, flag: str = "") -> Path:
     repository, revision = found.repository, found.revision
     try:
         names = set(HfApi().list_repo_files(repository, revision=revision))
-        wanted = next((name for name in formats.IN_FOLDERS if name in names), None)
+        wanted = next((name for name in formats.FOLDER_FILES if name in names), None)
         if wanted is None:
             raise ConceptError(
-                f"{repository} on the hub holds none of {', '.join(formats.IN_FOLDERS)}. "
+                f"{repository} on the hub holds none of {', '.join(formats.FOLDER_FILES)}. "
                 "Download the file you mean and give its path."
             )
         path = Path(hf_hub_download(repository, wanted, revision=revision))

@@ -21,33 +21,33 @@ from torch import Tensor
 
 from pseudoword.errors import ConceptError
 from pseudoword.formats import torch_zip
-from pseudoword.formats.lookalikes import kind_of, names_in
-from pseudoword.formats.loose import (
+from pseudoword.formats.file_kinds import kind_of_names, nested_names
+from pseudoword.formats.raw_content import (
     MOST_NUMBERS,
     MOST_WORDS,
     Form,
-    Loose,
-    Oddity,
-    parameters,
-    texts,
+    Quirk,
+    RawContent,
+    parameter_tensors,
+    plain_values,
 )
-from pseudoword.formats.torch_zip import ALLOWED, Wanted, scan
+from pseudoword.formats.torch_zip import ALLOWED, Limits, scan_pickle
 from pseudoword.text import reason
 
-WANTED = Wanted()
+LIMITS = Limits()
 
 MOST_ITEMS = 1 << 16
 """Entries in all of the file's dicts and lists."""
 
-STOCK_NAMES = ALLOWED - {
+A1111_GLOBALS = ALLOWED - {
     *("builtins set", "torch CharStorage", "torch ShortStorage", "torch BoolStorage")
 }
 """Those of them that AUTOMATIC1111 takes."""
 
-_STOCK = re.compile(r"data\.pkl|data/\d+|version")
+_TORCH_1_FILES = re.compile(r"data\.pkl|data/\d+|version")
 """The files in a zip that AUTOMATIC1111 takes; torch writes more since 2.1."""
 
-OURS = "pseudoword"
+METADATA_KEY = "pseudoword"
 """The entry with what we say of a word."""
 
 ALIGNMENT = 64
@@ -59,22 +59,22 @@ def matches(data: bytes) -> bool:
     return data[:4] == b"PK\x03\x04" or data[:1] == b"\x80"
 
 
-def read(data: bytes, where: str) -> Loose:
+def read(data: bytes, where: str) -> RawContent:
     """Read a torch file.
 
     Raises:
         ConceptError: damaged, larger inside than outside, or more than tensors, numbers and names.
     """
     if data[:1] == b"\x80":
-        start = data[: WANTED.most_pickle_nbytes]
+        start = data[: LIMITS.most_pickle_nbytes]
         _refuse_model(start, where)
-        scan(start, where, WANTED)
+        scan_pickle(start, where, LIMITS)
         raise ConceptError(
             f"{where} is a bare pickle, not a zip as torch writes it since 1.6. "
             "Load it where you trust it and save it again with a newer torch."
         )
     members = _members(data, where)
-    named = scan(members["data.pkl"], where, WANTED)
+    named = scan_pickle(members["data.pkl"], where, LIMITS)
     try:
         with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -84,10 +84,10 @@ def read(data: bytes, where: str) -> Loose:
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
         _refuse_model(members["data.pkl"], where)
         raise ConceptError(f"{where} is damaged: {reason(error)}") from error
-    _check_total(found, where)
-    items, form = _named(found, where)
-    said = _ours(items.get(OURS))
-    return Loose(items, where, "torch", said, form, _oddities(data, named))
+    _check_size(found, where)
+    items, form = _as_dict(found, where)
+    said = _our_metadata(items.get(METADATA_KEY))
+    return RawContent(items, where, "torch", said, form, _quirks(data, named))
 
 
 def write(items: Mapping[str, Any]) -> bytes:
@@ -99,15 +99,15 @@ def write(items: Mapping[str, Any]) -> bytes:
     torch.save({k: v.clone() if isinstance(v, Tensor) else v for k, v in items.items()}, buffer)
     with zipfile.ZipFile(buffer) as archive:
         members = {i.filename.partition("/")[2]: archive.read(i) for i in archive.infolist()}
-    return _zipped({k: v for k, v in members.items() if _STOCK.fullmatch(k)}).getvalue()
+    return _zipped({k: v for k, v in members.items() if _TORCH_1_FILES.fullmatch(k)}).getvalue()
 
 
-def packed(said: Mapping[str, str]) -> Tensor:
+def metadata_tensor(said: Mapping[str, str]) -> Tensor:
     """Texts as a tensor, for tools that choke on anything else; `read` takes it as metadata."""
     return torch.tensor(list(json.dumps(dict(said)).encode()), dtype=torch.uint8)
 
 
-def _ours(found: object) -> dict[str, str]:
+def _our_metadata(found: object) -> dict[str, str]:
     """What we wrote of a word beside it, as metadata."""
     if isinstance(found, Tensor) and found.dtype == torch.uint8 and found.ndim == 1:
         try:
@@ -116,28 +116,30 @@ def _ours(found: object) -> dict[str, str]:
             return {}
     if not isinstance(found, Mapping):
         return {}
-    said = texts(found, {key: key for key in found if isinstance(key, str)})
-    return {f"{OURS}.{key}": text for key, text in said.items()}
+    said = plain_values(found, {key: key for key in found if isinstance(key, str)})
+    return {f"{METADATA_KEY}.{key}": text for key, text in said.items()}
 
 
-def _oddities(data: bytes, named: Collection[str]) -> frozenset[Oddity]:
+def _quirks(data: bytes, named: Collection[str]) -> frozenset[Quirk]:
     """What of this file other tools stumble over."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         inside = [name.partition("/")[2] for name in archive.namelist()]
-    odd: set[Oddity] = set()
-    if not all(_STOCK.fullmatch(name) for name in inside) or not STOCK_NAMES.issuperset(named):
-        odd.add("newer torch")
+    quirks: set[Quirk] = set()
+    if not all(_TORCH_1_FILES.fullmatch(name) for name in inside) or not A1111_GLOBALS.issuperset(
+        named
+    ):
+        quirks.add("newer torch")
     if any("ParameterDict" in name for name in named):
-        odd.add("ParameterDict")
-    return frozenset(odd)
+        quirks.add("ParameterDict")
+    return frozenset(quirks)
 
 
 def _members(data: bytes, where: str) -> dict[str, bytes]:
     """The parts of the archive that hold tensors, by their name inside its one folder."""
-    with torch_zip.opened(io.BytesIO(data), len(data), where, WANTED) as archive:
+    with torch_zip.open_archive(io.BytesIO(data), len(data), where, LIMITS) as archive:
         kept = {name: archive.read(name) for name in archive.members if _is_kept(name)}
-    if len(kept["data.pkl"]) > WANTED.most_pickle_nbytes:
-        _refuse_model(kept["data.pkl"][: WANTED.most_pickle_nbytes], where)
+    if len(kept["data.pkl"]) > LIMITS.most_pickle_nbytes:
+        _refuse_model(kept["data.pkl"][: LIMITS.most_pickle_nbytes], where)
         raise ConceptError(f"{where} has a pickle too large for an embedding. Is this a model?")
     return kept
 
@@ -172,12 +174,12 @@ def _refuse_model(pickled: bytes, where: str) -> None:
             found += [str(text)[:200] for text in itertools.islice(texts_in, MOST_ITEMS)]
     except Exception:  # cut off, or damaged: what was read until then tells enough
         pass
-    kind = kind_of(found)
+    kind = kind_of_names(found)
     if kind is not None:
-        raise ConceptError(f"{where} is {kind.what}, not an embedding. {kind.todo}.")
+        raise ConceptError(f"{where} is {kind.what}, not an embedding. {kind.advice}.")
 
 
-def _check_total(found: object, where: str) -> None:
+def _check_size(found: object, where: str) -> None:
     """Refuse what is small in the file and large when read: tensors over one storage, or a part."""
     left, numbers, seen = [(found, 0)], 0, 0
     while left:
@@ -188,7 +190,7 @@ def _check_total(found: object, where: str) -> None:
             if item.numel() * item.element_size() > item.untyped_storage().nbytes():
                 seen = MOST_ITEMS + 1
         elif depth < 3 and isinstance(item, torch.nn.ParameterDict):
-            left.append((parameters(item), depth + 1))
+            left.append((parameter_tensors(item), depth + 1))
         elif depth < 3 and isinstance(item, Mapping | list | tuple):
             inside = item.values() if isinstance(item, Mapping) else item
             if len(inside) > MOST_ITEMS:
@@ -196,20 +198,22 @@ def _check_total(found: object, where: str) -> None:
             else:
                 left += [(one, depth + 1) for one in inside]
         if numbers > MOST_NUMBERS or seen + len(left) > MOST_ITEMS:
-            kind = kind_of(names_in(found))
-            what = f"This is {kind.what}. {kind.todo}." if kind else "Is this a model?"
+            kind = kind_of_names(nested_names(found))
+            what = f"This is {kind.what}. {kind.advice}." if kind else "Is this a model?"
             raise ConceptError(f"{where} is too large for an embedding. {what}")
 
 
-def _named(found: object, where: str) -> tuple[dict[str, Any], Form]:
+def _as_dict(found: object, where: str) -> tuple[dict[str, Any], Form]:
     """The loaded object as a dict: a bare tensor and a list are embeddings too."""
     if isinstance(found, Tensor):
         return {"": found}, "tensor"
     if isinstance(found, list | tuple) and found:
         several: Sequence[object] = found
         form: Form = "other"
-        if all(isinstance(part, Mapping) for part in found) and not kind_of(names_in(found)):
-            several = _joined(found)
+        if all(isinstance(part, Mapping) for part in found) and not kind_of_names(
+            nested_names(found)
+        ):
+            several = _joined_by_width(found)
             form = "list" if isinstance(found, list) else "other"
         items = {str(i): part for i, part in enumerate(several)}
         return items if len(items) != 1 else {"": items["0"]}, form
@@ -219,12 +223,12 @@ def _named(found: object, where: str) -> tuple[dict[str, Any], Form]:
     return {str(key): value for key, value in found.items()}, "dict" if plain else "other"
 
 
-def _joined(parts: Sequence[Mapping[str, Any]]) -> list[Tensor]:
+def _joined_by_width(parts: Sequence[Mapping[str, Any]]) -> list[Tensor]:
     """Tensors of a list of dicts, put together by width, as ComfyUI does."""
-    by_width: dict[int, list[Tensor]] = {}
+    group_by_width: dict[int, list[Tensor]] = {}
     for part in parts[:MOST_WORDS]:
         for tensor in part.values():
             if isinstance(tensor, Tensor) and tensor.ndim in (1, 2) and tensor.numel():
                 flat = tensor.detach().reshape(-1, tensor.shape[-1])
-                by_width.setdefault(flat.shape[1], []).append(flat)
-    return [torch.cat(same) for same in by_width.values()]
+                group_by_width.setdefault(flat.shape[1], []).append(flat)
+    return [torch.cat(same) for same in group_by_width.values()]

@@ -43,7 +43,7 @@ _CALLS = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "STACK_GLOBAL", "P
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Limits:
     """What a file is to hold, and what is too much for that."""
 
     what: str = "embedding"
@@ -70,25 +70,25 @@ class Archive:
 
 
 @contextmanager
-def opened(file: BinaryIO, nbytes: int, where: str, wanted: Wanted) -> Iterator[Archive]:
+def open_archive(file: BinaryIO, nbytes: int, where: str, limits: Limits) -> Iterator[Archive]:
     """The parts of a zip of `nbytes` bytes, to read while this is open.
 
     Raises:
-        PseudowordError: `wanted.error`: torch did not write this, or it is damaged.
+        PseudowordError: `limits.error`: torch did not write this, or it is damaged.
     """
-    sparing = _Sparing(file, wanted.most_members * _LONGEST_ENTRY_NBYTES)
+    limited = _LimitedReads(file, limits.most_members * _LONGEST_ENTRY_NBYTES)
     try:
-        with zipfile.ZipFile(sparing) as archive:
-            found = _members(archive.infolist(), nbytes, where, wanted)
-            sparing.most_nbytes = nbytes
+        with zipfile.ZipFile(limited) as archive:
+            found = _members(archive.infolist(), nbytes, where, limits)
+            limited.most_nbytes = nbytes
             yield Archive(archive, found)
     except _BROKEN as error:
-        raise wanted.error(
+        raise limits.error(
             f"{where} is a damaged zip, or was not downloaded to its end ({reason(error)})"
         ) from error
 
 
-class _Sparing:
+class _LimitedReads:
     """A file that gives so many bytes at a time and no more: the list in a zip is short."""
 
     def __init__(self, file: BinaryIO, most_nbytes: int) -> None:
@@ -105,58 +105,58 @@ class _Sparing:
 
 
 def _members(
-    infos: list[zipfile.ZipInfo], nbytes: int, where: str, wanted: Wanted
+    infos: list[zipfile.ZipInfo], nbytes: int, where: str, limits: Limits
 ) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED:
-            raise wanted.error(
+            raise limits.error(
                 f"{where} is a compressed zip; torch never compresses. This may be a zip bomb, or "
-                f"several files packed together: unpack it and give the {wanted.what} itself."
+                f"several files packed together: unpack it and give the {limits.what} itself."
             )
         if ".." in info.filename.split("/") or info.filename.startswith(("/", "\\")):
-            raise wanted.error(f"{where} holds the path {visible(info.filename[:80])!r}: refused")
+            raise limits.error(f"{where} holds the path {visible(info.filename[:80])!r}: refused")
     found = {info.filename.partition("/")[2]: info for info in infos}
     one_folder = len({info.filename.partition("/")[0] for info in infos}) <= 1
-    if not one_folder or len(found) < len(infos) or len(infos) > wanted.most_members:
-        raise wanted.error(f"{where} is a zip, but not one that torch wrote")
+    if not one_folder or len(found) < len(infos) or len(infos) > limits.most_members:
+        raise limits.error(f"{where} is a zip, but not one that torch wrote")
     if sum(info.file_size for info in infos) > nbytes:
-        raise wanted.error(f"{where} claims to hold more than it has bytes: a damaged file or bomb")
+        raise limits.error(f"{where} claims to hold more than it has bytes: a damaged file or bomb")
     if "data.pkl" not in found:
-        raise wanted.error(f"{where} is a zip, but not one that torch wrote: it has no data.pkl")
+        raise limits.error(f"{where} is a zip, but not one that torch wrote: it has no data.pkl")
     return found
 
 
-def scan(pickled: bytes | BinaryIO, where: str, wanted: Wanted) -> set[str]:
+def scan_pickle(pickled: bytes | BinaryIO, where: str, limits: Limits) -> set[str]:
     """Look through a pickle's opcodes without running them.
 
     Returns:
         The names in it.
 
     Raises:
-        PseudowordError: `wanted.error`: a name that is not allowed, or an opcode that torch does
+        PseudowordError: `limits.error`: a name that is not allowed, or an opcode that torch does
             not write.
     """
     named: set[str] = set()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
-            if count > wanted.most_opcodes:
-                raise wanted.error(f"{where} has a pickle too large for its tensors")
+            if count > limits.most_opcodes:
+                raise limits.error(f"{where} has a pickle too large for its tensors")
             if opcode.name == "GLOBAL":
                 named.add(str(argument))
             if opcode.name in _CALLS:
                 said = str(argument) if opcode.name == "INST" else opcode.name
-                raise _refusal(where, [said], wanted)
-    except wanted.error:
+                raise _refusal(where, [said], limits)
+    except limits.error:
         raise
     except Exception as error:  # genops raises whatever its argument readers raise
-        raise wanted.error(f"{where} is damaged: {reason(error)}") from error
-    strange = sorted(named - wanted.allowed)
+        raise limits.error(f"{where} is damaged: {reason(error)}") from error
+    strange = sorted(named - limits.allowed)
     if strange:
-        raise _refusal(where, strange, wanted)
+        raise _refusal(where, strange, limits)
     return named
 
 
-def _refusal(where: str, names: list[str], wanted: Wanted) -> PseudowordError:
+def _refusal(where: str, names: list[str], limits: Limits) -> PseudowordError:
     dotted = [visible(name[:80]).replace(" ", ".") for name in names[:3]]
     shown = ", ".join(dotted) + (" …" if len(names) > 3 else "")
     if any("neti" in name.lower() or "mapper" in name.lower() for name in names):
@@ -165,9 +165,9 @@ def _refusal(where: str, names: list[str], wanted: Wanted) -> PseudowordError:
             "pickled Python object. Export it to safetensors with the code that made it."
         )
     else:
-        article = "An" if wanted.what[0] in "aeio" else "A"
+        article = "An" if limits.what[0] in "aeio" else "A"
         why = (
-            f"{article} {wanted.what} needs nothing of the kind, and this may be an attack. "
+            f"{article} {limits.what} needs nothing of the kind, and this may be an attack. "
             "Get the file as .safetensors from a source you trust."
         )
-    return wanted.error(f"{where} is refused: reading it would run Python code ({shown}). {why}")
+    return limits.error(f"{where} is refused: reading it would run Python code ({shown}). {why}")

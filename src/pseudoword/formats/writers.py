@@ -15,7 +15,7 @@ from pseudoword.formats import keys, native, pictures, safetensors_file, torch_f
 FileParts = dict[str, bytes]
 """What to put behind the file's stem -> bytes. One file is `""`; a second one `_2`."""
 
-CARD_PX = 512
+PICTURE_PX = 512
 
 
 @dataclass(frozen=True)
@@ -36,29 +36,29 @@ def a1111_items(concept: Concept) -> dict[str, object]:
     (rows,) = concept.vectors.values()
     return {
         "string_to_token": {"*": 265},
-        "string_to_param": {"*": _whole(rows)},
+        "string_to_param": {"*": _as_float32(rows)},
         "name": concept.token,
         "step": int(steps) if steps.isdecimal() and len(steps) < 16 else 0,
         "sd_checkpoint": said.get("base_hash"),
         "sd_checkpoint_name": said.get("base"),
-        "pseudoword": _about(concept),
+        "pseudoword": _metadata(concept),
     }
 
 
-def _about(concept: Concept) -> dict[str, str]:
+def _metadata(concept: Concept) -> dict[str, str]:
     about = concept.shared | {"method": concept.method}
     return about | ({"family": concept.family} if concept.family else {})
 
 
-def card(concept: Concept) -> Image.Image:
+def token_picture(concept: Concept) -> Image.Image:
     """A plain picture with the word on it, for words that come without a preview."""
-    sheet = Image.new("RGB", (CARD_PX, CARD_PX), (244, 241, 234))
+    sheet = Image.new("RGB", (PICTURE_PX, PICTURE_PX), (244, 241, 234))
     pen = ImageDraw.Draw(sheet)
     shapes = [f"{key}: {len(rows)} x {rows.shape[1]}" for key, rows in concept.vectors.items()]
     size = 64
     while size > 12 and pen.textlength(concept.token, ImageFont.load_default(size)) > 440:
         size -= 4
-    middle = CARD_PX / 2
+    middle = PICTURE_PX / 2
     pen.text((middle, 220), concept.token, (40, 40, 40), ImageFont.load_default(size), anchor="mm")
     for i, line in enumerate(shapes[:6]):
         font = ImageFont.load_default(20)
@@ -66,17 +66,17 @@ def card(concept: Concept) -> Image.Image:
     return sheet
 
 
-def _whole(rows: Tensor) -> Tensor:
+def _as_float32(rows: Tensor) -> Tensor:
     return rows.detach().cpu().float().contiguous().clone()
 
 
-def _plain(concept: Concept) -> bool:
+def _has_plain_keys(concept: Concept) -> bool:
     """Whether every key is a text encoder, with no layers and no output embeddings."""
-    return not any("." in key or key.endswith(keys.OUTPUT) for key in concept.vectors)
+    return not any("." in key or key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors)
 
 
-def _only_one(concept: Concept) -> str | None:
-    if len(concept.vectors) > 1 or not _plain(concept):
+def _one_encoder_only(concept: Concept) -> str | None:
+    if len(concept.vectors) > 1 or not _has_plain_keys(concept):
         return f"holds rows of one text encoder; the word has {', '.join(concept.vectors)}"
     return None
 
@@ -84,7 +84,7 @@ def _only_one(concept: Concept) -> str | None:
 def _sd_only(concept: Concept) -> str | None:
     if not set(concept.vectors) <= {"clip_l", "clip_h"}:
         return f"holds Stable Diffusion 1 and 2 words; this one has {', '.join(concept.vectors)}"
-    return _only_one(concept)
+    return _one_encoder_only(concept)
 
 
 def _sdxl_only(concept: Concept) -> str | None:
@@ -94,25 +94,25 @@ def _sdxl_only(concept: Concept) -> str | None:
 
 
 def _diffusers_refuses(concept: Concept) -> str | None:
-    if _plain(concept) and (len(concept.vectors) == 1 or _in_diffusers(concept)):
+    if _has_plain_keys(concept) and (len(concept.vectors) == 1 or _diffusers_suffixes(concept)):
         return None
     return (
         f"holds one text encoder, SDXL's or FLUX's two; the word has {', '.join(concept.vectors)}"
     )
 
 
-def _in_diffusers(concept: Concept) -> Mapping[str, str]:
+def _diffusers_suffixes(concept: Concept) -> Mapping[str, str]:
     """What follows `learned_embeds` for each text encoder."""
     if len(concept.vectors) == 1:
         return dict.fromkeys(concept.vectors, "")
-    return keys.IN_DIFFUSERS.get(frozenset(concept.vectors), {})
+    return keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors), {})
 
 
-def _plain_only(concept: Concept) -> str | None:
-    return None if _plain(concept) else "holds one tensor per text encoder, no layers"
+def _plain_keys_only(concept: Concept) -> str | None:
+    return None if _has_plain_keys(concept) else "holds one tensor per text encoder, no layers"
 
 
-def _stable_diffusion(concept: Concept) -> str | None:
+def _stable_diffusion_only(concept: Concept) -> str | None:
     if _sd_only(concept) and _sdxl_only(concept):
         return f"holds words for SD 1, SD 2 and SDXL; this one has {', '.join(concept.vectors)}"
     return None
@@ -123,7 +123,7 @@ def _onetrainer_refuses(concept: Concept) -> str | None:
 
 
 def _xti_refuses(concept: Concept) -> str | None:
-    if keys.layered(concept.vectors) and all(k.startswith("clip_l.") for k in concept.vectors):
+    if keys.is_layered(concept.vectors) and all(k.startswith("clip_l.") for k in concept.vectors):
         return None
     return "holds 16 layers of clip_l"
 
@@ -135,41 +135,43 @@ def _native(concept: Concept, _picture: Image.Image | None) -> FileParts:
 def _diffusers(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {
         suffix: native.dump(replace(concept, vectors={encoder: concept.vectors[encoder]}))
-        for encoder, suffix in _in_diffusers(concept).items()
+        for encoder, suffix in _diffusers_suffixes(concept).items()
     }
 
 
 def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {
-        suffix: torch_file.write({concept.token: _whole(concept.vectors[encoder])})
-        for encoder, suffix in _in_diffusers(concept).items()
+        suffix: torch_file.write({concept.token: _as_float32(concept.vectors[encoder])})
+        for encoder, suffix in _diffusers_suffixes(concept).items()
     }
 
 
 def _a1111(concept: Concept, _picture: Image.Image | None) -> FileParts:
     if len(concept.vectors) > 1:
-        tensors = {key: _whole(concept.vectors[key]) for key in ("clip_g", "clip_l")}
-        said = torch_file.packed({**_about(concept), "token": concept.token})
-        return {"": torch_file.write({**tensors, torch_file.OURS: said})}
+        tensors = {key: _as_float32(concept.vectors[key]) for key in ("clip_g", "clip_l")}
+        said = torch_file.metadata_tensor({**_metadata(concept), "token": concept.token})
+        return {"": torch_file.write({**tensors, torch_file.METADATA_KEY: said})}
     return {"": torch_file.write(a1111_items(concept))}
 
 
 def _chunk(concept: Concept, picture: Image.Image | None) -> FileParts:
-    return {"": pictures.write_chunk(picture or card(concept), a1111_items(concept))}
+    return {"": pictures.write_chunk(picture or token_picture(concept), a1111_items(concept))}
 
 
 def _pixels(concept: Concept, picture: Image.Image | None) -> FileParts:
-    return {"": pictures.write_hidden(picture or card(concept), a1111_items(concept))}
+    return {"": pictures.write_hidden(picture or token_picture(concept), a1111_items(concept))}
 
 
 def _webp(concept: Concept, picture: Image.Image | None) -> FileParts:
-    return {"": pictures.write_hidden(picture or card(concept), a1111_items(concept), "WEBP")}
+    return {
+        "": pictures.write_hidden(picture or token_picture(concept), a1111_items(concept), "WEBP")
+    }
 
 
 def _kohya(concept: Concept, _picture: Image.Image | None) -> FileParts:
     single = len(concept.vectors) == 1
     tensors = {"emb_params" if single else key: rows for key, rows in concept.vectors.items()}
-    return {"": safetensors_file.write(tensors, native.described(concept) | _modelspec(concept))}
+    return {"": safetensors_file.write(tensors, native.metadata_of(concept) | _modelspec(concept))}
 
 
 def _modelspec(concept: Concept) -> dict[str, str]:
@@ -194,7 +196,7 @@ def _modelspec(concept: Concept) -> dict[str, str]:
 
 
 def _per_encoder(concept: Concept, _picture: Image.Image | None) -> FileParts:
-    return {"": safetensors_file.write(concept.vectors, native.described(concept))}
+    return {"": safetensors_file.write(concept.vectors, native.metadata_of(concept))}
 
 
 def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
@@ -208,32 +210,34 @@ def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
         plain = keys.base_encoder(key)
         name = "emp_params" if stable_diffusion else theirs.get(plain, plain)
         tensors[name + key.removeprefix(plain)] = rows
-    return {"": safetensors_file.write(tensors, native.described(concept))}
+    return {"": safetensors_file.write(tensors, native.metadata_of(concept))}
 
 
 def _xti(concept: Concept, _picture: Image.Image | None) -> FileParts:
     tensors = {key.split(".")[1]: rows for key, rows in concept.vectors.items()}
-    return {"": safetensors_file.write(tensors, native.described(concept))}
+    return {"": safetensors_file.write(tensors, native.metadata_of(concept))}
 
 
-def _anything(_concept: Concept) -> str | None:
+def _never_refuses(_concept: Concept) -> str | None:
     return None
 
 
 WRITERS: dict[str, Writer] = {
-    "native": Writer("pseudoword", ".safetensors", _native, _anything),
+    "native": Writer("pseudoword", ".safetensors", _native, _never_refuses),
     "diffusers": Writer(
         "diffusers, one or two files", ".safetensors", _diffusers, _diffusers_refuses
     ),
     "diffusers-bin": Writer("diffusers' older form", ".bin", _diffusers_bin, _diffusers_refuses),
-    "a1111": Writer("AUTOMATIC1111", ".pt", _a1111, _stable_diffusion),
+    "a1111": Writer("AUTOMATIC1111", ".pt", _a1111, _stable_diffusion_only),
     "a1111-png": Writer("AUTOMATIC1111, in a PNG's text", ".png", _chunk, _sd_only),
     "a1111-pixels": Writer("AUTOMATIC1111, hidden in a PNG's pixels", ".png", _pixels, _sd_only),
     "a1111-webp": Writer("AUTOMATIC1111, hidden in a WebP's pixels", ".webp", _webp, _sd_only),
-    "kohya": Writer("kohya's scripts, with ModelSpec", ".safetensors", _kohya, _stable_diffusion),
+    "kohya": Writer(
+        "kohya's scripts, with ModelSpec", ".safetensors", _kohya, _stable_diffusion_only
+    ),
     "sdxl": Writer("SDXL: clip_l and clip_g", ".safetensors", _per_encoder, _sdxl_only),
     "onetrainer": Writer("OneTrainer", ".safetensors", _onetrainer, _onetrainer_refuses),
-    "comfyui": Writer("ComfyUI's encoder names", ".safetensors", _per_encoder, _plain_only),
+    "comfyui": Writer("ComfyUI's encoder names", ".safetensors", _per_encoder, _plain_keys_only),
     "xti": Writer("kohya's layered words", ".safetensors", _xti, _xti_refuses),
 }
 """Format name -> writer."""

@@ -1,27 +1,25 @@
-"""Methods: how vectors come to be. Add one by adding a file here and a line to `METHODS`."""
+"""Methods: how rows come to be. Add one by adding a file here and a line to `METHODS`.
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+A method never knows a model: what it may know of one is in `Initialisation`.
+"""
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Mapping
 
+from pseudoword.config.method import MethodSettings
+from pseudoword.methods.base import Context as Context
+from pseudoword.methods.base import Initialisation as Initialisation
+from pseudoword.methods.base import Method as Method
+from pseudoword.methods.base import Rows as Rows
 from pseudoword.methods.classic import Classic
 
-
-class Method(Protocol):
-    """What training needs of a method: parameters, and the vectors they make."""
-
-    name: str
-
-    def parameters(self) -> list[nn.Parameter]:
-        """All that the optimiser may change, in a stable order."""
-        ...
-
-    def vectors(self) -> Mapping[str, Tensor]:
-        """The word's rows per text encoder, `[n, width]`, attached to the graph."""
-        ...
+METHODS: Mapping[str, type[Method]] = {"classic": Classic}
+"""What `--method` takes -> what it means."""
 
 
-METHODS: dict[str, Callable[[Mapping[str, Tensor], torch.device], Method]] = {"classic": Classic}
-"""Name -> how to begin at given rows on a device."""
+def begin(start: Initialisation, settings: MethodSettings) -> Method:
+    """The method that `settings` ask for, at `start`.
+
+    Raises:
+        ConceptError: it cannot go on from such rows.
+    """
+    return METHODS[settings.method](start, settings)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,6 +125,11 @@ class TextEncoder(Reader):
     def width(self) -> int:
         """How many numbers one row has."""
         return self.table.shape[1]
+
+    @cached_property
+    def usual_norm(self) -> float:
+        """The median norm of the vocabulary's rows."""
+        return float(self.table.detach().float().norm(dim=-1).median())
 
     def token_ids(self, text: str) -> list[int]:
         """`text` as ids, without begin and end marks."""

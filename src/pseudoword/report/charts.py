@@ -15,7 +15,7 @@ from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import read_regular
 from pseudoword.formats.infotext import png_text
 from pseudoword.outputs import already_there, check_writable, unused, write_new
-from pseudoword.report.fonts import LONGEST, Font, any_script, font
+from pseudoword.report.fonts import any_script, font, wrapped
 from pseudoword.text import reason, visible
 
 GAP_PX = 8
@@ -37,10 +37,9 @@ LARGEST_NBYTES = 2**30
 def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     """What a log's lines tell, as PNG: losses above; norm and rate below.
 
-    The thick grey line is a running mean of the training loss. The figure is drawn without pyplot,
-    whose global state does not belong in a library.
+    The thick grey line is a running mean of the training loss.
     """
-    figure = _figure(height=5.5)
+    figure = empty_figure(8, 5.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     steps, losses = _column(entries, "loss")
     above.plot(steps, losses, color="#dddddd", linewidth=0.8)
@@ -65,20 +64,20 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
         axes.axhline(0, color="none")  # a norm that is held would else show its rounding alone
         axes.margins(y=room)
         axes.set_ylim(bottom=0)
-    return _png(figure)
+    return png_of(figure)
 
 
 @any_script()
 def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
     """What a rate range test saw, as PNG: evaluation loss over rate, and the rate it chose."""
-    figure = _figure(height=4)
+    figure = empty_figure(8, 4)
     axes = figure.subplots()
     axes.semilogx(*zip(*tried, strict=True), color="#c03030", marker=".")
     axes.axvline(chosen, color="#309050", linestyle="--", label=f"chosen: {chosen:g}")
     axes.set(xlabel="learning rate", ylabel="evaluation loss")
     axes.set_title(visible(f"rates tried for {token}"), parse_math=False)
     axes.legend(frameon=False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _column(entries: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
@@ -87,16 +86,18 @@ def _column(entries: Sequence[Mapping[str, float]], name: str) -> tuple[list[flo
     return [entry["step"] for entry in having], [entry[name] for entry in having]
 
 
-def _figure(height: float) -> Any:
+def empty_figure(width: float, height: float) -> Any:
+    """A figure of matplotlib to draw into, in inches; without pyplot, so nothing is global."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _png(figure: Any) -> bytes:
+def png_of(figure: Any) -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(action="ignore"):  # letters that its font has not
         figure.savefig(buffer, format="png", dpi=110)
@@ -129,10 +130,10 @@ def grid(
     pen = ImageDraw.Draw(sheet)
     for column, head in enumerate(heads):
         x, letters = label_px + GAP_PX + column * pitch, font(head, 13)
-        pen.multiline_text((x, 4), _wrap(head, cell_px, letters), INK, letters, spacing=1)
+        pen.multiline_text((x, 4), wrapped(head, letters, cell_px), INK, letters, spacing=1)
     for row, (label, pictures) in enumerate(rows):
         y, letters = head_px + GAP_PX + row * pitch, font(label, 13)
-        lines = _wrap(label, label_px - 2 * GAP_PX, letters)
+        lines = wrapped(label, letters, label_px - 2 * GAP_PX)
         pen.multiline_text((GAP_PX, y + 4), lines, INK, letters)
         for column, picture in enumerate(pictures):
             sheet.paste(enlarge(picture, cell_px), (label_px + GAP_PX + column * pitch, y))
@@ -141,12 +142,20 @@ def grid(
 
 def enlarge(picture: Image.Image, side_px: int) -> Image.Image:
     """`picture` fitted into a square of `side_px`, centred on white if it is not square."""
+    square = Image.new("RGB", (side_px, side_px), "white")
+    resized = within(picture.convert("RGB"), side_px)
+    square.paste(resized, ((side_px - resized.width) // 2, (side_px - resized.height) // 2))
+    return square
+
+
+def within(picture: Image.Image, side_px: int) -> Image.Image:
+    """`picture` as large as it can be within a square; a thin one stays a pixel wide.
+
+    Some versions of Pillow's own `ImageOps.contain` fail where it would be less than a pixel.
+    """
     scale = side_px / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
-    square = Image.new("RGB", (side_px, side_px), "white")
-    resized = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    square.paste(resized, ((side_px - width) // 2, (side_px - height) // 2))
-    return square
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def before_after(
@@ -249,13 +258,3 @@ def _made_by(path: Path, maker: str) -> bool:
 def _mark(picture: Image.Image, maker: str) -> str:
     digest = hashlib.blake2b(picture.convert("RGB").tobytes(), digest_size=16)
     return f"pseudoword {maker} {digest.hexdigest()}"
-
-
-def _wrap(text: str, width_px: int, font: Font) -> str:
-    lines: list[str] = []
-    for word in text[:LONGEST].split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width_px:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return "\n".join(lines)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pseudoword.data.examples import Example, View
-from pseudoword.report.fonts import LONGEST, Font, font
+from pseudoword.report.charts import within
+from pseudoword.report.fonts import LONGEST, fitted, font
 
 VIEW_PX, GAP_PX, MARGIN_PX, LINE_PX, WIDEST_PX = 220, 10, 18, 18, 1500
 TALLEST_PX = 12_000
@@ -37,7 +38,7 @@ def card(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image:
     pen = ImageDraw.Draw(made)
     for i, (text, ink, px) in enumerate(lines):
         letters = font(text[:LONGEST], px)
-        pen.text((0, VIEW_PX + 5 + i * LINE_PX), _fitted(text, letters, width), ink, letters)
+        pen.text((0, VIEW_PX + 5 + i * LINE_PX), fitted(text, letters, width), ink, letters)
     return made
 
 
@@ -80,7 +81,7 @@ def _heights(rows: Sequence[Sequence[Image.Image]]) -> list[int]:
 
 def _whole(example: Example) -> Image.Image:
     """The picture, pale where no view looks, each view's frame outlined."""
-    small = ImageOps.contain(example.whole, (VIEW_PX, VIEW_PX))
+    small = within(example.whole, VIEW_PX)
     scale = small.width / example.whole.width
     seen = Image.new("L", small.size, 90)
     boxes = []
@@ -103,7 +104,7 @@ def _shown(view: View) -> Image.Image:
     made = Image.fromarray(pixels)
     if view.mask is not None:
         made = Image.composite(made, _stripes(view.mask), _grey(view.mask))
-    return ImageOps.contain(made, (VIEW_PX, VIEW_PX))
+    return within(made, VIEW_PX)
 
 
 def _stripes(mask: Tensor) -> Image.Image:
@@ -116,10 +117,3 @@ def _stripes(mask: Tensor) -> Image.Image:
 
 def _grey(mask: Tensor) -> Image.Image:
     return Image.fromarray((mask.numpy() * 255).astype(np.uint8))
-
-
-def _fitted(whole: str, font: Font, width_px: int) -> str:
-    text = whole if len(whole) <= LONGEST else whole[:LONGEST] + "…"
-    while font.getlength(text) > width_px and len(text) > 1:
-        text = text.rstrip("…")[:-1] + "…"
-    return text

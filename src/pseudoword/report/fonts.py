@@ -33,6 +33,27 @@ def font(text: str, size_px: int) -> Font:
     return ImageFont.load_default(size_px)
 
 
+def fitted(whole: str, letters: Font, width_px: int) -> str:
+    """`whole`, or as much of its beginning as fits, and "…"."""
+    text = whole[:LONGEST]
+    if text == whole and letters.getlength(text) <= width_px:
+        return text
+    while text and letters.getlength(f"{text}…") > width_px:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def wrapped(text: str, letters: Font, width_px: int) -> str:
+    """`text` in lines that fit; a single word that does not fit is not cut."""
+    lines: list[str] = []
+    for word in text[:LONGEST].split():
+        if lines and letters.getlength(f"{lines[-1]} {word}") <= width_px:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 @contextmanager
 def any_script() -> Iterator[None]:
     """While open, matplotlib draws text in all scripts there are fonts for, and warns of none."""

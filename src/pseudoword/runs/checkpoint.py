@@ -95,7 +95,7 @@ def load(
             f"{folder} was begun with vectors of another number or width, which cannot change on "
             "the way. Add --restart to begin again, or choose another --out."
         )
-    shapes = {key: rows.shape for key, rows in state.method.vectors().items()}
+    shapes = {key: rows.shape for key, rows in state.method.word().items()}
     for word in (average, best):
         if word and {key: rows.shape for key, rows in word.items()} != shapes:
             raise _damaged(path, "its words have different shapes")

@@ -11,7 +11,7 @@ from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, images
 from pseudoword.errors import SettingsError, TrainingError
-from pseudoword.methods.classic import Classic
+from pseudoword.methods import norms
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -21,7 +21,7 @@ from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, Interrupted
 from pseudoword.runs.setup import Run, begin, set_up
-from pseudoword.training import loss, norms
+from pseudoword.training import loss
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import train
 
@@ -221,14 +221,14 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
     """Write the word, and prove that it does something."""
     concept, state, token = run.concept(), run.state, run.config.token
     run.folder.write_concept(concept)
-    learned = Classic(concept.vectors, family.device)
-    moved = loss.effect(family, run.start, learned, batch(family, [state.data], state.step))
+    samples = batch(family, [state.data], state.step)
+    moved = loss.effect(family, run.start.rows, concept.vectors, samples)
     if not moved > NO_EFFECT and not state.failure:
         state.failure = (
             f"{token}: the finished word does not change what the model predicts "
             f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
         )
-    length, usual = float(norms.mean_norm(concept.vectors)), max(norms.typical(family).values())
+    length, usual = float(norms.mean_norm(concept.vectors)), max(run.start.usual_norms.values())
     if length > TOO_LONG * usual:
         progress.note(
             f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "

@@ -2,13 +2,13 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from pseudoword import methods
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
@@ -17,8 +17,7 @@ from pseudoword.data import captions, examples, image_quality, latents
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import check_captions, tell_weights
 from pseudoword.formats import names
-from pseudoword.methods import METHODS
-from pseudoword.methods.classic import Classic
+from pseudoword.methods import Initialisation
 from pseudoword.models.compatibility import vocabulary
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -27,7 +26,7 @@ from pseudoword.rng import generator
 from pseudoword.runs import previews
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.text import public
-from pseudoword.training import early_stopping, importance, initialisation, norms
+from pseudoword.training import early_stopping, importance, initialisation
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.learning_rate_finder import find_learning_rate
@@ -46,8 +45,7 @@ class Beginning:
     data: TrainingData
     kept_out: list[EncodedPicture]
     """pictures that it does not learn from; none if there are too few"""
-    rows: Mapping[str, Tensor]
-    """its first rows, `[n, width]` per text encoder"""
+    start: Initialisation
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
@@ -61,7 +59,7 @@ class Run:
     folder: RunFolder
     family: str
     state: TrainState
-    start: Classic
+    start: Initialisation
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
@@ -131,9 +129,9 @@ def set_up(
     rows = initialisation.initial_rows(
         family, config.init, config.init_mode, vectors, config.token, config.seed
     )
-    caution = names.caution(config.token, vectors, vocabulary(family))
-    if caution:
-        progress.note(f"{config.token}: {caution}")
+    diffusers_warning = names.diffusers_warning(config.token, vectors, vocabulary(family))
+    if diffusers_warning:
+        progress.note(f"{config.token}: {diffusers_warning}")
     count = max(map(len, rows.values()))
     check_captions(
         list(family.encoders.values()),
@@ -168,7 +166,7 @@ def set_up(
         family.name,
         TrainingData(config.token, learned, templates, config, config),
         kept_out,
-        rows,
+        initialisation.begin(family, rows),
         {"pictures": data, "template": lines, "base": fingerprint},
         provenance,
     )
@@ -181,24 +179,23 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
         chosen = folder.chosen()
         if chosen.density is None:
             progress.phase(f"seeing which timesteps move {config.token}")
-            density = importance.density(family, data, beginning.rows)
+            density = importance.density(family, data, beginning.start.rows)
             folder.choose(chosen.model_copy(update={"density": density}))
         else:
             density = chosen.density
         data = replace(data, density=density)
-    aims = norms.aims(family, beginning.rows, config.norm)
+    method = methods.begin(beginning.start, config)
     if config.lr is AUTO:
-        rates = _tried(family, beginning, data, aims, progress)
+        rates = _tried(family, beginning, data, progress)
     else:
-        rates = config.lr.absolute(norms.usual_number(family))
-    method = METHODS[config.method](beginning.rows, family.device)
+        rates = config.lr.absolute(method.rate_unit)
     others = replace(data, pictures=beginning.kept_out)
     return Run(
         config,
         folder,
         beginning.family,
-        TrainState.begin(data, method, Schedule.of(config, rates), aims),
-        Classic(beginning.rows, family.device),
+        TrainState.begin(data, method, Schedule.of(config, rates)),
+        beginning.start,
         beginning.sources,
         {**beginning.provenance, "lr": str(rates)},
         samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
@@ -206,20 +203,14 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
     )
 
 
-def _tried(
-    family: Family,
-    beginning: Beginning,
-    data: TrainingData,
-    norm_aims: Mapping[str, Tensor],
-    progress: Progress,
-) -> Rates:
+def _tried(family: Family, beginning: Beginning, data: TrainingData, progress: Progress) -> Rates:
     """The learning rate that a test finds, or has found before."""
     config, folder = beginning.config, beginning.folder
     chosen = folder.chosen()
     if chosen.lr is None:
         progress.phase(f"trying learning rates for {config.token}")
-        copy = METHODS[config.method](beginning.rows, family.device)
-        found = find_learning_rate(family, data, copy, norm_aims, progress.advance)
+        copy = methods.begin(beginning.start, config)
+        found = find_learning_rate(family, data, copy, progress.advance)
         curve = charts.rate_curve(found.curve, found.rate, config.token)
         folder.files.write(RATE_CURVE, curve)
         rates = Rates.parse(f"{found.rate:g}")

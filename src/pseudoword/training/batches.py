@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import torch
 
@@ -32,26 +33,32 @@ class TrainingData:
 
 
 def batches(
-    family: Family, pack: Sequence[TrainingData], step: int, part: int = 0
+    family: Family, pack: Sequence[TrainingData], step: int
 ) -> Iterator[tuple[list[int], loss.Batch]]:
-    """The samples of all concepts of a pack in `step`, a batch for each shape of latents.
-
-    Of a step of several batches, its `part`: together they are the same samples as one large batch.
+    """The samples of all concepts of a pack in `step`: for each batch to accumulate, one for each
+    shape of latents. Together they are the samples of one large batch.
 
     Yields:
-        Which of the concepts see latents of one shape in this step, and what they see.
+        Which of the concepts see latents of one shape, and what they see.
     """
-    drawn = [_drawn(family, data, step, part) for data in pack]
-    shapes = [some.noise.shape for some in drawn]
-    for shape in dict.fromkeys(shapes):
-        alike = [k for k, other in enumerate(shapes) if other == shape]
-        yield alike, _assemble(family, [pack[k] for k in alike], [drawn[k] for k in alike])
+    drawn = []
+    for data in pack:
+        hyper, n = data.hyper, data.hyper.batch * data.hyper.accumulate
+        drawn.append(sample_step(hyper.seed, data.token, step, batch=n, **_of(family, data)))
+    for part in range(max(data.hyper.accumulate for data in pack)):
+        own = {
+            k: some[part * data.hyper.batch : (part + 1) * data.hyper.batch]
+            for k, (data, some) in enumerate(zip(pack, drawn, strict=True))
+            if part < data.hyper.accumulate
+        }
+        for shape in dict.fromkeys(some.noise.shape for some in own.values()):
+            alike = [k for k, some in own.items() if some.noise.shape == shape]
+            yield alike, _assemble(family, [pack[k] for k in alike], [own[k] for k in alike])
 
 
 def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:
-    """The samples in `step` of a pack whose latents are of one shape."""
-    ((_, only),) = batches(family, pack, step)
-    return only
+    """The first batch in `step` of a pack whose latents are of one shape."""
+    return next(batches(family, pack, step))[1]
 
 
 def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
@@ -65,31 +72,25 @@ def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
     spread = timesteps(family, data)
     t = spread.even(parts * size)
     key = f"{data.token}/evaluation"
-    drawn = [_draw(data, 0, key, i, size, spread) for i in range(parts)]
+    drawn = [sample_step(0, key, i, batch=size, **_of(family, data)) for i in range(parts)]
     at = [t[i::parts] for i in range(parts)]
     each = [replace(some, t=t, weight=spread.weight(t)) for some, t in zip(drawn, at, strict=True)]
     return [_assemble(family, [data], [some]) for some in each]
 
 
-def _drawn(family: Family, data: TrainingData, step: int, part: int) -> StepSamples:
-    hyper = data.hyper
-    n, spread = hyper.batch * hyper.accumulate, timesteps(family, data)
-    whole = _draw(data, hyper.seed, data.token, step, n, spread)
-    return whole[part * hyper.batch : (part + 1) * hyper.batch]
+class _Of(TypedDict):
+    pictures: list[torch.Size]
+    captions: int
+    timesteps: Timesteps
 
 
-def _draw(
-    data: TrainingData, seed: int, key: str, step: int, n: int, spread: Timesteps
-) -> StepSamples:
-    return sample_step(
-        seed,
-        key,
-        step,
-        batch=n,
-        pictures=[picture.moments.mean.shape for picture in data.pictures],
-        captions=len(data.templates),
-        timesteps=spread,
-    )
+def _of(family: Family, data: TrainingData) -> _Of:
+    """What samples are drawn from."""
+    return {
+        "pictures": [picture.moments.mean.shape for picture in data.pictures],
+        "captions": len(data.templates),
+        "timesteps": timesteps(family, data),
+    }
 
 
 def _assemble(

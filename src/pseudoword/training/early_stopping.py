@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pseudoword.methods.classic import Classic
 from pseudoword.models.family import Family
 from pseudoword.training import loss
 
@@ -108,6 +107,5 @@ def evaluation_loss(
     family: Family, word: dict[str, Tensor], samples: Sequence[loss.Batch]
 ) -> float:
     """Mean loss of `word` over `samples`."""
-    method = Classic(word, family.device)
-    found = [loss.losses(family, [method], batch) * len(batch.t) for batch in samples]
+    found = [loss.losses(family, [word], batch) * len(batch.t) for batch in samples]
     return float(torch.cat(found).sum()) / sum(len(batch.t) for batch in samples)

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
-from pseudoword.methods.classic import Classic
 from pseudoword.models.family import Family
 from pseudoword.training import batches, loss
 from pseudoword.training.batches import TrainingData
 from pseudoword.training.determinism import repeatable
-from pseudoword.training.loop import LOSS_SCALE
+from pseudoword.training.step import LOSS_SCALE
 
 PARTS = 10
 """Into so many parts the timesteps are cut."""
@@ -47,7 +46,7 @@ def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> t
     squares, seen = torch.zeros(PARTS), torch.zeros(PARTS)
     for some in batches.fixed(family, data, PARTS * EACH):
         # Each sample has a word of its own, so that one backward pass tells their gradients apart.
-        words = [Classic(rows, family.device) for _ in some.prompts]
+        words = [_leaves(rows, family.device) for _ in some.prompts]
         prompts = [
             p.replace(loss.pack_placeholder(0), loss.pack_placeholder(k))
             for k, p in enumerate(some.prompts)
@@ -65,7 +64,12 @@ def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> t
     return tuple(max(float(f"{size / most:.3g}"), LEAST) for size in smooth.tolist())
 
 
-def _square(word: Classic) -> Tensor:
+def _leaves(rows: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies of fixed rows whose gradient can be asked for."""
+    return {key: r.to(device, copy=True).requires_grad_() for key, r in rows.items()}
+
+
+def _square(word: Mapping[str, Tensor]) -> Tensor:
     """Of the length of its gradient."""
-    each = [rows.grad for rows in word.parameters() if rows.grad is not None]
+    each = [rows.grad for rows in word.values() if rows.grad is not None]
     return torch.stack([gradient.square().sum() for gradient in each]).sum()

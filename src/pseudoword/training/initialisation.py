@@ -12,6 +12,7 @@ from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
+from pseudoword.methods import Initialisation
 from pseudoword.models.compatibility import check_fit
 from pseudoword.models.family import Family, TextEncoder
 from pseudoword.rng import generator
@@ -34,7 +35,7 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
     if not init.strip():
         raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
     if mode == "file":
-        return sources.one(init, flag="--init")
+        return sources.read_one(init, flag="--init")
     source, _ = lookup.split(init, "--init") if lookup.looks_like_path(init) else (init, None)
     if lookup.find(source, "--init", words=True, error=ConceptError) is None:
         return None
@@ -43,7 +44,7 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
             f"--init-mode {mode} takes words, and --init {brief(init)} is a file's or folder's "
             "name. Leave --init-mode out, or give words."
         )
-    return sources.one(init, flag="--init")
+    return sources.read_one(init, flag="--init")
 
 
 def mode_of(init: str, mode: InitMode) -> str:
@@ -104,6 +105,12 @@ def initial_rows(
     return {
         key: _from_words(encoder, init, mode, vectors) for key, encoder in family.encoders.items()
     }
+
+
+def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
+    """What a method is told of `family`, to begin at `rows` `[n, width]`."""
+    usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
+    return Initialisation(rows, usual, family.device)
 
 
 def vector_count(family: Family, init: str, pictures: int) -> int:

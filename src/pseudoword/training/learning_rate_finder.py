@@ -5,14 +5,12 @@ falls, and rises again where the rate is too high. Draws have no state, so the r
 notice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-
-from torch import Tensor
 
 from pseudoword.methods import Method
 from pseudoword.models.family import Family
-from pseudoword.training import early_stopping, norms
+from pseudoword.training import early_stopping
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.loop import train
 from pseudoword.training.state import TrainState
@@ -47,7 +45,6 @@ def find_learning_rate(
     family: Family,
     data: TrainingData,
     copy: Method,
-    norm_aims: Mapping[str, Tensor],
     tick: Callable[[int, int], None],
 ) -> FoundRate:
     """Find a learning rate for one concept.
@@ -56,13 +53,12 @@ def find_learning_rate(
         family: the frozen model.
         data: what the concept is to be learned from.
         copy: its starting word, which the test changes.
-        norm_aims: as of `TrainState`.
         tick: called with (done, total) after each step.
     """
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     hyper = data.hyper.model_copy(update={"ema": 0.0})
     own = replace(data, token=f"{data.token}/rate", hyper=hyper)
-    trial = TrainState.begin(own, copy, lambda step: LOWEST * growth**step, norm_aims, STEPS)
+    trial = TrainState.begin(own, copy, lambda step: LOWEST * growth**step, STEPS)
     samples = fixed(family, data, early_stopping.SAMPLES)
     start = early_stopping.evaluation_loss(family, trial.word(), samples)
     curve = []
@@ -75,7 +71,7 @@ def find_learning_rate(
         lowest = min(loss for _, loss in curve)
         if found > start + (start - lowest):  # it has lost twice what it had gained
             break
-    return FoundRate(choose_rate(start, curve, norms.usual_number(family)), tuple(curve))
+    return FoundRate(choose_rate(start, curve, copy.rate_unit), tuple(curve))
 
 
 def choose_rate(start: float, curve: Sequence[tuple[float, float]], usual: float) -> float:

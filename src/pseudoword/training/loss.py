@@ -1,4 +1,4 @@
-"""Latents and captions -> one loss per concept: the only place where a family meets a method."""
+"""The samples of a batch, and one loss per concept: equation 2 of the paper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pseudoword.methods import Method
 from pseudoword.models.family import Family, MicroConditioning
+from pseudoword.models.injection import Vectors
 from pseudoword.placeholders import named
 from pseudoword.training.weighting import huber
 
@@ -42,28 +42,34 @@ def pack_placeholder(k: int) -> str:
     return named(k)
 
 
-def predict(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
-    """The model's prediction for `batch`, `[K·B, C, h, w]` float32."""
-    words = {pack_placeholder(k): method.vectors() for k, method in enumerate(methods)}
-    condition = family.encode_text(batch.prompts, words)
-    noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
-    return family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
-
-
-def losses(family: Family, methods: Sequence[Method], batch: Batch) -> Tensor:
-    """Mean squared error of the prediction per concept, `[K]`: equation 2 of the paper.
+def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int) -> Tensor:
+    """Mean squared error of a prediction `[K·B, C, h, w]` for each of K concepts, `[K]`.
 
     With the settings that ask for it, samples and positions are weighted, and squares are
     Huber's.
     """
+    error = huber(prediction - target, batch.delta.view(-1, 1, 1, 1))
+    return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(concepts, -1).mean(1)
+
+
+def predict(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
+    """What the model predicts for `batch` with these rows, `[K·B, C, h, w]` float32."""
+    condition = family.encode_text(
+        batch.prompts, {pack_placeholder(k): rows for k, rows in enumerate(words)}
+    )
+    noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
+    return family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
+
+
+def losses(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
+    """The loss of each of K words of these rows, `[K]`; a step of training has the same."""
     target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-    error = huber(predict(family, methods, batch) - target, batch.delta.view(-1, 1, 1, 1))
-    return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(len(methods), -1).mean(1)
+    return per_concept(predict(family, words, batch), target, batch, len(words))
 
 
 @torch.no_grad()
-def effect(family: Family, before: Method, after: Method, batch: Batch) -> float:
-    """How far `after` moves the prediction away from `before`'s, relative to its size."""
+def effect(family: Family, before: Vectors, after: Vectors, batch: Batch) -> float:
+    """How far the rows `after` move the prediction away from `before`'s, relative to its size."""
     first = predict(family, [before], batch)
     moved = predict(family, [after], batch) - first
     return float(moved.norm() / first.norm())

@@ -18,7 +18,6 @@ from torch import nn
 
 from pseudoword.config import PlanConfig, Quantize
 from pseudoword.errors import BaseModelError, PseudowordError
-from pseudoword.methods.classic import Classic
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import check_resolution
@@ -144,11 +143,13 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
 
 def _step(family: Family, side: int, batch: int) -> int:
     """A training step of one word: forward and backward."""
-    rows = {key: torch.zeros(1, one.width) for key, one in family.encoders.items()}
-    method = Classic(rows, family.device)
+    rows = {
+        key: torch.zeros(1, one.width, device=family.device, requires_grad=True)
+        for key, one in family.encoders.items()
+    }
     sample = stand_in(_latents(family, side, batch))
     with counted() as peak:
-        loss.losses(family, [method], sample).sum().backward()
+        loss.losses(family, [rows], sample).sum().backward()
         return peak()
 
 

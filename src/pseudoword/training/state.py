@@ -1,6 +1,6 @@
 """One concept of a pack, and how far it has come."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pseudoword.config import Hyperparameters
 from pseudoword.methods import Method
-from pseudoword.training import norms, optimisers
+from pseudoword.training import optimisers
 from pseudoword.training.batches import TrainingData
 from pseudoword.training.early_stopping import EvaluationHistory
 
@@ -30,8 +30,6 @@ class TrainState:
     """step, counted from 0 -> learning rate"""
     total_steps: int
     """the last step there can be"""
-    norm_aims: Mapping[str, Tensor] = field(default_factory=dict)
-    """what the rows' norms are held to, `[n, 1]` per text encoder"""
     average: dict[str, Tensor] = field(default_factory=dict)
     """the running mean of the rows, if there is to be one"""
     step: int = 0
@@ -40,6 +38,8 @@ class TrainState:
     """the latest rows whose loss and gradient were finite"""
     good_step: int = 0
     """how many steps had made them"""
+    reached: bool = False
+    """whether a gradient has reached the rows since it was set up"""
     failure: str | None = None
     """why it stopped before its time"""
     evaluations: EvaluationHistory = field(default_factory=EvaluationHistory)
@@ -53,7 +53,6 @@ class TrainState:
         data: TrainingData,
         method: Method,
         schedule: Callable[[int], float],
-        norm_aims: Mapping[str, Tensor],
         total_steps: int | None = None,
     ) -> Self:
         """A member that has not taken a step, with the optimiser that its settings ask for.
@@ -62,15 +61,14 @@ class TrainState:
             data: what it is learned from.
             method: its rows, at their start.
             schedule: step, counted from 0 -> learning rate.
-            norm_aims: what the rows' norms are held to, `[n, 1]` per text encoder.
             total_steps: by default those of the settings.
         """
         hyper = data.hyper
-        optimiser = optimisers.make(
+        optimiser = method.optimiser(schedule(0)) or optimisers.make(
             hyper.optimiser, hyper.optimiser_option, method.parameters(), schedule(0)
         )
         steps = hyper.total_steps if total_steps is None else total_steps
-        return cls(data, method, optimiser, schedule, steps, norm_aims)
+        return cls(data, method, optimiser, schedule, steps)
 
     @property
     def token(self) -> str:
@@ -90,25 +88,22 @@ class TrainState:
     def word(self) -> dict[str, Tensor]:
         """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
         if self.average:
-            mean = {key: rows.clone() for key, rows in self.average.items()}
-            # The mean of rows of one length is shorter than they.
-            norms.control(mean, self.norm_aims, self.hyper.norm, pull=0)
-            return mean
+            return self.method.constrained(self.average)
         with optimisers.final_parameters(self.optimiser, self.method.parameters()):
-            return _copy(self.method.vectors())
+            return self.method.word()
 
-    def take_step(self, lr: float) -> None:
-        """Move the rows along their gradient, keep their length, and take the running mean."""
-        hyper = self.hyper
+    def update(self, lr: float) -> None:
+        """Keep the rows, which are good; move them along their gradient; take the running mean."""
+        self.good, self.good_step, self.reached = self.word(), self.step, True
         if self.averaging and not self.average:
-            self.average = _copy(self.method.vectors())
+            self.average = self.method.word()
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        norms.control(self.method.vectors(), self.norm_aims, hyper.norm, hyper.norm_pull)
+        self.method.constrain()
         if self.averaging:
-            for key, rows in self.method.vectors().items():
-                self.average[key].lerp_(rows.detach(), 1 - self._kept())
+            for key, rows in self.method.word().items():
+                self.average[key].lerp_(rows, 1 - self._kept())
         self.step += 1
 
     @property
@@ -121,7 +116,3 @@ class TrainState:
         if self.hyper.ema:
             return min(self.hyper.ema, (1 + self.step) / (10 + self.step))  # or it begins slowly
         return self.step / (self.step + 1 + LATENESS)
-
-
-def _copy(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key: r.detach().clone() for key, r in rows.items()}

@@ -7,14 +7,14 @@ others' loaders (`tests/test_advice.py`).
 from collections.abc import Collection
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content
+from pseudoword.formats import EmbeddingFile
 from pseudoword.formats.advice import automatic1111, comfyui, diffusers, invokeai, onetrainer
 
 __all__ = ["outlook"]
 
 
-def outlook(
-    content: Content, word: Concept, vocabulary: Collection[str] = frozenset()
+def advise(
+    file: EmbeddingFile, word: Concept, vocabulary: Collection[str] = frozenset()
 ) -> dict[str, str]:
     """Tool -> what it does with a file.
 
@@ -24,9 +24,9 @@ def outlook(
         vocabulary: the tokens of the base model that it is for, if known.
     """
     return {
-        "diffusers": diffusers.outlook(content, word, vocabulary),
-        "AUTOMATIC1111": automatic1111.outlook(content, word),
-        "ComfyUI": comfyui.outlook(content, word),
-        "InvokeAI": invokeai.outlook(content, word),
-        "OneTrainer": onetrainer.outlook(content, word),
+        "diffusers": diffusers.advise(file, word, vocabulary),
+        "AUTOMATIC1111": automatic1111.advise(file, word),
+        "ComfyUI": comfyui.advise(file, word),
+        "InvokeAI": invokeai.advise(file, word),
+        "OneTrainer": onetrainer.advise(file, word),
     }

@@ -5,29 +5,35 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, names
-from pseudoword.formats.advice.shared import PICTURES, TORCH_ENDINGS, are, convert, no_word
+from pseudoword.formats import EmbeddingFile, names
+from pseudoword.formats.advice.shared import (
+    PICTURES,
+    TORCH_ENDINGS,
+    convert_hint,
+    holds_rows,
+    unusable,
+)
 
 KEYS = {"clip_h": "clip_l"}
 """The key that it looks for, where that is not our name for the encoder."""
 
 
-def outlook(content: Content, word: Concept) -> str:
+def advise(file: EmbeddingFile, word: Concept) -> str:
     """What happens to `word` in the file."""
-    path = content.path
-    into = convert(word, "comfyui", "native")
-    if content.container in PICTURES:
-        return f"reads no pictures{into}"
-    hopeless = no_word(content, word)
-    if hopeless:
-        return hopeless
-    if (content.container == "safetensors") != (path.suffix.lower() == ".safetensors"):
-        right = ".safetensors" if content.container == "safetensors" else ".pt"
+    path = file.path
+    hint = convert_hint(word, "comfyui", "native")
+    if file.container in PICTURES:
+        return f"reads no pictures{hint}"
+    obstacle = unusable(file, word)
+    if obstacle:
+        return obstacle
+    if (file.container == "safetensors") != (path.suffix.lower() == ".safetensors"):
+        right = ".safetensors" if file.container == "safetensors" else ".pt"
         return f"goes by the ending: call the file {right}"
-    if not all(_is_found(content, encoder, rows) for encoder, rows in word.vectors.items()):
-        if len(content.concepts) > 1:
-            return f"puts its words together or takes one only, silently{into}"
-        return f"does not find the rows of each text encoder{into}"
+    if not all(_is_loaded(file, encoder, rows) for encoder, rows in word.vectors.items()):
+        if len(file.concepts) > 1:
+            return f"puts its words together or takes one only, silently{hint}"
+        return f"does not find the rows of each text encoder{hint}"
     name = path.stem if path.suffix in (".safetensors", *TORCH_ENDINGS) else path.name
     written = names.for_comfyui(name)
     if written is None:
@@ -35,25 +41,25 @@ def outlook(content: Content, word: Concept) -> str:
     return f"copy into models/embeddings/, then write embedding:{written} and a blank or a comma"
 
 
-def _is_found(content: Content, encoder: str, rows: Tensor) -> bool:
+def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
     """Whether `rows` are what its loader finds for a text encoder."""
-    loose = content.loose
-    if content.layout == "paper":  # its second reader takes a block of float32 out of the zip
-        return len(content.concepts) == 1 and rows.shape[1] in (768, 1024)
-    if "ParameterDict" in loose.odd:
+    raw = file.raw
+    if file.layout == "paper":  # its second reader takes a block of float32 out of the zip
+        return len(file.concepts) == 1 and rows.shape[1] in (768, 1024)
+    if "ParameterDict" in raw.quirks:
         return False
-    if "string_to_param" in loose.items:
-        holder = loose.items["string_to_param"]
-        return isinstance(holder, Mapping) and are(next(iter(holder.values()), None), rows)
-    if loose.form == "list":  # it puts dicts together by width, as is done here
-        return any(are(tensor, rows) for tensor in loose.tensors.values())
-    if loose.form != "dict":
+    if "string_to_param" in raw.items:
+        holder = raw.items["string_to_param"]
+        return isinstance(holder, Mapping) and holds_rows(next(iter(holder.values()), None), rows)
+    if raw.form == "list":  # it puts dicts together by width, as is done here
+        return any(holds_rows(tensor, rows) for tensor in raw.tensors.values())
+    if raw.form != "dict":
         return False
     key = KEYS.get(encoder, encoder)
-    bundled = [t for k, t in loose.tensors.items() if _is_bundled(k, key)]
-    if key not in loose.items and bundled:  # it puts the words of a LoRA together
-        return len(bundled) == 1 and are(bundled[0], rows)
-    return are(loose.items.get(key, next(iter(loose.items.values()), None)), rows)
+    bundled = [t for k, t in raw.tensors.items() if _is_bundled(k, key)]
+    if key not in raw.items and bundled:  # it puts the words of a LoRA together
+        return len(bundled) == 1 and holds_rows(bundled[0], rows)
+    return holds_rows(raw.items.get(key, next(iter(raw.items.values()), None)), rows)
 
 
 def _is_bundled(name: str, key: str) -> bool:

@@ -5,40 +5,40 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, keys, names
-from pseudoword.formats.advice.shared import PICTURES, convert, encoders_of, is_dict, no_word
-from pseudoword.formats.sorting import rows_of
+from pseudoword.formats import EmbeddingFile, keys, names
+from pseudoword.formats.advice.shared import PICTURES, convert_hint, encoders_of, is_dict, unusable
+from pseudoword.formats.grouping import embedding_tensors
 
 
-def outlook(content: Content, word: Concept, vocabulary: Collection[str]) -> str:
+def advise(file: EmbeddingFile, word: Concept, vocabulary: Collection[str]) -> str:
     """What happens to `word` in the file."""
-    into = convert(word, "diffusers", "native")
-    if content.container in PICTURES:
-        return f"reads no pictures{into}"
-    hopeless = no_word(content, word)
-    if hopeless:
-        return hopeless
-    encoders = keys.IN_DIFFUSERS.get(frozenset(word.vectors))
+    hint = convert_hint(word, "diffusers", "native")
+    if file.container in PICTURES:
+        return f"reads no pictures{hint}"
+    obstacle = unusable(file, word)
+    if obstacle:
+        return obstacle
+    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(word.vectors))
     if encoders is None:
         return "has no loader for words of these text encoders"
     count = max(len(rows) for rows in word.vectors.values())
-    name, reason = names.for_diffusers(word.token, count, content.path.stem, vocabulary)
-    if "ParameterDict" in content.loose.odd:
+    name, reason = names.for_diffusers(word.token, count, file.path.stem, vocabulary)
+    if "ParameterDict" in file.raw.quirks:
         return f'cannot read a ParameterDict; convert it first, with --token "{name}"'
-    if content.container == "torch" and content.path.suffix == ".safetensors":
+    if file.container == "torch" and file.path.suffix == ".safetensors":
         return "goes by the ending: call the file .pt"
-    calls = _calls(content, encoders, name)
+    calls = _calls(file, encoders, name)
     if not calls:
-        return f"refuses a file laid out like this{into}"
+        return f"refuses a file laid out like this{hint}"
     said = f"{' and '.join(calls)}, then write {name}"
-    if len(calls) > 1 and content.second is None:
+    if len(calls) > 1 and file.second is None:
         said += "; or convert with --format diffusers, and load a file each"
     return f"{said}. {reason}" if reason else said
 
 
 def from_hub(word: Concept, repository: str) -> str | None:
     """Code that loads a word out of a repository with `learned_embeds` in it; None if none does."""
-    encoders = keys.IN_DIFFUSERS.get(frozenset(word.vectors))
+    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(word.vectors))
     if encoders is None:
         return None
     count = max(len(rows) for rows in word.vectors.values())
@@ -57,7 +57,7 @@ def from_hub(word: Concept, repository: str) -> str | None:
     return "\n".join(lines if name == word.token else [*lines, f"# then write {name}"])
 
 
-def _calls(content: Content, encoders: Mapping[str, str], name: str) -> list[str]:
+def _calls(file: EmbeddingFile, encoders: Mapping[str, str], name: str) -> list[str]:
     """The calls that load a word into a pipeline; none if diffusers refuses the file."""
 
     def call(what: str, own: object, suffix: str) -> str:
@@ -66,27 +66,27 @@ def _calls(content: Content, encoders: Mapping[str, str], name: str) -> list[str
         plain = not suffix and len(encoders) == 1
         return f"load_textual_inversion({what}{token}{'' if plain else parts})"
 
-    own = _name_in(content)
+    own = _name_in(file)
     if own is not None:
-        files = ["file", "file_2"] if content.second else ["file"]
+        files = ["file", "file_2"] if file.second else ["file"]
         if len(files) != len(encoders):
             return []
         return [call(f, own[0], s) for f, s in zip(files, encoders.values(), strict=True)]
-    if not is_dict(content) or content.layout in ("nested", "bundle") or len(content.concepts) > 1:
+    if not is_dict(file) or file.layout in ("nested", "bundle") or len(file.concepts) > 1:
         return []
-    opened = "load_file(file)" if content.container == "safetensors" else "torch.load(file)"
-    keyed = {encoder: key for key, encoder in encoders_of(rows_of(content.loose)).items()}
+    opened = "load_file(file)" if file.container == "safetensors" else "torch.load(file)"
+    keyed = {encoder: key for key, encoder in encoders_of(embedding_tensors(file.raw)).items()}
     if not encoders.keys() <= keyed.keys():
         return []
     return [call(f"{opened}[{keyed[e]!r}]", None, suffix) for e, suffix in encoders.items()]
 
 
-def _name_in(content: Content) -> tuple[object] | None:
+def _name_in(file: EmbeddingFile) -> tuple[object] | None:
     """What diffusers takes for the name in a file of one tensor; None if it takes no such file."""
-    items = content.loose.items
-    if content.loose.form == "tensor":
+    items = file.raw.items
+    if file.raw.form == "tensor":
         return (None,)
-    if not is_dict(content):
+    if not is_dict(file):
         return None
     if len(items) == 1:
         ((key, only),) = items.items()

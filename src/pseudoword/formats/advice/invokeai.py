@@ -5,58 +5,58 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, names
+from pseudoword.formats import EmbeddingFile, names
 from pseudoword.formats.advice.shared import (
     PICTURES,
-    are,
-    convert,
+    convert_hint,
     encoders_of,
+    holds_rows,
     is_dict,
-    no_word,
-    other_models,
-    rename,
+    rename_hint,
+    unsupported_model,
+    unusable,
 )
-from pseudoword.formats.sorting import rows_of
+from pseudoword.formats.grouping import embedding_tensors
 
 
-def outlook(content: Content, word: Concept) -> str:
+def advise(file: EmbeddingFile, word: Concept) -> str:
     """What happens to `word` in the file."""
-    into = convert(word, "kohya")
-    if content.container in PICTURES:
-        return f"reads no pictures{into}"
-    hopeless = (
-        no_word(content, word)
-        or rename(content, content.path.suffix, ".ckpt")
-        or other_models(content, word)
+    hint = convert_hint(word, "kohya")
+    if file.container in PICTURES:
+        return f"reads no pictures{hint}"
+    obstacle = (
+        unusable(file, word)
+        or rename_hint(file, file.path.suffix, ".ckpt")
+        or unsupported_model(file, word)
     )
-    if hopeless:
-        return hopeless
-    if not _is_known(content, word):
-        return f"does not tell what such a file is{into}"
-    trigger = names.for_invokeai(content.path.stem)
+    if obstacle:
+        return obstacle
+    if not _is_known(file, word):
+        return f"does not tell what such a file is{hint}"
+    trigger = names.for_invokeai(file.path.stem)
     if trigger is None:
         return "add it to the models, name it there in plain letters, then write <the name>"
     return f"add it to the models, then write {trigger}"
 
 
-def _is_known(content: Content, word: Concept) -> bool:
+def _is_known(file: EmbeddingFile, word: Concept) -> bool:
     """Whether it tells by itself what the file is, and then loads the word from it."""
-    items = content.loose.items
-    if not is_dict(content) or "ParameterDict" in content.loose.odd:
+    items = file.raw.items
+    if not is_dict(file) or "ParameterDict" in file.raw.quirks:
         return False
     rows = next(iter(word.vectors.values()))
     if "string_to_param" in items or "string_to_token" in items:
         holder = items.get("string_to_param")
         first = next(iter(holder.values()), None) if isinstance(holder, Mapping) else None
-        return "string_to_token" in items and are(first, rows, 2)
+        return "string_to_token" in items and holds_rows(first, rows, 2)
     if "emb_params" in items:
-        return are(items["emb_params"], rows, 2)
+        return holds_rows(items["emb_params"], rows, 2)
     if set(items) == {"clip_g"}:  # by its width it tells the model, whatever the key says
-        return are(items["clip_g"], rows, 2)
+        return holds_rows(items["clip_g"], rows, 2)
     if "clip_g" in items:
-        by_key = encoders_of(rows_of(content.loose))
+        by_key = encoders_of(embedding_tensors(file.raw))
         return by_key.get("clip_g") == "clip_g" and by_key.get("clip_l") == "clip_l"
     # of other small files it takes the first size of the first tensor for the width
     several = list(items.values())
     small = len(several) < 10 and all(isinstance(item, Tensor) for item in several)
-    return small and len(word.vectors) == 1 and are(several[0], rows, 1)
+    return small and len(word.vectors) == 1 and holds_rows(several[0], rows, 1)

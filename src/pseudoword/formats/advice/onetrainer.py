@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, keys
-from pseudoword.formats.advice.shared import PICTURES, are, convert, is_dict, no_word
+from pseudoword.formats import EmbeddingFile, keys
+from pseudoword.formats.advice.shared import PICTURES, convert_hint, holds_rows, is_dict, unusable
 
 _LARGE = {"clip_l": "clip_l", "clip_g": "clip_g", "t5xxl": "t5"}
 
@@ -26,24 +26,24 @@ KEYS: Mapping[frozenset[str], Mapping[str, str]] = {
 """For the encoders of each model that it learns words for: ours -> its key."""
 
 
-def outlook(content: Content, word: Concept) -> str:
+def advise(file: EmbeddingFile, word: Concept) -> str:
     """What happens to `word` in the file."""
-    into = convert(word, "onetrainer")
+    hint = convert_hint(word, "onetrainer")
     plain = {keys.base_encoder(key): key for key in word.vectors}
     theirs = KEYS.get(frozenset(plain))
-    if theirs is None or keys.layered(word.vectors):
+    if theirs is None or keys.is_layered(word.vectors):
         return "learns no words for these models"
-    if content.container in PICTURES:
-        return f"reads no pictures{into}"
-    output = any(key.endswith(keys.OUTPUT) for key in word.vectors)
-    hopeless = None if output else no_word(content, word)
-    if hopeless:
-        return hopeless
-    if not is_dict(content) or "ParameterDict" in content.loose.odd:
-        return f"looks for keys of its own{into}"
+    if file.container in PICTURES:
+        return f"reads no pictures{hint}"
+    output = any(key.endswith(keys.OUTPUT_SUFFIX) for key in word.vectors)
+    obstacle = None if output else unusable(file, word)
+    if obstacle:
+        return obstacle
+    if not is_dict(file) or "ParameterDict" in file.raw.quirks:
+        return f"looks for keys of its own{hint}"
     for encoder, key in plain.items():
-        found = content.loose.items.get(theirs[encoder] + key.removeprefix(encoder))
-        if not are(found, word.vectors[key], 2):
-            return f"looks for keys of its own{into}"
+        found = file.raw.items.get(theirs[encoder] + key.removeprefix(encoder))
+        if not holds_rows(found, word.vectors[key], 2):
+            return f"looks for keys of its own{hint}"
     kind = "base embedding, as an output embedding," if output else "base embedding"
     return f"choose it as the {kind} with a placeholder of your own"

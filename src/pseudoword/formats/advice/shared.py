@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import Content, keys, sorting
-from pseudoword.formats.sorting import rows_of
+from pseudoword.formats import EmbeddingFile, grouping, keys
+from pseudoword.formats.grouping import embedding_tensors
 from pseudoword.formats.writers import WRITERS
 
 PICTURES = ("chunk", "pixels")
@@ -23,7 +23,7 @@ STABLE_DIFFUSION: Mapping[frozenset[str], str] = {
 """Encoders -> the models that read them, as far as most tools go."""
 
 
-def other_models(content: Content, word: Concept) -> str | None:
+def unsupported_model(file: EmbeddingFile, word: Concept) -> str | None:
     """What tools that know SD 1, SD 2 and SDXL do with a word for anything else; None if for them.
 
     Some find an SDXL word in one for more text encoders.
@@ -32,30 +32,30 @@ def other_models(content: Content, word: Concept) -> str | None:
     if encoders in STABLE_DIFFUSION:
         return None
     more = sorted(encoders - {"clip_l", "clip_g"})
-    by_key = encoders_of(rows_of(content.loose)) if is_dict(content) else {}
+    by_key = encoders_of(embedding_tensors(file.raw)) if is_dict(file) else {}
     if all(by_key.get(encoder) == encoder for encoder in ("clip_l", "clip_g")):
         return f"takes it for an SDXL word, and leaves out {', '.join(more)}"
     return "refuses it: only words for SD 1, SD 2 and SDXL"
 
 
-def no_word(content: Content, word: Concept) -> str | None:
+def unusable(file: EmbeddingFile, word: Concept) -> str | None:
     """Why nothing but OneTrainer can use such rows, or open such a file at all."""
-    if keys.layered(word.vectors):
+    if keys.is_layered(word.vectors):
         return "cannot use words with rows per layer"
-    if any(key.endswith(keys.OUTPUT) for key in word.vectors):
+    if any(key.endswith(keys.OUTPUT_SUFFIX) for key in word.vectors):
         return "cannot use output embeddings; OneTrainer can"
-    if "metadata" in content.loose.odd:
+    if "metadata" in file.raw.quirks:
         return "cannot open it: its metadata is not text; convert it first"
     return None
 
 
-def convert(word: Concept, *formats: str) -> str:
+def convert_hint(word: Concept, *formats: str) -> str:
     """How to come to a file that works: the first of these formats that can hold the word."""
     able = [name for name in formats if not WRITERS[name].refuses(word)]
     return f"; convert with --format {able[0]}" if able else ""
 
 
-def rename(content: Content, suffix: str, *more: str) -> str | None:
+def rename_hint(file: EmbeddingFile, suffix: str, *more: str) -> str | None:
     """What to do for a tool that goes by the ending, if the file's is not what it is.
 
     Args:
@@ -63,7 +63,7 @@ def rename(content: Content, suffix: str, *more: str) -> str | None:
         suffix: its ending as the tool reads it.
         more: endings of torch files beside `TORCH_ENDINGS`.
     """
-    torch_file = content.container == "torch"
+    torch_file = file.container == "torch"
     endings = (*TORCH_ENDINGS, *more) if torch_file else (".safetensors",)
     if suffix in endings:
         return None
@@ -73,17 +73,17 @@ def rename(content: Content, suffix: str, *more: str) -> str | None:
 def encoders_of(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Name of each tensor -> the text encoder that it is for."""
     return {
-        key: keys.encoder_of(key, sorting.width(t)) or keys.of_width(sorting.width(t))
+        key: keys.encoder_of(key, grouping.width(t)) or keys.encoder_of_width(grouping.width(t))
         for key, t in tensors.items()
     }
 
 
-def is_dict(content: Content) -> bool:
+def is_dict(file: EmbeddingFile) -> bool:
     """Whether the file holds one dict, as nearly every loader expects."""
-    return content.loose.form == "dict"
+    return file.raw.form == "dict"
 
 
-def are(found: object, rows: Tensor, *dimensions: int) -> bool:
+def holds_rows(found: object, rows: Tensor, *dimensions: int) -> bool:
     """Whether what a loader finds is `rows`, in any kind of numbers, in so many dimensions."""
     return (
         isinstance(found, Tensor)

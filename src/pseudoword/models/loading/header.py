@@ -19,9 +19,9 @@ from torch import Tensor
 from pseudoword.errors import BaseModelError
 from pseudoword.files import open_regular
 from pseudoword.formats import torch_zip
-from pseudoword.formats.lookalikes import HEAD_NBYTES, first_look
+from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
-from pseudoword.formats.torch_zip import ALLOWED, Wanted
+from pseudoword.formats.torch_zip import ALLOWED, Limits
 from pseudoword.text import reason
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -97,11 +97,11 @@ def _header(file: BinaryIO, path: Path, what: str) -> Header:
             f"{path} is a {kind} by what is in it, whatever its name says, and loaders go by the "
             f"name. Rename it to {path.stem}{'.safetensors' if kind[0] == 's' else '.ckpt'}."
         )
-    return read(file, path, nbytes, _wanted(what))
+    return read(file, path, nbytes, _limits(what))
 
 
-def _wanted(what: str) -> Wanted:
-    return Wanted(
+def _limits(what: str) -> Limits:
+    return Limits(
         what,
         most_members=MOST_TENSORS,
         most_pickle_nbytes=LARGEST_PICKLE_NBYTES,
@@ -111,11 +111,11 @@ def _wanted(what: str) -> Wanted:
 
 
 def _no_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
-    told = first_look(head, what) if head else "an empty file"
+    told = describe_bytes(head, what) if head else "an empty file"
     if told is not None:
         return BaseModelError(f"{path} is {told}.")
     if head[:1] == b"\x80":
-        torch_zip.scan(io.BytesIO(head), str(path), _wanted(what))
+        torch_zip.scan_pickle(io.BytesIO(head), str(path), _limits(what))
         return BaseModelError(
             f"{path} is a bare pickle, not a zip as torch writes it since 1.6. Load it where you "
             "trust it and save it again with a newer torch, best as .safetensors."
@@ -123,7 +123,7 @@ def _no_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
     return BaseModelError(f"{path} is no {what}: it is neither a safetensors file nor one of torch")
 
 
-def _safetensors_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted) -> Header:
+def _safetensors_header(file: BinaryIO, path: Path, nbytes: int, limits: Limits) -> Header:
     from safetensors import safe_open
 
     file.seek(0)
@@ -134,13 +134,13 @@ def _safetensors_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted)
             "Download it again."
         )
     if length > LARGEST_HEADER_NBYTES:
-        raise BaseModelError(f"{path} has a header of {length} bytes, too many for a {wanted.what}")
+        raise BaseModelError(f"{path} has a header of {length} bytes, too many for a {limits.what}")
     try:
         with safe_open(path, framework="pt") as opened:
             names = list(opened.keys())
-            if len(names) > wanted.most_members:
+            if len(names) > limits.most_members:
                 raise BaseModelError(
-                    f"{path} has {len(names)} tensors, too many for a {wanted.what}"
+                    f"{path} has {len(names)} tensors, too many for a {limits.what}"
                 )
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in names}
             return Header(shapes, opened.metadata() or {})
@@ -153,14 +153,14 @@ def _safetensors_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted)
         ) from error
 
 
-def _torch_header(file: BinaryIO, path: Path, nbytes: int, wanted: Wanted) -> Header:
+def _torch_header(file: BinaryIO, path: Path, nbytes: int, limits: Limits) -> Header:
     where = str(path)
-    with torch_zip.opened(file, nbytes, where, wanted) as archive:
-        if archive.members["data.pkl"].file_size > wanted.most_pickle_nbytes:
-            raise BaseModelError(f"{path} has a pickle too large for a {wanted.what}")
+    with torch_zip.open_archive(file, nbytes, where, limits) as archive:
+        if archive.members["data.pkl"].file_size > limits.most_pickle_nbytes:
+            raise BaseModelError(f"{path} has a pickle too large for a {limits.what}")
         pickled = archive.read("data.pkl")
         order = archive.read("byteorder") if "byteorder" in archive.members else b"little"
-    torch_zip.scan(pickled, where, wanted)
+    torch_zip.scan_pickle(pickled, where, limits)
     if order != b"little":  # torch would turn the bytes round where they lie in the mapped file
         raise BaseModelError(
             f"{path} was written on a machine with another order of bytes ({order[:20]!r}), which "

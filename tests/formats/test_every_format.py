@@ -44,12 +44,12 @@ def bits(tensor: Tensor) -> bytes:
 def test_what_others_write_is_read(name: str, tmp_path: Path) -> None:
     _, layout, expected = THEIRS[name]
     for ending in (".bin", ".safetensors", ".png", ""):
-        content = formats.examine(embedding_files.write(name, tmp_path, ending))
+        content = formats.read_file(embedding_files.write(name, tmp_path, ending))
         assert content.layout == layout
         assert [concept.token for concept in content.concepts] == [token for token, _ in expected]
         for concept, (token, vectors) in zip(content.concepts, expected, strict=True):
             assert same(concept, Concept(token, vectors))
-            assert list(concept.vectors) == sorted(concept.vectors, key=keys.rank)
+            assert list(concept.vectors) == sorted(concept.vectors, key=keys.encoder_order)
             assert not concept.family or len(vectors) == len(concept.vectors)
 
 
@@ -215,7 +215,7 @@ def test_hidden_pixels_stand_beside_the_picture(
     assert np.array_equal(whole[:, side + 1 : side + 1 + size[0]], noise)
     assert not whole[:, side].any()
     assert not whole[:, -side - 1].any()
-    content = formats.examine(tmp_path / "cat.png")
+    content = formats.read_file(tmp_path / "cat.png")
     assert content.container == "pixels"
     assert same(content.concepts[0], CONCEPTS["sd1"])
     # black all around, as picture viewers add it, does not matter
@@ -300,7 +300,7 @@ def test_a_large_lora_gives_its_words_without_being_read_whole(
     monkeypatch.setattr(formats, "LARGEST_NBYTES", 1000)
     found = {concept.token: concept for concept in formats.read_all(path)}
     assert same(found["<cat>"], Concept("<cat>", {"clip_l": L, "clip_g": G}))
-    small = safetensors_file.only(path, "", ["bundle_emb.<cat>.clip_l"])
+    small = safetensors_file.extract_tensors(path, "", ["bundle_emb.<cat>.clip_l"])
     assert len(small) < path.stat().st_size
     embedding_files.write("SDXL", tmp_path)
     with pytest.raises(ConceptError, match="not an embedding"):
@@ -360,7 +360,7 @@ def test_any_token_count_width_and_number_format(
     (theirs,) = layouts.words(formats.parse(save({token: made}), "file"))
     encoder = "clip_h" if width == 1024 else "clip_l"
     expected = Concept(token, {encoder: made.float()})
-    if token.removesuffix("_out") not in {*keys.ANONYMOUS, *keys.ONETRAINER, *keys.WIDTHS}:
+    if token.removesuffix("_out") not in {*keys.UNNAMED, *keys.ONETRAINER, *keys.WIDTHS}:
         assert same(theirs, expected)
     path = tmp_path / f"file{WRITERS[writer].ending}"
     formats.write_as(expected, path, writer)

@@ -40,23 +40,23 @@ def hide(plain: bytes, middle: Bytes, row: Tensor) -> Bytes:
     return np.concatenate([low, black, middle, black, high], axis=1)
 
 
-def find(pixels: Bytes, most: int) -> bytes | None:
-    """What is hidden in `[height, width, 3]` pixels; None if nothing is, or more than `most`."""
-    packed = _packed(pixels, most)
-    return None if packed is None else inflated(packed, most)
+def extract(pixels: Bytes, max_nbytes: int) -> bytes | None:
+    """The bytes hidden in `[height, width, 3]` pixels; None if there are none or too many."""
+    packed = _packed_bytes(pixels, max_nbytes)
+    return None if packed is None else decompress(packed, max_nbytes)
 
 
-def inflated(packed: bytes, most: int) -> bytes | None:
-    """zlib's data, what follows it ignored; None if damaged, cut off or larger than `most`."""
+def decompress(packed: bytes, max_nbytes: int) -> bytes | None:
+    """Unpack zlib data and ignore what follows it; None if damaged, cut off or too large."""
     stream = zlib.decompressobj()
     try:
-        plain = stream.decompress(packed, most)
+        plain = stream.decompress(packed, max_nbytes)
     except zlib.error:
         return None
     return plain if stream.eof else None
 
 
-def _packed(pixels: Bytes, most: int) -> bytes | None:
+def _packed_bytes(pixels: Bytes, max_nbytes: int) -> bytes | None:
     """The packed bytes in the blocks left and right of the picture, if there are any."""
     lit = np.asarray(pixels.all(axis=2))
     lines, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
@@ -67,7 +67,7 @@ def _packed(pixels: Bytes, most: int) -> bytes | None:
     if len(black) < 2:
         return None
     low, high = nibbles[:, : black[0]], nibbles[:, black[-1] + 1 :]
-    if low.shape != high.shape or not 0 < low.size <= 2 * most:
+    if low.shape != high.shape or not 0 < low.size <= 2 * max_nbytes:
         return None
     low, high = _scrambled(low), _scrambled(high)
     return (high << _FOUR | low).tobytes()

@@ -17,7 +17,7 @@ _COPY = re.compile(r"best\.safetensors|(words|previews)/.*|(checkpoint|finished)
 
 
 @dataclass
-class Found:
+class FolderFiles:
     """The files of a folder."""
 
     files: list[Path] = field(default_factory=list)
@@ -26,16 +26,16 @@ class Found:
     """file or folder -> why nothing in it was looked at"""
 
 
-def find(folder: Path, besides: Path) -> Found:
-    """Look through `folder` and all that is in it, also behind links; `besides` is passed over."""
-    found = Found()
+def scan_folder(folder: Path, exclude: Path) -> FolderFiles:
+    """Look through `folder` and all that is in it, also behind links; `exclude` is passed over."""
+    found = FolderFiles()
     runs: set[Path] = set()
     for place, names in _walk(folder, found):
         if {"log.jsonl", "config.toml"} <= set(names):
             runs.add(place)
         for name in names:
             path = place / name
-            reason = _left_out(path, besides, set(names), runs)
+            reason = _left_out(path, exclude, set(names), runs)
             if reason is None:
                 found.files.append(path)
             elif reason:
@@ -46,7 +46,7 @@ def find(folder: Path, besides: Path) -> Found:
     return found
 
 
-def _walk(folder: Path, found: Found) -> Iterator[tuple[Path, list[str]]]:
+def _walk(folder: Path, found: FolderFiles) -> Iterator[tuple[Path, list[str]]]:
     """Each folder with the names of its files; none twice, so that links in a ring have an end."""
 
     def unreadable(error: OSError) -> None:
@@ -65,16 +65,20 @@ def _walk(folder: Path, found: Found) -> Iterator[tuple[Path, list[str]]]:
         yield Path(place), sorted(names)
 
 
-def _left_out(path: Path, besides: Path, beside: set[str], runs: set[Path]) -> str | None:
+def _left_out(path: Path, exclude: Path, beside: set[str], runs: set[Path]) -> str | None:
     """Why a file is not looked at; nothing to say if nobody expects a word in it; None if it is."""
     likely = path.suffix.lower() in ENDINGS
     picture = path.suffix.lower() in PICTURES
-    if path == besides:
+    if path == exclude:
         return ""
     run = next((place for place in path.parents if place in runs), None)
     if run is not None and _COPY.fullmatch(path.relative_to(run).as_posix()):
         return ""
-    if picture and path.stem.endswith(".preview") and not beside.isdisjoint(_shown_by(path)):
+    if (
+        picture
+        and path.stem.endswith(".preview")
+        and not beside.isdisjoint(_embeddings_shown_by(path))
+    ):
         return ""  # the picture of a word that is listed
     if path.name.startswith("."):
         return "hidden" if likely and not picture else ""
@@ -84,10 +88,10 @@ def _left_out(path: Path, besides: Path, beside: set[str], runs: set[Path]) -> s
         return "empty" if likely else ""
     if path.suffix.lower() == ".jxl":
         return "a JPEG XL picture, which cannot be read here; there may be a word in it"
-    return None if likely or _begins_like_one(path) else ""
+    return None if likely or _begins_like_an_embedding(path) else ""
 
 
-def _begins_like_one(path: Path) -> bool:
+def _begins_like_an_embedding(path: Path) -> bool:
     """Whether a file starts as embeddings do, whatever it is called."""
     try:
         with path.open("rb") as file:
@@ -97,7 +101,7 @@ def _begins_like_one(path: Path) -> bool:
     return any(container.matches(head) for container in formats.CONTAINERS.values())
 
 
-def _shown_by(preview: Path) -> set[str]:
+def _embeddings_shown_by(preview: Path) -> set[str]:
     """The files that a preview may belong to."""
     word = preview.stem.removesuffix(".preview")
     return {f"{word}{ending}" for ending in ENDINGS}

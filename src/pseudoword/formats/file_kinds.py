@@ -17,21 +17,21 @@ LONGEST = 200
 """Characters of a name that are looked at."""
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "a JPEG picture, which can hold no {wanted}"),
-    (b"GIF8", "a GIF picture, which can hold no {wanted}"),
+    (b"\xff\xd8\xff", "a JPEG picture, which can hold no {expected}"),
+    (b"GIF8", "a GIF picture, which can hold no {expected}"),
     (b"\xff\x0a", "a JPEG XL picture, which cannot be read here: save it as PNG without a change"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which cannot be read here: save it as PNG"),
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
-    (b"GGUF", "a GGUF model, which is no {wanted} known here"),
-    (b"\x93NUMPY", "a NumPy array, not the {wanted} it was to be"),
-    (b"\x89HDF", "an HDF5 file, not the {wanted} it was to be"),
-    (b"\x1f\x8b", "packed with gzip: unpack it and give the {wanted} itself"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and give the {wanted} itself"),
-    (b"Rar!", "a RAR archive: unpack it and give the {wanted} itself"),
-    (b"\xfd7zXZ", "packed with xz: unpack it and give the {wanted} itself"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it and give the {wanted} itself"),
-    (b"BZh", "packed with bzip2: unpack it and give the {wanted} itself"),
+    (b"GGUF", "a GGUF model, which is no {expected} known here"),
+    (b"\x93NUMPY", "a NumPy array, not the {expected} it was to be"),
+    (b"\x89HDF", "an HDF5 file, not the {expected} it was to be"),
+    (b"\x1f\x8b", "packed with gzip: unpack it and give the {expected} itself"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and give the {expected} itself"),
+    (b"Rar!", "a RAR archive: unpack it and give the {expected} itself"),
+    (b"\xfd7zXZ", "packed with xz: unpack it and give the {expected} itself"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it and give the {expected} itself"),
+    (b"BZh", "packed with bzip2: unpack it and give the {expected} itself"),
 )
 
 _MARKUP = re.compile(
@@ -41,7 +41,7 @@ _POINTER = re.compile(r"version https?://(git-lfs\.github\.com|hawser\.github\.c
 _ANNEX = re.compile(r"\S*(/annex/objects/|\.git/annex)")
 
 
-def first_look(head: bytes, wanted: str = "embedding") -> str | None:
+def describe_bytes(head: bytes, expected: str = "embedding") -> str | None:
     """What a file is that starts with `head`, with what to do; None if that is not known.
 
     The sentence goes on after "… is".
@@ -54,11 +54,11 @@ def first_look(head: bytes, wanted: str = "embedding") -> str | None:
         return "nothing but zero bytes, an unfinished download: download it again"
     text = _text(head)
     if text is not None:
-        return _said(text, wanted)
+        return _describe_text(text, expected)
     if len(head) > 262 and head[257:262] == b"ustar":
-        return f"a tar archive: unpack it and give the {wanted} itself"
+        return f"a tar archive: unpack it and give the {expected} itself"
     what = next((what for magic, what in _MAGIC if head.startswith(magic)), None)
-    return what and what.format(wanted=wanted)
+    return what and what.format(expected=expected)
 
 
 def _text(head: bytes) -> str | None:
@@ -79,7 +79,7 @@ def _text(head: bytes) -> str | None:
     return text if text and plain >= 0.98 * len(text) else None
 
 
-def _said(text: str, wanted: str) -> str:
+def _describe_text(text: str, expected: str) -> str:
     """What a text is that lies where a file should be."""
     if _POINTER.match(text):
         return (
@@ -99,10 +99,10 @@ def _said(text: str, wanted: str) -> str:
     if text[0] in "{[":
         message = _error_in(text)
         if message is None:
-            return f"JSON, not the {wanted} it was to be"
+            return f"JSON, not the {expected} it was to be"
         return f"a server's message, not the file: {message!r}. Download it again"
     line = brief(text.splitlines()[0], 80)
-    return f"plain text ({line!r}), not the {wanted}. If it was downloaded, download it again"
+    return f"plain text ({line!r}), not the {expected}. If it was downloaded, download it again"
 
 
 def _error_in(text: str) -> str | None:
@@ -121,19 +121,19 @@ def _error_in(text: str) -> str | None:
     return None
 
 
-class Kind(NamedTuple):
+class FileKind(NamedTuple):
     """Numbers that are no words."""
 
     what: str
-    todo: str
+    advice: str
     names: re.Pattern[str]
     """finds this kind in the dotted name of a tensor"""
 
 
 _DRAW = "generate takes it by --lora, if diffusers reads its kind"
 _NOTHING = "Give the embedding itself"
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[FileKind, ...] = (
+    FileKind(
         "an optimiser's state",
         "It goes with an embedding, which is the file without .optim: give that one",
         re.compile(
@@ -141,17 +141,17 @@ KINDS: tuple[Kind, ...] = (
             r"|optimi[sz]er(_state_dict|_state|_states|s)?)(\.|$)"
         ),
     ),
-    Kind(
+    FileKind(
         "a hypernetwork",
         _NOTHING,
         re.compile(r"^(layer_structure|activation_func|is_layer_norm|last_layer_dropout)$"),
     ),
-    Kind(
+    FileKind(
         "an IP-adapter",
         _NOTHING,
         re.compile(r"(^|\.)(ip_adapter|image_proj(_model)?|to_[kv]_ip|adapter_modules)(\.|$)"),
     ),
-    Kind(
+    FileKind(
         "a ControlNet",
         _NOTHING,
         re.compile(
@@ -159,7 +159,7 @@ KINDS: tuple[Kind, ...] = (
             r"|^lllite_|^control_(lora|net)|^lora_controlnet$"
         ),
     ),
-    Kind(
+    FileKind(
         "a LoRA",
         _DRAW,
         re.compile(
@@ -172,7 +172,7 @@ KINDS: tuple[Kind, ...] = (
             r"|:(up|down|alpha|rank)$|^(unet|text_encoder|transformer):\d"
         ),
     ),
-    Kind(
+    FileKind(
         "an encoded prompt or picture (what comes out of an encoder)",
         "A word is what goes in",
         re.compile(
@@ -181,7 +181,7 @@ KINDS: tuple[Kind, ...] = (
             r"|attn_mask)(_\d|_mask)?$|^(pooler_output|hidden_states?|attention_mask)$"
         ),
     ),
-    Kind(
+    FileKind(
         "a VAE",
         _NOTHING,
         re.compile(
@@ -189,7 +189,7 @@ KINDS: tuple[Kind, ...] = (
             r"|down_blocks|up_blocks|mid_block)\b|(post_)?quant_conv\.)"
         ),
     ),
-    Kind(
+    FileKind(
         "a model's weights",
         "A base model is given as --base",
         re.compile(
@@ -203,18 +203,18 @@ KINDS: tuple[Kind, ...] = (
 """What is told by names, in the order in which it is looked for."""
 
 
-def is_weight(name: str) -> bool:
+def is_network_weight(name: str) -> bool:
     """Whether a tensor of this name is part of a network; a placeholder in `<…>` never is."""
-    return kind_of([name]) is not None
+    return kind_of_names([name]) is not None
 
 
-def kind_of(names: Iterable[str]) -> Kind | None:
+def kind_of_names(names: Iterable[str]) -> FileKind | None:
     """What the file is whose tensors have these names, if that is known."""
     several = [name[:LONGEST] for name in names if "<" not in name]
     return next((k for k in KINDS if any(map(k.names.search, several))), None)
 
 
-def names_in(found: object, most: int = 4096) -> Iterator[str]:
+def nested_names(found: object, most: int = 4096) -> Iterator[str]:
     """The names of all that lies in nested dicts and lists, joined by dots."""
     left: list[tuple[str, object, int]] = [("", found, 0)]
     count = 0

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats.keys import families_of, rank
-from pseudoword.formats.lookalikes import kind_of, names_in
+from pseudoword.formats.file_kinds import kind_of_names, nested_names
+from pseudoword.formats.keys import encoder_order, families_of
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief, visible
 
@@ -34,13 +34,13 @@ class NoWordError(ConceptError):
 Form = Literal["dict", "tensor", "list", "other"]
 """A dict under texts, a bare tensor, a list of dicts, or anything else that has tensors in it."""
 
-Oddity = Literal["newer torch", "ParameterDict", "metadata"]
+Quirk = Literal["newer torch", "ParameterDict", "metadata"]
 """Parts of a zip, or types, that torch 1 did not write; a class that torch's safe reader does not
 know; metadata of safetensors that is not text."""
 
 
 @dataclass(frozen=True)
-class Loose:
+class RawContent:
     """The content of a file: names -> tensors, numbers, texts, or more of the same."""
 
     items: Mapping[str, Any]
@@ -51,7 +51,7 @@ class Loose:
     metadata: Mapping[str, str] = field(default_factory=dict)
     form: Form = "dict"
     """what holds the items; the items of a list are numbered, a bare tensor is called nothing"""
-    odd: frozenset[Oddity] = frozenset()
+    quirks: frozenset[Quirk] = frozenset()
     """what about the container other tools stumble over"""
 
     @cached_property
@@ -61,9 +61,9 @@ class Loose:
         return {k: v for k, v in found.items() if v.dtype != torch.uint8}
 
     @property
-    def stem(self) -> str:
+    def default_token(self) -> str:
         """A token made of the file's name, for files that don't say how their word is called."""
-        return readable_token(Path(self.where).stem) or "concept"
+        return valid_token(Path(self.where).stem) or "concept"
 
     def summary(self) -> str:
         """The first few names and shapes, for error messages."""
@@ -74,17 +74,18 @@ class Loose:
         more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
         return f"it has {len(self.items)} tensors ({', '.join(several)}{more})"
 
-    def refusal(self, but: str = "") -> ConceptError:
+    def refusal(self, reason: str = "") -> ConceptError:
         """Why this file holds no word, as far as its names tell."""
-        kind = kind_of(names_in(self.items))
+        kind = kind_of_names(nested_names(self.items))
         if kind is None:
-            return ConceptError(f"{self.where} holds no embedding: {but or self.summary()}.")
+            return ConceptError(f"{self.where} holds no embedding: {reason or self.summary()}.")
         return ConceptError(
-            f"{self.where} is {kind.what} without embeddings in it ({self.summary()}). {kind.todo}."
+            f"{self.where} is {kind.what} without embeddings in it ({self.summary()}). "
+            f"{kind.advice}."
         )
 
 
-def rows(tensor: Tensor, where: str, name: str) -> Tensor:
+def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
     """`tensor` as `[n, width]` float32, every value as it was.
 
     Args:
@@ -95,7 +96,7 @@ def rows(tensor: Tensor, where: str, name: str) -> Tensor:
     Raises:
         ConceptError: it is no embedding, or float32 cannot hold its values exactly.
     """
-    what = f"{where} holds no embedding: {brief(name, 80)} is {_described(tensor)}"
+    what = f"{where} holds no embedding: {brief(name, 80)} is {_shape_and_dtype(tensor)}"
     if not tensor.is_floating_point() or tensor.layout is not torch.strided:
         raise ConceptError(f"{what}, not rows of floating point numbers")
     if tensor.ndim == 3 and 0 not in tensor.shape:
@@ -119,8 +120,8 @@ def rows(tensor: Tensor, where: str, name: str) -> Tensor:
     return exact
 
 
-def concept(
-    loose: Loose,
+def make_concept(
+    raw: RawContent,
     token: object,
     vectors: Mapping[str, Tensor],
     *,
@@ -129,15 +130,15 @@ def concept(
     method: str = "classic",
 ) -> Concept:
     """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
-    order = sorted(vectors, key=rank)
-    checked = {visible(key): rows(vectors[key], loose.where, key) for key in order}
+    order = sorted(vectors, key=encoder_order)
+    checked = {visible(key): as_rows(vectors[key], raw.where, key) for key in order}
     if not checked:
-        raise loose.refusal()
+        raise raw.refusal()
     fits = families_of({key: r.shape[1] for key, r in checked.items()})
     if fits and family not in fits:  # the widths know better
         family = fits[0] if len(fits) == 1 else None
     return Concept(
-        token=readable_token(token) or loose.stem,
+        token=valid_token(token) or raw.default_token,
         vectors=checked,
         family=family and visible(family),
         method=visible(method),
@@ -145,7 +146,7 @@ def concept(
     )
 
 
-def readable_token(token: object) -> str | None:
+def valid_token(token: object) -> str | None:
     """`token` if it can be a placeholder, else None."""
     try:
         return check_token(token) if isinstance(token, str) and len(token) <= LONGEST else None
@@ -153,7 +154,7 @@ def readable_token(token: object) -> str | None:
         return None
 
 
-def texts(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+def plain_values(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     """The plain values among `items`, under the names that provenance uses."""
     found = {}
     for key, name in names.items():
@@ -163,22 +164,22 @@ def texts(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def parameters(found: object) -> dict[str, Tensor]:
+def parameter_tensors(found: object) -> dict[str, Tensor]:
     """The tensors of a `string_to_param`: a dict, or a ParameterDict of any torch release."""
     inside = vars(found) if isinstance(found, torch.nn.ParameterDict) else found
     if isinstance(inside, Mapping) and isinstance(inside.get("_parameters"), Mapping):
         inside = inside["_parameters"]
     if not isinstance(inside, Mapping):
         return {}
-    return {str(k): v for k, v in _items(inside) if isinstance(v, Tensor)}
+    return {str(k): v for k, v in _first_items(inside) if isinstance(v, Tensor)}
 
 
-def _items(found: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+def _first_items(found: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
     for n, item in enumerate(found.items()):
         if n == MOST_WORDS:
             return
         yield item
 
 
-def _described(tensor: Tensor) -> str:
+def _shape_and_dtype(tensor: Tensor) -> str:
     return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

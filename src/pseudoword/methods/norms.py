@@ -4,38 +4,26 @@ What a row means lies mostly in its direction; one much longer than a real word'
 around it (Kim et al. 2025, arXiv 2512.13672, who learn the direction alone).
 """
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from pseudoword.models.family import Family
 
+def aims(
+    start: Mapping[str, Tensor],
+    usual: Mapping[str, float],
+    kind: str,
+    device: torch.device | None = None,
+) -> dict[str, Tensor]:
+    """The norms that rows which begin at `start` `[n, width]` are held to, `[n, 1]` each.
 
-def typical(family: Family) -> dict[str, float]:
-    """The median norm of the vocabulary's rows, per text encoder."""
-    return {
-        key: float(encoder.table.detach().float().norm(dim=-1).median())
-        for key, encoder in family.encoders.items()
-    }
-
-
-def usual_number(family: Family) -> float:
-    """The size (root of the mean square) of one number in the vocabulary's rows."""
-    sizes = [norm / math.sqrt(family.encoders[key].width) for key, norm in typical(family).items()]
-    return sum(sizes) / len(sizes)
-
-
-def aims(family: Family, start: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
-    """The norms that rows which begin at `start` `[n, width]` are held to, `[n, 1]` per encoder.
-
-    The vocabulary's median; with `keep` that of the start where it is longer, as a word in use
-    mostly is (a mean of several words is shorter than any of them).
+    The vocabulary's median, `usual`; with `keep` that of the start where it is longer, as a word in
+    use mostly is (a mean of several words is shorter than any of them).
     """
     found = {}
-    for key, median in typical(family).items():
-        norm = start[key].float().norm(dim=-1, keepdim=True).to(family.device)
+    for key, median in usual.items():
+        norm = start[key].float().norm(dim=-1, keepdim=True).to(device)
         found[key] = norm.clamp(min=median, max=None if kind == "keep" else median)
     return found
 

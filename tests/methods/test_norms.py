@@ -1,8 +1,11 @@
+from collections.abc import Mapping
+
 import pytest
 import torch
 
+from pseudoword.methods.norms import aims, control
 from pseudoword.models.family import Family
-from pseudoword.training.norms import aims, control, typical
+from pseudoword.training.initialisation import begin
 
 
 @pytest.mark.parametrize(
@@ -28,14 +31,20 @@ def test_a_row_of_zeros_stays_finite() -> None:
     assert torch.equal(rows, torch.zeros(1, 4))
 
 
-def test_typical_is_the_vocabulary_s_median(family: Family) -> None:
+def usual_norms(family: Family) -> Mapping[str, float]:
+    return begin(family, {}).usual_norms
+
+
+def test_usual_is_the_vocabulary_s_median(family: Family) -> None:
     lengths = family.encoders["clip_l"].table.norm(dim=-1).sort().values
-    assert typical(family)["clip_l"] == pytest.approx(lengths[(len(lengths) - 1) // 2].item())
+    assert usual_norms(family)["clip_l"] == pytest.approx(lengths[(len(lengths) - 1) // 2].item())
 
 
 def test_keep_holds_each_row_to_its_start_and_no_shorter_than_the_median(family: Family) -> None:
-    median = typical(family)["clip_l"]
+    usual = usual_norms(family)
+    median = usual["clip_l"]
     start = {"clip_l": torch.eye(3, 8) * torch.tensor([[3 * median], [median], [median / 2]])}
     kept = torch.tensor([[3 * median], [median], [median]])
-    torch.testing.assert_close(aims(family, start, "keep")["clip_l"], kept)
-    torch.testing.assert_close(aims(family, start, "rescale")["clip_l"], torch.full((3, 1), median))
+    torch.testing.assert_close(aims(start, usual, "keep")["clip_l"], kept)
+    held = aims(start, usual, "rescale")["clip_l"]
+    torch.testing.assert_close(held, torch.full((3, 1), median))

@@ -1,0 +1,85 @@
+"""What training needs of a method, and what a method is told."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pseudoword.config.method import MethodSettings
+
+Rows = Mapping[str, Tensor]
+"""A word's rows: the key of a text encoder (`clip_l`) -> `[n, width]`."""
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """Where a word begins, and what a method may know of the model it is learned for."""
+
+    rows: Rows
+    """float32 `[n, width]`"""
+    usual_norms: Mapping[str, float]
+    """the median norm of the vocabulary's rows, per text encoder"""
+    device: torch.device | None = None
+
+    @property
+    def usual_number(self) -> float:
+        """The size (root of the mean square) of one number in the vocabulary's rows."""
+        sizes = [
+            norm / math.sqrt(self.rows[key].shape[-1]) for key, norm in self.usual_norms.items()
+        ]
+        return sum(sizes) / len(sizes)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What rows are asked for: the samples of one word in a batch."""
+
+    step: int
+    """counted from 0"""
+    t: Tensor
+    """[B] their timesteps"""
+
+
+class Method(ABC):
+    """How a word's rows come to be, from what an optimiser changes."""
+
+    name: ClassVar[str]
+    """what `--method` calls it"""
+    rate_unit: float
+    """the learning rate that 100% stands for"""
+
+    @abstractmethod
+    def __init__(self, start: Initialisation, settings: MethodSettings) -> None:
+        """Begin at `start`.
+
+        Raises:
+            ConceptError: the method cannot go on from such rows.
+        """
+
+    @abstractmethod
+    def parameters(self) -> list[nn.Parameter]:
+        """All that the optimiser may change, float32, in a stable order."""
+
+    @abstractmethod
+    def rows(self, context: Context) -> Rows:
+        """The rows that the text encoders read for these samples, attached to the graph."""
+
+    @abstractmethod
+    def word(self) -> dict[str, Tensor]:
+        """The rows to hand over as they are now, detached copies."""
+
+    @abstractmethod
+    def constrain(self) -> None:
+        """Bring the parameters back to what the method allows, after the optimiser's step."""
+
+    @abstractmethod
+    def constrained(self, rows: Rows) -> dict[str, Tensor]:
+        """`rows`, such as the mean of several words of this method, as it may hand them over."""
+
+    def optimiser(self, _lr: float) -> torch.optim.Optimizer | None:
+        """The method's own optimiser; None: any will do."""
+        return None
