@@ -21,7 +21,7 @@ from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
 from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
-from pseudoword.data import captions, images
+from pseudoword.data import captions, picture_files
 from pseudoword.files import file_stem
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -49,7 +49,7 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Train
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / pictures.name)
-    beginning = set_up(family, config, folder, images.find([pictures]), lines, progress)
+    beginning = set_up(family, config, folder, picture_files.find([pictures]), lines, progress)
     return begin(family, beginning, progress).state
 
 

@@ -30,7 +30,7 @@ from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.config.rates import Rates
-from pseudoword.data import captions, examples, images, latents
+from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.methods import Context, Rows
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -131,8 +131,8 @@ def train_state(
     """
     hyper = Hyperparameters(**{**PLAIN, "steps": 4, "batch": 2, **settings})
     how = PictureSettings(pictures=(pictures,), **seen)
-    shapes = examples.frames(how, family.resolution, family.resolution_step)
-    read = examples.read(images.find([pictures]), how, shapes, seed=hyper.seed)
+    shapes = examples.crop_sizes(how, family.resolution, family.resolution_step)
+    read = examples.read(picture_files.find([pictures]), how, shapes, seed=hyper.seed)
     found = list(latents.encode(family, read, how.unmasked_weight))
     rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
     assert isinstance(hyper.lr, Rates)

@@ -29,9 +29,9 @@ from pseudoword.benchmark import image_similarity, runner
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.data import captions, examples, images, latents
+from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.data.captions import CAPTIONED
-from pseudoword.files import sealed, unsealed
+from pseudoword.files import with_checksum, without_checksum
 from pseudoword.formats.advice import advise
 from pseudoword.models import base_model
 from pseudoword.outputs import Outputs
@@ -109,7 +109,7 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "a.png"
         self.how = PictureSettings(pictures=(self.path,), mask="alpha", unmasked_weight=0.1)
-        self.shapes = examples.frames(self.how, 64, 8)
+        self.shapes = examples.crop_sizes(self.how, 64, 8)
         self.whole = fuzz_pictures.seeds()
         for name, data in self.whole.items():
             self.read(name, data)
@@ -119,7 +119,7 @@ class Pictures:
 
     def read(self, kind: str, data: bytes) -> None:
         self.path.write_bytes(data)
-        for view in examples.load(self.path, self.how, self.shapes).views:
+        for view in examples.read_one(self.path, self.how, self.shapes).views:
             _must(_finite([view.pixels, view.mask]), "values that are not finite")
 
 
@@ -254,8 +254,8 @@ class Latents:
     def __init__(self, folder: Path) -> None:
         self.family = base_model.load_named(str(_model(folder)), "cpu")
         how = PictureSettings(pictures=(_pictures(folder),))
-        shapes = examples.frames(how, 32, self.family.resolution_step)
-        self.examples = list(examples.read(images.find(how.pictures)[:1], how, shapes))
+        shapes = examples.crop_sizes(how, 32, self.family.resolution_step)
+        self.examples = list(examples.read(picture_files.find(how.pictures)[:1], how, shapes))
         self.true = self._encoded()
         (self.path,) = (folder / "cache" / "latents").glob("[!.]*")
         self.whole = self.path.read_bytes()
@@ -265,16 +265,16 @@ class Latents:
         return found.moments.mean, found.moments.std
 
     def make(self, i: int, chance: random.Random) -> tuple[str, bytes]:
-        inside = unsealed(self.whole) or b""
+        inside = without_checksum(self.whole) or b""
         match i % 4:
             case 0 | 1:
                 return "damaged", broken(self.whole, chance, [inside])
             case 2:
-                return "sealed again", sealed(broken_inside(inside, chance, [self.whole]))
+                return "sealed again", with_checksum(broken_inside(inside, chance, [self.whole]))
             case _:
-                return "sealed again", sealed(save(self._odd(chance, load(inside))))
+                return "sealed again", with_checksum(save(self._unexpected(chance, load(inside))))
 
-    def _odd(self, chance: random.Random, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _unexpected(self, chance: random.Random, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         key = chance.choice(list(tensors))
         old = tensors[key]
         odd: tuple[Tensor, ...] = (
@@ -314,16 +314,16 @@ class Checkpoints:
         self.read("damaged", self.whole)
 
     def make(self, i: int, chance: random.Random) -> tuple[str, bytes]:
-        inside = unsealed(self.whole) or b""
+        inside = without_checksum(self.whole) or b""
         match i % 4:
             case 0 | 1:
                 return "damaged", broken(self.whole, chance, [inside])
             case 2:
-                return "sealed again", sealed(broken_inside(inside, chance, [self.whole]))
+                return "sealed again", with_checksum(broken_inside(inside, chance, [self.whole]))
             case _:
-                return "sealed again", sealed(self._odd(inside, chance))
+                return "sealed again", with_checksum(self._unexpected(inside, chance))
 
-    def _odd(self, inside: bytes, chance: random.Random) -> bytes:
+    def _unexpected(self, inside: bytes, chance: random.Random) -> bytes:
         stored = torch.load(io.BytesIO(inside), weights_only=True)
         key = chance.choice(list(stored))
         values = [None, 1, "x", [], {}, [None], {"x": 1}, 2**70, float("nan"), torch.zeros(3)]
@@ -377,7 +377,7 @@ class Runs:
         self.folder = folder / "run"
         names = ("config.toml", "log.jsonl", "chosen.json", "changes.json", ".pseudoword.jsonl")
         self.whole = {name: (self.folder / name).read_bytes() for name in names}
-        self.chosen = RunFolder(self.folder).chosen()
+        self.chosen = RunFolder(self.folder).read_chosen()
         self.curves = 0
         self.read("chosen.json", self.whole["chosen.json"])
 
@@ -407,10 +407,10 @@ class Runs:
             (self.folder / name).write_bytes(data)
         run = RunFolder(self.folder)
         run.check(self.config)
-        run.take_over()
-        if run.finished(self.config, allow_changes=True):
+        run.recover()
+        if run.is_finished(self.config, allow_changes=True):
             run.reopen(self.config)
-        chosen = run.chosen()
+        chosen = run.read_chosen()
         if not recorded:
             _must(chosen in ({}, self.chosen), "settings that were not chosen")
         entries = run.read_log()
@@ -477,7 +477,7 @@ class Texts:
         self.picture.with_suffix(".txt").write_bytes(data)
         found = captions.filewords(self.picture)
         how = CaptionSettings(shuffle_tags=True, drop_tags=0.1, keep_tags=1)
-        captions.render("[name] [filewords]", "<cat>", captions.reword(found, how, 1)).encode()
+        captions.render("[name] [filewords]", "<cat>", captions.augment(found, how, 1)).encode()
 
 
 class Sheets:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pseudoword import train
 from pseudoword.cli.app import app
-from pseudoword.files import unsealed
+from pseudoword.files import without_checksum
 from pseudoword.models import base_model
 from pseudoword.outputs import RECORD
 from pseudoword.progress import Silent
@@ -72,4 +72,4 @@ def as_older(out: Path) -> None:
     """Leave a run as it was left before: no record, and checkpoints without a checksum."""
     (out / RECORD).unlink()
     for path in out.glob("*-*.pt"):
-        path.write_bytes(unsealed(path.read_bytes()) or b"")
+        path.write_bytes(without_checksum(path.read_bytes()) or b"")

@@ -86,13 +86,13 @@ def test_only_what_is_certainly_left_of_a_killed_process_is_swept_away(
     what: str, ours: bool, tmp_path: Path
 ) -> None:
     gone = 2**22 + 1  # no process has so high a number
-    with files.hold(tmp_path):
+    with files.lock_folder(tmp_path):
         name, goes = LEFT[what]
         path = tmp_path / name.format(host=files._HOST, dead=gone, alive=os.getppid())
         path.touch()
         if "long ago" in what:
             os.utime(path, (0, 0))
-        files.sweep(tmp_path, ours=ours)
+        files.remove_abandoned(tmp_path, ours=ours)
         assert path.exists() == (not (ours if goes is None else goes))
 
 
@@ -112,9 +112,9 @@ def test_a_file_in_the_making_is_known_as_such(
             files.write_whole(tmp_path / ("猫" * 85), b"as long a name as there can be")
     (left,) = tmp_path.iterdir()
     assert files._TEMPORARY.fullmatch(left.name)
-    files.sweep(tmp_path)  # we might be at it in another thread
+    files.remove_abandoned(tmp_path)  # we might be at it in another thread
     assert left.exists()
-    files.sweep(tmp_path, ours=True)
+    files.remove_abandoned(tmp_path, ours=True)
     assert not left.exists()
 
 
@@ -133,13 +133,13 @@ def test_a_token_makes_a_short_name_of_its_own(token: str, tmp_path: Path) -> No
     [lambda d: d[:-1], lambda d: d[:50] + b"?" + d[51:], lambda d: d + b"0", lambda _: b""],
 )
 def test_a_seal_tells_every_change(change: Callable[[bytes], bytes]) -> None:
-    whole = files.sealed(bytes(range(256)))
-    assert files.unsealed(whole) == bytes(range(256))
-    assert files.unsealed(change(whole)) is None
+    whole = files.with_checksum(bytes(range(256)))
+    assert files.without_checksum(whole) == bytes(range(256))
+    assert files.without_checksum(change(whole)) is None
 
 
 def _hold(folder: Path, held: Event, done: Event) -> None:
-    with files.hold(folder):
+    with files.lock_folder(folder):
         held.set()
         done.wait(60)
 
@@ -151,12 +151,15 @@ def test_a_held_folder_names_its_holder_and_is_free_after_a_kill(tmp_path: Path)
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(RunFolderError, match=rf"process {other.pid} on"), files.hold(tmp_path):
+        with (
+            pytest.raises(RunFolderError, match=rf"process {other.pid} on"),
+            files.lock_folder(tmp_path),
+        ):
             pass
     finally:
         other.kill()
         other.join()
-    with files.hold(tmp_path):
+    with files.lock_folder(tmp_path):
         pass
 
 

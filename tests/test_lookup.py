@@ -212,7 +212,7 @@ def test_a_file_and_its_new_token_are_told_apart(
 ) -> None:
     (somewhere / "cat.pt").touch()
     (somewhere / "a=b.pt").touch()
-    assert lookup.split(text, "--concept") == parts
+    assert lookup.split_token(text, "--concept") == parts
 
 
 @pytest.mark.parametrize("text", ["=", "=<cat>", "cat.pt=", "cat.pt= ", " =x", "=="])
@@ -237,4 +237,4 @@ def test_any_text_is_something_or_an_error(text: str) -> None:
 
 def test_a_name_that_no_file_can_have_is_not_there() -> None:
     for text in ("x" * 5000, "a\0b", os.fsdecode(b"\xff")):
-        assert not lookup.there(Path(text))
+        assert not lookup.exists(Path(text))

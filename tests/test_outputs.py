@@ -48,7 +48,7 @@ def nothing_heavy(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_is_ours_only_as_we_wrote_it(tmp_path: Path) -> None:
     ours = Outputs(tmp_path, "train")
     ours.write("a/b.png", b"1")
-    ours.begin("log")
+    ours.register("log")
     for name in ("log", "theirs"):
         put(tmp_path / name)
     assert ours.owned() == ["a/b.png", "log"]
@@ -56,7 +56,7 @@ def test_a_file_is_ours_only_as_we_wrote_it(tmp_path: Path) -> None:
     assert Outputs(tmp_path, "other").owned(["a/b.png"]) == []
     put(tmp_path / "a" / "b.png", b"2")
     assert ours.foreign(["a/b.png"]) == [tmp_path / "a" / "b.png"]
-    ours.remove(*ours.known())
+    ours.remove(*ours.recorded())
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
         RECORD,
         "b.png",
@@ -98,9 +98,9 @@ def test_a_record_never_leads_out_of_its_folder(tmp_path: Path, line: object) ->
     whole = {"maker": "train", "sha256": None, **line} if isinstance(line, dict) else line
     folder = put(tmp_path / "run" / RECORD, json.dumps(whole).encode()).parent
     ours = Outputs(folder, "train")
-    ours.remove(*ours.known())
+    ours.remove(*ours.recorded())
     assert kept.read_bytes() == PRECIOUS
-    assert ours.known() == []
+    assert ours.recorded() == []
 
 
 def test_the_same_bytes_are_not_written_again_and_others_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,14 @@ import pytest
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.placeholders import as_written, check_token, marked, named, plain, split
+from pseudoword.placeholders import (
+    as_written,
+    check_token,
+    delimited,
+    replace_placeholder,
+    split,
+    undelimited,
+)
 
 FOUND = [
     ("<cat>", "two <cat>s"),
@@ -79,7 +86,7 @@ def test_accents_may_be_encoded_either_way(token: str) -> None:
 
 
 def test_what_is_named_is_found_whatever_stands_beside_it() -> None:
-    text = f"{named('cat')}egory my{named('cat')}2 category"
+    text = f"{delimited('cat')}egory my{delimited('cat')}2 category"
     assert split(text, ["cat"]) == ["", "cat", "egory my", "cat", "2 category"]
     assert as_written(text) == "category mycat2 category"
 
@@ -96,10 +103,13 @@ def test_a_text_of_nothing_but_beginnings_takes_no_time() -> None:
 
 
 def test_a_word_in_a_caption_is_the_word() -> None:
-    mark = named(0)
-    assert marked(f"{mark} beside two <cat>s", "<cat>", mark) == f"{mark} beside two {mark}s"
-    assert as_written(f"a {mark} and {named('<cat>')}") == "a [name] and <cat>"
-    assert plain(mark) == "0"
+    mark = delimited(0)
+    assert (
+        replace_placeholder(f"{mark} beside two <cat>s", "<cat>", mark)
+        == f"{mark} beside two {mark}s"
+    )
+    assert as_written(f"a {mark} and {delimited('<cat>')}") == "a [name] and <cat>"
+    assert undelimited(mark) == "0"
 
 
 @pytest.mark.parametrize("token", ["[name]", "a [filewords]", "\ue0000\ue001"])

@@ -142,7 +142,7 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
     run: tuple[Path, list[str]], secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     word = formats.read(run[0])
-    for name, data in push.contents(run[0], word, "me/cat").items():
+    for name, data in push.repository_files(run[0], word, "me/cat").items():
         assert not tells(name.encode() + data), name
     drawing: dict[str, Any] = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
     (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
@@ -298,6 +298,6 @@ def test_only_previews_are_published(run: tuple[Path, list[str]], tmp_path: Path
     shutil.copytree(run[0], tmp_path / "run")
     for name in ("mine.png", "a) <b>.png", os.fsdecode(b"\xff.png")):
         Image.new("RGB", (2, 2)).save(tmp_path / "run" / "previews" / name)
-    files = push.contents(tmp_path / "run", formats.read(run[0]), "me/cat")
+    files = push.repository_files(tmp_path / "run", formats.read(run[0]), "me/cat")
     shown = {name for name in files if name.startswith("previews/")}
     assert shown == {"previews/filmstrip.png", "previews/step-2-1.png", "previews/step-4-1.png"}

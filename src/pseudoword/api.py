@@ -33,7 +33,7 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.errors import PseudowordError
-from pseudoword.lookup import given_path
+from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
 from pseudoword.runs.runner import Trained, learn
 from pseudoword.training.memory_plan import Plan
@@ -101,7 +101,7 @@ def train(
         settings["pictures"] = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     if token is not None:
         settings["token"] = token
-    file = given_path(config, "--config") if config is not None else None
+    file = path_argument(config, "--config") if config is not None else None
     (done,) = train_pack(
         [TrainConfig.gather(file, **settings)],
         restart=restart,
@@ -201,8 +201,8 @@ def convert(
         PseudowordError: the file cannot be read, the format cannot hold its word, or another file
             is there.
     """
-    shown = given_path(picture, "--picture") if picture is not None else None
-    return convert_file(source, given_path(out, "OUT"), format, token, shown, overwrite)
+    shown = path_argument(picture, "--picture") if picture is not None else None
+    return convert_file(source, path_argument(out, "OUT"), format, token, shown, overwrite)
 
 
 def gallery(
@@ -218,8 +218,8 @@ def gallery(
     Raises:
         PseudowordError: there is no such folder, or the sheet cannot be written.
     """
-    searched = given_path(folder, "DIR")
-    sheet = given_path(out, "--out") if out is not None else searched / "gallery.png"
+    searched = path_argument(folder, "DIR")
+    sheet = path_argument(out, "--out") if out is not None else searched / "gallery.png"
     return make_gallery(searched, sheet, overwrite)
 
 
@@ -249,7 +249,7 @@ def prepare(
     """
     several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     config = PrepareConfig.check(pictures=several, **settings)
-    sheet = given_path(out, "--out") if out is not None else None
+    sheet = path_argument(out, "--out") if out is not None else None
     return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite)
 
 
@@ -265,7 +265,7 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
     Raises:
         PseudowordError: there is no word, or the hub does not take it.
     """
-    return push_run(given_path(folder, "DIR"), to, private, overwrite)
+    return push_run(path_argument(folder, "DIR"), to, private, overwrite)
 
 
 def evaluate(
@@ -344,4 +344,4 @@ def demo(
 
     Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
     """
-    return learn_demo(given_path(out, "--out"), progress or Silent(), restart, overwrite)
+    return learn_demo(path_argument(out, "--out"), progress or Silent(), restart, overwrite)

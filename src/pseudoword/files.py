@@ -21,9 +21,9 @@ import platformdirs
 
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 
-_READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SEAL = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
+_NONBLOCKING_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
 
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.pseudoword-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}\.tmp")
@@ -54,10 +54,10 @@ def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
         PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
     """
     try:
-        reason = _unlike_a_file(path.stat().st_mode)  # to open some devices does something
+        reason = _not_regular(path.stat().st_mode)  # to open some devices does something
         if not reason:
-            file = os.fdopen(os.open(path, _READ_AT_ONCE), "rb")
-            reason = _unlike_a_file(os.stat(file.fileno()).st_mode)
+            file = os.fdopen(os.open(path, _NONBLOCKING_READ), "rb")
+            reason = _not_regular(os.stat(file.fileno()).st_mode)
             if not reason:
                 return file
             file.close()
@@ -87,11 +87,12 @@ def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> 
         except OSError as problem:
             raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
     raise error(
-        f"{path} cannot be read: it has {_told(nbytes)}; at most {_told(most_nbytes)} are read."
+        f"{path} cannot be read: it has {_size_text(nbytes)}; at most "
+        f"{_size_text(most_nbytes)} are read."
     )
 
 
-def _unlike_a_file(mode: int) -> str:
+def _not_regular(mode: int) -> str:
     """What has this mode, if it is no regular file; else nothing."""
     kinds = {
         stat.S_ISDIR: "it is a folder",
@@ -103,7 +104,7 @@ def _unlike_a_file(mode: int) -> str:
     return next((kind for is_one, kind in kinds.items() if is_one(mode)), "")
 
 
-def _told(nbytes: int) -> str:
+def _size_text(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.0f} kB"
 
 
@@ -122,13 +123,13 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
     unfinished: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, unfinished = temporary(path.parent)
+        descriptor, unfinished = create_temporary(path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(unfinished, 0o666 & ~_umask())
-        if replace or not _linked(unfinished, path):
+        if replace or not _link(unfinished, path):
             os.replace(unfinished, path)
             unfinished = None
         _sync_folder(path.parent)
@@ -140,13 +141,13 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
                 os.unlink(unfinished)
 
 
-def temporary(folder: Path) -> tuple[int, str]:
+def create_temporary(folder: Path) -> tuple[int, str]:
     """A new file in `folder`, to be given its own name when it is whole: descriptor and path."""
     prefix = f".pseudoword-{_HOST}-{os.getpid()}-"
     return tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
 
 
-def _linked(unfinished: str, path: Path) -> bool:
+def _link(unfinished: str, path: Path) -> bool:
     """Give a file a second name, which nothing has yet; False where there are no such names."""
     try:
         os.link(unfinished, path)
@@ -159,7 +160,7 @@ def _linked(unfinished: str, path: Path) -> bool:
     return True
 
 
-def sweep(folder: Path, *, ours: bool = False) -> None:
+def remove_abandoned(folder: Path, *, ours: bool = False) -> None:
     """Remove what processes that were killed have left of files they were writing.
 
     A name tells the process; one of another machine is given an hour, or a minute.
@@ -193,14 +194,14 @@ def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool) -> 
     return age_s < (_ABANDONED_IN_OURS_S if ours else _ABANDONED_S)
 
 
-def sealed(data: bytes) -> bytes:
+def with_checksum(data: bytes) -> bytes:
     """`data` with its SHA-256 before it."""
     return b"pseudoword sha256 %s\n%s" % (hashlib.sha256(data).hexdigest().encode(), data)
 
 
-def unsealed(data: bytes) -> bytes | None:
-    """What was `sealed`; None if it was not, or has changed since."""
-    found = _SEAL.match(data)
+def without_checksum(data: bytes) -> bytes | None:
+    """What was `with_checksum`; None if it was not, or has changed since."""
+    found = _CHECKSUM.match(data)
     if found is None:
         return None
     inside = data[found.end() :]
@@ -237,7 +238,7 @@ def cache_folder() -> Path:
 
 def storage_error(path: Path, error: OSError) -> StorageError:
     """Explain a failed write in terms of what the user can do about it."""
-    if error.errno in _FULL:
+    if error.errno in _DISK_FULL:
         advice = "The disk is full. Free some space and run the same command again: it resumes."
     elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         advice = "A file and a folder are in each other's way. Choose another path."
@@ -249,7 +250,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the operating system lets go when the process ends.
 
     Raises:
@@ -264,14 +265,14 @@ def hold(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise RunFolderError(
-            f"{folder} is in use by another run ({_holder(folder)}). "
+            f"{folder} is in use by another run ({_holder_text(folder)}). "
             "Wait for it, stop it, or choose another --out."
         ) from None
     except OSError as error:
         raise storage_error(folder, error) from error
     note = folder / HOLDER
     try:
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now_text()}
         write_whole(note, json.dumps(who).encode())
         yield
     finally:
@@ -281,7 +282,7 @@ def hold(folder: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: leave nothing behind
 
 
-def _holder(folder: Path) -> str:
+def _holder_text(folder: Path) -> str:
     try:
         who = json.loads((folder / HOLDER).read_bytes())
         return f"process {who['pid']} on {who['host']}, since {who['since']}"
@@ -289,7 +290,7 @@ def _holder(folder: Path) -> str:
         return "it has just started"
 
 
-def _now() -> str:
+def _now_text() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

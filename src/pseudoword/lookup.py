@@ -21,13 +21,13 @@ ENDINGS = frozenset(
 )
 """No word ends like this, so it must be a file's name."""
 
-FOLDERS_HERE = frozenset({"runs", "embeddings", "models", ".", "..", "~"})
+LOCAL_FOLDERS = frozenset({"runs", "embeddings", "models", ".", "..", "~"})
 """Where we and other tools keep words: `runs/toy` is never the `toy` of the hub's user `runs`."""
 
-LONGEST = 4096
+MAX_PATH_CHARS = 4096
 """No path has more characters."""
 
-MOST_NEIGHBOURS = 2000
+MAX_NAMES = 2000
 """Names of a folder that are compared with one that was mistyped."""
 
 
@@ -41,7 +41,7 @@ class HubId:
     """branch, tag or commit"""
 
 
-def given_path(given: str | Path, flag: str) -> Path:
+def path_argument(given: str | Path, flag: str) -> Path:
     """The file or folder that `given` names, which need not be there; `~` is the home folder.
 
     Raises:
@@ -49,8 +49,8 @@ def given_path(given: str | Path, flag: str) -> Path:
     """
     text = str(given)
     if not text.strip() or "\0" in text:
-        raise SettingsError(f"{said(flag, repr(text))} names no file or folder.")
-    return home(text)
+        raise SettingsError(f"{argument_text(flag, repr(text))} names no file or folder.")
+    return expand_home(text)
 
 
 def find(
@@ -85,21 +85,21 @@ def find(
     """
     text = str(given)
     if not text.strip() or "\0" in text:
-        raise error(f"{said(flag, repr(text))} names nothing. Give a path or a name.")
-    path = home(text)
+        raise error(f"{argument_text(flag, repr(text))} names nothing. Give a path or a name.")
+    path = expand_home(text)
     if isinstance(given, Path) or looks_like_path(text):
-        if there(path):
+        if exists(path):
             return path
         hub = None if isinstance(given, Path) else _hub_id(text)
         if hub is None:
-            raise error(f"{said(flag, text)}: {_missing(text, path, words)}")
+            raise error(f"{argument_text(flag, text)}: {_missing(text, path, words)}")
         return hub
     if text in bundled:
         return bundled[text]
-    return path if not words and there(path) else None
+    return path if not words and exists(path) else None
 
 
-def model(given: str | Path, flag: str) -> str:
+def model_source(given: str | Path, flag: str) -> str:
     """What transformers can load: the folder that `given` names, or the hub's repository.
 
     Raises:
@@ -108,8 +108,8 @@ def model(given: str | Path, flag: str) -> str:
     found = find(given, flag, error=BaseModelError)
     if found is None or (isinstance(found, HubId) and found.revision):
         raise BaseModelError(
-            f"{said(flag, given)}: there is no such folder here. Give one, or a hub id without "
-            "a revision, such as openai/clip-vit-base-patch32."
+            f"{argument_text(flag, given)}: there is no such folder here. Give one, or a hub id "
+            "without a revision, such as openai/clip-vit-base-patch32."
         )
     return found.repository if isinstance(found, HubId) else str(found)
 
@@ -126,7 +126,7 @@ def looks_like_path(text: str) -> bool:
     )
 
 
-def split(given: str | Path, flag: str) -> tuple[str | Path, str | None]:
+def split_token(given: str | Path, flag: str) -> tuple[str | Path, str | None]:
     """`FILE=TOKEN` as its parts; a file may have `=` in its name, a token too.
 
     What is there as a whole is a file. Else the file ends at the first `=` before which there is
@@ -136,20 +136,22 @@ def split(given: str | Path, flag: str) -> tuple[str | Path, str | None]:
         SettingsError: there is nothing before, or nothing behind the `=`.
     """
     text = str(given)
-    if isinstance(given, Path) or "=" not in text or there(home(text)):
+    if isinstance(given, Path) or "=" not in text or exists(expand_home(text)):
         return given, None
-    cuts = [i for i, letter in enumerate(text[:LONGEST]) if letter == "="] or [text.index("=")]
-    cut = next((i for i in cuts if i and there(home(text[:i]))), cuts[0])
+    cuts = [i for i, letter in enumerate(text[:MAX_PATH_CHARS]) if letter == "="] or [
+        text.index("=")
+    ]
+    cut = next((i for i in cuts if i and exists(expand_home(text[:i]))), cuts[0])
     file, token = text[:cut], text[cut + 1 :]
     for part, name in ((file, "file before"), (token, "token behind")):
         if not part.strip():
             raise SettingsError(
-                f'{said(flag, text)}: there is no {name} the =. Write FILE="<token>".'
+                f'{argument_text(flag, text)}: there is no {name} the =. Write FILE="<token>".'
             )
     return file, token
 
 
-def home(text: str) -> Path:
+def expand_home(text: str) -> Path:
     """The path `text`, in which `~` is the home folder."""
     path = Path(text)
     try:
@@ -158,7 +160,7 @@ def home(text: str) -> Path:
         return path
 
 
-def there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether there is anything at `path`, readable or not."""
     try:
         return path.exists()
@@ -173,16 +175,16 @@ def absolute(text: str) -> str:
 
     So with `FILE=TOKEN`.
     """
-    if len(text) > LONGEST:
+    if len(text) > MAX_PATH_CHARS:
         return text
     for cut in (len(text), *(i for i, letter in enumerate(text) if letter == "=")):
         file = text[:cut]
-        if looks_like_path(file) and there(home(file)):
-            return f"{home(file).resolve()}{text[cut:]}"
+        if looks_like_path(file) and exists(expand_home(file)):
+            return f"{expand_home(file).resolve()}{text[cut:]}"
     return text
 
 
-def said(flag: str, given: str | Path) -> str:
+def argument_text(flag: str, given: str | Path) -> str:
     """How an argument is told of; those without a flag stand for themselves."""
     return f"{flag} {brief(str(given))}".strip()
 
@@ -192,7 +194,7 @@ def _hub_id(text: str) -> HubId | None:
     owner, _, name = repository.partition("/")
     if not HUB_ID.fullmatch(repository) or {owner, name} & {".", ".."} or "@" in revision:
         return None
-    if Path(name).suffix.lower() in ENDINGS or owner in FOLDERS_HERE or there(Path(owner)):
+    if Path(name).suffix.lower() in ENDINGS or owner in LOCAL_FOLDERS or exists(Path(owner)):
         return None
     return HubId(repository, revision or None)
 
@@ -202,12 +204,12 @@ def _missing(text: str, path: Path, words: bool) -> str:
     if "://" in text:
         return "is an address. Give a file or folder, or of a repository on the hub owner/name."
     instead = " If you mean words, write them without slashes and endings." if words else ""
-    if not there(path.parent):
+    if not exists(path.parent):
         return f"there is no folder {brief(str(path.parent))} here.{instead}"
-    return f"there is no such file or folder.{alike(path) or instead}"
+    return f"there is no such file or folder.{suggestion(path) or instead}"
 
 
-def alike(path: Path) -> str:
+def suggestion(path: Path) -> str:
     """A sentence that asks for what lies where `path` is not and is called nearly so, or nothing.
 
     With a space before it.
@@ -221,6 +223,6 @@ def alike(path: Path) -> str:
 def _names(folder: Path) -> list[str]:
     try:
         names = (path.name for path in folder.iterdir())
-        return [name for name, _ in zip(names, range(MOST_NEIGHBOURS), strict=False)]
+        return [name for name, _ in zip(names, range(MAX_NAMES), strict=False)]
     except OSError:
         return []

@@ -18,7 +18,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import NAME_NBYTES, read_regular, storage_error, sweep, temporary, write_whole
+from pseudoword.files import (
+    NAME_NBYTES,
+    create_temporary,
+    read_regular,
+    remove_abandoned,
+    storage_error,
+    write_whole,
+)
 
 RECORD = ".pseudoword.jsonl"
 
@@ -34,22 +41,22 @@ def check_writable(*paths: Path) -> None:
             is no file is in its place.
     """
     for path in paths:
-        with _told(path), contextlib.suppress(FileNotFoundError):
+        with _as_storage_error(path), contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise IsADirectoryError(errno.EISDIR, "it is there, and is no file")
     for path in {path.parent: path for path in paths}.values():
-        with _told(path):
+        with _as_storage_error(path):
             folder = path.parent
             while not folder.exists():
                 folder = folder.parent
-            sweep(folder)
-            descriptor, probe = temporary(folder)
+            remove_abandoned(folder)
+            descriptor, probe = create_temporary(folder)
             os.close(descriptor)
             Path(probe).unlink()
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_storage_error(path: Path) -> Iterator[None]:
     try:
         for name in path.parts:
             if len(os.fsencode(name)) > NAME_NBYTES:
@@ -71,10 +78,10 @@ def check_free(paths: Iterable[Path], *, overwrite: bool = False) -> None:
     check_writable(*several)
     there = [path for path in several if os.path.lexists(path)]
     if there and not overwrite:
-        raise StorageError(already_there(there))
+        raise StorageError(would_replace(there))
 
 
-def holds(path: Path, data: bytes) -> bool:
+def has_content(path: Path, data: bytes) -> bool:
     """Whether `path` is a file with just these bytes."""
     try:
         return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
@@ -88,11 +95,11 @@ def write_new(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     Raises:
         StorageError: it is there and not to be overwritten, or cannot be written.
     """
-    if not holds(path, data):
+    if not has_content(path, data):
         write_whole(path, data, replace=overwrite)
 
 
-def already_there(paths: Sequence[Path]) -> str:
+def would_replace(paths: Sequence[Path]) -> str:
     """What to tell of files that would be replaced."""
     shown = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" * (len(paths) > 3))
     they, them, are = ("it", "it", "is") if len(paths) == 1 else ("they", "them", "are")
@@ -102,7 +109,7 @@ def already_there(paths: Sequence[Path]) -> str:
     )
 
 
-def unused(first: Path, files: Callable[[Path], Iterable[Path]] = lambda path: [path]) -> Path:
+def next_free(first: Path, files: Callable[[Path], Iterable[Path]] = lambda path: [path]) -> Path:
     """`first`, or the same name with the first number behind it of which no file is there.
 
     Args:
@@ -122,7 +129,7 @@ def maker_of(command: str, *of: str | Path) -> str:
     return f"{command} {hashlib.blake2b(told.encode(errors='replace'), digest_size=8).hexdigest()}"
 
 
-def check_apart(out: Path, pictures: Iterable[Path]) -> None:
+def check_not_input(out: Path, pictures: Iterable[Path]) -> None:
     """Refuse a folder for outputs from which pictures are read, or masks.
 
     Raises:
@@ -157,7 +164,7 @@ class Outputs:
         write_whole(self.folder / name, data)
         return self.folder / name
 
-    def begin(self, name: str) -> Path:
+    def register(self, name: str) -> Path:
         """Take note of a file that will be written to bit by bit: it is ours whatever it holds."""
         self._note(name, sha256=None)
         return self.folder / name
@@ -184,7 +191,7 @@ class Outputs:
         """Whether the record knows this maker at all."""
         return any(True for _ in self._lines())
 
-    def known(self) -> list[str]:
+    def recorded(self) -> list[str]:
         """The names that are ours, whether the files are still there as we left them or not."""
         return list(self._read())
 
@@ -215,7 +222,7 @@ class Outputs:
         several = list(names)
         check_writable(*(self.folder / name for name in several))
         if not overwrite and (found := self.foreign(several)):
-            raise StorageError(already_there(found))
+            raise StorageError(would_replace(found))
 
     def _is_ours(self, name: str, digests: Sequence[str | None]) -> bool:
         path = self.folder / name

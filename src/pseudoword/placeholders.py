@@ -17,7 +17,7 @@ _UNSPACED = re.compile(
 )
 """Thai, Lao, Tibetan, Burmese, Korean, Khmer, Tai, Javanese, Balinese, Chinese, Japanese, Yi ..."""
 
-_LOOKS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 """Variation selectors."""
 
 _JOINER = "\u200d"
@@ -47,19 +47,19 @@ def check_token(token: str) -> str:
     return unicodedata.normalize("NFC", token)
 
 
-def named(placeholder: object) -> str:
+def delimited(placeholder: object) -> str:
     """How to write a placeholder in a prompt so that it is found whatever stands beside it."""
     return f"{_OPEN}{placeholder}{_CLOSE}"
 
 
-def plain(text: str) -> str:
-    """A user's text without the characters that `named` writes."""
+def undelimited(text: str) -> str:
+    """A user's text without the characters that `delimited` writes."""
     return text.replace(_OPEN, "").replace(_CLOSE, "")
 
 
 def as_written(prompt: str) -> str:
-    """A prompt as people write it: `named` placeholders bare, those of a pack as `[name]`."""
-    return plain(re.sub(f"{_OPEN}\\d+{_CLOSE}", "[name]", prompt))
+    """A prompt as people write it: `delimited` placeholders bare, those of a pack as `[name]`."""
+    return undelimited(re.sub(f"{_OPEN}\\d+{_CLOSE}", "[name]", prompt))
 
 
 def split(prompt: str, placeholders: Iterable[str]) -> list[str]:
@@ -75,7 +75,7 @@ def split(prompt: str, placeholders: Iterable[str]) -> list[str]:
     - The endings s and es of a plural may follow.
     - A combining mark belongs to the letter before it, and what a joiner joins stays whole.
     - What begins or ends with anything else, as `<cat>` does, is found wherever it stands, and so
-      is what is written as `named`.
+      is what is written as `delimited`.
 
     Text is compared in Unicode's composed form (NFC), and so are the pieces.
     """
@@ -83,7 +83,7 @@ def split(prompt: str, placeholders: Iterable[str]) -> list[str]:
     known = sorted({unicodedata.normalize("NFC", p) for p in placeholders}, key=len, reverse=True)
     if not known:
         return [prompt]
-    written = {form: p for p in known for form in (named(p), p)}  # what is named is tried first
+    written = {form: p for p in known for form in (delimited(p), p)}  # what is named is tried first
     forms = sorted(written, key=len, reverse=True)
     start = re.compile("|".join(map(re.escape, forms)))
     pieces, done, at = [], 0, 0
@@ -99,7 +99,7 @@ def split(prompt: str, placeholders: Iterable[str]) -> list[str]:
     return [*pieces, prompt[done:]]
 
 
-def marked(prompt: str, placeholder: str, mark: str) -> str:
+def replace_placeholder(prompt: str, placeholder: str, mark: str) -> str:
     """`prompt` with `mark` wherever `placeholder` is found; what is `mark` already stays."""
     pieces = split(prompt, [placeholder, mark])
     return "".join(mark if i % 2 else piece for i, piece in enumerate(pieces))
@@ -109,13 +109,15 @@ def _stands_alone(prompt: str, start: int, end: int) -> bool:
     """Whether a placeholder that fits into `prompt[start:end]` is no part of a longer word."""
     if prompt[start] == _OPEN:
         return True
-    if _goes_on(prompt, start):
+    if _continues_word(prompt, start):
         return False
     plural = _PLURAL.match(prompt, end)
-    return not _goes_on(prompt, end) or (plural is not None and not _goes_on(prompt, plural.end()))
+    return not _continues_word(prompt, end) or (
+        plural is not None and not _continues_word(prompt, plural.end())
+    )
 
 
-def _goes_on(text: str, at: int) -> bool:
+def _continues_word(text: str, at: int) -> bool:
     """Whether the character at `at` is of one word with what stands before it."""
     if not 0 < at < len(text):
         return False
@@ -124,10 +126,10 @@ def _goes_on(text: str, at: int) -> bool:
     before = at - 1
     while before and _is_mark(text[before]):
         before -= 1
-    return _spaced(text[before]) and _spaced(text[at])
+    return _is_spaced_letter(text[before]) and _is_spaced_letter(text[at])
 
 
-def _spaced(character: str) -> bool:
+def _is_spaced_letter(character: str) -> bool:
     """Whether this is part of a word, in a script that puts spaces between words."""
     word = character.isalnum() or character == "_"
     return word and not _UNSPACED.match(character)
@@ -135,4 +137,4 @@ def _spaced(character: str) -> bool:
 
 def _is_mark(character: str) -> bool:
     """Whether it changes the letter before it; what only chooses its looks does not."""
-    return unicodedata.category(character)[0] == "M" and not _LOOKS.match(character)
+    return unicodedata.category(character)[0] == "M" and not _VARIATION_SELECTORS.match(character)

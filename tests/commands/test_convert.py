@@ -11,13 +11,13 @@ from support import run
 
 import pseudoword
 from pseudoword import formats
-from pseudoword.commands.convert import BY_ENDING
+from pseudoword.commands.convert import FORMAT_OF_ENDING
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
 from pseudoword.files import file_stem
 
 
-@pytest.mark.parametrize("ending", BY_ENDING)
+@pytest.mark.parametrize("ending", FORMAT_OF_ENDING)
 def test_the_ending_says_what_is_written(ending: str, tmp_path: Path) -> None:
     source = embedding_files.write("a1111", tmp_path)
     code, said, _ = run("convert", source, tmp_path / f"out{ending}", "--token", "<dog>")

@@ -17,7 +17,7 @@ from pseudoword import formats
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands.demo import PICTURES, TOKEN
-from pseudoword.data import images
+from pseudoword.data import images, picture_files
 from pseudoword.models import base_model
 
 EMOJI = base_model.BUNDLED["emoji"]
@@ -116,8 +116,8 @@ def test_an_end_of_text_in_the_middle_never_happens() -> None:
 
 def test_the_similarity_model_tells_the_panda_from_plain_pictures() -> None:
     model = SimilarityModel()
-    learn = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
-    unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]
+    learn = [images.open_picture(p) for p in picture_files.find([PICTURES / "learn"])]
+    unseen = [images.open_picture(p) for p in picture_files.find([PICTURES / "unseen"])]
     plain = [Image.new("RGB", (64, 64), colour) for colour in ("white", "blue", "green")]
     assert model.image_similarity(learn, unseen) > model.image_similarity(plain, unseen) + 0.2
     assert model.image_similarity(unseen[:1], unseen[:1]) == pytest.approx(1, abs=1e-5)

@@ -91,7 +91,7 @@ def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
 def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery, "MOST_CELLS", 2)
+    monkeypatch.setattr(gallery, "MAX_CELLS", 2)
     found = pseudoword.gallery(folder)
     assert (found.shown, len(found.words)) == (2, 5)
     assert Image.open(folder / "gallery.png").height < 2 * CELL_PX

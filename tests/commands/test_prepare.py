@@ -14,7 +14,7 @@ from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.cli.app import app
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.data import examples, image_quality, images
+from pseudoword.data import examples, image_quality, images, picture_files
 from pseudoword.errors import SettingsError
 from pseudoword.report import contact_sheet
 from pseudoword.training import suggestions
@@ -29,7 +29,7 @@ def texture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
 def said_of(folder: Path) -> dict[str, list[str]]:
     how = PictureSettings(pictures=(folder,))
     find = image_quality.ProblemFinder()
-    read = examples.read(images.find([folder]), how, examples.frames(how, 64, 8))
+    read = examples.read(picture_files.find([folder]), how, examples.crop_sizes(how, 64, 8))
     return {example.path.stem: find(example) for example in read}
 
 
@@ -54,12 +54,12 @@ def test_real_photographs_are_not_blamed_unless_blurred(tmp_path: Path) -> None:
     find = image_quality.ProblemFinder()
     for path in sorted((SHARED / "photos").rglob("*.jpg")):
         how = PictureSettings(pictures=(path,))
-        shapes = examples.frames(how, 512, 64)
-        assert find(examples.load(path, how, shapes)) == [], path
+        shapes = examples.crop_sizes(how, 512, 64)
+        assert find(examples.read_one(path, how, shapes)) == [], path
         picture = images.open_picture(path)
         blurred = picture.filter(ImageFilter.GaussianBlur(picture.width / 100))
         blurred.save(tmp_path / path.name)
-        found = image_quality.ProblemFinder()(examples.load(tmp_path / path.name, how, shapes))
+        found = image_quality.ProblemFinder()(examples.read_one(tmp_path / path.name, how, shapes))
         assert found == ["looks blurred"], path
 
 
@@ -76,7 +76,7 @@ def printed(picture: Image.Image, x: float, y: float) -> Image.Image:
 
 
 def grey(picture: Image.Image) -> np.ndarray:
-    side = image_quality.MARK_SIDE
+    side = image_quality.WATERMARK_SIDE_PX
     small = picture.convert("L").resize((side, side), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float32)
 
@@ -91,20 +91,21 @@ def test_print_that_photographs_share_is_found(x: float, y: float, place: str) -
         photographs = [
             images.open_picture(p) for p in sorted((SHARED / "photos" / subject).glob("*.jpg"))
         ]
-        assert len(photographs) >= image_quality.MARK_PICTURES
-        assert image_quality.watermark([grey(p) for p in photographs]) is None
-        assert image_quality.watermark([grey(printed(p, x, y)) for p in photographs]) == place
+        assert len(photographs) >= image_quality.WATERMARK_MIN_PICTURES
+        assert image_quality.find_watermark([grey(p) for p in photographs]) is None
+        assert image_quality.find_watermark([grey(printed(p, x, y)) for p in photographs]) == place
 
 
 def test_drawings_of_one_thing_share_no_print() -> None:
     for task in TaskSet.build(artwork.load(), 64).things:
         assert (
-            image_quality.watermark([grey(one.picture) for one in task.training_pictures]) is None
+            image_quality.find_watermark([grey(one.picture) for one in task.training_pictures])
+            is None
         ), task.name
 
 
 def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path) -> None:
-    for i in range(image_quality.MARK_PICTURES):
+    for i in range(image_quality.WATERMARK_MIN_PICTURES):
         picture = Image.new("RGB", (400, 400), (40 + 20 * i, 60, 90))
         picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
         printed(picture, 0.55, 0.9).save(tmp_path / f"{i}.png")
@@ -124,8 +125,8 @@ def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> Non
     how = PictureSettings(
         pictures=(tmp_path,), resolution=contact_sheet.VIEW_PX // 8 * 8, crop="focal"
     )
-    example = examples.load(tmp_path / "a.png", how, examples.frames(how, 64, 8))
-    card = np.asarray(contact_sheet.card(example, "a [name]", []))
+    example = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 64, 8))
+    card = np.asarray(contact_sheet.panel(example, "a [name]", []))
     seen = ((example.views[0].pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     whole, side = contact_sheet.VIEW_PX, seen.shape[0]
     left = whole + contact_sheet.GAP_PX
@@ -138,8 +139,8 @@ def test_thin_pictures_have_a_card(tmp_path: Path, crop: str) -> None:
     for size in ((1, 1), (1, 3000), (3000, 1), (2, 9000), (1, 230)):
         Image.new("RGB", size, "red").save(tmp_path / "a.png")
         how = PictureSettings.check(pictures=[tmp_path], crop=crop, flip=True)
-        example = examples.load(tmp_path / "a.png", how, examples.frames(how, 64, 8))
-        assert contact_sheet.card(example, "a [name]", []).height > contact_sheet.VIEW_PX
+        example = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 64, 8))
+        assert contact_sheet.panel(example, "a [name]", []).height > contact_sheet.VIEW_PX
 
 
 def test_what_a_mask_leaves_out_is_striped(tmp_path: Path) -> None:
@@ -147,8 +148,8 @@ def test_what_a_mask_leaves_out_is_striped(tmp_path: Path) -> None:
     picture.paste((255, 0, 0, 0), (32, 0, 64, 64))
     picture.save(tmp_path / "a.png")
     how = PictureSettings(pictures=(tmp_path,), mask="alpha")
-    example = examples.load(tmp_path / "a.png", how, examples.frames(how, 64, 8))
-    card = contact_sheet.card(example, "", [])
+    example = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 64, 8))
+    card = contact_sheet.panel(example, "", [])
     left = card.width - contact_sheet.VIEW_PX
     assert card.getpixel((left + 40, 100)) == (255, 0, 0)
     grey = card.getpixel((card.width - 40, 100))

@@ -151,11 +151,11 @@ def test_a_push_replaces_nothing_but_an_earlier_version_of_the_word(
     finished: Path, tmp_path: Path
 ) -> None:
     def check(files: Mapping[str, bytes], word: Concept) -> None:
-        parts = push.contents(finished, word, "me/x")
+        parts = push.repository_files(finished, word, "me/x")
         push._check_replaced(Repository(tmp_path, files), "me/x", parts)
 
     word = formats.read(finished)
-    ours = push.contents(finished, word, "me/x")
+    ours = push.repository_files(finished, word, "me/x")
     check(ours, word)
     check({"photo.jpg": b"", "LICENSE": b""}, word)
     later = Concept(word.token, {"clip_l": rows(1, 32)}, "sd", provenance={"steps": "9"})

@@ -22,20 +22,20 @@ def test_pictures_without_captions_get_one(
     (pictures / "2.txt").touch()
     (pictures / "bad.png").touch()
     paths = sorted(pictures.glob("*.png"))
-    written = captioning.caption(paths, str(captioner), Silent())
+    written = captioning.write_captions(paths, str(captioner), Silent())
     assert [path.name for path in written] == ["0.txt", "3.txt"]
     assert set((pictures / "0.txt").read_text().split()) <= set(tiny.WORDS)
     assert (pictures / "0.txt").read_text().strip()
     assert (pictures / "1.txt").read_text() == "my own words"
     assert (pictures / "2.txt").read_text() == ""
     monkeypatch.delattr(captioning, "_load")
-    assert captioning.caption(written, str(captioner), Silent()) == []  # nothing to do
+    assert captioning.write_captions(written, str(captioner), Silent()) == []  # nothing to do
 
 
 def test_kohya_s_captions_are_left_alone(captioner: Path, pictures: Path) -> None:
     for i in range(4):
         (pictures / f"{i}.caption").touch()
-    assert captioning.caption(sorted(pictures.glob("*.png")), str(captioner), Silent()) == []
+    assert captioning.write_captions(sorted(pictures.glob("*.png")), str(captioner), Silent()) == []
 
 
 def test_prepare_shows_the_new_captions(
@@ -55,5 +55,5 @@ def test_a_model_that_cannot_caption_is_explained(
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for model, why in ((base, "cannot be loaded"), (tmp_path / "nowhere", "there is no such")):
         with pytest.raises(BaseModelError, match=f"--caption-model {model}:? {why}"):
-            captioning.caption([tmp_path / "a.png"], str(model), Silent())
+            captioning.write_captions([tmp_path / "a.png"], str(model), Silent())
     assert not (tmp_path / "a.txt").exists()

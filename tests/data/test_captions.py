@@ -10,7 +10,7 @@ from pseudoword.training import loss
 
 
 def test_every_shipped_template_names_the_word_once() -> None:
-    for lines in captions.SETS.values():
+    for lines in captions.TEMPLATE_SETS.values():
         assert len(set(lines)) == len(lines)
         assert all(line.count("[name]") == 1 for line in lines)
 
@@ -99,7 +99,9 @@ def test_kohya_s_captions_are_read_where_there_is_no_txt(tmp_path: Path) -> None
 
 def told(folder: Path, template: str) -> list[str]:
     said: list[str] = []
-    captions.tell([folder / "a.png", folder / "b.png"], captions.SETS[template], said.append)
+    captions.note_unused(
+        [folder / "a.png", folder / "b.png"], captions.TEMPLATE_SETS[template], said.append
+    )
     return said
 
 
@@ -150,12 +152,12 @@ TAGS = "grey, striped, asleep, indoors, blurry"
 
 def reworded(**settings: object) -> list[str]:
     how = CaptionSettings.check(**settings)
-    return [captions.reword(TAGS, how, seed) for seed in range(400)]
+    return [captions.augment(TAGS, how, seed) for seed in range(400)]
 
 
 def test_by_default_captions_stay() -> None:
     assert set(reworded()) == {TAGS}
-    assert captions.reword("a  b,c ,", CaptionSettings(), 0) == "a  b,c ,"
+    assert captions.augment("a  b,c ,", CaptionSettings(), 0) == "a  b,c ,"
 
 
 def test_tags_are_shuffled_but_for_those_kept() -> None:

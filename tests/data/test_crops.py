@@ -25,8 +25,8 @@ def test_a_frame_lies_within_the_picture_and_is_never_squashed(
     picture = (width, height)
     found = [
         crops.centre(picture, frame),
-        crops.around(picture, frame, whole(picture)),
-        *crops.at_random(picture, frame, 3, ("key",)),
+        crops.focal(picture, frame, whole(picture)),
+        *crops.random_crops(picture, frame, 3, ("key",)),
     ]
     for crop in found:
         left, top, right, bottom = crop.box
@@ -51,17 +51,17 @@ def test_a_circle_stays_a_circle() -> None:
 
 
 def test_random_places_differ_along_the_longer_side_and_depend_on_the_key() -> None:
-    found = crops.at_random((200, 50), (50, 50), 6, ("a",))
+    found = crops.random_crops((200, 50), (50, 50), 6, ("a",))
     assert len({crop.offset for crop in found}) == 6
     assert all(crop.offset[1] == 0 for crop in found)
-    assert found == crops.at_random((200, 50), (50, 50), 6, ("a",))
-    assert found != crops.at_random((200, 50), (50, 50), 6, ("b",))
-    assert len(crops.at_random((50, 50), (50, 50), 6, ("a",))) == 1
+    assert found == crops.random_crops((200, 50), (50, 50), 6, ("a",))
+    assert found != crops.random_crops((200, 50), (50, 50), 6, ("b",))
+    assert len(crops.random_crops((50, 50), (50, 50), 6, ("a",))) == 1
 
 
 def test_a_flipped_crop_is_the_mirror_of_the_same_place() -> None:
     picture = Image.effect_noise((120, 40), 90).convert("RGB")
-    (crop,) = crops.at_random(picture.size, (40, 40), 1, ("x",))
+    (crop,) = crops.random_crops(picture.size, (40, 40), 1, ("x",))
     flipped = crops.Crop(crop.size, crop.scale, crop.offset, flipped=True)
     straight = np.asarray(crop.cut(picture))
     assert np.array_equal(np.asarray(flipped.cut(picture)), straight[:, ::-1])
@@ -77,7 +77,7 @@ def test_the_focal_crop_finds_the_subject(place: tuple[int, int]) -> None:
     picture = Image.new("RGB", (300, 60), "gray")
     x, y = place
     ImageDraw.Draw(picture).ellipse((x - 12, y - 12, x + 12, y + 12), fill="orange")
-    left, _, right, _ = crops.around(picture.size, (60, 60), saliency.saliency(picture)).box
+    left, _, right, _ = crops.focal(picture.size, (60, 60), saliency.saliency(picture)).box
     assert left <= x - 12
     assert x + 12 <= right
     middle = min(max(x, 30), 270)
@@ -86,7 +86,7 @@ def test_the_focal_crop_finds_the_subject(place: tuple[int, int]) -> None:
 
 def test_the_focal_crop_of_nothing_in_particular_is_the_centre() -> None:
     flat = Image.new("RGB", (300, 60), "gray")
-    assert crops.around(flat.size, (60, 60), saliency.saliency(flat)).offset[0] == 120
+    assert crops.focal(flat.size, (60, 60), saliency.saliency(flat)).offset[0] == 120
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
@@ -97,13 +97,13 @@ def test_the_focal_crop_of_a_photograph_off_centre_keeps_the_dog() -> None:
     for left in (0, 400):
         picture = Image.new("RGB", (600, 200), (120, 130, 90))
         picture.paste(dog, (left, 0))
-        at, _, right, _ = crops.around(picture.size, (200, 200), saliency.saliency(picture)).box
+        at, _, right, _ = crops.focal(picture.size, (200, 200), saliency.saliency(picture)).box
         assert abs((at + right) / 2 - (left + dog.width / 2)) < 40
 
 
 @pytest.mark.parametrize(("resolution", "step"), [(512, 64), (1024, 64), (32, 8), (64, 8), (8, 8)])
 def test_buckets_are_of_many_shapes_and_about_one_area(resolution: int, step: int) -> None:
-    found = crops.buckets(resolution, step)
+    found = crops.bucket_sizes(resolution, step)
     assert (resolution, resolution) in found
     assert {(h, w) for w, h in found} == set(found)
     for width, height in found:
@@ -118,10 +118,10 @@ def test_buckets_are_of_many_shapes_and_about_one_area(resolution: int, step: in
 def test_a_bucket_keeps_nearly_all_of_the_picture(width: int, height: int) -> None:
     if not 1 / 3.5 < width / height < 3.5:
         return
-    frame = crops.nearest((width, height), crops.buckets(512, 64))
+    frame = crops.nearest_size((width, height), crops.bucket_sizes(512, 64))
     left, top, right, bottom = crops.centre((width, height), frame).box
     assert (right - left) * (bottom - top) > 0.8 * width * height
 
 
 def test_nearest_is_the_square_for_squares() -> None:
-    assert crops.nearest((777, 780), crops.buckets(512, 64)) == (512, 512)
+    assert crops.nearest_size((777, 780), crops.bucket_sizes(512, 64)) == (512, 512)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 import pseudoword
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.data import examples, images
+from pseudoword.data import examples, picture_files
 from pseudoword.data.examples import Example
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.models.family import Family
@@ -22,8 +22,8 @@ from pseudoword.training.batches import batch
 
 def read(folder: Path, resolution: int = 32, **settings: Any) -> list[Example]:
     how = PictureSettings.check(pictures=[folder], **settings)
-    shapes = examples.frames(how, resolution, 8)
-    return list(examples.read(images.find([folder]), how, shapes))
+    shapes = examples.crop_sizes(how, resolution, 8)
+    return list(examples.read(picture_files.find([folder]), how, shapes))
 
 
 def test_pixels_lie_in_minus_one_to_one(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_random_crops_differ_between_seeds_and_come_with_flips(tmp_path: Path) -
     assert len(one.views) == 6
     assert len({view.transform for view in one.views}) == 6
     how = PictureSettings(pictures=(tmp_path,), crop="random", crops=3)
-    other = examples.load(tmp_path / "a.png", how, examples.frames(how, 32, 8), seed=1)
+    other = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 32, 8), seed=1)
     assert {v.micro_conditioning for v in other.views} != {
         v.micro_conditioning for v in one.views[:3]
     }
@@ -119,8 +119,8 @@ def test_alpha_and_mask_files_say_what_counts(tmp_path: Path) -> None:
 def notes(folder: Path, **settings: Any) -> list[str]:
     how = PictureSettings.check(pictures=[folder], **settings)
     told: list[str] = []
-    found = images.find([folder], told.append)
-    list(examples.read(found, how, examples.frames(how, 32, 8), note=told.append))
+    found = picture_files.find([folder], told.append)
+    list(examples.read(found, how, examples.crop_sizes(how, 32, 8), note=told.append))
     return told
 
 
@@ -177,7 +177,7 @@ def test_bad_pictures_are_skipped_if_asked_and_told(pictures: Path) -> None:
     how = PictureSettings(pictures=(pictures,), skip_bad=True)
     told: list[str] = []
     found = examples.read(
-        images.find([pictures]), how, examples.frames(how, 32, 8), note=told.append
+        picture_files.find([pictures]), how, examples.crop_sizes(how, 32, 8), note=told.append
     )
     assert [e.path.name for e in found] == ["0.png", "1.png", "2.png", "3.png"]
     (line,) = told

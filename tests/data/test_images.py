@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pseudoword.data import images
+from pseudoword.data import images, picture_files
 from pseudoword.errors import PictureError
 
 
@@ -65,8 +65,8 @@ def test_cmyk_sixteen_bit_and_animation_are_read(tmp_path: Path) -> None:
 def test_find_takes_folders_and_files_in_a_stable_order(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "notes.txt", "c.webp", "._b.png"):
         (tmp_path / name).touch()
-    assert [p.name for p in images.find([tmp_path])] == ["a.JPG", "b.png", "c.webp"]
-    assert images.find([tmp_path / "b.png"]) == [tmp_path / "b.png"]
+    assert [p.name for p in picture_files.find([tmp_path])] == ["a.JPG", "b.png", "c.webp"]
+    assert picture_files.find([tmp_path / "b.png"]) == [tmp_path / "b.png"]
 
 
 def test_transparency_takes_the_colour_asked_for(tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_heic_without_its_library_is_explained(
 
 def test_bad_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="nowhere does not exist"):
-        images.find([tmp_path / "nowhere"])
+        picture_files.find([tmp_path / "nowhere"])
     with pytest.raises(PictureError, match=r"^x{300}… does not exist"):
-        images.find([Path("x" * 5000)])
+        picture_files.find([Path("x" * 5000)])
     with pytest.raises(PictureError, match="does not exist"):
-        images.find([Path("a\0b")])
+        picture_files.find([Path("a\0b")])
     with pytest.raises(PictureError, match="holds no pictures"):
-        images.find([tmp_path])
+        picture_files.find([tmp_path])
     (tmp_path / "text.jpg").write_text("not a picture")
     with pytest.raises(PictureError, match=r"text\.jpg is not a picture"):
         images.open_picture(tmp_path / "text.jpg")
@@ -153,11 +153,17 @@ def test_a_picture_of_several_is_known(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("lime", "red")]
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        assert images.decode((tmp_path / name).read_bytes(), tmp_path / name, "white").several
+        assert images.decode(
+            (tmp_path / name).read_bytes(), tmp_path / name, "white"
+        ).has_more_frames
         frames[0].save(tmp_path / name)
-        assert not images.decode((tmp_path / name).read_bytes(), tmp_path / name, "white").several
+        assert not images.decode(
+            (tmp_path / name).read_bytes(), tmp_path / name, "white"
+        ).has_more_frames
     frames[0].save(tmp_path / "a.mpo", save_all=True, append_images=frames[1:])
-    assert not images.decode((tmp_path / "a.mpo").read_bytes(), tmp_path / "a.mpo", "w").several
+    assert not images.decode(
+        (tmp_path / "a.mpo").read_bytes(), tmp_path / "a.mpo", "w"
+    ).has_more_frames
 
 
 def test_jpeg_xl_is_called_that(tmp_path: Path) -> None:
@@ -190,7 +196,7 @@ def test_a_large_picture_is_reduced_as_it_is_read(
     striped(mode, (150, 101)).save(path)
     data = images.read(path)
     whole = images.decode(data, path, "blue")
-    opened = images.decode(data, path, "blue", enough=25)
+    opened = images.decode(data, path, "blue", needed_px=25)
     assert (whole.reduced, opened.reduced) == (1, 2)
     assert whole.size == opened.size == whole.picture.size == (150, 101)
     assert opened.picture.size == (75, 51)
@@ -209,7 +215,7 @@ def test_a_large_jpeg_is_unpacked_reduced_and_turned(
     exif[0x0112] = 6
     path = tmp_path / "a.jpg"
     striped("RGB", (400, 240)).save(path, exif=exif, quality=95)
-    opened = images.decode(images.read(path), path, "white", enough=20)
+    opened = images.decode(images.read(path), path, "white", needed_px=20)
     assert opened.size == (240, 400)
     assert opened.picture.size == (60, 100)
     assert opened.reduced == 4
@@ -259,9 +265,9 @@ def test_a_jpeg_that_is_kept_whole_is_known(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     picture = striped("RGB", (64, 48))
     picture.save(path)
-    assert not images._kept_whole(path.read_bytes(), 64 * 48)
+    assert not images._has_several_scans(path.read_bytes(), 64 * 48)
     picture.save(path, progressive=True)
     data = path.read_bytes()
-    assert images._kept_whole(data, 64 * 48)
+    assert images._has_several_scans(data, 64 * 48)
     with pytest.raises(PictureError, match="more scans than any program writes"):
         images.decode(data + b"\xff\xda" * 400_000, path, "white")

@@ -9,9 +9,9 @@ from safetensors.torch import save
 from support import flipped
 
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.data import examples, images, latents
+from pseudoword.data import examples, latents, picture_files
 from pseudoword.errors import BaseModelError
-from pseudoword.files import cache_folder, sealed
+from pseudoword.files import cache_folder, with_checksum
 from pseudoword.models import base_model
 from pseudoword.models.family import Family, Moments
 
@@ -33,8 +33,8 @@ class Counting:
 def encode(family: Family, pictures: Path, side: int = 32, **settings: Any) -> Moments:
     """Of all views of all pictures."""
     how = PictureSettings.check(pictures=[pictures], **settings)
-    shapes = examples.frames(how, side, family.resolution_step)
-    read = examples.read(images.find([pictures]), how, shapes)
+    shapes = examples.crop_sizes(how, side, family.resolution_step)
+    read = examples.read(picture_files.find([pictures]), how, shapes)
     found = [picture.moments for picture in latents.encode(family, read)]
     return Moments(torch.cat([m.mean for m in found]), torch.cat([m.std for m in found]))
 
@@ -138,7 +138,7 @@ def test_what_no_vae_makes_is_not_taken_from_the_cache(
 ) -> None:
     first = encode(family, pictures)
     for path in (cache_folder() / "latents").iterdir():
-        path.write_bytes(sealed(save(kept)))
+        path.write_bytes(with_checksum(save(kept)))
     assert torch.equal(first.mean, encode(family, pictures).mean)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import pseudoword
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.data import examples, images, masks
+from pseudoword.data import examples, masks, picture_files
 from pseudoword.errors import PictureError
 from pseudoword.progress import Silent
 
@@ -151,7 +151,7 @@ def test_each_is_usable_or_named(tmp_path: Path, first: int) -> None:
             pictures=[path], crop=crop, crops=2, flip=number % 2 == 0, mask="alpha"
         )
         try:
-            example = examples.load(path, how, examples.frames(how, 32, 8))
+            example = examples.read_one(path, how, examples.crop_sizes(how, 32, 8))
         except PictureError as error:
             refused.append((path.stem, str(error)))
             continue
@@ -197,7 +197,7 @@ def test_a_run_uses_what_it_can_and_tells_of_the_rest(base: Path, tmp_path: Path
     )
     skipped = [line for line in told.lines if line.startswith("skipped: ")]
     used = int(done.concept.provenance["pictures"])
-    assert used + len(skipped) == len(images.find([folder]))
+    assert used + len(skipped) == len(picture_files.find([folder]))
     assert used >= 8
     assert any("gone.png" in line for line in skipped)
     assert any(line.endswith("not searched: folder.png") for line in told.lines)

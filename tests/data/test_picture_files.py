@@ -78,18 +78,18 @@ def test_masks_are_masks_by_every_name_and_however_given(
     }[how]
     assert found(*given) == (["a.jpg", "b.png"], "")
     pictures = picture_files.find(given)
-    assert picture_files.masks(pictures) == {pictures[0]: [pictures[0].parent / mask]}
+    assert picture_files.mask_files(pictures) == {pictures[0]: [pictures[0].parent / mask]}
 
 
 def test_of_several_masks_the_one_beside_the_picture_comes_first(tmp_path: Path) -> None:
     made(tmp_path, "a.png", "masks/a.png", "a-mask.png")
-    (files,) = picture_files.masks([tmp_path / "a.png"]).values()
+    (files,) = picture_files.mask_files([tmp_path / "a.png"]).values()
     assert [str(p.relative_to(tmp_path)) for p in files] == ["a-mask.png", f"masks{os.sep}a.png"]
 
 
 def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
     made(tmp_path, "a.png", "a.jpg", "a-mask.png")
-    assert set(picture_files.masks([tmp_path / "a.png", tmp_path / "a.jpg"])) == {
+    assert set(picture_files.mask_files([tmp_path / "a.png", tmp_path / "a.jpg"])) == {
         tmp_path / "a.png",
         tmp_path / "a.jpg",
     }

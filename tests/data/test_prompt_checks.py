@@ -17,7 +17,7 @@ from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_fit
 from pseudoword.models.family import Family
 from pseudoword.models.injection import Reader
-from pseudoword.placeholders import named
+from pseudoword.placeholders import delimited
 from pseudoword.runs import checks
 
 
@@ -42,15 +42,15 @@ def test_how_much_is_read_is_counted_with_the_word_s_rows(reader: Reader) -> Non
 )
 def test_what_looks_like_a_weight_is_called_plain_text(text: str) -> None:
     told: list[str] = []
-    prompt_checks.tell_weights(["a cat", text, text], told.append)
+    prompt_checks.note_weights(["a cat", text, text], told.append)
     (line,) = told
     assert line.endswith("is plain text here: weights in prompts are not read")
 
 
 def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
-    for text in ("a cat, ([name]:1.4)", "<x>, ((<x>))", f"[{named('<x>')}]"):
+    for text in ("a cat, ([name]:1.4)", "<x>, ((<x>))", f"[{delimited('<x>')}]"):
         told: list[str] = []
-        prompt_checks.tell_weights([text], told.append, ["<x>"])
+        prompt_checks.note_weights([text], told.append, ["<x>"])
         assert told[0].split(" is ")[0] in ("([name]:1.4)", "((<x>))", "[<x>]")
 
 
@@ -63,8 +63,8 @@ def test_what_is_no_weight_is_not_called_one() -> None:
         "<my:cat>",
         "c+",
     ]
-    texts += ["my (cat:2)", f"a {named('[cat]')}", "a (((", "(" * 5000, "[" * 5000, "a:b) c]"]
-    prompt_checks.tell_weights(texts, told.append, ["(cat:2)", "[cat]"])
+    texts += ["my (cat:2)", f"a {delimited('[cat]')}", "a (((", "(" * 5000, "[" * 5000, "a:b) c]"]
+    prompt_checks.note_weights(texts, told.append, ["(cat:2)", "[cat]"])
     assert not told
 
 

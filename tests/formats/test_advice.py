@@ -21,7 +21,7 @@ from torch import Tensor
 
 import pseudoword
 from pseudoword import formats
-from pseudoword.commands.push import contents
+from pseudoword.commands.push import repository_files
 from pseudoword.concept import Concept
 from pseudoword.formats import WRITERS, EmbeddingFile, keys, names
 from pseudoword.formats.advice import advise, onetrainer
@@ -187,7 +187,7 @@ def test_the_model_card_s_code_loads_the_word(
     word: Concept, token: str, tokenizer: Any, tmp_path: Path
 ) -> None:
     word = formats.with_token(word, token)
-    for name, data in contents(tmp_path, word, "me/toy").items():
+    for name, data in repository_files(tmp_path, word, "me/toy").items():
         (tmp_path / name).write_bytes(data)
     told = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
     if "gemma2_2b" in word.vectors:

@@ -74,11 +74,11 @@ def test_so_is_a_model_that_writes_captions(
 ) -> None:
     model = with_code(tiny.captioner(tmp_path / "blip"))
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    captioning.caption([tmp_path / "a.png"], str(model), Silent())
+    captioning.write_captions([tmp_path / "a.png"], str(model), Silent())
     (tmp_path / "a.txt").unlink()
     foreign(model)
     with pytest.raises(BaseModelError, match="it needs code that comes with it, which is never"):
-        captioning.caption([tmp_path / "a.png"], str(model), Silent())
+        captioning.write_captions([tmp_path / "a.png"], str(model), Silent())
     assert not (tmp_path / "ran").exists()
 
 

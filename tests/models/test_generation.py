@@ -16,7 +16,7 @@ from pseudoword.errors import ConceptError, PromptError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import AT_ONCE, generate
-from pseudoword.placeholders import named
+from pseudoword.placeholders import delimited
 
 
 def concept(token: str, n: int = 1, seed: int = 0) -> Concept:
@@ -139,13 +139,13 @@ def test_drawing_needs_no_order_and_leaves_no_trace(family: Family) -> None:
 def test_a_named_word_is_found_anywhere_and_told_as_it_is_written(family: Family) -> None:
     word = concept("cat")
     named_, plain = generate(
-        family, [f"a {named('cat')}egory", "a category"], [word], seeds=[0, 0], sampler_steps=1
+        family, [f"a {delimited('cat')}egory", "a category"], [word], seeds=[0, 0], sampler_steps=1
     )
     assert difference(named_, plain) > 0
     for picture in (named_, plain):
         assert picture.info["parameters"].startswith("a category\nSteps")
     with pytest.raises(PromptError, match=r"'cat cat .*"):
-        generate(family, ["cat " * 80 + named("<a>")], [concept("<a>")], seeds=[0])
+        generate(family, ["cat " * 80 + delimited("<a>")], [concept("<a>")], seeds=[0])
 
 
 def test_what_does_not_fit_is_explained(base: Path, family: Family) -> None:

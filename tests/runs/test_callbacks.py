@@ -70,7 +70,7 @@ def test_previews_along_the_way_show_the_word_of_their_step_and_make_a_filmstrip
 def test_a_filmstrip_shows_the_first_the_last_and_some_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(previews, "MOST_COLUMNS", 3)
+    monkeypatch.setattr(previews, "MAX_COLUMNS", 3)
     for step in range(1, 8):
         Image.new("RGB", (8, 8), (30 * step, 0, 0)).save(tmp_path / f"step-{step}-1.png")
     (tmp_path / "step-4-1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")

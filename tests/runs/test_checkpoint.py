@@ -13,7 +13,7 @@ from conftest import train_state
 from support import flipped
 
 from pseudoword.errors import RunFolderError
-from pseudoword.files import sealed, unsealed
+from pseudoword.files import with_checksum, without_checksum
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.training import loop
@@ -44,7 +44,7 @@ def fresh(family: Family, pictures: Path) -> Callable[[], TrainState]:
 
 
 def state_of(saved: Path) -> dict[str, Any]:
-    inside = unsealed(saved.read_bytes())
+    inside = without_checksum(saved.read_bytes())
     assert inside
     stored: dict[str, Any] = torch.load(io.BytesIO(inside), weights_only=True)
     return stored
@@ -53,7 +53,7 @@ def state_of(saved: Path) -> dict[str, Any]:
 def write(path: Path, stored: object) -> None:
     buffer = io.BytesIO()
     torch.save(stored, buffer)
-    path.write_bytes(sealed(buffer.getvalue()))
+    path.write_bytes(with_checksum(buffer.getvalue()))
 
 
 def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], TrainState]) -> None:
@@ -77,7 +77,7 @@ def test_of_an_older_version_no_damaged_number_is_learned_from(
     saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
     checkpoint.load(saved.parent, right := fresh(), SAVED, {})
-    whole, source = unsealed(saved.read_bytes()) or b"", random.Random(0)
+    whole, source = without_checksum(saved.read_bytes()) or b"", random.Random(0)
     refused = 0
     for _ in range(100):
         saved.write_bytes(flipped(whole, source))
@@ -136,5 +136,5 @@ def test_somebodys_checkpoints_are_neither_gone_on_from_nor_removed(
         checkpoint.save(saved.parent, one, {})
     assert checkpoint.steps(saved.parent) == [4, 5]
     checkpoint.finish(saved.parent)
-    assert checkpoint.finished(saved.parent) == 5
+    assert checkpoint.finished_step(saved.parent) == 5
     assert sorted(saved.parent.glob("*.pt")) == sorted((*theirs, saved.with_name("finished-5.pt")))

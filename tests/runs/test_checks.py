@@ -15,7 +15,7 @@ from pseudoword.benchmark.runner import parse_variant
 from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
-from pseudoword.data import captions, images
+from pseudoword.data import captions, picture_files
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -121,7 +121,7 @@ def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[st
     given = {"pictures": [pictures], "token": "<cat>", "template": template, **settings}
     checks.before_loading(
         TrainConfig.check(**given),
-        images.find([pictures]),
+        picture_files.find([pictures]),
         captions.templates(template),
         told.append,
     )

@@ -189,7 +189,7 @@ def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
             train_pack(configs("cut"))
     folders = [config.folder for config in configs("cut")]
     assert [checkpoint.steps(folder) for folder in folders] == saved_by_each
-    assert checkpoint.latest(folders) == [common, common]
+    assert checkpoint.resume_steps(folders) == [common, common]
     cut = [t.folder / "concept.safetensors" for t in train_pack(configs("cut"))]
     assert [p.read_bytes() for p in cut] == [p.read_bytes() for p in whole]
 

@@ -105,10 +105,10 @@ def test_what_no_run_writes_is_told_in_a_sentence(
     config = TrainConfig.gather(whole / "config.toml", extend=1, out=out)
     with pytest.raises(PseudowordError) as told:  # noqa: PT012 as `learn` goes through them
         folder.check(config)
-        folder.take_over()
-        folder.finished(config, allow_changes=True)
+        folder.recover()
+        folder.is_finished(config, allow_changes=True)
         folder.reopen(config)
-        folder.chosen()
+        folder.read_chosen()
         _ = folder.changes
         folder.begin(config, 1)
     assert name in str(told.value)

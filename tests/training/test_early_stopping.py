@@ -12,7 +12,7 @@ from PIL import Image
 
 from pseudoword import formats, train, train_pack
 from pseudoword.config import TrainConfig
-from pseudoword.data import images
+from pseudoword.data import picture_files
 from pseudoword.errors import SettingsError
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
@@ -217,7 +217,7 @@ def test_auto_resumes_exactly(
 
 
 def test_held_out_pictures_are_not_learned_from(base: Path, pictures: Path, tmp_path: Path) -> None:
-    for i, path in enumerate(images.find([pictures])):
+    for i, path in enumerate(picture_files.find([pictures])):
         for copy in range(2):
             Image.open(path).rotate(copy * 90).save(pictures / f"more-{i}-{copy}.png")
     done = learn(base, pictures, tmp_path / "auto", steps=2)  # 12 pictures

@@ -16,10 +16,10 @@ from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
 from pseudoword.benchmark.tasks import Task, TaskSet
 from pseudoword.config import BenchConfig
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
-from pseudoword.files import file_stem, hold, read_regular
+from pseudoword.files import file_stem, lock_folder, read_regular
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.outputs import Outputs, already_there
+from pseudoword.outputs import Outputs, would_replace
 from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.text import public
@@ -71,7 +71,7 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
     progress.phase(f"loading {config.base}")
     art, model = load(), SimilarityModel(config.judge or BUNDLED)
     family = base_model.load(config)
-    with hold(config.out):
+    with lock_folder(config.out):
         _check_conditions(files, config, family, model)
         tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
         scorer = Scorer(model, art, family.resolution)
@@ -139,7 +139,7 @@ def _check_files(files: Outputs, overwrite: bool) -> None:
     files.check(FILES, overwrite=overwrite)
     there = [one for one in (files.folder / name for name in FOLDERS) if one.exists()]
     if not overwrite and not path.exists() and there:
-        raise StorageError(already_there(there))
+        raise StorageError(would_replace(there))
 
 
 def _conditions(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pseudoword.benchmark.compose import (
     article,
     compose,
 )
-from pseudoword.files import sweep, write_whole
+from pseudoword.files import remove_abandoned, write_whole
 from pseudoword.report.charts import encoded
 
 Kind = Literal["style", "background", "place", "pair", "copies", "thing"]
@@ -217,7 +217,7 @@ def in_style(
 
 def write_training_pictures(task: Task, folder: Path) -> None:
     """Write the pictures to learn from, and their captions; existing files stay as they are."""
-    sweep(folder)
+    remove_abandoned(folder)
     for number, one in enumerate(task.training_pictures, 1):
         for ending, data in ((".png", encoded(one.picture, "PNG")), (".txt", one.caption.encode())):
             path = folder / f"{number}{ending}"

@@ -201,11 +201,11 @@ def _metavar(annotation: Any) -> str:
 
 def file_path(text: str) -> Path:
     """A file or folder on the command line; an empty argument does not name the current folder."""
-    if not str(text).strip() or "\0" in str(text) or len(str(text)) > lookup.LONGEST:
+    if not str(text).strip() or "\0" in str(text) or len(str(text)) > lookup.MAX_PATH_CHARS:
         raise typer.BadParameter(
             f"{brief(str(text)) or repr(text)} is the name of no file or folder."
         )
-    return lookup.home(str(text))
+    return lookup.expand_home(str(text))
 
 
 def dashed(name: str) -> str:

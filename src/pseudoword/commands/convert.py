@@ -11,10 +11,10 @@ from pseudoword.data import images
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.formats import sources
-from pseudoword.outputs import check_free, holds, unused, write_new
+from pseudoword.outputs import check_free, has_content, next_free, write_new
 from pseudoword.text import brief
 
-BY_ENDING = {
+FORMAT_OF_ENDING = {
     ".safetensors": "native",
     ".pt": "a1111",
     ".bin": "diffusers-bin",
@@ -24,7 +24,7 @@ BY_ENDING = {
 """What a file's ending asks for when no format is named."""
 
 
-PICTURES = (".png", ".webp")
+PICTURE_ENDINGS = (".png", ".webp")
 """Endings of the formats that show something."""
 
 
@@ -38,8 +38,8 @@ def convert_file(
 ) -> tuple[Path, ...]:
     """Write the words of `source` in another format; the public `convert`."""
     into_folder = out.is_dir() or not out.suffix
-    kind = _kind(out, name, into_folder)
-    if picture is not None and formats.WRITERS[kind].ending not in PICTURES:
+    kind = _format(out, name, into_folder)
+    if picture is not None and formats.WRITERS[kind].ending not in PICTURE_ENDINGS:
         raise SettingsError(
             f"--picture {brief(str(picture))} has no effect with the format {kind}, which is none "
             "of a picture"
@@ -56,20 +56,21 @@ def convert_file(
     for word in words:
         parts = formats.encode(word, kind, cover)
         first = out / f"{file_stem(word.token)}{formats.WRITERS[kind].ending}"
-        path = _named(first, parts, written, overwrite)
+        path = _free_path(first, parts, written, overwrite)
         written += _write(path, parts, overwrite)
     return tuple(written)
 
 
-def _kind(out: Path, name: str | None, into_folder: bool) -> str:
+def _format(out: Path, name: str | None, into_folder: bool) -> str:
     if name is None:
         if into_folder:
             return "native"
-        if out.suffix.lower() not in BY_ENDING:
+        if out.suffix.lower() not in FORMAT_OF_ENDING:
             raise SettingsError(
-                f"{out}: give a file that ends in {', '.join(BY_ENDING)}, a folder, or --format"
+                f"{out}: give a file that ends in {', '.join(FORMAT_OF_ENDING)}, a folder, or "
+                "--format"
             )
-        return BY_ENDING[out.suffix.lower()]
+        return FORMAT_OF_ENDING[out.suffix.lower()]
     if name not in formats.WRITERS:
         raise SettingsError(f"--format {brief(name)}: choose one of {', '.join(formats.WRITERS)}")
     ending = formats.WRITERS[name].ending
@@ -87,23 +88,27 @@ def _picture(content: formats.EmbeddingFile, given: Path | None) -> Image.Image 
     return None
 
 
-def _named(first: Path, parts: formats.FileParts, taken: Sequence[Path], overwrite: bool) -> Path:
+def _free_path(
+    first: Path, parts: formats.FileParts, taken: Sequence[Path], overwrite: bool
+) -> Path:
     """The path, or the next one with a number behind it, where all parts are or can be written."""
 
     def occupied(path: Path) -> list[Path]:
         return [
             file
             for file, data in formats.part_files(path, parts).items()
-            if file in taken or not (overwrite or holds(file, data))
+            if file in taken or not (overwrite or has_content(file, data))
         ]
 
-    return unused(first, occupied)
+    return next_free(first, occupied)
 
 
 def _write(path: Path, parts: formats.FileParts, overwrite: bool) -> tuple[Path, ...]:
     """Write all parts, or none where one of them would replace another file."""
     files = formats.part_files(path, parts)
-    check_free([file for file, data in files.items() if not holds(file, data)], overwrite=overwrite)
+    check_free(
+        [file for file, data in files.items() if not has_content(file, data)], overwrite=overwrite
+    )
     for file, data in files.items():
         write_new(file, data, overwrite=overwrite)
     return tuple(files)

@@ -9,7 +9,7 @@ from PIL.Image import Image
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
-from pseudoword.data import images
+from pseudoword.data import images, picture_files
 from pseudoword.data.captions import render
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
@@ -59,8 +59,8 @@ class Demo:
 def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
     outputs, folder = Outputs(out, "demo"), RunFolder(out)
-    if folder.is_older():
-        folder.take_over()
+    if folder.is_from_older_version():
+        folder.recover()
         outputs.adopt((SHEET, PAGE))
     outputs.check((SHEET, PAGE), overwrite=overwrite)
     config = TrainConfig.check(
@@ -73,8 +73,8 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
     )
     trained = learn([config], progress, restart, overwrite=overwrite)[0]
     family = base_model.load_named(config.base)
-    learned_from = [images.open_picture(p) for p in images.find([PICTURES / "learn"])]
-    unseen = [images.open_picture(p) for p in images.find([PICTURES / "unseen"])]
+    learned_from = [images.open_picture(p) for p in picture_files.find([PICTURES / "learn"])]
+    unseen = [images.open_picture(p) for p in picture_files.find([PICTURES / "unseen"])]
 
     def draw(lines: Sequence[str], name: str, seeds: Sequence[int]) -> list[Image]:
         prompts = [render(line, name) for line in lines for _ in seeds]

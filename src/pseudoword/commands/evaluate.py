@@ -19,22 +19,22 @@ from pseudoword import lookup
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
-from pseudoword.data import images, prompt_checks
+from pseudoword.data import images, picture_files, prompt_checks
 from pseudoword.data.captions import render
 from pseudoword.errors import SettingsError
 from pseudoword.formats import native, sources
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
-from pseudoword.outputs import Outputs, check_apart, maker_of
-from pseudoword.placeholders import as_written, named
+from pseudoword.outputs import Outputs, check_not_input, maker_of
+from pseudoword.placeholders import as_written, delimited
 from pseudoword.progress import Progress
 from pseudoword.report import charts, html
 from pseudoword.text import public
 
-ENOUGH_PX = 1024
+NEEDED_PX = 1024
 """Pictures are read at about this size; similarity models take smaller ones."""
 
-CELL_PX, MOST_CELLS = 160, 24
+CELL_PX, MAX_CELLS = 160, 24
 """Size and number of true pictures on the contact sheet."""
 
 FILES = ("evaluation.png", "evaluation.json", "report.html")
@@ -76,7 +76,7 @@ def evaluate_word(
     concept = sources.read_one(file, token)
     digest = hashlib.sha256(native.dump(concept)).hexdigest()
     out = Outputs(config.out, maker_of("evaluate", digest, *config.pictures))
-    check_apart(config.out, config.pictures)
+    check_not_input(config.out, config.pictures)
     out.check(FILES, overwrite=overwrite)
     for prompt in config.prompt:
         if "[name]" not in prompt:
@@ -85,7 +85,7 @@ def evaluate_word(
         raise SettingsError(
             f"--compare-with {config.compare_with!r} looks like a file; give a known word"
         )
-    paths = images.find(config.pictures, progress.note)
+    paths = picture_files.find(config.pictures, progress.note)
     known = config.compare_with or _init_word(concept)
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.judge or BUNDLED)
@@ -93,10 +93,10 @@ def evaluate_word(
     family = base_model.load(config)
     counts = {concept.token: max(map(len, concept.vectors.values()))}
     for line in config.prompt:
-        prompt = render(line, named(concept.token))
-        reading = prompt_checks.longest(family.encoders.values(), prompt, counts)
-        prompt_checks.tell_cut(f"--prompt {line!r}", reading, progress.note)
-    prompt_checks.tell_weights(config.prompt, progress.note, [concept.token])
+        prompt = render(line, delimited(concept.token))
+        reading = prompt_checks.most_truncated(family.encoders.values(), prompt, counts)
+        prompt_checks.note_truncation(f"--prompt {line!r}", reading, progress.note)
+    prompt_checks.note_weights(config.prompt, progress.note, [concept.token])
 
     def draw(word: str) -> list[Image]:
         progress.phase(f"drawing {as_written(word)}")
@@ -113,7 +113,7 @@ def evaluate_word(
             progress.advance(done, len(config.prompt))
         return pictures
 
-    with_word = draw(named(concept.token))
+    with_word = draw(delimited(concept.token))
     with_known = draw(known) if known else []
     texts = [render(line, known) for line in config.prompt for _ in range(config.n)]
     with_text = model.reads_text and bool(known)
@@ -157,9 +157,9 @@ def _true_pictures(paths: Sequence[Path], model: SimilarityModel) -> tuple[Tenso
     features: list[Tensor] = []
     small: list[Image] = []
     for path in paths:
-        picture = images.open_picture(path, enough=ENOUGH_PX)
+        picture = images.open_picture(path, needed_px=NEEDED_PX)
         features.append(model.features([picture]))
-        if len(small) < MOST_CELLS:
+        if len(small) < MAX_CELLS:
             small.append(charts.enlarge(picture, CELL_PX))
     return torch.cat(features), small
 

@@ -21,7 +21,7 @@ from pseudoword.report import charts
 from pseudoword.report.fonts import fitted, font
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
-MOST_CELLS = 300
+MAX_CELLS = 300
 """A sheet of more would be higher than a WebP can be."""
 
 
@@ -81,7 +81,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
             word = _describe(path, content, concept, preview)
             words.append(word)
             counts = ", ".join(f"{key} {n} x {width}" for key, (n, width) in word.vectors.items())
-            if len(cells) < MOST_CELLS:
+            if len(cells) < MAX_CELLS:
                 cells.append((_cell_picture(concept, preview), word.token, counts))
     if cells:
         charts.write_sheet(_sheet(cells), out, maker, overwrite=overwrite)
@@ -130,7 +130,7 @@ def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:
     """The preview of a word, or else its card, no larger than a cell."""
     if preview is not None:
         with suppress(PictureError):
-            return charts.enlarge(images.open_picture(preview, enough=CELL_PX), CELL_PX)
+            return charts.enlarge(images.open_picture(preview, needed_px=CELL_PX), CELL_PX)
     return charts.enlarge(token_picture(concept), CELL_PX)
 
 

@@ -12,7 +12,7 @@ from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
 from pseudoword.models import base_model, generation, lora
 from pseudoword.models.compatibility import check_fit
-from pseudoword.placeholders import plain, split
+from pseudoword.placeholders import split, undelimited
 from pseudoword.progress import Progress
 from pseudoword.report.drawn_pictures import Drawings
 from pseudoword.training import memory
@@ -35,11 +35,11 @@ def draw_pictures(
     found = sources.read_named(concept, token)
     loras = [lora.parse(text) for text in config.lora]
     concepts = [word.concept for word in found]
-    asked = {"the prompt": plain(prompt), "the negative prompt": plain(config.negative)}
+    asked = {"the prompt": undelimited(prompt), "the negative prompt": undelimited(config.negative)}
     for word in found:
         if not _mentioned(word.concept.token, asked.values()):
             progress.note(_unmentioned(word, asked.values()))
-    prompt_checks.tell_weights(asked.values(), progress.note, [word.token for word in concepts])
+    prompt_checks.note_weights(asked.values(), progress.note, [word.token for word in concepts])
     progress.phase(f"loading {config.base}")
     family = base_model.load(config, offload=config.offload)
     if config.offload and family.device.type == "cpu":
@@ -51,8 +51,8 @@ def draw_pictures(
         check_fit(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
     for called, text in asked.items():
-        reading = prompt_checks.longest(family.encoders.values(), text, counts)
-        prompt_checks.tell_cut(called, reading, progress.note)
+        reading = prompt_checks.most_truncated(family.encoders.values(), text, counts)
+        prompt_checks.note_truncation(called, reading, progress.note)
     progress.phase("drawing")
     return generation.generate(
         family,

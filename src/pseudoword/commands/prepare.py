@@ -7,11 +7,18 @@ from PIL.Image import Image
 from pydantic import BaseModel
 
 from pseudoword.config.prepare import PrepareConfig
-from pseudoword.data import captioning, captions, examples, image_quality, images, prompt_checks
+from pseudoword.data import (
+    captioning,
+    captions,
+    examples,
+    image_quality,
+    picture_files,
+    prompt_checks,
+)
 from pseudoword.errors import PromptError
 from pseudoword.models import base_model
 from pseudoword.models.injection import Reader
-from pseudoword.outputs import check_apart, maker_of
+from pseudoword.outputs import check_not_input, maker_of
 from pseudoword.progress import Progress
 from pseudoword.report import charts, contact_sheet
 from pseudoword.training import suggestions
@@ -68,12 +75,12 @@ def prepare_pictures(
     maker = maker_of("prepare", *config.pictures)
     if out is None:
         out = SHEET if overwrite else charts.next_sheet(SHEET, maker)
-    check_apart(out.parent, config.pictures)
+    check_not_input(out.parent, config.pictures)
     charts.check_sheet(out, maker, overwrite=overwrite)
     templates = captions.templates(config.template)
     for idle in captions.without_effect(config, templates):
         progress.note(idle)
-    shapes = examples.frames(config, *base_model.resolution_of(config))
+    shapes = examples.crop_sizes(config, *base_model.resolution_of(config))
     skipped: list[str] = []
     notes: list[str] = []
 
@@ -81,10 +88,10 @@ def prepare_pictures(
         (skipped if text.startswith("skipped: ") else notes).append(text)
         progress.note(text)
 
-    paths = images.find(config.pictures, note)
+    paths = picture_files.find(config.pictures, note)
     if caption_model:
-        captioning.caption(paths, caption_model, progress)
-    captions.tell(paths, templates, note)
+        captioning.write_captions(paths, caption_model, progress)
+    captions.note_unused(paths, templates, note)
     progress.phase(f"reading {len(paths)} pictures")
     readers, n = base_model.readers(config), suggestions.vectors(len(paths))
     find_problems = image_quality.ProblemFinder()
@@ -92,7 +99,7 @@ def prepare_pictures(
     cards: list[Image] = []
     for example in examples.read(paths, config, shapes, seed=config.seed, note=note):
         template = templates[len(looks) % len(templates)]
-        words = captions.reword(example.filewords, config, seed=len(looks))
+        words = captions.augment(example.filewords, config, seed=len(looks))
         found = PreparedPicture(
             file=str(example.path),
             size=example.size,
@@ -108,19 +115,19 @@ def prepare_pictures(
         )
         looks.append(found)
         if contact_sheet.has_room(cards):
-            cards.append(contact_sheet.card(example, found.prompt, found.problems))
+            cards.append(contact_sheet.panel(example, found.prompt, found.problems))
         progress.advance(len(looks), len(paths))
     vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
-    prompt_checks.tell_weights([*templates, *(look.caption for look in looks)], note)
+    prompt_checks.note_weights([*templates, *(look.caption for look in looks)], note)
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
     if len(cards) < len(looks):
         note(f"{out} shows the first {len(cards)} of {len(looks)} pictures")
-    charts.write_sheet(contact_sheet.sheet(cards, title), out, maker, overwrite=overwrite)
+    charts.write_sheet(contact_sheet.arrange(cards, title), out, maker, overwrite=overwrite)
     return Prepared(
         pictures=looks,
         skipped=skipped,
         notes=notes,
-        shared_problem=find_problems.shared(),
+        shared_problem=find_problems.shared_problem(),
         vectors=vectors,
         steps=steps,
         sheet=str(out),
@@ -136,7 +143,7 @@ def _cut(
 ) -> list[str]:
     """What of a caption will not be read."""
     try:
-        reading = prompt_checks.of_caption(
+        reading = prompt_checks.check_caption(
             readers, caption, templates, vectors, shuffled=config.shuffle_tags
         )
     except PromptError as error:

@@ -15,12 +15,12 @@ from pseudoword.formats.advice import diffusers
 from pseudoword.lookup import HUB_ID
 from pseudoword.text import code, command, markdown, reason
 
-MOST_PICTURES = 8
+MAX_PICTURES = 8
 
-OUR_PICTURES = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
+PREVIEW_NAME = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
 """Names of previews. Other pictures in their folder are not published."""
 
-OUR_LINES = (b"- pseudoword", b"instance_prompt:")
+MODEL_CARD_LINES = (b"- pseudoword", b"instance_prompt:")
 """Beginnings of the lines in a model card that tell that it is ours, and which word it is of."""
 
 
@@ -48,7 +48,7 @@ def push_run(folder: Path, to: str, private: bool, overwrite: bool = False) -> P
     if not HUB_ID.fullmatch(to) or ".." in to:
         raise SettingsError(f"--to {to!r}: give a repository such as your-name/my-cat")
     concept = formats.read(folder)
-    files = contents(folder, concept, to)
+    files = repository_files(folder, concept, to)
     operations = [CommitOperationAdd(name, data) for name, data in files.items()]
     try:
         api = HfApi()
@@ -80,7 +80,9 @@ def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
     before = b""
     if "README.md" in replaced:
         before = Path(api.hf_hub_download(to, "README.md")).read_bytes()
-    our_lines = [line for line in files["README.md"].splitlines() if line.startswith(OUR_LINES)]
+    our_lines = [
+        line for line in files["README.md"].splitlines() if line.startswith(MODEL_CARD_LINES)
+    ]
     if not {*our_lines} <= {*before.splitlines()}:
         raise PushError(
             f"{to} holds something else, and {', '.join(sorted(replaced))} would be replaced. "
@@ -88,7 +90,7 @@ def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
         )
 
 
-def contents(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
+def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
     """The repository's files: ours, the names diffusers looks for, pictures and a model card."""
     native = dict(WRITERS["native"].write(concept, None))
     files = {formats.CONCEPT_FILE: native[""]}
@@ -97,7 +99,7 @@ def contents(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
             files[f"learned_embeds{suffix}.safetensors"] = data
     inside = folder if folder.is_dir() else folder.parent
     previews = sorted((inside / "previews").glob("*.png"))
-    ours = [path for path in previews if OUR_PICTURES.fullmatch(path.name)][-MOST_PICTURES:]
+    ours = [path for path in previews if PREVIEW_NAME.fullmatch(path.name)][-MAX_PICTURES:]
     pictures = {f"previews/{path.name}": path.read_bytes() for path in ours}
     loss = inside / "loss.png"
     if loss.is_file():

@@ -75,7 +75,7 @@ def check_text(what: str, text: str) -> None:
 
 
 def _filled(value: Any, info: ValidationInfo) -> Any:
-    if isinstance(value, str) and len(value) > lookup.LONGEST:
+    if isinstance(value, str) and len(value) > lookup.MAX_PATH_CHARS:
         told = f"{flag(str(info.field_name))} {brief(value)}"
         raise SettingsError(f"{told} has {len(value)} characters, which is no name of anything")
     if isinstance(value, str) and not value.strip():
@@ -95,7 +95,7 @@ def a_path(value: Any) -> Any:
 
 def at_home(text: str) -> str:
     """`text`, in which `~` is the home folder."""
-    return str(lookup.home(text)) if text.startswith("~") else text
+    return str(lookup.expand_home(text)) if text.startswith("~") else text
 
 
 Name = Annotated[str, BeforeValidator(_filled)]
@@ -105,6 +105,6 @@ Place = Annotated[Name, BeforeValidator(a_path), AfterValidator(at_home)]
 """Something that is known by name or found at a path, where `~` is the home folder."""
 
 FilePath = Annotated[
-    Path, AfterValidator(lambda path: lookup.home(str(path))), BeforeValidator(_filled)
+    Path, AfterValidator(lambda path: lookup.expand_home(str(path))), BeforeValidator(_filled)
 ]
 """A file or folder; an empty one would be the current folder."""

@@ -9,21 +9,21 @@ from PIL.Image import Image
 
 from pseudoword import lookup
 from pseudoword.data import images
-from pseudoword.data.picture_files import captions_of
+from pseudoword.data.picture_files import caption_files
 from pseudoword.errors import BaseModelError, PictureError
 from pseudoword.models.loading.auto_classes import autoload, automodel
 from pseudoword.outputs import check_writable, write_new
 from pseudoword.progress import Progress
 from pseudoword.text import reason
 
-LONGEST = 40
+MAX_NEW_TOKENS = 40
 """Tokens; a prompt has room for 75."""
 
-ENOUGH_PX = 1024
+NEEDED_PX = 1024
 """Captioning models look at smaller pictures than that."""
 
 
-def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]:
+def write_captions(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]:
     """Write a `.txt` beside each picture without a caption; what is there is left alone.
 
     Args:
@@ -38,8 +38,8 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
         BaseModelError: the model cannot be loaded, or does not write captions.
         StorageError: a caption cannot be written.
     """
-    model = lookup.model(model, "--caption-model")
-    bare = [path for path in paths if not captions_of(path)]
+    model = lookup.model_source(model, "--caption-model")
+    bare = [path for path in paths if not caption_files(path)]
     if not bare:
         progress.note("--caption-model has no effect: all pictures have captions")
         return []
@@ -50,7 +50,7 @@ def caption(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]
     written = []
     for done, path in enumerate(bare, 1):
         with contextlib.suppress(PictureError):  # told when the pictures are read
-            picture = images.open_picture(path, enough=ENOUGH_PX)
+            picture = images.open_picture(path, needed_px=NEEDED_PX)
             text = _describe(processor, captioner, picture, model)
             write_new(path.with_suffix(".txt"), f"{text}\n".encode())
             written.append(path.with_suffix(".txt"))
@@ -77,7 +77,7 @@ def _describe(processor: Any, captioner: Any, picture: Image, model: str) -> str
     try:
         inputs = processor(images=picture, return_tensors="pt")
         with torch.no_grad():
-            ids = captioner.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
+            ids = captioner.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
         (text,) = processor.batch_decode(ids, skip_special_tokens=True)
     except Exception as error:
         raise BaseModelError(

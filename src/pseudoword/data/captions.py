@@ -16,13 +16,13 @@ from pseudoword.config.fields import flag
 from pseudoword.data import picture_files
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
-from pseudoword.placeholders import plain
+from pseudoword.placeholders import undelimited
 from pseudoword.text import brief
 
 LARGEST_NBYTES = 1_000_000
 """A larger text is no caption, nor a file of templates."""
 
-_NUMBERED = re.compile(r"^[-\d]+\s*")
+_LEADING_DIGITS = re.compile(r"^[-\d]+\s*")
 
 SUBJECT = (
     "[name]",
@@ -72,29 +72,30 @@ CAPTIONED = (
 """For pictures whose captions say what is *not* the subject (style, background), so that the word
 need not hold it."""
 
-SETS = {"subject": SUBJECT, "style": STYLE, "minimal": MINIMAL, "captioned": CAPTIONED}
+TEMPLATE_SETS = {"subject": SUBJECT, "style": STYLE, "minimal": MINIMAL, "captioned": CAPTIONED}
 
 
 def templates(name: str) -> tuple[str, ...]:
-    """The templates of the set called `name` (see `SETS`), or of a file with one per line.
+    """The templates of the set called `name` (see `TEMPLATE_SETS`), or of a file with one per line.
 
     Raises:
         SettingsError: there is no such set or file, or a line has no `[name]`.
     """
-    if name in SETS:
-        return SETS[name]
+    if name in TEMPLATE_SETS:
+        return TEMPLATE_SETS[name]
     path = lookup.find(name, "--template")
     if isinstance(path, Path):
         return _from_file(path)
     raise SettingsError(
-        f"--template {brief(name)} is neither one of {', '.join(SETS)} nor a file of templates"
+        f"--template {brief(name)} is neither one of {', '.join(TEMPLATE_SETS)} nor a file of "
+        "templates"
     )
 
 
 def _from_file(path: Path) -> tuple[str, ...]:
     data = read_regular(path, LARGEST_NBYTES, SettingsError)
     try:
-        lines = [line.strip() for line in decode(data).splitlines()]
+        lines = [line.strip() for line in decode_text(data).splitlines()]
     except UnicodeError as error:
         raise SettingsError(f"--template {path}: cannot be read as UTF-8 text ({error})") from error
     kept = tuple(line for line in lines if line)
@@ -123,7 +124,7 @@ def render(template: str, placeholder: str, filewords: str = "") -> str:
 
     Spaces and commas that an empty caption leaves at either end go with it.
     """
-    words = plain(template).replace("[filewords]", plain(filewords))
+    words = undelimited(template).replace("[filewords]", undelimited(filewords))
     if not filewords:
         words = words.strip(" ,")
     return words.replace("[name]", placeholder).strip()
@@ -138,12 +139,12 @@ def filewords(picture: Path) -> str:
     Raises:
         PictureError: the file is not text; the message names it.
     """
-    beside = picture_files.captions_of(picture)
+    beside = picture_files.caption_files(picture)
     if not beside:
-        return _NUMBERED.sub("", picture.stem.encode(errors="replace").decode())
+        return _LEADING_DIGITS.sub("", picture.stem.encode(errors="replace").decode())
     data = read_regular(beside[0], LARGEST_NBYTES, PictureError)
     try:
-        text = decode(data)
+        text = decode_text(data)
     except UnicodeError as error:
         raise PictureError(
             f"{beside[0]}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
@@ -151,9 +152,11 @@ def filewords(picture: Path) -> str:
     return " ".join(text.split())
 
 
-def tell(pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]) -> None:
+def note_unused(
+    pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
+) -> None:
     """Say which captions are not used."""
-    beside = [files for files in map(picture_files.captions_of, pictures) if files]
+    beside = [files for files in map(picture_files.caption_files, pictures) if files]
     if beside and not any("[filewords]" in template for template in templates):
         note(
             f"these sentences do not use the pictures' captions ({len(beside)} of "
@@ -169,7 +172,7 @@ def tell(pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str
         )
 
 
-def decode(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """Text as editors save it: UTF-8 with or without a byte order mark, or UTF-16 with one.
 
     Raises:
@@ -182,7 +185,7 @@ def decode(data: bytes) -> str:
     return text
 
 
-def reword(filewords: str, how: CaptionSettings, seed: int) -> str:
+def augment(filewords: str, how: CaptionSettings, seed: int) -> str:
     """A caption as one sample sees it: tags shuffled, some or all left out, as `seed` decides.
 
     The first `how.keep_tags` tags hold their place. Unlike kohya's scripts, where a dropped caption

@@ -18,7 +18,7 @@ from pseudoword.rng import generator
 Size = tuple[int, int]
 """(width, height) in pixels, as Pillow has it."""
 
-WIDEST = 2.0
+MAX_SIDE_RATIO = 2.0
 """The sides of buckets lie between the resolution over this and the resolution times this."""
 
 
@@ -58,18 +58,18 @@ class Crop:
 
 def centre(picture: Size, frame: Size) -> Crop:
     """The frame on the middle of the picture."""
-    scale, _ = _cover(picture, frame)
+    scale, _ = _scale_to_cover(picture, frame)
     left, top = (round((p * scale - f) / 2) for p, f in zip(picture, frame, strict=True))
     return Crop(frame, scale, (left, top))
 
 
-def at_random(picture: Size, frame: Size, count: int, key: Sequence[object]) -> list[Crop]:
+def random_crops(picture: Size, frame: Size, count: int, key: Sequence[object]) -> list[Crop]:
     """Up to `count` different places, drawn from `key` alone.
 
     The picture covers the frame just so, hence places differ along its longer side only, and a
     picture of the frame's shape has but one.
     """
-    scale, room = _cover(picture, frame)
+    scale, room = _scale_to_cover(picture, frame)
     source = generator("crops", *key)
     places = [
         tuple(int(torch.randint(side + 1, (), generator=source)) for side in room)
@@ -78,13 +78,13 @@ def at_random(picture: Size, frame: Size, count: int, key: Sequence[object]) -> 
     return [Crop(frame, scale, (left, top)) for left, top in dict.fromkeys(places)]
 
 
-def around(picture: Size, frame: Size, interest: Tensor) -> Crop:
+def focal(picture: Size, frame: Size, interest: Tensor) -> Crop:
     """Where the frame holds most of `interest` `[h, w]`, a map of the picture in any size.
 
     What lies in the frame's middle counts most and its edges nothing (a Hann window), so the
     subject comes to stand in the middle and not at an edge.
     """
-    scale, room = _cover(picture, frame)
+    scale, room = _scale_to_cover(picture, frame)
     offset = []
     for axis, (side, free) in enumerate(zip(frame, room, strict=True)):
         profile = interest.double().sum(axis)  # axis 0 is height: what is left varies with width
@@ -97,20 +97,20 @@ def around(picture: Size, frame: Size, interest: Tensor) -> Crop:
     return Crop(frame, scale, (offset[0], offset[1]))
 
 
-def buckets(resolution: int, step: int) -> list[Size]:
+def bucket_sizes(resolution: int, step: int) -> list[Size]:
     """Frames of many shapes, with sides that are multiples of `step`.
 
     Each has about `resolution`² pixels and none has more, so that all fit in memory if one does.
     """
-    first = max(1, math.ceil(resolution / WIDEST / step)) * step
-    widths = range(first, int(resolution * WIDEST) + 1, step)
+    first = max(1, math.ceil(resolution / MAX_SIDE_RATIO / step)) * step
+    widths = range(first, int(resolution * MAX_SIDE_RATIO) + 1, step)
     frames = {(w, resolution * resolution // w // step * step) for w in widths}
     frames |= {(h, w) for w, h in frames}
     frames.add((resolution, resolution))
     return sorted(f for f in frames if min(f) >= first)
 
 
-def nearest(picture: Size, frames: Sequence[Size]) -> Size:
+def nearest_size(picture: Size, frames: Sequence[Size]) -> Size:
     """The frame whose shape is most like the picture's; of several, the largest."""
 
     def unlike(frame: Size) -> tuple[float, int]:
@@ -120,7 +120,7 @@ def nearest(picture: Size, frames: Sequence[Size]) -> Size:
     return min(frames, key=unlike)
 
 
-def _cover(picture: Size, frame: Size) -> tuple[float, tuple[int, int]]:
+def _scale_to_cover(picture: Size, frame: Size) -> tuple[float, tuple[int, int]]:
     """The scale at which the picture covers the frame, and the pixels left over on each axis."""
     scale = max(frame[0] / picture[0], frame[1] / picture[1])
     wide, high = (round(side * scale) for side in picture)

@@ -13,10 +13,10 @@ from torch import Tensor
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import captions, crops, images, masks, picture_files, saliency
 from pseudoword.data.crops import Crop, Size
-from pseudoword.data.images import Opened
+from pseudoword.data.images import OpenedPicture
 from pseudoword.errors import PictureError, SettingsError
 
-MOST_PX = 200_000_000
+MAX_VIEWS_PX = 200_000_000
 """Of all views of a picture, which are in memory together: 12 bytes for each pixel."""
 
 TRANSFORM = "exif,short-side-lanczos"
@@ -49,7 +49,7 @@ class Example:
     """upright; smaller than in the file if that is very large"""
     size: Size
     """(width, height) in the file, upright"""
-    several: bool
+    has_more_frames: bool
     """whether the file holds further pictures or frames, which are not seen"""
     filewords: str
     """its own caption"""
@@ -69,7 +69,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Frames:
+class CropSizes:
     """The shapes that pictures are cut to, in pixels."""
 
     resolution: int
@@ -77,7 +77,7 @@ class Frames:
     """one, or the buckets to choose from"""
 
 
-def frames(how: PictureSettings, own: int, step: int) -> Frames:
+def crop_sizes(how: PictureSettings, own: int, step: int) -> CropSizes:
     """What `how` asks for, of a model that draws `own`² pixels, and sides in multiples of `step`.
 
     Raises:
@@ -94,20 +94,21 @@ def frames(how: PictureSettings, own: int, step: int) -> Frames:
             )
     width, height = how.width or resolution, how.height or resolution
     views = (how.crops if how.crop == "random" else 1) * (2 if how.flip else 1)
-    if views * width * height > MOST_PX:
+    if views * width * height > MAX_VIEWS_PX:
         raise SettingsError(
             f"{views} views of {width} x {height} pixels of each picture are too much: together "
-            f"they may have {MOST_PX / 1e6:.0f} million. Give a smaller size, or fewer --crops."
+            f"they may have {MAX_VIEWS_PX / 1e6:.0f} million. Give a smaller size, or fewer "
+            "--crops."
         )
     if how.crop == "buckets":
-        return Frames(resolution, tuple(crops.buckets(resolution, step)))
-    return Frames(resolution, ((width, height),))
+        return CropSizes(resolution, tuple(crops.bucket_sizes(resolution, step)))
+    return CropSizes(resolution, ((width, height),))
 
 
 def read(
     paths: Sequence[Path],
     how: PictureSettings,
-    shapes: Frames,
+    shapes: CropSizes,
     *,
     seed: int = 0,
     note: Callable[[str], None] = lambda _text: None,
@@ -117,7 +118,7 @@ def read(
     Args:
         paths: the files.
         how: crops, mask, colour behind transparency; whether bad ones are skipped.
-        shapes: what `frames` gives.
+        shapes: what `crop_sizes` gives.
         seed: of random crops.
         note: told which pictures were skipped, and why.
 
@@ -126,10 +127,10 @@ def read(
         SettingsError: masks are asked for, and no picture has one.
     """
     used = masked = transparent = 0
-    beside = picture_files.masks(paths)
+    beside = picture_files.mask_files(paths)
     for path in paths:
         try:
-            example = load(path, how, shapes, seed, beside)
+            example = read_one(path, how, shapes, seed, beside)
         except PictureError as error:
             if not how.skip_bad:
                 raise
@@ -146,12 +147,12 @@ def read(
             "transparency" if how.mask == "alpha" else "a mask (NAME-mask.png or masks/NAME.png)"
         )
         raise SettingsError(f"--mask {how.mask}: none of the {used} pictures has {where}")
-    _tell_of_masks(how, used, masked, beside, note)
+    _note_masks(how, used, masked, beside, note)
     if "background" in how.model_fields_set and not transparent:
         note(f"--background {how.background} has no effect: no picture is transparent")
 
 
-def _tell_of_masks(
+def _note_masks(
     how: PictureSettings,
     used: int,
     masked: int,
@@ -169,10 +170,10 @@ def _tell_of_masks(
         note(f"of several masks of one picture the first is used: {first}, not {others[0]}")
 
 
-def load(
+def read_one(
     path: Path,
     how: PictureSettings,
-    shapes: Frames,
+    shapes: CropSizes,
     seed: int = 0,
     beside: Mapping[Path, Sequence[Path]] | None = None,
 ) -> Example:
@@ -185,12 +186,12 @@ def load(
     """
     data = images.read(path)
     digest = hashlib.sha256(data).hexdigest()
-    enough = max(max(size) for size in shapes.sizes)
-    opened = images.decode(data, path, how.background, enough)
+    needed_px = max(max(size) for size in shapes.sizes)
+    opened = images.decode(data, path, how.background, needed_px)
     picture, mask = opened.picture, opened.alpha if how.mask == "alpha" else None
     if how.mask == "file":
-        files = (picture_files.masks([path]) if beside is None else beside).get(path)
-        mask = masks.read(files[0], path, picture, enough) if files else None
+        files = (picture_files.mask_files([path]) if beside is None else beside).get(path)
+        mask = masks.read(files[0], path, picture, needed_px) if files else None
     chosen = _crops(picture, mask, how, shapes, (seed, digest))
     if how.flip:
         chosen += [replace(crop, flipped=True) for crop in chosen]
@@ -205,45 +206,45 @@ def load(
         )
     own = captions.filewords(path)
     behind = opened.alpha is not None
-    return Example(path, digest, picture, opened.size, opened.several, own, views, behind)
+    return Example(path, digest, picture, opened.size, opened.has_more_frames, own, views, behind)
 
 
 def _crops(
     picture: Image.Image,
     mask: Image.Image | None,
     how: PictureSettings,
-    shapes: Frames,
+    shapes: CropSizes,
     key: tuple[int, str],
 ) -> list[Crop]:
-    frame = crops.nearest(picture.size, shapes.sizes)
+    frame = crops.nearest_size(picture.size, shapes.sizes)
     if how.crop == "focal":
-        return [crops.around(picture.size, frame, _interest(picture, mask))]
+        return [crops.focal(picture.size, frame, _saliency_map(picture, mask))]
     if how.crop == "random":
-        found = crops.at_random(picture.size, frame, how.crops, key)
+        found = crops.random_crops(picture.size, frame, how.crops, key)
     else:
         found = [crops.centre(picture.size, frame)]
     if mask is not None and not how.unmasked_weight:  # where the mask is empty is nothing to see
         seen = [crop for crop in found if crop.cut(mask).getextrema() != (0, 0)]
-        found = seen or [crops.around(picture.size, frame, _interest(picture, mask))]
+        found = seen or [crops.focal(picture.size, frame, _saliency_map(picture, mask))]
     return found
 
 
-def _interest(picture: Image.Image, mask: Image.Image | None) -> Tensor:
-    return saliency.saliency(picture) if mask is None else _plane(mask)
+def _saliency_map(picture: Image.Image, mask: Image.Image | None) -> Tensor:
+    return saliency.saliency(picture) if mask is None else _mask_tensor(mask)
 
 
-def _view(opened: Opened, mask: Image.Image | None, crop: Crop, made: str) -> View:
+def _view(opened: OpenedPicture, mask: Image.Image | None, crop: Crop, made: str) -> View:
     cut = crop.cut(opened.picture)
     seen = torch.from_numpy(np.asarray(cut, dtype=np.float32) / 127.5 - 1)
     corner = crop.corner(opened.picture.size)
     return View(
         pixels=seen.permute(2, 0, 1).contiguous(),
-        mask=None if mask is None else _plane(crop.cut(mask)),
+        mask=None if mask is None else _mask_tensor(crop.cut(mask)),
         crop=crop,
         transform=f"{TRANSFORM},{made},{crop.size},{crop.offset},{crop.flipped}",
         micro_conditioning=(*opened.size[::-1], *corner, *crop.size[::-1]),
     )
 
 
-def _plane(mask: Image.Image) -> Tensor:
+def _mask_tensor(mask: Image.Image) -> Tensor:
     return torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255)

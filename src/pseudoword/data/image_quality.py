@@ -12,41 +12,41 @@ from torch import Tensor
 from pseudoword.data.examples import Example
 
 TILES = 8
-BLURRED = 20.0
+MIN_SHARPNESS = 20.0
 """Sharp photographs and drawings score 45 to 5000, the same blurred by two pixels 4 to 21."""
-SMALL = 1.1
+MAX_ENLARGEMENT = 1.1
 """Enlarging by less than this does no harm."""
-HASH_SIDE = 16
-ALIKE = 20
+HASH_SIDE_PX = 16
+MAX_DUPLICATE_BITS = 20
 """Different pictures of one subject differ in 52 bits of 256 or more, copies that were resized,
 brightened or compressed in 20 or fewer."""
 
-MARK_PICTURES = 5
+WATERMARK_MIN_PICTURES = 5
 """Fewer pictures than these may agree by chance."""
-MARK_ENOUGH = 32
+WATERMARK_MAX_PICTURES = 32
 """More need not be compared."""
-MARK_SIDE = 192
-MARK_MARGIN = 0.15
+WATERMARK_SIDE_PX = 192
+WATERMARK_MARGIN = 0.15
 """Things are in the middle and may well be alike there; marks reach into the margin."""
-MARK_BUT = 0.15
+WATERMARK_OUTLIERS = 0.15
 """This part of the pictures need not agree: white print is lost on white."""
-MARK_SLOPE = 5.0
+WATERMARK_MIN_SLOPE = 5.0
 """Grey levels per pixel that count as a line."""
-MARK_WINDOW = 16
-MARKED = 21
+WATERMARK_WINDOW_PX = 16
+WATERMARK_MIN_PIXELS = 21
 """So many pixels of a window that are alike in all pictures. Photographs of one subject
 have up to 8, drawings of one thing cut alike 20; those photographs with print of a third's opacity
 13 to 39, according to the place."""
 
 
-def tell_problems(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
+def note_problems(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
     """Pass the examples on, and tell `note` what is wrong with each."""
     find = ProblemFinder()
     for example in examples:
         for fault in find(example):
             note(f"{example.path.name} {fault}")
         yield example
-    if found := find.shared():
+    if found := find.shared_problem():
         note(found)
 
 
@@ -61,31 +61,35 @@ class ProblemFinder:
         """What is wrong, each as a sentence without its subject."""
         view = example.views[0]
         found = []
-        if view.crop.scale > SMALL:
+        if view.crop.scale > MAX_ENLARGEMENT:
             width, height = example.size
             found.append(
                 f"is small: its {width} x {height} pixels are enlarged {view.crop.scale:.1f} times"
             )
-        elif sharpness(view.pixels) < BLURRED:
+        elif sharpness(view.pixels) < MIN_SHARPNESS:
             found.append("looks blurred")
-        if example.several:
+        if example.has_more_frames:
             found.append("holds several frames, of which the first is seen")
-        own = fingerprint(example.whole)
+        own = difference_hash(example.whole)
         for name, other in self._seen:
-            if (own ^ other).bit_count() <= ALIKE:
+            if (own ^ other).bit_count() <= MAX_DUPLICATE_BITS:
                 found.append(f"looks like {name} again")
                 break
         else:
-            if len(self._grey) < MARK_ENOUGH:
-                self._grey.append(_shrunk(example.whole, MARK_SIDE, MARK_SIDE).astype(np.float32))
+            if len(self._grey) < WATERMARK_MAX_PICTURES:
+                self._grey.append(
+                    _grey_levels(example.whole, WATERMARK_SIDE_PX, WATERMARK_SIDE_PX).astype(
+                        np.float32
+                    )
+                )
         self._seen.append((example.path.name, own))
         return found
 
-    def shared(self) -> str | None:
+    def shared_problem(self) -> str | None:
         """What is wrong with all pictures together, doubles aside: a sentence."""
-        if len(self._grey) < MARK_PICTURES:
+        if len(self._grey) < WATERMARK_MIN_PICTURES:
             return None
-        place = watermark(self._grey)
+        place = find_watermark(self._grey)
         return place and (
             f"the pictures have the same lines {place}, like a watermark, a caption or a frame: "
             "the word would learn those, too. Crop them off, or mask them"
@@ -111,13 +115,13 @@ def sharpness(pixels: Tensor) -> float:
     return float(sorted(tiles)[-3:][0]) if tiles else 0.0
 
 
-def fingerprint(picture: Image.Image) -> int:
+def difference_hash(picture: Image.Image) -> int:
     """256 bits that copies of a picture share: where it grows brighter to the right (dHash)."""
-    grey = _shrunk(picture, HASH_SIDE + 1, HASH_SIDE)
+    grey = _grey_levels(picture, HASH_SIDE_PX + 1, HASH_SIDE_PX)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes())
 
 
-def watermark(pictures: Sequence[np.ndarray]) -> str | None:
+def find_watermark(pictures: Sequence[np.ndarray]) -> str | None:
     """Where in their margin `pictures` have the same lines, as `at the bottom right`.
 
     What pictures have in common survives in the median of their gradients (Dekel et al. 2017, on
@@ -130,22 +134,27 @@ def watermark(pictures: Sequence[np.ndarray]) -> str | None:
     middle = np.median(slopes, axis=0)
     steep = np.hypot(*middle)
     along = (slopes * middle).sum(1) / (steep + 1e-6)
-    alike = np.quantile(along, MARK_BUT, axis=0, method="lower") >= steep / 2
-    alike &= steep > MARK_SLOPE
+    alike = np.quantile(along, WATERMARK_OUTLIERS, axis=0, method="lower") >= steep / 2
+    alike &= steep > WATERMARK_MIN_SLOPE
     side = len(steep)
-    edge = round(MARK_MARGIN * side)
+    edge = round(WATERMARK_MARGIN * side)
     alike[edge:-edge, edge:-edge] = False
-    windows = np.lib.stride_tricks.sliding_window_view(alike, (MARK_WINDOW, MARK_WINDOW))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        alike, (WATERMARK_WINDOW_PX, WATERMARK_WINDOW_PX)
+    )
     counts = windows.sum((2, 3))
-    if counts.max() < MARKED:
+    if counts.max() < WATERMARK_MIN_PIXELS:
         return None
-    y, x = ((i + MARK_WINDOW / 2) / side for i in np.unravel_index(counts.argmax(), counts.shape))
+    y, x = (
+        (i + WATERMARK_WINDOW_PX / 2) / side
+        for i in np.unravel_index(counts.argmax(), counts.shape)
+    )
     rows = {"top": y < 1 / 3, "bottom": y > 2 / 3}
     columns = {"left": x < 1 / 3, "right": x > 2 / 3}
     return "at the " + " ".join(name for name, here in (rows | columns).items() if here)
 
 
-def _shrunk(picture: Image.Image, width: int, height: int) -> np.ndarray:
+def _grey_levels(picture: Image.Image, width: int, height: int) -> np.ndarray:
     """Grey levels `[height, width]` int16."""
     small = picture.convert("L").resize((width, height), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.int16)

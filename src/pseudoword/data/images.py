@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
-from pseudoword.data.picture_files import find as find
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
 from pseudoword.text import reason
@@ -27,20 +25,20 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 JXL_MARKS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
-LARGEST_NBYTES = 300_000_000
+MAX_FILE_NBYTES = 300_000_000
 """Larger files are not read."""
 
-MOST_NBYTES = 380_000_000
+MAX_UNPACKED_NBYTES = 380_000_000
 """What unpacking a picture may take: 95 million pixels of a PNG, 54 of a phone's HEIC."""
 
-UNPACKING = {"WEBP": 16.0, "AVIF": 10.0, "HEIF": 7.0}
+UNPACKED_BYTES_PER_PX = {"WEBP": 16.0, "AVIF": 10.0, "HEIF": 7.0}
 """Bytes per pixel that a format's library takes; the others need no more than the picture's own 4.
 As measured with Pillow 12 and 13."""
 
-PROGRESSIVE = 6.0
+PROGRESSIVE_BYTES_PER_PX = 6.0
 """Further bytes per pixel of a progressive JPEG, also where only a reduced one is made of it."""
 
-MOST_SCANNED_PX = 1_000_000_000
+MAX_SCANNED_PX = 1_000_000_000
 """Pixels times scans of a progressive JPEG: each scan goes over all of them again."""
 
 LARGE_PX = 1 << 25
@@ -50,7 +48,7 @@ STRIP_PX = 1 << 20
 """Pixels that are converted at a time."""
 
 ORIENTATION = 0x0112
-TURNS = {
+UNDO_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -70,7 +68,7 @@ JPEG_PROGRESSIVE = {b"\xc2", b"\xc6", b"\xca", b"\xce"}
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedPicture:
     """A picture file, unpacked."""
 
     picture: Image.Image
@@ -79,24 +77,26 @@ class Opened:
     """mode L, of the picture's size; None if everything is opaque"""
     size: tuple[int, int]
     """(width, height) in the file, upright"""
-    several: bool = False
+    has_more_frames: bool = False
     """whether the file holds further pictures or frames"""
     reduced: int = 1
     """how many of the file's pixels one of the picture's stands for, along each side"""
 
 
-def open_picture(path: Path, background: str = "white", enough: int | None = None) -> Image.Image:
+def open_picture(
+    path: Path, background: str = "white", needed_px: int | None = None
+) -> Image.Image:
     """Any picture as upright RGB; transparency becomes `background`, animation its first frame.
 
     Args:
         path: the file.
         background: a colour that Pillow knows.
-        enough: as in `decode`.
+        needed_px: as in `decode`.
 
     Raises:
         PictureError: the file is not a readable picture; the message names it.
     """
-    return decode(read(path), path, background, enough).picture
+    return decode(read(path), path, background, needed_px).picture
 
 
 def read(path: Path) -> bytes:
@@ -105,18 +105,18 @@ def read(path: Path) -> bytes:
     Raises:
         PictureError: it cannot be read, or is no regular file.
     """
-    return read_regular(path, LARGEST_NBYTES, PictureError)
+    return read_regular(path, MAX_FILE_NBYTES, PictureError)
 
 
-def decode(data: bytes, path: Path, background: str, enough: int | None = None) -> Opened:
+def decode(data: bytes, path: Path, background: str, needed_px: int | None = None) -> OpenedPicture:
     """The bytes of the picture file `path`.
 
     Args:
         data: the bytes.
         path: named in errors.
         background: the colour behind transparent parts.
-        enough: a short side, in pixels, of which no more is needed. A large picture is then reduced
-            at once, to no less than twice that, so that it takes no memory that nobody looks at.
+        needed_px: the short side that the caller needs. A large picture is reduced while it is
+            read, to no less than twice that, to save memory.
 
     Raises:
         PictureError: they are not a readable picture; the message names the file.
@@ -124,7 +124,7 @@ def decode(data: bytes, path: Path, background: str, enough: int | None = None) 
     try:
         with warnings.catch_warnings(action="ignore"):  # broken EXIF blocks don't matter here
             opened = Image.open(io.BytesIO(data), formats=_formats(data, path))
-            return _unpacked(opened, data, path, background, enough)
+            return _unpack(opened, data, path, background, needed_px)
     except UnidentifiedImageError as error:
         raise PictureError(
             f"{path} is not a picture that is read here ({', '.join(FORMATS)}, HEIC), whatever its "
@@ -156,17 +156,17 @@ def _formats(data: bytes, path: Path) -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _unpacked(
-    opened: Image.Image, data: bytes, path: Path, background: str, enough: int | None
-) -> Opened:
+def _unpack(
+    opened: Image.Image, data: bytes, path: Path, background: str, needed_px: int | None
+) -> OpenedPicture:
     size = opened.size
-    factor = _factor(size, enough) if math.prod(size) > LARGE_PX else 1
+    factor = _reduction(size, needed_px) if math.prod(size) > LARGE_PX else 1
     if factor > 1:  # a JPEG is unpacked reduced; what that leaves to do is done afterwards
         opened.draft(None, (size[0] // factor, size[1] // factor))
-        factor = _factor(opened.size, enough)
+        factor = _reduction(opened.size, needed_px)
     drafted = opened.size != size
     nbytes = _unpacking_nbytes(opened, math.prod(size), factor, data)
-    if nbytes > MOST_NBYTES:
+    if nbytes > MAX_UNPACKED_NBYTES:
         raise PictureError(
             f"{path} is too large to be read: its {size[0]} x {size[1]} pixels would take "
             f"{nbytes / 1e6:,.0f} MB of memory. Save it smaller."
@@ -174,16 +174,16 @@ def _unpacked(
     opened.load()
     if not drafted:
         size = opened.size  # a TIFF turns itself
-    picture, alpha = _rgb(opened, background, factor)
+    picture, alpha = _to_rgb(opened, background, factor)
     orientation = 1
     with suppress(Exception):  # a broken EXIF block says nothing: keep the picture as it is
         orientation = opened.getexif().get(ORIENTATION, 1)
-    if orientation in TURNS:
-        turn = TURNS[orientation]
+    if orientation in UNDO_ORIENTATION:
+        turn = UNDO_ORIENTATION[orientation]
         picture, alpha = picture.transpose(turn), alpha and alpha.transpose(turn)
         size = size[::-1] if orientation >= 5 else size
     reduced = max(1, round(min(size) / min(picture.size)))
-    return Opened(picture, alpha, size, _is_one_of_several(opened), reduced)
+    return OpenedPicture(picture, alpha, size, _is_one_of_several(opened), reduced)
 
 
 def _is_one_of_several(opened: Image.Image) -> bool:
@@ -193,17 +193,17 @@ def _is_one_of_several(opened: Image.Image) -> bool:
     return False
 
 
-def _factor(size: tuple[int, int], enough: int | None) -> int:
-    """What a picture of this size may be reduced by, and keep twice what is enough."""
-    return max(1, min(size) // (2 * enough)) if enough else 1
+def _reduction(size: tuple[int, int], needed_px: int | None) -> int:
+    """What a picture of this size may be reduced by, and keep twice what is needed."""
+    return max(1, min(size) // (2 * needed_px)) if needed_px else 1
 
 
 def _unpacking_nbytes(opened: Image.Image, pixels: int, factor: int, data: bytes) -> float:
     """What it takes to unpack a picture of so many pixels in its file, and to reduce it."""
     kept = math.prod(opened.size)
-    own = UNPACKING.get(opened.format or "", 4.0) * kept
-    if opened.format in ("JPEG", "MPO") and _kept_whole(data, pixels):
-        own += PROGRESSIVE * pixels
+    own = UNPACKED_BYTES_PER_PX.get(opened.format or "", 4.0) * kept
+    if opened.format in ("JPEG", "MPO") and _has_several_scans(data, pixels):
+        own += PROGRESSIVE_BYTES_PER_PX * pixels
     if opened.format == "TIFF":
         tags = getattr(opened, "tag_v2", {})
         own += 4.0 * kept if tags.get(ORIENTATION, 1) != 1 else 0.0
@@ -211,7 +211,7 @@ def _unpacking_nbytes(opened: Image.Image, pixels: int, factor: int, data: bytes
     return own + 4.0 * kept / factor**2
 
 
-def _kept_whole(data: bytes, pixels: int) -> bool:
+def _has_several_scans(data: bytes, pixels: int) -> bool:
     """Whether all of a JPEG is kept in memory while it is read: it comes in several scans.
 
     Raises:
@@ -229,12 +229,12 @@ def _kept_whole(data: bytes, pixels: int) -> bool:
                 break
             colours = data[at + 9]
         at += 2 + length
-    if data.count(b"\xff\xda") * pixels > MOST_SCANNED_PX:
+    if data.count(b"\xff\xda") * pixels > MAX_SCANNED_PX:
         raise ValueError("it comes in more scans than any program writes")
     return True
 
 
-def _rgb(
+def _to_rgb(
     picture: Image.Image, background: str, factor: int
 ) -> tuple[Image.Image, Image.Image | None]:
     """`picture` as RGB and its alpha, reduced; strip by strip, so that memory holds it once."""
@@ -243,9 +243,9 @@ def _rgb(
     size = (-(-picture.width // factor), -(-picture.height // factor))
     made = Image.new("RGB", size)
     alpha = Image.new("L", size) if picture.has_transparency_data else None
-    brightest = _brightest(picture)
+    brightest = _white_level(picture)
     for top, strip in _strips(picture, factor):
-        colours, seen = _strip(strip, background, brightest)
+        colours, seen = _strip_to_rgb(strip, background, brightest)
         made.paste(colours.reduce(factor), (0, top // factor))
         if alpha is not None and seen is not None:
             alpha.paste(seen.reduce(factor), (0, top // factor))
@@ -259,11 +259,11 @@ def _strips(picture: Image.Image, factor: int = 1) -> Iterator[tuple[int, Image.
         yield top, picture.crop((0, top, picture.width, min(top + lines, picture.height)))
 
 
-def _strip(
+def _strip_to_rgb(
     strip: Image.Image, background: str, brightest: float
 ) -> tuple[Image.Image, Image.Image | None]:
     if strip.mode.startswith(("I", "F")):  # 16-bit grey, and floats: convert() would clip them
-        eight_bit = (_numbers(strip) / brightest * 255).clip(0, 255).astype(np.uint8)
+        eight_bit = (_float_pixels(strip) / brightest * 255).clip(0, 255).astype(np.uint8)
         return Image.fromarray(eight_bit).convert("RGB"), None
     if not strip.has_transparency_data:
         return strip.convert("RGB"), None
@@ -272,12 +272,12 @@ def _strip(
     return Image.alpha_composite(behind, with_alpha).convert("RGB"), with_alpha.getchannel("A")
 
 
-def _brightest(picture: Image.Image) -> float:
+def _white_level(picture: Image.Image) -> float:
     """What stands for white, in modes of more than 8 bits."""
     if picture.mode != "F":
         return 65535.0
-    return max(1.0, *(float(_numbers(strip).max()) for _, strip in _strips(picture)))
+    return max(1.0, *(float(_float_pixels(strip).max()) for _, strip in _strips(picture)))
 
 
-def _numbers(strip: Image.Image) -> np.ndarray:
+def _float_pixels(strip: Image.Image) -> np.ndarray:
     return np.nan_to_num(np.asarray(strip, dtype=np.float64), posinf=0.0, neginf=0.0)

@@ -19,7 +19,14 @@ from torch import Tensor
 from pseudoword.data import masks
 from pseudoword.data.examples import Example, View
 from pseudoword.errors import BaseModelError, StorageError
-from pseudoword.files import cache_folder, read_regular, sealed, sweep, unsealed, write_whole
+from pseudoword.files import (
+    cache_folder,
+    read_regular,
+    remove_abandoned,
+    with_checksum,
+    without_checksum,
+    write_whole,
+)
 from pseudoword.models.family import Family, MicroConditioning, Moments
 
 LARGEST_NBYTES = 2**30
@@ -58,7 +65,7 @@ def encode(
         BaseModelError: the VAE makes numbers of a picture that are not finite.
     """
     vae = family.vae_digest()
-    sweep(_folder())
+    remove_abandoned(_cache())
     for example in examples:
         yield _encode(family, example, vae, unmasked)
 
@@ -80,35 +87,35 @@ def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Enco
 
 def _moments(family: Family, example: Example, view: View, vae: str) -> Moments:
     key = hashlib.sha256(f"{example.digest} {view.transform} {vae}".encode()).hexdigest()
-    path = _folder() / f"{key}.latents"
-    kept = _kept(path, view)
+    path = _cache() / f"{key}.latents"
+    kept = _read_cached(path, view)
     if kept is not None:
         return kept
     moments = family.encode_pictures(view.pixels.unsqueeze(0))
     moments = Moments(moments.mean.cpu(), moments.std.cpu())
-    if not _sound(moments, view):
+    if not _is_valid(moments, view):
         raise BaseModelError(
             f"{family.source.name}: its VAE makes numbers of {example.path} that are not finite. "
             "Try --dtype float32, or another base model."
         )
     data = save_tensors({"mean": moments.mean, "std": moments.std})
     with contextlib.suppress(StorageError):  # a cache that cannot be written only costs time
-        write_whole(path, sealed(data))
+        write_whole(path, with_checksum(data))
     return moments
 
 
-def _kept(path: Path, view: View) -> Moments | None:
+def _read_cached(path: Path, view: View) -> Moments | None:
     """What the cache holds, if that is just what was put there."""
     try:
-        data = unsealed(read_regular(path, LARGEST_NBYTES, StorageError))
+        data = without_checksum(read_regular(path, LARGEST_NBYTES, StorageError))
         tensors = load_tensors(data) if data is not None else {}
         moments = Moments(tensors["mean"], tensors["std"])
-        return moments if _sound(moments, view) else None
+        return moments if _is_valid(moments, view) else None
     except Exception:  # absent, or something else
         return None
 
 
-def _sound(moments: Moments, view: View) -> bool:
+def _is_valid(moments: Moments, view: View) -> bool:
     """Whether they are moments, and can be of a picture of this shape."""
     mean, std = moments.mean, moments.std
     _, height, width = view.pixels.shape
@@ -121,5 +128,5 @@ def _sound(moments: Moments, view: View) -> bool:
     )
 
 
-def _folder() -> Path:
+def _cache() -> Path:
     return cache_folder() / "latents"

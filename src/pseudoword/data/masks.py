@@ -13,13 +13,13 @@ SHAPE_TOLERANCE = 0.02
 """A mask may have another size than its picture, and sides that differ in ratio by this much."""
 
 
-def read(file: Path, path: Path, picture: Image.Image, enough: int | None = None) -> Image.Image:
+def read(file: Path, path: Path, picture: Image.Image, needed_px: int | None = None) -> Image.Image:
     """The mask in `file` in the size of `picture`, which is that of `path`: mode L, white counts.
 
     Raises:
         PictureError: the mask file cannot be read, or has another shape; the message names it.
     """
-    mask = images.open_picture(file, "black", enough).convert("L")
+    mask = images.open_picture(file, "black", needed_px).convert("L")
     ratio = mask.width * picture.height / (mask.height * picture.width)
     if abs(ratio - 1) > SHAPE_TOLERANCE:
         raise PictureError(

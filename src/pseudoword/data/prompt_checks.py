@@ -7,11 +7,11 @@ from pathlib import Path
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError
 from pseudoword.models.injection import Reader, Reading
-from pseudoword.placeholders import marked, named, plain, split
+from pseudoword.placeholders import delimited, replace_placeholder, split, undelimited
 
 Note = Callable[[str], None]
 
-SHOWN = 60
+MAX_SHOWN_CHARS = 60
 """Characters of a text that a note shows."""
 
 WEIGHT = re.compile(
@@ -27,15 +27,15 @@ WEIGHT = re.compile(
 )
 """How weights are written for AUTOMATIC1111, ComfyUI, InvokeAI and compel."""
 
-OURS = ("[name]", "[filewords]")
+FIELDS = ("[name]", "[filewords]")
 STAND_IN = "\ue002"
 """For what looks like a weight and is none."""
 
-MARK = named(0)
+PLACEHOLDER = delimited(0)
 """The word in a sentence to learn in."""
 
 
-def longest(readers: Iterable[Reader], prompt: str, counts: Mapping[str, int]) -> Reading:
+def most_truncated(readers: Iterable[Reader], prompt: str, counts: Mapping[str, int]) -> Reading:
     """What the text encoder reads that leaves out most of `prompt`.
 
     Raises:
@@ -45,7 +45,7 @@ def longest(readers: Iterable[Reader], prompt: str, counts: Mapping[str, int]) -
     return max(readings, key=lambda reading: reading.tokens - reading.room)
 
 
-def tell_cut(called: str, reading: Reading, note: Note) -> None:
+def note_truncation(called: str, reading: Reading, note: Note) -> None:
     """Say how much of a text is read, if not all of it."""
     if reading.lost:
         note(
@@ -54,7 +54,7 @@ def tell_cut(called: str, reading: Reading, note: Note) -> None:
         )
 
 
-def tell_weights(texts: Iterable[str], note: Note, placeholders: Sequence[str] = ()) -> None:
+def note_weights(texts: Iterable[str], note: Note, placeholders: Sequence[str] = ()) -> None:
     """Say of the first text that looks as if it had weights that they are plain text here."""
     for text in texts:
         if found := _weight(text, placeholders):
@@ -65,13 +65,13 @@ def tell_weights(texts: Iterable[str], note: Note, placeholders: Sequence[str] =
 def _weight(text: str, placeholders: Sequence[str]) -> str:
     """The first part of `text` that looks like a weight; placeholders may be written as they like,
     and stand for themselves."""
-    pieces = split(text.replace(STAND_IN, ""), [*placeholders, *OURS])
+    pieces = split(text.replace(STAND_IN, ""), [*placeholders, *FIELDS])
     bare = "".join(STAND_IN if i % 2 else piece for i, piece in enumerate(pieces))
     found = WEIGHT.search(bare)
     if found is None:
         return ""
     names = iter(pieces[1::2][bare[: found.start()].count(STAND_IN) :])
-    return plain(re.sub(STAND_IN, lambda _: next(names), found[0]))
+    return undelimited(re.sub(STAND_IN, lambda _: next(names), found[0]))
 
 
 def check_captions(
@@ -102,7 +102,7 @@ def check_captions(
     cut: list[tuple[Reading, Path]] = []
     for picture, caption in captions.items():
         try:
-            worst = of_caption(readers, caption, templates, vectors, token, shuffled)
+            worst = check_caption(readers, caption, templates, vectors, token, shuffled)
         except PromptError as error:
             raise PromptError(f"{picture}: {error}") from error
         if worst is not None:
@@ -110,7 +110,7 @@ def check_captions(
     if cut:
         reading, picture = max(cut, key=lambda one: one[0].tokens)
         many = f"{len(cut)} of {len(captions)} captions are cut: "
-        tell_cut(f"{many}with that of {picture.name} the prompt", reading, note)
+        note_truncation(f"{many}with that of {picture.name} the prompt", reading, note)
 
 
 def check_templates(
@@ -122,9 +122,11 @@ def check_templates(
         PromptError: it does not.
     """
     for template in templates:
-        prompt = marked(render(template, MARK), token or MARK, MARK)
+        prompt = replace_placeholder(
+            render(template, PLACEHOLDER), token or PLACEHOLDER, PLACEHOLDER
+        )
         try:
-            longest(readers, prompt, {MARK: vectors})
+            most_truncated(readers, prompt, {PLACEHOLDER: vectors})
         except PromptError as error:
             raise PromptError(
                 f"a word of {vectors} vectors does not fit into the sentence {template!r}: {error} "
@@ -132,7 +134,7 @@ def check_templates(
             ) from error
 
 
-def of_caption(
+def check_caption(
     readers: Sequence[Reader],
     caption: str,
     templates: Sequence[str],
@@ -145,14 +147,16 @@ def of_caption(
     Raises:
         PromptError: the word would be cut off.
     """
-    words = _word_last(caption, token or MARK) if shuffled else caption
+    words = _word_last(caption, token or PLACEHOLDER) if shuffled else caption
     readings = []
     for template in templates if caption else ():
         if "[filewords]" not in template:
             continue
-        prompt = marked(render(template, MARK, words), token or MARK, MARK)
+        prompt = replace_placeholder(
+            render(template, PLACEHOLDER, words), token or PLACEHOLDER, PLACEHOLDER
+        )
         try:
-            readings.append(longest(readers, prompt, {MARK: vectors}))
+            readings.append(most_truncated(readers, prompt, {PLACEHOLDER: vectors}))
         except PromptError as error:
             raise PromptError(
                 f"with the template {template!r} its caption is too long, and the word would be "
@@ -170,4 +174,4 @@ def _word_last(caption: str, token: str) -> str:
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= SHOWN else f"{line[: SHOWN - 1]}…"
+    return line if len(line) <= MAX_SHOWN_CHARS else f"{line[: MAX_SHOWN_CHARS - 1]}…"

@@ -72,7 +72,7 @@ def read_one(source: ConceptSource, token: str | None = None, flag: str = "") ->
     """
     if isinstance(source, Concept):
         return formats.with_token(source, token) if token else source
-    file, name = lookup.split(source, flag)
+    file, name = lookup.split_token(source, flag)
     return formats.read(locate(file, flag), token or name)
 
 
@@ -85,9 +85,9 @@ def locate(given: str | Path, flag: str = "") -> Path:
     found = lookup.find(given, flag, error=ConceptError)
     if found is None:
         raise ConceptError(
-            f"{lookup.said(flag, given)}: there is no such file or folder here."
-            f"{lookup.alike(Path(given))} Give an embedding file, a run's folder, or a hub id such "
-            "as sd-concepts-library/cat-toy."
+            f"{lookup.argument_text(flag, given)}: there is no such file or folder here."
+            f"{lookup.suggestion(Path(given))} Give an embedding file, a run's folder, or a hub id "
+            "such as sd-concepts-library/cat-toy."
         )
     return fetch(found, flag) if isinstance(found, HubId) else found
 
@@ -95,7 +95,7 @@ def locate(given: str | Path, flag: str = "") -> Path:
 def _read(one: ConceptSource, token: str | None) -> list[NamedConcept]:
     if isinstance(one, Concept):
         return [NamedConcept(formats.with_token(one, token) if token else one, None)]
-    source, called = lookup.split(one, "--concept")
+    source, called = lookup.split_token(one, "--concept")
     path = locate(source, "--concept")
     if token or called:
         return [NamedConcept(formats.read(path, token or called), str(source))]
@@ -138,6 +138,6 @@ def fetch(found: HubId, flag: str = "") -> Path:
         raise
     except Exception as error:  # the hub's own errors, and any of its network library's
         raise ConceptError(
-            f"{lookup.said(flag, repository)} is no file or folder here, and could not be fetched "
-            f"from the hub: {reason(error)}"
+            f"{lookup.argument_text(flag, repository)} is no file or folder here, and could not be "
+            f"fetched from the hub: {reason(error)}"
         ) from error

@@ -44,7 +44,7 @@ def parse(text: str) -> Lora:
     """
     name, colon, last = text.rpartition(":")
     # What is there as a whole is a file, whatever its name; so is `C:\\x` where nothing is there.
-    weighted = colon and not lookup.there(lookup.home(text)) and not {"/", "\\"} & set(last)
+    weighted = colon and not lookup.exists(lookup.expand_home(text)) and not {"/", "\\"} & set(last)
     path = lookup.find(name if weighted else text, "--lora")
     if not isinstance(path, Path) or path.is_dir():
         raise SettingsError(

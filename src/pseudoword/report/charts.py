@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import read_regular
 from pseudoword.formats.infotext import png_text
-from pseudoword.outputs import already_there, check_writable, unused, write_new
+from pseudoword.outputs import check_writable, next_free, would_replace, write_new
 from pseudoword.report.fonts import any_script, font, wrapped
 from pseudoword.text import reason, visible
 
@@ -221,12 +221,12 @@ def check_sheet(path: Path, maker: str, *, overwrite: bool = False) -> None:
     kind_of(path)
     check_writable(path)
     if os.path.lexists(path) and not (overwrite or _made_by(path, maker)):
-        raise StorageError(already_there([path]))
+        raise StorageError(would_replace([path]))
 
 
 def next_sheet(first: Path, maker: str) -> Path:
     """`first`, or the same name with the first number behind it, that is free or `maker`'s."""
-    return unused(first, lambda path: [] if _made_by(path, maker) else [path])
+    return next_free(first, lambda path: [] if _made_by(path, maker) else [path])
 
 
 def write_sheet(picture: Image.Image, path: Path, maker: str, *, overwrite: bool = False) -> None:

@@ -8,36 +8,39 @@ from torch import Tensor
 
 from pseudoword.data.examples import Example, View
 from pseudoword.report.charts import within
-from pseudoword.report.fonts import LONGEST, fitted, font
+from pseudoword.report.fonts import MAX_LABEL_CHARS, fitted, font
 
 VIEW_PX, GAP_PX, MARGIN_PX, LINE_PX, WIDEST_PX = 220, 10, 18, 18, 1500
 TALLEST_PX = 12_000
 """A sheet grows to this and one row more, whatever the number of pictures."""
-SHOWN = 5
+MAX_VIEWS = 5
 """Views of one picture; of more, these and their number."""
-PAPER, INK, PALE, AMBER, FRAME = "white", "#222222", "#777777", "#b45309", "#f97316"
+BACKGROUND, INK, PALE, AMBER, OUTLINE = "white", "#222222", "#777777", "#b45309", "#f97316"
 
 
-def card(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image:
+def panel(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image:
     """One picture: the whole with its frames drawn in, its views, and what is said of it."""
-    tiles = [_whole(example), *(_shown(view) for view in example.views[:SHOWN])]
+    tiles = [
+        _picture_with_crops(example),
+        *(_view_picture(view) for view in example.views[:MAX_VIEWS]),
+    ]
     width = sum(tile.width for tile in tiles) + GAP_PX * (len(tiles) - 1)
     size, frame = example.size, example.views[0].crop.size
     head = f"{size[0]} x {size[1]} to {frame[0]} x {frame[1]}"
     if len(example.views) > 1:
         head += f", {len(example.views)} views"
-    if len(example.views) > SHOWN:
-        head += f", {SHOWN} of them here"
+    if len(example.views) > MAX_VIEWS:
+        head += f", {MAX_VIEWS} of them here"
     lines = [(example.path.name, INK, 15), (head, PALE, 13), (prompt, INK, 13)]
     lines += [(problem, AMBER, 13) for problem in problems]
-    made = Image.new("RGB", (width, VIEW_PX + 6 + LINE_PX * len(lines)), PAPER)
+    made = Image.new("RGB", (width, VIEW_PX + 6 + LINE_PX * len(lines)), BACKGROUND)
     left = 0
     for tile in tiles:
         made.paste(tile, (left, (VIEW_PX - tile.height) // 2))
         left += tile.width + GAP_PX
     pen = ImageDraw.Draw(made)
     for i, (text, ink, px) in enumerate(lines):
-        letters = font(text[:LONGEST], px)
+        letters = font(text[:MAX_LABEL_CHARS], px)
         pen.text((0, VIEW_PX + 5 + i * LINE_PX), fitted(text, letters, width), ink, letters)
     return made
 
@@ -47,12 +50,12 @@ def has_room(cards: Sequence[Image.Image]) -> bool:
     return sum(_heights(_rows(cards))) < TALLEST_PX
 
 
-def sheet(cards: Sequence[Image.Image], title: str) -> Image.Image:
+def arrange(cards: Sequence[Image.Image], title: str) -> Image.Image:
     """The cards from left to right, in as many rows as they need."""
     rows = _rows(cards)
     width = max(sum(c.width for c in row) + 2 * MARGIN_PX * len(row) for row in rows)
     heights = _heights(rows)
-    made = Image.new("RGB", (width, sum(heights) + 3 * MARGIN_PX), PAPER)
+    made = Image.new("RGB", (width, sum(heights) + 3 * MARGIN_PX), BACKGROUND)
     pen = ImageDraw.Draw(made)
     pen.text((MARGIN_PX, MARGIN_PX), title, INK, ImageFont.load_default(17))
     top = 3 * MARGIN_PX
@@ -79,7 +82,7 @@ def _heights(rows: Sequence[Sequence[Image.Image]]) -> list[int]:
     return [max(card.height for card in row) + MARGIN_PX for row in rows]
 
 
-def _whole(example: Example) -> Image.Image:
+def _picture_with_crops(example: Example) -> Image.Image:
     """The picture, pale where no view looks, each view's frame outlined."""
     small = within(example.whole, VIEW_PX)
     scale = small.width / example.whole.width
@@ -91,14 +94,14 @@ def _whole(example: Example) -> Image.Image:
         right, bottom = min(right, small.width), min(bottom, small.height)
         boxes.append((left, top, max(left + 1, right), max(top + 1, bottom)))  # of thin pictures
         seen.paste(255, boxes[-1])
-    made = Image.composite(small, Image.new("RGB", small.size, PAPER), seen)
+    made = Image.composite(small, Image.new("RGB", small.size, BACKGROUND), seen)
     pen = ImageDraw.Draw(made)
     for left, top, right, bottom in boxes:
-        pen.rectangle((left, top, right - 1, bottom - 1), outline=FRAME, width=2)
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=OUTLINE, width=2)
     return made
 
 
-def _shown(view: View) -> Image.Image:
+def _view_picture(view: View) -> Image.Image:
     """What the model sees; striped where it does not count."""
     pixels = ((view.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     made = Image.fromarray(pixels)

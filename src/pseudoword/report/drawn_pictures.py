@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL.Image import Image
 
-from pseudoword.outputs import unused
+from pseudoword.outputs import next_free
 from pseudoword.report import charts
 
 DEFAULT = Path("picture.png")
@@ -30,7 +30,7 @@ class Drawings:
         """
         self._overwrite = overwrite
         if out is None:
-            out = DEFAULT if overwrite else unused(DEFAULT, lambda path: _files(path, n))
+            out = DEFAULT if overwrite else next_free(DEFAULT, lambda path: _files(path, n))
         self.paths = _files(out, n)
         for path in self.paths:
             charts.check_sheet(path, MAKER, overwrite=overwrite)

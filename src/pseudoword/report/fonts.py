@@ -9,7 +9,7 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-NAMES = (
+FONT_NAMES = (
     *("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR"),
     *("Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Arabic", "WenQuanYi Zen Hei"),
     *("Droid Sans Fallback", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
@@ -19,7 +19,7 @@ NAMES = (
 """DejaVu comes with matplotlib; the others are common on Linux, Windows and macOS."""
 
 
-LONGEST = 400
+MAX_LABEL_CHARS = 400
 """Letters of a label that are drawn."""
 
 
@@ -27,7 +27,7 @@ def font(text: str, size_px: int) -> Font:
     """A font for `text`; where none has all its letters, Pillow's own, which shows boxes."""
     if not text.isascii():
         letters = {ord(letter) for letter in text if not letter.isspace()}
-        for path, known in _at_hand():
+        for path, known in _installed():
             if letters <= known:
                 return ImageFont.truetype(path, size_px)
     return ImageFont.load_default(size_px)
@@ -35,7 +35,7 @@ def font(text: str, size_px: int) -> Font:
 
 def fitted(whole: str, letters: Font, width_px: int) -> str:
     """`whole`, or as much of its beginning as fits, and "…"."""
-    text = whole[:LONGEST]
+    text = whole[:MAX_LABEL_CHARS]
     if text == whole and letters.getlength(text) <= width_px:
         return text
     while text and letters.getlength(f"{text}…") > width_px:
@@ -46,7 +46,7 @@ def fitted(whole: str, letters: Font, width_px: int) -> str:
 def wrapped(text: str, letters: Font, width_px: int) -> str:
     """`text` in lines that fit; a single word that does not fit is not cut."""
     lines: list[str] = []
-    for word in text[:LONGEST].split():
+    for word in text[:MAX_LABEL_CHARS].split():
         if lines and letters.getlength(f"{lines[-1]} {word}") <= width_px:
             lines[-1] += f" {word}"
         else:
@@ -61,18 +61,18 @@ def any_script() -> Iterator[None]:
     from matplotlib import font_manager
 
     here = set(font_manager.get_font_names())
-    families = [name for name in NAMES if name in here]
+    families = [name for name in FONT_NAMES if name in here]
     with warnings.catch_warnings(), matplotlib.rc_context({"font.family": families}):
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
 
 @cache
-def _at_hand() -> list[tuple[str, frozenset[int]]]:
+def _installed() -> list[tuple[str, frozenset[int]]]:
     """Path of each font that is here, and the letters it has."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
     here = set(font_manager.get_font_names())
-    paths = [font_manager.findfont(name) for name in NAMES if name in here]
+    paths = [font_manager.findfont(name) for name in FONT_NAMES if name in here]
     return [(path, frozenset(FT2Font(path).get_charmap())) for path in paths]

@@ -41,7 +41,7 @@ class RunCallbacks:
         folder, config = self._run.folder, self._run.config
         before = folder.read_log()
         if "csv" in config.log:
-            folder.files.begin(CSV)
+            folder.files.register(CSV)
         for name in config.log:
             try:
                 self._trackers[name] = TRACKERS[name](folder.path, config, before)
@@ -54,7 +54,7 @@ class RunCallbacks:
     def __exit__(self, *_error: object) -> None:
         self._track(lambda tracker: tracker.close())
 
-    def before(self) -> None:
+    def on_train_begin(self) -> None:
         """Save the start, and measure the word there, unless the run is under way."""
         run = self._run
         if run.state.step:
@@ -63,7 +63,7 @@ class RunCallbacks:
         if run.config.evaluate_every:
             self._log(0, self._evaluate())
 
-    def after(self, step: int, seen: StepMetrics, seconds: float) -> bool:
+    def on_step_end(self, step: int, seen: StepMetrics, seconds: float) -> bool:
         """Look at the run after `step`; it may be told to stop.
 
         What is written comes before the checkpoint: a run killed in between does it again.
@@ -98,17 +98,17 @@ class RunCallbacks:
         """Draw the previews and the curves."""
         run, step = self._run, self._run.state.step
         self.draw_curves()
-        with self._only_told("the previews were not all drawn"):
+        with self._note_if_it_fails("the previews were not all drawn"):
             drawn = previews.draw(
                 self._family, run.concept(), run.config, run.folder, step, self._progress
             )
             for i, picture in enumerate(drawn, 1):
-                self._track(_shows(step, f"preview {i}", picture))
+                self._track(_picture_logger(step, f"preview {i}", picture))
 
     def draw_curves(self) -> None:
         """Draw the curves of the log so far."""
         run = self._run
-        with self._only_told("the curves were not drawn"):
+        with self._note_if_it_fails("the curves were not drawn"):
             title = f"{run.config.token} on {public(run.config.base)}"
             run.folder.files.write(CURVES, charts.curves(run.folder.read_log(), title))
 
@@ -120,12 +120,12 @@ class RunCallbacks:
         """Let all further logs know; one that fails is told no more."""
         for name, tracker in list(self._trackers.items()):
             del self._trackers[name]
-            with self._only_told(f"--log {name} gets nothing more"):
+            with self._note_if_it_fails(f"--log {name} gets nothing more"):
                 tell(tracker)
                 self._trackers[name] = tracker
 
     @contextmanager
-    def _only_told(self, lost: str) -> Iterator[None]:
+    def _note_if_it_fails(self, lost: str) -> Iterator[None]:
         try:
             yield
         except StorageError:
@@ -153,5 +153,5 @@ class RunCallbacks:
         return values if found.held_out is None else {**values, "held_out": found.held_out}
 
 
-def _shows(step: int, name: str, picture: Image.Image) -> Callable[[Tracker], None]:
+def _picture_logger(step: int, name: str, picture: Image.Image) -> Callable[[Tracker], None]:
     return lambda tracker: tracker.picture(step, name, picture)

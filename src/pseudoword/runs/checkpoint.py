@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from torch import Tensor
 
 from pseudoword.errors import RunFolderError
-from pseudoword.files import read_regular, sealed, unsealed
+from pseudoword.files import read_regular, with_checksum, without_checksum
 from pseudoword.outputs import Outputs
 from pseudoword.text import reason
 from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
@@ -60,7 +60,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     buffer = io.BytesIO()
     torch.save(stored, buffer)
     files = Outputs(folder, MAKER)
-    files.write(_name(state.step), sealed(buffer.getvalue()))
+    files.write(_name(state.step), with_checksum(buffer.getvalue()))
     files.remove(*(_name(old) for old in steps(folder)[:-2]))
 
 
@@ -123,7 +123,7 @@ def _damaged(path: Path, why: str) -> RunFolderError:
     )
 
 
-class _State(BaseModel, arbitrary_types_allowed=True, strict=True):
+class _Checkpoint(BaseModel, arbitrary_types_allowed=True, strict=True):
     """What a checkpoint holds."""
 
     sources: dict[str, str]
@@ -144,9 +144,9 @@ class _State(BaseModel, arbitrary_types_allowed=True, strict=True):
         return self
 
 
-def _read(path: Path) -> _State:
+def _read(path: Path) -> _Checkpoint:
     data = read_regular(path, LARGEST_NBYTES, RunFolderError)
-    whole = unsealed(data)
+    whole = without_checksum(data)
     try:
         if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # older ones have no checksum
             with zipfile.ZipFile(io.BytesIO(data)) as parts:
@@ -155,7 +155,7 @@ def _read(path: Path) -> _State:
         if whole is None:
             raise ValueError("its checksum is another")
         loaded = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
-        return _State.model_validate(loaded)
+        return _Checkpoint.model_validate(loaded)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -164,7 +164,7 @@ def _read(path: Path) -> _State:
         raise _damaged(path, reason(error)) from error
 
 
-def latest(folders: Sequence[Path]) -> list[int]:
+def resume_steps(folders: Sequence[Path]) -> list[int]:
     """Where to go on, per folder: the latest step they all have, else each one's own."""
     found = [set(steps(folder)) for folder in folders]
     common = set.intersection(*found)
@@ -173,12 +173,12 @@ def latest(folders: Sequence[Path]) -> list[int]:
 
 def steps(folder: Path) -> list[int]:
     """Steps of an unfinished run that have a checkpoint in `folder`, ascending."""
-    return _numbers(folder, "checkpoint")
+    return _steps_of(folder, "checkpoint")
 
 
-def finished(folder: Path) -> int | None:
+def finished_step(folder: Path) -> int | None:
     """The last step of a finished run, if its state is there."""
-    return max(_numbers(folder, "finished"), default=None)
+    return max(_steps_of(folder, "finished"), default=None)
 
 
 def finish(folder: Path) -> None:
@@ -192,13 +192,15 @@ def finish(folder: Path) -> None:
 
 def reopen(folder: Path) -> None:
     """Make a finished run one that can go on from its last step."""
-    step = finished(folder)
+    step = finished_step(folder)
     if step is not None:
         Outputs(folder, MAKER).rename(_name(step, "finished"), _name(step))
 
 
-def _numbers(folder: Path, kind: str) -> list[int]:
-    names = (re.fullmatch(rf"{kind}-([0-9]+)\.pt", name) for name in Outputs(folder, MAKER).known())
+def _steps_of(folder: Path, kind: str) -> list[int]:
+    names = (
+        re.fullmatch(rf"{kind}-([0-9]+)\.pt", name) for name in Outputs(folder, MAKER).recorded()
+    )
     return sorted(int(name[1]) for name in names if name and (folder / name[0]).exists())
 
 

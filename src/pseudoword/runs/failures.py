@@ -23,13 +23,13 @@ def explain_failures(
     try:
         yield
     except PseudowordError as error:
-        _add_words(error, folders)
+        _note_saved_words(error, folders)
         raise
     except (MemoryError, RuntimeError) as error:
-        if not _is_lack_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
         told = TrainingError(memory_advice(configs))
-        _add_words(told, folders)
+        _note_saved_words(told, folders)
         raise told from error
 
 
@@ -54,14 +54,14 @@ def memory_advice(configs: Sequence[TrainConfig]) -> str:
     )
 
 
-def _is_lack_of_memory(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     said = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "out of memory" in said or "can't allocate memory" in said
     )
 
 
-def _add_words(error: PseudowordError, folders: Sequence[RunFolder]) -> None:
+def _note_saved_words(error: PseudowordError, folders: Sequence[RunFolder]) -> None:
     for folder in folders:
         try:
             if not folder.has_word():

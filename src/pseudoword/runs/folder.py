@@ -24,20 +24,30 @@ from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.fields import AUTO
 from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
-from pseudoword.files import read_regular, storage_error, sweep
+from pseudoword.files import read_regular, remove_abandoned, storage_error
 from pseudoword.formats import native
-from pseudoword.outputs import Outputs, check_apart, check_writable
+from pseudoword.outputs import Outputs, check_not_input, check_writable
 from pseudoword.runs import checkpoint
 from pseudoword.text import public
 from pseudoword.training.importance import PARTS
 
-HARMLESS = {"out", *CallbackSettings.model_fields}
+CHANGEABLE = {"out", *CallbackSettings.model_fields}
 """Settings that do not change what is learned, so a resumed run may change them."""
 
 CONFIG, LOG, CURVES, RATE_CURVE = "config.toml", "log.jsonl", "loss.png", "rate.png"
 BEST, CHOSEN, CHANGES = "best.safetensors", "chosen.json", "changes.json"
 PREVIEWS, FILMSTRIP, WORDS, CSV = "previews", "previews/filmstrip.png", "words", "log.csv"
-PLAIN = (CONFIG, LOG, CURVES, RATE_CURVE, formats.CONCEPT_FILE, BEST, CHOSEN, CHANGES, FILMSTRIP)
+FIXED_NAMES = (
+    CONFIG,
+    LOG,
+    CURVES,
+    RATE_CURVE,
+    formats.CONCEPT_FILE,
+    BEST,
+    CHOSEN,
+    CHANGES,
+    FILMSTRIP,
+)
 _NUMBER = "(0|[1-9][0-9]*)"
 NUMBERED = re.compile(
     rf"(?:checkpoint|finished)-{_NUMBER}\.pt|{PREVIEWS}/step-{_NUMBER}-[0-9]+\.png"
@@ -49,7 +59,7 @@ LARGEST_NBYTES = 256 * 1024 * 1024
 """No text of a run is longer."""
 
 
-def _spread(density: tuple[float, ...]) -> tuple[float, ...]:
+def _check_length(density: tuple[float, ...]) -> tuple[float, ...]:
     if len(density) not in {0, PARTS}:
         raise ValueError(f"has {len(density)} numbers, not {PARTS}")
     return density
@@ -68,7 +78,7 @@ Part = Annotated[float, Field(gt=0, le=1)]
 class Chosen(BaseModel, extra="forbid", frozen=True):
     """What `auto` settings were found to be; None is what has not been looked for."""
 
-    density: Annotated[tuple[Part, ...], AfterValidator(_spread)] | None = None
+    density: Annotated[tuple[Part, ...], AfterValidator(_check_length)] | None = None
     lr: Annotated[Rates, PlainValidator(_one_rate), PlainSerializer(str)] | None = None
     tried: tuple[tuple[float, float], ...] | None = None
 
@@ -101,14 +111,16 @@ class RunFolder:
         """
         try:
             for folder in (self.path, self.previews, self.path / WORDS):
-                check_apart(folder, config.pictures)
+                check_not_input(folder, config.pictures)
                 if os.path.lexists(folder) and not folder.is_dir():
                     raise StorageError(
                         f"{folder} is to be a folder, but is none; choose another --out"
                     )
             check_writable(self.config, self.path / FILMSTRIP, self.path / WORDS / "copy")
             self._check_inputs(config)
-            strangers = [] if overwrite or self.is_older() else self._strangers(config)
+            strangers = (
+                [] if overwrite or self.is_from_older_version() else self._foreign_files(config)
+            )
         except OSError as error:
             raise storage_error(self.path, error) from error
         if strangers:
@@ -119,29 +131,29 @@ class RunFolder:
                 "before, was changed, or is damaged. Move it away, choose another --out, or add "
                 "--overwrite to lose it."
             )
-        if not (restart or self._is_run()) and self._of_worth():
+        if not (restart or self._is_run()) and self._results():
             raise RunFolderError(
                 f"{self.path} holds what a run has left, but not its {CONFIG}, without which it "
                 "cannot be gone on with. Add --restart to begin again, or choose another --out."
             )
 
-    def take_over(self) -> None:
+    def recover(self) -> None:
         """Clean up after a run that was killed, and put on record what older versions have written.
 
         The caller holds the folder.
         """
         for folder in (self.path, self.previews, self.path / WORDS):
-            sweep(folder, ours=True)
-        if self.is_older():
-            self.files.adopt([*PLAIN, *(name for name, _ in self._numbered())])
+            remove_abandoned(folder, ours=True)
+        if self.is_from_older_version():
+            self.files.adopt([*FIXED_NAMES, *(name for name, _ in self._numbered())])
 
-    def finished(self, config: TrainConfig, allow_changes: bool = False) -> bool:
+    def is_finished(self, config: TrainConfig, allow_changes: bool = False) -> bool:
         """Whether `config` has been run here to the end. The caller holds the folder.
 
         Raises:
             RunFolderError: it holds a run with other settings.
         """
-        changed = self.changed(config)
+        changed = self.changed_settings(config)
         if changed and not allow_changes:
             raise RunFolderError(
                 f"{self.path} holds a run with other settings: {'; '.join(changed)}. Use the "
@@ -163,7 +175,7 @@ class RunFolder:
         before = self._settings()
         if before.steps is config.steps is AUTO or config.total_steps <= before.total_steps:
             return False
-        if checkpoint.finished(self.path) is None:
+        if checkpoint.finished_step(self.path) is None:
             raise RunFolderError(
                 f"{self.path} cannot be extended: the state of its last step is gone. Begin "
                 f"another run with --init {self.concept}."
@@ -171,7 +183,9 @@ class RunFolder:
         checkpoint.reopen(self.path)
         return True
 
-    def changed(self, config: TrainConfig, shown: Callable[[object], str] = str) -> list[str]:
+    def changed_settings(
+        self, config: TrainConfig, shown: Callable[[object], str] = str
+    ) -> list[str]:
         """What differs between `config` and the settings of the run that is here, in words.
 
         A run may always be extended. `shown` says how a value is written.
@@ -183,7 +197,7 @@ class RunFolder:
         values = {
             name: [_shown(getattr(one, name), shown) for one in (before, after)]
             for name in TrainConfig.model_fields
-            if name not in HARMLESS
+            if name not in CHANGEABLE
             and getattr(before, name) != getattr(after, name)
             and not (name == "extend" and after.extend > before.extend)
         }
@@ -197,15 +211,17 @@ class RunFolder:
             RunFolderError: what a run has written here before cannot be read.
         """
         kept = [line for line in self.read_log() if line["step"] <= step] if step else []
-        changed = self.changed(config, lambda value: public(str(value)))  # the word tells of it
+        changed = self.changed_settings(
+            config, lambda value: public(str(value))
+        )  # the word tells of it
         if changed and step:
             noted = [f"step {step}: {change}" for change in changed]
             noted = [*self.changes, *(one for one in noted if one not in self.changes)]
             self.files.write(CHANGES, json.dumps(noted).encode())
         self.files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
         if self.log.exists():
-            self.files.write(LOG, b"".join(map(_line, kept)))
-        self.files.begin(LOG)
+            self.files.write(LOG, b"".join(map(_log_line, kept)))
+        self.files.register(LOG)
 
     @property
     def changes(self) -> list[str]:
@@ -216,10 +232,10 @@ class RunFolder:
         """
         found = self._json(CHANGES) if self._ours(self.path / CHANGES) else []
         if not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
-            raise self._odd(CHANGES, "it is no list of sentences")
+            raise self._unexpected(CHANGES, "it is no list of sentences")
         return found
 
-    def chosen(self) -> Chosen:
+    def read_chosen(self) -> Chosen:
         """What `auto` settings were found to be, as far as this run has got.
 
         Raises:
@@ -229,16 +245,16 @@ class RunFolder:
             return Chosen()
         found = self._json(CHOSEN)
         if not isinstance(found, dict):
-            raise self._odd(CHOSEN, "it is no table")
+            raise self._unexpected(CHOSEN, "it is no table")
         try:
             return Chosen(**found)
         except SettingsError as error:
-            raise self._odd(CHOSEN, str(error)) from error
+            raise self._unexpected(CHOSEN, str(error)) from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise self._odd(CHOSEN, f"{first['loc'][0]}: {first['msg'].lower()}") from error
+            raise self._unexpected(CHOSEN, f"{first['loc'][0]}: {first['msg'].lower()}") from error
 
-    def choose(self, chosen: Chosen) -> None:
+    def write_chosen(self, chosen: Chosen) -> None:
         """Remember what `auto` settings were found to be."""
         self.files.write(CHOSEN, chosen.model_dump_json(exclude_none=True).encode())
 
@@ -246,7 +262,7 @@ class RunFolder:
         """Add one line: step, loss, lr, norm, grad, seconds, and what an evaluation found."""
         try:
             with self.log.open("ab") as file:
-                file.write(_line(entry))
+                file.write(_log_line(entry))
         except OSError as error:
             raise storage_error(self.log, error) from error
 
@@ -266,7 +282,7 @@ class RunFolder:
             except (ValueError, RecursionError):
                 continue
             if not _is_entry(entry):
-                raise self._odd(LOG, f"line {number} is not what a step has shown")
+                raise self._unexpected(LOG, f"line {number} is not what a step has shown")
             entries.append(entry)
         return entries
 
@@ -287,10 +303,10 @@ class RunFolder:
         States go first and settings last, so that whoever is killed in between never goes on from
         the states of another run.
         """
-        rank = {name: (name == CONFIG, not name.endswith(".pt")) for name in self.files.known()}
+        rank = {name: (name == CONFIG, not name.endswith(".pt")) for name in self.files.recorded()}
         self.files.remove(*sorted(rank, key=lambda name: rank[name]))
 
-    def _of_worth(self) -> list[str]:
+    def _results(self) -> list[str]:
         """The words and states that a run has left here."""
         return [name for name in self.files.owned() if name.endswith((".pt", ".safetensors"))]
 
@@ -300,7 +316,7 @@ class RunFolder:
     def _ours(self, path: Path) -> list[str]:
         return self.files.owned([path.name])
 
-    def is_older(self) -> bool:
+    def is_from_older_version(self) -> bool:
         """Whether a version that kept no record has left a run here."""
         try:
             if self.files.has_written() or not self.config.is_file():
@@ -311,7 +327,7 @@ class RunFolder:
             return False
 
     def _check_inputs(self, config: TrainConfig) -> None:
-        known = {".", *self.files.known()}
+        known = {".", *self.files.recorded()}
         for given in (*config.pictures, Path(config.init)):
             if _inside(self.path, given) in known:
                 raise SettingsError(
@@ -319,9 +335,9 @@ class RunFolder:
                     "from. Choose another --out."
                 )
 
-    def _strangers(self, config: TrainConfig) -> list[Path]:
+    def _foreign_files(self, config: TrainConfig) -> list[Path]:
         """What would be replaced without having been written by a run."""
-        plain = [*PLAIN, *([CSV] if "csv" in config.log else [])]
+        plain = [*FIXED_NAMES, *([CSV] if "csv" in config.log else [])]
         numbered = [name for name, step in self._numbered() if step <= config.total_steps]
         return self.files.foreign([*plain, *numbered])
 
@@ -338,16 +354,16 @@ class RunFolder:
         try:
             return TrainConfig.from_toml(text.decode(errors="surrogateescape"), self.config)
         except (SettingsError, ValueError, RecursionError) as error:
-            raise self._odd(CONFIG, str(error)) from error
+            raise self._unexpected(CONFIG, str(error)) from error
 
     def _json(self, name: str) -> Any:
         data = read_regular(self.path / name, LARGEST_NBYTES, RunFolderError)
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise self._odd(name, str(error)) from error
+            raise self._unexpected(name, str(error)) from error
 
-    def _odd(self, name: str, why: str) -> RunFolderError:
+    def _unexpected(self, name: str, why: str) -> RunFolderError:
         return RunFolderError(
             f"{self.path / name} is not as a run writes it: {why}. Bring back the file that was "
             "there, add --restart to begin again, or choose another --out."
@@ -372,7 +388,7 @@ def _is_entry(entry: object) -> bool:
     return len(numbers) == len(entry) and 0 <= entry["step"] < 2**63
 
 
-def _line(entry: Mapping[str, float]) -> bytes:
+def _log_line(entry: Mapping[str, float]) -> bytes:
     return json.dumps(dict(entry)).encode() + b"\n"
 
 

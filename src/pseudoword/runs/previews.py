@@ -16,12 +16,12 @@ from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.models import generation
 from pseudoword.models.family import Family
-from pseudoword.placeholders import named, split
+from pseudoword.placeholders import delimited, split
 from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
 
-CELL_PX, MOST_COLUMNS = 160, 48
+CELL_PX, MAX_COLUMNS = 160, 48
 """Of the filmstrip."""
 
 
@@ -34,12 +34,14 @@ def check(family: Family, config: TrainConfig) -> None:
     """
     for line in config.preview:
         try:
-            generation.check(family, **_drawing(line, config))
+            generation.check(family, **_generation_settings(line, config))
         except SettingsError as error:
             raise SettingsError(f"--preview {line.text!r}: {error}") from error
 
 
-def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]) -> None:
+def note_truncation(
+    family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]
+) -> None:
     """Say what of the previews' prompts will not be read, for a word of so many vectors.
 
     Raises:
@@ -47,16 +49,16 @@ def tell(family: Family, config: TrainConfig, vectors: int, note: Callable[[str]
     """
     for line in config.preview:
         asked = {"--preview": line.prompt, "the negative prompt of --preview": line.negative}
-        shown = [captions.render(text, named(config.token)) for text in asked.values()]
+        shown = [captions.render(text, delimited(config.token)) for text in asked.values()]
         for called, text in zip(asked, shown, strict=True):
             try:
-                reading = prompt_checks.longest(
+                reading = prompt_checks.most_truncated(
                     family.encoders.values(), text, {config.token: vectors}
                 )
             except PromptError as error:
                 raise PromptError(f"--preview {line.text!r}: {error}") from error
-            prompt_checks.tell_cut(f"{called} {line.text!r}", reading, note)
-        prompt_checks.tell_weights(shown, note, [config.token])
+            prompt_checks.note_truncation(f"{called} {line.text!r}", reading, note)
+        prompt_checks.note_weights(shown, note, [config.token])
         if not any(len(split(text, [config.token])) > 1 for text in shown):
             note(
                 f"--preview {line.text!r} will not show {config.token}: "
@@ -82,11 +84,11 @@ def draw(
         for i, line in enumerate(config.preview, 1):
             (picture,) = generation.generate(
                 family,
-                [captions.render(line.prompt, named(concept.token))],
+                [captions.render(line.prompt, delimited(concept.token))],
                 [concept],
                 seeds=[config.seed if line.seed is None else line.seed],
-                negative=captions.render(line.negative, named(concept.token)),
-                **_drawing(line, config),
+                negative=captions.render(line.negative, delimited(concept.token)),
+                **_generation_settings(line, config),
             )
             folder.files.write(_name(step, i), _png(picture, concept, config))
             drawn.append(picture)
@@ -97,7 +99,7 @@ def draw(
     return drawn
 
 
-def _drawing(line: PromptLine, config: TrainConfig) -> dict[str, Any]:
+def _generation_settings(line: PromptLine, config: TrainConfig) -> dict[str, Any]:
     """The settings of `generate` that a line decides on; a side given alone makes a square."""
     return {
         "guidance": line.guidance,
@@ -129,7 +131,7 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
             if (found := re.fullmatch(r"step-(\d+)-\d+\.png", path.name))
         }
     )
-    steps = _some([step for step in steps if step <= until])
+    steps = _spread_evenly([step for step in steps if step <= until])
     rows = []
     for i, line in enumerate(config.preview, 1):
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
@@ -138,17 +140,17 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
     return charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
 
 
-def _some(steps: Sequence[int]) -> list[int]:
+def _spread_evenly(steps: Sequence[int]) -> list[int]:
     """At most so many of `steps` as a filmstrip shows: the first, the last, and some between."""
-    if len(steps) <= MOST_COLUMNS:
+    if len(steps) <= MAX_COLUMNS:
         return list(steps)
     last = len(steps) - 1
-    return [steps[round(i * last / (MOST_COLUMNS - 1))] for i in range(MOST_COLUMNS)]
+    return [steps[round(i * last / (MAX_COLUMNS - 1))] for i in range(MAX_COLUMNS)]
 
 
 def _open(path: Path) -> Image.Image:
     """A picture in the size of a filmstrip's cell, since there may be many."""
     try:
-        return images.open_picture(path, enough=CELL_PX)
+        return images.open_picture(path, needed_px=CELL_PX)
     except PictureError:  # taken away by someone, or drawn for other prompts
         return Image.new("RGB", (1, 1), "white")

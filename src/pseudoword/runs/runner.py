@@ -9,7 +9,7 @@ from pseudoword import files, formats
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.fields import AUTO
-from pseudoword.data import captions, images
+from pseudoword.data import captions, picture_files
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.methods import norms
 from pseudoword.models import base_model
@@ -93,7 +93,7 @@ def learn(
             _Task(
                 config,
                 folder,
-                images.find(config.pictures, progress.note),
+                picture_files.find(config.pictures, progress.note),
                 captions.templates(config.template),
             )
             for config, folder in zip(configs, folders, strict=True)
@@ -102,8 +102,8 @@ def learn(
             checks.before_loading(task.config, task.paths, task.templates, progress.note)
             task.folder.check(task.config, restart=restart, overwrite=overwrite)
         for folder in folders:
-            held.enter_context(files.hold(folder.path))
-            folder.take_over()
+            held.enter_context(files.lock_folder(folder.path))
+            folder.recover()
         done = {
             task.folder.path: _finished_before(task.folder, progress)
             for task in tasks
@@ -161,19 +161,19 @@ def _check_pack(configs: Sequence[TrainConfig]) -> None:
 
 def _nothing_left(task: _Task, allow_changes: bool) -> bool:
     """Whether the run is finished; one that has more steps now is made ready to go on."""
-    if not task.folder.finished(task.config, allow_changes):
+    if not task.folder.is_finished(task.config, allow_changes):
         return False
     return not task.folder.reopen(task.config)
 
 
 def _resume(runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
     """Put each run where it was, or at its start."""
-    at = checkpoint.latest([run.folder.path for run in runs])
+    at = checkpoint.resume_steps([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
         if step:
             checkpoint.load(run.folder.path, run.state, step, run.sources, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")
-            for change in run.folder.changed(run.config):
+            for change in run.folder.changed_settings(run.config):
                 progress.note(f"from here on, {change}")
         run.folder.begin(run.config, step)  # after all that may refuse
 
@@ -190,11 +190,11 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
         doing = f"learning {', '.join(run.config.token for run in runs)}"
         progress.phase(doing)
         for one in callbacks.values():
-            one.before()
+            one.on_train_begin()
         for step in train(family, [run.state for run in runs]):
             seconds += step.seconds
             shown = [
-                callbacks[id(metrics.state)].after(step.step, metrics, step.seconds)
+                callbacks[id(metrics.state)].on_step_end(step.step, metrics, step.seconds)
                 for metrics in step.metrics
             ]
             if any(shown):

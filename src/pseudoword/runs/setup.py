@@ -15,7 +15,7 @@ from pseudoword.config.fields import AUTO
 from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, image_quality, latents
 from pseudoword.data.latents import EncodedPicture
-from pseudoword.data.prompt_checks import check_captions, tell_weights
+from pseudoword.data.prompt_checks import check_captions, note_weights
 from pseudoword.formats import names
 from pseudoword.methods import Initialisation
 from pseudoword.models.compatibility import vocabulary
@@ -110,11 +110,11 @@ def set_up(
 ) -> Beginning:
     """Read the pictures, encode them, and find the rows to begin with."""
     previews.check(family, config)
-    captions.tell(paths, templates, progress.note)
+    captions.note_unused(paths, templates, progress.note)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
-    shapes = examples.frames(config, family.resolution, family.resolution_step)
+    shapes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
-    read = image_quality.tell_problems(read, progress.note)
+    read = image_quality.note_problems(read, progress.note)
     pictures = []
     for picture in latents.encode(family, read, config.unmasked_weight):
         pictures.append(picture)
@@ -142,8 +142,8 @@ def set_up(
         token=config.token,
         shuffled=config.shuffle_tags,
     )
-    tell_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
-    previews.tell(family, config, count, progress.note)
+    note_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
+    previews.note_truncation(family, config, count, progress.note)
     data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
     lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
     fingerprint = family.fingerprint()
@@ -176,11 +176,11 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
     """Find what `auto` leaves open, unless that was found before, and make the parts of a run."""
     config, folder, data = beginning.config, beginning.folder, beginning.data
     if config.timestep_spread == "importance":
-        chosen = folder.chosen()
+        chosen = folder.read_chosen()
         if chosen.density is None:
             progress.phase(f"seeing which timesteps move {config.token}")
             density = importance.density(family, data, beginning.start.rows)
-            folder.choose(chosen.model_copy(update={"density": density}))
+            folder.write_chosen(chosen.model_copy(update={"density": density}))
         else:
             density = chosen.density
         data = replace(data, density=density)
@@ -206,7 +206,7 @@ def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
 def _tried(family: Family, beginning: Beginning, data: TrainingData, progress: Progress) -> Rates:
     """The learning rate that a test finds, or has found before."""
     config, folder = beginning.config, beginning.folder
-    chosen = folder.chosen()
+    chosen = folder.read_chosen()
     if chosen.lr is None:
         progress.phase(f"trying learning rates for {config.token}")
         copy = methods.begin(beginning.start, config)
@@ -214,7 +214,7 @@ def _tried(family: Family, beginning: Beginning, data: TrainingData, progress: P
         curve = charts.rate_curve(found.curve, found.rate, config.token)
         folder.files.write(RATE_CURVE, curve)
         rates = Rates.parse(f"{found.rate:g}")
-        folder.choose(chosen.model_copy(update={"lr": rates, "tried": found.curve}))
+        folder.write_chosen(chosen.model_copy(update={"lr": rates, "tried": found.curve}))
     else:
         rates = chosen.lr
     progress.note(f"{config.token}: the learning rate is {rates}, see rate.png")

@@ -9,10 +9,10 @@ import torch
 
 from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
-from pseudoword.data.captions import render, reword
+from pseudoword.data.captions import augment, render
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.models.family import Family
-from pseudoword.placeholders import marked
+from pseudoword.placeholders import replace_placeholder
 from pseudoword.training import loss
 from pseudoword.training.sampling import StepSamples, fixed_latent_noise, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
@@ -103,11 +103,11 @@ def _assemble(
         hyper = data.hyper
         chosen = [data.pictures[p] for p in some.picture]
         own = [
-            reword(picture.filewords, data.captions, seed)
+            augment(picture.filewords, data.captions, seed)
             for picture, seed in zip(chosen, some.wording, strict=True)
         ]
         prompts += [
-            marked(
+            replace_placeholder(
                 render(data.templates[c], loss.pack_placeholder(k), words),
                 data.token,
                 loss.pack_placeholder(k),

@@ -36,7 +36,7 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
         raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
     if mode == "file":
         return sources.read_one(init, flag="--init")
-    source, _ = lookup.split(init, "--init") if lookup.looks_like_path(init) else (init, None)
+    source, _ = lookup.split_token(init, "--init") if lookup.looks_like_path(init) else (init, None)
     if lookup.find(source, "--init", words=True, error=ConceptError) is None:
         return None
     if mode != "auto":
@@ -67,7 +67,7 @@ def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
     concept = named_concept(init, mode)
     if concept is None:
         lies_about = (
-            mode != "random" and lookup.there(Path(init)) and formats.is_concept(Path(init))
+            mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
         )
         return f"--init {init} is a word; write ./{init} for what lies here" if lies_about else None
     counts = {len(rows) for rows in concept.vectors.values()}

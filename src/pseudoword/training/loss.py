@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pseudoword.models.family import Family, MicroConditioning
 from pseudoword.models.injection import Vectors
-from pseudoword.placeholders import named
+from pseudoword.placeholders import delimited
 from pseudoword.training.weighting import huber
 
 
@@ -39,7 +39,7 @@ def pack_placeholder(k: int) -> str:
 
     A private-use character, so that two concepts of the same name can share a pack.
     """
-    return named(k)
+    return delimited(k)
 
 
 def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int) -> Tensor:
