@@ -14,7 +14,7 @@ from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.data import prompt_checks
 from pseudoword.errors import ConceptError, PromptError
 from pseudoword.models import base_model
-from pseudoword.models.compatibility import check_fit
+from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
 from pseudoword.models.injection import Reader
 from pseudoword.placeholders import delimited
@@ -145,7 +145,7 @@ def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
     rows = family.encoders["clip_l"].table[:40]
     says = "<x>: 40 vectors do not fit: the model reads 20 tokens"
     with pytest.raises(ConceptError, match=says):
-        check_fit(Concept("<x>", {"clip_l": rows}), family)
+        check_compatible(Concept("<x>", {"clip_l": rows}), family)
     config = TrainConfig.check(pictures=[pictures], token="<x>", vectors=40, base=str(base))
     with pytest.raises(ConceptError, match=says):
         checks.against_model(family, config, ["a [name]"], lambda _text: None)

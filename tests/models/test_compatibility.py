@@ -11,7 +11,7 @@ from pseudoword import formats, generate, train
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PseudowordError
 from pseudoword.models import base_model
-from pseudoword.models.compatibility import check_fit
+from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import TextEncoder
 
 WORDS = {
@@ -42,11 +42,11 @@ def test_a_word_on_another_kind_of_model_is_told_what_it_is_and_what_the_model_i
         family: Any = base_model.load_named(str(base), "cpu")
         family.encoders = {key: Sized(one.shape[1]) for key, one in rows.items()}
         if other == kind:
-            check_fit(word, family)
+            check_compatible(word, family)
             continue
         widths = [f"{key} of width {one.shape[1]}" for key, one in (WORDS[kind] | rows).items()]
         with pytest.raises(ConceptError) as told:
-            check_fit(word, family)
+            check_compatible(word, family)
         assert all(width in str(told.value) for width in widths)
         assert re.search(rf"the word \({kind}\).*the model \({other}\)", str(told.value))
 

@@ -24,7 +24,7 @@ def need(base: str, **settings: object) -> Need:
 
 
 def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
-    with live_memory.counted() as peak:
+    with live_memory.count_peak() as peak:
         one = torch.zeros(100, device="meta")
         assert peak() == 400
         for _ in range(5):
@@ -40,7 +40,7 @@ def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
 def test_what_the_backward_pass_needs_is_counted() -> None:
     """A chain of n sigmoids keeps n results; frozen weights ask for nothing to be kept."""
     rows = torch.zeros(1000, device="meta", requires_grad=True)
-    with live_memory.counted() as peak:
+    with live_memory.count_peak() as peak:
         value = rows
         for _ in range(7):
             value = value.sigmoid()
@@ -48,7 +48,7 @@ def test_what_the_backward_pass_needs_is_counted() -> None:
         value.sum().backward()
     assert peak() >= 8 * 4000
     layer = nn.Linear(100, 100, bias=False, device="meta").requires_grad_(False)
-    with live_memory.counted() as peak:
+    with live_memory.count_peak() as peak:
         value = torch.zeros(1, 100, device="meta", requires_grad=True)
         for _ in range(50):
             value = layer(value)

@@ -11,7 +11,7 @@ from pseudoword.config.fields import check_text
 from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
 from pseudoword.models import base_model, generation, lora
-from pseudoword.models.compatibility import check_fit
+from pseudoword.models.compatibility import check_compatible
 from pseudoword.placeholders import split, undelimited
 from pseudoword.progress import Progress
 from pseudoword.report.drawn_pictures import Drawings
@@ -48,7 +48,7 @@ def draw_pictures(
         whole = config.resolution or family.resolution
         memory.check_drawing(family, config, (config.width or whole, config.height or whole))
     for one in concepts:
-        check_fit(one, family)
+        check_compatible(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
     for called, text in asked.items():
         reading = prompt_checks.most_truncated(family.encoders.values(), text, counts)

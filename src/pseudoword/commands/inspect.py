@@ -15,7 +15,7 @@ from pseudoword.formats import sources
 from pseudoword.formats.advice import advise
 from pseudoword.formats.keys import families_of
 from pseudoword.models import base_model
-from pseudoword.models.compatibility import check_fit, vocabulary
+from pseudoword.models.compatibility import check_compatible, vocabulary
 from pseudoword.models.family import TextEncoder
 
 NEAREST = 5
@@ -98,7 +98,7 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
     if base is None:
         return seen
     family = base_model.load_named(base, "cpu")
-    check_fit(concept, family)
+    check_compatible(concept, family)
     nearest = {
         key: [_nearest(family.encoders[key], row) for row in rows]
         for key, rows in concept.vectors.items()

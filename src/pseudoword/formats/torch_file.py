@@ -31,7 +31,7 @@ from pseudoword.formats.raw_content import (
     parameter_tensors,
     plain_values,
 )
-from pseudoword.formats.torch_zip import ALLOWED, Limits, scan_pickle
+from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits, scan_pickle
 from pseudoword.text import reason
 
 LIMITS = Limits()
@@ -39,7 +39,7 @@ LIMITS = Limits()
 MOST_ITEMS = 1 << 16
 """Entries in all of the file's dicts and lists."""
 
-A1111_GLOBALS = ALLOWED - {
+A1111_GLOBALS = ALLOWED_GLOBALS - {
     *("builtins set", "torch CharStorage", "torch ShortStorage", "torch BoolStorage")
 }
 """Those of them that AUTOMATIC1111 takes."""

@@ -17,7 +17,7 @@ from pseudoword.text import reason, visible
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
 
-ALLOWED = frozenset(
+ALLOWED_GLOBALS = frozenset(
     {
         "collections OrderedDict",
         "torch._utils _rebuild_tensor_v2",
@@ -51,7 +51,7 @@ class Limits:
     most_pickle_nbytes: int = 1 << 20
     """the pickle holds names and shapes only; the numbers lie beside it"""
     most_opcodes: int = 1 << 20
-    allowed: frozenset[str] = ALLOWED
+    allowed: frozenset[str] = ALLOWED_GLOBALS
     """the names that its pickle may hold"""
     error: type[PseudowordError] = ConceptError
 

@@ -17,9 +17,9 @@ from pseudoword.lookup import HubId
 from pseudoword.models.family import BaseSource, Family, Placement
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder, single_file_configs
-from pseudoword.models.loading.header import Header, header
+from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.loading.recognition import explain, explain_folder
+from pseudoword.models.loading.recognition import describe_file, describe_folder
 from pseudoword.text import brief, reason
 
 FAMILIES: dict[str, str] = {
@@ -77,18 +77,18 @@ def detect(choice: BaseChoice) -> Detected:
         index = path / "model_index.json"
         if not index.is_file():
             raise BaseModelError(
-                f"{path} {explain_folder(path)}: it holds no model_index.json. Give a folder in "
+                f"{path} {describe_folder(path)}: it holds no model_index.json. Give a folder in "
                 "diffusers' layout (with unet/, vae/, text_encoder/ …), a checkpoint, a hub id, "
                 "or 'emoji'."
             )
         where = str(path)
     elif path.is_file():
-        return _single_file(path, choice)
+        return _detect_single_file(path, choice)
     else:
         raise BaseModelError(f"{path} is neither a file nor a folder, so it is no base model")
     changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
     source = BaseSource(base, where, revision, choice.variant, scheduler=changes)
-    family, pipeline = _of_pipeline(index, base)
+    family, pipeline = _family_of_pipeline(index, base)
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
 
 
@@ -128,7 +128,7 @@ def resolution_of(choice: BaseChoice) -> tuple[int, int]:
     Raises:
         BaseModelError: there is no such model, or its kind is not known.
     """
-    kind, parts = _known_of(choice)
+    kind, parts = _class_and_parts(choice)
     found: tuple[int, int] = kind.resolution_of(parts)
     return found
 
@@ -139,12 +139,12 @@ def readers(choice: BaseChoice) -> list[Reader]:
     Raises:
         BaseModelError: there is no such model, or its kind is not known.
     """
-    kind, parts = _known_of(choice)
+    kind, parts = _class_and_parts(choice)
     found: list[Reader] = kind.readers(parts)
     return found
 
 
-def _known_of(choice: BaseChoice) -> tuple[Any, ModelParts]:
+def _class_and_parts(choice: BaseChoice) -> tuple[Any, ModelParts]:
     """The class of a base model, and its parts, none of them loaded."""
     found = detect(choice)
     kind = _class_of(found.family)
@@ -161,7 +161,7 @@ def _class_of(family: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _of_pipeline(index: Path, base: str) -> tuple[str, str]:
+def _family_of_pipeline(index: Path, base: str) -> tuple[str, str]:
     """The family, and the pipeline of diffusers that the model says it is for."""
     pipeline = folder.read(index).get("_class_name")
     if not isinstance(pipeline, str):
@@ -175,16 +175,16 @@ def _of_pipeline(index: Path, base: str) -> tuple[str, str]:
     raise BaseModelError(f"{base} is a {pipeline}; known so far: {', '.join(sorted(known))}")
 
 
-def _single_file(path: Path, choice: BaseChoice) -> Detected:
+def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
     """A checkpoint under its authors' own key names, with the configs it leaves out."""
-    found = header(path)
+    found = read_header(path)
     for family in FAMILIES:
         layout = _class_of(family).layout_of(found)
         if layout is not None:
             break
     else:
-        raise BaseModelError(f"{path} is no base model: it {explain(found)}.")
-    scheduler = _scheduler_of(found, choice.prediction)
+        raise BaseModelError(f"{path} is no base model: it {describe_file(found)}.")
+    scheduler = _scheduler_changes(found, choice.prediction)
     if choice.configs is not None:
         lookup.find(choice.configs, "--configs", error=BaseModelError)
         configs = choice.configs
@@ -210,7 +210,7 @@ def _channels(found: Header, path: Path) -> int:
     return shape[1]
 
 
-def _scheduler_of(found: Header, prediction: Prediction) -> dict[str, Any]:
+def _scheduler_changes(found: Header, prediction: Prediction) -> dict[str, Any]:
     """What a single file says of its diffusion process: by marker keys, or ModelSpec metadata."""
     changes: dict[str, Any] = {}
     told = found.metadata.get("modelspec.prediction_type", "")

@@ -11,7 +11,7 @@ TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
 """What people call the models behind encoders, where a family has several."""
 
 
-def check_room(token: str, vectors: int, family: Family) -> None:
+def check_vector_count(token: str, vectors: int, family: Family) -> None:
     """See that so many vectors of a word fit into what the text encoders of `family` read.
 
     Raises:
@@ -25,7 +25,7 @@ def check_room(token: str, vectors: int, family: Family) -> None:
         )
 
 
-def check_fit(concept: Concept, family: Family) -> None:
+def check_compatible(concept: Concept, family: Family) -> None:
     """See that `concept` has rows for exactly the text encoders of `family`, and not too many.
 
     Raises:
@@ -33,11 +33,12 @@ def check_fit(concept: Concept, family: Family) -> None:
     """
     widths = {key: encoder.width for key, encoder in family.encoders.items()}
     if concept.widths == widths:
-        check_room(concept.token, max(map(len, concept.vectors.values())), family)
+        check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)
         return
+    word, model = _model_title(concept.widths), _model_title(widths)
     raise ConceptError(
-        f"{concept.token} does not fit {family.source.name}: the word{_kind(concept.widths)} has "
-        f"{_listed(concept.widths)}, the model{_kind(widths)} reads {_listed(widths)}. "
+        f"{concept.token} does not fit {family.source.name}: the word{word} has "
+        f"{_widths_text(concept.widths)}, the model{model} reads {_widths_text(widths)}. "
         "Use a base model of the kind it was learned for, or learn the word again on this one."
     )
 
@@ -47,11 +48,11 @@ def vocabulary(family: Family) -> set[str]:
     return {entry for e in family.encoders.values() for entry in e.tokenizer.get_vocab()}
 
 
-def _kind(widths: Mapping[str, int]) -> str:
+def _model_title(widths: Mapping[str, int]) -> str:
     found = families_of(widths)
     title = TITLES.get(frozenset(widths), " or ".join(found).upper())
     return f" ({title})" if found else ""
 
 
-def _listed(widths: Mapping[str, int]) -> str:
+def _widths_text(widths: Mapping[str, int]) -> str:
     return " and ".join(f"{encoder} of width {width}" for encoder, width in widths.items())

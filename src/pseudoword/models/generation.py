@@ -9,13 +9,13 @@ from torch import Generator
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.infotext import KEYWORD, SAMPLERS, infotext
-from pseudoword.models.compatibility import check_fit
+from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
 from pseudoword.placeholders import as_written
 from pseudoword.text import public, visible
 
-AT_ONCE = 4
+PICTURES_PER_PASS = 4
 """Pictures per pass through the pipeline."""
 
 
@@ -49,7 +49,7 @@ def generate(
         SettingsError: as `check`.
         BaseModelError: a LoRA does not fit.
     """
-    how = check(
+    settings = check(
         family,
         guidance=guidance,
         guidance_rescale=guidance_rescale,
@@ -61,24 +61,27 @@ def generate(
     )
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
-        check_fit(concept, family)
+        check_compatible(concept, family)
     for token, times in Counter(c.token for c in concepts).items():
         if times > 1:
             raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
     pictures: list[Image] = []
     with family.changed_by(loras):
-        for first in range(0, len(prompts), AT_ONCE):
-            some = list(prompts[first : first + AT_ONCE])
+        for first in range(0, len(prompts), PICTURES_PER_PASS):
+            some = list(prompts[first : first + PICTURES_PER_PASS])
             pictures += family.draw(
                 some,
                 [negative] * len(some),
                 words,
-                [Generator().manual_seed(seed) for seed in seeds[first : first + AT_ONCE]],
-                how,
+                [
+                    Generator().manual_seed(seed)
+                    for seed in seeds[first : first + PICTURES_PER_PASS]
+                ],
+                settings,
             )
     for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
         drawn = as_written(prompt), as_written(negative)
-        picture.info[KEYWORD] = infotext(*drawn, _told(family, how, seed, loras))
+        picture.info[KEYWORD] = infotext(*drawn, _infotext_values(family, settings, seed, loras))
     return pictures
 
 
@@ -102,7 +105,7 @@ def check(
             so many steps, or the model cannot rescale guidance.
     """
     whole = check_resolution(family, resolution)
-    how = GenerationSettings(
+    settings = GenerationSettings(
         family.guidance if guidance is None else guidance,
         family.guidance_rescale if guidance_rescale is None else guidance_rescale,
         sampler_steps,
@@ -110,27 +113,27 @@ def check(
         check_resolution(family, height or whole, "--height"),
         scheduler,
     )
-    family.check(how)
-    return how
+    family.check(settings)
+    return settings
 
 
-def _told(
-    family: Family, how: GenerationSettings, seed: int, loras: Sequence[Lora]
+def _infotext_values(
+    family: Family, settings: GenerationSettings, seed: int, loras: Sequence[Lora]
 ) -> dict[str, object]:
-    kind = type(family.scheduler(how.scheduler)).__name__
-    told = {
-        "Steps": how.sampler_steps,
+    kind = type(family.scheduler(settings.scheduler)).__name__
+    values = {
+        "Steps": settings.sampler_steps,
         "Sampler": SAMPLERS.get(kind, kind.removesuffix("Scheduler")),
-        "CFG scale": how.guidance,
+        "CFG scale": settings.guidance,
         "Seed": seed,
-        "Size": f"{how.width}x{how.height}",
+        "Size": f"{settings.width}x{settings.height}",
         "Model": public(family.source.name),
     }
-    if how.guidance_rescale:
-        told["CFG Rescale"] = how.guidance_rescale
+    if settings.guidance_rescale:
+        values["CFG Rescale"] = settings.guidance_rescale
     if loras:
-        told["Lora"] = ", ".join(f"{visible(path.stem)}: {weight:g}" for path, weight in loras)
-    return told
+        values["Lora"] = ", ".join(f"{visible(path.stem)}: {weight:g}" for path, weight in loras)
+    return values
 
 
 def check_resolution(family: Family, resolution: int | None, flag: str = "--resolution") -> int:

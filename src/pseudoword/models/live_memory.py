@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class Live(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):
     """While open, counts the bytes of every tensor made, until it is let go."""
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class Live(TorchDispatchMode):
         if key in self._known:
             return
 
-        def let_go(_: Any) -> None:
+        def free(_: Any) -> None:
             self.nbytes -= nbytes
             del self._known[key]
 
-        self._known[key] = weakref.ref(storage, let_go)
+        self._known[key] = weakref.ref(storage, free)
         self.nbytes += nbytes
         self.peak_nbytes = max(self.peak_nbytes, self.nbytes)
 
@@ -53,7 +53,7 @@ def _counts(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.device.type == "meta"
 
 
-def _fused(
+def _fused_attention(
     query: Any,
     key: Any,
     value: Any,
@@ -69,11 +69,11 @@ def _fused(
 
 
 @contextmanager
-def counted() -> Iterator[Callable[[], int]]:
+def count_peak() -> Iterator[Callable[[], int]]:
     """While open, count; the function given tells the largest number of bytes alive so far."""
-    live = Live()
+    live = _LiveBytes()
     # A mode for torch functions would not reach what checkpointing computes again.
-    with mock.patch("torch.nn.functional.scaled_dot_product_attention", _fused), live:
+    with mock.patch("torch.nn.functional.scaled_dot_product_attention", _fused_attention), live:
         yield lambda: live.peak_nbytes
 
 

@@ -12,9 +12,9 @@ from torch import nn
 from pseudoword import lookup
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models.family import without_bars
-from pseudoword.models.loading.header import Header, header
-from pseudoword.models.loading.recognition import LORA, OF_TEXT_WIDTH, explain
-from pseudoword.models.loading.weights import not_finite, own
+from pseudoword.models.loading.header import Header, read_header
+from pseudoword.models.loading.recognition import BASE_OF_TEXT_WIDTH, LORA_KEYS, describe_file
+from pseudoword.models.loading.weights import copy_mapped, find_not_finite
 from pseudoword.text import brief, reason
 
 MOST_WEIGHT = 100
@@ -58,7 +58,7 @@ def parse(text: str) -> Lora:
         ) from None
     if not abs(weight) <= MOST_WEIGHT:
         raise SettingsError(f"--lora {brief(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
-    _lora(path)
+    _read_lora_header(path)
     return path, weight
 
 
@@ -76,17 +76,17 @@ def applied(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
     parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
     try:
         for name, (path, _) in zip(names, loras, strict=True):
-            _check(path, pipeline.unet.config.cross_attention_dim)
+            _check_width_and_pairs(path, pipeline.unet.config.cross_attention_dim)
             with without_bars():
                 _load(pipeline, path, name)
             weights = [one for part in parts for one in part.named_parameters()]
             if any(weight.is_meta for _, weight in weights):
                 raise BaseModelError(f"--lora {path} is not whole: numbers of a layer are missing")
-            if any(not_finite(part) for part in parts):
+            if any(find_not_finite(part) for part in parts):
                 raise BaseModelError(f"--lora {path} has numbers that are not finite: it is broken")
         pipeline.set_adapters(names, [weight for _, weight in loras])
         for part in parts:
-            own(part)
+            copy_mapped(part)
         yield
     finally:
         pipeline.unload_lora_weights()
@@ -105,11 +105,11 @@ def _load(pipeline: Any, path: Path, name: str) -> None:
         raise BaseModelError(f"--lora {path} changes nothing: it has no layer of this base's")
 
 
-def _lora(path: Path) -> Header:
-    found = header(path, "LoRA")
-    if not any(found.has(mark) for mark in LORA):
-        raise BaseModelError(f"--lora {path} is no LoRA: it {explain(found)}.")
-    strange = next((name for name in _matched(found) if PATTERN.search(name)), None)
+def _read_lora_header(path: Path) -> Header:
+    found = read_header(path, "LoRA")
+    if not any(found.has(mark) for mark in LORA_KEYS):
+        raise BaseModelError(f"--lora {path} is no LoRA: it {describe_file(found)}.")
+    strange = next((name for name in _names_peft_matches(found) if PATTERN.search(name)), None)
     if strange:
         raise BaseModelError(
             f"--lora {path} is refused: {brief(strange)} is not the name of a layer but a pattern, "
@@ -118,7 +118,7 @@ def _lora(path: Path) -> Header:
     return found
 
 
-def _partners(found: Header) -> Iterator[str]:
+def _partner_names(found: Header) -> Iterator[str]:
     """For each of the two narrow matrices that stand for a wide one, the name of the other."""
     for name in found.shapes:
         for one, other in PAIRS:
@@ -128,9 +128,9 @@ def _partners(found: Header) -> Iterator[str]:
                 yield name.replace(other, one)
 
 
-def _matched(found: Header) -> Iterator[str]:
+def _names_peft_matches(found: Header) -> Iterator[str]:
     """What peft takes for regular expressions: names of layers, and what its metadata says."""
-    yield from (name for name in found.shapes if any(mark in name for mark in LORA))
+    yield from (name for name in found.shapes if any(mark in name for mark in LORA_KEYS))
     try:
         settings = json.loads(found.metadata.get(PEFT_METADATA, "{}"))
     except (ValueError, RecursionError):
@@ -141,16 +141,16 @@ def _matched(found: Header) -> Iterator[str]:
             yield from (one for one in several if isinstance(one, str))
 
 
-def _check(path: Path, said: int | Sequence[int]) -> None:
+def _check_width_and_pairs(path: Path, said: int | Sequence[int]) -> None:
     """See that a LoRA fits a base whose U-Net reads text of a width, or of one for each block."""
-    found = _lora(path)
+    found = _read_lora_header(path)
     text_width = said if isinstance(said, int) else said[0]
     if found.text_width not in {None, text_width}:
-        theirs, ours = (OF_TEXT_WIDTH.get(w or 0, "") for w in (found.text_width, text_width))
+        theirs, ours = (BASE_OF_TEXT_WIDTH.get(w or 0, "") for w in (found.text_width, text_width))
         raise BaseModelError(
             f"--lora {path} does not fit: it is made for text of width {found.text_width} "
             f"{theirs}, the base reads {text_width} {ours}".rstrip()
         )
-    absent = next((name for name in _partners(found) if name not in found.shapes), None)
+    absent = next((name for name in _partner_names(found) if name not in found.shapes), None)
     if absent:  # peft would make one up
         raise BaseModelError(f"--lora {path} is not whole: it lacks {brief(absent)}")

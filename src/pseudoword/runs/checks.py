@@ -12,7 +12,7 @@ from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.data import captions
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
-from pseudoword.models.compatibility import check_room
+from pseudoword.models.compatibility import check_vector_count
 from pseudoword.models.family import Family
 from pseudoword.models.injection import tokenize
 from pseudoword.placeholders import split
@@ -117,7 +117,7 @@ def against_model(
             break
     if config.vectors is AUTO:
         return
-    check_room(config.token, config.vectors, family)
+    check_vector_count(config.token, config.vectors, family)
     mark = loss.pack_placeholder(0)
     for template in templates:
         prompt = render(template, mark)

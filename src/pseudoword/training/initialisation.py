@@ -13,7 +13,7 @@ from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.methods import Initialisation
-from pseudoword.models.compatibility import check_fit
+from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, TextEncoder
 from pseudoword.rng import generator
 from pseudoword.text import brief
@@ -95,7 +95,7 @@ def initial_rows(
     """
     concept = named_concept(init, mode)
     if concept is not None:
-        check_fit(concept, family)
+        check_compatible(concept, family)
         return concept.vectors
     if mode == "random":
         return {

@@ -21,9 +21,9 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import check_resolution
-from pseudoword.models.live_memory import counted, nbytes
+from pseudoword.models.live_memory import count_peak, nbytes
 from pseudoword.models.loading import single_file_configs
-from pseudoword.models.loading.quantisation import packable
+from pseudoword.models.loading.quantisation import can_quantize
 from pseudoword.text import reason
 from pseudoword.training import loss
 
@@ -135,7 +135,7 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
     total = sum(nbytes(module) for module in modules)
     if quantize == "none":
         return total, 0
-    linear = [m.weight for one in modules for m in one.modules() if packable(m)]
+    linear = [m.weight for one in modules for m in one.modules() if can_quantize(m)]
     sizes = [w.numel() * w.element_size() for w in linear]
     packed = sum(int(w.numel() * QUANTIZED[quantize]) for w in linear)
     return total - sum(sizes) + packed, max(sizes, default=0)
@@ -148,14 +148,14 @@ def _step(family: Family, side: int, batch: int) -> int:
         for key, one in family.encoders.items()
     }
     sample = stand_in(_latents(family, side, batch))
-    with counted() as peak:
+    with count_peak() as peak:
         loss.losses(family, [rows], sample).sum().backward()
         return peak()
 
 
 @torch.no_grad()
 def _encode(family: Family, side: int) -> int:
-    with counted() as peak:
+    with count_peak() as peak:
         family.encode_pictures(torch.zeros(1, 3, side, side, device="meta"))
         return peak()
 
@@ -164,10 +164,10 @@ def _encode(family: Family, side: int) -> int:
 def _draw(family: Family, side: int) -> int:
     """The larger of a guided denoising step and of decoding."""
     sample = stand_in(_latents(family, side, 2))
-    with counted() as denoising:
+    with count_peak() as denoising:
         condition = family.encode_text(["a cat", ""], {})
         family.predict(sample.latents, sample.t, condition, sample.micro_conditioning)
-    with counted() as decoding:
+    with count_peak() as decoding:
         family.decode(sample.latents[:1])
     return max(denoising(), decoding())
 

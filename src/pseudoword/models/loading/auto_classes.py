@@ -6,7 +6,7 @@ from typing import Any
 from pseudoword.errors import BaseModelError
 from pseudoword.models.family import without_bars
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.weights import bounded, not_finite, own
+from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 
 
 def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
@@ -35,13 +35,13 @@ def automodel(kind: Any, source: str | Path, **options: Any) -> Any:
     if not Path(source).is_dir():
         model = autoload(kind, source, **options)
     else:
-        found = folder.headers(Path(source), None)
+        found = folder.read_headers(Path(source), None)
         options["use_safetensors"] = found[0][0].suffix == folder.WEIGHTS[0]
         tensors = sum(len(one.shapes) for _, one in found)
-        with bounded(tensors, sum(one.numbers for _, one in found)):
+        with limit_weights(tensors, sum(one.numel for _, one in found)):
             model = autoload(kind, source, **options)
-    broken = not_finite(model)
+    broken = find_not_finite(model)
     if broken:
         raise BaseModelError(f"it has numbers that are not finite, in {broken}")
-    own(model)
+    copy_mapped(model)
     return model.eval()

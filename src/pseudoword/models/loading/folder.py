@@ -9,7 +9,7 @@ from typing import Any
 
 from pseudoword.errors import BaseModelError
 from pseudoword.files import read_regular
-from pseudoword.models.loading.header import Header, header
+from pseudoword.models.loading.header import Header, read_header
 from pseudoword.text import brief
 
 Config = dict[str, Any]
@@ -53,11 +53,11 @@ def read(path: Path) -> Config:
     except (ValueError, RecursionError) as error:
         raise BaseModelError(f"{path} is damaged ({error or 'too deep'})") from error
     if not isinstance(found, dict):
-        raise BaseModelError(f"{path} is damaged (it holds no object, but a {_kind(found)})")
+        raise BaseModelError(f"{path} is damaged (it holds no object, but a {_json_type(found)})")
     return found
 
 
-def headers(part: Path, variant: str | None) -> list[tuple[Path, Header]]:
+def read_headers(part: Path, variant: str | None) -> list[tuple[Path, Header]]:
     """The files with a part's weights that a library would load, all looked at.
 
     safetensors if there are any, else what torch wrote.
@@ -75,10 +75,10 @@ def headers(part: Path, variant: str | None) -> list[tuple[Path, Header]]:
             "whole as a base"
         )
     for ending in WEIGHTS:
-        files = sorted(path for path in part.glob(f"*{ending}") if _is_of(path, variant))
+        files = sorted(path for path in part.glob(f"*{ending}") if _has_variant(path, variant))
         if files:
             _check_index(part, {path.name for path in files})
-            return [(path, header(path, "model's part")) for path in files]
+            return [(path, read_header(path, "model's part")) for path in files]
     wanted = f" for --variant {variant}" if variant else ""
     others = sorted(
         {p.stem.partition(".")[2] for e in WEIGHTS for p in part.glob(f"*.*{e}")} - {""}
@@ -125,7 +125,7 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         raise BaseModelError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
-def _is_of(path: Path, variant: str | None) -> bool:
+def _has_variant(path: Path, variant: str | None) -> bool:
     """`model.fp16.safetensors` is of the variant `fp16`, `model.safetensors` of none."""
     _, dot, found = path.stem.partition(".")
     return found == variant or found.startswith(f"{variant}-") if variant else not dot
@@ -144,7 +144,7 @@ def _check_index(part: Path, names: set[str]) -> None:
             )
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     return {list: "list", str: "text", type(None): "null"}.get(type(value), type(value).__name__)
 
 

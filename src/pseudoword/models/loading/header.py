@@ -21,7 +21,7 @@ from pseudoword.files import open_regular
 from pseudoword.formats import torch_zip
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
-from pseudoword.formats.torch_zip import ALLOWED, Limits
+from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits
 from pseudoword.text import reason
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -33,7 +33,11 @@ LARGEST_PICKLE_NBYTES = 4 << 20
 """Names and shapes of so many tensors."""
 
 _DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
-NAMES = ALLOWED | {"torch Size", "torch device", *(f"torch {dtype}" for dtype in _DTYPES)}
+CHECKPOINT_GLOBALS = ALLOWED_GLOBALS | {
+    "torch Size",
+    "torch device",
+    *(f"torch {dtype}" for dtype in _DTYPES),
+}
 """What the pickle of a checkpoint may name: beside tensors, what was noted of them."""
 
 MOST_LEVELS = 3
@@ -48,7 +52,7 @@ class Header:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def numbers(self) -> int:
+    def numel(self) -> int:
         """How many there are in all tensors together."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
@@ -66,7 +70,7 @@ class Header:
         return None
 
 
-def header(path: Path, what: str = "base model") -> Header:
+def read_header(path: Path, what: str = "base model") -> Header:
     """Read the header of a `.safetensors` file or of a torch zip.
 
     Args:
@@ -79,19 +83,19 @@ def header(path: Path, what: str = "base model") -> Header:
     """
     with open_regular(path, BaseModelError) as file:
         try:
-            return _header(file, path, what)
+            return _read_header(file, path, what)
         except OSError as error:
             raise BaseModelError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _header(file: BinaryIO, path: Path, what: str) -> Header:
+def _read_header(file: BinaryIO, path: Path, what: str) -> Header:
     head, nbytes = file.read(HEAD_NBYTES), os.fstat(file.fileno()).st_size
     if head[:4] == b"PK\x03\x04":
         kind, read = "torch file", _torch_header
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 40:
         kind, read = "safetensors file", _safetensors_header
     else:
-        raise _no_checkpoint(head, path, what)
+        raise _not_a_checkpoint(head, path, what)
     if (path.suffix == ".safetensors") != (kind == "safetensors file"):
         raise BaseModelError(
             f"{path} is a {kind} by what is in it, whatever its name says, and loaders go by the "
@@ -105,12 +109,12 @@ def _limits(what: str) -> Limits:
         what,
         most_members=MOST_TENSORS,
         most_pickle_nbytes=LARGEST_PICKLE_NBYTES,
-        allowed=NAMES,
+        allowed=CHECKPOINT_GLOBALS,
         error=BaseModelError,
     )
 
 
-def _no_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
+def _not_a_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
     told = describe_bytes(head, what) if head else "an empty file"
     if told is not None:
         return BaseModelError(f"{path} is {told}.")

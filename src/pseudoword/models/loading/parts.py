@@ -12,9 +12,9 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models.family import BaseSource, Placement, TextEncoder, length, without_bars
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.header import header
+from pseudoword.models.loading.header import read_header
 from pseudoword.models.loading.quantisation import quantize
-from pseudoword.models.loading.weights import bounded, not_finite, own
+from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
@@ -79,7 +79,7 @@ class ModelParts:
                 model = self._from_folder(kind, part, options)
             else:
                 model = self._from_single_file(part, options["torch_dtype"])
-            broken = not_finite(model)
+            broken = find_not_finite(model)
             if broken:
                 raise BaseModelError(
                     f"{self.source.name}: its {part} has numbers that are not finite, in {broken}, "
@@ -89,7 +89,7 @@ class ModelParts:
             if part != "vae":
                 model = quantize(model, self.placement.quantize)
             model.to("cpu" if self.placement.offload else self.placement.device)
-            own(model)
+            copy_mapped(model)
             return model.requires_grad_(False).eval()
 
     @contextmanager
@@ -152,20 +152,20 @@ class ModelParts:
             make, config = kind.from_config, self._read(f"{part}/{kind.config_name}")
         else:
             make, config = kind, kind.config_class.from_pretrained(self._configs, **self._at(part))
-        with torch.device("meta"), bounded(MOST_TENSORS, MOST_NUMBERS):
+        with torch.device("meta"), limit_weights(MOST_TENSORS, MOST_NUMBERS):
             return make(config)
 
     def _from_folder(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         """A part of a folder in diffusers' layout, or of a repository that is one."""
         options |= self._at(part) | {"variant": self.source.variant, "output_loading_info": True}
         if self._is_here:
-            found = folder.headers(Path(self.source.path) / part, self.source.variant)
+            found = folder.read_headers(Path(self.source.path) / part, self.source.variant)
             safe = found[0][0].suffix == folder.WEIGHTS[0]
             tensors = sum(len(one.shapes) for _, one in found)
-            with bounded(tensors, sum(one.numbers for _, one in found)):
+            with limit_weights(tensors, sum(one.numel for _, one in found)):
                 loaded = kind.from_pretrained(self.source.path, use_safetensors=safe, **options)
         else:
-            with bounded(MOST_TENSORS, MOST_NUMBERS):
+            with limit_weights(MOST_TENSORS, MOST_NUMBERS):
                 loaded = self._from_hub(kind, part, options)
         model, told = loaded
         absent = [*told.get("missing_keys", ()), *told.get("mismatched_keys", ())]
@@ -181,7 +181,7 @@ class ModelParts:
         except OSError:  # there are none: then what torch wrote, once it was looked at
             stem = "diffusion_pytorch_model" if hasattr(kind, "load_config") else "pytorch_model"
             variant = f".{self.source.variant}" if self.source.variant else ""
-            header(self._fetched(f"{part}/{stem}{variant}.bin"))
+            read_header(self._fetched(f"{part}/{stem}{variant}.bin"))
             return kind.from_pretrained(self.source.path, use_safetensors=False, **options)
 
     def _from_single_file(self, part: str, dtype: Any) -> Any:
@@ -193,8 +193,8 @@ class ModelParts:
             for name, entry in self._read("model_index.json").items()
             if isinstance(entry, list) and name != part
         }
-        found = header(Path(self.source.path))
-        with bounded(len(found.shapes), found.numbers):
+        found = read_header(Path(self.source.path))
+        with limit_weights(len(found.shapes), found.numel):
             pipeline = kind.from_single_file(
                 self.source.path,
                 config=self._configs,

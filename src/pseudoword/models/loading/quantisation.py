@@ -14,30 +14,30 @@ from pseudoword.config import Quantize
 from pseudoword.errors import BaseModelError
 
 
-def quantize(model: nn.Module, how: Quantize) -> nn.Module:
-    """`model` with its linear layers in `how`; 4 bits are packed when it moves to its device.
+def quantize(model: nn.Module, kind: Quantize) -> nn.Module:
+    """`model` with its linear layers in `kind`; 4 bits are packed when it moves to its device.
 
     Raises:
         BaseModelError: bitsandbytes is not installed.
     """
-    if how == "none":
+    if kind == "none":
         return model
-    pack = EightBit if how == "8bit" else _four_bit(how)
+    convert = Linear8bit if kind == "8bit" else _linear_4bit(kind)
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if packable(layer):
-                setattr(parent, name, pack(layer))
+            if can_quantize(layer):
+                setattr(parent, name, convert(layer))
     return model
 
 
-def packable(layer: nn.Module) -> TypeGuard[nn.Linear]:
+def can_quantize(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether a layer is stored in fewer bits: those of odd sizes are not, and are small."""
     if type(layer) is not nn.Linear:
         return False
     return layer.in_features % 64 == 0 and layer.out_features % 32 == 0
 
 
-class EightBit(nn.Linear):
+class Linear8bit(nn.Linear):
     """A frozen linear layer whose weights are whole numbers up to 127, times a number for each row.
 
     That of bitsandbytes keeps what goes in, for the gradient of weights that have none, and so
@@ -57,44 +57,44 @@ class EightBit(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """As a linear layer's: `[..., in]` -> `[..., out]`."""
-        found: Tensor = _Unpacked.apply(x, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _DequantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
         return found
 
-    def unpacked(self, dtype: torch.dtype) -> Tensor:
+    def dequantized(self, dtype: torch.dtype) -> Tensor:
         """The weights `[out, in]`."""
         return self.weight.to(dtype).mul_(self.scale[:, None])
 
 
-class _Unpacked(torch.autograd.Function):
+class _DequantizedProduct(torch.autograd.Function):
     """A product with weights that are unpacked for it, and once more for its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: EightBit) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: Linear8bit) -> Tensor:
         ctx.layer = layer
-        return nn.functional.linear(x, layer.unpacked(x.dtype), layer.bias)
+        return nn.functional.linear(x, layer.dequantized(x.dtype), layer.bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return gradient @ ctx.layer.unpacked(gradient.dtype), None
+        return gradient @ ctx.layer.dequantized(gradient.dtype), None
 
 
-def _four_bit(how: Quantize) -> Any:
+def _linear_4bit(kind: Quantize) -> Any:
     """What makes a layer into bitsandbytes' of 4 bits."""
     try:
         import bitsandbytes.nn as bnb
     except ImportError as error:
         raise BaseModelError(
-            f"--quantize {how} needs bitsandbytes: pip install 'pseudoword[quantize]'"
+            f"--quantize {kind} needs bitsandbytes: pip install 'pseudoword[quantize]'"
         ) from error
 
-    def pack(layer: nn.Linear) -> Any:
+    def convert(layer: nn.Linear) -> Any:
         shape = (layer.in_features, layer.out_features, layer.bias is not None)
         weight = layer.weight.data
-        made = bnb.Linear4bit(*shape, compute_dtype=weight.dtype, quant_type="nf4", device="meta")
-        made.weight = bnb.Params4bit(weight, requires_grad=False, quant_type="nf4", module=made)
+        layer4 = bnb.Linear4bit(*shape, compute_dtype=weight.dtype, quant_type="nf4", device="meta")
+        layer4.weight = bnb.Params4bit(weight, requires_grad=False, quant_type="nf4", module=layer4)
         # On some CPUs it would pack itself anew when used without a gradient, and pass none then.
-        made.support_avx512bf16_for_cpu = False
-        made.bias = layer.bias
-        return made
+        layer4.support_avx512bf16_for_cpu = False
+        layer4.bias = layer.bias
+        return layer4
 
-    return pack
+    return convert

@@ -7,10 +7,10 @@ from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import Header
 from pseudoword.text import brief
 
-OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
+BASE_OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 """Which base models have text of this width at their cross-attention."""
 
-OTHERS = {
+UNSUPPORTED_MODELS = {
     "FLUX": "double_blocks.0.",
     "SD 3": "joint_blocks.0.",
     "SDXL refiner": "conditioner.embedders.0.model.",
@@ -18,51 +18,51 @@ OTHERS = {
 }
 """Base models that are told apart but not known to `FAMILIES`, by a part of their keys."""
 
-LORA = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
+LORA_KEYS = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
 
 
-def explain(found: Header) -> str:
+def describe_file(header: Header) -> str:
     """What a file that is no base model is, and what it fits: the end of a sentence."""
-    fits = OF_TEXT_WIDTH.get(found.text_width or 0)
+    fits = BASE_OF_TEXT_WIDTH.get(header.text_width or 0)
     made_for = f" for {fits}" if fits else ""
-    if any(found.has(mark) for mark in LORA):
+    if any(header.has(mark) for mark in LORA_KEYS):
         return (
             f"is a LoRA{made_for}. Give the model it was made for as the base, and the LoRA to "
             "generate with --lora"
         )
-    if found.has("string_to_param") or _few_rows(found):
+    if header.has("string_to_param") or _few_rows(header):
         return (
             "is an embedding: a word, no model. Give it with --concept; `pseudoword inspect` says "
             "which base it fits"
         )
-    if found.has("control_model.") or found.has("controlnet_cond_embedding."):
+    if header.has("control_model.") or header.has("controlnet_cond_embedding."):
         return f"is a ControlNet{made_for}, which steers a base model and is none"
-    for name, mark in OTHERS.items():
-        if found.has(mark):
+    for name, mark in UNSUPPORTED_MODELS.items():
+        if header.has(mark):
             return f"is a {name} model, which is not known yet"
-    if found.has("decoder.conv_in.weight") and found.text_width is None:
-        return f"is a VAE{_latents_of(found)}, one part of a base model"
-    if found.text_width is not None:
+    if header.has("decoder.conv_in.weight") and header.text_width is None:
+        return f"is a VAE{_latents_of(header)}, one part of a base model"
+    if header.text_width is not None:
         return f"is a U-Net{made_for} without its text encoders; give the whole checkpoint"
-    if found.has("text_model.") or found.has("resblocks."):
+    if header.has("text_model.") or header.has("resblocks."):
         return "is a text encoder, one part of a base model"
-    keys = ", ".join(list(found.shapes)[:3]) or "nothing"
+    keys = ", ".join(list(header.shapes)[:3]) or "nothing"
     return f"is of no kind known here (it holds {keys} …)"
 
 
-def _few_rows(found: Header) -> bool:
-    return len(found.shapes) <= 8 and all(
+def _few_rows(header: Header) -> bool:
+    return len(header.shapes) <= 8 and all(
         0 < len(shape) <= 2 and not key.endswith((".weight", ".bias"))
-        for key, shape in found.shapes.items()
+        for key, shape in header.shapes.items()
     )
 
 
-def _latents_of(found: Header) -> str:
-    channels = next(s[1] for k, s in found.shapes.items() if k.endswith("decoder.conv_in.weight"))
+def _latents_of(header: Header) -> str:
+    channels = next(s[1] for k, s in header.shapes.items() if k.endswith("decoder.conv_in.weight"))
     return {4: " for SD 1.x, SD 2.x or SDXL", 16: " for SD 3 or FLUX"}.get(channels, "")
 
 
-def explain_folder(path: Path) -> str:
+def describe_folder(path: Path) -> str:
     """What a folder without `model_index.json` is: the end of a sentence."""
     if (path / "adapter_config.json").is_file() or any(path.glob("*lora*.safetensors")):
         return "holds a LoRA, which goes with --lora"

@@ -44,7 +44,7 @@ def layout(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) ->
 
 def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
     """Where `layout(name, changes)` lies as a folder of configs and tokenizers; made if absent."""
-    made = {part: _whole(values) for part, values in layout(name, changes).items()}
+    made = {part: _with_defaults(values) for part, values in layout(name, changes).items()}
     digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
     path = cache_folder() / "layouts" / f"{name}-{digest}"
     if path.is_dir():
@@ -65,7 +65,7 @@ def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) ->
     return path
 
 
-def _whole(config: dict[str, Any]) -> dict[str, Any]:
+def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
     """A config of diffusers with what it leaves unsaid: the loader of single files wants it all."""
     import diffusers
 

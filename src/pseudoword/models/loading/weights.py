@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
-def own(model: nn.Module) -> None:
+def copy_mapped(model: nn.Module) -> None:
     """Copy what lies in a mapped file into memory of torch's own, which begins at 64 bytes.
 
     Libraries of linear algebra round differently at other addresses, on some CPUs. A file's tensors
@@ -18,11 +18,11 @@ def own(model: nn.Module) -> None:
     mapped file does not: the system drops its pages when it needs them.
     """
     for tensor in _tensors(model):
-        if tensor.device.type == "cpu" and not _is_own(tensor):
+        if tensor.device.type == "cpu" and not _is_allocated_by_torch(tensor):
             tensor.data = tensor.data.clone()
 
 
-def not_finite(model: nn.Module) -> str | None:
+def find_not_finite(model: nn.Module) -> str | None:
     """The name of a weight with a number that is not finite, if there is one."""
     for name, tensor in model.named_parameters():
         # The largest and the smallest number tell, and are found many times as fast.
@@ -32,7 +32,7 @@ def not_finite(model: nn.Module) -> str | None:
 
 
 @contextmanager
-def bounded(tensors: int, numbers: int) -> Iterator[None]:
+def limit_weights(tensors: int, numbers: int) -> Iterator[None]:
     """While open, making a model of more tensors or numbers is an error.
 
     A config says in one line what takes days to make. What it may say is what there are weights
@@ -57,6 +57,6 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
     return itertools.chain(model.parameters(), model.buffers())
 
 
-def _is_own(tensor: Tensor) -> bool:
+def _is_allocated_by_torch(tensor: Tensor) -> bool:
     """Whether torch allocated it: such memory can be resized, mapped memory cannot."""
     return tensor.untyped_storage().resizable() and tensor.data_ptr() % 64 == 0
