@@ -1,16 +1,22 @@
-"""The pages say what the commands take: no option that isn't there, no command that has changed."""
+"""The pages say what the commands take: no option that isn't there, no value that is refused."""
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
+import pseudoword
 from pseudoword.cli.app import app
+from pseudoword.config import TrainConfig, flag
+from pseudoword.config.fields import OFTEN
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
 OTHERS = {
     "--logdir": "tensorboard",
     "--device": "benchmarks/memory.py",
@@ -43,10 +49,10 @@ def commands_in(page: str) -> list[str]:
     return [match[1] for match in found if match]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_on_the_pages_are_right(page: Path) -> None:
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_on_the_pages_are_right(path: Path) -> None:
     known = options()
-    for line in commands_in(page.read_text(encoding="utf-8")):
+    for line in commands_in(path.read_text(encoding="utf-8")):
         name, *given = shlex.split(line, comments=True)
         if name.startswith("-"):
             continue
@@ -55,13 +61,46 @@ def test_commands_on_the_pages_are_right(page: Path) -> None:
         assert flags <= known[name] | {"--help"}, line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_options_on_the_pages_are_there(page: Path) -> None:
+class ReachedError(Exception):
+    """A command has taken its arguments, and begins its work."""
+
+
+class NoWork:
+    """Stands for the API."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def function(*_: object, **__: object) -> None:
+            raise ReachedError
+
+        return function
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_on_the_pages_take_their_values(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pseudoword, "api", NoWork(), raising=False)
+    for line in commands_in(path.read_text(encoding="utf-8")):
+        name, *given = shlex.split(line, comments=True)
+        if given and not re.search(r"--help|--config|…|\b[A-Z]{2,}\b", " ".join(given)):
+            result = CliRunner().invoke(app, [name, *given])
+            assert isinstance(result.exception, ReachedError), (line, result.output)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_options_on_the_pages_are_there(path: Path) -> None:
     known = set.union(*options().values()) | set(OTHERS) | {"--help"}
-    text = page.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     named = set(re.findall(r"`[^`\n]*?(?<![\w-])(--[a-z][a-z-]+)", text))
     assert named <= known
 
 
-def test_the_readme_has_commands() -> None:
-    assert len(commands_in(PAGES[0].read_text(encoding="utf-8"))) > 8
+def test_the_readme_has_every_command() -> None:
+    assert {line.split()[0] for line in commands_in(README)} == set(options())
+
+
+def test_the_readme_explains_the_settings_that_the_help_of_train_shows() -> None:
+    fields = TrainConfig.model_fields.items()
+    often = {flag(name) for name, field in fields if OFTEN in field.metadata}
+    table = README.split("The settings that people change most:")[1].split("\n\n")[1]
+    assert set(re.findall(r"^\| `(--[a-z-]+)", table, re.M)) == often
