@@ -1,4 +1,4 @@
-"""`python -m basemodel`: artwork in, bundle out. Run it again after a kill and it goes on."""
+"""Make the bundled base model from artwork. Run it again after an interruption; it continues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from basemodel.recipe import ORDER, Recipe
+from basemodel.artifacts import Artifacts
+from basemodel.recipe import STAGES, run
 from basemodel.settings import PRESETS
 from basemodel.threads import keep_freed_memory
 
@@ -19,30 +20,29 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m basemodel", description=__doc__)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="cpu")
     parser.add_argument(
-        "--only", choices=ORDER, action="append", help="just this stage (repeatable)"
+        "--only", choices=list(STAGES), action="append", help="only this stage (may be repeated)"
     )
     parser.add_argument(
-        "--minutes", type=float, help="stop cleanly after this long; run again to go on"
+        "--minutes", type=float, help="stop after so many minutes; run again to continue"
     )
-    parser.add_argument("--unet-steps", type=int, help="train the denoiser up to this step")
-    parser.add_argument("--work", type=Path, help="folder for what may be deleted")
-    parser.add_argument("--bundled", type=Path, help="folder for what ships")
+    parser.add_argument("--unet-steps", type=int, help="train the U-Net up to this step")
+    parser.add_argument("--work", type=Path, help="folder for files that may be deleted")
+    parser.add_argument("--bundled", type=Path, help="folder for the bundle")
     parser.add_argument(
         "--from-bundle",
         action="store_true",
-        help="begin from the shipped weights: text encoder, autoencoder and judge as they are, "
-        "the denoiser trained further",
+        help="start from the shipped weights: only the U-Net is trained further",
     )
     parser.add_argument(
         "--as-is",
         action="store_true",
-        help="train nothing: use every stage's last checkpoint (to export while a run goes on)",
+        help="train nothing: use every stage's last checkpoint (to export during a run)",
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Run the wanted stages in order; 0 when all are complete, 3 when time ran out."""
+    """Run the wanted stages in order; exit code 0 if all are complete, 3 if time ran out."""
     arguments = _arguments()
     settings = PRESETS[arguments.preset]
     if arguments.work:
@@ -54,8 +54,8 @@ def main() -> int:
     keep_freed_memory()
     torch.set_num_threads(settings.threads)
     deadline = time.time() + 60 * arguments.minutes if arguments.minutes else float("inf")
-    recipe = Recipe(settings, deadline, arguments.from_bundle, arguments.as_is)
-    return 0 if recipe.run(arguments.only or list(ORDER)) else 3
+    artifacts = Artifacts(settings, deadline, arguments.from_bundle, arguments.as_is)
+    return 0 if run(artifacts, arguments.only or list(STAGES)) else 3
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who drew the artwork, under which licence."""
+"""Who drew the artwork, and under which licence."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _LICENCES = {
     "public domain": "https://creativecommons.org/publicdomain/mark/1.0/",
 }
 EMOJI = tuple(style for style in STYLES if not style.extra)
-"""The sets that are asked about: what the judge, the demo and the benchmark show."""
+"""The sets of the demo, the benchmark and the similarity model."""
 
 
-def _where(style: Style) -> str:
+def _package(style: Style) -> str:
     package = f"@iconify-json/{style.package}"
     if style.package == "openclipart-svg":
         package = f"Debian's {style.package}"
@@ -55,7 +55,7 @@ def _where(style: Style) -> str:
 
 
 def attribution_table(sets: tuple[Style, ...] = EMOJI) -> str:
-    """One row per set, as Markdown."""
+    """A Markdown table with one row for each set."""
     lines = [
         "| word in prompts | set | author | licence | package, version |",
         "|---|---|---|---|---|",
@@ -63,16 +63,16 @@ def attribution_table(sets: tuple[Style, ...] = EMOJI) -> str:
     for style in sets:
         title, home = _TITLES[style.package]
         word = style.word or "(none)"
-        held = " (held out of training; judge only)" if style.held_out else ""
+        held = " (held out; seen by the similarity model only)" if style.held_out else ""
         lines.append(
             f"| {word}{held} | [{title}]({home}) | {style.author} "
-            f"| [{style.licence}]({_LICENCES[style.licence]}) | {_where(style)} |"
+            f"| [{style.licence}]({_LICENCES[style.licence]}) | {_package(style)} |"
         )
     return "\n".join(lines)
 
 
 def write_attribution(path: Path, sets: tuple[Style, ...] = EMOJI) -> None:
-    """ATTRIBUTION.md, for a folder of weights or pictures made from the artwork of some sets."""
+    """Write ATTRIBUTION.md for weights or pictures made from the artwork of these sets."""
     credit = ""
     if any(style.package == "game-icons" for style in sets):
         credit = (

@@ -1,10 +1,10 @@
-"""Words for scenes: varied wording over style, thing, background, place and count."""
+"""Captions for scenes, in varied wordings of style, thing, background, place and number."""
 
 from __future__ import annotations
 
 from numpy.random import Generator
 
-from basemodel.pictures import Artwork
+from basemodel.drawings import Drawings
 from basemodel.scenes import Scene
 from basemodel.world import STYLES, Thing
 from pseudoword.benchmark.compose import article
@@ -22,7 +22,7 @@ _IRREGULAR = {"mouse": "mice", "goat": "goats", "fish": "fish", "sheep": "sheep"
 
 
 def plural(words: str) -> str:
-    """The plural of a short noun phrase: its last word's."""
+    """The plural of a short noun phrase, whose last word changes."""
     head, _, last = words.rpartition(" ")
     if last in _IRREGULAR:
         last = _IRREGULAR[last]
@@ -39,15 +39,15 @@ def _pick(rng: Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _name(thing: Thing, hypernym: bool) -> tuple[str, bool]:
-    """(words, takes an article): the thing's own name, or now and then only its kind."""
-    if hypernym and thing.kind:
+def _name(thing: Thing, use_kind: bool) -> tuple[str, bool]:
+    """(name, whether it takes an article): the thing's own name, or only its kind."""
+    if use_kind and thing.kind:
         return thing.kind, True
-    return thing.words, thing.article
+    return thing.name, thing.article
 
 
 def _noun(words: str, takes_article: bool, style: str, rng: Generator) -> str:
-    """The noun phrase with its determiner, style and perhaps an adjective in front."""
+    """The noun phrase with an article, a style and sometimes an adjective before it."""
     if rng.random() < 0.08:
         words = f"{_pick(rng, ADJECTIVES)} {words}"
     if style:
@@ -60,37 +60,31 @@ def _noun(words: str, takes_article: bool, style: str, rng: Generator) -> str:
     return f"{_pick(rng, ('the', 'the', 'my', 'one', ''))} {words}".strip()
 
 
+def fixed_caption(name: str, takes_article: bool, style: str, background: str) -> str:
+    """The one fixed wording of the prompts that the models are measured with."""
+    thing = f"{article(name)} {name}" if takes_article else name
+    return f"a {style} of {thing} on {article(background)} {background} background"
+
+
 def background_words(scene: Scene) -> str:
-    """ "blue", "red and white striped"."""
+    """As "blue" or "red and white striped"."""
     if scene.pattern:
         return f"{scene.colours[0]} and {scene.colours[1]} {scene.pattern}"
     return scene.colours[0]
 
 
-def caption(scene: Scene, art: Artwork, rng: Generator, whole: bool = False) -> str:
-    """One way to say what the scene shows. Leaves parts unsaid now and then, unless `whole`."""
-    things = [art.things[art.thing[row]] for row in scene.rows]
-    style = STYLES[int(art.style[scene.rows[0]])].word
-    hypernym = rng.random() < 0.12 and not whole
+def caption(scene: Scene, drawings: Drawings, rng: Generator, whole: bool = False) -> str:
+    """One random wording of what the scene shows; it may leave parts out, unless `whole`."""
+    things = [drawings.things[drawings.thing[row]] for row in scene.rows]
+    style = STYLES[int(drawings.style[scene.rows[0]])].word
+    use_kind = rng.random() < 0.12 and not whole
     say_style = rng.random() < 0.9 or whole
-    say_ground = rng.random() < 0.75 or whole
+    say_background = rng.random() < 0.75 or whole
     form = rng.random()
-    front = style if say_style and form < 0.35 else ""
-    words, takes_article = _name(things[0], hypernym)
-    words = f"{scene.tint} {words}".strip()
-    if scene.kind == "copies":
-        count = NUMBERS[len(scene.rows)]
-        if rng.random() < 0.6 and takes_article:
-            noun = f"{count} {front} {plural(words)}"
-        else:
-            noun = f"{count} copies of {_noun(words, takes_article, front, rng)}"
-    else:
-        noun = _noun(words, takes_article, front, rng)
-        if scene.kind == "pair":
-            second = _noun(*_name(things[1], False), "", rng)
-            noun = f"{noun} {_pick(rng, ('and', 'and', 'next to', 'beside'))} {second}"
+    style_before = style if say_style and form < 0.35 else ""
+    noun = _shown(scene, things, use_kind, style_before, rng)
     text = f"{_pick(rng, LEADS)} {noun}"
-    if say_style and not front:
+    if say_style and not style_before:
         if form < 0.55:
             text = f"{article(style)} {style} of {noun}"
         elif form < 0.80:
@@ -99,13 +93,29 @@ def caption(scene: Scene, art: Artwork, rng: Generator, whole: bool = False) -> 
             text = f"{text} in the style of {style}"
     if scene.place and rng.random() < 0.9:
         text = f"{text} {scene.place}"
-    if say_ground:
-        ground = background_words(scene)
+    if say_background:
+        background = background_words(scene)
         text = text + _pick(rng, (
-            f" on {article(ground)} {ground} background",
-            f" on {article(ground)} {ground} background",
-            f" with {article(ground)} {ground} background",
-            f", {ground} background",
-            f" on {ground}",
+            f" on {article(background)} {background} background",
+            f" on {article(background)} {background} background",
+            f" with {article(background)} {background} background",
+            f", {background} background",
+            f" on {background}",
         ))  # fmt: skip
     return " ".join(text.split())
+
+
+def _shown(scene: Scene, things: list[Thing], use_kind: bool, style: str, rng: Generator) -> str:
+    """The noun phrase for all that the scene shows: one thing, two things or copies."""
+    name, takes_article = _name(things[0], use_kind)
+    name = f"{scene.tint} {name}".strip()
+    if scene.kind == "copies":
+        count = NUMBERS[len(scene.rows)]
+        if rng.random() < 0.6 and takes_article:
+            return f"{count} {style} {plural(name)}"
+        return f"{count} copies of {_noun(name, takes_article, style, rng)}"
+    noun = _noun(name, takes_article, style, rng)
+    if scene.kind == "pair":
+        second = _noun(*_name(things[1], False), "", rng)
+        noun = f"{noun} {_pick(rng, ('and', 'and', 'next to', 'beside'))} {second}"
+    return noun

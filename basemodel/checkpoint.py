@@ -11,7 +11,7 @@ import torch
 
 
 def write_whole(path: Path, write: Callable[[Any], object]) -> None:
-    """Call `write(open file)` on a neighbour of `path`, flush it to disk, then rename."""
+    """Write a file beside `path`, flush it to disk, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
@@ -27,7 +27,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """What `save` wrote, or None when there is nothing yet."""
+    """Read what `save` wrote; None if there is no file yet."""
     if not path.exists():
         return None
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

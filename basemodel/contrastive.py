@@ -1,8 +1,8 @@
 """The contrastive stage: a text encoder learns what captions mean by matching them to pictures.
 
-A CLIPTextModel beside a small convolutional picture tower. Convolutions match captions to pictures
-many times sooner than a vision transformer; the base throws the tower away, and the judge passes
-it on to a vision transformer (see `judge.py`).
+A CLIPTextModel is trained together with a small convolutional picture tower, which learns many
+times faster than a vision transformer. The base model does not keep the tower. The similarity model
+distils its tower into a vision transformer (see `similarity_model.py`).
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import torch.nn.functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from basemodel.captions import caption
-from basemodel.loop import Stage, keyed, pick_device, train, warm_cosine
+from basemodel.devices import mixed, pick_device
+from basemodel.drawings import Drawings
+from basemodel.loop import Stage, train, warm_cosine
 from basemodel.painter import Painter
-from basemodel.pictures import Artwork
-from basemodel.precision import mixed
+from basemodel.pixels import to_pixels
+from basemodel.rng import keyed
 from basemodel.scenes import COLOUR_WORDS, Scene, SceneMaker
 from basemodel.settings import TEXT_TOKENS, ClipSettings, Settings
-from basemodel.tokens import token_ids
+from basemodel.tokenizer import token_ids
 from basemodel.world import STYLES
 
-TEACHER = 1
+TEXT_ENCODER = 1
 """First part of the random key."""
 
 
 def text_config(settings: ClipSettings, tokenizer: CLIPTokenizer) -> CLIPTextConfig:
-    """CLIP's text transformer, small."""
+    """The config of a small CLIP text transformer."""
     return CLIPTextConfig(
         hidden_size=settings.width,
         intermediate_size=4 * settings.width,
@@ -67,8 +69,8 @@ class PictureTower(torch.nn.Module):
         return out
 
 
-class Teacher(torch.nn.Module):
-    """Text encoder and picture tower, matched by cosine similarity."""
+class ContrastiveModel(torch.nn.Module):
+    """A text encoder and a picture tower, matched by cosine similarity."""
 
     def __init__(self, settings: ClipSettings, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
@@ -78,23 +80,23 @@ class Teacher(torch.nn.Module):
         self.logit_scale = torch.nn.Parameter(torch.tensor(2.66))
 
     def forward(self, ids: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Similarity logits [B,B], one row per caption; and the pictures' embeddings."""
+        """Similarity logits [B,B], one row per caption; and picture embeddings [B,projection]."""
         text = F.normalize(self.text_out(self.text_model(ids).pooler_output).float(), dim=-1)
         embedding = self.picture(pixels)
-        seen = F.normalize(embedding.float(), dim=-1)
-        return self.logit_scale.clamp(max=4.6).exp() * text @ seen.T, embedding
+        pictures = F.normalize(embedding.float(), dim=-1)
+        return self.logit_scale.clamp(max=4.6).exp() * text @ pictures.T, embedding
 
 
 class Labels(torch.nn.Module):
-    """Plain classifiers over a picture's embedding.
+    """Linear classifiers on a picture's embedding.
 
     They teach the tower to tell names and styles apart long before captions do.
     """
 
-    def __init__(self, projection: int, art: Artwork) -> None:
+    def __init__(self, projection: int, drawings: Drawings) -> None:
         super().__init__()
-        self.art = art
-        sizes = {"thing": len(art.things), "style": len(STYLES), "ground": len(COLOUR_WORDS)}
+        self.drawings = drawings
+        sizes = {"thing": len(drawings.things), "style": len(STYLES), "ground": len(COLOUR_WORDS)}
         self.heads = torch.nn.ModuleDict(
             {name: torch.nn.Linear(projection, size) for name, size in sizes.items()}
         )
@@ -103,8 +105,8 @@ class Labels(torch.nn.Module):
         """Cross-entropy of each label, for embeddings [B,projection] of the scenes' pictures."""
         first = [scene.rows[0] for scene in scenes]
         labels = {
-            "thing": self.art.thing[first],
-            "style": self.art.style[first],
+            "thing": self.drawings.thing[first],
+            "style": self.drawings.style[first],
             "ground": np.array([COLOUR_WORDS.index(scene.colours[0]) for scene in scenes]),
         }
         return {
@@ -117,13 +119,8 @@ class Labels(torch.nn.Module):
         }
 
 
-def to_pixels(pictures: np.ndarray | list[np.ndarray]) -> torch.Tensor:
-    """uint8 [B,64,64,3] -> float [B,3,64,64] in [-1,1]."""
-    return torch.from_numpy(np.stack(list(pictures))).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def roughen(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Sometimes blur or add noise, so that a slightly soft picture still means the same."""
+def augment(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Blur a batch or add noise, each with a chance of 1/4: a soft picture means the same."""
     chance = rng.random()
     if chance < 0.25:
         pixels = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -133,40 +130,51 @@ def roughen(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return pixels
 
 
-def draw_batch(
+def make_batch(
     maker: SceneMaker, count: int, rng: np.random.Generator
 ) -> tuple[list[Scene], list[str]]:
-    """Scenes and captions: half at random, half in groups that differ by style alone.
+    """Scenes and captions: half of them random, half in groups that differ only by style.
 
-    Among random scenes the name gives the picture away and style is never needed; the groups make
-    sure the text encoder learns what style words mean.
+    Among random scenes the name alone finds the right picture. The groups make the text encoder
+    learn what style words mean.
     """
-    scenes = [maker.draw(rng) for _ in range(count // 2)]
-    words = [caption(s, maker.art, rng) for s in scenes]
+    scenes = [maker.scene(rng) for _ in range(count // 2)]
+    captions = [caption(s, maker.drawings, rng) for s in scenes]
     while len(scenes) < count:
-        group = maker.draw_alike(rng, min(4, count - len(scenes)))
+        group = maker.scenes_in_styles(rng, min(4, count - len(scenes)))
         scenes += group
-        words += [caption(s, maker.art, rng, whole=True) for s in group]
-    return scenes, words
+        captions += [caption(s, maker.drawings, rng, whole=True) for s in group]
+    return scenes, captions
 
 
-def fit(
+def train_contrastive(
     name: str,
     key: int,
     model: torch.nn.Module,
-    art: Artwork,
+    drawings: Drawings,
     tokenizer: CLIPTokenizer,
     clip: ClipSettings,
     settings: Settings,
     deadline: float,
 ) -> bool:
-    """Train (or go on, or just load) a contrastive model; False when cut short."""
+    """Train a contrastive model from where its checkpoint is; False if the deadline came first.
+
+    Args:
+        name: of the stage.
+        key: first part of the random key.
+        model: takes (ids, pixels) and returns (logits, embeddings).
+        drawings: what it may see.
+        tokenizer: of the captions.
+        clip: settings of this model.
+        settings: settings of the recipe.
+        deadline: time.time() after which training stops.
+    """
     device = pick_device()
     model.to(device).train()
     modules = {"model": model}
     if clip.labels:
-        modules["labels"] = Labels(clip.projection, art).to(device)
-    maker, painter = SceneMaker(art), Painter(art, settings.painters)
+        modules["labels"] = Labels(clip.projection, drawings).to(device)
+    maker, painter = SceneMaker(drawings), Painter(drawings, settings.painters)
     parameters = [p for module in modules.values() for p in module.parameters()]
     decay = [p for p in parameters if p.ndim >= 2]
     rest = [p for p in parameters if p.ndim < 2]
@@ -177,9 +185,9 @@ def fit(
 
     def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         rng = keyed(settings.seed, key, step)
-        scenes, words = draw_batch(maker, clip.batch, rng)
-        pixels = roughen(to_pixels(painter(scenes)), rng).to(device)
-        ids = token_ids(tokenizer, words).to(device)
+        scenes, captions = make_batch(maker, clip.batch, rng)
+        pixels = augment(to_pixels(painter(scenes)), rng).to(device)
+        ids = token_ids(tokenizer, captions).to(device)
         with mixed(device):
             logits, embedding = model(ids, pixels)
             labels = modules["labels"](embedding, scenes) if clip.labels else {}
@@ -206,11 +214,17 @@ def fit(
     return done
 
 
-def build_teacher(
-    art: Artwork, tokenizer: CLIPTokenizer, settings: Settings, deadline: float = float("inf")
+def build_text_encoder(
+    drawings: Drawings, tokenizer: CLIPTokenizer, settings: Settings, deadline: float = float("inf")
 ) -> tuple[CLIPTextModel, bool]:
-    """The text encoder, taught on trained artwork."""
+    """The text encoder, and False if the deadline came before it was trained."""
     torch.manual_seed(settings.seed)
-    model = Teacher(settings.clip, tokenizer)
-    done = fit("clip", TEACHER, model, art.trained(), tokenizer, settings.clip, settings, deadline)
+    model, clip, trained = (
+        ContrastiveModel(settings.clip, tokenizer),
+        settings.clip,
+        drawings.for_training(),
+    )
+    done = train_contrastive(
+        "clip", TEXT_ENCODER, model, trained, tokenizer, clip, settings, deadline
+    )
     return model.text_model, done

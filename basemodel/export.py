@@ -1,6 +1,6 @@
-"""Write the bundle: the base as a StableDiffusionPipeline folder, the judge, the demo's pictures.
+"""Write the bundle: base model, similarity model, and pictures for the demo and the benchmark.
 
-Everything is built beside its place and swapped in whole, so a reader never meets half a model.
+Every folder is built beside its place and then put there whole, so nobody reads half a model.
 """
 
 from __future__ import annotations
@@ -10,32 +10,29 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPImageProcessor, CLIPProcessor
 
+from basemodel.artifacts import Artifacts
 from basemodel.attribution import write_attribution
-from basemodel.card import write_base_card, write_judge_card
-from basemodel.demo import write_demo
-from basemodel.denoiser import new_scheduler
-from basemodel.logs import send_logs_along
-from basemodel.loop import say
+from basemodel.benchmark_drawings import write_benchmark_drawings
+from basemodel.demo_pictures import write_demo_pictures
+from basemodel.logs import copy_logs_to_bundle, say
+from basemodel.model_cards import write_base_card, write_similarity_card
+from basemodel.noise_schedule import new_scheduler
 from basemodel.settings import GUIDANCE, PICTURE_PX
-from basemodel.truth import write_truth
 from basemodel.world import SHAPES, STYLES
 from pseudoword.models.families.unet import OWN_GUIDANCE, OWN_RESCALE
 
-if TYPE_CHECKING:
-    from basemodel.recipe import Recipe
-
-SHARD = "15MB"
-"""No file may be larger than 16 MB, so that the bundle can travel in parts."""
+MAX_SHARD_SIZE = "15MB"
+"""No file of the bundle may be larger than 16 MB."""
 
 
-def swap_in(target: Path, build: Callable[[Path], None]) -> None:
-    """Build a folder beside `target`, then put it in its place."""
+def replace_folder(target: Path, build: Callable[[Path], None]) -> None:
+    """Build a folder beside `target`, then put it in the place of `target`."""
     part, old = target.with_name(target.name + ".part"), target.with_name(target.name + ".old")
     for leftover in (part, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -47,7 +44,7 @@ def swap_in(target: Path, build: Callable[[Path], None]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _half(model: torch.nn.Module) -> torch.nn.Module:
+def _half_precision(model: torch.nn.Module) -> torch.nn.Module:
     """A float16 copy on the CPU, in the plain memory layout."""
     half = copy.deepcopy(model).cpu().to(torch.float16)
     for tensor in (*half.parameters(), *half.buffers()):
@@ -55,102 +52,115 @@ def _half(model: torch.nn.Module) -> torch.nn.Module:
     return half
 
 
-def _stored_half_loads_whole(config: Path) -> None:
-    """Weights are stored in half precision, yet load as float32 unless asked otherwise, as the
-    U-Net and VAE beside them do: a pipeline must not mix the two."""
-    found = json.loads(config.read_text(encoding="utf-8"))
-    for part in (found, found.get("text_config", {}), found.get("vision_config", {})):
+def _load_as_float32(config: Path) -> None:
+    """Make weights stored in half precision load as float32, unless another dtype is asked for.
+
+    The U-Net and the VAE do so by themselves, and a pipeline must not mix precisions.
+    """
+    values = _read_json(config)
+    for part in (values, values.get("text_config", {}), values.get("vision_config", {})):
         for key in ("dtype", "torch_dtype"):
             if key in part:
                 part[key] = "float32"
-    config.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_json(config, values)
 
 
 def _compact(path: Path) -> None:
-    """The same JSON without white space: every kilobyte travels with every clone."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    """Write the same JSON without white space, which makes the repository smaller."""
+    values = _read_json(path)
+    path.write_text(json.dumps(values, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
 def _forget_path(config: Path) -> None:
-    """Drop the folder that weights were loaded from, which diffusers would pass on."""
-    found = json.loads(config.read_text(encoding="utf-8"))
-    found.pop("_name_or_path", None)
-    config.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    """Leave out the folder that the weights were loaded from, which diffusers writes down."""
+    values = _read_json(config)
+    values.pop("_name_or_path", None)
+    _write_json(config, values)
 
 
-def _say_guidance(index: Path) -> None:
-    """diffusers passes over entries that begin with an underscore."""
+def _add_guidance(index: Path) -> None:
+    """Add the model's guidance; diffusers ignores entries that begin with an underscore."""
     own = {OWN_GUIDANCE: GUIDANCE.scale, OWN_RESCALE: GUIDANCE.rescale}
-    found = {**json.loads(index.read_text(encoding="utf-8")), **own}
-    index.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_json(index, {**_read_json(index), **own})
 
 
-def export_base(recipe: Recipe) -> None:
-    """The emoji base model, loadable by StableDiffusionPipeline.from_pretrained."""
+def _read_json(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def export_base(artifacts: Artifacts) -> None:
+    """Write the base model for StableDiffusionPipeline.from_pretrained."""
 
     def build(folder: Path) -> None:
         pipeline = StableDiffusionPipeline(
-            vae=_half(recipe.vae),
-            text_encoder=_half(recipe.text_encoder),
-            tokenizer=recipe.tokenizer,
-            unet=_half(recipe.unet),
+            vae=_half_precision(artifacts.vae),
+            text_encoder=_half_precision(artifacts.text_encoder),
+            tokenizer=artifacts.tokenizer,
+            unet=_half_precision(artifacts.unet),
             scheduler=new_scheduler(),
             safety_checker=None,
             feature_extractor=None,
             image_encoder=None,
             requires_safety_checker=False,
         )
-        pipeline.save_pretrained(folder, max_shard_size=SHARD)
-        sources = (recipe.settings.work, recipe.settings.bundled / "emoji")
-        for name in ("vocab.json", "merges.txt"):  # what older transformers read
-            found = [f / "tokenizer" / name for f in sources if (f / "tokenizer" / name).exists()]
-            shutil.copy(found[0], folder / "tokenizer" / name)
+        pipeline.save_pretrained(folder, max_shard_size=MAX_SHARD_SIZE)
+        sources = (artifacts.settings.work, artifacts.settings.bundled / "emoji")
+        for name in ("vocab.json", "merges.txt"):  # older versions of transformers read these
+            files = [source / "tokenizer" / name for source in sources]
+            shutil.copy(next(file for file in files if file.exists()), folder / "tokenizer")
         _compact(folder / "tokenizer" / "tokenizer.json")
-        _stored_half_loads_whole(folder / "text_encoder" / "config.json")
+        _load_as_float32(folder / "text_encoder" / "config.json")
         for part in ("unet", "vae"):
             _forget_path(folder / part / "config.json")
-        _say_guidance(folder / "model_index.json")
-        send_logs_along(recipe.settings, folder)
+        _add_guidance(folder / "model_index.json")
+        copy_logs_to_bundle(artifacts.settings, folder)
         write_attribution(folder / "ATTRIBUTION.md", STYLES + SHAPES)
-        write_base_card(folder, recipe)
+        write_base_card(folder, artifacts)
 
-    swap_in(recipe.settings.bundled / "emoji", build)
+    replace_folder(artifacts.settings.bundled / "emoji", build)
 
 
-def export_judge(recipe: Recipe) -> None:
-    """The judge, loadable by CLIPModel and CLIPProcessor."""
+def export_similarity_model(artifacts: Artifacts) -> None:
+    """Write the similarity model for CLIPModel and CLIPProcessor."""
 
     def build(folder: Path) -> None:
-        half: Any = _half(recipe.judge)
-        half.save_pretrained(folder, max_shard_size=SHARD)
-        _stored_half_loads_whole(folder / "config.json")
+        half: Any = _half_precision(artifacts.similarity_model)
+        half.save_pretrained(folder, max_shard_size=MAX_SHARD_SIZE)
+        _load_as_float32(folder / "config.json")
         pictures = CLIPImageProcessor(
             size={"shortest_edge": PICTURE_PX},
             crop_size={"height": PICTURE_PX, "width": PICTURE_PX},
             image_mean=[0.5, 0.5, 0.5],
             image_std=[0.5, 0.5, 0.5],
         )
-        CLIPProcessor(pictures, recipe.tokenizer).save_pretrained(folder)
+        CLIPProcessor(pictures, artifacts.tokenizer).save_pretrained(folder)
         _compact(folder / "tokenizer.json")
         write_attribution(folder / "ATTRIBUTION.md")
-        write_judge_card(folder, recipe)
+        write_similarity_card(folder, artifacts.settings)
 
-    swap_in(recipe.settings.bundled / "judge", build)
+    replace_folder(artifacts.settings.bundled / "judge", build)
 
 
-def export_all(recipe: Recipe) -> None:
-    """Base, judge (when it has been trained), and the pictures of the demo and the benchmark."""
-    swap_in(recipe.settings.bundled / "demo", lambda folder: write_demo(folder, recipe.art))
-    effort = recipe.settings.packing_effort
-    swap_in(
-        recipe.settings.bundled / "groundtruth",
-        lambda folder: write_truth(folder, recipe.art, effort),
+def export_all(artifacts: Artifacts) -> None:
+    """Write the pictures of the demo and the benchmark, and the models that are trained."""
+    replace_folder(
+        artifacts.settings.bundled / "demo",
+        lambda folder: write_demo_pictures(folder, artifacts.drawings),
     )
-    if (recipe.settings.work / "judge.pt").exists():
-        export_judge(recipe)
-    export_base(recipe)
-    sizes = [p.stat().st_size for p in recipe.settings.bundled.rglob("*") if p.is_file()]
+    effort = artifacts.settings.packing_effort
+    replace_folder(
+        artifacts.settings.bundled / "groundtruth",
+        lambda folder: write_benchmark_drawings(folder, artifacts.drawings, effort),
+    )
+    if artifacts.has_similarity_model:
+        export_similarity_model(artifacts)
+    export_base(artifacts)
+    sizes = [p.stat().st_size for p in artifacts.settings.bundled.rglob("*") if p.is_file()]
     say(
         "export",
         f"{sum(sizes) / 1e6:.1f} MB in {len(sizes)} files, the largest {max(sizes) / 1e6:.1f} MB",

@@ -1,7 +1,7 @@
-"""How good is the base? Known (thing, style, background) prompts, drawn and judged.
+"""How good is the base model? Known (thing, style, background) prompts are drawn and scored.
 
-The same judging of true pictures, composed and passed through the VAE, shows what the judge can
-tell at best.
+True pictures that went through the VAE are scored in the same way. They show the best that the
+similarity model can measure.
 """
 
 from __future__ import annotations
@@ -9,29 +9,32 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from basemodel.artifacts import Artifacts
 from basemodel.autoencoder import held_out_pictures, psnr, reconstruct
+from basemodel.binding import BindingTest
+from basemodel.captions import fixed_caption
 from basemodel.checkpoint import write_whole
-from basemodel.contrastive import to_pixels
-from basemodel.denoiser import new_scheduler
-from basemodel.judge import embed_pictures, embed_texts
-from basemodel.loop import keyed, say
-from basemodel.probes import Probes, plain_caption, sample
+from basemodel.logs import say
+from basemodel.noise_schedule import new_scheduler
+from basemodel.pixels import to_pictures, to_pixels
+from basemodel.rng import keyed
+from basemodel.sampling import sample
 from basemodel.scenes import COLOUR_WORDS, Scene, paint
-from basemodel.settings import GUIDANCE, Guidance
-from basemodel.tokens import token_ids
-from basemodel.world import STYLES, asked_styles
+from basemodel.settings import GUIDANCE, Guidance, Settings
+from basemodel.similarity_model import embed_pictures, embed_texts
+from basemodel.tokenizer import token_ids
+from basemodel.world import STYLES, known_styles
+from pseudoword.benchmark.compose import SINGLE_BOX
 from pseudoword.benchmark.scoring import background_colour
 
-if TYPE_CHECKING:
-    from basemodel.recipe import Recipe
-
 MEASURE = 9
+"""First part of the random key."""
 
 GUIDANCES = (
     Guidance(2.5),
@@ -40,122 +43,154 @@ GUIDANCES = (
     Guidance(3.5, 1.0),
     Guidance(5.0, 1.0),
 )
-"""Tried on prompts of their own, so that the one to choose isn't chosen by what is reported."""
+"""Tried on prompts of their own, so that the reported prompts do not choose the guidance."""
 
 
 def guidance_key(guidance: Guidance) -> str:
-    """Where the numbers drawn with it are kept."""
+    """Prefix of the keys of numbers that were measured with this guidance."""
     return f"guidance_{guidance.scale:g}_{guidance.rescale:g}"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One known prompt and the scene that would answer it."""
+class KnownPrompt:
+    """A prompt for a known thing in a known style, and the scene that it describes."""
 
     thing: int
     style: int
-    ground: str
+    background: str
     scene: Scene
-    prompt: str
+    text: str
 
 
-def known_prompts(recipe: Recipe, count: int, first: int = 0) -> list[Asked]:
-    """Prompts whose (thing, style) was in training, no two alike: `count` of a fixed list, from
-    its place `first` on."""
-    art = recipe.art.trained()
-    rng = keyed(recipe.settings.seed, MEASURE)
-    asked = []
-    for row in rng.permutation(len(art.rgba))[: first + count].tolist():
-        ground = COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))]
-        thing, style = int(art.thing[row]), int(art.style[row])
-        scene = Scene("single", (row,), ((0.5, 0.5, 0.82),), (ground,))
-        words = art.things[thing]
-        prompt = plain_caption(words.words, words.article, STYLES[style].word, ground)
-        asked.append(Asked(thing, style, ground, scene, prompt))
-    return asked[first:]
+def known_prompts(artifacts: Artifacts, count: int, first: int = 0) -> list[KnownPrompt]:
+    """Prompts from a fixed list: `count` of them from place `first` on.
+
+    Each (thing, style) was in training, and no two prompts have the same.
+    """
+    drawings = artifacts.drawings.for_training()
+    rng = keyed(artifacts.settings.seed, MEASURE)
+    prompts = []
+    for row in rng.permutation(len(drawings.rgba))[: first + count].tolist():
+        background = COLOUR_WORDS[rng.integers(len(COLOUR_WORDS))]
+        thing, style = int(drawings.thing[row]), int(drawings.style[row])
+        scene = Scene("single", (row,), (SINGLE_BOX,), (background,))
+        name, article = drawings.things[thing].name, drawings.things[thing].article
+        text = fixed_caption(name, article, STYLES[style].word, background)
+        prompts.append(KnownPrompt(thing, style, background, scene, text))
+    return prompts[first:]
 
 
-def draw(recipe: Recipe, asked: list[Asked], guidance: Guidance = GUIDANCE) -> np.ndarray:
-    """A picture for each, [B,64,64,3] uint8, from fixed noise."""
+def _draw(
+    artifacts: Artifacts, prompts: list[KnownPrompt], guidance: Guidance = GUIDANCE
+) -> np.ndarray:
+    """A picture for each prompt, [B,64,64,3] uint8, from fixed noise."""
     return np.concatenate(
         [
             sample(
-                recipe.unet,
-                recipe.vae,
-                recipe.text_encoder,
-                recipe.tokenizer,
-                new_scheduler(),
-                [a.prompt for a in asked[start : start + 50]],
+                artifacts.unet,
+                artifacts.vae,
+                artifacts.text_encoder,
+                artifacts.tokenizer,
+                [prompt.text for prompt in prompts[start : start + 50]],
                 seed=1000 + start,
                 guidance=guidance,
             )
-            for start in range(0, len(asked), 50)
+            for start in range(0, len(prompts), 50)
         ]
     )
 
 
-def _nearest_style(recipe: Recipe, one: Asked, vector: torch.Tensor) -> int:
-    """The style of the true picture of the same thing that is nearest to a picture's embedding."""
-    art = recipe.art.trained()
-    rows = np.flatnonzero(art.thing == one.thing).tolist()
-    scenes = [replace(one.scene, rows=(row,)) for row in rows]
-    near = embed_pictures(recipe.judge, to_pixels([paint(s, art) for s in scenes])) @ vector
-    return int(art.style[rows[int(near.argmax())]])
+def _most_similar_style(artifacts: Artifacts, prompt: KnownPrompt, embedding: torch.Tensor) -> int:
+    """Of the thing's true pictures in all styles, the style of the most similar one."""
+    drawings = artifacts.drawings.for_training()
+    rows = np.flatnonzero(drawings.thing == prompt.thing).tolist()
+    scenes = [replace(prompt.scene, rows=(row,)) for row in rows]
+    true = to_pixels([paint(scene, drawings) for scene in scenes])
+    cosines = embed_pictures(artifacts.similarity_model, true) @ embedding
+    return int(drawings.style[rows[int(cosines.argmax())]])
 
 
 @torch.no_grad()
-def judged(recipe: Recipe, asked: list[Asked], pictures: np.ndarray) -> dict[str, float]:
-    """Shares of pictures [B,64,64,3] that show the asked style, background and thing."""
-    judge, things = recipe.judge.cpu(), recipe.art.things
-    seen = embed_pictures(judge, to_pixels(pictures))
+def _score(
+    artifacts: Artifacts, prompts: list[KnownPrompt], pictures: np.ndarray
+) -> dict[str, float]:
+    """Shares of pictures [B,64,64,3] with the right style, background and thing."""
+    model, things = artifacts.similarity_model.cpu(), artifacts.drawings.things
+    styles = known_styles()
+
+    def embed(captions: list[str]) -> torch.Tensor:
+        return embed_texts(model, token_ids(artifacts.tokenizer, captions))
 
     @cache
-    def of_all_things(style: str, ground: str) -> torch.Tensor:
-        lines = [plain_caption(t.words, t.article, style, ground) for t in things]
-        return embed_texts(judge, token_ids(recipe.tokenizer, lines))
+    def all_things(style: str, background: str) -> torch.Tensor:
+        return embed([fixed_caption(t.name, t.article, style, background) for t in things])
 
-    styles = asked_styles()
     keys = ("style", "style_nearest", "background", "thing", "thing_top5")
     hits: dict[str, list[float]] = {key: [] for key in keys}
-    for one, picture, vector in zip(asked, pictures, seen, strict=True):
-        thing, style = things[one.thing], STYLES[one.style].word
-        by_style = [plain_caption(thing.words, thing.article, w, one.ground) for w in styles]
-        near = embed_texts(judge, token_ids(recipe.tokenizer, by_style)) @ vector
-        by_thing = of_all_things(style, one.ground) @ vector
-        ranked = by_thing.argsort(descending=True)[:5].tolist()
-        hits["style"].append(styles[int(near.argmax())] == style)
-        hits["thing"].append(ranked[0] == one.thing)
-        hits["thing_top5"].append(one.thing in ranked)
-        hits["style_nearest"].append(_nearest_style(recipe, one, vector) == one.style)
-        hits["background"].append(background_colour(Image.fromarray(picture)) == one.ground)
+    embeddings = embed_pictures(model, to_pixels(pictures))
+    for prompt, picture, embedding in zip(prompts, pictures, embeddings, strict=True):
+        thing, style = things[prompt.thing], STYLES[prompt.style].word
+        by_style = embed(
+            [fixed_caption(thing.name, thing.article, s, prompt.background) for s in styles]
+        )
+        best_style = styles[int((by_style @ embedding).argmax())]
+        by_thing = all_things(style, prompt.background) @ embedding
+        best_things = by_thing.argsort(descending=True)[:5].tolist()
+        nearest_style = _most_similar_style(artifacts, prompt, embedding)
+        hits["style"].append(best_style == style)
+        hits["style_nearest"].append(nearest_style == prompt.style)
+        hits["background"].append(background_colour(Image.fromarray(picture)) == prompt.background)
+        hits["thing"].append(best_things[0] == prompt.thing)
+        hits["thing_top5"].append(prompt.thing in best_things)
     return {key: float(np.mean(values)) for key, values in hits.items()}
 
 
-def binding(recipe: Recipe) -> dict[str, float]:
-    """The finished denoiser's loss on fixed noise, and what a wrong word costs; see `Probes`."""
-    models = recipe.vae, recipe.text_encoder, recipe.tokenizer
-    alphas = new_scheduler().alphas_cumprod.to(recipe.unet.device)
-    probes = Probes(recipe.drawn.trained().named(), *models, recipe.settings, alphas)
-    return {f"binding_{key}": value for key, value in probes.gaps(recipe.unet).items()}
+def _binding(artifacts: Artifacts) -> dict[str, float]:
+    """The finished U-Net's loss on fixed noise, and the cost of a wrong word."""
+    alphas_cumprod = new_scheduler().alphas_cumprod.to(artifacts.unet.device)
+    test = BindingTest(
+        artifacts.all_drawings.for_training().without_extras(),
+        artifacts.vae,
+        artifacts.text_encoder,
+        artifacts.tokenizer,
+        artifacts.settings,
+        alphas_cumprod,
+    )
+    return {f"binding_{key}": value for key, value in test.gaps(artifacts.unet).items()}
 
 
-def measure(recipe: Recipe) -> dict[str, float]:
-    """All numbers of the model card; also kept in work/measured.json."""
-    unseen = held_out_pictures(recipe.art, 256, recipe.settings.seed)
-    found = {"psnr_unseen": psnr(reconstruct(recipe.vae, unseen), unseen)} | binding(recipe)
-    count = recipe.settings.measured_prompts
-    asked = known_prompts(recipe, count)
-    art = recipe.art.trained()
-    true = to_pixels([paint(a.scene, art) for a in asked])
-    back = reconstruct(recipe.vae, true)
-    best = ((back.clamp(-1, 1) + 1) * 127.5).round().byte().numpy().transpose(0, 2, 3, 1)
-    found |= {f"drawn_{k}": v for k, v in judged(recipe, asked, draw(recipe, asked)).items()}
-    found |= {f"true_{k}": v for k, v in judged(recipe, asked, best).items()}
-    others = known_prompts(recipe, count // 2, first=count)
+def measure(artifacts: Artifacts) -> None:
+    """Measure all numbers of the model card, and keep them in work/measured.json."""
+    settings, vae = artifacts.settings, artifacts.vae
+    unseen = held_out_pictures(artifacts.drawings, 256, settings.seed)
+    numbers = {"psnr_unseen": psnr(reconstruct(vae, unseen), unseen)} | _binding(artifacts)
+
+    def add(prefix: str, prompts: list[KnownPrompt], pictures: np.ndarray) -> None:
+        scores = _score(artifacts, prompts, pictures)
+        numbers.update({f"{prefix}_{key}": value for key, value in scores.items()})
+
+    count = settings.measured_prompts
+    prompts = known_prompts(artifacts, count)
+    drawings = artifacts.drawings.for_training()
+    true = to_pixels([paint(prompt.scene, drawings) for prompt in prompts])
+    add("drawn", prompts, _draw(artifacts, prompts))
+    add("true", prompts, to_pictures(reconstruct(vae, true)))
+    others = known_prompts(artifacts, count // 2, first=count)
     for guidance in GUIDANCES:
-        marks = judged(recipe, others, draw(recipe, others, guidance))
-        found |= {f"{guidance_key(guidance)}_{k}": v for k, v in marks.items()}
-    say("measure", " ".join(f"{k} {v:.3f}" for k, v in found.items()))
-    path = recipe.settings.work / "measured.json"
-    write_whole(path, lambda file: file.write(json.dumps(found, indent=2).encode()))
-    return found
+        add(guidance_key(guidance), others, _draw(artifacts, others, guidance))
+    say("measure", " ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
+    data = json.dumps(numbers, indent=2).encode()
+    write_whole(_file(settings), lambda file: file.write(data))
+
+
+def read_measured(settings: Settings) -> dict[str, float]:
+    """The numbers that `measure` kept; empty if it has not run."""
+    path = _file(settings)
+    if not path.exists():
+        return {}
+    numbers: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    return numbers
+
+
+def _file(settings: Settings) -> Path:
+    return settings.work / "measured.json"

@@ -1,7 +1,8 @@
-"""Muon: momentum whose update is made nearly orthogonal, matrix by matrix; AdamW for the rest.
+"""Muon: the momentum of each matrix is made nearly orthogonal; other parameters use AdamW.
 
-Convolutions count as matrices [out, in * height * width]. Matrices of one shape are worked on
-together. The update is scaled so that AdamW's learning rates fit.
+Convolutions count as matrices [out, in * height * width]. Matrices of the same shape are updated
+together. The update is scaled so that AdamW's learning rates fit (Jordan et al. 2024;
+Liu et al. 2025, arXiv 2502.16982).
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from basemodel.precision import quick_dtype
+from basemodel.devices import fast_dtype
 
 
 def orthogonal(g: Tensor, rounds: int = 5) -> Tensor:
-    """The nearest (roughly) orthogonal matrix of each [N,m,n], by Newton-Schulz."""
+    """A nearly orthogonal matrix close to each of [N,m,n], by Newton-Schulz iterations."""
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = g.shape[-2] <= g.shape[-1]
-    x = g.to(quick_dtype(g.device))
+    x = g.to(fast_dtype(g.device))
     x = x if wide else x.transpose(-2, -1)
     x = x / (x.flatten(1).float().norm(dim=1)[:, None, None].to(x.dtype) + 1e-7)
     for _ in range(rounds):
         gram = x @ x.transpose(-2, -1)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    straight: Tensor = (x if wide else x.transpose(-2, -1)).to(g.dtype)
-    return straight
+    result: Tensor = (x if wide else x.transpose(-2, -1)).to(g.dtype)
+    return result
 
 
 class Muon(torch.optim.Optimizer):
-    """`matrices` get the orthogonal update, `others` AdamW's; one learning rate for both."""
+    """`matrices` get the orthogonal update, `others` AdamW's. The learning rate is the same."""
 
     def __init__(
         self,
@@ -67,9 +68,9 @@ class Muon(torch.optim.Optimizer):
                 assert p.grad is not None
                 state["momentum"].lerp_(p.grad, 1 - group["momentum"])
                 updates.append(p.grad.lerp(state["momentum"], group["momentum"]).reshape(rows, -1))
-            straight = orthogonal(torch.stack(updates))
+            orthogonalised = orthogonal(torch.stack(updates))
             size = group["lr"] * 0.2 * max(rows, columns) ** 0.5
-            for p, update in zip(same, straight.unbind(), strict=True):
+            for p, update in zip(same, orthogonalised.unbind(), strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(update.reshape(p.shape), alpha=-size)
 
@@ -91,7 +92,11 @@ class Muon(torch.optim.Optimizer):
 def split(
     model: torch.nn.Module, not_matrices: tuple[str, ...]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """(matrices, others): first and last layers, vectors and tables are no matrices here."""
+    """(matrices, others) of a model's parameters.
+
+    Vectors, small matrices, and the layers whose names begin with one of `not_matrices` (the first
+    and the last ones) are among the others.
+    """
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, p in model.named_parameters():

@@ -1,4 +1,4 @@
-"""Scenes into pixels, by several processes when a GPU would otherwise wait for them."""
+"""Turns scenes into pixels, in several processes if a GPU would have to wait otherwise."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from basemodel.pictures import Artwork
+from basemodel.drawings import Drawings
 from basemodel.scenes import Scene, paint
 
-_ART: Artwork | None = None
-"""In a painting process: the artwork, given once instead of with every scene."""
+_DRAWINGS: Drawings | None = None
+"""In a painting process: the drawings, sent once instead of with every scene."""
 
 
-def _hold(art: Artwork) -> None:
-    global _ART
-    _ART = art
+def _keep(drawings: Drawings) -> None:
+    global _DRAWINGS
+    _DRAWINGS = drawings
 
 
 def _paint(scene: Scene) -> np.ndarray:
-    assert _ART is not None
-    return paint(scene, _ART)
+    assert _DRAWINGS is not None
+    return paint(scene, _DRAWINGS)
 
 
 class Painter:
-    """Paints scenes from one artwork; `workers` of 0 paints in this process."""
+    """Paints scenes of the same drawings, in `workers` processes; with 0, in this process."""
 
-    def __init__(self, art: Artwork, workers: int) -> None:
-        self.art, self.workers = art, workers
+    def __init__(self, drawings: Drawings, workers: int) -> None:
+        self.drawings, self.workers = drawings, workers
         self._pool: ProcessPoolExecutor | None = None
         if workers:
-            # Fresh processes: a forked copy of one that uses threads or a GPU may hang.
+            # New processes: the forked copy of a process that uses threads or a GPU may hang.
             self._pool = ProcessPoolExecutor(
-                workers, multiprocessing.get_context("spawn"), _hold, (art,)
+                workers, multiprocessing.get_context("spawn"), _keep, (drawings,)
             )
 
     def __call__(self, scenes: Sequence[Scene]) -> np.ndarray:
         """Pixels [N,64,64,3] uint8."""
         if self._pool is None:
-            return np.stack([paint(scene, self.art) for scene in scenes])
+            return np.stack([paint(scene, self.drawings) for scene in scenes])
         chunk = max(1, -(-len(scenes) // (2 * self.workers)))
         return np.stack(list(self._pool.map(_paint, scenes, chunksize=chunk)))
 

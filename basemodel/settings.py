@@ -25,12 +25,12 @@ class Guidance:
 
 
 GUIDANCE = Guidance(3.5, 1.0)
-"""What the finished model draws best with; it says so itself."""
+"""The best guidance for the finished model; its model_index.json names it."""
 
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """One contrastive model: the text encoder's teacher, or the judge."""
+    """A contrastive model: the one that trains the text encoder, or the similarity model."""
 
     steps: int
     batch: int = 128
@@ -41,16 +41,16 @@ class ClipSettings:
     heads: int = 4
     projection: int = 256
     labels: bool = False
-    """Also learn names, styles and backgrounds as plain labels."""
+    """Also learn names, styles and backgrounds as labels."""
     distil_steps: int = 0
-    """Judge only: steps in which the vision transformer follows the convolutional tower."""
-    words_steps: int = 0
-    """Judge only: steps in which the text half then learns to match the vision transformer."""
+    """Similarity model only: steps in which the vision transformer is distilled from the tower."""
+    text_steps: int = 0
+    """Similarity model only: steps in which the text half learns to match the transformer."""
 
 
 @dataclass(frozen=True)
 class VaeSettings:
-    """The picture autoencoder: 64 px pictures to 8x8x16 latents."""
+    """The autoencoder: 64 px pictures to 8x8x16 latents."""
 
     steps: int
     batch: int = 16
@@ -61,16 +61,16 @@ class VaeSettings:
 
 @dataclass(frozen=True)
 class UnetSettings:
-    """The denoiser and the pool of latents it learns from."""
+    """The U-Net, and the pool of latents that it is trained on."""
 
     steps: int
     batch: int = 64
     learning_rate: float = 1.2e-3
     warmup_steps: int = 200
     cooldown_steps: int = 6750
-    """The last so many steps lower the rate to nothing."""
+    """Number of last steps in which the learning rate goes down."""
     cooldown_share: float = 0.25
-    """Never more of all steps than this."""
+    """At most this share of all steps."""
     channels: tuple[int, ...] = (128, 192, 192)
     heads: int = 4
     ema_decay: float = 0.999
@@ -78,60 +78,60 @@ class UnetSettings:
     shard_size: int = 8192
     """Composed pictures that are made and encoded together."""
     pool_shards: int = 8
-    """The pool is a sliding window over this many shards."""
+    """Number of shards in the pool's sliding window."""
     uses_per_picture: float = 4
-    """How often each composed picture is drawn, on average, while it's in the pool."""
+    """How often each picture is used, on average, while it is in the pool."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A whole run. `work` holds what may be deleted; `bundled` is what ships."""
+    """A whole run. Files in `work` may be deleted; those in `bundled` are shipped."""
 
     work: Path
     bundled: Path
     clip: ClipSettings
-    judge: ClipSettings
+    similarity: ClipSettings
     vae: VaeSettings
     unet: UnetSettings
     seed: int = 20
     threads: int = 2
     painters: int = 0
-    """Processes that compose pictures; 0: it's done in between."""
+    """Processes that compose pictures; 0: the training process does it."""
     save_every_seconds: float = 120.0
-    probe_every: int = 250
+    binding_every: int = 250
     grid_every: int = 1000
     log_every: int = 50
-    probes: int = 192
-    """Pictures whose right and wrong captions are compared while the denoiser learns."""
+    binding_pictures: int = 192
+    """Pictures whose right and wrong captions are compared while the U-Net is trained."""
     whitened: int = 512
-    """Pictures that tell the mean and deviation of latents."""
+    """Pictures from which the mean and deviation of latents are measured."""
     measured_prompts: int = 200
     sheet_prompts: int = 64
     packing_effort: int = 6
-    """How long WebP searches for the smallest form of the drawings that ship, 0 to 6."""
+    """0 to 6; more takes longer and makes the shipped drawings smaller."""
     shipped_drawings: bool = False
-    """Use the few drawings that ship with the benchmark: no network, no rendering."""
+    """Use only the drawings that are shipped with the benchmark: no network, no rendering."""
 
 
 CPU = Settings(
     work=HERE / "work",
     bundled=BUNDLED,
     clip=ClipSettings(steps=5000, labels=True),
-    judge=ClipSettings(
+    similarity=ClipSettings(
         steps=2500,
         width=192,
         text_layers=2,
         projection=192,
         labels=True,
         distil_steps=4500,
-        words_steps=1200,
+        text_steps=1200,
     ),
     vae=VaeSettings(steps=1500),
     unet=UnetSettings(steps=27_000),
 )
 
-# The stages by name as they were run on one H200 with 13 painters beside it, in twenty minutes;
-# that program had its steps as CUDA graphs besides. The judge was not trained again.
+# The stages as they ran on one H200 with 13 painters, in twenty minutes; that program also ran its
+# steps as CUDA graphs. The similarity model was not trained again.
 GPU = replace(
     CPU,
     painters=13,
@@ -151,12 +151,12 @@ GPU = replace(
     ),
 )
 
-# As small as every stage can be: it shows that the recipe runs and resumes, and learns nothing.
+# Every stage as small as possible: it shows that the recipe runs and resumes, but learns nothing.
 MINI = Settings(
     work=HERE / "work" / "mini",
     bundled=HERE / "work" / "mini" / "bundled",
     clip=ClipSettings(steps=10, batch=16, labels=True),
-    judge=replace(CPU.judge, steps=10, batch=16, distil_steps=10, words_steps=10),
+    similarity=replace(CPU.similarity, steps=10, batch=16, distil_steps=10, text_steps=10),
     vae=VaeSettings(steps=10, batch=8, channels=(32, 32, 32, 32)),
     unet=UnetSettings(
         steps=12, batch=8, channels=(32, 64, 64), shard_size=64, pool_shards=2, warmup_steps=5
@@ -164,9 +164,9 @@ MINI = Settings(
     threads=1,
     save_every_seconds=0.0,
     log_every=5,
-    probe_every=6,
+    binding_every=6,
     grid_every=12,
-    probes=16,
+    binding_pictures=16,
     whitened=64,
     measured_prompts=2,
     sheet_prompts=8,

@@ -1,4 +1,4 @@
-"""Getting the most from a CPU that others use too."""
+"""Memory and threads on a CPU that other processes use, too."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to hold on to what tensors free.
+    """Make glibc keep the memory that tensors free.
 
-    Handing it back at every step costs a third of the time on a CPU. Elsewhere this does nothing.
+    Giving it back to the system at every step takes a third of the time on a CPU. Without glibc
+    this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -23,7 +24,7 @@ def keep_freed_memory() -> None:
 
 
 def _others_running() -> int:
-    """How many threads of other processes want a core just now (Linux; else 0)."""
+    """Number of threads of other processes that need a core now (on Linux; otherwise 0)."""
     running = own = 0
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/stat").read_text().splitlines():
@@ -36,18 +37,18 @@ def _others_running() -> int:
 
 
 class SharedCpu:
-    """Uses fewer threads while others are busy.
+    """Uses fewer threads while other processes are busy.
 
-    Threads that wait for each other run many times slower when one of them has to share its core,
-    so with company one thread fewer is faster than a full set.
+    Threads that wait for each other become many times slower if one of them has to share its core.
+    So one thread less is faster then.
     """
 
     def __init__(self, most: int) -> None:
-        self.most, self.company = most, 0.0
+        self.most, self.others = most, 0.0
 
     def adapt(self) -> None:
-        """Look around and choose; call it once a step."""
-        self.company += 0.2 * (min(_others_running(), self.most) - self.company)
-        wanted = max(1, self.most - round(self.company))
-        if wanted != torch.get_num_threads():
-            torch.set_num_threads(wanted)
+        """Choose the number of threads; call it once a step."""
+        self.others += 0.2 * (min(_others_running(), self.most) - self.others)
+        threads = max(1, self.most - round(self.others))
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)

@@ -17,13 +17,13 @@ from forked import Process
 from safetensors.numpy import load_file
 from transformers import CLIPModel
 
-from basemodel import pictures
+from basemodel import drawings, icon_sets
 from basemodel.captions import caption
 from basemodel.denoiser import Average
 from basemodel.painter import Painter
 from basemodel.scenes import EXTRA_SHARE, SceneMaker, paint, tinted
 from basemodel.settings import BUNDLED, MINI
-from basemodel.tokens import learn_tokenizer
+from basemodel.tokenizer import learn_tokenizer
 from basemodel.world import (
     SHAPES,
     STYLES,
@@ -33,7 +33,7 @@ from basemodel.world import (
     held_out_words,
     icons_of,
     known_things,
-    plain,
+    simplified,
 )
 
 STAGES = ("clip", "vae", "unet", "judge_tower", "judge", "judge_words")
@@ -118,25 +118,25 @@ def test_the_same_captions_give_the_same_tokenizer(tmp_path: Path) -> None:
 
 
 def test_trained_stages_see_nothing_that_is_held_out() -> None:
-    art = pictures.draw_all(MINI)
-    trained = art.trained()
+    art = drawings.draw_all(MINI)
+    trained = art.for_training()
     assert 0 < len(trained.rgba) < len(art.rgba)
-    held_out = {thing.words for thing in held_out_things()}
-    assert not held_out & {trained.things[t].words for t in trained.thing.tolist()}
+    held_out = {thing.name for thing in held_out_things()}
+    assert not held_out & {trained.things[t].name for t in trained.thing.tolist()}
     assert not any(STYLES[s].held_out for s in trained.style.tolist())
     assert len(held_out) == 40
-    assert not held_out & {thing.words for thing in known_things()}
+    assert not held_out & {thing.name for thing in known_things()}
 
 
 def test_extra_names_are_neither_known_nor_held_out() -> None:
     named = [*known_things(), *held_out_things()]
-    words = [thing.words for thing in (*named, *extra_things())]
+    words = [thing.name for thing in (*named, *extra_things())]
     assert len(set(words)) == len(words)
     assert len({t.icon for t in named} | {t.icon for t in extra_things()}) == len(words)
-    hidden = {thing.words for thing in held_out_things()}
+    hidden = {thing.name for thing in held_out_things()}
     for thing in extra_things():
         assert thing.extra
-        assert not hidden & set(thing.words.split()), thing.words
+        assert not hidden & set(thing.name.split()), thing.name
 
 
 def words_of(name: str) -> set[str]:
@@ -152,11 +152,11 @@ def test_no_set_shows_what_is_held_out_or_near_it(package: str) -> None:
     (style,) = (s for s in (*STYLES, *SHAPES) if s.package == package)
     icons = icons_of(style)
     assert len(set(icons)) == len(icons) > 100
-    hidden = {plain(spelt) for t in held_out_things() for spelt in (t.icon, t.words)}
+    hidden = {simplified(spelt) for t in held_out_things() for spelt in (t.icon, t.name)}
     for icon in icons:
         assert not held_out_words() & words_of(icon), icon
-        assert plain(icon) not in hidden, icon
-        assert not any(name in plain(icon) for name in hidden if len(name) > 6), icon
+        assert simplified(icon) not in hidden, icon
+        assert not any(name in simplified(icon) for name in hidden if len(name) > 6), icon
 
 
 def test_the_bundle_credits_every_set_that_its_weights_saw() -> None:
@@ -172,23 +172,23 @@ def test_the_bundle_credits_every_set_that_its_weights_saw() -> None:
 
 
 def test_names_of_further_sets_are_new_and_not_held_out() -> None:
-    further, hidden = further_things(), {plain(t.words) for t in held_out_things()}
-    names = [plain(t.words) for t in further]
+    further, hidden = further_things(), {simplified(t.name) for t in held_out_things()}
+    names = [simplified(t.name) for t in further]
     assert len(set(names)) == len(names) > 1000
     assert not hidden & set(names)
-    assert not set(names) & {plain(t.words) for t in (*known_things(), *extra_things())}
+    assert not set(names) & {simplified(t.name) for t in (*known_things(), *extra_things())}
     assert all(thing.extra and not thing.held_out for thing in further)
 
 
 def test_each_held_out_thing_has_its_words_among_those_that_no_set_may_have() -> None:
     for thing in held_out_things():
-        assert held_out_words() & words_of(thing.words) or thing.words == "ice cream", thing.words
+        assert held_out_words() & words_of(thing.name) or thing.name == "ice cream", thing.name
 
 
 def test_a_tint_is_seen_and_said() -> None:
-    art = pictures.draw_all(MINI).trained()
+    art = drawings.draw_all(MINI).for_training()
     maker, rng = SceneMaker(art), np.random.default_rng(0)
-    scene = next(s for s in iter(lambda: maker.draw(rng), None) if s.tint)
+    scene = next(s for s in iter(lambda: maker.scene(rng), None) if s.tint)
     assert scene.tint not in scene.colours
     assert f"{scene.tint} " in caption(scene, art, rng)
     flat = np.zeros((1, 2, 4), np.uint8)
@@ -199,17 +199,17 @@ def test_a_tint_is_seen_and_said() -> None:
 
 
 def test_scenes_show_extra_names_at_their_share_and_nothing_asks_for_them() -> None:
-    art = pictures.draw_all(MINI).trained()
+    art = drawings.draw_all(MINI).for_training()
     places = sorted(set(art.thing.tolist()))
     few, first = places[:3], places[3]
     things = [replace(t, extra=n >= first) for n, t in enumerate(art.things)]
     art = replace(art, things=things)
     maker, rng = SceneMaker(art), np.random.default_rng(0)
-    drawn = [int(art.thing[maker.draw(rng).rows[0]]) for _ in range(600)]
+    drawn = [int(art.thing[maker.scene(rng).rows[0]]) for _ in range(600)]
     assert sum(things[t].extra for t in drawn) / len(drawn) == pytest.approx(EXTRA_SHARE, abs=0.06)
     assert {t for t in drawn if not things[t].extra} == set(few)
-    assert set(art.named().thing.tolist()) == set(few)
-    assert all(not thing.extra for thing in art.named().things)
+    assert set(art.without_extras().thing.tolist()) == set(few)
+    assert all(not thing.extra for thing in art.without_extras().things)
 
 
 def test_the_average_ends_at_the_last_weights() -> None:
@@ -232,7 +232,7 @@ def test_an_unexpected_licence_is_refused(tmp_path: Path) -> None:
     (folder / "icons.json").write_text("{}")
     (folder / "info.json").write_text(json.dumps({"license": {"spdx": "CC-BY-SA-4.0"}}))
     with pytest.raises(RuntimeError, match=r"CC-BY-SA-4\.0"):
-        pictures._package(style, tmp_path)
+        icon_sets.fetch_package(style, tmp_path)
 
 
 def test_icons_are_drawn_cropped_to_their_ink(tmp_path: Path) -> None:
@@ -243,17 +243,17 @@ def test_icons_are_drawn_cropped_to_their_ink(tmp_path: Path) -> None:
         "aliases": {"also": {"parent": "square"}, "turned": {"parent": "square", "rotate": 1}},
     }
     (tmp_path / "icons.json").write_text(json.dumps(icons))
-    found = pictures._icons(tmp_path)
+    found = icon_sets.svgs_of_package(tmp_path)
     assert found["also"] == found["square"]
     assert "turned" not in found
-    drawn = pictures._draw(found["square"])
-    assert drawn.shape == (pictures.DRAWN_PX, pictures.DRAWN_PX, 4)
+    drawn = drawings.draw_icon(found["square"])
+    assert drawn.shape == (drawings.DRAWN_PX, drawings.DRAWN_PX, 4)
     assert (drawn[8:-8, 8:-8] == (255, 0, 0, 255)).all(), "the ink does not fill the drawing"
 
 
 def test_painting_in_processes_is_painting() -> None:
-    art = pictures.draw_all(MINI).trained()
+    art = drawings.draw_all(MINI).for_training()
     maker, rng = SceneMaker(art), np.random.default_rng(0)
-    scenes = [maker.draw(rng) for _ in range(5)]
+    scenes = [maker.scene(rng) for _ in range(5)]
     with Painter(art, 2) as several:
         assert np.array_equal(several(scenes), Painter(art, 0)(scenes))

@@ -1,4 +1,4 @@
-"""The world's names, held-out concepts and sets, read from the text files beside this one."""
+"""The names, held-out concepts and icon sets of the model's world; lists are in text files here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Style:
-    """One icon set: the word captions use for it, its package and where its licence stands."""
+    """One icon set: its word in captions, its package, and its licence."""
 
     word: str
     package: str
@@ -20,7 +20,7 @@ class Style:
     author: str
     held_out: bool = False
     extra: bool = False
-    """It only widens what is drawn in training: nothing is asked about it."""
+    """Shown in training only, for more variety; nothing is measured with it."""
 
 
 STYLES = (
@@ -39,9 +39,9 @@ STYLES = (
     Style("clipart", "openclipart-svg", "1:0.18+dfsg-19", "public domain", "the Open Clip Art "
           "Library's contributors", extra=True),
 )  # fmt: skip
-"""The held-out style is EmojiOne 2: near enough to the flat sets to be learnable from a few
-pictures, yet with outlines and shading of its own. Of an extra set only the icons listed in
-`sets/` are used, each by its own name; the last one is Debian's package, the others Iconify's."""
+"""The held-out style is EmojiOne 2. It is like the flat sets, so that a few pictures are enough to
+learn it, but it has its own outlines and shading. Of an extra set only the icons listed in `sets/`
+are used, each by its own name. The last set is Debian's package; the others are Iconify's."""
 
 SHAPES = (
     Style("", "fluent-emoji-high-contrast", "1.2.6", "MIT", "Microsoft Corporation"),
@@ -53,48 +53,49 @@ SHAPES = (
     Style("", "fluent-color", "1.2.21", "MIT", "Microsoft Corporation"),
     Style("", "meteocons", "1.2.4", "MIT", "Bas Milius"),
 )
-"""Sets that no caption names: seen only through words made from drawings. The first one's icons,
-black on nothing, are known things; such words also name its style."""
+"""Sets that no caption names. They were seen only with words made from drawings. The icons of the
+first one are known things in black; words made from drawings also name its style."""
 
 
-def asked_styles() -> list[str]:
-    """The words of the styles that prompts and probes ask for: neither held out nor extra."""
+def known_styles() -> list[str]:
+    """The words of the styles that are neither held out nor extra; measured prompts use these."""
     return [style.word for style in STYLES if not style.held_out and not style.extra]
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One name of the world. `words` is what captions say; `article` is off for "popcorn"."""
+    """One name of the world: `name` in captions, with an article unless it is like "popcorn"."""
 
     icon: str
-    words: str
+    name: str
     kind: str
     article: bool = True
     held_out: bool = False
-    start: str = ""
-    """Held-out only: the known word a learner would begin from."""
+    init_word: str = ""
+    """Held-out only: the known word that learning begins from."""
     reason: str = ""
     extra: bool = False
-    """It only widens what is drawn in training: nothing is asked about it."""
+    """Shown in training only, for more variety; nothing is measured with it."""
 
 
 def _lines(file: str) -> list[tuple[str, str]]:
-    """`key: value` lines, comments and blanks dropped."""
+    """The `key: value` lines of a file, without comments and blank lines."""
     text = (_FOLDER / file).read_text(encoding="utf-8")
     rows = (line.partition(":") for line in text.splitlines() if line and line[0] != "#")
     return [(key.strip(), value.strip()) for key, _, value in rows]
 
 
 def _thing(
-    entry: str, kind: str, *, held_out: bool = False, start: str = "", reason: str = ""
+    entry: str, kind: str, *, held_out: bool = False, init_word: str = "", reason: str = ""
 ) -> Thing:
     article = not entry.endswith("*")
-    icon, _, words = entry.rstrip("*").partition("=")
-    return Thing(icon, words or icon.replace("-", " "), kind, article, held_out, start, reason)
+    icon, _, name = entry.rstrip("*").partition("=")
+    name = name or icon.replace("-", " ")
+    return Thing(icon, name, kind, article, held_out, init_word, reason)
 
 
 def known_things() -> list[Thing]:
-    """The names the base model is trained on, and asked about."""
+    """The names that the base model is trained on and measured with."""
     return [
         _thing(entry.strip(), kind)
         for kind, entries in _lines("names.txt")
@@ -103,58 +104,62 @@ def known_things() -> list[Thing]:
 
 
 def held_out_things() -> list[Thing]:
-    """The forty names only the judge may see."""
+    """The forty names that only the similarity model may see."""
     found = []
     for entry, value in _lines("heldout.txt"):
         if entry in ("near", "words"):
             continue
-        kind, start, reason = (part.strip() for part in value.split(";"))
-        found.append(_thing(entry, kind, held_out=True, start=start, reason=reason))
+        kind, init_word, reason = (part.strip() for part in value.split(";"))
+        found.append(_thing(entry, kind, held_out=True, init_word=init_word, reason=reason))
     return found
 
 
 def icons_of(style: Style) -> list[str]:
-    """The icons of an extra set, or of one of SHAPES, that the recipe uses. Whatever looks like,
-    or is named after, something held out is not among them."""
+    """The icons that the recipe uses of an extra set or of one of SHAPES.
+
+    None of them looks like a held-out thing or has its name.
+    """
     text = (_FOLDER / "sets" / f"{style.package}.txt").read_text(encoding="utf-8")
     return text.split()
 
 
 def name_of(style: Style, icon: str) -> str:
-    """What an extra set's icon shows: its name without variants and numbers, or the first word of
-    a file of clip art."""
+    """What an icon of an extra set shows: its name without variants and numbers.
+
+    For clip art it is the first word of the file's name.
+    """
     if style.word == "clipart":
         words: list[str] = re.findall("[a-z]+", icon.rpartition("/")[2].lower())
         return words[0]
     return re.sub(r"(-(duo|flat|fill|color|duotone|\d+))+$", "", icon)
 
 
-def plain(name: str) -> str:
-    """By which names are compared: small letters and digits alone."""
+def simplified(name: str) -> str:
+    """The name's letters and digits in lower case; names are compared by it."""
     return re.sub("[^a-z0-9]", "", name)
 
 
 def further_things() -> list[Thing]:
-    """What extra sets show beside all that has a name already."""
+    """What extra sets show beside the known and the listed extra things."""
     named = [*known_things(), *extra_things()]
-    there = {plain(spelt) for t in named for spelt in (t.icon, t.words)}
+    there = {simplified(name) for t in named for name in (t.icon, t.name)}
     found = []
     for style in STYLES:
         for name in [name_of(style, icon) for icon in icons_of(style)] if style.extra else []:
-            if plain(name) not in there:
-                there.add(plain(name))
+            if simplified(name) not in there:
+                there.add(simplified(name))
                 found.append(replace(_thing(name, ""), extra=True))
     return found
 
 
 def held_out_words() -> frozenset[str]:
-    """Words that no name may have which is used of an extra set or of SHAPES."""
+    """Words that may not be in the name of an icon from an extra set or from SHAPES."""
     (words,) = (value for entry, value in _lines("heldout.txt") if entry == "words")
     return frozenset(word.strip() for word in words.split(","))
 
 
 def extra_things() -> list[Thing]:
-    """Names that the base model is trained on beside the known ones, to draw more than those."""
+    """The names in more.txt; with them the model learns to draw more than the known things."""
     text = (_FOLDER / "more.txt").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     entries = [entry.strip() for entry in " ".join(lines).split(",")]
@@ -162,5 +167,5 @@ def extra_things() -> list[Thing]:
 
 
 def all_things() -> list[Thing]:
-    """Every name, in the order that drawings refer to: known, held out, then what only widens."""
+    """Every name, in the order of the drawings' indices: known, held out, then extra ones."""
     return known_things() + held_out_things() + extra_things() + further_things()
