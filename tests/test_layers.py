@@ -1,4 +1,4 @@
-"""Imports go one way: no file imports another that leads back to it, not even inside a function."""
+"""Imports go one way: no file imports, even inside a function, a file that leads back to it."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TREES = {"pseudoword": ROOT / "src", "basemodel": ROOT, "benchmarks": ROOT}
 """Package -> the folder that it lies in."""
 
+CHECKING = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
 
 def modules(folder: Path, package: str) -> dict[str, Path]:
     """Dotted name -> file, of all modules of a package."""
@@ -21,23 +23,34 @@ def modules(folder: Path, package: str) -> dict[str, Path]:
     return names
 
 
-def statements(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """All imports below a node, those inside functions too; not those for type checkers alone."""
+def statements(node: ast.AST, for_types: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All imports below a node, also those inside functions.
+
+    Those under `if TYPE_CHECKING` only if `for_types`.
+    """
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield from statements(other)
+        elif isinstance(child, ast.If) and ast.unparse(child.test) in CHECKING and not for_types:
+            yield from statements(ast.Module(child.orelse, []), for_types)
         else:
-            yield from statements(child)
+            yield from statements(child, for_types)
 
 
-def imported(name: str, path: Path, known: Mapping[str, Path]) -> set[str]:
-    """The known modules that a module imports. `from package import module` imports the module,
-    `from package import name` the package."""
-    found = set()
-    for statement in statements(ast.parse(path.read_text(encoding="utf-8"))):
+def class_paths(node: ast.AST) -> set[str]:
+    """The modules in texts like "package.module:Class", which are imported by their names."""
+    values = (child.value for child in ast.walk(node) if isinstance(child, ast.Constant))
+    return {text.partition(":")[0] for text in values if isinstance(text, str) and ":" in text}
+
+
+def imported(name: str, path: Path, known: Mapping[str, Path], for_types: bool) -> set[str]:
+    """The known modules that a module imports.
+
+    `from package import module` imports the module, `from package import name` the package.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = class_paths(tree)
+    for statement in statements(tree, for_types):
         if isinstance(statement, ast.Import):
             found |= {alias.name for alias in statement.names}
             continue
@@ -47,17 +60,17 @@ def imported(name: str, path: Path, known: Mapping[str, Path]) -> set[str]:
             base = parents[: len(parents) - statement.level + 1]
             source = ".".join([*base, source] if source else base)
         for alias in statement.names:
-            state = f"{source}.{alias.name}"
-            found.add(state if state in known else source)
+            member = f"{source}.{alias.name}"
+            found.add(member if member in known else source)
     return found & known.keys() - {name}
 
 
-def cycle(trees: Mapping[str, Path]) -> str:
-    """One import cycle, as `a → b → a`; empty where there is none."""
+def cycle(trees: Mapping[str, Path], for_types: bool = False) -> str:
+    """One import cycle, as `a → b → a`; empty if there is none."""
     known: dict[str, Path] = {}
     for package, folder in trees.items():
         known |= modules(folder, package)
-    graph = {name: imported(name, path, known) for name, path in known.items()}
+    graph = {name: imported(name, path, known, for_types) for name, path in known.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -67,6 +80,10 @@ def cycle(trees: Mapping[str, Path]) -> str:
 
 def test_imports_go_one_way() -> None:
     assert not cycle(TREES)
+
+
+def test_the_recipe_goes_one_way_for_type_checkers_too() -> None:
+    assert not cycle({"basemodel": ROOT, "benchmarks": ROOT}, for_types=True)
 
 
 def package(folder: Path, **files: str) -> Mapping[str, Path]:
@@ -83,6 +100,7 @@ def package(folder: Path, **files: str) -> Mapping[str, Path]:
         ("from some import other", "from some.one import name"),
         ("from . import other", "from .one import name"),
         ("from some.other import name", "def later():\n    from some import one"),
+        ("import some.other", 'PATH = "some.one:Class"'),
         ("from some.other import name", "try:\n    import some.one\nexcept ImportError:\n    pass"),
     ],
 )
@@ -98,4 +116,6 @@ def test_a_cycle_through_a_package_is_found(tmp_path: Path) -> None:
 
 def test_an_import_for_the_type_checker_is_no_cycle(tmp_path: Path) -> None:
     checked = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from some import one"
-    assert not cycle(package(tmp_path, one="from some import other", other=checked))
+    trees = package(tmp_path, one="from some import other", other=checked)
+    assert not cycle(trees)
+    assert cycle(trees, for_types=True)
