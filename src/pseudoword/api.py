@@ -1,7 +1,8 @@
 """The public functions, one per command and of the same name. `pseudoword` re-exports them.
 
 Each checks its settings and hands them to a command. The command line has checked them before it
-imports this file, so it calls `train_pack` and what is imported here `as` itself.
+imports this file, so it calls `train_pack` and what is imported here `as` itself. So does the page
+in the browser; what it needs of pictures and formats besides is imported here likewise.
 """
 
 from collections.abc import Sequence
@@ -32,9 +33,16 @@ from pseudoword.config import (
     PrepareConfig,
     TrainConfig,
 )
+from pseudoword.data.images import decode as decode
+from pseudoword.data.images import open_picture as open_picture
+from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.errors import PseudowordError
+from pseudoword.formats import WRITERS as WRITERS
+from pseudoword.formats import read_file as read_file
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
+from pseudoword.report.charts import encoded as encoded
+from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import Trained, learn
 from pseudoword.training.memory_plan import Plan
 from pseudoword.training.memory_plan import plan_memory as plan_memory

@@ -282,6 +282,23 @@ def lock_folder(folder: Path) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: leave nothing behind
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a live process holds `folder`. It looks by holding it for a moment itself."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
 def _holder_text(folder: Path) -> str:
     try:
         who = json.loads((folder / HOLDER).read_bytes())

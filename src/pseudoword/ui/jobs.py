@@ -1,0 +1,491 @@
+"""The queue of trainings. All of it is on disk: a page may go and come back, or there may be two.
+
+`queue/ID/` holds a training: `job.json` and `settings.toml`, written once; the pictures as they
+were when it was submitted; `running.json` while a process trains it; and `outcome.json` when that
+has ended. What state a training is in follows from those files, so no two writers can disagree.
+Its run is in `runs/ID/`, its word, as soon as there is one, in `words/ID/`.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+
+from pseudoword import api
+from pseudoword.config import PlanConfig, TrainConfig
+from pseudoword.errors import PseudowordError, SettingsError, StorageError
+from pseudoword.files import read_regular, write_whole
+from pseudoword.text import brief
+from pseudoword.ui import processes
+from pseudoword.ui.library import Library
+from pseudoword.ui.pictures import DataSets, link_or_copy
+from pseudoword.ui.settings import checked
+from pseudoword.ui.workspace import Workspace
+
+State = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
+
+JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
+WORKER = "worker"
+"""The lock of the process that works on the queue."""
+
+RUNNING, STOPPING, OUTCOME = "running.json", "stopping", "outcome.json"
+PROGRESS, LAST_WORDS = "progress.json", "last-words"
+
+LAST_WORDS_NBYTES = 4096
+"""Kept free for each training, so that it can say what happened when the disk is full."""
+
+LARGEST_NBYTES = 256 * 1024 * 1024
+
+MOST_POINTS = 1000
+"""Of a curve."""
+
+DIED = (
+    "The training was ended from outside: killed, or the machine went down. "
+    "Nothing that was saved is lost: resume it, and it goes on where it was saved last."
+)
+
+Point = tuple[int, float]
+"""(step, value)"""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run has logged so far; long curves are thinned."""
+
+    loss: tuple[Point, ...] = ()
+    evaluation: tuple[Point, ...] = ()
+    held_out: tuple[Point, ...] = ()
+    rate: tuple[Point, ...] = ()
+    """the learning rate"""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture that was drawn on the way."""
+
+    step: int
+    number: int
+    """which prompt it was drawn for, from 1"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, as it is at one moment."""
+
+    id: str
+    token: str
+    state: State
+    sentence: str
+    """what is going on, or what has happened; plain text of one or a few lines"""
+    created: float
+    """seconds since 1970; so are `began` and `ended`"""
+    began: float | None
+    ended: float | None
+    step: int
+    """steps of training that are done"""
+    total: int
+    """steps of training there will be; at most, where it stops by itself"""
+    seconds_left: float | None
+    """of training; None: not known yet"""
+    phase: str
+    """what it does now, such as `loading emoji`; empty unless it runs"""
+    phase_done: int
+    """of `phase_total`; 0 of 0 where it does not say"""
+    phase_total: int
+    notes: tuple[str, ...]
+    """what the user should know, in order"""
+    word: str | None
+    """the id of its word in the library, once it has one"""
+    data_set: str
+    """the id of the data set that it was begun with, which may be gone"""
+
+    @property
+    def over(self) -> bool:
+        """Whether it waits or runs no more."""
+        return self.state in ("done", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will need."""
+
+    plan: "api.Plan"
+    """memory"""
+    steps: int
+    """at most so many, where it stops by itself"""
+    seconds: float | None
+    """from earlier trainings like it in this workspace; None: there was none"""
+
+
+class Queue:
+    """The trainings of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.data_sets = DataSets(workspace)
+        self.library = Library(workspace)
+
+    def submit(
+        self,
+        data_set: str,
+        token: str,
+        *,
+        start_from: str | None = None,
+        sentences: Sequence[str] = (),
+        **settings: Any,
+    ) -> Job:
+        """Put a training at the end of the queue, and see that somebody works on the queue.
+
+        The pictures are taken as they are now: the data set may be changed or deleted afterwards.
+
+        Args:
+            data_set: the id of a data set.
+            token: what to call the new word; no other word or training here may be called so.
+            start_from: the id of a word in the library to go on from, instead of `init`.
+            sentences: sentences of one's own to learn in, with `[name]` in each; instead of a
+                `template`.
+            **settings: fields of `TrainConfig`, as numbers and switches or as the command line
+                takes them.
+
+        Raises:
+            PseudowordError: a setting is wrong, the name is taken, there are no pictures; the
+                message says which.
+        """
+        config = self.config(
+            data_set, token, start_from=start_from, sentences=sentences, **settings
+        )
+        with self.workspace.turn("names"):
+            self.check_name(config.token)
+            waiting = [job for job in self.jobs() if not job.over]
+            if len(waiting) >= self.workspace.limits.most_jobs:
+                raise SettingsError(
+                    f"{len(waiting)} trainings are waiting already. Remove one, or wait."
+                )
+            files = sorted(self.data_sets.files(data_set).iterdir())
+            name, folder = self.workspace.new("queue")
+            link_or_copy(files, folder / PICTURES)
+            changes: dict[str, Any] = {"pictures": (folder / PICTURES,)}
+            if sentences:
+                write_whole(folder / SENTENCES, "\n".join(sentences).encode())
+                changes["template"] = str(folder / SENTENCES)
+            config = config.model_copy(update=changes)
+            write_whole(folder / SETTINGS, config.to_toml().encode(errors="surrogateescape"))
+            write_whole(folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)
+            about = {"token": config.token, "created": time.time(), "data_set": data_set}
+            about["total"] = config.total_steps
+            write_whole(folder / JOB, json.dumps(about).encode())
+        self.wake()
+        return self.job(name)
+
+    def config(
+        self,
+        data_set: str,
+        token: str,
+        *,
+        start_from: str | None = None,
+        sentences: Sequence[str] = (),
+        **settings: Any,
+    ) -> TrainConfig:
+        """The settings that `submit` would train with; raises as it does, and writes nothing."""
+        if not self.data_sets.pictures(data_set):
+            raise SettingsError("there are no pictures yet. Add three to five of the same thing.")
+        values = checked(self.workspace, TrainConfig, settings)
+        for sentence in sentences:
+            if "[name]" not in sentence:
+                raise SettingsError(
+                    f"the sentence {brief(sentence)} has no [name] in it, where the word belongs"
+                )
+        if start_from is not None:
+            values["init"] = self.library.file(start_from)
+        folder = self.data_sets.files(data_set)
+        return TrainConfig.check(**{**values, "pictures": [folder], "token": token.strip()})
+
+    def check_name(self, token: str) -> None:
+        """Refuse the name of a word that is here, or will be.
+
+        Raises:
+            SettingsError: it is taken.
+        """
+        if any(word.token == token for word in self.library.words()):
+            raise SettingsError(
+                f"there is a word {brief(token)} already. Choose another name, or rename or delete "
+                "that word."
+            )
+        if any(job.token == token and not job.over for job in self.jobs()):
+            raise SettingsError(
+                f"a word {brief(token)} is being learned already. Choose another name, or wait "
+                "for it."
+            )
+
+    def estimate(self, config: TrainConfig) -> Estimate:
+        """What memory and about what time a training needs, without loading the model.
+
+        Raises:
+            PseudowordError: as `api.plan`.
+        """
+        shared = config.model_dump(include=set(PlanConfig.model_fields), exclude_none=True)
+        per_step = self._seconds_per_step(config)
+        steps = config.total_steps
+        return Estimate(
+            api.plan_memory(PlanConfig.check(**shared)), steps, per_step and per_step * steps
+        )
+
+    def jobs(self) -> list[Job]:
+        """All trainings, in the order in which they were submitted."""
+        found = []
+        for name in self.workspace.ids("queue"):
+            with contextlib.suppress(PseudowordError, OSError):  # half submitted, or just removed
+                found.append(self.job(name))
+        return sorted(found, key=lambda job: (job.created, job.id))
+
+    def job(self, name: str) -> Job:
+        """One training.
+
+        Raises:
+            UnknownIdError: it is not in the queue any more.
+        """
+        folder = self.workspace.path("queue", name)
+        about = _json(folder / JOB)
+        running, progress = _json(folder / RUNNING), _json(folder / PROGRESS)
+        state, sentence, ended = self._state(name, folder, bool(running))
+        live = state in ("running", "stopping")
+        entries = _log(self.workspace.place("runs", name) / "log.jsonl")
+        step, total = (entries[-1]["step"] if entries else 0), int(about.get("total", 0))
+        return Job(
+            id=name,
+            token=str(about.get("token", "?")),
+            state=state,
+            sentence=sentence,
+            created=float(about.get("created", 0.0)),
+            began=running.get("began", progress.get("began")),
+            ended=ended,
+            step=step,
+            total=total,
+            seconds_left=_seconds_left(entries, total) if live else None,
+            phase=str(progress.get("phase", "")) if live else "",
+            phase_done=int(progress.get("done", 0)) if live else 0,
+            phase_total=int(progress.get("total", 0)) if live else 0,
+            notes=tuple(map(str, progress.get("notes", ()))),
+            word=name if self.library.has(name) else None,
+            data_set=str(about.get("data_set", "")),
+        )
+
+    def settings(self, name: str) -> TrainConfig:
+        """The settings of a training, with where its run is."""
+        file = self.workspace.path("queue", name) / SETTINGS
+        return TrainConfig.gather(file, out=self.workspace.place("runs", name))
+
+    def curves(self, name: str) -> Curves:
+        """What the training has logged so far."""
+        entries = _log(self.workspace.place("runs", name) / "log.jsonl")
+        columns = ("loss", "evaluation", "held_out", "lr")
+        return Curves(
+            *(_thin([(e["step"], e[column]) for e in entries if column in e]) for column in columns)
+        )
+
+    def previews(self, name: str) -> list[Preview]:
+        """The pictures that were drawn on the way, the latest last."""
+        found = []
+        folder = self.workspace.place("runs", name) / "previews"
+        for path in folder.glob("step-*-*.png"):
+            if (match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)) and path.is_file():
+                found.append(Preview(int(match[1]), int(match[2])))
+        return sorted(found, key=lambda one: (one.step, one.number))
+
+    def preview(self, name: str, which: Preview, needed_px: int | None = None) -> Image.Image:
+        """One of the `previews`."""
+        folder = self.workspace.path("runs", name) / "previews"
+        return api.open_picture(
+            folder / f"step-{which.step:d}-{which.number:d}.png", needed_px=needed_px
+        )
+
+    def filmstrip(self, name: str) -> Image.Image | None:
+        """All previews on one picture: a row for each prompt, a column for each step."""
+        file = self.workspace.place("runs", name) / "previews" / "filmstrip.png"
+        return api.open_picture(file) if file.is_file() else None
+
+    def copies(self, name: str) -> list[int]:
+        """The steps of which copies of the word are kept, for `Library.sweep`."""
+        return self.library.copies(name)
+
+    def stop(self, name: str) -> None:
+        """Stop a training after its current step, keep its word; take a waiting one out."""
+        folder = self.workspace.path("queue", name)
+        state = self.job(name).state
+        if state == "queued":
+            with self.workspace.turn(name, 1.0):
+                if self.job(name).state == "queued":
+                    self.end(name, "stopped", "It was taken out of the queue before it began.")
+                    return
+        if state in ("running", "queued"):
+            write_whole(folder / STOPPING, b"")
+            api.ask(self.workspace.place("runs", name), "stop")
+
+    def preview_now(self, name: str) -> None:
+        """Draw the previews after the current step."""
+        self._ask(name, "preview")
+
+    def save_now(self, name: str) -> None:
+        """Save the state and the word after the current step; the library then has it as it is."""
+        self._ask(name, "save")
+
+    def resume(self, name: str) -> Job:
+        """Queue a training again that was stopped or has failed: it goes on where it was."""
+        folder = self.workspace.path("queue", name)
+        with self.workspace.turn(name, 1.0):
+            if not self.job(name).over:
+                return self.job(name)
+            self._forget_requests(name)
+            (folder / RUNNING).unlink(missing_ok=True)
+            write_whole(folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)
+            (folder / OUTCOME).unlink(missing_ok=True)
+        self.wake()
+        return self.job(name)
+
+    def remove(self, name: str) -> None:
+        """Take a training that does not run out of sight, with its run. Its word stays.
+
+        Raises:
+            SettingsError: it runs; stop it first.
+        """
+        if self.job(name).state in ("running", "stopping"):
+            raise SettingsError(f"{self.job(name).token} is being learned. Stop it first.")
+        with self.workspace.turn(name, 1.0):
+            for kind in ("runs", "queue"):
+                if (self.workspace.folder / kind / name).is_dir():
+                    self.workspace.move_to_trash(kind, name)
+
+    def undo_remove(self, name: str) -> Job:
+        """Bring back what `remove` took away."""
+        for kind in ("runs", "queue"):
+            if (self.workspace.path("trash", name) / kind).is_dir():
+                self.workspace.bring_back(kind, name)
+            if kind == "queue":
+                break
+        return self.job(name)
+
+    def wake(self) -> None:
+        """See that a worker works on the queue, if there is anything to do. Call it often."""
+        if any(job.state == "queued" for job in self.jobs()) and not self.workspace.is_held(WORKER):
+            processes.start_worker(self.workspace)
+
+    def end(self, name: str, state: State, sentence: str) -> None:
+        """Write down how a training has ended; on a full disk too."""
+        folder = self.workspace.path("queue", name)
+        outcome = {"state": state, "sentence": sentence[:3000], "ended": time.time()}
+        data = json.dumps(outcome).encode()
+        try:
+            write_whole(folder / OUTCOME, data)
+        except StorageError:
+            with open(folder / LAST_WORDS, "r+b") as file:  # its room on the disk is there already
+                file.write(data[:LAST_WORDS_NBYTES].ljust(LAST_WORDS_NBYTES))
+                file.flush()
+                os.fsync(file.fileno())
+
+    def publish(self, name: str) -> None:
+        """Put the word of a run, as it is saved now, into the library."""
+        self.library.take_from_run(name)
+
+    def outcome(self, name: str) -> State | None:
+        """How a training has ended; None while it waits or runs, or if it ended without a word."""
+        folder = self.workspace.path("queue", name)
+        state = (_json(folder / OUTCOME) or _json(folder / LAST_WORDS)).get("state")
+        return state if state in ("done", "stopped", "failed") else None
+
+    def is_asked_to_stop(self, name: str) -> bool:
+        """Whether somebody has asked for a stop since it was queued."""
+        return (self.workspace.path("queue", name) / STOPPING).exists()
+
+    def _ask(self, name: str, what: Literal["preview", "save"]) -> None:
+        if self.job(name).state != "running":
+            raise SettingsError(f"{self.job(name).token} is not being learned at the moment.")
+        api.ask(self.workspace.place("runs", name), what)
+
+    def _forget_requests(self, name: str) -> None:
+        (self.workspace.place("queue", name) / STOPPING).unlink(missing_ok=True)
+        for request in self.workspace.place("runs", name).glob("*.request"):
+            request.unlink(missing_ok=True)
+
+    def _state(self, name: str, folder: Path, begun: bool) -> tuple[State, str, float | None]:
+        outcome = _json(folder / OUTCOME) or _json(folder / LAST_WORDS)
+        ended = self.outcome(name)
+        if ended:
+            return ended, str(outcome.get("sentence", "")), outcome.get("ended")
+        if not begun:
+            return "queued", "", None
+        if self.workspace.is_held(name):
+            return ("stopping" if (folder / STOPPING).exists() else "running"), "", None
+        return "failed", DIED, None
+
+    def _seconds_per_step(self, config: TrainConfig) -> float | None:
+        """What a step took in the latest training on the same base, with pictures as large."""
+        alike = ("base", "device", "dtype", "quantize", "resolution", "batch")
+        for job in reversed(self.jobs()):
+            with contextlib.suppress(PseudowordError):
+                other = self.settings(job.id)
+                if all(getattr(other, name) == getattr(config, name) for name in alike):
+                    entries = _log(self.workspace.place("runs", job.id) / "log.jsonl")
+                    if (seconds := _median(entries)) is not None:
+                        return seconds
+        return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a small file of ours holds; nothing where it is not there, or is not whole."""
+    try:
+        found = json.loads(read_regular(path, LARGEST_NBYTES, StorageError))
+    except (PseudowordError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+_logs: dict[Path, tuple[tuple[int, int], list[Mapping[str, Any]]]] = {}
+"""Logs that were read already, as long as their files stay the same."""
+
+
+def _log(path: Path) -> list[Mapping[str, Any]]:
+    """The entries of a run's log; a line that is being written is left out."""
+    try:
+        now = path.stat()
+    except OSError:
+        return []
+    known = _logs.get(path)
+    if known and known[0] == (now.st_size, now.st_mtime_ns):
+        return known[1]
+    entries: list[Mapping[str, Any]] = []
+    for line in read_regular(path, LARGEST_NBYTES, StorageError).splitlines():
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                entries.append(entry)
+    if len(_logs) > 50:
+        _logs.clear()
+    _logs[path] = ((now.st_size, now.st_mtime_ns), entries)
+    return entries
+
+
+def _seconds_left(entries: Sequence[Mapping[str, Any]], total: int) -> float | None:
+    """Of training, going by the last steps."""
+    seconds = _median(entries[-20:])
+    return None if seconds is None else seconds * max(0, total - int(entries[-1]["step"]))
+
+
+def _median(entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds that a step took."""
+    seconds = sorted(float(e["seconds"]) for e in entries if "seconds" in e)
+    return seconds[len(seconds) // 2] if seconds else None
+
+
+def _thin(points: Sequence[Point]) -> tuple[Point, ...]:
+    """At most so many points as a chart shows; the last is always among them."""
+    points = [point for point in points if math.isfinite(point[1])]
+    stride = -(-len(points) // MOST_POINTS) or 1
+    return tuple(points[::-1][::stride][::-1])

@@ -1,0 +1,304 @@
+"""Data sets: the pictures that a word is learned from, with their captions, masks and crops.
+
+`pictures/ID/originals/` holds what was uploaded, `pictures/ID/files/` what training reads: the
+pictures, cut where a crop was chosen, each with its mask and its caption beside it.
+"""
+
+import io
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pseudoword import api
+from pseudoword.config import PrepareConfig
+from pseudoword.errors import PictureError, SettingsError, StorageError
+from pseudoword.files import read_regular, write_whole
+from pseudoword.progress import Progress, Silent
+from pseudoword.text import brief
+from pseudoword.ui.settings import checked
+from pseudoword.ui.workspace import UnknownIdError, Workspace
+
+ABOUT, ORIGINALS, FILES = "about.json", "originals", "files"
+
+LONGEST_CAPTION = 10_000
+"""Characters."""
+
+LARGEST_ABOUT_NBYTES = 10_000_000
+
+Box = tuple[int, int, int, int]
+"""(left, upper, right, lower) in pixels of the upright original."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a data set."""
+
+    id: str
+    """names it within its data set"""
+    name: str
+    """what its file was called; to be shown, never to be used as a path"""
+    caption: str
+    masked: bool
+    crop: Box | None
+    """the part that is used; None: all of it"""
+
+
+class DataSets:
+    """The data sets of a workspace. Each method takes the id that `new` gave."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def new(self) -> str:
+        """A new, empty data set; its id is known to whoever called this only."""
+        name, folder = self.workspace.new("pictures")
+        for inside in (ORIGINALS, FILES):
+            (folder / inside).mkdir(mode=0o700)
+        _write(folder, {"next": 1, "pictures": {}})
+        self._make_room()
+        return name
+
+    def add(self, data_set: str, source: Path | bytes, name: str) -> Picture:
+        """Add a picture; `name` is what its file was called.
+
+        Raises:
+            PictureError: it is no picture that can be read; the message calls it `name`.
+            SettingsError: it is too large, or there are too many.
+        """
+        name = _base_name(name)
+        most = self.workspace.limits.largest_upload_mb * 1_000_000
+        data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
+        self.workspace.check_size(len(data), name)
+        api.decode(data, Path(name), "white")
+        with self._changed(data_set) as (folder, about):
+            if len(about["pictures"]) >= self.workspace.limits.most_pictures:
+                raise SettingsError(
+                    f"{brief(name)} is not taken: a data set has at most "
+                    f"{self.workspace.limits.most_pictures} pictures, and three to five are enough."
+                )
+            key = f"{about['next']:04}"
+            file = f"{key}{_ending(name)}"
+            write_whole(folder / ORIGINALS / file, data)
+            write_whole(folder / FILES / file, data)
+            about["next"] += 1
+            about["pictures"][key] = {"name": name, "file": file, "crop": None}
+        return self.one(data_set, key)
+
+    def pictures(self, data_set: str) -> list[Picture]:
+        """All pictures of a data set, in the order in which they came."""
+        folder, about = self._read(data_set)
+        return [
+            Picture(
+                key,
+                entry["name"],
+                _caption(folder, key),
+                (folder / ORIGINALS / f"{key}-mask.png").is_file(),
+                tuple(entry["crop"]) if entry["crop"] else None,
+            )
+            for key, entry in about["pictures"].items()
+        ]
+
+    def one(self, data_set: str, picture: str) -> Picture:
+        """One picture of a data set."""
+        for one in self.pictures(data_set):
+            if one.id == picture:
+                return one
+        raise UnknownIdError(f"{brief(picture)} is no picture of this data set any more.")
+
+    def open(self, data_set: str, picture: str, needed_px: int | None = None) -> Image.Image:
+        """The upright original, RGB; reduced where its short side is far more than `needed_px`."""
+        folder, entry = self._entry(data_set, picture)
+        return api.open_picture(folder / ORIGINALS / entry["file"], needed_px=needed_px)
+
+    def mask(self, data_set: str, picture: str) -> Image.Image | None:
+        """The mask, as large as the upright original, mode L: white counts. None: there is none."""
+        folder, _ = self._entry(data_set, picture)
+        file = folder / ORIGINALS / f"{picture}-mask.png"
+        return api.open_picture(file, "black").convert("L") if file.is_file() else None
+
+    def set_caption(self, data_set: str, picture: str, caption: str) -> None:
+        """Write the picture's own caption; an empty one takes it away."""
+        if len(caption) > LONGEST_CAPTION:
+            raise SettingsError(
+                f"the caption has {len(caption)} characters; at most {LONGEST_CAPTION} are taken"
+            )
+        with self._changed(data_set) as (folder, about):
+            _entry(about, picture)
+            file = folder / FILES / f"{picture}.txt"
+            if caption.strip():
+                write_whole(file, caption.encode("utf-8", "replace"))
+            else:
+                file.unlink(missing_ok=True)
+
+    def set_mask(self, data_set: str, picture: str, mask: Image.Image | None) -> None:
+        """Say what counts in the whole upright original: white does. None: everything.
+
+        Raises:
+            PictureError: the mask is of another shape than the picture.
+        """
+        with self._changed(data_set) as (folder, about):
+            entry = _entry(about, picture)
+            kept = folder / ORIGINALS / f"{picture}-mask.png"
+            if mask is None:
+                kept.unlink(missing_ok=True)
+            else:
+                width, height = api.open_picture(folder / ORIGINALS / entry["file"]).size
+                if not math.isclose(mask.width / mask.height, width / height, rel_tol=0.02):
+                    raise PictureError(
+                        f"the mask is {mask.width} x {mask.height} pixels and {entry['name']} "
+                        f"{width} x {height}; a mask needs the shape of its picture."
+                    )
+                write_whole(kept, _png(mask.convert("L").resize((width, height))))
+            _cut(folder, picture, entry)
+
+    def set_crop(self, data_set: str, picture: str, crop: Box | None) -> None:
+        """Use this part of the upright original only; None: all of it.
+
+        Raises:
+            SettingsError: nothing of the picture is in it.
+        """
+        with self._changed(data_set) as (folder, about):
+            entry = _entry(about, picture)
+            if crop is not None:
+                width, height = api.open_picture(folder / ORIGINALS / entry["file"]).size
+                left, upper, right, lower = (round(side) for side in crop)
+                crop = (max(0, left), max(0, upper), min(width, right), min(height, lower))
+                if crop[2] - crop[0] < 8 or crop[3] - crop[1] < 8:
+                    raise SettingsError(
+                        f"the crop of {entry['name']} holds less than 8 x 8 of its {width} x "
+                        f"{height} pixels"
+                    )
+            entry["crop"] = list(crop) if crop else None
+            _cut(folder, picture, entry)
+
+    def remove(self, data_set: str, picture: str) -> None:
+        """Take a picture out of the data set, with its caption and mask."""
+        with self._changed(data_set) as (folder, about):
+            _entry(about, picture)
+            del about["pictures"][picture]
+            for inside in (ORIGINALS, FILES):
+                for file in (folder / inside).glob(f"{picture}[.-]*"):
+                    file.unlink(missing_ok=True)
+
+    def discard(self, data_set: str) -> None:
+        """Delete a data set. Trainings that were begun with it keep what they need."""
+        shutil.rmtree(self.workspace.path("pictures", data_set), ignore_errors=True)
+
+    def look(
+        self, data_set: str, *, progress: Progress | None = None, **settings: Any
+    ) -> "api.Prepared":
+        """What training would see: crops, captions, warnings; and suggested settings.
+
+        Args:
+            data_set: its id.
+            progress: told what is going on.
+            **settings: fields of `PrepareConfig`, without `pictures`.
+
+        Returns:
+            As `api.prepare`; its pictures are in the order of `pictures`, unless one was skipped.
+        """
+        folder = self.files(data_set)
+        values = checked(self.workspace, PrepareConfig, settings)
+        config = PrepareConfig.check(pictures=[folder], **values)
+        sheet = folder.parent / "sheet.png"
+        return api.prepare_pictures(config, sheet, None, progress or Silent(), overwrite=True)
+
+    def files(self, data_set: str) -> Path:
+        """The folder that training reads."""
+        return self.workspace.path("pictures", data_set) / FILES
+
+    @contextmanager
+    def _changed(self, data_set: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The data set's folder, and what it holds, which is written when the block ends well."""
+        with self.workspace.turn("pictures"):
+            folder, about = self._read(data_set)
+            yield folder, about
+            _write(folder, about)
+
+    def _read(self, data_set: str) -> tuple[Path, dict[str, Any]]:
+        folder = self.workspace.path("pictures", data_set)
+        data = read_regular(folder / ABOUT, LARGEST_ABOUT_NBYTES, StorageError)
+        about: dict[str, Any] = json.loads(data)
+        return folder, about
+
+    def _entry(self, data_set: str, picture: str) -> tuple[Path, dict[str, Any]]:
+        folder, about = self._read(data_set)
+        return folder, _entry(about, picture)
+
+    def _make_room(self) -> None:
+        """Drop data sets that nobody has touched for longest, where there are too many."""
+        for name in self.workspace.ids("pictures")[: -self.workspace.limits.most_data_sets]:
+            self.discard(name)
+
+
+def link_or_copy(files: Sequence[Path], folder: Path) -> None:
+    """Put `files` into `folder`, without a copy where that can be: they are never written into."""
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for file in files:
+        try:
+            (folder / file.name).hardlink_to(file)
+        except OSError:
+            shutil.copyfile(file, folder / file.name)
+
+
+def _entry(about: dict[str, Any], picture: str) -> dict[str, Any]:
+    if picture not in about["pictures"]:
+        raise UnknownIdError(f"{brief(picture)} is no picture of this data set any more.")
+    entry: dict[str, Any] = about["pictures"][picture]
+    return entry
+
+
+def _cut(folder: Path, key: str, entry: dict[str, Any]) -> None:
+    """Make anew what training reads of a picture."""
+    original, crop = folder / ORIGINALS / entry["file"], entry["crop"]
+    for old in (folder / FILES).glob(f"{key}[.-]*"):
+        if old.suffix != ".txt":
+            old.unlink()
+    data = read_regular(original, 1 << 30, PictureError)
+    mask = folder / ORIGINALS / f"{key}-mask.png"
+    if crop is None:
+        write_whole(folder / FILES / entry["file"], data)
+    else:
+        opened = api.decode(data, Path(entry["name"]), "white")
+        picture = opened.picture.copy()
+        if opened.alpha is not None:
+            picture.putalpha(opened.alpha)
+        write_whole(folder / FILES / f"{key}.png", _png(picture.crop(crop)))
+    if mask.is_file():
+        seen = api.open_picture(mask, "black").convert("L")
+        write_whole(folder / FILES / f"{key}-mask.png", _png(seen.crop(crop) if crop else seen))
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _caption(folder: Path, key: str) -> str:
+    file = folder / FILES / f"{key}.txt"
+    if not file.is_file():
+        return ""
+    return read_regular(file, 4 * LONGEST_CAPTION, StorageError).decode("utf-8", "replace")
+
+
+def _write(folder: Path, about: dict[str, Any]) -> None:
+    write_whole(folder / ABOUT, json.dumps(about).encode())
+
+
+def _base_name(name: str) -> str:
+    """The last part of a name that came with an upload, for showing only."""
+    return name.replace("\\", "/").rpartition("/")[2].replace("\0", "")[:200] or "picture"
+
+
+def _ending(name: str) -> str:
+    """One of the endings that pictures have: nothing else of a name gets to the disk."""
+    ending = Path(name).suffix.lower()
+    return ending if ending in api.SUFFIXES else ".png"

@@ -1,0 +1,49 @@
+"""Starting the processes behind a page. None of them ends with it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pseudoword.files import storage_error
+from pseudoword.ui.workspace import Workspace
+
+WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training"
+"""What `python -m` runs."""
+
+
+def start_worker(workspace: Workspace) -> "subprocess.Popen[bytes]":
+    """Start a process that works on the queue; it ends at once where there is one."""
+    return _start(WORKER, workspace, workspace.folder / "worker.log")
+
+
+def start_training(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]":
+    """Start a process that trains one word of the queue, and ends with it."""
+    log = workspace.path("queue", name) / "training.log"
+    return _start(TRAINING, workspace, log, name)
+
+
+def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subprocess.Popen[bytes]":
+    """`module` in a process of its own session: a closed terminal or Ctrl-C does not end it.
+
+    It works in an empty folder, so that no setting can name a file by chance.
+    """
+    apart: dict[str, Any] = {"start_new_session": True}
+    if os.name == "nt":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
+    here = workspace.folder / "locks" / "empty"
+    try:
+        here.mkdir(exist_ok=True, mode=0o700)
+        with open(log, "wb") as said:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, str(workspace.folder), *more],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd=here,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                **apart,
+            )
+    except OSError as error:
+        raise storage_error(log, error) from error

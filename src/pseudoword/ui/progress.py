@@ -1,0 +1,52 @@
+"""How far a training is, in a file that a page reads."""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from pseudoword.errors import PseudowordError
+from pseudoword.files import write_whole
+
+WRITE_EVERY_S = 0.5
+
+MOST_NOTES = 200
+
+
+class FileProgress:
+    """A `Progress` that writes `{"began", "phase", "done", "total", "notes"}` to a file.
+
+    `done` and `total` are those of the phase. It never raises: no training fails for it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: dict[str, Any] = {
+            **{"began": time.time(), "phase": "", "done": 0, "total": 0},
+            "notes": [],
+        }
+        self._written = 0.0
+
+    def phase(self, text: str) -> None:
+        """Something begins."""
+        self._told |= {"phase": text, "done": 0, "total": 0, "detail": ""}
+        self._write()
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Written twice a second at most."""
+        self._told |= {"done": done, "total": total, "detail": detail}
+        if done == total or time.monotonic() - self._written > WRITE_EVERY_S:
+            self._write()
+
+    def note(self, text: str) -> None:
+        """Kept, the same one once."""
+        notes = self._told["notes"]
+        if text not in notes and len(notes) < MOST_NOTES:
+            notes.append(text)
+            self._write()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        with contextlib.suppress(PseudowordError):
+            write_whole(self._path, json.dumps(self._told).encode())

@@ -1,0 +1,105 @@
+"""Settings that come from a page: none of them may name a file of the machine.
+
+Base models are named as they are in `models/` of the workspace, bundled, or on the hub; LoRA files
+as in `loras/`. All else that the command line takes as a path is refused.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pseudoword import lookup
+from pseudoword.config import Settings, flag
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
+from pseudoword.ui.workspace import LORAS, MODELS, Workspace
+
+NEVER = frozenset({"out", "pictures", "configs", "judge"})
+"""Settings that a page does not have."""
+
+SENTENCES = ("subject", "style", "minimal", "captioned", "object")
+"""What `template` may be; sentences of one's own are given as such."""
+
+
+def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with names of models turned into what the product takes.
+
+    Raises:
+        SettingsError: a value names a file, or there is no such model.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    for name in sorted(NEVER & values.keys()):
+        raise SettingsError(f"{flag(name)} cannot be set from the page.")
+    if "base" in values:
+        values["base"] = base_of(workspace, str(values["base"]))
+    if "lora" in values:
+        values["lora"] = [_lora(workspace, str(one)) for one in values["lora"]]
+    if "template" in values and values["template"] not in SENTENCES:
+        raise SettingsError(
+            f"--template {brief(str(values['template']))}: choose one of {', '.join(SENTENCES)}, "
+            "or write sentences of your own."
+        )
+    for name in ("init", "variant", "scheduler"):
+        if name in kind.model_fields and _is_path(str(values.get(name, ""))):
+            raise SettingsError(
+                f"{flag(name)} {brief(str(values[name]))} looks like a file, and the page takes "
+                "none."
+            )
+    return values
+
+
+def bases(workspace: Workspace) -> list[str]:
+    """The base models that a page offers by name: bundled ones, and those in `models/`."""
+    from pseudoword import api
+
+    folder = workspace.folder / MODELS
+    own = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return [*(base.name for base in api.bases()), *sorted(own)]
+
+
+def loras(workspace: Workspace) -> list[str]:
+    """The LoRA files that a page offers by name: those in `loras/`."""
+    found = (workspace.folder / LORAS).glob("*.safetensors")
+    return sorted(path.name for path in found if not path.name.startswith("."))
+
+
+def base_of(workspace: Workspace, name: str) -> str:
+    """What `--base` takes for a model that a page calls `name`.
+
+    Raises:
+        SettingsError: it is the path of something else.
+    """
+    folder = workspace.folder / MODELS
+    if name in (path.name for path in folder.iterdir()) and not name.startswith("."):
+        return str(folder / name)
+    if name in bases(workspace):
+        return name
+    if not _is_path(name) and not lookup.exists(Path(name)):
+        return name  # on the hub, or unknown, which loading tells
+    raise SettingsError(
+        f"--base {brief(name)}: give the name of a model on the hub, or of one in {folder}. The "
+        "page opens no other files."
+    )
+
+
+def _lora(workspace: Workspace, given: str) -> str:
+    name, _, weight = given.partition(":")
+    if name not in loras(workspace):
+        raise SettingsError(
+            f"--lora {brief(name)}: there is no such file in {workspace.folder / LORAS}."
+        )
+    return f"{workspace.folder / LORAS / name}{':' if weight else ''}{weight}"
+
+
+def _is_path(text: str) -> bool:
+    """Whether `text` could name a file of this machine. A plain word does not look like one."""
+    repository, _, revision = text.partition("@")
+    if lookup.HUB_ID.fullmatch(repository) and not lookup.looks_like_path(revision):
+        owner, _, name = repository.partition("/")
+        return (
+            owner in lookup.LOCAL_FOLDERS
+            or ".." in name
+            or Path(name).suffix.lower() in lookup.ENDINGS
+            or lookup.exists(Path(owner))
+        )
+    return lookup.looks_like_path(text)

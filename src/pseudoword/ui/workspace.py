@@ -1,0 +1,195 @@
+"""One folder for all that a page makes, in which everything has an id instead of a path.
+
+An id is 32 hexadecimal digits by chance: nobody guesses it, and it is no path. What a page names
+is looked up here, and nowhere else: what is no id, or leads out of the folder through a link, is
+refused. Names that people give to files are shown, and never used as names of files.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pseudoword import files
+from pseudoword.config.workspace import WorkspaceLimits
+from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
+from pseudoword.text import brief
+
+Kind = Literal["uploads", "pictures", "queue", "runs", "words", "drawn", "trash", "locks"]
+
+KINDS: tuple[Kind, ...] = (
+    "uploads", "pictures", "queue", "runs", "words", "drawn", "trash", "locks"
+)  # fmt: skip
+"""Folders of the workspace; in each, a folder for every id."""
+
+MODELS, LORAS = "models", "loras"
+"""Folders for whoever owns the workspace to put base models and LoRA files into: a page offers
+them by name, and never writes there. What is in them may be links."""
+
+_ID = re.compile("[0-9a-f]{32}", re.ASCII)
+
+PATIENCE_S = 10.0
+"""Nobody holds a lock for so long that is held for a moment only."""
+
+
+class UnknownIdError(PseudowordError):
+    """An id names nothing in the workspace."""
+
+
+class Workspace:
+    """The folder, and the way from ids to what is in it.
+
+    Args:
+        folder: made if it is not there, for its owner only.
+        limits: how much may be uploaded into it.
+
+    Raises:
+        StorageError: it cannot be made, or one of its folders is a link or a file.
+    """
+
+    def __init__(self, folder: str | Path, limits: WorkspaceLimits | None = None) -> None:
+        self.folder = Path(folder).resolve()
+        self.limits = limits or WorkspaceLimits()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for name in (*KINDS, MODELS, LORAS):
+                (self.folder / name).mkdir(exist_ok=True, mode=0o700)
+                if name in KINDS and (self.folder / name).is_symlink():
+                    raise StorageError(
+                        f"{self.folder / name} is a link, and a workspace has none. Replace it by "
+                        "a folder, or choose another --workspace."
+                    )
+        except OSError as error:
+            raise files.storage_error(self.folder, error) from error
+
+    def new(self, kind: Kind) -> tuple[str, Path]:
+        """A new id, and its empty folder."""
+        name = secrets.token_hex(16)
+        path = self.folder / kind / name
+        try:
+            path.mkdir(mode=0o700)
+        except OSError as error:
+            raise files.storage_error(path, error) from error
+        return name, path
+
+    def path(self, kind: Kind, name: str) -> Path:
+        """The folder that the id `name` stands for.
+
+        Raises:
+            UnknownIdError: it is no id, there is nothing of that id, or a link is in its place.
+        """
+        path = self.place(kind, name)
+        if path.is_symlink() or not path.is_dir():
+            raise UnknownIdError(
+                f"{brief(name)} is not in this workspace any more. Load the page again."
+            )
+        return path
+
+    def place(self, kind: Kind, name: str) -> Path:
+        """Where the folder of an id is, or will be.
+
+        Raises:
+            UnknownIdError: `name` is no id.
+        """
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise UnknownIdError(f"{brief(name)} is no id of anything in this workspace.")
+        return self.folder / kind / name
+
+    def ids(self, kind: Kind) -> list[str]:
+        """All that there are of a kind, the oldest first."""
+        found = []
+        with contextlib.suppress(OSError), os.scandir(self.folder / kind) as entries:
+            for entry in entries:
+                if _ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    found.append((entry.stat(follow_symlinks=False).st_ctime, entry.name))
+        return [name for _, name in sorted(found)]
+
+    def file(self, folder: Path, name: str) -> Path | None:
+        """A regular file of ours in `folder`; None if it is not there, or is a link."""
+        path = folder / name
+        return path if path.is_file() and not path.is_symlink() else None
+
+    def check_size(self, nbytes: int, name: str) -> None:
+        """Refuse an upload that is too large, alone or with all that is here already.
+
+        Raises:
+            SettingsError: the message says what the bound is.
+        """
+        most = self.limits.largest_upload_mb
+        if nbytes > most * 1_000_000:
+            raise SettingsError(
+                f"{brief(name)} has {nbytes / 1e6:,.0f} MB; at most {most} MB are taken."
+            )
+        if nbytes + self._uploaded_nbytes() > self.limits.workspace_gb * 1e9:
+            raise SettingsError(
+                f"{brief(name)} is not taken: what has been uploaded fills the "
+                f"{self.limits.workspace_gb:g} GB of this workspace. Delete pictures or words."
+            )
+
+    def _uploaded_nbytes(self) -> int:
+        total = 0
+        for kind in ("uploads", "pictures"):
+            for folder, _, names in os.walk(self.folder / kind):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        total += os.lstat(Path(folder, name)).st_size
+        return total
+
+    @contextlib.contextmanager
+    def turn(self, name: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
+        """Hold the lock `name`, for which others wait in the meantime.
+
+        Raises:
+            RunFolderError: somebody has held it all the time.
+        """
+        folder = self.folder / "locks" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + patience_s
+        with contextlib.ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(files.lock_folder(folder))
+                    break
+                except RunFolderError:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
+            yield
+
+    def is_held(self, name: str) -> bool:
+        """Whether a live process holds the lock `name`."""
+        return files.is_held(self.folder / "locks" / name)
+
+    def move_to_trash(self, kind: Kind, name: str) -> None:
+        """Take something out of sight; `bring_back` undoes it."""
+        source, trash = self.path(kind, name), self.folder / "trash" / name
+        try:
+            trash.mkdir(exist_ok=True, mode=0o700)
+            shutil.rmtree(trash / kind, ignore_errors=True)
+            source.replace(trash / kind)
+        except OSError as error:
+            raise files.storage_error(trash, error) from error
+
+    def bring_back(self, kind: Kind, name: str) -> None:
+        """Undo `move_to_trash`.
+
+        Raises:
+            UnknownIdError: it is not in the trash.
+            StorageError: it is there again already.
+        """
+        source, target = self.path("trash", name) / kind, self.place(kind, name)
+        if source.is_symlink() or not source.is_dir():
+            raise UnknownIdError(f"{name} is not in the trash any more.")
+        if os.path.lexists(target):
+            raise StorageError(f"{target} is there again already; it was not replaced.")
+        try:
+            source.replace(target)
+            with contextlib.suppress(OSError):
+                source.parent.rmdir()
+        except OSError as error:
+            raise files.storage_error(target, error) from error
