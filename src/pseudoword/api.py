@@ -38,7 +38,11 @@ from pseudoword.data.images import open_picture as open_picture
 from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.errors import PseudowordError
 from pseudoword.formats import WRITERS as WRITERS
+from pseudoword.formats import encode as encode
+from pseudoword.formats import read_all as read_all
 from pseudoword.formats import read_file as read_file
+from pseudoword.formats import with_token as with_token
+from pseudoword.formats.keys import families_of as families_of
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
 from pseudoword.report.charts import encoded as encoded

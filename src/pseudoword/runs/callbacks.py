@@ -12,7 +12,7 @@ from pseudoword.formats import native
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.report import charts
-from pseudoword.runs import checkpoint, previews
+from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.folder import BEST, CSV, CURVES
 from pseudoword.runs.setup import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
@@ -31,6 +31,7 @@ class RunCallbacks:
         self._family, self._run, self._progress = family, run, progress
         self._trackers: dict[str, Tracker] = {}
         self._told: set[str] = set()
+        self.stop_requested = False
 
     def __enter__(self) -> Self:
         """Open the further logs.
@@ -79,13 +80,15 @@ class RunCallbacks:
             numbers |= self._evaluate()
         self._log(step, numbers)
         last = not run.state.unfinished
-        if config.save_every and step % config.save_every == 0:
+        requested = requests.take(run.folder.path)
+        if _is_due(step, config.save_every) or "save" in requested:
             run.folder.keep_copy(run.concept(), step, config.keep_last)
-        shown = bool(config.preview_every) and step % config.preview_every == 0 and not last
+        shown = not last and (_is_due(step, config.preview_every) or "preview" in requested)
         if shown:
             self.show()
-        if last or step % config.checkpoint_every == 0:
+        if last or _is_due(step, config.checkpoint_every) or "save" in requested:
             self.save()
+        self.stop_requested |= "stop" in requested
         return shown
 
     def save(self) -> None:
@@ -151,6 +154,11 @@ class RunCallbacks:
             self._progress.note(f"{config.token}: {warning}")
         values = {"evaluation": found.loss}
         return values if found.held_out is None else {**values, "held_out": found.held_out}
+
+
+def _is_due(step: int, every: int) -> bool:
+    """Whether something happens at this step that happens every so many; 0: never."""
+    return bool(every) and step % every == 0
 
 
 def _picture_logger(step: int, name: str, picture: Image.Image) -> Callable[[Tracker], None]:

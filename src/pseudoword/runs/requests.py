@@ -1,7 +1,8 @@
 """What a run is asked for from outside while it trains: an empty file in its folder.
 
 A page, a script or `touch` writes `preview.request`, `save.request` or `stop.request`; the run
-looks after each step, takes the file away, and does as asked.
+looks after each step, takes the file away, and does as asked. `stop` in one folder of a pack stops
+the pack.
 """
 
 import contextlib
@@ -29,8 +30,8 @@ def ask(folder: Path, request: Request) -> None:
         raise storage_error(path, error) from error
 
 
-def taken(folder: Path) -> set[Request]:
-    """What the run in `folder` has been asked for since this was called last."""
+def take(folder: Path) -> set[Request]:
+    """What the run in `folder` has been asked for since this was called last; it is told once."""
     found = set[Request]()
     for request in REQUESTS:
         with contextlib.suppress(OSError):  # mostly there is none

@@ -1,5 +1,6 @@
 """From settings to a finished run folder: everything around the training loop."""
 
+import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -201,11 +202,12 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
                 progress.phase(doing)
             mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
             progress.advance(step.step, total, f"loss {mean:.4f}")
-            if interrupt.signum is not None:
+            requested = any(one.stop_requested for one in callbacks.values())
+            if interrupt.signum is not None or requested:
                 for one in callbacks.values():
                     one.save()
                     one.draw_curves()
-                raise Interrupted(_where(runs), interrupt.signum)
+                raise Interrupted(_where(runs), interrupt.signum or signal.SIGTERM)
         for run in runs:
             if not run.state.failure:
                 callbacks[id(run.state)].show()

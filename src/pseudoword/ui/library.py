@@ -5,6 +5,9 @@ learned here has the id of its training, and is a copy: to rename or delete it c
 """
 
 import contextlib
+import json
+import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +16,14 @@ from typing import Any
 from PIL import Image
 
 from pseudoword import api
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.files import read_regular, write_whole
 from pseudoword.progress import Progress
 from pseudoword.ui.workspace import Workspace
 
 CONCEPT, ABOUT, PREVIEW, CURVES = "concept.safetensors", "about.json", "preview.png", "loss.png"
 
+LARGEST_WORD_NBYTES = 256 * 1024 * 1024
 LARGEST_ABOUT_NBYTES = 1_000_000
 
 
@@ -99,7 +104,7 @@ class Library:
         Raises:
             UnknownIdError: it is not in the library any more.
         """
-        raise NotImplementedError
+        return self._word(name, self.workspace.path("words", name))
 
     def file(self, name: str) -> Path:
         """The word's file."""
@@ -107,8 +112,8 @@ class Library:
 
     def preview(self, name: str, needed_px: int | None = None) -> Image.Image | None:
         """A picture of the word; None if there is none."""
-        file = self.workspace.path("words", name) / PREVIEW
-        return api.open_picture(file, needed_px=needed_px) if file.is_file() else None
+        file = _preview_of(self.workspace.path("words", name))
+        return api.open_picture(file, needed_px=needed_px) if file else None
 
     def inspect(self, name: str, base: str | None = None) -> "api.Inspection":
         """What the word's file holds, what it fits, what other tools do with it."""
@@ -220,5 +225,64 @@ class Library:
         raise NotImplementedError
 
     def take_from_run(self, name: str) -> None:
-        """Copy the word of the run `name`, as it is saved now, into the library."""
-        raise NotImplementedError
+        """Copy the word of the run `name`, as it is saved now, into the library.
+
+        A word that was renamed keeps its name; one in the trash stays there.
+        """
+        run, folder = self.workspace.place("runs", name), self.workspace.place("words", name)
+        saved, about = run / CONCEPT, _about(folder)
+        if not saved.is_file() or (self.workspace.folder / "trash" / name / "words").exists():
+            return
+        now = saved.stat().st_mtime_ns
+        if about.get("saved") == now:
+            return
+        data = read_regular(saved, LARGEST_WORD_NBYTES, StorageError)
+        (concept,) = api.read_all(saved)
+        about = {"created": time.time(), "source": "learned here", "token": concept.token, **about}
+        if about["token"] != concept.token:
+            data = api.encode(api.with_token(concept, about["token"]), "native")[""]
+        write_whole(folder / CONCEPT, data)
+        for picture in _latest_previews(run / "previews"):
+            write_whole(folder / "previews" / picture.name, picture.read_bytes())
+        if (run / CURVES).is_file():
+            write_whole(folder / CURVES, (run / CURVES).read_bytes())
+        write_whole(folder / ABOUT, json.dumps({**about, "saved": now}).encode())
+
+    def _word(self, name: str, folder: Path) -> Word:
+        about = _about(folder)
+        (concept,) = api.read_all(folder / CONCEPT)
+        families = [concept.family] if concept.family else api.families_of(concept.widths)
+        return Word(
+            id=name,
+            token=concept.token,
+            families=tuple(families),
+            vectors={key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()},
+            source=str(about.get("source", "")),
+            created=float(about.get("created", 0.0)),
+            base=concept.provenance.get("base", ""),
+            has_preview=_preview_of(folder) is not None,
+        )
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(read_regular(folder / ABOUT, LARGEST_ABOUT_NBYTES, StorageError))
+    except (PseudowordError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _latest_previews(folder: Path) -> list[Path]:
+    """Those of the last step that was drawn."""
+    steps: dict[int, list[Path]] = {}
+    for path in folder.glob("step-*-*.png"):
+        if match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name):
+            steps.setdefault(int(match[1]), []).append(path)
+    return sorted(steps[max(steps)]) if steps else []
+
+
+def _preview_of(folder: Path) -> Path | None:
+    """The picture that stands for the word."""
+    if (folder / PREVIEW).is_file():
+        return folder / PREVIEW
+    return next(iter(_latest_previews(folder / "previews")), None)

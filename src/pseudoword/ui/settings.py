@@ -10,6 +10,7 @@ from typing import Any
 
 from pseudoword import lookup
 from pseudoword.config import Settings, flag
+from pseudoword.config.aliases import names_of
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 from pseudoword.ui.workspace import LORAS, MODELS, Workspace
@@ -27,7 +28,8 @@ def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]
     Raises:
         SettingsError: a value names a file, or there is no such model.
     """
-    values = {name: value for name, value in given.items() if value is not None}
+    names = names_of(kind)  # what a setting is called elsewhere does not get round what is refused
+    values = {names.get(name, name): value for name, value in given.items() if value is not None}
     for name in sorted(NEVER & values.keys()):
         raise SettingsError(f"{flag(name)} cannot be set from the page.")
     if "base" in values:
