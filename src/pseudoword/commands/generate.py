@@ -35,38 +35,41 @@ def draw_pictures(
     found = sources.read_named(concept, token)
     loras = [lora.parse(text) for text in config.lora]
     concepts = [word.concept for word in found]
-    asked = {"the prompt": undelimited(prompt), "the negative prompt": undelimited(config.negative)}
+    texts = {"the prompt": undelimited(prompt), "the negative prompt": undelimited(config.negative)}
     for word in found:
-        if not _mentioned(word.concept.token, asked.values()):
-            progress.note(_unmentioned(word, asked.values()))
-    prompt_checks.note_weights(asked.values(), progress.note, [word.token for word in concepts])
+        if not _mentioned(word.concept.token, texts.values()):
+            progress.note(_unmentioned(word, texts.values()))
+    prompt_checks.note_weights(texts.values(), progress.note, [word.token for word in concepts])
     progress.phase(f"loading {config.base}")
     family = base_model.load(config, offload=config.offload)
     if config.offload and family.device.type == "cpu":
         progress.note("--offload has no effect on a CPU")
+    asked: generation.Asked = {
+        "guidance": config.guidance,
+        "guidance_rescale": config.guidance_rescale,
+        "sampler_steps": config.sampler_steps,
+        "resolution": config.resolution,
+        "width": config.width,
+        "height": config.height,
+        "scheduler": config.scheduler,
+    }
+    settings = generation.check(family, **asked)
     if not config.offload:  # what a plan counts is all there at once
-        whole = config.resolution or family.resolution
-        memory.check_drawing(family, config, (config.width or whole, config.height or whole))
+        memory.check_drawing(family, config, (settings.width, settings.height))
     for one in concepts:
         check_compatible(one, family)
     counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
-    for called, text in asked.items():
+    for called, text in texts.items():
         reading = prompt_checks.most_truncated(family.encoders.values(), text, counts)
         prompt_checks.note_truncation(called, reading, progress.note)
     progress.phase("drawing")
     return generation.generate(
         family,
-        [asked["the prompt"]] * config.n,
+        [texts["the prompt"]] * config.n,
         concepts,
         seeds=[config.seed + i for i in range(config.n)],
-        negative=asked["the negative prompt"],
-        guidance=config.guidance,
-        guidance_rescale=config.guidance_rescale,
-        sampler_steps=config.sampler_steps,
-        resolution=config.resolution,
-        width=config.width,
-        height=config.height,
-        scheduler=config.scheduler,
+        negative=texts["the negative prompt"],
+        **asked,
         loras=loras,
     )
 

@@ -15,6 +15,7 @@ from pseudoword.data import captions, crops, images, masks, picture_files, salie
 from pseudoword.data.crops import Crop, Size
 from pseudoword.data.images import OpenedPicture
 from pseudoword.errors import PictureError, SettingsError
+from pseudoword.models.picture_size import picture_size
 
 MAX_VIEWS_PX = 200_000_000
 """Of all views of a picture, which are in memory together: 12 bytes for each pixel."""
@@ -85,14 +86,7 @@ def crop_sizes(how: PictureSettings, own: int, step: int) -> CropSizes:
             picture would not fit in memory.
     """
     resolution = how.resolution or own
-    for name, side in (("resolution", resolution), ("width", how.width), ("height", how.height)):
-        if side is not None and side % step:
-            near = max(step, round(side / step) * step)
-            raise SettingsError(
-                f"--{name} {side} does not work with this model: it must be a multiple of {step}. "
-                f"The nearest is {near}; the model's own resolution is {own}."
-            )
-    width, height = how.width or resolution, how.height or resolution
+    width, height = picture_size(resolution, how.width, how.height, own=own, multiple_of=step)
     views = (how.crops if how.crop == "random" else 1) * (2 if how.flip else 1)
     if views * width * height > MAX_VIEWS_PX:
         raise SettingsError(

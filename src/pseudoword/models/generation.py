@@ -2,21 +2,38 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 from PIL.Image import Image
 from torch import Generator
 
 from pseudoword.concept import Concept
-from pseudoword.errors import ConceptError, SettingsError
+from pseudoword.errors import ConceptError
 from pseudoword.formats.infotext import KEYWORD, SAMPLERS, infotext
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
+from pseudoword.models.picture_size import picture_size
 from pseudoword.placeholders import as_written
 from pseudoword.text import public, visible
 
 PICTURES_PER_PASS = 4
 """Pictures per pass through the pipeline."""
+
+
+class Asked(TypedDict, total=False):
+    """What a drawing may be asked for; what is left out, or None, is the model's own."""
+
+    guidance: float | None
+    guidance_rescale: float | None
+    sampler_steps: int
+    """25 by default"""
+    resolution: int | None
+    """side of a square picture in pixels"""
+    width: int | None
+    height: int | None
+    scheduler: str | None
+    """one of diffusers' schedulers by name"""
 
 
 def generate(
@@ -26,14 +43,8 @@ def generate(
     *,
     seeds: Sequence[int],
     negative: str = "",
-    guidance: float | None = None,
-    guidance_rescale: float | None = None,
-    sampler_steps: int = 25,
-    resolution: int | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    scheduler: str | None = None,
     loras: Sequence[Lora] = (),
+    **asked: Unpack[Asked],
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
 
@@ -49,16 +60,7 @@ def generate(
         SettingsError: as `check`.
         BaseModelError: a LoRA does not fit.
     """
-    settings = check(
-        family,
-        guidance=guidance,
-        guidance_rescale=guidance_rescale,
-        sampler_steps=sampler_steps,
-        resolution=resolution,
-        width=width,
-        height=height,
-        scheduler=scheduler,
-    )
+    settings = check(family, **asked)
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
         check_compatible(concept, family)
@@ -85,17 +87,7 @@ def generate(
     return pictures
 
 
-def check(
-    family: Family,
-    *,
-    guidance: float | None = None,
-    guidance_rescale: float | None = None,
-    sampler_steps: int = 25,
-    resolution: int | None = None,
-    width: int | None = None,
-    height: int | None = None,
-    scheduler: str | None = None,
-) -> GenerationSettings:
+def check(family: Family, **asked: Unpack[Asked]) -> GenerationSettings:
     """How pictures will be drawn by these settings of `generate`, which checks them so itself.
 
     Takes milliseconds, so that what is drawn after long work can be checked before it.
@@ -104,14 +96,22 @@ def check(
         SettingsError: a side is none the model can draw, the scheduler is not known or cannot take
             so many steps, or the model cannot rescale guidance.
     """
-    whole = check_resolution(family, resolution)
+    guidance, rescale = asked.get("guidance"), asked.get("guidance_rescale")
+    width, height = picture_size(
+        asked.get("resolution"),
+        asked.get("width"),
+        asked.get("height"),
+        own=family.resolution,
+        multiple_of=family.resolution_step,
+        model=family.source.name,
+    )
     settings = GenerationSettings(
         family.guidance if guidance is None else guidance,
-        family.guidance_rescale if guidance_rescale is None else guidance_rescale,
-        sampler_steps,
-        check_resolution(family, width or whole, "--width"),
-        check_resolution(family, height or whole, "--height"),
-        scheduler,
+        family.guidance_rescale if rescale is None else rescale,
+        asked.get("sampler_steps", 25),
+        width,
+        height,
+        asked.get("scheduler"),
     )
     family.check(settings)
     return settings
@@ -134,21 +134,3 @@ def _infotext_values(
     if loras:
         values["Lora"] = ", ".join(f"{visible(path.stem)}: {weight:g}" for path, weight in loras)
     return values
-
-
-def check_resolution(family: Family, resolution: int | None, flag: str = "--resolution") -> int:
-    """`resolution`, or the model's own.
-
-    Raises:
-        SettingsError: it is not a multiple the model can work with.
-    """
-    step = family.resolution_step
-    if resolution is None:
-        return family.resolution
-    if resolution % step:
-        near = max(step, round(resolution / step) * step)
-        raise SettingsError(
-            f"{flag} {resolution} does not work with {family.source.name}: it must be a "
-            f"multiple of {step}. The nearest is {near}; the model's own is {family.resolution}."
-        )
-    return resolution

@@ -9,13 +9,14 @@ from pathlib import Path
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.config.prompt_lines import PromptLine
-from pseudoword.data import captions
+from pseudoword.data import captions, examples
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
 from pseudoword.models.compatibility import check_vector_count
 from pseudoword.models.family import Family
 from pseudoword.models.injection import tokenize
 from pseudoword.placeholders import split
+from pseudoword.runs import previews
 from pseudoword.text import brief
 from pseudoword.training import early_stopping, initialisation, loss, memory, optimisers
 
@@ -86,18 +87,16 @@ def against_model(
         SettingsError: timesteps, vectors or sizes are beyond the model or the memory.
         ConceptError: the word would be longer than all that the model reads.
     """
-    whole = config.resolution or family.resolution
+    sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
     memory.check_training(
         family,
         config,
-        (config.width or whole, config.height or whole),
+        sizes[0],
         samples=config.batch * words,
         accumulate=config.accumulate,
         checkpointing=config.gradient_checkpointing,
     )
-    for line in config.preview:
-        sides = (line.width or line.height or whole, line.height or line.width or whole)
-        memory.check_drawing(family, config, sides)
+    previews.check(family, config)
     known = family.noise_schedule.timesteps
     for name, given, most in (
         ("--min-timestep", config.min_timestep, known - 1),

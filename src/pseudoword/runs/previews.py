@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -16,27 +15,29 @@ from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.models import generation
 from pseudoword.models.family import Family
-from pseudoword.placeholders import delimited, split
+from pseudoword.placeholders import delimited
 from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
+from pseudoword.training import memory
 
 CELL_PX, MAX_COLUMNS = 160, 48
 """Of the filmstrip."""
 
 
 def check(family: Family, config: TrainConfig) -> None:
-    """Find out before the first step whether all previews can be drawn.
+    """Find out before long work whether all previews can be drawn.
 
     Raises:
-        SettingsError: a size is none that the model can draw, or a scheduler is not known or does
-            not work with so many steps.
+        SettingsError: a size is none that the model can draw or the memory can hold, or a scheduler
+            is not known or does not work with so many steps.
     """
     for line in config.preview:
         try:
-            generation.check(family, **_generation_settings(line, config))
+            settings = generation.check(family, **_asked(line, config))
         except SettingsError as error:
             raise SettingsError(f"--preview {line.text!r}: {error}") from error
+        memory.check_drawing(family, config, (settings.width, settings.height))
 
 
 def note_truncation(
@@ -59,11 +60,6 @@ def note_truncation(
                 raise PromptError(f"--preview {line.text!r}: {error}") from error
             prompt_checks.note_truncation(f"{called} {line.text!r}", reading, note)
         prompt_checks.note_weights(shown, note, [config.token])
-        if not any(len(split(text, [config.token])) > 1 for text in shown):
-            note(
-                f"--preview {line.text!r} will not show {config.token}: "
-                "write [name] where it belongs"
-            )
 
 
 def draw(
@@ -88,7 +84,7 @@ def draw(
                 [concept],
                 seeds=[config.seed if line.seed is None else line.seed],
                 negative=captions.render(line.negative, delimited(concept.token)),
-                **_generation_settings(line, config),
+                **_asked(line, config),
             )
             folder.files.write(_name(step, i), _png(picture, concept, config))
             drawn.append(picture)
@@ -99,8 +95,8 @@ def draw(
     return drawn
 
 
-def _generation_settings(line: PromptLine, config: TrainConfig) -> dict[str, Any]:
-    """The settings of `generate` that a line decides on; a side given alone makes a square."""
+def _asked(line: PromptLine, config: TrainConfig) -> generation.Asked:
+    """What a line asks of a drawing; a side given alone makes a square."""
     return {
         "guidance": line.guidance,
         "sampler_steps": line.sampler_steps,

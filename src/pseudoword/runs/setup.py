@@ -109,7 +109,6 @@ def set_up(
     progress: Progress,
 ) -> Beginning:
     """Read the pictures, encode them, and find the rows to begin with."""
-    previews.check(family, config)
     captions.note_unused(paths, templates, progress.note)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
     shapes = examples.crop_sizes(config, family.resolution, family.resolution_step)

@@ -20,10 +20,10 @@ from pseudoword.config import PlanConfig, Quantize
 from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.generation import check_resolution
 from pseudoword.models.live_memory import count_peak, nbytes
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.quantisation import can_quantize
+from pseudoword.models.picture_size import picture_size
 from pseudoword.text import reason
 from pseudoword.training import loss
 
@@ -79,7 +79,12 @@ def plan_memory(config: PlanConfig) -> Plan:
         choice = config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
     found = base_model.detect(choice)
     family = base_model.build(found, place)
-    side = check_resolution(family, config.resolution)
+    side, _ = picture_size(
+        config.resolution,
+        own=family.resolution,
+        multiple_of=family.resolution_step,
+        model=family.source.name,
+    )
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
     kept = [module for name, module in modules.items() if name != "vae"]

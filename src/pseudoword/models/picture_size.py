@@ -1,0 +1,39 @@
+"""How large pictures are: what is asked for, held against what a model works with."""
+
+from pseudoword.errors import SettingsError
+
+Size = tuple[int, int]
+"""(width, height) in pixels, as Pillow has it."""
+
+
+def picture_size(
+    resolution: int | None,
+    width: int | None = None,
+    height: int | None = None,
+    *,
+    own: int,
+    multiple_of: int,
+    model: str = "this model",
+) -> Size:
+    """Width and height in pixels: a square of `resolution`, unless a side is given.
+
+    Args:
+        resolution: the side of the square; by default the model's own.
+        width: if it is no square.
+        height: if it is no square.
+        own: the side of the square that the model draws by default.
+        multiple_of: what every side must be a multiple of.
+        model: what an error calls the model.
+
+    Raises:
+        SettingsError: a side is no such multiple.
+    """
+    for name, side in (("resolution", resolution), ("width", width), ("height", height)):
+        if side is not None and side % multiple_of:
+            near = max(multiple_of, round(side / multiple_of) * multiple_of)
+            raise SettingsError(
+                f"--{name} {side} does not work with {model}: it must be a multiple of "
+                f"{multiple_of}. The nearest is {near}; the model's own resolution is {own}."
+            )
+    whole = resolution or own
+    return width or whole, height or whole
