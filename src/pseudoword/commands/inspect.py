@@ -16,7 +16,7 @@ from pseudoword.formats.advice import advise
 from pseudoword.formats.keys import families_of
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, vocabulary
-from pseudoword.models.family import TextEncoder
+from pseudoword.models.text_encoder import TextEncoder
 
 NEAREST = 5
 

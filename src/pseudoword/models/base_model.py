@@ -14,12 +14,13 @@ from pseudoword import lookup
 from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
-from pseudoword.models.family import BaseSource, Family, Placement
+from pseudoword.models.family import Family
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.recognition import describe_file, describe_folder
+from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.text import brief, reason
 
 FAMILIES: dict[str, str] = {

@@ -11,8 +11,8 @@ from torch import nn
 
 from pseudoword import lookup
 from pseudoword.errors import BaseModelError, SettingsError
-from pseudoword.models.family import without_bars
 from pseudoword.models.loading.header import Header, read_header
+from pseudoword.models.loading.progress_bars import without_bars
 from pseudoword.models.loading.recognition import BASE_OF_TEXT_WIDTH, LORA_KEYS, describe_file
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite
 from pseudoword.text import brief, reason

@@ -14,7 +14,8 @@ from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.methods import Initialisation
 from pseudoword.models.compatibility import check_compatible
-from pseudoword.models.family import Family, TextEncoder
+from pseudoword.models.family import Family
+from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.rng import generator
 from pseudoword.text import brief
 from pseudoword.training import suggestions

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from pseudoword.concept import ENCODER_OF_WIDTH
 from pseudoword.models.families.unet import UNetFamily
-from pseudoword.models.family import Condition, TextEncoder
+from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.header import Header
+from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusion(UNetFamily):

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from pseudoword.models.families.unet import UNetFamily
-from pseudoword.models.family import Condition, MicroConditioning, TextEncoder
+from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.injection import Reader, Words, rows_of
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusionXL(UNetFamily):

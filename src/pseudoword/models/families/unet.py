@@ -12,23 +12,17 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
-from pseudoword.models.family import (
-    BaseSource,
-    Condition,
-    GenerationSettings,
-    MicroConditioning,
-    Moments,
-    Placement,
-    TextEncoder,
-    sampled_digest,
-)
+from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning, Moments
 from pseudoword.models.injection import Reader, Words
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
+from pseudoword.models.loading.source import BaseSource, Placement
+from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, applied
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.samplers import rehearse
+from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.text import reason
 
 USUAL_GUIDANCE = 7.5

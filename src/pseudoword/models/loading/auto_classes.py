@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.errors import BaseModelError
-from pseudoword.models.family import without_bars
 from pseudoword.models.loading import folder
+from pseudoword.models.loading.progress_bars import without_bars
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from pseudoword.errors import BaseModelError, PseudowordError
-from pseudoword.models.family import BaseSource, Placement, TextEncoder, length, without_bars
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import read_header
+from pseudoword.models.loading.progress_bars import without_bars
 from pseudoword.models.loading.quantisation import quantize
+from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
+from pseudoword.models.text_encoder import TextEncoder, length
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37

@@ -1,0 +1,39 @@
+"""Which base model is loaded, and where it computes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pseudoword.config import Quantize
+
+
+@dataclass(frozen=True)
+class BaseSource:
+    """Where a base model comes from: what the user called it, and what diffusers can load."""
+
+    name: str
+    path: str
+    """a folder in diffusers' layout, a hub id, or a single-file checkpoint"""
+    revision: str | None = None
+    """branch, tag or commit on the hub"""
+    variant: str | None = None
+    """weights with this in their file name, such as `fp16`"""
+    layout: str | None = None
+    """for a single file: the folder with its configs and tokenizers"""
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
+    """what to change in the scheduler's config, such as `prediction_type`"""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model computes, and how it is kept there."""
+
+    device: torch.device
+    dtype: torch.dtype
+    quantize: Quantize = "none"
+    checkpointing: bool = False
+    """compute activations again in the backward pass instead of keeping them"""
+    offload: bool = False
+    """keep parts in main memory, but for the time they are at work in a drawing"""

@@ -1,0 +1,86 @@
+"""A frozen text encoder with its tokenizer."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.errors import BaseModelError
+from pseudoword.models.injection import Reader, injected, tokenize
+
+LEAST_LENGTH = 3
+"""Tokens: the marks of begin and end, and a word."""
+
+
+class TextEncoder(Reader):
+    """A tokenizer and a frozen transformer, with words put in after the table lookup."""
+
+    def __init__(self, tokenizer: Any, model: Any) -> None:
+        super().__init__(tokenizer, length(tokenizer, model.config))
+        self.model = model
+
+    @property
+    def table(self) -> Tensor:
+        """The vocabulary's embeddings `[V, width]`."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight
+
+    @property
+    def width(self) -> int:
+        """How many numbers one row has."""
+        return self.table.shape[1]
+
+    @cached_property
+    def usual_norm(self) -> float:
+        """The median norm of the vocabulary's rows."""
+        return float(self.table.detach().float().norm(dim=-1).median())
+
+    def token_ids(self, text: str) -> list[int]:
+        """`text` as ids, without begin and end marks."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor], **options: Any) -> Any:
+        """Run the transformer on `prompts`; `rows` maps placeholders to `[n, width]`.
+
+        Returns:
+            The transformers model's own output, as `options` make it.
+        """
+        counts = {placeholder: len(r) for placeholder, r in rows.items()}
+        tokens = tokenize(self.tokenizer, prompts, counts, self.length)
+        largest = int(tokens.ids.max())
+        if largest >= len(self.table):
+            raise BaseModelError(
+                f"the tokenizer has a token with the number {largest}, and its text encoder "
+                f"{len(self.table)} rows: they are of different models"
+            )
+        device = self.table.device
+        ids = tokens.ids.to(device)
+        if getattr(self.model.config, "use_attention_mask", False):
+            options["attention_mask"] = (ids != self.tokenizer.pad_token_id).long()
+        if not rows:
+            return self.model(ids, **options)
+        stacked = torch.cat(list(rows.values()))
+        with injected(self.model.get_input_embeddings(), stacked, tokens.slots.to(device)):
+            return self.model(ids, **options)
+
+
+def length(tokenizer: Any, config: Any) -> int:
+    """How many tokens a text encoder reads, with the marks of begin and end.
+
+    Raises:
+        BaseModelError: a config does not say it by a number, or leaves no room for a word.
+    """
+    told = {
+        "model_max_length": tokenizer.model_max_length,
+        "max_position_embeddings": config.max_position_embeddings,
+    }
+    for name, value in told.items():
+        if not isinstance(value, int | float) or not value >= LEAST_LENGTH:
+            raise BaseModelError(
+                f"a text encoder's {name} is {value!r:.60}, but should be a number from "
+                f"{LEAST_LENGTH} on; 77 is usual"
+            )
+    return int(min(told.values()))
