@@ -21,7 +21,7 @@ from pseudoword.config import (
 )
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
-from pseudoword.models import base_model
+from pseudoword.models.families import FAMILIES
 
 
 def test_the_public_names() -> None:
@@ -100,5 +100,5 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_naming_the_families_and_methods_is_one_dict_each() -> None:
-    assert set(base_model.FAMILIES) == {"sd", "sdxl"}
+    assert set(FAMILIES) == {"sd", "sdxl"}
     assert set(METHODS) == {"classic"}

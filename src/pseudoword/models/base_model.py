@@ -1,10 +1,5 @@
-"""Families: how one kind of model reads text, encodes pictures and denoises.
+"""Find a base model, say which family it is of, and load it."""
 
-Add one by adding a file here and a line to `FAMILIES`. diffusers and transformers are imported
-when a model is loaded only, so that naming the families costs nothing.
-"""
-
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +9,7 @@ from pseudoword import lookup
 from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
+from pseudoword.models.families import FAMILIES, load_class
 from pseudoword.models.family import Family
 from pseudoword.models.injection import Reader
 from pseudoword.models.loading import folder, single_file_configs
@@ -23,225 +19,100 @@ from pseudoword.models.loading.recognition import describe_file, describe_folder
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.text import brief, reason
 
-FAMILIES: dict[str, str] = {
-    "sd": "pseudoword.models.families.sd:StableDiffusion",
-    "sdxl": "pseudoword.models.families.sdxl:StableDiffusionXL",
-}
-"""Family name -> its class."""
-
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
 """Base models that come with the package: name -> folder."""
 
 MOST_CHANNELS = 64
-"""A U-Net takes 4 for latents, and 5 more for a masked picture."""
+"""A U-Net takes 4 channels of latents; for inpainting 5 more."""
 
 
 @dataclass(frozen=True)
 class Detected:
-    """What a base model turned out to be."""
+    """What kind of base model was found."""
 
     family: str
     recognised_by: str
-    """what it was told by"""
+    """the sign that told its family"""
     source: BaseSource
 
 
 def detect(choice: BaseChoice) -> Detected:
-    """Find what the base of `choice` is: a bundled name, a folder, a file, or a hub id.
+    """Find the base model of `choice`: a bundled name, a folder, a file, or a hub id.
 
     Raises:
-        BaseModelError: there is no such model, or it is of a kind not known here; the message
-            says what it is instead.
+        BaseModelError: there is no such model, or its kind is not supported; the message says
+            what it is instead.
     """
-    base = choice.base
-    path = lookup.find(base, "--base", bundled=BUNDLED, error=BaseModelError)
-    one_file = isinstance(path, Path) and path.is_file()
-    for name, given, apt in (
-        ("--variant", choice.variant, not one_file),
-        ("--configs", choice.configs, one_file),
-    ):
-        if given is not None and not apt:
-            raise BaseModelError(
-                f"{name} {brief(str(given))} has no effect with --base {brief(base)}, which is "
-                f"{'one file' if one_file else 'no single file'}. Leave it out."
-            )
-    revision = None
-    if path is None:
+    place = lookup.find(choice.base, "--base", bundled=BUNDLED, error=BaseModelError)
+    if place is None:
         raise BaseModelError(
-            f"no base model {brief(base)}: no bundled model of that name ({', '.join(BUNDLED)}), "
-            "no such folder or file, and not a hub id like 'owner/name'."
+            f"no base model {brief(choice.base)}: no bundled model of that name "
+            f"({', '.join(BUNDLED)}), no such folder or file, and not a hub id like 'owner/name'."
         )
-    if isinstance(path, HubId):
-        where, revision = path.repository, path.revision
-        index = _from_hub(base, where, revision)
-    elif path.is_dir():
-        index = path / "model_index.json"
-        if not index.is_file():
-            raise BaseModelError(
-                f"{path} {describe_folder(path)}: it holds no model_index.json. Give a folder in "
-                "diffusers' layout (with unet/, vae/, text_encoder/ …), a checkpoint, a hub id, "
-                "or 'emoji'."
-            )
-        where = str(path)
-    elif path.is_file():
-        return _detect_single_file(path, choice)
-    else:
-        raise BaseModelError(f"{path} is neither a file nor a folder, so it is no base model")
-    changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
-    source = BaseSource(base, where, revision, choice.variant, scheduler=changes)
-    family, pipeline = _family_of_pipeline(index, base)
-    return Detected(family, f"diffusers' layout with a {pipeline}", source)
+    if isinstance(place, Path) and place.is_file():
+        return _detect_single_file(place, choice)
+    return _detect_pipeline(place, choice)
 
 
 def load(
     choice: BaseChoice, *, checkpointing: bool = False, offload: bool = False, empty: bool = False
 ) -> Family:
-    """Load the base model that `choice` means, frozen, ready to train words for or to draw with.
+    """Load the base model of `choice`, frozen, to train words for or to draw with.
 
     Args:
-        choice: which model, and how it is kept.
+        choice: which model, on which device, in which precision.
         checkpointing: compute activations again in the backward pass instead of keeping them.
-        offload: keep parts in main memory, but for the time they are at work in a drawing.
-        empty: make it of its configs alone, on the meta device: shapes without numbers.
+        offload: keep each part in main memory while it is not needed for drawing.
+        empty: make it from its configs alone, on the meta device: shapes without numbers.
 
     Raises:
-        BaseModelError: there is no such model, it cannot be loaded, or its kind is not known.
+        BaseModelError: there is no such model, it cannot be loaded, or its kind is not supported.
         SettingsError: there is no such device.
     """
-    place = placement(choice, checkpointing, offload, empty)
-    return build(detect(choice), place)
+    return build(detect(choice), placement(choice, checkpointing, offload, empty))
 
 
-def build(found: Detected, place: Placement) -> Family:
-    """Load a base model that has been told apart, as `place` says.
+def build(detected: Detected, place: Placement) -> Family:
+    """Load a base model that `detect` has found, as `place` says.
 
     Raises:
         BaseModelError: it cannot be loaded.
     """
-    kind = _class_of(found.family)
-    loaded: Family = kind(found.source, place)
-    return loaded
-
-
-def resolution_of(choice: BaseChoice) -> tuple[int, int]:
-    """The resolution of the base model that `choice` means, and what sides are multiples of.
-
-    Raises:
-        BaseModelError: there is no such model, or its kind is not known.
-    """
-    kind, parts = _class_and_parts(choice)
-    found: tuple[int, int] = kind.resolution_of(parts)
-    return found
-
-
-def readers(choice: BaseChoice) -> list[Reader]:
-    """How the text encoders of the base model that `choice` means read, without their weights.
-
-    Raises:
-        BaseModelError: there is no such model, or its kind is not known.
-    """
-    kind, parts = _class_and_parts(choice)
-    found: list[Reader] = kind.readers(parts)
-    return found
-
-
-def _class_and_parts(choice: BaseChoice) -> tuple[Any, ModelParts]:
-    """The class of a base model, and its parts, none of them loaded."""
-    found = detect(choice)
-    kind = _class_of(found.family)
-    return kind, ModelParts(found.source, placement(choice), kind.pipeline)
+    family: Family = load_class(detected.family)(detected.source, place)
+    return family
 
 
 def load_named(base: str, device: str = "auto", dtype: DType = "auto") -> Family:
-    """As `load`, for a base model and its place alone."""
+    """Load a base model by name, as `load` does."""
     return load(BaseChoice.check(base=base, device=device, dtype=dtype))
 
 
-def _class_of(family: str) -> Any:
-    module, _, name = FAMILIES[family].partition(":")
-    return getattr(importlib.import_module(module), name)
+def resolution_of(choice: BaseChoice) -> tuple[int, int]:
+    """The resolution of the base model of `choice`, and what sides must be multiples of, in pixels.
+
+    Raises:
+        BaseModelError: there is no such model, or its kind is not supported.
+    """
+    family_class, parts = _class_and_parts(choice)
+    resolution: tuple[int, int] = family_class.resolution_of(parts)
+    return resolution
 
 
-def _family_of_pipeline(index: Path, base: str) -> tuple[str, str]:
-    """The family, and the pipeline of diffusers that the model says it is for."""
-    pipeline = folder.read(index).get("_class_name")
-    if not isinstance(pipeline, str):
-        raise BaseModelError(f"{base}: model_index.json is damaged (it names no pipeline)")
-    known: set[str] = set()
-    for family in FAMILIES:
-        kind = _class_of(family)
-        if pipeline in {kind.pipeline, kind.inpainting}:
-            return family, pipeline
-        known |= {kind.pipeline, kind.inpainting}
-    raise BaseModelError(f"{base} is a {pipeline}; known so far: {', '.join(sorted(known))}")
+def readers(choice: BaseChoice) -> list[Reader]:
+    """The tokenizers and prompt lengths of the base model of `choice`, without its weights.
 
-
-def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
-    """A checkpoint under its authors' own key names, with the configs it leaves out."""
-    found = read_header(path)
-    for family in FAMILIES:
-        layout = _class_of(family).layout_of(found)
-        if layout is not None:
-            break
-    else:
-        raise BaseModelError(f"{path} is no base model: it {describe_file(found)}.")
-    scheduler = _scheduler_changes(found, choice.prediction)
-    if choice.configs is not None:
-        lookup.find(choice.configs, "--configs", error=BaseModelError)
-        configs = choice.configs
-        if not (configs / "model_index.json").is_file():
-            raise BaseModelError(f"--configs {configs} is no folder in diffusers' layout")
-    else:
-        channels = _channels(found, path)
-        configs = single_file_configs.folder(layout, {"unet": {"in_channels": channels}})
-    recognised_by = (
-        f"a single-file checkpoint with the keys of {layout}, text width {found.text_width}"
-    )
-    source = BaseSource(choice.base, str(path), layout=str(configs), scheduler=scheduler)
-    return Detected(family, recognised_by, source)
-
-
-def _channels(found: Header, path: Path) -> int:
-    """How many channels the U-Net of a single file takes."""
-    shape = found.shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
-    if len(shape) != 4 or not 1 <= shape[1] <= MOST_CHANNELS:
-        raise BaseModelError(
-            f"{path} has no first layer that takes latents, so its U-Net is none that is known"
-        )
-    return shape[1]
-
-
-def _scheduler_changes(found: Header, prediction: Prediction) -> dict[str, Any]:
-    """What a single file says of its diffusion process: by marker keys, or ModelSpec metadata."""
-    changes: dict[str, Any] = {}
-    told = found.metadata.get("modelspec.prediction_type", "")
-    if "v_pred" in found.shapes or told in {"v", "v_prediction"}:
-        changes["prediction_type"] = "v_prediction"
-    elif told == "epsilon":
-        changes["prediction_type"] = "epsilon"
-    if "ztsnr" in found.shapes:
-        changes["rescale_betas_zero_snr"] = True
-    if prediction != "auto":
-        changes["prediction_type"] = prediction
-    return changes
-
-
-def _from_hub(base: str, name: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(name, "model_index.json", revision=revision))
-    except Exception as error:  # the hub's own errors, and any of its network library's
-        raise BaseModelError(
-            f"{base} is no local folder or file, and could not be fetched from the hub: "
-            f"{reason(error)}"
-        ) from error
+    Raises:
+        BaseModelError: there is no such model, or its kind is not supported.
+    """
+    family_class, parts = _class_and_parts(choice)
+    text_readers: list[Reader] = family_class.readers(parts)
+    return text_readers
 
 
 def placement(
     choice: BaseChoice, checkpointing: bool = False, offload: bool = False, empty: bool = False
 ) -> Placement:
-    """Where and how the model of `choice` is kept; `auto` is decided by what is at hand.
+    """The device and precision of `choice`; `auto` is the best that this machine has.
 
     Raises:
         SettingsError: there is no such device.
@@ -257,3 +128,129 @@ def placement(
             dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     home = torch.device("meta") if empty else device
     return Placement(home, getattr(torch, dtype), choice.quantize, checkpointing, offload)
+
+
+def _class_and_parts(choice: BaseChoice) -> tuple[Any, ModelParts]:
+    """The family's class, and the model's parts, none of them loaded."""
+    detected = detect(choice)
+    family_class = load_class(detected.family)
+    return family_class, ModelParts(detected.source, placement(choice), family_class.pipeline)
+
+
+def _detect_pipeline(place: Path | HubId, choice: BaseChoice) -> Detected:
+    """A model in diffusers' layout, in a folder or on the hub."""
+    _refuse_option("--configs", choice.configs, choice.base, "no single file")
+    if isinstance(place, HubId):
+        path, revision = place.repository, place.revision
+        index = _fetch_index(choice.base, place)
+    else:
+        path, revision = str(place), None
+        index = _index_of(place)
+    changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
+    family, pipeline = _family_of_pipeline(index, choice.base)
+    source = BaseSource(choice.base, path, revision, choice.variant, scheduler=changes)
+    return Detected(family, f"diffusers' layout with a {pipeline}", source)
+
+
+def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
+    """A checkpoint with the original authors' keys; its configs come from us or the user."""
+    _refuse_option("--variant", choice.variant, choice.base, "one file")
+    header = read_header(path)
+    for family in FAMILIES:
+        layout = load_class(family).layout_of(header)
+        if layout is not None:
+            break
+    else:
+        raise BaseModelError(f"{path} is no base model: it {describe_file(header)}.")
+    if choice.configs is not None:
+        lookup.find(choice.configs, "--configs", error=BaseModelError)
+        configs = choice.configs
+        if not (configs / "model_index.json").is_file():
+            raise BaseModelError(f"--configs {configs} is no folder in diffusers' layout")
+    else:
+        channels = _channels(header, path)
+        configs = single_file_configs.folder(layout, {"unet": {"in_channels": channels}})
+    recognised_by = (
+        f"a single-file checkpoint with the keys of {layout}, text width {header.text_width}"
+    )
+    changes = _scheduler_changes(header, choice.prediction)
+    source = BaseSource(choice.base, str(path), layout=str(configs), scheduler=changes)
+    return Detected(family, recognised_by, source)
+
+
+def _refuse_option(flag: str, value: object, base: str, what: str) -> None:
+    if value is not None:
+        raise BaseModelError(
+            f"{flag} {brief(str(value))} has no effect with --base {brief(base)}, which is "
+            f"{what}. Leave it out."
+        )
+
+
+def _index_of(path: Path) -> Path:
+    """The `model_index.json` of a folder."""
+    if not path.is_dir():
+        raise BaseModelError(f"{path} is neither a file nor a folder, so it is no base model")
+    index = path / "model_index.json"
+    if not index.is_file():
+        raise BaseModelError(
+            f"{path} {describe_folder(path)}: it holds no model_index.json. Give a folder in "
+            "diffusers' layout (with unet/, vae/, text_encoder/ …), a checkpoint, a hub id, "
+            "or 'emoji'."
+        )
+    return index
+
+
+def _fetch_index(base: str, place: HubId) -> Path:
+    """The `model_index.json` of a repository on the hub."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        index = hf_hub_download(place.repository, "model_index.json", revision=place.revision)
+    except Exception as error:  # the hub's own errors, and any of its network library's
+        raise BaseModelError(
+            f"{base} is no local folder or file, and could not be fetched from the hub: "
+            f"{reason(error)}"
+        ) from error
+    return Path(index)
+
+
+def _family_of_pipeline(index: Path, base: str) -> tuple[str, str]:
+    """The family whose pipeline `model_index.json` names, and that pipeline."""
+    pipeline = folder.read(index).get("_class_name")
+    if not isinstance(pipeline, str):
+        raise BaseModelError(f"{base}: model_index.json is damaged (it names no pipeline)")
+    supported: set[str] = set()
+    for family in FAMILIES:
+        family_class = load_class(family)
+        pipelines = {family_class.pipeline, family_class.inpainting}
+        if pipeline in pipelines:
+            return family, pipeline
+        supported |= pipelines
+    raise BaseModelError(
+        f"{base} is a {pipeline}; supported so far: {', '.join(sorted(supported))}"
+    )
+
+
+def _channels(header: Header, path: Path) -> int:
+    """How many channels the U-Net of a single file takes."""
+    shape = header.shapes.get("model.diffusion_model.input_blocks.0.0.weight", ())
+    if len(shape) != 4 or not 1 <= shape[1] <= MOST_CHANNELS:
+        raise BaseModelError(
+            f"{path} has no first layer that takes latents, so its U-Net is not supported"
+        )
+    return shape[1]
+
+
+def _scheduler_changes(header: Header, prediction: Prediction) -> dict[str, Any]:
+    """What a single file's marker keys or ModelSpec metadata say of its noise schedule."""
+    changes: dict[str, Any] = {}
+    modelspec = header.metadata.get("modelspec.prediction_type", "")
+    if "v_pred" in header.shapes or modelspec in {"v", "v_prediction"}:
+        changes["prediction_type"] = "v_prediction"
+    elif modelspec == "epsilon":
+        changes["prediction_type"] = "epsilon"
+    if "ztsnr" in header.shapes:
+        changes["rescale_betas_zero_snr"] = True
+    if prediction != "auto":
+        changes["prediction_type"] = prediction
+    return changes

@@ -1,1 +1,21 @@
-"""One file for each kind of base model: how it reads, encodes, denoises and draws."""
+"""One file for each kind of base model: how it reads text, encodes pictures, denoises and draws.
+
+To add a family: a file here, a line in `FAMILIES`, a builder in `tests/tiny.py`. The classes are
+imported only when they are used, since diffusers and transformers take seconds to import.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+FAMILIES: Mapping[str, str] = {
+    "sd": "pseudoword.models.families.sd:StableDiffusion",
+    "sdxl": "pseudoword.models.families.sdxl:StableDiffusionXL",
+}
+"""Family name -> module and class."""
+
+
+def load_class(family: str) -> Any:
+    """The class of the family called `family`."""
+    module, _, name = FAMILIES[family].partition(":")
+    return getattr(importlib.import_module(module), name)
