@@ -104,3 +104,13 @@ def test_the_readme_explains_the_settings_that_the_help_of_train_shows() -> None
     often = {flag(name) for name, field in fields if OFTEN in field.metadata}
     table = README.split("The settings that people change most:")[1].split("\n\n")[1]
     assert set(re.findall(r"^\| `(--[a-z-]+)", table, re.M)) == often
+
+
+def test_the_tests_that_the_pages_name_are_there() -> None:
+    text = (ROOT / "docs" / "automatic1111.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)?test_\w+\.py)`(?:: ((?:`\w+`(?:, )?)+))?", text)
+    assert len(named) > 30
+    for file, tests in named:
+        code = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        for test in re.findall(r"`(\w+)`", tests):
+            assert test in code, f"{file}: {test}"
