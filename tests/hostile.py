@@ -129,8 +129,9 @@ OF_NAME: Mapping[str, list[str]] = {
 """Values that mean something to a setting, or look as if they did."""
 
 PLACES = {
-    "pictures", "out", "configs", "config", "init", "base", "template", "judge", "lora", "concept",
-    "file", "source", "folder", "picture", "caption_model", "compare_with", "token",
+    "pictures", "out", "configs", "config", "init", "base", "template", "lora", "concept",
+    "similarity_model", "file", "source", "folder", "picture", "caption_model", "compare_with",
+    "token",
 }
 """What is, or might be taken for, a path."""
 # fmt: on

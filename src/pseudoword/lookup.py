@@ -1,6 +1,7 @@
 """What an argument names: a file or folder here, a repository on the hub, or only a word.
 
-`--concept`, `--init`, `--base`, `--judge` and all that is given by path or name ask `find`.
+`--concept`, `--init`, `--base`, `--similarity-model` and all other settings that are given by
+path or name ask `find`.
 """
 
 import re

@@ -189,7 +189,7 @@ def test_the_nearest_style_is_the_one_with_the_most_similar_true_pictures(
     assert mean(found, "recognised").mean == 0  # they are that other style's
 
 
-def test_known_things_can_be_learned_anew_from_their_kind() -> None:
+def test_known_things_can_be_learned_again_from_their_kind() -> None:
     tasks = TaskSet.build(artwork.load(), SIDE, 3, relearn=True)
     assert [t.name for t in tasks.relearned] == [t.name for t in tasks.known_things]
     assert [t.init_word for t in tasks.known_things] == [t.name for t in tasks.known_things]
@@ -272,7 +272,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert third.relearned
     assert third.relearned.known == third.things.known
     assert third.relearned.start.keys() == third.relearned.known.keys()
-    assert "learned anew" in third.table
+    assert "learned again" in third.table
     with pytest.raises(RunFolderError, match="pictures_each"):
         pseudoword.bench(compare=["steps=2"], **{**settings, "pictures_each": 2})
     with pytest.raises(SettingsError, match="twice"):

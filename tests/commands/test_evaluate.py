@@ -74,7 +74,9 @@ def test_a_similarity_model_without_a_text_encoder_leaves_texts_out(
     apple: Concept, dino: Path, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
-    found = pseudoword.evaluate(apple, TRUE, judge=str(dino), out=tmp_path / "out", **options)
+    found = pseudoword.evaluate(
+        apple, TRUE, similarity_model=str(dino), out=tmp_path / "out", **options
+    )
     assert found.similarities.text is None
     assert -1 <= found.similarities.image <= 1
 
@@ -97,4 +99,4 @@ def test_mistakes_are_told(apple: Concept, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"\[name\]"):
         pseudoword.evaluate(apple, TRUE, prompt=["a cat"], out=tmp_path)
     with pytest.raises(BaseModelError, match="CLIP, SigLIP or DINOv2"):
-        pseudoword.evaluate(apple, TRUE, judge=str(tmp_path), out=tmp_path)
+        pseudoword.evaluate(apple, TRUE, similarity_model=str(tmp_path), out=tmp_path)

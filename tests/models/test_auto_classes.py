@@ -55,17 +55,17 @@ def foreign(model: Path) -> None:
         file.write_text(json.dumps(config))
 
 
-def test_the_judge_is_loaded_without_the_code_it_brings(
+def test_the_similarity_model_is_loaded_without_the_code_that_comes_with_it(
     with_code: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    judge = with_code(BUNDLED)
+    folder = with_code(BUNDLED)
     picture = Image.new("RGB", (8, 8))
-    assert SimilarityModel(judge).image_similarity([picture], [picture]) == pytest.approx(
+    assert SimilarityModel(folder).image_similarity([picture], [picture]) == pytest.approx(
         1, abs=1e-5
     )
-    foreign(judge)
+    foreign(folder)
     with pytest.raises(BaseModelError, match="it needs code that comes with it, which is never"):
-        SimilarityModel(judge)
+        SimilarityModel(folder)
     assert not (tmp_path / "ran").exists()
 
 
@@ -91,20 +91,20 @@ def test_so_is_a_base_model(with_code: Callable[[Path], Path], base: Path, tmp_p
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_judge_s_folder_is_looked_at_as_a_base_s_is(tmp_path: Path) -> None:
-    judge = shutil.copytree(BUNDLED, tmp_path / "judge")
-    whole = (judge / "config.json").read_text()
+def test_the_folder_of_a_similarity_model_is_checked_as_a_base_models_is(tmp_path: Path) -> None:
+    folder = shutil.copytree(BUNDLED, tmp_path / "folder")
+    whole = (folder / "config.json").read_text()
     config = json.loads(whole)
     config["vision_config"]["num_hidden_layers"] = 10**9
-    (judge / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BaseModelError, match="asks for more weights than there are"):
-        SimilarityModel(judge)
-    (judge / "config.json").write_text(whole)
-    (weights,) = judge.glob("*.safetensors")
+        SimilarityModel(folder)
+    (folder / "config.json").write_text(whole)
+    (weights,) = folder.glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(BaseModelError, match="not downloaded to its end"):
-        SimilarityModel(judge)
+        SimilarityModel(folder)
     weights.unlink()
     weights.symlink_to("/dev/zero")
     with pytest.raises(BaseModelError, match="it is a device"):
-        SimilarityModel(judge)
+        SimilarityModel(folder)

@@ -11,7 +11,13 @@ from PIL.Image import Image
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.benchmark.results import ResultTable, Row, pareto_plot
-from pseudoword.benchmark.runner import MAKER, BenchmarkRun, Variant, parse_variant
+from pseudoword.benchmark.runner import (
+    MAKER,
+    BenchmarkRun,
+    Variant,
+    VariantScores,
+    parse_variant,
+)
 from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
 from pseudoword.benchmark.tasks import Task, TaskSet
 from pseudoword.config import BenchConfig
@@ -26,7 +32,8 @@ from pseudoword.text import public
 
 CONDITIONS_FILE = "bench.json"
 CONDITIONS = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
-"""The keys in that file. Scores can only be compared if all of these are the same."""
+"""The keys in that file; "judge" is the similarity model. Only scores under the same conditions can
+be compared."""
 
 RESULT_FILES = ("table.md", "pareto.png", "results.json", "grid-things.png", "grid-style.png")
 FILES = (CONDITIONS_FILE, *RESULT_FILES)
@@ -50,10 +57,28 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class _VariantScores:
-    variant: Variant
-    scores: Scores
-    seconds_per_word: float
+class _AllScores:
+    """Scores of all tasks: with the starting words, with known words, and learned."""
+
+    start: Scores
+    known: Scores
+    learned: Sequence[VariantScores]
+
+    def table(
+        self, title: str, tasks: Sequence[Task], known: Sequence[Task], reference: Row | None = None
+    ) -> ResultTable:
+        """The scores of some tasks, beside those of known words."""
+        rows = [
+            Row(public(one.variant.name), _only(one.scores, tasks), one.seconds / len(one.scores))
+            for one in self.learned
+        ]
+        return ResultTable(
+            title, _only(self.start, tasks), _only(self.known, known), rows, reference
+        )
+
+
+def _only(scores: Scores, tasks: Sequence[Task]) -> Scores:
+    return {task.name: scores[task.name] for task in tasks}
 
 
 def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) -> Comparison:
@@ -69,46 +94,26 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
     files = Outputs(config.out, MAKER)
     _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
-    art, model = load(), SimilarityModel(config.judge or BUNDLED)
+    art, model = load(), SimilarityModel(config.similarity_model or BUNDLED)
     family = base_model.load(config)
     with lock_folder(config.out):
         _check_conditions(files, config, family, model)
         tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
         scorer = Scorer(model, art, family.resolution)
-        run = BenchmarkRun(
-            family,
-            scorer,
-            config.out,
-            pictures_each=config.pictures_each,
-            sampler_steps=config.sampler_steps,
-            pack=config.pack,
-            seed=config.seed,
-            progress=progress,
-            overwrite=overwrite,
+        run = BenchmarkRun(family, scorer, config, progress, overwrite)
+        scores = _AllScores(
+            run.score_baseline("starting words", tasks.to_learn),
+            run.score_baseline("known words", [*tasks.known_things, *tasks.known_styles]),
+            [run.score_variant(variant, tasks.to_learn) for variant in variants],
         )
-        start = run.score_baseline("starting words", tasks.to_learn)
-        known = run.score_baseline("known words", [*tasks.known_things, *tasks.known_styles])
-        learned = []
-        for variant in variants:
-            scores, seconds = run.score_variant(variant, tasks.to_learn)
-            learned.append(_VariantScores(variant, scores, seconds / len(tasks.to_learn)))
-
-        def table(
-            title: str, new: Sequence[Task], old: Sequence[Task], reference: Row | None = None
-        ) -> ResultTable:
-            rows = [
-                Row(public(one.variant.name), _only(one.scores, new), one.seconds_per_word)
-                for one in learned
-            ]
-            return ResultTable(title, _only(start, new), _only(known, old), rows, reference)
-
-        style, scores = nearest_style(scorer, art, tasks.styles, family.resolution)
-        true_pictures = Row(f"*true pictures in {style}*", scores)
-        things = table("things", tasks.things, tasks.known_things)
-        styles = table("the new style", tasks.styles, tasks.known_styles, true_pictures)
+        style, true_scores = nearest_style(scorer, art, tasks.styles, family.resolution)
+        true_pictures = Row(f"*true pictures in {style}*", true_scores)
+        things = scores.table("things", tasks.things, tasks.known_things)
+        styles = scores.table("the new style", tasks.styles, tasks.known_styles, true_pictures)
         relearned = None
         if tasks.relearned:
-            relearned = table("known things, learned anew", tasks.relearned, tasks.known_things)
+            title = "known things, learned again"
+            relearned = scores.table(title, tasks.relearned, tasks.known_things)
         tables = [one for one in (things, styles, relearned) if one]
         text = "\n\n".join(one.as_markdown() for one in tables) + "\n"
         contents = [
@@ -120,10 +125,6 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
         ]
         written = [files.write(n, d) for n, d in zip(RESULT_FILES, contents, strict=True)]
         return Comparison(things, styles, relearned, text, tuple(written))
-
-
-def _only(scores: Scores, tasks: Sequence[Task]) -> Scores:
-    return {task.name: scores[task.name] for task in tasks}
 
 
 def _check_variants(variants: Sequence[Variant]) -> None:

@@ -36,7 +36,7 @@ class SimilarityModel:
 
         # Benchmarks compare this name with the one that they kept.
         self.name = "the bundled judge" if source == BUNDLED else public(str(source))
-        source = lookup.model_source(source, "--judge")
+        source = lookup.model_source(source, "--similarity-model")
         try:
             self._model: Any = automodel(AutoModel, source, dtype=torch.float32)
             self._processor: Any = autoload(AutoImageProcessor, source)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pseudoword.benchmark.scoring import Score, Scorer, Scores
 from pseudoword.benchmark.tasks import Task, write_training_pictures
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig
+from pseudoword.config import BenchConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.models.family import Family
@@ -42,6 +42,16 @@ class Variant:
     name: str
     settings: Mapping[str, Any]
     """fields of `TrainConfig`; the others have their defaults"""
+
+
+@dataclass(frozen=True)
+class VariantScores:
+    """Scores of the words that were learned with the settings of a variant."""
+
+    variant: Variant
+    scores: Scores
+    seconds: float
+    """of training, all words together"""
 
 
 def parse_variant(text: str) -> Variant:
@@ -76,19 +86,14 @@ class BenchmarkRun:
         self,
         family: Family,
         scorer: Scorer,
-        out: Path,
-        *,
-        pictures_each: int,
-        sampler_steps: int,
-        pack: int,
-        seed: int,
+        config: BenchConfig,
         progress: Progress,
         overwrite: bool = False,
     ) -> None:
-        self._family, self._scorer, self._out = family, scorer, out
-        self._seeds = range(seed, seed + pictures_each)
-        self._seed, self._pack, self._progress = seed, pack, progress
-        self._sampler_steps, self._overwrite = sampler_steps, overwrite
+        self._family, self._scorer, self._config = family, scorer, config
+        self._progress, self._overwrite = progress, overwrite
+        self._out = config.out
+        self._seeds = range(config.seed, config.seed + config.pictures_each)
 
     def score_baseline(self, name: str, tasks: Sequence[Task]) -> Scores:
         """Scores of known words: each task's `init_word`, without learning."""
@@ -100,11 +105,11 @@ class BenchmarkRun:
             self._progress.advance(done, len(tasks), task.name)
         return scores
 
-    def score_variant(self, variant: Variant, tasks: Sequence[Task]) -> tuple[Scores, float]:
-        """Scores of the words that are learned with these settings, and the seconds of training."""
+    def score_variant(self, variant: Variant, tasks: Sequence[Task]) -> VariantScores:
+        """Scores of the words that are learned with these settings."""
         scores, seconds = {}, 0.0
-        for first in range(0, len(tasks), self._pack):
-            pack = tasks[first : first + self._pack]
+        for first in range(0, len(tasks), self._config.pack):
+            pack = tasks[first : first + self._config.pack]
             self._progress.phase(f"{variant.name}: learning {', '.join(t.name for t in pack)}")
             trained = self._learn(variant, pack)
             seconds += max(map(_training_seconds, trained))  # words of a pack share each step
@@ -113,7 +118,7 @@ class BenchmarkRun:
                 token = word.concept.token
                 scores[task.name] = self._draw_and_score(word.folder, task, token, [word.concept])
                 self._progress.advance(done, len(pack), task.name)
-        return scores, seconds
+        return VariantScores(variant, scores, seconds)
 
     def _learn(self, variant: Variant, tasks: Sequence[Task]) -> list[Trained]:
         configs = []
@@ -126,7 +131,7 @@ class BenchmarkRun:
                 "init": task.init_word,
                 "template": "captioned",
                 "preview": (),
-                "seed": self._seed,
+                "seed": self._config.seed,
             }
             out = self._out / file_stem(variant.name) / stem
             settings = {**defaults, **variant.settings}
@@ -150,7 +155,7 @@ class BenchmarkRun:
             [p.text.replace("[name]", word) for p in task.prompts for _ in self._seeds],
             concepts,
             seeds=[*self._seeds] * len(task.prompts),
-            sampler_steps=self._sampler_steps,
+            sampler_steps=self._config.sampler_steps,
         )
         by_prompt = [pictures[i : i + count] for i in range(0, len(pictures), count)]
         score = self._scorer.score(task, by_prompt)

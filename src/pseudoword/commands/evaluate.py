@@ -88,7 +88,7 @@ def evaluate_word(
     paths = picture_files.find(config.pictures, progress.note)
     known = config.compare_with or _init_word(concept)
     progress.phase(f"loading {config.base}")
-    model = SimilarityModel(config.judge or BUNDLED)
+    model = SimilarityModel(config.similarity_model or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
     family = base_model.load(config)
     counts = {concept.token: max(map(len, concept.vectors.values()))}

@@ -1,4 +1,4 @@
-"""How words are judged: by the benchmark with known answers, and on a user's own pictures."""
+"""How words are measured: by the benchmark, and on a user's own pictures."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -31,10 +31,10 @@ class BenchConfig(BaseChoice):
     """Learn only the first so many things, and as many words for the new style."""
 
     relearn: bool = False
-    """Also learn known things anew, from another word: what that lacks, the method lacks."""
+    """Also learn known things again, from another word. It shows the method's share of the gap."""
 
     pictures_each: Pictures = 2
-    """Pictures drawn for each question, with consecutive seeds."""
+    """Pictures drawn for each prompt, with consecutive seeds."""
 
     sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
     """Denoising steps per picture."""
@@ -42,23 +42,23 @@ class BenchConfig(BaseChoice):
     pack: Annotated[Samples, OFTEN] = 8
     """Words that are learned at once."""
 
-    judge: Place | None = None
-    """Folder or hub id of another judge than the bundled one."""
+    similarity_model: Annotated[Place | None, Alias("judge")] = None
+    """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one."""
 
     seed: Seed = 0
     """Seed of learning, and of the first picture."""
 
     out: Annotated[FilePath, OFTEN] = Path("bench")
-    """Folder for everything; run again to go on."""
+    """Folder for everything; a run that was stopped continues there."""
 
 
 class EvaluateConfig(BaseChoice):
-    """How `evaluate` looks at a word."""
+    """How `evaluate` measures a word."""
 
     heading: ClassVar[str] = "Evaluation"
 
     pictures: Annotated[tuple[FilePath, ...], Field(min_length=1), OFTEN]
-    """Folder or files with true pictures, best ones that the word was not learned from."""
+    """Folder or files with true pictures, best those that the word was not learned from."""
 
     prompt: Annotated[tuple[str, ...], Field(min_length=1), OFTEN] = (
         "a photo of a [name]",
@@ -69,7 +69,7 @@ class EvaluateConfig(BaseChoice):
     """Prompt to draw; [name] stands for the word. May be repeated."""
 
     compare_with: Annotated[str | None, OFTEN] = None
-    """Known word for the same kind of thing; by default what the word was begun from."""
+    """Known word for the same kind of thing; by default the word that it was started from."""
 
     n: Annotated[Pictures, OFTEN] = 2
     """Pictures per prompt."""
@@ -84,9 +84,9 @@ class EvaluateConfig(BaseChoice):
     sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
     """Denoising steps per picture."""
 
-    judge: Annotated[Place | None, OFTEN] = None
-    """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled judge, which
-    knows the bundled base model's world only."""
+    similarity_model: Annotated[Place | None, OFTEN, Alias("judge")] = None
+    """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one, which knows
+    the bundled base model's world only."""
 
     out: Annotated[FilePath, OFTEN] = Path("evaluation")
     """Folder for the report."""
