@@ -28,7 +28,7 @@ class BenchConfig(BaseChoice):
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable."""
 
     concepts: Annotated[int | None, Field(ge=2, le=1000), OFTEN] = None
-    """Learn only the first so many things, and as many words for the new style."""
+    """Number of things to learn, and of words for the new style; by default, all."""
 
     relearn: bool = False
     """Also learn known things again, from another word. It shows the method's share of the gap."""
@@ -40,13 +40,13 @@ class BenchConfig(BaseChoice):
     """Denoising steps per picture."""
 
     pack: Annotated[Samples, OFTEN] = 8
-    """Words that are learned at once."""
+    """Number of words that are learned at once."""
 
     similarity_model: Annotated[Place | None, Alias("judge")] = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one."""
 
     seed: Seed = 0
-    """Seed of learning, and of the first picture."""
+    """Seed of training, and of the first picture."""
 
     out: Annotated[FilePath, OFTEN] = Path("bench")
     """Folder for everything; a run that was stopped continues there."""
@@ -58,7 +58,7 @@ class EvaluateConfig(BaseChoice):
     heading: ClassVar[str] = "Evaluation"
 
     pictures: Annotated[tuple[FilePath, ...], Field(min_length=1), OFTEN]
-    """Folder or files with true pictures, best those that the word was not learned from."""
+    """Folder or files with true pictures; best are pictures that were not used for training."""
 
     prompt: Annotated[tuple[str, ...], Field(min_length=1), OFTEN] = (
         "a photo of a [name]",
@@ -69,7 +69,7 @@ class EvaluateConfig(BaseChoice):
     """Prompt to draw; [name] stands for the word. May be repeated."""
 
     compare_with: Annotated[str | None, OFTEN] = None
-    """Known word for the same kind of thing; by default the word that it was started from."""
+    """A known word for the same kind of thing; by default, the word that training started from."""
 
     n: Annotated[Pictures, OFTEN] = 2
     """Pictures per prompt."""
@@ -78,8 +78,8 @@ class EvaluateConfig(BaseChoice):
     """Seed of the first picture of each prompt."""
 
     guidance: Annotated[float | None, GUIDANCE, Alias("guidance_scale", "cfg_scale")] = None
-    """How strongly to follow the prompt (classifier-free guidance); 1 is off; by default 7.5, or
-    what the model asks for."""
+    """How strongly to follow the prompt (classifier-free guidance). 1 is off. The default is 7.5,
+    or the model's own."""
 
     sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
     """Denoising steps per picture."""

@@ -15,7 +15,7 @@ Log = Literal["csv", "tensorboard", "wandb", "trackio"]
 class CallbackSettings(Settings):
     """What is shown and kept on the way."""
 
-    heading: ClassVar[str] = "Seeing and saving"
+    heading: ClassVar[str] = "Previews and saving"
 
     idle: ClassVar = {
         "preview_every": Idle(
@@ -34,22 +34,23 @@ class CallbackSettings(Settings):
     --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
 
     preview_every: Annotated[Every, Alias("validation_steps", "sample_every_n_steps")] = 0
-    """Draw the previews every so many steps, and a filmstrip of them; 0: at the end only."""
+    """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them
+    all."""
 
     word_in_preview: bool = True
-    """Put the word into the preview pictures, so that each can be used as an embedding."""
+    """Store the word in the preview files, so that each can be used as an embedding."""
 
     save_every: Annotated[Every, Alias("save_steps", "save_every_n_steps")] = 0
-    """Keep a copy of the word every so many steps; 0: none."""
+    """Number of steps from one copy of the word to the next; 0 is none."""
 
     keep_last: Every = 0
-    """Of these copies, keep the last so many; 0: all."""
+    """Number of the last copies to keep; 0 is all."""
 
     checkpoint_every: Annotated[Steps, Alias("checkpointing_steps")] = 25
-    """Save the state every so many steps."""
+    """Number of steps from one checkpoint to the next."""
 
     log: Annotated[tuple[Log, ...], Alias("report_to", "log_with")] = ()
-    """Besides log.jsonl, log to csv, tensorboard, wandb or trackio. May be repeated."""
+    """Where to log, besides log.jsonl: csv, tensorboard, wandb or trackio. May be repeated."""
 
     @field_validator("log")
     @classmethod

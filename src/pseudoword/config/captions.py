@@ -28,16 +28,17 @@ class CaptionSettings(Settings):
     template: Annotated[
         Place, OFTEN, Alias("learnable_property"), Synonyms({"object": "subject"})
     ] = "subject"
-    """Sentences to learn in: subject, style, minimal, captioned, or a file. It has one a line."""
+    """Sentences to learn in: subject, style, minimal, captioned, or a file. A file has one sentence
+    per line, with [name] in it."""
 
     shuffle_tags: Annotated[bool, Alias("shuffle_caption")] = False
-    """Put the tags of [filewords], which commas part, in a new order each time."""
+    """Shuffle the tags of [filewords] each time. Tags are separated by commas."""
 
     drop_tags: Annotated[float, Field(ge=0, le=1), Alias("caption_tag_dropout_rate")] = 0.0
-    """Leave each tag of [filewords] out with this probability."""
+    """Probability of leaving out each tag of [filewords]."""
 
     keep_tags: Annotated[int, Field(ge=0, le=1000), Alias("keep_tokens")] = 0
-    """The first so many tags are neither moved nor left out one by one."""
+    """Number of tags at the start that --shuffle-tags and --drop-tags leave alone."""
 
     drop_caption: Annotated[float, Field(ge=0, le=1), Alias("caption_dropout_rate")] = 0.0
-    """Leave all of [filewords] out with this probability; the word itself always stays."""
+    """Probability of leaving out all of [filewords]. The word itself always stays."""

@@ -22,21 +22,21 @@ class GenerateConfig(BaseChoice):
     }
 
     n: Annotated[Pictures, OFTEN, Alias("num_images_per_prompt")] = 1
-    """How many pictures."""
+    """Number of pictures."""
 
     seed: Annotated[Seed, OFTEN] = 0
-    """Seed of the first picture; each further one adds 1."""
+    """Seed of the first picture; the next ones have seed + 1 and so on."""
 
     negative: Annotated[str, OFTEN, Alias("negative_prompt")] = ""
-    """What the picture should not show; concepts work here too."""
+    """What the picture should not show; new words work here too."""
 
     guidance: Annotated[float | None, GUIDANCE, OFTEN, Alias("guidance_scale", "cfg_scale")] = None
-    """How strongly to follow the prompt (classifier-free guidance). 1 is off; by default 7.5, or
-    what the model asks for."""
+    """How strongly to follow the prompt (classifier-free guidance). 1 is off. The default is 7.5,
+    or the model's own."""
 
     guidance_rescale: Annotated[float | None, Field(ge=0, le=1)] = None
-    """How far to bring the contrast that guidance adds back to what the prompt alone gives, 0 to 1;
-    0.7 is usual for models of v-prediction. By default 0, or what the model asks for."""
+    """How much to reduce the contrast that guidance adds, from 0 to 1. 0.7 is usual for models with
+    v-prediction. The default is 0, or the model's own."""
 
     sampler_steps: Annotated[SamplerSteps, OFTEN, Alias("num_inference_steps", "steps")] = 25
     """Denoising steps per picture."""
@@ -54,7 +54,7 @@ class GenerateConfig(BaseChoice):
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
 
     offload: bool = False
-    """Keep on the device only the part at work: slower, and it fits in less memory."""
+    """Keep only the part of the model that is at work on the device. Slower, with less memory."""
 
     lora: tuple[Name, ...] = ()
     """A LoRA file, FILE or FILE:WEIGHT (needs the extra `lora`). May be repeated."""

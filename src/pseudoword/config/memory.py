@@ -11,4 +11,5 @@ class MemorySettings(Settings):
     heading: ClassVar[str] = "Memory"
 
     gradient_checkpointing: bool = False
-    """Compute what the U-Net found out again in the backward pass instead of keeping it."""
+    """Compute the activations of the U-Net again in the backward pass, instead of keeping them.
+    Slower, with less memory."""

@@ -18,9 +18,9 @@ class MethodSettings(Settings):
     """How the vectors come to be; classic learns them freely."""
 
     norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
-    """Length of the vectors: free (none), as at the start, so that only their direction is learned
-    (keep), or by the vocabulary's median: not longer (limit), just as long (rescale), or drawn
-    towards it (pull)."""
+    """Length of the vectors: free (none); as at the start, so that only their direction is learned
+    (keep); at most the vocabulary's median (limit); exactly the median (rescale); or pulled towards
+    it (pull)."""
 
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
-    """With --norm pull: the part of the way to go in each step."""
+    """With --norm pull: how far to pull in each step, as a fraction of the distance."""

@@ -38,32 +38,31 @@ class OptimiserSettings(Settings):
     """How many optimiser steps; auto stops when the evaluation loss no longer falls."""
 
     extend: Every = 0
-    """So many steps more; a finished run goes on from its end, as if it had been longer."""
+    """Number of steps to add. A finished run continues from its end, as if it had been longer."""
 
     max_steps: Steps = 2000
-    """With --steps auto: stop here, settled or not."""
+    """With --steps auto: the last step in any case."""
 
     batch: Annotated[Samples, OFTEN, Alias("batch_size", "train_batch_size")] = 4
     """Samples per step."""
 
     accumulate: Annotated[Samples, Alias("gradient_accumulation_steps")] = 1
-    """Batches per step, one after the other: what a batch so many times larger gives, in the
-    memory of one."""
+    """Batches per step. The result is that of one larger batch, in the memory of a small one."""
 
     lr: Annotated[LearningRate, OFTEN, Alias("learning_rate")] = Rates.parse("50%")
-    """Learning rate: a number, a percentage, or auto, which tries a few. A percentage is of the
-    size of a usual number in the vocabulary's rows. Several rates have their last steps with them:
-    "0.005:100, 1e-3:1000, 1e-5"."""
+    """Learning rate: a number, a percentage, or auto, which tries several. A percentage is relative
+    to the usual size of a number in the vocabulary. Several rates are given with the last step of
+    each: "0.005:100, 1e-3:1000, 1e-5"."""
 
     schedule: Annotated[
         Literal["constant", "linear", "cosine"],
         Alias("lr_scheduler"),
         Synonyms({"constant_with_warmup": "constant"}),
     ] = "constant"
-    """Stay at the rate, or fall from it to nothing by the last step."""
+    """How the rate changes: it stays, or falls to zero by the last step."""
 
     warmup: Annotated[Every, Alias("lr_warmup_steps")] = 0
-    """Steps over which the rate rises to its full size."""
+    """Number of steps in which the rate rises from zero."""
 
     optimiser: Annotated[Name, Alias("optimizer", "optimizer_type")] = "AdamW"
     """A class of torch.optim, or an import path such as prodigyopt.Prodigy."""
@@ -72,25 +71,24 @@ class OptimiserSettings(Settings):
     """An argument of the optimiser, as key=value. May be repeated."""
 
     clip_norm: Annotated[float, Field(ge=0, allow_inf_nan=False), Alias("max_grad_norm")] = 1.0
-    """Gradients longer than this are shortened to it; 0 leaves them."""
+    """Largest norm of the gradient; 0 is no limit."""
 
     clip_value: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Each number of the gradient is cut to this size; 0 leaves them."""
+    """Largest size of each number of the gradient; 0 is no limit."""
 
     average: bool = True
-    """Hand over the mean of the vectors of all steps, in which late ones count most, instead of
-    those of the last step."""
+    """Take the mean of the vectors of all steps, in which late steps count most. --no-average takes
+    the vectors of the last step."""
 
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Hand over a running mean of the vectors instead that keeps this much of itself per step; 0
-    is off."""
+    """Decay of an exponential moving average of the vectors, which is taken instead. 0 is off."""
 
     seed: Annotated[Seed, OFTEN] = 0
     """Seed of all that is random. Same seed, settings and machine: same word."""
 
     deterministic: bool = True
-    """On a GPU, add up in a fixed order, so that a run that is resumed or done again ends with the
-    same bytes; --no-deterministic may be faster."""
+    """On a GPU, compute sums in a fixed order, so that repeated and resumed runs give the same
+    bytes. --no-deterministic may be faster."""
 
     @property
     def total_steps(self) -> int:
@@ -151,32 +149,35 @@ class ObjectiveSettings(Settings):
     idle: ClassVar = {"huber_delta": Idle("without --loss huber", lambda s: s.loss != "huber")}
 
     latents: Literal["random", "deterministic", "once"] = "random"
-    """Draw each latent from the VAE's moments at every step, take their mean, or draw it once."""
+    """How latents come from the VAE's distribution: drawn at every step (random), its mean
+    (deterministic), or drawn once."""
 
     min_timestep: Every = 0
-    """Least noisy timestep to learn at."""
+    """First timestep to train at; low timesteps have little noise."""
 
     max_timestep: Annotated[int | None, Field(ge=1, le=MOST_STEPS)] = None
-    """Learn at timesteps below this one; by default all that the model knows."""
+    """Train at timesteps below this one; by default, all timesteps of the model."""
 
     timestep_spread: Literal["uniform", "stratified", "logit-normal", "importance"] = "importance"
-    """All timesteps alike, alike and evenly spread within each step, rather the middle ones, or
-    those more often that move the word, each counting for less."""
+    """How timesteps are drawn: uniform; evenly spread within each step (stratified); mostly the
+    middle ones (logit-normal); or in proportion to their gradient, with weights that make up for it
+    (importance)."""
 
     noise_offset: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Shift the noise of each sample and channel at random by so much; for very dark or bright
+    """Size of a random shift of the noise in each sample and channel. For very dark or bright
     pictures."""
 
     min_snr: Annotated[
         float, Field(ge=0, allow_inf_nan=False), Alias("min_snr_gamma", "snr_gamma")
     ] = 0.0
-    """Weigh nearly clean samples down (min-SNR gamma; 5 is usual); 0 weighs all alike."""
+    """Gamma of min-SNR weighting, which makes samples with little noise count less. 5 is usual; 0
+    is off."""
 
     loss: Annotated[Literal["squared", "huber"], Alias("loss_type")] = "squared"
-    """Square of the error, or Huber's, in which large errors count less."""
+    """Squared error, or Huber's loss, in which large errors count less."""
 
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
-    """With --loss huber: the size from which an error counts as large."""
+    """With --loss huber: errors above this are large."""
 
     @model_validator(mode="after")
     def _some_timesteps(self) -> Self:

@@ -28,33 +28,34 @@ class PictureSettings(Settings):
     """Side in pixels of the square that pictures are cut to; by default the model's own."""
 
     width: Annotated[int | None, SIDE_PX] = None
-    """Width in pixels, if the pictures are to be cut to something else than a square."""
+    """Width in pixels, if pictures are not to be cut to a square."""
 
     height: Annotated[int | None, SIDE_PX] = None
-    """Height in pixels, likewise."""
+    """Height in pixels, if pictures are not to be cut to a square."""
 
     crop: Literal["centre", "random", "focal", "buckets"] = "centre"
-    """What is seen of a picture of another shape: its centre, places drawn at random, where most
-    is to be seen (focal), or nearly all, in the best of several shapes (buckets)."""
+    """Which part of a picture is used: the centre, random places, the place with most to see
+    (focal), or nearly everything, in the most similar of several shapes (buckets)."""
 
     crops: Annotated[int, Field(ge=1, le=100)] = 4
-    """With --crop random: how many places of each picture."""
+    """With --crop random: how many places per picture."""
 
     flip: Annotated[bool, Alias("flip_aug")] = False
-    """See each picture mirrored too; not for a subject that has a left and a right."""
+    """Use a mirrored copy of each picture too. Not for subjects with a left and a right side."""
 
     background: str = "white"
-    """Colour behind transparent parts: a name, or #rrggbb."""
+    """Colour behind transparent parts: a name or #rrggbb."""
 
     mask: Literal["none", "alpha", "file"] = "none"
-    """What counts in a picture: all, what is opaque (alpha), or what is white in its mask (file:
-    NAME-mask.png or NAME-masklabel.png beside it, or masks/NAME.png)."""
+    """Which part of a picture counts: all of it (none), its opaque part (alpha), or the white part
+    of a mask (file). The mask is NAME-mask.png or NAME-masklabel.png beside the picture, or
+    masks/NAME.png."""
 
     unmasked_weight: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """With a mask: how much the rest of the picture counts."""
+    """With a mask: the weight of the rest of the picture."""
 
     skip_bad: bool = False
-    """Leave out pictures that cannot be used, and say so, instead of stopping."""
+    """Leave out pictures that cannot be used, instead of stopping with an error."""
 
     @field_validator("background")
     @classmethod

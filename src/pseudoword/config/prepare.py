@@ -11,9 +11,9 @@ from pseudoword.config.settings import BaseChoice, Idle
 class PrepareConfig(CaptionSettings, PictureSettings, BaseChoice):
     """How pictures and captions will be seen."""
 
-    heading: ClassVar[str] = "Looking"
+    heading: ClassVar[str] = "Contact sheet"
 
     idle: ClassVar = {"seed": Idle("without --crop random", lambda s: s.crop != "random")}
 
     seed: Seed = 0
-    """Of random crops: the one you will train with."""
+    """Seed of random crops; use that of train."""

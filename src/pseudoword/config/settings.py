@@ -175,8 +175,8 @@ class BaseChoice(Settings):
     file ends in .safetensors or .ckpt, and a hub id may be owner/name@revision."""
 
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps. Auto is what the environment variable
-    PSEUDOWORD_DEVICE says, else the best there is."""
+    """Where to compute: auto, cpu, cuda, cuda:1 or mps. auto is the device that the environment
+    variable PSEUDOWORD_DEVICE names, or else the fastest one."""
 
     dtype: Annotated[
         DType,
@@ -186,13 +186,15 @@ class BaseChoice(Settings):
     """Precision of the frozen weights; the new word is always float32."""
 
     variant: Name | None = None
-    """Load the weights with this in their file names, for example fp16."""
+    """Load weights that have this in their file names, for example fp16."""
 
     configs: FilePath | None = None
-    """For a base in one file: a folder in diffusers' layout with its configs and tokenizers."""
+    """For a base model in one file: a folder with its configs and tokenizers, in diffusers'
+    layout."""
 
     prediction: Prediction = "auto"
-    """What a base in one file predicts, where the file does not say."""
+    """For a base model in one file: what it predicts, if the file does not say it."""
 
     quantize: Quantize = "none"
-    """Keep the frozen linear layers in 8 or 4 bits (4 need the extra `quantize`)."""
+    """Keep the frozen linear layers in 8 or 4 bits, to save memory (4bit needs the extra
+    `quantize`)."""

@@ -12,7 +12,7 @@ from pseudoword.errors import SettingsError
 class StopSettings(Settings):
     """Knowing when to stop."""
 
-    heading: ClassVar[str] = "Knowing when to stop"
+    heading: ClassVar[str] = "Early stopping"
 
     idle: ClassVar = {
         "patience": Idle("without --steps auto", lambda s: s.steps is not AUTO),
@@ -20,16 +20,16 @@ class StopSettings(Settings):
     }
 
     evaluate_every: Every = 10
-    """Measure the loss on samples that never change every so many steps, and after the last;
-    0: never."""
+    """Number of steps from one evaluation to the next; 0 is never. An evaluation measures the loss
+    on samples that never change."""
 
     patience: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 3
-    """With --steps auto: stop when the last so many evaluations, or the last third of all, have
-    gained next to nothing; there are eight at least."""
+    """With --steps auto: stop when the loss has hardly fallen in this many evaluations, or in the
+    last third of all. There are at least eight evaluations."""
 
     held_out: Every | Auto = AUTO
-    """Pictures to keep out of learning, to see when it only learns by heart; auto: of six or more,
-    one in six."""
+    """Number of pictures that are not trained on but evaluated, to notice overfitting. auto is one
+    in six, of six or more."""
 
     def held_out_of(self, pictures: int) -> int:
         """How many of so many pictures to keep out.

@@ -45,7 +45,7 @@ class TrainConfig(
     heading: ClassVar[str] = "Run"
 
     out: Annotated[FilePath | None, OFTEN, Alias("output_dir")] = None
-    """Folder of the run; by default runs/ and the token's name."""
+    """Folder of the run; by default runs/ and the name of the word."""
 
     @property
     def folder(self) -> Path:

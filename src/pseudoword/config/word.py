@@ -34,17 +34,19 @@ class WordSettings(Settings):
         OFTEN,
         Alias("initializer_token", "init_word"),
     ] = "object"
-    """Start from this word or these words, or go on from a concept file."""
+    """Start from this word or these words, or continue from a concept file."""
 
     init_mode: InitMode = "auto"
-    """How --init is used: rows (one row per token), mean, random, file; auto finds out."""
+    """How --init is used: one vector per token (rows), their mean, random vectors, or a file. auto
+    chooses by what --init is."""
 
     vectors: Annotated[
         Annotated[int, Field(ge=1, le=75)] | Auto,
         OFTEN,
         Alias("num_vectors", "num_vectors_per_token"),
     ] = AUTO
-    """How many vectors the word has. auto: by the number of pictures and of words in --init."""
+    """How many vectors the word has. auto chooses by the number of pictures, and of tokens in
+    --init."""
 
     @field_validator("token")
     @classmethod
