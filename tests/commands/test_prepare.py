@@ -44,8 +44,8 @@ def test_faults_are_told_and_good_pictures_are_not_blamed(tmp_path: Path) -> Non
         **{f"good{i}": [] for i in range(3)},
         "small": ["is small: its 30 x 50 pixels are enlarged 2.1 times"],
         "shaky": ["looks blurred"],
-        "turning": ["holds several frames, of which the first is seen"],
-        "twin": ["looks like good0.png again"],
+        "turning": ["has several frames, and only the first one is used"],
+        "twin": ["looks like a copy of good0.png"],
     }
 
 
@@ -233,4 +233,4 @@ def test_train_tells_of_faults_too(base: Path, pictures: Path, tmp_path: Path) -
     arguments = ["train", str(pictures), "--base", str(base), "--token", "<x>", "--steps", "1"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0
-    assert "twin.png looks like 0.png again" in result.stderr
+    assert "twin.png looks like a copy of 0.png" in result.stderr

@@ -110,12 +110,12 @@ def test_captions_that_are_not_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.caption").write_text("kohya's")
     assert not told(tmp_path, "captioned")
     assert told(tmp_path, "subject") == [
-        "these sentences do not use the pictures' captions (1 of 2 have one); --template captioned "
+        "these templates do not use the pictures' captions (1 of 2 have one); --template captioned "
         "does"
     ]
     (tmp_path / "a.txt").write_text("ours")
     assert told(tmp_path, "captioned") == [
-        "of two captions of one picture (1 of 2 have two) the .txt is read: a.txt, not a.caption"
+        "1 of 2 pictures have two captions, and the .txt is used: a.txt, not a.caption"
     ]
 
 

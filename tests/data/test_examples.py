@@ -127,15 +127,13 @@ def notes(folder: Path, **settings: Any) -> list[str]:
 def test_masks_that_are_not_used_and_pictures_without_one_are_told(tmp_path: Path) -> None:
     for name in ("a.png", "a-masklabel.png", "b.png"):
         Image.new("RGB", (32, 32), "white").save(tmp_path / name)
-    assert notes(tmp_path) == ["the masks beside 1 of 2 pictures are not used; --mask file does it"]
-    assert notes(tmp_path, mask="file") == [
-        "1 of 2 pictures have no mask: there, everything counts"
-    ]
+    assert notes(tmp_path) == ["1 of 2 pictures have unused masks; --mask file uses them"]
+    assert notes(tmp_path, mask="file") == ["1 of 2 pictures have no mask: all parts of them count"]
     (tmp_path / "masks").mkdir()
     for name in ("a.png", "b.png"):
         Image.new("L", (32, 32), 99).save(tmp_path / "masks" / name)
     assert notes(tmp_path, mask="file") == [
-        "of several masks of one picture the first is used: a-masklabel.png, not a.png"
+        "a picture has several masks, and the first one is used: a-masklabel.png, not a.png"
     ]
 
 

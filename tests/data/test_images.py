@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pseudoword.data import images, picture_files
+from pseudoword.data import decoding_memory, images, picture_files
 from pseudoword.errors import PictureError
 
 
@@ -69,7 +69,7 @@ def test_find_takes_folders_and_files_in_a_stable_order(tmp_path: Path) -> None:
     assert picture_files.find([tmp_path / "b.png"]) == [tmp_path / "b.png"]
 
 
-def test_transparency_takes_the_colour_asked_for(tmp_path: Path) -> None:
+def test_transparent_parts_get_the_background_colour(tmp_path: Path) -> None:
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(tmp_path / "a.png")
     seen = images.open_picture(tmp_path / "a.png", "#102030")
     assert seen.getpixel((0, 0)) == (16, 32, 48)
@@ -99,7 +99,7 @@ def test_heic_without_its_library_is_explained(
         images.open_picture(tmp_path / "a.jpg")
 
 
-def test_bad_pictures_are_named(tmp_path: Path) -> None:
+def test_errors_name_the_bad_picture(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="nowhere does not exist"):
         picture_files.find([tmp_path / "nowhere"])
     with pytest.raises(PictureError, match=r"^x{300}… does not exist"):
@@ -124,24 +124,24 @@ def test_bad_pictures_are_named(tmp_path: Path) -> None:
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-def test_no_format_is_tried_that_starts_another_program(
+def test_no_format_that_starts_another_program_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pillow hands PostScript to Ghostscript; what it would call is watched."""
+    """Pillow would pass PostScript to Ghostscript."""
     (tmp_path / "a.png").write_bytes(POSTSCRIPT)
     calls: list[object] = []
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **_k: calls.append(a))
-    with pytest.raises(PictureError, match=r"a\.png is not a picture that is read here"):
+    with pytest.raises(PictureError, match=r"a\.png is not a picture of a known format"):
         images.open_picture(tmp_path / "a.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "a.tga")
     with pytest.raises(
-        PictureError, match=r"a\.tga is not a picture that is read here \(PNG, JPEG"
+        PictureError, match=r"a\.tga is not a picture of a known format \(PNG, JPEG"
     ):
         images.open_picture(tmp_path / "a.tga")
     assert not calls
 
 
-def test_a_pipe_or_a_device_is_never_waited_for(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "b.png").mkdir()
     for path, says in {"a.png": "a pipe", "b.png": "a folder", "/dev/zero": "a device"}.items():
@@ -149,7 +149,7 @@ def test_a_pipe_or_a_device_is_never_waited_for(tmp_path: Path) -> None:
             images.open_picture(tmp_path / path)
 
 
-def test_a_picture_of_several_is_known(tmp_path: Path) -> None:
+def test_a_file_with_several_frames_is_recognised(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("lime", "red")]
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
@@ -166,14 +166,14 @@ def test_a_picture_of_several_is_known(tmp_path: Path) -> None:
     ).has_more_frames
 
 
-def test_jpeg_xl_is_called_that(tmp_path: Path) -> None:
+def test_jpeg_xl_is_named_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(40))
-    with pytest.raises(PictureError, match="is a JPEG XL picture, which is not read"):
+    with pytest.raises(PictureError, match="is a JPEG XL picture, which cannot be read"):
         images.open_picture(tmp_path / "a.jxl")
 
 
 def striped(mode: str, size: tuple[int, int]) -> Image.Image:
-    """Bright above, dark below; with alpha, clear on the right."""
+    """Bright above, dark below; with alpha, the right half is transparent."""
     width, height = size
     made = Image.new("L", size, 200)
     made.paste(40, (0, height // 2, width, height))
@@ -186,10 +186,10 @@ def striped(mode: str, size: tuple[int, int]) -> Image.Image:
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "CMYK"])
-def test_a_large_picture_is_reduced_as_it_is_read(
+def test_a_large_picture_is_reduced_while_it_is_read(
     tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In strips, which must come together without a seam, and be what the whole would be."""
+    """It is reduced in strips; the result equals the whole picture reduced at once."""
     monkeypatch.setattr(images, "LARGE_PX", 1000)
     monkeypatch.setattr(images, "STRIP_PX", 700)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
@@ -207,7 +207,7 @@ def test_a_large_picture_is_reduced_as_it_is_read(
         assert opened.alpha.tobytes() == whole.alpha.reduce(2).tobytes()
 
 
-def test_a_large_jpeg_is_unpacked_reduced_and_turned(
+def test_a_large_jpeg_is_decoded_reduced_and_turned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(images, "LARGE_PX", 1000)
@@ -235,15 +235,15 @@ def test_deep_pictures_keep_their_brightness_in_every_strip(
     values[3, 3] = np.nan
     Image.fromarray(values).save(tmp_path / "f.tif")
     for name, last in (("f.tif", 255), ("i.png", 245)):
-        seen = np.asarray(images.open_picture(tmp_path / name))
-        assert seen[-1, -1].tolist() == [last] * 3
-        assert np.diff(seen[4:, :, 0].ravel().astype(int)).min() >= 0
+        pixels = np.asarray(images.open_picture(tmp_path / name))
+        assert pixels[-1, -1].tolist() == [last] * 3
+        assert np.diff(pixels[4:, :, 0].ravel().astype(int)).min() >= 0
 
 
 @pytest.mark.parametrize(
     ("size", "kind"), [((10700, 10700), "PNG"), ((5200, 5200), "WEBP"), ((7000, 7000), "AVIF")]
 )
-def test_what_would_take_too_much_memory_is_refused_before_it_is_unpacked(
+def test_a_picture_that_needs_too_much_memory_is_refused_before_decoding(
     tmp_path: Path, size: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Claim(Image.Image):
@@ -261,13 +261,13 @@ def test_what_would_take_too_much_memory_is_refused_before_it_is_unpacked(
         images.decode(b"", tmp_path / "a.png", "white", 512)
 
 
-def test_a_jpeg_that_is_kept_whole_is_known(tmp_path: Path) -> None:
+def test_a_jpeg_with_several_scans_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     picture = striped("RGB", (64, 48))
     picture.save(path)
-    assert not images._has_several_scans(path.read_bytes(), 64 * 48)
+    assert not decoding_memory.has_several_scans(path.read_bytes(), 64 * 48)
     picture.save(path, progressive=True)
     data = path.read_bytes()
-    assert images._has_several_scans(data, 64 * 48)
+    assert decoding_memory.has_several_scans(data, 64 * 48)
     with pytest.raises(PictureError, match="more scans than any program writes"):
         images.decode(data + b"\xff\xda" * 400_000, path, "white")

@@ -149,6 +149,6 @@ def test_a_vae_that_makes_no_numbers_is_told(
         return Moments(torch.full((1, 4, 8, 8), torch.nan), torch.ones(1, 4, 8, 8))
 
     monkeypatch.setattr(family, "encode_pictures", broken)
-    with pytest.raises(BaseModelError, match=r"0\.png that are not finite.*--dtype float32"):
+    with pytest.raises(BaseModelError, match=r"0\.png is not finite.*--dtype float32"):
         encode(family, pictures)
     assert not list((cache_folder() / "latents").glob("*"))

@@ -33,8 +33,8 @@ def test_what_is_not_taken_is_named(tmp_path: Path) -> None:
     made(tmp_path / ".cache", "x.png")
     names, said = found(tmp_path)
     assert names == ["a.png"]
-    assert "not taken for pictures: A.TXT, a.json, c.psd\n" in said
-    assert "no picture has the name of these captions: b.txt\n" in said
+    assert "not used as pictures: A.TXT, a.json, c.psd\n" in said
+    assert "captions without a picture: b.txt\n" in said
     assert said.endswith("folders in it are not searched: old")
 
 
@@ -47,7 +47,9 @@ def test_a_folder_of_kohya_s_folders_means_the_pictures_in_them(tmp_path: Path) 
     made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
     names, said = found(tmp_path)
     assert names == ["a.png", "b.png"]
-    assert "those in 10_my cat, 3_it. All are seen equally often; the numbers" in said
+    assert (
+        "the pictures in 10_my cat, 3_it. All of them are used equally often; the numbers" in said
+    )
     assert "not searched: log" in said
     names, said = found(made(tmp_path, "own.png"))
     assert names == ["own.png"]
@@ -98,13 +100,13 @@ def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
 def test_a_mask_of_no_picture_is_a_picture_and_that_is_said(tmp_path: Path) -> None:
     names, said = found(made(tmp_path, "a.png", "dog-mask.png"))
     assert names == ["a.png", "dog-mask.png"]
-    assert "taken for pictures, since no picture has them as a mask: dog-mask.png" in said
+    assert "used as pictures, because no picture has them as its mask: dog-mask.png" in said
 
 
 def test_what_only_ever_belongs_to_a_picture_is_none(tmp_path: Path) -> None:
     names, said = found(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
     assert names == ["a.png"]
-    assert said.endswith("not taken for pictures: gone-masklabel.png")
+    assert said.endswith("not used as pictures: gone-masklabel.png")
 
 
 def test_pictures_of_another_subject_in_a_file_name_are_no_masks(tmp_path: Path) -> None:

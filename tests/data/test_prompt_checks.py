@@ -44,7 +44,7 @@ def test_what_looks_like_a_weight_is_called_plain_text(text: str) -> None:
     told: list[str] = []
     prompt_checks.note_weights(["a cat", text, text], told.append)
     (line,) = told
-    assert line.endswith("is plain text here: weights in prompts are not read")
+    assert line.endswith("is plain text here: weights in prompts are not supported")
 
 
 def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
@@ -91,7 +91,7 @@ def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
         progress=told,
     )
     cut, negative = (line for line in told.said if "tokens" in line)
-    assert cut.startswith("the prompt has 93 tokens, 75 are read; not read: 'red red")
+    assert cut.startswith("the prompt has 93 tokens, but only 75 are read; not read: 'red red")
     assert negative.startswith("the negative prompt has ")
     assert any(line.startswith("((blurry)) is plain text here") for line in told.said)
 
@@ -125,8 +125,12 @@ def test_training_tells_what_is_cut_of_captions_and_previews(
     preview = ("a [name] " + "cat " * 80, "a dog")
     settings: dict[str, Any] = {"template": "captioned", "preview": preview, "vectors": 1}
     lines = trained(pictures, base, tmp_path / "run", **settings)
-    (line,) = (line for line in lines if line.startswith("1 of 4 captions are cut: with that of 1"))
-    assert ".png the prompt has 109 tokens, 75 are read; not read: 'red, red" in line
+    (line,) = (
+        line
+        for line in lines
+        if line.startswith("1 of 4 captions are cut off: the longest prompt, of 1")
+    )
+    assert ".png, has 109 tokens, but only 75 are read; not read: 'red, red" in line
     assert any(line.startswith("--preview 'a [name] cat") for line in lines)
     assert sum(line.startswith("--preview a dog: no [name] in it") for line in lines) == 1
     assert any("(red:1.2) is plain text" in line for line in lines)
@@ -134,7 +138,7 @@ def test_training_tells_what_is_cut_of_captions_and_previews(
         pictures, out=tmp_path / "sheet.png", base=str(base), template="captioned"
     )
     cut = [look.problems[-1] for look in seen.pictures if "tokens" in str(look.problems)]
-    assert cut == ["has too long a caption: the prompt has 111 tokens, 75 are read"]
+    assert cut == ["has too long a caption: the prompt has 111 tokens, but only 75 are read"]
     assert any("(red:1.2) is plain text" in line for line in seen.notes)
 
 
@@ -157,7 +161,7 @@ def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_charac
     readers = base_model.readers(BaseChoice(base=str(base)))
     with pytest.raises(PromptError) as error:
         prompt_checks.check_captions(readers, {}, ["a photo of a [name]"], 75, lambda _: None)
-    assert "75 vectors does not fit into the sentence 'a photo of a [name]': " in str(error.value)
+    assert "75 vectors does not fit into the template 'a photo of a [name]': " in str(error.value)
     assert "the prompt has 79 tokens, the model reads 75" in str(error.value)
     assert "'a photo of a [name]'. Shorten the prompt" in str(error.value)
 

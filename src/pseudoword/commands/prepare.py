@@ -149,6 +149,7 @@ def _cut(
     except PromptError as error:
         return [str(error)]
     cut = reading is not None and (
-        f"has too long a caption: the prompt has {reading.tokens} tokens, {reading.room} are read"
+        f"has too long a caption: the prompt has {reading.tokens} tokens, but only "
+        f"{reading.room} are read"
     )
     return [cut] if cut else []

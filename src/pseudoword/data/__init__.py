@@ -1,4 +1,5 @@
 """From picture files to cached latents.
 
-Which files are pictures, how they are cut, masked and captioned, what is odd about them, and the
-latent moments that the VAE makes of them. Imports `models` and the floors below it."""
+Finds picture files, their masks and captions; crops them; warns of poor pictures; encodes them with
+the VAE and caches the latent moments. Imports `models` and the floors below it.
+"""

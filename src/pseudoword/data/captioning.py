@@ -1,4 +1,4 @@
-"""Captions written by a model of the user's choice, for pictures that have none."""
+"""Write captions with a captioning model, for pictures that have none."""
 
 import contextlib
 from collections.abc import Sequence
@@ -17,44 +17,44 @@ from pseudoword.progress import Progress
 from pseudoword.text import reason
 
 MAX_NEW_TOKENS = 40
-"""Tokens; a prompt has room for 75."""
+"""Of a caption. A prompt has room for 75 tokens."""
 
 NEEDED_PX = 1024
-"""Captioning models look at smaller pictures than that."""
+"""Captioning models take smaller pictures than this."""
 
 
 def write_captions(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]:
-    """Write a `.txt` beside each picture without a caption; what is there is left alone.
+    """Write a `.txt` file beside each picture that has no caption. Existing captions stay.
 
     Args:
         paths: the pictures.
-        model: a folder or hub id of an image captioning model of transformers, such as BLIP or GIT.
-        progress: told how far it is.
+        model: a folder or hub id of a captioning model for transformers, such as BLIP or GIT.
+        progress: shows how far it is.
 
     Returns:
-        The files that were written.
+        The new caption files.
 
     Raises:
         BaseModelError: the model cannot be loaded, or does not write captions.
         StorageError: a caption cannot be written.
     """
     model = lookup.model_source(model, "--caption-model")
-    bare = [path for path in paths if not caption_files(path)]
-    if not bare:
+    uncaptioned = [path for path in paths if not caption_files(path)]
+    if not uncaptioned:
         progress.note("--caption-model has no effect: all pictures have captions")
         return []
-    check_writable(*(path.with_suffix(".txt") for path in bare))
+    check_writable(*(path.with_suffix(".txt") for path in uncaptioned))
     progress.phase(f"loading {model}")
     processor, captioner = _load(model)
-    progress.phase(f"captioning {len(bare)} pictures")
+    progress.phase(f"captioning {len(uncaptioned)} pictures")
     written = []
-    for done, path in enumerate(bare, 1):
-        with contextlib.suppress(PictureError):  # told when the pictures are read
+    for done, path in enumerate(uncaptioned, 1):
+        with contextlib.suppress(PictureError):  # reported when the pictures are read
             picture = images.open_picture(path, needed_px=NEEDED_PX)
             text = _describe(processor, captioner, picture, model)
             write_new(path.with_suffix(".txt"), f"{text}\n".encode())
             written.append(path.with_suffix(".txt"))
-        progress.advance(done, len(bare))
+        progress.advance(done, len(uncaptioned))
     return written
 
 

@@ -1,8 +1,8 @@
-"""The sentences a new word is learned in: templates, and the pictures' own captions.
+"""Prompts to train with: templates, and the pictures' own captions.
 
 `[name]` stands for the placeholder and `[filewords]` for the picture's own caption, as in
-AUTOMATIC1111's template files. Neutral sentences around the word, so that the word learns the
-subject and not the sentence, are the idea of Gal et al. 2022 (arXiv 2208.01618).
+AUTOMATIC1111's template files. Templates are neutral sentences, so that the word learns the subject
+and not the sentence (Gal et al. 2022, arXiv 2208.01618).
 """
 
 import random
@@ -20,7 +20,7 @@ from pseudoword.placeholders import undelimited
 from pseudoword.text import brief
 
 LARGEST_NBYTES = 1_000_000
-"""A larger text is no caption, nor a file of templates."""
+"""A larger caption or template file is not read."""
 
 _LEADING_DIGITS = re.compile(r"^[-\d]+\s*")
 
@@ -69,14 +69,14 @@ CAPTIONED = (
     "an image of my [name] [filewords]",
     "an icon of one [name] [filewords]",
 )
-"""For pictures whose captions say what is *not* the subject (style, background), so that the word
-need not hold it."""
+"""For pictures whose captions name what is *not* the subject (style, background), so that the word
+does not learn it."""
 
 TEMPLATE_SETS = {"subject": SUBJECT, "style": STYLE, "minimal": MINIMAL, "captioned": CAPTIONED}
 
 
 def templates(name: str) -> tuple[str, ...]:
-    """The templates of the set called `name` (see `TEMPLATE_SETS`), or of a file with one per line.
+    """The templates of a set in `TEMPLATE_SETS`, or of a file with one template per line.
 
     Raises:
         SettingsError: there is no such set or file, or a line has no `[name]`.
@@ -107,47 +107,47 @@ def _from_file(path: Path) -> tuple[str, ...]:
     return kept
 
 
-def without_effect(how: CaptionSettings, templates: Sequence[str]) -> list[str]:
-    """A sentence for each setting of captions that `templates` make nothing of."""
+def without_effect(settings: CaptionSettings, templates: Sequence[str]) -> list[str]:
+    """A sentence for each caption setting that has no effect with these templates."""
     if any("[filewords]" in template for template in templates):
         return []
     return [
-        f"{flag(name)} has no effect with --template {brief(how.template)}: none of its sentences "
-        "has [filewords] in it"
+        f"{flag(name)} has no effect with --template {brief(settings.template)}: none of its "
+        "sentences has [filewords] in it"
         for name in CaptionSettings.model_fields
-        if name != "template" and getattr(how, name)
+        if name != "template" and getattr(settings, name)
     ]
 
 
 def render(template: str, placeholder: str, filewords: str = "") -> str:
-    """Fill in `[filewords]` and `[name]`; a caption that holds `[name]` gets the word there too.
+    """Fill `[filewords]` and `[name]` into a template; captions may hold `[name]`, too.
 
-    Spaces and commas that an empty caption leaves at either end go with it.
+    Where the caption is empty, spaces and commas at either end are removed.
     """
-    words = undelimited(template).replace("[filewords]", undelimited(filewords))
+    prompt = undelimited(template).replace("[filewords]", undelimited(filewords))
     if not filewords:
-        words = words.strip(" ,")
-    return words.replace("[name]", placeholder).strip()
+        prompt = prompt.strip(" ,")
+    return prompt.replace("[name]", placeholder).strip()
 
 
 def filewords(picture: Path) -> str:
-    """A picture's own caption: its caption file on one line, else its name without an ending.
+    """A picture's own caption: its caption file as one line, or else its file name.
 
-    Digits and dashes that a name begins with are left out, and nothing else, as AUTOMATIC1111 does
-    it. An empty file is an empty caption. Bytes of a name that are no text become question marks.
+    Of a file name, digits and dashes at the start and the suffix are left out, as in AUTOMATIC1111;
+    bytes that are not text become question marks. An empty caption file is an empty caption.
 
     Raises:
-        PictureError: the file is not text; the message names it.
+        PictureError: the caption file is not text; the message names it.
     """
-    beside = picture_files.caption_files(picture)
-    if not beside:
+    files = picture_files.caption_files(picture)
+    if not files:
         return _LEADING_DIGITS.sub("", picture.stem.encode(errors="replace").decode())
-    data = read_regular(beside[0], LARGEST_NBYTES, PictureError)
+    data = read_regular(files[0], LARGEST_NBYTES, PictureError)
     try:
         text = decode_text(data)
     except UnicodeError as error:
         raise PictureError(
-            f"{beside[0]}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
+            f"{files[0]}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
         ) from error
     return " ".join(text.split())
 
@@ -155,51 +155,51 @@ def filewords(picture: Path) -> str:
 def note_unused(
     pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
 ) -> None:
-    """Say which captions are not used."""
-    beside = [files for files in map(picture_files.caption_files, pictures) if files]
-    if beside and not any("[filewords]" in template for template in templates):
+    """Report captions that are not used."""
+    captions = [files for files in map(picture_files.caption_files, pictures) if files]
+    if captions and not any("[filewords]" in template for template in templates):
         note(
-            f"these sentences do not use the pictures' captions ({len(beside)} of "
+            f"these templates do not use the pictures' captions ({len(captions)} of "
             f"{len(pictures)} have one); --template captioned does"
         )
         return
-    several = [files for files in beside if len(files) > 1]
+    several = [files for files in captions if len(files) > 1]
     if several:
-        read, *others = (file.name for file in several[0])
+        used, unused, *_ = (file.name for file in several[0])
         note(
-            f"of two captions of one picture ({len(several)} of {len(pictures)} have two) the .txt "
-            f"is read: {read}, not {others[0]}"
+            f"{len(several)} of {len(pictures)} pictures have two captions, and the .txt is used: "
+            f"{used}, not {unused}"
         )
 
 
 def decode_text(data: bytes) -> str:
-    """Text as editors save it: UTF-8 with or without a byte order mark, or UTF-16 with one.
+    """Decode UTF-8 with or without a byte order mark, or UTF-16 with one.
 
     Raises:
-        UnicodeError: it is something else.
+        UnicodeError: the text has another encoding.
     """
-    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = data.decode("utf-16" if marked else "utf-8-sig")
+    utf_16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if utf_16 else "utf-8-sig")
     if "\0" in text:
         raise UnicodeError("it holds zero bytes")
     return text
 
 
-def augment(filewords: str, how: CaptionSettings, seed: int) -> str:
-    """A caption as one sample sees it: tags shuffled, some or all left out, as `seed` decides.
+def augment(filewords: str, settings: CaptionSettings, seed: int) -> str:
+    """Shuffle and drop tags of a caption, or drop all of it; `seed` decides.
 
-    The first `how.keep_tags` tags hold their place. Unlike kohya's scripts, where a dropped caption
-    is an empty prompt, only `[filewords]` becomes empty here: a prompt without the word would have
-    nothing to teach it.
+    The first `keep_tags` tags stay in place. kohya's scripts make the whole prompt empty when a
+    caption is dropped. Here only `[filewords]` becomes empty: a prompt without the word could not
+    train it.
     """
     source = random.Random(seed)
-    if source.random() < how.drop_caption:
+    if source.random() < settings.drop_caption:
         return ""
-    if not how.shuffle_tags and not how.drop_tags:
+    if not settings.shuffle_tags and not settings.drop_tags:
         return filewords
     tags = [tag for tag in map(str.strip, filewords.split(",")) if tag]
-    kept, rest = tags[: how.keep_tags], tags[how.keep_tags :]
-    rest = [tag for tag in rest if source.random() >= how.drop_tags]
-    if how.shuffle_tags:
+    kept, rest = tags[: settings.keep_tags], tags[settings.keep_tags :]
+    rest = [tag for tag in rest if source.random() >= settings.drop_tags]
+    if settings.shuffle_tags:
         source.shuffle(rest)
     return ", ".join([*kept, *rest])

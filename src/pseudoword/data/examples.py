@@ -1,4 +1,4 @@
-"""Picture files -> what the model sees of them: views, masks and captions."""
+"""Picture files -> training examples: cropped views with their masks and captions."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +18,11 @@ from pseudoword.errors import PictureError, SettingsError
 from pseudoword.models.picture_size import picture_size
 
 MAX_VIEWS_PX = 200_000_000
-"""Of all views of a picture, which are in memory together: 12 bytes for each pixel."""
+"""Pixels of all views of one picture together. They are in memory at the same time, with 12 bytes
+for each pixel."""
 
 TRANSFORM = "exif,short-side-lanczos"
-"""Names what is done to every picture; part of the key of cached latents."""
+"""Names what is done to every picture; part of the cache key of latents."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class View:
     pixels: Tensor
     """[3, H, W] float32 in [-1, 1]"""
     mask: Tensor | None
-    """[H, W] in [0, 1]: what counts; None: everything does"""
+    """[H, W] in [0, 1]: which parts count; None if all do"""
     crop: Crop
     transform: str
-    """names all that made the pixels out of the file"""
+    """names everything that was done to the file to get these pixels"""
     micro_conditioning: tuple[int, ...]
-    """how the picture was cut, as `families.base.MicroConditioning` lists it"""
+    """how the picture was cropped, in the order of `models.family.MicroConditioning`"""
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,21 @@ class Example:
     digest: str
     """SHA-256 of the file's bytes"""
     whole: Image.Image
-    """upright; smaller than in the file if that is very large"""
+    """the upright picture; reduced if the file is very large"""
     size: Size
-    """(width, height) in the file, upright"""
+    """(width, height) of the upright picture in the file"""
     has_more_frames: bool
-    """whether the file holds further pictures or frames, which are not seen"""
+    """whether the file holds more pictures or frames; they are not used"""
     filewords: str
-    """its own caption"""
+    """the picture's own caption"""
     views: tuple[View, ...]
     """all of one shape"""
     transparent: bool = False
-    """whether what is behind it can be seen"""
+    """whether parts of the picture are transparent"""
 
     @property
     def identity(self) -> str:
-        """A hash of all that is learned from: the picture, its views, its mask and its caption."""
+        """A hash of everything that is learned from: picture, views, masks and caption."""
         digest = hashlib.sha256(f"{self.digest} {self.filewords}".encode())
         for view in self.views:
             digest.update(view.transform.encode())
@@ -71,38 +72,45 @@ class Example:
 
 @dataclass(frozen=True)
 class CropSizes:
-    """The shapes that pictures are cut to, in pixels."""
+    """The sizes that pictures are cropped to, in pixels."""
 
     resolution: int
     sizes: tuple[Size, ...]
-    """one, or the buckets to choose from"""
+    """one size, or all buckets"""
 
 
-def crop_sizes(how: PictureSettings, own: int, step: int) -> CropSizes:
-    """What `how` asks for, of a model that draws `own`² pixels, and sides in multiples of `step`.
+def crop_sizes(settings: PictureSettings, own: int, step: int) -> CropSizes:
+    """The crop sizes that the settings ask for.
+
+    Args:
+        settings: of the pictures.
+        own: the model's own resolution, in pixels.
+        step: the model draws only sizes that are multiples of this.
 
     Raises:
-        SettingsError: the resolution, width or height is no such multiple, or the views of a
-            picture would not fit in memory.
+        SettingsError: the resolution, width or height is not a multiple of `step`, or the views of
+            one picture would not fit in memory.
     """
-    resolution = how.resolution or own
-    width, height = picture_size(resolution, how.width, how.height, own=own, multiple_of=step)
-    views = (how.crops if how.crop == "random" else 1) * (2 if how.flip else 1)
+    resolution = settings.resolution or own
+    width, height = picture_size(
+        resolution, settings.width, settings.height, own=own, multiple_of=step
+    )
+    views = (settings.crops if settings.crop == "random" else 1) * (2 if settings.flip else 1)
     if views * width * height > MAX_VIEWS_PX:
         raise SettingsError(
             f"{views} views of {width} x {height} pixels of each picture are too much: together "
             f"they may have {MAX_VIEWS_PX / 1e6:.0f} million. Give a smaller size, or fewer "
             "--crops."
         )
-    if how.crop == "buckets":
+    if settings.crop == "buckets":
         return CropSizes(resolution, tuple(crops.bucket_sizes(resolution, step)))
     return CropSizes(resolution, ((width, height),))
 
 
 def read(
     paths: Sequence[Path],
-    how: PictureSettings,
-    shapes: CropSizes,
+    settings: PictureSettings,
+    sizes: CropSizes,
     *,
     seed: int = 0,
     note: Callable[[str], None] = lambda _text: None,
@@ -111,22 +119,22 @@ def read(
 
     Args:
         paths: the files.
-        how: crops, mask, colour behind transparency; whether bad ones are skipped.
-        shapes: what `crop_sizes` gives.
+        settings: crops, masks, background, and whether to skip pictures that cannot be used.
+        sizes: from `crop_sizes`.
         seed: of random crops.
-        note: told which pictures were skipped, and why.
+        note: called with which pictures are skipped and why, and with settings without effect.
 
     Raises:
         PictureError: a file cannot be used, or none can; the message names it.
-        SettingsError: masks are asked for, and no picture has one.
+        SettingsError: masks are asked for, but no picture has one.
     """
     used = masked = transparent = 0
-    beside = picture_files.mask_files(paths)
+    mask_files = picture_files.mask_files(paths)
     for path in paths:
         try:
-            example = read_one(path, how, shapes, seed, beside)
+            example = read_one(path, settings, sizes, seed, mask_files)
         except PictureError as error:
-            if not how.skip_bad:
+            if not settings.skip_bad:
                 raise
             note(f"skipped: {error}")
             continue
@@ -136,106 +144,124 @@ def read(
         yield example
     if not used:
         raise PictureError(f"none of the {len(paths)} pictures can be used; see above")
-    if how.mask != "none" and not masked:
-        where = (
-            "transparency" if how.mask == "alpha" else "a mask (NAME-mask.png or masks/NAME.png)"
+    if settings.mask != "none" and not masked:
+        missing = (
+            "transparency"
+            if settings.mask == "alpha"
+            else "a mask (NAME-mask.png or masks/NAME.png)"
         )
-        raise SettingsError(f"--mask {how.mask}: none of the {used} pictures has {where}")
-    _note_masks(how, used, masked, beside, note)
-    if "background" in how.model_fields_set and not transparent:
-        note(f"--background {how.background} has no effect: no picture is transparent")
+        raise SettingsError(f"--mask {settings.mask}: none of the {used} pictures has {missing}")
+    _note_masks(settings, used, masked, mask_files, note)
+    if "background" in settings.model_fields_set and not transparent:
+        note(f"--background {settings.background} has no effect: no picture is transparent")
 
 
 def _note_masks(
-    how: PictureSettings,
+    settings: PictureSettings,
     used: int,
     masked: int,
-    beside: Mapping[Path, Sequence[Path]],
+    mask_files: Mapping[Path, Sequence[Path]],
     note: Callable[[str], None],
 ) -> None:
-    """Say which masks are not used, and which pictures have none."""
-    if how.mask != "file" and beside:
-        note(f"the masks beside {len(beside)} of {used} pictures are not used; --mask file does it")
-    if how.mask == "file" and masked < used:
-        note(f"{used - masked} of {used} pictures have no mask: there, everything counts")
-    several = [files for files in beside.values() if len(files) > 1]
-    if how.mask == "file" and several:
-        first, *others = (file.name for file in several[0])
-        note(f"of several masks of one picture the first is used: {first}, not {others[0]}")
+    """Report masks that are not used, and pictures without a mask."""
+    if settings.mask != "file":
+        if mask_files:
+            note(f"{len(mask_files)} of {used} pictures have unused masks; --mask file uses them")
+        return
+    if masked < used:
+        note(f"{used - masked} of {used} pictures have no mask: all parts of them count")
+    several = [files for files in mask_files.values() if len(files) > 1]
+    if several:
+        first, second, *_ = (file.name for file in several[0])
+        note(f"a picture has several masks, and the first one is used: {first}, not {second}")
 
 
 def read_one(
     path: Path,
-    how: PictureSettings,
-    shapes: CropSizes,
+    settings: PictureSettings,
+    sizes: CropSizes,
     seed: int = 0,
-    beside: Mapping[Path, Sequence[Path]] | None = None,
+    mask_files: Mapping[Path, Sequence[Path]] | None = None,
 ) -> Example:
-    """Read one picture and cut it as `how` says.
+    """Read one picture and crop it.
 
-    `beside` holds the masks that are known to lie beside pictures; by default they are looked for.
+    Args:
+        path: the picture.
+        settings: as for `read`.
+        sizes: from `crop_sizes`.
+        seed: of random crops.
+        mask_files: picture -> its masks; by default they are searched for.
 
     Raises:
         PictureError: the picture, its mask or its caption cannot be used; the message names it.
     """
     data = images.read(path)
     digest = hashlib.sha256(data).hexdigest()
-    needed_px = max(max(size) for size in shapes.sizes)
-    opened = images.decode(data, path, how.background, needed_px)
-    picture, mask = opened.picture, opened.alpha if how.mask == "alpha" else None
-    if how.mask == "file":
-        files = (picture_files.mask_files([path]) if beside is None else beside).get(path)
-        mask = masks.read(files[0], path, picture, needed_px) if files else None
-    chosen = _crops(picture, mask, how, shapes, (seed, digest))
-    if how.flip:
-        chosen += [replace(crop, flipped=True) for crop in chosen]
-    made = how.background if opened.alpha is not None else "opaque"
+    needed_px = max(max(size) for size in sizes.sizes)
+    opened = images.decode(data, path, settings.background, needed_px)
+    mask = opened.alpha if settings.mask == "alpha" else None
+    if settings.mask == "file":
+        files = (picture_files.mask_files([path]) if mask_files is None else mask_files).get(path)
+        mask = masks.read(files[0], path, opened.picture, needed_px) if files else None
+    view_crops = _crops(opened.picture, mask, settings, sizes, (seed, digest))
+    if settings.flip:
+        view_crops += [replace(crop, flipped=True) for crop in view_crops]
+    decoding = settings.background if opened.alpha is not None else "opaque"
     if opened.reduced > 1:
-        made += f",reduced by {opened.reduced}"
-    views = tuple(_view(opened, mask, crop, made) for crop in chosen)
-    if not how.unmasked_weight and any(v.mask is not None and not v.mask.any() for v in views):
+        decoding += f",reduced by {opened.reduced}"
+    views = tuple(_view(opened, mask, crop, decoding) for crop in view_crops)
+    if not settings.unmasked_weight and any(v.mask is not None and not v.mask.any() for v in views):
         raise PictureError(
-            f"{path}: its mask leaves nothing to learn from. Mend it, take the picture out, or "
-            "give --unmasked-weight."
+            f"{path}: its mask leaves nothing to learn from. Correct the mask, remove the picture, "
+            "or give --unmasked-weight."
         )
-    own = captions.filewords(path)
-    behind = opened.alpha is not None
-    return Example(path, digest, picture, opened.size, opened.has_more_frames, own, views, behind)
+    return Example(
+        path,
+        digest,
+        opened.picture,
+        opened.size,
+        opened.has_more_frames,
+        captions.filewords(path),
+        views,
+        transparent=opened.alpha is not None,
+    )
 
 
 def _crops(
     picture: Image.Image,
     mask: Image.Image | None,
-    how: PictureSettings,
-    shapes: CropSizes,
+    settings: PictureSettings,
+    sizes: CropSizes,
     key: tuple[int, str],
 ) -> list[Crop]:
-    frame = crops.nearest_size(picture.size, shapes.sizes)
-    if how.crop == "focal":
-        return [crops.focal(picture.size, frame, _saliency_map(picture, mask))]
-    if how.crop == "random":
-        found = crops.random_crops(picture.size, frame, how.crops, key)
+    """The crops of one picture. Crops where the mask is empty are left out."""
+    size = crops.nearest_size(picture.size, sizes.sizes)
+    if settings.crop == "focal":
+        return [crops.focal(picture.size, size, _saliency_map(picture, mask))]
+    if settings.crop == "random":
+        candidates = crops.random_crops(picture.size, size, settings.crops, key)
     else:
-        found = [crops.centre(picture.size, frame)]
-    if mask is not None and not how.unmasked_weight:  # where the mask is empty is nothing to see
-        seen = [crop for crop in found if crop.cut(mask).getextrema() != (0, 0)]
-        found = seen or [crops.focal(picture.size, frame, _saliency_map(picture, mask))]
-    return found
+        candidates = [crops.centre(picture.size, size)]
+    if mask is None or settings.unmasked_weight:
+        return candidates
+    with_subject = [crop for crop in candidates if crop.cut(mask).getextrema() != (0, 0)]
+    return with_subject or [crops.focal(picture.size, size, _saliency_map(picture, mask))]
 
 
 def _saliency_map(picture: Image.Image, mask: Image.Image | None) -> Tensor:
+    """Where the subject is: the mask, or else an estimate."""
     return saliency.saliency(picture) if mask is None else _mask_tensor(mask)
 
 
-def _view(opened: OpenedPicture, mask: Image.Image | None, crop: Crop, made: str) -> View:
-    cut = crop.cut(opened.picture)
-    seen = torch.from_numpy(np.asarray(cut, dtype=np.float32) / 127.5 - 1)
+def _view(opened: OpenedPicture, mask: Image.Image | None, crop: Crop, decoding: str) -> View:
+    cropped = crop.cut(opened.picture)
+    pixels = torch.from_numpy(np.asarray(cropped, dtype=np.float32) / 127.5 - 1)
     corner = crop.corner(opened.picture.size)
     return View(
-        pixels=seen.permute(2, 0, 1).contiguous(),
+        pixels=pixels.permute(2, 0, 1).contiguous(),
         mask=None if mask is None else _mask_tensor(crop.cut(mask)),
         crop=crop,
-        transform=f"{TRANSFORM},{made},{crop.size},{crop.offset},{crop.flipped}",
+        transform=f"{TRANSFORM},{decoding},{crop.size},{crop.offset},{crop.flipped}",
         micro_conditioning=(*opened.size[::-1], *corner, *crop.size[::-1]),
     )
 

@@ -1,6 +1,6 @@
-"""What a person would want to know of pictures before training: small, blurred, a double, marked.
+"""Warnings about training pictures: small, blurred, duplicate or watermarked ones.
 
-Told, never refused.
+These are warnings only: every picture is still used.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,150 +11,173 @@ from torch import Tensor
 
 from pseudoword.data.examples import Example
 
-TILES = 8
-MIN_SHARPNESS = 20.0
-"""Sharp photographs and drawings score 45 to 5000, the same blurred by two pixels 4 to 21."""
 MAX_ENLARGEMENT = 1.1
-"""Enlarging by less than this does no harm."""
+"""A picture that is enlarged by more than this is reported as small."""
+
+TILES = 8
+"""Sharpness is measured in this many tiles along each side."""
+
+MIN_SHARPNESS = 20.0
+"""Sharp photographs and drawings score 45 to 5000; blurred by two pixels, they score 4 to 21."""
+
 HASH_SIDE_PX = 16
 MAX_DUPLICATE_BITS = 20
-"""Different pictures of one subject differ in 52 bits of 256 or more, copies that were resized,
-brightened or compressed in 20 or fewer."""
+"""Two hashes that differ in no more bits than this are of one picture. Different pictures of one
+subject differ in 52 of the 256 bits or more; resized, brightened or compressed copies in 20 or
+fewer."""
 
 WATERMARK_MIN_PICTURES = 5
-"""Fewer pictures than these may agree by chance."""
+"""With fewer pictures, lines may agree by chance."""
+
 WATERMARK_MAX_PICTURES = 32
-"""More need not be compared."""
+"""More pictures are not compared; this many are enough."""
+
 WATERMARK_SIDE_PX = 192
 WATERMARK_MARGIN = 0.15
-"""Things are in the middle and may well be alike there; marks reach into the margin."""
+"""Width of the margin that is searched, as a part of the side. Subjects stand in the middle and may
+look alike there."""
+
 WATERMARK_OUTLIERS = 0.15
-"""This part of the pictures need not agree: white print is lost on white."""
+"""This part of the pictures need not agree: white print cannot be seen on white."""
+
 WATERMARK_MIN_SLOPE = 5.0
 """Grey levels per pixel that count as a line."""
+
 WATERMARK_WINDOW_PX = 16
 WATERMARK_MIN_PIXELS = 21
-"""So many pixels of a window that are alike in all pictures. Photographs of one subject
-have up to 8, drawings of one thing cut alike 20; those photographs with print of a third's opacity
-13 to 39, according to the place."""
+"""Pixels of one window that must agree in all pictures. Photographs of one subject have up to 8,
+drawings of one thing with the same crop 20. The same photographs with a watermark of one third
+opacity have 13 to 39, depending on its place."""
 
 
 def note_problems(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
-    """Pass the examples on, and tell `note` what is wrong with each."""
+    """Pass the examples on, and report their problems to `note`."""
     find = ProblemFinder()
     for example in examples:
-        for fault in find(example):
-            note(f"{example.path.name} {fault}")
+        for problem in find(example):
+            note(f"{example.path.name} {problem}")
         yield example
-    if found := find.shared_problem():
-        note(found)
+    if shared := find.shared_problem():
+        note(shared)
 
 
 class ProblemFinder:
-    """Finds the faults of pictures shown to it one by one; doubles are told of the later one."""
+    """Finds the problems of pictures, one picture at a time.
+
+    Of two pictures that look alike, the second one is reported.
+    """
 
     def __init__(self) -> None:
-        self._seen: list[tuple[str, int]] = []
+        self._hashes: list[tuple[str, int]] = []
         self._grey: list[np.ndarray] = []
 
     def __call__(self, example: Example) -> list[str]:
-        """What is wrong, each as a sentence without its subject."""
+        """The problems of one picture, each as a sentence without its subject."""
         view = example.views[0]
-        found = []
+        problems = []
         if view.crop.scale > MAX_ENLARGEMENT:
             width, height = example.size
-            found.append(
+            problems.append(
                 f"is small: its {width} x {height} pixels are enlarged {view.crop.scale:.1f} times"
             )
         elif sharpness(view.pixels) < MIN_SHARPNESS:
-            found.append("looks blurred")
+            problems.append("looks blurred")
         if example.has_more_frames:
-            found.append("holds several frames, of which the first is seen")
-        own = difference_hash(example.whole)
-        for name, other in self._seen:
-            if (own ^ other).bit_count() <= MAX_DUPLICATE_BITS:
-                found.append(f"looks like {name} again")
-                break
-        else:
-            if len(self._grey) < WATERMARK_MAX_PICTURES:
-                self._grey.append(
-                    _grey_levels(example.whole, WATERMARK_SIDE_PX, WATERMARK_SIDE_PX).astype(
-                        np.float32
-                    )
-                )
-        self._seen.append((example.path.name, own))
-        return found
+            problems.append("has several frames, and only the first one is used")
+        if original := self._duplicate_of(example):
+            problems.append(f"looks like a copy of {original}")
+        return problems
+
+    def _duplicate_of(self, example: Example) -> str | None:
+        """The name of an earlier picture that looks the same. Remembers this picture."""
+        new_hash = difference_hash(example.whole)
+        original = next(
+            (
+                name
+                for name, old_hash in self._hashes
+                if (new_hash ^ old_hash).bit_count() <= MAX_DUPLICATE_BITS
+            ),
+            None,
+        )
+        self._hashes.append((example.path.name, new_hash))
+        if original is None and len(self._grey) < WATERMARK_MAX_PICTURES:
+            grey = _grey_levels(example.whole, WATERMARK_SIDE_PX, WATERMARK_SIDE_PX)
+            self._grey.append(grey.astype(np.float32))
+        return original
 
     def shared_problem(self) -> str | None:
-        """What is wrong with all pictures together, doubles aside: a sentence."""
+        """A problem that all pictures share (duplicates are left out), as a sentence."""
         if len(self._grey) < WATERMARK_MIN_PICTURES:
             return None
         place = find_watermark(self._grey)
         return place and (
-            f"the pictures have the same lines {place}, like a watermark, a caption or a frame: "
-            "the word would learn those, too. Crop them off, or mask them"
+            f"the pictures have the same lines {place}, like a watermark, a caption or a frame. "
+            "The word would learn those too. Crop them off, or mask them"
         )
 
 
 def sharpness(pixels: Tensor) -> float:
-    """How sharp the sharpest parts of `[3, H, W]` in [-1, 1] are.
+    """How sharp the sharpest parts of `pixels` `[3, H, W]` in [-1, 1] are.
 
     The variance of the Laplacian of the 8-bit grey values (Pech-Pacheco et al. 2000), in the third
-    best of 64 tiles: a blurred background is no fault of a portrait, a plain one none of an icon.
+    sharpest of 64 tiles. So a portrait may have a blurred background, and an icon a plain one.
     """
     grey = pixels.mean(0).double().numpy() * 127.5
-    bent = (
+    laplacian = (
         4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     )
-    high, wide = (max(1, side // TILES) for side in bent.shape)
-    tiles = [
-        bent[y : y + high, x : x + wide].var()
-        for y in range(0, bent.shape[0] - high + 1, high)
-        for x in range(0, bent.shape[1] - wide + 1, wide)
+    high, wide = (max(1, side // TILES) for side in laplacian.shape)
+    variances = [
+        laplacian[y : y + high, x : x + wide].var()
+        for y in range(0, laplacian.shape[0] - high + 1, high)
+        for x in range(0, laplacian.shape[1] - wide + 1, wide)
     ]
-    return float(sorted(tiles)[-3:][0]) if tiles else 0.0
+    return float(sorted(variances)[-3:][0]) if variances else 0.0
 
 
 def difference_hash(picture: Image.Image) -> int:
-    """256 bits that copies of a picture share: where it grows brighter to the right (dHash)."""
+    """The 256-bit difference hash (dHash): one bit where the picture gets brighter to the right.
+
+    Copies of a picture have nearly the same hash.
+    """
     grey = _grey_levels(picture, HASH_SIDE_PX + 1, HASH_SIDE_PX)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes())
 
 
 def find_watermark(pictures: Sequence[np.ndarray]) -> str | None:
-    """Where in their margin `pictures` have the same lines, as `at the bottom right`.
+    """Where `pictures` have the same lines in their margin, such as `at the bottom right`.
 
-    What pictures have in common survives in the median of their gradients (Dekel et al. 2017, on
-    removing watermarks); here nearly all of them must agree with it.
+    A watermark survives in the median of the gradients of all pictures (Dekel et al. 2017, on
+    removing watermarks). Here nearly all pictures must also agree with that median.
 
     Args:
-        pictures: `[S, S]` float32 grey levels each, all of one size.
+        pictures: grey levels `[S, S]` float32, all of one size.
     """
-    slopes = np.stack([np.stack(np.gradient(grey)) for grey in pictures])  # [N, 2, S, S]
-    middle = np.median(slopes, axis=0)
-    steep = np.hypot(*middle)
-    along = (slopes * middle).sum(1) / (steep + 1e-6)
-    alike = np.quantile(along, WATERMARK_OUTLIERS, axis=0, method="lower") >= steep / 2
-    alike &= steep > WATERMARK_MIN_SLOPE
-    side = len(steep)
-    edge = round(WATERMARK_MARGIN * side)
-    alike[edge:-edge, edge:-edge] = False
-    windows = np.lib.stride_tricks.sliding_window_view(
-        alike, (WATERMARK_WINDOW_PX, WATERMARK_WINDOW_PX)
-    )
-    counts = windows.sum((2, 3))
+    gradients = np.stack([np.stack(np.gradient(grey)) for grey in pictures])  # [N, 2, S, S]
+    median = np.median(gradients, axis=0)
+    slope = np.hypot(*median)
+    along_median = (gradients * median).sum(1) / (slope + 1e-6)
+    agree = np.quantile(along_median, WATERMARK_OUTLIERS, axis=0, method="lower") >= slope / 2
+    agree &= slope > WATERMARK_MIN_SLOPE
+    side = len(slope)
+    margin = round(WATERMARK_MARGIN * side)
+    agree[margin:-margin, margin:-margin] = False
+    window = WATERMARK_WINDOW_PX
+    counts = np.lib.stride_tricks.sliding_window_view(agree, (window, window)).sum((2, 3))
     if counts.max() < WATERMARK_MIN_PIXELS:
         return None
-    y, x = (
-        (i + WATERMARK_WINDOW_PX / 2) / side
-        for i in np.unravel_index(counts.argmax(), counts.shape)
-    )
-    rows = {"top": y < 1 / 3, "bottom": y > 2 / 3}
-    columns = {"left": x < 1 / 3, "right": x > 2 / 3}
-    return "at the " + " ".join(name for name, here in (rows | columns).items() if here)
+    y, x = ((i + window / 2) / side for i in np.unravel_index(counts.argmax(), counts.shape))
+    return f"at the {_place(x, y)}"
+
+
+def _place(x: float, y: float) -> str:
+    """The name of a place in the margin; `x` and `y` are in [0, 1]."""
+    vertical = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
+    horizontal = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
+    return f"{vertical} {horizontal}".strip()
 
 
 def _grey_levels(picture: Image.Image, width: int, height: int) -> np.ndarray:
-    """Grey levels `[height, width]` int16."""
+    """The picture reduced to grey levels `[height, width]` int16."""
     small = picture.convert("L").resize((width, height), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.int16)

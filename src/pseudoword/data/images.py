@@ -1,7 +1,8 @@
-"""Picture files -> upright RGB pictures, whatever their format, mode and orientation.
+"""Picture files -> upright RGB pictures, from any format, mode and orientation.
 
-Only the formats named here are ever tried: some of Pillow's start other programs. What a picture
-takes in memory is known from its header, and refused before it is unpacked if it is too much.
+Only the formats named here are tried, because some of Pillow's other formats start other programs.
+The memory that a picture needs is known from its header; a picture that needs too much is refused
+before it is decoded.
 """
 
 import io
@@ -15,39 +16,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from pseudoword.data.decoding_memory import ORIENTATION, decoding_nbytes
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
 from pseudoword.text import reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-"""What is read; HEIF too, where its library is installed."""
+"""The formats that are read; HEIF too, if its library is installed."""
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-JXL_MARKS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 MAX_FILE_NBYTES = 300_000_000
-"""Larger files are not read."""
+"""A larger file is not read."""
 
-MAX_UNPACKED_NBYTES = 380_000_000
-"""What unpacking a picture may take: 95 million pixels of a PNG, 54 of a phone's HEIC."""
-
-UNPACKED_BYTES_PER_PX = {"WEBP": 16.0, "AVIF": 10.0, "HEIF": 7.0}
-"""Bytes per pixel that a format's library takes; the others need no more than the picture's own 4.
-As measured with Pillow 12 and 13."""
-
-PROGRESSIVE_BYTES_PER_PX = 6.0
-"""Further bytes per pixel of a progressive JPEG, also where only a reduced one is made of it."""
-
-MAX_SCANNED_PX = 1_000_000_000
-"""Pixels times scans of a progressive JPEG: each scan goes over all of them again."""
+MAX_DECODING_NBYTES = 380_000_000
+"""Memory that decoding may take: 95 million pixels of a PNG, or 54 million of a phone's HEIC."""
 
 LARGE_PX = 1 << 25
-"""Larger pictures are reduced at once, where a reduced one will do."""
+"""A picture with more pixels is reduced while it is read, if the caller needs fewer."""
 
 STRIP_PX = 1 << 20
 """Pixels that are converted at a time."""
 
-ORIENTATION = 0x0112
 UNDO_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -57,40 +48,33 @@ UNDO_ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF's orientation -> what undoes it; from 5 on, width and height change places."""
-
-TIFF_TILES = (0x0142, 0x0143)
-"""The tags with the width and the height of its tiles."""
-
-JPEG_FRAMES = {bytes([kind]) for kind in range(0xC0, 0xD0) if kind not in (0xC4, 0xC8, 0xCC)}
-JPEG_PROGRESSIVE = {b"\xc2", b"\xc6", b"\xca", b"\xce"}
-"""Markers of a JPEG: what begins a frame."""
+"""EXIF orientation -> how to undo it; from 5 on, width and height are swapped."""
 
 
 @dataclass(frozen=True)
 class OpenedPicture:
-    """A picture file, unpacked."""
+    """A decoded picture file."""
 
     picture: Image.Image
-    """upright, RGB"""
+    """upright RGB"""
     alpha: Image.Image | None
-    """mode L, of the picture's size; None if everything is opaque"""
+    """mode L, of the same size; None if the picture is opaque"""
     size: tuple[int, int]
-    """(width, height) in the file, upright"""
+    """(width, height) of the upright picture in the file"""
     has_more_frames: bool = False
-    """whether the file holds further pictures or frames"""
+    """whether the file holds more pictures or frames"""
     reduced: int = 1
-    """how many of the file's pixels one of the picture's stands for, along each side"""
+    """the file's side divided by the picture's side"""
 
 
 def open_picture(
     path: Path, background: str = "white", needed_px: int | None = None
 ) -> Image.Image:
-    """Any picture as upright RGB; transparency becomes `background`, animation its first frame.
+    """Read a picture as upright RGB; of an animation, the first frame.
 
     Args:
         path: the file.
-        background: a colour that Pillow knows.
+        background: the colour behind transparent parts, by a name that Pillow knows.
         needed_px: as in `decode`.
 
     Raises:
@@ -103,167 +87,133 @@ def read(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises:
-        PictureError: it cannot be read, or is no regular file.
+        PictureError: the file cannot be read, or is not a regular file.
     """
     return read_regular(path, MAX_FILE_NBYTES, PictureError)
 
 
 def decode(data: bytes, path: Path, background: str, needed_px: int | None = None) -> OpenedPicture:
-    """The bytes of the picture file `path`.
+    """Decode the bytes of a picture file.
 
     Args:
         data: the bytes.
-        path: named in errors.
+        path: the file, for messages.
         background: the colour behind transparent parts.
         needed_px: the short side that the caller needs. A large picture is reduced while it is
             read, to no less than twice that, to save memory.
 
     Raises:
-        PictureError: they are not a readable picture; the message names the file.
+        PictureError: the bytes are not a readable picture; the message names the file.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # broken EXIF blocks don't matter here
+        with warnings.catch_warnings(action="ignore"):  # of broken EXIF blocks
             opened = Image.open(io.BytesIO(data), formats=_formats(data, path))
-            return _unpack(opened, data, path, background, needed_px)
+            return _decode(opened, data, path, background, needed_px)
     except UnidentifiedImageError as error:
         raise PictureError(
-            f"{path} is not a picture that is read here ({', '.join(FORMATS)}, HEIC), whatever its "
+            f"{path} is not a picture of a known format ({', '.join(FORMATS)}, HEIC), whatever its "
             "name says. Remove it, or save it as PNG."
         ) from error
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path} is too large to be read. Save it smaller. ({error})") from error
-    except Exception as error:  # decoders raise all sorts of things on damaged bytes
+    except Exception as error:  # decoders raise many kinds of errors on damaged bytes
         raise PictureError(
-            f"{path} is damaged or unreadable ({reason(error)}). Replace it, or take it out."
+            f"{path} is damaged or unreadable ({reason(error)}). Replace it, or remove it."
         ) from error
 
 
 def _formats(data: bytes, path: Path) -> tuple[str, ...]:
-    if data.startswith(JXL_MARKS):
-        raise PictureError(f"{path} is a JPEG XL picture, which is not read. Save it as PNG.")
+    """The formats to try; loads the HEIF library if it is needed."""
+    if data.startswith(JXL_SIGNATURES):
+        raise PictureError(f"{path} is a JPEG XL picture, which cannot be read. Save it as PNG.")
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return FORMATS
-    try:  # phone cameras' format, which needs a library of its own
+    try:
         from pillow_heif import register_heif_opener
     except ImportError as error:
         raise PictureError(
-            f"{path} is a HEIC picture. Install what reads it (pip install pseudoword[heic]), or "
+            f"{path} is a HEIC picture. Install its library (pip install pseudoword[heic]), or "
             "save it as JPEG."
         ) from error
     register_heif_opener()
     return (*FORMATS, "HEIF")
 
 
-def _unpack(
+def _decode(
     opened: Image.Image, data: bytes, path: Path, background: str, needed_px: int | None
 ) -> OpenedPicture:
     size = opened.size
     factor = _reduction(size, needed_px) if math.prod(size) > LARGE_PX else 1
-    if factor > 1:  # a JPEG is unpacked reduced; what that leaves to do is done afterwards
+    if factor > 1:  # JPEG's decoder can reduce, by some factors; the rest is done afterwards
         opened.draft(None, (size[0] // factor, size[1] // factor))
         factor = _reduction(opened.size, needed_px)
     drafted = opened.size != size
-    nbytes = _unpacking_nbytes(opened, math.prod(size), factor, data)
-    if nbytes > MAX_UNPACKED_NBYTES:
+    nbytes = decoding_nbytes(opened, math.prod(size), factor, data)
+    if nbytes > MAX_DECODING_NBYTES:
         raise PictureError(
             f"{path} is too large to be read: its {size[0]} x {size[1]} pixels would take "
             f"{nbytes / 1e6:,.0f} MB of memory. Save it smaller."
         )
     opened.load()
     if not drafted:
-        size = opened.size  # a TIFF turns itself
+        size = opened.size  # Pillow has turned a TIFF upright
     picture, alpha = _to_rgb(opened, background, factor)
     orientation = 1
-    with suppress(Exception):  # a broken EXIF block says nothing: keep the picture as it is
+    with suppress(Exception):  # a broken EXIF block: leave the picture as it is
         orientation = opened.getexif().get(ORIENTATION, 1)
     if orientation in UNDO_ORIENTATION:
-        turn = UNDO_ORIENTATION[orientation]
-        picture, alpha = picture.transpose(turn), alpha and alpha.transpose(turn)
+        undo = UNDO_ORIENTATION[orientation]
+        picture, alpha = picture.transpose(undo), alpha and alpha.transpose(undo)
         size = size[::-1] if orientation >= 5 else size
     reduced = max(1, round(min(size) / min(picture.size)))
-    return OpenedPicture(picture, alpha, size, _is_one_of_several(opened), reduced)
+    return OpenedPicture(picture, alpha, size, _has_more_frames(opened), reduced)
 
 
-def _is_one_of_several(opened: Image.Image) -> bool:
-    """Of an animation, or of pages. A camera's file may hold a preview besides: no matter."""
+def _has_more_frames(opened: Image.Image) -> bool:
+    """Whether it is an animation or has several pages. A camera's preview picture (MPO) does not
+    count."""
     with suppress(Exception):
         return opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
     return False
 
 
 def _reduction(size: tuple[int, int], needed_px: int | None) -> int:
-    """What a picture of this size may be reduced by, and keep twice what is needed."""
+    """The factor that a picture may be reduced by, to no less than twice the needed side."""
     return max(1, min(size) // (2 * needed_px)) if needed_px else 1
-
-
-def _unpacking_nbytes(opened: Image.Image, pixels: int, factor: int, data: bytes) -> float:
-    """What it takes to unpack a picture of so many pixels in its file, and to reduce it."""
-    kept = math.prod(opened.size)
-    own = UNPACKED_BYTES_PER_PX.get(opened.format or "", 4.0) * kept
-    if opened.format in ("JPEG", "MPO") and _has_several_scans(data, pixels):
-        own += PROGRESSIVE_BYTES_PER_PX * pixels
-    if opened.format == "TIFF":
-        tags = getattr(opened, "tag_v2", {})
-        own += 4.0 * kept if tags.get(ORIENTATION, 1) != 1 else 0.0
-        own += 4.0 * math.prod(int(tags.get(tag, 1)) for tag in TIFF_TILES)
-    return own + 4.0 * kept / factor**2
-
-
-def _has_several_scans(data: bytes, pixels: int) -> bool:
-    """Whether all of a JPEG is kept in memory while it is read: it comes in several scans.
-
-    Raises:
-        ValueError: it comes in so many that reading it would take for ever.
-    """
-    at, colours = 2, 0
-    while data[at : at + 1] == b"\xff":
-        kind, length = data[at + 1 : at + 2], int.from_bytes(data[at + 2 : at + 4])
-        if kind == b"\xda":
-            if data[at + 4] < colours:
-                break
-            return False
-        if kind in JPEG_FRAMES:
-            if kind in JPEG_PROGRESSIVE:
-                break
-            colours = data[at + 9]
-        at += 2 + length
-    if data.count(b"\xff\xda") * pixels > MAX_SCANNED_PX:
-        raise ValueError("it comes in more scans than any program writes")
-    return True
 
 
 def _to_rgb(
     picture: Image.Image, background: str, factor: int
 ) -> tuple[Image.Image, Image.Image | None]:
-    """`picture` as RGB and its alpha, reduced; strip by strip, so that memory holds it once."""
+    """The picture as RGB and its alpha, both reduced. Works in strips, to save memory."""
     if picture.mode == "RGB" and not picture.has_transparency_data:
         return picture.reduce(factor) if factor > 1 else picture, None
     size = (-(-picture.width // factor), -(-picture.height // factor))
-    made = Image.new("RGB", size)
+    rgb = Image.new("RGB", size)
     alpha = Image.new("L", size) if picture.has_transparency_data else None
-    brightest = _white_level(picture)
+    white = _white_level(picture)
     for top, strip in _strips(picture, factor):
-        colours, seen = _strip_to_rgb(strip, background, brightest)
-        made.paste(colours.reduce(factor), (0, top // factor))
-        if alpha is not None and seen is not None:
-            alpha.paste(seen.reduce(factor), (0, top // factor))
-    return made, alpha
+        rgb_strip, alpha_strip = _strip_to_rgb(strip, background, white)
+        rgb.paste(rgb_strip.reduce(factor), (0, top // factor))
+        if alpha is not None and alpha_strip is not None:
+            alpha.paste(alpha_strip.reduce(factor), (0, top // factor))
+    return rgb, alpha
 
 
 def _strips(picture: Image.Image, factor: int = 1) -> Iterator[tuple[int, Image.Image]]:
-    """Where each begins, and the strip, of a multiple of `factor` lines."""
+    """Horizontal strips with their top edges; their heights are multiples of `factor`."""
     lines = max(1, STRIP_PX // picture.width // factor) * factor
     for top in range(0, picture.height, lines):
         yield top, picture.crop((0, top, picture.width, min(top + lines, picture.height)))
 
 
 def _strip_to_rgb(
-    strip: Image.Image, background: str, brightest: float
+    strip: Image.Image, background: str, white: float
 ) -> tuple[Image.Image, Image.Image | None]:
-    if strip.mode.startswith(("I", "F")):  # 16-bit grey, and floats: convert() would clip them
-        eight_bit = (_float_pixels(strip) / brightest * 255).clip(0, 255).astype(np.uint8)
+    if strip.mode.startswith(("I", "F")):  # 16-bit grey and floats; convert() would clip them
+        eight_bit = (_float_pixels(strip) / white * 255).clip(0, 255).astype(np.uint8)
         return Image.fromarray(eight_bit).convert("RGB"), None
     if not strip.has_transparency_data:
         return strip.convert("RGB"), None
@@ -273,7 +223,7 @@ def _strip_to_rgb(
 
 
 def _white_level(picture: Image.Image) -> float:
-    """What stands for white, in modes of more than 8 bits."""
+    """The value of white, in modes of more than 8 bits."""
     if picture.mode != "F":
         return 65535.0
     return max(1.0, *(float(_float_pixels(strip).max()) for _, strip in _strips(picture)))

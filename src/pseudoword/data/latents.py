@@ -1,8 +1,8 @@
-"""Pictures -> latent moments, encoded once and kept on disk.
+"""Pictures -> latent moments, encoded once and cached on disk.
 
-The cache's key covers the picture's bytes, the transform and the VAE, so a changed picture, a
-changed crop or another model never meets a stale latent. Each file carries a checksum, and one that
-is damaged is made again.
+The cache key covers the picture's bytes, how it was cropped, and the VAE. So a changed picture, a
+changed crop or another model never gets a stale latent. Each cache file has a checksum; a damaged
+one is encoded again.
 """
 
 import contextlib
@@ -30,21 +30,21 @@ from pseudoword.files import (
 from pseudoword.models.family import Family, MicroConditioning, Moments
 
 LARGEST_NBYTES = 2**30
-"""No picture's latents are larger."""
+"""A larger cache file is not read."""
 
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """A training picture as the training reads it: V views of one shape."""
+    """A training picture as training reads it: V views of one shape."""
 
     path: Path
-    """where it was read from; it is not read again"""
+    """the picture's file, for messages; it is not read again"""
     moments: Moments
     """[V, C, h, w] float32 on the model's device"""
     weight: Tensor
-    """[V, 1, h, w] how much each position counts, one on average"""
+    """[V, 1, h, w] loss weight of each position; the mean is one"""
     micro_conditioning: MicroConditioning
-    """[V, 6] how the views were cut"""
+    """[V, 6] how the views were cropped"""
     filewords: str
     """the picture's own caption"""
     identity: str
@@ -54,15 +54,15 @@ class EncodedPicture:
 def encode(
     family: Family, examples: Iterable[Example], unmasked: float = 0.0
 ) -> Iterator[EncodedPicture]:
-    """All views of each picture, through the VAE or out of the cache, one picture at a time.
+    """Encode all views of each picture, or read them from the cache, one picture at a time.
 
     Args:
-        family: the model whose VAE encodes what the cache does not hold.
+        family: the model with the VAE.
         examples: the pictures.
-        unmasked: how much counts what their masks leave out.
+        unmasked: the loss weight of parts that their masks leave out.
 
     Raises:
-        BaseModelError: the VAE makes numbers of a picture that are not finite.
+        BaseModelError: the VAE's output is not finite.
     """
     vae = family.vae_digest()
     remove_abandoned(_cache())
@@ -71,9 +71,9 @@ def encode(
 
 
 def _encode(family: Family, example: Example, vae: str, unmasked: float) -> EncodedPicture:
-    found = [_moments(family, example, view, vae) for view in example.views]
-    mean = torch.cat([moments.mean for moments in found])
-    std = torch.cat([moments.std for moments in found])
+    moments = [_moments(family, example, view, vae) for view in example.views]
+    mean = torch.cat([each.mean for each in moments])
+    std = torch.cat([each.std for each in moments])
     h, w = mean.shape[-2:]
     return EncodedPicture(
         example.path,
@@ -86,37 +86,38 @@ def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Enco
 
 
 def _moments(family: Family, example: Example, view: View, vae: str) -> Moments:
+    """The moments of one view `[1, C, h, w]` on the CPU, from the cache or from the VAE."""
     key = hashlib.sha256(f"{example.digest} {view.transform} {vae}".encode()).hexdigest()
     path = _cache() / f"{key}.latents"
-    kept = _read_cached(path, view)
-    if kept is not None:
-        return kept
+    cached = _read_cached(path, view)
+    if cached is not None:
+        return cached
     moments = family.encode_pictures(view.pixels.unsqueeze(0))
     moments = Moments(moments.mean.cpu(), moments.std.cpu())
     if not _is_valid(moments, view):
         raise BaseModelError(
-            f"{family.source.name}: its VAE makes numbers of {example.path} that are not finite. "
+            f"{family.source.name}: the output of its VAE for {example.path} is not finite. "
             "Try --dtype float32, or another base model."
         )
     data = save_tensors({"mean": moments.mean, "std": moments.std})
-    with contextlib.suppress(StorageError):  # a cache that cannot be written only costs time
+    with contextlib.suppress(StorageError):  # without a cache, training is only slower
         write_whole(path, with_checksum(data))
     return moments
 
 
 def _read_cached(path: Path, view: View) -> Moments | None:
-    """What the cache holds, if that is just what was put there."""
+    """The cached moments; None if there are none, or the file is damaged."""
     try:
         data = without_checksum(read_regular(path, LARGEST_NBYTES, StorageError))
         tensors = load_tensors(data) if data is not None else {}
         moments = Moments(tensors["mean"], tensors["std"])
         return moments if _is_valid(moments, view) else None
-    except Exception:  # absent, or something else
+    except Exception:  # no such file, or not one of ours
         return None
 
 
 def _is_valid(moments: Moments, view: View) -> bool:
-    """Whether they are moments, and can be of a picture of this shape."""
+    """Whether the moments are finite and fit the shape of the view."""
     mean, std = moments.mean, moments.std
     _, height, width = view.pixels.shape
     return (

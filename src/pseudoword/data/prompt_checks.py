@@ -1,4 +1,5 @@
-"""What of a text a model does not read as it was meant: its end, and weights. Told in one line."""
+"""Checks of prompts and captions: which part is too long to be read, and weights, which are not
+supported."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,18 +26,23 @@ WEIGHT = re.compile(
     """,
     re.VERBOSE,
 )
-"""How weights are written for AUTOMATIC1111, ComfyUI, InvokeAI and compel."""
+"""The syntax of weights in AUTOMATIC1111, ComfyUI, InvokeAI and compel."""
 
 FIELDS = ("[name]", "[filewords]")
 STAND_IN = "\ue002"
-"""For what looks like a weight and is none."""
+"""Stands for placeholders and fields, which may look like weights."""
 
 PLACEHOLDER = delimited(0)
-"""The word in a sentence to learn in."""
+"""Stands for the new word in a template."""
 
 
 def most_truncated(readers: Iterable[Reader], prompt: str, counts: Mapping[str, int]) -> Reading:
-    """What the text encoder reads that leaves out most of `prompt`.
+    """Of all text encoders, what the one reads that cuts off most of `prompt`.
+
+    Args:
+        readers: the tokenizers.
+        prompt: the text.
+        counts: placeholder -> its number of tokens.
 
     Raises:
         PromptError: a placeholder would be cut off.
@@ -45,33 +51,35 @@ def most_truncated(readers: Iterable[Reader], prompt: str, counts: Mapping[str, 
     return max(readings, key=lambda reading: reading.tokens - reading.room)
 
 
-def note_truncation(called: str, reading: Reading, note: Note) -> None:
-    """Say how much of a text is read, if not all of it."""
+def note_truncation(name: str, reading: Reading, note: Note) -> None:
+    """Report a text that is cut off; `name` is the subject of the sentence."""
     if reading.lost:
         note(
-            f"{called} has {reading.tokens} tokens, {reading.room} are read; not read: "
+            f"{name} has {reading.tokens} tokens, but only {reading.room} are read; not read: "
             f"{_short(reading.lost)!r}"
         )
 
 
 def note_weights(texts: Iterable[str], note: Note, placeholders: Sequence[str] = ()) -> None:
-    """Say of the first text that looks as if it had weights that they are plain text here."""
+    """Report the first text that seems to have weights: they are read as plain text."""
     for text in texts:
-        if found := _weight(text, placeholders):
-            note(f"{_short(found)} is plain text here: weights in prompts are not read")
+        if weight := _weight(text, placeholders):
+            note(f"{_short(weight)} is plain text here: weights in prompts are not supported")
             return
 
 
 def _weight(text: str, placeholders: Sequence[str]) -> str:
-    """The first part of `text` that looks like a weight; placeholders may be written as they like,
-    and stand for themselves."""
+    """The first part of `text` that looks like a weight, or nothing.
+
+    A placeholder may look like a weight itself, so placeholders are hidden during the search.
+    """
     pieces = split(text.replace(STAND_IN, ""), [*placeholders, *FIELDS])
-    bare = "".join(STAND_IN if i % 2 else piece for i, piece in enumerate(pieces))
-    found = WEIGHT.search(bare)
-    if found is None:
+    hidden = "".join(STAND_IN if i % 2 else piece for i, piece in enumerate(pieces))
+    match = WEIGHT.search(hidden)
+    if match is None:
         return ""
-    names = iter(pieces[1::2][bare[: found.start()].count(STAND_IN) :])
-    return undelimited(re.sub(STAND_IN, lambda _: next(names), found[0]))
+    names = iter(pieces[1::2][hidden[: match.start()].count(STAND_IN) :])
+    return undelimited(re.sub(STAND_IN, lambda _: next(names), match[0]))
 
 
 def check_captions(
@@ -84,19 +92,20 @@ def check_captions(
     token: str = "",
     shuffled: bool = False,
 ) -> None:
-    """Find captions that would push the word out of what is read, and tell of those that are cut.
+    """Check that every caption leaves room for the word; report captions that are cut off.
 
     Args:
-        readers: the model's text encoders.
+        readers: the model's tokenizers.
         captions: picture -> its own caption.
-        templates: the sentences to learn in.
-        vectors: how many the word has.
-        note: told of what is cut.
-        token: the word, which a caption may hold besides `[name]`.
-        shuffled: whether the tags of captions come in any order.
+        templates: the prompts to train with.
+        vectors: of the word.
+        note: called with how many captions are cut off.
+        token: the word; a caption may hold it instead of `[name]`.
+        shuffled: whether tags are shuffled.
 
     Raises:
-        PromptError: there is one that pushes the word out; the message names its picture.
+        PromptError: with some caption the word itself would be cut off; the message names the
+            picture.
     """
     check_templates(readers, templates, vectors, token)
     cut: list[tuple[Reading, Path]] = []
@@ -108,15 +117,15 @@ def check_captions(
         if worst is not None:
             cut.append((worst, picture))
     if cut:
-        reading, picture = max(cut, key=lambda one: one[0].tokens)
-        many = f"{len(cut)} of {len(captions)} captions are cut: "
-        note_truncation(f"{many}with that of {picture.name} the prompt", reading, note)
+        reading, picture = max(cut, key=lambda item: item[0].tokens)
+        count = f"{len(cut)} of {len(captions)} captions are cut off"
+        note_truncation(f"{count}: the longest prompt, of {picture.name},", reading, note)
 
 
 def check_templates(
     readers: Sequence[Reader], templates: Sequence[str], vectors: int, token: str = ""
 ) -> None:
-    """See that a word of so many vectors fits into each sentence.
+    """Check that a word with this many vectors fits into each template.
 
     Raises:
         PromptError: it does not.
@@ -129,7 +138,7 @@ def check_templates(
             most_truncated(readers, prompt, {PLACEHOLDER: vectors})
         except PromptError as error:
             raise PromptError(
-                f"a word of {vectors} vectors does not fit into the sentence {template!r}: {error} "
+                f"a word of {vectors} vectors does not fit into the template {template!r}: {error} "
                 "Or use fewer --vectors."
             ) from error
 
@@ -142,18 +151,21 @@ def check_caption(
     token: str = "",
     shuffled: bool = False,
 ) -> Reading | None:
-    """How the sentence is read of which most is cut with this caption; None if none is.
+    """Check one caption with all templates.
+
+    Returns:
+        How the longest prompt is read; None if no prompt is cut off.
 
     Raises:
-        PromptError: the word would be cut off.
+        PromptError: the word itself would be cut off.
     """
-    words = _word_last(caption, token or PLACEHOLDER) if shuffled else caption
+    filewords = _word_last(caption, token or PLACEHOLDER) if shuffled else caption
     readings = []
     for template in templates if caption else ():
         if "[filewords]" not in template:
             continue
         prompt = replace_placeholder(
-            render(template, PLACEHOLDER, words), token or PLACEHOLDER, PLACEHOLDER
+            render(template, PLACEHOLDER, filewords), token or PLACEHOLDER, PLACEHOLDER
         )
         try:
             readings.append(most_truncated(readers, prompt, {PLACEHOLDER: vectors}))
@@ -167,7 +179,7 @@ def check_caption(
 
 
 def _word_last(caption: str, token: str) -> str:
-    """The order of tags in which a word among them is read last."""
+    """The caption with the tags that hold the word moved to the end: the worst order."""
     tags = caption.split(",")
     return ",".join(sorted(tags, key=lambda tag: len(split(tag, [token, "[name]"]))))
 
