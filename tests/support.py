@@ -29,6 +29,17 @@ def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
 
+class Unplugged(Silent):
+    """Pulls the plug after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        if "loss" in detail and done == self.after:
+            raise RuntimeError("unplugged")
+
+
 def lora(base: Path, file: Path) -> Path:
     """A LoRA of random numbers for the U-Net and the first text encoder, in diffusers' names."""
     family: Any = base_model.load_named(str(base), "cpu")

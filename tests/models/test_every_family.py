@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from conftest import Snapshot, asked, train_state
+from support import Unplugged
 
 from pseudoword import formats, train
 from pseudoword.models import base_model
-from pseudoword.progress import Silent
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
@@ -36,17 +36,6 @@ def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
     for module, snapshot in zip(modules, before, strict=True):
         assert snapshot.same(module)
         assert all(p.grad is None and not p.requires_grad for p in module.parameters())
-
-
-class Unplugged(Silent):
-    """Pulls the plug after some steps."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def advance(self, done: int, total: int, detail: str = "") -> None:
-        if "loss" in detail and done == self.after:
-            raise RuntimeError("unplugged")
 
 
 def test_a_run_that_was_cut_ends_with_the_same_bytes(

@@ -1,10 +1,11 @@
 """Settings of how a word's rows come to be."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pseudoword.config.settings import Idle, Settings
+from pseudoword.errors import SettingsError
 
 
 class MethodSettings(Settings):
@@ -12,10 +13,14 @@ class MethodSettings(Settings):
 
     heading: ClassVar[str] = "Method"
 
-    idle: ClassVar = {"norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull")}
+    idle: ClassVar = {
+        "norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull"),
+        "kappa": Idle("without --method directional", lambda s: s.method != "directional"),
+    }
 
-    method: Literal["classic"] = "classic"
-    """How the vectors come to be; classic learns them freely."""
+    method: Literal["classic", "directional"] = "classic"
+    """How the vectors come to be. classic learns them freely; directional learns their direction
+    alone, in steps of an angle: --lr is in radians, and 100% is a quarter of a radian."""
 
     norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
     """Length of the vectors: free (none); as at the start, so that only their direction is learned
@@ -24,3 +29,15 @@ class MethodSettings(Settings):
 
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
     """With --norm pull: how far to pull in each step, as a fraction of the distance."""
+
+    kappa: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
+    """With --method directional: how strongly the vectors are drawn to the direction of --init."""
+
+    @model_validator(mode="after")
+    def _a_length_for_directions(self) -> Self:
+        if self.method == "directional" and self.norm not in {"keep", "rescale"}:
+            raise SettingsError(
+                f"--norm {self.norm} does not go with --method directional, whose vectors stay as "
+                "long as they are. Use --norm keep or --norm rescale."
+            )
+        return self

@@ -23,6 +23,10 @@ from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 
+_OWN_STEP = Idle(
+    "beside --method directional, which has a step of its own", lambda s: s.method == "directional"
+)
+
 
 class OptimiserSettings(Settings):
     """How the word is learned."""
@@ -31,6 +35,8 @@ class OptimiserSettings(Settings):
 
     idle: ClassVar = {
         "max_steps": Idle("without --steps auto", lambda s: s.steps is not AUTO),
+        "optimiser": _OWN_STEP,
+        "optimiser_option": _OWN_STEP,
         "average": Idle("beside --ema", lambda s: s.average and s.ema),
     }
 

@@ -11,8 +11,9 @@ from pseudoword.methods.base import Initialisation as Initialisation
 from pseudoword.methods.base import Method as Method
 from pseudoword.methods.base import Rows as Rows
 from pseudoword.methods.classic import Classic
+from pseudoword.methods.directional import Directional
 
-METHODS: Mapping[str, type[Method]] = {"classic": Classic}
+METHODS: Mapping[str, type[Method]] = {"classic": Classic, "directional": Directional}
 """What `--method` takes -> what it means."""
 
 

@@ -48,6 +48,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     """
     stored = {
         "sources": dict(sources),
+        "method": state.method.name,
         "parameters": [p.detach() for p in state.method.parameters()],
         "average": state.average,
         "optimiser": state.optimiser.state_dict(),
@@ -88,6 +89,11 @@ def load(
             f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
             "--allow-changes to go on with what there is, --restart to begin again, or choose "
             "another --out."
+        )
+    if stored.method != state.method.name:
+        raise RunFolderError(
+            f"{folder} was begun with --method {stored.method}, which cannot change on the way. "
+            "Give that, add --restart to begin again, or choose another --out."
         )
     parameters = state.method.parameters()
     if [p.shape for p in parameters] != [p.shape for p in saved]:
@@ -135,6 +141,7 @@ class _Checkpoint(BaseModel, arbitrary_types_allowed=True, strict=True):
     best: dict[str, Tensor]
     best_step: int
     stopped: str | None
+    method: str = "classic"
 
     @model_validator(mode="after")
     def _finite(self) -> Self:

@@ -49,7 +49,8 @@ def before_loading(
             f"{config.evaluate_every} steps can be seen to have settled, at step {judged}"
         )
     optimisers.check(config.optimiser, config.optimiser_option)
-    if optimisers.rate_of_its_own(config.optimiser) and (config.lr is AUTO or config.lr.percent):
+    relative = config.lr is AUTO or config.lr.percent
+    if config.method != "directional" and relative and optimisers.rate_of_its_own(config.optimiser):
         note(
             f"--optimiser {config.optimiser} finds its rate itself and is meant for --lr 1, "
             f"not {config.lr}"

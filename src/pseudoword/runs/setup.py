@@ -208,8 +208,7 @@ def _tried(family: Family, beginning: Beginning, data: TrainingData, progress: P
     chosen = folder.read_chosen()
     if chosen.lr is None:
         progress.phase(f"trying learning rates for {config.token}")
-        copy = methods.begin(beginning.start, config)
-        found = find_learning_rate(family, data, copy, progress.advance)
+        found = find_learning_rate(family, data, beginning.start, progress.advance)
         curve = charts.rate_curve(found.curve, found.rate, config.token)
         folder.files.write(RATE_CURVE, curve)
         rates = Rates.parse(f"{found.rate:g}")

@@ -8,7 +8,8 @@ notice.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pseudoword.methods import Method
+from pseudoword import methods
+from pseudoword.methods import Initialisation
 from pseudoword.models.family import Family
 from pseudoword.training import early_stopping
 from pseudoword.training.batches import TrainingData, fixed
@@ -44,7 +45,7 @@ class FoundRate:
 def find_learning_rate(
     family: Family,
     data: TrainingData,
-    copy: Method,
+    start: Initialisation,
     tick: Callable[[int, int], None],
 ) -> FoundRate:
     """Find a learning rate for one concept.
@@ -52,15 +53,17 @@ def find_learning_rate(
     Args:
         family: the frozen model.
         data: what the concept is to be learned from.
-        copy: its starting word, which the test changes.
+        start: where it begins.
         tick: called with (done, total) after each step.
     """
+    copy = methods.begin(start, data.hyper)
+    lowest_rate = LOWEST * (copy.rate_unit / start.usual_number)
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     hyper = data.hyper.model_copy(update={"ema": 0.0})
     own = replace(data, token=f"{data.token}/rate", hyper=hyper)
-    trial = TrainState.begin(own, copy, lambda step: LOWEST * growth**step, STEPS)
+    trial = TrainState.begin(own, copy, lambda step: lowest_rate * growth**step, STEPS)
     samples = fixed(family, data, early_stopping.SAMPLES)
-    start = early_stopping.evaluation_loss(family, trial.word(), samples)
+    first = early_stopping.evaluation_loss(family, trial.word(), samples)
     curve = []
     for step in train(family, [trial]):
         tick(step.step, STEPS)
@@ -69,9 +72,9 @@ def find_learning_rate(
         found = early_stopping.evaluation_loss(family, trial.word(), samples)
         curve.append((step.metrics[0].lr, found))
         lowest = min(loss for _, loss in curve)
-        if found > start + (start - lowest):  # it has lost twice what it had gained
+        if found > first + (first - lowest):  # it has lost twice what it had gained
             break
-    return FoundRate(choose_rate(start, curve, copy.rate_unit), tuple(curve))
+    return FoundRate(choose_rate(first, curve, copy.rate_unit), tuple(curve))
 
 
 def choose_rate(start: float, curve: Sequence[tuple[float, float]], usual: float) -> float:

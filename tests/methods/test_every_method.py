@@ -1,0 +1,122 @@
+"""What must hold for every method: a new one is found by its line in `METHODS`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import train_state
+from support import Unplugged
+from torch import Tensor
+
+import pseudoword
+from pseudoword import formats
+from pseudoword.errors import RunFolderError
+from pseudoword.methods import METHODS
+from pseudoword.models.family import Family
+from pseudoword.runs import checkpoint
+from pseudoword.training import early_stopping, importance, loop
+from pseudoword.training.batches import fixed
+
+SETTINGS: dict[str, Any] = {"norm": "keep", "lr": 0.02, "average": True, "batch": 4}
+
+
+@pytest.fixture(params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def end_to_end(word: dict[str, Tensor]) -> Tensor:
+    return torch.cat([rows.flatten() for rows in word.values()])
+
+
+def test_a_run_that_was_cut_ends_with_the_same_bytes_and_draws(
+    method: str, any_base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
+    settings |= {"batch": 8, "checkpoint_every": 2, "method": method}
+    whole = pseudoword.train(pictures, "<cat>", out=tmp_path / "whole", **settings)
+    with pytest.raises(RuntimeError, match="unplugged"):
+        pseudoword.train(
+            pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings
+        )
+    again = pseudoword.train(pictures, "<cat>", out=tmp_path / "cut", **settings)
+    files = [(run.folder / "concept.safetensors").read_bytes() for run in (whole, again)]
+    assert files[0] == files[1]
+    assert whole.effect > 0
+    read = formats.read(whole.folder)
+    assert read.method == method
+    assert all(torch.equal(rows, whole.concept.vectors[key]) for key, rows in read.vectors.items())
+    drawn: dict[str, Any] = {"base": str(any_base), "sampler_steps": 2, "seed": 1}
+    (with_word,) = pseudoword.generate("a <cat>", concept=whole.folder, **drawn)
+    (without,) = pseudoword.generate("a cat", **drawn)
+    assert with_word.tobytes() != without.tobytes()
+
+
+def test_it_learns(method: str, any_family: Family, pictures: Path) -> None:
+    one = train_state(any_family, pictures, method=method, **SETTINGS, steps=40)
+    samples = fixed(any_family, one.data, 16)
+    before = early_stopping.evaluation_loss(any_family, one.word(), samples)
+    list(loop.train(any_family, [one]))
+    assert one.failure is None
+    assert early_stopping.evaluation_loss(any_family, one.word(), samples) < before
+
+
+def test_words_of_all_methods_share_a_pack_and_are_learned_as_alone(
+    any_family: Family, pictures: Path
+) -> None:
+    """Equal but for rounding, as in `test_loop`."""
+
+    def pack() -> list[Any]:
+        return [
+            train_state(any_family, pictures, f"<{name}>", method=name, **SETTINGS)
+            for name in METHODS
+        ]
+
+    together, alone = pack(), pack()
+    starts = [end_to_end(one.word()) for one in together]
+    list(loop.train(any_family, together))
+    for one in alone:
+        list(loop.train(any_family, [one]))
+    for start, packed, solo in zip(starts, together, alone, strict=True):
+        assert not torch.equal(end_to_end(solo.word()), start)
+        torch.testing.assert_close(
+            end_to_end(packed.word()), end_to_end(solo.word()), rtol=0, atol=0.02 * 0.02
+        )
+
+
+def test_it_goes_on_from_a_word_in_a_file_and_finds_a_rate(
+    method: str, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"base": str(base), "steps": 2, "preview": (), "batch": 8}
+    first = pseudoword.train(
+        pictures, "<a>", out=tmp_path / "a", init="cat", vectors=2, method=method, **settings
+    )
+    again = pseudoword.train(
+        pictures, "<b>", out=tmp_path / "b", init=str(tmp_path / "a"), method=method, lr="auto",
+        **settings,
+    )  # fmt: skip
+    assert float(again.concept.provenance["lr"]) > 0
+    begun, gone = end_to_end(dict(first.concept.vectors)), end_to_end(dict(again.concept.vectors))
+    assert torch.cosine_similarity(begun, gone, dim=0) > 0.8
+    assert not torch.equal(begun, gone)
+
+
+def test_timesteps_that_move_its_word_are_found(
+    method: str, family: Family, pictures: Path
+) -> None:
+    one = train_state(family, pictures, method=method, **SETTINGS)
+    density = importance.density(family, one.data, one.word())
+    assert len(density) == importance.PARTS
+    assert max(density) > min(density)
+
+
+def test_the_method_of_a_run_cannot_change(
+    method: str, family: Family, pictures: Path, tmp_path: Path
+) -> None:
+    checkpoint.save(tmp_path, train_state(family, pictures, method=method, **SETTINGS), {})
+    other = next(name for name in METHODS if name != method)
+    with pytest.raises(RunFolderError, match=f"begun with --method {method}"):
+        checkpoint.load(
+            tmp_path, train_state(family, pictures, method=other, **SETTINGS), 0, {}, changed=True
+        )
