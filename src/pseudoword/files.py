@@ -68,6 +68,15 @@ def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
     raise error(f"{path} cannot be read: {reason}.")
 
 
+@contextlib.contextmanager
+def reading(path: Path, error: type[PseudowordError]) -> Iterator[None]:
+    """While open, an `OSError` becomes an `error` that says that `path` cannot be read, and why."""
+    try:
+        yield
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
+
+
 def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> bytes:
     """All bytes of a regular file, or of the one that a link leads to.
 
@@ -79,13 +88,10 @@ def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> 
     Raises:
         PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
     """
-    with open_regular(path, error) as file:
-        try:
-            nbytes = os.stat(file.fileno()).st_size
-            if nbytes <= most_nbytes:
-                return file.read(nbytes)
-        except OSError as problem:
-            raise error(f"{path} cannot be read: {problem.strerror or problem}.") from problem
+    with open_regular(path, error) as file, reading(path, error):
+        nbytes = os.stat(file.fileno()).st_size
+        if nbytes <= most_nbytes:
+            return file.read(nbytes)
     raise error(
         f"{path} cannot be read: it has {_size_text(nbytes)}; at most "
         f"{_size_text(most_nbytes)} are read."

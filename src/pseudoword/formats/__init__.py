@@ -15,7 +15,7 @@ from PIL import Image
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.files import read_regular, write_whole
+from pseudoword.files import read_regular, reading, write_whole
 from pseudoword.formats import (
     grouping,
     keys,
@@ -276,15 +276,13 @@ def _bytes(path: Path) -> bytes:
 
 def _embeddings_in_lora(path: Path) -> bytes:
     """The words inside a LoRA too large to be read whole, as a file of their own."""
-    try:
+    with reading(path, ConceptError):
         entries, metadata = safetensors_file.read_entries(path, str(path))
         shapes = {name: entry["shape"] for name, entry in entries.items()}
         names = grouping.embeddings_in_lora(shapes, metadata)
         if names:
             return safetensors_file.extract_tensors(path, str(path), names)
         nbytes = path.stat().st_size
-    except OSError as error:
-        raise ConceptError(f"{path} cannot be read: {error.strerror or error}.") from error
     kind = kind_of_names(entries)
     what = f"{kind.what}, not an embedding. {kind.advice}" if kind else "a model, not an embedding"
     raise ConceptError(

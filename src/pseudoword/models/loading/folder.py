@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.errors import BaseModelError
-from pseudoword.files import read_regular
+from pseudoword.files import read_regular, reading
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.text import brief
 
@@ -113,7 +113,7 @@ def number(value: object, where: str) -> float:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
+    with reading(folder, BaseModelError):
         with os.scandir(folder) as found:
             top = list(found)
         for entry in top:
@@ -121,8 +121,6 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             if entry.is_dir():
                 with os.scandir(entry.path) as found:
                     yield from list(found)
-    except OSError as error:
-        raise BaseModelError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
 def _has_variant(path: Path, variant: str | None) -> bool:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError
-from pseudoword.files import open_regular
+from pseudoword.files import open_regular, reading
 from pseudoword.formats import torch_zip
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
@@ -81,11 +81,8 @@ def read_header(path: Path, what: str = "base model") -> Header:
         BaseModelError: it is neither, damaged, or a pickle that wants to run code; the message says
             what it is.
     """
-    with open_regular(path, BaseModelError) as file:
-        try:
-            return _read_header(file, path, what)
-        except OSError as error:
-            raise BaseModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with open_regular(path, BaseModelError) as file, reading(path, BaseModelError):
+        return _read_header(file, path, what)
 
 
 def _read_header(file: BinaryIO, path: Path, what: str) -> Header:
