@@ -18,8 +18,10 @@ from pseudoword.commands.demo import Demo, learn_demo
 from pseudoword.commands.evaluate import Evaluation
 from pseudoword.commands.evaluate import evaluate_word as evaluate_word
 from pseudoword.commands.gallery import Gallery, make_gallery
-from pseudoword.commands.generate import Concepts, draw_pictures
+from pseudoword.commands.generate import Concepts
 from pseudoword.commands.generate import draw_files as draw_files
+from pseudoword.commands.generate import draw_pictures as draw_pictures
+from pseudoword.commands.generate import load_base as load_base
 from pseudoword.commands.inspect import Base, Inspection, inspect_file, known_bases
 from pseudoword.commands.prepare import Prepared
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
@@ -38,10 +40,13 @@ from pseudoword.data.images import open_picture as open_picture
 from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.errors import PseudowordError
 from pseudoword.formats import WRITERS as WRITERS
+from pseudoword.formats import EmbeddingFile as EmbeddingFile
 from pseudoword.formats import encode as encode
 from pseudoword.formats import read_all as read_all
-from pseudoword.formats import read_file as read_file
+from pseudoword.formats import read_bytes as read_bytes
 from pseudoword.formats import with_token as with_token
+from pseudoword.formats.infotext import SAMPLERS as SAMPLERS
+from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent

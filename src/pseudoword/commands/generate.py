@@ -12,6 +12,7 @@ from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
 from pseudoword.models import base_model, generation, lora
 from pseudoword.models.compatibility import check_compatible
+from pseudoword.models.family import Family
 from pseudoword.placeholders import split, undelimited
 from pseudoword.progress import Progress
 from pseudoword.report.drawn_pictures import Drawings
@@ -27,8 +28,9 @@ def draw_pictures(
     concept: Concepts,
     token: str | Sequence[str | None] | None,
     progress: Progress,
+    family: Family | None = None,
 ) -> list[Image]:
-    """Draw `prompt`; the public `generate`."""
+    """Draw `prompt`; the public `generate`. `family` may be what `load_base` gave."""
     check_text("the prompt", prompt)
     for idle in config.without_effect():
         progress.note(idle)
@@ -40,8 +42,8 @@ def draw_pictures(
         if not _mentioned(word.concept.token, texts.values()):
             progress.note(_unmentioned(word, texts.values()))
     prompt_checks.note_weights(texts.values(), progress.note, [word.token for word in concepts])
-    progress.phase(f"loading {config.base}")
-    family = base_model.load(config, offload=config.offload)
+    if family is None:
+        family = load_base(config, progress)
     if config.offload and family.device.type == "cpu":
         progress.note("--offload has no effect on a CPU")
     asked: generation.Asked = {
@@ -72,6 +74,12 @@ def draw_pictures(
         **asked,
         loras=loras,
     )
+
+
+def load_base(config: GenerateConfig, progress: Progress) -> Family:
+    """Load the base model to draw with, for whoever draws several times."""
+    progress.phase(f"loading {config.base}")
+    return base_model.load(config, offload=config.offload)
 
 
 def draw_files(

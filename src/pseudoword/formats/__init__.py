@@ -46,6 +46,7 @@ __all__ = [
     "parse",
     "read",
     "read_all",
+    "read_bytes",
     "renamed",
     "write",
     "write_as",
@@ -160,6 +161,16 @@ def read_file(path: Path) -> EmbeddingFile:
     return file if joined is None else replace(file, concepts=(joined,), second=second)
 
 
+def read_bytes(data: bytes, path: Path) -> EmbeddingFile:
+    """Read the bytes of a file; `path` is what it is called, and need not be there.
+
+    Raises:
+        ConceptError: it holds no concept.
+    """
+    raw = parse(data, str(path))
+    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.words(raw)))
+
+
 def is_concept(path: Path) -> bool:
     """Whether `path` names a file, or a folder with a concept in it."""
     return path.is_file() or any((path / name).is_file() for name in FOLDER_FILES)
@@ -261,8 +272,7 @@ def _first_half(path: Path) -> Path | None:
 
 
 def _read_one(path: Path) -> EmbeddingFile:
-    raw = parse(_bytes(path), str(path))
-    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.words(raw)))
+    return read_bytes(_bytes(path), path)
 
 
 def _bytes(path: Path) -> bytes:

@@ -4,11 +4,17 @@ The prompt, then `Negative prompt: …`, then one line of `Name: value` pairs; v
 comma or a colon are JSON strings.
 """
 
+import io
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from PIL import Image as PillowImage
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
+
+from pseudoword.errors import PictureError
 
 KEYWORD = "parameters"
 """The PNG text chunk it stands in."""
@@ -30,6 +36,27 @@ SAMPLERS: Mapping[str, str] = {
 """diffusers' scheduler -> what AUTOMATIC1111 calls that sampler."""
 
 
+_PAIR = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+"""One value of the last line, with its name."""
+
+_NEGATIVE = "Negative prompt: "
+
+LONGEST = 100_000
+"""Characters; nobody writes longer prompts."""
+
+_EXIF, _USER_COMMENT = 0x8769, 0x9286
+"""Where it stands in a JPEG or WebP."""
+
+
+@dataclass(frozen=True)
+class Infotext:
+    """What such a text says."""
+
+    prompt: str
+    negative: str
+    values: Mapping[str, str]
+
+
 def infotext(prompt: str, negative: str, values: Mapping[str, object]) -> str:
     """The text for one picture; `values` in the order they are written."""
     pairs = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in values.items())
@@ -48,3 +75,54 @@ def png_text(picture: Image) -> PngInfo:
         text = picture.info[KEYWORD].encode("utf-8", "backslashreplace").decode()
         chunks.add_text(KEYWORD, text)
     return chunks
+
+
+def read_infotext(data: bytes, name: str) -> Infotext:
+    """What a picture's file says of how it was drawn. The picture itself is not unpacked.
+
+    Args:
+        data: the bytes of a PNG, JPEG or WebP.
+        name: what errors call it.
+
+    Raises:
+        PictureError: it is none of these, or does not say.
+    """
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as opened:
+            text = opened.info.get(KEYWORD)
+            if text is None:
+                comment = opened.getexif().get_ifd(_EXIF).get(_USER_COMMENT, b"")
+                text = _of_exif(comment) if isinstance(comment, bytes) else comment
+    except Exception as error:  # decoders raise all sorts of things on damaged bytes
+        raise PictureError(f"{name} is no PNG, JPEG or WebP picture that can be read.") from error
+    if not isinstance(text, str) or not text.strip():
+        raise PictureError(
+            f"{name} does not say how it was drawn. Pictures keep that only as the file that was "
+            "written, not where a site has made them anew."
+        )
+    return parse(text[:LONGEST])
+
+
+def parse(text: str) -> Infotext:
+    """The parts of an infotext."""
+    *lines, last = text.strip().split("\n")
+    pairs = _PAIR.findall(last)
+    if "Steps" not in {name.strip() for name, _ in pairs}:
+        lines, pairs = [*lines, last], []
+    at = next((i for i, line in enumerate(lines) if line.startswith(_NEGATIVE)), len(lines))
+    negative = "\n".join(lines[at:]).removeprefix(_NEGATIVE)
+    values = {name.strip(): _unquoted(value) for name, value in pairs}
+    return Infotext("\n".join(lines[:at]).strip(), negative.strip(), values)
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return str(json.loads(value)) if value.startswith('"') else value.strip()
+    except ValueError:
+        return value.strip()
+
+
+def _of_exif(comment: bytes) -> str:
+    """A comment of EXIF, behind eight bytes that say how it is encoded."""
+    encoding = "utf-16-be" if comment.startswith(b"UNICODE") else "utf-8"
+    return comment[8:].decode(encoding, "replace")

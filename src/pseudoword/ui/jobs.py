@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,18 +21,21 @@ from PIL import Image
 
 from pseudoword import api
 from pseudoword.config import PlanConfig, TrainConfig
-from pseudoword.errors import PseudowordError, SettingsError, StorageError
-from pseudoword.files import read_regular, write_whole
+from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
+from pseudoword.files import open_regular, read_regular, write_whole
 from pseudoword.text import brief
 from pseudoword.ui import processes
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy
 from pseudoword.ui.settings import checked
-from pseudoword.ui.workspace import Workspace
+from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
 
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
 
 JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
+KEPT: tuple[Kind, ...] = ("runs", "queue")
+"""What of a training is moved to the trash; its word stays."""
+
 WORKER = "worker"
 """The lock of the process that works on the queue."""
 
@@ -41,6 +44,8 @@ PROGRESS, LAST_WORDS = "progress.json", "last-words"
 
 LAST_WORDS_NBYTES = 4096
 """Kept free for each training, so that it can say what happened when the disk is full."""
+
+TAIL_NBYTES = 16 * 1024
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 
@@ -131,7 +136,7 @@ class Queue:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.data_sets = DataSets(workspace)
-        self.library = Library(workspace)
+        self.library = Library(workspace, self._tokens)
 
     def submit(
         self,
@@ -163,7 +168,7 @@ class Queue:
             data_set, token, start_from=start_from, sentences=sentences, **settings
         )
         with self.workspace.turn("names"):
-            self.check_name(config.token)
+            self.library.check_name(config.token)
             waiting = [job for job in self.jobs() if not job.over]
             if len(waiting) >= self.workspace.limits.most_jobs:
                 raise SettingsError(
@@ -182,6 +187,7 @@ class Queue:
             about = {"token": config.token, "created": time.time(), "data_set": data_set}
             about["total"] = config.total_steps
             write_whole(folder / JOB, json.dumps(about).encode())
+        self.library.release()  # so that training has the memory
         self.wake()
         return self.job(name)
 
@@ -208,23 +214,6 @@ class Queue:
         folder = self.data_sets.files(data_set)
         return TrainConfig.check(**{**values, "pictures": [folder], "token": token.strip()})
 
-    def check_name(self, token: str) -> None:
-        """Refuse the name of a word that is here, or will be.
-
-        Raises:
-            SettingsError: it is taken.
-        """
-        if any(word.token == token for word in self.library.words()):
-            raise SettingsError(
-                f"there is a word {brief(token)} already. Choose another name, or rename or delete "
-                "that word."
-            )
-        if any(job.token == token and not job.over for job in self.jobs()):
-            raise SettingsError(
-                f"a word {brief(token)} is being learned already. Choose another name, or wait "
-                "for it."
-            )
-
     def estimate(self, config: TrainConfig) -> Estimate:
         """What memory and about what time a training needs, without loading the model.
 
@@ -240,11 +229,17 @@ class Queue:
 
     def jobs(self) -> list[Job]:
         """All trainings, in the order in which they were submitted."""
-        found = []
+        found: list[Job] = []
         for name in self.workspace.ids("queue"):
             with contextlib.suppress(PseudowordError, OSError):  # half submitted, or just removed
                 found.append(self.job(name))
-        return sorted(found, key=lambda job: (job.created, job.id))
+        found.sort(key=lambda job: (job.created, job.id))
+        before = 0
+        for i, job in enumerate(found):
+            if job.state == "queued" and before:
+                found[i] = replace(job, sentence=f"It waits for {before} before it.")
+            before += not job.over
+        return found
 
     def job(self, name: str) -> Job:
         """One training.
@@ -257,7 +252,7 @@ class Queue:
         running, progress = _json(folder / RUNNING), _json(folder / PROGRESS)
         state, sentence, ended = self._state(name, folder, bool(running))
         live = state in ("running", "stopping")
-        entries = _log(self.workspace.place("runs", name) / "log.jsonl")
+        entries = _last_entries(self.workspace.place("runs", name) / "log.jsonl")
         step, total = (entries[-1]["step"] if entries else 0), int(about.get("total", 0))
         return Job(
             id=name,
@@ -319,13 +314,10 @@ class Queue:
     def stop(self, name: str) -> None:
         """Stop a training after its current step, keep its word; take a waiting one out."""
         folder = self.workspace.path("queue", name)
-        state = self.job(name).state
-        if state == "queued":
-            with self.workspace.turn(name, 1.0):
-                if self.job(name).state == "queued":
-                    self.end(name, "stopped", "It was taken out of the queue before it began.")
-                    return
-        if state in ("running", "queued"):
+        with contextlib.suppress(RunFolderError), self.workspace.turn(name, patience_s=0.1):
+            if self.job(name).state == "queued":
+                self.end(name, "stopped", "It was taken out of the queue before it began.")
+        if not self.job(name).over:
             write_whole(folder / STOPPING, b"")
             api.ask(self.workspace.place("runs", name), "stop")
 
@@ -340,9 +332,10 @@ class Queue:
     def resume(self, name: str) -> Job:
         """Queue a training again that was stopped or has failed: it goes on where it was."""
         folder = self.workspace.path("queue", name)
-        with self.workspace.turn(name, 1.0):
+        with self.workspace.turn("names"), self.workspace.turn(name, 1.0):
             if not self.job(name).over:
                 return self.job(name)
+            self.library.check_name(self.job(name).token, but=name)
             self._forget_requests(name)
             (folder / RUNNING).unlink(missing_ok=True)
             write_whole(folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)
@@ -359,17 +352,15 @@ class Queue:
         if self.job(name).state in ("running", "stopping"):
             raise SettingsError(f"{self.job(name).token} is being learned. Stop it first.")
         with self.workspace.turn(name, 1.0):
-            for kind in ("runs", "queue"):
-                if (self.workspace.folder / kind / name).is_dir():
+            for kind in KEPT[::-1]:
+                if self.workspace.place(kind, name).is_dir():
                     self.workspace.move_to_trash(kind, name)
 
     def undo_remove(self, name: str) -> Job:
         """Bring back what `remove` took away."""
-        for kind in ("runs", "queue"):
-            if (self.workspace.path("trash", name) / kind).is_dir():
+        for kind in KEPT:
+            with contextlib.suppress(UnknownIdError):  # it had not begun, or its word was kept
                 self.workspace.bring_back(kind, name)
-            if kind == "queue":
-                break
         return self.job(name)
 
     def wake(self) -> None:
@@ -409,6 +400,10 @@ class Queue:
             raise SettingsError(f"{self.job(name).token} is not being learned at the moment.")
         api.ask(self.workspace.place("runs", name), what)
 
+    def _tokens(self, but: str) -> set[str]:
+        """The names of words that are being learned, or wait for it."""
+        return {job.token for job in self.jobs() if not job.over and job.id != but}
+
     def _forget_requests(self, name: str) -> None:
         (self.workspace.place("queue", name) / STOPPING).unlink(missing_ok=True)
         for request in self.workspace.place("runs", name).glob("*.request"):
@@ -420,7 +415,7 @@ class Queue:
         if ended:
             return ended, str(outcome.get("sentence", "")), outcome.get("ended")
         if not begun:
-            return "queued", "", None
+            return "queued", "It starts in a moment.", None
         if self.workspace.is_held(name):
             return ("stopping" if (folder / STOPPING).exists() else "running"), "", None
         return "failed", DIED, None
@@ -447,28 +442,32 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-_logs: dict[Path, tuple[tuple[int, int], list[Mapping[str, Any]]]] = {}
-"""Logs that were read already, as long as their files stay the same."""
-
-
 def _log(path: Path) -> list[Mapping[str, Any]]:
-    """The entries of a run's log; a line that is being written is left out."""
+    """The entries of a run's log."""
     try:
-        now = path.stat()
-    except OSError:
+        return _entries(read_regular(path, LARGEST_NBYTES, StorageError))
+    except StorageError:
         return []
-    known = _logs.get(path)
-    if known and known[0] == (now.st_size, now.st_mtime_ns):
-        return known[1]
+
+
+def _last_entries(path: Path) -> list[Mapping[str, Any]]:
+    """The last entries of a run's log, at most some hundred."""
+    try:
+        with open_regular(path, StorageError) as file:
+            file.seek(max(0, path.stat().st_size - TAIL_NBYTES))
+            return _entries(file.read(TAIL_NBYTES))
+    except (StorageError, OSError):
+        return []
+
+
+def _entries(text: bytes) -> list[Mapping[str, Any]]:
+    """The entries in lines of a log; a line that is cut off is left out."""
     entries: list[Mapping[str, Any]] = []
-    for line in read_regular(path, LARGEST_NBYTES, StorageError).splitlines():
-        with contextlib.suppress(ValueError):
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict) and isinstance(entry.get("step"), int):
                 entries.append(entry)
-    if len(_logs) > 50:
-        _logs.clear()
-    _logs[path] = ((now.st_size, now.st_mtime_ns), entries)
     return entries
 
 

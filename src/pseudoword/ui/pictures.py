@@ -23,7 +23,7 @@ from pseudoword.files import read_regular, write_whole
 from pseudoword.progress import Progress, Silent
 from pseudoword.text import brief
 from pseudoword.ui.settings import checked
-from pseudoword.ui.workspace import UnknownIdError, Workspace
+from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
 ABOUT, ORIGINALS, FILES = "about.json", "originals", "files"
 
@@ -72,7 +72,7 @@ class DataSets:
             PictureError: it is no picture that can be read; the message calls it `name`.
             SettingsError: it is too large, or there are too many.
         """
-        name = _base_name(name)
+        name = base_name(name)
         most = self.workspace.limits.largest_upload_mb * 1_000_000
         data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
         self.workspace.check_size(len(data), name)
@@ -291,11 +291,6 @@ def _caption(folder: Path, key: str) -> str:
 
 def _write(folder: Path, about: dict[str, Any]) -> None:
     write_whole(folder / ABOUT, json.dumps(about).encode())
-
-
-def _base_name(name: str) -> str:
-    """The last part of a name that came with an upload, for showing only."""
-    return name.replace("\\", "/").rpartition("/")[2].replace("\0", "")[:200] or "picture"
 
 
 def _ending(name: str) -> str:

@@ -29,6 +29,8 @@ def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subproc
 
     It works in an empty folder, so that no setting can name a file by chance.
     """
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = [str(Path(path).resolve()) for path in given if path]  # from there, too
     apart: dict[str, Any] = {"start_new_session": True}
     if os.name == "nt":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
@@ -42,7 +44,7 @@ def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subproc
                 stdout=said,
                 stderr=said,
                 cwd=here,
-                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
                 **apart,
             )
     except OSError as error:

@@ -58,7 +58,11 @@ def _trained(queue: Queue, name: str) -> tuple[State, str]:
 
 def main() -> None:
     """Train the word that the command line names."""
-    train(Queue(Workspace(sys.argv[1])), sys.argv[2])
+    queue, name = Queue(Workspace(sys.argv[1])), sys.argv[2]
+    try:
+        train(queue, name)
+    except PseudowordError as error:  # not even begun
+        queue.end(name, "failed", str(error))
 
 
 if __name__ == "__main__":

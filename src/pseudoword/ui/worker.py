@@ -56,8 +56,10 @@ def work(workspace: Workspace, *, idle_s: float = IDLE_S, start: Start | None = 
         while time.monotonic() - idle_since <= idle_s:
             jobs = queue.jobs()
             waiting = [job.id for job in jobs if job.state == "queued"]
-            if any(job.state in ("running", "stopping") for job in jobs):
-                idle_since = time.monotonic()  # of a worker that was killed: wait for it
+            running = [job.id for job in jobs if job.state in ("running", "stopping")]
+            if running:  # of a worker that was killed: wait for it
+                idle_since = time.monotonic()
+                queue.publish(running[0])
             elif waiting:
                 _train(queue, waiting[0], start or processes.start_training)
                 idle_since = time.monotonic()

@@ -20,10 +20,10 @@ from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.text import brief
 
-Kind = Literal["uploads", "pictures", "queue", "runs", "words", "drawn", "trash", "locks"]
+Kind = Literal["uploads", "pictures", "queue", "runs", "words", "trash", "locks"]
 
 KINDS: tuple[Kind, ...] = (
-    "uploads", "pictures", "queue", "runs", "words", "drawn", "trash", "locks"
+    "uploads", "pictures", "queue", "runs", "words", "trash", "locks"
 )  # fmt: skip
 """Folders of the workspace; in each, a folder for every id."""
 
@@ -193,3 +193,8 @@ class Workspace:
                 source.parent.rmdir()
         except OSError as error:
             raise files.storage_error(target, error) from error
+
+
+def base_name(name: str) -> str:
+    """The last part of a name that came with an upload, for showing only."""
+    return name.replace("\\", "/").rpartition("/")[2].replace("\0", "")[:200] or "upload"
