@@ -36,7 +36,7 @@ from pseudoword.formats.advice import advise
 from pseudoword.models import base_model
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Silent
-from pseudoword.report import charts
+from pseudoword.report import charts, picture_output
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
@@ -491,7 +491,7 @@ class Sheets:
         picture = Image.new("RGB", (40, 30), "orange")
         for ending in ("png", "jpg", "webp"):
             path = folder / f"a.{ending}"
-            charts.write_sheet(picture, path, self.MAKER)
+            picture_output.write(picture, path, self.MAKER)
             self.whole[ending] = path.read_bytes()
             self.read(ending, self.whole[ending])
 
@@ -504,7 +504,7 @@ class Sheets:
     def read(self, kind: str, data: bytes) -> None:
         path = self.folder / f"a.{kind}"
         path.write_bytes(data)
-        charts.check_sheet(path, self.MAKER)
+        picture_output.check(path, self.MAKER)
         with Image.open(path) as now, Image.open(io.BytesIO(self.whole[kind])) as before:
             _must(now.tobytes() == before.tobytes(), "another picture is taken for ours")
 

@@ -25,7 +25,7 @@ from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.formats import WRITERS
-from pseudoword.report import charts, html
+from pseudoword.report import charts, html, picture_output
 from pseudoword.runs import trackers
 
 TELLTALE = "Zyzzyva Quux's, home"
@@ -146,7 +146,7 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
         assert not tells(name.encode() + data), name
     drawing: dict[str, Any] = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
     (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
-    (tmp_path / "drawn.png").write_bytes(charts.encoded(picture, "PNG"))
+    (tmp_path / "drawn.png").write_bytes(picture_output.encode_picture(picture, "PNG"))
     assert b"Model: base" in (tmp_path / "drawn.png").read_bytes()
     shown: dict[str, Any] = {
         "title": f"<cat> on {text.public(drawing['base'])}",

@@ -50,7 +50,7 @@ from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
-from pseudoword.report.charts import encoded as encoded
+from pseudoword.report.picture_output import encode_picture as encode_picture
 from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import Trained, learn
 from pseudoword.training.memory_plan import Plan

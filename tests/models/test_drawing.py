@@ -20,7 +20,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.report import charts
+from pseudoword.report import picture_output
 
 
 def draw(base: Path, prompt: str = "a cat", **settings: Any) -> Image.Image:
@@ -69,7 +69,7 @@ def test_a_png_says_how_it_was_drawn_as_automatic1111_reads_it(
     any_base: Path, tmp_path: Path
 ) -> None:
     picture = draw(any_base, "a cat, über", negative="dog", seed=7, scheduler="EulerDiscrete")
-    (tmp_path / "x.png").write_bytes(charts.encoded(picture, "PNG"))
+    (tmp_path / "x.png").write_bytes(picture_output.encode_picture(picture, "PNG"))
     word = Concept("<cat>", {"clip_l": torch.ones(1, 32)})
     formats.write_as(word, tmp_path / "y.png", "a1111-png", picture)
     for name in ("x.png", "y.png"):

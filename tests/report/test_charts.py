@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pseudoword.report import charts
+from pseudoword.report import charts, grids, picture_output
 
 
 def test_a_running_mean_is_the_mean_of_the_last_values() -> None:
@@ -23,10 +23,10 @@ def test_a_loss_curve_can_be_drawn_from_one_step_on() -> None:
 def test_a_grid_holds_each_picture_in_its_place() -> None:
     colours = ["red", "lime", "blue", "black"]
     cells = [Image.new("RGB", (10, 10), c) for c in colours]
-    sheet = charts.grid([("", cells[:2]), ("", cells[2:])], cell_px=10)
-    pitch = 10 + charts.GAP_PX
+    sheet = grids.grid([("", cells[:2]), ("", cells[2:])], cell_px=10)
+    pitch = 10 + grids.GAP_PX
     found = [
-        sheet.getpixel((charts.GAP_PX + x * pitch + 5, charts.GAP_PX + y * pitch + 5))
+        sheet.getpixel((grids.GAP_PX + x * pitch + 5, grids.GAP_PX + y * pitch + 5))
         for y in (0, 1)
         for x in (0, 1)
     ]
@@ -34,7 +34,7 @@ def test_a_grid_holds_each_picture_in_its_place() -> None:
 
 
 def test_pictures_in_a_grid_are_not_squashed() -> None:
-    wide = charts.enlarge(Image.new("RGB", (40, 20), "black"), 80)
+    wide = grids.in_square(Image.new("RGB", (40, 20), "black"), 80)
     assert wide.getpixel((40, 5)) == (255, 255, 255)
     assert wide.getpixel((40, 40)) == (0, 0, 0)
 
@@ -42,6 +42,6 @@ def test_pictures_in_a_grid_are_not_squashed() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_pictures_are_written_as_their_ending_says(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    charts.write_sheet(Image.new("RGB", (8, 8)), path, "test")
+    picture_output.write(Image.new("RGB", (8, 8)), path, "test")
     with Image.open(path) as back:
         assert back.format == {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}[suffix]

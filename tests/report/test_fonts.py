@@ -5,7 +5,7 @@ import warnings
 import pytest
 from PIL import Image, ImageFont
 
-from pseudoword.report import charts, fonts
+from pseudoword.report import charts, fonts, grids
 
 TEXTS = ["a <cat>", "рыжий кот", "猫の写真", "แมว", "고양이", "𓃠", "$\\frac{cat$", "a\u202eb", ""]
 
@@ -16,7 +16,7 @@ def test_every_title_is_drawn_without_a_warning(text: str) -> None:
     with warnings.catch_warnings(action="error"):
         assert charts.curves(entries, text)[:4] == b"\x89PNG"
         assert charts.rate_curve([(0.1, 1.0), (0.2, 2.0)], 0.1, text)[:4] == b"\x89PNG"
-    grid = charts.grid([(text, [Image.new("RGB", (8, 8))])], heads=[text])
+    grid = grids.grid([(text, [Image.new("RGB", (8, 8))])], heads=[text])
     assert grid.size[1] > 160
 
 
@@ -31,9 +31,9 @@ def test_a_font_has_all_the_letters_if_one_is_at_hand() -> None:
 
 def test_labels_and_sheets_are_bounded() -> None:
     one = Image.new("RGB", (3000, 2000))
-    assert charts.contact_sheet([one] * 9).width < charts.WIDEST_PX + 100
-    assert charts.contact_sheet([one]).width == 3000 + 2 * charts.GAP_PX
-    charts.grid([("word " * 200_000, [Image.new("RGB", (8, 8))])])
+    assert grids.square_grid([one] * 9).width < grids.MAX_WIDTH_PX + 100
+    assert grids.square_grid([one]).width == 3000 + 2 * grids.GAP_PX
+    grids.grid([("word " * 200_000, [Image.new("RGB", (8, 8))])])
 
 
 @pytest.mark.parametrize("text", ["short", "w" * 50, "x" * 100_000, ""])

@@ -14,7 +14,7 @@ from pseudoword import formats, generate, train
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.models import generation
-from pseudoword.report import charts
+from pseudoword.report import charts, grids
 from pseudoword.runs import previews
 from pseudoword.runs.runner import Trained
 
@@ -57,9 +57,9 @@ def test_previews_along_the_way_show_the_word_of_their_step_and_make_a_filmstrip
     (drawn,) = generate("a <cat>", concept=kept, base=str(base), sampler_steps=2)
     with Image.open(folder / "step-2-1.png") as shown:
         assert np.array_equal(np.asarray(shown.convert("RGB")), np.asarray(drawn))
-        cell = charts.enlarge(shown, 160)
+        cell = grids.in_square(shown, 160)
     strip = Image.open(folder / "filmstrip.png")
-    left, top = 150 + charts.GAP_PX, 34 + charts.GAP_PX
+    left, top = 150 + grids.GAP_PX, 34 + grids.GAP_PX
     first = strip.crop((left, top, left + 160, top + 160))
     assert np.array_equal(np.asarray(first), np.asarray(cell))
     assert strip.width > left + 3 * 160
@@ -76,7 +76,7 @@ def test_a_filmstrip_shows_the_first_the_last_and_some_between(
     (tmp_path / "step-4-1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
     config = TrainConfig.check(pictures=[tmp_path], token="<x>", preview=["a [name]"])
     strip = previews._filmstrip(config, tmp_path, 8)
-    left, pitch = 150 + charts.GAP_PX + 80, 160 + charts.GAP_PX
+    left, pitch = 150 + grids.GAP_PX + 80, 160 + grids.GAP_PX
     shown = [strip.getpixel((left + i * pitch, 120)) for i in range(3)]
     assert shown == [(30, 0, 0), (255, 255, 255), (210, 0, 0)]
     assert strip.width < left + 3 * pitch
@@ -114,7 +114,7 @@ def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
     [
         (generation, "generate", "the previews were not all drawn"),
         (charts, "curves", "the curves were not drawn"),
-        (charts, "grid", "the previews were not all drawn"),
+        (grids, "grid", "the previews were not all drawn"),
     ],
 )
 def test_what_cannot_be_shown_is_told_once_and_fails_no_word(

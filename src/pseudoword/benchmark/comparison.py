@@ -27,7 +27,7 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.outputs import Outputs, would_replace
 from pseudoword.progress import Progress
-from pseudoword.report import charts
+from pseudoword.report import grids, picture_output
 from pseudoword.text import public
 
 CONDITIONS_FILE = "bench.json"
@@ -120,8 +120,8 @@ def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) ->
             text.encode(),
             pareto_plot(tables),
             (json.dumps([asdict(one) for one in tables], indent=1) + "\n").encode(),
-            charts.encoded(_grid(run, variants, tasks.things[:GRID_TASKS]), "PNG"),
-            charts.encoded(_grid(run, variants, tasks.styles[:GRID_TASKS]), "PNG"),
+            picture_output.encode_picture(_grid(run, variants, tasks.things[:GRID_TASKS]), "PNG"),
+            picture_output.encode_picture(_grid(run, variants, tasks.styles[:GRID_TASKS]), "PNG"),
         ]
         written = [files.write(n, d) for n, d in zip(RESULT_FILES, contents, strict=True)]
         return Comparison(things, styles, relearned, text, tuple(written))
@@ -181,4 +181,4 @@ def _grid(run: BenchmarkRun, variants: Sequence[Variant], tasks: Sequence[Task])
         rows.append((task.init_word, run.first_pictures("starting words", task)))
         rows += [(public(v.name), run.first_pictures(v.name, task)) for v in variants]
     heads = [prompt.kind for prompt in tasks[0].prompts]
-    return charts.grid(rows, heads=heads, cell_px=96)
+    return grids.grid(rows, heads=heads, cell_px=96)

@@ -19,7 +19,7 @@ from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress, Silent
-from pseudoword.report import charts
+from pseudoword.report import picture_output
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import Trained, learn
 from pseudoword.text import brief
@@ -159,7 +159,7 @@ class BenchmarkRun:
         )
         by_prompt = [pictures[i : i + count] for i in range(0, len(pictures), count)]
         score = self._scorer.score(task, by_prompt)
-        files.write(picture_file, charts.encoded(side_by_side(pictures), "PNG"))
+        files.write(picture_file, picture_output.encode_picture(side_by_side(pictures), "PNG"))
         files.write(score_file, json.dumps(asdict(score)).encode())
         return score
 

@@ -25,7 +25,7 @@ from pseudoword.benchmark.compose import (
     compose,
 )
 from pseudoword.files import remove_abandoned, write_whole
-from pseudoword.report.charts import encoded
+from pseudoword.report.picture_output import encode_picture
 
 Kind = Literal["style", "background", "place", "pair", "copies", "thing"]
 
@@ -219,7 +219,7 @@ def write_training_pictures(task: Task, folder: Path) -> None:
     """Write the pictures to learn from, and their captions; existing files stay as they are."""
     remove_abandoned(folder)
     for number, one in enumerate(task.training_pictures, 1):
-        for ending, data in ((".png", encoded(one.picture, "PNG")), (".txt", one.caption.encode())):
+        for ending, data in ((".png", encode_picture(one.picture, "PNG")), (".txt", one.caption.encode())):
             path = folder / f"{number}{ending}"
             if not path.exists():
                 write_whole(path, data)

@@ -15,7 +15,7 @@ from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
-from pseudoword.report import charts, html
+from pseudoword.report import grids, html, picture_output
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
 
@@ -91,7 +91,7 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
         similarity[name] = model.image_similarity(draw(MEASURED_PROMPTS, name, SEEDS), unseen)
         progress.advance(done, 4)
 
-    sheet = charts.before_after(
+    sheet = grids.before_after(
         learned_from, [render(p, "…") for p in PROMPTS], drawn[INIT], drawn[TOKEN], INIT, TOKEN
     )
     page = html.page(
@@ -106,7 +106,7 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
             "effect on the prediction": f"{trained.effect:.1%}",
         },
     )
-    outputs.write(SHEET, charts.encoded(sheet, "PNG"))
+    outputs.write(SHEET, picture_output.encode_picture(sheet, "PNG"))
     outputs.write(PAGE, page)
     names = (SHEET, "loss.png", PAGE, "concept.safetensors")
     files = tuple(out / name for name in names)

@@ -28,7 +28,7 @@ from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs, check_not_input, maker_of
 from pseudoword.placeholders import as_written, delimited
 from pseudoword.progress import Progress
-from pseudoword.report import charts, html
+from pseudoword.report import grids, html, picture_output
 from pseudoword.text import public
 
 NEEDED_PX = 1024
@@ -130,7 +130,7 @@ def evaluate_word(
     )
     if not known:
         progress.note("nothing to compare with: give a known word of the same kind, --compare-with")
-    sheet = charts.before_after(
+    sheet = grids.before_after(
         true_pictures,
         [render(line, "…") for line in config.prompt],
         with_known[:: config.n],
@@ -160,7 +160,7 @@ def _true_pictures(paths: Sequence[Path], model: SimilarityModel) -> tuple[Tenso
         picture = images.open_picture(path, needed_px=NEEDED_PX)
         features.append(model.features([picture]))
         if len(small) < MAX_CELLS:
-            small.append(charts.enlarge(picture, CELL_PX))
+            small.append(grids.in_square(picture, CELL_PX))
     return torch.cat(features), small
 
 
@@ -196,5 +196,5 @@ def _write(
         sections=[("True pictures, a known word, the new word", sheet)],
         facts={"similarity model": model_name, **facts},
     )
-    contents = (charts.encoded(sheet, "PNG"), f"{numbers}\n".encode(), page)
+    contents = (picture_output.encode_picture(sheet, "PNG"), f"{numbers}\n".encode(), page)
     return tuple(out.write(name, data) for name, data in zip(FILES, contents, strict=True))

@@ -17,7 +17,7 @@ from pseudoword.formats.keys import families_of
 from pseudoword.formats.raw_content import NoWordError
 from pseudoword.formats.writers import token_picture
 from pseudoword.outputs import maker_of
-from pseudoword.report import charts
+from pseudoword.report import grids, picture_output
 from pseudoword.report.fonts import fitted, font
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
@@ -57,7 +57,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     if not folder.is_dir():
         raise ConceptError(f"{folder} is no folder. Give a folder that holds embeddings.")
     maker = maker_of("gallery", folder)
-    charts.check_sheet(out, maker, overwrite=overwrite)
+    picture_output.check(out, maker, overwrite=overwrite)
     words: list[GalleryWord] = []
     cells: list[tuple[Image.Image, str, str]] = []
     skipped: dict[str, str] = {}
@@ -84,7 +84,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
             if len(cells) < MAX_CELLS:
                 cells.append((_cell_picture(concept, preview), word.token, counts))
     if cells:
-        charts.write_sheet(_sheet(cells), out, maker, overwrite=overwrite)
+        picture_output.write(_sheet(cells), out, maker, overwrite=overwrite)
     sheet = str(out) if cells else None
     return Gallery(
         folder=str(folder),
@@ -130,8 +130,8 @@ def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:
     """The preview of a word, or else its card, no larger than a cell."""
     if preview is not None:
         with suppress(PictureError):
-            return charts.enlarge(images.open_picture(preview, needed_px=CELL_PX), CELL_PX)
-    return charts.enlarge(token_picture(concept), CELL_PX)
+            return grids.in_square(images.open_picture(preview, needed_px=CELL_PX), CELL_PX)
+    return grids.in_square(token_picture(concept), CELL_PX)
 
 
 def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
@@ -148,5 +148,5 @@ def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
         sheet.paste(picture, (x, y))
         for below, line, px in ((4, token, 15), (26, text, 11)):
             letters = font(line, px)
-            pen.text((x, y + CELL_PX + below), fitted(line, letters, CELL_PX), charts.INK, letters)
+            pen.text((x, y + CELL_PX + below), fitted(line, letters, CELL_PX), grids.INK, letters)
     return sheet

@@ -1,6 +1,6 @@
-"""Draw a prompt with new words in it: what `generate` does around `models.generation`."""
+"""`generate`: draw a prompt that may hold new words, and write the pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -10,16 +10,21 @@ from pseudoword.config import GenerateConfig
 from pseudoword.config.fields import check_text
 from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
+from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, generation, lora
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
+from pseudoword.outputs import next_free
 from pseudoword.placeholders import split, undelimited
 from pseudoword.progress import Progress
-from pseudoword.report.drawn_pictures import Drawings
+from pseudoword.report import grids, picture_output
 from pseudoword.training import memory
 
 Concepts = str | Path | Concept | Sequence[str | Path | Concept]
-"""One concept or several: files, folders, hub ids, or concepts that are read already."""
+"""One or several concepts: files, folders, hub ids, or concepts in memory."""
+
+DEFAULT_OUT = Path("picture.png")
+MAKER = "generate"
 
 
 def draw_pictures(
@@ -30,54 +35,44 @@ def draw_pictures(
     progress: Progress,
     family: Family | None = None,
 ) -> list[Image]:
-    """Draw `prompt`; the public `generate`. `family` may be what `load_base` gave."""
+    """Draw `prompt`; the public `generate`. `family` is the loaded base model (`load_base`)."""
     check_text("the prompt", prompt)
-    for idle in config.without_effect():
-        progress.note(idle)
-    found = sources.read_named(concept, token)
+    for sentence in config.without_effect():
+        progress.note(sentence)
+    named = sources.read_named(concept, token)
+    concepts = [each.concept for each in named]
     loras = [lora.parse(text) for text in config.lora]
-    concepts = [word.concept for word in found]
-    texts = {"the prompt": undelimited(prompt), "the negative prompt": undelimited(config.negative)}
-    for word in found:
-        if not _mentioned(word.concept.token, texts.values()):
-            progress.note(_unmentioned(word, texts.values()))
-    prompt_checks.note_weights(texts.values(), progress.note, [word.token for word in concepts])
+    prompts = {
+        "the prompt": undelimited(prompt),
+        "the negative prompt": undelimited(config.negative),
+    }
+    _note_unused_concepts(named, prompts.values(), progress)
+    prompt_checks.note_weights(prompts.values(), progress.note, [each.token for each in concepts])
     if family is None:
         family = load_base(config, progress)
-    if config.offload and family.device.type == "cpu":
-        progress.note("--offload has no effect on a CPU")
-    asked: generation.Asked = {
-        "guidance": config.guidance,
-        "guidance_rescale": config.guidance_rescale,
-        "sampler_steps": config.sampler_steps,
-        "resolution": config.resolution,
-        "width": config.width,
-        "height": config.height,
-        "scheduler": config.scheduler,
-    }
-    settings = generation.check(family, **asked)
-    if not config.offload:  # what a plan counts is all there at once
-        memory.check_drawing(family, config, (settings.width, settings.height))
-    for one in concepts:
-        check_compatible(one, family)
-    counts = {word.token: max(map(len, word.vectors.values())) for word in concepts}
-    for called, text in texts.items():
-        reading = prompt_checks.most_truncated(family.encoders.values(), text, counts)
-        prompt_checks.note_truncation(called, reading, progress.note)
+    asked = _asked(config)
+    _check_memory(family, config, asked, progress)
+    for each in concepts:
+        check_compatible(each, family)
+    _note_truncation(family, concepts, prompts, progress)
     progress.phase("drawing")
     return generation.generate(
         family,
-        [texts["the prompt"]] * config.n,
+        [prompts["the prompt"]] * config.n,
         concepts,
         seeds=[config.seed + i for i in range(config.n)],
-        negative=texts["the negative prompt"],
+        negative=prompts["the negative prompt"],
         **asked,
         loras=loras,
     )
 
 
 def load_base(config: GenerateConfig, progress: Progress) -> Family:
-    """Load the base model to draw with, for whoever draws several times."""
+    """Load the base model that `config` names.
+
+    Raises:
+        PseudowordError: it cannot be loaded.
+    """
     progress.phase(f"loading {config.base}")
     return base_model.load(config, offload=config.offload)
 
@@ -90,38 +85,118 @@ def draw_files(
     progress: Progress,
     overwrite: bool = False,
 ) -> list[Path]:
-    """What the command `generate` does: draw `prompt`, and write the pictures.
+    """Draw `prompt` and write the pictures: what the command `generate` does.
 
     Args:
         prompt: the text.
-        config: how to draw it.
+        config: the settings.
         concept: one or several.
         out: the file to write; by default `picture.png`, or `picture-2.png` and so on. Several
             pictures go into numbered files beside it, and a contact sheet of them into it.
-        progress: told what is going on.
-        overwrite: replace files that no drawing has written.
+        progress: shows what is going on.
+        overwrite: replace files that `generate` did not write.
 
     Returns:
         The files: one, or one per picture and the contact sheet last.
 
     Raises:
-        PseudowordError: as `generate`; also if a file cannot be written, which is found out before
+        PseudowordError: as `generate`; also if a file cannot be written, which is checked before
             anything is drawn.
     """
-    drawings = Drawings(out, config.n, overwrite=overwrite)
-    return drawings.write(draw_pictures(prompt, config, concept, None, progress))
+    files = PictureFiles(out, config.n, overwrite=overwrite)
+    return files.write(draw_pictures(prompt, config, concept, None, progress))
 
 
-def _mentioned(token: str, prompts: Iterable[str]) -> bool:
+class PictureFiles:
+    """The files of `n` pictures.
+
+    One picture goes into the named file. Several go into `NAME-1`, `NAME-2` … beside it, and a
+    contact sheet into the file itself. Pictures that `generate` wrote there before are replaced.
+    Without a name, the file is `picture.png`, or `picture-2.png` and so on; then nothing is
+    replaced.
+    """
+
+    def __init__(self, out: Path | None, n: int, *, overwrite: bool = False) -> None:
+        """Check that the files can be written, before anything is drawn.
+
+        Raises:
+            SettingsError: the file's suffix is not that of a picture.
+            StorageError: a file cannot be written, or is there and was not written by `generate`.
+        """
+        self._overwrite = overwrite
+        if out is None:
+            out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT, lambda path: _paths(path, n))
+        self.paths = _paths(out, n)
+        for path in self.paths:
+            picture_output.check(path, MAKER, overwrite=overwrite)
+
+    def write(self, pictures: Sequence[Image]) -> list[Path]:
+        """Write the pictures, and then the contact sheet."""
+        images = [*pictures]
+        if len(images) > 1:
+            images.append(grids.square_grid(pictures))
+        for path, image in zip(self.paths, images, strict=True):
+            picture_output.write(image, path, MAKER, overwrite=self._overwrite)
+        return self.paths
+
+
+def _paths(out: Path, n: int) -> list[Path]:
+    """The paths of `n` pictures, and of the contact sheet if there are several."""
+    if n == 1:
+        return [out]
+    return [*(out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(1, n + 1)), out]
+
+
+def _asked(config: GenerateConfig) -> generation.Asked:
+    return {
+        "guidance": config.guidance,
+        "guidance_rescale": config.guidance_rescale,
+        "sampler_steps": config.sampler_steps,
+        "resolution": config.resolution,
+        "width": config.width,
+        "height": config.height,
+        "scheduler": config.scheduler,
+    }
+
+
+def _check_memory(
+    family: Family, config: GenerateConfig, asked: generation.Asked, progress: Progress
+) -> None:
+    """Check that the pictures can be drawn, and that they fit in memory."""
+    settings = generation.check(family, **asked)
+    if not config.offload:  # the memory plan assumes that all of the model is on the device
+        memory.check_drawing(family, config, (settings.width, settings.height))
+    elif family.device.type == "cpu":
+        progress.note("--offload has no effect on a CPU")
+
+
+def _note_truncation(
+    family: Family, concepts: Sequence[Concept], prompts: Mapping[str, str], progress: Progress
+) -> None:
+    """Report prompts that are longer than the text encoder reads."""
+    counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
+    for name, text in prompts.items():
+        reading = prompt_checks.most_truncated(family.encoders.values(), text, counts)
+        prompt_checks.note_truncation(name, reading, progress.note)
+
+
+def _note_unused_concepts(
+    concepts: Iterable[NamedConcept], prompts: Iterable[str], progress: Progress
+) -> None:
+    """Report concepts that are in no prompt. Perhaps the prompt has the file's name instead."""
+    texts = list(prompts)
+    for named in concepts:
+        token = named.concept.token
+        if _is_in(token, texts):
+            continue
+        if named.stem and _is_in(named.stem, texts):
+            progress.note(
+                f"the word of {named.name} is called {token}, which is in neither prompt, so it "
+                f"changes nothing: write {token}, or give --concept {named.name}={named.stem}"
+            )
+        else:
+            progress.note(f"{token} is in neither prompt, so it changes nothing")
+
+
+def _is_in(token: str, prompts: Iterable[str]) -> bool:
     return any(len(split(prompt, [token])) > 1 for prompt in prompts)
-
-
-def _unmentioned(word: sources.NamedConcept, prompts: Iterable[str]) -> str:
-    """What to say of a word that no prompt mentions; perhaps it was meant by its file's name."""
-    token = word.concept.token
-    if not word.stem or not _mentioned(word.stem, prompts):
-        return f"{token} is in neither prompt, so it changes nothing"
-    return (
-        f"the word of {word.name} is called {token}, which is in neither prompt, so it changes "
-        f"nothing: write {token}, or give --concept {word.name}={word.stem}"
-    )

@@ -20,7 +20,7 @@ from pseudoword.models import base_model
 from pseudoword.models.injection import Reader
 from pseudoword.outputs import check_not_input, maker_of
 from pseudoword.progress import Progress
-from pseudoword.report import charts, contact_sheet
+from pseudoword.report import contact_sheet, picture_output
 from pseudoword.training import suggestions
 
 SHEET = Path("contact-sheet.png")
@@ -74,9 +74,9 @@ def prepare_pictures(
         progress.note(idle)
     maker = maker_of("prepare", *config.pictures)
     if out is None:
-        out = SHEET if overwrite else charts.next_sheet(SHEET, maker)
+        out = SHEET if overwrite else picture_output.next_path(SHEET, maker)
     check_not_input(out.parent, config.pictures)
-    charts.check_sheet(out, maker, overwrite=overwrite)
+    picture_output.check(out, maker, overwrite=overwrite)
     templates = captions.templates(config.template)
     for idle in captions.without_effect(config, templates):
         progress.note(idle)
@@ -122,7 +122,7 @@ def prepare_pictures(
     title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
     if len(cards) < len(looks):
         note(f"{out} shows the first {len(cards)} of {len(looks)} pictures")
-    charts.write_sheet(contact_sheet.arrange(cards, title), out, maker, overwrite=overwrite)
+    picture_output.write(contact_sheet.arrange(cards, title), out, maker, overwrite=overwrite)
     return Prepared(
         pictures=looks,
         skipped=skipped,

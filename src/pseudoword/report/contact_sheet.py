@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pseudoword.data.examples import Example, View
-from pseudoword.report.charts import within
 from pseudoword.report.fonts import MAX_LABEL_CHARS, fitted, font
+from pseudoword.report.grids import fit_within
 
 VIEW_PX, GAP_PX, MARGIN_PX, LINE_PX, WIDEST_PX = 220, 10, 18, 18, 1500
 TALLEST_PX = 12_000
@@ -84,7 +84,7 @@ def _heights(rows: Sequence[Sequence[Image.Image]]) -> list[int]:
 
 def _picture_with_crops(example: Example) -> Image.Image:
     """The picture, pale where no view looks, each view's frame outlined."""
-    small = within(example.whole, VIEW_PX)
+    small = fit_within(example.whole, VIEW_PX)
     scale = small.width / example.whole.width
     seen = Image.new("L", small.size, 90)
     boxes = []
@@ -107,7 +107,7 @@ def _view_picture(view: View) -> Image.Image:
     made = Image.fromarray(pixels)
     if view.mask is not None:
         made = Image.composite(made, _stripes(view.mask), _grey(view.mask))
-    return within(made, VIEW_PX)
+    return fit_within(made, VIEW_PX)
 
 
 def _stripes(mask: Tensor) -> Image.Image:

@@ -17,7 +17,7 @@ from pseudoword.models import generation
 from pseudoword.models.family import Family
 from pseudoword.placeholders import delimited
 from pseudoword.progress import Progress
-from pseudoword.report import charts
+from pseudoword.report import grids, picture_output
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
 from pseudoword.training import memory
 
@@ -91,7 +91,9 @@ def draw(
             told.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
     finally:
         family.release_vae()
-    folder.files.write(FILMSTRIP, charts.encoded(_filmstrip(config, folder.previews, step), "PNG"))
+    folder.files.write(
+        FILMSTRIP, picture_output.encode_picture(_filmstrip(config, folder.previews, step), "PNG")
+    )
     return drawn
 
 
@@ -115,7 +117,7 @@ def _png(picture: Image.Image, concept: Concept, config: TrainConfig) -> bytes:
     writer = WRITERS["a1111-png"]
     if config.word_in_preview and not writer.refuses(concept):
         return writer.write(concept, picture)[""]
-    return charts.encoded(picture, "PNG")
+    return picture_output.encode_picture(picture, "PNG")
 
 
 def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
@@ -131,9 +133,9 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
     rows = []
     for i, line in enumerate(config.preview, 1):
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
-        shown = [charts.enlarge(_open(path), CELL_PX) for path in paths]
+        shown = [grids.in_square(_open(path), CELL_PX) for path in paths]
         rows.append((line.prompt, shown))
-    return charts.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
+    return grids.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
 
 
 def _spread_evenly(steps: Sequence[int]) -> list[int]:
