@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_out(
     def refuse(*_args: object, **_options: object) -> tuple[int, str]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(outputs, "temporary", refuse)  # root may write anywhere
+    monkeypatch.setattr(outputs, "create_temporary", refuse)  # root may write anywhere
     with pytest.raises(StorageError, match="Check the permissions"):
         outputs.check_writable(tmp_path / "x")
 

@@ -219,7 +219,10 @@ def write_training_pictures(task: Task, folder: Path) -> None:
     """Write the pictures to learn from, and their captions; existing files stay as they are."""
     remove_abandoned(folder)
     for number, one in enumerate(task.training_pictures, 1):
-        for ending, data in ((".png", encode_picture(one.picture, "PNG")), (".txt", one.caption.encode())):
+        for ending, data in (
+            (".png", encode_picture(one.picture, "PNG")),
+            (".txt", one.caption.encode()),
+        ):
             path = folder / f"{number}{ending}"
             if not path.exists():
                 write_whole(path, data)
