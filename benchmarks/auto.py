@@ -48,7 +48,7 @@ GRID, AGAIN, FRESH = (0, 1), (2, 3, 4), (8, 9, 10)
 """Seeds of learning: for the grid, for the best cell again, and for auto. Nothing of auto was
 chosen with its seeds; some of it was chosen with the seeds from 2 to 7."""
 AUTO = {"lr": "auto", "steps": "auto", "vectors": "auto"}
-PLAIN = {"vectors": 1, "norm": "none", "average": False, "timestep_spread": "uniform"}
+PLAIN = {"vectors": 1, "norm": "none", "average": False, "timestep_sampling": "uniform"}
 NEAR = 0.95
 
 

@@ -15,7 +15,7 @@ import pseudoword
 from pseudoword.cli.console import Console
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
-PLAIN = "vectors=1,norm=none,average=false,timestep_spread=uniform,lr=2e-3,steps=300"
+PLAIN = "vectors=1,norm=none,average=false,timestep_sampling=uniform,lr=2e-3,steps=300"
 """As in the paper, at the best rate and steps of `benchmarks/auto.py`'s grid."""
 COMPARED = ("", PLAIN)
 SHOWN = ("pareto.png", "grid-things.png")

@@ -45,7 +45,7 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Train
     config = TrainConfig.check(
         pictures=[pictures], token=f"<{file_stem(task.name)}>", init=task.init_word,
         template="captioned", vectors=1, steps=LEARNED, lr="0.006",
-        timestep_spread="uniform", clip_norm=0, evaluate_every=0, preview=(),
+        timestep_sampling="uniform", clip_norm=0, evaluate_every=0, preview=(),
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / pictures.name)
@@ -77,7 +77,7 @@ def with_sampling(
             state,
             data=replace(
                 state.data,
-                hyper=state.hyper.model_copy(update={"timestep_spread": spread}),
+                hyper=state.hyper.model_copy(update={"timestep_sampling": spread}),
                 density=density if spread == "importance" else (),
             ),
         )

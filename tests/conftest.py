@@ -107,7 +107,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 PLAIN: Mapping[str, Any] = MappingProxyType(
-    {"lr": 0.002, "norm": "none", "average": False, "timestep_spread": "uniform"}
+    {"lr": 0.002, "norm": "none", "average": False, "timestep_sampling": "uniform"}
 )
 """Training as in the paper, so that a test has only what it is about."""
 

@@ -86,7 +86,7 @@ def run(secret: Path) -> tuple[Path, list[str]]:
     settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 8}
     settings |= {"preview": ["a [name] --s 1"], "log": ["csv", "tensorboard"], "save_every": 1}
     settings |= {
-        "timestep_spread": "uniform",
+        "timestep_sampling": "uniform",
         "evaluate_every": 2,
         "out": secret / "run",
         "base": str(secret / "base"),

@@ -62,7 +62,7 @@ COMMANDS: dict[str, Callable[[Path, Path], list[object]]] = {
     "train": lambda evil, out: [
         *("train", evil / "pictures", "--token", "<[/red]:cat:>", "--base", evil / f"base {EVIL}"),
         *("--steps", 1, "--out", out / EVIL, "--preview", "[name] --s 1", "--init", word(evil)),
-        *("--timestep-spread", "uniform", "--evaluate-every", 0),
+        *("--timestep-sampling", "uniform", "--evaluate-every", 0),
     ],
     "generate": lambda evil, out: [
         *("generate", f"a {EVIL}", "--concept", word(evil), "--base", evil / f"base {EVIL}"),
@@ -294,7 +294,7 @@ def test_training_outlives_its_terminal(
     kind: str, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     given = ["train", pictures, "--token", "<cat>", "--init", "cat", "--base", base, "--steps", 2]
-    given += ["--preview", "", "--timestep-spread", "uniform", "--out", tmp_path / "run"]
+    given += ["--preview", "", "--timestep-sampling", "uniform", "--out", tmp_path / "run"]
     process = Process(*given, streams={0: "closed", 1: kind, 2: kind})
     assert process.wait() == (1 if kind == "left" else 0)
     assert formats.read(tmp_path / "run").provenance["steps"] == "2"

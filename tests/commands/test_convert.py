@@ -188,7 +188,7 @@ def test_previews_carry_the_word(base: Path, pictures: Path, tmp_path: Path) -> 
     assert back.vectors["clip_l"].equal(done.concept.vectors["clip_l"])
     assert back.provenance == done.concept.provenance
     assert Image.open(preview).size == (32, 32)
-    options = ("--base", base, "--steps", 1, "--init", "cat", "--no-word-in-preview")
+    options = ("--base", base, "--steps", 1, "--init", "cat", "--no-embedding-in-preview")
     out = ("--token", "<dog>", "--out", tmp_path / "plain")
     assert run("train", pictures, *options, *out)[0] == 0
     (preview,) = (tmp_path / "plain" / "previews").glob("step-*.png")

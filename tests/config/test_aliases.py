@@ -66,6 +66,20 @@ def test_what_peers_scripts_call_it_is_understood(tmp_path: Path) -> None:
     assert drawn == GenerateConfig.check(negative="blurry", guidance=3, sampler_steps=9)
 
 
+def test_files_of_earlier_versions_are_read() -> None:
+    """Names and values that settings had then; nobody need be told that a run has changed."""
+    before = (
+        "pictures = ['p']\ntoken = '<cat>'\nprediction = 'epsilon'\nlatents = 'once'\n"
+        "timestep_spread = 'uniform'\nword_in_preview = false\nloss = 'squared'\n"
+        "template = 'object'\n"
+    )
+    found = TrainConfig.from_toml(before, Path("config.toml"))
+    assert (found.prediction_type, found.latent_sampling) == ("epsilon", "once")
+    assert (found.timestep_sampling, found.embedding_in_preview) == ("uniform", False)
+    assert (found.loss, found.template) == ("l2", "subject")
+    assert TrainConfig.from_toml(found.to_toml(), Path("config.toml")).loss == "l2"
+
+
 def test_two_names_of_one_setting_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--batch and --train-batch-size are two names of one"):
         TrainConfig.check(**NEEDED, batch=2, train_batch_size=2)

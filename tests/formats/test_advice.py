@@ -495,7 +495,7 @@ def test_what_is_to_be_converted_works_afterwards(files: list[Path], tmp_path: P
 def test_training_says_what_diffusers_will_not_take(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    quick = ("--steps", 1, "--evaluate-every", 0, "--timestep-spread", "uniform")
+    quick = ("--steps", 1, "--evaluate-every", 0, "--timestep-sampling", "uniform")
     word = ("--token", "<My-Toy>", "--vectors", 2, "--init", "cat")
     code, _, noted = run(
         "train", pictures, "--base", base, *quick, *word, "--out", tmp_path / "run"

@@ -63,7 +63,7 @@ def test_what_a_file_says_of_its_prediction_is_believed(
     noise_schedule = base_model.load(choice).noise_schedule
     assert noise_schedule.prediction_type == prediction
     assert (float(noise_schedule.alphas_cumprod[-1]) == 0) == zero_snr
-    told = choice.model_copy(update={"prediction": "v_prediction"})
+    told = choice.model_copy(update={"prediction_type": "v_prediction"})
     assert base_model.load(told).noise_schedule.prediction_type == "v_prediction"
 
 

@@ -43,7 +43,7 @@ WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
     (TrainConfig, "average", True, {"ema": 0.9}),
     (TrainConfig, "huber_delta", 1.0, {}),
     (TrainConfig, "preview_every", 5, {"preview": ()}),
-    (TrainConfig, "word_in_preview", False, {"preview": ()}),
+    (TrainConfig, "embedding_in_preview", False, {"preview": ()}),
     (TrainConfig, "keep_last", 2, {}),
     (TrainConfig, "save_every", 9, {"steps": 3}),
     (PrepareConfig, "seed", 1, {}),
@@ -100,8 +100,8 @@ def test_what_a_run_has_written_down_is_not_said_again(tmp_path: Path) -> None:
         ({"lr": "1e-2:9", "steps": 9, "extend": 1}, "ends at step 9, before --steps 9 --extend 1"),
         ({"warmup": 11, "steps": 10}, "--warmup 11 is not over by --steps 10"),
         ({"batch": 100, "accumulate": 100}, "10000 samples a step"),
-        ({"min_timestep": 9, "max_timestep": 9}, "leaves nothing"),
-        ({"steps": "auto", "evaluate_every": 0}, "--evaluate-every is needed"),
+        ({"min_timestep": 9, "max_timestep": 9}, "leaves no timestep from --min-timestep 9 on"),
+        ({"steps": "auto", "evaluate_every": 0}, "Give --evaluate-every"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(

@@ -110,7 +110,7 @@ def test_wherever_it_dies_it_ends_with_the_same_bytes(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
     settings: dict[str, Any] = {"init": "cat", "batch": 4, "preview": (), "steps": 6, "ema": 0.9}
-    settings["timestep_spread"] = "importance"
+    settings["timestep_sampling"] = "importance"
     settings |= {"checkpoint_every": 2, "evaluate_every": 3, "save_every": 3, "keep_last": 1}
 
     def learn(out: Path) -> None:

@@ -189,7 +189,7 @@ def test_out_of_memory_says_what_would_fit_and_that_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(loss, "per_concept", too_much)
         with pytest.raises(TrainingError, match="--batch 2 --accumulate 2") as raised:
-            learn(base, pictures, tmp_path, batch=4, timestep_spread="uniform")
+            learn(base, pictures, tmp_path, batch=4, timestep_sampling="uniform")
     assert "The word of step 4 is safe" in raised.value.__notes__[0]
     done = learn(
         base,
@@ -198,7 +198,7 @@ def test_out_of_memory_says_what_would_fit_and_that_goes_on(
         batch=2,
         accumulate=2,
         allow_changes=True,
-        timestep_spread="uniform",
+        timestep_sampling="uniform",
     )
     assert done.concept.provenance["steps"] == "6"
 

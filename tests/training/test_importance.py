@@ -80,7 +80,7 @@ def test_a_word_without_gradients_draws_all_alike(
 def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
     family: Family, pictures: Path
 ) -> None:
-    one = train_state(family, pictures, batch=8, timestep_spread="importance")
+    one = train_state(family, pictures, batch=8, timestep_sampling="importance")
     data = replace(one.data, density=(0.1, 1.0))
     drawn = [batch(family, [data], step) for step in range(25)]
     t = torch.cat([some.t for some in drawn])
@@ -100,7 +100,7 @@ def test_a_run_remembers_it_and_goes_on_with_it(
     def learn(out: str, spread: str) -> Trained:
         return train(
             pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=6,
-            checkpoint_every=3, timestep_spread=spread, out=tmp_path / out,
+            checkpoint_every=3, timestep_sampling=spread, out=tmp_path / out,
         )  # fmt: skip
 
     whole = learn("whole", "importance")

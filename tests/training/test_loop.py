@@ -220,7 +220,7 @@ def test_steps_report_what_happened(family: StableDiffusion, pictures: Path) -> 
 
 
 def test_latents_can_be_the_mean_of_their_moments(family: StableDiffusion, pictures: Path) -> None:
-    one = train_state(family, pictures, latents="deterministic")
+    one = train_state(family, pictures, latent_sampling="deterministic")
     found = batch(family, [one.data], 0).latents
     known = [picture.moments.mean[0] for picture in one.data.pictures]
     assert all(any(torch.equal(latent, mean) for mean in known) for latent in found)
@@ -231,7 +231,7 @@ def test_each_sample_comes_with_how_its_own_picture_was_cut(
 ) -> None:
     for width in (40, 48, 64):
         Image.new("RGB", (width, 40)).save(tmp_path / f"{width}.png")
-    one = train_state(family, tmp_path, batch=8, latents="deterministic")
+    one = train_state(family, tmp_path, batch=8, latent_sampling="deterministic")
     for i, picture in enumerate(one.data.pictures):
         picture.moments.mean[:] = i
     samples = batch(family, [one.data], 0)

@@ -259,7 +259,7 @@ def test_noise_and_loss_settings_reach_the_samples(family: Family, pictures: Pat
     for changed in (
         {"min_timestep": 900},
         {"max_timestep": 100},
-        {"timestep_spread": "logit-normal"},
+        {"timestep_sampling": "logit-normal"},
     ):
         some = batch(family, [train_state(family, pictures, batch=64, **changed).data], 0)
         assert not torch.equal(some.t, plain.t)
@@ -284,7 +284,7 @@ def test_weights_and_huber_change_a_member_s_own_loss_only(family: Family, pictu
 def test_latents_drawn_once_stay(family: Family, pictures: Path) -> None:
     seen: dict[str, set[float]] = {}
     for kind in ("once", "random", "deterministic"):
-        one = train_state(family, pictures, latents=kind, batch=4)
+        one = train_state(family, pictures, latent_sampling=kind, batch=4)
         seen[kind] = {
             round(float(latent[0, 0, 0]), 5)
             for step in range(5)

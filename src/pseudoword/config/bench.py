@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from pseudoword.config.aliases import Alias
+from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
@@ -42,7 +42,7 @@ class BenchConfig(BaseChoice):
     pack: Annotated[Samples, OFTEN] = 8
     """Number of words that are learned at once."""
 
-    similarity_model: Annotated[Place | None, Alias("judge")] = None
+    similarity_model: Annotated[Place | None, Formerly("judge")] = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one."""
 
     seed: Seed = 0
@@ -84,7 +84,7 @@ class EvaluateConfig(BaseChoice):
     sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
     """Denoising steps per picture."""
 
-    similarity_model: Annotated[Place | None, OFTEN, Alias("judge")] = None
+    similarity_model: Annotated[Place | None, OFTEN, Formerly("judge")] = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one, which knows
     the bundled base model's world only."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
-from pseudoword.config.aliases import Alias
+from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.fields import OFTEN, Every, Steps
 from pseudoword.config.prompt_lines import Preview, parse
 from pseudoword.config.settings import Idle, Settings
@@ -19,12 +19,12 @@ class CallbackSettings(Settings):
 
     idle: ClassVar = {
         "preview_every": Idle(
-            "without --preview, or where the run ends before",
+            "without --preview, or if the run ends earlier",
             lambda s: not s.preview or s.preview_every >= s.total_steps,
         ),
-        "word_in_preview": Idle("without --preview", lambda s: not s.preview),
+        "embedding_in_preview": Idle("without --preview", lambda s: not s.preview),
         "keep_last": Idle("without --save-every", lambda s: not s.save_every),
-        "save_every": Idle("in a run so short", lambda s: s.save_every > s.total_steps),
+        "save_every": Idle("in so short a run", lambda s: s.save_every > s.total_steps),
     }
 
     preview: Annotated[tuple[Preview, ...], OFTEN, Alias("validation_prompt")] = (
@@ -37,7 +37,7 @@ class CallbackSettings(Settings):
     """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them
     all."""
 
-    word_in_preview: bool = True
+    embedding_in_preview: Annotated[bool, Formerly("word_in_preview")] = True
     """Store the word in the preview files, so that each can be used as an embedding."""
 
     save_every: Annotated[Every, Alias("save_steps", "save_every_n_steps")] = 0

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pseudoword.config.aliases import Alias, Synonyms
+from pseudoword.config.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.fields import (
     AUTO,
     MOST_SAMPLES,
@@ -114,12 +114,12 @@ class OptimiserSettings(Settings):
                 f"it does not go with {which}. Use --schedule constant, or {instead}."
             )
         if self.steps is AUTO and self.extend:
-            raise SettingsError("--extend needs a number of --steps; auto ends where it settles")
+            raise SettingsError("--extend needs a number of --steps: auto decides when to stop")
         return self
 
     @model_validator(mode="after")
     def _within_the_run(self) -> Self:
-        """What must be over by the last step is; and what must last until then does."""
+        """The warm-up ends, and the rates last, within the run."""
         last, by = self.total_steps, self._last_step_by
         if self.warmup > last:
             raise SettingsError(f"--warmup {self.warmup} is not over by {by}. Give fewer steps.")
@@ -135,7 +135,7 @@ class OptimiserSettings(Settings):
         if self.batch * self.accumulate > MOST_SAMPLES:
             raise SettingsError(
                 f"--batch {self.batch} and --accumulate {self.accumulate} are "
-                f"{self.batch * self.accumulate} samples a step; there may be {MOST_SAMPLES}"
+                f"{self.batch * self.accumulate} samples a step, and {MOST_SAMPLES} is the most"
             )
         return self
 
@@ -148,13 +148,17 @@ class OptimiserSettings(Settings):
 
 
 class ObjectiveSettings(Settings):
-    """What the model is asked, and what counts as an error."""
+    """Which noise the model is given, and how its error is counted."""
 
     heading: ClassVar[str] = "Noise and loss"
 
     idle: ClassVar = {"huber_delta": Idle("without --loss huber", lambda s: s.loss != "huber")}
 
-    latents: Literal["random", "deterministic", "once"] = "random"
+    latent_sampling: Annotated[
+        Literal["random", "deterministic", "once"],
+        Alias("latent_sampling_method"),
+        Formerly("latents"),
+    ] = "random"
     """How latents come from the VAE's distribution: drawn at every step (random), its mean
     (deterministic), or drawn once."""
 
@@ -164,7 +168,9 @@ class ObjectiveSettings(Settings):
     max_timestep: Annotated[int | None, Field(ge=1, le=MOST_STEPS)] = None
     """Train at timesteps below this one; by default, all timesteps of the model."""
 
-    timestep_spread: Literal["uniform", "stratified", "logit-normal", "importance"] = "importance"
+    timestep_sampling: Annotated[
+        Literal["uniform", "stratified", "logit-normal", "importance"], Formerly("timestep_spread")
+    ] = "importance"
     """How timesteps are drawn: uniform; evenly spread within each step (stratified); mostly the
     middle ones (logit-normal); or in proportion to their gradient, with weights that make up for it
     (importance)."""
@@ -179,8 +185,10 @@ class ObjectiveSettings(Settings):
     """Gamma of min-SNR weighting, which makes samples with little noise count less. 5 is usual; 0
     is off."""
 
-    loss: Annotated[Literal["squared", "huber"], Alias("loss_type")] = "squared"
-    """Squared error, or Huber's loss, in which large errors count less."""
+    loss: Annotated[
+        Literal["l2", "huber"], Alias("loss_type"), Synonyms({"squared": "l2", "mse": "l2"})
+    ] = "l2"
+    """Squared error (l2), or Huber's loss, in which large errors count less."""
 
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     """With --loss huber: errors above this are large."""
@@ -189,8 +197,8 @@ class ObjectiveSettings(Settings):
     def _some_timesteps(self) -> Self:
         if self.max_timestep is not None and self.max_timestep <= self.min_timestep:
             raise SettingsError(
-                f"--max-timestep {self.max_timestep} leaves nothing above --min-timestep "
-                f"{self.min_timestep}"
+                f"--max-timestep {self.max_timestep} leaves no timestep from --min-timestep "
+                f"{self.min_timestep} on"
             )
         return self
 

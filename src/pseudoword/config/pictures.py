@@ -11,7 +11,7 @@ from pseudoword.errors import SettingsError
 
 
 class PictureSettings(Settings):
-    """Which pictures, and how they are seen."""
+    """Which pictures to learn from, and which part of them."""
 
     heading: ClassVar[str] = "Pictures"
 

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from pseudoword.config.aliases import Alias, Synonyms, names_of, synonyms_of
+from pseudoword.config.aliases import Alias, Formerly, Synonyms, names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, FilePath, Name, Place, check_text, flag
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, nearest
@@ -183,7 +183,8 @@ class BaseChoice(Settings):
         Alias("mixed_precision"),
         Synonyms({"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "no": "float32"}),
     ] = "auto"
-    """Precision of the frozen weights; the new word is always float32."""
+    """Precision of the frozen weights. auto is 16 bits on an NVIDIA GPU, and float32 elsewhere. The
+    new word is always float32."""
 
     variant: Name | None = None
     """Load weights that have this in their file names, for example fp16."""
@@ -192,8 +193,8 @@ class BaseChoice(Settings):
     """For a base model in one file: a folder with its configs and tokenizers, in diffusers'
     layout."""
 
-    prediction: Prediction = "auto"
-    """For a base model in one file: what it predicts, if the file does not say it."""
+    prediction_type: Annotated[Prediction, Formerly("prediction")] = "auto"
+    """What the model predicts. auto is what its files say."""
 
     quantize: Quantize = "none"
     """Keep the frozen linear layers in 8 or 4 bits, to save memory (4bit needs the extra

@@ -10,9 +10,9 @@ from pseudoword.errors import SettingsError
 
 
 class StopSettings(Settings):
-    """Knowing when to stop."""
+    """What is measured on the way, and when a run stops by itself."""
 
-    heading: ClassVar[str] = "Early stopping"
+    heading: ClassVar[str] = "Evaluation and early stopping"
 
     idle: ClassVar = {
         "patience": Idle("without --steps auto", lambda s: s.steps is not AUTO),
@@ -25,7 +25,7 @@ class StopSettings(Settings):
 
     patience: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 3
     """With --steps auto: stop when the loss has hardly fallen in this many evaluations, or in the
-    last third of all. There are at least eight evaluations."""
+    last third of all. A run never stops before its eighth evaluation."""
 
     held_out: Every | Auto = AUTO
     """Number of pictures that are not trained on but evaluated, to notice overfitting. auto is one

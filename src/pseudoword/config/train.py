@@ -99,8 +99,8 @@ class TrainConfig(
     def _evaluation_for_what_needs_it(self) -> Self:
         if self.steps is AUTO and not self.evaluate_every:
             raise SettingsError(
-                "--steps auto looks at the evaluation: --evaluate-every is needed, or a number of "
-                "--steps"
+                "--steps auto needs the evaluation loss. Give --evaluate-every, or a number of "
+                "--steps."
             )
         return self
 

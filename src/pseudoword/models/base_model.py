@@ -146,7 +146,9 @@ def _detect_pipeline(place: Path | HubId, choice: BaseChoice) -> Detected:
     else:
         path, revision = str(place), None
         index = _index_of(place)
-    changes = {} if choice.prediction == "auto" else {"prediction_type": choice.prediction}
+    changes = (
+        {} if choice.prediction_type == "auto" else {"prediction_type": choice.prediction_type}
+    )
     family, pipeline = _family_of_pipeline(index, choice.base)
     source = BaseSource(choice.base, path, revision, choice.variant, scheduler=changes)
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
@@ -173,7 +175,7 @@ def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
     recognised_by = (
         f"a single-file checkpoint with the keys of {layout}, text width {header.text_width}"
     )
-    changes = _scheduler_changes(header, choice.prediction)
+    changes = _scheduler_changes(header, choice.prediction_type)
     source = BaseSource(choice.base, str(path), layout=str(configs), scheduler=changes)
     return Detected(family, recognised_by, source)
 

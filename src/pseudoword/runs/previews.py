@@ -115,7 +115,7 @@ def _name(step: int, number: int) -> str:
 
 def _png(picture: Image.Image, concept: Concept, config: TrainConfig) -> bytes:
     writer = WRITERS["a1111-png"]
-    if config.word_in_preview and not writer.refuses(concept):
+    if config.embedding_in_preview and not writer.refuses(concept):
         return writer.write(concept, picture)[""]
     return picture_output.encode_picture(picture, "PNG")
 

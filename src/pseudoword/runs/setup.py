@@ -174,7 +174,7 @@ def set_up(
 def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
     """Find what `auto` leaves open, unless that was found before, and make the parts of a run."""
     config, folder, data = beginning.config, beginning.folder, beginning.data
-    if config.timestep_spread == "importance":
+    if config.timestep_sampling == "importance":
         chosen = folder.read_chosen()
         if chosen.density is None:
             progress.phase(f"seeing which timesteps move {config.token}")

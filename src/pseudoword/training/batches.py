@@ -139,7 +139,7 @@ def timesteps(family: Family, data: TrainingData) -> Timesteps:
     """The timesteps to learn at, none above what the model knows."""
     hyper, known = data.hyper, family.noise_schedule.timesteps
     high = min(hyper.max_timestep or known, known)
-    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_spread, data.density)
+    return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_sampling, data.density)
 
 
 def _latents(data: TrainingData, drawn: StepSamples) -> torch.Tensor:
@@ -147,10 +147,10 @@ def _latents(data: TrainingData, drawn: StepSamples) -> torch.Tensor:
     hyper = data.hyper
     seen = [(data.pictures[p].moments, v) for p, v in zip(drawn.picture, drawn.view, strict=True)]
     mean = torch.stack([moments.mean[v] for moments, v in seen])
-    if hyper.latents == "deterministic":
+    if hyper.latent_sampling == "deterministic":
         return mean
     latent_noise = drawn.latent_noise
-    if hyper.latents == "once":
+    if hyper.latent_sampling == "once":
         shape = mean.shape[1:]
         kept = [
             fixed_latent_noise(hyper.seed, data.token, p, v, shape)

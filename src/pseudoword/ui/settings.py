@@ -15,7 +15,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 from pseudoword.ui.workspace import LORAS, MODELS, Workspace
 
-NEVER = frozenset({"out", "pictures", "configs", "judge"})
+NEVER = frozenset({"out", "pictures", "configs", "similarity_model"})
 """Settings that a page does not have."""
 
 SENTENCES = ("subject", "style", "minimal", "captioned", "object")
