@@ -405,7 +405,7 @@ class Library:
                     raise SettingsError(f"the prompt is longer than {LONGEST_PROMPT} characters")
                 pictures = api.draw_pictures(prompt, config, concepts, None, told, family)
                 return [
-                    Drawn(one, api.encoded(one, "PNG"), caption, tuple(told.notes))
+                    Drawn(one, api.encode_picture(one, "PNG"), caption, tuple(told.notes))
                     for one in pictures
                 ]
 
@@ -419,7 +419,7 @@ class Library:
         write_whole(folder / CONCEPT, api.encode(concept, "native")[""])
         if found.container in ("chunk", "pixels"):
             picture = api.decode(data, Path(name), "white").picture
-            write_whole(folder / PREVIEW, api.encoded(picture, "PNG"))
+            write_whole(folder / PREVIEW, api.encode_picture(picture, "PNG"))
         about = {"created": time.time(), "source": name, "token": concept.token}
         write_whole(folder / ABOUT, json.dumps(about).encode())
         return self.word(new)
