@@ -101,4 +101,4 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_naming_the_families_and_methods_is_one_dict_each() -> None:
     assert set(FAMILIES) == {"sd", "sdxl"}
-    assert set(METHODS) == {"classic"}
+    assert set(METHODS) == {"classic", "directional"}

@@ -123,7 +123,7 @@ def generate(
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
-    """Draw pictures, with new words in the prompt or in the negative prompt."""
+    """Draw pictures with new words in the prompt. They work in the negative prompt too."""
     checked = GenerateConfig.check(**settings)
     with Console() as console:
         from pseudoword import api
@@ -181,7 +181,7 @@ def inspect_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what an embedding file holds, what it fits, and what other tools do with it."""
+    """Show what an embedding file holds. Also what it fits, and what other tools do with it."""
     from pseudoword import api
 
     seen = [api.inspect(one, base=base, token=token) for one in file]
@@ -216,7 +216,7 @@ def convert(
     picture: Annotated[Path | None, path_option(help="What a format in a picture shows.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an embedding in another tool's format, every vector as it was."""
+    """Write an embedding in another tool's format. Every vector stays as it was."""
     from pseudoword import api
 
     for path in api.convert(
@@ -238,7 +238,7 @@ def gallery(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """List all embeddings in a folder, and draw them on one contact sheet."""
+    """List the embeddings in a folder. Also draw them on one contact sheet."""
     from pseudoword import api
 
     found = api.gallery(folder, out=out, overwrite=overwrite)
@@ -260,7 +260,7 @@ def evaluate(
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
-    """Measure a word: pictures drawn with it beside true ones, and beside the prompt."""
+    """Measure how similar a word's pictures are to true ones. Also how they follow the prompt."""
     checked = EvaluateConfig.check(**settings)
     with Console() as console:
         from pseudoword import api
@@ -273,7 +273,7 @@ def evaluate(
 @guarded
 @settings_from(BenchConfig)
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
-    """Compare settings of train on words whose right pictures are known."""
+    """Compare settings of train, on words whose right pictures are known."""
     checked = BenchConfig.check(**settings)
     with Console() as console:
         from pseudoword import api
@@ -307,7 +307,7 @@ def push(
 @guarded
 @settings_from(PlanConfig)
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
-    """Say how much memory a base model needs, without loading it; also sd1, sd2 or sdxl."""
+    """Say how much memory a base model needs. It is not loaded, and may be sd1, sd2 or sdxl."""
     checked = PlanConfig.check(**settings)
     from pseudoword import api
 
@@ -318,7 +318,7 @@ def plan(*, as_json: AsJson = False, **settings: Any) -> None:
 @app.command(cls=Command, rich_help_panel="Look")
 @guarded
 def bases(as_json: AsJson = False) -> None:
-    """List the base models it knows."""
+    """List the base models that come with the package."""
     from pseudoword import api
 
     found = api.bases()
@@ -328,7 +328,7 @@ def bases(as_json: AsJson = False) -> None:
 @app.command(cls=Command, rich_help_panel="Teach")
 @guarded
 def demo(out: Out = Path("demo"), restart: Restart = False, overwrite: Overwrite = False) -> None:
-    """Learn a word the bundled model has never seen, and show it before and after."""
+    """Learn a word that the bundled model has never seen. Show it before and after."""
     with Console() as console:
         from pseudoword import api
 

@@ -47,7 +47,8 @@ def of_program(program: Any, ctx: Any) -> str:
     groups: dict[str, Rows] = {}
     for name in program.list_commands(ctx):
         command = program.commands[name]
-        groups.setdefault(command.rich_help_panel, []).append((name, command.help or ""))
+        row = (name, _first_sentence(command.help or ""))
+        groups.setdefault(command.rich_help_panel, []).append(row)
     more = f"Show this page. {ctx.command_path} COMMAND --help shows what a command takes."
     return _page(program, ctx, groups | {"Help": [("-h, --help", more)]})
 
@@ -111,9 +112,13 @@ def _row(parameter: Any, ctx: Any, everything: bool) -> tuple[str, str]:
     shown.hidden = False
     if not everything:
         shown.opts, shown.secondary_opts = shown.opts[:1], []
-        shown.help = shown.help.partition(". ")[0].rstrip(".") + "."
+        shown.help = _first_sentence(shown.help)
     term, meaning = shown.get_help_record(ctx)
     return term.split()[0] if parameter.param_type_name == "argument" else term, meaning
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".") + "."
 
 
 def _other_names(parameters: Sequence[Any]) -> Rows:
