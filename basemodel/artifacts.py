@@ -129,9 +129,9 @@ class Artifacts:
             self.text_encoder,
             self.tokenizer,
             self.settings,
+            self.deadline,
             start,
             first,
-            self.deadline,
         )
         return self._complete(model, done)
 

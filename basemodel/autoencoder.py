@@ -10,7 +10,7 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from basemodel.devices import mixed, pick_device
 from basemodel.drawings import Drawings
-from basemodel.loop import Stage, train, warm_cosine
+from basemodel.loop import Stage, warm_cosine
 from basemodel.muon import Muon, split
 from basemodel.painter import Painter
 from basemodel.pixels import to_pixels
@@ -94,48 +94,50 @@ def reconstruct(vae: AutoencoderKL, pixels: torch.Tensor) -> torch.Tensor:
     return reconstructed
 
 
-def build_vae(
-    drawings: Drawings, settings: Settings, deadline: float = float("inf")
-) -> tuple[AutoencoderKL, bool]:
-    """The autoencoder, and False if the deadline came before it was trained."""
-    device, s = pick_device(), settings.vae
-    torch.manual_seed(settings.seed)
-    vae = new_vae(s).to(device).to(memory_format=torch.channels_last)
-    trained = drawings.for_training()
-    maker, painter = SceneMaker(trained), Painter(trained, settings.painters)
-    unseen = held_out_pictures(drawings, 128, settings.seed)
-    optimizer = Muon(*split(vae, ("encoder.conv_in", "decoder.conv_out")))
+class VaeStage(Stage):
+    """Trains the autoencoder on scenes of known things."""
 
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rng = keyed(settings.seed, VAE, step)
-        true = to_pixels(painter([maker.scene(rng) for _ in range(s.batch)]))
-        true = true.to(device).to(memory_format=torch.channels_last)
+    def __init__(
+        self, vae: AutoencoderKL, drawings: Drawings, settings: Settings, deadline: float
+    ) -> None:
+        self.vae, self.device = vae, next(vae.parameters()).device
+        trained = drawings.for_training()
+        self.maker, self.painter = SceneMaker(trained), Painter(trained, settings.painters)
+        self.unseen = held_out_pictures(drawings, 128, settings.seed)
+        optimizer = Muon(*split(vae, ("encoder.conv_in", "decoder.conv_out")))
+        super().__init__("vae", settings, settings.vae.steps, {"vae": vae}, optimizer, deadline)
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """Error of the reconstruction, and KL divergence of the latents."""
+        s, rng = self.settings.vae, keyed(self.settings.seed, VAE, step)
+        true = to_pixels(self.painter([self.maker.scene(rng) for _ in range(s.batch)]))
+        true = true.to(self.device).to(memory_format=torch.channels_last)
         torch.manual_seed(int(rng.integers(2**62)))
-        with mixed(device):
-            moments = vae.encode(true).latent_dist
-            decoded = vae.decode(moments.sample()).sample.float()
+        with mixed(self.device):
+            moments = self.vae.encode(true).latent_dist
+            decoded = self.vae.decode(moments.sample()).sample.float()
         kl = moments.kl().float().mean() / moments.mean[0].numel()
         return reconstruction_loss(decoded, true) + s.kl_weight * kl, {"kl": float(kl)}
 
-    def after(step: int) -> dict[str, float] | None:
-        if step % 200 and step != s.steps:
-            return None
-        return {"psnr_unseen": psnr(reconstruct(vae, unseen), unseen)}
+    def rate(self, step: int) -> float:
+        """Warm-up and cosine."""
+        peak = self.settings.vae.learning_rate
+        return warm_cosine(step, self.steps, peak, min(50, self.steps // 5))
 
-    stage = Stage(
-        "vae",
-        settings.work,
-        {"vae": vae},
-        optimizer,
-        s.steps,
-        loss,
-        lambda step: warm_cosine(step, s.steps, s.learning_rate, min(50, s.steps // 5)),
-        after=after,
-        save_every_seconds=settings.save_every_seconds,
-        log_every=settings.log_every,
-        deadline=deadline,
-    )
-    done = train(stage)
+    def after(self, done: int) -> dict[str, float]:
+        """Now and then, the quality of reconstructions of held-out things."""
+        if done % 200 and done != self.steps:
+            return {}
+        return {"psnr_unseen": psnr(reconstruct(self.vae, self.unseen), self.unseen)}
+
+
+def build_vae(
+    drawings: Drawings, settings: Settings, deadline: float
+) -> tuple[AutoencoderKL, bool]:
+    """The autoencoder, and False if the deadline came before it was trained."""
+    torch.manual_seed(settings.seed)
+    vae = new_vae(settings.vae).to(pick_device()).to(memory_format=torch.channels_last)
+    done = VaeStage(vae, drawings, settings, deadline).train()
     return vae.eval(), done
 
 

@@ -15,7 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from basemodel.captions import caption
 from basemodel.devices import mixed, pick_device
 from basemodel.drawings import Drawings
-from basemodel.loop import Stage, train, warm_cosine
+from basemodel.loop import Stage, warm_cosine
 from basemodel.painter import Painter
 from basemodel.pixels import to_pixels
 from basemodel.rng import keyed
@@ -147,84 +147,86 @@ def make_batch(
     return scenes, captions
 
 
-def train_contrastive(
-    name: str,
-    key: int,
-    model: torch.nn.Module,
-    drawings: Drawings,
-    tokenizer: CLIPTokenizer,
-    clip: ClipSettings,
-    settings: Settings,
-    deadline: float,
-) -> bool:
-    """Train a contrastive model from where its checkpoint is; False if the deadline came first.
+class ContrastiveStage(Stage):
+    """Trains a text encoder and a picture tower to match captions and pictures."""
 
-    Args:
-        name: of the stage.
-        key: first part of the random key.
-        model: takes (ids, pixels) and returns (logits, embeddings).
-        drawings: what it may see.
-        tokenizer: of the captions.
-        clip: settings of this model.
-        settings: settings of the recipe.
-        deadline: time.time() after which training stops.
-    """
-    device = pick_device()
-    model.to(device).train()
-    modules = {"model": model}
-    if clip.labels:
-        modules["labels"] = Labels(clip.projection, drawings).to(device)
-    maker, painter = SceneMaker(drawings), Painter(drawings, settings.painters)
+    def __init__(
+        self,
+        name: str,
+        key: int,
+        model: ContrastiveModel,
+        drawings: Drawings,
+        tokenizer: CLIPTokenizer,
+        clip: ClipSettings,
+        settings: Settings,
+        deadline: float,
+    ) -> None:
+        """As for any stage.
+
+        Args:
+            name: of the stage.
+            key: first part of the random key.
+            model: what is trained.
+            drawings: all that it may see.
+            tokenizer: of the captions.
+            clip: settings of this model.
+            settings: of the recipe.
+            deadline: time.time() after which training stops.
+        """
+        device = pick_device()
+        self.model = model.to(device).train()
+        modules: dict[str, torch.nn.Module] = {"model": self.model}
+        self.labels = Labels(clip.projection, drawings).to(device) if clip.labels else None
+        if self.labels:
+            modules["labels"] = self.labels
+        self.key, self.clip, self.tokenizer, self.device = key, clip, tokenizer, device
+        self.maker, self.painter = SceneMaker(drawings), Painter(drawings, settings.painters)
+        super().__init__(name, settings, clip.steps, modules, _adamw(modules), deadline)
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """Captions find their pictures, pictures find their captions, and labels are right."""
+        rng = keyed(self.settings.seed, self.key, step)
+        scenes, captions = make_batch(self.maker, self.clip.batch, rng)
+        pixels = augment(to_pixels(self.painter(scenes)), rng).to(self.device)
+        ids = token_ids(self.tokenizer, captions).to(self.device)
+        with mixed(self.device):
+            logits, embedding = self.model(ids, pixels)
+            labels = self.labels(embedding, scenes) if self.labels else {}
+        loss, matched = contrastive_loss(logits)
+        numbers = {"matched": matched, **{name: float(value) for name, value in labels.items()}}
+        return loss + sum(labels.values()), numbers
+
+    def rate(self, step: int) -> float:
+        """Warm-up and cosine."""
+        return warm_cosine(step, self.steps, self.clip.learning_rate, min(100, self.steps // 5))
+
+
+def contrastive_loss(logits: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """CLIP's symmetric loss of logits [B,B], and the share of captions that find their picture."""
+    target = torch.arange(len(logits), device=logits.device)
+    loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    return loss, float((logits.argmax(1) == target).float().mean())
+
+
+def _adamw(modules: dict[str, torch.nn.Module]) -> torch.optim.AdamW:
+    """AdamW, with weight decay for matrices only."""
     parameters = [p for module in modules.values() for p in module.parameters()]
-    decay = [p for p in parameters if p.ndim >= 2]
-    rest = [p for p in parameters if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
+    matrices = [p for p in parameters if p.ndim >= 2]
+    others = [p for p in parameters if p.ndim < 2]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}],
         betas=(0.9, 0.98),
     )
 
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rng = keyed(settings.seed, key, step)
-        scenes, captions = make_batch(maker, clip.batch, rng)
-        pixels = augment(to_pixels(painter(scenes)), rng).to(device)
-        ids = token_ids(tokenizer, captions).to(device)
-        with mixed(device):
-            logits, embedding = model(ids, pixels)
-            labels = modules["labels"](embedding, scenes) if clip.labels else {}
-        target = torch.arange(len(scenes), device=device)
-        value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        right = (logits.argmax(1) == target).float().mean()
-        numbers = {"matched": float(right), **{k: float(v) for k, v in labels.items()}}
-        return value + sum(labels.values()), numbers
-
-    stage = Stage(
-        name,
-        settings.work,
-        modules,
-        optimizer,
-        clip.steps,
-        loss,
-        lambda step: warm_cosine(step, clip.steps, clip.learning_rate, min(100, clip.steps // 5)),
-        save_every_seconds=settings.save_every_seconds,
-        log_every=settings.log_every,
-        deadline=deadline,
-    )
-    done = train(stage)
-    model.eval().requires_grad_(False)
-    return done
-
 
 def build_text_encoder(
-    drawings: Drawings, tokenizer: CLIPTokenizer, settings: Settings, deadline: float = float("inf")
+    drawings: Drawings, tokenizer: CLIPTokenizer, settings: Settings, deadline: float
 ) -> tuple[CLIPTextModel, bool]:
     """The text encoder, and False if the deadline came before it was trained."""
     torch.manual_seed(settings.seed)
-    model, clip, trained = (
-        ContrastiveModel(settings.clip, tokenizer),
-        settings.clip,
-        drawings.for_training(),
+    model, trained = ContrastiveModel(settings.clip, tokenizer), drawings.for_training()
+    stage = ContrastiveStage(
+        "clip", TEXT_ENCODER, model, trained, tokenizer, settings.clip, settings, deadline
     )
-    done = train_contrastive(
-        "clip", TEXT_ENCODER, model, trained, tokenizer, clip, settings, deadline
-    )
-    return model.text_model, done
+    done = stage.train()
+    return model.eval().requires_grad_(False).text_model, done

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from basemodel.binding import BindingTest
 from basemodel.checkpoint import write_whole
 from basemodel.devices import mixed, pick_device
 from basemodel.drawings import Drawings
-from basemodel.loop import Stage, train
+from basemodel.loop import Stage
 from basemodel.muon import Muon, split
 from basemodel.noise_schedule import new_scheduler, noisy
 from basemodel.pool import LatentPool
@@ -111,15 +110,92 @@ def _timesteps(rng: np.random.Generator, count: int) -> np.ndarray:
     return timesteps
 
 
+class UnetStage(Stage):
+    """Trains the U-Net on the pool's latents; its averaged weights are the result."""
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        drawings: Drawings,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        settings: Settings,
+        first: int,
+        deadline: float,
+    ) -> None:
+        self.unet, self.vae, self.tokenizer = unet, vae, tokenizer
+        self.device = next(unet.parameters()).device
+        self.average = Average(unet, settings.unet.ema_decay)
+        self.text_encoder = text_encoder.to(self.device)
+        self.alphas_cumprod = new_scheduler().alphas_cumprod.to(self.device)
+        trained = drawings.for_training()
+        self.pool = LatentPool(trained, vae, tokenizer, settings)
+        self.binding = BindingTest(
+            trained.without_extras(),
+            vae,
+            self.text_encoder,
+            tokenizer,
+            settings,
+            self.alphas_cumprod,
+        )
+        self.no_caption = token_ids(tokenizer, [""])[0]
+        modules: dict[str, torch.nn.Module] = {"unet": unet, "average": self.average}
+        optimizer = Muon(*split(unet, ("conv_in", "conv_out")))
+        super().__init__("unet", settings, settings.unet.steps, modules, optimizer, deadline, first)
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """Mean squared error of the predicted v."""
+        s, rng = self.settings.unet, keyed(self.settings.seed, UNET, step)
+        latents, ids = self.pool.batch(step, rng)
+        ids[torch.from_numpy(rng.random(s.batch) < s.caption_dropout)] = self.no_caption
+        noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32)).to(self.device)
+        t = torch.from_numpy(_timesteps(rng, s.batch)).to(self.device)
+        noisy_latents, target = noisy(self.alphas_cumprod, latents.to(self.device), noise, t)
+        hidden = encode_text(self.text_encoder, ids.to(self.device))
+        with mixed(self.device):
+            inputs = noisy_latents.to(memory_format=torch.channels_last)
+            prediction = self.unet(inputs, t, hidden).sample
+        return F.mse_loss(prediction.float(), target), {}
+
+    def rate(self, step: int) -> float:
+        """Constant, and down at the end only, so that a run can be made longer afterwards."""
+        s = self.settings.unet
+        cooldown_steps = min(s.cooldown_steps, int(s.steps * s.cooldown_share))
+        left = (s.steps - step) / max(1, cooldown_steps)
+        return s.learning_rate * min(1.0, (step + 1) / s.warmup_steps, max(0.03, left))
+
+    def after(self, done: int) -> dict[str, float]:
+        """Average the weights; now and then, draw a grid and measure the cost of wrong words."""
+        self.average.update(self.unet, done, self.steps - done)
+        if done % self.settings.grid_every == 0:
+            self._draw_grid(self.settings.work / "grids" / f"{done:06d}.png")
+        if done % self.settings.binding_every == 0:
+            return self.binding.gaps(self.average.model)
+        return {}
+
+    def _draw_grid(self, path: Path) -> None:
+        """Draw GRID_PROMPTS from fixed noise, as one PNG."""
+        pictures = sample(
+            self.average.model.eval(),
+            self.vae,
+            self.text_encoder,
+            self.tokenizer,
+            list(GRID_PROMPTS),
+            self.settings.seed,
+        )
+        write_whole(path, lambda file: tile(pictures, 8).save(file, "PNG"))
+
+
 def build_unet(
     drawings: Drawings,
     vae: AutoencoderKL,
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     settings: Settings,
+    deadline: float,
     start: UNet2DConditionModel | None = None,
     first: int = 0,
-    deadline: float = float("inf"),
 ) -> tuple[UNet2DConditionModel, bool]:
     """The U-Net with averaged weights, and False if the deadline came before it was trained.
 
@@ -129,82 +205,15 @@ def build_unet(
         text_encoder: encodes the captions.
         tokenizer: of the captions.
         settings: of the recipe.
+        deadline: time.time() after which training stops.
         start: a U-Net of an earlier bundle to train further; otherwise its weights are random.
         first: the number of steps that `start` was trained for.
-        deadline: time.time() after which training stops.
     """
-    device, s = pick_device(), settings.unet
+    device = pick_device()
     torch.manual_seed(settings.seed)
-    unet = (start or new_unet(s)).to(device).to(memory_format=torch.channels_last)
-    if device.type == "cpu":  # where the backward pass of torch's fused attention is slower
+    unet = (start or new_unet(settings.unet)).to(device).to(memory_format=torch.channels_last)
+    if device.type == "cpu":  # where the backward pass of fused attention is slower
         unet.set_attn_processor(AttnProcessor())
-    average = Average(unet, s.ema_decay)
-    text_encoder = text_encoder.to(device)
-    alphas_cumprod = new_scheduler().alphas_cumprod.to(device)
-    trained = drawings.for_training()
-    pool = LatentPool(trained, vae, tokenizer, settings)
-    named = trained.without_extras()
-    binding = BindingTest(named, vae, text_encoder, tokenizer, settings, alphas_cumprod)
-    empty = token_ids(tokenizer, [""])[0]
-    optimizer = Muon(*split(unet, ("conv_in", "conv_out")))
-
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rng = keyed(settings.seed, UNET, step)
-        latents, ids = pool.batch(step, rng)
-        ids[torch.from_numpy(rng.random(s.batch) < s.caption_dropout)] = empty
-        noise = torch.from_numpy(rng.standard_normal(latents.shape, np.float32)).to(device)
-        t = torch.from_numpy(_timesteps(rng, s.batch)).to(device)
-        noisy_latents, target = noisy(alphas_cumprod, latents.to(device), noise, t)
-        hidden = encode_text(text_encoder, ids.to(device))
-        with mixed(device):
-            inputs = noisy_latents.to(memory_format=torch.channels_last)
-            prediction = unet(inputs, t, hidden).sample
-        return F.mse_loss(prediction.float(), target), {}
-
-    def after(step: int) -> dict[str, float] | None:
-        average.update(unet, step, s.steps - step)
-        if step % settings.grid_every == 0:
-            path = settings.work / "grids" / f"{step:06d}.png"
-            _draw_grid(average.model, vae, text_encoder, tokenizer, path, settings.seed)
-        if step % settings.binding_every == 0:
-            return binding.gaps(average.model)
-        return None
-
-    def rate(step: int) -> float:
-        # Constant, and down at the end only, so that a run can be made longer afterwards.
-        cooldown_steps = min(s.cooldown_steps, int(s.steps * s.cooldown_share))
-        left = (s.steps - step) / max(1, cooldown_steps)
-        return s.learning_rate * min(1.0, (step + 1) / s.warmup_steps, max(0.03, left))
-
-    modules: dict[str, Any] = {"unet": unet, "average": average}
-    stage = Stage(
-        "unet",
-        settings.work,
-        modules,
-        optimizer,
-        s.steps,
-        loss,
-        rate,
-        after,
-        settings.save_every_seconds,
-        settings.log_every,
-        first=first,
-        deadline=deadline,
-    )
-    done = train(stage)
-    return average.model.eval(), done
-
-
-def _draw_grid(
-    unet: UNet2DConditionModel,
-    vae: AutoencoderKL,
-    text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer,
-    path: Path,
-    seed: int,
-) -> None:
-    """Draw GRID_PROMPTS from fixed noise, as one PNG."""
-    unet.eval()
-    pictures = sample(unet, vae, text_encoder, tokenizer, list(GRID_PROMPTS), seed)
-    unet.train()
-    write_whole(path, lambda file: tile(pictures, 8).save(file, "PNG"))
+    stage = UnetStage(unet, drawings, vae, text_encoder, tokenizer, settings, first, deadline)
+    done = stage.train()
+    return stage.average.model.eval(), done

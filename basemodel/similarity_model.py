@@ -19,14 +19,15 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, CLIPVisionConfig
 
 from basemodel.contrastive import (
     ContrastiveModel,
+    ContrastiveStage,
     augment,
+    contrastive_loss,
     make_batch,
     text_config,
-    train_contrastive,
 )
 from basemodel.devices import mixed, pick_device
 from basemodel.drawings import Drawings
-from basemodel.loop import Stage, train, warm_cosine
+from basemodel.loop import Stage, warm_cosine
 from basemodel.muon import Muon, split
 from basemodel.painter import Painter
 from basemodel.pixels import to_pixels
@@ -73,108 +74,101 @@ def embed_texts(model: CLIPModel, ids: torch.Tensor) -> torch.Tensor:
     return F.normalize(model.text_projection(pooled).float(), dim=-1)
 
 
-def build_similarity_model(
-    drawings: Drawings, tokenizer: CLIPTokenizer, settings: Settings, deadline: float = float("inf")
-) -> tuple[CLIPModel, bool]:
-    """The similarity model, and False if the deadline came before it was trained."""
-    device, s = pick_device(), settings.similarity
-    torch.manual_seed(settings.seed)
-    tower = ContrastiveModel(s, tokenizer)
-    model = new_similarity_model(s, tokenizer)
-    tower_done = train_contrastive(
-        "judge_tower", TOWER, tower, drawings, tokenizer, s, settings, deadline
-    )
-    model.text_model.load_state_dict(tower.text_model.state_dict())
-    model.text_projection.load_state_dict(tower.text_out.state_dict())
-    model.logit_scale.data = tower.logit_scale.data.clamp(max=4.6).clone()
-    model.to(device)
-    vision_done = _distil_vision(model, tower, drawings, settings, deadline)
-    text_done = _train_text(model, drawings, tokenizer, settings, deadline)
-    return model.eval().requires_grad_(False), tower_done and vision_done and text_done
+class VisionStage(Stage):
+    """Distils the convolutional tower into the vision transformer."""
 
+    def __init__(
+        self,
+        model: CLIPModel,
+        tower: ContrastiveModel,
+        drawings: Drawings,
+        settings: Settings,
+        deadline: float,
+    ) -> None:
+        self.model, self.tower = model, tower
+        self.device = next(model.parameters()).device
+        if self.device.type == "cpu":  # where the backward pass of fused attention is slower
+            model.set_attn_implementation("eager")
+        self.maker, self.painter = SceneMaker(drawings), Painter(drawings, settings.painters)
+        vision = torch.nn.ModuleList([model.vision_model, model.visual_projection])
+        optimizer = Muon(*split(vision, ("0.embeddings", "1.")), weight_decay=0.02)
+        steps = settings.similarity.distil_steps
+        super().__init__("judge", settings, steps, {"clip": model}, optimizer, deadline)
 
-def _distil_vision(
-    model: CLIPModel,
-    tower: ContrastiveModel,
-    drawings: Drawings,
-    settings: Settings,
-    deadline: float,
-) -> bool:
-    """Teach the vision transformer the tower's embeddings; False if the deadline came first."""
-    s, device = settings.similarity, next(model.parameters()).device
-    if device.type == "cpu":  # where the backward pass of torch's fused attention is slower
-        model.set_attn_implementation("eager")
-    vision = torch.nn.ModuleList([model.vision_model, model.visual_projection])
-    optimizer = Muon(*split(vision, ("0.embeddings", "1.")), weight_decay=0.02)
-    maker, painter = SceneMaker(drawings), Painter(drawings, settings.painters)
-
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rng = keyed(settings.seed, VISION, step)
-        scenes, _ = make_batch(maker, s.batch, rng)
-        pixels = augment(to_pixels(painter(scenes)), rng).to(device)
-        with mixed(device):
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """The tower's direction; of all embeddings in the batch, the tower's own one is nearest."""
+        rng = keyed(self.settings.seed, VISION, step)
+        scenes, _ = make_batch(self.maker, self.settings.similarity.batch, rng)
+        pixels = augment(to_pixels(self.painter(scenes)), rng).to(self.device)
+        with mixed(self.device):
             with torch.no_grad():
-                wanted = F.normalize(tower.picture(pixels).float(), dim=-1)
-            embeddings = embed_pictures(model, pixels)
-        # The same direction as the tower's, and of all in the batch most similar to its own.
+                wanted = F.normalize(self.tower.picture(pixels).float(), dim=-1)
+            embeddings = embed_pictures(self.model, pixels)
         distance = 1 - (embeddings * wanted).sum(1).mean()
-        target = torch.arange(len(embeddings), device=device)
+        target = torch.arange(len(embeddings), device=self.device)
         apart = F.cross_entropy(50 * embeddings @ wanted.T, target)
         return 10 * distance + apart, {"cosine": float(1 - distance), "apart": float(apart)}
 
-    stage = Stage(
-        "judge",
-        settings.work,
-        {"clip": model},
-        optimizer,
-        s.distil_steps,
-        loss,
-        lambda step: warm_cosine(step, s.distil_steps, 2 * s.learning_rate, 100),
-        save_every_seconds=settings.save_every_seconds,
-        log_every=settings.log_every,
-        deadline=deadline,
-    )
-    return train(stage)
+    def rate(self, step: int) -> float:
+        """Warm-up and cosine."""
+        return warm_cosine(step, self.steps, 2 * self.settings.similarity.learning_rate, 100)
 
 
-def _train_text(
-    model: CLIPModel,
-    drawings: Drawings,
-    tokenizer: CLIPTokenizer,
-    settings: Settings,
-    deadline: float,
-) -> bool:
-    """Train the text half to match the frozen vision half; False if the deadline came first."""
-    s = settings.similarity
-    device = next(model.parameters()).device
-    text = torch.nn.ModuleList([model.text_model, model.text_projection])
-    model.eval().requires_grad_(False)
-    text.train().requires_grad_(True)
-    maker, painter = SceneMaker(drawings), Painter(drawings, settings.painters)
+class TextStage(Stage):
+    """Trains the text half to match the vision half, which is frozen."""
 
-    def loss(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        rng = keyed(settings.seed, TEXT, step)
-        scenes, captions = make_batch(maker, s.batch, rng)
-        pixels = augment(to_pixels(painter(scenes)), rng).to(device)
-        with mixed(device):
+    def __init__(
+        self,
+        model: CLIPModel,
+        drawings: Drawings,
+        tokenizer: CLIPTokenizer,
+        settings: Settings,
+        deadline: float,
+    ) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.device = next(model.parameters()).device
+        text = torch.nn.ModuleList([model.text_model, model.text_projection])
+        model.eval().requires_grad_(False)
+        text.train().requires_grad_(True)
+        self.maker, self.painter = SceneMaker(drawings), Painter(drawings, settings.painters)
+        optimizer = torch.optim.AdamW(text.parameters(), betas=(0.9, 0.98), weight_decay=0.05)
+        steps = settings.similarity.text_steps
+        super().__init__("judge_words", settings, steps, {"words": text}, optimizer, deadline)
+
+    def loss(self, step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        """Captions find their pictures, and pictures find their captions."""
+        rng = keyed(self.settings.seed, TEXT, step)
+        scenes, captions = make_batch(self.maker, self.settings.similarity.batch, rng)
+        pixels = augment(to_pixels(self.painter(scenes)), rng).to(self.device)
+        with mixed(self.device):
             with torch.no_grad():
-                pictures = embed_pictures(model, pixels)
-            texts = embed_texts(model, token_ids(tokenizer, captions).to(device))
-        logits = model.logit_scale.exp() * texts @ pictures.T
-        target = torch.arange(len(scenes), device=device)
-        value = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        return value, {"matched": float((logits.argmax(1) == target).float().mean())}
+                pictures = embed_pictures(self.model, pixels)
+            texts = embed_texts(self.model, token_ids(self.tokenizer, captions).to(self.device))
+        loss, matched = contrastive_loss(self.model.logit_scale.exp() * texts @ pictures.T)
+        return loss, {"matched": matched}
 
-    stage = Stage(
-        "judge_words",
-        settings.work,
-        {"words": text},
-        torch.optim.AdamW(text.parameters(), betas=(0.9, 0.98), weight_decay=0.05),
-        s.text_steps,
-        loss,
-        lambda step: warm_cosine(step, s.text_steps, s.learning_rate / 2, 50),
-        save_every_seconds=settings.save_every_seconds,
-        log_every=settings.log_every,
-        deadline=deadline,
+    def rate(self, step: int) -> float:
+        """Warm-up and cosine."""
+        return warm_cosine(step, self.steps, self.settings.similarity.learning_rate / 2, 50)
+
+
+def build_similarity_model(
+    drawings: Drawings, tokenizer: CLIPTokenizer, settings: Settings, deadline: float
+) -> tuple[CLIPModel, bool]:
+    """The similarity model, and False if the deadline came before it was trained."""
+    s = settings.similarity
+    torch.manual_seed(settings.seed)
+    tower = ContrastiveModel(s, tokenizer)
+    model = new_similarity_model(s, tokenizer)
+    stage = ContrastiveStage(
+        "judge_tower", TOWER, tower, drawings, tokenizer, s, settings, deadline
     )
-    return train(stage)
+    tower_done = stage.train()
+    tower.eval().requires_grad_(False)
+    model.text_model.load_state_dict(tower.text_model.state_dict())
+    model.text_projection.load_state_dict(tower.text_out.state_dict())
+    model.logit_scale.data = tower.logit_scale.data.clamp(max=4.6).clone()
+    model.to(pick_device())
+    vision_done = VisionStage(model, tower, drawings, settings, deadline).train()
+    text_done = TextStage(model, drawings, tokenizer, settings, deadline).train()
+    return model.eval().requires_grad_(False), tower_done and vision_done and text_done
