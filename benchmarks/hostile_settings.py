@@ -1,10 +1,10 @@
-"""Try thousands of command lines that nobody should write: `python benchmarks/hostile_settings.py`.
+"""Try thousands of wrong command lines.
 
     python benchmarks/hostile_settings.py --tries 2000 --seed 0
 
-Every command, with settings at values of every kind, in a folder of someone's files. Each must
-succeed, or end with a sentence and exit code 2; no file that was there may change. What goes wrong
-is printed as it is found; the last line says what came of all.
+All commands are tried, with all kinds of values, in a folder that has a user's files. Each must
+succeed, or end with a sentence and exit code 2, and no file of the user may change. What goes wrong
+is printed at once. The last line sums up.
 """
 
 import argparse
@@ -26,11 +26,11 @@ import tiny  # noqa: E402
 from hostile import Sandbox, Try, tries  # noqa: E402
 
 MOST_MEMORY = 12 << 30
-"""A command that takes more ends with an error, and is found out so."""
+"""In bytes. A command that needs more ends with an error, which is reported."""
 
 
 def main() -> None:
-    """Try, and tell."""
+    """Try the command lines, and print what went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,10 +1,10 @@
-"""Memory and speed of training steps on full-size models, beside what `plan` predicts.
+"""Memory and speed of training steps on full-size models, compared with what `plan` predicts.
 
     python benchmarks/memory.py                  on the CPU: small pictures, a few cases
-    python benchmarks/memory.py --device cuda    SD 1.5 at 512, SDXL at 1024, all ways to keep them
+    python benchmarks/memory.py --device cuda    SD 1.5 at 512, SDXL at 1024, in every quantisation
 
-Models have random weights, which changes nothing about memory. Each case is a process of its own.
-The table goes to the screen and to benchmarks/memory-DEVICE.md.
+Models have random weights, which need as much memory as real ones. Each case runs in its own
+process. The table is printed, and written to benchmarks/memory-DEVICE.md.
 """
 
 import argparse
@@ -33,7 +33,7 @@ STEPS = 3
 
 
 def cases(device: str) -> Iterator[dict[str, Any]]:
-    """What is measured: layout, resolution, batch, checkpointing, quantisation."""
+    """The cases to measure: layout, resolution, batch, checkpointing, quantisation."""
     if device == "cpu":
         for layout, side, checkpointing in (
             ("sd1", 256, False),
@@ -57,7 +57,7 @@ def cases(device: str) -> Iterator[dict[str, Any]]:
 
 
 def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
-    """Take training steps, in this process; its peak in bytes and the seconds per step."""
+    """Train for some steps in this process; returns its peak in bytes and its seconds per step."""
     choice = BaseChoice(
         base=folder(case["layout"]),
         device=device,
@@ -90,19 +90,19 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
 
 
 def random_weights() -> Any:
-    """While open, models are made with random weights in place of a file's."""
+    """A context in which models get random weights instead of those of a file."""
     return mock.patch.object(ModelParts, "frozen", _random)
 
 
 def folder(layout: str) -> str:
-    """The configs of a published layout, or of a model's own folder."""
+    """The folder of a published layout's configs, or the given folder of a model."""
     return (
         str(single_file_configs.folder(layout)) if layout in single_file_configs.names() else layout
     )
 
 
 def _random(self: ModelParts, kind: Any, part: str, **_options: Any) -> Any:
-    """Stands in for loading: a part with random weights in its place."""
+    """Takes the place of loading: a part with random weights."""
     model = self.empty(kind, part).to(self.placement.dtype).to_empty(device="cpu")
     for weight in model.parameters():
         drawn = torch.empty_like(weight, device=self.placement.device).normal_(0, 0.02)
@@ -114,7 +114,7 @@ def _random(self: ModelParts, kind: Any, part: str, **_options: Any) -> Any:
 
 
 def _begin(device: str) -> int:
-    """Bytes on the GPU already, its libraries' own workspaces among them."""
+    """Bytes that are on the GPU before, with the workspaces of its libraries."""
     if device != "cuda":
         return 0
     for dtype in (torch.float32, torch.bfloat16):
@@ -135,7 +135,7 @@ def _peak(device: str) -> float:
 
 
 def predict(device: str, case: dict[str, Any]) -> int:
-    """What `plan` says of a case."""
+    """The bytes that `plan` predicts for a case."""
     config = PlanConfig(
         base=case["layout"],
         device=device,
@@ -152,7 +152,7 @@ def predict(device: str, case: dict[str, Any]) -> int:
 
 
 def main() -> None:
-    """Measure all cases, or one where it is this process's task."""
+    """Measure all cases; or only one, with --case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--case", help="one case as JSON; prints what was measured")

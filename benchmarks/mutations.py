@@ -1,10 +1,10 @@
-"""Feed every reader damaged, dishonest and foreign files, and tell what came of it.
+"""Read damaged, dishonest and foreign files with every reader, and count what happens.
 
     python benchmarks/mutations.py                 5,000 files, of all readers together
     python benchmarks/mutations.py 500 --seed 7 --only Bases --only Loras
 
-A process of its own reads each kind, and may crash. Files that did harm are kept in the folder
-`--keep`; the same count and seed make the same files. The exit code is 1 if there were any.
+Each kind is read in its own process, which may crash. Files that did harm are kept in the folder
+`--keep`. The same count and seed make the same files. The exit code is 1 if any file did harm.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def table(all_came: Sequence[mutations.Came]) -> str:
 
 
 def main() -> int:
-    """Run, and print the table."""
+    """Read the files, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("count", nargs="?", type=int, default=5000, help="files in all")
     parser.add_argument("--seed", type=int, default=0, help="which files")

@@ -1,6 +1,6 @@
 """How much less the gradient varies when timesteps are sampled by importance.
 
-    python benchmarks/importance.py [--things 8] [--draws 100]
+    python benchmarks/timestep_sampling.py [--things 8] [--draws 100]
 
 Held-out things of the bundled world, at their starting words and after 100 steps. For each way to
 sample timesteps: the variance of a step's gradient, as a share of the variance with uniform
@@ -34,7 +34,7 @@ from pseudoword.training.loop import train
 from pseudoword.training.loss import losses
 from pseudoword.training.state import TrainState
 
-SPREADS = ("uniform", "stratified", "importance")
+SAMPLINGS = ("uniform", "stratified", "importance")
 LEARNED = 100
 
 
@@ -54,31 +54,32 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Train
 
 
 def variances(family: Family, states: Sequence[TrainState], draws: int) -> list[float]:
-    """The variance of each member's gradient, over the samples of as many steps."""
-    found = []
-    for step in range(LEARNED, LEARNED + draws):  # samples that it has not learned from
+    """The variance of each word's gradient, over the samples of as many steps."""
+    gradients = []
+    for step in range(LEARNED, LEARNED + draws):  # samples that no word has learned from
         words = [{key: r.requires_grad_() for key, r in one.word().items()} for one in states]
         losses(family, words, batch(family, [one.data for one in states], step)).sum().backward()
-        found.append([_gradient(word) for word in words])
-    return [float(torch.stack(each).var(0).sum()) for each in zip(*found, strict=True)]
+        gradients.append([_gradient(word) for word in words])
+    return [float(torch.stack(each).var(0).sum()) for each in zip(*gradients, strict=True)]
 
 
 def _gradient(word: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    each = [rows.grad for rows in word.values() if rows.grad is not None]
-    return torch.cat([gradient.flatten() for gradient in each])
+    """All gradients of a word, as one vector."""
+    gradients = [rows.grad for rows in word.values() if rows.grad is not None]
+    return torch.cat([gradient.flatten() for gradient in gradients])
 
 
 def with_sampling(
-    spread: str, states: Sequence[TrainState], densities: Sequence[tuple[float, ...]]
+    sampling: str, states: Sequence[TrainState], densities: Sequence[tuple[float, ...]]
 ) -> list[TrainState]:
-    """Copies of the members that sample timesteps in that way."""
+    """Copies of the states that sample timesteps in that way."""
     return [
         replace(
             state,
             data=replace(
                 state.data,
-                hyper=state.hyper.model_copy(update={"timestep_sampling": spread}),
-                density=density if spread == "importance" else (),
+                hyper=state.hyper.model_copy(update={"timestep_sampling": sampling}),
+                density=density if sampling == "importance" else (),
             ),
         )
         for state, density in zip(states, densities, strict=True)
@@ -101,29 +102,38 @@ def main() -> None:
         states = [at_start(family, task, Path(out), console) for task in tasks]
         densities = [importance.density(family, state.data, state.word()) for state in states]
 
-        def measured(when: str) -> dict[str, list[float]]:
+        def measure(when: str) -> dict[str, list[float]]:
             console.phase(f"drawing gradients {when}")
             return {
-                spread: variances(family, with_sampling(spread, states, densities), arguments.draws)
-                for spread in SPREADS
+                sampling: variances(
+                    family, with_sampling(sampling, states, densities), arguments.draws
+                )
+                for sampling in SAMPLINGS
             }
 
-        found = {"at the start": measured("at the start")}
+        found = {"at the start": measure("at the start")}
         for step in train(family, states):
             console.advance(step.step, LEARNED)
         later = f"after {LEARNED} steps"
-        found[later] = measured(later)
-    print(
-        f"| thing | {' | '.join(f'{spread}, {when}' for when in found for spread in SPREADS[1:])} |"
-    )
-    print("|" + "---|" * (1 + len(found) * (len(SPREADS) - 1)))
-    shares = [
-        [each[spread][i] / each["uniform"][i] for each in found.values() for spread in SPREADS[1:]]
-        for i in range(len(tasks))
-    ]
-    for task, row in zip(tasks, shares, strict=True):
-        print(f"| {task.name} | {' | '.join(f'{share:.2f}' for share in row)} |")
-    print(f"| mean | {' | '.join(f'{mean(column):.2f}' for column in zip(*shares, strict=True))} |")
+        found[later] = measure(later)
+    print(table([task.name for task in tasks], found))
+
+
+def table(names: Sequence[str], found: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Variances as shares of those of uniform timesteps, as Markdown: a row for each thing."""
+    columns = {
+        f"{sampling}, {when}": [
+            variance / uniform
+            for variance, uniform in zip(by_sampling[sampling], by_sampling["uniform"], strict=True)
+        ]
+        for when, by_sampling in found.items()
+        for sampling in SAMPLINGS[1:]
+    }
+    rows = [["thing", *columns], ["---"] * (1 + len(columns))]
+    for i, name in enumerate(names):
+        rows.append([name, *(f"{column[i]:.2f}" for column in columns.values())])
+    rows.append(["mean", *(f"{mean(column):.2f}" for column in columns.values())])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

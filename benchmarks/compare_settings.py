@@ -1,9 +1,10 @@
-"""Compare settings of `train` where the right answers are known; write what the docs show of it.
+"""Compare settings of `train` on words whose right pictures are known, and update the docs.
 
-    python benchmarks/groundtruth.py [--out bench] [--concepts N] [--relearn] [--compare SETTINGS]
+    python benchmarks/compare_settings.py [--out bench] [--concepts N] [--relearn]
+                                          [--compare SETTINGS]
 
-The same as `pseudoword bench`, with the comparison that the documentation shows as its default.
-Run it again to go on after an interruption.
+The same as `pseudoword bench`, but by default with the comparison in the documentation. Run it
+again after an interruption; it continues.
 """
 
 import argparse
@@ -16,13 +17,13 @@ from pseudoword.cli.console import Console
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 PLAIN = "vectors=1,norm=none,average=false,timestep_sampling=uniform,lr=2e-3,steps=300"
-"""As in the paper, at the best rate and steps of `benchmarks/auto.py`'s grid."""
+"""As in the paper, with the best rate and number of steps in the grid of `benchmarks/auto.py`."""
 COMPARED = ("", PLAIN)
 SHOWN = ("pareto.png", "grid-things.png")
 
 
 def main() -> None:
-    """Run, print the table, and put what the documentation shows into docs/."""
+    """Compare, print the table, and write the table and pictures of the documentation."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--compare", action="append")
     arguments = parser.parse_args()
     with Console() as console:
-        found = pseudoword.bench(
+        comparison = pseudoword.bench(
             out=arguments.out,
             concepts=arguments.concepts,
             pictures_each=arguments.pictures_each,
@@ -41,11 +42,13 @@ def main() -> None:
             compare=arguments.compare or COMPARED,
             progress=console,
         )
-    print(found.table)
+    print(comparison.table)
     DOCS.mkdir(parents=True, exist_ok=True)
-    (DOCS / "table.md").write_text(found.table, encoding="utf-8")
+    (DOCS / "table.md").write_text(comparison.table, encoding="utf-8")
     for name in SHOWN:
-        with Image.open(arguments.out / name) as picture:  # fewer colours: it travels with clones
+        with Image.open(
+            arguments.out / name
+        ) as picture:  # fewer colours make the repository smaller
             picture.convert("RGB").quantize(256).save(DOCS / name, optimize=True)
 
 
