@@ -70,7 +70,7 @@ def test_what_is_no_weight_is_not_called_one() -> None:
 
 def test_readers_are_known_without_the_weights(any_base: Path) -> None:
     whole = base_model.load_named(str(any_base), "cpu").encoders.values()
-    known = base_model.readers(BaseChoice(base=str(any_base)))
+    known = base_model.Unloaded(BaseChoice(base=str(any_base))).readers
     assert [reader.room for reader in known] == [encoder.room for encoder in whole]
     counts = {"<x>": 3}
     for one, other in zip(known, whole, strict=True):
@@ -158,7 +158,7 @@ def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
 def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_characters(
     base: Path,
 ) -> None:
-    readers = base_model.readers(BaseChoice(base=str(base)))
+    readers = base_model.Unloaded(BaseChoice(base=str(base))).readers
     with pytest.raises(PromptError) as error:
         prompt_checks.check_captions(readers, {}, ["a photo of a [name]"], 75, lambda _: None)
     assert "75 vectors does not fit into the template 'a photo of a [name]': " in str(error.value)

@@ -103,7 +103,7 @@ def test_so_it_is_when_memory_is_planned(folder: Path, name: str) -> None:
 
 def test_a_square_may_be_said_by_both_sides(folder: Path) -> None:
     change(folder / "unet/config.json", sample_size=[8, 8])
-    assert base_model.resolution_of(BaseChoice(base=str(folder))) == (32, 8)
+    assert base_model.Unloaded(BaseChoice(base=str(folder))).resolution == (32, 8)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x00", '{"a": 1e}'])

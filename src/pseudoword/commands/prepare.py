@@ -80,7 +80,8 @@ def prepare_pictures(
     templates = captions.templates(config.template)
     for idle in captions.without_effect(config, templates):
         progress.note(idle)
-    shapes = examples.crop_sizes(config, *base_model.resolution_of(config))
+    base = base_model.Unloaded(config)
+    shapes = examples.crop_sizes(config, *base.resolution)
     skipped: list[str] = []
     notes: list[str] = []
 
@@ -93,7 +94,7 @@ def prepare_pictures(
         captioning.write_captions(paths, caption_model, progress)
     captions.note_unused(paths, templates, note)
     progress.phase(f"reading {len(paths)} pictures")
-    readers, n = base_model.readers(config), suggestions.vectors(len(paths))
+    readers, n = base.readers, suggestions.vectors(len(paths))
     find_problems = image_quality.ProblemFinder()
     looks: list[PreparedPicture] = []
     cards: list[Image] = []

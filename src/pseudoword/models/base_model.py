@@ -87,26 +87,30 @@ def load_named(base: str, device: str = "auto", dtype: DType = "auto") -> Family
     return load(BaseChoice.check(base=base, device=device, dtype=dtype))
 
 
-def resolution_of(choice: BaseChoice) -> tuple[int, int]:
-    """The resolution of the base model of `choice`, and what sides must be multiples of, in pixels.
+class Unloaded:
+    """What the files of a base model tell without its weights."""
 
-    Raises:
-        BaseModelError: there is no such model, or its kind is not supported.
-    """
-    family_class, parts = _class_and_parts(choice)
-    resolution: tuple[int, int] = family_class.resolution_of(parts)
-    return resolution
+    def __init__(self, choice: BaseChoice) -> None:
+        """Find the base model of `choice`.
 
+        Raises:
+            BaseModelError: there is no such model, or its kind is not supported.
+        """
+        detected = detect(choice)
+        self._family_class: Any = load_class(detected.family)
+        self._parts = ModelParts(detected.source, placement(choice), self._family_class.pipeline)
 
-def readers(choice: BaseChoice) -> list[Reader]:
-    """The tokenizers and prompt lengths of the base model of `choice`, without its weights.
+    @property
+    def resolution(self) -> tuple[int, int]:
+        """The side of the square that it draws, and what sides must be multiples of, in pixels."""
+        found: tuple[int, int] = self._family_class.resolution_of(self._parts)
+        return found
 
-    Raises:
-        BaseModelError: there is no such model, or its kind is not supported.
-    """
-    family_class, parts = _class_and_parts(choice)
-    text_readers: list[Reader] = family_class.readers(parts)
-    return text_readers
+    @property
+    def readers(self) -> list[Reader]:
+        """Its tokenizers and prompt lengths."""
+        found: list[Reader] = self._family_class.readers(self._parts)
+        return found
 
 
 def placement(
@@ -128,13 +132,6 @@ def placement(
             dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     home = torch.device("meta") if empty else device
     return Placement(home, getattr(torch, dtype), choice.quantize, checkpointing, offload)
-
-
-def _class_and_parts(choice: BaseChoice) -> tuple[Any, ModelParts]:
-    """The family's class, and the model's parts, none of them loaded."""
-    detected = detect(choice)
-    family_class = load_class(detected.family)
-    return family_class, ModelParts(detected.source, placement(choice), family_class.pipeline)
 
 
 def _detect_pipeline(place: Path | HubId, choice: BaseChoice) -> Detected:
