@@ -22,7 +22,7 @@ from torch import Tensor
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import WRITERS, keys, layouts, safetensors_file
+from pseudoword.formats import WRITERS, embedding_file, keys, layouts, safetensors_file
 
 SAMPLES = sorted((SHARED / "embeddings").glob("*")) if SHARED.exists() else []
 
@@ -297,7 +297,7 @@ def test_a_large_lora_gives_its_words_without_being_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = embedding_files.write("LoRA with OneTrainer's words", tmp_path)
-    monkeypatch.setattr(formats, "LARGEST_NBYTES", 1000)
+    monkeypatch.setattr(embedding_file, "LARGEST_NBYTES", 1000)
     found = {concept.token: concept for concept in formats.read_all(path)}
     assert same(found["<cat>"], Concept("<cat>", {"clip_l": L, "clip_g": G}))
     small = safetensors_file.extract_tensors(path, "", ["bundle_emb.<cat>.clip_l"])

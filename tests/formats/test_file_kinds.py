@@ -13,6 +13,7 @@ from torch import Tensor
 import pseudoword
 from pseudoword import formats
 from pseudoword.errors import ConceptError
+from pseudoword.formats import embedding_file
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 3192\n".format("0" * 64)
 PAGE = "<!DOCTYPE html>\n<html><body>Sign in to download</body></html>\n"
@@ -153,7 +154,7 @@ def test_a_large_lora_is_named_without_being_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.safetensors").write_bytes(save(NETWORKS["kohya"][0]))
-    monkeypatch.setattr(formats, "LARGEST_NBYTES", 1000)
+    monkeypatch.setattr(embedding_file, "LARGEST_NBYTES", 1000)
     with pytest.raises(ConceptError, match=r"0 MB.* this is a LoRA, not an embedding.*--lora"):
         formats.read(tmp_path / "a.safetensors")
 
@@ -182,7 +183,7 @@ def test_words_inside_a_lora_are_exactly_those(
 ) -> None:
     (tmp_path / "a.safetensors").write_bytes(save(LORA | tensors, metadata))
     if large:
-        monkeypatch.setattr(formats, "LARGEST_NBYTES", 1000)
+        monkeypatch.setattr(embedding_file, "LARGEST_NBYTES", 1000)
     found = formats.read_all(tmp_path / "a.safetensors")
     assert [word.token for word in found] == expected
     for word in found:

@@ -15,7 +15,7 @@ from pseudoword.errors import ConceptError, PictureError, PseudowordError
 from pseudoword.formats import folder_scan
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.raw_content import NoWordError
-from pseudoword.formats.writers import token_picture
+from pseudoword.formats.token_picture import token_picture
 from pseudoword.outputs import maker_of
 from pseudoword.report import grids, picture_output
 from pseudoword.report.fonts import fitted, font

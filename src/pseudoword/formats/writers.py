@@ -5,17 +5,19 @@ Everything in safetensors also carries our metadata, which other tools pass over
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError
+from pseudoword.files import write_whole
 from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
+from pseudoword.formats.token_picture import token_picture
 
 FileParts = dict[str, bytes]
 """What to put behind the file's stem -> bytes. One file is `""`; a second one `_2`."""
-
-PICTURE_PX = 512
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,6 @@ def a1111_items(concept: Concept) -> dict[str, object]:
 def _metadata(concept: Concept) -> dict[str, str]:
     about = concept.shared | {"method": concept.method}
     return about | ({"family": concept.family} if concept.family else {})
-
-
-def token_picture(concept: Concept) -> Image.Image:
-    """A plain picture with the word on it, for words that come without a preview."""
-    sheet = Image.new("RGB", (PICTURE_PX, PICTURE_PX), (244, 241, 234))
-    pen = ImageDraw.Draw(sheet)
-    shapes = [f"{key}: {len(rows)} x {rows.shape[1]}" for key, rows in concept.vectors.items()]
-    size = 64
-    while size > 12 and pen.textlength(concept.token, ImageFont.load_default(size)) > 440:
-        size -= 4
-    middle = PICTURE_PX / 2
-    pen.text((middle, 220), concept.token, (40, 40, 40), ImageFont.load_default(size), anchor="mm")
-    for i, line in enumerate(shapes[:6]):
-        font = ImageFont.load_default(20)
-        pen.text((middle, 300 + 28 * i), line, (90, 90, 90), font, anchor="mm")
-    return sheet
 
 
 def _as_float32(rows: Tensor) -> Tensor:
@@ -241,3 +227,49 @@ WRITERS: dict[str, Writer] = {
     "xti": Writer("kohya's layered words", ".safetensors", _xti, _xti_refuses),
 }
 """Format name -> writer."""
+
+
+def write(concept: Concept, path: Path) -> None:
+    """Write `concept` as our own safetensors file, whole or not at all."""
+    write_whole(path, native.dump(concept))
+
+
+def write_as(
+    concept: Concept, path: Path, name: str, picture: Image.Image | None = None
+) -> tuple[Path, ...]:
+    """Write `concept` in the format called `name`, each file whole or not at all.
+
+    Args:
+        concept: the word.
+        path: the file; a second one, where a format needs it, stands beside it.
+        name: a name in `WRITERS`.
+        picture: what formats in pictures show; by default a card with the word on it.
+
+    Raises:
+        ConceptError: the format cannot hold this word.
+    """
+    files = part_files(path, encode(concept, name, picture))
+    for part, data in files.items():
+        write_whole(part, data)
+    return tuple(files)
+
+
+def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> FileParts:
+    """The bytes that `write_as` writes.
+
+    Raises:
+        ConceptError: the format cannot hold this word.
+    """
+    writer = WRITERS[name]
+    reason = writer.refuses(concept)
+    if reason:
+        able = ", ".join(n for n, w in WRITERS.items() if not w.refuses(concept))
+        raise ConceptError(f"{concept.token}: {name} {reason}. It fits into: {able}.")
+    return writer.write(concept, picture)
+
+
+def part_files(path: Path, parts: FileParts) -> dict[Path, bytes]:
+    """The files that parts of a format are written to; the first is `path`."""
+    return {
+        path.with_name(f"{path.stem}{suffix}{path.suffix}"): data for suffix, data in parts.items()
+    }

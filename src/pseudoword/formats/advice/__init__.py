@@ -7,8 +7,8 @@ others' loaders (`tests/test_advice.py`).
 from collections.abc import Collection
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile
 from pseudoword.formats.advice import automatic1111, comfyui, diffusers, invokeai, onetrainer
+from pseudoword.formats.embedding_file import EmbeddingFile
 
 __all__ = ["outlook"]
 

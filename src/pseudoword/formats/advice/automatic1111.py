@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile, names
+from pseudoword.formats import names
 from pseudoword.formats.advice.shared import (
     PICTURES,
     STABLE_DIFFUSION,
@@ -17,6 +17,7 @@ from pseudoword.formats.advice.shared import (
     unsupported_model,
     unusable,
 )
+from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import BUNDLE_PREFIX, embedding_tensors
 
 PICTURE_ENDINGS = (".png", ".webp", ".avif")

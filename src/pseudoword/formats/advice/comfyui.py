@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile, names
+from pseudoword.formats import names
 from pseudoword.formats.advice.shared import (
     PICTURES,
     TORCH_ENDINGS,
@@ -13,6 +13,7 @@ from pseudoword.formats.advice.shared import (
     holds_rows,
     unusable,
 )
+from pseudoword.formats.embedding_file import EmbeddingFile
 
 KEYS = {"clip_h": "clip_l"}
 """The key that it looks for, where that is not our name for the encoder."""

@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile, keys, names
+from pseudoword.formats import keys, names
 from pseudoword.formats.advice.shared import PICTURES, convert_hint, encoders_of, is_dict, unusable
+from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import embedding_tensors
 
 

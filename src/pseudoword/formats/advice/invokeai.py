@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile, names
+from pseudoword.formats import names
 from pseudoword.formats.advice.shared import (
     PICTURES,
     convert_hint,
@@ -16,6 +16,7 @@ from pseudoword.formats.advice.shared import (
     unsupported_model,
     unusable,
 )
+from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import embedding_tensors
 
 

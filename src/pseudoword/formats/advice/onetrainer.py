@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile, keys
+from pseudoword.formats import keys
 from pseudoword.formats.advice.shared import PICTURES, convert_hint, holds_rows, is_dict, unusable
+from pseudoword.formats.embedding_file import EmbeddingFile
 
 _LARGE = {"clip_l": "clip_l", "clip_g": "clip_g", "t5xxl": "t5"}
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import EmbeddingFile, grouping, keys
+from pseudoword.formats import grouping, keys
+from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import embedding_tensors
 from pseudoword.formats.writers import WRITERS
 
