@@ -313,14 +313,14 @@ def holds_in_a1111(
         _, found, width = a1111_reads(path)
         assert width == kinds["SDXL"]
         assert all(word.vectors[key].equal(found[key]) for key in ("clip_l", "clip_g"))
-    elif said.startswith("goes by the ending"):
+    elif said.startswith("goes by the file's ending"):
         with pytest.raises(Exception):  # noqa: B017, PT011 - any failure of a foreign loader will do
             a1111_reads(path)
-        renamed = path.with_suffix(re.search(r"file (\.\w+)", said)[1])  # type: ignore[index]
+        renamed = path.with_suffix(re.search(r"to (\.\w+)", said)[1])  # type: ignore[index]
         shutil.copy(path, renamed)
         said = advice(renamed)[2]["AUTOMATIC1111"]
         assert "ending" not in said
-    elif said.startswith("can have no such name"):
+    elif said.startswith("cannot have such a name"):
         assert not other_tools.a1111_finds(tokenizer, path.stem, f"a photo of {path.stem} here")
     elif path.suffix in (".png", ".webp", ".pt", ".bin", ".safetensors"):
         try:
@@ -456,7 +456,7 @@ def test_what_is_said_of_onetrainer_holds_for_every_file(files: list[Path]) -> N
             told.add(said[:18])
             encoders = frozenset(map(base_encoder, word.vectors))
             if encoders not in onetrainer.KEYS:
-                assert said == "learns no words for these models"
+                assert said == "trains no embeddings for these models"
                 continue
             theirs = onetrainer.KEYS[encoders]
             try:
@@ -503,4 +503,4 @@ def test_training_says_what_diffusers_will_not_take(
     assert code == 0
     assert noted.count("token='<my-toy>'") == 1
     assert names.diffusers_warning("<toy>", 2, {"toy"}) is None
-    assert "vocabulary has that word" in (names.diffusers_warning("toy", 1, {"toy"}) or "")
+    assert "vocabulary has that token" in (names.diffusers_warning("toy", 1, {"toy"}) or "")

@@ -308,7 +308,7 @@ def test_a_large_lora_gives_its_words_without_being_read_whole(
 
 
 def test_a_format_that_cannot_hold_a_word_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConceptError, match=r"SD 1, SD 2 and SDXL.*It fits into: native"):
+    with pytest.raises(ConceptError, match=r"SD 1, SD 2 and SDXL.*Possible formats: native"):
         formats.write_as(CONCEPTS["flux"], tmp_path / "x.pt", "a1111")
     assert not (tmp_path / "x.pt").exists()
     with pytest.raises(ConceptError, match="pixels high"):
@@ -357,7 +357,7 @@ def test_any_token_count_width_and_number_format(
 ) -> None:
     made = rows(n, width, seed).mul(10.0 ** (seed - 5)).to(dtype)
     made = made.float().to(dtype)  # float64 that float32 can hold
-    (theirs,) = layouts.words(formats.parse(save({token: made}), "file"))
+    (theirs,) = layouts.read_concepts(formats.parse(save({token: made}), "file"))
     encoder = "clip_h" if width == 1024 else "clip_l"
     expected = Concept(token, {encoder: made.float()})
     if token.removesuffix("_out") not in {*keys.UNNAMED, *keys.ONETRAINER, *keys.WIDTHS}:

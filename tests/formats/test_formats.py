@@ -23,7 +23,7 @@ def test_what_is_written_is_read_bit_for_bit(token: str, n: int, width: int, see
     rows = torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
     concept = Concept(token, {"clip_l": rows}, "sd", provenance={"steps": "3"})
     data = native.dump(concept)
-    (back,) = layouts.words(formats.parse(data, "x.safetensors"))
+    (back,) = layouts.read_concepts(formats.parse(data, "x.safetensors"))
     assert (back.token, back.family, back.provenance) == (token, "sd", {"steps": "3"})
     assert torch.equal(back.vectors["clip_l"], rows)
     assert native.dump(back) == data

@@ -16,16 +16,16 @@ from pseudoword.formats.raw_content import RawContent
 from pseudoword.placeholders import check_token
 
 LARGEST_NBYTES = 256 * 1024 * 1024
-"""No embedding is larger: refused before anything is allocated."""
+"""Larger files are refused before memory is allocated; no embedding has as many bytes."""
 
 CONCEPT_FILE = "concept.safetensors"
 
 FOLDER_FILES = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
-"""The files that stand for a folder, or a repository: the first that is there."""
+"""What is read if a folder or a repository is given: the first of these that exists."""
 
 
 class Container(NamedTuple):
-    """A kind of file."""
+    """A kind of file: how to recognise it, and its reader."""
 
     matches: Callable[[bytes], bool]
     read: Callable[[bytes, str], RawContent]
@@ -41,16 +41,16 @@ CONTAINERS: Mapping[str, Container] = {
 
 @dataclass(frozen=True)
 class EmbeddingFile:
-    """What a file turned out to be."""
+    """An embedding file that has been read and recognised."""
 
     path: Path
     raw: RawContent
-    """what it holds, as it holds it"""
+    """the tensors and texts, under the file's own names"""
     layout: str
     """a name in `layouts.LAYOUTS`"""
     concepts: tuple[Concept, ...]
     second: Path | None = None
-    """the file with the other half of the word, for its other text encoder, if there is one"""
+    """diffusers' second file, with the rows for the second text encoder, if there is one"""
 
     @property
     def container(self) -> str:
@@ -59,36 +59,16 @@ class EmbeddingFile:
 
 
 def read(path: Path, token: str | None = None) -> Concept:
-    """Read the one concept of a file, or of a run's folder.
+    """Read one concept from a file, or from a run's folder.
 
     Args:
         path: the file, or a folder that holds `concept.safetensors` or `learned_embeds…`.
-        token: name it this, whatever the file says; in a file of several, take the one so called.
+        token: the name to give it; if the file holds several concepts, the one to read.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept, or several.
     """
     return select_concept(read_file(path), token)
-
-
-def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
-    """The one concept of a file under the name `token`, or the one so called of several.
-
-    Raises:
-        ConceptError: there are several, and none is called so.
-    """
-    found = file.concepts
-    if len(found) == 1:
-        return with_token(found[0], token) if token else found[0]
-    called = token and unicodedata.normalize("NFC", token)  # as in every concept
-    for concept in found:
-        if concept.token == called:
-            return concept
-    tokens = ", ".join(c.token for c in found[:8]) + (" …" if len(found) > 8 else "")
-    raise ConceptError(
-        f"{file.path} holds {len(found)} words, not one concept: {tokens}. "
-        "Say which one with its token."
-    )
 
 
 def read_all(path: Path) -> tuple[Concept, ...]:
@@ -101,69 +81,94 @@ def read_all(path: Path) -> tuple[Concept, ...]:
 
 
 def read_file(path: Path) -> EmbeddingFile:
-    """Read a file, or what stands for a folder, and say what it is.
+    """Read a file, or the file in a folder, with its layout and all its concepts.
 
-    diffusers has a file for each of two text encoders: of two such files both are read.
+    diffusers writes one file per text encoder; if `path` is one of such a pair, both are read.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
-    path = _file(path)
-    first = _first_half(path)
+    path = _file_in(path)
+    first = _first_of_pair(path)
     if first is not None:
         with suppress(ConceptError):
-            whole = read_file(first)
-            if whole.second == path:
-                return whole
-    file, second = _read_one(path), _second_half(path)
+            pair = read_file(first)
+            if pair.second == path:
+                return pair
+    file, second = _read_one(path), _second_of_pair(path)
     if len(file.concepts) > 1 or file.layout not in ("native", "diffusers"):
         return file
     if not second.is_file():
         return file
-    joined = _both_halves(file.concepts[0], _read_one(second).concepts)
+    joined = _join(file.concepts[0], _read_one(second).concepts)
     return file if joined is None else replace(file, concepts=(joined,), second=second)
 
 
 def read_bytes(data: bytes, path: Path) -> EmbeddingFile:
-    """Read the bytes of a file; `path` is what it is called, and need not be there.
+    """Read the bytes of a file; `path` is its name only, and need not exist.
 
     Raises:
         ConceptError: it holds no concept.
     """
     raw = parse(data, str(path))
-    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.words(raw)))
+    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.read_concepts(raw)))
 
 
-def is_concept(path: Path) -> bool:
-    """Whether `path` names a file, or a folder with a concept in it."""
-    return path.is_file() or any((path / name).is_file() for name in FOLDER_FILES)
-
-
-def parse(data: bytes, where: str) -> RawContent:
-    """What `data` holds, by its content.
+def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
+    """The only concept of `file`, named `token`; of several, the one with that token.
 
     Raises:
-        ConceptError: no kind of file that is known here, or damaged.
+        ConceptError: there are several, and none has that token.
     """
-    for container in CONTAINERS.values():
-        if container.matches(data):
-            return container.read(data, where)
-    what = describe_bytes(data[:HEAD_NBYTES])
-    if what is not None:
-        raise ConceptError(f"{where} is {what}.")
+    concepts = file.concepts
+    if len(concepts) == 1:
+        return with_token(concepts[0], token) if token else concepts[0]
+    wanted = token and unicodedata.normalize("NFC", token)  # tokens are always in this form
+    for concept in concepts:
+        if concept.token == wanted:
+            return concept
+    tokens = ", ".join(c.token for c in concepts[:8]) + (" …" if len(concepts) > 8 else "")
     raise ConceptError(
-        f"{where} is no embedding: it is not a safetensors file, nor torch's, nor a picture"
-        f"{' (it is empty)' if not data else ''}."
+        f"{file.path} holds {len(concepts)} words, not one concept: {tokens}. "
+        "Say which one with its token."
     )
 
 
 def with_token(concept: Concept, token: str) -> Concept:
-    """The same word under another token."""
+    """The same concept under another token."""
     check_token(token)
     return replace(concept, token=token)
 
 
-def _file(path: Path) -> Path:
+def is_concept(path: Path) -> bool:
+    """Whether `path` is a file, or a folder with an embedding file in it."""
+    return path.is_file() or any((path / name).is_file() for name in FOLDER_FILES)
+
+
+def parse(data: bytes, where: str) -> RawContent:
+    """Read the bytes of an embedding file.
+
+    Raises:
+        ConceptError: the file is damaged, or of an unknown kind; the message says what it is.
+    """
+    for container in CONTAINERS.values():
+        if container.matches(data):
+            return container.read(data, where)
+    kind = describe_bytes(data[:HEAD_NBYTES])
+    if kind is not None:
+        raise ConceptError(f"{where} is {kind}.")
+    raise ConceptError(
+        f"{where} is no embedding: it is neither a safetensors file, nor torch's, nor a picture"
+        f"{' (it is empty)' if not data else ''}."
+    )
+
+
+def _read_one(path: Path) -> EmbeddingFile:
+    return read_bytes(_bytes_of(path), path)
+
+
+def _file_in(path: Path) -> Path:
+    """`path`, or the embedding file in it if it is a folder."""
     if not path.is_dir():
         return path
     for name in FOLDER_FILES:
@@ -175,25 +180,32 @@ def _file(path: Path) -> Path:
     )
 
 
-def _second_half(path: Path) -> Path:
-    """Where diffusers writes the other half of a word, also along the way."""
+def _second_of_pair(path: Path) -> Path:
+    """Where diffusers writes the rows for the second encoder: `x_2`, or `x_2-steps-9`."""
     first, steps, count = path.stem.partition("-steps-")
     return path.with_name(f"{first}_2{steps}{count}{path.suffix}")
 
 
-def _first_half(path: Path) -> Path | None:
-    """The file that `path` may be the other half of."""
+def _first_of_pair(path: Path) -> Path | None:
+    """The first file of the pair of which `path` is the second, if it exists."""
     second, steps, count = path.stem.partition("-steps-")
     first = path.with_name(f"{second.removesuffix('_2')}{steps}{count}{path.suffix}")
     return first if second.endswith("_2") and first.is_file() else None
 
 
-def _read_one(path: Path) -> EmbeddingFile:
-    return read_bytes(_bytes(path), path)
+def _join(first: Concept, second: tuple[Concept, ...]) -> Concept | None:
+    """The two halves of a concept as one; None if they do not belong together."""
+    if len(second) != 1 or second[0].token != first.token:
+        return None
+    vectors = {**first.vectors, **second[0].vectors}
+    if len(vectors) < 2 or frozenset(vectors) not in keys.DIFFUSERS_SUFFIXES:
+        return None
+    (family, *_) = keys.FAMILIES_OF_ENCODERS[frozenset(vectors)]
+    return replace(first, vectors=vectors, family=family)
 
 
-def _bytes(path: Path) -> bytes:
-    """The whole file; of a large one only what may be words in it."""
+def _bytes_of(path: Path) -> bytes:
+    """The whole file; of a very large one only the embeddings in it."""
     try:
         large = path.is_file() and path.stat().st_size > LARGEST_NBYTES
     except (OSError, ValueError):
@@ -202,7 +214,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _embeddings_in_lora(path: Path) -> bytes:
-    """The words inside a LoRA too large to be read whole, as a file of their own."""
+    """The embeddings inside a LoRA too large to read whole, as a safetensors file."""
     with reading(path, ConceptError):
         entries, metadata = safetensors_file.read_entries(path, str(path))
         shapes = {name: entry["shape"] for name, entry in entries.items()}
@@ -215,14 +227,3 @@ def _embeddings_in_lora(path: Path) -> bytes:
     raise ConceptError(
         f"{path} has {nbytes / 1e6:.0f} MB, an embedding a few kilobytes: this is {what}."
     )
-
-
-def _both_halves(first: Concept, others: tuple[Concept, ...]) -> Concept | None:
-    """The two halves of a word as one; None if they are none."""
-    if len(others) != 1 or others[0].token != first.token:
-        return None
-    both = {**first.vectors, **others[0].vectors}
-    if len(both) < 2 or frozenset(both) not in keys.DIFFUSERS_SUFFIXES:
-        return None
-    (family, *_) = keys.FAMILIES_OF_ENCODERS[frozenset(both)]
-    return replace(first, vectors=both, family=family)

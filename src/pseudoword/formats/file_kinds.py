@@ -1,6 +1,6 @@
-"""Files that are taken for embeddings and are none: what each one is, and what to do with it.
+"""What a file is that is no embedding, and what to do with it.
 
-Told by content: by the first bytes, or by the names of the numbers inside.
+The first bytes tell it, or the names of the tensors inside.
 """
 
 import json
@@ -11,21 +11,21 @@ from typing import NamedTuple
 from pseudoword.text import brief
 
 HEAD_NBYTES = 4096
-"""So much of a file is looked at."""
+"""Only this much of the beginning of a file is examined."""
 
-LONGEST = 200
-"""Characters of a name that are looked at."""
+LONGEST_NAME = 200
+"""Only this many characters of a name are examined."""
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a JPEG picture, which can hold no {expected}"),
     (b"GIF8", "a GIF picture, which can hold no {expected}"),
-    (b"\xff\x0a", "a JPEG XL picture, which cannot be read here: save it as PNG without a change"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which cannot be read here: save it as PNG"),
+    (b"\xff\x0a", "a JPEG XL picture, which cannot be read: convert it to PNG, without any change"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture, which cannot be read: convert it to PNG"),
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
-    (b"GGUF", "a GGUF model, which is no {expected} known here"),
-    (b"\x93NUMPY", "a NumPy array, not the {expected} it was to be"),
-    (b"\x89HDF", "an HDF5 file, not the {expected} it was to be"),
+    (b"GGUF", "a GGUF model, which cannot be read"),
+    (b"\x93NUMPY", "a NumPy array, not the {expected}"),
+    (b"\x89HDF", "an HDF5 file, not the {expected}"),
     (b"\x1f\x8b", "packed with gzip: unpack it and give the {expected} itself"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive: unpack it and give the {expected} itself"),
     (b"Rar!", "a RAR archive: unpack it and give the {expected} itself"),
@@ -42,13 +42,13 @@ _ANNEX = re.compile(r"\S*(/annex/objects/|\.git/annex)")
 
 
 def describe_bytes(head: bytes, expected: str = "embedding") -> str | None:
-    """What a file is that starts with `head`, with what to do; None if that is not known.
+    """What a file is and what to do, told by its first bytes; None if that is unknown.
 
-    The sentence goes on after "… is".
+    The text continues a sentence "… is".
 
     Args:
-        head: its first `HEAD_NBYTES`.
-        wanted: what it was to be.
+        head: the first `HEAD_NBYTES` of the file.
+        expected: what the file should be.
     """
     if head and not head.strip(b"\0"):
         return "nothing but zero bytes, an unfinished download: download it again"
@@ -57,12 +57,12 @@ def describe_bytes(head: bytes, expected: str = "embedding") -> str | None:
         return _describe_text(text, expected)
     if len(head) > 262 and head[257:262] == b"ustar":
         return f"a tar archive: unpack it and give the {expected} itself"
-    what = next((what for magic, what in _MAGIC if head.startswith(magic)), None)
-    return what and what.format(expected=expected)
+    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    return kind and kind.format(expected=expected)
 
 
 def _text(head: bytes) -> str | None:
-    """`head` as text without what leads it, if it is text in any of the usual encodings."""
+    """`head` as text, without a byte order mark and leading spaces; None if it is no text."""
     head = head[:HEAD_NBYTES]
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
@@ -70,17 +70,17 @@ def _text(head: bytes) -> str | None:
         try:
             text = head.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            if error.start < len(head) - 3:  # else a letter was cut in two
+            if error.start < len(head) - 3:  # otherwise the last letter was cut in two
                 legacy = head.decode("latin-1").strip()
                 return legacy if _MARKUP.match(legacy) else None
             text = head[: error.start].decode("utf-8-sig")
     text = text.strip("\ufeff").strip()
-    plain = sum(letter.isprintable() or letter in "\t\r\n\f" for letter in text)
-    return text if text and plain >= 0.98 * len(text) else None
+    printable = sum(letter.isprintable() or letter in "\t\r\n\f" for letter in text)
+    return text if text and printable >= 0.98 * len(text) else None
 
 
 def _describe_text(text: str, expected: str) -> str:
-    """What a text is that lies where a file should be."""
+    """What a text file is that is in the place of a binary file."""
     if _POINTER.match(text):
         return (
             "a Git LFS pointer: it only names the file that belongs here. "
@@ -93,49 +93,50 @@ def _describe_text(text: str, expected: str) -> str:
         )
     if _MARKUP.match(text):
         return (
-            "a web page, not the file it was to be: a page to sign in, or an error. Download it "
-            "again, by the link of the file itself, and signed in if it asks for that"
+            "a web page instead of the file: a login page or an error. Download it again, from the "
+            "link of the file itself, and log in first if it asks for that"
         )
     if text[0] in "{[":
         message = _error_in(text)
         if message is None:
-            return f"JSON, not the {expected} it was to be"
+            return f"JSON, not the {expected}"
         return f"a server's message, not the file: {message!r}. Download it again"
     line = brief(text.splitlines()[0], 80)
     return f"plain text ({line!r}), not the {expected}. If it was downloaded, download it again"
 
 
 def _error_in(text: str) -> str | None:
-    """What a JSON text says has gone wrong."""
+    """The error message in a JSON text, also in one that is cut off."""
     try:
-        found = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError):
         match = re.search(r'"(?:error|message|detail)"\s*:\s*"([^"]{1,200})', text)
         return brief(match[1], 100) if match else None
     for name in ("error", "message", "detail", "errors", "reason"):
-        said = found.get(name) if isinstance(found, dict) else None
-        if isinstance(said, dict):
-            said = said.get("message")
-        if said:
-            return brief(str(said), 100)
+        message = data.get(name) if isinstance(data, dict) else None
+        if isinstance(message, dict):
+            message = message.get("message")
+        if message:
+            return brief(str(message), 100)
     return None
 
 
 class FileKind(NamedTuple):
-    """Numbers that are no words."""
+    """A kind of tensor file that is no embedding."""
 
     what: str
     advice: str
+    """what to do, as a sentence without its full stop"""
     names: re.Pattern[str]
-    """finds this kind in the dotted name of a tensor"""
+    """matches the dotted name of a tensor in such a file"""
 
 
-_DRAW = "generate takes it by --lora, if diffusers reads its kind"
-_NOTHING = "Give the embedding itself"
+_GENERATE_WITH_IT = "Give it to generate with --lora, if diffusers can read this kind"
+_GIVE_EMBEDDING = "Give the embedding itself"
 KINDS: tuple[FileKind, ...] = (
     FileKind(
         "an optimiser's state",
-        "It goes with an embedding, which is the file without .optim: give that one",
+        "Its embedding is the file without .optim in its name: give that one",
         re.compile(
             r"(^|\.)(exp_avg(_sq)?|exp_inf|max_exp_avg_sq|momentum_buffer|square_avg|param_groups"
             r"|optimi[sz]er(_state_dict|_state|_states|s)?)(\.|$)"
@@ -143,17 +144,17 @@ KINDS: tuple[FileKind, ...] = (
     ),
     FileKind(
         "a hypernetwork",
-        _NOTHING,
+        _GIVE_EMBEDDING,
         re.compile(r"^(layer_structure|activation_func|is_layer_norm|last_layer_dropout)$"),
     ),
     FileKind(
         "an IP-adapter",
-        _NOTHING,
+        _GIVE_EMBEDDING,
         re.compile(r"(^|\.)(ip_adapter|image_proj(_model)?|to_[kv]_ip|adapter_modules)(\.|$)"),
     ),
     FileKind(
         "a ControlNet",
-        _NOTHING,
+        _GIVE_EMBEDDING,
         re.compile(
             r"(^|\.)(control_model|controlnet_\w+|zero_convs|input_hint_block|control_add_embedding)\."
             r"|^lllite_|^control_(lora|net)|^lora_controlnet$"
@@ -161,7 +162,7 @@ KINDS: tuple[FileKind, ...] = (
     ),
     FileKind(
         "a LoRA",
-        _DRAW,
+        _GENERATE_WITH_IT,
         re.compile(
             r"(^|[._])lora[._](A|B|up|down|mid|embedding_[AB]|magnitude_vector|linear_layer)(\.|$)"
             r"|^(lora|lycoris|loha|lokr)_\w+\.\w|^lora_(unet|te\d?|transformer|prior|dit)_"
@@ -173,8 +174,8 @@ KINDS: tuple[FileKind, ...] = (
         ),
     ),
     FileKind(
-        "an encoded prompt or picture (what comes out of an encoder)",
-        "A word is what goes in",
+        "an encoded prompt or picture (the output of an encoder)",
+        "An embedding is the input of a text encoder",
         re.compile(
             r"^(\w+[._])?(prompt|negative|text|caption|image|pooled|uncond\w*|encoder|last)_?"
             r"(prompt_|pooled_|negative_|text_)*(embeds?|embeddings|hidden_states?|attention_mask"
@@ -183,7 +184,7 @@ KINDS: tuple[FileKind, ...] = (
     ),
     FileKind(
         "a VAE",
-        _NOTHING,
+        _GIVE_EMBEDDING,
         re.compile(
             r"(^|\.)((en|de)coder\.(conv_in|conv_out|norm_out|down|up|mid"
             r"|down_blocks|up_blocks|mid_block)\b|(post_)?quant_conv\.)"
@@ -200,26 +201,26 @@ KINDS: tuple[FileKind, ...] = (
         ),
     ),
 )
-"""What is told by names, in the order in which it is looked for."""
+"""Kinds that names tell, in the order in which they are tried."""
 
 
 def is_network_weight(name: str) -> bool:
-    """Whether a tensor of this name is part of a network; a placeholder in `<…>` never is."""
+    """Whether a tensor with this name is a weight of a network; `<…>`, a token, never is."""
     return kind_of_names([name]) is not None
 
 
 def kind_of_names(names: Iterable[str]) -> FileKind | None:
-    """What the file is whose tensors have these names, if that is known."""
-    several = [name[:LONGEST] for name in names if "<" not in name]
-    return next((k for k in KINDS if any(map(k.names.search, several))), None)
+    """The kind of a file whose tensors have these names; None if it is unknown."""
+    plain = [name[:LONGEST_NAME] for name in names if "<" not in name]
+    return next((kind for kind in KINDS if any(map(kind.names.search, plain))), None)
 
 
-def nested_names(found: object, most: int = 4096) -> Iterator[str]:
-    """The names of all that lies in nested dicts and lists, joined by dots."""
-    left: list[tuple[str, object, int]] = [("", found, 0)]
+def nested_names(data: object, most: int = 4096) -> Iterator[str]:
+    """The dotted names of what nested dicts and lists hold; at most `most` of them."""
+    queue: list[tuple[str, object, int]] = [("", data, 0)]
     count = 0
-    while left and count < most:
-        prefix, item, depth = left.pop(0)
+    while queue and count < most:
+        prefix, item, depth = queue.pop(0)
         inside: Iterable[tuple[object, object]] = ()
         if depth < 4 and isinstance(item, dict):
             inside = item.items()
@@ -229,7 +230,7 @@ def nested_names(found: object, most: int = 4096) -> Iterator[str]:
             count += 1
             if count > most:
                 return
-            name = f"{prefix}.{key}" if prefix else str(key)
-            yield name[:LONGEST]
+            name = (f"{prefix}.{key}" if prefix else str(key))[:LONGEST_NAME]
+            yield name
             if isinstance(value, dict | list | tuple):
-                left.append((name[:LONGEST], value, depth + 1))
+                queue.append((name, value, depth + 1))

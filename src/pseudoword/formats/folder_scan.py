@@ -1,4 +1,4 @@
-"""Which files of a folder may hold words, and which are left out, and why."""
+"""Which files of a folder may be embeddings, which are left out, and why."""
 
 import os
 import re
@@ -10,76 +10,72 @@ from pseudoword import formats
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
 ENDINGS = {".safetensors", ".pt", ".bin", ".png", ".webp", ".avif"}
-"""What embeddings are called; files with other endings are looked at too, and taken if they are."""
+"""Usual endings of embedding files; files with other endings are examined too."""
 
 _COPY = re.compile(r"best\.safetensors|(words|previews)/.*|(checkpoint|finished)-\d+\.pt")
-"""What is in a run's folder beside the word: earlier copies of it, in one form or another."""
+"""Files in a run's folder that are earlier copies of its concept."""
 
 
 @dataclass
 class FolderFiles:
-    """The files of a folder."""
+    """What a folder holds."""
 
     files: list[Path] = field(default_factory=list)
-    """what may hold a word, in order"""
+    """files that may be embeddings, in order"""
     left_out: dict[str, str] = field(default_factory=dict)
-    """file or folder -> why nothing in it was looked at"""
+    """file or folder -> why it was not read"""
 
 
 def scan_folder(folder: Path, exclude: Path) -> FolderFiles:
-    """Look through `folder` and all that is in it, also behind links; `exclude` is passed over."""
-    found = FolderFiles()
+    """Find the files that may be embeddings in `folder` and below, following links.
+
+    Args:
+        folder: where to look.
+        exclude: a file to ignore.
+    """
+    result = FolderFiles()
     runs: set[Path] = set()
-    for place, names in _walk(folder, found):
+    for place, names in _walk(folder, result):
         if {"log.jsonl", "config.toml"} <= set(names):
             runs.add(place)
         for name in names:
             path = place / name
-            reason = _left_out(path, exclude, set(names), runs)
+            if path == exclude:
+                continue
+            reason = _why_left_out(path, set(names), runs)
             if reason is None:
-                found.files.append(path)
+                result.files.append(path)
             elif reason:
-                found.left_out[str(path)] = reason
+                result.left_out[str(path)] = reason
     for run in runs:
         if not (run / formats.CONCEPT_FILE).is_file():
-            found.left_out[str(run)] = "a run that has not ended; its word so far is not shown"
-    return found
+            result.left_out[str(run)] = "a run that has not ended; its word so far is not shown"
+    return result
 
 
-def _walk(folder: Path, found: FolderFiles) -> Iterator[tuple[Path, list[str]]]:
-    """Each folder with the names of its files; none twice, so that links in a ring have an end."""
+def _walk(folder: Path, result: FolderFiles) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder with the names of its files; each only once, also if links form a circle."""
 
     def unreadable(error: OSError) -> None:
-        found.left_out[str(error.filename)] = f"cannot be read: {error.strerror or error}"
+        result.left_out[str(error.filename)] = f"cannot be read: {error.strerror or error}"
 
-    seen: set[str] = set()
+    visited: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
-        for name in [name for name in folders if name.startswith(".")]:
-            folders.remove(name)
-        folders.sort()
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(place), sorted(names)
 
 
-def _left_out(path: Path, exclude: Path, beside: set[str], runs: set[Path]) -> str | None:
-    """Why a file is not looked at; nothing to say if nobody expects a word in it; None if it is."""
+def _why_left_out(path: Path, siblings: set[str], runs: set[Path]) -> str | None:
+    """Why a file is left out; `""` if nobody expects an embedding in it; None if it may be one."""
     likely = path.suffix.lower() in ENDINGS
     picture = path.suffix.lower() in PICTURES
-    if path == exclude:
+    if _is_copy(path, runs) or (picture and _shows_an_embedding(path, siblings)):
         return ""
-    run = next((place for place in path.parents if place in runs), None)
-    if run is not None and _COPY.fullmatch(path.relative_to(run).as_posix()):
-        return ""
-    if (
-        picture
-        and path.stem.endswith(".preview")
-        and not beside.isdisjoint(_embeddings_shown_by(path))
-    ):
-        return ""  # the picture of a word that is listed
     if path.name.startswith("."):
         return "hidden" if likely and not picture else ""
     if not path.is_file():
@@ -87,21 +83,29 @@ def _left_out(path: Path, exclude: Path, beside: set[str], runs: set[Path]) -> s
     if path.stat().st_size == 0:
         return "empty" if likely else ""
     if path.suffix.lower() == ".jxl":
-        return "a JPEG XL picture, which cannot be read here; there may be a word in it"
+        return "a JPEG XL picture, which cannot be read; there may be a word in it"
     return None if likely or _begins_like_an_embedding(path) else ""
 
 
+def _is_copy(path: Path, runs: set[Path]) -> bool:
+    """Whether a run's folder has this file as an earlier copy of its concept."""
+    run = next((place for place in path.parents if place in runs), None)
+    return run is not None and _COPY.fullmatch(path.relative_to(run).as_posix()) is not None
+
+
+def _shows_an_embedding(picture: Path, siblings: set[str]) -> bool:
+    """Whether this is `x.preview.png` with an embedding `x` beside it."""
+    if not picture.stem.endswith(".preview"):
+        return False
+    stem = picture.stem.removesuffix(".preview")
+    return not siblings.isdisjoint(f"{stem}{ending}" for ending in ENDINGS)
+
+
 def _begins_like_an_embedding(path: Path) -> bool:
-    """Whether a file starts as embeddings do, whatever it is called."""
+    """Whether the first bytes are those of an embedding file, whatever its name is."""
     try:
         with path.open("rb") as file:
             head = file.read(16)
     except OSError:
         return False
     return any(container.matches(head) for container in formats.CONTAINERS.values())
-
-
-def _embeddings_shown_by(preview: Path) -> set[str]:
-    """The files that a preview may belong to."""
-    word = preview.stem.removesuffix(".preview")
-    return {f"{word}{ending}" for ending in ENDINGS}

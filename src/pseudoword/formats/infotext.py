@@ -1,4 +1,4 @@
-"""How a picture was drawn, as the text that AUTOMATIC1111's "PNG info" reads from a PNG.
+"""The settings of a generated picture, as the text that AUTOMATIC1111's "PNG info" reads.
 
 The prompt, then `Negative prompt: …`, then one line of `Name: value` pairs; values that hold a
 comma or a colon are JSON strings.
@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from pseudoword.errors import PictureError
 
 KEYWORD = "parameters"
-"""The PNG text chunk it stands in."""
+"""Name of the PNG text chunk."""
 
 SAMPLERS: Mapping[str, str] = {
     "DDIMScheduler": "DDIM",
@@ -33,7 +33,7 @@ SAMPLERS: Mapping[str, str] = {
     "UniPCMultistepScheduler": "UniPC",
     "LCMScheduler": "LCM",
 }
-"""diffusers' scheduler -> what AUTOMATIC1111 calls that sampler."""
+"""diffusers' scheduler -> AUTOMATIC1111's name for that sampler."""
 
 
 _PAIR = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
@@ -58,7 +58,7 @@ class Infotext:
 
 
 def infotext(prompt: str, negative: str, values: Mapping[str, object]) -> str:
-    """The text for one picture; `values` in the order they are written."""
+    """The text for one picture; `values` are written in their order."""
     pairs = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in values.items())
     lines = [prompt, *([f"Negative prompt: {negative}"] if negative else []), pairs]
     return "\n".join(lines)
@@ -69,7 +69,7 @@ def _quoted(value: str) -> str:
 
 
 def png_text(picture: Image) -> PngInfo:
-    """The text chunks of `picture`: how it was drawn, if it is known."""
+    """The PNG text chunks for `picture`: its infotext, if it has one."""
     chunks = PngInfo()
     if KEYWORD in picture.info:
         text = picture.info[KEYWORD].encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""What each tool calls a text encoder. `Concept` uses ComfyUI's names; the others are translated.
+"""What each tool calls a text encoder. `Concept` uses ComfyUI's keys; others are translated.
 
-Layered words (XTI) have rows per cross-attention layer: `clip_l.IN01` … `clip_l.OUT11`.
-OneTrainer's output embeddings, which stand behind the encoder instead of before it, end in `_out`.
+Layered concepts (XTI) have rows per cross-attention layer: `clip_l.IN01` … `clip_l.OUT11`.
+OneTrainer's output embeddings go into the encoder's output, not its input: keys that end in `_out`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +25,13 @@ WIDTHS: Mapping[str, int] = {
     "qwen3_8b": 4096,
     "mistral3_24b": 5120,
 }
-"""ComfyUI's encoder keys, and the width of the model each one stands for."""
+"""ComfyUI's key of a text encoder -> numbers per row."""
 
 ONETRAINER = {"t5": "t5xxl", "gemma": "gemma2_2b"}
 """OneTrainer's key -> ours, where they differ."""
 
 UNNAMED = ("emb_params", "emp_params")
-"""Keys that name no encoder: kohya's, and OneTrainer's spelling of it. The width must tell."""
+"""Keys of kohya and OneTrainer (sic) that name no encoder; the width tells which one it is."""
 
 OUTPUT_SUFFIX = "_out"
 
@@ -39,7 +39,7 @@ XTI_LAYERS = (
     *("IN01", "IN02", "IN04", "IN05", "IN07", "IN08", "MID"),
     *(f"OUT{i:02}" for i in range(3, 12)),
 )
-"""XTI's layers of Stable Diffusion 1's U-Net; their sorted order is the order of the layers."""
+"""XTI's names for the cross-attention layers of Stable Diffusion 1's U-Net, in order."""
 
 _ENCODER_OF_WIDTH = {**ENCODER_OF_WIDTH, 2304: "gemma2_2b", 3584: "qwen25_7b", 3840: "gemma3_12b"}
 
@@ -59,8 +59,7 @@ FAMILIES_OF_ENCODERS: Mapping[frozenset[str], tuple[str, ...]] = {
     frozenset({"qwen3_4b"}): ("z-image", "flux2"),
     frozenset({"mistral3_24b"}): ("flux2",),
 }
-"""Which model families read a word with exactly these encoders."""
-
+"""Text encoders -> the model families that have exactly these."""
 
 DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
     frozenset({"clip_l"}): {"clip_l": ""},
@@ -69,18 +68,19 @@ DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
     frozenset({"clip_l", "t5xxl"}): {"clip_l": "", "t5xxl": "_2"},
     frozenset({"t5xxl"}): {"t5xxl": "_2"},
 }
-"""Encoders whose pipelines have a loader for words in diffusers -> what follows `text_encoder`, and
-`learned_embeds` where there are two, for each one."""
+"""Text encoders of the pipelines with `load_textual_inversion` in diffusers -> encoder -> suffix.
+
+The suffix follows `text_encoder`, and `learned_embeds` if a concept has two files."""
 
 
 def encoder_of(key: str, width: int) -> str | None:
-    """Our name for the text encoder that a file calls `key`; None if it is no encoder's name.
+    """Our key for the text encoder that a file calls `key`; None if it names no encoder.
 
-    A width that belongs to another encoder wins over the key: rows fit what they are as wide as.
+    If the width belongs to another encoder, the width decides.
     """
     if key.endswith(OUTPUT_SUFFIX):
-        inner = encoder_of(key.removesuffix(OUTPUT_SUFFIX), width)
-        return inner and inner + OUTPUT_SUFFIX
+        encoder = encoder_of(key.removesuffix(OUTPUT_SUFFIX), width)
+        return encoder and encoder + OUTPUT_SUFFIX
     if key in UNNAMED:
         return encoder_of_width(width)
     key = ONETRAINER.get(key, key)
@@ -90,41 +90,41 @@ def encoder_of(key: str, width: int) -> str | None:
 
 
 def encoder_of_width(width: int) -> str:
-    """The text encoder that a width points to when nothing else does."""
+    """The most likely text encoder for rows of this width."""
     return _ENCODER_OF_WIDTH.get(width, "clip_l")
 
 
 def encoders_of_widths(widths: Sequence[int]) -> tuple[str, ...] | None:
-    """The encoders behind several widths if a family reads exactly these together, else None."""
+    """The text encoders of these widths if a family has exactly these; else None."""
     encoders = tuple(_ENCODER_OF_WIDTH.get(width, "") for width in widths)
-    known = len(widths) > 1 and len(set(encoders)) == len(widths)
-    return encoders if known and frozenset(encoders) in FAMILIES_OF_ENCODERS else None
+    distinct = len(widths) > 1 and len(set(encoders)) == len(widths)
+    return encoders if distinct and frozenset(encoders) in FAMILIES_OF_ENCODERS else None
 
 
 def is_known_width(width: int) -> bool:
-    """Whether a text encoder is known that is as wide."""
+    """Whether there is a text encoder of this width."""
     return width in _ENCODER_OF_WIDTH or width in WIDTHS.values()
 
 
 def encoder_order(encoder: str) -> tuple[int, int, str]:
-    """Sorts encoders, their layers and outputs: one word has one order, whatever its file's."""
+    """Sort key for encoders, their layers and outputs: one order for all files."""
     order = list(WIDTHS)
     plain = base_encoder(encoder)
     return order.index(plain) if plain in order else len(order), encoder != plain, encoder
 
 
 def families_of(widths: Mapping[str, int]) -> tuple[str, ...]:
-    """The model families that read a word of these encoders and widths; empty if none is known."""
+    """The model families with text encoders of these keys and widths; empty if there is none."""
     if any(WIDTHS.get(base_encoder(key)) != width for key, width in widths.items()):
         return ()
     return FAMILIES_OF_ENCODERS.get(frozenset(base_encoder(key) for key in widths), ())
 
 
 def base_encoder(key: str) -> str:
-    """The encoder behind a layer's or an output embedding's key."""
+    """The text encoder's key, without a layer or `_out`."""
     return key.split(".")[0].removesuffix(OUTPUT_SUFFIX)
 
 
 def is_layered(encoders: Iterable[str]) -> bool:
-    """Whether these are the 16 layers of XTI."""
+    """Whether these keys are the 16 layers of XTI."""
     return sorted(key.split(".")[-1] for key in encoders) == sorted(XTI_LAYERS)

@@ -1,4 +1,4 @@
-"""What a word must be called in each tool, so that all of it reaches the prompt."""
+"""What a concept must be called in each tool so that all its rows are used."""
 
 import re
 import unicodedata
@@ -12,28 +12,28 @@ _SPECIAL_NAMES = {"s", "pad", "unk", "bos", "eos", "mask", "cls", "sep"}
 def for_diffusers(
     token: str, vectors: int, stem: str, vocabulary: Container[str] = frozenset()
 ) -> tuple[str, str | None]:
-    """A name under which diffusers uses every row of a word, and why it is not the word's own.
+    """A name under which diffusers uses every row, and the reason if it differs from the token.
 
     Args:
-        token: the word's own.
-        vectors: how many rows it has.
-        stem: another name to fall back on.
-        vocabulary: the tokens of the base model, if one is given.
+        token: the concept's token.
+        vectors: number of rows.
+        stem: used for the name if the token has no plain letters.
+        vocabulary: the tokens of the base model, if known.
     """
     if vectors > 1 and token != _normal(token):
-        why = "capitals" if token.lower() != token else "letters that its tokenizer changes"
-        reason = f"Under {token} only the first of its {vectors} rows would count: it has {why}"
+        why = "capitals" if token.lower() != token else "letters that the tokenizer changes"
+        reason = f"Under {token} only the first of {vectors} rows would be used: it has {why}"
     elif token in vocabulary:
-        reason = f"Under {token} it is refused: the model's vocabulary has that word"
+        reason = f"Under {token} it is refused: the model's vocabulary has that token"
     elif may_be_in_vocabulary(token):
-        reason = f"Under {token} it is refused by models whose vocabulary has that word"
+        reason = f"Under {token} it is refused by models whose vocabulary has that token"
     else:
         return token, None
     return _bracketed(token, stem), reason
 
 
 def diffusers_warning(token: str, vectors: int, vocabulary: Container[str]) -> str | None:
-    """What to know before a word is learned under a name that diffusers does not take as it is."""
+    """A warning before training if diffusers does not accept the token as it is."""
     name, reason = for_diffusers(token, vectors, "", vocabulary)
     return reason and f"for diffusers, give it another name: token={name!r}. {reason}"
 
@@ -41,8 +41,8 @@ def diffusers_warning(token: str, vectors: int, vocabulary: Container[str]) -> s
 def may_be_in_vocabulary(token: str) -> bool:
     """Whether a CLIP vocabulary may have `token`.
 
-    Its entries are of letters, or of signs, or one digit: a name of both, such as `<cat>` or
-    `cat2`, is none of them.
+    Its entries are letters only, signs only, or one digit; `<cat>` and `cat2` mix these, so they
+    cannot be entries.
     """
     kinds = sum(bool(kind.search(token)) for kind in _ASCII_KINDS)
     digits = len(re.findall(r"[0-9]", token)) > 1
@@ -52,12 +52,12 @@ def may_be_in_vocabulary(token: str) -> bool:
 
 
 def _normal(token: str) -> str:
-    """`token` as CLIP's tokenizer makes it before it looks for names in it."""
+    """`token` as CLIP's tokenizer normalises text before it looks for added tokens."""
     return " ".join(unicodedata.normalize("NFC", token).lower().split())
 
 
 def _bracketed(token: str, stem: str) -> str:
-    """A name that no vocabulary has and no tokenizer changes."""
+    """A name in `<…>` that no vocabulary has and no tokenizer changes."""
     for text in (token, stem, "word"):
         plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
         name = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
@@ -67,19 +67,19 @@ def _bracketed(token: str, stem: str) -> str:
 
 
 def for_automatic1111(name: str) -> str | None:
-    """`name` as it is written in a prompt, brackets escaped; None if no prompt can hold it."""
+    """`name` as written in a prompt, with brackets escaped; None if a prompt cannot hold it."""
     if re.search(r"\b(AND|BREAK)\b|<\w+:[^>]+>", name) or not name.strip():
         return None
     return re.sub(r"([\\()\[\]])", r"\\\1", name)
 
 
 def for_comfyui(name: str) -> str | None:
-    """`name` behind `embedding:`, its brackets escaped; None if a prompt may not hold it."""
+    """`name` as written after `embedding:`, brackets escaped; None if a prompt cannot hold it."""
     if re.search(r"\s", name) or name != name.strip(","):
         return None
     return re.sub(r"([()])", r"\\\1", name)
 
 
 def for_invokeai(name: str) -> str | None:
-    """`name` as a trigger; None if no trigger can be so called."""
+    """`name` as a trigger `<name>`; None if InvokeAI finds no such trigger."""
     return f"<{name}>" if re.fullmatch(r"[a-zA-Z0-9., _-]+", name) else None

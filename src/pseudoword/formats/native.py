@@ -1,6 +1,6 @@
-"""Our own file, which is also everybody's: safetensors, float32, provenance in the metadata.
+"""Our own file, which other tools also read: safetensors, float32, provenance in the metadata.
 
-One text encoder: a single tensor `[n, width]` under the token's name, as diffusers writes it and
+One text encoder: a single tensor `[n, width]` under the token, as diffusers writes it and
 AUTOMATIC1111 and ComfyUI read it. Several: one tensor per encoder under ComfyUI's keys.
 """
 
@@ -21,9 +21,12 @@ def dump(concept: Concept) -> bytes:
 
 
 def metadata_of(concept: Concept) -> dict[str, str]:
-    """What a word's file says of it, as metadata."""
-    said = {f"{METADATA_PREFIX}{key}": value for key, value in concept.shared.items()}
-    said |= {f"{METADATA_PREFIX}token": concept.token, f"{METADATA_PREFIX}method": concept.method}
+    """The metadata of a concept's file."""
+    metadata = {f"{METADATA_PREFIX}{key}": value for key, value in concept.shared.items()}
+    metadata |= {
+        f"{METADATA_PREFIX}token": concept.token,
+        f"{METADATA_PREFIX}method": concept.method,
+    }
     if concept.family:
-        said[f"{METADATA_PREFIX}family"] = concept.family
-    return said
+        metadata[f"{METADATA_PREFIX}family"] = concept.family
+    return metadata

@@ -1,6 +1,6 @@
 """AUTOMATIC1111's embeddings in pictures: in a PNG's text chunk, or hidden in the pixels.
 
-Both hold the same JSON; `steganography.py` has the layout of the pixels.
+Both hold the same JSON; `steganography.py` reads and writes the pixels.
 """
 
 import base64
@@ -21,17 +21,17 @@ from torch import Tensor
 from pseudoword.errors import ConceptError
 from pseudoword.formats import steganography
 from pseudoword.formats.infotext import png_text
-from pseudoword.formats.raw_content import MOST_WORDS, NoWordError, RawContent
+from pseudoword.formats.raw_content import MOST_CONCEPTS, NoWordError, RawContent
 from pseudoword.text import reason
 
 KEYWORD = "sd-ti-embedding"
 LARGEST_JSON_NBYTES = 8 << 20
-"""JSON can take 25 times its size in memory, so a picture's is kept small; 75 vectors have 2 MB."""
+"""Small, since JSON can take 25 times its size in memory; 75 vectors take 2 MB."""
 NUMBER_NBYTES = 22
-"""What a float takes in JSON."""
+"""A float in JSON takes at most this."""
 
 MOST_PIXELS = 1 << 24
-"""4096 × 4096: larger pictures are not searched for hidden embeddings."""
+"""4096 × 4096; larger pictures are not searched for hidden embeddings."""
 
 MOST_SIDE_PX = 16383
 """WebP's limit."""
@@ -41,7 +41,7 @@ _KINDS = ("PNG", "WEBP", "AVIF")
 
 
 def matches(data: bytes) -> bool:
-    """Whether this is a PNG, WebP or AVIF."""
+    """Whether this is a PNG, WebP or AVIF file."""
     return (
         data[:8] == _SIGNATURE
         or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
@@ -50,22 +50,23 @@ def matches(data: bytes) -> bool:
 
 
 def read(data: bytes, where: str) -> RawContent:
-    """Read an embedding out of a picture.
+    """Read the embedding in a picture.
 
     Raises:
-        ConceptError: there is none in it, or it is damaged.
+        NoWordError: there is none in it.
+        ConceptError: it is damaged.
     """
     if data[:8] == _SIGNATURE:
         text = _chunk(data, where)
         if text is not None:
             return RawContent(_decoded(text, where), where, "chunk")
-    found = steganography.extract(_pixels(data, where), LARGEST_JSON_NBYTES)
-    if found is None:
+    hidden = steganography.extract(_pixels(data, where), LARGEST_JSON_NBYTES)
+    if hidden is None:
         raise NoWordError(
-            f"{where} is a picture without an embedding in it. If it had one, it was lost when "
-            "the picture was cut, scaled or saved as JPEG: get the original file."
+            f"{where} is a picture without an embedding in it. If it had one, cropping, scaling or "
+            "saving as JPEG has removed it: get the original file."
         )
-    return RawContent(_parsed(found, where), where, "pixels")
+    return RawContent(_parsed(hidden, where), where, "pixels")
 
 
 def write_chunk(picture: Image.Image, items: Mapping[str, Any]) -> bytes:
@@ -81,13 +82,13 @@ def write_hidden(picture: Image.Image, items: Mapping[str, Any], kind: str = "PN
     """`picture` with `items` hidden in pixels beside it, as PNG or lossless WebP.
 
     Raises:
-        ConceptError: the picture is too low to hold them, or too large to be searched for them.
+        ConceptError: the picture has too few pixels in height, or too many in all.
     """
     plain = _json(items)
     if picture.width * picture.height > MOST_PIXELS:
         raise ConceptError(
             f"a picture of {picture.width} x {picture.height} pixels is too large to hide a word "
-            "in; give a smaller one, or write the chunk form"
+            "in; give a smaller one, or write the format a1111-png"
         )
     (rows,) = items["string_to_param"].values()
     middle = np.asarray(picture.convert("RGB"))
@@ -98,7 +99,7 @@ def write_hidden(picture: Image.Image, items: Mapping[str, Any], kind: str = "PN
     ):
         raise ConceptError(
             f"a picture {middle.shape[0]} pixels high cannot hold this word in its pixels; "
-            "give a higher one, or write the chunk form"
+            "give a higher one, or write the format a1111-png"
         )
     buffer = io.BytesIO()
     options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
@@ -123,16 +124,16 @@ def _json(items: Mapping[str, Any]) -> bytes:
 
 
 def _parsed(text: bytes, where: str) -> dict[str, Any]:
-    def decode(found: dict[str, Any]) -> Any:
-        return _tensor(found["TORCHTENSOR"]) if "TORCHTENSOR" in found else found
+    def decode(item: dict[str, Any]) -> Any:
+        return _tensor(item["TORCHTENSOR"]) if "TORCHTENSOR" in item else item
 
     try:
-        found = json.loads(text, object_hook=decode)
+        items = json.loads(text, object_hook=decode)
     except (ValueError, TypeError, RecursionError, RuntimeError, OverflowError) as error:
         raise ConceptError(f"{where}: the embedding in the picture is damaged: {error}") from error
-    if not isinstance(found, dict):
-        raise ConceptError(f"{where}: what the picture holds is no embedding")
-    return found
+    if not isinstance(items, dict):
+        raise ConceptError(f"{where}: the JSON in the picture is no embedding")
+    return items
 
 
 def _tensor(numbers: object) -> Tensor:
@@ -140,15 +141,15 @@ def _tensor(numbers: object) -> Tensor:
     if not isinstance(numbers, list) or not numbers:
         raise ValueError("not a list of rows")
     lines = numbers if isinstance(numbers[0], list) else [numbers]
-    if len(lines) > MOST_WORDS or not all(isinstance(line, list) for line in lines):
+    if len(lines) > MOST_CONCEPTS or not all(isinstance(line, list) for line in lines):
         raise ValueError("not a list of rows")
     if any(type(number) not in (int, float) for line in lines for number in line):
-        raise ValueError("a row holds something else than numbers")
+        raise ValueError("a row holds something other than numbers")
     return torch.tensor(lines, dtype=torch.float32)
 
 
 def _chunk(data: bytes, where: str) -> bytes | None:
-    """The text under our keyword in a PNG's chunks, still in base64."""
+    """The embedding's text chunk in a PNG, still in base64; None if there is none."""
     at = 8
     while at + 12 <= len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])
@@ -191,7 +192,7 @@ def _decoded(text: bytes, where: str) -> dict[str, Any]:
 
 
 def _pixels(data: bytes, where: str) -> steganography.Bytes:
-    """The picture as `[height, width, 3]`, its size checked before it is unpacked."""
+    """The picture as `[height, width, 3]`; its size is checked before it is decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -204,5 +205,5 @@ def _pixels(data: bytes, where: str) -> steganography.Bytes:
             return np.asarray(picture.convert("RGB"))
     except ConceptError:
         raise
-    except Exception as error:  # each decoder has errors of its own
+    except Exception as error:  # each decoder has its own errors
         raise ConceptError(f"{where} is a damaged picture: {reason(error)}") from error

@@ -1,7 +1,8 @@
-"""What a file holds before anybody knows what it means, and the checks that every reader shares."""
+"""The tensors and texts of a file before its layout is known, and checks that all readers share."""
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,64 +19,64 @@ from pseudoword.placeholders import check_token
 from pseudoword.text import brief, visible
 
 MOST_NUMBERS = 1 << 25
-"""No word is larger (128 MiB of float32): refused before anything is allocated."""
+"""Larger tensors (128 MiB of float32) are refused before memory is allocated."""
 
-LONGEST = 1000
-"""Characters of a token; what is longer is none."""
+LONGEST_TOKEN = 1000
+"""Characters."""
 
-MOST_WORDS = 4096
-"""Words in one file."""
+MOST_CONCEPTS = 4096
+"""In one file."""
 
 
 class NoWordError(ConceptError):
-    """A picture like any other."""
+    """A picture without an embedding in it."""
 
 
 Form = Literal["dict", "tensor", "list", "other"]
-"""A dict under texts, a bare tensor, a list of dicts, or anything else that has tensors in it."""
+"""How the items are held: a dict with text keys, one bare tensor, a list of dicts, or otherwise."""
 
 Quirk = Literal["newer torch", "ParameterDict", "metadata"]
-"""Parts of a zip, or types, that torch 1 did not write; a class that torch's safe reader does not
-know; metadata of safetensors that is not text."""
+"""What some tools cannot read: parts or types in a zip that torch 1 did not write; a ParameterDict,
+which torch's safe reader does not accept by itself; safetensors metadata that is not text."""
 
 
 @dataclass(frozen=True)
 class RawContent:
-    """The content of a file: names -> tensors, numbers, texts, or more of the same."""
+    """The content of a file: name -> tensor, number, text, or a dict or list of these."""
 
     items: Mapping[str, Any]
     where: str
-    """how errors call the file"""
+    """the file's name in error messages"""
     container: str
     """`safetensors`, `torch`, `chunk` (PNG text) or `pixels` (hidden in a picture)"""
     metadata: Mapping[str, str] = field(default_factory=dict)
     form: Form = "dict"
-    """what holds the items; the items of a list are numbered, a bare tensor is called nothing"""
+    """how the file holds the items; those of a list are named by number, a bare tensor by `""`"""
     quirks: frozenset[Quirk] = frozenset()
-    """what about the container other tools stumble over"""
+    """what other tools may not be able to read"""
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The items that are tensors of numbers; texts may be packed into bytes."""
-        found = {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
-        return {k: v for k, v in found.items() if v.dtype != torch.uint8}
+        """The tensors, without those of bytes, which hold texts."""
+        tensors = {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
+        return {k: v for k, v in tensors.items() if v.dtype != torch.uint8}
 
     @property
     def default_token(self) -> str:
-        """A token made of the file's name, for files that don't say how their word is called."""
+        """A token made from the file's name, for files that hold no token."""
         return valid_token(Path(self.where).stem) or "concept"
 
     def summary(self) -> str:
         """The first few names and shapes, for error messages."""
-        several = [
+        examples = [
             f"{brief(str(k), 60)} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
             for k, v in list(self.items.items())[:3]
         ]
         more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
-        return f"it has {len(self.items)} tensors ({', '.join(several)}{more})"
+        return f"it has {len(self.items)} tensors ({', '.join(examples)}{more})"
 
     def refusal(self, reason: str = "") -> ConceptError:
-        """Why this file holds no word, as far as its names tell."""
+        """The error for a file without an embedding; names may tell what it is instead."""
         kind = kind_of_names(nested_names(self.items))
         if kind is None:
             return ConceptError(f"{self.where} holds no embedding: {reason or self.summary()}.")
@@ -86,12 +87,12 @@ class RawContent:
 
 
 def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
-    """`tensor` as `[n, width]` float32, every value as it was.
+    """`tensor` as `[n, width]` in float32, all values unchanged.
 
     Args:
         tensor: `[width]` or `[n, width]` in any floating dtype.
-        where: the file.
-        name: what the tensor is called in it.
+        where: the file, for the error message.
+        name: the tensor's name in it.
 
     Raises:
         ConceptError: it is no embedding, or float32 cannot hold its values exactly.
@@ -101,23 +102,23 @@ def as_rows(tensor: Tensor, where: str, name: str) -> Tensor:
         raise ConceptError(f"{what}, not rows of floating point numbers")
     if tensor.ndim == 3 and 0 not in tensor.shape:
         raise ConceptError(
-            f"{what}, as an encoded prompt or a picture's features may be; a word is [n, width]"
+            f"{what}, like an encoded prompt or a picture's features; an embedding is [n, width]"
         )
     if tensor.ndim not in (1, 2) or 0 in tensor.shape:
         raise ConceptError(f"{what}, expected [n, width] or [width]")
     if math.prod(tensor.shape) > MOST_NUMBERS:
-        raise ConceptError(f"{what}, too large for a word. This looks like a model.")
+        raise ConceptError(f"{what}, too large for an embedding. This looks like a model.")
     try:
-        found = tensor.detach().reshape(-1, tensor.shape[-1])
-        exact = found.float().contiguous().clone()
-        kept = exact.to(found.dtype)
+        given = tensor.detach().reshape(-1, tensor.shape[-1])
+        rows = given.float().contiguous().clone()
+        back = rows.to(given.dtype)
     except (RuntimeError, NotImplementedError) as error:
         raise ConceptError(f"{what}, a kind of number that cannot be read: {error}") from error
-    if not torch.isfinite(exact).all():
+    if not torch.isfinite(rows).all():
         raise ConceptError(f"{what} with values that are not finite; the file is broken")
-    if not torch.equal(kept, found):
+    if not torch.equal(back, given):
         raise ConceptError(f"{what}, and float32 cannot hold its values exactly")
-    return exact
+    return rows
 
 
 def make_concept(
@@ -129,14 +130,14 @@ def make_concept(
     family: str | None = None,
     method: str = "classic",
 ) -> Concept:
-    """A `Concept` of raw tensors; a token that cannot be one gives way to the file's name."""
+    """Make a `Concept` from tensors; if `token` is not valid, the file's name replaces it."""
     order = sorted(vectors, key=encoder_order)
     checked = {visible(key): as_rows(vectors[key], raw.where, key) for key in order}
     if not checked:
         raise raw.refusal()
-    fits = families_of({key: r.shape[1] for key, r in checked.items()})
-    if fits and family not in fits:  # the widths know better
-        family = fits[0] if len(fits) == 1 else None
+    families = families_of({key: r.shape[1] for key, r in checked.items()})
+    if families and family not in families:  # widths are more reliable than metadata
+        family = families[0] if len(families) == 1 else None
     return Concept(
         token=valid_token(token) or raw.default_token,
         vectors=checked,
@@ -147,38 +148,34 @@ def make_concept(
 
 
 def valid_token(token: object) -> str | None:
-    """`token` if it can be a placeholder, else None."""
+    """`token` if it can be a placeholder token, else None."""
     try:
-        return check_token(token) if isinstance(token, str) and len(token) <= LONGEST else None
+        return (
+            check_token(token) if isinstance(token, str) and len(token) <= LONGEST_TOKEN else None
+        )
     except SettingsError:
         return None
 
 
 def plain_values(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """The plain values among `items`, under the names that provenance uses."""
-    found = {}
+    """Texts and numbers among `items` as texts, under new names: `names` is old -> new."""
+    values = {}
     for key, name in names.items():
         value = items.get(key)
         if isinstance(value, str | int | float):
-            found[name] = str(value)[:1000]
-    return found
+            values[name] = str(value)[:1000]
+    return values
 
 
-def parameter_tensors(found: object) -> dict[str, Tensor]:
+def parameter_tensors(holder: object) -> dict[str, Tensor]:
     """The tensors of a `string_to_param`: a dict, or a ParameterDict of any torch release."""
-    inside = vars(found) if isinstance(found, torch.nn.ParameterDict) else found
-    if isinstance(inside, Mapping) and isinstance(inside.get("_parameters"), Mapping):
-        inside = inside["_parameters"]
-    if not isinstance(inside, Mapping):
+    items = vars(holder) if isinstance(holder, torch.nn.ParameterDict) else holder
+    if isinstance(items, Mapping) and isinstance(items.get("_parameters"), Mapping):
+        items = items["_parameters"]
+    if not isinstance(items, Mapping):
         return {}
-    return {str(k): v for k, v in _first_items(inside) if isinstance(v, Tensor)}
-
-
-def _first_items(found: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    for n, item in enumerate(found.items()):
-        if n == MOST_WORDS:
-            return
-        yield item
+    first = itertools.islice(items.items(), MOST_CONCEPTS)
+    return {str(name): item for name, item in first if isinstance(item, Tensor)}
 
 
 def _shape_and_dtype(tensor: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""safetensors, read with the library that defines it, and written so that bytes repeat."""
+"""safetensors files. The same tensors and metadata always give the same bytes."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -17,12 +17,12 @@ from pseudoword.formats.raw_content import MOST_NUMBERS, Quirk, RawContent
 from pseudoword.text import reason
 
 Entries = dict[str, dict[str, Any]]
-"""Name of a tensor -> dtype, shape, data_offsets; and `METADATA` -> texts."""
+"""The header: tensor name -> dtype, shape, data_offsets; and `METADATA` -> texts."""
 
 METADATA = "__metadata__"
 
 LARGEST_HEADER_NBYTES = 16 << 20
-"""More than the header of any LoRA."""
+"""More than any LoRA's header has."""
 
 MOST_TENSORS = 1 << 14
 """More than any LoRA has."""
@@ -34,44 +34,44 @@ _BROKEN = (
 
 
 def matches(data: bytes) -> bool:
-    """Whether `data` starts with a header's length and a JSON object."""
+    """Whether `data` begins with the length of a header and a JSON object."""
     length = int.from_bytes(data[:8], "little")
     return len(data) >= 10 and length <= LARGEST_HEADER_NBYTES and data[8:9] == b"{"
 
 
 def read(data: bytes, where: str) -> RawContent:
-    """Read a safetensors file, its tensors in the order of the file.
+    """Read a safetensors file; the tensors are in the order of the file.
 
     Raises:
-        ConceptError: it is none, or damaged.
+        ConceptError: it is no safetensors file, or damaged.
     """
     length = int.from_bytes(data[:8], "little")
     if length > LARGEST_HEADER_NBYTES:
         raise ConceptError(f"{where} is not a safetensors file (its header has {length} bytes)")
     try:
         entries, numbers = split_header(data)
-        metadata = entries.pop(METADATA, None)
-        said = _metadata_texts(metadata)
+        given = entries.pop(METADATA, None)
+        metadata = _metadata_texts(given)
         if len(entries) > MOST_TENSORS:
             kind = kind_of_names(islice(entries, MOST_TENSORS))
             what = kind.what if kind else "a model"
             raise ConceptError(f"{where} holds {len(entries)} tensors: it is {what}.")
-        plain = metadata in (said, None)
-        found = load_tensors(data if plain else _with_header(entries, numbers))
+        plain = given in (metadata, None)
+        loaded = load_tensors(data if plain else _with_header(entries, numbers))
         order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
     except _BROKEN as error:
         raise ConceptError(
             f"{where} is not a safetensors file, or damaged ({reason(error)})"
         ) from error
-    tensors = {name: found[name] for name in order}  # the library's own order is a random one
+    tensors = {name: loaded[name] for name in order}  # the library returns them in random order
     quirks: frozenset[Quirk] = frozenset() if plain else frozenset({"metadata"})
-    return RawContent(tensors, where, "safetensors", said, quirks=quirks)
+    return RawContent(tensors, where, "safetensors", metadata, quirks=quirks)
 
 
 def _metadata_texts(metadata: object) -> dict[str, str]:
-    """The metadata, which is a dict of texts, or none; some tools write other things into it."""
-    said = metadata if isinstance(metadata, dict) else {}
-    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in said.items()}
+    """The metadata as a dict of texts, which it should be; some tools write other values."""
+    values = metadata if isinstance(metadata, dict) else {}
+    return {key: v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
 
 
 def write(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
@@ -81,7 +81,7 @@ def write(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
 
 
 def read_entries(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
-    """The tensors and the metadata that the header of a file of any size tells of, if it has one.
+    """The header of a file of any size: its tensors and its metadata; empty if it has none.
 
     Raises:
         ConceptError: it is damaged.
@@ -92,23 +92,23 @@ def read_entries(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
         if start[8:] != b"{" or length > LARGEST_HEADER_NBYTES:
             return {}, {}
         try:
-            found = json.loads(b"{" + file.read(length - 1))
-            said = _metadata_texts(found.pop(METADATA, None))
-            order = sorted(found, key=lambda name: found[name]["data_offsets"])
-            if not all(isinstance(entry["shape"], list) for entry in found.values()):
+            entries = json.loads(b"{" + file.read(length - 1))
+            metadata = _metadata_texts(entries.pop(METADATA, None))
+            order = sorted(entries, key=lambda name: entries[name]["data_offsets"])
+            if not all(isinstance(entry["shape"], list) for entry in entries.values()):
                 raise ValueError("not a shape")
         except _BROKEN as error:
             raise ConceptError(f"{where} is a damaged safetensors file.") from error
-    return {name: found[name] for name in order}, said
+    return {name: entries[name] for name in order}, metadata
 
 
 def extract_tensors(path: Path, where: str, names: Collection[str]) -> bytes:
-    """Some tensors of a file of any size, as a small safetensors file with the same metadata.
+    """Read some tensors of a file of any size, as a small safetensors file with the same metadata.
 
     Raises:
         ConceptError: it is damaged.
     """
-    entries, said = read_entries(path, where)
+    entries, metadata = read_entries(path, where)
     kept: dict[str, Any] = {}
     data = b""
     with path.open("rb") as file:
@@ -124,7 +124,7 @@ def extract_tensors(path: Path, where: str, names: Collection[str]) -> bytes:
                 data += file.read(last - first)
         except _BROKEN as error:
             raise ConceptError(f"{where} is a damaged safetensors file.") from error
-    return _with_header({METADATA: said, **kept}, data)
+    return _with_header({METADATA: metadata, **kept}, data)
 
 
 def _with_header(entries: Entries, numbers: bytes) -> bytes:
@@ -133,13 +133,13 @@ def _with_header(entries: Entries, numbers: bytes) -> bytes:
 
 
 def split_header(data: bytes) -> tuple[Entries, bytes]:
-    """A safetensors file's JSON header, and the tensors' bytes."""
+    """The JSON header of a safetensors file, and the bytes of its tensors."""
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]), data[8 + length :]
 
 
 def canonical(data: bytes) -> bytes:
-    """The same file with its header sorted: the library writes metadata in a random order."""
+    """The same file with a sorted header, since the library writes metadata in random order."""
     entries, tensors = split_header(data)
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)

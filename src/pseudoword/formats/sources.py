@@ -1,4 +1,4 @@
-"""Where a concept comes from: a file, a folder, a hub id; and what it is to be called."""
+"""Read concepts from a file, a folder or the hub, under the tokens that the user gives them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,122 +15,128 @@ ConceptSource = str | Path | Concept
 
 @dataclass(frozen=True)
 class NamedConcept:
-    """A concept, and the file, folder or hub id it was given as."""
+    """A concept, and the file, folder or hub id that it was read from."""
 
     concept: Concept
     name: str | None
-    """None for a `Concept` that was given itself"""
+    """None if a `Concept` was given"""
 
     @property
     def stem(self) -> str:
-        """What its file is called, without the ending: its word for other tools."""
+        """The file's name without its ending, which other tools use as the token."""
         return Path(self.name).stem if self.name else ""
 
 
 def read_concepts(
-    given: ConceptSource | Sequence[ConceptSource], token: str | Sequence[str | None] | None = None
+    source: ConceptSource | Sequence[ConceptSource],
+    token: str | Sequence[str | None] | None = None,
 ) -> list[Concept]:
-    """As `read_named`, the concepts alone."""
-    return [one.concept for one in read_named(given, token)]
+    """Read every concept in `source`, as `read_named` does, without where it came from."""
+    return [named.concept for named in read_named(source, token)]
 
 
 def read_named(
-    given: ConceptSource | Sequence[ConceptSource], token: str | Sequence[str | None] | None = None
+    source: ConceptSource | Sequence[ConceptSource],
+    token: str | Sequence[str | None] | None = None,
 ) -> list[NamedConcept]:
-    """Every concept in `given`, renamed if `token` says so.
+    """Read every concept in `source`, and rename it if `token` is given.
 
     Args:
-        given: one or several of: a file, a run's folder, a hub id, `FILE=TOKEN`, a `Concept`.
-        token: what to call it; for several, one entry each, `None` to leave it as it is. Of a
-            file with several words, the one of that name is taken.
+        source: one or several of: a file, a run's folder, a hub id, `FILE=TOKEN`, a `Concept`.
+        token: the new token; one per source, `None` to keep its own. If a file holds several
+            concepts, the one with this token is read.
 
     Raises:
-        ConceptError: a source cannot be read, or two words have one name.
+        ConceptError: a source cannot be read, or two concepts have the same token.
         SettingsError: there are more or fewer tokens than sources.
     """
-    several = [given] if isinstance(given, str | Path | Concept) else list(given)
+    sources = [source] if isinstance(source, str | Path | Concept) else list(source)
     if token is None:
-        tokens: list[str | None] = [None] * len(several)
+        tokens: list[str | None] = [None] * len(sources)
     else:
         tokens = [token] if isinstance(token, str) else list(token)
-    if len(tokens) != len(several):
-        raise SettingsError(f"{len(tokens)} tokens for {len(several)} concepts: give one for each")
-    found = [word for one, name in zip(several, tokens, strict=True) for word in _read(one, name)]
-    first: dict[str, NamedConcept] = {}
-    for one in found:
-        other = first.setdefault(one.concept.token, one)
-        if other is not one:
-            raise ConceptError(_same_token(one.concept.token, other, one))
-    return found
+    if len(tokens) != len(sources):
+        raise SettingsError(f"{len(tokens)} tokens for {len(sources)} concepts: give one for each")
+    concepts = [
+        concept
+        for given, new in zip(sources, tokens, strict=True)
+        for concept in _read_source(given, new)
+    ]
+    by_token: dict[str, NamedConcept] = {}
+    for named in concepts:
+        first = by_token.setdefault(named.concept.token, named)
+        if first is not named:
+            raise ConceptError(_same_token(named.concept.token, first, named))
+    return concepts
 
 
 def read_one(source: ConceptSource, token: str | None = None, flag: str = "") -> Concept:
-    """The one concept of `given`; of a file with several words the one called `token`.
+    """Read the only concept of `source`, or the one with `token` if it holds several.
 
     Raises:
-        ConceptError: it cannot be read, or holds several words and none is called so.
+        ConceptError: it cannot be read, or holds several concepts and none with that token.
     """
     if isinstance(source, Concept):
         return formats.with_token(source, token) if token else source
-    file, name = lookup.split_token(source, flag)
-    return formats.read(locate(file, flag), token or name)
+    file, own_token = lookup.split_token(source, flag)
+    return formats.read(locate(file, flag), token or own_token)
 
 
-def locate(given: str | Path, flag: str = "") -> Path:
-    """The file or folder that `given` names, fetched from the hub if it is a hub id.
+def locate(name: str | Path, flag: str = "") -> Path:
+    """The file or folder called `name`; if it is a hub id, it is downloaded.
 
     Raises:
         ConceptError: there is neither such a file nor such a repository.
     """
-    found = lookup.find(given, flag, error=ConceptError)
-    if found is None:
+    place = lookup.find(name, flag, error=ConceptError)
+    if place is None:
         raise ConceptError(
-            f"{lookup.argument_text(flag, given)}: there is no such file or folder here."
-            f"{lookup.suggestion(Path(given))} Give an embedding file, a run's folder, or a hub id "
+            f"{lookup.argument_text(flag, name)}: there is no such file or folder here."
+            f"{lookup.suggestion(Path(name))} Give an embedding file, a run's folder, or a hub id "
             "such as sd-concepts-library/cat-toy."
         )
-    return fetch(found, flag) if isinstance(found, HubId) else found
+    return fetch(place, flag) if isinstance(place, HubId) else place
 
 
-def _read(one: ConceptSource, token: str | None) -> list[NamedConcept]:
-    if isinstance(one, Concept):
-        return [NamedConcept(formats.with_token(one, token) if token else one, None)]
-    source, called = lookup.split_token(one, "--concept")
-    path = locate(source, "--concept")
-    if token or called:
-        return [NamedConcept(formats.read(path, token or called), str(source))]
-    return [NamedConcept(word, str(source)) for word in formats.read_all(path)]
+def _read_source(source: ConceptSource, token: str | None) -> list[NamedConcept]:
+    if isinstance(source, Concept):
+        return [NamedConcept(formats.with_token(source, token) if token else source, None)]
+    file, own_token = lookup.split_token(source, "--concept")
+    path = locate(file, "--concept")
+    if token or own_token:
+        return [NamedConcept(formats.read(path, token or own_token), str(file))]
+    return [NamedConcept(concept, str(file)) for concept in formats.read_all(path)]
 
 
 def _same_token(token: str, first: NamedConcept, second: NamedConcept) -> str:
     if first.name is None or second.name is None or first.name == second.name:
         return f"2 concepts are called {token}; each needs its own token"
-    apart = (f'--concept {one.name}="<{one.stem}>"' for one in (first, second))
+    flags = (f'--concept {named.name}="<{named.stem}>"' for named in (first, second))
     return (
         f"{first.name} and {second.name} both hold a word called {token}, and each needs a name "
-        f"of its own: {' '.join(apart)}"
+        f"of its own: {' '.join(flags)}"
     )
 
 
-def fetch(found: HubId, flag: str = "") -> Path:
-    """A repository's embedding in the hub's cache.
+def fetch(hub_id: HubId, flag: str = "") -> Path:
+    """Download the embedding of a repository into the hub's cache.
 
     Raises:
         ConceptError: there is no such repository, or no embedding in it.
     """
     from huggingface_hub import HfApi, hf_hub_download
 
-    repository, revision = found.repository, found.revision
+    repository, revision = hub_id.repository, hub_id.revision
     try:
         names = set(HfApi().list_repo_files(repository, revision=revision))
-        wanted = next((name for name in formats.FOLDER_FILES if name in names), None)
-        if wanted is None:
+        first = next((name for name in formats.FOLDER_FILES if name in names), None)
+        if first is None:
             raise ConceptError(
                 f"{repository} on the hub holds none of {', '.join(formats.FOLDER_FILES)}. "
                 "Download the file you mean and give its path."
             )
-        path = Path(hf_hub_download(repository, wanted, revision=revision))
-        second = f"{Path(wanted).stem}_2{Path(wanted).suffix}"
+        path = Path(hf_hub_download(repository, first, revision=revision))
+        second = f"{Path(first).stem}_2{Path(first).suffix}"
         if second in names:
             hf_hub_download(repository, second, revision=revision)
         return path

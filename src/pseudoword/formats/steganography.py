@@ -1,7 +1,8 @@
-"""Bytes hidden in a picture's pixels, as AUTOMATIC1111 lays them out.
+"""Hide bytes in a picture's pixels, and find them again, as AUTOMATIC1111 does.
 
-The bytes are cut into low and high nibbles. One block of each stands left and right of the picture,
-beyond a black column; the high nibble of each pixel is decoration.
+Each byte is split into two nibbles. A block of all low nibbles stands left of the picture, one of
+all high nibbles right of it, each separated by a black column. A nibble is in the low four bits of
+a colour value; the high four bits are decoration.
 """
 
 import math
@@ -19,15 +20,15 @@ _LOW, _FOUR = np.uint8(15), np.uint8(4)
 
 
 def hide(plain: bytes, middle: Bytes, row: Tensor) -> Bytes:
-    """`plain` in blocks beside a picture.
+    """Put `plain` into blocks left and right of a picture.
 
     Args:
-        plain: what to hide; it is packed with zlib.
+        plain: what to hide; zlib compresses it.
         middle: the picture, `[height, width, 3]`.
-        row: the numbers that the decoration is made of, `[width]`.
+        row: a row of the embedding, `[width]`; the shades of the decoration come from it.
 
     Returns:
-        The picture with its blocks, `[height, wider, 3]`.
+        The wider picture, `[height, width, 3]`.
     """
     packed = np.frombuffer(zlib.compress(plain, 9), np.uint8)
     height = middle.shape[0]
@@ -47,7 +48,7 @@ def extract(pixels: Bytes, max_nbytes: int) -> bytes | None:
 
 
 def decompress(packed: bytes, max_nbytes: int) -> bytes | None:
-    """Unpack zlib data and ignore what follows it; None if damaged, cut off or too large."""
+    """Decompress zlib data and ignore what follows; None if it is damaged, cut off or too large."""
     stream = zlib.decompressobj()
     try:
         plain = stream.decompress(packed, max_nbytes)
@@ -57,7 +58,7 @@ def decompress(packed: bytes, max_nbytes: int) -> bytes | None:
 
 
 def _packed_bytes(pixels: Bytes, max_nbytes: int) -> bytes | None:
-    """The packed bytes in the blocks left and right of the picture, if there are any."""
+    """The compressed bytes in the blocks left and right of the picture; None if there are none."""
     lit = np.asarray(pixels.all(axis=2))
     lines, columns = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
     if not len(lines):
@@ -74,7 +75,7 @@ def _packed_bytes(pixels: Bytes, max_nbytes: int) -> bytes | None:
 
 
 def _scrambled(block: Bytes) -> Bytes:
-    """XOR with the generator's low nibbles; twice gives the block again."""
+    """XOR with the low nibbles of a fixed noise; applying it twice gives the block back."""
     noise = np.resize(_noise(1 << max(10, math.ceil(math.log2(block.size + 1)))), block.size)
     scrambled: Bytes = block ^ (noise.reshape(block.shape) & _LOW)
     return scrambled
@@ -84,7 +85,7 @@ def _scrambled(block: Bytes) -> Bytes:
 def _noise(count: int) -> Bytes:
     """`count` outputs of a linear congruential generator, modulo 255; the first are 253, 242.
 
-    Each doubling uses s[i + k] = a^k · s[i] + c_k, so that no Python loop runs over the numbers.
+    The array is doubled with s[i + k] = a^k · s[i] + c_k instead of a loop over all numbers.
     """
     states = np.array([1013904223], np.uint32)
     factor, add = 1664525, 1013904223
@@ -95,20 +96,20 @@ def _noise(count: int) -> Bytes:
 
 
 def _block(nibbles: Bytes, height: int, shades: Bytes) -> Bytes:
-    """Nibbles as pixels `[height, width, 3]` under a pattern of dots."""
+    """Nibbles as pixels `[height, width, 3]`, with a pattern of dots in the high bits."""
     block = nibbles.reshape(height, -1, 3)
     return _scrambled(block ^ _dots(block.shape[1], height, shades))
 
 
 def _shades(row: Tensor) -> Bytes:
-    """A vector as shades of grey."""
+    """The row's absolute values as shades of grey, 0 to 255."""
     row = row.abs()[:1024].double()
     shades: Bytes = (row / row.max().clamp(min=1e-30) * 255).to(torch.uint8).numpy()
     return shades
 
 
 def _dots(width: int, height: int, shades: Bytes) -> Bytes:
-    """The decoration, in high nibbles only and never 0: readers cut off what is black."""
+    """The decoration, in high nibbles only; never 0, because readers cut off black borders."""
     canvas = Image.new("L", (width, height), 16)
     pen = ImageDraw.Draw(canvas)
     count = 0

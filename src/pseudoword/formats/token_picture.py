@@ -8,7 +8,7 @@ PICTURE_PX = 512
 
 
 def token_picture(concept: Concept) -> Image.Image:
-    """A plain picture with the word on it, for words that come without a preview."""
+    """A plain picture with the token and the shapes of the rows, for concepts without a preview."""
     sheet = Image.new("RGB", (PICTURE_PX, PICTURE_PX), (244, 241, 234))
     pen = ImageDraw.Draw(sheet)
     shapes = [f"{key}: {len(rows)} x {rows.shape[1]}" for key, rows in concept.vectors.items()]

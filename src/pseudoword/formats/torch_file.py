@@ -1,8 +1,7 @@
-"""torch's `.pt` and `.bin`: a zip with a pickle in it. Nothing in the pickle is ever executed.
+"""torch's `.pt` and `.bin` files: a zip with a pickle in it. The pickle is never executed.
 
-Three locks: the zip is unpacked here with every size checked, the pickle's opcodes are looked
-through for names outside a short list, and what is left goes to `torch.load(weights_only=True)`.
-There is no fallback.
+Three checks: the zip is unpacked here, with a limit for every size; the pickle may only name what
+is on a short list; then `torch.load(weights_only=True)` reads it. There is no fallback.
 """
 
 import io
@@ -23,8 +22,8 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import torch_zip
 from pseudoword.formats.file_kinds import kind_of_names, nested_names
 from pseudoword.formats.raw_content import (
+    MOST_CONCEPTS,
     MOST_NUMBERS,
-    MOST_WORDS,
     Form,
     Quirk,
     RawContent,
@@ -37,25 +36,25 @@ from pseudoword.text import reason
 LIMITS = Limits()
 
 MOST_ITEMS = 1 << 16
-"""Entries in all of the file's dicts and lists."""
+"""Entries in all dicts and lists of the file together."""
 
 A1111_GLOBALS = ALLOWED_GLOBALS - {
     *("builtins set", "torch CharStorage", "torch ShortStorage", "torch BoolStorage")
 }
-"""Those of them that AUTOMATIC1111 takes."""
+"""The names in a pickle that AUTOMATIC1111 accepts."""
 
 _TORCH_1_FILES = re.compile(r"data\.pkl|data/\d+|version")
-"""The files in a zip that AUTOMATIC1111 takes; torch writes more since 2.1."""
+"""The files in a zip that AUTOMATIC1111 accepts; torch writes more since 2.1."""
 
 METADATA_KEY = "pseudoword"
-"""The entry with what we say of a word."""
+"""The entry that holds our metadata."""
 
 ALIGNMENT = 64
-"""Bytes; where numbers begin in the files that torch writes."""
+"""Bytes; torch begins each file in its zip at a multiple of this."""
 
 
 def matches(data: bytes) -> bool:
-    """Whether this is a zip, or a pickle without one."""
+    """Whether this is a zip, or a bare pickle."""
     return data[:4] == b"PK\x03\x04" or data[:1] == b"\x80"
 
 
@@ -63,7 +62,7 @@ def read(data: bytes, where: str) -> RawContent:
     """Read a torch file.
 
     Raises:
-        ConceptError: damaged, larger inside than outside, or more than tensors, numbers and names.
+        ConceptError: it is damaged, too large when unpacked, or names more than tensors need.
     """
     if data[:1] == b"\x80":
         start = data[: LIMITS.most_pickle_nbytes]
@@ -74,26 +73,26 @@ def read(data: bytes, where: str) -> RawContent:
             "Load it where you trust it and save it again with a newer torch."
         )
     members = _members(data, where)
-    named = scan_pickle(members["data.pkl"], where, LIMITS)
+    names = scan_pickle(members["data.pkl"], where, LIMITS)
     try:
         with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = torch.load(_zipped(members), map_location="cpu", weights_only=True)
+            loaded = torch.load(_zipped(members), map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way an opcode can
         _refuse_model(members["data.pkl"], where)
         raise ConceptError(f"{where} is damaged: {reason(error)}") from error
-    _check_size(found, where)
-    items, form = _as_dict(found, where)
-    said = _our_metadata(items.get(METADATA_KEY))
-    return RawContent(items, where, "torch", said, form, _quirks(data, named))
+    _check_size(loaded, where)
+    items, form = _as_dict(loaded, where)
+    metadata = _our_metadata(items.get(METADATA_KEY))
+    return RawContent(items, where, "torch", metadata, form, _quirks(data, names))
 
 
 def write(items: Mapping[str, Any]) -> bytes:
     """The bytes of a torch file; the same items always give the same bytes.
 
-    It holds what torch 1.6 put into a file and no more: AUTOMATIC1111 calls others malicious.
+    It holds only what torch 1.6 wrote, because AUTOMATIC1111 refuses more as malicious.
     """
     buffer = io.BytesIO()
     torch.save({k: v.clone() if isinstance(v, Tensor) else v for k, v in items.items()}, buffer)
@@ -102,40 +101,38 @@ def write(items: Mapping[str, Any]) -> bytes:
     return _zipped({k: v for k, v in members.items() if _TORCH_1_FILES.fullmatch(k)}).getvalue()
 
 
-def metadata_tensor(said: Mapping[str, str]) -> Tensor:
-    """Texts as a tensor, for tools that choke on anything else; `read` takes it as metadata."""
-    return torch.tensor(list(json.dumps(dict(said)).encode()), dtype=torch.uint8)
+def metadata_tensor(metadata: Mapping[str, str]) -> Tensor:
+    """Texts as a tensor of bytes, for tools that accept tensors only; `read` understands it."""
+    return torch.tensor(list(json.dumps(dict(metadata)).encode()), dtype=torch.uint8)
 
 
-def _our_metadata(found: object) -> dict[str, str]:
-    """What we wrote of a word beside it, as metadata."""
-    if isinstance(found, Tensor) and found.dtype == torch.uint8 and found.ndim == 1:
+def _our_metadata(item: object) -> dict[str, str]:
+    """The metadata that we wrote into a file, as a dict or as a tensor of bytes."""
+    if isinstance(item, Tensor) and item.dtype == torch.uint8 and item.ndim == 1:
         try:
-            found = json.loads(bytes(found.tolist()))
+            item = json.loads(bytes(item.tolist()))
         except (ValueError, RecursionError):
             return {}
-    if not isinstance(found, Mapping):
+    if not isinstance(item, Mapping):
         return {}
-    said = plain_values(found, {key: key for key in found if isinstance(key, str)})
-    return {f"{METADATA_KEY}.{key}": text for key, text in said.items()}
+    texts = plain_values(item, {key: key for key in item if isinstance(key, str)})
+    return {f"{METADATA_KEY}.{key}": text for key, text in texts.items()}
 
 
-def _quirks(data: bytes, named: Collection[str]) -> frozenset[Quirk]:
-    """What of this file other tools stumble over."""
+def _quirks(data: bytes, names: Collection[str]) -> frozenset[Quirk]:
+    """What other tools may not be able to read."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         inside = [name.partition("/")[2] for name in archive.namelist()]
     quirks: set[Quirk] = set()
-    if not all(_TORCH_1_FILES.fullmatch(name) for name in inside) or not A1111_GLOBALS.issuperset(
-        named
-    ):
+    if not all(map(_TORCH_1_FILES.fullmatch, inside)) or not A1111_GLOBALS.issuperset(names):
         quirks.add("newer torch")
-    if any("ParameterDict" in name for name in named):
+    if any("ParameterDict" in name for name in names):
         quirks.add("ParameterDict")
     return frozenset(quirks)
 
 
 def _members(data: bytes, where: str) -> dict[str, bytes]:
-    """The parts of the archive that hold tensors, by their name inside its one folder."""
+    """The files in the zip that hold tensors: name inside its folder -> bytes."""
     with torch_zip.open_archive(io.BytesIO(data), len(data), where, LIMITS) as archive:
         kept = {name: archive.read(name) for name in archive.members if _is_kept(name)}
     if len(kept["data.pkl"]) > LIMITS.most_pickle_nbytes:
@@ -149,11 +146,11 @@ def _is_kept(name: str) -> bool:
 
 
 def _zipped(members: Mapping[str, bytes]) -> io.BytesIO:
-    """A clean archive with nothing but `members`; each begins where torch would put it."""
+    """A new zip of `members` only, aligned as torch does it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in {**members, "version": b"3\n"}.items():
-            info = zipfile.ZipInfo(f"archive/{name}")  # dated 1980, always
+            info = zipfile.ZipInfo(f"archive/{name}")  # its date is always 1980
             room = -(buffer.tell() + 30 + len(info.filename) + 4) % ALIGNMENT
             info.extra = struct.pack("<2sH", b"FB", room) + b"Z" * room
             archive.writestr(info, content)
@@ -162,73 +159,73 @@ def _zipped(members: Mapping[str, bytes]) -> io.BytesIO:
 
 
 def _refuse_model(pickled: bytes, where: str) -> None:
-    """Raise if the texts in a pickle, or in several one after the other, are those of a model."""
-    file, found = io.BytesIO(pickled), list[str]()
+    """Raise if the texts in a pickle (or several in a row) are names of a model's weights."""
+    file, texts = io.BytesIO(pickled), list[str]()
     try:
-        while len(found) < MOST_ITEMS and file.tell() < len(pickled):
-            texts_in = (
-                a
-                for o, a, _ in pickletools.genops(file)
-                if "UNICODE" in o.name or "STRING" in o.name
+        while len(texts) < MOST_ITEMS and file.tell() < len(pickled):
+            arguments = (
+                argument
+                for opcode, argument, _ in pickletools.genops(file)
+                if "UNICODE" in opcode.name or "STRING" in opcode.name
             )
-            found += [str(text)[:200] for text in itertools.islice(texts_in, MOST_ITEMS)]
-    except Exception:  # cut off, or damaged: what was read until then tells enough
+            texts += [str(text)[:200] for text in itertools.islice(arguments, MOST_ITEMS)]
+    except Exception:  # cut off or damaged: the texts so far are enough
         pass
-    kind = kind_of_names(found)
+    kind = kind_of_names(texts)
     if kind is not None:
         raise ConceptError(f"{where} is {kind.what}, not an embedding. {kind.advice}.")
 
 
-def _check_size(found: object, where: str) -> None:
-    """Refuse what is small in the file and large when read: tensors over one storage, or a part."""
-    left, numbers, seen = [(found, 0)], 0, 0
-    while left:
-        item, depth = left.pop()
-        seen += 1
+def _check_size(loaded: object, where: str) -> None:
+    """Refuse what is small in the file and large in memory: views of one storage, shared lists."""
+    queue, numbers, count = [(loaded, 0)], 0, 0
+    while queue:
+        item, depth = queue.pop()
+        count += 1
         if isinstance(item, Tensor):
             numbers += item.numel()
             if item.numel() * item.element_size() > item.untyped_storage().nbytes():
-                seen = MOST_ITEMS + 1
+                count = MOST_ITEMS + 1
         elif depth < 3 and isinstance(item, torch.nn.ParameterDict):
-            left.append((parameter_tensors(item), depth + 1))
+            queue.append((parameter_tensors(item), depth + 1))
         elif depth < 3 and isinstance(item, Mapping | list | tuple):
             inside = item.values() if isinstance(item, Mapping) else item
             if len(inside) > MOST_ITEMS:
-                seen = MOST_ITEMS
+                count = MOST_ITEMS
             else:
-                left += [(one, depth + 1) for one in inside]
-        if numbers > MOST_NUMBERS or seen + len(left) > MOST_ITEMS:
-            kind = kind_of_names(nested_names(found))
+                queue += [(value, depth + 1) for value in inside]
+        if numbers > MOST_NUMBERS or count + len(queue) > MOST_ITEMS:
+            kind = kind_of_names(nested_names(loaded))
             what = f"This is {kind.what}. {kind.advice}." if kind else "Is this a model?"
             raise ConceptError(f"{where} is too large for an embedding. {what}")
 
 
-def _as_dict(found: object, where: str) -> tuple[dict[str, Any], Form]:
-    """The loaded object as a dict: a bare tensor and a list are embeddings too."""
-    if isinstance(found, Tensor):
-        return {"": found}, "tensor"
-    if isinstance(found, list | tuple) and found:
-        several: Sequence[object] = found
+def _as_dict(loaded: object, where: str) -> tuple[dict[str, Any], Form]:
+    """The loaded object as a dict, also if it is a bare tensor or a list."""
+    if isinstance(loaded, Tensor):
+        return {"": loaded}, "tensor"
+    if isinstance(loaded, list | tuple) and loaded:
+        items: Sequence[object] = loaded
         form: Form = "other"
-        if all(isinstance(part, Mapping) for part in found) and not kind_of_names(
-            nested_names(found)
+        if all(isinstance(item, Mapping) for item in loaded) and not kind_of_names(
+            nested_names(loaded)
         ):
-            several = _joined_by_width(found)
-            form = "list" if isinstance(found, list) else "other"
-        items = {str(i): part for i, part in enumerate(several)}
-        return items if len(items) != 1 else {"": items["0"]}, form
-    if not isinstance(found, Mapping):
-        raise ConceptError(f"{where} holds a {type(found).__name__}, not an embedding")
-    plain = all(isinstance(key, str) for key in found)
-    return {str(key): value for key, value in found.items()}, "dict" if plain else "other"
+            items = _joined_by_width(loaded)
+            form = "list" if isinstance(loaded, list) else "other"
+        numbered = {str(i): item for i, item in enumerate(items)}
+        return numbered if len(numbered) != 1 else {"": numbered["0"]}, form
+    if not isinstance(loaded, Mapping):
+        raise ConceptError(f"{where} holds a {type(loaded).__name__}, not an embedding")
+    all_texts = all(isinstance(key, str) for key in loaded)
+    return {str(key): value for key, value in loaded.items()}, "dict" if all_texts else "other"
 
 
 def _joined_by_width(parts: Sequence[Mapping[str, Any]]) -> list[Tensor]:
-    """Tensors of a list of dicts, put together by width, as ComfyUI does."""
-    group_by_width: dict[int, list[Tensor]] = {}
-    for part in parts[:MOST_WORDS]:
+    """The tensors in a list of dicts, those of one width concatenated, as ComfyUI does it."""
+    by_width: dict[int, list[Tensor]] = {}
+    for part in parts[:MOST_CONCEPTS]:
         for tensor in part.values():
             if isinstance(tensor, Tensor) and tensor.ndim in (1, 2) and tensor.numel():
-                flat = tensor.detach().reshape(-1, tensor.shape[-1])
-                group_by_width.setdefault(flat.shape[1], []).append(flat)
-    return [torch.cat(same) for same in group_by_width.values()]
+                rows = tensor.detach().reshape(-1, tensor.shape[-1])
+                by_width.setdefault(rows.shape[1], []).append(rows)
+    return [torch.cat(same) for same in by_width.values()]

@@ -1,7 +1,7 @@
-"""torch's zip with a pickle in it, looked at before torch's own reader sees it. Nothing is run.
+"""Checks of torch's zip and the pickle in it, before torch reads them. Nothing is executed.
 
-Two locks that every such file passes, an embedding, a base model or a LoRA: the zip holds what it
-says and no more, and the pickle names nothing but tensors and what holds them.
+Embeddings, base models and LoRAs all pass two checks: the zip holds no more than it says, and the
+pickle names nothing but tensors and containers.
 """
 
 import pickletools
@@ -28,41 +28,42 @@ ALLOWED_GLOBALS = frozenset(
         *(f"torch {dtype}Storage" for dtype in _DTYPES),
     }
 )
-"""All that a pickle of numbers may name."""
+"""The only names that a pickle of tensors may contain."""
 
 _BROKEN = (
     *(zipfile.BadZipFile, struct.error, OSError, RuntimeError, ValueError, EOFError),
     *(LookupError, OverflowError),
 )
-"""What Python's reader raises for damaged zips."""
+"""Errors that Python's zipfile raises for damaged zips."""
 
 _LONGEST_ENTRY_NBYTES = 256
-"""In a zip's list of its parts; torch's names are short."""
+"""Of a file's entry in the zip's directory; torch's file names are short."""
 
 _CALLS = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "STACK_GLOBAL", "PERSID"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file is to hold, and what is too much for that."""
+    """What a file should hold, and the limits for that."""
 
     what: str = "embedding"
     most_members: int = 4096
     most_pickle_nbytes: int = 1 << 20
-    """the pickle holds names and shapes only; the numbers lie beside it"""
+    """the pickle holds names and shapes only; the numbers are in other files of the zip"""
     most_opcodes: int = 1 << 20
     allowed: frozenset[str] = ALLOWED_GLOBALS
-    """the names that its pickle may hold"""
+    """the names that its pickle may contain"""
     error: type[PseudowordError] = ConceptError
+    """what to raise"""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An open zip that was looked at."""
+    """An open zip that has passed the checks."""
 
     file: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
-    """name inside the archive's one folder -> where it is"""
+    """name inside the zip's only folder -> entry"""
 
     def read(self, name: str) -> bytes:
         """The bytes of a member."""
@@ -71,7 +72,7 @@ class Archive:
 
 @contextmanager
 def open_archive(file: BinaryIO, nbytes: int, where: str, limits: Limits) -> Iterator[Archive]:
-    """The parts of a zip of `nbytes` bytes, to read while this is open.
+    """Open a zip of `nbytes` bytes and check it.
 
     Raises:
         PseudowordError: `limits.error`: torch did not write this, or it is damaged.
@@ -79,9 +80,9 @@ def open_archive(file: BinaryIO, nbytes: int, where: str, limits: Limits) -> Ite
     limited = _LimitedReads(file, limits.most_members * _LONGEST_ENTRY_NBYTES)
     try:
         with zipfile.ZipFile(limited) as archive:
-            found = _members(archive.infolist(), nbytes, where, limits)
+            members = _checked_members(archive.infolist(), nbytes, where, limits)
             limited.most_nbytes = nbytes
-            yield Archive(archive, found)
+            yield Archive(archive, members)
     except _BROKEN as error:
         raise limits.error(
             f"{where} is a damaged zip, or was not downloaded to its end ({reason(error)})"
@@ -89,7 +90,7 @@ def open_archive(file: BinaryIO, nbytes: int, where: str, limits: Limits) -> Ite
 
 
 class _LimitedReads:
-    """A file that gives so many bytes at a time and no more: the list in a zip is short."""
+    """A file that refuses to read more than `most_nbytes` at once: a zip's directory is short."""
 
     def __init__(self, file: BinaryIO, most_nbytes: int) -> None:
         self._file = file
@@ -104,7 +105,7 @@ class _LimitedReads:
         return getattr(self._file, name)
 
 
-def _members(
+def _checked_members(
     infos: list[zipfile.ZipInfo], nbytes: int, where: str, limits: Limits
 ) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
@@ -115,45 +116,47 @@ def _members(
             )
         if ".." in info.filename.split("/") or info.filename.startswith(("/", "\\")):
             raise limits.error(f"{where} holds the path {visible(info.filename[:80])!r}: refused")
-    found = {info.filename.partition("/")[2]: info for info in infos}
+    members = {info.filename.partition("/")[2]: info for info in infos}
     one_folder = len({info.filename.partition("/")[0] for info in infos}) <= 1
-    if not one_folder or len(found) < len(infos) or len(infos) > limits.most_members:
+    if not one_folder or len(members) < len(infos) or len(infos) > limits.most_members:
         raise limits.error(f"{where} is a zip, but not one that torch wrote")
     if sum(info.file_size for info in infos) > nbytes:
-        raise limits.error(f"{where} claims to hold more than it has bytes: a damaged file or bomb")
-    if "data.pkl" not in found:
+        raise limits.error(
+            f"{where} claims to hold more bytes than it has: it is damaged, or a bomb"
+        )
+    if "data.pkl" not in members:
         raise limits.error(f"{where} is a zip, but not one that torch wrote: it has no data.pkl")
-    return found
+    return members
 
 
 def scan_pickle(pickled: bytes | BinaryIO, where: str, limits: Limits) -> set[str]:
-    """Look through a pickle's opcodes without running them.
+    """Go through a pickle's opcodes without executing them.
 
     Returns:
-        The names in it.
+        The names of the classes and functions in it.
 
     Raises:
-        PseudowordError: `limits.error`: a name that is not allowed, or an opcode that torch does
-            not write.
+        PseudowordError: `limits.error`: it has a name that is not allowed, or an opcode that torch
+            does not write.
     """
-    named: set[str] = set()
+    names: set[str] = set()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
             if count > limits.most_opcodes:
                 raise limits.error(f"{where} has a pickle too large for its tensors")
             if opcode.name == "GLOBAL":
-                named.add(str(argument))
+                names.add(str(argument))
             if opcode.name in _CALLS:
-                said = str(argument) if opcode.name == "INST" else opcode.name
-                raise _refusal(where, [said], limits)
+                name = str(argument) if opcode.name == "INST" else opcode.name
+                raise _refusal(where, [name], limits)
     except limits.error:
         raise
-    except Exception as error:  # genops raises whatever its argument readers raise
+    except Exception as error:  # genops raises many kinds
         raise limits.error(f"{where} is damaged: {reason(error)}") from error
-    strange = sorted(named - limits.allowed)
-    if strange:
-        raise _refusal(where, strange, limits)
-    return named
+    forbidden = sorted(names - limits.allowed)
+    if forbidden:
+        raise _refusal(where, forbidden, limits)
+    return names
 
 
 def _refusal(where: str, names: list[str], limits: Limits) -> PseudowordError:
@@ -167,7 +170,7 @@ def _refusal(where: str, names: list[str], limits: Limits) -> PseudowordError:
     else:
         article = "An" if limits.what[0] in "aeio" else "A"
         why = (
-            f"{article} {limits.what} needs nothing of the kind, and this may be an attack. "
+            f"{article} {limits.what} needs nothing like that, and this may be an attack. "
             "Get the file as .safetensors from a source you trust."
         )
     return limits.error(f"{where} is refused: reading it would run Python code ({shown}). {why}")

@@ -1,6 +1,6 @@
-"""How each tool's file is written: one entry per format, and why it cannot hold a word.
+"""Write embedding files for other tools: one entry per format, with what it cannot hold.
 
-Everything in safetensors also carries our metadata, which other tools pass over.
+All safetensors files also hold our metadata, which other tools ignore.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,39 +17,39 @@ from pseudoword.formats import keys, native, pictures, safetensors_file, torch_f
 from pseudoword.formats.token_picture import token_picture
 
 FileParts = dict[str, bytes]
-"""What to put behind the file's stem -> bytes. One file is `""`; a second one `_2`."""
+"""What is appended to the file's stem (`""`, or `_2` for a second file) -> bytes."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A format that words can be written in."""
+    """A format that concepts can be written in."""
 
     title: str
     ending: str
     write: Callable[[Concept, Image.Image | None], FileParts]
     refuses: Callable[[Concept], str | None]
-    """why the format cannot hold this word, or None"""
+    """why the format cannot hold this concept, or None"""
 
 
 def a1111_items(concept: Concept) -> dict[str, object]:
-    """A word as AUTOMATIC1111's dict; the one entry beside its own is ignored by it."""
-    said = concept.shared
-    steps = said.get("steps", "")
+    """A concept as AUTOMATIC1111's dict, with our metadata, which AUTOMATIC1111 ignores."""
+    provenance = concept.shared
+    steps = provenance.get("steps", "")
     (rows,) = concept.vectors.values()
     return {
         "string_to_token": {"*": 265},
         "string_to_param": {"*": _as_float32(rows)},
         "name": concept.token,
         "step": int(steps) if steps.isdecimal() and len(steps) < 16 else 0,
-        "sd_checkpoint": said.get("base_hash"),
-        "sd_checkpoint_name": said.get("base"),
+        "sd_checkpoint": provenance.get("base_hash"),
+        "sd_checkpoint_name": provenance.get("base"),
         "pseudoword": _metadata(concept),
     }
 
 
 def _metadata(concept: Concept) -> dict[str, str]:
-    about = concept.shared | {"method": concept.method}
-    return about | ({"family": concept.family} if concept.family else {})
+    metadata = concept.shared | {"method": concept.method}
+    return metadata | ({"family": concept.family} if concept.family else {})
 
 
 def _as_float32(rows: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def _as_float32(rows: Tensor) -> Tensor:
 
 
 def _has_plain_keys(concept: Concept) -> bool:
-    """Whether every key is a text encoder, with no layers and no output embeddings."""
+    """Whether every key is a text encoder, without layers and output embeddings."""
     return not any("." in key or key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors)
 
 
@@ -88,7 +88,7 @@ def _diffusers_refuses(concept: Concept) -> str | None:
 
 
 def _diffusers_suffixes(concept: Concept) -> Mapping[str, str]:
-    """What follows `learned_embeds` for each text encoder."""
+    """Text encoder -> what follows `learned_embeds`."""
     if len(concept.vectors) == 1:
         return dict.fromkeys(concept.vectors, "")
     return keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors), {})
@@ -135,8 +135,8 @@ def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> FileParts:
 def _a1111(concept: Concept, _picture: Image.Image | None) -> FileParts:
     if len(concept.vectors) > 1:
         tensors = {key: _as_float32(concept.vectors[key]) for key in ("clip_g", "clip_l")}
-        said = torch_file.metadata_tensor({**_metadata(concept), "token": concept.token})
-        return {"": torch_file.write({**tensors, torch_file.METADATA_KEY: said})}
+        metadata = torch_file.metadata_tensor({**_metadata(concept), "token": concept.token})
+        return {"": torch_file.write({**tensors, torch_file.METADATA_KEY: metadata})}
     return {"": torch_file.write(a1111_items(concept))}
 
 
@@ -186,7 +186,7 @@ def _per_encoder(concept: Concept, _picture: Image.Image | None) -> FileParts:
 
 
 def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
-    theirs = {ours: key for key, ours in keys.ONETRAINER.items()}
+    names = {ours: key for key, ours in keys.ONETRAINER.items()}
     stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in (
         {"clip_l"},
         {"clip_h"},
@@ -194,7 +194,7 @@ def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
     tensors = {}
     for key, rows in concept.vectors.items():
         plain = keys.base_encoder(key)
-        name = "emp_params" if stable_diffusion else theirs.get(plain, plain)
+        name = "emp_params" if stable_diffusion else names.get(plain, plain)
         tensors[name + key.removeprefix(plain)] = rows
     return {"": safetensors_file.write(tensors, native.metadata_of(concept))}
 
@@ -224,29 +224,32 @@ WRITERS: dict[str, Writer] = {
     "sdxl": Writer("SDXL: clip_l and clip_g", ".safetensors", _per_encoder, _sdxl_only),
     "onetrainer": Writer("OneTrainer", ".safetensors", _onetrainer, _onetrainer_refuses),
     "comfyui": Writer("ComfyUI's encoder names", ".safetensors", _per_encoder, _plain_keys_only),
-    "xti": Writer("kohya's layered words", ".safetensors", _xti, _xti_refuses),
+    "xti": Writer("kohya's layered concepts (XTI)", ".safetensors", _xti, _xti_refuses),
 }
 """Format name -> writer."""
 
 
 def write(concept: Concept, path: Path) -> None:
-    """Write `concept` as our own safetensors file, whole or not at all."""
+    """Write `concept` as our own safetensors file."""
     write_whole(path, native.dump(concept))
 
 
 def write_as(
     concept: Concept, path: Path, name: str, picture: Image.Image | None = None
 ) -> tuple[Path, ...]:
-    """Write `concept` in the format called `name`, each file whole or not at all.
+    """Write `concept` in the format `name`.
 
     Args:
-        concept: the word.
-        path: the file; a second one, where a format needs it, stands beside it.
+        concept: the concept.
+        path: the file; a second one, if the format needs it, is in the same folder.
         name: a name in `WRITERS`.
-        picture: what formats in pictures show; by default a card with the word on it.
+        picture: what picture formats show; by default the token on a plain picture.
+
+    Returns:
+        The files.
 
     Raises:
-        ConceptError: the format cannot hold this word.
+        ConceptError: the format cannot hold this concept.
     """
     files = part_files(path, encode(concept, name, picture))
     for part, data in files.items():
@@ -258,18 +261,18 @@ def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> F
     """The bytes that `write_as` writes.
 
     Raises:
-        ConceptError: the format cannot hold this word.
+        ConceptError: the format cannot hold this concept.
     """
     writer = WRITERS[name]
     reason = writer.refuses(concept)
     if reason:
-        able = ", ".join(n for n, w in WRITERS.items() if not w.refuses(concept))
-        raise ConceptError(f"{concept.token}: {name} {reason}. It fits into: {able}.")
+        possible = ", ".join(n for n, w in WRITERS.items() if not w.refuses(concept))
+        raise ConceptError(f"{concept.token}: {name} {reason}. Possible formats: {possible}.")
     return writer.write(concept, picture)
 
 
 def part_files(path: Path, parts: FileParts) -> dict[Path, bytes]:
-    """The files that parts of a format are written to; the first is `path`."""
+    """The parts of a format by the file they are written to; the first is `path`."""
     return {
         path.with_name(f"{path.stem}{suffix}{path.suffix}"): data for suffix, data in parts.items()
     }

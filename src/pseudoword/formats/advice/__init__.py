@@ -1,7 +1,7 @@
-"""What will happen to a file in other tools, said before the user finds out: one module a tool.
+"""What other tools do with an embedding file: one module per tool.
 
-Each sentence is held against the tool: against diffusers itself, and against restatements of the
-others' loaders (`tests/test_advice.py`).
+`tests/formats/test_advice.py` checks each sentence against the tool: diffusers itself, or the
+loaders of the others, written again in `tests/other_tools.py`.
 """
 
 from collections.abc import Collection
@@ -10,11 +10,11 @@ from pseudoword.concept import Concept
 from pseudoword.formats.advice import automatic1111, comfyui, diffusers, invokeai, onetrainer
 from pseudoword.formats.embedding_file import EmbeddingFile
 
-__all__ = ["outlook"]
+__all__ = ["advise"]
 
 
 def advise(
-    file: EmbeddingFile, word: Concept, vocabulary: Collection[str] = frozenset()
+    file: EmbeddingFile, concept: Concept, vocabulary: Collection[str] = frozenset()
 ) -> dict[str, str]:
     """Tool -> what it does with a file.
 
@@ -24,9 +24,9 @@ def advise(
         vocabulary: the tokens of the base model that it is for, if known.
     """
     return {
-        "diffusers": diffusers.advise(file, word, vocabulary),
-        "AUTOMATIC1111": automatic1111.advise(file, word),
-        "ComfyUI": comfyui.advise(file, word),
-        "InvokeAI": invokeai.advise(file, word),
-        "OneTrainer": onetrainer.advise(file, word),
+        "diffusers": diffusers.advise(file, concept, vocabulary),
+        "AUTOMATIC1111": automatic1111.advise(file, concept),
+        "ComfyUI": comfyui.advise(file, concept),
+        "InvokeAI": invokeai.advise(file, concept),
+        "OneTrainer": onetrainer.advise(file, concept),
     }

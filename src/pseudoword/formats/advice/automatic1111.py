@@ -1,4 +1,4 @@
-"""What AUTOMATIC1111 does with a file in `embeddings/`, or with a LoRA that has words in it."""
+"""What AUTOMATIC1111 does with a file in `embeddings/`, or with a LoRA that holds embeddings."""
 
 from collections.abc import Mapping
 
@@ -23,51 +23,51 @@ from pseudoword.formats.grouping import BUNDLE_PREFIX, embedding_tensors
 PICTURE_ENDINGS = (".png", ".webp", ".avif")
 
 
-def advise(file: EmbeddingFile, word: Concept) -> str:
-    """What happens to `word` in the file."""
-    hint = convert_hint(word, "a1111", "sdxl")
+def advise(file: EmbeddingFile, concept: Concept) -> str:
+    """What happens to `concept` in the file."""
+    hint = convert_hint(concept, "a1111", "sdxl")
     ending = file.path.suffix.lower()
-    kind = STABLE_DIFFUSION.get(frozenset(word.vectors))
-    obstacle = unusable(file, word) or unsupported_model(file, word)
+    kind = STABLE_DIFFUSION.get(frozenset(concept.vectors))
+    obstacle = unusable(file, concept) or unsupported_model(file, concept)
     if obstacle:
         return obstacle
     if "newer torch" in file.raw.quirks:
-        return f"takes it for malicious, since a newer torch wrote it{hint}"
+        return f"calls it malicious, because a newer torch wrote it{hint}"
     if file.layout == "bundle":
-        return _in_lora(file, word, hint)
-    called = file.path.stem
+        return _in_lora(file, concept, hint)
+    name = file.path.stem
     if file.container in PICTURES:
         if ending not in PICTURE_ENDINGS:
-            return f"goes by the ending: call the file {PICTURE_ENDINGS[0]}"
-        if called.lower().endswith(".preview"):
-            return "passes over files called .preview: call it something else"
-        called = str(file.raw.items.get("name", called))
+            return f"goes by the file's ending: change it to {PICTURE_ENDINGS[0]}"
+        if name.lower().endswith(".preview"):
+            return "ignores files with .preview in their name: rename it"
+        name = str(file.raw.items.get("name", name))
     else:
-        advice = rename_hint(file, ending)
-        if advice:
-            return advice
+        wrong_ending = rename_hint(file, ending)
+        if wrong_ending:
+            return wrong_ending
     if file.second is not None:
-        return f"does not put two files together{hint}"
+        return f"does not join two files{hint}"
     if not _is_loaded(file):
-        return f"cannot use a file laid out like this{hint}"
-    written = names.for_automatic1111(called)
+        return f"cannot read a file with this layout{hint}"
+    written = names.for_automatic1111(name)
     if written is None:
-        return "can have no such name in a prompt: give the file another"
+        return "cannot have such a name in a prompt: rename the file"
     return f"{kind}: copy into embeddings/, then write {written}; skipped on other models"
 
 
-def _in_lora(file: EmbeddingFile, word: Concept, hint: str) -> str:
-    """It finds a bundled word by what lies between the first two dots."""
-    raw, written = file.raw, names.for_automatic1111(word.token)
-    own = {key for key in raw.tensors if key.startswith(f"{BUNDLE_PREFIX}{word.token}.")}
-    if not own or "." in word.token or written is None:
+def _in_lora(file: EmbeddingFile, concept: Concept, hint: str) -> str:
+    """AUTOMATIC1111 takes what is between the first two dots for the token."""
+    raw, written = file.raw, names.for_automatic1111(concept.token)
+    bundled = {key for key in raw.tensors if key.startswith(f"{BUNDLE_PREFIX}{concept.token}.")}
+    if not bundled or "." in concept.token or written is None:
         return f"does not find this word in the LoRA{hint}"
     where = f"<lora:{file.path.stem}:1>"
     return f"copy the LoRA into models/Lora/, then write {where} and {written}"
 
 
 def _is_loaded(file: EmbeddingFile) -> bool:
-    """Whether its loader makes a word of what the file holds."""
+    """Whether its loader can load what the file holds."""
     raw = file.raw
     if not is_dict(file):
         return False

@@ -16,49 +16,49 @@ from pseudoword.formats.advice.shared import (
 from pseudoword.formats.embedding_file import EmbeddingFile
 
 KEYS = {"clip_h": "clip_l"}
-"""The key that it looks for, where that is not our name for the encoder."""
+"""The key that it looks for, where it is not ours."""
 
 
-def advise(file: EmbeddingFile, word: Concept) -> str:
-    """What happens to `word` in the file."""
+def advise(file: EmbeddingFile, concept: Concept) -> str:
+    """What happens to `concept` in the file."""
     path = file.path
-    hint = convert_hint(word, "comfyui", "native")
+    hint = convert_hint(concept, "comfyui", "native")
     if file.container in PICTURES:
         return f"reads no pictures{hint}"
-    obstacle = unusable(file, word)
+    obstacle = unusable(file, concept)
     if obstacle:
         return obstacle
     if (file.container == "safetensors") != (path.suffix.lower() == ".safetensors"):
-        right = ".safetensors" if file.container == "safetensors" else ".pt"
-        return f"goes by the ending: call the file {right}"
-    if not all(_is_loaded(file, encoder, rows) for encoder, rows in word.vectors.items()):
+        ending = ".safetensors" if file.container == "safetensors" else ".pt"
+        return f"goes by the file's ending: change it to {ending}"
+    if not all(_is_loaded(file, encoder, rows) for encoder, rows in concept.vectors.items()):
         if len(file.concepts) > 1:
-            return f"puts its words together or takes one only, silently{hint}"
+            return f"joins its words, or uses only one of them, without a warning{hint}"
         return f"does not find the rows of each text encoder{hint}"
     name = path.stem if path.suffix in (".safetensors", *TORCH_ENDINGS) else path.name
     written = names.for_comfyui(name)
     if written is None:
-        return "may not find such a name in a prompt: give the file one without blanks"
+        return "may not find such a name in a prompt: give the file a name without spaces"
     return f"copy into models/embeddings/, then write embedding:{written} and a blank or a comma"
 
 
 def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
-    """Whether `rows` are what its loader finds for a text encoder."""
+    """Whether its loader finds `rows` for this text encoder."""
     raw = file.raw
-    if file.layout == "paper":  # its second reader takes a block of float32 out of the zip
+    if file.layout == "paper":  # its second reader takes a block of float32 from the zip
         return len(file.concepts) == 1 and rows.shape[1] in (768, 1024)
     if "ParameterDict" in raw.quirks:
         return False
     if "string_to_param" in raw.items:
         holder = raw.items["string_to_param"]
         return isinstance(holder, Mapping) and holds_rows(next(iter(holder.values()), None), rows)
-    if raw.form == "list":  # it puts dicts together by width, as is done here
+    if raw.form == "list":  # it joins dicts by width, as we do
         return any(holds_rows(tensor, rows) for tensor in raw.tensors.values())
     if raw.form != "dict":
         return False
     key = KEYS.get(encoder, encoder)
     bundled = [t for k, t in raw.tensors.items() if _is_bundled(k, key)]
-    if key not in raw.items and bundled:  # it puts the words of a LoRA together
+    if key not in raw.items and bundled:  # it joins the embeddings of a LoRA
         return len(bundled) == 1 and holds_rows(bundled[0], rows)
     return holds_rows(raw.items.get(key, next(iter(raw.items.values()), None)), rows)
 

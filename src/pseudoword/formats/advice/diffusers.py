@@ -1,4 +1,4 @@
-"""What diffusers' `load_textual_inversion` does with a file, and the name that it wants."""
+"""What diffusers' `load_textual_inversion` does with a file, and the name that it needs."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,39 +11,39 @@ from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import embedding_tensors
 
 
-def advise(file: EmbeddingFile, word: Concept, vocabulary: Collection[str]) -> str:
-    """What happens to `word` in the file."""
-    hint = convert_hint(word, "diffusers", "native")
+def advise(file: EmbeddingFile, concept: Concept, vocabulary: Collection[str]) -> str:
+    """What happens to `concept` in the file."""
+    hint = convert_hint(concept, "diffusers", "native")
     if file.container in PICTURES:
         return f"reads no pictures{hint}"
-    obstacle = unusable(file, word)
+    obstacle = unusable(file, concept)
     if obstacle:
         return obstacle
-    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(word.vectors))
+    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors))
     if encoders is None:
         return "has no loader for words of these text encoders"
-    count = max(len(rows) for rows in word.vectors.values())
-    name, reason = names.for_diffusers(word.token, count, file.path.stem, vocabulary)
+    count = max(len(rows) for rows in concept.vectors.values())
+    name, reason = names.for_diffusers(concept.token, count, file.path.stem, vocabulary)
     if "ParameterDict" in file.raw.quirks:
         return f'cannot read a ParameterDict; convert it first, with --token "{name}"'
     if file.container == "torch" and file.path.suffix == ".safetensors":
-        return "goes by the ending: call the file .pt"
+        return "goes by the file's ending: change it to .pt"
     calls = _calls(file, encoders, name)
     if not calls:
-        return f"refuses a file laid out like this{hint}"
-    said = f"{' and '.join(calls)}, then write {name}"
+        return f"cannot read a file with this layout{hint}"
+    advice = f"{' and '.join(calls)}, then write {name}"
     if len(calls) > 1 and file.second is None:
-        said += "; or convert with --format diffusers, and load a file each"
-    return f"{said}. {reason}" if reason else said
+        advice += "; or convert with --format diffusers, and load a file each"
+    return f"{advice}. {reason}" if reason else advice
 
 
-def from_hub(word: Concept, repository: str) -> str | None:
-    """Code that loads a word out of a repository with `learned_embeds` in it; None if none does."""
-    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(word.vectors))
+def from_hub(concept: Concept, repository: str) -> str | None:
+    """Code that loads a concept from a repository on the hub; None if diffusers cannot load it."""
+    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors))
     if encoders is None:
         return None
-    count = max(len(rows) for rows in word.vectors.values())
-    name, _ = names.for_diffusers(word.token, count, repository.rpartition("/")[2])
+    count = max(len(rows) for rows in concept.vectors.values())
+    name, _ = names.for_diffusers(concept.token, count, repository.rpartition("/")[2])
     lines = []
     for suffix in encoders.values():
         options = []
@@ -51,15 +51,15 @@ def from_hub(word: Concept, repository: str) -> str | None:
             options.append(f'weight_name="learned_embeds{suffix}.safetensors"')
         if len(encoders) > 1 or suffix:
             options += [f"{part}=pipeline.{part}{suffix}" for part in ("text_encoder", "tokenizer")]
-        if name != word.token:
+        if name != concept.token:
             options.append(f"token={name!r}")
         arguments = ", ".join([f'"{repository}"', *options])
         lines.append(f"pipeline.load_textual_inversion({arguments})")
-    return "\n".join(lines if name == word.token else [*lines, f"# then write {name}"])
+    return "\n".join(lines if name == concept.token else [*lines, f"# then write {name}"])
 
 
 def _calls(file: EmbeddingFile, encoders: Mapping[str, str], name: str) -> list[str]:
-    """The calls that load a word into a pipeline; none if diffusers refuses the file."""
+    """The calls that load a concept into a pipeline; none if diffusers cannot read the file."""
 
     def call(what: str, own: object, suffix: str) -> str:
         token = "" if own == name else f", token={name!r}"
@@ -83,7 +83,7 @@ def _calls(file: EmbeddingFile, encoders: Mapping[str, str], name: str) -> list[
 
 
 def _name_in(file: EmbeddingFile) -> tuple[object] | None:
-    """What diffusers takes for the name in a file of one tensor; None if it takes no such file."""
+    """The name that diffusers finds in a file, as a tuple; None if it cannot read the file."""
     items = file.raw.items
     if file.raw.form == "tensor":
         return (None,)
@@ -93,5 +93,5 @@ def _name_in(file: EmbeddingFile) -> tuple[object] | None:
         ((key, only),) = items.items()
         return (key,) if isinstance(only, Tensor) else None
     holder = items.get("string_to_param")
-    found = isinstance(holder, Mapping) and isinstance(holder.get("*"), Tensor)
-    return (items["name"],) if found and "name" in items else None
+    has_tensor = isinstance(holder, Mapping) and isinstance(holder.get("*"), Tensor)
+    return (items["name"],) if has_tensor and "name" in items else None

@@ -1,4 +1,4 @@
-"""What OneTrainer does with a file that is given as a base embedding, to go on learning from it."""
+"""What OneTrainer does with a file that it gets as a base embedding, to continue its training."""
 
 from collections.abc import Mapping
 
@@ -10,8 +10,8 @@ from pseudoword.formats.embedding_file import EmbeddingFile
 _LARGE = {"clip_l": "clip_l", "clip_g": "clip_g", "t5xxl": "t5"}
 
 KEYS: Mapping[frozenset[str], Mapping[str, str]] = {
-    frozenset(found): found
-    for found in (
+    frozenset(names): names
+    for names in (
         {"clip_l": "emp_params"},
         {"clip_h": "emp_params"},
         {"clip_g": "clip_g"},
@@ -24,27 +24,27 @@ KEYS: Mapping[frozenset[str], Mapping[str, str]] = {
         {**_LARGE, "llama": "llama"},
     )
 }
-"""For the encoders of each model that it learns words for: ours -> its key."""
+"""Encoders of each model that it trains embeddings for -> our key -> its key."""
 
 
-def advise(file: EmbeddingFile, word: Concept) -> str:
-    """What happens to `word` in the file."""
-    hint = convert_hint(word, "onetrainer")
-    plain = {keys.base_encoder(key): key for key in word.vectors}
-    theirs = KEYS.get(frozenset(plain))
-    if theirs is None or keys.is_layered(word.vectors):
-        return "learns no words for these models"
+def advise(file: EmbeddingFile, concept: Concept) -> str:
+    """What happens to `concept` in the file."""
+    hint = convert_hint(concept, "onetrainer")
+    plain = {keys.base_encoder(key): key for key in concept.vectors}
+    names = KEYS.get(frozenset(plain))
+    if names is None or keys.is_layered(concept.vectors):
+        return "trains no embeddings for these models"
     if file.container in PICTURES:
         return f"reads no pictures{hint}"
-    output = any(key.endswith(keys.OUTPUT_SUFFIX) for key in word.vectors)
-    obstacle = None if output else unusable(file, word)
+    output = any(key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors)
+    obstacle = None if output else unusable(file, concept)
     if obstacle:
         return obstacle
     if not is_dict(file) or "ParameterDict" in file.raw.quirks:
-        return f"looks for keys of its own{hint}"
+        return f"needs its own keys{hint}"
     for encoder, key in plain.items():
-        found = file.raw.items.get(theirs[encoder] + key.removeprefix(encoder))
-        if not holds_rows(found, word.vectors[key], 2):
-            return f"looks for keys of its own{hint}"
+        tensor = file.raw.items.get(names[encoder] + key.removeprefix(encoder))
+        if not holds_rows(tensor, concept.vectors[key], 2):
+            return f"needs its own keys{hint}"
     kind = "base embedding, as an output embedding," if output else "base embedding"
-    return f"choose it as the {kind} with a placeholder of your own"
+    return f"choose it as the {kind} and type a placeholder"

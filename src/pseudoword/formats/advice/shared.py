@@ -1,4 +1,4 @@
-"""What several tools have in common."""
+"""What the advice for several tools shares."""
 
 from collections.abc import Mapping
 
@@ -21,58 +21,58 @@ STABLE_DIFFUSION: Mapping[frozenset[str], str] = {
     frozenset({"clip_h"}): "SD 2",
     frozenset({"clip_l", "clip_g"}): "SDXL",
 }
-"""Encoders -> the models that read them, as far as most tools go."""
+"""Text encoders -> base model; most tools support only these."""
 
 
-def unsupported_model(file: EmbeddingFile, word: Concept) -> str | None:
-    """What tools that know SD 1, SD 2 and SDXL do with a word for anything else; None if for them.
+def unsupported_model(file: EmbeddingFile, concept: Concept) -> str | None:
+    """What tools for SD 1, SD 2 and SDXL do with a concept for other models; None for theirs.
 
-    Some find an SDXL word in one for more text encoders.
+    If the concept also has rows for SDXL's encoders, some tools read these rows only.
     """
-    encoders = frozenset(word.vectors)
+    encoders = frozenset(concept.vectors)
     if encoders in STABLE_DIFFUSION:
         return None
-    more = sorted(encoders - {"clip_l", "clip_g"})
+    others = sorted(encoders - {"clip_l", "clip_g"})
     by_key = encoders_of(embedding_tensors(file.raw)) if is_dict(file) else {}
     if all(by_key.get(encoder) == encoder for encoder in ("clip_l", "clip_g")):
-        return f"takes it for an SDXL word, and leaves out {', '.join(more)}"
+        return f"takes it for an SDXL word, and leaves out {', '.join(others)}"
     return "refuses it: only words for SD 1, SD 2 and SDXL"
 
 
-def unusable(file: EmbeddingFile, word: Concept) -> str | None:
-    """Why nothing but OneTrainer can use such rows, or open such a file at all."""
-    if keys.is_layered(word.vectors):
+def unusable(file: EmbeddingFile, concept: Concept) -> str | None:
+    """Why most tools cannot use these rows, or cannot open the file at all; None if they can."""
+    if keys.is_layered(concept.vectors):
         return "cannot use words with rows per layer"
-    if any(key.endswith(keys.OUTPUT_SUFFIX) for key in word.vectors):
+    if any(key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors):
         return "cannot use output embeddings; OneTrainer can"
     if "metadata" in file.raw.quirks:
         return "cannot open it: its metadata is not text; convert it first"
     return None
 
 
-def convert_hint(word: Concept, *formats: str) -> str:
-    """How to come to a file that works: the first of these formats that can hold the word."""
-    able = [name for name in formats if not WRITERS[name].refuses(word)]
-    return f"; convert with --format {able[0]}" if able else ""
+def convert_hint(concept: Concept, *formats: str) -> str:
+    """The advice to convert: to the first of these formats that can hold the concept."""
+    possible = [name for name in formats if not WRITERS[name].refuses(concept)]
+    return f"; convert with --format {possible[0]}" if possible else ""
 
 
 def rename_hint(file: EmbeddingFile, suffix: str, *more: str) -> str | None:
-    """What to do for a tool that goes by the ending, if the file's is not what it is.
+    """The advice to rename, for a tool that goes by the file's ending; None if it is right.
 
     Args:
-        content: the file.
-        suffix: its ending as the tool reads it.
-        more: endings of torch files beside `TORCH_ENDINGS`.
+        file: the file.
+        suffix: its ending, as the tool reads it.
+        more: further endings that the tool accepts for torch files.
     """
-    torch_file = file.container == "torch"
-    endings = (*TORCH_ENDINGS, *more) if torch_file else (".safetensors",)
+    is_torch = file.container == "torch"
+    endings = (*TORCH_ENDINGS, *more) if is_torch else (".safetensors",)
     if suffix in endings:
         return None
-    return f"goes by the ending: call the file {endings[0]}"
+    return f"goes by the file's ending: change it to {endings[0]}"
 
 
 def encoders_of(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Name of each tensor -> the text encoder that it is for."""
+    """Tensor name -> the text encoder that it is for."""
     return {
         key: keys.encoder_of(key, grouping.width(t)) or keys.encoder_of_width(grouping.width(t))
         for key, t in tensors.items()
@@ -80,16 +80,16 @@ def encoders_of(tensors: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def is_dict(file: EmbeddingFile) -> bool:
-    """Whether the file holds one dict, as nearly every loader expects."""
+    """Whether the file holds one dict, as almost all loaders expect."""
     return file.raw.form == "dict"
 
 
-def holds_rows(found: object, rows: Tensor, *dimensions: int) -> bool:
-    """Whether what a loader finds is `rows`, in any kind of numbers, in so many dimensions."""
+def holds_rows(item: object, rows: Tensor, *dimensions: int) -> bool:
+    """Whether `item` is a tensor with the values of `rows` and so many dimensions."""
     return (
-        isinstance(found, Tensor)
-        and found.ndim in (dimensions or (1, 2))
-        and found.shape[-1] == rows.shape[1]
-        and found.numel() == rows.numel()
-        and torch.equal(found.detach().float().reshape(rows.shape), rows)
+        isinstance(item, Tensor)
+        and item.ndim in (dimensions or (1, 2))
+        and item.shape[-1] == rows.shape[1]
+        and item.numel() == rows.numel()
+        and torch.equal(item.detach().float().reshape(rows.shape), rows)
     )
