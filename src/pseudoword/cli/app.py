@@ -349,6 +349,39 @@ def _tell(found: Any, as_json: bool, show: Callable[[Any], None]) -> None:
         show(found)
 
 
+@app.command(cls=Command, rich_help_panel="Teach")
+@guarded
+def ui(
+    host: Annotated[
+        str, text_option(help="The address to answer at; others than this machine need a password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="<number>", help="The port.")] = (
+        7860
+    ),
+    workspace: Annotated[
+        Path, path_option(help="Folder for all that the page makes; made if it is not there.")
+    ] = Path("pseudoword-page"),
+    share: Annotated[
+        bool, typer.Option("--share", help="Also get a public address, through Gradio's servers.")
+    ] = False,
+    password: Annotated[
+        str | None,
+        text_option(
+            envvar="PSEUDOWORD_PASSWORD",
+            help="Asked for before anything is shown; better given in the environment variable "
+            "PSEUDOWORD_PASSWORD, where no list of processes shows it.",
+        ),
+    ] = None,
+) -> None:
+    """Open a page in the browser to teach words on, use them and keep them."""
+    from pseudoword.ui import serve
+
+    def ready(address: str) -> None:
+        say(f"the page is at {address}")
+
+    serve(workspace, host=host, port=port, share=share, password=password, ready=ready)
+
+
 def main() -> None:
     """Entry point of the `pseudoword` command."""
     app()

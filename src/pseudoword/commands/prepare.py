@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL.Image import Image
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from pseudoword.config.prepare import PrepareConfig
 from pseudoword.data import (
@@ -29,6 +29,8 @@ SHEET = Path("contact-sheet.png")
 class PreparedPicture(BaseModel):
     """One picture as it will be seen."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     file: str
     size: tuple[int, int]
     """(width, height) of the upright picture in pixels"""
@@ -42,6 +44,9 @@ class PreparedPicture(BaseModel):
     prompt: str
     """one of the sentences it is learned with"""
     problems: list[str]
+    shown: list[Image] = Field(default=[], exclude=True, repr=False)
+    """the picture with its crops framed, then the crops, striped where they do not count; small,
+    and of no more pictures than the contact sheet has"""
 
 
 class Prepared(BaseModel):
@@ -116,6 +121,7 @@ def prepare_pictures(
         )
         looks.append(found)
         if contact_sheet.has_room(cards):
+            found.shown.extend(contact_sheet.tiles(example))
             cards.append(contact_sheet.panel(example, found.prompt, found.problems))
         progress.advance(len(looks), len(paths))
     vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))

@@ -20,11 +20,8 @@ BACKGROUND, INK, PALE, AMBER, OUTLINE = "white", "#222222", "#777777", "#b45309"
 
 def panel(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image:
     """One picture: the whole with its frames drawn in, its views, and what is said of it."""
-    tiles = [
-        _picture_with_crops(example),
-        *(_view_picture(view) for view in example.views[:MAX_VIEWS]),
-    ]
-    width = sum(tile.width for tile in tiles) + GAP_PX * (len(tiles) - 1)
+    row = tiles(example)
+    width = sum(tile.width for tile in row) + GAP_PX * (len(row) - 1)
     size, frame = example.size, example.views[0].crop.size
     head = f"{size[0]} x {size[1]} to {frame[0]} x {frame[1]}"
     if len(example.views) > 1:
@@ -35,7 +32,7 @@ def panel(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image
     lines += [(problem, AMBER, 13) for problem in problems]
     made = Image.new("RGB", (width, VIEW_PX + 6 + LINE_PX * len(lines)), BACKGROUND)
     left = 0
-    for tile in tiles:
+    for tile in row:
         made.paste(tile, (left, (VIEW_PX - tile.height) // 2))
         left += tile.width + GAP_PX
     pen = ImageDraw.Draw(made)
@@ -43,6 +40,12 @@ def panel(example: Example, prompt: str, problems: Sequence[str]) -> Image.Image
         letters = font(text[:MAX_LABEL_CHARS], px)
         pen.text((0, VIEW_PX + 5 + i * LINE_PX), fitted(text, letters, width), ink, letters)
     return made
+
+
+def tiles(example: Example) -> list[Image.Image]:
+    """The whole picture with its frames drawn in, then its first views; each fits `VIEW_PX`."""
+    views = example.views[:MAX_VIEWS]
+    return [_picture_with_crops(example), *map(_view_picture, views)]
 
 
 def has_room(cards: Sequence[Image.Image]) -> bool:

@@ -1,1 +1,30 @@
 """The page in the browser, and what stands behind it. Imports the API and the settings only."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pseudoword.errors import SettingsError
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    share: bool,
+    password: str | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Give the page out until Ctrl-C; see `pseudoword.ui.app.serve`.
+
+    Raises:
+        SettingsError: Gradio is not installed, the page would be open to others without a
+            password, or the port is taken.
+    """
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise SettingsError("the page needs gradio: pip install 'pseudoword[ui]'") from error
+    from pseudoword.ui import app
+
+    app.serve(folder, host=host, port=port, share=share, password=password, ready=ready)

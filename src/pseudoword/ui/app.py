@@ -1,0 +1,190 @@
+"""The page as a whole: its tabs, its look, and the server that gives it out."""
+
+import hmac
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from pseudoword.errors import SettingsError
+from pseudoword.ui import teach, use, words
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import PRIVATE
+from pseudoword.ui.guard import HERE, Guard
+
+STYLES = Path(__file__).with_name("page.css")
+
+UPLOADS_AT_ONCE = 20
+"""Times the largest upload there may be, for all files that are dropped together."""
+
+KEPT_S = 24 * 3600
+"""Gradio's copies of uploads and pictures go after so long; the workspace has its own."""
+
+TOGGLE = "() => document.body.classList.toggle('dark')"
+
+
+def page(desk: Desk) -> gr.Blocks:
+    """All tabs over one workspace."""
+    with gr.Blocks(
+        title="pseudoword", analytics_enabled=False, delete_cache=(3600, KEPT_S)
+    ) as blocks:
+        with gr.Row(elem_id="top"):
+            gr.HTML(
+                "<header id='masthead'><h1>pseudoword</h1>"
+                "<p>Teach a text-to-image model a new word.</p></header>"
+            )
+            shade = gr.Button("Light or dark", size="sm", min_width=110, scale=0, elem_id="shade")
+            shade.click(None, js=TOGGLE, api_visibility="private")
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Teach", id="teach"):
+                training, opened = teach.build(desk)
+            with gr.Tab("Use", id="use") as use_tab:
+                drawing = use.build(desk, use_tab)
+            with gr.Tab("Words", id="words") as words_tab:
+                library = words.build(desk, words_tab)
+        for button, word in ((training.use, training.job), (library.use, library.word)):
+            button.click(drawing.take, word, [tabs, *drawing.taken], **PRIVATE)
+        for handler, inputs, outputs in opened:
+            blocks.load(handler, inputs, outputs, show_progress="hidden", **PRIVATE)
+    return blocks
+
+
+def theme() -> gr.themes.Base:
+    """Fonts and colours; no font comes from elsewhere."""
+    return gr.themes.Base(
+        primary_hue="orange",
+        secondary_hue="amber",
+        neutral_hue="stone",
+        radius_size="md",
+        font=("ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=("ui-monospace", "monospace"),
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_border_width="1px",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_text_color="white",
+        slider_color="*primary_600",
+    )
+
+
+def check_address(host: str, share: bool, password: str | None) -> None:
+    """See that nobody else gets at the page without a password.
+
+    Raises:
+        SettingsError: they would.
+    """
+    if password is not None and not password.strip():
+        raise SettingsError("--password is empty. Give one, or leave it out.")
+    if password is None and (share or f"{host}".strip("[]") not in _without_brackets(HERE)):
+        which = "--share" if share else f"--host {host}"
+        raise SettingsError(
+            f"{which} lets others reach the page, who could train and delete here: give a "
+            "--password, too."
+        )
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    share: bool = False,
+    password: str | None = None,
+    ready: Callable[[str], None],
+) -> None:
+    """Give the page out until Ctrl-C; trainings go on after that.
+
+    Args:
+        folder: the workspace.
+        host: the address to answer at.
+        port: the port.
+        share: also have a public address, through a server of Gradio's.
+        password: asked for before anything is shown.
+        ready: told each address of the page, once it answers there.
+
+    Raises:
+        SettingsError: others could reach it without a password, or the port is taken.
+    """
+    check_address(host, share, password)
+    with tempfile.TemporaryDirectory(prefix="pseudoword-page-") as uploads:  # mode 0700
+        os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = uploads
+        desk = Desk(folder)
+        blocks = page(desk)
+        _launch(blocks, desk, Path(uploads).resolve(), host, port, share, password)
+        ready(f"http://{host}:{port}")
+        if blocks.share_url:
+            ready(blocks.share_url)
+        _until_stopped(blocks)
+
+
+def _launch(
+    blocks: gr.Blocks,
+    desk: Desk,
+    uploads: Path,
+    host: str,
+    port: int,
+    share: bool,
+    password: str | None,
+) -> None:
+    largest = desk.workspace.limits.largest_upload_mb * 1_000_000
+    guard = Middleware(
+        Guard,
+        uploads=uploads,
+        most_nbytes=round(desk.workspace.limits.workspace_gb * 1e9),
+        largest_nbytes=UPLOADS_AT_ONCE * largest,
+        only_here=not share and host.strip("[]") in _without_brackets(HERE),
+    )
+    blocks.queue(max_size=64, default_concurrency_limit=4)
+    try:
+        blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            auth=partial(_is_password, password) if password else None,
+            auth_message="Any name will do; the password is the one given to pseudoword ui.",
+            prevent_thread_lock=True,
+            quiet=True,
+            show_error=True,
+            theme=theme(),
+            css_paths=[STYLES],
+            footer_links=[],
+            run_history=False,
+            allowed_paths=[],
+            max_file_size=largest,
+            enable_monitoring=False,
+            strict_cors=True,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"--port {port} cannot be used at {host}. Choose another --port."
+        ) from error
+
+
+def _until_stopped(blocks: gr.Blocks) -> None:
+    """Wait for Ctrl-C or SIGTERM, then close the server."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()
+    blocks.close(verbose=False)
+
+
+def _is_password(password: str, _name: str, given: str) -> bool:
+    return hmac.compare_digest(password.encode(), given.encode())
+
+
+def _without_brackets(hosts: frozenset[str]) -> set[str]:
+    return {host.strip("[]") for host in hosts}

@@ -1,0 +1,224 @@
+"""Controls made of settings: name, help, bounds, choices and defaults are those of `config`."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import gradio as gr
+
+from pseudoword.config import Settings, TrainConfig, group_of
+from pseudoword.config.fields import OFTEN
+
+_FLAG = re.compile(r"--(?:no-)?([a-z]+(?:-[a-z]+)*)")
+LONGEST = 2000
+"""Characters of a text that is typed into one control."""
+
+SEARCH = """(asked) => {
+    const words = asked.toLowerCase().split(/\\s+/);
+    for (const one of document.querySelectorAll("#%s .setting")) {
+        const text = (one.id.replaceAll("-", " ") + " " + one.textContent).toLowerCase();
+        one.classList.toggle("unmatched", !words.every((word) => text.includes(word)));
+    }
+}"""
+"""Runs in the browser: leaves only the settings in sight that have all the words."""
+
+
+def label(name: str) -> str:
+    """What a setting is called on the page; `lr` and `ema` have no longer name."""
+    if len(name) <= 3:
+        return name.upper()
+    return name.replace("_", " ").capitalize()
+
+
+def in_words(text: str, kind: type[Settings] = TrainConfig) -> str:
+    """Help or a message, in which settings are called as on the page, not as on a command line."""
+
+    def called(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        return f"“{label(name)}”" if name in kind.model_fields else found[0]
+
+    return _FLAG.sub(called, text)
+
+
+def holds_path(annotation: Any) -> bool:
+    """Whether a field is a file or folder, which a page never names."""
+    return annotation is Path or any(map(holds_path, get_args(annotation)))
+
+
+@dataclass(frozen=True)
+class Form:
+    """Controls for some fields of a kind of settings, in the order in which they were added."""
+
+    kind: type[Settings]
+    page: str
+    """begins the ids of its controls"""
+    controls: dict[str, Any] = field(default_factory=dict)
+    shown_at_first: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, name: str, **own: Any) -> Any:
+        """Show the control of field `name`; `own` counts more than what the field says."""
+        made = _control(self.kind, name, f"{self.page}-{name}".replace("_", "-"), own)
+        self.controls[name] = made
+        self.shown_at_first[name] = _default(self.kind, name)
+        return made
+
+    def more(self, without: Sequence[str] = (), **own: Mapping[str, Any]) -> None:
+        """Show all other fields in their groups, below a search field; never files and folders.
+
+        Args:
+            without: fields to leave out.
+            **own: of a field, what counts more than what the field says.
+        """
+        place = f"{self.page}-more"
+        groups: dict[str, list[str]] = {}
+        for name, one in self.kind.model_fields.items():
+            if name not in self.controls and name not in without and not holds_path(one.annotation):
+                groups.setdefault(group_of(self.kind, name), []).append(name)
+        with gr.Column(elem_id=place, elem_classes="more"):
+            search = gr.Textbox(
+                label="Search the settings",
+                placeholder="learning rate, mask, seed …",
+                elem_id=f"{place}-search",
+                elem_classes="search",
+            )
+            for heading, names in groups.items():
+                with gr.Column(elem_classes="settings"):
+                    gr.Markdown(f"#### {heading}")
+                    with gr.Row(equal_height=False):
+                        for name in names:
+                            self.add(name, **own.get(name, {}))
+        search.change(
+            None, search, None, js=SEARCH % place, show_progress="hidden", api_visibility="private"
+        )
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The controls, to be an event's inputs or outputs."""
+        return list(self.controls.values())
+
+    def settings(self, values: Sequence[Any]) -> dict[str, Any]:
+        """What the user has set: the values of `inputs` that are not as they were at first."""
+        given = zip(self.controls, values, strict=True)
+        return dict(_changed(self.kind, self.shown_at_first, given))
+
+    def filled(self, settings: Mapping[str, Any]) -> list[Any]:
+        """Values for `inputs` that show `settings`, and the defaults of all others."""
+        return [
+            _shown(settings[name]) if name in settings else self.shown_at_first[name]
+            for name in self.controls
+        ]
+
+
+def _changed(
+    kind: type[Settings], first: Mapping[str, Any], given: Iterator[tuple[str, Any]]
+) -> Iterator[tuple[str, Any]]:
+    for name, value in given:
+        if value in (None, "", []) or value == first[name]:
+            continue
+        several = get_origin(kind.model_fields[name].annotation) is tuple
+        if several and isinstance(value, str):
+            yield name, [line.strip() for line in value.splitlines() if line.strip()]
+        else:
+            yield name, value.strip() if isinstance(value, str) else value
+
+
+def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> Any:
+    found = kind.model_fields[name]
+    often = ["often"] if OFTEN in found.metadata else []
+    shared: dict[str, Any] = {
+        "label": label(name),
+        "info": _as_html(in_words(found.description or "", kind)),
+        "value": _default(kind, name),
+        "elem_id": id_,
+        "elem_classes": ["setting", *often],
+        "min_width": 260,
+    }
+    choices = _choices(found.annotation)
+    several = get_origin(found.annotation) is tuple
+    if "choices" in own:
+        return gr.Dropdown(**shared | own)
+    if choices and several:
+        return gr.CheckboxGroup(**shared | {"choices": choices} | own)
+    if choices:
+        return gr.Dropdown(**shared | {"choices": choices} | own)
+    plain = _plain(found.annotation)
+    if plain is bool:
+        return gr.Checkbox(**shared | own)
+    if plain in {int, float} and shared["value"] is not None:
+        bounds = _bounds(found.metadata) | ({"precision": 0} if plain is int else {})
+        return _bounded(**shared | bounds | own)
+    lines = {"lines": 2, "max_lines": 8} if several else {"max_lines": 1}
+    return gr.Textbox(**shared | lines | {"max_length": LONGEST} | own)
+
+
+def _bounded(**properties: Any) -> Any:
+    """A number whose bounds the browser shows; the settings hold it to them, and say which it was.
+
+    One that may be left out is a text instead: Gradio makes a number that is not there 0.
+    """
+    made = gr.Number(**properties)
+    made.raise_if_out_of_bounds = lambda *_: None
+    return made
+
+
+def _as_html(text: str) -> str:
+    """Help is shown as Markdown, in which `<cat>` would be a tag."""
+    return (
+        " ".join(text.split())
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace("*", "\\*")
+        .replace("_", "\\_")
+    )
+
+
+def _default(kind: type[Settings], name: str) -> Any:
+    found = kind.model_fields[name]
+    if found.is_required():
+        return None
+    value = found.get_default(call_default_factory=True)
+    return list(value) if _is_choice_of_several(found.annotation) else _shown(value)
+
+
+def _is_choice_of_several(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple and bool(_choices(annotation))
+
+
+def _shown(value: Any) -> Any:
+    """A value as a control holds it: several texts are lines."""
+    if isinstance(value, tuple | list):
+        return "\n".join(map(str, value))
+    return value if isinstance(value, bool | int | float | NoneType) else str(value)
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The names that a field takes, if it takes nothing else."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return list(parts)
+    if get_origin(annotation) is tuple:
+        return _choices(parts[0])
+    return []
+
+
+def _plain(annotation: Any) -> Any:
+    """int, float or bool, perhaps with None; else str."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        kinds = {_plain(part) for part in get_args(annotation)} - {NoneType}
+        return kinds.pop() if len(kinds) == 1 else str
+    return annotation if annotation in {int, float, bool, NoneType} else str
+
+
+def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
+    """What a control can keep to; a bound that is itself not allowed is left to the settings."""
+    found = {}
+    for one in metadata:
+        for bound, called in (("ge", "minimum"), ("le", "maximum")):
+            if getattr(one, bound, None) is not None:
+                found[called] = getattr(one, bound)
+    return found

@@ -1,0 +1,38 @@
+"""Files that the browser fetches: written where Gradio serves from, under names nobody guesses."""
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from gradio.utils import get_upload_folder
+
+KEPT_S = 6 * 3600
+"""A file is for now: who wants it later asks for it again."""
+
+
+def hand_out(data: bytes, name: str) -> str:
+    """Write `data` for the browser to fetch; its path, which ends in `name`."""
+    folder = Path(get_upload_folder()) / "out"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _sweep(folder)
+    place = folder / secrets.token_hex(16)
+    place.mkdir(mode=0o700)
+    path = place / _plain(name)
+    path.write_bytes(data)
+    return str(path)
+
+
+def _plain(name: str) -> str:
+    """A name without what means something to file systems."""
+    kept = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ")
+    return kept[-120:] or "file"
+
+
+def _sweep(folder: Path) -> None:
+    for place in folder.iterdir():
+        try:
+            if time.time() - place.stat().st_mtime > KEPT_S:
+                shutil.rmtree(place, ignore_errors=True)
+        except OSError:
+            continue

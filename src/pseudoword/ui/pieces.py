@@ -1,0 +1,58 @@
+"""Small pieces of the page as HTML. All text that comes from people or files is escaped here."""
+
+from collections.abc import Iterable
+from html import escape
+from typing import Literal
+
+from pseudoword.text import visible
+from pseudoword.ui.forms import in_words
+
+Tone = Literal["plain", "warning", "error", "good"]
+
+
+def text(value: object) -> str:
+    """`value` as HTML that shows it, whatever is in it."""
+    return escape(visible(value), quote=True)
+
+
+def note(message: str, tone: Tone = "plain") -> str:
+    """One message; several lines are several paragraphs."""
+    role = ' role="alert"' if tone == "error" else ""
+    lines = "<br>".join(map(text, in_words(message).splitlines()))
+    return f'<div class="note {tone}"{role}>{lines}</div>' if message else ""
+
+
+def notes(messages: Iterable[str], tone: Tone = "plain") -> str:
+    """Several messages, each once."""
+    return "".join(note(message, tone) for message in dict.fromkeys(messages))
+
+
+def bar(what: str, done: int, total: int, when: str) -> str:
+    """How far something has got, for eyes and for screen readers."""
+    percent = 100 * done / total if total else 0.0
+    return (
+        f'<div class="told"><span class="what">{text(what)}</span>'
+        f'<span class="when">{text(when)}</span></div>'
+        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{percent:.0f}" aria-label="{text(what)}">'
+        f'<div style="width:{percent:.1f}%"></div></div>'
+    )
+
+
+def table(rows: Iterable[tuple[str, object]]) -> str:
+    """Names and values."""
+    cells = (f"<tr><th>{text(name)}</th><td>{text(value)}</td></tr>" for name, value in rows)
+    return f'<table class="facts">{"".join(cells)}</table>'
+
+
+def duration(seconds: float) -> str:
+    """Roughly: `40 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(nbytes: float) -> str:
+    """Roughly: `750 MB`, `3.2 GB`."""
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.0f} MB"

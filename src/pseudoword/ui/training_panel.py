@@ -1,0 +1,255 @@
+"""Trainings as they go: how far, the curves, the previews, what can be asked of them, the queue.
+
+A timer polls what is on disk, so the panel shows the same after a reload, and in another tab.
+"""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from pseudoword.errors import PseudowordError
+from pseudoword.ui import pieces
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import QUIET, told
+from pseudoword.ui.jobs import Curves, Job, State
+from pseudoword.ui.picture_panel import by_name
+
+POLL_S = 1.5
+
+STATES: dict[State, str] = {
+    "queued": "waits",
+    "running": "is being learned",
+    "stopping": "stops after this step",
+    "done": "is ready",
+    "stopped": "was stopped",
+    "failed": "has failed",
+}
+TONES: dict[State, pieces.Tone] = {"done": "good", "failed": "error"}
+
+NOTHING = (
+    '<div class="blank">What is being learned is shown here: how far it is, its curves, and what '
+    "the word draws on the way.</div>"
+)
+
+SMOOTH = 0.9
+"""How much of the smoothed loss stays from step to step; single losses jump about."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What can be asked of a training in its state."""
+
+    stop: bool
+    look: bool
+    resume: bool
+    remove: bool
+
+
+def asked_of(job: Job | None) -> Asked:
+    """What can be asked of `job`."""
+    state = job.state if job else ""
+    return Asked(
+        stop=state in {"queued", "running"},
+        look=state == "running",
+        resume=state in {"stopped", "failed"},
+        remove=state in {"done", "stopped", "failed"},
+    )
+
+
+def to_show(jobs: Sequence[Job], chosen: str) -> Job | None:
+    """The training that is chosen; else the one that runs, the next one, or the latest."""
+    for job in jobs:
+        if job.id == chosen:
+            return job
+    live = [job for job in jobs if job.state in {"running", "stopping"}]
+    return next(iter(live or [j for j in jobs if j.state == "queued"] or jobs[-1:]), None)
+
+
+def progress(job: Job, now: float) -> str:
+    """How a training goes, as HTML."""
+    if job.state == "queued":
+        return pieces.note(f"{job.token} waits in the queue.")
+    if job.over:
+        lines = job.sentence or f"{job.token} {STATES[job.state]}."
+        return pieces.note(lines, TONES.get(job.state, "plain"))
+    since = pieces.duration(now - job.began) if job.began else ""
+    parts = [f"{job.step} of {job.total}" if job.total else "", f"for {since}" if since else ""]
+    if job.seconds_left is not None:
+        parts.append(f"at most {pieces.duration(job.seconds_left)} left")
+    what = job.phase or "getting ready"
+    if job.state == "stopping":
+        what = f"stopping: {what}"
+    return pieces.bar(what, job.step, job.total, ", ".join(filter(None, parts)))
+
+
+def curve_rows(curves: Curves) -> dict[str, list[Any]]:
+    """Columns of the plot: the smoothed loss, and what the evaluations found."""
+    columns: dict[str, list[Any]] = {"step": [], "loss": [], "curve": []}
+    smoothed = None
+    named = {"in training": curves.loss, "evaluation": curves.evaluation}
+    named["held out"] = curves.held_out
+    for curve, points in named.items():
+        for step, value in points:
+            shown = value
+            if curve == "in training":
+                smoothed = value if smoothed is None else SMOOTH * smoothed + (1 - SMOOTH) * value
+                shown = smoothed
+            columns["step"].append(step)
+            columns["loss"].append(shown)
+            columns["curve"].append(curve)
+    return columns
+
+
+class TrainingPanel:
+    """The controls around one training, and the list of all."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.job = gr.State("")  # the one that is shown
+        self.chosen = gr.State("")  # the one to show; none: whichever runs
+        self.seen = gr.State({})
+        self.timer = gr.Timer(POLL_S)
+        self.status = gr.HTML(elem_id="status", elem_classes="live")
+        with gr.Row(visible=False) as self.buttons:
+            self.stop = gr.Button("Stop and keep the word", variant="stop", size="sm")
+            self.preview = gr.Button("Preview now", size="sm")
+            self.save = gr.Button("Save now", size="sm")
+            self.resume = gr.Button("Go on", size="sm", visible=False)
+            self.use = gr.Button("Use the word", variant="primary", size="sm", visible=False)
+            self.remove = gr.Button("Remove from the list", size="sm", visible=False)
+            self.undo = gr.Button("Undo", size="sm", visible=False)
+        self.notes = gr.HTML(elem_id="job-notes")
+        self.filmstrip = gr.Image(
+            label="Previews on the way",
+            interactive=False,
+            visible=False,
+            buttons=["fullscreen"],
+            format="png",
+            alt_text="What the word has drawn at several steps",
+            elem_id="filmstrip",
+        )
+        self.plot = gr.LinePlot(
+            x="step",
+            y="loss",
+            color="curve",
+            label="Loss: lower is nearer to the pictures",
+            height=330,
+            visible=False,
+            buttons=[],
+            elem_id="curves",
+        )
+        self.queue = gr.Radio(
+            [], label="All trainings, in their order", visible=False, elem_id="queue"
+        )
+
+    def connect(self) -> None:
+        """Let events happen."""
+        desk = self._desk
+        shown = [
+            self.job, self.seen, self.status, self.buttons, self.stop, self.preview, self.save,
+            self.resume, self.use, self.remove, self.notes, self.filmstrip, self.plot, self.queue,
+        ]  # fmt: skip
+        self._removed = gr.State("")
+
+        def polled(chosen: str, seen: dict[str, Any]) -> list[Any]:
+            return self.poll(chosen, seen, time.time())
+
+        def act(what: str) -> Any:
+            def run(chosen: str) -> None:
+                getattr(desk.queue, what)(chosen)
+
+            return told(run)
+
+        def removed(chosen: str) -> list[Any]:
+            desk.queue.remove(chosen)
+            return [chosen, "", {}, gr.update(visible=True)]
+
+        def undone(name: str) -> list[Any]:
+            desk.queue.undo_remove(name)
+            return [name, {}, gr.update(visible=False)]
+
+        poll = (polled, [self.chosen, self.seen], shown)
+        self.timer.tick(*poll, **QUIET)
+        for button, what in (
+            (self.stop, "stop"),
+            (self.preview, "preview_now"),
+            (self.save, "save_now"),
+            (self.resume, "resume"),
+        ):
+            button.click(act(what), self.job, None, **QUIET).then(*poll, **QUIET)
+        self.remove.click(
+            told(removed), self.job, [self._removed, self.chosen, self.seen, self.undo], **QUIET
+        ).then(*poll, **QUIET)
+        self.undo.click(
+            told(undone), self._removed, [self.chosen, self.seen, self.undo], **QUIET
+        ).then(*poll, **QUIET)
+        self.queue.input(
+            lambda name: [name or "", {}], self.queue, [self.chosen, self.seen], **QUIET
+        ).then(*poll, **QUIET)
+        self.polled = poll
+
+    def poll(self, chosen: str, seen: dict[str, Any], now: float) -> list[Any]:
+        """What has changed since the values in `seen` were shown."""
+        desk = self._desk
+        desk.queue.wake()
+        jobs = desk.queue.jobs()
+        job = to_show(jobs, chosen)
+        fresh: dict[str, Any] = {"jobs": [(j.id, j.state) for j in jobs], "id": job and job.id}
+        can = asked_of(job)
+        fresh["can"] = (can.stop, can.look, can.resume, can.remove, bool(job and job.word))
+        fresh["notes"] = job.notes if job else ()
+        fresh["previews"] = len(desk.queue.previews(job.id)) if job else 0
+        curves = desk.queue.curves(job.id) if job else Curves()
+        fresh["curves"] = (len(curves.evaluation), curves.loss[-1:])
+
+        def if_new(key: str, make: Any) -> Any:
+            same = seen.get("id") == fresh["id"] and seen.get(key) == fresh[key]
+            return gr.skip() if same else make()
+
+        def buttons() -> list[Any]:
+            flags = [can.stop, can.look, can.look, can.resume, bool(job and job.word), can.remove]
+            return [gr.update(visible=job is not None), *(gr.update(visible=f) for f in flags)]
+
+        made = if_new("can", buttons)
+        return [
+            job.id if job else "",
+            fresh,
+            progress(job, now) if job else NOTHING,
+            *(made if isinstance(made, list) else [gr.skip()] * 7),
+            if_new("notes", lambda: pieces.notes(self._notes(job))),
+            if_new("previews", lambda: self._filmstrip(job)),
+            if_new("curves", lambda: _plot(curves)),
+            if_new("jobs", lambda: _queue(jobs, job)),
+        ]
+
+    def _notes(self, job: Job | None) -> list[str]:
+        """What is to be known of a training, with pictures called as people called them."""
+        if job is None:
+            return []
+        names = {}
+        with contextlib.suppress(PseudowordError):  # the data set is gone
+            names = {one.id: one for one in self._desk.data_sets.pictures(job.data_set)}
+        return [by_name(one, names) for one in job.notes]
+
+    def _filmstrip(self, job: Job | None) -> Any:
+        try:
+            strip = self._desk.queue.filmstrip(job.id) if job else None
+        except PseudowordError:  # it is being written
+            return gr.skip()
+        return gr.update(value=strip, visible=strip is not None)
+
+
+def _plot(curves: Curves) -> Any:
+    import pandas as pd
+
+    columns = curve_rows(curves)
+    return gr.update(value=pd.DataFrame(columns), visible=len(columns["step"]) > 1)
+
+
+def _queue(jobs: Sequence[Job], job: Job | None) -> Any:
+    listed = [(f"{one.token} {STATES[one.state]}", one.id) for one in jobs]
+    return gr.update(choices=listed, value=job.id if job else None, visible=len(jobs) > 1)

@@ -1,0 +1,305 @@
+"""The tab where words are used: prompts, words to put into them, and what is drawn."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pseudoword.config import GenerateConfig
+from pseudoword.errors import ConceptError, PictureError, PromptError, PseudowordError
+from pseudoword.placeholders import split
+from pseudoword.ui import pieces
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import PRIVATE, QUIET, sentence, told
+from pseudoword.ui.forms import Form
+from pseudoword.ui.handed_out import hand_out
+from pseudoword.ui.library import Drawn, Word
+from pseudoword.ui.settings import NEVER
+from pseudoword.ui.teach import base_choice
+
+FILES = ["image", ".safetensors", ".pt", ".bin", ".ckpt", ".pth"]
+"""What may be dropped: pictures, and files that may hold a word."""
+
+SCHEDULERS = [
+    *("DDIM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep"),
+    *("DPMSolverSinglestep", "HeunDiscrete", "LMSDiscrete", "PNDM", "UniPCMultistep"),
+]
+"""Offered by name; any other of diffusers' may be typed."""
+
+TILE_PX = 256
+
+ONE_MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+"""One drawing at a time, whoever asks."""
+
+
+class Shown:
+    """A `Progress` on the page; what is told stays for the end."""
+
+    def __init__(self, bar: gr.Progress) -> None:
+        self._bar, self._phase = bar, ""
+        self.notes: list[str] = []
+
+    def phase(self, text: str) -> None:
+        """Something begins."""
+        self._phase = text
+        self._bar(0, desc=text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """It goes on."""
+        self._bar((done, total), desc=f"{self._phase} {detail}".strip())
+
+    def note(self, text: str) -> None:
+        """Something to know."""
+        self.notes.append(text)
+
+
+def mentioned(words: Sequence[Word], *prompts: str) -> list[str]:
+    """The ids of the words that are in a prompt."""
+    return [
+        word.id
+        for word in words
+        if any(len(split(prompt or "", [word.token])) > 1 for prompt in prompts)
+    ]
+
+
+def with_token(prompt: str, token: str) -> str:
+    """`prompt` with `token` in it: at its end, or in a sentence of its own."""
+    prompt = (prompt or "").strip()
+    if not prompt:
+        return f"a photo of {token}"
+    return prompt if len(split(prompt, [token])) > 1 else f"{prompt} {token}"
+
+
+def handed(drawn: Sequence[Drawn]) -> list[tuple[str, str]]:
+    """Drawn pictures for a gallery: files in which stands how they were drawn, and captions."""
+    return [(hand_out(one.png, f"picture-{i}.png"), one.caption) for i, one in enumerate(drawn, 1)]
+
+
+class DrawingPanel:
+    """The controls of the tab."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.form = Form(GenerateConfig, "use")
+        self.ids = gr.State([])
+        with gr.Row(elem_classes="two", equal_height=False):
+            with gr.Column(scale=3, min_width=340):
+                self._build_prompt()
+            with gr.Column(scale=2, min_width=340):
+                self._build_results()
+
+    def _build_prompt(self) -> None:
+        desk = self._desk
+        long = {"lines": 2, "max_lines": 6, "max_length": 4000}
+        self.prompt = gr.Textbox(label="Prompt", placeholder="a photo of …", **long)
+        self.negative = self.form.add("negative", label="Negative prompt", lines=1, max_lines=4)
+        self.gallery = gr.Gallery(
+            label="Words: press one to write it into the prompt",
+            columns=6,
+            height="auto",
+            allow_preview=False,
+            interactive=False,
+            object_fit="cover",
+            buttons=[],
+            elem_id="word-gallery",
+        )
+        self.into = gr.Radio(
+            ["prompt", "negative prompt"], value="prompt", label="Write into the", elem_id="into"
+        )
+        with gr.Row():
+            self.form.add("n", label="Pictures", maximum=16, min_width=110)
+            self.form.add("sampler_steps", min_width=110)
+            self.form.add("guidance", min_width=110)
+            self.form.add("seed", min_width=110)
+        with gr.Row():
+            self.form.add("base", **base_choice(desk))
+            self.form.add("scheduler", choices=SCHEDULERS, allow_custom_value=True, value=None)
+            self.form.add("resolution", label="Size")
+        with gr.Row():
+            self.draw = gr.Button("Draw", variant="primary", size="lg", elem_id="draw")
+            self.pair = gr.Button("With and without the word", size="lg", elem_id="pair")
+            self.sweep = gr.Button("Compare saved copies", size="lg", elem_id="sweep")
+        with gr.Accordion("All settings", open=False):
+            self.form.more(without=[*NEVER])
+        self.files = gr.File(
+            label="Drop a word's file, or a picture: one that holds a word, or one to draw again",
+            file_count="multiple",
+            file_types=FILES,
+            height=120,
+            elem_id="bring",
+        )
+        self.brought = gr.HTML(elem_id="brought")
+
+    def _build_results(self) -> None:
+        self.results = gr.Gallery(
+            label="Pictures",
+            columns=2,
+            height="auto",
+            interactive=False,
+            object_fit="contain",
+            buttons=["download", "fullscreen"],
+            format="png",
+            elem_id="results",
+        )
+        self.told = gr.HTML(elem_id="use-told")
+        with gr.Row(visible=False) as self.choice:
+            self.copy = gr.Dropdown([], label="The best copy is the one of step", scale=2)
+            self.keep_copy = gr.Button("Keep that one as the word", scale=1)
+        self.sheet = gr.State("")
+
+    @property
+    def taken(self) -> list[Any]:
+        """What `take` changes, after the tabs."""
+        return [self.prompt, self.gallery, self.ids]
+
+    def take(self, word: str) -> list[Any]:
+        """Come here with a word in the prompt."""
+        token = self._desk.library.word(word).token
+        return [gr.Tabs(selected="use"), f"a photo of {token}", *self._words()]
+
+    def _words(self) -> list[Any]:
+        words = self._desk.library.words()
+        shown = [(tile(self._desk, word), word.token) for word in words]
+        empty = "Words: none yet; teach one, or drop a file below"
+        label = "Words: press one to write it into the prompt" if words else empty
+        return [gr.update(value=shown, label=label), [word.id for word in words]]
+
+    def connect(self, tab: Any) -> None:
+        """Let events happen."""
+        desk, form = self._desk, self.form
+
+        def inserted(
+            event: gr.SelectData, ids: Sequence[str], where: str, prompt: str, negative: str
+        ) -> list[str]:
+            token = desk.library.word(ids[int(event.index)]).token
+            if where == "prompt":
+                return [with_token(prompt, token), negative]
+            return [prompt, with_token(negative, token) if negative else token]
+
+        def drawn(
+            prompt: str,
+            *values: Any,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> list[Any]:
+            settings, words = self._asked(prompt, values)
+            watch = Shown(progress)
+            found = desk.library.generate(prompt, words, progress=watch, **settings)
+            return [handed(found), pieces.notes(watch.notes), gr.update(visible=False)]
+
+        def paired(
+            prompt: str,
+            *values: Any,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> list[Any]:
+            settings, words = self._asked(prompt, values)
+            watch = Shown(progress)
+            pairs = desk.library.with_and_without(prompt, _only(words), progress=watch, **settings)
+            flat = [one for pair in pairs for one in pair]
+            return [handed(flat), pieces.notes(watch.notes), gr.update(visible=False)]
+
+        def swept(
+            prompt: str,
+            *values: Any,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> list[Any]:
+            settings, words = self._asked(prompt, values)
+            word, watch = _only(words), Shown(progress)
+            copies = desk.library.copies(word)
+            found = desk.library.sweep(prompt, word, progress=watch, **settings)
+            return [
+                handed(found), pieces.notes(watch.notes), gr.update(visible=bool(copies)),
+                gr.update(choices=copies, value=None), word,
+            ]  # fmt: skip
+
+        def kept(word: str, step: Any) -> list[Any]:
+            if step is None:
+                raise gr.Error("Choose the step of a copy first.", title="")
+            now = desk.library.use_copy(word, int(step))
+            return [pieces.note(f"{now.token} is now the copy of step {step}.", "good")]
+
+        words = [self.gallery, self.ids]
+        prompts = [self.prompt, self.negative]
+        self.gallery.select(told(inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
+        tab.select(self._words, None, words, **QUIET)
+        asked = [self.prompt, *form.inputs]
+        shown = [self.results, self.told, self.choice]
+        gr.on(
+            [self.draw.click, self.prompt.submit], told(drawn), asked, shown, **PRIVATE, **ONE_MODEL
+        )
+        self.pair.click(told(paired), asked, shown, **PRIVATE, **ONE_MODEL)
+        self.sweep.click(
+            told(swept), asked, [*shown, self.copy, self.sheet], **PRIVATE, **ONE_MODEL
+        )
+        self.keep_copy.click(told(kept), [self.sheet, self.copy], [self.told], **PRIVATE)
+        self.files.upload(
+            told(self._brought),
+            self.files,
+            [self.files, self.brought, *words, self.prompt, *form.inputs],
+            **PRIVATE,
+        )
+
+    def _asked(self, prompt: str, values: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+        if not (prompt or "").strip():
+            raise PromptError("there is no prompt. Write what to draw, such as: a photo of a cat.")
+        settings = self.form.settings(values)
+        words = self._desk.library.words()
+        return settings, mentioned(words, prompt, str(settings.get("negative", "")))
+
+    def _brought(self, paths: Any) -> list[Any]:
+        """Take files: words into the library, and how a picture was drawn into the controls."""
+        found, back = [], None
+        for path in map(Path, [paths] if isinstance(paths, str) else paths or []):
+            for message, read in _taken(self._desk, path):
+                found.append(message)
+                back = read or back
+        filled: list[Any] = [gr.skip()] * (1 + len(self.form.inputs))
+        if back:
+            settings: Mapping[str, Any] = {**back.settings, "negative": back.negative}
+            filled = [back.prompt, *self.form.filled(settings)]
+        return [None, "".join(found), *self._words(), *filled]
+
+
+def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
+    """What is in a dropped file: messages, and how it was drawn if it says so."""
+    nothing = ""
+    try:
+        for word in desk.library.add(path, path.name):
+            yield pieces.note(f"{word.token} is in the library now.", "good"), None
+    except ConceptError as error:
+        nothing = sentence(error)
+    except PseudowordError as error:
+        yield pieces.note(sentence(error), "error"), None
+    try:
+        back = desk.library.read_back(path, path.name)
+        yield pieces.note(f"The settings of {path.name} are in the controls now.", "good"), back
+    except PictureError as error:
+        if nothing:
+            picture = path.suffix.lower() in {".png", ".webp", ".jpg", ".jpeg"}
+            yield pieces.note(sentence(error) if picture else nothing, "error"), None
+
+
+def tile(desk: Desk, word: Word) -> Any:
+    """A picture of a word, to press on."""
+    from PIL import Image
+
+    found = None
+    try:
+        found = desk.library.preview(word.id, TILE_PX) if word.has_preview else None
+    except PseudowordError:
+        found = None
+    return found or Image.new("RGB", (TILE_PX, TILE_PX), "#a8a29e")
+
+
+def _only(words: Sequence[str]) -> str:
+    if len(words) != 1:
+        many = "no word of the library" if not words else f"{len(words)} words of the library"
+        raise PromptError(f"the prompt has {many} in it; this compares one. Press one below.")
+    return words[0]
+
+
+def build(desk: Desk, tab: Any) -> DrawingPanel:
+    """The tab."""
+    panel = DrawingPanel(desk)
+    panel.connect(tab)
+    return panel

@@ -1,0 +1,171 @@
+"""The tab of the library: look at words, rename, convert, download, delete, share them."""
+
+import time
+from typing import Any
+
+import gradio as gr
+
+from pseudoword.errors import SettingsError
+from pseudoword.ui import pieces
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import PRIVATE, QUIET, told
+from pseudoword.ui.handed_out import hand_out
+from pseudoword.ui.teach import token_of
+from pseudoword.ui.use import tile
+
+TITLES = {
+    "file": "File", "family": "Model family", "method": "Method", "container": "Container",
+    "layout": "Layout",
+}  # fmt: skip
+
+
+class WordsPanel:
+    """The controls of the tab; the word that is looked at is in `word`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.word = gr.State("")
+        self._ids = gr.State([])
+        self.gallery = gr.Gallery(
+            label="Words: press one",
+            columns=8,
+            height="auto",
+            allow_preview=False,
+            interactive=False,
+            object_fit="cover",
+            buttons=[],
+            elem_id="library",
+        )
+        self.told = gr.HTML(elem_id="words-told")
+        with gr.Row():
+            self.trash = gr.Dropdown(
+                [], label="Deleted words", visible=False, scale=3, elem_id="trash"
+            )
+            self.undo = gr.Button("Undo: bring it back", visible=False, scale=1, elem_id="undo")
+        with gr.Column(visible=False, elem_id="word") as self.details:
+            self.title = gr.Markdown()
+            with gr.Row(elem_classes="two", equal_height=False):
+                with gr.Column(scale=3, min_width=340):
+                    self.facts = gr.HTML(elem_id="facts")
+                with gr.Column(scale=2, min_width=340):
+                    self._build_actions()
+
+    def _build_actions(self) -> None:
+        self.use = gr.Button("Use this word", variant="primary")
+        with gr.Group():
+            self.format = gr.Dropdown([], label="Download for", elem_id="format")
+            self.files = gr.File(label="Files", interactive=False, elem_id="files", height=110)
+        with gr.Group():
+            self.name = gr.Textbox(label="New name", max_lines=1, max_length=200, elem_id="rename")
+            self.rename = gr.Button("Rename", size="sm")
+        with gr.Accordion("Publish on the Hugging Face hub", open=False), gr.Group():
+            self.to = gr.Textbox(label="Repository", placeholder="your-name/my-cat", max_lines=1)
+            self.private = gr.Checkbox(label="Only you can see it", value=True)
+            self.push = gr.Button("Publish", size="sm")
+        self.delete = gr.Button("Delete", variant="stop", size="sm", elem_id="delete")
+
+    @property
+    def _list(self) -> list[Any]:
+        return [self.gallery, self._ids, self.trash, self.undo]
+
+    @property
+    def _one(self) -> list[Any]:
+        return [self.word, self.details, self.title, self.facts, self.format, self.files, self.name]
+
+    def _listed(self) -> list[Any]:
+        words, gone = self._desk.library.words(), self._desk.library.trash()
+        some = bool(gone)
+        label = "Words: press one" if words else "Words: none yet; teach one, or drop one on “Use”"
+        return [
+            gr.update(value=[(tile(self._desk, w), w.token) for w in words], label=label),
+            [w.id for w in words],
+            gr.update(
+                choices=[(w.token, w.id) for w in gone], value=gone[0].id if gone else None,
+                visible=some,
+            ),
+            gr.update(visible=some),
+        ]  # fmt: skip
+
+    def _opened(self, word: str) -> list[Any]:
+        library = self._desk.library
+        one, seen, refused = library.word(word), library.inspect(word), library.formats(word)
+        titles = library.titles()
+        choices = [(titles.get(name, name), name) for name in refused if not refused[name]]
+        made = time.strftime("%d %B %Y, %H:%M", time.localtime(one.created))
+        rows: list[tuple[str, object]] = [("In prompts", one.token), ("From", one.source)]
+        rows += [("Base model", one.base)] if one.base else []
+        rows += [("Fits", ", ".join(one.families)), ("Here since", made)]
+        rows += [
+            (f"Vectors ({key})", f"{count} of {width} numbers")
+            for key, (count, width) in one.vectors.items()
+        ]
+        rows += [
+            (f"Lengths ({key})", ", ".join(f"{n:.3g}" for n in norms))
+            for key, norms in seen.norms.items()
+        ]
+        tools = [(tool, said) for tool, said in seen.tools.items()]
+        origin = [(key.replace("_", " "), value) for key, value in seen.provenance.items()]
+        html = pieces.table(rows) + "<h4>In other tools</h4>" + pieces.table(tools)
+        html += "<h4>How it was made</h4>" + pieces.table(origin) if origin else ""
+        return [
+            word, gr.update(visible=True), f"### {_code(one.token)}", html,
+            gr.update(choices=choices, value=None), None, one.token,
+        ]  # fmt: skip
+
+    def connect(self, tab: Any) -> None:
+        """Let events happen."""
+        library = self._desk.library
+
+        def chosen(event: gr.SelectData, ids: list[str]) -> list[Any]:
+            return self._opened(ids[int(event.index)])
+
+        def renamed(word: str, name: str) -> list[Any]:
+            one = library.rename(word, token_of(name))
+            said = pieces.note(f"It is called {one.token} now.", "good")
+            return [said, *self._listed(), *self._opened(word)]
+
+        def converted(word: str, form: str | None) -> Any:
+            if not form:
+                return None
+            return [hand_out(one.data, one.name) for one in library.convert(word, form)]
+
+        def deleted(word: str) -> list[Any]:
+            token = library.word(word).token
+            library.delete(word)
+            said = pieces.note(f"{token} is deleted; “Undo” brings it back.")
+            return [said, *self._listed(), "", gr.update(visible=False)]
+
+        def undone(word: str | None) -> list[Any]:
+            if not word:
+                raise SettingsError("there is nothing to bring back")
+            one = library.undo(word)
+            return [pieces.note(f"{one.token} is back.", "good"), *self._listed()]
+
+        def pushed(word: str, to: str, private: bool) -> str:
+            done = library.push(word, (to or "").strip(), private=private)
+            return pieces.note(f"Published: {done.url}", "good")
+
+        tab.select(self._listed, None, self._list, **QUIET)
+        self.gallery.select(told(chosen), self._ids, self._one, **PRIVATE)
+        self.rename.click(
+            told(renamed), [self.word, self.name], [self.told, *self._list, *self._one], **PRIVATE
+        )
+        self.format.input(told(converted), [self.word, self.format], self.files, **PRIVATE)
+        self.delete.click(
+            told(deleted), self.word, [self.told, *self._list, self.word, self.details], **PRIVATE
+        )
+        self.undo.click(told(undone), self.trash, [self.told, *self._list], **PRIVATE)
+        self.push.click(told(pushed), [self.word, self.to, self.private], self.told, **PRIVATE)
+
+
+def _code(token: str) -> str:
+    """A token as Markdown that shows it, whatever is in it."""
+    ticks = "`" * (max(map(len, [t for t in token.split() if set(t) == {"`"}] or [""])) + 2)
+    return f"{ticks} {pieces.text(token)} {ticks}" if "`" in token else f"`{token}`"
+
+
+def build(desk: Desk, tab: Any) -> WordsPanel:
+    """The tab."""
+    panel = WordsPanel(desk)
+    panel.connect(tab)
+    return panel

@@ -1,0 +1,95 @@
+"""A page that is really served, in a process of its own, and what a person does on it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+LONG_MS = 60_000
+"""For what waits for a process to start; machines of CI are slow."""
+
+
+class Served:
+    """A page that answers at `url`, over the workspace in `folder`."""
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.folder, self.log = folder, folder.with_suffix(".log")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._more = more
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        command = [sys.executable, "-m", "pseudoword", "ui", "--port", str(self.port)]
+        environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--workspace", str(self.folder), *self._more],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                text=True,
+            )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert "the page is at" in line, self.log.read_text()
+
+    def stop(self) -> None:
+        """Stop the server, as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def end_trainings(self) -> None:
+        """End what outlives the page."""
+        from pseudoword.ui.jobs import Queue
+        from pseudoword.ui.workspace import Workspace
+
+        queue = Queue(Workspace(self.folder))
+        for job in queue.jobs():
+            if not job.over:
+                queue.stop(job.id)
+
+
+def open_page(page: Page, served: Served) -> None:
+    """Load the page, and wait until it lives."""
+    page.goto(served.url)
+    expect(page.get_by_role("tab", name="Teach", exact=True)).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#name textarea, #name input")).to_be_visible(timeout=LONG_MS)
+
+
+def drop(page: Page, files: Sequence[Path]) -> None:
+    """Drop pictures, with their captions and masks, on the first tab."""
+    page.set_input_files("#drop input[type=file]", files)
+
+
+def put(page: Page, control: str, value: object) -> None:
+    """Type into the control of that id, as a person does: leave it, too."""
+    place = page.locator(f"#{control} textarea, #{control} input").first
+    place.fill(str(value))
+    place.blur()
+
+
+def quick_settings(page: Page, **values: object) -> None:
+    """Open all settings, and set some."""
+    page.get_by_role("button", name="All settings").first.click()
+    for name, value in values.items():
+        put(page, f"teach-{name}".replace("_", "-"), value)
+
+
+def tab(page: Page, name: str) -> None:
+    """Go to a tab."""
+    page.get_by_role("tab", name=name, exact=True).click()

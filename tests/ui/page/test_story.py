@@ -1,0 +1,76 @@
+"""The page in a browser: from pictures dropped to a word's file downloaded."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from served import LONG_MS, Served, drop, open_page, put, quick_settings, tab
+
+from pseudoword import formats
+from pseudoword.commands.demo import PICTURES
+
+pytestmark = pytest.mark.slow
+
+PANDA = sorted(path for path in (PICTURES / "learn").iterdir() if path.suffix in {".png", ".txt"})
+
+
+def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_path: Path) -> None:
+    open_page(page, served)
+    drop(page, PANDA)
+    expect(page.locator("#seen img")).to_have_count(4, timeout=LONG_MS)
+    expect(page.locator("#seen")).to_contain_text("on a green background")
+    put(page, "name", "my panda")
+    quick_settings(
+        page, steps=3000, batch=1, evaluate_every=0, checkpoint_every=1,
+        preview_every=10, preview="a [name] --s 2", timestep_sampling="uniform",
+    )  # fmt: skip
+    page.click("#teach-start")
+    expect(page.locator("#start-told")).to_contain_text("<my-panda> is in the queue")
+
+    put(page, "name", "second")
+    put(page, "teach-steps", "2")
+    page.click("#teach-start")
+    expect(page.locator("#start-told")).to_contain_text("<second> is in the queue")
+    expect(page.locator("#queue")).to_contain_text("<second> waits")
+
+    bar = page.locator("#status [role=progressbar]")
+    expect(page.locator("#status")).to_contain_text("learning <my-panda>", timeout=LONG_MS)
+    expect(page.locator("#filmstrip img")).to_be_visible(timeout=LONG_MS)
+    before = _steps(page)
+    expect(page.locator("#curves canvas, #curves svg").first).to_be_visible(timeout=LONG_MS)
+
+    open_page(page, served)  # the page is loaded again, in the middle of the run
+    expect(bar).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#filmstrip img")).to_be_visible(timeout=LONG_MS)
+    assert _steps(page) > before
+    page.get_by_role("button", name="Stop and keep the word").click()
+    expect(page.locator("#queue")).to_contain_text("<my-panda> was stopped", timeout=LONG_MS)
+    page.locator("#queue label", has_text="<my-panda>").click()
+    page.get_by_role("button", name="Use the word").click()
+
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a photo of <my-panda>")
+    put(page, "use-sampler-steps", "2")
+    page.click("#draw")
+    expect(page.locator("#results img").first).to_be_visible(timeout=LONG_MS)
+
+    tab(page, "Words")
+    page.locator("#library button", has_text="<my-panda>").click()
+    page.locator("#format input").click()
+    page.get_by_role("option", name="AUTOMATIC1111", exact=True).click()
+    with page.expect_download() as started:
+        page.locator("#files a[download]").first.click()
+    file = tmp_path / started.value.suggested_filename
+    started.value.save_as(file)
+    assert file.suffix == ".pt"
+    word = formats.read(file)
+    assert word.token == "<my-panda>"
+    assert {len(rows) for rows in word.vectors.values()} == {3}
+
+    tab(page, "Teach")
+    expect(page.locator("#queue")).to_contain_text("<second> is ready", timeout=LONG_MS)
+
+
+def _steps(page: Page) -> int:
+    """How many steps the status tells."""
+    told = page.locator("#status .when").inner_text()
+    return int(told.split(" of ")[0])
