@@ -115,7 +115,7 @@ def train(
         PseudowordError: anything the user can put right.
     """
     if pictures is not None:
-        settings["pictures"] = [pictures] if isinstance(pictures, str | Path) else list(pictures)
+        settings["pictures"] = pictures
     if token is not None:
         settings["token"] = token
     file = path_argument(config, "--config") if config is not None else None
@@ -264,8 +264,7 @@ def prepare(
     Raises:
         PseudowordError: a picture, setting or model does not work; the message says which.
     """
-    several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
-    config = PrepareConfig.check(pictures=several, **settings)
+    config = PrepareConfig.check(pictures=pictures, **settings)
     sheet = path_argument(out, "--out") if out is not None else None
     return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite)
 
@@ -308,8 +307,7 @@ def evaluate(
     Raises:
         PseudowordError: a file, a picture or a setting does not work; the message says which.
     """
-    several = [pictures] if isinstance(pictures, str | Path) else list(pictures)
-    config = EvaluateConfig.check(pictures=several, **settings)
+    config = EvaluateConfig.check(pictures=pictures, **settings)
     return evaluate_word(concept, token, config, progress or Silent(), overwrite)
 
 

@@ -59,8 +59,8 @@ def of_command(command: Any, ctx: Any, *, everything: bool = False) -> str:
     Args:
         command: the command.
         ctx: how it was called.
-        everything: whether to show hidden options too, every name of an option, and all that is
-            said of it; else the page has the first sentence alone.
+        everything: whether to show hidden options too, the names that other trainers have, and all
+            that is said of an option; else the page has the first sentence alone.
     """
     parameters = [one for one in command.params if one.name != HELP_ALL]
     rare = [one for one in parameters if one.hidden and one.rich_help_panel != OTHER_NAMES]
@@ -111,7 +111,7 @@ def _row(parameter: Any, ctx: Any, everything: bool) -> tuple[str, str]:
     shown = copy.copy(parameter)
     shown.hidden = False
     if not everything:
-        shown.opts, shown.secondary_opts = shown.opts[:1], []
+        shown.secondary_opts = []
         shown.help = _first_sentence(shown.help)
     term, meaning = shown.get_help_record(ctx)
     return term.split()[0] if parameter.param_type_name == "argument" else term, meaning

@@ -10,6 +10,7 @@ from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
     FilePath,
+    FilePaths,
     Pictures,
     Place,
     SamplerSteps,
@@ -57,7 +58,7 @@ class EvaluateConfig(BaseChoice):
 
     heading: ClassVar[str] = "Evaluation"
 
-    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1), OFTEN]
+    pictures: Annotated[FilePaths, OFTEN]
     """Folder or files with true pictures; best are pictures that were not used for training."""
 
     prompt: Annotated[tuple[str, ...], Field(min_length=1), OFTEN] = (

@@ -108,3 +108,11 @@ FilePath = Annotated[
     Path, AfterValidator(lambda path: lookup.expand_home(str(path))), BeforeValidator(_filled)
 ]
 """A file or folder; an empty one would be the current folder."""
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str | Path) else value
+
+
+FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_several), Field(min_length=1)]
+"""One file or folder, or several."""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pseudoword.config.aliases import Alias
-from pseudoword.config.fields import OFTEN, SIDE_PX, FilePath
+from pseudoword.config.fields import OFTEN, SIDE_PX, FilePaths
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
@@ -21,7 +21,7 @@ class PictureSettings(Settings):
         "unmasked_weight": Idle("without --mask", lambda s: s.mask == "none"),
     }
 
-    pictures: Annotated[tuple[FilePath, ...], Field(min_length=1), Alias("train_data_dir")]
+    pictures: Annotated[FilePaths, Alias("train_data_dir")]
     """A folder of pictures, or several files. Three to five are enough."""
 
     resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
