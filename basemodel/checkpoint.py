@@ -1,29 +1,21 @@
-"""Files that appear whole or not at all, and checkpoints made of them."""
+"""Checkpoints of training stages: tensors, numbers, and containers of them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
-
-def write_whole(path: Path, write: Callable[[Any], object]) -> None:
-    """Write a file beside `path`, flush it to disk, then rename it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+from pseudoword.files import write_whole
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Save tensors, numbers and containers of them."""
-    write_whole(path, lambda file: torch.save(state, file))
+    """Write a checkpoint so that a crash leaves the old file or the new one."""
+    buffer = BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load(path: Path) -> dict[str, Any] | None:

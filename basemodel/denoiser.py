@@ -13,7 +13,6 @@ from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from basemodel.binding import BindingTest
-from basemodel.checkpoint import write_whole
 from basemodel.devices import mixed, pick_device
 from basemodel.drawings import Drawings
 from basemodel.loop import Stage
@@ -24,6 +23,8 @@ from basemodel.rng import keyed
 from basemodel.sampling import sample, tile
 from basemodel.settings import LATENT_CHANNELS, LATENT_SIDE, TEXT_WIDTH, Settings, UnetSettings
 from basemodel.tokenizer import token_ids
+from pseudoword.files import write_whole
+from pseudoword.report.picture_output import encode_picture
 
 UNET = 6
 """First part of the random key."""
@@ -184,7 +185,7 @@ class UnetStage(Stage):
             list(GRID_PROMPTS),
             self.settings.seed,
         )
-        write_whole(path, lambda file: tile(pictures, 8).save(file, "PNG"))
+        write_whole(path, encode_picture(tile(pictures, 8), "PNG"))
 
 
 def build_unet(

@@ -11,11 +11,11 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-from basemodel.checkpoint import write_whole
 from basemodel.icon_sets import read_icons
 from basemodel.settings import Settings
 from basemodel.world import STYLES, Style, Thing, all_things, icons_of, name_of, simplified
 from pseudoword.benchmark.artwork import load
+from pseudoword.files import write_whole
 
 DRAWN_PX = 96
 """Side of a drawing. It is larger than all uses, so that composing only makes drawings smaller."""
@@ -70,16 +70,15 @@ def draw_all(settings: Settings) -> Drawings:
             if str(kept["key"]) == key:
                 return Drawings(kept["rgba"], kept["thing"], kept["style"], things)
     drawings = _draw_sets(settings, things)
-    write_whole(
-        cache,
-        lambda part: np.savez(
-            part,
-            rgba=drawings.rgba,
-            thing=drawings.thing,
-            style=drawings.style,
-            key=np.array(key),
-        ),
+    buffer = BytesIO()
+    np.savez(
+        buffer,
+        rgba=drawings.rgba,
+        thing=drawings.thing,
+        style=drawings.style,
+        key=np.array(key),
     )
+    write_whole(cache, buffer.getvalue())
     return drawings
 
 

@@ -19,7 +19,6 @@ from basemodel.artifacts import Artifacts
 from basemodel.autoencoder import held_out_pictures, psnr, reconstruct
 from basemodel.binding import BindingTest
 from basemodel.captions import fixed_caption
-from basemodel.checkpoint import write_whole
 from basemodel.logs import say
 from basemodel.noise_schedule import new_scheduler
 from basemodel.pixels import to_pictures, to_pixels
@@ -32,6 +31,7 @@ from basemodel.tokenizer import token_ids
 from basemodel.world import STYLES, known_styles
 from pseudoword.benchmark.compose import SINGLE_BOX
 from pseudoword.benchmark.scoring import background_colour
+from pseudoword.files import write_whole
 
 MEASURE = 9
 """First part of the random key."""
@@ -179,8 +179,7 @@ def measure(artifacts: Artifacts) -> None:
     for guidance in GUIDANCES:
         add(guidance_key(guidance), others, _draw(artifacts, others, guidance))
     say("measure", " ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
-    data = json.dumps(numbers, indent=2).encode()
-    write_whole(_file(settings), lambda file: file.write(data))
+    write_whole(_file(settings), json.dumps(numbers, indent=2).encode())
 
 
 def read_measured(settings: Settings) -> dict[str, float]:

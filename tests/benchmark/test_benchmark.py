@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 import pseudoword
-from pseudoword.benchmark import artwork
+from pseudoword.benchmark import artwork, runner
 from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.results import ResultTable, Row, mean, pareto_plot
@@ -224,6 +225,21 @@ def test_the_gap_is_that_from_the_starting_to_the_known_words() -> None:
     assert cells[3].startswith("50% (")
     assert cells[-2] == "12"
     assert pareto_plot([table]).startswith(b"\x89PNG")
+
+
+def test_scores_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "marks-octopus.json"
+    kept = {
+        "identity": 0.5,
+        "following": 0.75,
+        "recognised": 1.0,
+        "kinds": {"style": 1.0, "pair": 0.5},
+    }
+    file.write_text(json.dumps(kept))
+    assert asdict(runner._read_score(file)) == kept
+    file.write_text("{}")
+    with pytest.raises(RunFolderError, match="holds no score"):
+        runner._read_score(file)
 
 
 def test_an_interval_narrows_as_words_agree() -> None:

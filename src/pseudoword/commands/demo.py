@@ -1,6 +1,6 @@
 """The demo: learn a concept that the bundled model has never seen, and show it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
 from pseudoword.report import grids, html, picture_output
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.runner import learn
+from pseudoword.runs.runner import Trained, learn
 
 PICTURES = Path(__file__).parent.parent / "bundled" / "demo" / "panda"
 TOKEN = "<panda>"
@@ -90,7 +90,19 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
     for done, name in enumerate((INIT, TOKEN), 3):
         similarity[name] = model.image_similarity(draw(MEASURED_PROMPTS, name, SEEDS), unseen)
         progress.advance(done, 4)
+    files = _write(outputs, trained, learned_from, drawn, similarity)
+    return Demo(trained.concept, similarity[INIT], similarity[TOKEN], files, trained.seconds)
 
+
+def _write(
+    outputs: Outputs,
+    trained: Trained,
+    learned_from: Sequence[Image],
+    drawn: Mapping[str, Sequence[Image]],
+    similarity: Mapping[str, float],
+) -> tuple[Path, ...]:
+    """The contact sheet and the page; `drawn` and `similarity` by the word in the prompts."""
+    out = outputs.folder
     sheet = grids.before_after(
         learned_from, [render(p, "…") for p in PROMPTS], drawn[INIT], drawn[TOKEN], INIT, TOKEN
     )
@@ -108,6 +120,4 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
     )
     outputs.write(SHEET, picture_output.encode_picture(sheet, "PNG"))
     outputs.write(PAGE, page)
-    names = (SHEET, "loss.png", PAGE, "concept.safetensors")
-    files = tuple(out / name for name in names)
-    return Demo(trained.concept, similarity[INIT], similarity[TOKEN], files, trained.seconds)
+    return tuple(out / name for name in (SHEET, "loss.png", PAGE, "concept.safetensors"))

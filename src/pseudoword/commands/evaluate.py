@@ -24,6 +24,7 @@ from pseudoword.data.captions import render
 from pseudoword.errors import SettingsError
 from pseudoword.formats import native, sources
 from pseudoword.models import base_model
+from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs, check_not_input, maker_of
 from pseudoword.placeholders import as_written, delimited
@@ -78,58 +79,22 @@ def evaluate_word(
     out = Outputs(config.out, maker_of("evaluate", digest, *config.pictures))
     check_not_input(config.out, config.pictures)
     out.check(FILES, overwrite=overwrite)
-    for prompt in config.prompt:
-        if "[name]" not in prompt:
-            raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
-    if lookup.looks_like_path(config.compare_with or ""):
-        raise SettingsError(
-            f"--compare-with {config.compare_with!r} looks like a file; give a known word"
-        )
+    _check(config)
     paths = picture_files.find(config.pictures, progress.note)
     known = config.compare_with or _init_word(concept)
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.similarity_model or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
     family = base_model.load(config)
-    counts = {concept.token: max(map(len, concept.vectors.values()))}
-    for line in config.prompt:
-        prompt = render(line, delimited(concept.token))
-        reading = prompt_checks.most_truncated(family.encoders.values(), prompt, counts)
-        prompt_checks.note_truncation(f"--prompt {line!r}", reading, progress.note)
-    prompt_checks.note_weights(config.prompt, progress.note, [concept.token])
-
-    def draw(word: str) -> list[Image]:
-        progress.phase(f"drawing {as_written(word)}")
-        pictures = []
-        for done, line in enumerate(config.prompt, 1):
-            pictures += generate(
-                family,
-                [render(line, word)] * config.n,
-                [concept],
-                seeds=[config.seed + i for i in range(config.n)],
-                guidance=config.guidance,
-                sampler_steps=config.sampler_steps,
-            )
-            progress.advance(done, len(config.prompt))
-        return pictures
-
-    with_word = draw(delimited(concept.token))
-    with_known = draw(known) if known else []
-    texts = [render(line, known) for line in config.prompt for _ in range(config.n)]
-    with_text = model.reads_text and bool(known)
-
-    def to_true(pictures: list[Image]) -> float:
-        return float((model.features(pictures) @ true_features.T).mean())
-
-    similarities = Similarities(
-        image=to_true(with_word),
-        image_known=to_true(with_known) if known else None,
-        image_true=_mean_of_pairs(true_features),
-        text=model.text_similarity(with_word, texts) if with_text else None,
-        text_known=model.text_similarity(with_known, texts) if with_text else None,
-    )
+    _note_prompts(family, concept, config, progress)
+    with_word = _draw(family, concept, delimited(concept.token), config, progress)
+    with_known = _draw(family, concept, known, config, progress) if known else []
     if not known:
         progress.note("nothing to compare with: give a known word of the same kind, --compare-with")
+    texts = (
+        [render(line, known) for line in config.prompt for _ in range(config.n)] if known else []
+    )
+    similarities = _similarities(model, true_features, with_word, with_known, texts)
     sheet = grids.before_after(
         true_pictures,
         [render(line, "…") for line in config.prompt],
@@ -140,6 +105,73 @@ def evaluate_word(
     )
     files = _write(out, concept, known, public(config.base), model.name, sheet, similarities)
     return Evaluation(concept, similarities, files)
+
+
+def _check(config: EvaluateConfig) -> None:
+    """Check the prompts and the known word before anything is loaded."""
+    for prompt in config.prompt:
+        if "[name]" not in prompt:
+            raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
+    if lookup.looks_like_path(config.compare_with or ""):
+        raise SettingsError(
+            f"--compare-with {config.compare_with!r} looks like a file; give a known word"
+        )
+
+
+def _note_prompts(
+    family: Family, concept: Concept, config: EvaluateConfig, progress: Progress
+) -> None:
+    """Note prompts that are too long, or that have weights which the model does not read."""
+    counts = {concept.token: max(map(len, concept.vectors.values()))}
+    for line in config.prompt:
+        prompt = render(line, delimited(concept.token))
+        reading = prompt_checks.most_truncated(family.encoders.values(), prompt, counts)
+        prompt_checks.note_truncation(f"--prompt {line!r}", reading, progress.note)
+    prompt_checks.note_weights(config.prompt, progress.note, [concept.token])
+
+
+def _draw(
+    family: Family, concept: Concept, word: str, config: EvaluateConfig, progress: Progress
+) -> list[Image]:
+    """`config.n` pictures for each prompt, with `word` in the place of [name]."""
+    progress.phase(f"drawing {as_written(word)}")
+    pictures = []
+    for done, line in enumerate(config.prompt, 1):
+        pictures += generate(
+            family,
+            [render(line, word)] * config.n,
+            [concept],
+            seeds=[config.seed + i for i in range(config.n)],
+            guidance=config.guidance,
+            sampler_steps=config.sampler_steps,
+        )
+        progress.advance(done, len(config.prompt))
+    return pictures
+
+
+def _similarities(
+    model: SimilarityModel,
+    true: Tensor,
+    with_word: Sequence[Image],
+    with_known: Sequence[Image],
+    texts: Sequence[str],
+) -> Similarities:
+    """Compare pictures with the true features `[N, D]` and with their texts.
+
+    `with_known` and `texts` are empty if there is no known word.
+    """
+
+    def to_true(pictures: Sequence[Image]) -> float:
+        return float((model.features(pictures) @ true.T).mean())
+
+    with_text = model.reads_text and bool(texts)
+    return Similarities(
+        image=to_true(with_word),
+        image_known=to_true(with_known) if with_known else None,
+        image_true=_mean_of_pairs(true),
+        text=model.text_similarity(with_word, texts) if with_text else None,
+        text_known=model.text_similarity(with_known, texts) if with_text else None,
+    )
 
 
 def _init_word(concept: Concept) -> str:
