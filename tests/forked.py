@@ -8,6 +8,7 @@ import importlib
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -63,6 +64,10 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Send it signal `number`."""
         os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float = 300) -> int:
         """Wait until it has ended, and kill it when it takes too long; the exit code."""

@@ -279,7 +279,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     note = folder / HOLDER
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now_text()}
-        write_whole(note, json.dumps(who).encode())
+        with contextlib.suppress(StorageError):  # it is only to be told; a full disk holds, too
+            write_whole(note, json.dumps(who).encode())
         yield
     finally:
         note.unlink(missing_ok=True)

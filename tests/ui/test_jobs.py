@@ -3,6 +3,7 @@
 from typing import Any
 
 from pseudoword.ui import training
+from pseudoword.ui.job_files import JobFiles
 from pseudoword.ui.jobs import Queue
 
 
@@ -11,7 +12,7 @@ def test_a_training_waits_runs_and_leaves_a_word(
 ) -> None:
     job = queue.submit(data_set, "<cat>", **settings)
     assert (job.state, job.step, job.total) == ("queued", 0, 2)
-    training.train(queue, job.id)
+    training.train(JobFiles(queue.workspace, job.id))
     job = queue.job(job.id)
     assert (job.state, job.sentence, job.step) == ("done", "<cat> is ready.", 2)
     (word,) = queue.library.words()

@@ -16,6 +16,7 @@ from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import ConceptError, PictureError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.ui import training
+from pseudoword.ui.job_files import JobFiles
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.library import Library
 from pseudoword.ui.workspace import UnknownIdError, Workspace
@@ -176,7 +177,7 @@ def test_the_copies_of_a_training_are_compared_and_one_is_chosen(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
     job = queue.submit(data_set, "<cat>", **settings, save_every=1, lr=0.1)
-    training.train(queue, job.id)
+    training.train(JobFiles(queue.workspace, job.id))
     library = queue.library
     library.rename(job.id, "<dog>")
     assert library.copies(job.id) == [1, 2]

@@ -1,17 +1,13 @@
 """The queue of trainings. All of it is on disk: a page may go and come back, or there may be two.
 
-`queue/ID/` holds a training: `job.json` and `settings.toml`, written once; the pictures as they
-were when it was submitted; `running.json` while a process trains it; and `outcome.json` when that
-has ended. What state a training is in follows from those files, so no two writers can disagree.
-Its run is in `runs/ID/`, its word, as soon as there is one, in `words/ID/`.
+What is asked for, and what has come of it, is in `queue/ID/` (see `job_files`); its run is in
+`runs/ID/`, and its word, as soon as there is one, in `words/ID/`.
 """
 
 import contextlib
 import json
 import math
-import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,25 +21,23 @@ from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, St
 from pseudoword.files import open_regular, read_regular, write_whole
 from pseudoword.text import brief
 from pseudoword.ui import processes
+from pseudoword.ui.job_files import (
+    OVER,
+    PICTURES,
+    SENTENCES,
+    SETTINGS,
+    WORKER,
+    JobFiles,
+    State,
+    in_queue,
+)
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy
 from pseudoword.ui.settings import checked
 from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
 
-State = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
-
-JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
 KEPT: tuple[Kind, ...] = ("runs", "queue")
 """What of a training is moved to the trash; its word stays."""
-
-WORKER = "worker"
-"""The lock of the process that works on the queue."""
-
-RUNNING, STOPPING, OUTCOME = "running.json", "stopping", "outcome.json"
-PROGRESS, LAST_WORDS = "progress.json", "last-words"
-
-LAST_WORDS_NBYTES = 4096
-"""Kept free for each training, so that it can say what happened when the disk is full."""
 
 TAIL_NBYTES = 16 * 1024
 
@@ -51,11 +45,6 @@ LARGEST_NBYTES = 256 * 1024 * 1024
 
 MOST_POINTS = 1000
 """Of a curve."""
-
-DIED = (
-    "The training was ended from outside: killed, or the machine went down. "
-    "Nothing that was saved is lost: resume it, and it goes on where it was saved last."
-)
 
 Point = tuple[int, float]
 """(step, value)"""
@@ -115,7 +104,7 @@ class Job:
     @property
     def over(self) -> bool:
         """Whether it waits or runs no more."""
-        return self.state in ("done", "stopped", "failed")
+        return self.state in OVER
 
 
 @dataclass(frozen=True)
@@ -183,10 +172,7 @@ class Queue:
                 changes["template"] = str(folder / SENTENCES)
             config = config.model_copy(update=changes)
             write_whole(folder / SETTINGS, config.to_toml().encode(errors="surrogateescape"))
-            write_whole(folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)
-            about = {"token": config.token, "created": time.time(), "data_set": data_set}
-            about["total"] = config.total_steps
-            write_whole(folder / JOB, json.dumps(about).encode())
+            JobFiles(self.workspace, name).submit(config.token, data_set, config.total_steps)
         self.library.release()  # so that training has the memory
         self.wake()
         return self.job(name)
@@ -229,16 +215,14 @@ class Queue:
 
     def jobs(self) -> list[Job]:
         """All trainings, in the order in which they were submitted."""
-        found: list[Job] = []
-        for name in self.workspace.ids("queue"):
-            with contextlib.suppress(PseudowordError, OSError):  # half submitted, or just removed
-                found.append(self.job(name))
-        found.sort(key=lambda job: (job.created, job.id))
+        found = []
         before = 0
-        for i, job in enumerate(found):
+        for files in in_queue(self.workspace):
+            job = self._job(files)
             if job.state == "queued" and before:
-                found[i] = replace(job, sentence=f"It waits for {before} before it.")
+                job = replace(job, sentence=f"It waits for {before} before it.")
             before += not job.over
+            found.append(job)
         return found
 
     def job(self, name: str) -> Job:
@@ -247,36 +231,35 @@ class Queue:
         Raises:
             UnknownIdError: it is not in the queue any more.
         """
-        folder = self.workspace.path("queue", name)
-        about = _json(folder / JOB)
-        running, progress = _json(folder / RUNNING), _json(folder / PROGRESS)
-        state, sentence, ended = self._state(name, folder, bool(running))
+        return self._job(JobFiles(self.workspace, name))
+
+    def _job(self, files: JobFiles) -> Job:
+        about, state, running, progress = files.about, files.state, files.running, files.progress
         live = state in ("running", "stopping")
-        entries = _last_entries(self.workspace.place("runs", name) / "log.jsonl")
-        step, total = (entries[-1]["step"] if entries else 0), int(about.get("total", 0))
+        entries = _last_entries(self.workspace.place("runs", files.name) / "log.jsonl")
+        total = int(about.get("total", 0))
         return Job(
-            id=name,
+            id=files.name,
             token=str(about.get("token", "?")),
             state=state,
-            sentence=sentence,
+            sentence="It starts in a moment." if state == "queued" else files.sentence,
             created=float(about.get("created", 0.0)),
             began=running.get("began", progress.get("began")),
-            ended=ended,
-            step=step,
+            ended=files.outcome.get("ended"),
+            step=entries[-1]["step"] if entries else 0,
             total=total,
             seconds_left=_seconds_left(entries, total) if live else None,
             phase=str(progress.get("phase", "")) if live else "",
             phase_done=int(progress.get("done", 0)) if live else 0,
             phase_total=int(progress.get("total", 0)) if live else 0,
             notes=tuple(map(str, progress.get("notes", ()))),
-            word=name if self.library.has(name) else None,
+            word=files.name if self.library.has(files.name) else None,
             data_set=str(about.get("data_set", "")),
         )
 
     def settings(self, name: str) -> TrainConfig:
         """The settings of a training, with where its run is."""
-        file = self.workspace.path("queue", name) / SETTINGS
-        return TrainConfig.gather(file, out=self.workspace.place("runs", name))
+        return settings_of(JobFiles(self.workspace, name))
 
     def curves(self, name: str) -> Curves:
         """What the training has logged so far."""
@@ -313,12 +296,12 @@ class Queue:
 
     def stop(self, name: str) -> None:
         """Stop a training after its current step, keep its word; take a waiting one out."""
-        folder = self.workspace.path("queue", name)
+        files = JobFiles(self.workspace, name)
         with contextlib.suppress(RunFolderError), self.workspace.turn(name, patience_s=0.1):
-            if self.job(name).state == "queued":
-                self.end(name, "stopped", "It was taken out of the queue before it began.")
-        if not self.job(name).over:
-            write_whole(folder / STOPPING, b"")
+            if files.state == "queued":
+                files.end("stopped", "It was taken out of the queue before it began.")
+        if files.state not in OVER:
+            files.ask_to_stop()
             api.ask(self.workspace.place("runs", name), "stop")
 
     def preview_now(self, name: str) -> None:
@@ -330,16 +313,17 @@ class Queue:
         self._ask(name, "save")
 
     def resume(self, name: str) -> Job:
-        """Queue a training again that was stopped or has failed: it goes on where it was."""
-        folder = self.workspace.path("queue", name)
-        with self.workspace.turn("names"), self.workspace.turn(name, 1.0):
-            if not self.job(name).over:
-                return self.job(name)
-            self.library.check_name(self.job(name).token, but=name)
-            self._forget_requests(name)
-            (folder / RUNNING).unlink(missing_ok=True)
-            write_whole(folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)
-            (folder / OUTCOME).unlink(missing_ok=True)
+        """Queue a training again that was stopped or has failed: it goes on where it was.
+
+        Raises:
+            SettingsError: another word has its name by now.
+        """
+        files = JobFiles(self.workspace, name)
+        with self.workspace.turn("names"), self.workspace.turn(name, patience_s=1.0):
+            if files.state in OVER:
+                self.library.check_name(files.about["token"], but=name)
+                files.queue_again()
+        self.library.release()
         self.wake()
         return self.job(name)
 
@@ -365,35 +349,10 @@ class Queue:
 
     def wake(self) -> None:
         """See that a worker works on the queue, if there is anything to do. Call it often."""
-        if any(job.state == "queued" for job in self.jobs()) and not self.workspace.is_held(WORKER):
+        if self.workspace.is_held(WORKER):
+            return
+        if any(files.state == "queued" for files in in_queue(self.workspace)):
             processes.start_worker(self.workspace)
-
-    def end(self, name: str, state: State, sentence: str) -> None:
-        """Write down how a training has ended; on a full disk too."""
-        folder = self.workspace.path("queue", name)
-        outcome = {"state": state, "sentence": sentence[:3000], "ended": time.time()}
-        data = json.dumps(outcome).encode()
-        try:
-            write_whole(folder / OUTCOME, data)
-        except StorageError:
-            with open(folder / LAST_WORDS, "r+b") as file:  # its room on the disk is there already
-                file.write(data[:LAST_WORDS_NBYTES].ljust(LAST_WORDS_NBYTES))
-                file.flush()
-                os.fsync(file.fileno())
-
-    def publish(self, name: str) -> None:
-        """Put the word of a run, as it is saved now, into the library."""
-        self.library.take_from_run(name)
-
-    def outcome(self, name: str) -> State | None:
-        """How a training has ended; None while it waits or runs, or if it ended without a word."""
-        folder = self.workspace.path("queue", name)
-        state = (_json(folder / OUTCOME) or _json(folder / LAST_WORDS)).get("state")
-        return state if state in ("done", "stopped", "failed") else None
-
-    def is_asked_to_stop(self, name: str) -> bool:
-        """Whether somebody has asked for a stop since it was queued."""
-        return (self.workspace.path("queue", name) / STOPPING).exists()
 
     def _ask(self, name: str, what: Literal["preview", "save"]) -> None:
         if self.job(name).state != "running":
@@ -403,22 +362,6 @@ class Queue:
     def _tokens(self, but: str) -> set[str]:
         """The names of words that are being learned, or wait for it."""
         return {job.token for job in self.jobs() if not job.over and job.id != but}
-
-    def _forget_requests(self, name: str) -> None:
-        (self.workspace.place("queue", name) / STOPPING).unlink(missing_ok=True)
-        for request in self.workspace.place("runs", name).glob("*.request"):
-            request.unlink(missing_ok=True)
-
-    def _state(self, name: str, folder: Path, begun: bool) -> tuple[State, str, float | None]:
-        outcome = _json(folder / OUTCOME) or _json(folder / LAST_WORDS)
-        ended = self.outcome(name)
-        if ended:
-            return ended, str(outcome.get("sentence", "")), outcome.get("ended")
-        if not begun:
-            return "queued", "It starts in a moment.", None
-        if self.workspace.is_held(name):
-            return ("stopping" if (folder / STOPPING).exists() else "running"), "", None
-        return "failed", DIED, None
 
     def _seconds_per_step(self, config: TrainConfig) -> float | None:
         """What a step took in the latest training on the same base, with pictures as large."""
@@ -433,13 +376,11 @@ class Queue:
         return None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """What a small file of ours holds; nothing where it is not there, or is not whole."""
-    try:
-        found = json.loads(read_regular(path, LARGEST_NBYTES, StorageError))
-    except (PseudowordError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def settings_of(files: JobFiles) -> TrainConfig:
+    """The settings of a training, with where its run is."""
+    return TrainConfig.gather(
+        files.folder / SETTINGS, out=files.workspace.place("runs", files.name)
+    )
 
 
 def _log(path: Path) -> list[Mapping[str, Any]]:

@@ -24,12 +24,12 @@ from pseudoword.errors import (
     PictureError,
     PseudowordError,
     SettingsError,
-    StorageError,
 )
 from pseudoword.files import file_stem, read_regular, write_whole
 from pseudoword.placeholders import check_token, replace_placeholder, split
 from pseudoword.progress import Progress, Silent
 from pseudoword.text import brief
+from pseudoword.ui.job_files import NO_WORD, read_json
 from pseudoword.ui.settings import base_of, bases, checked
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
@@ -48,9 +48,6 @@ PICTURES = (".png", ".webp")
 
 LONGEST_PROMPT = 20_000
 """Characters."""
-
-LARGEST_WORD_NBYTES = 256 * 1024 * 1024
-LARGEST_ABOUT_NBYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,10 @@ class Library:
         self._loaded: tuple[str, Any] | None = None
 
     def words(self) -> list[Word]:
-        """All words, the newest first."""
+        """All words, the newest first; those that are being learned as they were saved last."""
         found = []
+        for name in self.workspace.ids("runs"):
+            self._take_from_run(name)
         for name in self.workspace.ids("words"):
             with contextlib.suppress(PseudowordError):
                 found.append(self.word(name))
@@ -129,6 +128,7 @@ class Library:
 
     def has(self, name: str) -> bool:
         """Whether the library has a word of that id."""
+        self._take_from_run(name)
         return (self.workspace.place("words", name) / CONCEPT).is_file()
 
     def word(self, name: str) -> Word:
@@ -137,15 +137,15 @@ class Library:
         Raises:
             UnknownIdError: it is not in the library any more.
         """
-        return self._word(name, self.workspace.path("words", name))
+        return self._word(name, self._folder(name))
 
     def file(self, name: str) -> Path:
         """The word's file."""
-        return self.workspace.path("words", name) / CONCEPT
+        return self._folder(name) / CONCEPT
 
     def preview(self, name: str, needed_px: int | None = None) -> Image.Image | None:
         """A picture of the word; None if there is none."""
-        file = _preview_of(self.workspace.path("words", name))
+        file = _preview_of(self._folder(name))
         return api.open_picture(file, needed_px=needed_px) if file else None
 
     def inspect(self, name: str, base: str | None = None) -> "api.Inspection":
@@ -165,7 +165,7 @@ class Library:
             (concept,) = api.read_all(file)
             renamed = api.with_token(concept, check_new_token(token))
             self.check_name(renamed.token, but=name)
-            about = {**_about(file.parent), "token": renamed.token}
+            about = {**read_json(file.parent / ABOUT), "token": renamed.token}
             write_whole(file.parent / ABOUT, json.dumps(about).encode())
             write_whole(file, api.encode(renamed, "native")[""])
         return self.word(name)
@@ -220,7 +220,10 @@ class Library:
             return [self._put(concept, found, data, name) for concept in concepts]
 
     def delete(self, name: str) -> None:
-        """Move the word to the trash."""
+        """Move the word to the trash; what is still being learned does not bring it back."""
+        training = self.workspace.place("queue", name)
+        if training.is_dir():
+            write_whole(training / NO_WORD, b"")
         self.workspace.move_to_trash("words", name)
 
     def trash(self) -> list[Word]:
@@ -237,11 +240,12 @@ class Library:
             word = self._word(name, self.workspace.path("trash", name) / "words")
             self.check_name(word.token)
             self.workspace.bring_back("words", name)
+            (self.workspace.place("queue", name) / NO_WORD).unlink(missing_ok=True)
         return self.word(name)
 
     def push(self, name: str, to: str, *, private: bool = False) -> "api.Pushed":
         """Publish the word on the Hugging Face hub, with a model card."""
-        return api.push(self.workspace.path("words", name), to, private=private)
+        return api.push(self._folder(name), to, private=private)
 
     def copies(self, name: str) -> list[int]:
         """The steps of which the word's training has kept a copy."""
@@ -310,7 +314,7 @@ class Library:
 
     def use_copy(self, word: str, step: int) -> Word:
         """Put the copy of that step into the library in place of the word as it is."""
-        folder = self.workspace.path("words", word)
+        folder = self._folder(word)
         (concept,), (copy,) = api.read_all(folder / CONCEPT), api.read_all(self._copy(word, step))
         data = api.encode(api.with_token(copy, concept.token), "native")[""]
         write_whole(folder / CONCEPT, data)
@@ -336,29 +340,36 @@ class Library:
         ]
         return ReadBack(told.prompt, told.negative, settings, tuple(mentioned), unknown)
 
-    def take_from_run(self, name: str) -> None:
-        """Copy the word of the run `name`, as it is saved now, into the library.
+    def _folder(self, name: str) -> Path:
+        """Where the word is; one that is being learned as it was saved last."""
+        self._take_from_run(name)
+        return self.workspace.path("words", name)
 
-        A word that was renamed keeps its name; one in the trash stays there.
+    def _take_from_run(self, name: str) -> None:
+        """Copy the word of the run `name`, if there is one that was saved since.
+
+        A word that was renamed keeps its name; one that was deleted is not copied again.
         """
         run, folder = self.workspace.place("runs", name), self.workspace.place("words", name)
-        saved, about = run / CONCEPT, _about(folder)
-        if not saved.is_file() or (self.workspace.folder / "trash" / name / "words").exists():
+        saved = run / CONCEPT
+        try:
+            now = saved.stat().st_mtime_ns
+        except OSError:
             return
-        now = saved.stat().st_mtime_ns
-        if about.get("saved") == now:
+        about = read_json(folder / ABOUT)
+        if about.get("saved") == now or (self.workspace.place("queue", name) / NO_WORD).exists():
             return
-        data = read_regular(saved, LARGEST_WORD_NBYTES, StorageError)
-        (concept,) = api.read_all(saved)
-        about = {"created": time.time(), "source": "learned here", "token": concept.token, **about}
-        if about["token"] != concept.token:
-            data = api.encode(api.with_token(concept, about["token"]), "native")[""]
-        write_whole(folder / CONCEPT, data)
-        for picture in _latest_previews(run / "previews"):
-            write_whole(folder / "previews" / picture.name, picture.read_bytes())
-        if (run / CURVES).is_file():
-            write_whole(folder / CURVES, (run / CURVES).read_bytes())
-        write_whole(folder / ABOUT, json.dumps({**about, "saved": now}).encode())
+        with contextlib.suppress(PseudowordError):  # it is looked at again soon
+            (concept,) = api.read_all(saved)
+            known = {"created": time.time(), "source": "learned here", "token": concept.token}
+            about = {**known, **about, "saved": now}
+            named = api.with_token(concept, about["token"])
+            write_whole(folder / CONCEPT, api.encode(named, "native")[""])
+            for picture in _latest_previews(run / "previews"):
+                write_whole(folder / "previews" / picture.name, picture.read_bytes())
+            if (run / CURVES).is_file():
+                write_whole(folder / CURVES, (run / CURVES).read_bytes())
+            write_whole(folder / ABOUT, json.dumps(about).encode())
 
     def check_name(self, token: str, but: str = "") -> None:
         """Refuse the name of a word that is here, or is being learned.
@@ -461,7 +472,7 @@ class Library:
         return {}
 
     def _word(self, name: str, folder: Path) -> Word:
-        about = _about(folder)
+        about = read_json(folder / ABOUT)
         (concept,) = api.read_all(folder / CONCEPT)
         families = [concept.family] if concept.family else api.families_of(concept.widths)
         return Word(
@@ -517,14 +528,6 @@ def _known_word(concept: "api.Concept") -> str:
     facts = concept.provenance
     words = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
     return "" if lookup.looks_like_path(words) else words
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_regular(folder / ABOUT, LARGEST_ABOUT_NBYTES, StorageError))
-    except (PseudowordError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _latest_previews(folder: Path) -> list[Path]:

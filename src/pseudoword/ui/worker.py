@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pseudoword.errors import PseudowordError, RunFolderError
 from pseudoword.ui import processes
-from pseudoword.ui.jobs import DIED, WORKER, Queue, State
+from pseudoword.ui.job_files import DIED, WORKER, JobFiles, State, in_queue
 from pseudoword.ui.workspace import Workspace
 
 LOOK_EVERY_S = 0.3
@@ -39,7 +39,9 @@ class Child(Protocol):
 Start = Callable[[Workspace, str], Child]
 
 
-def work(workspace: Workspace, *, idle_s: float = IDLE_S, start: Start | None = None) -> None:
+def work(
+    workspace: Workspace, *, idle_s: float = IDLE_S, start: Start = processes.start_training
+) -> None:
     """Train what waits in the queue, until there has been nothing for `idle_s` seconds.
 
     Args:
@@ -50,43 +52,38 @@ def work(workspace: Workspace, *, idle_s: float = IDLE_S, start: Start | None = 
     Raises:
         RunFolderError: another process works on this queue.
     """
-    queue = Queue(workspace)
     with workspace.turn(WORKER, patience_s=1.0):
-        idle_since = time.monotonic()
-        while time.monotonic() - idle_since <= idle_s:
-            jobs = queue.jobs()
-            waiting = [job.id for job in jobs if job.state == "queued"]
-            running = [job.id for job in jobs if job.state in ("running", "stopping")]
-            if running:  # of a worker that was killed: wait for it
-                idle_since = time.monotonic()
-                queue.publish(running[0])
+        busy_at = time.monotonic()
+        while True:
+            states = [(files.state, files) for files in in_queue(workspace)]
+            waiting = [files for state, files in states if state == "queued"]
+            if any(state in ("running", "stopping") for state, _ in states):
+                busy_at = time.monotonic()  # one of a worker that was killed: wait for it
             elif waiting:
-                _train(queue, waiting[0], start or processes.start_training)
-                idle_since = time.monotonic()
+                _train(waiting[0], start)
+                busy_at = time.monotonic()
                 continue
-            time.sleep(min(LOOK_EVERY_S, max(idle_s, 0.01)))
+            elif time.monotonic() - busy_at >= idle_s:
+                return
+            time.sleep(LOOK_EVERY_S)
 
 
-def _train(queue: Queue, name: str, start: Start) -> None:
+def _train(files: JobFiles, start: Start) -> None:
     """Train one word to its end, in a process of its own, and see that how it ended is known."""
     try:
-        child = start(queue.workspace, name)
+        child = start(files.workspace, files.name)
     except PseudowordError as error:
-        queue.end(name, "failed", str(error))
+        files.end("failed", str(error))
         return
-    told = os.name == "nt"  # where a process cannot be asked to end, only the request can
-    while child.poll() is None:
+    told = os.name == "nt"  # where a process cannot be asked to end, its folder is
+    while (code := child.poll()) is None:
         time.sleep(LOOK_EVERY_S)
-        with contextlib.suppress(PseudowordError):
-            if not told and queue.is_asked_to_stop(name):
-                told = True
-                child.terminate()  # it stops after its step; while it loads, at once
-            queue.publish(name)
-    code = child.poll() or 0
-    with contextlib.suppress(PseudowordError):  # it was removed
-        if queue.outcome(name) is None:
-            queue.end(name, *_ended(code, queue.is_asked_to_stop(name)))
-            queue.publish(name)
+        if files.asked_to_stop and not told:
+            told = True
+            child.terminate()  # it stops after its step; while it loads, at once
+    with contextlib.suppress(PseudowordError, OSError):  # it was removed
+        if not files.outcome:
+            files.end(*_ended(code, files.asked_to_stop))
 
 
 def _ended(code: int, asked_to_stop: bool) -> tuple[State, str]:
@@ -95,7 +92,7 @@ def _ended(code: int, asked_to_stop: bool) -> tuple[State, str]:
         return "stopped", "It was stopped. Resume it to go on."
     if code < 0:
         with contextlib.suppress(ValueError):
-            return "failed", f"{DIED} ({signal.Signals(-code).name})"
+            return "failed", f"{DIED} (It got {signal.Signals(-code).name}.)"
     return "failed", DIED
 
 

@@ -1,0 +1,168 @@
+"""What a training leaves in `queue/ID/`, and the state that follows from it.
+
+`job.json` and `settings.toml` are written once, when it is submitted; beside them are the pictures
+as they were then. `running.json` is there while a process trains it, which also holds the lock ID;
+`outcome.json` when that has ended; `stopping` when somebody has asked it to stop. No two writers
+can disagree: the state is not written anywhere, it is what these files say together.
+
+Imports no torch, for the process that only waits for others.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.files import read_regular, write_whole
+from pseudoword.ui.workspace import Workspace
+
+State = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
+
+OVER: tuple[State, ...] = ("done", "stopped", "failed")
+"""States of a training that waits or runs no more."""
+
+JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
+RUNNING, STOPPING, OUTCOME = "running.json", "stopping", "outcome.json"
+PROGRESS, LAST_WORDS, NO_WORD = "progress.json", "last-words", "no-word"
+
+WORKER = "worker"
+"""The lock of the process that works on the queue."""
+
+LAST_WORDS_NBYTES = 4096
+"""Kept free for each training, so that it can say what happened when the disk is full."""
+
+LARGEST_NBYTES = 10_000_000
+
+DIED = (
+    "The training was ended from outside: killed, or the machine went down. Nothing that was saved "
+    "is lost: resume it, and it goes on where it was saved last."
+)
+
+
+class JobFiles:
+    """The files of the training `name`.
+
+    Raises:
+        UnknownIdError: it is not in the queue any more.
+    """
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.workspace, self.name = workspace, name
+        self.folder = workspace.path("queue", name)
+
+    def submit(self, token: str, data_set: str, total: int) -> None:
+        """Write down, as the last thing, that it is in the queue.
+
+        Args:
+            token: what the word is called.
+            data_set: the id of the data set it came from.
+            total: steps of training there will be.
+        """
+        self._make_room_for_last_words()
+        about = {"token": token, "data_set": data_set, "total": total, "created": time.time()}
+        write_whole(self.folder / JOB, json.dumps(about).encode())
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `submit` has written; empty while it has not."""
+        return read_json(self.folder / JOB)
+
+    @property
+    def running(self) -> dict[str, Any]:
+        """Which process trains it, and since when; empty if none has begun."""
+        return read_json(self.folder / RUNNING)
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """What its process has told last, as `FileProgress` writes it."""
+        return read_json(self.folder / PROGRESS)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """How it ended: state, sentence, and when; empty if it has not, or could not say."""
+        for name in (OUTCOME, LAST_WORDS):
+            found = read_json(self.folder / name)
+            if found.get("state") in OVER:
+                return found
+        return {}
+
+    @property
+    def state(self) -> State:
+        """The state that it is in."""
+        if outcome := self.outcome:
+            found: State = outcome["state"]
+            return found
+        if not (self.folder / RUNNING).exists():
+            return "queued"
+        if self.workspace.is_held(self.name):
+            return "stopping" if self.asked_to_stop else "running"
+        return "failed"
+
+    @property
+    def sentence(self) -> str:
+        """What has happened; plain text, empty as long as it waits or runs."""
+        return str(self.outcome.get("sentence") or (DIED if self.state == "failed" else ""))
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether somebody has asked for a stop since it was queued."""
+        return (self.folder / STOPPING).exists()
+
+    def ask_to_stop(self) -> None:
+        """Let whoever started its process know."""
+        write_whole(self.folder / STOPPING, b"")
+
+    def begin(self) -> None:
+        """Write down that this process trains it. The caller holds the lock."""
+        running = {"pid": os.getpid(), "began": time.time()}
+        write_whole(self.folder / RUNNING, json.dumps(running).encode())
+
+    def end(self, state: State, sentence: str) -> None:
+        """Write down how it has ended; on a full disk too."""
+        outcome = {"state": state, "sentence": sentence[:3000], "ended": time.time()}
+        data = json.dumps(outcome, ensure_ascii=False).encode("utf-8", "replace")
+        if len(data) > LAST_WORDS_NBYTES:
+            outcome["sentence"] = sentence[:500]
+            data = json.dumps(outcome).encode()
+        try:
+            write_whole(self.folder / OUTCOME, data)
+        except StorageError:
+            with open(self.folder / LAST_WORDS, "r+b") as file:  # its room is there already
+                file.write(data.ljust(LAST_WORDS_NBYTES))
+                file.flush()
+                os.fsync(file.fileno())
+
+    def queue_again(self) -> None:
+        """Forget how it ended, and what it was asked for. The caller holds the lock."""
+        for request in self.workspace.place("runs", self.name).glob("*.request"):
+            request.unlink(missing_ok=True)
+        self._make_room_for_last_words()
+        for name in (STOPPING, NO_WORD, RUNNING, OUTCOME):  # the last decides
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _make_room_for_last_words(self) -> None:
+        write_whole(self.folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)
+
+
+def in_queue(workspace: Workspace) -> Sequence[JobFiles]:
+    """All trainings, in the order in which they were submitted."""
+    found: list[tuple[float, JobFiles]] = []
+    for name in workspace.ids("queue"):
+        with contextlib.suppress(PseudowordError):  # just removed
+            files = JobFiles(workspace, name)
+            if about := files.about:  # else half submitted
+                found.append((float(about.get("created", 0)), files))
+    return [files for _, files in sorted(found, key=lambda one: (one[0], one[1].name))]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a small file of ours holds; nothing where it is not there, or not whole."""
+    try:
+        found = json.loads(read_regular(path, LARGEST_NBYTES, StorageError))
+    except (PseudowordError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,204 @@
+"""The processes behind a page: one works on the queue, each training has its own."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import forked
+import pytest
+import torch
+
+from pseudoword import formats, train
+from pseudoword.errors import RunFolderError
+from pseudoword.ui import processes, worker
+from pseudoword.ui.job_files import WORKER
+from pseudoword.ui.jobs import Queue
+from pseudoword.ui.workspace import Workspace
+
+LONG: dict[str, Any] = {"steps": 20_000, "checkpoint_every": 1}
+
+
+def until(holds: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for something that another process does."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+class Trainings:
+    """Starts trainings without importing torch again, and kills what a test has left."""
+
+    def __init__(self) -> None:
+        self.started: list[forked.Process] = []
+
+    def __call__(self, workspace: Workspace, name: str) -> forked.Process:
+        """As `processes.start_training`."""
+        one = forked.Process(workspace.folder, name, module=processes.TRAINING)
+        self.started.append(one)
+        return one
+
+
+@pytest.fixture
+def trainings() -> Iterator[Trainings]:
+    made = Trainings()
+    yield made
+    for one in made.started:
+        if one.poll() is None:
+            one.send_signal(signal.SIGKILL)
+            one.wait()
+
+
+@pytest.fixture
+def working(queue: Queue, trainings: Trainings) -> Iterator[Callable[[], threading.Thread]]:
+    """Works on the queue in a thread, until nothing is left."""
+    threads: list[threading.Thread] = []
+
+    def begin() -> threading.Thread:
+        doing = {"idle_s": 0.0, "start": trainings}
+        thread = threading.Thread(target=worker.work, args=(queue.workspace,), kwargs=doing)
+        thread.start()
+        threads.append(thread)
+        return thread
+
+    yield begin
+    for one in trainings.started:
+        if one.poll() is None:
+            one.send_signal(signal.SIGKILL)
+    for thread in threads:
+        thread.join(60)
+
+
+def test_trainings_run_one_after_the_other_each_in_its_own_process(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+    trainings: Trainings,
+) -> None:
+    first = queue.submit(data_set, "<cat>", **settings)
+    second = queue.submit(data_set, "<dog>", **settings)
+    assert queue.jobs()[1].sentence == "It waits for 1 before it."
+    working().join(60)
+    assert [job.state for job in queue.jobs()] == ["done", "done"]
+    assert {word.token for word in queue.library.words()} == {"<cat>", "<dog>"}
+    assert len({one.pid for one in trainings.started} - {os.getpid()}) == 2
+    began = [queue.job(one.id).ended for one in (first, second)]
+    assert began == sorted(began, key=lambda moment: moment or 0)
+
+
+def test_a_killed_training_is_told_and_the_next_one_begins(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+    trainings: Trainings,
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings | LONG)
+    queue.submit(data_set, "<dog>", **settings)
+    thread = working()
+    until(lambda: queue.job(job.id).step >= 2)
+    trainings.started[0].send_signal(signal.SIGKILL)
+    thread.join(60)
+    assert [one.state for one in queue.jobs()] == ["failed", "done"]
+    told = queue.job(job.id).sentence
+    assert "killed" in told
+    assert "resume it" in told
+    assert queue.job(job.id).word == job.id  # as it was saved last
+
+
+def test_a_training_is_stopped_with_its_word_and_goes_on_as_if_it_had_not_been(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+    tmp_path: Path,
+) -> None:
+    settings |= {"steps": 60, "preview": ("a [name] --s 1",)}
+    job = queue.submit(data_set, "<cat>", **settings)
+    thread = working()
+    until(lambda: queue.job(job.id).step >= 2)
+    page = Queue(queue.workspace)  # the page, opened again
+    assert page.job(job.id).state == "running"
+    page.preview_now(job.id)
+    page.save_now(job.id)
+    until(lambda: page.previews(job.id) and page.copies(job.id))
+    page.stop(job.id)
+    thread.join(60)
+    stopped = page.job(job.id)
+    assert (stopped.state, stopped.word) == ("stopped", job.id)
+    assert 2 <= stopped.step < 60
+    assert page.preview(job.id, page.previews(job.id)[0]).size == (32, 32)
+    page.resume(job.id)
+    working().join(60)
+    assert page.job(job.id).state == "done"
+    settings |= {"base": queue.settings(job.id).base, "out": tmp_path / "unbroken"}
+    unbroken = train(queue.data_sets.files(data_set), "<cat>", **settings)
+    word = formats.read(page.library.file(job.id))
+    assert torch.equal(word.vectors["clip_l"], unbroken.concept.vectors["clip_l"])
+
+
+def test_what_loads_is_stopped_at_once(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings | LONG)
+    thread = working()
+    until(lambda: queue.job(job.id).state == "running")
+    queue.stop(job.id)
+    thread.join(60)
+    assert queue.job(job.id).state == "stopped"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_leaves_the_training_and_the_next_one_waits_for_it(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings | LONG)
+    first = forked.Process(queue.workspace.folder, module=processes.WORKER)
+    until(lambda: queue.job(job.id).step >= 2)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    step = queue.job(job.id).step
+    second = forked.Process(queue.workspace.folder, module=processes.WORKER)
+    until(lambda: queue.workspace.is_held(WORKER))
+    until(lambda: queue.job(job.id).step > step)
+    assert queue.job(job.id).state == "running"
+    queue.stop(job.id)
+    assert second.wait(60) == 0
+    assert queue.job(job.id).state == "stopped"
+    assert queue.library.words()
+
+
+def test_one_worker_works_on_a_queue(queue: Queue) -> None:
+    with queue.workspace.turn(WORKER), pytest.raises(RunFolderError):
+        worker.work(queue.workspace)
+
+
+def test_a_training_that_is_given_to_two_processes_is_trained_by_one(
+    queue: Queue, data_set: str, settings: dict[str, Any], trainings: Trainings
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    several = [trainings(queue.workspace, job.id) for _ in range(2)]
+    assert [one.wait() for one in several] == [0, 0]
+    assert queue.job(job.id).state == "done"
+    assert [step for step, _ in queue.curves(job.id).loss] == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_page_starts_a_worker_that_outlives_it(
+    workspace: Workspace, pictures: Path, settings: dict[str, Any]
+) -> None:
+    queue = Queue(workspace)
+    data_set = queue.data_sets.new()
+    for path in sorted(pictures.iterdir()):
+        queue.data_sets.add(data_set, path, path.name)
+    job = queue.submit(data_set, "<cat>", **settings)
+    until(lambda: queue.job(job.id).state == "done", 120)
+    until(lambda: not workspace.is_held(WORKER), 30)
