@@ -49,8 +49,8 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Train
     )  # fmt: skip
     lines = captions.templates(config.template)
     folder = RunFolder(out / "run" / pictures.name)
-    beginning = set_up(family, config, folder, picture_files.find([pictures]), lines, progress)
-    return begin(family, beginning, progress).state
+    setup = set_up(family, config, folder, picture_files.find([pictures]), lines, progress)
+    return begin(family, setup, progress).state
 
 
 def variances(family: Family, states: Sequence[TrainState], draws: int) -> list[float]:

@@ -260,7 +260,7 @@ def test_in_a_pack_each_concept_stops_by_itself(base: Path, pictures: Path, tmp_
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"steps": "auto", "evaluate_every": 0}, "--evaluate-every is needed"),
+        ({"steps": "auto", "evaluate_every": 0}, "Give --evaluate-every"),
         ({"steps": "auto", "schedule": "cosine"}, "does not go with --steps auto"),
         ({"steps": "auto", "extend": 5}, "--extend needs a number"),
         ({"steps": 9, "extend": 5, "schedule": "linear"}, "does not go with --extend"),

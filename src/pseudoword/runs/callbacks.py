@@ -60,7 +60,9 @@ class RunCallbacks:
         run = self._run
         if run.state.step:
             return
-        checkpoint.save(run.folder.path, run.state, run.sources)  # a step the pack has in common
+        checkpoint.save(
+            run.folder.path, run.state, run.setup.sources
+        )  # a step the pack has in common
         if run.config.evaluate_every:
             self._log(0, self._evaluate())
 
@@ -94,7 +96,7 @@ class RunCallbacks:
     def save(self) -> None:
         """Save the state, and the word as it is now."""
         run = self._run
-        checkpoint.save(run.folder.path, run.state, run.sources)
+        checkpoint.save(run.folder.path, run.state, run.setup.sources)
         run.folder.write_concept(run.concept())
 
     def show(self) -> None:

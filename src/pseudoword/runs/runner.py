@@ -129,7 +129,7 @@ def _learn(
     family = base_model.load(config, checkpointing=config.gradient_checkpointing)
     for task in todo:
         checks.against_model(family, task.config, task.templates, progress.note, len(todo))
-    beginnings = [
+    setups = [
         set_up(family, task.config, task.folder, task.paths, task.templates, progress)
         for task in todo
     ]
@@ -138,7 +138,7 @@ def _learn(
         task.folder.check(task.config, restart=restart, overwrite=overwrite)  # it took minutes
         if restart:
             task.folder.clear()
-    runs = [begin(family, one, progress) for one in beginnings]
+    runs = [begin(family, setup, progress) for setup in setups]
     _resume(runs, progress, allow_changes)
     seconds = _train(family, runs, progress)
     trained = {
@@ -172,7 +172,7 @@ def _resume(runs: Sequence[Run], progress: Progress, allow_changes: bool) -> Non
     at = checkpoint.resume_steps([run.folder.path for run in runs])
     for run, step in zip(runs, at, strict=True):
         if step:
-            checkpoint.load(run.folder.path, run.state, step, run.sources, allow_changes)
+            checkpoint.load(run.folder.path, run.state, step, run.setup.sources, allow_changes)
             progress.note(f"going on with {run.config.token} from step {step}")
             for change in run.folder.changed_settings(run.config):
                 progress.note(f"from here on, {change}")
@@ -224,13 +224,16 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
     concept, state, token = run.concept(), run.state, run.config.token
     run.folder.write_concept(concept)
     samples = batch(family, [state.data], state.step)
-    moved = loss.effect(family, run.start.rows, concept.vectors, samples)
+    moved = loss.effect(family, run.setup.start.rows, concept.vectors, samples)
     if not moved > NO_EFFECT and not state.failure:
         state.failure = (
             f"{token}: the finished word does not change what the model predicts "
             f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
         )
-    length, usual = float(norms.mean_norm(concept.vectors)), max(run.start.usual_norms.values())
+    length, usual = (
+        float(norms.mean_norm(concept.vectors)),
+        max(run.setup.start.usual_norms.values()),
+    )
     if length > TOO_LONG * usual:
         progress.note(
             f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "

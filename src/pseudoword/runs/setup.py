@@ -36,8 +36,8 @@ from pseudoword.training.state import TrainState
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What one concept is learned from and begins with; `auto` settings may still be open."""
+class Setup:
+    """What one concept is learned from and starts with. What is `auto` is not found yet."""
 
     config: TrainConfig
     folder: RunFolder
@@ -55,18 +55,24 @@ class Beginning:
 class Run:
     """One concept on its way through a pack."""
 
-    config: TrainConfig
-    folder: RunFolder
-    family: str
+    setup: Setup
     state: TrainState
-    start: Initialisation
-    sources: dict[str, str]
-    """a checksum for each of `checkpoint.SOURCES`"""
-    provenance: dict[str, str]
+    rates: Rates
+    """what `--lr` came to"""
     samples: list[Batch]
-    """of the pictures it learns from, to evaluate it on"""
+    """of the pictures it learns from, to evaluate it on; none without evaluations"""
     held_out: list[Batch]
     """the same of those kept out"""
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings."""
+        return self.setup.config
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where everything goes."""
+        return self.setup.folder
 
     def concept(self) -> Concept:
         """The word to hand over as things are.
@@ -81,11 +87,11 @@ class Run:
         else:
             rows, step = state.word(), state.step
         changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
-        said = {**self.provenance, "steps": str(step), **changes}
+        said = {**self.setup.provenance, "lr": str(self.rates), "steps": str(step), **changes}
         return Concept(
             token=state.token,
             vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
-            family=self.family,
+            family=self.setup.family,
             method=state.method.name,
             provenance={name: public(value) for name, value in said.items()},
         )
@@ -107,7 +113,7 @@ def set_up(
     paths: Sequence[Path],
     templates: Sequence[str],
     progress: Progress,
-) -> Beginning:
+) -> Setup:
     """Read the pictures, encode them, and find the rows to begin with."""
     captions.note_unused(paths, templates, progress.note)
     progress.phase(f"reading {len(paths)} pictures for {config.token}")
@@ -159,7 +165,7 @@ def set_up(
         "data_sha256": data,
         "version": _version(),
     }
-    return Beginning(
+    return Setup(
         config,
         folder,
         family.name,
@@ -171,51 +177,49 @@ def set_up(
     )
 
 
-def begin(family: Family, beginning: Beginning, progress: Progress) -> Run:
-    """Find what `auto` leaves open, unless that was found before, and make the parts of a run."""
-    config, folder, data = beginning.config, beginning.folder, beginning.data
+def begin(family: Family, setup: Setup, progress: Progress) -> Run:
+    """Find what is `auto`, unless that was found before, and make the parts of a run."""
+    config, data = setup.config, setup.data
     if config.timestep_sampling == "importance":
-        chosen = folder.read_chosen()
-        if chosen.density is None:
-            progress.phase(f"seeing which timesteps move {config.token}")
-            density = importance.density(family, data, beginning.start.rows)
-            folder.write_chosen(chosen.model_copy(update={"density": density}))
-        else:
-            density = chosen.density
-        data = replace(data, density=density)
-    method = methods.begin(beginning.start, config)
+        data = replace(data, density=_density(family, setup, progress))
+    method = methods.begin(setup.start, config)
     if config.lr is AUTO:
-        rates = _tried(family, beginning, data, progress)
+        rates = _found_rate(family, setup, data, progress)
     else:
         rates = config.lr.absolute(method.rate_unit)
-    others = replace(data, pictures=beginning.kept_out)
+    others = replace(data, pictures=setup.kept_out)
     return Run(
-        config,
-        folder,
-        beginning.family,
+        setup,
         TrainState.begin(data, method, Schedule.of(config, rates)),
-        beginning.start,
-        beginning.sources,
-        {**beginning.provenance, "lr": str(rates)},
+        rates,
         samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
-        held_out=fixed(family, others, early_stopping.SAMPLES) if beginning.kept_out else [],
+        held_out=fixed(family, others, early_stopping.SAMPLES) if setup.kept_out else [],
     )
 
 
-def _tried(family: Family, beginning: Beginning, data: TrainingData, progress: Progress) -> Rates:
-    """The learning rate that a test finds, or has found before."""
-    config, folder = beginning.config, beginning.folder
+def _density(family: Family, setup: Setup, progress: Progress) -> tuple[float, ...]:
+    """How often each part of the timesteps is drawn."""
+    chosen = setup.folder.read_chosen()
+    if chosen.density is not None:
+        return chosen.density
+    progress.phase(f"seeing which timesteps move {setup.config.token}")
+    density = importance.density(family, setup.data, setup.start.rows)
+    setup.folder.write_chosen(chosen.model_copy(update={"density": density}))
+    return density
+
+
+def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Progress) -> Rates:
+    """The learning rate that a test finds."""
+    token, folder = setup.config.token, setup.folder
     chosen = folder.read_chosen()
-    if chosen.lr is None:
-        progress.phase(f"trying learning rates for {config.token}")
-        found = find_learning_rate(family, data, beginning.start, progress.advance)
-        curve = charts.rate_curve(found.curve, found.rate, config.token)
-        folder.files.write(RATE_CURVE, curve)
+    rates = chosen.lr
+    if rates is None:
+        progress.phase(f"trying learning rates for {token}")
+        found = find_learning_rate(family, data, setup.start, progress.advance)
+        folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, token))
         rates = Rates.parse(f"{found.rate:g}")
         folder.write_chosen(chosen.model_copy(update={"lr": rates, "tried": found.curve}))
-    else:
-        rates = chosen.lr
-    progress.note(f"{config.token}: the learning rate is {rates}, see rate.png")
+    progress.note(f"{token}: the learning rate is {rates}, see rate.png")
     return rates
 
 
@@ -223,9 +227,7 @@ def _hold_out(
     config: TrainConfig, pictures: Sequence[EncodedPicture]
 ) -> tuple[list[EncodedPicture], list[EncodedPicture]]:
     """Which pictures to learn from, and which to keep out of it to see how far it carries."""
-    n = config.held_out_of(
-        len(pictures)
-    )  # some may have been left out since the settings were seen
+    n = config.held_out_of(len(pictures))  # of those that could be used
     source = generator(config.token, "held out")  # alike for every seed
     chosen = torch.randperm(len(pictures), generator=source)[:n].tolist()
     return (
