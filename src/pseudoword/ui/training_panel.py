@@ -15,7 +15,8 @@ from pseudoword.errors import PseudowordError
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import QUIET, told
-from pseudoword.ui.jobs import Curves, Job, State
+from pseudoword.ui.job_files import State
+from pseudoword.ui.jobs import Curves, Job
 from pseudoword.ui.picture_panel import by_name
 
 POLL_S = 1.5
