@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from pseudoword.benchmark.comparison import Comparison
 from pseudoword.benchmark.comparison import compare as compare
+from pseudoword.commands.bases import Base, bundled_bases
 from pseudoword.commands.convert import convert_file
 from pseudoword.commands.demo import Demo, learn_demo
 from pseudoword.commands.evaluate import Evaluation
@@ -22,7 +23,7 @@ from pseudoword.commands.generate import Concepts
 from pseudoword.commands.generate import draw_files as draw_files
 from pseudoword.commands.generate import draw_pictures as draw_pictures
 from pseudoword.commands.generate import load_base as load_base
-from pseudoword.commands.inspect import Base, Inspection, inspect_file, known_bases
+from pseudoword.commands.inspect import Inspection, inspect_file
 from pseudoword.commands.prepare import Prepared
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.push import Pushed, push_run
@@ -345,7 +346,7 @@ def plan(**settings: Any) -> Plan:
 
 def bases() -> list[Base]:
     """The base models that come with the package."""
-    return known_bases()
+    return bundled_bases()
 
 
 def demo(

@@ -67,7 +67,7 @@ def test_gallery_on_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert len(found["words"]) == 5
     code, _, complained = run("gallery", tmp_path / "none")
     assert code == 2
-    assert "is no folder" in complained
+    assert "is not a folder" in complained
 
 
 def test_a_run_counts_once_and_shows_its_preview(

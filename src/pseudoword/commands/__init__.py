@@ -1,3 +1,5 @@
-"""One file for each command: what it does, behind the function of the same name in `api`.
+"""What each command does, one file per command.
 
-Imports every floor but `api` and `cli`. Commands do not import each other."""
+`api` has a public function of the same name for each. Imports `benchmark` and the floors below it;
+commands do not import each other.
+"""

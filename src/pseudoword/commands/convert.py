@@ -1,4 +1,4 @@
-"""From any embedding file to any other."""
+"""`convert`: write the words of an embedding file in another format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from PIL import Image
 
 from pseudoword import formats
-from pseudoword.concept import Concept
 from pseudoword.data import images
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
@@ -21,11 +20,10 @@ FORMAT_OF_ENDING = {
     ".png": "a1111-png",
     ".webp": "a1111-webp",
 }
-"""What a file's ending asks for when no format is named."""
-
+"""Suffix of the output -> format to write, when no format is named."""
 
 PICTURE_ENDINGS = (".png", ".webp")
-"""Endings of the formats that show something."""
+"""Suffixes of the formats that are pictures."""
 
 
 def convert_file(
@@ -41,27 +39,26 @@ def convert_file(
     kind = _format(out, name, into_folder)
     if picture is not None and formats.WRITERS[kind].ending not in PICTURE_ENDINGS:
         raise SettingsError(
-            f"--picture {brief(str(picture))} has no effect with the format {kind}, which is none "
-            "of a picture"
+            f"--picture {brief(str(picture))} has no effect with the format {kind}, which is not a "
+            "picture"
         )
     content = formats.read_file(sources.locate(source))
-    cover = _picture(content, picture)
+    cover = _cover(content, picture)
     if not into_folder:
-        word = formats.select_concept(content, token)
-        return _write(out, formats.encode(word, kind, cover), overwrite)
-    words: Sequence[Concept] = content.concepts
-    if token:
-        words = [formats.select_concept(content, token)]
+        concept = formats.select_concept(content, token)
+        return _write(out, formats.encode(concept, kind, cover), overwrite)
+    concepts = [formats.select_concept(content, token)] if token else content.concepts
     written: list[Path] = []
-    for word in words:
-        parts = formats.encode(word, kind, cover)
-        first = out / f"{file_stem(word.token)}{formats.WRITERS[kind].ending}"
+    for concept in concepts:
+        parts = formats.encode(concept, kind, cover)
+        first = out / f"{file_stem(concept.token)}{formats.WRITERS[kind].ending}"
         path = _free_path(first, parts, written, overwrite)
         written += _write(path, parts, overwrite)
     return tuple(written)
 
 
 def _format(out: Path, name: str | None, into_folder: bool) -> str:
+    """The format to write: the named one, or the one for the output's suffix."""
     if name is None:
         if into_folder:
             return "native"
@@ -79,32 +76,32 @@ def _format(out: Path, name: str | None, into_folder: bool) -> str:
     return name
 
 
-def _picture(content: formats.EmbeddingFile, given: Path | None) -> Image.Image | None:
-    """What picture formats show: the given one, or the one that the word came in."""
-    if given is not None:
-        return images.open_picture(given)
+def _cover(content: formats.EmbeddingFile, picture: Path | None) -> Image.Image | None:
+    """The picture for picture formats: the given one, or the one that holds the word."""
+    if picture is not None:
+        return images.open_picture(picture)
     if content.container == "chunk":
         return images.open_picture(content.path)
     return None
 
 
 def _free_path(
-    first: Path, parts: formats.FileParts, taken: Sequence[Path], overwrite: bool
+    first: Path, parts: formats.FileParts, written: Sequence[Path], overwrite: bool
 ) -> Path:
-    """The path, or the next one with a number behind it, where all parts are or can be written."""
+    """The first of `NAME`, `NAME-2` … where all parts can be written, or are there already."""
 
     def occupied(path: Path) -> list[Path]:
         return [
             file
             for file, data in formats.part_files(path, parts).items()
-            if file in taken or not (overwrite or has_content(file, data))
+            if file in written or not (overwrite or has_content(file, data))
         ]
 
     return next_free(first, occupied)
 
 
 def _write(path: Path, parts: formats.FileParts, overwrite: bool) -> tuple[Path, ...]:
-    """Write all parts, or none where one of them would replace another file."""
+    """Write all parts; or none, if one of them would replace another file."""
     files = formats.part_files(path, parts)
     check_free(
         [file for file, data in files.items() if not has_content(file, data)], overwrite=overwrite

@@ -1,4 +1,4 @@
-"""The demo: learn a concept that the bundled model has never seen, and show it."""
+"""`demo`: learn a concept that the bundled model has never seen, and show it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ PROMPTS = (
     "a [name] in blob style",
     "a [name] in flat style on a blue background",
 )
-"""Shown before and after: plain, on other backgrounds, and in styles that are not learned from."""
+"""Drawn before and after: plain, on other backgrounds, and in styles that were not trained on."""
 
 MEASURED_PROMPTS = (
     "a [name] in blob style on a white background",
     "a [name] in flat style on a blue background",
 )
-"""Drawn with every seed and compared with the unseen pictures, which show exactly this."""
+"""Drawn with every seed, and compared with the unseen pictures, which show exactly this."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Demo:
 
     concept: Concept
     before: float
-    """similarity of pictures drawn with the starting word to unseen true pictures"""
+    """similarity of pictures drawn with the init word, to unseen true pictures"""
     after: float
-    """the same of pictures drawn with the new word"""
+    """similarity of pictures drawn with the new word, to the same pictures"""
     files: tuple[Path, ...]
     seconds: float
     """of training"""

@@ -1,8 +1,7 @@
-"""How good is a word? Its pictures compared with true pictures and with the prompts.
+"""`evaluate`: how similar a word's pictures are to true pictures, and to their prompts.
 
-The two similarities are those of DreamBooth's evaluation (Ruiz et al. 2022, arXiv 2208.12242): of
-drawn pictures to true pictures, and of drawn pictures to their prompts. In these prompts a known
-word takes the place of the new one.
+These are the two similarities of DreamBooth's evaluation (Ruiz et al. 2022, arXiv 2208.12242). For
+the similarity to prompts, a known word replaces the new one in the prompts.
 """
 
 import hashlib
@@ -33,10 +32,10 @@ from pseudoword.report import grids, html, picture_output
 from pseudoword.text import public
 
 NEEDED_PX = 1024
-"""Pictures are read at about this size; similarity models take smaller ones."""
+"""Pictures are read at about this size. Similarity models take smaller ones."""
 
 CELL_PX, MAX_CELLS = 160, 24
-"""Size and number of true pictures on the contact sheet."""
+"""Size of the true pictures on the contact sheet, and how many there are at most."""
 
 FILES = ("evaluation.png", "evaluation.json", "report.html")
 
@@ -175,16 +174,16 @@ def _similarities(
 
 
 def _init_word(concept: Concept) -> str:
-    """The word that learning began from; empty if the file does not name one."""
+    """The init word; empty if the file does not name one."""
     facts = concept.provenance
     word = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
     return "" if lookup.looks_like_path(word) else word
 
 
 def _true_pictures(paths: Sequence[Path], model: SimilarityModel) -> tuple[Tensor, list[Image]]:
-    """Features `[N, D]` of the true pictures, and small copies of the first ones to show.
+    """Features `[N, D]` of the true pictures, and small copies of the first ones.
 
-    Pictures are read one at a time, so that many and large ones need no more memory.
+    Pictures are read one at a time, to save memory.
     """
     features: list[Tensor] = []
     small: list[Image] = []
@@ -197,7 +196,7 @@ def _true_pictures(paths: Sequence[Path], model: SimilarityModel) -> tuple[Tenso
 
 
 def _mean_of_pairs(features: Tensor) -> float | None:
-    """Mean cosine of all pairs of different pictures."""
+    """Mean cosine of all pairs of pictures; None if there is only one picture."""
     if len(features) < 2:
         return None
     pairs = features @ features.T

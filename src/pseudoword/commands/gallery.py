@@ -1,9 +1,10 @@
-"""All embeddings in a folder, as a table and as one picture."""
+"""`gallery`: all embeddings in a folder, as a table and as one contact sheet."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 from pydantic import BaseModel
@@ -22,7 +23,7 @@ from pseudoword.report.fonts import fitted, font
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MAX_CELLS = 300
-"""A sheet of more would be higher than a WebP can be."""
+"""With more cells, the sheet would be taller than a WebP can be."""
 
 
 class GalleryWord(BaseModel):
@@ -49,21 +50,52 @@ class Gallery(BaseModel):
     sheet: str | None
     """the contact sheet; None if there is nothing to show"""
     shown: int
-    """number of words on the contact sheet, which has room for so many only"""
+    """number of words on the contact sheet; it has room for `MAX_CELLS`"""
+
+
+class Cell(NamedTuple):
+    """A cell of the contact sheet: a picture with two lines of text below it."""
+
+    picture: Image.Image
+    token: str
+    sizes: str
 
 
 def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
     if not folder.is_dir():
-        raise ConceptError(f"{folder} is no folder. Give a folder that holds embeddings.")
+        raise ConceptError(f"{folder} is not a folder. Give a folder that holds embeddings.")
     maker = maker_of("gallery", folder)
     picture_output.check(out, maker, overwrite=overwrite)
-    words: list[GalleryWord] = []
-    cells: list[tuple[Image.Image, str, str]] = []
+    scan = folder_scan.scan_folder(folder, out)
     skipped: dict[str, str] = {}
-    found = folder_scan.scan_folder(folder, out)
-    second_files = set[Path]()  # of a word that is kept in two files
-    for path in found.files:
+    words: list[GalleryWord] = []
+    cells: list[Cell] = []
+    for path, content in _read_all(scan.files, skipped):
+        preview = path if content.container in ("chunk", "pixels") else _preview(path)
+        for concept in content.concepts:
+            word = _describe(path, content, concept, preview)
+            words.append(word)
+            if len(cells) < MAX_CELLS:
+                cells.append(Cell(_cell_picture(concept, preview), word.token, _sizes(word)))
+    if cells:
+        picture_output.write(_sheet(cells), out, maker, overwrite=overwrite)
+    return Gallery(
+        folder=str(folder),
+        words=words,
+        skipped=skipped,
+        left_out=scan.left_out,
+        sheet=str(out) if cells else None,
+        shown=len(cells),
+    )
+
+
+def _read_all(
+    files: Iterable[Path], skipped: dict[str, str]
+) -> Iterator[tuple[Path, formats.EmbeddingFile]]:
+    """Read the embedding files. Puts those that cannot be read into `skipped`, with the reason."""
+    second_files = set[Path]()  # of words that are kept in two files
+    for path in files:
         if path in second_files:
             continue
         try:
@@ -76,24 +108,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
             continue
         if content.second is not None:
             second_files.add(content.second)
-        preview = path if content.container in ("chunk", "pixels") else _preview(path)
-        for concept in content.concepts:
-            word = _describe(path, content, concept, preview)
-            words.append(word)
-            counts = ", ".join(f"{key} {n} x {width}" for key, (n, width) in word.vectors.items())
-            if len(cells) < MAX_CELLS:
-                cells.append((_cell_picture(concept, preview), word.token, counts))
-    if cells:
-        picture_output.write(_sheet(cells), out, maker, overwrite=overwrite)
-    sheet = str(out) if cells else None
-    return Gallery(
-        folder=str(folder),
-        words=words,
-        skipped=skipped,
-        left_out=found.left_out,
-        sheet=sheet,
-        shown=len(cells),
-    )
+        yield path, content
 
 
 def _describe(
@@ -111,7 +126,7 @@ def _describe(
 
 
 def _preview(path: Path) -> Path | None:
-    """The picture that belongs to a file: beside it, or the latest in its run's folder."""
+    """The preview of a file: a picture beside it, or the latest one in its run's folder."""
     for ending in folder_scan.PICTURES:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
@@ -121,32 +136,38 @@ def _preview(path: Path) -> Path | None:
 
 
 def _step_and_place(path: Path) -> list[int]:
-    """By which previews are sorted: the latest step, and of that the first picture."""
+    """Sort key of previews: the latest step comes last, and of that step the first picture."""
     step, *rest = [int(digits) for digits in re.findall(r"\d+", path.stem)] or [0]
     return [step, *(-number for number in rest)]
 
 
+def _sizes(word: GalleryWord) -> str:
+    """How many vectors the word has, and their widths."""
+    return ", ".join(f"{key} {n} x {width}" for key, (n, width) in word.vectors.items())
+
+
 def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:
-    """The preview of a word, or else its card, no larger than a cell."""
+    """The preview of a word, or else a picture of its token, in the size of a cell."""
     if preview is not None:
         with suppress(PictureError):
             return grids.in_square(images.open_picture(preview, needed_px=CELL_PX), CELL_PX)
     return grids.in_square(token_picture(concept), CELL_PX)
 
 
-def _sheet(cells: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
-    """Pictures in rows, each with its token and its numbers of vectors below."""
+def _sheet(cells: Sequence[Cell]) -> Image.Image:
+    """The contact sheet: cells in rows."""
     columns = min(COLUMNS, len(cells))
-    lines = -(-len(cells) // columns)
+    rows = -(-len(cells) // columns)
     pitch = CELL_PX + GAP_PX
-    size = (columns * pitch + GAP_PX, lines * (pitch + TEXT_PX) + GAP_PX)
+    size = (columns * pitch + GAP_PX, rows * (pitch + TEXT_PX) + GAP_PX)
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
-    for i, (picture, token, text) in enumerate(cells):
+    for i, cell in enumerate(cells):
         x = GAP_PX + i % columns * pitch
         y = GAP_PX + i // columns * (pitch + TEXT_PX)
-        sheet.paste(picture, (x, y))
-        for below, line, px in ((4, token, 15), (26, text, 11)):
-            letters = font(line, px)
-            pen.text((x, y + CELL_PX + below), fitted(line, letters, CELL_PX), grids.INK, letters)
+        sheet.paste(cell.picture, (x, y))
+        for below_px, text, px in ((4, cell.token, 15), (26, cell.sizes, 11)):
+            letters = font(text, px)
+            line = fitted(text, letters, CELL_PX)
+            pen.text((x, y + CELL_PX + below_px), line, grids.INK, letters)
     return sheet

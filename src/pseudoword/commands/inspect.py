@@ -1,6 +1,5 @@
-"""What a concept file holds, and which base models are at hand."""
+"""`inspect`: what an embedding file holds, and what fits it."""
 
-import json
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -9,7 +8,6 @@ from torch.nn.functional import cosine_similarity
 
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.config import BaseChoice
 from pseudoword.errors import ConceptError
 from pseudoword.formats import sources
 from pseudoword.formats.advice import advise
@@ -41,45 +39,38 @@ class Inspection(BaseModel):
     container: str = "safetensors"
     """safetensors, torch, chunk (a PNG's text) or pixels (hidden in a picture)"""
     layout: str = "native"
-    """whose names are in it: native, diffusers, a1111, kohya …"""
+    """whose tensor names it has: native, diffusers, a1111, kohya …"""
     others: list[str] = []
     """tokens of the file's other words"""
     fits: list[str] = []
-    """the model families that read a word of these encoders"""
+    """the model families with these text encoders"""
     tools: dict[str, str] = {}
-    """what will happen to the file in other tools"""
+    """other tool -> what it does with the file"""
     vocabulary_norms: dict[str, float] | None = None
-    """median norm of the base's own tokens, if a base was given"""
+    """median norm of the base model's own tokens, per text encoder, if a base was given"""
     nearest: dict[str, list[list[Neighbour]]] | None = None
-    """the base's tokens nearest to each row by cosine, if a base was given"""
+    """the base model's tokens nearest to each row by cosine, if a base was given"""
     provenance: dict[str, str]
 
 
-class Base(BaseModel):
-    """A base model known by name."""
-
-    name: str
-    path: str
-    family: str
-    licence: str
-
-
 def inspect_file(file: str | Path, base: str | None, token: str | None = None) -> Inspection:
-    """Describe `file`; with `base`, also beside that model's vocabulary.
+    """Describe an embedding file; the public `inspect`.
 
-    Of several words the one called `token` is described, or the first.
+    Args:
+        file: the file.
+        base: a base model to compare with.
+        token: of a file of several words, which one; by default the first.
 
     Raises:
-        ConceptError: no concept, or one that does not fit `base`.
+        ConceptError: the file holds no such concept, or `base` does not fit it.
         BaseModelError: `base` cannot be loaded.
     """
     content = formats.read_file(sources.locate(file))
     concept = formats.select_concept(content, token) if token else content.concepts[0]
-    if concept.token not in {one.token for one in content.concepts}:
-        raise ConceptError(
-            f"{file} holds one word, {content.concepts[0].token}, and none called {token}"
-        )
-    seen = Inspection(
+    tokens = [each.token for each in content.concepts]
+    if concept.token not in tokens:
+        raise ConceptError(f"{file} holds one word, {tokens[0]}, and none called {token}")
+    inspection = Inspection(
         file=str(file),
         token=concept.token,
         family=concept.family,
@@ -88,29 +79,28 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         norms={key: rows.norm(dim=-1).tolist() for key, rows in concept.vectors.items()},
         container=content.container,
         layout=content.layout,
-        others=[
-            c.token for c in content.concepts if c is not concept and len(content.concepts) > 1
-        ],
+        others=[each for each in tokens if each != concept.token],
         fits=list(families_of(concept.widths)) or [_of_these_widths(concept)],
         tools=advise(content, concept),
         provenance=dict(concept.provenance),
     )
     if base is None:
-        return seen
+        return inspection
     family = base_model.load_named(base, "cpu")
     check_compatible(concept, family)
-    nearest = {
-        key: [_nearest(family.encoders[key], row) for row in rows]
-        for key, rows in concept.vectors.items()
+    comparison = {
+        "vocabulary_norms": {key: enc.usual_norm for key, enc in family.encoders.items()},
+        "nearest": {
+            key: [_nearest(family.encoders[key], row) for row in rows]
+            for key, rows in concept.vectors.items()
+        },
+        "tools": advise(content, concept, vocabulary(family)),
     }
-    tools = advise(content, concept, vocabulary(family))
-    usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
-    more = {"vocabulary_norms": usual, "nearest": nearest, "tools": tools}
-    return seen.model_copy(update=more)
+    return inspection.model_copy(update=comparison)
 
 
 def _of_these_widths(concept: Concept) -> str:
-    """What fits a word whose widths are of no model known here."""
+    """What fits a word whose widths are not those of any known family."""
     return f"{concept.family}, of these widths" if concept.family else "a model of these widths"
 
 
@@ -121,14 +111,3 @@ def _nearest(encoder: TextEncoder, row: Tensor) -> list[Neighbour]:
         Neighbour(token=encoder.tokenizer.decode([i]).strip(), cosine=round(c, 4))
         for i, c in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]
-
-
-def known_bases() -> list[Base]:
-    """The bundled models, read from their folders."""
-    found = []
-    for name, path in base_model.BUNDLED.items():
-        family = base_model.detect(BaseChoice(base=name)).family
-        card = json.loads((path / "model_index.json").read_bytes())
-        licence = card.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
-        found.append(Base(name=name, path=str(path), family=family, licence=licence))
-    return found

@@ -1,4 +1,4 @@
-"""Look before training: what the model will see of each picture, and what to set."""
+"""`prepare`: show what the model will see of each picture, and suggest settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from pseudoword.data import (
     picture_files,
     prompt_checks,
 )
+from pseudoword.data.examples import Example
 from pseudoword.errors import PromptError
 from pseudoword.models import base_model
 from pseudoword.models.injection import Reader
@@ -27,7 +28,7 @@ SHEET = Path("contact-sheet.png")
 
 
 class PreparedPicture(BaseModel):
-    """One picture as it will be seen."""
+    """One picture as the model will see it."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -35,30 +36,30 @@ class PreparedPicture(BaseModel):
     size: tuple[int, int]
     """(width, height) of the upright picture in pixels"""
     frame: tuple[int, int]
-    """(width, height) of what is seen of it"""
+    """(width, height) of its crops"""
     views: int
     """crops and mirror images"""
     masked: bool
     caption: str
-    """its own, which stands for [filewords]"""
+    """its own caption, for [filewords]"""
     prompt: str
-    """one of the sentences it is learned with"""
+    """one of the prompts it is trained with"""
     problems: list[str]
     shown: list[Image] = Field(default=[], exclude=True, repr=False)
-    """the picture with its crops framed, then the crops, striped where they do not count; small,
-    and of no more pictures than the contact sheet has"""
+    """small copies: the picture with its crops outlined, then the crops, with stripes where the
+    mask leaves them out; only of the pictures on the contact sheet"""
 
 
 class Prepared(BaseModel):
-    """What training would see, and what is suggested."""
+    """What the model would see in training, and suggested settings."""
 
     pictures: list[PreparedPicture]
     skipped: list[str]
-    """pictures that cannot be used, and why"""
+    """pictures that cannot be used, with the reason"""
     notes: list[str]
-    """what else was left out, or is not as it may seem"""
+    """other files that are not used, and settings without effect"""
     shared_problem: str | None
-    """what is wrong with all pictures together"""
+    """a problem that all pictures share"""
     vectors: int
     """suggested `--vectors`"""
     steps: int
@@ -75,18 +76,15 @@ def prepare_pictures(
     overwrite: bool = False,
 ) -> Prepared:
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
-    for idle in config.without_effect():
-        progress.note(idle)
+    for sentence in config.without_effect():
+        progress.note(sentence)
     maker = maker_of("prepare", *config.pictures)
-    if out is None:
-        out = SHEET if overwrite else picture_output.next_path(SHEET, maker)
-    check_not_input(out.parent, config.pictures)
-    picture_output.check(out, maker, overwrite=overwrite)
+    out = _check_output(out, maker, config, overwrite)
     templates = captions.templates(config.template)
-    for idle in captions.without_effect(config, templates):
-        progress.note(idle)
+    for sentence in captions.without_effect(config, templates):
+        progress.note(sentence)
     base = base_model.Unloaded(config)
-    shapes = examples.crop_sizes(config, *base.resolution)
+    sizes = examples.crop_sizes(config, *base.resolution)
     skipped: list[str] = []
     notes: list[str] = []
 
@@ -99,64 +97,86 @@ def prepare_pictures(
         captioning.write_captions(paths, caption_model, progress)
     captions.note_unused(paths, templates, note)
     progress.phase(f"reading {len(paths)} pictures")
-    readers, n = base.readers, suggestions.vectors(len(paths))
-    find_problems = image_quality.ProblemFinder()
-    looks: list[PreparedPicture] = []
-    cards: list[Image] = []
-    for example in examples.read(paths, config, shapes, seed=config.seed, note=note):
-        template = templates[len(looks) % len(templates)]
-        words = captions.augment(example.filewords, config, seed=len(looks))
-        found = PreparedPicture(
-            file=str(example.path),
-            size=example.size,
-            frame=example.views[0].crop.size,
-            views=len(example.views),
-            masked=example.views[0].mask is not None,
-            caption=example.filewords,
-            prompt=captions.render(template, "[name]", words),
-            problems=[
-                *find_problems(example),
-                *_cut(readers, example.filewords, templates, config, n),
-            ],
-        )
-        looks.append(found)
-        if contact_sheet.has_room(cards):
-            found.shown.extend(contact_sheet.tiles(example))
-            cards.append(contact_sheet.panel(example, found.prompt, found.problems))
-        progress.advance(len(looks), len(paths))
-    vectors, steps = suggestions.vectors(len(looks)), suggestions.steps(len(looks))
-    prompt_checks.note_weights([*templates, *(look.caption for look in looks)], note)
-    title = f"{len(looks)} pictures. To begin with: --vectors {vectors} --steps {steps}"
-    if len(cards) < len(looks):
-        note(f"{out} shows the first {len(cards)} of {len(looks)} pictures")
-    picture_output.write(contact_sheet.arrange(cards, title), out, maker, overwrite=overwrite)
+    check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)))
+    prepared: list[PreparedPicture] = []
+    panels: list[Image] = []
+    for example in examples.read(paths, config, sizes, seed=config.seed, note=note):
+        picture = check(example, len(prepared))
+        prepared.append(picture)
+        if contact_sheet.has_room(panels):
+            picture.shown.extend(contact_sheet.tiles(example))
+            panels.append(contact_sheet.panel(example, picture.prompt, picture.problems))
+        progress.advance(len(prepared), len(paths))
+    prompt_checks.note_weights([*templates, *(picture.caption for picture in prepared)], note)
+    if len(panels) < len(prepared):
+        note(f"{out} shows the first {len(panels)} of {len(prepared)} pictures")
+    vectors, steps = suggestions.vectors(len(prepared)), suggestions.steps(len(prepared))
+    title = f"{len(prepared)} pictures. Suggested: --vectors {vectors} --steps {steps}"
+    picture_output.write(contact_sheet.arrange(panels, title), out, maker, overwrite=overwrite)
     return Prepared(
-        pictures=looks,
+        pictures=prepared,
         skipped=skipped,
         notes=notes,
-        shared_problem=find_problems.shared_problem(),
+        shared_problem=check.find_problems.shared_problem(),
         vectors=vectors,
         steps=steps,
         sheet=str(out),
     )
 
 
-def _cut(
-    readers: Sequence[Reader],
-    caption: str,
-    templates: Sequence[str],
-    config: PrepareConfig,
-    vectors: int,
-) -> list[str]:
-    """What of a caption will not be read."""
-    try:
-        reading = prompt_checks.check_caption(
-            readers, caption, templates, vectors, shuffled=config.shuffle_tags
+def _check_output(out: Path | None, maker: str, config: PrepareConfig, overwrite: bool) -> Path:
+    """The file of the contact sheet. Checks before any work that it can be written."""
+    if out is None:
+        out = SHEET if overwrite else picture_output.next_path(SHEET, maker)
+    check_not_input(out.parent, config.pictures)
+    picture_output.check(out, maker, overwrite=overwrite)
+    return out
+
+
+class _PictureCheck:
+    """Looks at one picture after the other, as `train` would see it."""
+
+    def __init__(
+        self,
+        config: PrepareConfig,
+        readers: Sequence[Reader],
+        templates: Sequence[str],
+        vectors: int,
+    ) -> None:
+        self.find_problems = image_quality.ProblemFinder()
+        self._config, self._readers = config, readers
+        self._templates, self._vectors = templates, vectors
+
+    def __call__(self, example: Example, number: int) -> PreparedPicture:
+        view = example.views[0]
+        template = self._templates[number % len(self._templates)]
+        filewords = captions.augment(example.filewords, self._config, seed=number)
+        return PreparedPicture(
+            file=str(example.path),
+            size=example.size,
+            frame=view.crop.size,
+            views=len(example.views),
+            masked=view.mask is not None,
+            caption=example.filewords,
+            prompt=captions.render(template, "[name]", filewords),
+            problems=[*self.find_problems(example), *self._caption_problems(example.filewords)],
         )
-    except PromptError as error:
-        return [str(error)]
-    cut = reading is not None and (
-        f"has too long a caption: the prompt has {reading.tokens} tokens, but only "
-        f"{reading.room} are read"
-    )
-    return [cut] if cut else []
+
+    def _caption_problems(self, caption: str) -> list[str]:
+        """Whether a part of the caption will not be read."""
+        try:
+            reading = prompt_checks.check_caption(
+                self._readers,
+                caption,
+                self._templates,
+                self._vectors,
+                shuffled=self._config.shuffle_tags,
+            )
+        except PromptError as error:
+            return [str(error)]
+        if reading is None:
+            return []
+        return [
+            f"has too long a caption: the prompt has {reading.tokens} tokens, but only "
+            f"{reading.room} are read"
+        ]

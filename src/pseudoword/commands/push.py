@@ -1,4 +1,4 @@
-"""A run's folder as a repository on the Hugging Face hub, with a model card."""
+"""`push`: publish a run on the Hugging Face hub, with a model card."""
 
 import re
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from pseudoword.text import code, command, markdown, reason
 MAX_PICTURES = 8
 
 PREVIEW_NAME = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
-"""Names of previews. Other pictures in their folder are not published."""
+"""File names of previews. Other pictures in their folder are not published."""
 
 MODEL_CARD_LINES = (b"- pseudoword", b"instance_prompt:")
-"""Beginnings of the lines in a model card that tell that it is ours, and which word it is of."""
+"""How the lines of our model cards begin that name this program and the word."""
 
 
 class PushError(PseudowordError):
-    """The hub did not take the files."""
+    """The files could not be published on the hub."""
 
 
 class Pushed(BaseModel):
@@ -39,9 +39,9 @@ def push_run(folder: Path, to: str, private: bool, overwrite: bool = False) -> P
     """Upload the word in `folder` to the repository `to`; the public `push`.
 
     Raises:
-        SettingsError: `to` is no name of a repository.
+        SettingsError: `to` is not the name of a repository.
         ConceptError: the folder holds no word.
-        PushError: the hub refuses or cannot be reached, or the repository holds something else.
+        PushError: the hub refuses, cannot be reached, or the repository holds something else.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -67,7 +67,7 @@ def push_run(folder: Path, to: str, private: bool, overwrite: bool = False) -> P
 
 
 def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
-    """Refuse to replace files in a repository, unless they are of this same word.
+    """Check that the files to be replaced in the repository are of the same word.
 
     Raises:
         PushError: they are of something else.
@@ -77,13 +77,13 @@ def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
     replaced = files.keys() & set(api.list_repo_files(to))
     if not replaced:
         return
-    before = b""
+    old_card = b""
     if "README.md" in replaced:
-        before = Path(api.hf_hub_download(to, "README.md")).read_bytes()
+        old_card = Path(api.hf_hub_download(to, "README.md")).read_bytes()
     our_lines = [
         line for line in files["README.md"].splitlines() if line.startswith(MODEL_CARD_LINES)
     ]
-    if not {*our_lines} <= {*before.splitlines()}:
+    if not {*our_lines} <= {*old_card.splitlines()}:
         raise PushError(
             f"{to} holds something else, and {', '.join(sorted(replaced))} would be replaced. "
             "Choose another repository, or add --overwrite."
@@ -91,17 +91,17 @@ def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
 
 
 def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:
-    """The repository's files: ours, the names diffusers looks for, pictures and a model card."""
+    """The repository's files: the word in our format and diffusers', pictures and a model card."""
     native = dict(WRITERS["native"].write(concept, None))
     files = {formats.CONCEPT_FILE: native[""]}
     if not WRITERS["diffusers"].refuses(concept):
         for suffix, data in WRITERS["diffusers"].write(concept, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
-    inside = folder if folder.is_dir() else folder.parent
-    previews = sorted((inside / "previews").glob("*.png"))
-    ours = [path for path in previews if PREVIEW_NAME.fullmatch(path.name)][-MAX_PICTURES:]
-    pictures = {f"previews/{path.name}": path.read_bytes() for path in ours}
-    loss = inside / "loss.png"
+    run = folder if folder.is_dir() else folder.parent
+    pngs = sorted((run / "previews").glob("*.png"))
+    previews = [path for path in pngs if PREVIEW_NAME.fullmatch(path.name)][-MAX_PICTURES:]
+    pictures = {f"previews/{path.name}": path.read_bytes() for path in previews}
+    loss = run / "loss.png"
     if loss.is_file():
         files["loss.png"] = loss.read_bytes()
     card = model_card(concept, to, tuple(pictures))

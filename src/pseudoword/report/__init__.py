@@ -1,1 +1,1 @@
-"""What people look at: charts, contact sheets and pages. Imports `data` and below."""
+"""Charts, contact sheets and HTML pages. Imports `data` and the floors below it."""

@@ -11,9 +11,13 @@ from pseudoword.text import visible
 
 @any_script()
 def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
-    """What a log's lines tell, as PNG: losses above; norm and rate below.
+    """Curves of a training log, as PNG: losses above; norm and learning rate below.
 
     The thick grey line is a running mean of the training loss.
+
+    Args:
+        entries: lines of the log (`runs.folder.RunFolder.read_log`).
+        title: of the chart.
     """
     figure = empty_figure(8, 5.5)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -45,21 +49,27 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
 
 @any_script()
 def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
-    """What a rate range test saw, as PNG: evaluation loss over rate, and the rate it chose."""
+    """The learning-rate finder's curve, as PNG: evaluation loss over learning rate.
+
+    Args:
+        tried: pairs of learning rate and evaluation loss.
+        chosen: the learning rate that was chosen.
+        token: the word.
+    """
     figure = empty_figure(8, 4)
     axes = figure.subplots()
     axes.semilogx(*zip(*tried, strict=True), color="#c03030", marker=".")
     axes.axvline(chosen, color="#309050", linestyle="--", label=f"chosen: {chosen:g}")
     axes.set(xlabel="learning rate", ylabel="evaluation loss")
-    axes.set_title(visible(f"rates tried for {token}"), parse_math=False)
+    axes.set_title(visible(f"learning rates tried for {token}"), parse_math=False)
     axes.legend(frameon=False)
     return png_of(figure)
 
 
 def _column(entries: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
-    """Steps and values of the lines that have `name`."""
-    having = [entry for entry in entries if name in entry]
-    return [entry["step"] for entry in having], [entry[name] for entry in having]
+    """Steps and values of the entries that have `name`."""
+    with_name = [entry for entry in entries if name in entry]
+    return [entry["step"] for entry in with_name], [entry[name] for entry in with_name]
 
 
 def empty_figure(width: float, height: float) -> Any:
@@ -75,7 +85,7 @@ def empty_figure(width: float, height: float) -> Any:
 def png_of(figure: Any) -> bytes:
     """A figure as PNG."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # letters that its font has not
+    with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""Fonts for labels in any script: the first at hand that has all their letters."""
+"""Fonts for labels in any script: the first installed font that has all the letters."""
 
 import warnings
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ FONT_NAMES = (
 
 
 MAX_LABEL_CHARS = 400
-"""Letters of a label that are drawn."""
+"""Longer labels are cut off."""
 
 
 def font(text: str, size_px: int) -> Font:
-    """A font for `text`; where none has all its letters, Pillow's own, which shows boxes."""
+    """A font that has all letters of `text`; or else Pillow's own, which draws boxes for some."""
     if not text.isascii():
         letters = {ord(letter) for letter in text if not letter.isspace()}
         for path, known in _installed():
@@ -34,7 +34,7 @@ def font(text: str, size_px: int) -> Font:
 
 
 def fitted(whole: str, letters: Font, width_px: int) -> str:
-    """`whole`, or as much of its beginning as fits, and "…"."""
+    """As much of `whole` as fits, with "…" at the end if it is cut off."""
     text = whole[:MAX_LABEL_CHARS]
     if text == whole and letters.getlength(text) <= width_px:
         return text
@@ -44,7 +44,7 @@ def fitted(whole: str, letters: Font, width_px: int) -> str:
 
 
 def wrapped(text: str, letters: Font, width_px: int) -> str:
-    """`text` in lines that fit; a single word that does not fit is not cut."""
+    """`text` in lines that fit. A word that is too long is not cut."""
     lines: list[str] = []
     for word in text[:MAX_LABEL_CHARS].split():
         if lines and letters.getlength(f"{lines[-1]} {word}") <= width_px:
@@ -56,7 +56,7 @@ def wrapped(text: str, letters: Font, width_px: int) -> str:
 
 @contextmanager
 def any_script() -> Iterator[None]:
-    """While open, matplotlib draws text in all scripts there are fonts for, and warns of none."""
+    """Let matplotlib use all installed fonts, and silence its warnings about missing letters."""
     import matplotlib
     from matplotlib import font_manager
 
@@ -69,7 +69,7 @@ def any_script() -> Iterator[None]:
 
 @cache
 def _installed() -> list[tuple[str, frozenset[int]]]:
-    """Path of each font that is here, and the letters it has."""
+    """Path of each installed font, and its letters."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 

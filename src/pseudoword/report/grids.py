@@ -20,7 +20,7 @@ def grid(
     cell_px: int = 160,
     label_px: int = 150,
 ) -> Image.Image:
-    """Rows of pictures with a label to the left of each row and a head above each column."""
+    """Rows of pictures, with a label left of each row and a heading above each column."""
     label_px = label_px if any(label for label, _ in rows) else 0
     columns = max(len(pictures) for _, pictures in rows)
     head_px = 34 if heads else 0
@@ -41,7 +41,7 @@ def grid(
 
 
 def in_square(picture: Image.Image, side_px: int) -> Image.Image:
-    """`picture` fitted into a square of `side_px`, centred on white if it is not square."""
+    """The picture scaled to fit into a square of `side_px`, centred on white."""
     square = Image.new("RGB", (side_px, side_px), "white")
     resized = fit_within(picture.convert("RGB"), side_px)
     square.paste(resized, ((side_px - resized.width) // 2, (side_px - resized.height) // 2))
@@ -49,9 +49,9 @@ def in_square(picture: Image.Image, side_px: int) -> Image.Image:
 
 
 def fit_within(picture: Image.Image, side_px: int) -> Image.Image:
-    """`picture` as large as it can be within a square; a thin one stays a pixel wide.
+    """The picture scaled to fit into a square; it is at least one pixel wide.
 
-    Some versions of Pillow's own `ImageOps.contain` fail where it would be less than a pixel.
+    In some versions, Pillow's own `ImageOps.contain` fails on very thin pictures.
     """
     scale = side_px / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
@@ -66,7 +66,16 @@ def before_after(
     init: str,
     token: str,
 ) -> Image.Image:
-    """The pictures learned from, then what the starting word and the new word draw."""
+    """The training pictures, and pictures drawn with the init word and with the new word.
+
+    Args:
+        learned_from: the training pictures.
+        heads: the prompts, one per column.
+        before: drawn with the init word.
+        after: drawn with the new word.
+        init: the init word.
+        token: the new word.
+    """
     top = grid([("learned from", learned_from)])
     below = grid([(f"before: {init}", before), (f"after: {token}", after)], heads=heads)
     sheet = Image.new("RGB", (max(top.width, below.width), top.height + below.height), "white")
@@ -76,7 +85,7 @@ def before_after(
 
 
 def square_grid(pictures: Sequence[Image.Image]) -> Image.Image:
-    """All pictures side by side, as near to a square as they go, in their own size if they fit."""
+    """All pictures in a grid that is nearly square, in their own size if that is not too wide."""
     columns = math.ceil(math.sqrt(len(pictures)))
     rows = [("", pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
     return grid(rows, cell_px=max(1, min(max(pictures[0].size), MAX_WIDTH_PX // columns)))

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a learned word."""
+"""A self-contained HTML page about a learned word."""
 
 import base64
 import io
@@ -55,9 +55,14 @@ def page(
     facts: Mapping[str, str],
     run: Path | None = None,
 ) -> bytes:
-    """The page; pictures are inside it, so it can be sent as one file.
+    """The page as one file, with the pictures inside it.
 
-    `run` is the folder that holds the word, for a command to try.
+    Args:
+        title: of the page.
+        concept: the word.
+        sections: headings and pictures.
+        facts: names and values for a table.
+        run: the folder of the word; the page then shows a command that draws with it.
     """
     page = Environment(autoescape=True, finalize=_shown).from_string(_PAGE)
     prompt = f"a photo of {concept.token}"

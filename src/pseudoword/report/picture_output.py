@@ -30,7 +30,12 @@ LARGEST_NBYTES = 2**30
 
 
 def encode_picture(picture: Image.Image, kind: str, exif: Image.Exif | None = None) -> bytes:
-    """`picture` in a format of Pillow's. A PNG keeps the text that says how it was drawn.
+    """Encode a picture. A PNG keeps its infotext: how it was drawn.
+
+    Args:
+        picture: the picture.
+        kind: Pillow's name of the format.
+        exif: EXIF data to add.
 
     Raises:
         SettingsError: the format cannot hold a picture of this size.
@@ -42,16 +47,16 @@ def encode_picture(picture: Image.Image, kind: str, exif: Image.Exif | None = No
     except (OSError, ValueError) as error:
         size = f"{picture.width} x {picture.height}"
         raise SettingsError(
-            f"a picture of {size} pixels cannot be kept as {kind} ({reason(error)}); as PNG it can"
+            f"a picture of {size} pixels cannot be saved as {kind} ({reason(error)}); use PNG"
         ) from error
     return buffer.getvalue()
 
 
 def format_of(path: Path) -> str:
-    """The format that the path's ending asks for.
+    """The format for the path's suffix.
 
     Raises:
-        SettingsError: none.
+        SettingsError: no format has this suffix.
     """
     if path.suffix.lower() not in FORMATS:
         raise SettingsError(f"--out {path}: give a file that ends in .png, .jpg or .webp")
@@ -59,11 +64,16 @@ def format_of(path: Path) -> str:
 
 
 def check(path: Path, maker: str, *, overwrite: bool = False) -> None:
-    """Find out before any work whether `write` can write, and loses nothing of anyone's.
+    """Check before any work that `write` can write here.
+
+    Args:
+        path: of the picture.
+        maker: the command that writes it (`outputs.maker_of`).
+        overwrite: whether it may replace a file of anyone else.
 
     Raises:
-        SettingsError: the path's ending is that of no picture.
-        StorageError: it cannot be written, or is there, not made by `maker`.
+        SettingsError: no picture format has this suffix.
+        StorageError: the path cannot be written, or there is a file that `maker` did not write.
     """
     format_of(path)
     check_writable(path)
@@ -72,33 +82,33 @@ def check(path: Path, maker: str, *, overwrite: bool = False) -> None:
 
 
 def next_path(first: Path, maker: str) -> Path:
-    """`first`, or the same name with the first number behind it, that is free or `maker`'s."""
+    """The first of `NAME`, `NAME-2`, `NAME-3` … that is free, or was written by `maker`."""
     return next_free(first, lambda path: [] if _made_by(path, maker) else [path])
 
 
 def write(picture: Image.Image, path: Path, maker: str, *, overwrite: bool = False) -> None:
-    """Write a picture that tells who made it, over nothing but an earlier one of the same maker.
+    """Write a picture with its maker's mark. Replaces only pictures of the same maker.
 
     Raises:
-        StorageError: it cannot be written, or something else is there.
+        StorageError: the path cannot be written, or there is another file.
     """
     kind = format_of(path)
-    with Image.open(io.BytesIO(encode_picture(picture, kind)), formats=[kind]) as as_kept:
+    with Image.open(io.BytesIO(encode_picture(picture, kind)), formats=[kind]) as decoded:
         exif = Image.Exif()
-        exif[SOFTWARE] = _mark(as_kept, maker)
+        exif[SOFTWARE] = _mark(decoded, maker)
     ours = overwrite or _made_by(path, maker)
     write_new(path, encode_picture(picture, kind, exif), overwrite=ours)
 
 
 def _made_by(path: Path, maker: str) -> bool:
-    """Whether a picture is just as `maker` has written it."""
+    """Whether the file is a picture that `maker` wrote and nobody has changed."""
     try:
         data = io.BytesIO(read_regular(path, LARGEST_NBYTES, StorageError))
         kinds = sorted({*FORMATS.values()})
-        ignored = warnings.catch_warnings(action="ignore")  # of what else is in it
+        ignored = warnings.catch_warnings(action="ignore")  # of damaged EXIF data
         with ignored, Image.open(data, formats=kinds) as picture:
             return bool(picture.getexif().get(SOFTWARE) == _mark(picture, maker))
-    except Exception:  # no picture of ours, whatever it is
+    except Exception:  # whatever it is, it is not one of ours
         return False
 
 

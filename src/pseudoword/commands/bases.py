@@ -1,0 +1,28 @@
+"""`bases`: the base models that come with the package."""
+
+import json
+
+from pydantic import BaseModel
+
+from pseudoword.config import BaseChoice
+from pseudoword.models import base_model
+
+
+class Base(BaseModel):
+    """A base model that can be named."""
+
+    name: str
+    path: str
+    family: str
+    licence: str
+
+
+def bundled_bases() -> list[Base]:
+    """Describe the bundled models; the public `bases`."""
+    described = []
+    for name, path in base_model.BUNDLED.items():
+        index = json.loads((path / "model_index.json").read_bytes())
+        licence = index.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
+        family = base_model.detect(BaseChoice(base=name)).family
+        described.append(Base(name=name, path=str(path), family=family, licence=licence))
+    return described
