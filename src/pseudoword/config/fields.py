@@ -1,5 +1,5 @@
-"""Kinds of values that several settings share. What lies beyond the bounds is never meant, and
-would take all memory or all time there is."""
+"""Types that several settings share, with their bounds. The bounds are far beyond what makes sense:
+a larger value would only use up all memory or time."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ OFTEN = "often changed"
 
 
 class Auto(StrEnum):
-    """The value of a setting that is found out by itself."""
+    """The value `auto` of a setting, which then is found out."""
 
     AUTO = "auto"
 
@@ -38,13 +38,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """What a generator of torch takes."""
 
 Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
-"""Steps there are."""
+"""A number of steps."""
 
 Every = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 """Steps from one to the next; 0: never."""
 
 Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
-"""Samples at once."""
+"""Samples in a batch."""
 
 SamplerSteps = Annotated[int, Field(ge=1, le=1000)]
 """Denoising steps per picture; no model was trained for more."""
@@ -54,12 +54,12 @@ Pictures = Annotated[int, Field(ge=1, le=MOST_PICTURES)]
 
 
 def flag(field: str) -> str:
-    """How a field is called on the command line."""
+    """The name of a field on the command line."""
     return "-n" if field == "n" else "--" + field.replace("_", "-")
 
 
 def check_text(what: str, text: str) -> None:
-    """See that `text` can be written down.
+    """Check that `text` can be written to a file.
 
     Raises:
         SettingsError: it has zero bytes in it, or bytes that are no UTF-8.

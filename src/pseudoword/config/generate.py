@@ -61,7 +61,7 @@ class GenerateConfig(BaseChoice):
 
     @property
     def unguided(self) -> bool:
-        """Whether the prompt is followed without comparing it with the negative one."""
+        """Whether classifier-free guidance is off, so that the negative prompt is not used."""
         return self.guidance is not None and self.guidance <= 1
 
     @model_validator(mode="after")

@@ -98,7 +98,7 @@ class OptimiserSettings(Settings):
 
     @property
     def total_steps(self) -> int:
-        """The last step there can be."""
+        """The last step that a run can reach."""
         return self.max_steps if self.steps is AUTO else self.steps + self.extend
 
     @model_validator(mode="after")
@@ -110,7 +110,7 @@ class OptimiserSettings(Settings):
                 else ("--extend", "begin a new run with the finished word as its --init")
             )
             raise SettingsError(
-                f"--schedule {self.schedule} falls to nothing at a last step known beforehand, so "
+                f"--schedule {self.schedule} falls to zero by a last step that must be known, so "
                 f"it does not go with {which}. Use --schedule constant, or {instead}."
             )
         if self.steps is AUTO and self.extend:
@@ -141,7 +141,7 @@ class OptimiserSettings(Settings):
 
     @property
     def _last_step_by(self) -> str:
-        """What says which step is the last."""
+        """The settings that decide the last step, as on the command line."""
         if self.steps is AUTO:
             return f"--max-steps {self.max_steps}"
         return f"--steps {self.steps}" + (f" --extend {self.extend}" if self.extend else "")

@@ -39,7 +39,7 @@ class Settings(BaseModel):
     """What the command line and pages call the group."""
 
     idle: ClassVar[Mapping[str, Idle]] = {}
-    """Fields of this class that have no effect beside certain others."""
+    """Fields of this class that have no effect beside certain other settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -54,11 +54,11 @@ class Settings(BaseModel):
 
     @classmethod
     def own_names(cls, values: Mapping[str, Any], file: Path | None = None) -> dict[str, Any]:
-        """`values` under the names and with the words of this package, whatever they are called.
+        """`values` with our names of settings, and our words for their values.
 
         Args:
-            values: what was given.
-            file: where, if in a file.
+            values: what was given, by any names.
+            file: the file that it stands in, if any.
 
         Raises:
             SettingsError: one setting is given by two names.
@@ -106,7 +106,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """What no setting takes: text that cannot be written; true or false for a number."""
+        """Refuse what no setting takes: text that cannot be written, true or false for a number."""
         name = str(info.field_name)
         for part in value if isinstance(value, list | tuple) else [value]:
             if isinstance(part, str | Path):
@@ -116,7 +116,7 @@ class Settings(BaseModel):
         return value
 
     def without_effect(self) -> list[str]:
-        """A sentence for each setting that was given, and changes nothing beside the others."""
+        """A sentence for each setting that was given but, beside the others, changes nothing."""
         rules = {
             name: rule
             for kind in reversed(type(self).__mro__)

@@ -32,7 +32,7 @@ class StopSettings(Settings):
     in six, of six or more."""
 
     def held_out_of(self, pictures: int) -> int:
-        """How many of so many pictures to keep out.
+        """How many of this many pictures to keep out of training.
 
         Raises:
             SettingsError: none would be left to learn from.

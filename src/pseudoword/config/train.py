@@ -82,13 +82,13 @@ class TrainConfig(
         given = cls.own_names(given)
         found = cls.own_names(_values(read_regular(file, MOST_NBYTES, SettingsError), file), file)
         said = {name: value for name, value in found.items() if name not in given}
-        # Nobody need be told that what they did not choose has no effect.
+        # A default in a file was not chosen by anybody, so it is not told to have no effect.
         chosen = {name: value for name, value in said.items() if not cls._by_default(name, value)}
         return cls._checked(chosen | given, dict.fromkeys(chosen, file))
 
     @classmethod
     def _by_default(cls, name: str, value: object) -> bool:
-        """Whether `value`, as TOML has it, is what the setting is anyway."""
+        """Whether `value`, as read from TOML, is the default of the setting."""
         field = cls.model_fields.get(name)
         if field is None or field.is_required():
             return False

@@ -58,5 +58,7 @@ class WordSettings(Settings):
             )
         for ours in ("[name]", "[filewords]"):
             if ours in token:
-                raise SettingsError(f"--token {token!r}: {ours} means something in templates")
+                raise SettingsError(
+                    f"--token {token!r}: {ours} has a meaning in templates. Leave it out."
+                )
         return check_token(token)

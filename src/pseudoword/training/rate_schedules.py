@@ -14,7 +14,7 @@ class Schedule:
 
     Attributes:
         rates: none of them a percentage.
-        shape: `constant`, or how the rate falls to nothing at the end: `linear`, `cosine`.
+        shape: `constant`, or how the rate falls to zero by the end: `linear`, `cosine`.
         warmup: steps over which the rate rises to its full size.
         steps: of the whole run.
     """

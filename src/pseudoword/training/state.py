@@ -55,7 +55,7 @@ class TrainState:
         schedule: Callable[[int], float],
         total_steps: int | None = None,
     ) -> Self:
-        """A member that has not taken a step, with the optimiser that its settings ask for.
+        """A concept that has not taken a step, with the optimiser that its settings ask for.
 
         Args:
             data: what it is learned from.
