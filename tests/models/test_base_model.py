@@ -161,7 +161,9 @@ def test_a_device_that_is_not_here_is_answered_with_those_that_are(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for ask in (base_model.placement, base_model.load, base_model.Unloaded):
-        with pytest.raises(SettingsError, match=r"--device.* What is: cpu, or auto, which is cpu"):
+        with pytest.raises(
+            SettingsError, match=r"--device.* Available: cpu, or auto, which is cpu"
+        ):
             ask(BaseChoice(device=name))
 
 

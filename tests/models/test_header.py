@@ -89,8 +89,8 @@ class Runs:
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "big endian": (lambda: changed(byteorder=b"big"), "another order of bytes"),
-    "no order of bytes": (lambda: changed(byteorder=b"\xff" * 99), "another order of bytes"),
+    "big endian": (lambda: changed(byteorder=b"big"), "another byte order"),
+    "no byte order": (lambda: changed(byteorder=b"\xff" * 99), "another byte order"),
     "holds itself": (itself, "state_dict in state_dict, without an end"),
     "state_dict in state_dict": (lambda: dictionaries(9999), "without an end"),
     "deep": (lambda: nested(30_000), "holds a list, not the weights of a model"),

@@ -32,13 +32,13 @@ def loaded(base: Path) -> Family:
 USELESS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "no layer of this model": (
         lambda _: {"a.lora_A.weight": torch.ones(4, 32), "a.lora_B.weight": torch.ones(32, 4)},
-        "changes nothing: it has no layer of this base's",
+        "changes nothing: it has no layer of this base",
     ),
     "half": (
         lambda good: {k: v for k, v in good.items() if "lora_A" in k},
-        "is not whole: it lacks",
+        "is incomplete: it lacks",
     ),
-    "not whole": (lambda good: dict(sorted(good.items())[1:]), "is not whole: it lacks"),
+    "incomplete": (lambda good: dict(sorted(good.items())[1:]), "is incomplete: it lacks"),
     "no numbers": (lambda good: {k: v * torch.nan for k, v in good.items()}, "not finite"),
     "infinite": (lambda good: {k: v * torch.inf for k, v in good.items()}, "not finite"),
     "wide": (

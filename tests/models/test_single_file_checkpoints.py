@@ -137,7 +137,7 @@ WRONG: dict[str, dict[str, tuple[int, ...]]] = {
     "SDXL refiner": {"conditioner.embedders.0.model.ln_final.weight": (8,)},
     "U-Net for SD 2.x": {"input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (8, 1024)},
     "text encoder": {f"text_model.encoder.layers.{i}.mlp.fc1.weight": (8, 8) for i in range(9)},
-    "no kind known": {f"conv{i}.weight": (3, 3, 3) for i in range(9)},
+    "an unknown kind": {f"conv{i}.weight": (3, 3, 3) for i in range(9)},
 }
 
 

@@ -147,7 +147,7 @@ def _paths(out: Path, n: int) -> list[Path]:
     return [*(out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(1, n + 1)), out]
 
 
-def _asked(config: GenerateConfig) -> generation.Asked:
+def _asked(config: GenerateConfig) -> generation.GenerationOptions:
     return {
         "guidance": config.guidance,
         "guidance_rescale": config.guidance_rescale,
@@ -160,7 +160,7 @@ def _asked(config: GenerateConfig) -> generation.Asked:
 
 
 def _check_memory(
-    family: Family, config: GenerateConfig, asked: generation.Asked, progress: Progress
+    family: Family, config: GenerateConfig, asked: generation.GenerationOptions, progress: Progress
 ) -> None:
     """Check that the pictures can be drawn, and that they fit in memory."""
     settings = generation.check(family, **asked)

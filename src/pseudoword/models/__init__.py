@@ -1,5 +1,6 @@
-"""What stands between pseudoword and a frozen base model.
+"""A frozen base model: finding and loading it (`base_model`, `loading`), what each kind does
+(`families`), putting rows into its text encoders (`injection`), its noise schedule, drawing with it
+(`generation`), and whether a concept fits it (`compatibility`).
 
-Finding and loading one (`base_model`, `loading`), what each kind can do (`families`), rows put into
-its text encoders (`injection`), its noise schedule, drawing with it, and whether a word fits it.
-Imports `formats`, `config` and the ground floor; never a method."""
+Imports `formats`, `config` and the ground floor; never a method.
+"""

@@ -1,4 +1,4 @@
-"""Prompts + concepts -> pictures. Previews use this very function."""
+"""Draw pictures from prompts with concepts. Previews use this function too."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from pseudoword.placeholders import as_written
 from pseudoword.text import public, visible
 
 PICTURES_PER_PASS = 4
-"""Pictures per pass through the pipeline."""
+"""In one call of the pipeline."""
 
 
-class Asked(TypedDict, total=False):
-    """What a drawing may be asked for; what is left out, or None, is the model's own."""
+class GenerationOptions(TypedDict, total=False):
+    """What may be set for a drawing; what is missing or None has the model's default."""
 
     guidance: float | None
     guidance_rescale: float | None
@@ -44,23 +44,21 @@ def generate(
     seeds: Sequence[int],
     negative: str = "",
     loras: Sequence[Lora] = (),
-    **asked: Unpack[Asked],
+    **options: Unpack[GenerationOptions],
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
 
-    A word is found in a prompt as `placeholders.split` says, and always where it is `named`.
+    `placeholders.split` finds the tokens in a prompt.
 
-    Pictures are squares of `resolution`, by default the model's own, unless `width` or `height`
-    says otherwise; `guidance` and `guidance_rescale` are what the model asks for, if not given. How
-    each was drawn is in its `info`, and goes into a PNG it is saved to.
+    The settings are in each picture's `info`, and are saved with it in a PNG.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
         PromptError: a placeholder would be cut off.
-        SettingsError: as `check`.
+        SettingsError: as in `check`.
         BaseModelError: a LoRA does not fit.
     """
-    settings = check(family, **asked)
+    settings = check(family, **options)
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
         check_compatible(concept, family)
@@ -70,37 +68,30 @@ def generate(
     pictures: list[Image] = []
     with family.changed_by(loras):
         for first in range(0, len(prompts), PICTURES_PER_PASS):
-            some = list(prompts[first : first + PICTURES_PER_PASS])
-            pictures += family.draw(
-                some,
-                [negative] * len(some),
-                words,
-                [
-                    Generator().manual_seed(seed)
-                    for seed in seeds[first : first + PICTURES_PER_PASS]
-                ],
-                settings,
-            )
+            part = slice(first, first + PICTURES_PER_PASS)
+            generators = [Generator().manual_seed(seed) for seed in seeds[part]]
+            negatives = [negative] * len(generators)
+            pictures += family.draw(prompts[part], negatives, words, generators, settings)
     for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
-        drawn = as_written(prompt), as_written(negative)
-        picture.info[KEYWORD] = infotext(*drawn, _infotext_values(family, settings, seed, loras))
+        values = _infotext_values(family, settings, seed, loras)
+        picture.info[KEYWORD] = infotext(as_written(prompt), as_written(negative), values)
     return pictures
 
 
-def check(family: Family, **asked: Unpack[Asked]) -> GenerationSettings:
-    """How pictures will be drawn by these settings of `generate`, which checks them so itself.
+def check(family: Family, **options: Unpack[GenerationOptions]) -> GenerationSettings:
+    """Check settings of `generate` without drawing, and fill in the defaults.
 
-    Takes milliseconds, so that what is drawn after long work can be checked before it.
+    It takes milliseconds, so settings can be checked before long work.
 
     Raises:
-        SettingsError: a side is none the model can draw, the scheduler is not known or cannot take
-            so many steps, or the model cannot rescale guidance.
+        SettingsError: the model cannot draw this size, the scheduler is unknown or cannot take so
+            many steps, or the model cannot rescale guidance.
     """
-    guidance, rescale = asked.get("guidance"), asked.get("guidance_rescale")
+    guidance, rescale = options.get("guidance"), options.get("guidance_rescale")
     width, height = picture_size(
-        asked.get("resolution"),
-        asked.get("width"),
-        asked.get("height"),
+        options.get("resolution"),
+        options.get("width"),
+        options.get("height"),
         own=family.resolution,
         multiple_of=family.resolution_step,
         model=family.source.name,
@@ -108,10 +99,10 @@ def check(family: Family, **asked: Unpack[Asked]) -> GenerationSettings:
     settings = GenerationSettings(
         family.guidance if guidance is None else guidance,
         family.guidance_rescale if rescale is None else rescale,
-        asked.get("sampler_steps", 25),
+        options.get("sampler_steps", 25),
         width,
         height,
-        asked.get("scheduler"),
+        options.get("scheduler"),
     )
     family.check(settings)
     return settings

@@ -1,7 +1,7 @@
-"""How much memory tensors take at most while something runs, found out on the meta device.
+"""Peak memory of a computation, counted on the meta device.
 
-Meta tensors have shapes but no numbers, so a model of any size runs in no time and space, backward
-pass and all; what would be alive at each moment is counted.
+Meta tensors have shapes but no numbers, so a model of any size runs in no time and no memory, also
+its backward pass. The bytes of all tensors that would be alive are counted at each moment.
 """
 
 import weakref
@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _LiveBytes(TorchDispatchMode):
-    """While open, counts the bytes of every tensor made, until it is let go."""
+    """While active, counts the bytes of each new tensor until it is freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -27,13 +27,13 @@ class _LiveBytes(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run the operation, and count storages that are new."""
-        made = func(*args, **(kwargs or {}))
-        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if _counts(t)}
-        for tensor in tree_leaves(made):
-            if _counts(tensor) and id(tensor.untyped_storage()) not in given:
+        """Run the operation, and count the storages that it allocates."""
+        result = func(*args, **(kwargs or {}))
+        inputs = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if _is_meta(t)}
+        for tensor in tree_leaves(result):
+            if _is_meta(tensor) and id(tensor.untyped_storage()) not in inputs:
                 self._add(tensor.untyped_storage())
-        return made
+        return result
 
     def _add(self, storage: Any) -> None:
         key, nbytes = id(storage), storage.nbytes()
@@ -49,7 +49,7 @@ class _LiveBytes(TorchDispatchMode):
         self.peak_nbytes = max(self.peak_nbytes, self.nbytes)
 
 
-def _counts(value: Any) -> bool:
+def _is_meta(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.device.type == "meta"
 
 
@@ -63,20 +63,20 @@ def _fused_attention(
     scale: float | None = None,
     enable_gqa: bool = False,  # noqa: ARG001 (torch's name; all heads are equal here)
 ) -> Any:
-    """Attention that keeps no matrix of scores: as it runs on every device but this one."""
-    run = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return run(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+    """Attention without a matrix of scores, as on real devices; meta would use the plain form."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return attention(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
 
 
 @contextmanager
 def count_peak() -> Iterator[Callable[[], int]]:
-    """While open, count; the function given tells the largest number of bytes alive so far."""
+    """While open, count bytes; the function that it yields returns the peak so far."""
     live = _LiveBytes()
-    # A mode for torch functions would not reach what checkpointing computes again.
+    # A TorchFunctionMode would miss what checkpointing computes again.
     with mock.patch("torch.nn.functional.scaled_dot_product_attention", _fused_attention), live:
         yield lambda: live.peak_nbytes
 
 
 def nbytes(module: torch.nn.Module) -> int:
-    """What the weights of `module` take."""
+    """Bytes of the weights of `module`."""
     return sum(p.numel() * p.element_size() for p in module.parameters())

@@ -1,7 +1,7 @@
-"""The forward diffusion process: make latents noisy, and say what the model should predict.
+"""The noise schedule: noisy latents, and the target that the model should predict.
 
-Pure maths over `alphas_cumprod` [T] (ᾱ of DDPM, Ho et al. 2020). Predictions are `epsilon` (the
-noise) or `v_prediction` (Salimans and Ho 2022).
+Maths with `alphas_cumprod` `[T]` only (ᾱ of DDPM, Ho et al. 2020). The model predicts `epsilon`
+(the noise) or `v_prediction` (Salimans and Ho 2022).
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class NoiseSchedule:
 
     @property
     def timesteps(self) -> int:
-        """T, how many timesteps the model was trained with."""
+        """T, the number of timesteps that the model was trained with."""
         return len(self.alphas_cumprod)
 
     def noisy(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class NoiseSchedule:
         return signal * noise - sigma * latents
 
     def snr(self, t: Tensor) -> Tensor:
-        """Signal to noise, ᾱ/(1−ᾱ), of timesteps `t` `[B]`."""
+        """Signal-to-noise ratio ᾱ/(1−ᾱ) at timesteps `t` `[B]`."""
         alpha = self.alphas_cumprod.to(t.device)[t]
         return alpha / (1 - alpha)
 
@@ -54,13 +54,13 @@ class NoiseSchedule:
 
 
 def prediction_type(name: str) -> PredictionType:
-    """Check a scheduler config's `prediction_type`.
+    """Check the `prediction_type` of a scheduler's config.
 
     Raises:
-        BaseModelError: it is one that cannot be trained here.
+        BaseModelError: training does not support it.
     """
     if name not in get_args(PredictionType):
         raise BaseModelError(
-            f"this base model predicts {name!r}; known are {', '.join(get_args(PredictionType))}"
+            f"this base model predicts {name!r}; supported: {', '.join(get_args(PredictionType))}"
         )
     return cast(PredictionType, name)

@@ -97,7 +97,7 @@ def draw(
     return drawn
 
 
-def _asked(line: PromptLine, config: TrainConfig) -> generation.Asked:
+def _asked(line: PromptLine, config: TrainConfig) -> generation.GenerationOptions:
     """What a line asks of a drawing; a side given alone makes a square."""
     return {
         "guidance": line.guidance,

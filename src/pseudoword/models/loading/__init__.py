@@ -1,1 +1,1 @@
-"""From files to frozen weights: what a file or folder is, and its parts one by one."""
+"""From files to frozen weights: what a file or folder is, and each part of a model."""

@@ -1,4 +1,4 @@
-"""Models of any kind that transformers knows, without the code that some bring along."""
+"""Load models with transformers' auto classes, and never run code that comes with a model."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,13 @@ from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limi
 
 
 def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
-    """What transformers' auto class `kind` makes of `source`, a folder or a hub id.
+    """Load `source`, a folder or a hub id, with transformers' auto class `kind`.
 
-    Nobody is asked whether code that comes with a model may run: it may not. A folder is looked at
-    as a base model's is.
+    A folder passes the same checks as a base model's.
 
     Raises:
-        BaseModelError: it needs such code, or its files are damaged. Of other errors transformers
-            and the hub have their own.
+        BaseModelError: the model needs its own code, or its files are damaged.
+        Exception: other errors of transformers and the hub.
     """
     if Path(source).is_dir():
         folder.check(Path(source))
@@ -31,17 +30,16 @@ def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
 
 
 def automodel(kind: Any, source: str | Path, **options: Any) -> Any:
-    """As `autoload`, for a model: with weights, which are used and not trained."""
+    """Load a model with weights, as `autoload` does, for inference only."""
     if not Path(source).is_dir():
         model = autoload(kind, source, **options)
     else:
-        found = folder.read_headers(Path(source), None)
-        options["use_safetensors"] = found[0][0].suffix == folder.WEIGHTS[0]
-        tensors = sum(len(one.shapes) for _, one in found)
-        with limit_weights(tensors, sum(one.numel for _, one in found)):
+        paths, headers = folder.read_headers(Path(source), None)
+        options["use_safetensors"] = paths[0].suffix == folder.WEIGHTS[0]
+        with limit_weights(*folder.size_of(headers)):
             model = autoload(kind, source, **options)
-    broken = find_not_finite(model)
-    if broken:
-        raise BaseModelError(f"it has numbers that are not finite, in {broken}")
+    damaged = find_not_finite(model)
+    if damaged:
+        raise BaseModelError(f"it has numbers that are not finite, in {damaged}")
     copy_mapped(model)
     return model.eval()

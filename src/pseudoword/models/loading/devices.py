@@ -1,4 +1,4 @@
-"""What `--device` means here: a device that is there, or a sentence with those that are."""
+"""Which device `--device` names."""
 
 import os
 
@@ -8,37 +8,36 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 
 VARIABLE = "PSEUDOWORD_DEVICE"
-"""The environment variable that says what `auto` means, for a whole machine or test run."""
+"""The environment variable for what `auto` means, on a machine or in a test run."""
 
 
 def device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the best there is.
+    """The device called `name`, in upper or lower case; `auto` is the best of this machine.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: there is no such device; the message lists those that exist.
     """
-    told = f"--device {brief(name)}" if name.strip() else "--device is empty"
+    argument = f"--device {brief(name)}" if name.strip() else "--device is empty"
     wanted = name.strip().lower()
     if wanted == "auto" and os.environ.get(VARIABLE):
         wanted = os.environ[VARIABLE].strip().lower()
-        told = f"{VARIABLE}={os.environ[VARIABLE]}"
-    known = available()
-    called = {"auto": known[-1]}
-    for one in known:
-        called |= {one: one, one.removesuffix(":0"): one}
-    called["cpu:0"] = "cpu"
-    if wanted in called:
-        return torch.device(called[wanted])
+        argument = f"{VARIABLE}={os.environ[VARIABLE]}"
+    devices = available()
+    by_name = {"auto": devices[-1], "cpu:0": "cpu"}
+    for device_name in devices:
+        by_name |= {device_name: device_name, device_name.removesuffix(":0"): device_name}
+    if wanted in by_name:
+        return torch.device(by_name[wanted])
     raise SettingsError(
-        f"{told}: there is no such device here. What is: {', '.join(known)}, "
-        f"or auto, which is {known[-1]}."
+        f"{argument}: there is no such device here. Available: {', '.join(devices)}, "
+        f"or auto, which is {devices[-1]}."
     )
 
 
 def available() -> list[str]:
-    """Names of all devices that torch can compute with here, the best last."""
-    found = ["cpu"]
+    """Names of all devices of this machine that torch supports, the best last."""
+    names = ["cpu"]
     if torch.backends.mps.is_available():
-        found.append("mps")
+        names.append("mps")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return found + [f"cuda:{i}" for i in reversed(range(count))]
+    return names + [f"cuda:{i}" for i in reversed(range(count))]

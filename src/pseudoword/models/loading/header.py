@@ -1,7 +1,7 @@
-"""The header of a checkpoint or a LoRA: names and shapes, without its weights.
+"""Read the header of a checkpoint or a LoRA: names and shapes, without the weights.
 
-Whatever a file is, to look at it takes neither long nor much memory, and nothing in it is run. Only
-files that were looked at here are given to the libraries that load them.
+This is quick, takes little memory and executes nothing, whatever the file is. Libraries only load
+files that have passed here.
 """
 
 import io
@@ -27,10 +27,10 @@ from pseudoword.text import reason
 Shapes = Mapping[str, tuple[int, ...]]
 
 MOST_TENSORS = 1 << 14
-"""In one file; the largest models that are known here have some thousands."""
+"""In one file; the largest supported models have a few thousand."""
 
 LARGEST_PICKLE_NBYTES = 4 << 20
-"""Names and shapes of so many tensors."""
+"""Enough for the names and shapes of that many tensors."""
 
 _DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
 CHECKPOINT_GLOBALS = ALLOWED_GLOBALS | {
@@ -38,34 +38,34 @@ CHECKPOINT_GLOBALS = ALLOWED_GLOBALS | {
     "torch device",
     *(f"torch {dtype}" for dtype in _DTYPES),
 }
-"""What the pickle of a checkpoint may name: beside tensors, what was noted of them."""
+"""The names that the pickle of a checkpoint may contain: also sizes, devices and dtypes."""
 
 MOST_LEVELS = 3
-"""A checkpoint's weights may lie in a `state_dict`, and that in another."""
+"""A checkpoint may have its weights in a `state_dict` inside a `state_dict`."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What can be known of a checkpoint without reading its weights."""
+    """What is known of a checkpoint without reading its weights."""
 
     shapes: Shapes
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def numel(self) -> int:
-        """How many there are in all tensors together."""
+        """How many numbers all tensors have together."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def has(self, part: str) -> bool:
-        """Whether any key holds `part`."""
+        """Whether any key contains `part`."""
         return any(part in key for key in self.shapes)
 
     @property
     def text_width(self) -> int | None:
-        """Width of the text that the cross-attention reads."""
+        """Width of the text that the cross-attention reads; None if there is none."""
         for key, shape in self.shapes.items():
-            inward = "attn2.to_k" in key or "attn2_to_k" in key
-            if inward and len(shape) > 1 and not any(up in key for up in ("lora_up", "lora_B")):
+            reads_text = "attn2.to_k" in key or "attn2_to_k" in key
+            if reads_text and len(shape) > 1 and not any(up in key for up in ("lora_up", "lora_B")):
                 return shape[1]
         return None
 
@@ -75,11 +75,11 @@ def read_header(path: Path, what: str = "base model") -> Header:
 
     Args:
         path: the file.
-        what: it was to be.
+        what: what the file should be, for the error message.
 
     Raises:
-        BaseModelError: it is neither, damaged, or a pickle that wants to run code; the message says
-            what it is.
+        BaseModelError: it is something else, damaged, or a pickle that would run code; the message
+            says what it is.
     """
     with open_regular(path, BaseModelError) as file, reading(path, BaseModelError):
         return _read_header(file, path, what)
@@ -95,8 +95,8 @@ def _read_header(file: BinaryIO, path: Path, what: str) -> Header:
         raise _not_a_checkpoint(head, path, what)
     if (path.suffix == ".safetensors") != (kind == "safetensors file"):
         raise BaseModelError(
-            f"{path} is a {kind} by what is in it, whatever its name says, and loaders go by the "
-            f"name. Rename it to {path.stem}{'.safetensors' if kind[0] == 's' else '.ckpt'}."
+            f"{path} is a {kind} with another ending, and libraries go by the ending. "
+            f"Rename it to {path.stem}{'.safetensors' if kind[0] == 's' else '.ckpt'}."
         )
     return read(file, path, nbytes, _limits(what))
 
@@ -112,9 +112,9 @@ def _limits(what: str) -> Limits:
 
 
 def _not_a_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
-    told = describe_bytes(head, what) if head else "an empty file"
-    if told is not None:
-        return BaseModelError(f"{path} is {told}.")
+    kind = describe_bytes(head, what) if head else "an empty file"
+    if kind is not None:
+        return BaseModelError(f"{path} is {kind}.")
     if head[:1] == b"\x80":
         torch_zip.scan_pickle(io.BytesIO(head), str(path), _limits(what))
         return BaseModelError(
@@ -162,10 +162,10 @@ def _torch_header(file: BinaryIO, path: Path, nbytes: int, limits: Limits) -> He
         pickled = archive.read("data.pkl")
         order = archive.read("byteorder") if "byteorder" in archive.members else b"little"
     torch_zip.scan_pickle(pickled, where, limits)
-    if order != b"little":  # torch would turn the bytes round where they lie in the mapped file
+    if order != b"little":  # torch would swap the bytes inside the mapped file
         raise BaseModelError(
-            f"{path} was written on a machine with another order of bytes ({order[:20]!r}), which "
-            "cannot be loaded here. Save it as .safetensors there."
+            f"{path} was written on a machine with another byte order ({order[:20]!r}), which "
+            "cannot be loaded. Save it as .safetensors on that machine."
         )
     file.seek(0)
     try:
@@ -185,7 +185,7 @@ def _torch_header(file: BinaryIO, path: Path, nbytes: int, limits: Limits) -> He
 
 
 def _tensors(loaded: object, where: str) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a dict, or of the dicts in it, below any `state_dict`."""
+    """The tensors of a dict or of the dicts in it, inside any `state_dict`."""
     levels = 0
     while isinstance(loaded, Mapping) and "state_dict" in loaded:
         loaded, levels = loaded["state_dict"], levels + 1
@@ -193,9 +193,9 @@ def _tensors(loaded: object, where: str) -> Iterator[tuple[str, Tensor]]:
             raise BaseModelError(f"{where} is damaged: state_dict in state_dict, without an end")
     if not isinstance(loaded, Mapping):
         raise BaseModelError(f"{where} holds a {type(loaded).__name__}, not the weights of a model")
-    found = {str(name): item for name, item in loaded.items() if isinstance(item, Tensor)}
-    if found:
-        yield from found.items()
+    tensors = {str(name): item for name, item in loaded.items() if isinstance(item, Tensor)}
+    if tensors:
+        yield from tensors.items()
         return
     for outer, inside in loaded.items():
         for inner, item in inside.items() if isinstance(inside, dict) else ():

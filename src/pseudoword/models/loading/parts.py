@@ -1,4 +1,4 @@
-"""The parts of a base model, each loaded when asked for: from a folder, the hub, or one file."""
+"""Load the parts of a base model from a folder, the hub, or a single file."""
 
 import inspect
 from collections.abc import Iterator
@@ -20,34 +20,34 @@ from pseudoword.models.text_encoder import TextEncoder, length
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
-"""In a part, where it is not known how many its files have."""
+"""Limits for a part whose files cannot be examined before."""
 
 LEAST_TOKENS = 512
-"""Every byte is one, in a word and at its end."""
+"""A CLIP vocabulary has at least one token per byte, inside and at the end of a word."""
 
 MOST_TIMESTEPS = 100_000
-"""A thousand are usual."""
+"""1000 is usual."""
 
 TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
 
 
 class ModelParts:
-    """Loads what `source` holds, frozen, to where `placement` says."""
+    """Loads each part of `source` on demand, frozen, and places it as `placement` says."""
 
     def __init__(self, source: BaseSource, placement: Placement, pipeline: str) -> None:
         self.source = source
         self.placement = placement
         self.pipeline = pipeline
-        """diffusers' pipeline class, whose loader knows the keys of single files"""
+        """diffusers' pipeline class, whose loader reads single files"""
         if self._is_here:
             folder.check(Path(self._configs))
 
     def text_encoder(self, kind: Any, suffix: str = "") -> TextEncoder:
-        """The text encoder and the tokenizer whose names end in `suffix`; `kind` is its class."""
+        """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`."""
         return TextEncoder(self._tokenizer(suffix), self.frozen(kind, f"text_encoder{suffix}"))
 
     def reader(self, suffix: str = "") -> Reader:
-        """How the text encoder whose name ends in `suffix` reads; known without its weights."""
+        """The tokenizer and prompt length of a text encoder, without its weights."""
         from transformers import CLIPTextConfig
 
         tokenizer = self._tokenizer(suffix)
@@ -60,17 +60,22 @@ class ModelParts:
 
         part = f"tokenizer{suffix}"
         tokenizer = self._config_of(CLIPTokenizer, part)
-        if len(tokenizer) < LEAST_TOKENS:  # transformers makes up what is not there
+        if len(tokenizer) < LEAST_TOKENS:  # transformers makes an empty one if the file is missing
             raise BaseModelError(f"{self.source.name}: its {part} has no vocabulary")
         return tokenizer
 
     def frozen(self, kind: Any, part: str, **options: Any) -> Any:
-        """A model, on its device, that asks for no gradient; `options` go to diffusers' loader.
+        """Load the model `part` of class `kind`, without gradients, onto its device.
 
         On the meta device it is made from its config alone: shapes without numbers.
 
+        Args:
+            kind: its class in diffusers or transformers.
+            part: the name of its folder.
+            options: for the library's loader.
+
         Raises:
-            BaseModelError: its files are damaged, or do not fit its config.
+            BaseModelError: its files are damaged, or do not match its config.
         """
         options = {"torch_dtype": self.placement.dtype, **options}
         with self._explained(part):
@@ -81,11 +86,11 @@ class ModelParts:
                 model = self._from_folder(kind, part, options)
             else:
                 model = self._from_single_file(part, options["torch_dtype"])
-            broken = find_not_finite(model)
-            if broken:
+            damaged = find_not_finite(model)
+            if damaged:
                 raise BaseModelError(
-                    f"{self.source.name}: its {part} has numbers that are not finite, in {broken}, "
-                    "so it can neither learn nor draw: the file is broken"
+                    f"{self.source.name}: its {part} has numbers that are not finite, in "
+                    f"{damaged}, so it can neither train nor draw: the file is damaged"
                     f"{TOO_LARGE if options['torch_dtype'] is torch.float16 else ''}."
                 )
             if part != "vae":
@@ -96,7 +101,7 @@ class ModelParts:
 
     @contextmanager
     def at_work(self, *models: Any) -> Iterator[None]:
-        """While open, `models` are on the device, wherever they live."""
+        """While open, `models` are on the device, also with `offload`."""
         for model in models if self.placement.offload else ():
             model.to(self.placement.device)
         try:
@@ -106,23 +111,23 @@ class ModelParts:
                 model.to("cpu")
 
     def scheduler(self, kind: Any) -> Any:
-        """A scheduler of class `kind`, set up as the model's own."""
+        """A scheduler of class `kind` with the settings of the model's own."""
         where = f"{self.source.name}: its scheduler"
         folder.whole(self.config(kind, "scheduler"), "num_train_timesteps", where, MOST_TIMESTEPS)
         return self._config_of(kind, "scheduler", **self.source.scheduler)
 
     def config(self, kind: Any, part: str) -> dict[str, Any]:
-        """The config of a part, without loading it; what it leaves unsaid is `kind`'s default."""
+        """The config of a part that need not be loaded; missing entries have `kind`'s defaults."""
         options = inspect.signature(kind.__init__).parameters
         defaults = {name: o.default for name, o in options.items() if o.default is not o.empty}
         return defaults | self._read(f"{part}/{kind.config_name}")
 
     def setting(self, name: str, default: Any) -> Any:
-        """An entry of the whole model's own config, `model_index.json`."""
+        """An entry of `model_index.json`, the config of the whole model."""
         return self._read("model_index.json").get(name, default)
 
     def _read(self, name: str) -> dict[str, Any]:
-        """A config file, of the folder or of the hub."""
+        """Read a config file from the folder or the hub."""
         with self._explained(name):
             if self._is_here:
                 return folder.read(Path(self._configs) / name)
@@ -149,7 +154,7 @@ class ModelParts:
             return kind.from_pretrained(self._configs, **self._at(part), **changes)
 
     def empty(self, kind: Any, part: str) -> Any:
-        """A part made from its config alone, on the meta device: shapes without numbers."""
+        """Make a part from its config alone, on the meta device: shapes without numbers."""
         if hasattr(kind, "load_config"):
             make, config = kind.from_config, self._read(f"{part}/{kind.config_name}")
         else:
@@ -158,29 +163,28 @@ class ModelParts:
             return make(config)
 
     def _from_folder(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
-        """A part of a folder in diffusers' layout, or of a repository that is one."""
+        """Load a part in diffusers' layout, from a folder or the hub."""
         options |= self._at(part) | {"variant": self.source.variant, "output_loading_info": True}
         if self._is_here:
-            found = folder.read_headers(Path(self.source.path) / part, self.source.variant)
-            safe = found[0][0].suffix == folder.WEIGHTS[0]
-            tensors = sum(len(one.shapes) for _, one in found)
-            with limit_weights(tensors, sum(one.numel for _, one in found)):
+            paths, headers = folder.read_headers(Path(self.source.path) / part, self.source.variant)
+            safe = paths[0].suffix == folder.WEIGHTS[0]
+            with limit_weights(*folder.size_of(headers)):
                 loaded = kind.from_pretrained(self.source.path, use_safetensors=safe, **options)
         else:
             with limit_weights(MOST_TENSORS, MOST_NUMBERS):
                 loaded = self._from_hub(kind, part, options)
-        model, told = loaded
-        absent = [*told.get("missing_keys", ()), *told.get("mismatched_keys", ())]
-        if absent:
+        model, info = loaded
+        missing = [*info.get("missing_keys", ()), *info.get("mismatched_keys", ())]
+        if missing:
             raise ValueError(
-                f"{len(absent)} weights are missing or do not fit, such as {absent[0]}"
+                f"{len(missing)} weights are missing or do not fit, such as {missing[0]}"
             )
         return model
 
     def _from_hub(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         try:
             return kind.from_pretrained(self.source.path, use_safetensors=True, **options)
-        except OSError:  # there are none: then what torch wrote, once it was looked at
+        except OSError:  # there are no safetensors: use torch's file, after a check of its header
             stem = "diffusion_pytorch_model" if hasattr(kind, "load_config") else "pytorch_model"
             variant = f".{self.source.variant}" if self.source.variant else ""
             read_header(self._fetched(f"{part}/{stem}{variant}.bin"))
@@ -190,36 +194,36 @@ class ModelParts:
         import diffusers
 
         kind = getattr(diffusers, self.pipeline)
-        others = {
+        without_others = {
             name: None
             for name, entry in self._read("model_index.json").items()
             if isinstance(entry, list) and name != part
         }
-        found = read_header(Path(self.source.path))
-        with limit_weights(len(found.shapes), found.numel):
+        header = read_header(Path(self.source.path))
+        with limit_weights(*folder.size_of([header])):
             pipeline = kind.from_single_file(
                 self.source.path,
                 config=self._configs,
                 torch_dtype=dtype,
                 local_files_only=True,
-                **others,
+                **without_others,
             )
         model = getattr(pipeline, part)
-        absent = [name for name, weight in model.named_parameters() if weight.is_meta]
-        if absent:
-            raise ValueError(f"the file lacks {len(absent)} weights, such as {absent[0]}")
+        missing = [name for name, weight in model.named_parameters() if weight.is_meta]
+        if missing:
+            raise ValueError(f"the file lacks {len(missing)} weights, such as {missing[0]}")
         return model
 
     @contextmanager
     def _explained(self, part: str) -> Iterator[None]:
-        """Turn what goes wrong while `part` is loaded into an error that says so."""
+        """Turn any error while `part` is loaded into a `BaseModelError` that names the part."""
         try:
             with without_bars():
                 yield
         except PseudowordError:
             raise
-        except Exception as error:  # each library has errors of its own for damaged files
-            hint = ". If its parts have sizes of their own, say them with --configs"
+        except Exception as error:  # each library has its own errors for damaged files
+            hint = ". If its parts have unusual sizes, give their configs with --configs"
             raise BaseModelError(
                 f"{self.source.name}: its {part} cannot be loaded: {reason(error)}"
                 f"{hint if self.source.layout else ''}"

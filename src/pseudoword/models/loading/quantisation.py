@@ -1,8 +1,7 @@
-"""A frozen model in 8 or 4 bits. Gradients still pass through its layers.
+"""Store the linear layers of a frozen model in 8 or 4 bits. Gradients still pass through them.
 
 8 bits: the weights of LLM.int8() (Dettmers et al. 2022). 4 bits: NF4 of QLoRA (Dettmers et al.
-2023), through bitsandbytes. Only linear layers are stored so; everything else keeps its precision,
-and so does what goes through them.
+2023), from bitsandbytes. Other layers and all activations keep their precision.
 """
 
 from typing import Any, TypeGuard
@@ -15,7 +14,7 @@ from pseudoword.errors import BaseModelError
 
 
 def quantize(model: nn.Module, kind: Quantize) -> nn.Module:
-    """`model` with its linear layers in `kind`; 4 bits are packed when it moves to its device.
+    """Replace the linear layers of `model`; 4 bits are packed when it moves to its device.
 
     Raises:
         BaseModelError: bitsandbytes is not installed.
@@ -31,17 +30,17 @@ def quantize(model: nn.Module, kind: Quantize) -> nn.Module:
 
 
 def can_quantize(layer: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a layer is stored in fewer bits: those of odd sizes are not, and are small."""
+    """Whether a layer is stored in fewer bits: small layers of unusual sizes are not."""
     if type(layer) is not nn.Linear:
         return False
     return layer.in_features % 64 == 0 and layer.out_features % 32 == 0
 
 
 class Linear8bit(nn.Linear):
-    """A frozen linear layer whose weights are whole numbers up to 127, times a number for each row.
+    """A frozen linear layer with int8 weights and one float scale per output row.
 
-    That of bitsandbytes keeps what goes in, for the gradient of weights that have none, and so
-    takes more memory in training than 16 bits; and it does not move between devices.
+    The layer of bitsandbytes keeps its inputs for a weight gradient, which frozen weights do not
+    need, so in training it takes more memory than 16 bits; and it cannot move between devices.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -49,24 +48,24 @@ class Linear8bit(nn.Linear):
         self.in_features, self.out_features = layer.in_features, layer.out_features
         weight = layer.weight.data.float()
         scale = weight.abs().amax(1) / 127
-        whole = (weight / scale.clamp_min(1e-30)[:, None]).round_().to(torch.int8)
-        self.weight = nn.Parameter(whole, requires_grad=False)
+        rounded = (weight / scale.clamp_min(1e-30)[:, None]).round_().to(torch.int8)
+        self.weight = nn.Parameter(rounded, requires_grad=False)
         self.scale: Tensor
         self.register_buffer("scale", scale)
         self.bias = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """As a linear layer's: `[..., in]` -> `[..., out]`."""
-        found: Tensor = _DequantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
-        return found
+        """A linear layer: `[..., in]` -> `[..., out]`."""
+        product: Tensor = _DequantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
+        return product
 
     def dequantized(self, dtype: torch.dtype) -> Tensor:
-        """The weights `[out, in]`."""
+        """The weights `[out, in]` as `dtype`."""
         return self.weight.to(dtype).mul_(self.scale[:, None])
 
 
 class _DequantizedProduct(torch.autograd.Function):
-    """A product with weights that are unpacked for it, and once more for its gradient."""
+    """A linear product that dequantizes the weights when needed, also for the gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Linear8bit) -> Tensor:
@@ -79,7 +78,7 @@ class _DequantizedProduct(torch.autograd.Function):
 
 
 def _linear_4bit(kind: Quantize) -> Any:
-    """What makes a layer into bitsandbytes' of 4 bits."""
+    """A function that replaces a linear layer by bitsandbytes' layer of 4 bits."""
     try:
         import bitsandbytes.nn as bnb
     except ImportError as error:
@@ -90,11 +89,11 @@ def _linear_4bit(kind: Quantize) -> Any:
     def convert(layer: nn.Linear) -> Any:
         shape = (layer.in_features, layer.out_features, layer.bias is not None)
         weight = layer.weight.data
-        layer4 = bnb.Linear4bit(*shape, compute_dtype=weight.dtype, quant_type="nf4", device="meta")
-        layer4.weight = bnb.Params4bit(weight, requires_grad=False, quant_type="nf4", module=layer4)
-        # On some CPUs it would pack itself anew when used without a gradient, and pass none then.
-        layer4.support_avx512bf16_for_cpu = False
-        layer4.bias = layer.bias
-        return layer4
+        packed = bnb.Linear4bit(*shape, compute_dtype=weight.dtype, quant_type="nf4", device="meta")
+        packed.weight = bnb.Params4bit(weight, requires_grad=False, quant_type="nf4", module=packed)
+        # On some CPUs it would repack itself when used without a gradient, and then pass none.
+        packed.support_avx512bf16_for_cpu = False
+        packed.bias = layer.bias
+        return packed
 
     return convert

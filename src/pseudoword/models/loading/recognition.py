@@ -1,4 +1,4 @@
-"""What a file or folder is, told by its keys and shapes: a base model, or something else."""
+"""What a file or folder is that is no base model, told by its keys and shapes."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pseudoword.models.loading.header import Header
 from pseudoword.text import brief
 
 BASE_OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
-"""Which base models have text of this width at their cross-attention."""
+"""Text width of the cross-attention -> base model."""
 
 UNSUPPORTED_MODELS = {
     "FLUX": "double_blocks.0.",
@@ -16,30 +16,30 @@ UNSUPPORTED_MODELS = {
     "SDXL refiner": "conditioner.embedders.0.model.",
     "Stable Cascade": "clip_txt_mapper.",
 }
-"""Base models that are told apart but not known to `FAMILIES`, by a part of their keys."""
+"""Base models that no family supports -> a part of one of their keys."""
 
 LORA_KEYS = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
 
 
 def describe_file(header: Header) -> str:
-    """What a file that is no base model is, and what it fits: the end of a sentence."""
-    fits = BASE_OF_TEXT_WIDTH.get(header.text_width or 0)
-    made_for = f" for {fits}" if fits else ""
-    if any(header.has(mark) for mark in LORA_KEYS):
+    """What a file is that is no base model, and what to do with it; ends a sentence."""
+    base = BASE_OF_TEXT_WIDTH.get(header.text_width or 0)
+    made_for = f" for {base}" if base else ""
+    if any(map(header.has, LORA_KEYS)):
         return (
             f"is a LoRA{made_for}. Give the model it was made for as the base, and the LoRA to "
             "generate with --lora"
         )
     if header.has("string_to_param") or _few_rows(header):
         return (
-            "is an embedding: a word, no model. Give it with --concept; `pseudoword inspect` says "
-            "which base it fits"
+            "is an embedding, no model. Give it with --concept; `pseudoword inspect` says which "
+            "base it fits"
         )
     if header.has("control_model.") or header.has("controlnet_cond_embedding."):
-        return f"is a ControlNet{made_for}, which steers a base model and is none"
-    for name, mark in UNSUPPORTED_MODELS.items():
-        if header.has(mark):
-            return f"is a {name} model, which is not known yet"
+        return f"is a ControlNet{made_for}, which works together with a base model"
+    for name, key in UNSUPPORTED_MODELS.items():
+        if header.has(key):
+            return f"is a {name} model, which is not supported yet"
     if header.has("decoder.conv_in.weight") and header.text_width is None:
         return f"is a VAE{_latents_of(header)}, one part of a base model"
     if header.text_width is not None:
@@ -47,7 +47,7 @@ def describe_file(header: Header) -> str:
     if header.has("text_model.") or header.has("resblocks."):
         return "is a text encoder, one part of a base model"
     keys = ", ".join(list(header.shapes)[:3]) or "nothing"
-    return f"is of no kind known here (it holds {keys} …)"
+    return f"is of an unknown kind (it holds {keys} …)"
 
 
 def _few_rows(header: Header) -> bool:
@@ -63,7 +63,7 @@ def _latents_of(header: Header) -> str:
 
 
 def describe_folder(path: Path) -> str:
-    """What a folder without `model_index.json` is: the end of a sentence."""
+    """What a folder without `model_index.json` is; ends a sentence."""
     if (path / "adapter_config.json").is_file() or any(path.glob("*lora*.safetensors")):
         return "holds a LoRA, which goes with --lora"
     try:

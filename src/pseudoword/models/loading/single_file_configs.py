@@ -1,8 +1,8 @@
-"""Layouts: the configs that a checkpoint in one file leaves out, as a folder diffusers reads.
+"""The configs that a single-file checkpoint does not hold, as a folder that diffusers reads.
 
-A single-file checkpoint holds weights only. diffusers would fetch configs and tokenizer from the
-hub; these come with the package, so that such a file works without a network. The numbers are
-those of the published models; `clip_merges.txt` is the vocabulary of OpenAI's CLIP (MIT).
+A single-file checkpoint holds weights only. diffusers would download configs and tokenizer from the
+hub; ours come with the package, so no network is needed. The numbers are those of the published
+models; `clip_merges.txt` is the vocabulary of OpenAI's CLIP (MIT).
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from pseudoword.files import cache_folder
 HERE = Path(__file__).parent
 
 Layout = dict[str, dict[str, Any]]
-"""Part of a model (`unet`, `vae` …; `model_index` for the whole) -> its config."""
+"""Part of a model (`unet`, `vae` …; `model_index` for the model itself) -> its config."""
 
 
 def names() -> list[str]:
@@ -28,45 +28,45 @@ def names() -> list[str]:
 
 
 def layout(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Layout:
-    """The configs called `name`, with `changes` to some parts; a change to None removes."""
-    known: dict[str, Any] = json.loads((HERE / "single_file_configs.json").read_bytes())
-    own = known[name]
+    """The configs called `name`, with `changes` to some parts; None removes an entry."""
+    layouts: dict[str, Any] = json.loads((HERE / "single_file_configs.json").read_bytes())
+    own = layouts[name]
     parent = own.pop("like", None)
-    made: Layout = layout(parent) if parent else {}
-    for some in (own, changes or {}):
-        for part, values in some.items():
-            made[part] = {**made.get(part, {}), **values}
+    configs: Layout = layout(parent) if parent else {}
+    for update in (own, changes or {}):
+        for part, values in update.items():
+            configs[part] = {**configs.get(part, {}), **values}
     return {
         part: {key: value for key, value in values.items() if value is not None}
-        for part, values in made.items()
+        for part, values in configs.items()
     }
 
 
 def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
-    """Where `layout(name, changes)` lies as a folder of configs and tokenizers; made if absent."""
-    made = {part: _with_defaults(values) for part, values in layout(name, changes).items()}
-    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
+    """A folder with the configs and tokenizers of `layout(name, changes)`, in the cache."""
+    configs = {part: _with_defaults(values) for part, values in layout(name, changes).items()}
+    digest = hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()[:12]
     path = cache_folder() / "layouts" / f"{name}-{digest}"
     if path.is_dir():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=path.parent))
-    for part, values in made.items():
+    temporary = Path(tempfile.mkdtemp(dir=path.parent))
+    for part, values in configs.items():
         if part.startswith("tokenizer"):
-            clip_tokenizer(**values).save_pretrained(beside / part)
+            clip_tokenizer(**values).save_pretrained(temporary / part)
         else:
-            target = beside / _file_of(part)
+            target = temporary / _file_of(part)
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(values, indent=2))
     try:
-        beside.rename(path)
+        temporary.rename(path)
     except OSError:  # another process was first
-        shutil.rmtree(beside)
+        shutil.rmtree(temporary)
     return path
 
 
 def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
-    """A config of diffusers with what it leaves unsaid: the loader of single files wants it all."""
+    """A config of diffusers with all default values: the single-file loader needs them."""
     import diffusers
 
     kind = getattr(diffusers, config.get("_class_name", ""), None)
@@ -77,7 +77,7 @@ def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def clip_tokenizer(pad_token: str) -> Any:
-    """CLIP's tokenizer (Radford et al. 2021), made from its merges; only padding differs."""
+    """CLIP's tokenizer (Radford et al. 2021), made from its merges with this padding token."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 

@@ -11,7 +11,7 @@ from pseudoword.config import Quantize
 
 @dataclass(frozen=True)
 class BaseSource:
-    """Where a base model comes from: what the user called it, and what diffusers can load."""
+    """Where a base model comes from: the user's name for it, and what diffusers can load."""
 
     name: str
     path: str
@@ -28,7 +28,7 @@ class BaseSource:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model computes, and how it is kept there."""
+    """Where a model computes, and in which precision."""
 
     device: torch.device
     dtype: torch.dtype
@@ -36,4 +36,4 @@ class Placement:
     checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
     offload: bool = False
-    """keep parts in main memory, but for the time they are at work in a drawing"""
+    """keep each part in main memory while it is not needed for drawing"""

@@ -1,4 +1,4 @@
-"""A model's weights once they are loaded: finite, and the same bytes wherever their file lay."""
+"""A model's weights after loading: they are finite, and where they lie in memory is fixed."""
 
 import hashlib
 import itertools
@@ -11,12 +11,12 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 
 def copy_mapped(model: nn.Module) -> None:
-    """Copy what lies in a mapped file into memory of torch's own, which begins at 64 bytes.
+    """Copy tensors of a memory-mapped file into memory that torch allocates, aligned to 64 bytes.
 
-    Libraries of linear algebra round differently at other addresses, on some CPUs. A file's tensors
-    lie wherever its header happened to end, so that one model in two files would learn two words.
-    One tensor is copied at a time. What has been copied counts as memory of this process; the
-    mapped file does not: the system drops its pages when it needs them.
+    On some CPUs, linear algebra rounds differently at other addresses. Where tensors lie in a file
+    depends on the length of its header, so the same model in two files would learn different rows.
+    Tensors are copied one by one. The copies count as memory of this process; the mapped file does
+    not, since the system can drop its pages at any time.
     """
     for tensor in _tensors(model):
         if tensor.device.type == "cpu" and not _is_allocated_by_torch(tensor):
@@ -24,9 +24,9 @@ def copy_mapped(model: nn.Module) -> None:
 
 
 def find_not_finite(model: nn.Module) -> str | None:
-    """The name of a weight with a number that is not finite, if there is one."""
+    """The name of a weight that has a number that is not finite; None if all are."""
     for name, tensor in model.named_parameters():
-        # The largest and the smallest number tell, and are found many times as fast.
+        # Checking only the largest and the smallest number is many times faster.
         if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
             return name
     return None
@@ -41,10 +41,10 @@ def sampled_digest(*modules: torch.nn.Module) -> str:
 
 @contextmanager
 def limit_weights(tensors: int, numbers: int) -> Iterator[None]:
-    """While open, making a model of more tensors or numbers is an error.
+    """While open, it is an error to make a model with more tensors or numbers than its files hold.
 
-    A config says in one line what takes days to make. What it may say is what there are weights
-    for; twice, since some libraries make each parameter again when they fill it.
+    One line of a config can ask for a model that takes days to make. The limit is twice as high,
+    since some libraries make each parameter a second time when they fill it.
     """
     made = [0, 0]
 
@@ -66,5 +66,5 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
 
 
 def _is_allocated_by_torch(tensor: Tensor) -> bool:
-    """Whether torch allocated it: such memory can be resized, mapped memory cannot."""
+    """Whether torch allocated it, aligned: its memory can be resized, mapped memory cannot."""
     return tensor.untyped_storage().resizable() and tensor.data_ptr() % 64 == 0
