@@ -1,20 +1,322 @@
-"""The queue of trainings, its worker, and what they do when something goes wrong."""
+"""The queue of trainings: what is submitted, told, refused, removed, and what a failure leaves."""
 
+import errno
+import os
+import shutil
+import threading
+from pathlib import Path
 from typing import Any
 
+import pytest
+from PIL import Image
+
+from pseudoword import api
+from pseudoword.config.workspace import WorkspaceLimits
+from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.ui import training
-from pseudoword.ui.job_files import JobFiles
+from pseudoword.ui.job_files import RUNNING, JobFiles
 from pseudoword.ui.jobs import Queue
+from pseudoword.ui.workspace import UnknownIdError, Workspace
+
+
+def train(queue: Queue, name: str) -> None:
+    """In this process, what else a process of its own does."""
+    training.train(JobFiles(queue.workspace, name))
 
 
 def test_a_training_waits_runs_and_leaves_a_word(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
-    job = queue.submit(data_set, "<cat>", **settings)
-    assert (job.state, job.step, job.total) == ("queued", 0, 2)
-    training.train(JobFiles(queue.workspace, job.id))
-    job = queue.job(job.id)
+    job = queue.submit(data_set, "<cat>", **settings | {"preview": ["a [name] --s 1"]})
+    assert (job.state, job.step, job.total, job.word) == ("queued", 0, 2, None)
+    train(queue, job.id)
+    page = Queue(Workspace(queue.workspace.folder))  # opened later
+    (job,) = page.jobs()
     assert (job.state, job.sentence, job.step) == ("done", "<cat> is ready.", 2)
+    (word,) = page.library.words()
+    assert (word.id, word.token, word.has_preview) == (job.word, "<cat>", True)
+    assert [step for step, _ in page.curves(job.id).loss] == [1, 2]
+    assert [(one.step, one.number) for one in page.previews(job.id)] == [(2, 1)]
+    strip = page.filmstrip(job.id)
+    assert strip is not None
+    preview = page.library.preview(job.id)
+    assert preview is not None
+    assert preview.size == page.preview(job.id, page.previews(job.id)[0]).size == (32, 32)
+
+
+def test_the_pictures_are_those_of_when_it_was_submitted(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    first, *_ = queue.data_sets.pictures(data_set)
+    job = queue.submit(data_set, "<cat>", **settings)
+    before = {p.name: p.read_bytes() for p in queue.settings(job.id).pictures[0].iterdir()}
+    queue.data_sets.set_crop(data_set, first.id, (0, 0, 16, 16))
+    queue.data_sets.set_caption(data_set, first.id, "new")
+    queue.data_sets.discard(data_set)
+    assert {p.name: p.read_bytes() for p in queue.settings(job.id).pictures[0].iterdir()} == before
+    train(queue, job.id)
+    assert queue.job(job.id).state == "done"
+
+
+@pytest.mark.parametrize("token", ["<script>alert(1)</script>", "../../passwd"])
+def test_a_hostile_name_is_learned_and_names_no_file(
+    queue: Queue, data_set: str, settings: dict[str, Any], token: str, tmp_path: Path
+) -> None:
+    job = queue.submit(data_set, token, **settings)
+    train(queue, job.id)
+    assert queue.job(job.id).state == "done"
     (word,) = queue.library.words()
-    assert (word.id, word.token) == (job.word, "<cat>")
-    assert [step for step, _ in queue.curves(job.id).loss] == [1, 2]
+    assert word.token == token
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert not any("script" in name or "passwd" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"token": ""}, "empty"),
+        ({"token": "a\nb"}, "control characters"),
+        ({"batch_size": 0}, "greater than or equal to 1"),
+        ({"template": "/etc/passwd"}, "choose one of"),
+        ({"sentences": ["no word in it"]}, r"\[name\]"),
+        ({"base": "/etc"}, "opens no other files"),
+        ({"start_from": "../word"}, "no id"),
+        ({"no_such_setting": 1}, "no such setting"),
+    ],
+)
+def test_what_is_wrong_is_told_before_it_is_queued(
+    queue: Queue, data_set: str, settings: dict[str, Any], given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(PseudowordError, match=told):
+        queue.submit(data_set, **{"token": "<cat>", **settings, **given})
+    assert not queue.jobs()
+
+
+def test_without_pictures_nothing_is_learned(queue: Queue, settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="no pictures yet"):
+        queue.submit(queue.data_sets.new(), "<cat>", **settings)
+
+
+def test_sentences_of_ones_own_and_a_word_to_go_on_from(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings, sentences=["my [name], always"])
+    train(queue, job.id)
+    more = queue.submit(data_set, "<dog>", **settings, start_from=job.id)
+    train(queue, more.id)
+    assert [one.state for one in queue.jobs()] == ["done", "done"]
+    assert queue.settings(job.id).template.endswith("sentences.txt")
+
+
+def test_two_pages_that_submit_one_name_at_once_train_it_once(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    refused: list[str] = []
+
+    def submit() -> None:
+        try:
+            Queue(queue.workspace).submit(data_set, "<cat>", **settings)
+        except SettingsError as error:
+            refused.append(str(error))
+
+    pages = [threading.Thread(target=submit) for _ in range(4)]
+    for page in pages:
+        page.start()
+    for page in pages:
+        page.join()
+    assert len(queue.jobs()) == 1
+    assert len(refused) == 3
+    assert all("is being learned already" in told for told in refused)
+
+
+def test_a_name_in_the_library_is_taken(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    train(queue, job.id)
+    with pytest.raises(SettingsError, match="there is a word <cat> already"):
+        queue.submit(data_set, "<cat>", **settings)
+    other = queue.submit(data_set, "<dog>", **settings)
+    with pytest.raises(SettingsError, match="is being learned"):
+        queue.library.rename(job.id, "<dog>")
+    queue.stop(other.id)
+    assert queue.library.rename(job.id, "<dog>").token == "<dog>"
+    with pytest.raises(SettingsError, match="there is a word <dog> already"):
+        queue.resume(other.id)
+
+
+def test_the_queue_has_an_end(
+    tmp_path: Path, queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    narrow = Queue(Workspace(queue.workspace.folder, WorkspaceLimits(most_jobs=1)))
+    narrow.submit(data_set, "<cat>", **settings)
+    with pytest.raises(SettingsError, match="waiting already"):
+        narrow.submit(data_set, "<dog>", **settings)
+
+
+def test_a_training_that_waits_is_taken_out_and_queued_again(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    queue.stop(job.id)
+    assert queue.job(job.id).state == "stopped"
+    train(queue, job.id)  # a process that was started a moment before
+    assert queue.job(job.id).step == 0
+    assert queue.resume(job.id).state == "queued"
+    train(queue, job.id)
+    assert queue.job(job.id).state == "done"
+
+
+def test_a_removed_training_keeps_its_word_and_can_be_brought_back(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    train(queue, job.id)
+    queue.library.rename(job.id, "<dog>")
+    queue.remove(job.id)
+    assert not queue.jobs()
+    assert [word.token for word in queue.library.words()] == ["<dog>"]
+    with pytest.raises(UnknownIdError):
+        queue.job(job.id)
+    assert queue.undo_remove(job.id).state == "done"
+    assert [word.token for word in queue.library.words()] == ["<dog>"]
+
+
+def test_a_deleted_word_stays_away_until_its_training_is_resumed(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    train(queue, job.id)
+    queue.library.delete(job.id)
+    os.utime(queue.workspace.place("runs", job.id) / "concept.safetensors")  # it is saved anew
+    assert not queue.library.words()
+    assert queue.library.undo(job.id).token == "<cat>"
+    queue.library.delete(job.id)
+    queue.resume(job.id)
+    assert [word.token for word in queue.library.words()] == ["<cat>"]
+
+
+def test_a_process_that_died_without_a_word_is_told(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    JobFiles(queue.workspace, job.id).begin()
+    told = queue.job(job.id)
+    assert told.state == "failed"
+    assert "resume it" in told.sentence
+    assert queue.resume(job.id).state == "queued"
+
+
+def test_a_base_that_is_gone_is_told_and_the_training_can_go_on(
+    queue: Queue, data_set: str, settings: dict[str, Any], base: Path
+) -> None:
+    shutil.copytree(base, queue.workspace.folder / "models" / "other")
+    job = queue.submit(data_set, "<cat>", **{**settings, "base": "other"})
+    (queue.workspace.folder / "models" / "other").rename(queue.workspace.folder / "elsewhere")
+    train(queue, job.id)
+    assert queue.job(job.id).state == "failed"
+    assert "no such file or folder" in queue.job(job.id).sentence
+    (queue.workspace.folder / "elsewhere").rename(queue.workspace.folder / "models" / "other")
+    queue.resume(job.id)
+    train(queue, job.id)
+    assert queue.job(job.id).state == "done"
+
+
+def test_on_a_full_disk_it_says_so_and_loses_nothing(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings |= {"steps": 4, "checkpoint_every": 1}
+    job = queue.submit(data_set, "<cat>", **settings)
+    log, made = queue.workspace.place("runs", job.id) / "log.jsonl", os.open
+
+    def full(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        """No new file gets onto the disk as soon as two steps are logged."""
+        if flags & os.O_CREAT and log.exists() and log.read_bytes().count(b"\n") >= 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return made(path, flags, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)  # also under tempfile
+        train(queue, job.id)
+    told = queue.job(job.id)
+    assert (told.state, told.step) == ("failed", 2), told
+    assert "The disk is full" in told.sentence
+    assert told.word == job.id
+    queue.resume(job.id)
+    train(queue, job.id)
+    assert (queue.job(job.id).state, queue.job(job.id).step) == ("done", 4)
+
+
+def test_what_nobody_thought_of_is_told_in_a_sentence(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_given: object, **_settings: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(api, "train_pack", fails)
+    job = queue.submit(data_set, "<cat>", **settings)
+    train(queue, job.id)
+    assert queue.job(job.id).state == "failed"
+    assert "something unexpected happened" in queue.job(job.id).sentence.lower()
+    assert "ZeroDivisionError" in queue.job(job.id).sentence
+
+
+def test_a_picture_that_was_damaged_since_is_told(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    picture = next(iter(queue.settings(job.id).pictures[0].iterdir()))
+    picture.write_bytes(b"damaged")
+    train(queue, job.id)
+    assert "is not a picture" in queue.job(job.id).sentence
+
+
+def test_what_runs_is_not_removed(queue: Queue, data_set: str, settings: dict[str, Any]) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    with queue.workspace.turn(job.id):
+        JobFiles(queue.workspace, job.id).begin()
+        assert queue.job(job.id).state == "running"
+        with pytest.raises(SettingsError, match="Stop it first"):
+            queue.remove(job.id)
+        queue.stop(job.id)
+        assert queue.job(job.id).state == "stopping"
+        assert (queue.workspace.place("runs", job.id) / "stop.request").exists()
+    (JobFiles(queue.workspace, job.id).folder / RUNNING).unlink()
+
+
+def test_what_it_needs_is_told_before_it_starts(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    config = queue.config(data_set, "<cat>", **settings)
+    found = queue.estimate(config)
+    assert (found.steps, found.seconds) == (2, None)
+    assert found.plan.model_dump()
+    job = queue.submit(data_set, "<cat>", **settings)
+    train(queue, job.id)
+    again = queue.estimate(queue.config(data_set, "<dog>", **{**settings, "steps": 100}))
+    assert again.seconds is not None
+    assert again.seconds > 0
+
+
+def test_long_curves_are_thinned_and_keep_their_end(queue: Queue) -> None:
+    name, folder = queue.workspace.new("runs")
+    lines = [f'{{"step": {step}, "loss": 0.5, "lr": 0.1}}\n' for step in range(1, 5001)]
+    (folder / "log.jsonl").write_text("".join(lines) + '{"step": 5001, "lo')
+    loss = queue.curves(name).loss
+    assert 500 <= len(loss) <= 1000
+    assert loss[-1] == (5000, 0.5)
+
+
+@pytest.mark.parametrize("name", ["..", "", "0" * 32])
+def test_only_trainings_of_this_queue_are_named(queue: Queue, name: str) -> None:
+    for use in (queue.job, queue.stop, queue.resume, queue.remove, queue.settings):
+        with pytest.raises(UnknownIdError):
+            use(name)
+
+
+def test_a_picture_is_no_way_out_of_its_run(queue: Queue, tmp_path: Path) -> None:
+    name, folder = queue.workspace.new("runs")
+    (folder / "previews").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
+    (folder / "previews" / "step-1-1.png").symlink_to(tmp_path / "secret.png")
+    assert not queue.previews(name)

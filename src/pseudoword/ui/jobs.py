@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from pseudoword import api
+from pseudoword import api, lookup
 from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.files import open_regular, read_regular, write_whole
@@ -28,9 +28,9 @@ from pseudoword.ui.job_files import (
     SETTINGS,
     WORKER,
     JobFiles,
-    State,
     in_queue,
 )
+from pseudoword.ui.job_files import State as State
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy
 from pseudoword.ui.settings import checked
@@ -274,12 +274,16 @@ class Queue:
         found = []
         folder = self.workspace.place("runs", name) / "previews"
         for path in folder.glob("step-*-*.png"):
-            if (match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)) and path.is_file():
+            if (
+                match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)
+            ) and not path.is_symlink():
                 found.append(Preview(int(match[1]), int(match[2])))
         return sorted(found, key=lambda one: (one.step, one.number))
 
     def preview(self, name: str, which: Preview, needed_px: int | None = None) -> Image.Image:
         """One of the `previews`."""
+        if which not in self.previews(name):
+            raise UnknownIdError("That preview is not there any more.")
         folder = self.workspace.path("runs", name) / "previews"
         return api.open_picture(
             folder / f"step-{which.step:d}-{which.number:d}.png", needed_px=needed_px
@@ -319,10 +323,11 @@ class Queue:
             SettingsError: another word has its name by now.
         """
         files = JobFiles(self.workspace, name)
-        with self.workspace.turn("names"), self.workspace.turn(name, patience_s=1.0):
+        with self.workspace.turn("names"):
             if files.state in OVER:
                 self.library.check_name(files.about["token"], but=name)
-                files.queue_again()
+                with self.workspace.turn(name, patience_s=1.0):
+                    files.queue_again()
         self.library.release()
         self.wake()
         return self.job(name)
@@ -365,12 +370,10 @@ class Queue:
 
     def _seconds_per_step(self, config: TrainConfig) -> float | None:
         """What a step took in the latest training on the same base, with pictures as large."""
-        alike = ("base", "device", "dtype", "quantize", "resolution", "batch")
-        for job in reversed(self.jobs()):
+        for files in reversed(in_queue(self.workspace)):
             with contextlib.suppress(PseudowordError):
-                other = self.settings(job.id)
-                if all(getattr(other, name) == getattr(config, name) for name in alike):
-                    entries = _log(self.workspace.place("runs", job.id) / "log.jsonl")
+                if _speed_of(settings_of(files)) == _speed_of(config):
+                    entries = _log(self.workspace.place("runs", files.name) / "log.jsonl")
                     if (seconds := _median(entries)) is not None:
                         return seconds
         return None
@@ -381,6 +384,12 @@ def settings_of(files: JobFiles) -> TrainConfig:
     return TrainConfig.gather(
         files.folder / SETTINGS, out=files.workspace.place("runs", files.name)
     )
+
+
+def _speed_of(config: TrainConfig) -> tuple[object, ...]:
+    """The settings that decide how long a step takes."""
+    alike = ("device", "dtype", "quantize", "resolution", "batch", "gradient_checkpointing")
+    return lookup.absolute(config.base), *(getattr(config, name) for name in alike)
 
 
 def _log(path: Path) -> list[Mapping[str, Any]]:

@@ -221,6 +221,7 @@ class Library:
 
     def delete(self, name: str) -> None:
         """Move the word to the trash; what is still being learned does not bring it back."""
+        self._folder(name)
         training = self.workspace.place("queue", name)
         if training.is_dir():
             write_whole(training / NO_WORD, b"")

@@ -109,11 +109,6 @@ class Workspace:
                     found.append((entry.stat(follow_symlinks=False).st_ctime, entry.name))
         return [name for _, name in sorted(found)]
 
-    def file(self, folder: Path, name: str) -> Path | None:
-        """A regular file of ours in `folder`; None if it is not there, or is a link."""
-        path = folder / name
-        return path if path.is_file() and not path.is_symlink() else None
-
     def check_size(self, nbytes: int, name: str) -> None:
         """Refuse an upload that is too large, alone or with all that is here already.
 
@@ -157,7 +152,9 @@ class Workspace:
                     break
                 except RunFolderError:
                     if time.monotonic() > until:
-                        raise
+                        raise RunFolderError(
+                            "another page or process is busy with this. Try again in a moment."
+                        ) from None
                     time.sleep(0.05)
             yield
 
