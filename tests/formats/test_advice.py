@@ -1,4 +1,4 @@
-"""Each sentence of `inspect` about another tool, held against what the tool does."""
+"""Each sentence of `inspect` about another tool is compared with what the tool does."""
 
 import contextlib
 import copy
@@ -37,7 +37,7 @@ SANA = Concept("<cat>", {"gemma2_2b": rows(2, 2304)}, "sana")
 OUTPUT = Concept("<cat>", {"clip_l_out": L, "clip_g_out": G})
 WIDTHS = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280, "t5xxl": 4096}
 
-OTHERS: dict[str, bytes] = {
+MORE_FILES: dict[str, bytes] = {
     "swapped": save({"clip_l": G, "clip_g": L}),
     "pair": save({"text_encoders_0": L, "text_encoders_1": G}),
     "pair in torch": torch_bytes({"emb": L, "emb2": G}),
@@ -67,7 +67,7 @@ OTHERS: dict[str, bytes] = {
 
 def write(folder: Path, name: str, ending: str = "") -> Path:
     """A file of another tool under its usual ending."""
-    data = OTHERS[name] if name in OTHERS else THEIRS[name][0]()
+    data = MORE_FILES[name] if name in MORE_FILES else THEIRS[name][0]()
     path = folder / f"file{ending or ('.pt' if data[:2] == b'PK' else '.safetensors')}"
     path.write_bytes(data)
     return path
@@ -82,7 +82,7 @@ def advice(path: Path, token: str | None = None) -> tuple[EmbeddingFile, Concept
 def every_file(folder: Path) -> list[Path]:
     """Every kind of file that is read or written here, each in a folder of its own."""
     paths = []
-    for name in (*THEIRS, *OTHERS):
+    for name in (*THEIRS, *MORE_FILES):
         (folder / name.replace("/", "-")).mkdir()
         paths.append(write(folder / name.replace("/", "-"), name))
     for writer in WRITERS:
@@ -130,12 +130,12 @@ def encoders_of(word: Concept) -> tuple[str, ...]:
     return ("clip_l", "t5xxl") if set(word.vectors) == {"t5xxl"} else tuple(word.vectors)
 
 
-def do(said: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]:
+def follow(sentence: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]:
     """Do what the advice for diffusers says; the pipeline, and the name to write."""
     match = re.match(
-        r"(load_textual_inversion\(.*\)), then write (.*?)(; or convert|\. Under|$)", said
+        r"(load_textual_inversion\(.*\)), then write (.*?)(; or convert|\. Under|$)", sentence
     )
-    assert match, said
+    assert match, sentence
     calls, name = match[1].split(" and "), match[2]
     pipe = Pipe(tokenizer, *encoders_of(word))
     where = {
@@ -150,12 +150,12 @@ def do(said: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]
     return pipe, name
 
 
-def holds_in_diffusers(path: Path, word: Concept, said: str, tokenizer: Any) -> None:
-    if said.startswith("load_textual_inversion"):
-        pipe, name = do(said, path, word, tokenizer)
+def check_diffusers(path: Path, word: Concept, sentence: str, tokenizer: Any) -> None:
+    if sentence.startswith("load_textual_inversion"):
+        pipe, name = follow(sentence, path, word, tokenizer)
         suffixes = keys.DIFFUSERS_SUFFIXES[frozenset(word.vectors)]
         for encoder, expected in word.vectors.items():
-            assert pipe.rows(name, suffixes[encoder]).equal(expected), (path, said)
+            assert pipe.rows(name, suffixes[encoder]).equal(expected), (path, sentence)
         return
     if frozenset(word.vectors) not in keys.DIFFUSERS_SUFFIXES:
         return  # there is no pipeline with a loader for such encoders: tested below
@@ -166,19 +166,19 @@ def holds_in_diffusers(path: Path, word: Concept, said: str, tokenizer: Any) -> 
         except Exception:
             continue
         name = options.get("token", word.token)
-        found = pipe.rows(name)
-        whole = [found.equal(expected) for expected in word.vectors.values()]
-        assert len(word.vectors) > 1 or not any(whole), (path, said)
+        loaded = pipe.rows(name)
+        whole = [loaded.equal(expected) for expected in word.vectors.values()]
+        assert len(word.vectors) > 1 or not any(whole), (path, sentence)
 
 
-def test_what_is_said_of_diffusers_holds_for_every_file(files: list[Path], tokenizer: Any) -> None:
-    told = set()
+def test_the_advice_for_diffusers_is_true_for_every_file(files: list[Path], tokenizer: Any) -> None:
+    beginnings = set()
     for path in files:
         for word in formats.read_file(path).concepts:
-            said = advise(formats.read_file(path), word)["diffusers"]
-            holds_in_diffusers(path, word, said, tokenizer)
-            told.add(said[:22])
-    assert len(told) > 7
+            sentence = advise(formats.read_file(path), word)["diffusers"]
+            check_diffusers(path, word, sentence, tokenizer)
+            beginnings.add(sentence[:22])
+    assert len(beginnings) > 7
 
 
 @pytest.mark.parametrize("token", ["<cat>", "<My-Toy>", "*"])
@@ -189,14 +189,14 @@ def test_the_model_card_s_code_loads_the_word(
     word = formats.with_token(word, token)
     for name, data in repository_files(tmp_path, word, "me/toy").items():
         (tmp_path / name).write_bytes(data)
-    told = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
+    code = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
     if "gemma2_2b" in word.vectors:
-        assert told is None
+        assert code is None
         return
-    assert told
+    assert code
     pipe = Pipe(tokenizer, *encoders_of(word))
-    exec(told[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
-    other = re.search("then write (.*)", told[1])
+    exec(code[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
+    other = re.search("then write (.*)", code[1])
     for encoder, suffix in keys.DIFFUSERS_SUFFIXES[frozenset(word.vectors)].items():
         assert pipe.rows(other[1] if other else token, suffix).equal(word.vectors[encoder])
 
@@ -229,30 +229,30 @@ def test_the_name_for_diffusers_lets_every_row_reach_the_prompt(
     for token in NAMES:
         word = Concept(token, {"clip_l": rows(vectors, 768)}, "sd")
         formats.write(word, tmp_path / "toy.safetensors")
-        content, found, said = advice(tmp_path / "toy.safetensors")
-        holds_in_diffusers(content.path, found, said["diffusers"], tokenizer)
+        content, loaded, sentences = advice(tmp_path / "toy.safetensors")
+        check_diffusers(content.path, loaded, sentences["diffusers"], tokenizer)
         plain = Pipe(tokenizer, "clip_l")
-        if "only the first" in said["diffusers"]:
+        if "only the first" in sentences["diffusers"]:
             with contextlib.suppress(ValueError):  # it may be in the vocabulary as well
                 plain.load_textual_inversion(str(content.path))
-            assert len(plain.rows(found.token)) < vectors
-        elif "refused" in said["diffusers"]:
+            assert len(plain.rows(loaded.token)) < vectors
+        elif "refused" in sentences["diffusers"]:
             plain.components["tokenizer"].add_tokens(token)
             with pytest.raises(ValueError, match="already in tokenizer vocabulary"):
                 plain.load_textual_inversion(str(content.path))
         else:
-            assert f"then write {found.token}" in said["diffusers"]
+            assert f"then write {loaded.token}" in sentences["diffusers"]
             assert token not in tokenizer.get_vocab()
 
 
-def test_no_name_that_a_vocabulary_has_is_thought_safe(tokenizer: Any) -> None:
+def test_every_entry_of_a_vocabulary_is_recognised_as_one(tokenizer: Any) -> None:
     assert all(names.may_be_in_vocabulary(entry) for entry in tokenizer.get_vocab())
 
 
-def test_a_base_s_own_vocabulary_counts(base: Path, tmp_path: Path) -> None:
+def test_the_vocabulary_of_the_base_is_used(base: Path, tmp_path: Path) -> None:
     formats.write(Concept("x1", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "x.safetensors")
-    content, word, said = advice(tmp_path / "x.safetensors")
-    assert said["diffusers"] == "load_textual_inversion(file), then write x1"
+    content, word, sentences = advice(tmp_path / "x.safetensors")
+    assert sentences["diffusers"] == "load_textual_inversion(file), then write x1"
     assert "<x1>" in advise(content, word, {"x1"})["diffusers"]
     formats.write(Concept("*", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "y.safetensors")
     seen = pseudoword.inspect(tmp_path / "y.safetensors", base=str(base))
@@ -273,7 +273,7 @@ def test_a_base_s_own_vocabulary_counts(base: Path, tmp_path: Path) -> None:
         ({"qwen25_7b"}, ["QwenImagePipeline"]),
     ],
 )
-def test_diffusers_has_a_loader_for_just_the_families_that_are_said(
+def test_diffusers_has_a_loader_for_exactly_the_families_that_we_list(
     encoders: set[str], pipelines: list[str]
 ) -> None:
     for name in pipelines:
@@ -290,63 +290,64 @@ def a1111_reads(path: Path) -> tuple[str, Any, int]:
     return other_tools.a1111_loads(path, in_picture)
 
 
-def holds_in_a1111(
-    path: Path, content: EmbeddingFile, word: Concept, said: str, tokenizer: Any
+def check_a1111(
+    path: Path, content: EmbeddingFile, word: Concept, sentence: str, tokenizer: Any
 ) -> None:
     kinds = {"SD 1": 768, "SD 2": 1024, "SDXL": 2048}
-    if said.startswith("copy the LoRA"):
-        found = other_tools.a1111_in_lora(path, word.token)
+    if sentence.startswith("copy the LoRA"):
+        loaded = other_tools.a1111_in_lora(path, word.token)
         assert all(
-            v.equal(found[k] if isinstance(found, dict) else found) for k, v in word.vectors.items()
+            v.equal(loaded[k] if isinstance(loaded, dict) else loaded)
+            for k, v in word.vectors.items()
         )
         return
     match = re.fullmatch(
-        r"(SD 1|SD 2|SDXL): copy into embeddings/, then write (.*); skipped on .*", said
+        r"(SD 1|SD 2|SDXL): copy into embeddings/, then write (.*); skipped on .*", sentence
     )
     if match:
-        name, found, width = a1111_reads(path)
-        assert width == kinds[match[1]], said
-        assert other_tools.a1111_finds(tokenizer, name, f"a photo of {match[2]} here"), said
+        name, loaded, width = a1111_reads(path)
+        assert width == kinds[match[1]], sentence
+        assert other_tools.a1111_finds(tokenizer, name, f"a photo of {match[2]} here"), sentence
         for encoder, expected in word.vectors.items():
-            assert expected.equal(found[encoder] if isinstance(found, dict) else found), said
-    elif said.startswith("takes it for an SDXL word"):
-        _, found, width = a1111_reads(path)
+            assert expected.equal(loaded[encoder] if isinstance(loaded, dict) else loaded), sentence
+    elif sentence.startswith("takes it for an SDXL word"):
+        _, loaded, width = a1111_reads(path)
         assert width == kinds["SDXL"]
-        assert all(word.vectors[key].equal(found[key]) for key in ("clip_l", "clip_g"))
-    elif said.startswith("goes by the file's ending"):
+        assert all(word.vectors[key].equal(loaded[key]) for key in ("clip_l", "clip_g"))
+    elif sentence.startswith("goes by the file's ending"):
         with pytest.raises(Exception):  # noqa: B017, PT011 - any failure of a foreign loader will do
             a1111_reads(path)
-        renamed = path.with_suffix(re.search(r"to (\.\w+)", said)[1])  # type: ignore[index]
+        renamed = path.with_suffix(re.search(r"to (\.\w+)", sentence)[1])  # type: ignore[index]
         shutil.copy(path, renamed)
-        said = advice(renamed)[2]["AUTOMATIC1111"]
-        assert "ending" not in said
-    elif said.startswith("cannot have such a name"):
+        sentence = advice(renamed)[2]["AUTOMATIC1111"]
+        assert "ending" not in sentence
+    elif sentence.startswith("cannot have such a name"):
         assert not other_tools.a1111_finds(tokenizer, path.stem, f"a photo of {path.stem} here")
     elif path.suffix in (".png", ".webp", ".pt", ".bin", ".safetensors"):
         try:
-            _, found, width = a1111_reads(path)
+            _, loaded, width = a1111_reads(path)
         except Exception:
             return
-        if width in kinds.values() and not said.startswith("cannot use"):
-            parts = found if isinstance(found, dict) else dict.fromkeys(word.vectors, found)
+        if width in kinds.values() and not sentence.startswith("cannot use"):
+            parts = loaded if isinstance(loaded, dict) else dict.fromkeys(word.vectors, loaded)
             whole = [key in parts and v.equal(parts[key]) for key, v in word.vectors.items()]
-            assert not all(whole), (path, said)
+            assert not all(whole), (path, sentence)
 
 
-def test_what_is_said_of_automatic1111_holds_for_every_file(
+def test_the_advice_for_automatic1111_is_true_for_every_file(
     files: list[Path], tokenizer: Any
 ) -> None:
-    told = set()
+    beginnings = set()
     for path in files:
         content = formats.read_file(path)
         for word in content.concepts:
-            said = advise(content, word)["AUTOMATIC1111"]
-            holds_in_a1111(path, content, word, said, tokenizer)
-            told.add(said[:18])
-    assert len(told) > 8
+            sentence = advise(content, word)["AUTOMATIC1111"]
+            check_a1111(path, content, word, sentence, tokenizer)
+            beginnings.add(sentence[:18])
+    assert len(beginnings) > 8
 
 
-def test_automatic1111_takes_every_torch_file_that_is_written_here(tmp_path: Path) -> None:
+def test_automatic1111_opens_every_torch_file_that_we_write(tmp_path: Path) -> None:
     for writer in ("a1111", "diffusers-bin"):
         for word in (SD, SD2, SDXL):
             path = tmp_path / f"toy{WRITERS[writer].ending}"
@@ -368,58 +369,58 @@ STEMS = (
 def test_the_names_for_each_tool_find_the_word(stem: str, tmp_path: Path, tokenizer: Any) -> None:
     path = tmp_path / f"{stem}.safetensors"
     save_file({"emb_params": L}, path)
-    content, word, said = advice(path)
-    holds_in_a1111(path, content, word, said["AUTOMATIC1111"], tokenizer)
-    holds_in_comfyui(path, word, said["ComfyUI"])
-    holds_in_invokeai(path, word, said["InvokeAI"])
+    content, word, sentences = advice(path)
+    check_a1111(path, content, word, sentences["AUTOMATIC1111"], tokenizer)
+    check_comfyui(path, word, sentences["ComfyUI"])
+    check_invokeai(path, word, sentences["InvokeAI"])
 
 
-def holds_in_comfyui(path: Path, word: Concept, said: str) -> None:
+def check_comfyui(path: Path, word: Concept, sentence: str) -> None:
     def read(prompt: str, encoder: str) -> Tensor:
         key = "clip_l" if encoder == "clip_h" else encoder
         try:
-            found = other_tools.comfyui_reads(path.parent, prompt, word.widths[encoder], key)
+            loaded = other_tools.comfyui_reads(path.parent, prompt, word.widths[encoder], key)
         except (RuntimeError, AttributeError):
-            found = []
-        return torch.stack(found) if found else torch.zeros(0)
+            loaded = []
+        return torch.stack(loaded) if loaded else torch.zeros(0)
 
     match = re.fullmatch(
-        r"copy into models/embeddings/, then write (embedding:.*) and a blank or .*", said
+        r"copy into models/embeddings/, then write (embedding:.*) and a space or .*", sentence
     )
     if match:
         for encoder, expected in word.vectors.items():
             for prompt in (f"{match[1]} on grass", f"a photo of {match[1]}, red"):
-                assert read(prompt, encoder).equal(expected), (path, said)
-    elif said.startswith("may not find"):
+                assert read(prompt, encoder).equal(expected), (path, sentence)
+    elif sentence.startswith("may not find"):
         assert not all(
             read(f"a embedding:{path.stem}, b", e).equal(v) for e, v in word.vectors.items()
         )
-    elif not said.startswith("cannot use"):
+    elif not sentence.startswith("cannot use"):
         for prompt in (f"a embedding:{path.name} b", f"embedding:{path.stem}"):
-            found = [read(prompt, e).equal(v) for e, v in word.vectors.items() if e in WIDTHS]
-            assert not found or not all(found), (path, said)
+            loaded = [read(prompt, e).equal(v) for e, v in word.vectors.items() if e in WIDTHS]
+            assert not loaded or not all(loaded), (path, sentence)
 
 
-def test_what_is_said_of_comfyui_holds_for_every_file(files: list[Path]) -> None:
-    told = set()
+def test_the_advice_for_comfyui_is_true_for_every_file(files: list[Path]) -> None:
+    beginnings = set()
     for path in files:
         content = formats.read_file(path)
         for word in content.concepts:
-            said = advise(content, word)["ComfyUI"]
-            holds_in_comfyui(path, word, said)
-            told.add(said[:18])
-    assert len(told) > 5
+            sentence = advise(content, word)["ComfyUI"]
+            check_comfyui(path, word, sentence)
+            beginnings.add(sentence[:18])
+    assert len(beginnings) > 5
 
 
-def holds_in_invokeai(path: Path, word: Concept, said: str) -> None:
+def check_invokeai(path: Path, word: Concept, sentence: str) -> None:
     expected = {"clip_l": 768, "clip_h": 1024}
-    if said.startswith("add it to the models"):
+    if sentence.startswith("add it to the models"):
         width, name = other_tools.invokeai_adds(path)
         assert width == (expected[next(iter(word.vectors))] if len(word.vectors) == 1 else 1280)
-        found = other_tools.invokeai_loads(path)
-        assert len(found) == len(word.vectors)
-        assert all(any(v.equal(f.float()) for f in found) for v in word.vectors.values()), said
-        match = re.search(r"then write (<.*>)$", said)
+        loaded = other_tools.invokeai_loads(path)
+        assert len(loaded) == len(word.vectors)
+        assert all(any(v.equal(f.float()) for f in loaded) for v in word.vectors.values()), sentence
+        match = re.search(r"then write (<.*>)$", sentence)
         assert match
         triggers = other_tools.invokeai_finds(f"a {match[1]}, red")
         assert triggers == ([name] if "the name" not in match[1] else ["the name"])
@@ -428,57 +429,62 @@ def holds_in_invokeai(path: Path, word: Concept, said: str) -> None:
         return
     try:
         width, _ = other_tools.invokeai_adds(path)
-        found = other_tools.invokeai_loads(path)
+        loaded = other_tools.invokeai_loads(path)
     except Exception:
         return
-    whole = [any(v.equal(f.float()) for f in found) for v in word.vectors.values()]
+    whole = [any(v.equal(f.float()) for f in loaded) for v in word.vectors.values()]
     right = width == (expected.get(next(iter(word.vectors)), 0) if len(word.vectors) == 1 else 1280)
-    assert not all(whole) or not right or len(found) != len(word.vectors), (path, said)
+    assert not all(whole) or not right or len(loaded) != len(word.vectors), (path, sentence)
 
 
-def test_what_is_said_of_invokeai_holds_for_every_file(files: list[Path]) -> None:
-    told = set()
+def test_the_advice_for_invokeai_is_true_for_every_file(files: list[Path]) -> None:
+    beginnings = set()
     for path in files:
         content = formats.read_file(path)
         for word in content.concepts:
-            said = advise(content, word)["InvokeAI"]
-            holds_in_invokeai(path, word, said)
-            told.add(said[:18])
-    assert len(told) > 5
+            sentence = advise(content, word)["InvokeAI"]
+            check_invokeai(path, word, sentence)
+            beginnings.add(sentence[:18])
+    assert len(beginnings) > 5
 
 
-def test_what_is_said_of_onetrainer_holds_for_every_file(files: list[Path]) -> None:
-    told = set()
+def test_the_advice_for_onetrainer_is_true_for_every_file(files: list[Path]) -> None:
+    beginnings = set()
     for path in files:
         content = formats.read_file(path)
         for word in content.concepts:
-            said = advise(content, word)["OneTrainer"]
-            told.add(said[:18])
+            sentence = advise(content, word)["OneTrainer"]
+            beginnings.add(sentence[:18])
             encoders = frozenset(map(base_encoder, word.vectors))
             if encoders not in onetrainer.KEYS:
-                assert said == "trains no embeddings for these models"
+                assert sentence == "trains no embeddings for these models"
                 continue
             theirs = onetrainer.KEYS[encoders]
             try:
-                found = dict(
+                loaded = dict(
                     zip(
                         theirs,
                         other_tools.onetrainer_loads(path, tuple(theirs.values())),
                         strict=True,
                     )
                 )
-                whole = [v.equal(found[base_encoder(k)].float()) for k, v in word.vectors.items()]
+                whole = [v.equal(loaded[base_encoder(k)].float()) for k, v in word.vectors.items()]
             except Exception:
                 whole = [False]
-            assert all(whole) == said.startswith("choose it as the base embedding"), (path, said)
-    assert len(told) > 3
+            assert all(whole) == sentence.startswith("choose it as the base embedding"), (
+                path,
+                sentence,
+            )
+    assert len(beginnings) > 3
 
 
-def test_what_is_to_be_converted_works_afterwards(files: list[Path], tmp_path: Path) -> None:
+def test_a_file_works_after_the_conversion_that_is_advised(
+    files: list[Path], tmp_path: Path
+) -> None:
     done = 0
     for path in files:
-        _, word, said = advice(path)
-        for tool, text in said.items():
+        _, word, sentences = advice(path)
+        for tool, text in sentences.items():
             match = re.search(r"convert with --format ([\w-]+)$", text)
             if not match:
                 continue
@@ -492,7 +498,7 @@ def test_what_is_to_be_converted_works_afterwards(files: list[Path], tmp_path: P
     assert done > 100
 
 
-def test_training_says_what_diffusers_will_not_take(
+def test_training_warns_of_a_token_that_diffusers_does_not_accept(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     quick = ("--steps", 1, "--evaluate-every", 0, "--timestep-sampling", "uniform")

@@ -41,7 +41,7 @@ def bits(tensor: Tensor) -> bytes:
 
 
 @pytest.mark.parametrize("name", THEIRS)
-def test_what_others_write_is_read(name: str, tmp_path: Path) -> None:
+def test_files_of_other_tools_are_read(name: str, tmp_path: Path) -> None:
     _, layout, expected = THEIRS[name]
     for ending in (".bin", ".safetensors", ".png", ""):
         content = formats.read_file(embedding_files.write(name, tmp_path, ending))
@@ -77,7 +77,7 @@ FITTING = [
 
 
 @pytest.mark.parametrize(("writer", "kind"), FITTING)
-def test_each_writer_is_undone_by_its_reader(writer: str, kind: str, tmp_path: Path) -> None:
+def test_each_reader_reads_what_its_writer_wrote(writer: str, kind: str, tmp_path: Path) -> None:
     concept = CONCEPTS[kind]
     path = tmp_path / f"file{WRITERS[writer].ending}"
     written = formats.write_as(concept, path, writer)
@@ -98,7 +98,9 @@ def test_the_matrix_covers_every_writer_and_concept() -> None:
 
 
 @pytest.mark.parametrize(("writer", "kind"), FITTING)
-def test_across_formats(writer: str, kind: str, tmp_path: Path) -> None:
+def test_a_conversion_between_any_two_formats_keeps_every_bit(
+    writer: str, kind: str, tmp_path: Path
+) -> None:
     concept = CONCEPTS[kind]
     path = tmp_path / f"one{WRITERS[writer].ending}"
     formats.write_as(concept, path, writer)
@@ -179,9 +181,9 @@ def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
     assert load_file(tmp_path / "file_2")["<cat>"].shape == (3, 1280)
     formats.write_as(CONCEPTS["sd2"], tmp_path / "file", "kohya")
     with safe_open(tmp_path / "file", "pt") as file:
-        said = file.metadata()
-    assert said["modelspec.architecture"] == "stable-diffusion-v2-512/textual-inversion"
-    assert said["modelspec.trigger_phrase"] == "a cat"
+        message = file.metadata()
+    assert message["modelspec.architecture"] == "stable-diffusion-v2-512/textual-inversion"
+    assert message["modelspec.trigger_phrase"] == "a cat"
     formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.pt", "a1111")
     theirs = torch.load(tmp_path / "cat.pt", weights_only=True)
     assert theirs["string_to_token"] == {"*": 265}
@@ -189,7 +191,7 @@ def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
     assert (theirs["name"], theirs["step"], theirs["sd_checkpoint_name"]) == ("<cat>", 3, "some")
 
 
-def test_a_picture_shows_its_word_to_any_png_reader(tmp_path: Path) -> None:
+def test_any_png_reader_finds_the_text_chunk(tmp_path: Path) -> None:
     shown = Image.new("RGB", (40, 24), "orange")
     formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-png", shown)
     picture = Image.open(tmp_path / "cat.png")
@@ -204,7 +206,7 @@ def test_a_picture_shows_its_word_to_any_png_reader(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(64, 32), (33, 47), (512, 256)])
 @pytest.mark.parametrize("kind", ["a1111-pixels", "a1111-webp"])
-def test_hidden_pixels_stand_beside_the_picture(
+def test_hidden_pixels_are_beside_the_picture(
     size: tuple[int, int], kind: str, tmp_path: Path
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
@@ -257,13 +259,13 @@ def hidden_as_described(concept: Concept, picture: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize("ending", ["png", "webp"])
-def test_pixels_hidden_as_described_are_found(ending: str, tmp_path: Path) -> None:
+def test_pixels_hidden_by_the_description_are_read(ending: str, tmp_path: Path) -> None:
     whole = hidden_as_described(CONCEPTS["sd1"], Image.new("RGB", (40, 128), "orange"))
     whole.save(tmp_path / f"cat.{ending}", lossless=True)
     assert same(formats.read(tmp_path / f"cat.{ending}"), CONCEPTS["sd1"])
 
 
-def test_a_picture_that_was_saved_with_losses_is_explained(tmp_path: Path) -> None:
+def test_a_picture_with_lossy_compression_is_an_error_that_says_why(tmp_path: Path) -> None:
     formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-pixels")
     for ending in ("webp", "avif"):
         Image.open(tmp_path / "cat.png").save(tmp_path / f"cat.{ending}", quality=50)
@@ -283,7 +285,7 @@ def test_sdxl_words_in_two_files_are_one_word(tmp_path: Path) -> None:
     assert set(formats.read(tmp_path).vectors) == {"clip_l"}
 
 
-def test_several_words_in_a_file_are_told_apart(tmp_path: Path) -> None:
+def test_several_words_in_a_file_are_read_apart(tmp_path: Path) -> None:
     path = embedding_files.write("diffusers several", tmp_path)
     assert sorted(c.token for c in formats.read_all(path)) == ["<cat>", "<dog>"]
     assert len(formats.read(path, "<dog>").vectors["clip_l"]) == 1
@@ -293,7 +295,7 @@ def test_several_words_in_a_file_are_told_apart(tmp_path: Path) -> None:
         formats.read(path, "<bird>")
 
 
-def test_a_large_lora_gives_its_words_without_being_read_whole(
+def test_the_embeddings_of_a_large_lora_are_read_without_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = embedding_files.write("LoRA with OneTrainer's words", tmp_path)

@@ -1,4 +1,4 @@
-"""Files that lie where an embedding should be: each is called what it is."""
+"""Files that are no embeddings: the error says what each one is."""
 
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,13 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("ending", ["pt", "safetensors", "png"])
-def test_what_came_in_place_of_a_file_is_named(name: str, ending: str, tmp_path: Path) -> None:
-    data, said = TEXTS[name]
+def test_a_file_that_is_no_embedding_is_called_what_it_is(
+    name: str, ending: str, tmp_path: Path
+) -> None:
+    data, message = TEXTS[name]
     path = tmp_path / f"a.{ending}"
     path.write_bytes(data)
-    with pytest.raises(ConceptError, match=said) as refusal:
+    with pytest.raises(ConceptError, match=message) as refusal:
         formats.read(path)
     assert str(refusal.value).isprintable()
     assert str(path) in str(refusal.value)
@@ -112,7 +114,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("kind", ["safetensors", "torch", "in a dict", "bare pickle"])
 def test_networks_are_called_what_they_are(name: str, kind: str, tmp_path: Path) -> None:
-    tensors, said = NETWORKS[name]
+    tensors, message = NETWORKS[name]
     path = tmp_path / "a.pt"
     if kind == "bare pickle":
         if name == "unheard of":
@@ -122,14 +124,14 @@ def test_networks_are_called_what_they_are(name: str, kind: str, tmp_path: Path)
         path.write_bytes(torch_bytes({"state_dict": tensors, "step": 3}))
     else:
         path.write_bytes((save if kind == "safetensors" else torch_bytes)(tensors))
-    with pytest.raises(ConceptError, match=said) as refusal:
+    with pytest.raises(ConceptError, match=message) as refusal:
         formats.read(path)
-    if said == "a LoRA":
+    if message == "a LoRA":
         assert "--lora" in str(refusal.value)
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("made", "message"),
     [
         ({"hash": "x", "optimizer_state_dict": {"state": {0: {"exp_avg": rows(3, 768)}}}}, "optim"),
         ({"state": {0: {"exp_avg": rows(3, 768), "step": torch.tensor(1.0)}}}, "optimiser's state"),
@@ -143,10 +145,10 @@ def test_networks_are_called_what_they_are(name: str, kind: str, tmp_path: Path)
         ({"<cat>": rows(1, 8)[:, :1].expand(40, 8)}, "too large"),
     ],
 )
-def test_torch_files_of_other_things_are_named(made: object, said: str, tmp_path: Path) -> None:
+def test_torch_files_of_other_things_are_named(made: object, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save(made, path)
-    with pytest.raises(ConceptError, match=said):
+    with pytest.raises(ConceptError, match=message):
         formats.read(path)
 
 
@@ -173,7 +175,7 @@ LORA = {"unet:0:up": rows(640, 4), "unet:0:down": rows(4, 320), "text_encoder:0:
         ({"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, {}, ["a"]),
     ],
 )
-def test_words_inside_a_lora_are_exactly_those(
+def test_the_embeddings_inside_a_lora_are_found(
     tensors: dict[str, Tensor],
     metadata: dict[str, str],
     expected: list[str],
@@ -194,7 +196,7 @@ def test_words_inside_a_lora_are_exactly_those(
 
 
 @pytest.mark.parametrize("token", ["lora_cat", "dora_explorer", "v1.5 cat", "<a.weight>", "unet"])
-def test_a_word_may_have_a_name_that_reminds_of_a_network(token: str, tmp_path: Path) -> None:
+def test_a_token_may_look_like_a_name_in_a_network(token: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(save({token: rows(3, 768)}))
     assert formats.read(path).token == token
@@ -202,7 +204,7 @@ def test_a_word_may_have_a_name_that_reminds_of_a_network(token: str, tmp_path: 
     assert len(formats.read_all(path)) == 2
 
 
-def test_a_damaged_neighbour_does_not_end_a_gallery(tmp_path: Path) -> None:
+def test_damaged_files_do_not_stop_a_gallery(tmp_path: Path) -> None:
     for name, (data, _) in TEXTS.items():
         (tmp_path / f"{name}.pt").write_bytes(data)
     (tmp_path / "lora.safetensors").write_bytes(save(NETWORKS["PEFT"][0]))
@@ -212,11 +214,11 @@ def test_a_damaged_neighbour_does_not_end_a_gallery(tmp_path: Path) -> None:
     assert len(found.skipped) == len(TEXTS) + 1
 
 
-def test_the_command_line_says_it_in_one_sentence(tmp_path: Path) -> None:
+def test_the_command_line_prints_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "learned_embeds.bin").write_text(POINTER)
-    code, said, complained = run("inspect", tmp_path)
-    assert (code, said) == (2, "")
-    assert "git lfs pull" in complained
+    code, output, error = run("inspect", tmp_path)
+    assert (code, output) == (2, "")
+    assert "git lfs pull" in error
 
 
 ESCAPE = "\x1b[31m\x07\u202e[/bold]"
@@ -240,7 +242,7 @@ MARKED = {f"a{ESCAPE}": rows(1, 768)}
         ESCAPE.encode() * 3 + b"hello, this is a text" * 20,
     ],
 )
-def test_nothing_that_moves_a_cursor_comes_out_of_a_file(data: bytes, tmp_path: Path) -> None:
+def test_no_control_characters_come_out_of_a_file(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     path.write_bytes(data)
     try:

@@ -1,4 +1,4 @@
-"""Files that want to do harm, and thousands that are merely broken."""
+"""Malicious and damaged files."""
 
 import base64
 import io
@@ -32,11 +32,11 @@ GROWTH_MB = 128
 class Attack:
     """Runs a command when it is unpickled."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, (f"touch {self.mark}",)
+        return os.system, (f"touch {self.trace}",)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
@@ -44,11 +44,11 @@ class Attack:
 def test_no_pickle_is_run_whatever_its_file_is_called(
     kind: str, protocol: int, tmp_path: Path
 ) -> None:
-    mark = tmp_path / "ran"
+    trace = tmp_path / "ran"
     if kind == "bare":
-        data = pickle.dumps(Attack(mark), protocol)
+        data = pickle.dumps(Attack(trace), protocol)
     else:
-        content = Attack(mark) if kind == "zip" else {"<cat>": L, "x": Attack(mark)}
+        content = Attack(trace) if kind == "zip" else {"<cat>": L, "x": Attack(trace)}
         buffer = io.BytesIO()
         torch.save(content, buffer, pickle_protocol=protocol)
         data = buffer.getvalue()
@@ -60,9 +60,9 @@ def test_no_pickle_is_run_whatever_its_file_is_called(
             assert "would run Python code" in str(refusal.value)
         if protocol == 2:
             assert "system" in str(refusal.value)
-    assert not mark.exists()
+    assert not trace.exists()
     torch.load(io.BytesIO(data), weights_only=False) if kind == "zip" else None
-    assert mark.exists() or kind != "zip"  # so it would have run
+    assert trace.exists() or kind != "zip"  # so it would have run
 
 
 class Mapper(nn.Module):
@@ -221,13 +221,13 @@ HOSTILE: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_and_hopeless_files_are_refused_clearly(name: str, tmp_path: Path) -> None:
-    make, said = HOSTILE[name]
+    make, message = HOSTILE[name]
     data = make()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for ending in ENDINGS[:5]:
         path = tmp_path / f"a{ending}"
         path.write_bytes(data)
-        with pytest.raises(ConceptError, match=said) as refusal:
+        with pytest.raises(ConceptError, match=message) as refusal:
             formats.read(path)
         assert str(path) in str(refusal.value)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

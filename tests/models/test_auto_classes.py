@@ -1,4 +1,4 @@
-"""Models that come with code of their own: it is never run, and nobody is asked."""
+"""Models that come with their own code: it is never run, and the user is never asked."""
 
 import builtins
 import json
@@ -69,7 +69,7 @@ def test_the_similarity_model_is_loaded_without_the_code_that_comes_with_it(
     assert not (tmp_path / "ran").exists()
 
 
-def test_so_is_a_model_that_writes_captions(
+def test_a_captioning_model_is_loaded_without_its_code(
     with_code: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     model = with_code(tiny.captioner(tmp_path / "blip"))
@@ -82,7 +82,9 @@ def test_so_is_a_model_that_writes_captions(
     assert not (tmp_path / "ran").exists()
 
 
-def test_so_is_a_base_model(with_code: Callable[[Path], Path], base: Path, tmp_path: Path) -> None:
+def test_a_base_model_is_loaded_without_its_code(
+    with_code: Callable[[Path], Path], base: Path, tmp_path: Path
+) -> None:
     model = with_code(base)
     base_model.load_named(str(model), "cpu").modules()
     index = json.loads((model / "model_index.json").read_text())

@@ -1,4 +1,4 @@
-"""Folders in diffusers' layout with odd things in them: a model, or a sentence that says what."""
+"""Damaged and unusual folders in diffusers' layout: each loads, or gives one clear error."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def change(file: Path, **values: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-def used(folder: Path) -> Family:
+def load_and_draw(folder: Path) -> Family:
     """The model in the folder, after all of it was used."""
     family = base_model.load_named(str(folder), "cpu")
     family.modules()
@@ -40,7 +40,7 @@ def used(folder: Path) -> Family:
 
 
 SCHEDULER, TOKENIZER = "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"
-ODD: dict[str, tuple[str, dict[str, Any], str]] = {
+INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "pipelines": ("model_index.json", {"_class_name": ["A", "B"]}, "it names no pipeline"),
     "no pipeline": ("model_index.json", {"_class_name": None}, "it names no pipeline"),
     "a dict of pipelines": ("model_index.json", {"_class_name": {}}, "it names no pipeline"),
@@ -80,48 +80,48 @@ ODD: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_an_odd_config_is_told_at_once(folder: Path, name: str) -> None:
-    file, values, said = ODD[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_an_invalid_config_is_an_error_at_once(folder: Path, name: str) -> None:
+    file, values, message = INVALID[name]
     change(folder / file, **values)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
-    with pytest.raises(BaseModelError, match=said) as refusal:
-        used(folder)
+    start = time.perf_counter()
+    with pytest.raises(BaseModelError, match=message) as refusal:
+        load_and_draw(folder)
     assert "\n" not in str(refusal.value)
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
 
 
 @pytest.mark.parametrize("name", ["layers", "text layers", "blocks", "sizes", "pipelines", "width"])
-def test_so_it_is_when_memory_is_planned(folder: Path, name: str) -> None:
-    file, values, _ = ODD[name]
+def test_an_invalid_config_is_an_error_when_memory_is_planned(folder: Path, name: str) -> None:
+    file, values, _ = INVALID[name]
     change(folder / file, **values)
     with pytest.raises(PseudowordError):
         plan(base=str(folder), resolution=32)
 
 
-def test_a_square_may_be_said_by_both_sides(folder: Path) -> None:
+def test_sample_size_may_be_a_list_of_two_equal_sides(folder: Path) -> None:
     change(folder / "unet/config.json", sample_size=[8, 8])
     assert base_model.Unloaded(BaseChoice(base=str(folder))).resolution == (32, 8)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x00", '{"a": 1e}'])
 @pytest.mark.parametrize("file", ["model_index.json", "unet/config.json", SCHEDULER])
-def test_what_is_no_object_is_told(folder: Path, file: str, text: str) -> None:
+def test_a_config_without_a_json_object_is_an_error(folder: Path, file: str, text: str) -> None:
     (folder / file).write_text(text)
     with pytest.raises(BaseModelError):
-        used(folder)
+        load_and_draw(folder)
 
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_that_is_not_there_is_named(folder: Path, part: str) -> None:
+def test_a_missing_part_is_named(folder: Path, part: str) -> None:
     shutil.rmtree(folder / part)
     with pytest.raises(BaseModelError, match=part):
-        used(folder)
+        load_and_draw(folder)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
@@ -132,42 +132,42 @@ def test_weights_that_are_missing_or_do_not_fit_are_named(folder: Path, part: st
     name = sorted(tensors)[0]
     save_file({key: t for key, t in tensors.items() if key != name}, file, {"format": "pt"})
     with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
-        used(folder)
+        load_and_draw(folder)
     save_file(tensors | {name: torch.zeros(3, 3)}, file, {"format": "pt"})
     with pytest.raises(BaseModelError, match=f"its {part} cannot be loaded"):
-        used(folder)
+        load_and_draw(folder)
     file.unlink()
     with pytest.raises(BaseModelError, match=f"/{part} holds no weights"):
-        used(folder)
+        load_and_draw(folder)
 
 
-def test_parts_of_two_models_are_told_apart(folder: Path, tmp_path: Path) -> None:
+def test_parts_of_two_models_are_an_error(folder: Path, tmp_path: Path) -> None:
     other = tiny.stable_diffusion(tmp_path / "other", width=48)
     shutil.rmtree(folder / "unet")
     shutil.copytree(other / "unet", folder / "unet")
     with pytest.raises(BaseModelError, match="text encoder and U-Net do not work together"):
-        used(folder)
+        load_and_draw(folder)
 
 
-def test_tokens_without_rows_are_told(folder: Path) -> None:
+def test_a_tokenizer_with_more_tokens_than_rows_is_an_error(folder: Path) -> None:
     words = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     words.add_tokens(["<new>"])
     words.save_pretrained(folder / "tokenizer")
-    family = used(folder)
+    family = load_and_draw(folder)
     with pytest.raises(BaseModelError, match="they are of different models"):
         family.encode_text(["a <new>"], {})
 
 
-def test_a_tokenizer_without_a_vocabulary_is_told(folder: Path) -> None:
+def test_a_tokenizer_without_a_vocabulary_is_an_error(folder: Path) -> None:
     """transformers would make up an empty one."""
     (folder / "tokenizer" / "tokenizer.json").unlink()
-    used(folder)
+    load_and_draw(folder)
     (folder / "tokenizer" / "vocab.json").write_text("{}")
     with pytest.raises(BaseModelError, match="tokenizer"):
-        used(folder)
+        load_and_draw(folder)
 
 
-def test_pickles_of_a_part_pass_the_locks_of_all(folder: Path, tmp_path: Path) -> None:
+def test_pickles_in_a_folder_pass_the_same_checks(folder: Path, tmp_path: Path) -> None:
     class Runs:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
@@ -176,10 +176,10 @@ def test_pickles_of_a_part_pass_the_locks_of_all(folder: Path, tmp_path: Path) -
     tensors = load_file(file)
     file.unlink()
     torch.save(tensors, file.with_suffix(".bin"))
-    used(folder)
+    load_and_draw(folder)
     torch.save(tensors | {"x": Runs()}, file.with_suffix(".bin"))
     with pytest.raises(BaseModelError, match="would run Python code"):
-        used(folder)
+        load_and_draw(folder)
     assert not (tmp_path / "ran").exists()
 
 
@@ -190,13 +190,13 @@ def test_a_split_part_is_read_from_its_own_folder_only(folder: Path) -> None:
     names = dict.fromkeys(load_file(file), shard.name)
     file.rename(shard)
     index.write_text(json.dumps({"metadata": {}, "weight_map": names}))
-    used(folder)
+    load_and_draw(folder)
     index.write_text(json.dumps({"weight_map": names | {"conv_in.bias": "../../x.bin"}}))
     with pytest.raises(BaseModelError, match=r"names \"../../x.bin\", which is not there"):
-        used(folder)
+        load_and_draw(folder)
     index.write_text(json.dumps({"weight_map": [1]}))
     with pytest.raises(BaseModelError, match="it has no weight_map"):
-        used(folder)
+        load_and_draw(folder)
 
 
 def test_an_adapter_is_no_text_encoder(folder: Path) -> None:
@@ -204,18 +204,18 @@ def test_an_adapter_is_no_text_encoder(folder: Path) -> None:
     text = json.dumps({"base_model_name_or_path": "someone/else", "peft_type": "LORA"})
     (folder / "text_encoder" / "adapter_config.json").write_text(text)
     with pytest.raises(BaseModelError, match="holds an adapter"):
-        used(folder)
+        load_and_draw(folder)
 
 
-def test_a_repository_is_looked_at_as_a_folder_is(
+def test_a_repository_is_checked_like_a_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One whose files lie in the hub's cache, with and without safetensors."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    kept = tmp_path / "hub" / "models--tiny--base"
-    (kept / "refs").mkdir(parents=True)
-    (kept / "refs" / "main").write_text("0" * 40)
-    folder = Path(shutil.move(folder, kept / "snapshots" / ("0" * 40)))
+    cached = tmp_path / "hub" / "models--tiny--base"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    folder = Path(shutil.move(folder, cached / "snapshots" / ("0" * 40)))
     whole = base_model.load_named("tiny/base", "cpu").fingerprint()
     for part, name in STEMS.items():
         (file,) = (folder / part).glob("*.safetensors")
@@ -234,7 +234,7 @@ STEMS = {
 }
 
 
-def test_a_part_given_as_a_base_is_named_and_a_pipe_in_it_not_waited_for(folder: Path) -> None:
+def test_a_part_given_as_a_base_is_named_and_a_pipe_in_it_does_not_block(folder: Path) -> None:
     with pytest.raises(BaseModelError, match="is a part of a model, UNet2DConditionModel"):
         base_model.load_named(str(folder / "unet"))
     (folder / "unet" / "config.json").unlink()
@@ -244,13 +244,13 @@ def test_a_part_given_as_a_base_is_named_and_a_pipe_in_it_not_waited_for(folder:
 
 
 @pytest.mark.parametrize("name", ["unet/config.json", "model_index.json", "tokenizer/vocab.json"])
-def test_pipes_and_devices_in_a_folder_are_not_waited_for(folder: Path, name: str) -> None:
+def test_pipes_and_devices_in_a_folder_do_not_block(folder: Path, name: str) -> None:
     file = folder / name
     file.unlink()
     os.mkfifo(file)
     with pytest.raises(BaseModelError, match=r"pipe|holds no model_index"):
-        used(folder)
+        load_and_draw(folder)
     file.unlink()
     file.symlink_to("/dev/zero")
     with pytest.raises(BaseModelError, match=r"device|holds no model_index"):
-        used(folder)
+        load_and_draw(folder)

@@ -87,21 +87,21 @@ def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
         base_model.load_named(str(broken))
 
 
-def test_a_revision_on_the_hub_is_asked_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_a_revision_on_the_hub_is_requested(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = []
 
     def download(name: str, file: str, revision: str | None) -> str:
-        asked.append((name, file, revision))
+        requests.append((name, file, revision))
         return str(base / file)
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     source = base_model.detect(BaseChoice(base="some/model@v2", variant="fp16")).source
-    assert asked == [("some/model", "model_index.json", "v2")]
+    assert requests == [("some/model", "model_index.json", "v2")]
     assert (source.path, source.revision, source.variant) == ("some/model", "v2", "fp16")
     assert base_model.detect(BaseChoice(base="some/model")).source.revision is None
 
 
-def test_weights_of_a_variant_are_found_when_it_is_said(base: Path, tmp_path: Path) -> None:
+def test_weights_of_a_variant_are_loaded_if_it_is_given(base: Path, tmp_path: Path) -> None:
     pipeline = DiffusionPipeline.from_pretrained(base)
     pipeline.save_pretrained(tmp_path, variant="fp16")
     with pytest.raises(
@@ -123,7 +123,7 @@ def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) ->
     assert base_model.load_named(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]
 
 
-def test_auto_is_what_the_environment_says_else_the_best_there_is(
+def test_auto_is_the_device_of_the_environment_or_the_best_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -139,7 +139,7 @@ def test_auto_is_what_the_environment_says_else_the_best_there_is(
     assert placed() == ("cuda", torch.bfloat16)
 
 
-def test_a_device_is_meant_in_any_case_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_devices_may_be_in_upper_or_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     names = ("cpu", "CPU", " Cpu:0 ", "cuda", "CUDA:0", "Cuda:1")
@@ -155,7 +155,7 @@ def test_a_device_is_meant_in_any_case_of_letters(monkeypatch: pytest.MonkeyPatc
         *("cuda:" + "9" * 99, "CPU:", "cpu,", "None", "Fehler é"),
     ],
 )
-def test_a_device_that_is_not_here_is_answered_with_those_that_are(
+def test_an_unknown_device_is_an_error_that_lists_the_others(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -167,7 +167,7 @@ def test_a_device_that_is_not_here_is_answered_with_those_that_are(
             ask(BaseChoice(device=name))
 
 
-def test_the_environment_names_a_device_that_is_here_or_is_told_so(
+def test_an_unknown_device_in_the_environment_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

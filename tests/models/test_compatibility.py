@@ -34,7 +34,7 @@ class Sized(TextEncoder):
 
 
 @pytest.mark.parametrize("kind", WORDS)
-def test_a_word_on_another_kind_of_model_is_told_what_it_is_and_what_the_model_is(
+def test_a_word_for_another_kind_of_model_is_an_error_that_names_both_kinds(
     base: Path, kind: str
 ) -> None:
     word = Concept("<cat>", WORDS[kind])

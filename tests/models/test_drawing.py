@@ -1,4 +1,4 @@
-"""Schedulers, sizes, LoRA files and what a picture says of itself, for every family."""
+"""Schedulers, sizes, LoRA files and the settings in a picture, for every family."""
 
 import re
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_pictures_need_not_be_square(any_base: Path) -> None:
 PAIRS = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
 
-def test_a_png_says_how_it_was_drawn_as_automatic1111_reads_it(
+def test_a_png_holds_its_settings_as_automatic1111_reads_them(
     any_base: Path, tmp_path: Path
 ) -> None:
     picture = draw(any_base, "a cat, über", negative="dog", seed=7, scheduler="EulerDiscrete")
@@ -76,12 +76,12 @@ def test_a_png_says_how_it_was_drawn_as_automatic1111_reads_it(
         *prompt, negative, last = Image.open(tmp_path / name).info["parameters"].split("\n")
         assert prompt == ["a cat, über"]
         assert negative == "Negative prompt: dog"
-        told = dict(PAIRS.findall(last))
-        assert told["Steps"] == "3"
-        assert told["Sampler"] == "Euler"
-        assert told["Seed"] == "7"
-        assert told["Size"] == "32x32"
-        assert told["Model"] == any_base.name
+        values = dict(PAIRS.findall(last))
+        assert values["Steps"] == "3"
+        assert values["Sampler"] == "Euler"
+        assert values["Seed"] == "7"
+        assert values["Size"] == "32x32"
+        assert values["Model"] == any_base.name
 
 
 def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_path: Path) -> None:
@@ -169,9 +169,9 @@ def test_an_inpainting_model_learns_with_all_of_the_picture_masked(
     )
     assert done.effect > 0
     family: Any = base_model.load_named(str(inpainting), "cpu")
-    seen = []
-    family.unet.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+    inputs = []
+    family.unet.register_forward_pre_hook(lambda _module, args: inputs.append(args[0]))
     noisy = torch.randn(2, 4, 8, 8)
     family.predict(noisy, torch.tensor([1, 2]), family.encode_text(["a", "cat"], {}), None)
     blank = family.encode_pictures(torch.zeros(1, 3, 32, 32)).mean.expand(2, -1, -1, -1)
-    assert torch.equal(seen[0], torch.cat([noisy, torch.ones(2, 1, 8, 8), blank], dim=1))
+    assert torch.equal(inputs[0], torch.cat([noisy, torch.ones(2, 1, 8, 8), blank], dim=1))

@@ -129,14 +129,14 @@ def test_several_concepts_work_together_and_in_the_negative_prompt(family: Famil
     assert difference(plain, draw("<a> and a cat")) == 0
 
 
-def test_drawing_needs_no_order_and_leaves_no_trace(family: Family) -> None:
+def test_drawing_leaves_no_trace_in_the_model(family: Family) -> None:
     first = generate(family, ["a <a> cat"], [], seeds=[0], sampler_steps=2)[0]
     generate(family, ["a <a> cat"], [concept("<a>")], seeds=[0], sampler_steps=2)
     again = generate(family, ["a <a> cat"], [], seeds=[0], sampler_steps=2)[0]
     assert difference(first, again) == 0
 
 
-def test_a_named_word_is_found_anywhere_and_told_as_it_is_written(family: Family) -> None:
+def test_a_marked_token_is_found_anywhere_and_shown_without_marks(family: Family) -> None:
     word = concept("cat")
     named_, plain = generate(
         family, [f"a {delimited('cat')}egory", "a category"], [word], seeds=[0, 0], sampler_steps=1

@@ -1,4 +1,4 @@
-"""Whatever is given as a base or a LoRA: a sentence, at once, in little memory; nothing is run."""
+"""Damaged files given as a base or a LoRA: an error at once, in little memory; nothing is run."""
 
 import io
 import json
@@ -150,24 +150,26 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_a_hostile_or_hopeless_file_is_refused_at_once(
     name: str, family: Family, tmp_path: Path
 ) -> None:
-    make, said = HOSTILE[name]
+    make, message = HOSTILE[name]
     data = make()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ending = "ckpt" if data[:2] == b"PK" or data[:1] == b"\x80" else "safetensors"
     path = tmp_path / f"x.{ending}"
     path.write_bytes(data)
-    began = time.perf_counter()
-    with pytest.raises(PseudowordError, match=said) as refusal:
+    start = time.perf_counter()
+    with pytest.raises(PseudowordError, match=message) as refusal:
         base_model.load(BaseChoice(base=str(path), device="cpu"))
     assert "weights_only" not in str(refusal.value)
-    with pytest.raises(PseudowordError, match=said), family.changed_by([(path, 1.0)]):
+    with pytest.raises(PseudowordError, match=message), family.changed_by([(path, 1.0)]):
         pass
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
     assert sys.getrecursionlimit() != 4321
 
 
-def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, family: Family) -> None:
+def test_pipes_devices_and_folders_are_refused_without_reading(
+    tmp_path: Path, family: Family
+) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     (tmp_path / "endless.safetensors").symlink_to("/dev/zero")
     (tmp_path / "loop.ckpt").symlink_to(tmp_path / "loop.ckpt")
@@ -182,7 +184,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, family: 
 
 
 @pytest.mark.parametrize("strength", ["nan", "inf", "-inf", "1e999", "", "x"])
-def test_a_lora_counts_by_a_number(tmp_path: Path, strength: str) -> None:
+def test_the_weight_of_a_lora_must_be_a_number(tmp_path: Path, strength: str) -> None:
     (tmp_path / "a.safetensors").write_bytes(
         save({f"a.lora_{way}.weight": torch.ones(1, 1) for way in ("up", "down")})
     )
@@ -191,7 +193,7 @@ def test_a_lora_counts_by_a_number(tmp_path: Path, strength: str) -> None:
         lora.parse(f"{tmp_path / 'a.safetensors'}:{strength}")
 
 
-def test_a_name_that_belies_its_file_is_told(tmp_path: Path) -> None:
+def test_a_file_with_the_wrong_ending_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(save(WEIGHTS))
     (tmp_path / "b.safetensors").write_bytes(torch_bytes(WEIGHTS))
     with pytest.raises(PseudowordError, match=r"is a safetensors file .* Rename it to a.safetens"):
@@ -200,7 +202,7 @@ def test_a_name_that_belies_its_file_is_told(tmp_path: Path) -> None:
         base_model.detect(BaseChoice(base=str(tmp_path / "b.safetensors")))
 
 
-def test_a_checkpoint_of_gigabytes_is_looked_at_without_its_weights(tmp_path: Path) -> None:
+def test_a_checkpoint_of_gigabytes_is_examined_without_reading_its_weights(tmp_path: Path) -> None:
     """Sparse files: holes stand for weights."""
     large = 3 << 30
     entry = {"dtype": "U8", "shape": [large], "data_offsets": [0, large]}
@@ -209,15 +211,15 @@ def test_a_checkpoint_of_gigabytes_is_looked_at_without_its_weights(tmp_path: Pa
     path.write_bytes(data)
     os.truncate(path, len(data) + large)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
+    start = time.perf_counter()
     with pytest.raises(PseudowordError, match="it is a SD 3 model"):
         base_model.detect(BaseChoice(base=str(path)))
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
 @pytest.mark.parametrize("shape", [(8,), (), (8, 0, 3, 3), (8, 2**20, 1, 1)])
-def test_a_first_layer_of_another_kind_is_told(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_an_unknown_first_layer_is_an_error(tmp_path: Path, shape: tuple[int, ...]) -> None:
     first = "model.diffusion_model.input_blocks.0.0.weight"
     for more in ({}, {first: torch.zeros(shape, dtype=torch.uint8)}):
         (tmp_path / "x.safetensors").write_bytes(
@@ -230,7 +232,7 @@ def test_a_first_layer_of_another_kind_is_told(tmp_path: Path, shape: tuple[int,
             base_model.detect(BaseChoice(base=str(tmp_path / "x.safetensors")))
 
 
-def test_notes_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
+def test_other_values_beside_the_weights_are_allowed(tmp_path: Path) -> None:
     notes = {"epoch": 3, "size": torch.Size([1, 2]), "dtype": torch.float16, "o": OrderedDict()}
     (tmp_path / "x.ckpt").write_bytes(
         torch_bytes({"state_dict": {"joint_blocks.0.x.weight": torch.ones(9, 9)}} | notes)

@@ -1,4 +1,4 @@
-"""LoRA files that are well formed and still of no use: a sentence, and the model as it was."""
+"""LoRA files that are valid but cannot be used: an error, and the model is unchanged."""
 
 import json
 import time
@@ -67,30 +67,32 @@ METADATA: dict[str, Any] = {
 }
 
 
-def told(loaded: Family, file: Path) -> str:
-    """What is said against drawing with the LoRA in `file`, and that nothing is left of it."""
+def refusal_of(loaded: Family, file: Path) -> str:
+    """The error of drawing with the LoRA in `file`; the model is as before."""
     before = generate(loaded, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
-    began = time.perf_counter()
+    start = time.perf_counter()
     with pytest.raises(BaseModelError) as refusal:
         generate(loaded, ["a cat"], [], seeds=[0], sampler_steps=1, loras=[(file, 1.0)])
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - start < 10
     after = generate(loaded, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
     assert before.tobytes() == after.tobytes()
     return str(refusal.value)
 
 
 @pytest.mark.parametrize("name", USELESS)
-def test_a_lora_of_no_use_is_told(loaded: Family, good: Tensors, tmp_path: Path, name: str) -> None:
-    make, said = USELESS[name]
+def test_a_lora_that_cannot_work_is_an_error(
+    loaded: Family, good: Tensors, tmp_path: Path, name: str
+) -> None:
+    make, message = USELESS[name]
     save_file(make(good), tmp_path / "x.safetensors")
-    assert said in told(loaded, tmp_path / "x.safetensors")
+    assert message in refusal_of(loaded, tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("name", METADATA)
-def test_settings_in_a_lora_run_nothing_and_take_no_time(
+def test_settings_in_a_lora_run_no_code_and_take_no_time(
     loaded: Family, good: Tensors, tmp_path: Path, name: str
 ) -> None:
     text = json.dumps(METADATA[name])
     save_file(good, tmp_path / "x.safetensors", {"lora_adapter_metadata": text})
-    said = told(loaded, tmp_path / "x.safetensors")
-    assert ("a pattern" in said) == ("pattern" in name)
+    message = refusal_of(loaded, tmp_path / "x.safetensors")
+    assert ("a pattern" in message) == ("pattern" in name)

@@ -1,4 +1,4 @@
-"""Every scheduler of diffusers that fits: pictures, or a sentence before the model has run."""
+"""Every compatible scheduler of diffusers: pictures, or an error before the model runs."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ def schedulers(family: Family) -> list[str]:
 
 
 def refusal(family: Family, scheduler: str, steps: int) -> str:
-    """What is said against drawing so; nothing, if it can be."""
+    """The error for these settings; empty if there is none."""
     try:
         check(family, scheduler=scheduler, sampler_steps=steps)
     except SettingsError as error:
@@ -40,7 +40,7 @@ def test_any_scheduler_takes_any_number_of_steps_or_says_why_not(
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_what_is_not_refused_is_drawn(family: Family, steps: int) -> None:
+def test_every_scheduler_that_is_not_refused_draws(family: Family, steps: int) -> None:
     for name in schedulers(family):
         if not refusal(family, name, steps):
             generate(family, ["a cat"], [], seeds=[0], scheduler=name, sampler_steps=steps)
@@ -52,7 +52,7 @@ def test_a_scheduler_that_needs_another_library_is_named_with_it(family: Family)
         check(family, scheduler="LMS")
 
 
-def test_checking_leaves_nothing_behind_for_the_drawing(base: Path) -> None:
+def test_checking_does_not_change_the_drawing(base: Path) -> None:
     family = base_model.load_named(str(base), "cpu")
     (before,) = generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
     check(family, scheduler="Heun", sampler_steps=7)

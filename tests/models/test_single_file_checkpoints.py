@@ -21,7 +21,7 @@ from pseudoword.models.loading import single_file_configs
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
-def test_one_file_trains_and_draws_as_its_folder(
+def test_one_file_trains_and_draws_like_its_folder(
     any_base: Path, pictures: Path, tmp_path: Path, ending: str
 ) -> None:
     file = single_file.write(any_base, tmp_path / f"model.{ending}")
@@ -44,8 +44,8 @@ def test_one_file_trains_and_draws_as_its_folder(
     for key, rows in words[0].vectors.items():
         assert torch.equal(rows, words[1].vectors[key])
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
-    seen = base_model.detect(BaseChoice(base=str(file), configs=any_base))
-    assert "single-file checkpoint with the keys of sd" in seen.recognised_by
+    detected = base_model.detect(BaseChoice(base=str(file), configs=any_base))
+    assert "single-file checkpoint with the keys of sd" in detected.recognised_by
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_one_file_trains_and_draws_as_its_folder(
         ({"v_pred": torch.zeros(1), "ztsnr": torch.zeros(1)}, "v_prediction", True),
     ],
 )
-def test_what_a_file_says_of_its_prediction_is_believed(
+def test_the_prediction_type_in_a_file_is_used(
     base: Path, tmp_path: Path, more: dict[str, torch.Tensor], prediction: str, zero_snr: bool
 ) -> None:
     file = single_file.write(base, tmp_path / "model.safetensors", **more)
@@ -63,21 +63,21 @@ def test_what_a_file_says_of_its_prediction_is_believed(
     noise_schedule = base_model.load(choice).noise_schedule
     assert noise_schedule.prediction_type == prediction
     assert (float(noise_schedule.alphas_cumprod[-1]) == 0) == zero_snr
-    told = choice.model_copy(update={"prediction_type": "v_prediction"})
-    assert base_model.load(told).noise_schedule.prediction_type == "v_prediction"
+    overridden = choice.model_copy(update={"prediction_type": "v_prediction"})
+    assert base_model.load(overridden).noise_schedule.prediction_type == "v_prediction"
 
 
 def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None:
     """The layouts that come along name every part; only the tiny sizes do not fit them."""
     file = single_file.write(any_base, tmp_path / "model.safetensors")
-    found = base_model.detect(BaseChoice(base=str(file)))
-    assert found.source.layout is not None
+    detected = base_model.detect(BaseChoice(base=str(file)))
+    assert detected.source.layout is not None
     with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):
         base_model.load_named(str(file), "cpu")
 
 
 @pytest.mark.parametrize("layout", ["sd1", "sdxl"])
-def test_a_layout_says_all_that_a_single_file_leaves_out(tmp_path: Path, layout: str) -> None:
+def test_a_layout_completes_a_single_file(tmp_path: Path, layout: str) -> None:
     """The published models made small: each part keeps all of its layout but for the sizes."""
     second = {"text_encoder_2": SMALL["text_encoder"] | {"hidden_size": 40, "projection_dim": 40}}
     changes = SMALL | {"unet": SMALL["unet"] | SMALL_UNET[layout]} | second
@@ -143,9 +143,7 @@ WRONG: dict[str, dict[str, tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_a_file_that_is_no_base_is_called_what_it_is(
-    tmp_path: Path, what: str, ending: str
-) -> None:
+def test_a_file_that_is_no_base_is_named(tmp_path: Path, what: str, ending: str) -> None:
     tensors = {key: torch.zeros(shape) for key, shape in WRONG[what].items()}
     file = tmp_path / f"x.{ending}"
     if ending == "pt":

@@ -1,4 +1,4 @@
-"""Where weights lie in a file makes no difference to where they lie once loaded, on any CPU."""
+"""Where weights are in a file does not change how they are aligned in memory."""
 
 import shutil
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def addresses(*modules: torch.nn.Module) -> Iterator[int]:
 
 @pytest.mark.parametrize("beside", BESIDE)
 @pytest.mark.parametrize("quantize", ["none", "8bit"])
-def test_every_weight_begins_at_64_bytes_wherever_its_file_has_it(
+def test_every_weight_is_aligned_to_64_bytes_wherever_it_is_in_its_file(
     any_base: Path, tmp_path: Path, beside: int, quantize: Quantize
 ) -> None:
     folder = shutil.copytree(any_base, tmp_path / "folder")
@@ -87,7 +87,7 @@ def test_weights_that_are_not_finite_are_refused(
         base_model.load_named(str(broken), "cpu").modules()
 
 
-def test_a_prediction_that_is_not_finite_is_no_black_picture(base: Path, tmp_path: Path) -> None:
+def test_a_prediction_that_is_not_finite_is_an_error(base: Path, tmp_path: Path) -> None:
     family: Any = base_model.load_named(str(base), "cpu")
     family.unet.conv_out.weight.data.fill_(3e38)
     with pytest.raises(BaseModelError, match="draws numbers that are not finite"):

@@ -39,7 +39,7 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     written = names.for_comfyui(name)
     if written is None:
         return "may not find such a name in a prompt: give the file a name without spaces"
-    return f"copy into models/embeddings/, then write embedding:{written} and a blank or a comma"
+    return f"copy into models/embeddings/, then write embedding:{written} and a space or a comma"
 
 
 def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
