@@ -19,6 +19,7 @@ from pseudoword.config import (
     Settings,
     TrainConfig,
 )
+from pseudoword.config.method import MethodName
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
 from pseudoword.models.families import FAMILIES
@@ -101,4 +102,4 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_naming_the_families_and_methods_is_one_dict_each() -> None:
     assert set(FAMILIES) == {"sd", "sdxl"}
-    assert set(METHODS) == {"classic", "directional"}
+    assert tuple(METHODS) == get_args(MethodName)

@@ -199,8 +199,11 @@ def convert(
     token: str | None = None,
     picture: str | Path | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Path, ...]:
     """Write an embedding in another tool's format, every vector as it was.
+
+    A layered word becomes an ordinary one where the format knows no layers: the mean of its rows.
 
     Args:
         source: any embedding file, a run's folder, or a hub id.
@@ -210,6 +213,7 @@ def convert(
         token: what to call the word; of a file of several words, which one.
         picture: what a format in a picture shows; by default a card with the word on it.
         overwrite: replace what is there.
+        progress: told if a layered word became an ordinary one.
 
     Returns:
         The files that were written, or were there with the same bytes; diffusers' form of an SDXL
@@ -220,7 +224,9 @@ def convert(
             is there.
     """
     shown = path_argument(picture, "--picture") if picture is not None else None
-    return convert_file(source, path_argument(out, "OUT"), format, token, shown, overwrite)
+    return convert_file(
+        source, path_argument(out, "OUT"), format, token, shown, overwrite, progress
+    )
 
 
 def gallery(

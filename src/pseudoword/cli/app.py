@@ -217,12 +217,14 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Write an embedding in another tool's format. Every vector stays as it was."""
-    from pseudoword import api
+    with Console() as console:
+        from pseudoword import api
 
-    for path in api.convert(
-        source, out, format=format_, token=token, picture=picture, overwrite=overwrite
-    ):
-        say(path)
+        for path in api.convert(
+            source, out, format=format_, token=token, picture=picture, overwrite=overwrite,
+            progress=console,
+        ):  # fmt: skip
+            say(path)
 
 
 @app.command(cls=Command, rich_help_panel="Look")

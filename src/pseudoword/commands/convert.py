@@ -6,11 +6,14 @@ from pathlib import Path
 from PIL import Image
 
 from pseudoword import formats
+from pseudoword.concept import Concept
 from pseudoword.data import images
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.formats import sources
+from pseudoword.formats.layers import adapted
 from pseudoword.outputs import check_free, has_content, next_free, write_new
+from pseudoword.progress import Progress
 from pseudoword.text import brief
 
 FORMAT_OF_ENDING = {
@@ -33,6 +36,7 @@ def convert_file(
     token: str | None,
     picture: Path | None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Path, ...]:
     """Write the words of `source` in another format; the public `convert`."""
     into_folder = out.is_dir() or not out.suffix
@@ -45,16 +49,25 @@ def convert_file(
     content = formats.read_file(sources.locate(source))
     cover = _cover(content, picture)
     if not into_folder:
-        concept = formats.select_concept(content, token)
+        concept = _adapted(formats.select_concept(content, token), kind, progress)
         return _write(out, formats.encode(concept, kind, cover), overwrite)
     concepts = [formats.select_concept(content, token)] if token else content.concepts
     written: list[Path] = []
-    for concept in concepts:
+    for one in concepts:
+        concept = _adapted(one, kind, progress)
         parts = formats.encode(concept, kind, cover)
         first = out / f"{file_stem(concept.token)}{formats.WRITERS[kind].ending}"
         path = _free_path(first, parts, written, overwrite)
         written += _write(path, parts, overwrite)
     return tuple(written)
+
+
+def _adapted(concept: Concept, kind: str, progress: Progress | None) -> Concept:
+    """The word as the format can hold it; what is lost is told."""
+    fitting, told = adapted(concept, kind)
+    if told and progress:
+        progress.note(told)
+    return fitting
 
 
 def _format(out: Path, name: str | None, into_folder: bool) -> str:

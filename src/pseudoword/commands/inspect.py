@@ -11,7 +11,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import sources
 from pseudoword.formats.advice import advise
-from pseudoword.formats.keys import families_of
+from pseudoword.formats.keys import base_encoder, families_of
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, vocabulary
 from pseudoword.models.text_encoder import TextEncoder
@@ -91,7 +91,7 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
     comparison = {
         "vocabulary_norms": {key: enc.usual_norm for key, enc in family.encoders.items()},
         "nearest": {
-            key: [_nearest(family.encoders[key], row) for row in rows]
+            key: [_nearest(family.encoders[base_encoder(key)], row) for row in rows]
             for key, rows in concept.vectors.items()
         },
         "tools": advise(content, concept, vocabulary(family)),

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
+MethodName = Literal["classic", "directional", "layered"]
+
 
 class MethodSettings(Settings):
     """How the rows come to be, and how long they are."""
@@ -18,9 +20,11 @@ class MethodSettings(Settings):
         "kappa": Idle("without --method directional", lambda s: s.method != "directional"),
     }
 
-    method: Literal["classic", "directional"] = "classic"
+    method: MethodName = "classic"
     """How the vectors come to be. classic learns them freely; directional learns their direction
-    alone, in steps of an angle: --lr is in radians, and 100% is a quarter of a radian."""
+    alone, in steps of an angle: --lr is in radians, and 100% is a quarter of a radian;
+    layered learns other vectors for each cross-attention layer (P+), which hardly any other tool
+    can use."""
 
     norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
     """Length of the vectors: free (none); as at the start, so that only their direction is learned

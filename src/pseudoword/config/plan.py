@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, SIDE_PX, Samples
+from pseudoword.config.method import MethodName
 from pseudoword.config.settings import BaseChoice
 
 
@@ -17,3 +18,7 @@ class PlanConfig(BaseChoice):
 
     batch: Annotated[Samples, OFTEN, Alias("batch_size", "train_batch_size")] = 1
     """Samples per step."""
+
+    method: MethodName = "classic"
+    """How the word is to be learned. layered reads each prompt once for each cross-attention layer,
+    which takes more."""

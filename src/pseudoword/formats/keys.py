@@ -5,8 +5,11 @@ OneTrainer's output embeddings go into the encoder's output, not its input: keys
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from pseudoword.concept import ENCODER_OF_WIDTH
+
+Rows = TypeVar("Rows")
 
 WIDTHS: Mapping[str, int] = {
     "clip_l": 768,
@@ -125,6 +128,22 @@ def base_encoder(key: str) -> str:
     return key.split(".")[0].removesuffix(OUTPUT_SUFFIX)
 
 
-def is_layered(encoders: Iterable[str]) -> bool:
-    """Whether these keys are the 16 layers of XTI."""
-    return sorted(key.split(".")[-1] for key in encoders) == sorted(XTI_LAYERS)
+def is_layered(vectors: Iterable[str]) -> bool:
+    """Whether a word has rows for each layer of a denoiser."""
+    return any("." in key for key in vectors)
+
+
+def layers_in(vectors: Iterable[str]) -> list[str]:
+    """The layers that a layered word has rows for, in its own order."""
+    return list(dict.fromkeys(key.partition(".")[2] for key in vectors))
+
+
+def of_layer(vectors: Mapping[str, Rows], encoder: str, layer: str) -> Rows:
+    """A word's rows for one layer: the text encoder's, where they are the same for all."""
+    own = f"{encoder}.{layer}"
+    return vectors[own if own in vectors else encoder]
+
+
+def has_xti_layers(names: Iterable[str]) -> bool:
+    """Whether these are the 16 layers of XTI, of one text encoder."""
+    return sorted(name.split(".")[-1] for name in names) == sorted(XTI_LAYERS)

@@ -275,7 +275,7 @@ LAYOUTS: dict[str, Layout] = {
         ),
         read_encoders,
     ),
-    "xti": Layout(lambda raw: keys.is_layered(raw.tensors), read_xti),
+    "xti": Layout(lambda raw: keys.has_xti_layers(raw.tensors), read_xti),
     "onetrainer": Layout(_is_onetrainer, read_encoders),
     "sdxl": Layout(lambda raw: _has_exactly(raw, "clip_l", "clip_g"), read_encoders),
     "comfyui": Layout(_all_encoders, read_encoders),

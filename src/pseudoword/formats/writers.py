@@ -109,7 +109,9 @@ def _onetrainer_refuses(concept: Concept) -> str | None:
 
 
 def _xti_refuses(concept: Concept) -> str | None:
-    if keys.is_layered(concept.vectors) and all(k.startswith("clip_l.") for k in concept.vectors):
+    if keys.has_xti_layers(concept.vectors) and all(
+        k.startswith("clip_l.") for k in concept.vectors
+    ):
         return None
     return "holds 16 layers of clip_l"
 

@@ -12,8 +12,13 @@ from pseudoword.methods.base import Method as Method
 from pseudoword.methods.base import Rows as Rows
 from pseudoword.methods.classic import Classic
 from pseudoword.methods.directional import Directional
+from pseudoword.methods.layered import Layered
 
-METHODS: Mapping[str, type[Method]] = {"classic": Classic, "directional": Directional}
+METHODS: Mapping[str, type[Method]] = {
+    "classic": Classic,
+    "directional": Directional,
+    "layered": Layered,
+}
 """What `--method` takes -> what it means."""
 
 

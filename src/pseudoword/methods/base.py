@@ -1,8 +1,7 @@
 """What training needs of a method, and what a method is told."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from pseudoword.config.method import MethodSettings
+from pseudoword.errors import ConceptError
+from pseudoword.formats.keys import is_layered
 
 Rows = Mapping[str, Tensor]
-"""A word's rows: the key of a text encoder (`clip_l`) -> `[n, width]`."""
+"""A word's rows: the key of a text encoder, or of one layer of the denoiser behind it
+(`clip_l.IN01`) -> `[n, width]`."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,25 @@ class Initialisation:
     """float32 `[n, width]`"""
     usual_norms: Mapping[str, float]
     """the median norm of the vocabulary's rows, per text encoder"""
+    usual_number: float
+    """the size (root of the mean square) of one number in the vocabulary's rows"""
+    layers: Sequence[str] = ()
+    """cross-attention layers of the denoiser that can be given other text each"""
     device: torch.device | None = None
 
     @property
-    def usual_number(self) -> float:
-        """The size (root of the mean square) of one number in the vocabulary's rows."""
-        sizes = [
-            norm / math.sqrt(self.rows[key].shape[-1]) for key, norm in self.usual_norms.items()
-        ]
-        return sum(sizes) / len(sizes)
+    def plain_rows(self) -> Rows:
+        """`rows`, of a word that is not layered.
+
+        Raises:
+            ConceptError: it is.
+        """
+        if is_layered(self.rows):
+            raise ConceptError(
+                "--init is a layered word: go on with it by --method layered, or write it as an "
+                "ordinary word with `pseudoword convert` first"
+            )
+        return self.rows
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     """what `--method` calls it"""
+    for_other_tools: ClassVar[str] = ""
+    """what to do with its words for tools that cannot use them as they are"""
     rate_unit: float
     """the learning rate that 100% stands for"""
 

@@ -14,11 +14,12 @@ class Classic(Method):
     name = "classic"
 
     def __init__(self, start: Initialisation, settings: MethodSettings) -> None:
+        first = start.plain_rows
         self._rows = {
             key: nn.Parameter(rows.detach().to(start.device, torch.float32, copy=True))
-            for key, rows in start.rows.items()
+            for key, rows in first.items()
         }
-        self._aims = norms.aims(start.rows, start.usual_norms, settings.norm, start.device)
+        self._aims = norms.aims(first, start.usual_norms, settings.norm, start.device)
         self._norm, self._pull = settings.norm, settings.norm_pull
         self.rate_unit = start.usual_number
 

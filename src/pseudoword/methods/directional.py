@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pseudoword.config.method import MethodSettings
-from pseudoword.errors import ConceptError
 from pseudoword.methods import norms
 from pseudoword.methods.base import Context, Initialisation, Method, Rows
 
@@ -49,14 +48,13 @@ class Directional(Method):
     rate_unit = 0.25
 
     def __init__(self, start: Initialisation, settings: MethodSettings) -> None:
-        aims = norms.aims(start.rows, start.usual_norms, settings.norm, start.device)
+        first = start.plain_rows
+        aims = norms.aims(first, start.usual_norms, settings.norm, start.device)
         self._lengths: Mapping[str, Tensor] = aims
         self._prior = {
             key: normalize(rows.detach().to(start.device, torch.float32), dim=-1)
-            for key, rows in start.rows.items()
+            for key, rows in first.items()
         }
-        if not all(rows.any(-1).all() for rows in self._prior.values()):
-            raise ConceptError("--init has a row of zeros, and so no direction to begin with")
         self._directions = {key: nn.Parameter(v.clone()) for key, v in self._prior.items()}
         self._kappa = settings.kappa
 

@@ -1,10 +1,10 @@
 """Whether a word fits a base model, and what it fits if not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats.keys import families_of
+from pseudoword.formats.keys import base_encoder, families_of, is_layered, layers_in
 from pseudoword.models.family import Family
 
 TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
@@ -31,16 +31,38 @@ def check_compatible(concept: Concept, family: Family) -> None:
     Raises:
         ConceptError: it has not; the message names all widths, and what each side is for.
     """
-    widths = {key: encoder.width for key, encoder in family.encoders.items()}
-    if concept.widths == widths:
+    model = {key: encoder.width for key, encoder in family.encoders.items()}
+    word = {base_encoder(key): width for key, width in concept.widths.items()}
+    layered = is_layered(concept.vectors)
+    known = {f"{k}.{layer}": w for k, w in model.items() for layer in family.layers}
+    if concept.widths == (known if layered else model):
+        _check_counts(concept)
         check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)
         return
-    word, model = _model_title(concept.widths), _model_title(widths)
+    if layered and word == model:
+        raise ConceptError(
+            f"{concept.token} does not fit {family.source.name}: the word has rows for "
+            f"{_layers_text(layers_in(concept.vectors))}, the model has "
+            f"{_layers_text(family.layers)}. Use the base model it was learned for, or make an "
+            "ordinary word of it with `pseudoword convert`."
+        )
     raise ConceptError(
-        f"{concept.token} does not fit {family.source.name}: the word{word} has "
-        f"{_widths_text(concept.widths)}, the model{model} reads {_widths_text(widths)}. "
+        f"{concept.token} does not fit {family.source.name}: the word{_model_title(word)} has "
+        f"{_widths_text(word)}, the model{_model_title(model)} reads {_widths_text(model)}. "
         "Use a base model of the kind it was learned for, or learn the word again on this one."
     )
+
+
+def _check_counts(concept: Concept) -> None:
+    """See that a layered word has as many rows for each layer of a text encoder."""
+    counts = {(base_encoder(key), len(rows)) for key, rows in concept.vectors.items()}
+    if len(counts) > len({key for key, _ in counts}):
+        raise ConceptError(f"{concept.token} has more rows for some layers than for others")
+
+
+def _layers_text(layers: Sequence[str]) -> str:
+    shown = ", ".join(layers) if len(layers) < 4 else f"{layers[0]} to {layers[-1]}"
+    return f"{len(layers)} layers ({shown})" if layers else "none that can be told apart"
 
 
 def vocabulary(family: Family) -> set[str]:

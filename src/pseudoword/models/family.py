@@ -49,9 +49,11 @@ class Condition:
     """Text as the denoiser reads it."""
 
     hidden: Tensor
-    """[B, L, D] hidden states"""
+    """[B, L, D] hidden states; of layered words [B, layers·L, D], one text beside the other"""
     pooled: Tensor | None = None
     """[B, P] the text as one vector, for models that read it so too"""
+    layered: bool = False
+    """whether each layer of the denoiser has a text of its own"""
 
 
 class Family(Protocol):
@@ -75,6 +77,11 @@ class Family(Protocol):
     @property
     def encoders(self) -> Mapping[str, TextEncoder]:
         """Text encoders that take new words, under ComfyUI's keys."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """Cross-attention layers of the denoiser that can be given other text each, by name."""
         ...
 
     @property

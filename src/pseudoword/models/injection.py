@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudoword.errors import PromptError
+from pseudoword.formats.keys import of_layer
 from pseudoword.placeholders import as_written
 from pseudoword.placeholders import split as split
 
@@ -24,15 +25,25 @@ _SHOWN = 200
 """Characters of a prompt that an error shows."""
 
 Vectors = Mapping[str, Tensor]
-"""One word's rows per text encoder: encoder key -> [n, width]."""
+"""One word's rows: the key of a text encoder, or of one layer of the denoiser behind it
+(`clip_l.IN01`) -> [n, width]."""
 
 Words = Mapping[str, Vectors]
 """Placeholder as it stands in prompts -> its rows."""
 
 
-def rows_of(words: Words, key: str) -> Mapping[str, Tensor]:
-    """The rows of each word for the text encoder `key`."""
-    return {placeholder: vectors[key] for placeholder, vectors in words.items()}
+def rows_of(words: Words, key: str, layers: Sequence[str] = ()) -> Mapping[str, Tensor]:
+    """The rows of each word for the text encoder `key`, `[n, width]`.
+
+    With `layers`, those for each of them, `[layers, n, width]`; a word that is not layered has the
+    same for all.
+    """
+    if not layers:
+        return {placeholder: vectors[key] for placeholder, vectors in words.items()}
+    return {
+        placeholder: torch.stack([of_layer(vectors, key, layer) for layer in layers])
+        for placeholder, vectors in words.items()
+    }
 
 
 @dataclass(frozen=True)

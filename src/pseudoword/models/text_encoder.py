@@ -43,12 +43,15 @@ class TextEncoder(Reader):
         return ids
 
     def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor], **options: Any) -> Any:
-        """Run the transformer on `prompts`; `rows` maps placeholders to `[n, width]`.
+        """Run the transformer on B `prompts`; `rows` maps placeholders to `[n, width]`.
+
+        With rows for each of several layers, `[layers, n, width]`, all prompts are read once for
+        each layer: `layers·B` of them, those of the first layer first.
 
         Returns:
             The transformers model's own output, as `options` make it.
         """
-        counts = {placeholder: len(r) for placeholder, r in rows.items()}
+        counts = {placeholder: r.shape[-2] for placeholder, r in rows.items()}
         tokens = tokenize(self.tokenizer, prompts, counts, self.length)
         largest = int(tokens.ids.max())
         if largest >= len(self.table):
@@ -57,13 +60,19 @@ class TextEncoder(Reader):
                 f"{len(self.table)} rows: they are of different models"
             )
         device = self.table.device
-        ids = tokens.ids.to(device)
+        ids, slots = tokens.ids.to(device), tokens.slots.to(device)
+        stacked = torch.cat(list(rows.values()), dim=-2) if rows else torch.empty(0, self.width)
+        if stacked.ndim == 3:
+            layers, n, _ = stacked.shape
+            first = n * torch.arange(layers, device=device).view(-1, 1, 1)  # a layer's first row
+            ids = ids.repeat(layers, 1)
+            slots = torch.where(slots >= 0, slots + first, slots).flatten(0, 1)
+            stacked = stacked.flatten(0, 1)
         if getattr(self.model.config, "use_attention_mask", False):
             options["attention_mask"] = (ids != self.tokenizer.pad_token_id).long()
         if not rows:
             return self.model(ids, **options)
-        stacked = torch.cat(list(rows.values()))
-        with injected(self.model.get_input_embeddings(), stacked, tokens.slots.to(device)):
+        with injected(self.model.get_input_embeddings(), stacked, slots):
             return self.model(ids, **options)
 
 

@@ -55,7 +55,7 @@ def before_loading(
             f"--optimiser {config.optimiser} finds its rate itself and is meant for --lr 1, "
             f"not {config.lr}"
         )
-    taken = initialisation.check(config.init, config.init_mode, config.vectors)
+    taken = initialisation.check(config.init, config.init_mode, config.vectors, config.method)
     if taken:
         note(taken)
     config.held_out_of(len(paths))
@@ -96,6 +96,7 @@ def against_model(
         samples=config.batch * words,
         accumulate=config.accumulate,
         checkpointing=config.gradient_checkpointing,
+        method=config.method,
     )
     previews.check(family, config)
     known = family.noise_schedule.timesteps

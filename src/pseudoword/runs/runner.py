@@ -239,6 +239,8 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
             f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "
             "drown the words around it. Learn it with --norm keep, or a lower --lr."
         )
+    if state.method.for_other_tools:
+        progress.note(f"{token}: {state.method.for_other_tools}")
     if state.failure is None:
         if state.stopped:
             progress.note(f"{token} stopped at step {state.step}: {state.stopped}")

@@ -1,5 +1,6 @@
 """Where a new word starts: from words, from the vocabulary at random, or from a concept file."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
+from pseudoword.formats.keys import is_layered
 from pseudoword.methods import Initialisation
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
@@ -55,14 +57,14 @@ def mode_of(init: str, mode: InitMode) -> str:
     return "words" if named_concept(init, mode) is None else "file"
 
 
-def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
+def check(init: str, mode: InitMode, vectors: int | Auto, method: str = "classic") -> str | None:
     """See what can be seen of a start before a model is there.
 
     Returns:
         What the user should know: that words were taken although a file is called like them.
 
     Raises:
-        ConceptError: as `named_concept`.
+        ConceptError: as `named_concept`; or it is layered, and `method` cannot go on with that.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
     concept = named_concept(init, mode)
@@ -71,6 +73,11 @@ def check(init: str, mode: InitMode, vectors: int | Auto) -> str | None:
             mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
         )
         return f"--init {init} is a word; write ./{init} for what lies here" if lies_about else None
+    if is_layered(concept.vectors) and method != "layered":
+        raise ConceptError(
+            f"--init {brief(init)} is a layered word. Go on with it by --method layered, or make "
+            "an ordinary word of it with `pseudoword convert` first."
+        )
     counts = {len(rows) for rows in concept.vectors.values()}
     if vectors is not AUTO and counts != {vectors}:
         raise SettingsError(
@@ -111,7 +118,9 @@ def initial_rows(
 def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
     """What a method is told of `family`, to begin at `rows` `[n, width]`."""
     usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
-    return Initialisation(rows, usual, family.device)
+    sizes = [norm / math.sqrt(family.encoders[key].width) for key, norm in usual.items()]
+    number = sum(sizes) / len(sizes)
+    return Initialisation(rows, usual, number, family.layers, family.device)
 
 
 def vector_count(family: Family, init: str, pictures: int) -> int:

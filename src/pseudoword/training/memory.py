@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pseudoword.config import BaseChoice, PlanConfig
+from pseudoword.config.method import MethodName
 from pseudoword.errors import SettingsError
 from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Plan, plan_memory
@@ -28,6 +29,7 @@ def check_training(
     samples: int,
     accumulate: int = 1,
     checkpointing: bool = False,
+    method: MethodName = "classic",
 ) -> None:
     """See that a step of `samples` pictures of `size` (width, height) has a chance.
 
@@ -45,7 +47,7 @@ def check_training(
         drawn = samples * accumulate * size[0] * size[1] // 2
         return max(found.encode_nbytes, step.nbytes + drawn)
 
-    _check(family, choice, size, samples * accumulate, samples, asked, need)
+    _check(family, choice, size, samples * accumulate, samples, asked, need, method)
 
 
 def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> None:
@@ -79,6 +81,7 @@ def _check(
     batch: int,
     asked: str,
     need: Callable[[Plan], int],
+    method: MethodName = "classic",
 ) -> None:
     have = there_is(family.device)
     ordinary = max(ORDINARY * family.resolution**2, ORDINARY_PX)
@@ -87,7 +90,8 @@ def _check(
     step = family.resolution_step
     side = max(1, round(math.sqrt(size[0] * size[1]) / step)) * step
     named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    nbytes = need(plan_memory(PlanConfig.model_construct(**named, resolution=side, batch=batch)))
+    config = PlanConfig.model_construct(**named, resolution=side, batch=batch, method=method)
+    nbytes = need(plan_memory(config))
     if nbytes > have:
         raise SettingsError(
             f"{asked} needs {nbytes / 2**30:,.0f} GiB, and {family.device} has "

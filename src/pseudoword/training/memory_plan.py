@@ -16,8 +16,11 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
+from pseudoword import methods
 from pseudoword.config import PlanConfig, Quantize
+from pseudoword.config.method import MethodName, MethodSettings
 from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.methods import Context, Initialisation
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.live_memory import count_peak, nbytes
@@ -56,6 +59,7 @@ class Plan(BaseModel):
     """what the model was told by"""
     resolution: int
     batch: int
+    method: str
     dtype: str
     parts: dict[str, int]
     """bytes of each part's weights, not quantised"""
@@ -91,9 +95,9 @@ def plan_memory(config: PlanConfig) -> Plan:
     plain = sum(nbytes(module) for module in kept) + PROCESS_NBYTES
     with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         encode, draw = _encode(family, side), _draw(family, side)
-        steps = {False: _step(family, side, config.batch)}
+        steps = {False: _step(family, side, config.batch, config.method)}
         sparing = base_model.build(found, replace(place, checkpointing=True))
-        steps[True] = _step(sparing, side, config.batch)
+        steps[True] = _step(sparing, side, config.batch, config.method)
     needs = []
     for checkpointing, step in steps.items():
         for quantize in ("none", "8bit", "4bit"):
@@ -113,6 +117,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         recognised_by=found.recognised_by,
         resolution=side,
         batch=config.batch,
+        method=config.method,
         dtype=str(place.dtype).removeprefix("torch."),
         parts=parts,
         encode_nbytes=plain + parts["vae"] + encode,
@@ -146,15 +151,15 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
     return total - sum(sizes) + packed, max(sizes, default=0)
 
 
-def _step(family: Family, side: int, batch: int) -> int:
+def _step(family: Family, side: int, batch: int, method: MethodName = "classic") -> int:
     """A training step of one word: forward and backward."""
-    rows = {
-        key: torch.zeros(1, one.width, device=family.device, requires_grad=True)
-        for key, one in family.encoders.items()
-    }
+    rows = {key: torch.zeros(1, e.width, device="meta") for key, e in family.encoders.items()}
+    start = Initialisation(rows, dict.fromkeys(rows, 1.0), 1.0, family.layers, family.device)
+    learned = methods.begin(start, MethodSettings(method=method))
     sample = stand_in(_latents(family, side, batch))
     with count_peak() as peak:
-        loss.losses(family, [rows], sample).sum().backward()
+        word = learned.rows(Context(0, sample.t))
+        loss.losses(family, [word], sample).sum().backward()
         return peak()
 
 

@@ -32,6 +32,6 @@ class StableDiffusion(UNetFamily):
         encoder = self.parts.text_encoder(CLIPTextModel)
         return {ENCODER_OF_WIDTH.get(encoder.width, "clip_l"): encoder}
 
-    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+    def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
         ((key, encoder),) = self.encoders.items()
-        return Condition(encoder(prompts, rows_of(words, key))[0])
+        return Condition(encoder(prompts, rows_of(words, key, layers))[0])

@@ -43,9 +43,9 @@ class StableDiffusionXL(UNetFamily):
             "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
         }
 
-    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+    def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
         found = [
-            encoder(prompts, rows_of(words, key), output_hidden_states=True)
+            encoder(prompts, rows_of(words, key, layers), output_hidden_states=True)
             for key, encoder in self.encoders.items()
         ]
         hidden = torch.cat([one.hidden_states[-2] for one in found], dim=-1)

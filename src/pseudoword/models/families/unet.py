@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
 from typing import Any
@@ -12,6 +12,8 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.formats.keys import is_layered
+from pseudoword.models.cross_attention import each_its_own, layers_of, side_by_side
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning, Moments
 from pseudoword.models.injection import Reader, Words
 from pseudoword.models.loading import folder
@@ -89,8 +91,18 @@ class UNetFamily:
         """The text encoders under ComfyUI's keys."""
         raise NotImplementedError
 
-    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+    def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
+        """`prompts` as the U-Net reads them; once for each of `layers`, `[layers·B, …]`."""
         raise NotImplementedError
+
+    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+        if not any(map(is_layered, words.values())):
+            return self.read_text(prompts, words, ())
+        read = self.read_text(prompts, words, self.layers)
+        hidden, n = side_by_side(read.hidden, len(self.layers)), len(self.layers)
+        # The U-Net has one place for the text as one vector: the mean of what the layers read.
+        pooled = None if read.pooled is None else read.pooled.unflatten(0, (n, -1)).mean(0)
+        return Condition(hidden, pooled, layered=True)
 
     def encode_negative(self, prompts: Sequence[str], words: Words) -> Condition:
         """What guidance leads away from; where a family treats no text specially, here is how."""
@@ -99,6 +111,18 @@ class UNetFamily:
     def added(self, _condition: Condition, _framing: MicroConditioning) -> dict[str, Tensor] | None:
         """What conditions the U-Net besides text and timestep: its `added_cond_kwargs`."""
         return None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self._layers)
+
+    @cached_property
+    def _layers(self) -> dict[str, torch.nn.Module]:
+        return layers_of(self.unet)
+
+    def _reading(self, condition: Condition) -> AbstractContextManager[None]:
+        """While open, the U-Net reads its text as `condition` has it."""
+        return each_its_own(self._layers) if condition.layered else nullcontext()
 
     @property
     def device(self) -> torch.device:
@@ -209,13 +233,14 @@ class UNetFamily:
         self, taken: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
     ) -> Tensor:
         """What the U-Net makes of all its channels."""
-        predicted: Tensor = self.unet(
-            taken.to(self.dtype),
-            t,
-            condition.hidden.to(self.dtype),
-            added_cond_kwargs=self.added(condition, micro_conditioning),
-            return_dict=False,
-        )[0]
+        with self._reading(condition):
+            predicted: Tensor = self.unet(
+                taken.to(self.dtype),
+                t,
+                condition.hidden.to(self.dtype),
+                added_cond_kwargs=self.added(condition, micro_conditioning),
+                return_dict=False,
+            )[0]
         return predicted
 
     @torch.no_grad()
@@ -300,7 +325,8 @@ class UNetFamily:
             negative = self.encode_negative(negatives, words)
         to_fill = self._picture_to_fill(how, len(prompts))
         pipeline = self._pipeline(how.scheduler)
-        with self.parts.at_work(self.unet, *([self.vae] if self._takes_mask else [])):
+        at_work = self.parts.at_work(self.unet, *([self.vae] if self._takes_mask else []))
+        with at_work, self._reading(positive):
             latents = pipeline(
                 **_embeds("", positive),
                 **_embeds("negative_", negative),

@@ -1,0 +1,261 @@
+"""Rows for each cross-attention layer (P+, arXiv 2303.09522), in training and in drawing."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import asked, train_state
+from diffusers import UNet2DConditionModel
+from support import Notes
+from torch import Tensor
+
+import pseudoword
+from pseudoword import formats
+from pseudoword.concept import Concept
+from pseudoword.config import BaseChoice
+from pseudoword.errors import ConceptError
+from pseudoword.formats import keys
+from pseudoword.models import base_model
+from pseudoword.models.compatibility import check_compatible
+from pseudoword.models.cross_attention import layers_of
+from pseudoword.models.family import Family
+from pseudoword.models.generation import generate
+from pseudoword.models.loading import single_file_configs
+from pseudoword.training import loss, memory_plan
+from pseudoword.training.batches import batch
+
+
+@pytest.fixture(scope="module")
+def published_shape(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model whose U-Net has the blocks of Stable Diffusion 1's."""
+    folder = tmp_path_factory.mktemp("shape") / "base"
+    shutil.copytree(base, folder)
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    config |= {
+        "block_out_channels": [8, 8, 8, 8],
+        "layers_per_block": 2,
+        "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+    }
+    torch.manual_seed(0)
+    UNet2DConditionModel.from_config(config).save_pretrained(folder / "unet")
+    return folder
+
+
+def layered_word(family: Family, n: int = 1) -> dict[str, Tensor]:
+    """Random rows, about as long as a word's."""
+    source = torch.Generator().manual_seed(5)
+    return {
+        f"{key}.{layer}": torch.randn(n, one.width, generator=source) * 0.02
+        for key, one in family.encoders.items()
+        for layer in family.layers
+    }
+
+
+def alone(family: Family, word: dict[str, Tensor], layer: str) -> dict[str, Tensor]:
+    """An ordinary word with the rows of one layer."""
+    return {key: word[f"{key}.{layer}"] for key in family.encoders}
+
+
+def test_the_layers_of_stable_diffusion_1_are_those_of_xti() -> None:
+    choice = BaseChoice(base=str(single_file_configs.folder("sd1")), device="cpu")
+    assert tuple(base_model.load(choice, empty=True).layers) == keys.XTI_LAYERS
+    choice = BaseChoice(base=str(single_file_configs.folder("sdxl")), device="cpu")
+    assert list(base_model.load(choice, empty=True).layers) == [
+        *("IN04", "IN05", "IN07", "IN08", "MID"),
+        *("OUT00", "OUT01", "OUT02", "OUT03", "OUT04", "OUT05"),
+    ]
+
+
+def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(any_family: Family) -> None:
+    family: Any = any_family
+    word, prompts = layered_word(family, n=2), ["a <cat> on red", "a dog"]
+    read: dict[str, Tensor] = {}
+
+    def seen(layer: str) -> Any:
+        return lambda _module, _args, given: read.update({layer: given["encoder_hidden_states"]})
+
+    condition = family.encode_text(prompts, {"<cat>": word})
+    assert condition.layered
+    before = family._layers
+    with torch.no_grad():
+        with family._reading(condition):  # hooks of ours come before those of the test
+            hooks = [
+                module.register_forward_pre_hook(seen(layer), with_kwargs=True)
+                for layer, module in before.items()
+            ]
+            family.unet(
+                torch.zeros(2, 4, 8, 8), torch.tensor([5, 5]), condition.hidden,
+                added_cond_kwargs=family.added(condition, torch.ones(2, 6, dtype=torch.int64)),
+            )  # fmt: skip
+        for hook in hooks:
+            hook.remove()
+        assert list(read) == list(family.layers)
+        for layer, found in read.items():
+            expected = family.encode_text(prompts, {"<cat>": alone(family, word, layer)})
+            torch.testing.assert_close(found, expected.hidden, rtol=0, atol=1e-5)
+
+
+def test_a_layer_s_text_has_a_gradient_in_its_own_rows_only(any_family: Family) -> None:
+    word = {key: rows.requires_grad_() for key, rows in layered_word(any_family).items()}
+    condition = any_family.encode_text(["a <cat>"], {"<cat>": word})
+    parts = condition.hidden.chunk(len(any_family.layers), dim=1)
+    parts[1].square().sum().backward()
+    reached = {key for key, rows in word.items() if rows.grad is not None and rows.grad.any()}
+    assert reached == {f"{key}.{any_family.layers[1]}" for key in any_family.encoders}
+
+
+def test_the_loss_reaches_the_rows_of_every_layer(any_family: Family, pictures: Path) -> None:
+    one = train_state(any_family, pictures, method="layered", vectors=2)
+    loss.losses(any_family, [asked(one)], batch(any_family, [one.data], 0)).sum().backward()
+    found = one.method.parameters()
+    assert len(found) == len(any_family.encoders)
+    for rows in found:
+        assert rows.grad is not None
+        assert rows.shape[0] == len(any_family.layers)
+        assert (rows.grad.abs().amax(-1) > 0).all()
+
+
+def test_the_same_rows_for_all_layers_are_an_ordinary_word(
+    any_family: Family, pictures: Path
+) -> None:
+    layered = train_state(any_family, pictures, method="layered", vectors=2, init="red cat")
+    classic = train_state(any_family, pictures, vectors=2, init="red cat")
+    samples = batch(any_family, [classic.data], 0)
+    with torch.no_grad():
+        first, second = (loss.losses(any_family, [m.word()], samples) for m in (layered, classic))
+    torch.testing.assert_close(first, second)
+    words = [Concept("<cat>", m.word()) for m in (layered, classic)]
+    drawn = [
+        generate(any_family, ["a <cat>"], [word], seeds=[0], sampler_steps=2)[0] for word in words
+    ]
+    pixels = [torch.tensor(list(picture.tobytes()), dtype=torch.int16) for picture in drawn]
+    assert (pixels[0] - pixels[1]).abs().max() <= 1
+
+
+def test_nothing_of_it_stays_in_the_model(family: Family) -> None:
+    unet: Any = family.modules()["unet"]
+    word = {"<cat>": layered_word(family)}
+    condition, plain = family.encode_text(["a <cat>"], word), family.encode_text(["a cat"], {})
+    noisy, t = torch.zeros(1, 4, 8, 8), torch.tensor([3])
+    framing = torch.ones(1, 6, dtype=torch.int64)
+    with torch.no_grad():
+        before = family.predict(noisy, t, plain, framing)
+        layered = family.predict(noisy, t, condition, framing)
+        with pytest.raises(RuntimeError):
+            family.predict(torch.zeros(1, 3, 8, 8), t, condition, framing)
+        after = family.predict(noisy, t, plain, framing)
+    assert torch.equal(before, after)
+    assert not torch.equal(before, layered)
+    assert not any(module._forward_pre_hooks for module in unet.modules())
+
+
+def test_sparing_memory_gives_the_same_gradient(base: Path, pictures: Path) -> None:
+    found = []
+    for checkpointing in (False, True):
+        family = base_model.load(
+            BaseChoice(base=str(base), device="cpu"), checkpointing=checkpointing
+        )
+        one = train_state(family, pictures, method="layered")
+        loss.losses(family, [asked(one)], batch(family, [one.data], 0)).sum().backward()
+        found.append(one.method.parameters()[0].grad)
+    assert found[0] is not None
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_layer_that_is_not_asked_is_told(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: Any = family
+    condition = family.encode_text(["a <cat>"], {"<cat>": layered_word(family)})
+    monkeypatch.setattr(loaded.unet.mid_block, "forward", lambda hidden, *_args, **_given: hidden)
+    with pytest.raises(pseudoword.PseudowordError, match="did not use its layers MID"):
+        family.predict(
+            torch.zeros(1, 4, 8, 8), torch.tensor([3]), condition, torch.ones(1, 6).long()
+        )
+
+
+def test_a_u_net_that_reads_text_elsewhere_has_no_layers(family: Family) -> None:
+    unet: Any = family.modules()["unet"]
+    assert layers_of(unet)
+    unet.extra = next(m for m in unet.modules() if getattr(m, "is_cross_attention", False))
+    attention = type(unet.extra)(query_dim=8, cross_attention_dim=8)
+    unet.extra = attention
+    assert layers_of(unet) == {}
+
+
+def test_a_file_of_other_layers_does_not_fit(family: Family) -> None:
+    other = Concept("<x>", {f"clip_l.{layer}": torch.ones(1, 32) for layer in keys.XTI_LAYERS})
+    with pytest.raises(ConceptError, match=r"16 layers \(IN01 to OUT11\), the model has \d layers"):
+        check_compatible(other, family)
+    uneven = layered_word(family)
+    uneven[next(iter(uneven))] = torch.ones(2, 32)
+    with pytest.raises(ConceptError, match="more rows for some layers"):
+        check_compatible(Concept("<x>", uneven), family)
+    wide = Concept("<x>", {f"clip_l.{layer}": torch.ones(1, 768) for layer in family.layers})
+    with pytest.raises(ConceptError, match="clip_l of width 768"):
+        check_compatible(wide, family)
+
+
+def test_a_word_goes_to_kohya_s_file_and_back_and_draws(
+    published_shape: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"base": str(published_shape), "steps": 2, "preview": ()}
+    told = Notes()
+    done = pseudoword.train(
+        pictures, "<cat>", out=tmp_path / "run", method="layered", init="cat", progress=told,
+        **settings,
+    )  # fmt: skip
+    assert any("kohya's XTI script" in note for note in told.said)
+    (file,) = pseudoword.convert(done.folder, tmp_path / "xti.safetensors", format="xti")
+    back = formats.read(file)
+    assert list(back.vectors) == [f"clip_l.{layer}" for layer in keys.XTI_LAYERS]
+    assert all(torch.equal(back.vectors[key], r) for key, r in done.concept.vectors.items())
+    pictures_of = [
+        pseudoword.generate(
+            "a <cat>", concept=path, base=str(published_shape), seed=1, sampler_steps=2
+        )[0].tobytes()
+        for path in (done.folder, file)
+    ]
+    assert pictures_of[0] == pictures_of[1]
+    with pytest.raises(ConceptError, match="--method layered"):
+        pseudoword.train(pictures, "<b>", out=tmp_path / "b", init=str(file), **settings)
+
+
+def test_other_tools_get_the_mean_of_the_layers_which_is_said(
+    base: Path, family: Family, tmp_path: Path
+) -> None:
+    word = Concept("<cat>", layered_word(family, n=2), method="layered")
+    formats.write_as(word, tmp_path / "own.safetensors", "native")
+    told = Notes()
+    for name in ("a1111", "diffusers-bin", "comfyui"):
+        (file,) = pseudoword.convert(
+            tmp_path / "own.safetensors",
+            tmp_path / f"{name}{formats.WRITERS[name].ending}",
+            format=name,
+            progress=told,
+        )
+        ordinary = formats.read(file)
+        each = torch.stack(list(word.vectors.values()))
+        length = each.norm(dim=-1, keepdim=True).mean(0)
+        expected = torch.nn.functional.normalize(each.mean(0), dim=-1) * length
+        torch.testing.assert_close(ordinary.vectors["clip_l"], expected)
+        check_compatible(ordinary, family)
+    assert [note.partition(" holds")[0] for note in told.said] == [
+        f"<cat>: {name}" for name in ("a1111", "diffusers-bin", "comfyui")
+    ]
+    (file,) = pseudoword.convert(
+        tmp_path / "own.safetensors", tmp_path / "copy.safetensors", progress=told
+    )
+    assert len(formats.read(file).vectors) == len(family.layers)
+    assert len(told.said) == 3
+    seen = pseudoword.inspect(file, base=str(base))
+    assert set(seen.nearest or {}) == set(word.vectors)
+
+
+def test_reading_a_prompt_for_each_layer_is_in_the_memory_plan(base: Path) -> None:
+    family = base_model.load(BaseChoice(base=str(base), device="cpu"), empty=True)
+    classic, layered = (memory_plan._step(family, 32, 4, name) for name in ("classic", "layered"))
+    assert layered > classic
+    assert memory_plan._step(family, 32, 4, "directional") < 1.01 * classic
