@@ -52,7 +52,8 @@ SETTINGS: Mapping[str, type[Settings]] = {
 }
 """Which settings a command has; the others have options of their own alone."""
 
-COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
+COMMANDS = dict(typer.main.get_command(app.app).commands)  # type: ignore[attr-defined]
+del COMMANDS["ui"]  # it serves until it is stopped
 
 OFTEN = ["train"] * 8 + ["generate"] * 4 + ["prepare", "convert", "inspect"] * 2 + [*COMMANDS]
 """The commands, those that take most the most often."""
