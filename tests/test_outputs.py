@@ -302,7 +302,9 @@ def test_a_run_does_not_replace_what_it_learns_from(
         (str(out / "best.safetensors"), pictures),
         ("cat", drawn),
     ):
-        with pytest.raises(SettingsError, match=r"is of the run in .*run, which would replace"):
+        with pytest.raises(
+            SettingsError, match=r"belongs to the run in .*run, which would replace"
+        ):
             learn(base, seen, out, init=init, restart=True)
     assert everything(out) == before
 

@@ -134,7 +134,7 @@ def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[st
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"token": "photo"}, "--token photo stands as a known word in 'a photo of"),
+        ({"token": "photo"}, "--token photo is already a word of 'a photo of"),
         ({"token": "a"}, "Call the new word <a>"),
         ({"held_out": 4}, "--held-out 4 leaves none of 4 pictures"),
         ({"optimiser": "Adamw"}, "Adamw cannot be imported"),
@@ -158,7 +158,7 @@ def test_caption_settings_without_captions_in_the_sentences_are_said(pictures: P
 
 def test_previews_that_show_nothing_of_the_word_are_said(pictures: Path) -> None:
     (told,) = asked(pictures, preview=["a cat", "a [name]", "my <cat>", "a --n [name]"])
-    assert told == "--preview a cat: no [name] in it, so it shows nothing of the word"
+    assert told == "--preview a cat: no [name] in it, so it does not show the word"
 
 
 def test_a_run_that_ends_before_it_can_settle_is_told(pictures: Path) -> None:
@@ -177,9 +177,9 @@ def test_an_optimiser_that_finds_its_rate_is_told_from_one_that_is_given_it(pict
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"min_timestep": 1000}, "--min-timestep 1000 is beyond .* 1000 timesteps. Give 999"),
-        ({"max_timestep": 1001}, "--max-timestep 1001 is beyond .* Give 1000"),
-        ({"vectors": 75}, "--vectors 75 leaves too little of the 75 tokens"),
+        ({"min_timestep": 1000}, "--min-timestep 1000 is too large .* 1000 timesteps. .* 999"),
+        ({"max_timestep": 1001}, "--max-timestep 1001 is too large .* Give at most 1000"),
+        ({"vectors": 75}, "--vectors 75 leaves too few of the 75 tokens"),
         ({"resolution": 8192, "batch": 1024}, "1024 samples a step of 8192 x 8192 pixels needs"),
         ({"preview": ["a [name] --w 8192"]}, "a picture of 8192 x 8192 pixels needs"),
     ],

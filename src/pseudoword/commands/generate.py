@@ -50,8 +50,8 @@ def draw_pictures(
     prompt_checks.note_weights(prompts.values(), progress.note, [each.token for each in concepts])
     if family is None:
         family = load_base(config, progress)
-    asked = _asked(config)
-    _check_memory(family, config, asked, progress)
+    options = _options(config)
+    _check_memory(family, config, options, progress)
     for each in concepts:
         check_compatible(each, family)
     _note_truncation(family, concepts, prompts, progress)
@@ -62,7 +62,7 @@ def draw_pictures(
         concepts,
         seeds=[config.seed + i for i in range(config.n)],
         negative=prompts["the negative prompt"],
-        **asked,
+        **options,
         loras=loras,
     )
 
@@ -147,7 +147,7 @@ def _paths(out: Path, n: int) -> list[Path]:
     return [*(out.with_name(f"{out.stem}-{i}{out.suffix}") for i in range(1, n + 1)), out]
 
 
-def _asked(config: GenerateConfig) -> generation.GenerationOptions:
+def _options(config: GenerateConfig) -> generation.GenerationOptions:
     return {
         "guidance": config.guidance,
         "guidance_rescale": config.guidance_rescale,
@@ -160,10 +160,13 @@ def _asked(config: GenerateConfig) -> generation.GenerationOptions:
 
 
 def _check_memory(
-    family: Family, config: GenerateConfig, asked: generation.GenerationOptions, progress: Progress
+    family: Family,
+    config: GenerateConfig,
+    options: generation.GenerationOptions,
+    progress: Progress,
 ) -> None:
     """Check that the pictures can be drawn, and that they fit in memory."""
-    settings = generation.check(family, **asked)
+    settings = generation.check(family, **options)
     if not config.offload:  # the memory plan assumes that all of the model is on the device
         memory.check_drawing(family, config, (settings.width, settings.height))
     elif family.device.type == "cpu":

@@ -1,3 +1,3 @@
-"""A run on disk: made ready, watched, saved, resumed.
+"""A run on disk: set up, logged, checkpointed, resumed.
 
 Imports `training`, `report` and the floors below them."""

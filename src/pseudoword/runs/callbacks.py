@@ -1,4 +1,4 @@
-"""What happens beside training: after its steps a concept is measured, logged, shown and saved."""
+"""Callbacks of a run: after its steps it is evaluated, logged, previewed and saved."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,20 +21,20 @@ from pseudoword.training.loop import StepMetrics
 
 
 class RunCallbacks:
-    """Watches one run. Nothing here draws a random number that training would miss.
+    """The callbacks of one run.
 
-    Nor does a run fail for what only shows how it goes: what goes wrong there is told. A full disk
-    does stop it.
+    They draw no random numbers that training depends on. If previews, curves or further logs fail,
+    this is reported and the run goes on; only a full disk stops it.
     """
 
     def __init__(self, family: Family, run: Run, progress: Progress) -> None:
         self._family, self._run, self._progress = family, run, progress
         self._trackers: dict[str, Tracker] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.stop_requested = False
 
     def __enter__(self) -> Self:
-        """Open the further logs.
+        """Open the trackers.
 
         Raises:
             SettingsError: one cannot be opened.
@@ -56,26 +56,30 @@ class RunCallbacks:
         self._track(lambda tracker: tracker.close())
 
     def on_train_begin(self) -> None:
-        """Save the start, and measure the word there, unless the run is under way."""
+        """Of a new run, save the first state and evaluate the word."""
         run = self._run
         if run.state.step:
             return
-        checkpoint.save(
-            run.folder.path, run.state, run.setup.sources
-        )  # a step the pack has in common
+        # every run of a pack has this step, so all can resume from a common one
+        checkpoint.save(run.folder.path, run.state, run.setup.sources)
         if run.config.evaluate_every:
             self._log(0, self._evaluate())
 
-    def on_step_end(self, step: int, seen: StepMetrics, seconds: float) -> bool:
-        """Look at the run after `step`; it may be told to stop.
+    def on_step_end(self, step: int, metrics: StepMetrics, seconds: float) -> bool:
+        """Evaluate, log, preview and save, as far as due; stop the run if the loss has settled.
 
-        What is written comes before the checkpoint: a run killed in between does it again.
+        The checkpoint comes last: a run that is killed before it does all of this again.
 
         Returns:
-            Whether previews were drawn, which the user was told.
+            Whether previews were drawn, which changed the progress display.
         """
         run, config = self._run, self._run.config
-        numbers = {"loss": seen.loss, "lr": seen.lr, "norm": seen.norm, "grad": seen.grad}
+        numbers = {
+            "loss": metrics.loss,
+            "lr": metrics.lr,
+            "norm": metrics.norm,
+            "grad": metrics.grad,
+        }
         numbers["seconds"] = round(seconds, 4)
         every = config.evaluate_every
         if every and (step % every == 0 or step == config.total_steps):
@@ -85,21 +89,21 @@ class RunCallbacks:
         requested = requests.take(run.folder.path)
         if _is_due(step, config.save_every) or "save" in requested:
             run.folder.keep_copy(run.concept(), step, config.keep_last)
-        shown = not last and (_is_due(step, config.preview_every) or "preview" in requested)
-        if shown:
-            self.show()
+        previewed = not last and (_is_due(step, config.preview_every) or "preview" in requested)
+        if previewed:
+            self.draw()
         if last or _is_due(step, config.checkpoint_every) or "save" in requested:
             self.save()
         self.stop_requested |= "stop" in requested
-        return shown
+        return previewed
 
     def save(self) -> None:
-        """Save the state, and the word as it is now."""
+        """Save the state and the current word."""
         run = self._run
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
         run.folder.write_concept(run.concept())
 
-    def show(self) -> None:
+    def draw(self) -> None:
         """Draw the previews and the curves."""
         run, step = self._run, self._run.state.step
         self.draw_curves()
@@ -121,45 +125,48 @@ class RunCallbacks:
         self._run.folder.append_log({"step": step, **numbers})
         self._track(lambda tracker: tracker.log(step, numbers))
 
-    def _track(self, tell: Callable[[Tracker], None]) -> None:
-        """Let all further logs know; one that fails is told no more."""
+    def _track(self, send: Callable[[Tracker], None]) -> None:
+        """Send something to all trackers. A tracker that fails gets nothing more."""
         for name, tracker in list(self._trackers.items()):
             del self._trackers[name]
             with self._note_if_it_fails(f"--log {name} gets nothing more"):
-                tell(tracker)
+                send(tracker)
                 self._trackers[name] = tracker
 
     @contextmanager
-    def _note_if_it_fails(self, lost: str) -> Iterator[None]:
+    def _note_if_it_fails(self, loss: str) -> Iterator[None]:
+        """Report an error once, and go on; `loss` says what is lost by it."""
         try:
             yield
         except StorageError:
             raise
         except Exception as error:  # memory, fonts, networks
-            if lost not in self._told:
-                self._told.add(lost)
+            if loss not in self._reported:
+                self._reported.add(loss)
                 token = self._run.config.token
                 why = reason(error).rstrip(".")
-                self._progress.note(f"{token}: {lost}: {why}. The word is not affected.")
+                self._progress.note(f"{token}: {loss}: {why}. The word is not affected.")
 
     def _evaluate(self) -> Mapping[str, float]:
         run, config = self._run, self._run.config
-        found = run.evaluate(self._family)
+        evaluation = run.evaluate(self._family)
         evaluations = run.state.evaluations
-        if evaluations.add(found, run.state.word()):
+        if evaluations.add(evaluation, run.state.word()):
             run.folder.files.write(BEST, native.dump(run.concept()))
         if config.steps is AUTO and (reason := evaluations.plateau(config.patience)):
             run.state.stopped = f"{reason}; the word of step {evaluations.best_step} is the best"
         warning = evaluations.overfitting()
-        if warning and "overfitting" not in self._told:
-            self._told.add("overfitting")
+        if warning and "overfitting" not in self._reported:
+            self._reported.add("overfitting")
             self._progress.note(f"{config.token}: {warning}")
-        values = {"evaluation": found.loss}
-        return values if found.held_out is None else {**values, "held_out": found.held_out}
+        values = {"evaluation": evaluation.loss}
+        if evaluation.held_out is not None:
+            values["held_out"] = evaluation.held_out
+        return values
 
 
 def _is_due(step: int, every: int) -> bool:
-    """Whether something happens at this step that happens every so many; 0: never."""
+    """Whether this step is a multiple of `every`; with 0, no step is."""
     return bool(every) and step % every == 0
 
 

@@ -1,10 +1,10 @@
-"""Save a member's state whole, and go on from it exactly.
+"""Save the state of a concept, and resume from it exactly.
 
-Since draws have no state, a checkpoint is the step, the parameters with their running mean, the
-optimiser, and what evaluations have found. The start is saved too, and the last two checkpoints are
-kept, so that the members of a pack killed between two saves still share a step; a finished run
-keeps its last one, from which it can be extended. Each file carries a checksum, so that nothing is
-learned from a damaged one; and is read under `weights_only`: nothing in it can run.
+Randomness has no state, so a checkpoint holds only the step, the parameters with their running
+mean, the optimiser and the evaluations. The first state is saved too, and the last two checkpoints
+are kept. So the concepts of a pack that is killed between two saves still share a step. A finished
+run keeps its last checkpoint, to be extended from it. Each file has a checksum, so that a damaged
+one is not used; and it is read with `weights_only`, so that nothing in it is executed.
 """
 
 import io
@@ -27,21 +27,26 @@ from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
 from pseudoword.training.state import TrainState
 
 MAKER = "train"
-"""Whose files checkpoints are, on their folder's record."""
+"""The maker of checkpoints in the folder's record (`outputs.Outputs`)."""
 
 LARGEST_NBYTES = 2**31
-"""No state of a word is larger."""
+"""A larger checkpoint is not read."""
 
 SOURCES = {
     "pictures": "other, more or fewer pictures, crops, masks or captions",
     "template": "another template",
     "base": "another base model",
 }
-"""What a run is learned from, and how it is told when that is no longer the same."""
+"""What a run learns from -> how an error names a change of it."""
 
 
 def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
-    """Write the member's state; `sources` has a checksum for each of `SOURCES`.
+    """Write a checkpoint.
+
+    Args:
+        folder: of the run.
+        state: of the concept.
+        sources: a checksum for each of `SOURCES`.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
@@ -53,7 +58,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
         "average": state.average,
         "optimiser": state.optimiser.state_dict(),
         "optimiser_name": state.hyper.optimiser,
-        "found": [astuple(one) for one in state.evaluations.found],
+        "found": [astuple(each) for each in state.evaluations.found],
         "best": state.evaluations.best,
         "best_step": state.evaluations.best_step,
         "stopped": state.stopped,
@@ -68,14 +73,14 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
 def load(
     folder: Path, state: TrainState, step: int, sources: Mapping[str, str], changed: bool = False
 ) -> None:
-    """Put the state after `step` steps into `state`.
+    """Load the checkpoint of `step` into `state`.
 
     Args:
-        folder: the run's.
-        member: one that has not begun.
+        folder: of the run.
+        state: of a concept before its first step.
         step: which checkpoint.
-        sources: what it is learned from now, as for `save`.
-        changed: the user wants to go on although that, or settings, have changed.
+        sources: the checksums of now, as for `save`.
+        changed: go on although sources or settings have changed.
 
     Raises:
         RunFolderError: the file is damaged, or the sources differ; the message says which.
@@ -83,23 +88,23 @@ def load(
     path = folder / _name(step)
     stored = _read(path)
     saved, average, best = stored.parameters, stored.average, stored.best
-    others = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
-    if others and not changed:
+    differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
+    if differing and not changed:
         raise RunFolderError(
-            f"{folder} was begun with {' and '.join(others)}. Bring that back, add "
-            "--allow-changes to go on with what there is, --restart to begin again, or choose "
+            f"{folder} was begun with {' and '.join(differing)}. Restore that, add "
+            "--allow-changes to go on with what there is now, --restart to begin again, or choose "
             "another --out."
         )
     if stored.method != state.method.name:
         raise RunFolderError(
-            f"{folder} was begun with --method {stored.method}, which cannot change on the way. "
+            f"{folder} was begun with --method {stored.method}, which cannot change during a run. "
             "Give that, add --restart to begin again, or choose another --out."
         )
     parameters = state.method.parameters()
     if [p.shape for p in parameters] != [p.shape for p in saved]:
         raise RunFolderError(
-            f"{folder} was begun with vectors of another number or width, which cannot change on "
-            "the way. Add --restart to begin again, or choose another --out."
+            f"{folder} was begun with vectors of another number or width, which cannot change "
+            "during a run. Add --restart to begin again, or choose another --out."
         )
     shapes = {key: rows.shape for key, rows in state.method.word().items()}
     for word in (average, best):
@@ -110,13 +115,13 @@ def load(
     if stored.optimiser_name == state.hyper.optimiser:
         try:
             state.optimiser.load_state_dict(stored.optimiser)
-        except Exception as error:  # whatever is not there, or is something else
+        except Exception as error:  # something is missing, or has another type
             raise _damaged(path, reason(error)) from error
     device = parameters[0].device
     if state.averaging:
         state.average = {key: rows.to(device) for key, rows in average.items()}
-    found = [EvaluationLoss(*one) for one in stored.found]
-    state.evaluations = EvaluationHistory(found, best, stored.best_step)
+    losses = [EvaluationLoss(*each) for each in stored.found]
+    state.evaluations = EvaluationHistory(losses, best, stored.best_step)
     state.stopped = None if changed else stored.stopped
     state.step = state.good_step = step
     state.good = state.word()
@@ -124,7 +129,7 @@ def load(
 
 def _damaged(path: Path, why: str) -> RunFolderError:
     return RunFolderError(
-        f"{path} is damaged ({why}). Delete it to go on from the one before, or add "
+        f"{path} is damaged ({why}). Delete it to go on from the checkpoint before it, or add "
         "--restart --overwrite to begin again."
     )
 
@@ -153,52 +158,52 @@ class _Checkpoint(BaseModel, arbitrary_types_allowed=True, strict=True):
 
 def _read(path: Path) -> _Checkpoint:
     data = read_regular(path, LARGEST_NBYTES, RunFolderError)
-    whole = without_checksum(data)
+    checked = without_checksum(data)
     try:
-        if whole is None and zipfile.is_zipfile(io.BytesIO(data)):  # older ones have no checksum
+        if checked is None and zipfile.is_zipfile(io.BytesIO(data)):  # older, without a checksum
             with zipfile.ZipFile(io.BytesIO(data)) as parts:
                 if all(part.compress_type == zipfile.ZIP_STORED for part in parts.infolist()):
-                    whole = None if parts.testzip() else data
-        if whole is None:
-            raise ValueError("its checksum is another")
-        loaded = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
+                    checked = None if parts.testzip() else data
+        if checked is None:
+            raise ValueError("its checksum is wrong")
+        loaded = torch.load(io.BytesIO(checked), map_location="cpu", weights_only=True)
         return _Checkpoint.model_validate(loaded)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise _damaged(path, f"{where}: {first['msg'].lower()}".lstrip(": ")) from error
-    except Exception as error:  # whatever else is not as it was written
+    except Exception as error:  # torch raises many kinds of errors on damaged bytes
         raise _damaged(path, reason(error)) from error
 
 
 def resume_steps(folders: Sequence[Path]) -> list[int]:
-    """Where to go on, per folder: the latest step they all have, else each one's own."""
-    found = [set(steps(folder)) for folder in folders]
-    common = set.intersection(*found)
-    return [max(common or own, default=0) for own in found]
+    """The step to resume from, per folder: the latest that all have, or else each folder's own."""
+    available = [set(steps(folder)) for folder in folders]
+    common = set.intersection(*available)
+    return [max(common or own, default=0) for own in available]
 
 
 def steps(folder: Path) -> list[int]:
-    """Steps of an unfinished run that have a checkpoint in `folder`, ascending."""
+    """The steps that an unfinished run has checkpoints of, ascending."""
     return _steps_of(folder, "checkpoint")
 
 
 def finished_step(folder: Path) -> int | None:
-    """The last step of a finished run, if its state is there."""
+    """The last step of a finished run; None if its checkpoint is missing."""
     return max(_steps_of(folder, "finished"), default=None)
 
 
 def finish(folder: Path) -> None:
-    """Keep the latest checkpoint as that of a finished run, and remove the others."""
+    """Mark the latest checkpoint as that of a finished run, and remove the others."""
     files = Outputs(folder, MAKER)
-    found = steps(folder)
-    files.remove(*map(_name, found[:-1]))
-    for last in found[-1:]:  # somebody may have taken it away
+    saved = steps(folder)
+    files.remove(*map(_name, saved[:-1]))
+    for last in saved[-1:]:  # there is none if someone deleted it
         files.rename(_name(last), _name(last, "finished"))
 
 
 def reopen(folder: Path) -> None:
-    """Make a finished run one that can go on from its last step."""
+    """Turn a finished run back into one that can resume from its last step."""
     step = finished_step(folder)
     if step is not None:
         Outputs(folder, MAKER).rename(_name(step, "finished"), _name(step))

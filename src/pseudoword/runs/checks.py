@@ -1,6 +1,6 @@
-"""Whether settings agree with the files they name and with the model: asked before long work.
+"""Checks before long work: whether settings agree with the files they name and with the model.
 
-What settings can be told apart from all else is said beside their fields, in `config`.
+What can be checked from the settings alone is checked in `config`.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
-from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.data import captions, examples
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
@@ -21,72 +20,83 @@ from pseudoword.text import brief
 from pseudoword.training import early_stopping, initialisation, loss, memory, optimisers
 
 Note = Callable[[str], None]
+"""Shows the user a sentence."""
 
 
 def before_loading(
     config: TrainConfig, paths: Sequence[Path], templates: Sequence[str], note: Note
 ) -> None:
-    """See what can be seen without the model, and tell of what has no effect.
+    """Check everything that needs no model, and report settings without effect.
 
     Args:
         config: of one word.
         paths: its pictures.
-        templates: its sentences.
-        note: told what the user should know.
+        templates: its templates.
+        note: called with what the user should know.
 
     Raises:
-        PseudowordError: settings contradict each other, or name what is not there.
+        PseudowordError: settings contradict each other, or name something that does not exist.
     """
-    for told in (*config.without_effect(), *captions.without_effect(config, templates)):
-        note(told)
-    for line in config.preview:
-        if not _mentions(config.token, line):
-            note(f"--preview {brief(line.text)}: no [name] in it, so it shows nothing of the word")
-    judged = config.evaluate_every * (max(config.patience, early_stopping.EARLIEST) + 1)
-    if config.steps is AUTO and judged > config.max_steps:
-        note(
-            f"--max-steps {config.max_steps} comes before a run that is evaluated every "
-            f"{config.evaluate_every} steps can be seen to have settled, at step {judged}"
-        )
+    for sentence in (*config.without_effect(), *captions.without_effect(config, templates)):
+        note(sentence)
+    _note_useless_previews(config, note)
+    _note_late_plateau(config, note)
     optimisers.check(config.optimiser, config.optimiser_option)
-    relative = config.lr is AUTO or config.lr.percent
-    if config.method != "directional" and relative and optimisers.rate_of_its_own(config.optimiser):
-        note(
-            f"--optimiser {config.optimiser} finds its rate itself and is meant for --lr 1, "
-            f"not {config.lr}"
-        )
-    taken = initialisation.check(config.init, config.init_mode, config.vectors, config.method)
-    if taken:
-        note(taken)
+    _note_rate_of_optimiser(config, note)
+    advice = initialisation.check(config.init, config.init_mode, config.vectors, config.method)
+    if advice:
+        note(advice)
     config.held_out_of(len(paths))
     for template in templates:
         if len(split(template.replace("[name]", "[]"), [config.token])) > 1:
             raise SettingsError(
-                f"--token {config.token} stands as a known word in {template!r}, a sentence of "
+                f"--token {config.token} is already a word of {template!r}, a sentence of "
                 f"--template {brief(config.template)}. Call the new word <{config.token}>."
             )
 
 
-def _mentions(token: str, line: PromptLine) -> bool:
-    prompts = (line.prompt, line.negative)
-    return any("[name]" in text or len(split(text, [token])) > 1 for text in prompts)
+def _note_useless_previews(config: TrainConfig, note: Note) -> None:
+    for line in config.preview:
+        texts = (line.prompt, line.negative)
+        if not any("[name]" in text or len(split(text, [config.token])) > 1 for text in texts):
+            note(f"--preview {brief(line.text)}: no [name] in it, so it does not show the word")
+
+
+def _note_late_plateau(config: TrainConfig, note: Note) -> None:
+    """Report a limit of steps that comes before early stopping can."""
+    first = config.evaluate_every * (max(config.patience, early_stopping.EARLIEST) + 1)
+    if config.steps is AUTO and first > config.max_steps:
+        note(
+            f"--max-steps {config.max_steps} comes before early stopping can: with an evaluation "
+            f"every {config.evaluate_every} steps, that is at step {first} or later"
+        )
+
+
+def _note_rate_of_optimiser(config: TrainConfig, note: Note) -> None:
+    """Report a learning rate for an optimiser that finds its own."""
+    relative = config.lr is AUTO or config.lr.percent
+    if config.method != "directional" and relative and optimisers.rate_of_its_own(config.optimiser):
+        note(
+            f"--optimiser {config.optimiser} finds its own learning rate and needs --lr 1, "
+            f"not {config.lr}"
+        )
 
 
 def against_model(
     family: Family, config: TrainConfig, templates: Sequence[str], note: Note, words: int = 1
 ) -> None:
-    """See whether `family` can do what is asked, and tell what it knows the token as.
+    """Check that the model can do what the settings ask for.
 
     Args:
         family: the model.
         config: of one word.
-        templates: its sentences.
-        note: told what the user should know.
-        words: how many are learned at once.
+        templates: its templates.
+        note: called with what the user should know.
+        words: how many words are learned at once.
 
     Raises:
-        SettingsError: timesteps, vectors or sizes are beyond the model or the memory.
-        ConceptError: the word would be longer than all that the model reads.
+        SettingsError: timesteps, vectors or sizes are too much for the model or the memory.
+        ConceptError: the word would be longer than the longest prompt.
     """
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
     memory.check_training(
@@ -99,35 +109,40 @@ def against_model(
         method=config.method,
     )
     previews.check(family, config)
-    known = family.noise_schedule.timesteps
-    for name, given, most in (
-        ("--min-timestep", config.min_timestep, known - 1),
-        ("--max-timestep", config.max_timestep, known),
+    _check_timesteps(family, config)
+    if any(len(encoder.token_ids(config.token)) == 1 for encoder in family.encoders.values()):
+        note(
+            f"{config.token} is a word that {family.source.name} already knows. In prompts, it "
+            f"will mean the new word instead. <{config.token}> would keep both."
+        )
+    if config.vectors is not AUTO:
+        check_vector_count(config.token, config.vectors, family)
+        _check_room_in_templates(family, templates, config.vectors)
+
+
+def _check_timesteps(family: Family, config: TrainConfig) -> None:
+    timesteps = family.noise_schedule.timesteps
+    for name, value, largest in (
+        ("--min-timestep", config.min_timestep, timesteps - 1),
+        ("--max-timestep", config.max_timestep, timesteps),
     ):
-        if given is not None and given > most:
+        if value is not None and value > largest:
             raise SettingsError(
-                f"{name} {given} is beyond {family.source.name}, which knows {known} timesteps. "
-                f"Give {most} at most, or leave it out."
+                f"{name} {value} is too large for {family.source.name}, which has {timesteps} "
+                f"timesteps. Give at most {largest}, or leave it out."
             )
-    for encoder in family.encoders.values():
-        if len(encoder.token_ids(config.token)) == 1:
-            note(
-                f"{config.token} is a word that {family.source.name} knows; in prompts with the "
-                f"new one it will mean that. <{config.token}> would leave both."
-            )
-            break
-    if config.vectors is AUTO:
-        return
-    check_vector_count(config.token, config.vectors, family)
-    mark = loss.pack_placeholder(0)
+
+
+def _check_room_in_templates(family: Family, templates: Sequence[str], vectors: int) -> None:
+    placeholder = loss.pack_placeholder(0)
     for template in templates:
-        prompt = render(template, mark)
+        prompt = render(template, placeholder)
         for encoder in family.encoders.values():
             try:
-                tokenize(encoder.tokenizer, [prompt], {mark: config.vectors}, encoder.length)
+                tokenize(encoder.tokenizer, [prompt], {placeholder: vectors}, encoder.length)
             except PromptError as error:
                 raise SettingsError(
-                    f"--vectors {config.vectors} leaves too little of the {encoder.length - 2} "
-                    f"tokens that {family.source.name} reads for {template!r}. Give fewer vectors, "
-                    "or shorter sentences."
+                    f"--vectors {vectors} leaves too few of the {encoder.length - 2} tokens that "
+                    f"{family.source.name} reads for {template!r}. Give fewer vectors, or shorter "
+                    "templates."
                 ) from error

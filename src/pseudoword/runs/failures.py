@@ -1,4 +1,4 @@
-"""What to tell when a run dies: what would fit, and where the last good word is."""
+"""What an error of a run says: what would need less memory, and where the last good word is."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ from pseudoword.runs.folder import RunFolder
 def explain_failures(
     configs: Sequence[TrainConfig], folders: Sequence[RunFolder]
 ) -> Iterator[None]:
-    """Errors that leave here say where the last good words are; lack of memory is one of them.
+    """Add to each error where the last good words are, and explain a lack of memory.
 
     Raises:
-        TrainingError: memory ran out.
+        TrainingError: instead of the library's error when memory runs out.
     """
     try:
         yield
@@ -28,13 +28,13 @@ def explain_failures(
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        told = TrainingError(memory_advice(configs))
-        _note_saved_words(told, folders)
-        raise told from error
+        explained = TrainingError(memory_advice(configs))
+        _note_saved_words(explained, folders)
+        raise explained from error
 
 
 def memory_advice(configs: Sequence[TrainConfig]) -> str:
-    """What would need less memory than `configs`, first what changes nothing in the result."""
+    """Which settings need less memory than `configs`; first those with the same result."""
     config = configs[0]
     ways = []
     if config.batch > 1:
@@ -55,9 +55,9 @@ def memory_advice(configs: Sequence[TrainConfig]) -> str:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    said = str(error).lower()
+    text = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "out of memory" in said or "can't allocate memory" in said
+        "out of memory" in text or "can't allocate memory" in text
     )
 
 

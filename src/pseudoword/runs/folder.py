@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, and whether to begin, go on, or leave it alone."""
+"""The folder of a run: its files, and whether to begin there, resume, or leave it alone."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ from pseudoword.text import public
 from pseudoword.training.importance import PARTS
 
 CHANGEABLE = {"out", *CallbackSettings.model_fields}
-"""Settings that do not change what is learned, so a resumed run may change them."""
+"""Settings that may change when a run is resumed: they have no effect on the result."""
 
 CONFIG, LOG, CURVES, RATE_CURVE = "config.toml", "log.jsonl", "loss.png", "rate.png"
 BEST, CHOSEN, CHANGES = "best.safetensors", "chosen.json", "changes.json"
@@ -53,10 +53,10 @@ NUMBERED = re.compile(
     rf"(?:checkpoint|finished)-{_NUMBER}\.pt|{PREVIEWS}/step-{_NUMBER}-[0-9]+\.png"
     rf"|{WORDS}/step-{_NUMBER}\.safetensors"
 )
-"""Names of files, beside the plain ones, that tell the step they were written at."""
+"""Names of the other files, which include the step they were written at."""
 
 LARGEST_NBYTES = 256 * 1024 * 1024
-"""No text of a run is longer."""
+"""A larger text file is not read."""
 
 
 def _check_length(density: tuple[float, ...]) -> tuple[float, ...]:
@@ -76,7 +76,7 @@ Part = Annotated[float, Field(gt=0, le=1)]
 
 
 class Chosen(BaseModel, extra="forbid", frozen=True):
-    """What `auto` settings were found to be; None is what has not been looked for."""
+    """The values that were chosen for `auto` settings; None: not chosen."""
 
     density: Annotated[tuple[Part, ...], AfterValidator(_check_length)] | None = None
     lr: Annotated[Rates, PlainValidator(_one_rate), PlainSerializer(str)] | None = None
@@ -84,11 +84,12 @@ class Chosen(BaseModel, extra="forbid", frozen=True):
 
 
 class RunFolder:
-    """All that a run leaves behind.
+    """The files of a run.
 
-    `config.toml`, `log.jsonl`, `loss.png`, `concept.safetensors`; `previews/`; with evaluations
-    `best.safetensors`; copies of the word in `words/`; what `auto` chose in `chosen.json`;
-    `changes.json`, if settings were changed on the way; checkpoints; and a record of them all.
+    `config.toml`, `log.jsonl`, `loss.png`, `concept.safetensors`; `previews/`; `best.safetensors`
+    if there are evaluations; copies of the word in `words/`; `chosen.json`, the values of `auto`
+    settings; `changes.json`, if settings were changed during the run; checkpoints; and a record of
+    all these files (`outputs.Outputs`).
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,47 +101,47 @@ class RunFolder:
         self.previews = path / PREVIEWS
 
     def check(self, config: TrainConfig, *, restart: bool = False, overwrite: bool = False) -> None:
-        """Find out before any work whether a run could lose what is here.
+        """Check before any work that a run can write here without losing anything.
 
         Raises:
-            SettingsError: pictures are read from where they would be written to, or something
-                that is learned from is a file of the run here.
+            SettingsError: previews would be written to a folder that pictures are read from, or the
+                run learns from one of the files that it would replace.
             StorageError: a folder cannot be written to.
-            RunFolderError: files are here that the run would replace, but no run has written; or a
-                run's words or states are here, but not its settings.
+            RunFolderError: the run would replace files that no run has written; or a run's words or
+                checkpoints are here, but not its settings.
         """
         try:
             for folder in (self.path, self.previews, self.path / WORDS):
                 check_not_input(folder, config.pictures)
                 if os.path.lexists(folder) and not folder.is_dir():
                     raise StorageError(
-                        f"{folder} is to be a folder, but is none; choose another --out"
+                        f"{folder} is there and is not a folder; choose another --out"
                     )
             check_writable(self.config, self.path / FILMSTRIP, self.path / WORDS / "copy")
             self._check_inputs(config)
-            strangers = (
+            foreign = (
                 [] if overwrite or self.is_from_older_version() else self._foreign_files(config)
             )
         except OSError as error:
             raise storage_error(self.path, error) from error
-        if strangers:
-            more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
-            shown = ", ".join(map(str, strangers[:3]))
+        if foreign:
+            more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+            shown = ", ".join(map(str, foreign[:3]))
             raise RunFolderError(
                 f"{shown}{more} would be replaced, but no run has written that: it was here "
                 "before, was changed, or is damaged. Move it away, choose another --out, or add "
-                "--overwrite to lose it."
+                "--overwrite to replace it."
             )
         if not (restart or self._is_run()) and self._results():
             raise RunFolderError(
-                f"{self.path} holds what a run has left, but not its {CONFIG}, without which it "
-                "cannot be gone on with. Add --restart to begin again, or choose another --out."
+                f"{self.path} holds files of a run, but not its {CONFIG}, so it cannot be resumed. "
+                "Add --restart to begin again, or choose another --out."
             )
 
     def recover(self) -> None:
-        """Clean up after a run that was killed, and put on record what older versions have written.
+        """Clean up after a run that was killed, and record the files of older versions.
 
-        The caller holds the folder.
+        The caller has locked the folder.
         """
         for folder in (self.path, self.previews, self.path / WORDS):
             remove_abandoned(folder, ours=True)
@@ -148,10 +149,10 @@ class RunFolder:
             self.files.adopt([*FIXED_NAMES, *(name for name, _ in self._numbered())])
 
     def is_finished(self, config: TrainConfig, allow_changes: bool = False) -> bool:
-        """Whether `config` has been run here to the end. The caller holds the folder.
+        """Whether a run with `config` is finished. The caller has locked the folder.
 
         Raises:
-            RunFolderError: it holds a run with other settings.
+            RunFolderError: the folder holds a run with other settings.
         """
         changed = self.changed_settings(config)
         if changed and not allow_changes:
@@ -163,21 +164,24 @@ class RunFolder:
         return self.has_word() and not checkpoint.steps(self.path)
 
     def has_word(self) -> bool:
-        """Whether a run has left a word here."""
+        """Whether there is a word that a run has written."""
         return self._is_run() and bool(self._ours(self.concept))
 
     def reopen(self, config: TrainConfig) -> bool:
-        """Whether this finished run has steps left under `config`; if so, it can go on.
+        """Let a finished run go on, if `config` has more steps than it had.
+
+        Returns:
+            Whether it has more steps.
 
         Raises:
-            RunFolderError: it has, but the state to go on from is not there.
+            RunFolderError: it has, but the last checkpoint is missing.
         """
         before = self._settings()
         if before.steps is config.steps is AUTO or config.total_steps <= before.total_steps:
             return False
         if checkpoint.finished_step(self.path) is None:
             raise RunFolderError(
-                f"{self.path} cannot be extended: the state of its last step is gone. Begin "
+                f"{self.path} cannot be extended: its last checkpoint is missing. Begin "
                 f"another run with --init {self.concept}."
             )
         checkpoint.reopen(self.path)
@@ -186,16 +190,16 @@ class RunFolder:
     def changed_settings(
         self, config: TrainConfig, shown: Callable[[object], str] = str
     ) -> list[str]:
-        """What differs between `config` and the settings of the run that is here, in words.
+        """How `config` differs from the settings of the run in this folder, as sentences.
 
-        A run may always be extended. `shown` says how a value is written.
+        More `extend` is not a difference. `shown` converts a value to text.
         """
         if not self._is_run():
             return []
         before = self._settings()
         after = TrainConfig.from_toml(config.to_toml(), self.config)
         values = {
-            name: [_shown(getattr(one, name), shown) for one in (before, after)]
+            name: [_shown(getattr(settings, name), shown) for settings in (before, after)]
             for name in TrainConfig.model_fields
             if name not in CHANGEABLE
             and getattr(before, name) != getattr(after, name)
@@ -204,20 +208,20 @@ class RunFolder:
         return [f"{flag(name)} was {old}, is {new}" for name, (old, new) in values.items()]
 
     def begin(self, config: TrainConfig, step: int) -> None:
-        """Write the settings, and drop log lines after `step`, which will be written again.
+        """Write the settings, and remove log lines after `step`; they will be written again.
 
         Raises:
-            StorageError: it cannot be written.
-            RunFolderError: what a run has written here before cannot be read.
+            StorageError: a file cannot be written.
+            RunFolderError: a file of the earlier run cannot be read.
         """
         kept = [line for line in self.read_log() if line["step"] <= step] if step else []
         changed = self.changed_settings(
             config, lambda value: public(str(value))
-        )  # the word tells of it
+        )  # shared with the word
         if changed and step:
-            noted = [f"step {step}: {change}" for change in changed]
-            noted = [*self.changes, *(one for one in noted if one not in self.changes)]
-            self.files.write(CHANGES, json.dumps(noted).encode())
+            sentences = [f"step {step}: {change}" for change in changed]
+            new = [sentence for sentence in sentences if sentence not in self.changes]
+            self.files.write(CHANGES, json.dumps([*self.changes, *new]).encode())
         self.files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
         if self.log.exists():
             self.files.write(LOG, b"".join(map(_log_line, kept)))
@@ -225,29 +229,29 @@ class RunFolder:
 
     @property
     def changes(self) -> list[str]:
-        """Settings that were changed on the way, in words.
+        """Settings that were changed during the run, as sentences.
 
         Raises:
             RunFolderError: the file holds something else.
         """
-        found = self._json(CHANGES) if self._ours(self.path / CHANGES) else []
-        if not (isinstance(found, list) and all(isinstance(one, str) for one in found)):
-            raise self._unexpected(CHANGES, "it is no list of sentences")
-        return found
+        changes = self._json(CHANGES) if self._ours(self.path / CHANGES) else []
+        if not (isinstance(changes, list) and all(isinstance(each, str) for each in changes)):
+            raise self._unexpected(CHANGES, "it is not a list of sentences")
+        return changes
 
     def read_chosen(self) -> Chosen:
-        """What `auto` settings were found to be, as far as this run has got.
+        """The values of `auto` settings that this run has chosen so far.
 
         Raises:
             RunFolderError: the file holds something else.
         """
         if not (self._is_run() and self._ours(self.path / CHOSEN)):
             return Chosen()
-        found = self._json(CHOSEN)
-        if not isinstance(found, dict):
-            raise self._unexpected(CHOSEN, "it is no table")
+        values = self._json(CHOSEN)
+        if not isinstance(values, dict):
+            raise self._unexpected(CHOSEN, "it is not a table")
         try:
-            return Chosen(**found)
+            return Chosen(**values)
         except SettingsError as error:
             raise self._unexpected(CHOSEN, str(error)) from error
         except ValidationError as error:
@@ -255,11 +259,11 @@ class RunFolder:
             raise self._unexpected(CHOSEN, f"{first['loc'][0]}: {first['msg'].lower()}") from error
 
     def write_chosen(self, chosen: Chosen) -> None:
-        """Remember what `auto` settings were found to be."""
+        """Save the values of `auto` settings."""
         self.files.write(CHOSEN, chosen.model_dump_json(exclude_none=True).encode())
 
     def append_log(self, entry: Mapping[str, float]) -> None:
-        """Add one line: step, loss, lr, norm, grad, seconds, and what an evaluation found."""
+        """Add a line: step, loss, lr, norm, grad, seconds, and the losses of an evaluation."""
         try:
             with self.log.open("ab") as file:
                 file.write(_log_line(entry))
@@ -267,10 +271,10 @@ class RunFolder:
             raise storage_error(self.log, error) from error
 
     def read_log(self) -> list[dict[str, float]]:
-        """All whole lines of the log; a line cut off by a crash is left out.
+        """All lines of the log; a line that was cut off by a crash is left out.
 
         Raises:
-            RunFolderError: a line is none of a run's, or the file cannot be read.
+            RunFolderError: a line was not written by a run, or the file cannot be read.
         """
         if not self.log.exists():
             return []
@@ -282,32 +286,32 @@ class RunFolder:
             except (ValueError, RecursionError):
                 continue
             if not _is_entry(entry):
-                raise self._unexpected(LOG, f"line {number} is not what a step has shown")
+                raise self._unexpected(LOG, f"line {number} does not hold the metrics of a step")
             entries.append(entry)
         return entries
 
     def write_concept(self, concept: Concept) -> None:
-        """Write the word as it is now."""
+        """Write the current word."""
         self.files.write(formats.CONCEPT_FILE, native.dump(concept))
 
     def keep_copy(self, concept: Concept, step: int, keep_last: int) -> None:
-        """Put a copy of the word aside; of all copies, keep the last so many (0: all)."""
+        """Keep a copy of the word, and remove all but the last `keep_last` copies (0: keep all)."""
         self.files.write(f"{WORDS}/step-{step}.safetensors", native.dump(concept))
         if keep_last:
-            found = [(at, name) for name, at in self._numbered() if name.startswith(f"{WORDS}/")]
-            self.files.remove(*(name for _, name in sorted(found)[:-keep_last]))
+            copies = [(at, name) for name, at in self._numbered() if name.startswith(f"{WORDS}/")]
+            self.files.remove(*(name for _, name in sorted(copies)[:-keep_last]))
 
     def clear(self) -> None:
-        """Forget what the run that is here has written; anything else stays.
+        """Remove what the run in this folder has written; other files stay.
 
-        States go first and settings last, so that whoever is killed in between never goes on from
-        the states of another run.
+        Checkpoints are removed first and settings last. So if this is interrupted, a run never
+        resumes from the checkpoints of another one.
         """
         rank = {name: (name == CONFIG, not name.endswith(".pt")) for name in self.files.recorded()}
         self.files.remove(*sorted(rank, key=lambda name: rank[name]))
 
     def _results(self) -> list[str]:
-        """The words and states that a run has left here."""
+        """The words and checkpoints that a run has written."""
         return [name for name in self.files.owned() if name.endswith((".pt", ".safetensors"))]
 
     def _is_run(self) -> bool:
@@ -317,7 +321,7 @@ class RunFolder:
         return self.files.owned([path.name])
 
     def is_from_older_version(self) -> bool:
-        """Whether a version that kept no record has left a run here."""
+        """Whether the run was written by an old version, which kept no record."""
         try:
             if self.files.has_written() or not self.config.is_file():
                 return False
@@ -327,27 +331,27 @@ class RunFolder:
             return False
 
     def _check_inputs(self, config: TrainConfig) -> None:
-        known = {".", *self.files.recorded()}
-        for given in (*config.pictures, Path(config.init)):
-            if _inside(self.path, given) in known:
+        recorded = {".", *self.files.recorded()}
+        for path in (*config.pictures, Path(config.init)):
+            if _inside(self.path, path) in recorded:
                 raise SettingsError(
-                    f"{given} is of the run in {self.path}, which would replace what it learns "
+                    f"{path} belongs to the run in {self.path}, which would replace what it learns "
                     "from. Choose another --out."
                 )
 
     def _foreign_files(self, config: TrainConfig) -> list[Path]:
-        """What would be replaced without having been written by a run."""
+        """Files that the run would replace, but no run has written."""
         plain = [*FIXED_NAMES, *([CSV] if "csv" in config.log else [])]
         numbered = [name for name, step in self._numbered() if step <= config.total_steps]
         return self.files.foreign([*plain, *numbered])
 
     def _numbered(self) -> Iterator[tuple[str, int]]:
-        """Files that are called as a run calls its own, and the steps they tell."""
+        """Files named like those of a run, with the step in their name."""
         for folder in ("", f"{PREVIEWS}/", f"{WORDS}/"):
             inside = self.path / folder
             for path in inside.iterdir() if inside.is_dir() else ():
-                if found := NUMBERED.fullmatch(f"{folder}{path.name}"):
-                    yield f"{folder}{path.name}", int(found[found.lastindex or 0])
+                if match := NUMBERED.fullmatch(f"{folder}{path.name}"):
+                    yield f"{folder}{path.name}", int(match[match.lastindex or 0])
 
     def _settings(self) -> TrainConfig:
         text = read_regular(self.config, LARGEST_NBYTES, RunFolderError)
@@ -365,16 +369,16 @@ class RunFolder:
 
     def _unexpected(self, name: str, why: str) -> RunFolderError:
         return RunFolderError(
-            f"{self.path / name} is not as a run writes it: {why}. Bring back the file that was "
-            "there, add --restart to begin again, or choose another --out."
+            f"{self.path / name} is not as a run writes it: {why}. Restore the original file, "
+            "add --restart to begin again, or choose another --out."
         )
 
 
-def _inside(folder: Path, given: Path) -> str | None:
-    """The name of `given` within `folder`, if it is there."""
-    with contextlib.suppress(ValueError, OSError, RuntimeError):  # elsewhere, or nowhere
-        if given.exists():
-            return given.resolve().relative_to(folder.resolve()).as_posix()
+def _inside(folder: Path, path: Path) -> str | None:
+    """The path relative to `folder`; None if it is elsewhere or does not exist."""
+    with contextlib.suppress(ValueError, OSError, RuntimeError):
+        if path.exists():
+            return path.resolve().relative_to(folder.resolve()).as_posix()
     return None
 
 

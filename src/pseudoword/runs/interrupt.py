@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask for a stop after the current step; asked twice, it stops at once."""
+"""Ctrl-C and SIGTERM stop a run after the current step; the second time, at once."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was asked to stop, and its state is saved."""
+    """The run was stopped by a signal, after its state was saved."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
@@ -17,18 +17,18 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupt:
-    """While open, `signum` is the signal that asked for a stop, or None.
+    """A context in which `signum` is the signal that asked for a stop, or None.
 
-    Outside the main thread, where Python handles no signals, it never is.
+    Outside the main thread it stays None, because Python handles signals only there.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._before: dict[int, Any] = {}
+        self._old_handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._asked) for s in SIGNALS}
+            self._old_handlers = {s: signal.signal(s, self._handle) for s in SIGNALS}
         return self
 
     def __exit__(
@@ -37,10 +37,10 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
 
-    def _asked(self, signum: int, _frame: FrameType | None) -> None:
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum

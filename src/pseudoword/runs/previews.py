@@ -1,4 +1,4 @@
-"""What a word draws on its way, through `generate` itself: what is previewed is what one gets."""
+"""Previews: pictures that a word draws during training, in the same way as `generate`."""
 
 import re
 import time
@@ -22,19 +22,19 @@ from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
 from pseudoword.training import memory
 
 CELL_PX, MAX_COLUMNS = 160, 48
-"""Of the filmstrip."""
+"""Size of a picture on the filmstrip, and how many columns it has at most."""
 
 
 def check(family: Family, config: TrainConfig) -> None:
-    """Find out before long work whether all previews can be drawn.
+    """Check before long work that all previews can be drawn.
 
     Raises:
-        SettingsError: a size is none that the model can draw or the memory can hold, or a scheduler
-            is not known or does not work with so many steps.
+        SettingsError: the model cannot draw a size, it does not fit in memory, or a scheduler is
+            not known or does not work with the number of steps.
     """
     for line in config.preview:
         try:
-            settings = generation.check(family, **_asked(line, config))
+            settings = generation.check(family, **_options(line, config))
         except SettingsError as error:
             raise SettingsError(f"--preview {line.text!r}: {error}") from error
         memory.check_drawing(family, config, (settings.width, settings.height))
@@ -43,23 +43,23 @@ def check(family: Family, config: TrainConfig) -> None:
 def note_truncation(
     family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]
 ) -> None:
-    """Say what of the previews' prompts will not be read, for a word of so many vectors.
+    """Report preview prompts that are too long for a word with this many vectors.
 
     Raises:
-        PromptError: the word would be cut off.
+        PromptError: the word itself would be cut off.
     """
     for line in config.preview:
-        asked = {"--preview": line.prompt, "the negative prompt of --preview": line.negative}
-        shown = [captions.render(text, delimited(config.token)) for text in asked.values()]
-        for called, text in zip(asked, shown, strict=True):
+        texts = {"--preview": line.prompt, "the negative prompt of --preview": line.negative}
+        prompts = [captions.render(text, delimited(config.token)) for text in texts.values()]
+        for name, prompt in zip(texts, prompts, strict=True):
             try:
                 reading = prompt_checks.most_truncated(
-                    family.encoders.values(), text, {config.token: vectors}
+                    family.encoders.values(), prompt, {config.token: vectors}
                 )
             except PromptError as error:
                 raise PromptError(f"--preview {line.text!r}: {error}") from error
-            prompt_checks.note_truncation(f"{called} {line.text!r}", reading, note)
-        prompt_checks.note_weights(shown, note, [config.token])
+            prompt_checks.note_truncation(f"{name} {line.text!r}", reading, note)
+        prompt_checks.note_weights(prompts, note, [config.token])
 
 
 def draw(
@@ -68,12 +68,12 @@ def draw(
     config: TrainConfig,
     folder: RunFolder,
     step: int,
-    told: Progress,
+    progress: Progress,
 ) -> list[Image.Image]:
-    """Draw all previews of `concept` into `folder`, and what each has looked like until `step`."""
+    """Draw all previews of `concept` at `step` into `folder`, and update the filmstrip."""
     if not config.preview:
         return []
-    told.phase(f"drawing previews of {concept.token} at step {step}")
+    progress.phase(f"drawing previews of {concept.token} at step {step}")
     began = time.perf_counter()
     drawn = []
     try:
@@ -84,11 +84,11 @@ def draw(
                 [concept],
                 seeds=[config.seed if line.seed is None else line.seed],
                 negative=captions.render(line.negative, delimited(concept.token)),
-                **_asked(line, config),
+                **_options(line, config),
             )
             folder.files.write(_name(step, i), _png(picture, concept, config))
             drawn.append(picture)
-            told.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
+            progress.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
     finally:
         family.release_vae()
     folder.files.write(
@@ -97,8 +97,8 @@ def draw(
     return drawn
 
 
-def _asked(line: PromptLine, config: TrainConfig) -> generation.GenerationOptions:
-    """What a line asks of a drawing; a side given alone makes a square."""
+def _options(line: PromptLine, config: TrainConfig) -> generation.GenerationOptions:
+    """The generation options of a preview; a line with only one side asks for a square."""
     return {
         "guidance": line.guidance,
         "sampler_steps": line.sampler_steps,
@@ -121,25 +121,24 @@ def _png(picture: Image.Image, concept: Concept, config: TrainConfig) -> bytes:
 
 
 def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
-    """`filmstrip.png`: a row for each prompt, a column for each step it was drawn at."""
+    """`filmstrip.png`: a row for each prompt, a column for each step."""
     steps = sorted(
         {
-            int(found[1])
+            int(match[1])
             for path in folder.glob("step-*-*.png")
-            if (found := re.fullmatch(r"step-(\d+)-\d+\.png", path.name))
+            if (match := re.fullmatch(r"step-(\d+)-\d+\.png", path.name))
         }
     )
     steps = _spread_evenly([step for step in steps if step <= until])
     rows = []
     for i, line in enumerate(config.preview, 1):
         paths = [folder / f"step-{step}-{i}.png" for step in steps]
-        shown = [grids.in_square(_open(path), CELL_PX) for path in paths]
-        rows.append((line.prompt, shown))
+        rows.append((line.prompt, [grids.in_square(_open(path), CELL_PX) for path in paths]))
     return grids.grid(rows, heads=[f"step {step}" for step in steps], cell_px=CELL_PX)
 
 
 def _spread_evenly(steps: Sequence[int]) -> list[int]:
-    """At most so many of `steps` as a filmstrip shows: the first, the last, and some between."""
+    """At most `MAX_COLUMNS` of the steps: the first, the last, and some between them."""
     if len(steps) <= MAX_COLUMNS:
         return list(steps)
     last = len(steps) - 1
@@ -147,8 +146,8 @@ def _spread_evenly(steps: Sequence[int]) -> list[int]:
 
 
 def _open(path: Path) -> Image.Image:
-    """A picture in the size of a filmstrip's cell, since there may be many."""
+    """A preview, reduced to save memory; white if it is missing."""
     try:
         return images.open_picture(path, needed_px=CELL_PX)
-    except PictureError:  # taken away by someone, or drawn for other prompts
+    except PictureError:  # someone deleted it, or there were other prompts then
         return Image.new("RGB", (1, 1), "white")

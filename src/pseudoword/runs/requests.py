@@ -1,8 +1,8 @@
-"""What a run is asked for from outside while it trains: an empty file in its folder.
+"""Requests to a run from outside while it trains: empty files in its folder.
 
-A page, a script or `touch` writes `preview.request`, `save.request` or `stop.request`; the run
-looks after each step, takes the file away, and does as asked. `stop` in one folder of a pack stops
-the pack.
+A page, a script or `touch` writes `preview.request`, `save.request` or `stop.request`. After each
+step, the run looks for them, removes them, and does what they ask. `stop` in one folder of a pack
+stops the whole pack.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ def ask(folder: Path, request: Request) -> None:
 
 
 def take(folder: Path) -> set[Request]:
-    """What the run in `folder` has been asked for since this was called last; it is told once."""
-    found = set[Request]()
+    """The new requests to the run in `folder`. Each is returned once."""
+    requests = set[Request]()
     for request in REQUESTS:
-        with contextlib.suppress(OSError):  # mostly there is none
+        with contextlib.suppress(OSError):  # usually there is none
             _file(folder, request).unlink()
-            found.add(request)
-    return found
+            requests.add(request)
+    return requests
 
 
 def _file(folder: Path, request: Request) -> Path:

@@ -210,7 +210,7 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
                 raise Interrupted(_where(runs), interrupt.signum or signal.SIGTERM)
         for run in runs:
             if not run.state.failure:
-                callbacks[id(run.state)].show()
+                callbacks[id(run.state)].draw()
     return seconds
 
 

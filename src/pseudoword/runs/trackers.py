@@ -1,4 +1,4 @@
-"""Logs of a run for other tools, through their own libraries. `log.jsonl` is always there."""
+"""Trackers: further logs of a run, in files or for other tools. `log.jsonl` is always written."""
 
 import csv
 import hashlib
@@ -19,23 +19,23 @@ COLUMNS = ("step", "loss", "lr", "norm", "grad", "seconds", "evaluation", "held_
 
 
 class Tracker(Protocol):
-    """Takes the numbers and pictures of one run."""
+    """Gets the metrics and previews of one run."""
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Take what one step has shown."""
+        """Log the metrics of one step."""
         ...
 
     def picture(self, step: int, name: str, picture: Image) -> None:
-        """Take a preview."""
+        """Log a preview."""
         ...
 
     def close(self) -> None:
-        """No more will come."""
+        """The run ends."""
         ...
 
 
 class Csv:
-    """`log.csv`: one line a step, as spreadsheets read it."""
+    """`log.csv` for spreadsheets: one line per step."""
 
     def __init__(
         self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
@@ -64,7 +64,7 @@ class Csv:
 
 
 class TensorBoard:
-    """TensorBoard's event files in `tensorboard/`; look with `tensorboard --logdir runs`."""
+    """TensorBoard's event files in `tensorboard/`. To view them: `tensorboard --logdir runs`."""
 
     def __init__(
         self, folder: Path, _config: TrainConfig, before: Sequence[Mapping[str, float]]
@@ -85,7 +85,7 @@ class TensorBoard:
 
 
 class Hosted:
-    """A run of Weights & Biases or of trackio, whose libraries are called alike."""
+    """A run in Weights & Biases or trackio, whose libraries have the same interface."""
 
     def __init__(self, library: str, **options: Any) -> None:
         self._module = _library(library, library)
@@ -122,11 +122,11 @@ TRACKERS: dict[str, Callable[[Path, TrainConfig, Sequence[Mapping[str, float]]],
     "wandb": _wandb,
     "trackio": _trackio,
 }
-"""Name -> what opens it, given the run's folder, its settings, and the log lines so far."""
+"""Name -> a function that opens the tracker: run folder, settings, log so far -> tracker."""
 
 
 def check(names: Sequence[str]) -> None:
-    """Find out before anything heavy whether the libraries of `names` are there.
+    """Check before long work that the libraries of `names` are installed.
 
     Raises:
         SettingsError: one is not.
