@@ -163,14 +163,14 @@ def test_previews_that_show_nothing_of_the_word_are_said(pictures: Path) -> None
 
 def test_a_run_that_ends_before_it_can_settle_is_told(pictures: Path) -> None:
     (told,) = asked(pictures, max_steps=80)
-    assert "settled, at step 90" in told
+    assert "at step 90 or later" in told
     assert asked(pictures, max_steps=90) == []
     assert asked(pictures, max_steps=80, evaluate_every=8) == []
 
 
 def test_an_optimiser_that_finds_its_rate_is_told_from_one_that_is_given_it(pictures: Path) -> None:
     (told,) = asked(pictures, optimiser="Adadelta")
-    assert "meant for --lr 1, not 50%" in told
+    assert "needs --lr 1, not 50%" in told
     assert asked(pictures, optimiser="Adadelta", lr=1) == []
 
 

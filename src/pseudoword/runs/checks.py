@@ -68,7 +68,7 @@ def _note_late_plateau(config: TrainConfig, note: Note) -> None:
     if config.steps is AUTO and first > config.max_steps:
         note(
             f"--max-steps {config.max_steps} comes before early stopping can: with an evaluation "
-            f"every {config.evaluate_every} steps, that is at step {first} or later"
+            f"every {config.evaluate_every} steps, it can stop at step {first} or later"
         )
 
 
