@@ -22,6 +22,7 @@ from pseudoword.commands.gallery import Gallery, make_gallery
 from pseudoword.commands.generate import Concepts
 from pseudoword.commands.generate import draw_files as draw_files
 from pseudoword.commands.generate import draw_pictures as draw_pictures
+from pseudoword.commands.generate import free_memory as free_memory
 from pseudoword.commands.generate import load_base as load_base
 from pseudoword.commands.inspect import Inspection, inspect_file
 from pseudoword.commands.prepare import Prepared

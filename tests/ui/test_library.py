@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 
-from pseudoword import formats
+from pseudoword import api, formats
+from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import ConceptError, PictureError, SettingsError
@@ -212,3 +213,40 @@ def test_what_a_picture_says_is_no_way_to_files(library: Library) -> None:
     assert (found.prompt, found.negative) == ("a <cat>", "one\ntwo")
     assert found.settings == {"sampler_steps": 3, "seed": 2}
     assert set(found.unknown) == {"Model", "Lora", "Size", "Sampler"}
+
+
+def test_a_base_stays_loaded_until_something_is_learned(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = api.load_base
+
+    def counted(*how: Any) -> Any:
+        loaded.append("once")
+        return load(*how)
+
+    monkeypatch.setattr(api, "load_base", counted)
+    for _ in range(2):
+        queue.library.generate("a cat", base="tiny", sampler_steps=1)
+    assert len(loaded) == 1
+    job = queue.submit(data_set, "<cat>", **settings)
+    for _ in range(2):
+        queue.library.generate("a cat", base="tiny", sampler_steps=1)
+    assert len(loaded) == 3  # it was let go of, and is not kept while a training waits
+    queue.stop(job.id)
+
+
+def test_a_word_is_published_with_its_own_files_only(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def publish(folder: Path, to: str, *, private: bool) -> None:
+        (concept,) = formats.read_all(folder)
+        found.extend([*push.repository_files(folder, concept, to), f"{private}"])
+
+    monkeypatch.setattr(api, "push", publish)
+    (word,) = library.add(embedding(), "one.safetensors")
+    library.push(word.id, "me/cat", private=True)
+    names = ["README.md", "concept.safetensors", "learned_embeds.safetensors"]
+    assert sorted(found) == sorted([*names, "True"])

@@ -1,8 +1,10 @@
 """`generate`: draw a prompt that may hold new words, and write the pictures."""
 
+import gc
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from PIL.Image import Image
 
 from pseudoword.concept import Concept
@@ -75,6 +77,13 @@ def load_base(config: GenerateConfig, progress: Progress) -> Family:
     """
     progress.phase(f"loading {config.base}")
     return base_model.load(config, offload=config.offload)
+
+
+def free_memory() -> None:
+    """Give the memory of a model that was let go of back to the device, for other processes."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def draw_files(

@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
 
 KEPT: tuple[Kind, ...] = ("runs", "queue")
 """What of a training is moved to the trash; its word stays."""
+
+WAKE_EVERY_S = 3.0
 
 TAIL_NBYTES = 16 * 1024
 
@@ -126,6 +129,7 @@ class Queue:
         self.workspace = workspace
         self.data_sets = DataSets(workspace)
         self.library = Library(workspace, self._tokens)
+        self._woken = -math.inf
 
     def submit(
         self,
@@ -354,9 +358,10 @@ class Queue:
 
     def wake(self) -> None:
         """See that a worker works on the queue, if there is anything to do. Call it often."""
-        if self.workspace.is_held(WORKER):
-            return
+        if time.monotonic() - self._woken < WAKE_EVERY_S or self.workspace.is_held(WORKER):
+            return  # it takes a moment until one that was started holds its lock
         if any(files.state == "queued" for files in in_queue(self.workspace)):
+            self._woken = time.monotonic()
             processes.start_worker(self.workspace)
 
     def _ask(self, name: str, what: Literal["preview", "save"]) -> None:

@@ -115,6 +115,7 @@ class Library:
         self._being_learned = being_learned
         self._drawing_now = threading.RLock()
         self._loaded: tuple[str, Any] | None = None
+        self._is_wanted = False
 
     def words(self) -> list[Word]:
         """All words, the newest first; those that are being learned as they were saved last."""
@@ -165,9 +166,10 @@ class Library:
             (concept,) = api.read_all(file)
             renamed = api.with_token(concept, check_new_token(token))
             self.check_name(renamed.token, but=name)
-            about = {**read_json(file.parent / ABOUT), "token": renamed.token}
-            write_whole(file.parent / ABOUT, json.dumps(about).encode())
-            write_whole(file, api.encode(renamed, "native")[""])
+            with self.workspace.turn("words"):
+                about = {**read_json(file.parent / ABOUT), "token": renamed.token}
+                write_whole(file.parent / ABOUT, json.dumps(about).encode())
+                write_whole(file, api.encode(renamed, "native")[""])
         return self.word(name)
 
     def formats(self, name: str) -> dict[str, str]:
@@ -223,9 +225,10 @@ class Library:
         """Move the word to the trash; what is still being learned does not bring it back."""
         self._folder(name)
         training = self.workspace.place("queue", name)
-        if training.is_dir():
-            write_whole(training / NO_WORD, b"")
-        self.workspace.move_to_trash("words", name)
+        with self.workspace.turn("words"):
+            if training.is_dir():
+                write_whole(training / NO_WORD, b"")
+            self.workspace.move_to_trash("words", name)
 
     def trash(self) -> list[Word]:
         """The words that `undo` can bring back, the latest first."""
@@ -318,7 +321,8 @@ class Library:
         folder = self._folder(word)
         (concept,), (copy,) = api.read_all(folder / CONCEPT), api.read_all(self._copy(word, step))
         data = api.encode(api.with_token(copy, concept.token), "native")[""]
-        write_whole(folder / CONCEPT, data)
+        with self.workspace.turn("words"):
+            write_whole(folder / CONCEPT, data)
         return self.word(word)
 
     def read_back(self, source: Path | bytes, name: str) -> ReadBack:
@@ -352,18 +356,19 @@ class Library:
         A word that was renamed keeps its name; one that was deleted is not copied again.
         """
         run, folder = self.workspace.place("runs", name), self.workspace.place("words", name)
-        saved = run / CONCEPT
+        saved, deleted = run / CONCEPT, self.workspace.place("queue", name) / NO_WORD
         try:
             now = saved.stat().st_mtime_ns
         except OSError:
             return
-        about = read_json(folder / ABOUT)
-        if about.get("saved") == now or (self.workspace.place("queue", name) / NO_WORD).exists():
+        if read_json(folder / ABOUT).get("saved") == now:
             return
-        with contextlib.suppress(PseudowordError):  # it is looked at again soon
+        with contextlib.suppress(PseudowordError), self.workspace.turn("words"):  # else soon again
+            if deleted.exists():
+                return
             (concept,) = api.read_all(saved)
             known = {"created": time.time(), "source": "learned here", "token": concept.token}
-            about = {**known, **about, "saved": now}
+            about = {**known, **read_json(folder / ABOUT), "saved": now}
             named = api.with_token(concept, about["token"])
             write_whole(folder / CONCEPT, api.encode(named, "native")[""])
             for picture in _latest_previews(run / "previews"):
@@ -394,21 +399,35 @@ class Library:
             )
 
     def release(self) -> None:
-        """Let go of the base model that was drawn with last, and of its memory."""
-        with self._drawing_now:
+        """Let go of the base model that was drawn with last, or is drawn with now, afterwards."""
+        self._is_wanted = False
+        if self._drawing_now.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._drawing_now.release()
+
+    def _let_go(self) -> None:
+        if self._loaded is not None:
             self._loaded = None
+            api.free_memory()
 
     @contextlib.contextmanager
     def _drawing(
         self, settings: Mapping[str, Any], progress: Progress | None
     ) -> Iterator[Callable[[str, Sequence[api.Concept], str], list[Drawn]]]:
-        """What draws, one page at a time; a base model stays loaded until another is drawn with."""
+        """What draws, one page at a time.
+
+        The base model stays loaded until another is drawn with, unless something is being learned,
+        which needs the memory.
+        """
         config = GenerateConfig.check(**checked(self.workspace, GenerateConfig, settings))
         told = _Notes(progress or Silent())
         with self._drawing_now:
+            self._is_wanted = not self._being_learned("")
             key = config.model_dump_json(include={*BaseChoice.model_fields, "offload"})
             if self._loaded is None or self._loaded[0] != key:
-                self._loaded = None
+                self._let_go()
                 self._loaded = key, api.load_base(config, told)
             family = self._loaded[1]
 
@@ -421,7 +440,12 @@ class Library:
                     for one in pictures
                 ]
 
-            yield draw
+            try:
+                yield draw
+            finally:
+                family = None
+                if not self._is_wanted:
+                    self._let_go()
 
     def _put(
         self, concept: "api.Concept", found: "api.EmbeddingFile", data: bytes, name: str

@@ -6,6 +6,7 @@ refused. Names that people give to files are shown, and never used as names of f
 """
 
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -20,10 +21,10 @@ from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.text import brief
 
-Kind = Literal["uploads", "pictures", "queue", "runs", "words", "trash", "locks"]
+Kind = Literal["pictures", "queue", "runs", "words", "trash", "locks"]
 
 KINDS: tuple[Kind, ...] = (
-    "uploads", "pictures", "queue", "runs", "words", "trash", "locks"
+    "pictures", "queue", "runs", "words", "trash", "locks"
 )  # fmt: skip
 """Folders of the workspace; in each, a folder for every id."""
 
@@ -32,6 +33,8 @@ MODELS, LORAS = "models", "loras"
 them by name, and never writes there. What is in them may be links."""
 
 _ID = re.compile("[0-9a-f]{32}", re.ASCII)
+
+COUNT_EVERY_S = 60.0
 
 PATIENCE_S = 10.0
 """Nobody holds a lock for so long that is held for a moment only."""
@@ -55,6 +58,7 @@ class Workspace:
     def __init__(self, folder: str | Path, limits: WorkspaceLimits | None = None) -> None:
         self.folder = Path(folder).resolve()
         self.limits = limits or WorkspaceLimits()
+        self._counted_nbytes, self._counted_at = 0, -math.inf
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in (*KINDS, MODELS, LORAS):
@@ -123,17 +127,23 @@ class Workspace:
         if nbytes + self._uploaded_nbytes() > self.limits.workspace_gb * 1e9:
             raise SettingsError(
                 f"{brief(name)} is not taken: what has been uploaded fills the "
-                f"{self.limits.workspace_gb:g} GB of this workspace. Delete pictures or words."
+                f"{self.limits.workspace_gb:g} GB of this workspace. Remove pictures or trainings."
             )
+        self._counted_nbytes += nbytes
 
     def _uploaded_nbytes(self) -> int:
-        total = 0
-        for kind in ("uploads", "pictures"):
-            for folder, _, names in os.walk(self.folder / kind):
-                for name in names:
-                    with contextlib.suppress(OSError):
-                        total += os.lstat(Path(folder, name)).st_size
-        return total
+        """What all uploads take; counted anew every minute, since it takes a while."""
+        if time.monotonic() - self._counted_at > COUNT_EVERY_S:
+            self._counted_at = time.monotonic()
+            found = {}  # a picture of a data set and of its trainings is there once
+            for kind in ("pictures", "queue"):
+                for folder, _, names in os.walk(self.folder / kind):
+                    for name in names:
+                        with contextlib.suppress(OSError):
+                            there = os.lstat(Path(folder, name))
+                            found[there.st_dev, there.st_ino] = there.st_size
+            self._counted_nbytes = sum(found.values())
+        return self._counted_nbytes
 
     @contextlib.contextmanager
     def turn(self, name: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
@@ -169,6 +179,8 @@ class Workspace:
             trash.mkdir(exist_ok=True, mode=0o700)
             shutil.rmtree(trash / kind, ignore_errors=True)
             source.replace(trash / kind)
+            for old in self.ids("trash")[: -self.limits.most_trash]:
+                shutil.rmtree(self.folder / "trash" / old, ignore_errors=True)
         except OSError as error:
             raise files.storage_error(trash, error) from error
 
