@@ -111,7 +111,8 @@ def train(
         allow_changes: go on with a run although its settings or pictures have changed.
         overwrite: replace files in the output folder that no run has written.
         progress: told what is going on.
-        **settings: any other field of `pseudoword.config.TrainConfig`.
+        **settings: any other field of `pseudoword.config.TrainConfig`, also by the name that
+            another trainer has for it (`config.aliases`).
 
     Raises:
         PseudowordError: anything the user can put right.

@@ -19,6 +19,7 @@ def config(**changed: object) -> TrainConfig:
         vectors=st.integers(1, 75),
         lr=st.floats(1e-6, 1.0),
         clip_norm=st.floats(0.1, 10),
+        optimiser_option=st.lists(st.sampled_from(["betas=(0.9, 0.99)", " eps = 1e-6", "x=text"])),
         resolution=st.none() | st.integers(8, 2048),
         preview=st.lists(st.text(st.characters(exclude_categories=["C"])), max_size=3),
         seed=st.integers(0, 2**63 - 1),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import asked, train_state
 
+from pseudoword.config.optimiser_options import OptimiserOption
 from pseudoword.errors import SettingsError
 from pseudoword.methods.norms import aims
 from pseudoword.models.family import Family
@@ -47,7 +48,8 @@ def rows(m: TrainState) -> torch.Tensor:
 
 def toy(name: str, *options: str, lr: float = 0.01) -> tuple[torch.nn.Parameter, Any]:
     parameter = torch.nn.Parameter(torch.ones(2, 3))
-    return parameter, optimisers.make(name, options, [parameter], lr)
+    given = [OptimiserOption.parse(text) for text in options]
+    return parameter, optimisers.make(name, given, [parameter], lr)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in CANNOT])
@@ -95,7 +97,7 @@ def test_the_others_say_that_they_cannot(name: str) -> None:
 )
 def test_a_wrong_one_is_explained(name: str, options: list[str], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        optimisers.check(name, options)
+        optimisers.check(name, [OptimiserOption.parse(text) for text in options])
 
 
 def test_options_reach_it_and_weights_do_not_decay_unasked() -> None:

@@ -1,11 +1,20 @@
 """Types that several settings share, with their bounds. The bounds are far beyond what makes sense:
 a larger value would only use up all memory or time."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
 
 from pseudoword import lookup
 from pseudoword.errors import SettingsError
@@ -51,6 +60,23 @@ SamplerSteps = Annotated[int, Field(ge=1, le=1000)]
 
 Pictures = Annotated[int, Field(ge=1, le=MOST_PICTURES)]
 """Pictures to draw."""
+
+
+AS_WRITTEN = PlainSerializer(str, return_type=str)
+"""Writes a value that was parsed from a text as that text."""
+
+
+def parsed(kind: type, parse: Callable[[str], Any]) -> PlainValidator:
+    """Takes a `kind`, or a text that `parse` makes one of."""
+
+    def read(value: object) -> object:
+        if isinstance(value, kind):
+            return value
+        if isinstance(value, str):
+            return parse(value)
+        raise PydanticCustomError("text", "Input should be a text")
+
+    return PlainValidator(read)
 
 
 def flag(field: str) -> str:

@@ -18,6 +18,7 @@ from pseudoword.config.fields import (
     Steps,
 )
 from pseudoword.config.method import MethodSettings
+from pseudoword.config.optimiser_options import Option
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -73,7 +74,7 @@ class OptimiserSettings(Settings):
     optimiser: Annotated[Name, Alias("optimizer", "optimizer_type")] = "AdamW"
     """A class of torch.optim, or an import path such as prodigyopt.Prodigy."""
 
-    optimiser_option: Annotated[tuple[str, ...], Alias("optimizer_args")] = ()
+    optimiser_option: Annotated[tuple[Option, ...], Alias("optimizer_args")] = ()
     """An argument of the optimiser, as key=value. May be repeated."""
 
     clip_norm: Annotated[float, Field(ge=0, allow_inf_nan=False), Alias("max_grad_norm")] = 1.0

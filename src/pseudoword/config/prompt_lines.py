@@ -7,10 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import TypeAdapter, ValidationError
 
-from pseudoword.config.fields import GUIDANCE, SIDE_PX, SamplerSteps, Seed
+from pseudoword.config.fields import AS_WRITTEN, GUIDANCE, SIDE_PX, SamplerSteps, Seed, parsed
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 
@@ -70,13 +69,5 @@ def parse(line: str) -> PromptLine:
     return PromptLine(prompt.strip(), **given, text=line)
 
 
-def _read(value: object) -> PromptLine:
-    if isinstance(value, PromptLine):
-        return value
-    if isinstance(value, str):
-        return parse(value)
-    raise PydanticCustomError("prompt_line", "Input should be a line of text")
-
-
-Preview = Annotated[PromptLine, PlainValidator(_read), PlainSerializer(str, return_type=str)]
+Preview = Annotated[PromptLine, parsed(PromptLine, parse), AS_WRITTEN]
 """A prompt line; written to a file as the user wrote it."""

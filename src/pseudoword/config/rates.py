@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Self
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
-from pseudoword.config.fields import AUTO, Auto
+from pseudoword.config.fields import AS_WRITTEN, AUTO, Auto
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 
@@ -135,5 +135,5 @@ def _read(value: object) -> Rates | Auto:
     raise PydanticCustomError("rates", "Input should be a number, rates as text, or auto")
 
 
-LearningRate = Annotated[Rates | Auto, PlainValidator(_read), PlainSerializer(str, return_type=str)]
+LearningRate = Annotated[Rates | Auto, PlainValidator(_read), AS_WRITTEN]
 """Rates, or `AUTO`; written to a file as the user wrote it."""

@@ -1,6 +1,5 @@
 """Optimisers by name: a class of `torch.optim`, or an import path such as `prodigyopt.Prodigy`."""
 
-import ast
 import importlib
 import inspect
 import io
@@ -11,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pseudoword.config.optimiser_options import SET_ELSEWHERE, OptimiserOption
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, reason
 
 
 def make(
-    name: str, options: Sequence[str], parameters: Sequence[nn.Parameter], lr: float
+    name: str, options: Sequence[OptimiserOption], parameters: Sequence[nn.Parameter], lr: float
 ) -> torch.optim.Optimizer:
     """An optimiser over `parameters`.
 
@@ -33,7 +33,7 @@ def make(
     """
     kind, known = _find(name), _options_of(name)
     given = {"weight_decay": 0.0} if "weight_decay" in known else {}
-    given |= {"lr": lr} | _options(options, known)
+    given |= {"lr": lr} | _arguments(options, known)
     try:
         made: torch.optim.Optimizer = kind(list(parameters), **given)
     except Exception as error:  # each class has errors of its own
@@ -41,7 +41,7 @@ def make(
     return made
 
 
-def check(name: str, options: Sequence[str]) -> None:
+def check(name: str, options: Sequence[OptimiserOption]) -> None:
     """See before anything is loaded that `make` and a first step will work, on one number.
 
     So will saving its state, and reading that again, as a run does.
@@ -141,31 +141,17 @@ def _options_of(name: str) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-SET_ELSEWHERE = {
-    "lr": "it is --lr",
-    "params": "it is the word",
-    "maximize": "the word would learn what its pictures are not",
-}
-"""Arguments of optimisers that are not for `--optimiser-option`, and why."""
-
-
-def _options(texts: Sequence[str], known: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+def _arguments(
+    options: Sequence[OptimiserOption], known: Mapping[str, inspect.Parameter]
+) -> dict[str, Any]:
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
     given: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = map(str.strip, text.partition("="))
-        told = f"--optimiser-option {brief(text)}"
-        if not (equals and value and key.isidentifier()):
-            raise SettingsError(f"{told}: write it as key=value")
-        if key in SET_ELSEWHERE:
-            raise SettingsError(f"{told}: {key} is no option, {SET_ELSEWHERE[key]}")
-        if key in given:
-            raise SettingsError(f"{told}: {key} is given twice")
-        takes_any = any(one.kind is one.VAR_KEYWORD for one in known.values())
-        if known and key not in known and not takes_any:
+    for option in options:
+        told = f"--optimiser-option {brief(option.text)}"
+        if option.key in given:
+            raise SettingsError(f"{told}: {option.key} is given twice")
+        if known and option.key not in known and not takes_any:
             able = ", ".join(one for one in known if one not in SET_ELSEWHERE)
             raise SettingsError(f"{told}: the optimiser does not know it. It takes {able}.")
-        try:
-            given[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            given[key] = value
+        given[option.key] = option.value
     return given
