@@ -21,7 +21,7 @@ from pseudoword.training import early_stopping, loop, loss
 from pseudoword.training.batches import batch, fixed
 from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss
 from pseudoword.training.initialisation import begin
-from pseudoword.training.learning_rate_finder import choose_rate, find_learning_rate
+from pseudoword.training.learning_rate_finder import STEPS, choose_rate, find_learning_rate
 
 
 def evaluations(losses: list[float], held_out: list[float] | None = None) -> EvaluationHistory:
@@ -127,6 +127,16 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
     for one in (plain, probed):
         list(loop.train(family, [one]))
     assert torch.equal(plain.word()["clip_l"], probed.word()["clip_l"])
+
+
+def test_a_range_test_is_as_short_for_a_run_that_is_extended(
+    family: Family, pictures: Path
+) -> None:
+    one = train_state(family, pictures, steps=4, extend=300)
+    done: list[int] = []
+    start = begin(family, one.word())
+    find_learning_rate(family, one.data, start, lambda step, _all: done.append(step))
+    assert done[-1] <= STEPS
 
 
 def test_the_rate_is_a_third_of_where_most_was_gained() -> None:
