@@ -217,7 +217,7 @@ def test_a_file_and_its_new_token_are_told_apart(
 
 @pytest.mark.parametrize("text", ["=", "=<cat>", "cat.pt=", "cat.pt= ", " =x", "=="])
 def test_a_file_or_a_token_that_is_missing_is_said(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"no (file before|token behind) the ="):
+    with pytest.raises(SettingsError, match=r"no (file before|token after) the ="):
         sources.read_concepts(text)
 
 

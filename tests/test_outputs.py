@@ -124,12 +124,12 @@ def fifo(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "name", "says"),
     [
-        (lambda path: path.mkdir(), "x", "is no file"),
-        (fifo, "x", "is no file"),
+        (lambda path: path.mkdir(), "x", "is not a file"),
+        (fifo, "x", "is not a file"),
         (lambda _: None, "猫" * 86, "shorter name"),
         (lambda _: None, f"{'a' * 300}/x", "shorter name"),
-        (lambda _: None, "a\0b", "no file has such a name"),
-        (lambda path: put(path.parent), "file/x", "other's way"),
+        (lambda _: None, "a\0b", "no file can have this name"),
+        (lambda path: put(path.parent), "file/x", "has the name of a folder"),
         (lambda path: path.symlink_to(path), "x", "symbolic links"),
     ],
 )
@@ -323,9 +323,9 @@ def test_no_output_goes_where_pictures_are_read_from(
     out = read.parent if inside.endswith("previews") else pictures / inside
     out.mkdir(exist_ok=True)
     before = everything(tmp_path)
-    with pytest.raises(SettingsError, match="where pictures are read from"):
+    with pytest.raises(SettingsError, match="the folder that pictures are read from"):
         learn(base, read, out)
-    with pytest.raises(SettingsError, match="where pictures are read from"):
+    with pytest.raises(SettingsError, match="the folder that pictures are read from"):
         pseudoword.prepare(read, out=(read if out != pictures / "masks" else out) / "x.png")
     assert everything(tmp_path) == before
 

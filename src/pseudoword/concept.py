@@ -1,4 +1,4 @@
-"""`Concept`: the thing that is learned, and where it came from."""
+"""`Concept`: a learned word, and how it was learned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from pseudoword.placeholders import check_token
 from pseudoword.text import public
 
 ENCODER_OF_WIDTH = {768: "clip_l", 1024: "clip_h", 1280: "clip_g", 4096: "t5xxl"}
-"""The text encoder a width points to when a file does not say; keys are ComfyUI's names."""
+"""Width -> text encoder, for files that do not name it; the names are ComfyUI's."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Concept:
     """A learned word.
 
     Attributes:
-        token: the placeholder as it is written in prompts, for example `<my-cat>`; the same however
-            its accents are encoded.
+        token: the placeholder token as written in prompts, for example `<my-cat>`; in Unicode's
+            composed form (NFC).
         vectors: per text encoder (`clip_l`, `clip_g` …) a float32 tensor `[n, width]` on the CPU.
         family: the kind of base model it was learned for (`sd`, `sdxl` …), if known.
         method: how it was learned (`classic` …).
@@ -48,7 +48,7 @@ class Concept:
 
     @property
     def shared(self) -> dict[str, str]:
-        """`provenance` as it may stand in a file that is shared: without paths on a machine."""
+        """`provenance` without paths of this machine, for files that are shared."""
         return {public(name): public(value) for name, value in self.provenance.items()}
 
     @property

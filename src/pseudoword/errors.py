@@ -1,4 +1,4 @@
-"""Every error a user can cause. Each message says what went wrong, where, and what to do next."""
+"""All errors that a user can cause. Each message says what is wrong, where, and what to do."""
 
 from pseudoword.text import visible
 
@@ -7,11 +7,11 @@ class PseudowordError(Exception):
     """Base of all errors raised on purpose; the command line prints it and exits with code 2."""
 
     def __str__(self) -> str:
-        return visible(super().__str__(), lines=True)  # it may name a file, or tell of one
+        return visible(super().__str__(), lines=True)  # it may hold names of files
 
 
 class SettingsError(PseudowordError, ValueError):
-    """A setting is missing, malformed, or disagrees with another one."""
+    """A setting is missing or invalid, or contradicts another one."""
 
 
 class PictureError(PseudowordError):
@@ -31,7 +31,7 @@ class PromptError(PseudowordError):
 
 
 class RunFolderError(PseudowordError):
-    """The output folder is held by another run, or holds something that must not be overwritten."""
+    """The output folder is in use by another run, or holds files that must not be replaced."""
 
 
 class StorageError(PseudowordError):

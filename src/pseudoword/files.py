@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that one run holds at a time."""
+"""Files that are written whole or not at all, and folders that only one run uses at a time."""
 
 import contextlib
 import errno
@@ -27,34 +27,34 @@ _CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
 
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.pseudoword-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}\.tmp")
-"""A file that is being written: the machine, the process, and letters by chance. Its name is of one
-length whatever the name of what it becomes, so any name that a folder can hold can be written."""
+"""The name of a file while it is being written: machine, process, random letters. Its length does
+not depend on the final name, so the final name may be as long as a folder allows."""
 
 _OLDER_TEMPORARY = re.compile(
     r"\.((checkpoint|finished)-\d+\.pt|(concept|best|step-\d+)\.safetensors|config\.toml|log\.jsonl"
     r"|(loss|rate|filmstrip|step-\d+-\d+)\.png|(chosen|changes)\.json|\.holder\.json)\.[a-z0-9_]{8}"
 )
-"""How it was called before, for the files of a run."""
+"""The names that older versions used for the files of a run while they were being written."""
 
 _ABANDONED_S, _ABANDONED_IN_OURS_S = 3600, 60
-"""Nobody writes a file for so long; and hardly anyone at all into a folder that a run holds."""
+"""An unfinished file that is older than this is removed: in any folder, and in a locked one."""
 
 LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
 
 NAME_NBYTES, STEM_NBYTES = 255, 100
-"""The longest name that a folder can hold; the longest that is made of a token."""
+"""The longest name that a folder allows, and the longest that is made from a token."""
 
 
 def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
-    """Open a regular file, or the one that a link leads to, for reading.
+    """Open a regular file (or the target of a link) for reading.
 
-    A pipe is never waited for, and a device or an endless file never read.
+    Does not wait for pipes, and does not open devices.
 
     Raises:
-        PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
+        PseudowordError: `error`: it cannot be read; the message says why.
     """
     try:
-        reason = _not_regular(path.stat().st_mode)  # to open some devices does something
+        reason = _not_regular(path.stat().st_mode)  # opening some devices has effects
         if not reason:
             file = os.fdopen(os.open(path, _NONBLOCKING_READ), "rb")
             reason = _not_regular(os.stat(file.fileno()).st_mode)
@@ -64,13 +64,13 @@ def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
     except OSError as problem:
         reason = problem.strerror or str(problem)
     except ValueError:  # a zero byte, or half a surrogate
-        raise error(f"{str(path)!r} cannot be read: no file has such a name.") from None
+        raise error(f"{str(path)!r} cannot be read: no file can have this name.") from None
     raise error(f"{path} cannot be read: {reason}.")
 
 
 @contextlib.contextmanager
-def reading(path: Path, error: type[PseudowordError]) -> Iterator[None]:
-    """While open, an `OSError` becomes an `error` that says that `path` cannot be read, and why."""
+def read_errors(path: Path, error: type[PseudowordError]) -> Iterator[None]:
+    """Turn each `OSError` into an `error` that says that `path` cannot be read, and why."""
     try:
         yield
     except OSError as problem:
@@ -78,17 +78,17 @@ def reading(path: Path, error: type[PseudowordError]) -> Iterator[None]:
 
 
 def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> bytes:
-    """All bytes of a regular file, or of the one that a link leads to.
+    """All bytes of a regular file, or of the target of a link.
 
     Args:
         path: the file.
-        most_nbytes: a larger file is not read at all.
-        error: what to raise.
+        most_nbytes: a larger file is not read.
+        error: the class of errors to raise.
 
     Raises:
-        PseudowordError: of the kind `error`: it cannot be read; one sentence says why.
+        PseudowordError: `error`: it cannot be read; the message says why.
     """
-    with open_regular(path, error) as file, reading(path, error):
+    with open_regular(path, error) as file, read_errors(path, error):
         nbytes = os.stat(file.fileno()).st_size
         if nbytes <= most_nbytes:
             return file.read(nbytes)
@@ -99,7 +99,7 @@ def read_regular(path: Path, most_nbytes: int, error: type[PseudowordError]) -> 
 
 
 def _not_regular(mode: int) -> str:
-    """What has this mode, if it is no regular file; else nothing."""
+    """What a file with this mode is, if it is not a regular file; or an empty text."""
     kinds = {
         stat.S_ISDIR: "it is a folder",
         stat.S_ISFIFO: "it is a pipe, not a file",
@@ -107,7 +107,7 @@ def _not_regular(mode: int) -> str:
         stat.S_ISCHR: "it is a device, not a file",
         stat.S_ISBLK: "it is a device, not a file",
     }
-    return next((kind for is_one, kind in kinds.items() if is_one(mode)), "")
+    return next((text for matches, text in kinds.items() if matches(mode)), "")
 
 
 def _size_text(nbytes: int) -> str:
@@ -115,16 +115,16 @@ def _size_text(nbytes: int) -> str:
 
 
 def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one.
+    """Write a file in one step: a reader sees the old file or the new one, also after a crash.
 
     Args:
         path: the file.
-        data: all that will be in it.
-        replace: whether it may be there already.
+        data: its contents.
+        replace: whether an existing file may be replaced.
 
     Raises:
-        StorageError: the disk is full, the folder cannot be written, or the file is there and not
-            to be replaced; it is untouched.
+        StorageError: the disk is full, the folder cannot be written to, or the file exists and must
+            not be replaced; it is unchanged.
     """
     unfinished: str | None = None
     try:
@@ -148,13 +148,13 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def create_temporary(folder: Path) -> tuple[int, str]:
-    """A new file in `folder`, to be given its own name when it is whole: descriptor and path."""
+    """Open a new file in `folder`, to be renamed when it is whole: its descriptor and path."""
     prefix = f".pseudoword-{_HOST}-{os.getpid()}-"
     return tempfile.mkstemp(dir=folder, prefix=prefix, suffix=".tmp")
 
 
 def _link(unfinished: str, path: Path) -> bool:
-    """Give a file a second name, which nothing has yet; False where there are no such names."""
+    """Link a file to a path that must not exist; False if the file system has no hard links."""
     try:
         os.link(unfinished, path)
     except OSError:
@@ -167,20 +167,21 @@ def _link(unfinished: str, path: Path) -> bool:
 
 
 def remove_abandoned(folder: Path, *, ours: bool = False) -> None:
-    """Remove what processes that were killed have left of files they were writing.
+    """Remove unfinished files of processes that were killed.
 
-    A name tells the process; one of another machine is given an hour, or a minute.
+    Their names tell the process. Files of other machines are removed when they are old enough.
 
     Args:
-        folder: without the folders in it.
-        ours: whether it is a run's, and held: older names are known there, too.
+        folder: to clean up; the folders in it are not.
+        ours: whether it is a run's folder that we have locked. Then unfinished files of older
+            versions are removed, too.
     """
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            found = _TEMPORARY.fullmatch(entry.name)
-            if found is None and not (ours and _OLDER_TEMPORARY.fullmatch(entry.name)):
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None and not (ours and _OLDER_TEMPORARY.fullmatch(entry.name)):
                 continue
-            if found and _being_written(found[1], int(found[2]), entry, ours):
+            if match and _being_written(match[1], int(match[2]), entry, ours):
                 continue
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)
@@ -188,37 +189,37 @@ def remove_abandoned(folder: Path, *, ours: bool = False) -> None:
 
 def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool) -> bool:
     if host == _HOST and os.name != "nt":
-        if pid == os.getpid() and ours:  # of one that had the same number before us
+        if pid == os.getpid() and ours:  # from an earlier process with our number
             return False
         try:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
             return False
-        except PermissionError:  # there is one, of another user
+        except PermissionError:  # a process of another user
             pass
     age_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
     return age_s < (_ABANDONED_IN_OURS_S if ours else _ABANDONED_S)
 
 
 def with_checksum(data: bytes) -> bytes:
-    """`data` with its SHA-256 before it."""
+    """`data` with its SHA-256 in front."""
     return b"pseudoword sha256 %s\n%s" % (hashlib.sha256(data).hexdigest().encode(), data)
 
 
 def without_checksum(data: bytes) -> bytes | None:
-    """What was `with_checksum`; None if it was not, or has changed since."""
-    found = _CHECKSUM.match(data)
-    if found is None:
+    """The data that `with_checksum` was given; None if the checksum is missing or wrong."""
+    match = _CHECKSUM.match(data)
+    if match is None:
         return None
-    inside = data[found.end() :]
-    return inside if hashlib.sha256(inside).hexdigest().encode() == found[1] else None
+    inside = data[match.end() :]
+    return inside if hashlib.sha256(inside).hexdigest().encode() == match[1] else None
 
 
 def file_stem(token: str) -> str:
-    """A token as the name of a file: letters, digits and `._-`, never a path, 100 bytes at most.
+    """A file name for a token: letters, digits and `._-`, at most 100 bytes, never a path.
 
-    What is longer ends in letters of a checksum, so that tokens that begin alike stay apart; so
-    does what has letters that names of files cannot have here.
+    A name that had to be shortened, or has letters that file names cannot have on this system,
+    ends in letters of a checksum. So different tokens have different names.
     """
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
     here = name.encode(sys.getfilesystemencoding(), "ignore").decode(sys.getfilesystemencoding())
@@ -230,9 +231,9 @@ def file_stem(token: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `$PSEUDOWORD_CACHE`, else the user's cache folder.
+    """The cache folder: `$PSEUDOWORD_CACHE`, or else the user's cache folder.
 
-    Earlier versions used `~/.cache` on every system. What they have left there is used on.
+    Earlier versions used `~/.cache` on every system. If there is a cache, it is still used.
     """
     chosen = os.environ.get("PSEUDOWORD_CACHE")
     if chosen:
@@ -243,11 +244,11 @@ def cache_folder() -> Path:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """Explain a failed write in terms of what the user can do about it."""
+    """An error that explains a failed write, with what the user can do."""
     if error.errno in _DISK_FULL:
         advice = "The disk is full. Free some space and run the same command again: it resumes."
     elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-        advice = "A file and a folder are in each other's way. Choose another path."
+        advice = "A file has the name of a folder, or a folder that of a file. Choose another path."
     elif error.errno == errno.ENAMETOOLONG:
         advice = "Choose a shorter name."
     else:
@@ -257,10 +258,10 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; the operating system lets go when the process ends.
+    """Lock `folder` for this process. The operating system unlocks it when the process ends.
 
     Raises:
-        RunFolderError: another live process holds it; the message says which.
+        RunFolderError: another process has locked it; the message says which.
     """
     from filelock import FileLock, Timeout
 
@@ -279,18 +280,20 @@ def lock_folder(folder: Path) -> Iterator[None]:
     note = folder / HOLDER
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now_text()}
-        with contextlib.suppress(StorageError):  # it is only to be told; a full disk holds, too
+        with contextlib.suppress(
+            StorageError
+        ):  # only for messages; the lock works on a full disk, too
             write_whole(note, json.dumps(who).encode())
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
         if not existed and [p.name for p in folder.iterdir()] in ([], [LOCK]):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: leave nothing behind
+            shutil.rmtree(folder, ignore_errors=True)  # nothing was written: leave no empty folder
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a live process holds `folder`. It looks by holding it for a moment itself."""
+def is_locked(folder: Path) -> bool:
+    """Whether a process has locked `folder`. Locks it for a moment to find out."""
     from filelock import FileLock, Timeout
 
     if not (folder / LOCK).exists():
@@ -325,7 +328,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there, and rename is already durable enough
+    if os.name == "nt":  # folders cannot be opened there
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,7 +1,7 @@
-"""What an argument names: a file or folder here, a repository on the hub, or only a word.
+"""What an argument names: a local file or folder, a repository on the hub, or only a word.
 
-`--concept`, `--init`, `--base`, `--similarity-model` and all other settings that are given by
-path or name ask `find`.
+`--concept`, `--init`, `--base`, `--similarity-model` and all other settings that take a
+path or a name use `find`.
 """
 
 import re
@@ -20,16 +20,16 @@ ENDINGS = frozenset(
     ".png .jpg .jpeg .webp .avif .gif .bmp .tif .tiff .heic .heif .jxl "
     ".txt .caption .toml .json .jsonl .yaml .yml .csv".split()
 )
-"""No word ends like this, so it must be a file's name."""
+"""Text that ends like this must be a file name, not a word."""
 
 LOCAL_FOLDERS = frozenset({"runs", "embeddings", "models", ".", "..", "~"})
-"""Where we and other tools keep words: `runs/toy` is never the `toy` of the hub's user `runs`."""
+"""Folders where tools keep embeddings: `runs/toy` is never a repository of a hub user `runs`."""
 
 MAX_PATH_CHARS = 4096
-"""No path has more characters."""
+"""Longer text is not a path."""
 
 MAX_NAMES = 2000
-"""Names of a folder that are compared with one that was mistyped."""
+"""How many names of a folder are compared with a mistyped one."""
 
 
 @dataclass(frozen=True)
@@ -42,56 +42,56 @@ class HubId:
     """branch, tag or commit"""
 
 
-def path_argument(given: str | Path, flag: str) -> Path:
-    """The file or folder that `given` names, which need not be there; `~` is the home folder.
+def path_argument(argument: str | Path, flag: str) -> Path:
+    """The path that an argument names; it need not exist. `~` is the home folder.
 
     Raises:
-        SettingsError: it names none: an empty text is not the current folder.
+        SettingsError: the argument is empty; that does not mean the current folder.
     """
-    text = str(given)
+    text = str(argument)
     if not text.strip() or "\0" in text:
         raise SettingsError(f"{argument_text(flag, repr(text))} names no file or folder.")
     return expand_home(text)
 
 
 def find(
-    given: str | Path,
+    argument: str | Path,
     flag: str,
     *,
     bundled: Mapping[str, Path] = MappingProxyType({}),
     words: bool = False,
     error: type[PseudowordError] = SettingsError,
 ) -> Path | HubId | None:
-    """What `given` names; `None` if it is a plain word and nothing that is known.
+    """What an argument names; None if it is a word that names nothing known.
 
     In this order:
 
-    1. A `Path`, or text that looks like one (`looks_like_path`): the file or folder, if it is
-       there. If not, and the text is `owner/name` or `owner/name@revision`, the hub's repository;
-       but not where a folder `owner` is here, or where the name ends like a file's. Anything else
-       that looks like a path and is not there is an error. Nothing here asks the hub.
-    2. The name of something that comes with the package.
-    3. A plain word: with `words` never a file, whatever lies about; otherwise the file or folder
-       of that name in the current folder, if there is one.
+    1. A `Path`, or text that looks like a path (`looks_like_path`), is the file or folder, if it
+       exists. If not, `owner/name` and `owner/name@revision` are repositories on the hub, unless
+       there is a local folder `owner`, or the name ends like a file name. Any other path that does
+       not exist is an error. The hub is not asked here.
+    2. The name of something that comes with the package is that.
+    3. Any other text is a word. With `words` it is never a file, even if a file has this name;
+       otherwise it is the file or folder of this name in the current folder, if there is one.
 
     Args:
-        given: the argument.
-        flag: what the argument is called, for the message; may be empty.
-        bundled: name -> where it is.
-        words: whether the argument may be words, so that a file must be given as a path.
-        error: which error to raise.
+        argument: the argument.
+        flag: the argument's name in messages; may be empty.
+        bundled: name -> path, of what comes with the package.
+        words: whether the argument may be a word, so that a file must be given as a path.
+        error: the class of errors to raise.
 
     Raises:
-        PseudowordError: of the kind `error`: nothing is named, or what is named is not there.
+        PseudowordError: `error`: the argument is empty, or names a path that does not exist.
     """
-    text = str(given)
+    text = str(argument)
     if not text.strip() or "\0" in text:
         raise error(f"{argument_text(flag, repr(text))} names nothing. Give a path or a name.")
     path = expand_home(text)
-    if isinstance(given, Path) or looks_like_path(text):
+    if isinstance(argument, Path) or looks_like_path(text):
         if exists(path):
             return path
-        hub = None if isinstance(given, Path) else _hub_id(text)
+        hub = None if isinstance(argument, Path) else _hub_id(text)
         if hub is None:
             raise error(f"{argument_text(flag, text)}: {_missing(text, path, words)}")
         return hub
@@ -100,24 +100,24 @@ def find(
     return path if not words and exists(path) else None
 
 
-def model_source(given: str | Path, flag: str) -> str:
-    """What transformers can load: the folder that `given` names, or the hub's repository.
+def model_source(argument: str | Path, flag: str) -> str:
+    """The folder or repository that an argument names, as transformers loads it.
 
     Raises:
-        BaseModelError: it names neither.
+        BaseModelError: the argument names neither.
     """
-    found = find(given, flag, error=BaseModelError)
+    found = find(argument, flag, error=BaseModelError)
     if found is None or (isinstance(found, HubId) and found.revision):
         raise BaseModelError(
-            f"{argument_text(flag, given)}: there is no such folder here. Give one, or a hub id "
+            f"{argument_text(flag, argument)}: there is no such folder here. Give one, or a hub id "
             "without a revision, such as openai/clip-vit-base-patch32."
         )
     return found.repository if isinstance(found, HubId) else str(found)
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether `text` can hardly be words: it has a slash or a backslash in it, `~` before it, or
-    a file's ending."""
+    """Whether `text` is a path and not a word: it has a slash or a backslash, begins with `~`, or
+    ends like a file name."""
     return (
         "/" in text
         or "\\" in text
@@ -127,24 +127,24 @@ def looks_like_path(text: str) -> bool:
     )
 
 
-def split_token(given: str | Path, flag: str) -> tuple[str | Path, str | None]:
-    """`FILE=TOKEN` as its parts; a file may have `=` in its name, a token too.
+def split_token(argument: str | Path, flag: str) -> tuple[str | Path, str | None]:
+    """Split `FILE=TOKEN` into the file and the token, if there is one.
 
-    What is there as a whole is a file. Else the file ends at the first `=` before which there is
-    one, or at the very first.
+    File names and tokens may have `=` in them. If the whole text is an existing file, there is no
+    token. Otherwise the text is split at the first `=` that comes after an existing file, or else
+    at the first `=`.
 
     Raises:
-        SettingsError: there is nothing before, or nothing behind the `=`.
+        SettingsError: the file or the token is empty.
     """
-    text = str(given)
-    if isinstance(given, Path) or "=" not in text or exists(expand_home(text)):
-        return given, None
-    cuts = [i for i, letter in enumerate(text[:MAX_PATH_CHARS]) if letter == "="] or [
-        text.index("=")
-    ]
+    text = str(argument)
+    if isinstance(argument, Path) or "=" not in text or exists(expand_home(text)):
+        return argument, None
+    signs = [i for i, letter in enumerate(text[:MAX_PATH_CHARS]) if letter == "="]
+    cuts = signs or [text.index("=")]
     cut = next((i for i in cuts if i and exists(expand_home(text[:i]))), cuts[0])
     file, token = text[:cut], text[cut + 1 :]
-    for part, name in ((file, "file before"), (token, "token behind")):
+    for part, name in ((file, "file before"), (token, "token after")):
         if not part.strip():
             raise SettingsError(
                 f'{argument_text(flag, text)}: there is no {name} the =. Write FILE="<token>".'
@@ -153,7 +153,7 @@ def split_token(given: str | Path, flag: str) -> tuple[str | Path, str | None]:
 
 
 def expand_home(text: str) -> Path:
-    """The path `text`, in which `~` is the home folder."""
+    """The path `text` with `~` replaced by the home folder."""
     path = Path(text)
     try:
         return path.expanduser()
@@ -162,20 +162,17 @@ def expand_home(text: str) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is anything at `path`, readable or not."""
+    """Whether `path` exists, even if it cannot be read."""
     try:
         return path.exists()
     except PermissionError:
         return True
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # no file can have this name
         return False
 
 
 def absolute(text: str) -> str:
-    """`text` in a form that names the same from any folder, if it looks like a path that exists.
-
-    So with `FILE=TOKEN`.
-    """
+    """`text` with an absolute path, if it is the path of an existing file, or `FILE=TOKEN`."""
     if len(text) > MAX_PATH_CHARS:
         return text
     for cut in (len(text), *(i for i, letter in enumerate(text) if letter == "=")):
@@ -185,9 +182,9 @@ def absolute(text: str) -> str:
     return text
 
 
-def argument_text(flag: str, given: str | Path) -> str:
-    """How an argument is told of; those without a flag stand for themselves."""
-    return f"{flag} {brief(str(given))}".strip()
+def argument_text(flag: str, argument: str | Path) -> str:
+    """How a message names an argument: its flag, if it has one, and its value."""
+    return f"{flag} {brief(str(argument))}".strip()
 
 
 def _hub_id(text: str) -> HubId | None:
@@ -201,9 +198,9 @@ def _hub_id(text: str) -> HubId | None:
 
 
 def _missing(text: str, path: Path, words: bool) -> str:
-    """What is wrong with a path, and what was meant perhaps: the end of a sentence."""
+    """What is wrong with a path, and what the user may have meant: the end of a sentence."""
     if "://" in text:
-        return "is an address. Give a file or folder, or of a repository on the hub owner/name."
+        return "is an address. Give a file or a folder, or owner/name of a repository on the hub."
     instead = " If you mean words, write them without slashes and endings." if words else ""
     if not exists(path.parent):
         return f"there is no folder {brief(str(path.parent))} here.{instead}"
@@ -211,9 +208,9 @@ def _missing(text: str, path: Path, words: bool) -> str:
 
 
 def suggestion(path: Path) -> str:
-    """A sentence that asks for what lies where `path` is not and is called nearly so, or nothing.
+    """A question whether the user meant a file with a similar name; empty if there is none.
 
-    With a space before it.
+    It begins with a space.
     """
     names = _names(path.parent)
     same_stem = (name for name in names if Path(name).stem == path.name)

@@ -1,9 +1,10 @@
-"""What is there already: no output replaces what its maker did not write, unless it is told to.
+"""Outputs: a command replaces only files that it wrote itself, unless the user says otherwise.
 
-A file on its own is written if its name is free, or if it holds the same bytes. A folder of ours
-keeps a record, `.pseudoword.jsonl`, of what was written into it: maker, name and SHA-256, a line
-for each write, and put down before it, so that no kill leaves a file of ours that is not known.
-What is not there as it was recorded is somebody's: put there, changed, or damaged since.
+A single file is written if its name is free, or if it has the same bytes already. Folders have a
+record of the files that were written, `.pseudoword.jsonl`: a line with maker, name and SHA-256 for
+each write. The line is written before the file, so that a process that is killed leaves no unknown
+file. A file that differs from its record is not ours: someone put it there or changed it, or it is
+damaged.
 """
 
 import contextlib
@@ -30,29 +31,29 @@ from pseudoword.files import (
 RECORD = ".pseudoword.jsonl"
 
 LARGEST_NBYTES = 256 * 1024 * 1024
-"""No record is longer."""
+"""A longer record is not read."""
 
 
 def check_writable(*paths: Path) -> None:
-    """Find out before any work whether files can be written, without writing them.
+    """Check before any work that files can be written, without writing them.
 
     Raises:
-        StorageError: a folder cannot be made or written to, a name is too long, or something that
-            is no file is in its place.
+        StorageError: a folder cannot be created or written to, a name is too long, or there is
+            something that is not a file.
     """
     for path in paths:
         with _as_storage_error(path), contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):
-                raise IsADirectoryError(errno.EISDIR, "it is there, and is no file")
+                raise IsADirectoryError(errno.EISDIR, "it is there and is not a file")
     for path in {path.parent: path for path in paths}.values():
         with _as_storage_error(path):
             folder = path.parent
             while not folder.exists():
                 folder = folder.parent
             remove_abandoned(folder)
-            descriptor, probe = create_temporary(folder)
+            descriptor, test_file = create_temporary(folder)
             os.close(descriptor)
-            Path(probe).unlink()
+            Path(test_file).unlink()
 
 
 @contextlib.contextmanager
@@ -65,24 +66,24 @@ def _as_storage_error(path: Path) -> Iterator[None]:
     except OSError as error:
         raise storage_error(path, error) from error
     except ValueError:  # a zero byte, or half a surrogate
-        raise StorageError(f"cannot write {str(path)!r}: no file has such a name") from None
+        raise StorageError(f"cannot write {str(path)!r}: no file can have this name") from None
 
 
 def check_free(paths: Iterable[Path], *, overwrite: bool = False) -> None:
-    """Find out before any work whether files can be written without replacing one.
+    """Check before any work that files can be written without replacing one.
 
     Raises:
-        StorageError: as `check_writable`; or one is there, and is not to be overwritten.
+        StorageError: as `check_writable`; or a file exists and must not be replaced.
     """
-    several = list(paths)
-    check_writable(*several)
-    there = [path for path in several if os.path.lexists(path)]
-    if there and not overwrite:
-        raise StorageError(would_replace(there))
+    files = list(paths)
+    check_writable(*files)
+    existing = [path for path in files if os.path.lexists(path)]
+    if existing and not overwrite:
+        raise StorageError(would_replace(existing))
 
 
 def has_content(path: Path, data: bytes) -> bool:
-    """Whether `path` is a file with just these bytes."""
+    """Whether `path` is a file with exactly these bytes."""
     try:
         return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
     except OSError:
@@ -90,17 +91,17 @@ def has_content(path: Path, data: bytes) -> bool:
 
 
 def write_new(path: Path, data: bytes, *, overwrite: bool = False) -> None:
-    """Write `data` to `path`, unless it is there with other bytes; with the same, nothing is done.
+    """Write a file; do nothing if it has the same bytes already.
 
     Raises:
-        StorageError: it is there and not to be overwritten, or cannot be written.
+        StorageError: it exists with other bytes and must not be replaced, or cannot be written.
     """
     if not has_content(path, data):
         write_whole(path, data, replace=overwrite)
 
 
 def would_replace(paths: Sequence[Path]) -> str:
-    """What to tell of files that would be replaced."""
+    """The message about files that would be replaced."""
     shown = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" * (len(paths) > 3))
     they, them, are = ("it", "it", "is") if len(paths) == 1 else ("they", "them", "are")
     return (
@@ -110,11 +111,11 @@ def would_replace(paths: Sequence[Path]) -> str:
 
 
 def next_free(first: Path, files: Callable[[Path], Iterable[Path]] = lambda path: [path]) -> Path:
-    """`first`, or the same name with the first number behind it of which no file is there.
+    """The first of `NAME`, `NAME-2`, `NAME-3` … that is free.
 
     Args:
-        first: the name to try first; then `NAME-2`, `NAME-3` …
-        files: all that is written for a name.
+        first: the name to try first.
+        files: path -> all files that will be written for it.
     """
     for number in itertools.count(1):
         path = first if number == 1 else first.with_name(f"{first.stem}-{number}{first.suffix}")
@@ -124,28 +125,30 @@ def next_free(first: Path, files: Callable[[Path], Iterable[Path]] = lambda path
 
 
 def maker_of(command: str, *of: str | Path) -> str:
-    """Who writes: a command, on these files, folders or words; without telling where they are."""
-    told = "\0".join(str(one.resolve() if isinstance(one, Path) else one) for one in of)
-    return f"{command} {hashlib.blake2b(told.encode(errors='replace'), digest_size=8).hexdigest()}"
+    """The maker's name: a command and a hash of its inputs (files, folders or words)."""
+    inputs = "\0".join(str(each.resolve() if isinstance(each, Path) else each) for each in of)
+    return (
+        f"{command} {hashlib.blake2b(inputs.encode(errors='replace'), digest_size=8).hexdigest()}"
+    )
 
 
 def check_not_input(out: Path, pictures: Iterable[Path]) -> None:
-    """Refuse a folder for outputs from which pictures are read, or masks.
+    """Check that the output folder is not a folder of input pictures or masks.
 
     Raises:
-        SettingsError: what is written into it would be taken for one of them.
+        SettingsError: it is, so outputs would be read as pictures or masks.
     """
     for folder in pictures:
         for read in (folder, folder / "masks"):
             if out.is_dir() and read.is_dir() and out.samefile(read):
                 raise SettingsError(
-                    f"--out {out} is where pictures are read from, and what is written there would "
-                    "be taken for one of them; choose another folder"
+                    f"--out {out} is the folder that pictures are read from, and what is written "
+                    "there would be read as a picture; choose another folder"
                 )
 
 
 class Outputs:
-    """What one maker writes into one folder, and what it has written there before.
+    """The files that one maker writes, or has written, into one folder.
 
     Names are relative to the folder, with `/` between their parts.
     """
@@ -155,7 +158,7 @@ class Outputs:
         self.record = folder / RECORD
 
     def write(self, name: str, data: bytes) -> Path:
-        """Write a file, whole or not at all, over whatever is there.
+        """Write a file, whole or not at all. Replaces any file of this name.
 
         Raises:
             StorageError: it cannot be written.
@@ -165,64 +168,65 @@ class Outputs:
         return self.folder / name
 
     def register(self, name: str) -> Path:
-        """Take note of a file that will be written to bit by bit: it is ours whatever it holds."""
+        """Record a file that grows while we write: it is ours whatever it holds."""
         self._note(name, sha256=None)
         return self.folder / name
 
     def rename(self, name: str, to: str) -> None:
-        """Give one of our files another name."""
+        """Rename one of our files."""
         self._note(to, sha256=_digest(self.folder / name))
         (self.folder / name).replace(self.folder / to)
         self._note(name, gone=True)
 
     def remove(self, *names: str) -> None:
-        """Remove those of the files that are ours."""
+        """Remove files, but only those that are ours."""
         for name in self.owned(names):
             (self.folder / name).unlink(missing_ok=True)
             self._note(name, gone=True)
 
     def adopt(self, names: Iterable[str]) -> None:
-        """Take files that are there, and have no record, for ours."""
+        """Record existing files as ours."""
         for name in names:
             if (self.folder / name).is_file():
                 self._note(name, sha256=_digest(self.folder / name))
 
     def has_written(self) -> bool:
-        """Whether the record knows this maker at all."""
+        """Whether the record has any line of this maker."""
         return any(True for _ in self._lines())
 
     def recorded(self) -> list[str]:
-        """The names that are ours, whether the files are still there as we left them or not."""
+        """The names in our record, even if the files were changed or removed since."""
         return list(self._read())
 
     def owned(self, names: Iterable[str] | None = None) -> list[str]:
-        """Those of the files called `names`, or of all, that are there just as we wrote them."""
-        known = self._read()
+        """Those of `names` (by default of all) whose files are as we wrote them."""
+        recorded = self._read()
         return [
             name
-            for name in (known if names is None else names)
-            if name in known and self._is_ours(name, known[name])
+            for name in (recorded if names is None else names)
+            if name in recorded and self._is_ours(name, recorded[name])
         ]
 
     def foreign(self, names: Iterable[str]) -> list[Path]:
-        """Those of the files called `names` that are there, but not as we wrote them."""
-        known = self._read()
+        """Those of `names` whose files exist, but are not as we wrote them."""
+        recorded = self._read()
         return [
             self.folder / name
             for name in names
-            if os.path.lexists(self.folder / name) and not self._is_ours(name, known.get(name, ()))
+            if os.path.lexists(self.folder / name)
+            and not self._is_ours(name, recorded.get(name, ()))
         ]
 
     def check(self, names: Iterable[str], *, overwrite: bool = False) -> None:
-        """Find out before any work whether files can be written, and lose nothing of anyone's.
+        """Check before any work that files can be written without losing files of others.
 
         Raises:
-            StorageError: a file cannot be written, or is somebody's and not to be overwritten.
+            StorageError: a file cannot be written, or is not ours and must not be replaced.
         """
-        several = list(names)
-        check_writable(*(self.folder / name for name in several))
-        if not overwrite and (found := self.foreign(several)):
-            raise StorageError(would_replace(found))
+        files = list(names)
+        check_writable(*(self.folder / name for name in files))
+        if not overwrite and (foreign := self.foreign(files)):
+            raise StorageError(would_replace(foreign))
 
     def _is_ours(self, name: str, digests: Sequence[str | None]) -> bool:
         path = self.folder / name
@@ -233,24 +237,24 @@ class Outputs:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self.record.open("ab") as file:
-                file.write(f"\n{line}".encode())  # a line that was cut off spoils none but itself
+                file.write(f"\n{line}".encode())  # a line that was cut off does not damage the next
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise storage_error(self.record, error) from error
 
     def _read(self) -> dict[str, list[str | None]]:
-        """Name -> what its file may hold; more than one thing, if we were killed in between."""
-        known: dict[str, list[str | None]] = {}
+        """Name -> SHA-256 that its file may have; several, if we were killed during a write."""
+        recorded: dict[str, list[str | None]] = {}
         for line in self._lines():
             if line.get("gone"):
-                known.pop(line["name"], None)
+                recorded.pop(line["name"], None)
             else:
-                known.setdefault(line["name"], []).append(line.get("sha256"))
-        return known
+                recorded.setdefault(line["name"], []).append(line.get("sha256"))
+        return recorded
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        """What the record holds of this maker; what cannot be read is nobody's."""
+        """This maker's lines of the record; lines that cannot be read are left out."""
         if not os.path.lexists(self.record):
             return
         for text in read_regular(self.record, LARGEST_NBYTES, StorageError).splitlines():
@@ -263,7 +267,7 @@ class Outputs:
 
 
 def _stays_inside(name: str) -> bool:
-    """Records travel with their folders, and so may come from anyone."""
+    """Whether a name stays inside the folder: a record may come from anyone, with its folder."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and not {"..", "\\"} & {*path.parts, *name}
 

@@ -1,26 +1,26 @@
-"""What long work says while it runs. Commands show it; a library call stays silent."""
+"""Progress of long work. Commands show it; library calls are silent by default."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told what is going on; all methods return quickly and never raise."""
+    """Shows what is going on. All methods return quickly and never raise."""
 
     def phase(self, text: str) -> None:
-        """Something begins that the user will wait for."""
+        """A phase begins that takes a while."""
         ...
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
-        """`done` of `total` in the current phase."""
+        """`done` of `total` steps of the current phase are done."""
         ...
 
     def note(self, text: str) -> None:
-        """Something the user should know."""
+        """The user should know this."""
         ...
 
 
 class Silent:
-    """Says nothing."""
+    """Shows nothing."""
 
     def phase(self, text: str) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""Randomness without state: a generator is made from a key each time, and never kept."""
+"""Randomness without state: each random draw makes a new generator from a key."""
 
 import hashlib
 

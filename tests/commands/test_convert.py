@@ -152,7 +152,7 @@ def test_generate_takes_any_file_and_renames(base: Path, tmp_path: Path) -> None
     assert both == draw("a <a> and <b>", concept=[*several[:1], other], token=["<a>", "<b>"])
     with pytest.raises(PseudowordError, match="1 tokens for 2"):
         draw("a <cat>", concept=several, token="<x>")
-    with pytest.raises(PseudowordError, match="no token behind"):
+    with pytest.raises(PseudowordError, match="no token after"):
         draw("a <cat>", concept=f"{tmp_path}/cat.bin= ")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pseudoword.errors import PictureError
-from pseudoword.files import reading
+from pseudoword.files import read_errors
 
 SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".webp", ".gif", ".bmp"),
@@ -108,7 +108,7 @@ def _exists(path: Path) -> bool:
 
 def _pictures_in(folder: Path, note: Note) -> list[Path]:
     """The pictures in a folder, or in its kohya-style folders. Reports everything else."""
-    with reading(folder, PictureError):
+    with read_errors(folder, PictureError):
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     folders = [p for p in entries if p.is_dir() and p.name.lower() not in MASK_FOLDERS]
     files = [p for p in entries if not p.is_dir() and p.name.lower() not in SYSTEM_FILES]

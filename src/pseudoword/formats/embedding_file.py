@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.files import read_regular, reading
+from pseudoword.files import read_errors, read_regular
 from pseudoword.formats import grouping, keys, layouts, pictures, safetensors_file, torch_file
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes, kind_of_names
 from pseudoword.formats.raw_content import RawContent
@@ -215,7 +215,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _embeddings_in_lora(path: Path) -> bytes:
     """The embeddings inside a LoRA too large to read whole, as a safetensors file."""
-    with reading(path, ConceptError):
+    with read_errors(path, ConceptError):
         entries, metadata = safetensors_file.read_entries(path, str(path))
         shapes = {name: entry["shape"] for name, entry in entries.items()}
         names = grouping.embeddings_in_lora(shapes, metadata)

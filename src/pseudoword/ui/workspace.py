@@ -170,7 +170,7 @@ class Workspace:
 
     def is_held(self, name: str) -> bool:
         """Whether a live process holds the lock `name`."""
-        return files.is_held(self.folder / "locks" / name)
+        return files.is_locked(self.folder / "locks" / name)
 
     def move_to_trash(self, kind: Kind, name: str) -> None:
         """Take something out of sight; `bring_back` undoes it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.errors import BaseModelError
-from pseudoword.files import read_regular, reading
+from pseudoword.files import read_errors, read_regular
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.text import brief
 
@@ -118,7 +118,7 @@ def number(value: object, where: str) -> float:
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with reading(folder, BaseModelError):
+    with read_errors(folder, BaseModelError):
         with os.scandir(folder) as listing:
             top = list(listing)
         for entry in top:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError
-from pseudoword.files import open_regular, reading
+from pseudoword.files import open_regular, read_errors
 from pseudoword.formats import torch_zip
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
@@ -81,7 +81,7 @@ def read_header(path: Path, what: str = "base model") -> Header:
         BaseModelError: it is something else, damaged, or a pickle that would run code; the message
             says what it is.
     """
-    with open_regular(path, BaseModelError) as file, reading(path, BaseModelError):
+    with open_regular(path, BaseModelError) as file, read_errors(path, BaseModelError):
         return _read_header(file, path, what)
 
 
