@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,6 +110,8 @@ def test_a_killed_training_is_told_and_the_next_one_begins(
     told = queue.job(job.id).sentence
     assert "killed" in told
     assert "resume it" in told
+    assert "SIGKILL" in told
+    assert "memory ran out" in told
     assert queue.job(job.id).word == job.id  # as it was saved last
 
 
@@ -174,6 +178,16 @@ def test_a_worker_that_is_killed_leaves_the_training_and_the_next_one_waits_for_
     assert second.wait(60) == 0
     assert queue.job(job.id).state == "stopped"
     assert queue.library.words()
+
+
+def test_a_worker_takes_no_memory_for_models() -> None:
+    script = (
+        "import sys, pseudoword.ui.worker\nprint({'torch', 'PIL', 'gradio'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_one_worker_works_on_a_queue(queue: Queue) -> None:

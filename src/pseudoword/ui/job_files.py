@@ -118,6 +118,7 @@ class JobFiles:
 
     def begin(self) -> None:
         """Write down that this process trains it. The caller holds the lock."""
+        (self.folder / PROGRESS).unlink(missing_ok=True)  # of the process before
         running = {"pid": os.getpid(), "began": time.time()}
         write_whole(self.folder / RUNNING, json.dumps(running).encode())
 

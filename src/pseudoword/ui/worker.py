@@ -20,6 +20,9 @@ from pseudoword.ui.workspace import Workspace
 
 LOOK_EVERY_S = 0.3
 
+OUT_OF_MEMORY = 9
+"""What Linux sends to the process that takes most of the memory when there is none left."""
+
 IDLE_S = 3.0
 """It ends when there has been nothing to do for so long."""
 
@@ -92,7 +95,10 @@ def _ended(code: int, asked_to_stop: bool) -> tuple[State, str]:
         return "stopped", "It was stopped. Resume it to go on."
     if code < 0:
         with contextlib.suppress(ValueError):
-            return "failed", f"{DIED} (It got {signal.Signals(-code).name}.)"
+            told = f"{DIED} (It got {signal.Signals(-code).name}.)"
+            if -code == OUT_OF_MEMORY:
+                told += " If nobody killed it, memory ran out: a smaller --batch needs less."
+            return "failed", told
     return "failed", DIED
 
 
