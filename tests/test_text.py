@@ -2,7 +2,7 @@
 
 import pytest
 
-from pseudoword.text import brief, nearest, reason, without_middle
+from pseudoword.text import brief, nearest, reason, vector_sizes, without_middle
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_the_reason_is_what_a_library_says_first(error: Exception, said: str) ->
 def test_the_nearest_name_is_the_one_that_was_meant() -> None:
     assert nearest("bach", ["steps", "batch"]) == "batch"
     assert nearest("x" * 10**6, ["steps", "batch"]) == ""
+
+
+def test_the_vectors_of_many_layers_are_counted() -> None:
+    layered = {
+        f"{key}.{layer}": (2, width)
+        for key, width in (("clip_l", 768), ("clip_g", 1280))
+        for layer in ("IN04", "MID", "OUT00")
+    }
+    assert (
+        vector_sizes({"clip_l": (2, 768), "clip_g": (1, 1280)}) == "clip_l 2 × 768, clip_g 1 × 1280"
+    )
+    assert vector_sizes(layered) == (
+        "clip_l 2 × 768 for each of 3 layers, clip_g 2 × 1280 for each of 3 layers"
+    )

@@ -110,6 +110,21 @@ def public_values(value: Any) -> Any:
     return value
 
 
+def vector_sizes(vectors: Mapping[str, tuple[int, int]]) -> str:
+    """How many vectors a word has and how wide they are, by text encoder: `clip_l 3 × 768`.
+
+    Those for each layer of a denoiser (`clip_l.IN01`) are counted, not listed.
+    """
+    layers: dict[tuple[str, int, int], int] = {}
+    for key, (n, width) in vectors.items():
+        encoder, dot, _ = key.partition(".")
+        layers[encoder, n, width] = layers.get((encoder, n, width), 0) + bool(dot)
+    return ", ".join(
+        f"{encoder} {n} × {width}" + (f" for each of {count} layers" if count else "")
+        for (encoder, n, width), count in layers.items()
+    )
+
+
 def markdown(text: object) -> str:
     """`text` as one line of a Markdown page, every letter seen as it is."""
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(visible(text, lines=True).split()))

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
-from pseudoword.text import visible, without_middle
+from pseudoword.text import vector_sizes, visible, without_middle
 
 if TYPE_CHECKING:
     from pseudoword.api import Base, Evaluation, Gallery, Inspection, Plan, Prepared
@@ -140,7 +140,7 @@ def show_gallery(found: "Gallery") -> None:
     """Print the words of a folder, as a table, and what could not be read."""
     rows = []
     for word in found.words:
-        counts = ", ".join(f"{key} {n} × {width}" for key, (n, width) in word.vectors.items())
+        counts = vector_sizes(word.vectors)
         family = ", ".join(word.families) or "unknown"
         inside = Path(word.file).relative_to(found.folder)
         rows.append((word.token, family, counts, word.format, inside))

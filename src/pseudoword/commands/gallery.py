@@ -20,6 +20,7 @@ from pseudoword.formats.token_picture import token_picture
 from pseudoword.outputs import maker_of
 from pseudoword.report import grids, picture_output
 from pseudoword.report.fonts import fitted, font
+from pseudoword.text import vector_sizes
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MAX_CELLS = 300
@@ -77,7 +78,9 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
             word = _describe(path, content, concept, preview)
             words.append(word)
             if len(cells) < MAX_CELLS:
-                cells.append(Cell(_cell_picture(concept, preview), word.token, _sizes(word)))
+                cells.append(
+                    Cell(_cell_picture(concept, preview), word.token, vector_sizes(word.vectors))
+                )
     if cells:
         picture_output.write(_sheet(cells), out, maker, overwrite=overwrite)
     return Gallery(
@@ -139,11 +142,6 @@ def _step_and_place(path: Path) -> list[int]:
     """Sort key of previews: the latest step comes last, and of that step the first picture."""
     step, *rest = [int(digits) for digits in re.findall(r"\d+", path.stem)] or [0]
     return [step, *(-number for number in rest)]
-
-
-def _sizes(word: GalleryWord) -> str:
-    """How many vectors the word has, and their widths."""
-    return ", ".join(f"{key} {n} x {width}" for key, (n, width) in word.vectors.items())
 
 
 def _cell_picture(concept: Concept, preview: Path | None) -> Image.Image:

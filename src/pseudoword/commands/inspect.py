@@ -89,7 +89,9 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
     family = base_model.load_named(base, "cpu")
     check_compatible(concept, family)
     comparison = {
-        "vocabulary_norms": {key: enc.usual_norm for key, enc in family.encoders.items()},
+        "vocabulary_norms": {
+            key: family.encoders[base_encoder(key)].usual_norm for key in concept.vectors
+        },
         "nearest": {
             key: [_nearest(family.encoders[base_encoder(key)], row) for row in rows]
             for key, rows in concept.vectors.items()

@@ -13,7 +13,7 @@ from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.formats.advice import diffusers
 from pseudoword.lookup import HUB_ID
-from pseudoword.text import code, command, markdown, reason
+from pseudoword.text import code, command, markdown, reason, vector_sizes
 
 MAX_PICTURES = 8
 
@@ -125,7 +125,7 @@ def model_card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
         instance_prompt=prompt,
         widget=widget or None,
     )
-    shapes = ", ".join(f"{key} {len(r)} × {r.shape[1]}" for key, r in concept.vectors.items())
+    shapes = vector_sizes({key: (len(r), r.shape[1]) for key, r in concept.vectors.items()})
     facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
     draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base)
     loading = diffusers.from_hub(concept, to)
