@@ -84,14 +84,7 @@ def read_a1111(raw: RawContent) -> list[Concept]:
     tensors = parameter_tensors(holder)
     if not tensors:
         raise ConceptError(f"{raw.where}: its string_to_param holds no tensor")
-    provenance = plain_values(
-        raw.items, {"step": "steps", "sd_checkpoint_name": "base", "sd_checkpoint": "base_hash"}
-    )
-    ours = raw.items.get("pseudoword")
-    if isinstance(ours, Mapping):
-        provenance = plain_values(ours, {key: key for key in ours if isinstance(key, str)})
-    elif raw.metadata:
-        provenance = {k.removeprefix(METADATA_PREFIX): v for k, v in raw.metadata.items()}
+    provenance = _a1111_provenance(raw)
     family, method = provenance.pop("family", None), provenance.pop("method", "classic")
 
     def concept(token: object, vectors: Mapping[str, Tensor]) -> Concept:
@@ -111,6 +104,18 @@ def read_a1111(raw: RawContent) -> list[Concept]:
             token = None
         concepts.append(concept(token, {_encoder_of(tensor): tensor}))
     return concepts
+
+
+def _a1111_provenance(raw: RawContent) -> dict[str, str]:
+    """What AUTOMATIC1111's dict says about the training, or our own entry beside it."""
+    ours = raw.items.get("pseudoword")
+    if isinstance(ours, Mapping):
+        return plain_values(ours, {key: key for key in ours if isinstance(key, str)})
+    if raw.metadata:
+        return {key.removeprefix(METADATA_PREFIX): text for key, text in raw.metadata.items()}
+    return plain_values(
+        raw.items, {"step": "steps", "sd_checkpoint_name": "base", "sd_checkpoint": "base_hash"}
+    )
 
 
 def read_native(raw: RawContent) -> list[Concept]:
