@@ -25,7 +25,7 @@ from basemodel.model_cards import write_base_card, write_similarity_card
 from basemodel.noise_schedule import new_scheduler
 from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.world import SHAPES, STYLES
-from pseudoword.models.families.unet import OWN_GUIDANCE, OWN_RESCALE
+from pseudoword.models.families.unet import GUIDANCE_KEY, RESCALE_KEY
 
 MAX_SHARD_SIZE = "15MB"
 """No file of the bundle may be larger than 16 MB."""
@@ -80,7 +80,7 @@ def _forget_path(config: Path) -> None:
 
 def _add_guidance(index: Path) -> None:
     """Add the model's guidance; diffusers ignores entries that begin with an underscore."""
-    own = {OWN_GUIDANCE: GUIDANCE.scale, OWN_RESCALE: GUIDANCE.rescale}
+    own = {GUIDANCE_KEY: GUIDANCE.scale, RESCALE_KEY: GUIDANCE.rescale}
     _write_json(index, {**_read_json(index), **own})
 
 

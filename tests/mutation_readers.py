@@ -242,7 +242,7 @@ class Loras:
     def read(self, kind: str, data: bytes) -> None:
         path = self.folder / kind
         path.write_bytes(data)
-        with self.family.changed_by([(path, 1.0)]):
+        with self.family.with_loras([(path, 1.0)]):
             pass
 
 

@@ -16,21 +16,21 @@ from pseudoword.errors import ConceptError, PromptError
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
-from pseudoword.models.injection import Reader
+from pseudoword.models.injection import PromptReader
 from pseudoword.placeholders import delimited
 from pseudoword.runs import checks
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    return Reader(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")), 12)
+def reader(tmp_path_factory: pytest.TempPathFactory) -> PromptReader:
+    return PromptReader(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")), 12)
 
 
-def test_how_much_is_read_is_counted_with_the_word_s_rows(reader: Reader) -> None:
+def test_how_much_is_read_is_counted_with_the_word_s_rows(reader: PromptReader) -> None:
     assert reader.reading("a <x> cat", {"<x>": 8}).tokens == 10
-    assert reader.reading("a <x> cat", {"<x>": 8}).lost == ""
+    assert reader.reading("a <x> cat", {"<x>": 8}).cut_off == ""
     cut = reader.reading("a <x> red cat, on  a blue dog", {"<x>": 7})
-    assert (cut.tokens, cut.room, cut.lost) == (15, 10, ", on  a blue dog")
+    assert (cut.tokens, cut.max_tokens, cut.cut_off) == (15, 10, ", on  a blue dog")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_no_weight_is_not_called_one() -> None:
 def test_readers_are_known_without_the_weights(any_base: Path) -> None:
     whole = base_model.load_named(str(any_base), "cpu").encoders.values()
     known = base_model.Unloaded(BaseChoice(base=str(any_base))).readers
-    assert [reader.room for reader in known] == [encoder.room for encoder in whole]
+    assert [reader.max_tokens for reader in known] == [encoder.max_tokens for encoder in whole]
     counts = {"<x>": 3}
     for one, other in zip(known, whole, strict=True):
         assert one.reading("a <x> cat", counts) == other.reading("a <x> cat", counts)
@@ -167,7 +167,9 @@ def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_charac
 
 
 @pytest.mark.parametrize("caption", ["my [name], red", "my <x>, red"])
-def test_a_word_in_a_tag_that_may_come_last_is_found_out(reader: Reader, caption: str) -> None:
+def test_a_word_in_a_tag_that_may_come_last_is_found_out(
+    reader: PromptReader, caption: str
+) -> None:
     tags = {Path("a.png"): caption + ", cat, dog"}
     check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None}
     lines = ["a [name] [filewords]"]

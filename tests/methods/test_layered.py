@@ -20,7 +20,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import keys
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible
-from pseudoword.models.cross_attention import layers_of
+from pseudoword.models.cross_attention import cross_attention_layers
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.models.loading import single_file_configs
@@ -82,14 +82,16 @@ def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(any_family: Famil
     assert condition.layered
     before = family._layers
     with torch.no_grad():
-        with family._reading(condition):  # hooks of ours come before those of the test
+        with family._text_per_layer(condition):  # hooks of ours come before those of the test
             hooks = [
                 module.register_forward_pre_hook(seen(layer), with_kwargs=True)
                 for layer, module in before.items()
             ]
             family.unet(
                 torch.zeros(2, 4, 8, 8), torch.tensor([5, 5]), condition.hidden,
-                added_cond_kwargs=family.added(condition, torch.ones(2, 6, dtype=torch.int64)),
+                added_cond_kwargs=family.added_conditions(
+                    condition, torch.ones(2, 6, dtype=torch.int64)
+                ),
             )  # fmt: skip
         for hook in hooks:
             hook.remove()
@@ -178,11 +180,11 @@ def test_a_layer_that_is_not_asked_is_told(family: Family, monkeypatch: pytest.M
 
 def test_a_u_net_that_reads_text_elsewhere_has_no_layers(family: Family) -> None:
     unet: Any = family.modules()["unet"]
-    assert layers_of(unet)
+    assert cross_attention_layers(unet)
     unet.extra = next(m for m in unet.modules() if getattr(m, "is_cross_attention", False))
     attention = type(unet.extra)(query_dim=8, cross_attention_dim=8)
     unet.extra = attention
-    assert layers_of(unet) == {}
+    assert cross_attention_layers(unet) == {}
 
 
 def test_a_file_of_other_layers_does_not_fit(family: Family) -> None:

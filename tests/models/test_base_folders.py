@@ -69,7 +69,7 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "too much noise": (
         SCHEDULER,
         {"beta_start": 2.0, "beta_end": 4.0},
-        "noise of no known strength",
+        "gives no valid noise schedule",
     ),
     "another prediction": (SCHEDULER, {"prediction_type": ["sample"]}, "this base model predicts"),
     "length": (TOKENIZER, {"model_max_length": "long"}, "model_max_length is 'long'"),

@@ -102,7 +102,7 @@ def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_pa
     assert 'Lora: "style: 0.5"' in ours.info["parameters"]
     family = base_model.load_named(str(any_base), "cpu")
     before = _drawn(family)
-    with family.changed_by([(file, 1.0)]):
+    with family.with_loras([(file, 1.0)]):
         assert not same(_drawn(family), before, within=1)
     assert same(_drawn(family), before)
 

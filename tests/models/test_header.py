@@ -160,7 +160,7 @@ def test_a_hostile_or_hopeless_file_is_refused_at_once(
     with pytest.raises(PseudowordError, match=message) as refusal:
         base_model.load(BaseChoice(base=str(path), device="cpu"))
     assert "weights_only" not in str(refusal.value)
-    with pytest.raises(PseudowordError, match=message), family.changed_by([(path, 1.0)]):
+    with pytest.raises(PseudowordError, match=message), family.with_loras([(path, 1.0)]):
         pass
     assert time.perf_counter() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
@@ -179,7 +179,7 @@ def test_pipes_devices_and_folders_are_refused_without_reading(
             base_model.load(BaseChoice.check(base=str(path), device="cpu"))
         with pytest.raises(PseudowordError):
             lora.parse(f"{path}:0.5")
-        with pytest.raises(PseudowordError), family.changed_by([(path, 1.0)]):
+        with pytest.raises(PseudowordError), family.with_loras([(path, 1.0)]):
             pass
 
 

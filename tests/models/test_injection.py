@@ -9,7 +9,8 @@ from transformers import CLIPTokenizer
 from pseudoword.errors import PromptError
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
-from pseudoword.models.injection import split, tokenize
+from pseudoword.models.injection import tokenize
+from pseudoword.placeholders import split
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ def test_so_does_every_weight_of_a_lora_and_of_the_similarity_model(
 ) -> None:
     shift(lora(base, tmp_path / "style.safetensors"), beside)
     family: Any = base_model.load_named(str(base), "cpu")
-    with family.changed_by([(tmp_path / "style.safetensors", 1.0)]):
+    with family.with_loras([(tmp_path / "style.safetensors", 1.0)]):
         names = [name for name, _ in family.unet.named_parameters() if "lora" in name]
         assert names
         encoder = family.encoders["clip_l"].model

@@ -90,7 +90,7 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
     check_compatible(concept, family)
     comparison = {
         "vocabulary_norms": {
-            key: family.encoders[base_encoder(key)].usual_norm for key in concept.vectors
+            key: family.encoders[base_encoder(key)].median_norm for key in concept.vectors
         },
         "nearest": {
             key: [_nearest(family.encoders[base_encoder(key)], row) for row in rows]

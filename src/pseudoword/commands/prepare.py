@@ -18,7 +18,7 @@ from pseudoword.data import (
 from pseudoword.data.examples import Example
 from pseudoword.errors import PromptError
 from pseudoword.models import base_model
-from pseudoword.models.injection import Reader
+from pseudoword.models.injection import PromptReader
 from pseudoword.outputs import check_not_input, maker_of
 from pseudoword.progress import Progress
 from pseudoword.report import contact_sheet, picture_output
@@ -139,7 +139,7 @@ class _PictureCheck:
     def __init__(
         self,
         config: PrepareConfig,
-        readers: Sequence[Reader],
+        readers: Sequence[PromptReader],
         templates: Sequence[str],
         vectors: int,
     ) -> None:
@@ -178,5 +178,5 @@ class _PictureCheck:
             return []
         return [
             f"has too long a caption: the prompt has {reading.tokens} tokens, but only "
-            f"{reading.room} are read"
+            f"{reading.max_tokens} are read"
         ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError
-from pseudoword.models.injection import Reader, Reading
+from pseudoword.models.injection import PromptReader, PromptReading
 from pseudoword.placeholders import delimited, replace_placeholder, split, undelimited
 
 Note = Callable[[str], None]
@@ -36,7 +36,9 @@ PLACEHOLDER = delimited(0)
 """Stands for the new word in a template."""
 
 
-def most_truncated(readers: Iterable[Reader], prompt: str, counts: Mapping[str, int]) -> Reading:
+def most_truncated(
+    readers: Iterable[PromptReader], prompt: str, counts: Mapping[str, int]
+) -> PromptReading:
     """Of all text encoders, what the one reads that cuts off most of `prompt`.
 
     Args:
@@ -48,15 +50,15 @@ def most_truncated(readers: Iterable[Reader], prompt: str, counts: Mapping[str, 
         PromptError: a placeholder would be cut off.
     """
     readings = [reader.reading(prompt, counts) for reader in readers]
-    return max(readings, key=lambda reading: reading.tokens - reading.room)
+    return max(readings, key=lambda reading: reading.tokens - reading.max_tokens)
 
 
-def note_truncation(name: str, reading: Reading, note: Note) -> None:
+def note_truncation(name: str, reading: PromptReading, note: Note) -> None:
     """Report a text that is cut off; `name` is the subject of the sentence."""
-    if reading.lost:
+    if reading.cut_off:
         note(
-            f"{name} has {reading.tokens} tokens, but only {reading.room} are read; not read: "
-            f"{_short(reading.lost)!r}"
+            f"{name} has {reading.tokens} tokens, but only {reading.max_tokens} are read; "
+            f"not read: {_short(reading.cut_off)!r}"
         )
 
 
@@ -83,7 +85,7 @@ def _weight(text: str, placeholders: Sequence[str]) -> str:
 
 
 def check_captions(
-    readers: Sequence[Reader],
+    readers: Sequence[PromptReader],
     captions: Mapping[Path, str],
     templates: Sequence[str],
     vectors: int,
@@ -108,7 +110,7 @@ def check_captions(
             picture.
     """
     check_templates(readers, templates, vectors, token)
-    cut: list[tuple[Reading, Path]] = []
+    cut: list[tuple[PromptReading, Path]] = []
     for picture, caption in captions.items():
         try:
             worst = check_caption(readers, caption, templates, vectors, token, shuffled)
@@ -123,7 +125,7 @@ def check_captions(
 
 
 def check_templates(
-    readers: Sequence[Reader], templates: Sequence[str], vectors: int, token: str = ""
+    readers: Sequence[PromptReader], templates: Sequence[str], vectors: int, token: str = ""
 ) -> None:
     """Check that a word with this many vectors fits into each template.
 
@@ -144,13 +146,13 @@ def check_templates(
 
 
 def check_caption(
-    readers: Sequence[Reader],
+    readers: Sequence[PromptReader],
     caption: str,
     templates: Sequence[str],
     vectors: int,
     token: str = "",
     shuffled: bool = False,
-) -> Reading | None:
+) -> PromptReading | None:
     """Check one caption with all templates.
 
     Returns:
@@ -174,7 +176,7 @@ def check_caption(
                 f"with the template {template!r} its caption is too long, and the word would be "
                 "cut off. Shorten the caption, or move [name] forward."
             ) from error
-    cut = [reading for reading in readings if reading.lost]
+    cut = [reading for reading in readings if reading.cut_off]
     return max(cut, key=lambda reading: reading.tokens, default=None)
 
 

@@ -129,17 +129,17 @@ def base_encoder(key: str) -> str:
 
 
 def is_layered(vectors: Iterable[str]) -> bool:
-    """Whether a word has rows for each layer of a denoiser."""
+    """Whether a concept has rows for each layer of a denoiser."""
     return any("." in key for key in vectors)
 
 
 def layers_in(vectors: Iterable[str]) -> list[str]:
-    """The layers that a layered word has rows for, in its own order."""
+    """The layers that a layered concept has rows for, in its order."""
     return list(dict.fromkeys(key.partition(".")[2] for key in vectors))
 
 
 def of_layer(vectors: Mapping[str, Rows], encoder: str, layer: str) -> Rows:
-    """A word's rows for one layer: the text encoder's, where they are the same for all."""
+    """A concept's rows for one layer, or those of the text encoder if it is not layered."""
     own = f"{encoder}.{layer}"
     return vectors[own if own in vectors else encoder]
 

@@ -1,4 +1,4 @@
-"""Layered words, which have rows for each layer of a denoiser, in formats that know no layers."""
+"""Layered concepts (rows for each layer of a denoiser) in formats without layers."""
 
 from dataclasses import replace
 
@@ -12,9 +12,10 @@ from pseudoword.formats.writers import WRITERS
 
 
 def adapted(concept: Concept, name: str) -> tuple[Concept, str | None]:
-    """`concept` as the format `name` can hold it, and what had to be changed for that, if anything.
+    """Adapt `concept` to the format `name`: an ordinary concept if the format has no layers.
 
-    A layered word becomes an ordinary one where the format knows no layers.
+    Returns:
+        The concept, and a sentence that says what was changed; None if nothing was.
     """
     if not keys.is_layered(concept.vectors) or WRITERS[name].refuses(concept) is None:
         return concept, None
@@ -22,19 +23,19 @@ def adapted(concept: Concept, name: str) -> tuple[Concept, str | None]:
     if WRITERS[name].refuses(ordinary) is not None:
         return concept, None
     return ordinary, (
-        f"{concept.token}: {name} holds no layers, so it gets the mean of the rows for all "
-        f"{len(keys.layers_in(concept.vectors))}"
+        f"{concept.token}: {name} holds no layers, so it gets the mean of the rows of all "
+        f"{len(keys.layers_in(concept.vectors))} layers"
     )
 
 
 def mean_over_layers(concept: Concept) -> Concept:
-    """An ordinary word of a layered one: the mean of its rows, as long as they are on average."""
+    """The mean of a layered concept's rows over the layers, scaled to their mean length."""
     layers: dict[str, list[Tensor]] = {}
     for key, rows in concept.vectors.items():
         layers.setdefault(keys.base_encoder(key), []).append(rows)
     vectors = {}
-    for encoder, each in layers.items():
-        length = torch.stack([rows.norm(dim=-1, keepdim=True) for rows in each]).mean(0)
-        vectors[encoder] = length * normalize(torch.stack(each).mean(0), dim=-1)
-    said = {**concept.provenance, "layers": f"mean of {len(keys.layers_in(concept.vectors))}"}
-    return replace(concept, vectors=vectors, provenance=said)
+    for encoder, of_layers in layers.items():
+        length = torch.stack([rows.norm(dim=-1, keepdim=True) for rows in of_layers]).mean(0)
+        vectors[encoder] = length * normalize(torch.stack(of_layers).mean(0), dim=-1)
+    provenance = {**concept.provenance, "layers": f"mean of {len(keys.layers_in(concept.vectors))}"}
+    return replace(concept, vectors=vectors, provenance=provenance)

@@ -11,7 +11,7 @@ from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
 from pseudoword.models.families import FAMILIES, load_class
 from pseudoword.models.family import Family
-from pseudoword.models.injection import Reader
+from pseudoword.models.injection import PromptReader
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.parts import ModelParts
@@ -88,7 +88,7 @@ def load_named(base: str, device: str = "auto", dtype: DType = "auto") -> Family
 
 
 class Unloaded:
-    """What the files of a base model tell without its weights."""
+    """What is known of a base model without its weights."""
 
     def __init__(self, choice: BaseChoice) -> None:
         """Find the base model of `choice`.
@@ -103,14 +103,14 @@ class Unloaded:
     @property
     def resolution(self) -> tuple[int, int]:
         """The side of the square that it draws, and what sides must be multiples of, in pixels."""
-        found: tuple[int, int] = self._family_class.resolution_of(self._parts)
-        return found
+        resolution: tuple[int, int] = self._family_class.resolution_of(self._parts)
+        return resolution
 
     @property
-    def readers(self) -> list[Reader]:
+    def readers(self) -> list[PromptReader]:
         """Its tokenizers and prompt lengths."""
-        found: list[Reader] = self._family_class.readers(self._parts)
-        return found
+        readers: list[PromptReader] = self._family_class.readers(self._parts)
+        return readers
 
 
 def placement(

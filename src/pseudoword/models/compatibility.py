@@ -1,4 +1,4 @@
-"""Whether a word fits a base model, and what it fits if not."""
+"""Check that a concept and a base model are compatible."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,34 +8,34 @@ from pseudoword.formats.keys import base_encoder, families_of, is_layered, layer
 from pseudoword.models.family import Family
 
 TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
-"""What people call the models behind encoders, where a family has several."""
+"""Usual names of models by their text encoders, where a family has several."""
 
 
 def check_vector_count(token: str, vectors: int, family: Family) -> None:
-    """See that so many vectors of a word fit into what the text encoders of `family` read.
+    """Check that so many vectors fit into a prompt of `family`.
 
     Raises:
         ConceptError: they do not.
     """
-    room = min(encoder.room for encoder in family.encoders.values())
-    if vectors > room:
+    max_tokens = min(encoder.max_tokens for encoder in family.encoders.values())
+    if vectors > max_tokens:
         raise ConceptError(
-            f"{token}: {vectors} vectors do not fit: the model reads {room} tokens of a prompt "
-            f"({family.source.name}). A word for it needs fewer vectors."
+            f"{token}: {vectors} vectors do not fit: the model reads {max_tokens} tokens of a "
+            f"prompt ({family.source.name}). A word for it needs fewer vectors."
         )
 
 
 def check_compatible(concept: Concept, family: Family) -> None:
-    """See that `concept` has rows for exactly the text encoders of `family`, and not too many.
+    """Check that `concept` has rows for exactly the text encoders of `family`, and not too many.
 
     Raises:
-        ConceptError: it has not; the message names all widths, and what each side is for.
+        ConceptError: it has not; the message names the widths and the model of both sides.
     """
     model = {key: encoder.width for key, encoder in family.encoders.items()}
     word = {base_encoder(key): width for key, width in concept.widths.items()}
     layered = is_layered(concept.vectors)
-    known = {f"{k}.{layer}": w for k, w in model.items() for layer in family.layers}
-    if concept.widths == (known if layered else model):
+    per_layer = {f"{k}.{layer}": w for k, w in model.items() for layer in family.layers}
+    if concept.widths == (per_layer if layered else model):
         _check_counts(concept)
         check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)
         return
@@ -43,8 +43,8 @@ def check_compatible(concept: Concept, family: Family) -> None:
         raise ConceptError(
             f"{concept.token} does not fit {family.source.name}: the word has rows for "
             f"{_layers_text(layers_in(concept.vectors))}, the model has "
-            f"{_layers_text(family.layers)}. Use the base model it was learned for, or make an "
-            "ordinary word of it with `pseudoword convert`."
+            f"{_layers_text(family.layers)}. Use the base model it was learned for, or convert it "
+            "to an ordinary word with `pseudoword convert`."
         )
     raise ConceptError(
         f"{concept.token} does not fit {family.source.name}: the word{_model_title(word)} has "
@@ -54,7 +54,7 @@ def check_compatible(concept: Concept, family: Family) -> None:
 
 
 def _check_counts(concept: Concept) -> None:
-    """See that a layered word has as many rows for each layer of a text encoder."""
+    """Check that a layered concept has the same number of rows for each layer."""
     counts = {(base_encoder(key), len(rows)) for key, rows in concept.vectors.items()}
     if len(counts) > len({key for key, _ in counts}):
         raise ConceptError(f"{concept.token} has more rows for some layers than for others")
@@ -62,18 +62,18 @@ def _check_counts(concept: Concept) -> None:
 
 def _layers_text(layers: Sequence[str]) -> str:
     shown = ", ".join(layers) if len(layers) < 4 else f"{layers[0]} to {layers[-1]}"
-    return f"{len(layers)} layers ({shown})" if layers else "none that can be told apart"
+    return f"{len(layers)} layers ({shown})" if layers else "none that can be used separately"
 
 
 def vocabulary(family: Family) -> set[str]:
-    """All entries of the vocabularies of a model's text encoders."""
+    """All entries in the vocabularies of a model's text encoders."""
     return {entry for e in family.encoders.values() for entry in e.tokenizer.get_vocab()}
 
 
 def _model_title(widths: Mapping[str, int]) -> str:
-    found = families_of(widths)
-    title = TITLES.get(frozenset(widths), " or ".join(found).upper())
-    return f" ({title})" if found else ""
+    families = families_of(widths)
+    title = TITLES.get(frozenset(widths), " or ".join(families).upper())
+    return f" ({title})" if families else ""
 
 
 def _widths_text(widths: Mapping[str, int]) -> str:

@@ -1,9 +1,9 @@
-"""Where a U-Net reads its text: the cross-attention layers, and other text for each (P+).
+"""The cross-attention layers of a U-Net, and a different text for each of them (P+).
 
-A layer is one spatial transformer. It is named as in the code of latent diffusion, by which words
-with rows for each layer (Voynov et al. 2023, arXiv 2303.09522) are saved: input blocks and output
-blocks are counted with those that only convolve or resample, so that Stable Diffusion 1 has IN01,
-IN02, IN04 … MID … OUT11.
+A layer is one spatial transformer. Its name is that of the latent-diffusion code, which files of
+layered concepts use (Voynov et al. 2023, arXiv 2303.09522). All input blocks and output blocks are
+counted, also those that only convolve or resample, so Stable Diffusion 1 has IN01, IN02, IN04 …
+MID … OUT11.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,50 +16,50 @@ from torch import Tensor, nn
 from pseudoword.errors import BaseModelError
 
 
-def layers_of(unet: Any) -> dict[str, nn.Module]:
-    """The spatial transformers of a diffusers U-Net by name, in the order in which they compute.
+def cross_attention_layers(unet: Any) -> dict[str, nn.Module]:
+    """The spatial transformers of a diffusers U-Net by name, in the order in which they run.
 
-    None where text is also read elsewhere, since such a U-Net cannot be given other text for each.
+    Empty if other parts of the U-Net read text too: it cannot get a different text per layer.
     """
-    found: dict[str, nn.Module] = {}
+    layers: dict[str, nn.Module] = {}
     place = 1  # the first input block is a convolution
     for block in unet.down_blocks:
-        found |= _numbered("IN", place, block)
-        place += len(block.resnets) + bool(block.downsamplers)  # a block each
-    found |= {f"MID{i or ''}": one for i, one in enumerate(_transformers(unet.mid_block))}
+        layers |= _numbered("IN", place, block)
+        place += len(block.resnets) + bool(block.downsamplers)  # each counts as a block
+    layers |= {f"MID{i or ''}": layer for i, layer in enumerate(_transformers(unet.mid_block))}
     place = 0
     for block in unet.up_blocks:
-        found |= _numbered("OUT", place, block)
-        place += len(block.resnets)  # the last of them also enlarges
-    inside = {id(part) for one in found.values() for part in one.modules()}
-    elsewhere = any(
+        layers |= _numbered("OUT", place, block)
+        place += len(block.resnets)  # the last one also enlarges
+    inside = {id(part) for layer in layers.values() for part in layer.modules()}
+    read_elsewhere = any(
         getattr(part, "is_cross_attention", False) and id(part) not in inside
         for part in unet.modules()
     )
-    return {} if elsewhere else found
+    return {} if read_elsewhere else layers
 
 
-def side_by_side(hidden: Tensor, layers: int) -> Tensor:
-    """Hidden states for each layer `[layers·B, L, D]` as one text `[B, layers·L, D]`."""
+def join_layers(hidden: Tensor, layers: int) -> Tensor:
+    """Join the texts of all layers `[layers·B, L, D]` along the tokens: `[B, layers·L, D]`."""
     return torch.cat(list(hidden.chunk(layers)), dim=1)
 
 
 @contextmanager
-def each_its_own(layers: Mapping[str, nn.Module]) -> Iterator[None]:
+def text_per_layer(layers: Mapping[str, nn.Module]) -> Iterator[None]:
     """While open, each of `layers` reads its own part of a text `[B, layers·L, D]`.
 
     Raises:
-        BaseModelError: one of them was not asked at all.
+        BaseModelError: the U-Net did not run one of them.
     """
-    silent = dict(enumerate(layers))
+    unused = dict(enumerate(layers))
 
     def part(i: int) -> Callable[..., Any]:
-        def take(_module: nn.Module, args: Any, given: dict[str, Any]) -> Any:
-            silent.pop(i, None)
-            whole = given["encoder_hidden_states"].unflatten(1, (len(layers), -1))
-            return args, {**given, "encoder_hidden_states": whole[:, i]}
+        def select(_module: nn.Module, args: Any, options: dict[str, Any]) -> Any:
+            unused.pop(i, None)
+            whole = options["encoder_hidden_states"].unflatten(1, (len(layers), -1))
+            return args, {**options, "encoder_hidden_states": whole[:, i]}
 
-        return take
+        return select
 
     hooks = [
         layer.register_forward_pre_hook(part(i), with_kwargs=True)
@@ -70,19 +70,19 @@ def each_its_own(layers: Mapping[str, nn.Module]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-    if silent:
+    if unused:
         raise BaseModelError(
-            f"the U-Net did not use its layers {', '.join(silent.values())}, so their rows of a "
+            f"the U-Net did not use its layers {', '.join(unused.values())}, so their rows of a "
             "layered word are without effect"
         )
 
 
 def _numbered(side: str, place: int, block: Any) -> dict[str, nn.Module]:
-    return {f"{side}{place + i:02}": one for i, one in enumerate(_transformers(block))}
+    return {f"{side}{place + i:02}": layer for i, layer in enumerate(_transformers(block))}
 
 
 def _transformers(block: Any) -> list[nn.Module]:
     from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
-    inside = getattr(block, "attentions", None) or []
-    return [one for one in inside if isinstance(one, Transformer2DModel)]
+    attentions = getattr(block, "attentions", None) or []
+    return [layer for layer in attentions if isinstance(layer, Transformer2DModel)]

@@ -1,4 +1,4 @@
-"""What every family offers, whatever model is behind it."""
+"""What every family of base models can do: the protocol, and the values it works with."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,18 +16,18 @@ from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.text_encoder import TextEncoder
 
 MicroConditioning = Tensor
-"""How pictures were cut, `[B, 6]` in pixels: the original's height and width, the crop's top and
-left in the scaled picture, and the result's height and width. SDXL is told so (Podell et al. 2023,
-section 2.2), in this order; other families need not look."""
+"""How pictures were cropped, `[B, 6]` in pixels: height and width of the original, top and left of
+the crop in the scaled picture, height and width of the result. SDXL is conditioned on these, in
+this order (Podell et al. 2023, section 2.2); other families ignore them."""
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How pictures are drawn."""
+    """The settings of a drawing."""
 
     guidance: float
     guidance_rescale: float
-    """how far the guided prediction is brought back to the contrast of the one that follows the
+    """how far the contrast of the guided prediction is reduced to that of the prediction for the
     prompt alone, 0 to 1"""
     sampler_steps: int
     width: int
@@ -38,7 +38,7 @@ class GenerationSettings:
 
 @dataclass(frozen=True)
 class Moments:
-    """What the VAE knows of a picture: mean and std of its latent, `[B, C, h, w]`, scaled."""
+    """Mean and standard deviation of the VAE's latents of pictures, `[B, C, h, w]`, scaled."""
 
     mean: Tensor
     std: Tensor
@@ -49,11 +49,11 @@ class Condition:
     """Text as the denoiser reads it."""
 
     hidden: Tensor
-    """[B, L, D] hidden states; of layered words [B, layers·L, D], one text beside the other"""
+    """[B, L, D] hidden states; with layered concepts [B, layers·L, D], joined along the tokens"""
     pooled: Tensor | None = None
-    """[B, P] the text as one vector, for models that read it so too"""
+    """[B, P] the text as one vector, for models that also read this"""
     layered: bool = False
-    """whether each layer of the denoiser has a text of its own"""
+    """whether each layer of the denoiser reads its own part"""
 
 
 class Family(Protocol):
@@ -76,40 +76,40 @@ class Family(Protocol):
 
     @property
     def encoders(self) -> Mapping[str, TextEncoder]:
-        """Text encoders that take new words, under ComfyUI's keys."""
+        """ComfyUI's key -> text encoder that reads new words."""
         ...
 
     @property
     def layers(self) -> Sequence[str]:
-        """Cross-attention layers of the denoiser that can be given other text each, by name."""
+        """Names of the denoiser's cross-attention layers that can each read a different text."""
         ...
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the square pictures the model was made for."""
+        """Side in pixels of the square pictures that the model was made for."""
         ...
 
     @property
     def resolution_step(self) -> int:
-        """Pictures' sides must be multiples of this many pixels."""
+        """The sides of pictures must be multiples of this many pixels."""
         ...
 
     @property
     def guidance(self) -> float:
-        """How strongly it is best made to follow prompts, if nobody says otherwise."""
+        """The default guidance scale."""
         ...
 
     @property
     def guidance_rescale(self) -> float:
-        """How far guidance is best rescaled, if nobody says otherwise."""
+        """The default guidance rescale, 0 to 1."""
         ...
 
     def modules(self) -> Mapping[str, torch.nn.Module]:
-        """All parts with weights by name: the text encoders, the denoiser, and the `vae`."""
+        """All parts with weights by name: text encoders, denoiser and `vae`."""
         ...
 
     def fingerprint(self) -> str:
-        """Tells base models apart, also those of one name: a hash over some of every weight."""
+        """A hash over a sample of every weight, which differs between base models."""
         ...
 
     def vae_digest(self) -> str:
@@ -125,40 +125,40 @@ class Family(Protocol):
         ...
 
     def release_vae(self) -> None:
-        """Let the VAE leave memory; it comes back by itself when a picture is drawn."""
+        """Free the VAE's memory; it is loaded again when a picture is drawn."""
         ...
 
     def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
-        """`B` prompts, in which `words` are known, as the denoiser reads them."""
+        """Encode `B` prompts, with the rows of `words` at their placeholders."""
         ...
 
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
     ) -> Tensor:
-        """What the denoiser predicts for `noisy` `[B, C, h, w]` at `t` `[B]`."""
+        """The denoiser's prediction for `noisy` `[B, C, h, w]` at timesteps `t` `[B]`."""
         ...
 
     def scheduler(self, name: str | None = None) -> Any:
-        """diffusers' scheduler `name` set up for this model, without state; by default its own.
+        """A new scheduler of diffusers, configured for this model; by default the model's own.
 
         Raises:
-            SettingsError: diffusers has none of that name that fits.
+            SettingsError: diffusers has no compatible one with this name.
         """
         ...
 
-    def changed_by(self, loras: Sequence[tuple[Path, float]]) -> AbstractContextManager[None]:
-        """While open, the model is changed by LoRA files at these weights; then as it was.
+    def with_loras(self, loras: Sequence[tuple[Path, float]]) -> AbstractContextManager[None]:
+        """While open, LoRA files are applied to the model, each with its weight.
 
         Raises:
             BaseModelError: a file is no LoRA for this model.
         """
         ...
 
-    def check(self, how: GenerationSettings) -> None:
-        """Find out whether the model can draw so, without drawing.
+    def check(self, settings: GenerationSettings) -> None:
+        """Check whether the model can draw with `settings`, without drawing.
 
         Raises:
-            SettingsError: its pipeline, or the scheduler, cannot; the message says why.
+            SettingsError: its pipeline or the scheduler cannot; the message says why.
         """
         ...
 
@@ -168,7 +168,7 @@ class Family(Protocol):
         negatives: Sequence[str],
         words: Words,
         generators: Sequence[Generator],
-        how: GenerationSettings,
+        settings: GenerationSettings,
     ) -> list[Image]:
-        """Draw one picture per prompt with diffusers' own pipeline."""
+        """Draw one picture per prompt with diffusers' pipeline."""
         ...

@@ -66,7 +66,7 @@ def generate(
         if times > 1:
             raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
     pictures: list[Image] = []
-    with family.changed_by(loras):
+    with family.with_loras(loras):
         for first in range(0, len(prompts), PICTURES_PER_PASS):
             part = slice(first, first + PICTURES_PER_PASS)
             generators = [Generator().manual_seed(seed) for seed in seeds[part]]

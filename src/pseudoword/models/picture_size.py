@@ -1,9 +1,9 @@
-"""How large pictures are: what is asked for, held against what a model works with."""
+"""The size of pictures, and whether a model works with it."""
 
 from pseudoword.errors import SettingsError
 
 Size = tuple[int, int]
-"""(width, height) in pixels, as Pillow has it."""
+"""(width, height) in pixels, as in Pillow."""
 
 
 def picture_size(
@@ -15,18 +15,18 @@ def picture_size(
     multiple_of: int,
     model: str = "this model",
 ) -> Size:
-    """Width and height in pixels: a square of `resolution`, unless a side is given.
+    """Width and height in pixels: a square of `resolution`, or the given sides.
 
     Args:
         resolution: the side of the square; by default the model's own.
-        width: if it is no square.
-        height: if it is no square.
+        width: overrides `resolution`.
+        height: overrides `resolution`.
         own: the side of the square that the model draws by default.
         multiple_of: what every side must be a multiple of.
-        model: what an error calls the model.
+        model: its name, for the error message.
 
     Raises:
-        SettingsError: a side is no such multiple.
+        SettingsError: a side is not such a multiple.
     """
     for name, side in (("resolution", resolution), ("width", width), ("height", height)):
         if side is not None and side % multiple_of:
@@ -35,5 +35,5 @@ def picture_size(
                 f"--{name} {side} does not work with {model}: it must be a multiple of "
                 f"{multiple_of}. The nearest is {near}; the model's own resolution is {own}."
             )
-    whole = resolution or own
-    return width or whole, height or whole
+    side = resolution or own
+    return width or side, height or side

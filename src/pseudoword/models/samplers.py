@@ -9,7 +9,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import reason
 
 
-def rehearse(scheduler: Any, steps: int) -> None:
+def check_steps(scheduler: Any, steps: int) -> None:
     """Run all `steps` of `scheduler` on a latent of one number, as diffusers' pipelines do.
 
     Each scheduler refuses in its own way, some only at the last step; the size of the picture does

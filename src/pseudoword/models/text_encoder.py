@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError
-from pseudoword.models.injection import Reader, injected, tokenize
+from pseudoword.models.injection import PromptReader, injected, tokenize
 
-LEAST_LENGTH = 3
-"""Tokens: the marks of begin and end, and a word."""
+LEAST_TOKENS = 3
+"""The begin token, the end token and one more."""
 
 
-class TextEncoder(Reader):
-    """A tokenizer and a frozen transformer, with words put in after the table lookup."""
+class TextEncoder(PromptReader):
+    """A tokenizer and a frozen transformer, with rows put in after the table lookup."""
 
     def __init__(self, tokenizer: Any, model: Any) -> None:
-        super().__init__(tokenizer, length(tokenizer, model.config))
+        super().__init__(tokenizer, prompt_length(tokenizer, model.config))
         self.model = model
 
     @property
@@ -33,30 +33,33 @@ class TextEncoder(Reader):
         return self.table.shape[1]
 
     @cached_property
-    def usual_norm(self) -> float:
+    def median_norm(self) -> float:
         """The median norm of the vocabulary's rows."""
         return float(self.table.detach().float().norm(dim=-1).median())
 
     def token_ids(self, text: str) -> list[int]:
-        """`text` as ids, without begin and end marks."""
+        """The ids of `text`, without begin and end tokens."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return ids
 
     def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor], **options: Any) -> Any:
-        """Run the transformer on B `prompts`; `rows` maps placeholders to `[n, width]`.
+        """Run the transformer on `B` prompts.
 
-        With rows for each of several layers, `[layers, n, width]`, all prompts are read once for
-        each layer: `layers·B` of them, those of the first layer first.
+        Args:
+            prompts: `B` texts.
+            rows: placeholder -> `[n, width]`; or `[layers, n, width]` for layered concepts: then
+                all prompts run once per layer, `layers·B` in all, first those of the first layer.
+            options: for the transformers model.
 
         Returns:
-            The transformers model's own output, as `options` make it.
+            The output of the transformers model.
         """
         counts = {placeholder: r.shape[-2] for placeholder, r in rows.items()}
         tokens = tokenize(self.tokenizer, prompts, counts, self.length)
         largest = int(tokens.ids.max())
         if largest >= len(self.table):
             raise BaseModelError(
-                f"the tokenizer has a token with the number {largest}, and its text encoder "
+                f"the tokenizer has a token with the id {largest}, and the text encoder has only "
                 f"{len(self.table)} rows: they are of different models"
             )
         device = self.table.device
@@ -64,7 +67,7 @@ class TextEncoder(Reader):
         stacked = torch.cat(list(rows.values()), dim=-2) if rows else torch.empty(0, self.width)
         if stacked.ndim == 3:
             layers, n, _ = stacked.shape
-            first = n * torch.arange(layers, device=device).view(-1, 1, 1)  # a layer's first row
+            first = n * torch.arange(layers, device=device).view(-1, 1, 1)  # each layer's first row
             ids = ids.repeat(layers, 1)
             slots = torch.where(slots >= 0, slots + first, slots).flatten(0, 1)
             stacked = stacked.flatten(0, 1)
@@ -76,20 +79,20 @@ class TextEncoder(Reader):
             return self.model(ids, **options)
 
 
-def length(tokenizer: Any, config: Any) -> int:
-    """How many tokens a text encoder reads, with the marks of begin and end.
+def prompt_length(tokenizer: Any, config: Any) -> int:
+    """How many tokens a text encoder reads, with the begin and the end token.
 
     Raises:
-        BaseModelError: a config does not say it by a number, or leaves no room for a word.
+        BaseModelError: a config holds no number, or too small a one.
     """
-    told = {
+    limits = {
         "model_max_length": tokenizer.model_max_length,
         "max_position_embeddings": config.max_position_embeddings,
     }
-    for name, value in told.items():
-        if not isinstance(value, int | float) or not value >= LEAST_LENGTH:
+    for name, value in limits.items():
+        if not isinstance(value, int | float) or not value >= LEAST_TOKENS:
             raise BaseModelError(
                 f"a text encoder's {name} is {value!r:.60}, but should be a number from "
-                f"{LEAST_LENGTH} on; 77 is usual"
+                f"{LEAST_TOKENS} on; 77 is usual"
             )
-    return int(min(told.values()))
+    return int(min(limits.values()))

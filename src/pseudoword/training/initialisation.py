@@ -117,7 +117,7 @@ def initial_rows(
 
 def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
     """What a method is told of `family`, to begin at `rows` `[n, width]`."""
-    usual = {key: encoder.usual_norm for key, encoder in family.encoders.items()}
+    usual = {key: encoder.median_norm for key, encoder in family.encoders.items()}
     sizes = [norm / math.sqrt(family.encoders[key].width) for key, norm in usual.items()]
     number = sum(sizes) / len(sizes)
     return Initialisation(rows, usual, number, family.layers, family.device)

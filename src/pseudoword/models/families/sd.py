@@ -1,6 +1,6 @@
-"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, a U-Net, ε or v.
+"""Stable Diffusion 1.x and 2.x: one CLIP text encoder, and a U-Net that predicts ε or v.
 
-Conditioning and drawing follow diffusers' StableDiffusionPipeline, which draws the pictures.
+Conditioning is as in diffusers' StableDiffusionPipeline, which draws the pictures.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
-"""Stable Diffusion XL (Podell et al. 2023): two CLIP text encoders, and a U-Net told the framing.
+"""Stable Diffusion XL (Podell et al. 2023): two CLIP text encoders, and micro-conditioning.
 
-Conditioning follows diffusers' StableDiffusionXLPipeline, which draws the pictures: both encoders'
-hidden states before the last layer, side by side; the second's pooled text beside the timestep.
+Conditioning is as in diffusers' StableDiffusionXLPipeline, which draws the pictures: the hidden
+states before the last layer of both encoders, joined along their width; and, with the timestep, the
+pooled text of the second encoder.
 """
 
 from collections.abc import Sequence
@@ -11,14 +12,14 @@ from torch import Tensor
 
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
-from pseudoword.models.injection import Reader, Words, rows_of
+from pseudoword.models.injection import PromptReader, Words, rows_of
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusionXL(UNetFamily):
-    """An SDXL-style model; both of its encoders learn rows of their own."""
+    """An SDXL-style model; a concept has rows for each of its two encoders."""
 
     name = "sdxl"
     pipeline = "StableDiffusionXLPipeline"
@@ -26,13 +27,13 @@ class StableDiffusionXL(UNetFamily):
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
-        whole = header.has("model.diffusion_model.") and header.has(
+        is_sdxl = header.has("model.diffusion_model.") and header.has(
             "conditioner.embedders.1.model."
         )
-        return "sdxl" if whole else None
+        return "sdxl" if is_sdxl else None
 
     @staticmethod
-    def readers(parts: ModelParts) -> list[Reader]:
+    def readers(parts: ModelParts) -> list[PromptReader]:
         return [parts.reader(suffix) for suffix in ("", "_2")]
 
     def load_encoders(self) -> dict[str, TextEncoder]:
@@ -44,12 +45,12 @@ class StableDiffusionXL(UNetFamily):
         }
 
     def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
-        found = [
+        outputs = [
             encoder(prompts, rows_of(words, key, layers), output_hidden_states=True)
             for key, encoder in self.encoders.items()
         ]
-        hidden = torch.cat([one.hidden_states[-2] for one in found], dim=-1)
-        return Condition(hidden, pooled=found[-1].text_embeds)
+        hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
+        return Condition(hidden, pooled=outputs[-1].text_embeds)
 
     def encode_negative(self, prompts: Sequence[str], words: Words) -> Condition:
         condition = self.encode_text(prompts, words)
@@ -61,7 +62,7 @@ class StableDiffusionXL(UNetFamily):
                     condition.pooled[b] = 0
         return condition
 
-    def added(
+    def added_conditions(
         self, condition: Condition, micro_conditioning: MicroConditioning
     ) -> dict[str, Tensor]:
         assert condition.pooled is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 from pseudoword.errors import BaseModelError
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.progress_bars import without_bars
+from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 
 
@@ -21,7 +21,7 @@ def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
     if Path(source).is_dir():
         folder.check(Path(source))
     try:
-        with without_bars():
+        with without_progress_bars():
             return kind.from_pretrained(source, trust_remote_code=False, **options)
     except ValueError as error:
         if "custom code" not in str(error):

@@ -92,7 +92,7 @@ def size_of(headers: Sequence[Header]) -> tuple[int, int]:
     return sum(len(header.shapes) for header in headers), sum(header.numel for header in headers)
 
 
-def whole(config: Mapping[str, Any], name: str, where: str, most: int) -> int:
+def whole_number(config: Mapping[str, Any], name: str, where: str, most: int) -> int:
     """A whole number in a config, from 1 to `most`.
 
     Raises:
@@ -106,7 +106,7 @@ def whole(config: Mapping[str, Any], name: str, where: str, most: int) -> int:
     return value
 
 
-def number(value: object, where: str) -> float:
+def finite_number(value: object, where: str) -> float:
     """Check that a value is a finite number from 0 on.
 
     Raises:

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from pseudoword.errors import BaseModelError, PseudowordError
-from pseudoword.models.injection import Reader
+from pseudoword.models.injection import PromptReader
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import read_header
-from pseudoword.models.loading.progress_bars import without_bars
+from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
-from pseudoword.models.text_encoder import TextEncoder, length
+from pseudoword.models.text_encoder import TextEncoder, prompt_length
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
@@ -46,13 +46,14 @@ class ModelParts:
         """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`."""
         return TextEncoder(self._tokenizer(suffix), self.frozen(kind, f"text_encoder{suffix}"))
 
-    def reader(self, suffix: str = "") -> Reader:
+    def reader(self, suffix: str = "") -> PromptReader:
         """The tokenizer and prompt length of a text encoder, without its weights."""
         from transformers import CLIPTextConfig
 
         tokenizer = self._tokenizer(suffix)
-        return Reader(
-            tokenizer, length(tokenizer, self._config_of(CLIPTextConfig, f"text_encoder{suffix}"))
+        return PromptReader(
+            tokenizer,
+            prompt_length(tokenizer, self._config_of(CLIPTextConfig, f"text_encoder{suffix}")),
         )
 
     def _tokenizer(self, suffix: str) -> Any:
@@ -100,7 +101,7 @@ class ModelParts:
             return model.requires_grad_(False).eval()
 
     @contextmanager
-    def at_work(self, *models: Any) -> Iterator[None]:
+    def on_device(self, *models: Any) -> Iterator[None]:
         """While open, `models` are on the device, also with `offload`."""
         for model in models if self.placement.offload else ():
             model.to(self.placement.device)
@@ -113,7 +114,9 @@ class ModelParts:
     def scheduler(self, kind: Any) -> Any:
         """A scheduler of class `kind` with the settings of the model's own."""
         where = f"{self.source.name}: its scheduler"
-        folder.whole(self.config(kind, "scheduler"), "num_train_timesteps", where, MOST_TIMESTEPS)
+        folder.whole_number(
+            self.config(kind, "scheduler"), "num_train_timesteps", where, MOST_TIMESTEPS
+        )
         return self._config_of(kind, "scheduler", **self.source.scheduler)
 
     def config(self, kind: Any, part: str) -> dict[str, Any]:
@@ -218,7 +221,7 @@ class ModelParts:
     def _explained(self, part: str) -> Iterator[None]:
         """Turn any error while `part` is loaded into a `BaseModelError` that names the part."""
         try:
-            with without_bars():
+            with without_progress_bars():
                 yield
         except PseudowordError:
             raise

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Keep diffusers' and transformers' loading bars out of the way of ours."""
     import diffusers.utils.logging
     import transformers.utils.logging
