@@ -1,5 +1,5 @@
-"""Embedding files that are broken anywhere, or inside, with lengths and checksums put right again,
-so that the damage gets past the first check."""
+"""Damaged embedding files. Some have damage inside, with correct lengths and checksums, so that it
+passes the first check."""
 
 import base64
 import io
@@ -56,7 +56,7 @@ def _with(data: bytes, start: bytes) -> bytes:
 
 
 def broken(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
-    """`data` with some damage anywhere."""
+    """`data` with damage anywhere."""
     out = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 8))):
         at = chance.randrange(len(out)) if out else 0
@@ -82,7 +82,7 @@ def broken(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
 
 
 def broken_inside(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
-    """`data` with damage inside, its lengths and checksums right."""
+    """`data` with damage inside, and correct lengths and checksums."""
     if data[:2] == b"PK":
         return _broken_zip(data, chance)
     if data[:4] == b"\x89PNG":

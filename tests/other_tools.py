@@ -1,6 +1,6 @@
-"""What the loaders of other tools do with a file and a prompt, restated from their sources.
+"""What the loaders of other tools do with a file and a prompt, written again from their sources.
 
-Of the project nothing is used. Each function returns the rows that end up in the prompt, or raises.
+Nothing of the project is used. Each function returns the rows that end up in the prompt, or raises.
 """
 
 import pickletools
@@ -25,7 +25,7 @@ ALLOWED_BY_A1111 = {
 
 
 def opened(path: Path, safe: bool = True) -> Any:
-    """`torch.load`; unsafe where a tool has checked the file by other means."""
+    """`torch.load`; not safe if the tool has checked the file in another way."""
     return torch.load(path, map_location="cpu", weights_only=safe)
 
 
@@ -33,7 +33,7 @@ def opened(path: Path, safe: bool = True) -> Any:
 
 
 def a1111_opens(path: Path) -> Any:
-    """Its look into the zip and the pickle, and then torch's loader."""
+    """Its checks of the zip and the pickle, then torch's loader."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if not re.match(r"^([^/]+)/((data/\d+)|version|(data\.pkl))$", name):
@@ -46,7 +46,7 @@ def a1111_opens(path: Path) -> Any:
 
 
 def a1111_loads(path: Path, in_picture: dict[str, Any] | None) -> tuple[str, Any, int]:
-    """Name, rows, and the width by which a file is kept or skipped.
+    """Name, rows, and the width, which decides whether a file is used or skipped.
 
     `in_picture` is what its reader of pictures finds.
     """
@@ -70,7 +70,7 @@ def a1111_loads(path: Path, in_picture: dict[str, Any] | None) -> tuple[str, Any
 
 
 def a1111_makes(data: Any) -> tuple[Any, int]:
-    """A word of what a file holds, and its width."""
+    """The embedding in what a file holds, and its width."""
     if "string_to_param" in data:
         found = data["string_to_param"]
         found = getattr(found, "_parameters", found)
@@ -89,7 +89,7 @@ def a1111_makes(data: Any) -> tuple[Any, int]:
 
 
 def a1111_in_lora(path: Path, token: str) -> Any:
-    """The rows of a word that a LoRA brings along."""
+    """The rows of an embedding in a LoRA."""
     bundled: dict[str, dict[str, Any]] = {}
     data = load_file(path) if path.suffix == ".safetensors" else a1111_opens(path)
     for key, value in data.items():
@@ -104,7 +104,7 @@ def a1111_in_lora(path: Path, token: str) -> Any:
 
 
 def a1111_finds(tokenizer: Any, name: str, prompt: str) -> bool:
-    """Whether a word's name is found among the tokens of a prompt."""
+    """Whether an embedding's name is found among the tokens of a prompt."""
     prompt = re.sub(r"<(\w+):([^>]+)>", "", prompt)
     pieces = [p for part in re.split(r"\bAND\b", prompt) for p in re.split(r"\bBREAK\b", part)]
     wanted = tokenizer(name, add_special_tokens=False).input_ids
@@ -131,7 +131,7 @@ def a1111_finds(tokenizer: Any, name: str, prompt: str) -> bool:
 
 
 def comfyui_loads(folder: Path, name: str, width: int, key: str) -> Tensor | None:
-    """What a text encoder's tokenizer gets for a name."""
+    """The rows that a text encoder's tokenizer gets for a name."""
     path = folder / name
     if not name or not path.is_file():
         several = [Path(f"{path}{ending}") for ending in (".safetensors", ".pt", ".bin")]
@@ -179,7 +179,7 @@ def _raw_block(path: Path) -> Tensor | None:
 
 
 def comfyui_reads(folder: Path, prompt: str, width: int, key: str) -> list[Tensor]:
-    """The rows that get into a prompt, for a text encoder of this width."""
+    """The rows that replace tokens of a prompt, for a text encoder of this width."""
     hidden = prompt.replace("\\)", "\0\1").replace("\\(", "\0\2")
     pieces = []
     for part in re.split(r"[()]", hidden):  # a bracket begins another weight
@@ -203,7 +203,7 @@ def comfyui_reads(folder: Path, prompt: str, width: int, key: str) -> list[Tenso
 
 
 def invokeai_adds(path: Path) -> tuple[int, str]:
-    """The width by which it tells the base of a model, and the name it gives it."""
+    """The width from which it takes the base model, and the name that it gives the embedding."""
     if path.suffix not in (".safetensors", ".bin", ".pt", ".ckpt"):
         raise ValueError("an ending it does not know")
     data = load_file(path) if path.suffix == ".safetensors" else opened(path)
@@ -225,7 +225,7 @@ def invokeai_adds(path: Path) -> tuple[int, str]:
 
 
 def invokeai_loads(path: Path) -> list[Tensor]:
-    """The rows of a model that has been added: one tensor, or one for each encoder of SDXL."""
+    """The rows of an added embedding: one tensor, or one for each encoder of SDXL."""
     data = load_file(path) if path.suffix == ".safetensors" else opened(path)
     if "string_to_param" in data:
         return [next(iter(data["string_to_param"].values()))]
@@ -238,7 +238,7 @@ def invokeai_loads(path: Path) -> list[Tensor]:
 
 
 def invokeai_finds(prompt: str) -> list[str]:
-    """The names of the words in a prompt."""
+    """The triggers in a prompt."""
     return [found[1:-1] for found in re.findall(r"<[a-zA-Z0-9., _-]+>", prompt)]
 
 
@@ -257,7 +257,7 @@ def onetrainer_loads(path: Path, wanted: tuple[str, ...]) -> list[Tensor]:
 
 
 class Table(nn.Module):
-    """A text encoder as far as diffusers' loader needs one: its table of embeddings."""
+    """A text encoder with only the table of embeddings that diffusers' loader needs."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()

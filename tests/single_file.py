@@ -1,4 +1,4 @@
-"""A model in diffusers' layout -> one file with the names its authors gave its weights.
+"""Write a model in diffusers' layout as one file, with its original authors' names of weights.
 
 The way back of what diffusers' single-file loader does, for the tests only: CompVis' names for
 SD 1 and SD 2, Stability's for SDXL.
@@ -122,7 +122,7 @@ def _vae(base: Path) -> Weights:
 
 
 def _plain(model: Any) -> Weights:
-    """A text encoder's weights, without the prefix that some versions give them."""
+    """A text encoder's weights, without the prefix of some versions."""
     return {k.removeprefix("text_model."): v for k, v in model.state_dict().items()}
 
 

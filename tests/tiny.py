@@ -1,4 +1,4 @@
-"""Random-weight members of every family, made from the real diffusers and transformers classes."""
+"""Tiny models of every family: real diffusers and transformers classes with random weights."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -149,7 +149,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sd2-v": lambda folder: stable_diffusion_2(folder, "v_prediction"),
     "sdxl": sdxl,
 }
-"""A builder for each kind of base model; the tests over all families go through them."""
+"""A builder for each kind of base model; tests over all families use them."""
 
 
 def _text_config(words: CLIPTokenizer, width: int, act: str) -> CLIPTextConfig:

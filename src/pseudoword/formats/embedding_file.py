@@ -16,7 +16,7 @@ from pseudoword.formats.raw_content import RawContent
 from pseudoword.placeholders import check_token
 
 LARGEST_NBYTES = 256 * 1024 * 1024
-"""Larger files are refused before memory is allocated; no embedding has as many bytes."""
+"""Larger files are refused before memory is allocated. No embedding is as large."""
 
 CONCEPT_FILE = "concept.safetensors"
 

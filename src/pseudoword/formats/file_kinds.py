@@ -1,6 +1,6 @@
 """What a file is that is no embedding, and what to do with it.
 
-The first bytes tell it, or the names of the tensors inside.
+The first bytes show it, or the names of the tensors inside.
 """
 
 import json
@@ -42,7 +42,7 @@ _ANNEX = re.compile(r"\S*(/annex/objects/|\.git/annex)")
 
 
 def describe_bytes(head: bytes, expected: str = "embedding") -> str | None:
-    """What a file is and what to do, told by its first bytes; None if that is unknown.
+    """What a file is by its first bytes, and what to do; None if that is unknown.
 
     The text continues a sentence "… is".
 
@@ -201,7 +201,7 @@ KINDS: tuple[FileKind, ...] = (
         ),
     ),
 )
-"""Kinds that names tell, in the order in which they are tried."""
+"""Kinds by the names of their tensors, in the order in which they are tried."""
 
 
 def is_network_weight(name: str) -> bool:

@@ -1,6 +1,7 @@
-"""Which tensors of a file are embeddings, and which of them are one concept: told by their widths.
+"""Which tensors of a file are embeddings, and which of them are one concept.
 
-Names only show which tensors are *not* embeddings, or which ones the file itself marks as such.
+Their widths decide. Names only show which tensors are *not* embeddings, or which ones the file
+itself marks as such.
 """
 
 import itertools

@@ -37,20 +37,20 @@ SAMPLERS: Mapping[str, str] = {
 
 
 _PAIR = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-"""One value of the last line, with its name."""
+"""A name and a value of the last line."""
 
 _NEGATIVE = "Negative prompt: "
 
 LONGEST = 100_000
-"""Characters; nobody writes longer prompts."""
+"""Characters that are read."""
 
 _EXIF, _USER_COMMENT = 0x8769, 0x9286
-"""Where it stands in a JPEG or WebP."""
+"""The EXIF tags of the text in a JPEG or WebP."""
 
 
 @dataclass(frozen=True)
 class Infotext:
-    """What such a text says."""
+    """The parts of an infotext."""
 
     prompt: str
     negative: str
@@ -78,14 +78,14 @@ def png_text(picture: Image) -> PngInfo:
 
 
 def read_infotext(data: bytes, name: str) -> Infotext:
-    """What a picture's file says of how it was drawn. The picture itself is not unpacked.
+    """Read the infotext of a picture file; the picture itself is not decoded.
 
     Args:
         data: the bytes of a PNG, JPEG or WebP.
-        name: what errors call it.
+        name: the file's name, for error messages.
 
     Raises:
-        PictureError: it is none of these, or does not say.
+        PictureError: it is another kind of file, or has no infotext.
     """
     try:
         with PillowImage.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as opened:
@@ -93,18 +93,18 @@ def read_infotext(data: bytes, name: str) -> Infotext:
             if text is None:
                 comment = opened.getexif().get_ifd(_EXIF).get(_USER_COMMENT, b"")
                 text = _of_exif(comment) if isinstance(comment, bytes) else comment
-    except Exception as error:  # decoders raise all sorts of things on damaged bytes
-        raise PictureError(f"{name} is no PNG, JPEG or WebP picture that can be read.") from error
+    except Exception as error:  # each decoder has its own errors
+        raise PictureError(f"{name} is no readable PNG, JPEG or WebP picture.") from error
     if not isinstance(text, str) or not text.strip():
         raise PictureError(
-            f"{name} does not say how it was drawn. Pictures keep that only as the file that was "
-            "written, not where a site has made them anew."
+            f"{name} does not say how it was drawn. Only the original file holds its settings; "
+            "most websites remove them."
         )
     return parse(text[:LONGEST])
 
 
 def parse(text: str) -> Infotext:
-    """The parts of an infotext."""
+    """Split an infotext into its parts."""
     *lines, last = text.strip().split("\n")
     pairs = _PAIR.findall(last)
     if "Steps" not in {name.strip() for name, _ in pairs}:
@@ -123,6 +123,6 @@ def _unquoted(value: str) -> str:
 
 
 def _of_exif(comment: bytes) -> str:
-    """A comment of EXIF, behind eight bytes that say how it is encoded."""
+    """The text of an EXIF comment; its first eight bytes name the encoding."""
     encoding = "utf-16-be" if comment.startswith(b"UNICODE") else "utf-8"
     return comment[8:].decode(encoding, "replace")

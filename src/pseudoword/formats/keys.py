@@ -34,7 +34,7 @@ ONETRAINER = {"t5": "t5xxl", "gemma": "gemma2_2b"}
 """OneTrainer's key -> ours, where they differ."""
 
 UNNAMED = ("emb_params", "emp_params")
-"""Keys of kohya and OneTrainer (sic) that name no encoder; the width tells which one it is."""
+"""Keys of kohya and OneTrainer (sic) that name no encoder; the width decides which one it is."""
 
 OUTPUT_SUFFIX = "_out"
 

@@ -71,7 +71,7 @@ def _names_in_lora(raw: RawContent) -> list[str]:
 
 
 def _by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A concept's tensors under our encoder keys, told by their widths or else by their names."""
+    """A concept's tensors under our encoder keys, by their widths or else by their names."""
     (group, *_) = grouping.group_by_width(tensors) or [{}]
     if group:
         return dict(group.values())
@@ -150,7 +150,7 @@ def read_xti(raw: RawContent) -> list[Concept]:
 
 
 def read_by_width(raw: RawContent) -> list[Concept]:
-    """Concepts for several text encoders, under any names: the widths tell which is for which."""
+    """Concepts for several text encoders, under any names: widths decide which is for which."""
     groups = grouping.group_by_width(grouping.embedding_tensors(raw)) or []
     grouping.check_not_a_prompt(raw)
     if len(groups) == 1:

@@ -1,7 +1,7 @@
 """Checks of torch's zip and the pickle in it, before torch reads them. Nothing is executed.
 
-Embeddings, base models and LoRAs all pass two checks: the zip holds no more than it says, and the
-pickle names nothing but tensors and containers.
+Embeddings, base models and LoRAs all pass two checks: the zip is not larger than it says, and the
+pickle names only tensors and containers.
 """
 
 import pickletools

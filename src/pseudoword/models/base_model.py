@@ -32,7 +32,7 @@ class Detected:
 
     family: str
     recognised_by: str
-    """the sign that told its family"""
+    """how its family was recognised"""
     source: BaseSource
 
 

@@ -12,7 +12,7 @@ TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
 
 
 def check_vector_count(token: str, vectors: int, family: Family) -> None:
-    """Check that so many vectors fit into a prompt of `family`.
+    """Check that a prompt of `family` has room for this number of vectors.
 
     Raises:
         ConceptError: they do not.

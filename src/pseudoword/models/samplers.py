@@ -20,7 +20,7 @@ def check_steps(scheduler: Any, steps: int) -> None:
         steps: number of sampler steps.
 
     Raises:
-        SettingsError: it cannot take so many steps, or its numbers are not finite.
+        SettingsError: it cannot take this number of steps, or its numbers are not finite.
     """
     name = type(scheduler).__name__.removesuffix("Scheduler")
     problem = f"--sampler-steps {steps} does not work with the scheduler {name}"

@@ -85,7 +85,7 @@ def is_dict(file: EmbeddingFile) -> bool:
 
 
 def holds_rows(item: object, rows: Tensor, *dimensions: int) -> bool:
-    """Whether `item` is a tensor with the values of `rows` and so many dimensions."""
+    """Whether `item` is a tensor with the values of `rows` and this number of dimensions."""
     return (
         isinstance(item, Tensor)
         and item.ndim in (dimensions or (1, 2))

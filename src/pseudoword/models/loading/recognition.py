@@ -1,4 +1,4 @@
-"""What a file or folder is that is no base model, told by its keys and shapes."""
+"""What a file or folder is that is no base model, by its keys and shapes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A model's weights after loading: they are finite, and where they lie in memory is fixed."""
+"""A model's weights after loading: checked to be finite, and aligned in memory."""
 
 import hashlib
 import itertools
@@ -33,7 +33,7 @@ def find_not_finite(model: nn.Module) -> str | None:
 
 
 def sampled_digest(*modules: torch.nn.Module) -> str:
-    """A hash over the first few numbers of every weight: quick, and enough to tell models apart."""
+    """A hash over the first 16 numbers of every weight: quick, and different between models."""
     weights = [w for module in modules for _, w in sorted(module.state_dict().items())]
     sample = torch.cat([w.flatten()[:16].float().cpu() for w in weights])
     return hashlib.blake2b(sample.numpy().tobytes(), digest_size=8).hexdigest()
