@@ -21,3 +21,4 @@ class Desk:
         self.queue = Queue(self.workspace)
         self.data_sets = self.queue.data_sets
         self.library = self.queue.library
+        self.drawing = self.queue.drawing

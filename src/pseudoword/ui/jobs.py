@@ -22,6 +22,7 @@ from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, St
 from pseudoword.files import open_regular, read_regular, write_whole
 from pseudoword.text import brief
 from pseudoword.ui import processes
+from pseudoword.ui.drawing import Drawing
 from pseudoword.ui.job_files import (
     OVER,
     PICTURES,
@@ -129,6 +130,7 @@ class Queue:
         self.workspace = workspace
         self.data_sets = DataSets(workspace)
         self.library = Library(workspace, self._tokens)
+        self.drawing = Drawing(self.library)
         self._woken = -math.inf
 
     def submit(
@@ -177,7 +179,7 @@ class Queue:
             config = config.model_copy(update=changes)
             write_whole(folder / SETTINGS, config.to_toml().encode(errors="surrogateescape"))
             JobFiles(self.workspace, name).submit(config.token, data_set, config.total_steps)
-        self.library.release()  # so that training has the memory
+        self.drawing.release()  # so that training has the memory
         self.wake()
         return self.job(name)
 
@@ -332,7 +334,7 @@ class Queue:
                 self.library.check_name(files.about["token"], but=name)
                 with self.workspace.turn(name, patience_s=1.0):
                     files.queue_again()
-        self.library.release()
+        self.drawing.release()
         self.wake()
         return self.job(name)
 

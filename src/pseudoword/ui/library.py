@@ -7,47 +7,31 @@ learned here has the id of its training, and is a copy: to rename or delete it c
 import contextlib
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from pseudoword import api, lookup
-from pseudoword.config import BaseChoice, GenerateConfig
+from pseudoword import api
 from pseudoword.config.word import LONGEST_TOKEN
 from pseudoword.errors import (
     ConceptError,
-    PictureError,
     PseudowordError,
     SettingsError,
 )
 from pseudoword.files import file_stem, read_regular, write_whole
-from pseudoword.placeholders import check_token, replace_placeholder, split
-from pseudoword.progress import Progress, Silent
+from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 from pseudoword.ui.job_files import NO_WORD, read_json
-from pseudoword.ui.settings import base_of, bases, checked
+from pseudoword.ui.settings import base_of
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
 CONCEPT, ABOUT, PREVIEW, CURVES = "concept.safetensors", "about.json", "preview.png", "loss.png"
 
-FIELDS = {
-    "Steps": "sampler_steps",
-    "CFG scale": "guidance",
-    "CFG Rescale": "guidance_rescale",
-    "Seed": "seed",
-}
-"""What a picture says of how it was drawn -> our setting, where the value is the same."""
-
 PICTURES = (".png", ".webp")
 """Endings of formats that show something."""
-
-LONGEST_PROMPT = 20_000
-"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -77,32 +61,6 @@ class Download:
     data: bytes
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A drawn picture."""
-
-    image: Image.Image
-    png: bytes
-    """the same as a file, in which stands how it was drawn"""
-    caption: str
-    """what tells it from the others that were drawn with it"""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ReadBack:
-    """How a picture was drawn, as it says itself."""
-
-    prompt: str
-    negative: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """fields of `GenerateConfig`, without `negative`"""
-    words: tuple[str, ...] = ()
-    """ids of words of the library that it mentions"""
-    unknown: Mapping[str, str] = field(default_factory=dict)
-    """what else it says, and has no setting here"""
-
-
 class Library:
     """The words of a workspace."""
 
@@ -113,9 +71,6 @@ class Library:
         without the one of an id."""
         self.workspace = workspace
         self._being_learned = being_learned
-        self._drawing_now = threading.RLock()
-        self._loaded: tuple[str, Any] | None = None
-        self._is_wanted = False
 
     def words(self) -> list[Word]:
         """All words, the newest first; those that are being learned as they were saved last."""
@@ -257,93 +212,17 @@ class Library:
         found = (re.fullmatch(r"step-(\d+)\.safetensors", path.name) for path in folder.glob("*"))
         return sorted(int(match[1]) for match in found if match)
 
-    def generate(
-        self,
-        prompt: str,
-        words: Sequence[str] = (),
-        *,
-        progress: Progress | None = None,
-        **settings: Any,
-    ) -> list[Drawn]:
-        """Draw `prompt`, in which the words of these ids are known.
-
-        Args:
-            prompt: the text.
-            words: ids of words.
-            progress: told what is going on.
-            **settings: fields of `GenerateConfig`; `base` and `lora` by the names that
-                `settings.bases` and `settings.loras` give.
-        """
-        concepts = [concept for name in words for concept in api.read_all(self.file(name))]
-        with self._drawing(settings, progress) as draw:
-            return draw(prompt, concepts, "")
-
-    def with_and_without(
-        self, prompt: str, word: str, *, progress: Progress | None = None, **settings: Any
-    ) -> list[tuple[Drawn, Drawn]]:
-        """Pairs of pictures with the same seeds: with the word, and with what it began from."""
-        (concept,) = api.read_all(self.file(word))
-        known = _known_word(concept)
-        negative = str(settings.pop("negative", "") or "")
-
-        def without(text: str) -> str:
-            return " ".join(replace_placeholder(text, concept.token, known).split())
-
-        with self._drawing({**settings, "negative": negative}, progress) as draw:
-            pictures = draw(prompt, [concept], concept.token)
-        with self._drawing({**settings, "negative": without(negative)}, progress) as draw:
-            others = draw(without(prompt), [], known or "without")
-        return list(zip(pictures, others, strict=True))
-
-    def sweep(
-        self,
-        prompt: str,
-        word: str,
-        steps: Sequence[int] = (),
-        *,
-        progress: Progress | None = None,
-        **settings: Any,
-    ) -> list[Drawn]:
-        """`prompt` drawn with each saved copy of the word (all, or those of `steps`) and with the
-        word itself, by the same seed; captions tell the step."""
-        (concept,) = api.read_all(self.file(word))
-        kept = self.copies(word)
-        chosen = [step for step in kept if step in steps] if steps else kept
-        with self._drawing({**settings, "n": 1}, progress) as draw:
-            found = []
-            for step in chosen:
-                (copy,) = api.read_all(self._copy(word, step))
-                found += draw(prompt, [api.with_token(copy, concept.token)], f"step {step}")
-            return [*found, *draw(prompt, [concept], "as it is")]
-
     def use_copy(self, word: str, step: int) -> Word:
         """Put the copy of that step into the library in place of the word as it is."""
         folder = self._folder(word)
-        (concept,), (copy,) = api.read_all(folder / CONCEPT), api.read_all(self._copy(word, step))
+        (concept,), (copy,) = (
+            api.read_all(folder / CONCEPT),
+            api.read_all(self.copy_file(word, step)),
+        )
         data = api.encode(api.with_token(copy, concept.token), "native")[""]
         with self.workspace.turn("words"):
             write_whole(folder / CONCEPT, data)
         return self.word(word)
-
-    def read_back(self, source: Path | bytes, name: str) -> ReadBack:
-        """How a picture was drawn, to draw another one like it.
-
-        Raises:
-            PictureError: it is no picture, or does not say.
-        """
-        name = base_name(name)
-        most = self.workspace.limits.largest_upload_mb * 1_000_000
-        data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
-        self.workspace.check_size(len(data), name)
-        told = api.read_infotext(data, name)
-        settings, unknown = self._settings_of(told.values)
-        texts = (told.prompt, told.negative)
-        mentioned = [
-            word.id
-            for word in self.words()
-            if any(len(split(text, [word.token])) > 1 for text in texts)
-        ]
-        return ReadBack(told.prompt, told.negative, settings, tuple(mentioned), unknown)
 
     def _folder(self, name: str) -> Path:
         """Where the word is; one that is being learned as it was saved last."""
@@ -398,54 +277,9 @@ class Library:
                 "for it."
             )
 
-    def release(self) -> None:
-        """Let go of the base model that was drawn with last, or is drawn with now, afterwards."""
-        self._is_wanted = False
-        if self._drawing_now.acquire(blocking=False):
-            try:
-                self._let_go()
-            finally:
-                self._drawing_now.release()
-
-    def _let_go(self) -> None:
-        if self._loaded is not None:
-            self._loaded = None
-            api.free_memory()
-
-    @contextlib.contextmanager
-    def _drawing(
-        self, settings: Mapping[str, Any], progress: Progress | None
-    ) -> Iterator[Callable[[str, Sequence[api.Concept], str], list[Drawn]]]:
-        """What draws, one page at a time.
-
-        The base model stays loaded until another is drawn with, unless something is being learned,
-        which needs the memory.
-        """
-        config = GenerateConfig.check(**checked(self.workspace, GenerateConfig, settings))
-        told = _Notes(progress or Silent())
-        with self._drawing_now:
-            self._is_wanted = not self._being_learned("")
-            key = config.model_dump_json(include={*BaseChoice.model_fields, "offload"})
-            if self._loaded is None or self._loaded[0] != key:
-                self._let_go()
-                self._loaded = key, api.load_base(config, told)
-            family = self._loaded[1]
-
-            def draw(prompt: str, concepts: Sequence[api.Concept], caption: str) -> list[Drawn]:
-                if len(prompt) > LONGEST_PROMPT:
-                    raise SettingsError(f"the prompt is longer than {LONGEST_PROMPT} characters")
-                pictures = api.draw_pictures(prompt, config, concepts, None, told, family)
-                return [
-                    Drawn(one, api.encode_picture(one, "PNG"), caption, tuple(told.notes))
-                    for one in pictures
-                ]
-
-            try:
-                yield draw
-            finally:
-                family = None
-                if not self._is_wanted:
-                    self._let_go()
+    def is_learning(self) -> bool:
+        """Whether a word is being learned, or waits for it."""
+        return bool(self._being_learned(""))
 
     def _put(
         self, concept: "api.Concept", found: "api.EmbeddingFile", data: bytes, name: str
@@ -460,41 +294,15 @@ class Library:
         write_whole(folder / ABOUT, json.dumps(about).encode())
         return self.word(new)
 
-    def _copy(self, word: str, step: int) -> Path:
+    def copy_file(self, word: str, step: int) -> Path:
+        """One of the `copies`.
+
+        Raises:
+            UnknownIdError: it is not kept any more.
+        """
         if step not in self.copies(word):
             raise UnknownIdError(f"there is no copy of step {brief(step)} any more.")
         return self.workspace.path("runs", word) / "words" / f"step-{step:d}.safetensors"
-
-    def _settings_of(self, values: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Settings of ours, and what there is no setting for."""
-        settings: dict[str, Any] = {}
-        unknown: dict[str, str] = {}
-        for name, value in values.items():
-            try:
-                found = self._setting(name, value)
-                read = GenerateConfig.check(**checked(self.workspace, GenerateConfig, found))
-                settings |= {
-                    one: found[one] if one == "base" else getattr(read, one) for one in found
-                }
-            except PseudowordError:
-                found = {}
-            if not found:
-                unknown[name] = value
-        return settings, unknown
-
-    def _setting(self, name: str, value: str) -> dict[str, Any]:
-        if name in FIELDS:
-            return {FIELDS[name]: value}
-        if name == "Sampler":
-            kinds = {
-                called: kind.removesuffix("Scheduler") for kind, called in api.SAMPLERS.items()
-            }
-            return {"scheduler": kinds.get(value, value)}
-        if name == "Size" and (sides := re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)):
-            return {"width": int(sides[1]), "height": int(sides[2])}
-        if name == "Model" and value in bases(self.workspace):
-            return {"base": value}
-        return {}
 
     def _word(self, name: str, folder: Path) -> Word:
         about = read_json(folder / ABOUT)
@@ -512,28 +320,6 @@ class Library:
         )
 
 
-class _Notes(Silent):
-    """Hands everything on, and keeps the notes."""
-
-    def __init__(self, told: Progress) -> None:
-        self._told = told
-        self.notes: list[str] = []
-
-    def phase(self, text: str) -> None:
-        """Hand it on."""
-        self._told.phase(text)
-
-    def advance(self, done: int, total: int, detail: str = "") -> None:
-        """Hand it on."""
-        self._told.advance(done, total, detail)
-
-    def note(self, text: str) -> None:
-        """Hand it on, and keep it once."""
-        self._told.note(text)
-        if text not in self.notes:
-            self.notes.append(text)
-
-
 def check_new_token(token: str) -> str:
     """A name that a page gives to a word.
 
@@ -546,13 +332,6 @@ def check_new_token(token: str) -> str:
             f"the name has {len(token)} characters; a word has at most {LONGEST_TOKEN}."
         )
     return token
-
-
-def _known_word(concept: "api.Concept") -> str:
-    """The words that learning began from; empty if the file does not name any."""
-    facts = concept.provenance
-    words = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
-    return "" if lookup.looks_like_path(words) else words
 
 
 def _latest_previews(folder: Path) -> list[Path]:

@@ -11,10 +11,11 @@ from pseudoword.errors import ConceptError, PictureError, PromptError, Pseudowor
 from pseudoword.placeholders import split
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
+from pseudoword.ui.drawing import Drawn
 from pseudoword.ui.events import PRIVATE, QUIET, sentence, told
 from pseudoword.ui.forms import Form
 from pseudoword.ui.handed_out import hand_out
-from pseudoword.ui.library import Drawn, Word
+from pseudoword.ui.library import Word
 from pseudoword.ui.settings import NEVER
 from pseudoword.ui.teach import base_choice
 
@@ -184,7 +185,7 @@ class DrawingPanel:
         ) -> list[Any]:
             settings, words = self._asked(prompt, values)
             watch = Shown(progress)
-            found = desk.library.generate(prompt, words, progress=watch, **settings)
+            found = desk.drawing.generate(prompt, words, progress=watch, **settings)
             return [handed(found), pieces.notes(watch.notes), gr.update(visible=False)]
 
         def paired(
@@ -194,7 +195,7 @@ class DrawingPanel:
         ) -> list[Any]:
             settings, words = self._asked(prompt, values)
             watch = Shown(progress)
-            pairs = desk.library.with_and_without(prompt, _only(words), progress=watch, **settings)
+            pairs = desk.drawing.with_and_without(prompt, _only(words), progress=watch, **settings)
             flat = [one for pair in pairs for one in pair]
             return [handed(flat), pieces.notes(watch.notes), gr.update(visible=False)]
 
@@ -206,7 +207,7 @@ class DrawingPanel:
             settings, words = self._asked(prompt, values)
             word, watch = _only(words), Shown(progress)
             copies = desk.library.copies(word)
-            found = desk.library.sweep(prompt, word, progress=watch, **settings)
+            found = desk.drawing.sweep(prompt, word, progress=watch, **settings)
             return [
                 handed(found), pieces.notes(watch.notes), gr.update(visible=bool(copies)),
                 gr.update(choices=copies, value=None), word,
@@ -271,7 +272,7 @@ def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
     except PseudowordError as error:
         yield pieces.note(sentence(error), "error"), None
     try:
-        back = desk.library.read_back(path, path.name)
+        back = desk.drawing.read_back(path, path.name)
         yield pieces.note(f"The settings of {path.name} are in the controls now.", "good"), back
     except PictureError as error:
         if nothing:

@@ -1,0 +1,256 @@
+"""Drawing with the words of a workspace, and reading back how a picture was drawn."""
+
+import contextlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pseudoword import api, lookup
+from pseudoword.config import BaseChoice, GenerateConfig
+from pseudoword.errors import PictureError, PseudowordError, SettingsError
+from pseudoword.files import read_regular
+from pseudoword.placeholders import replace_placeholder, split
+from pseudoword.progress import Progress, Silent
+from pseudoword.ui.library import Library
+from pseudoword.ui.settings import bases, checked
+from pseudoword.ui.workspace import base_name
+
+FIELDS = {
+    "Steps": "sampler_steps",
+    "CFG scale": "guidance",
+    "CFG Rescale": "guidance_rescale",
+    "Seed": "seed",
+}
+"""What a picture says of how it was drawn -> our setting, where the value is the same."""
+
+LONGEST_PROMPT = 20_000
+"""Characters."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A drawn picture."""
+
+    image: Image.Image
+    png: bytes
+    """the same as a file, in which stands how it was drawn"""
+    caption: str
+    """what tells it from the others that were drawn with it"""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """How a picture was drawn, as it says itself."""
+
+    prompt: str
+    negative: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """fields of `GenerateConfig`, without `negative`"""
+    words: tuple[str, ...] = ()
+    """ids of words of the library that it mentions"""
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """what else it says, and has no setting here"""
+
+
+class Drawing:
+    """Draws with the words of `library`; one page at a time."""
+
+    def __init__(self, library: Library) -> None:
+        self.library, self.workspace = library, library.workspace
+        self._turn = threading.RLock()
+        self._loaded: tuple[str, Any] | None = None
+        self._is_wanted = False
+
+    def generate(
+        self,
+        prompt: str,
+        words: Sequence[str] = (),
+        *,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> list[Drawn]:
+        """Draw `prompt`, in which the words of these ids are known.
+
+        Args:
+            prompt: the text.
+            words: ids of words.
+            progress: told what is going on.
+            **settings: fields of `GenerateConfig`; `base` and `lora` by the names that
+                `settings.bases` and `settings.loras` give.
+        """
+        concepts = [concept for name in words for concept in api.read_all(self.library.file(name))]
+        with self._drawing(settings, progress) as draw:
+            return draw(prompt, concepts, "")
+
+    def with_and_without(
+        self, prompt: str, word: str, *, progress: Progress | None = None, **settings: Any
+    ) -> list[tuple[Drawn, Drawn]]:
+        """Pairs of pictures with the same seeds: with the word, and with what it began from."""
+        (concept,) = api.read_all(self.library.file(word))
+        known = _known_word(concept)
+        negative = str(settings.pop("negative", "") or "")
+
+        def without(text: str) -> str:
+            return " ".join(replace_placeholder(text, concept.token, known).split())
+
+        with self._drawing({**settings, "negative": negative}, progress) as draw:
+            pictures = draw(prompt, [concept], concept.token)
+        with self._drawing({**settings, "negative": without(negative)}, progress) as draw:
+            others = draw(without(prompt), [], known or "without")
+        return list(zip(pictures, others, strict=True))
+
+    def sweep(
+        self,
+        prompt: str,
+        word: str,
+        steps: Sequence[int] = (),
+        *,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> list[Drawn]:
+        """`prompt` drawn with each saved copy of the word (all, or those of `steps`) and with the
+        word itself, by the same seed; captions tell the step."""
+        (concept,) = api.read_all(self.library.file(word))
+        kept = self.library.copies(word)
+        chosen = [step for step in kept if step in steps] if steps else kept
+        with self._drawing({**settings, "n": 1}, progress) as draw:
+            found = []
+            for step in chosen:
+                (copy,) = api.read_all(self.library.copy_file(word, step))
+                found += draw(prompt, [api.with_token(copy, concept.token)], f"step {step}")
+            return [*found, *draw(prompt, [concept], "as it is")]
+
+    def read_back(self, source: Path | bytes, name: str) -> ReadBack:
+        """How a picture was drawn, to draw another one like it.
+
+        Raises:
+            PictureError: it is no picture, or does not say.
+        """
+        name = base_name(name)
+        most = self.workspace.limits.largest_upload_mb * 1_000_000
+        data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
+        self.workspace.check_size(len(data), name)
+        told = api.read_infotext(data, name)
+        settings, unknown = self._settings_of(told.values)
+        texts = (told.prompt, told.negative)
+        mentioned = [
+            word.id
+            for word in self.library.words()
+            if any(len(split(text, [word.token])) > 1 for text in texts)
+        ]
+        return ReadBack(told.prompt, told.negative, settings, tuple(mentioned), unknown)
+
+    def release(self) -> None:
+        """Let go of the base model that was drawn with last, or is drawn with now, afterwards."""
+        self._is_wanted = False
+        if self._turn.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._turn.release()
+
+    def _let_go(self) -> None:
+        if self._loaded is not None:
+            self._loaded = None
+            api.free_memory()
+
+    @contextlib.contextmanager
+    def _drawing(
+        self, settings: Mapping[str, Any], progress: Progress | None
+    ) -> Iterator[Callable[[str, Sequence[api.Concept], str], list[Drawn]]]:
+        """What draws.
+
+        The base model stays loaded until another is drawn with, unless something is being learned,
+        which needs the memory.
+        """
+        config = GenerateConfig.check(**checked(self.workspace, GenerateConfig, settings))
+        told = _Notes(progress or Silent())
+        with self._turn:
+            self._is_wanted = not self.library.is_learning()
+            key = config.model_dump_json(include={*BaseChoice.model_fields, "offload"})
+            if self._loaded is None or self._loaded[0] != key:
+                self._let_go()
+                self._loaded = key, api.load_base(config, told)
+            family = self._loaded[1]
+
+            def draw(prompt: str, concepts: Sequence[api.Concept], caption: str) -> list[Drawn]:
+                if len(prompt) > LONGEST_PROMPT:
+                    raise SettingsError(f"the prompt is longer than {LONGEST_PROMPT} characters")
+                pictures = api.draw_pictures(prompt, config, concepts, None, told, family)
+                return [
+                    Drawn(one, api.encode_picture(one, "PNG"), caption, tuple(told.notes))
+                    for one in pictures
+                ]
+
+            try:
+                yield draw
+            finally:
+                family = None
+                if not self._is_wanted:
+                    self._let_go()
+
+    def _settings_of(self, values: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Settings of ours, and what there is no setting for."""
+        settings: dict[str, Any] = {}
+        unknown: dict[str, str] = {}
+        for name, value in values.items():
+            try:
+                found = self._setting(name, value)
+                read = GenerateConfig.check(**checked(self.workspace, GenerateConfig, found))
+                settings |= {
+                    one: found[one] if one == "base" else getattr(read, one) for one in found
+                }
+            except PseudowordError:
+                found = {}
+            if not found:
+                unknown[name] = value
+        return settings, unknown
+
+    def _setting(self, name: str, value: str) -> dict[str, Any]:
+        if name in FIELDS:
+            return {FIELDS[name]: value}
+        if name == "Sampler":
+            kinds = {
+                called: kind.removesuffix("Scheduler") for kind, called in api.SAMPLERS.items()
+            }
+            return {"scheduler": kinds.get(value, value)}
+        if name == "Size" and (sides := re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)):
+            return {"width": int(sides[1]), "height": int(sides[2])}
+        if name == "Model" and value in bases(self.workspace):
+            return {"base": value}
+        return {}
+
+
+class _Notes(Silent):
+    """Hands everything on, and keeps the notes."""
+
+    def __init__(self, told: Progress) -> None:
+        self._told = told
+        self.notes: list[str] = []
+
+    def phase(self, text: str) -> None:
+        """Hand it on."""
+        self._told.phase(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Hand it on."""
+        self._told.advance(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """Hand it on, and keep it once."""
+        self._told.note(text)
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+def _known_word(concept: "api.Concept") -> str:
+    """The words that learning began from; empty if the file does not name any."""
+    facts = concept.provenance
+    words = "" if facts.get("init_mode") in ("file", "random") else facts.get("init", "")
+    return "" if lookup.looks_like_path(words) else words

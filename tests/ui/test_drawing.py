@@ -1,0 +1,105 @@
+"""Drawing with words of a workspace, and reading back how a picture was drawn."""
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from ui_uploads import embedding, hostile_png
+
+from pseudoword import api
+from pseudoword.errors import PictureError
+from pseudoword.ui import training
+from pseudoword.ui.drawing import Drawing
+from pseudoword.ui.job_files import JobFiles
+from pseudoword.ui.jobs import Queue
+from pseudoword.ui.workspace import UnknownIdError
+
+
+@pytest.fixture
+def drawing(queue: Queue) -> Drawing:
+    return queue.drawing
+
+
+def test_drawing_with_a_word_and_reading_it_back(drawing: Drawing) -> None:
+    (word,) = drawing.library.add(embedding(), "one.safetensors")
+    how: dict[str, Any] = {"base": "tiny", "sampler_steps": 2, "seed": 5, "negative": "blue"}
+    (drawn,) = drawing.generate("a photo of <cat>", [word.id], scheduler="EulerDiscrete", **how)
+    again = drawing.read_back(drawn.png, "picture.png")
+    assert (again.prompt, again.negative, again.words) == ("a photo of <cat>", "blue", (word.id,))
+    assert again.settings["base"] == "tiny"
+    (same,) = drawing.generate(again.prompt, again.words, negative="blue", **again.settings)
+    assert same.image.tobytes() == drawn.image.tobytes()
+
+
+def test_with_and_without_a_word_have_the_same_seeds(drawing: Drawing) -> None:
+    (word,) = drawing.library.add(embedding(), "one.safetensors")
+    how: dict[str, Any] = {"base": "tiny", "sampler_steps": 1, "n": 2}
+    pairs = drawing.with_and_without("a photo of <cat>", word.id, **how)
+    plain = drawing.generate("a photo of dog", **how)
+    assert [other.caption for _, other in pairs] == ["dog", "dog"]
+    for (one, other), expected in zip(pairs, plain, strict=True):
+        assert other.image.tobytes() == expected.image.tobytes() != one.image.tobytes()
+
+
+def test_the_copies_of_a_training_are_compared_and_one_is_chosen(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings, save_every=1, lr=0.1)
+    training.train(JobFiles(queue.workspace, job.id))
+    library, drawing = queue.library, queue.drawing
+    library.rename(job.id, "<dog>")
+    assert library.copies(job.id) == [1, 2]
+    how: dict[str, Any] = {"base": "tiny", "sampler_steps": 1}
+    drawn = drawing.sweep("a <dog>", job.id, **how)
+    assert [one.caption for one in drawn] == ["step 1", "step 2", "as it is"]
+    library.use_copy(job.id, 1)
+    (now,) = drawing.generate("a <dog>", [job.id], **how)
+    assert now.image.tobytes() == drawn[0].image.tobytes() != drawn[2].image.tobytes()
+    with pytest.raises(UnknownIdError):
+        library.use_copy(job.id, 3)
+
+
+def test_a_picture_that_does_not_say_how_it_was_drawn_is_told(drawing: Drawing) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    with pytest.raises(PictureError, match="does not say how"):
+        drawing.read_back(buffer.getvalue(), "plain.png")
+    with pytest.raises(PictureError, match=r"^x\.png is no"):
+        drawing.read_back(b"rubbish", "x.png")
+    with pytest.raises(PictureError):
+        drawing.read_back(hostile_png("parameters"), "bomb.png")
+
+
+def test_what_a_picture_says_is_no_way_to_files(drawing: Drawing) -> None:
+    chunks = PngInfo()
+    said = 'Steps: 3, Model: /etc/passwd, Lora: "../x: 1", Size: 99999x8, Sampler: ../x, Seed: 2'
+    chunks.add_text("parameters", f"a <cat>\nNegative prompt: one\ntwo\n{said}")
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=chunks)
+    found = drawing.read_back(buffer.getvalue(), "x.png")
+    assert (found.prompt, found.negative) == ("a <cat>", "one\ntwo")
+    assert found.settings == {"sampler_steps": 3, "seed": 2}
+    assert set(found.unknown) == {"Model", "Lora", "Size", "Sampler"}
+
+
+def test_a_base_stays_loaded_until_something_is_learned(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = api.load_base
+
+    def counted(*how: Any) -> Any:
+        loaded.append("once")
+        return load(*how)
+
+    monkeypatch.setattr(api, "load_base", counted)
+    for _ in range(2):
+        queue.drawing.generate("a cat", base="tiny", sampler_steps=1)
+    assert len(loaded) == 1
+    job = queue.submit(data_set, "<cat>", **settings)
+    for _ in range(2):
+        queue.drawing.generate("a cat", base="tiny", sampler_steps=1)
+    assert len(loaded) == 3  # it was let go of, and is not kept while a training waits
+    queue.stop(job.id)
