@@ -5,21 +5,19 @@ What is asked for, and what has come of it, is in `queue/ID/` (see `job_files`);
 """
 
 import contextlib
-import json
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
 from pseudoword import api, lookup
 from pseudoword.config import PlanConfig, TrainConfig
-from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
-from pseudoword.files import open_regular, read_regular, write_whole
+from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
+from pseudoword.files import write_whole
 from pseudoword.text import brief
 from pseudoword.ui import processes
 from pseudoword.ui.drawing import Drawing
@@ -35,6 +33,14 @@ from pseudoword.ui.job_files import (
 from pseudoword.ui.job_files import State as State
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy
+from pseudoword.ui.run_logs import (
+    LOG,
+    Curves,
+    last_entries,
+    read_log,
+    seconds_left,
+    seconds_per_step,
+)
 from pseudoword.ui.settings import checked
 from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
 
@@ -42,27 +48,6 @@ KEPT: tuple[Kind, ...] = ("runs", "queue")
 """What of a training is moved to the trash; its word stays."""
 
 WAKE_EVERY_S = 3.0
-
-TAIL_NBYTES = 16 * 1024
-
-LARGEST_NBYTES = 256 * 1024 * 1024
-
-MOST_POINTS = 1000
-"""Of a curve."""
-
-Point = tuple[int, float]
-"""(step, value)"""
-
-
-@dataclass(frozen=True)
-class Curves:
-    """What a run has logged so far; long curves are thinned."""
-
-    loss: tuple[Point, ...] = ()
-    evaluation: tuple[Point, ...] = ()
-    held_out: tuple[Point, ...] = ()
-    rate: tuple[Point, ...] = ()
-    """the learning rate"""
 
 
 @dataclass(frozen=True)
@@ -242,7 +227,7 @@ class Queue:
     def _job(self, files: JobFiles) -> Job:
         about, state, running, progress = files.about, files.state, files.running, files.progress
         live = state in ("running", "stopping")
-        entries = _last_entries(self.workspace.place("runs", files.name) / "log.jsonl")
+        entries = last_entries(self.workspace.place("runs", files.name) / LOG)
         total = int(about.get("total", 0))
         return Job(
             id=files.name,
@@ -254,7 +239,7 @@ class Queue:
             ended=files.outcome.get("ended"),
             step=entries[-1]["step"] if entries else 0,
             total=total,
-            seconds_left=_seconds_left(entries, total) if live else None,
+            seconds_left=seconds_left(entries, total) if live else None,
             phase=str(progress.get("phase", "")) if live else "",
             phase_done=int(progress.get("done", 0)) if live else 0,
             phase_total=int(progress.get("total", 0)) if live else 0,
@@ -269,11 +254,7 @@ class Queue:
 
     def curves(self, name: str) -> Curves:
         """What the training has logged so far."""
-        entries = _log(self.workspace.place("runs", name) / "log.jsonl")
-        columns = ("loss", "evaluation", "held_out", "lr")
-        return Curves(
-            *(_thin([(e["step"], e[column]) for e in entries if column in e]) for column in columns)
-        )
+        return Curves.of(self.workspace.place("runs", name) / LOG)
 
     def previews(self, name: str) -> list[Preview]:
         """The pictures that were drawn on the way, the latest last."""
@@ -380,8 +361,8 @@ class Queue:
         for files in reversed(in_queue(self.workspace)):
             with contextlib.suppress(PseudowordError):
                 if _speed_of(settings_of(files)) == _speed_of(config):
-                    entries = _log(self.workspace.place("runs", files.name) / "log.jsonl")
-                    if (seconds := _median(entries)) is not None:
+                    entries = read_log(self.workspace.place("runs", files.name) / LOG)
+                    if (seconds := seconds_per_step(entries)) is not None:
                         return seconds
         return None
 
@@ -397,51 +378,3 @@ def _speed_of(config: TrainConfig) -> tuple[object, ...]:
     """The settings that decide how long a step takes."""
     alike = ("device", "dtype", "quantize", "resolution", "batch", "gradient_checkpointing")
     return lookup.absolute(config.base), *(getattr(config, name) for name in alike)
-
-
-def _log(path: Path) -> list[Mapping[str, Any]]:
-    """The entries of a run's log."""
-    try:
-        return _entries(read_regular(path, LARGEST_NBYTES, StorageError))
-    except StorageError:
-        return []
-
-
-def _last_entries(path: Path) -> list[Mapping[str, Any]]:
-    """The last entries of a run's log, at most some hundred."""
-    try:
-        with open_regular(path, StorageError) as file:
-            file.seek(max(0, path.stat().st_size - TAIL_NBYTES))
-            return _entries(file.read(TAIL_NBYTES))
-    except (StorageError, OSError):
-        return []
-
-
-def _entries(text: bytes) -> list[Mapping[str, Any]]:
-    """The entries in lines of a log; a line that is cut off is left out."""
-    entries: list[Mapping[str, Any]] = []
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            entry = json.loads(line)
-            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
-                entries.append(entry)
-    return entries
-
-
-def _seconds_left(entries: Sequence[Mapping[str, Any]], total: int) -> float | None:
-    """Of training, going by the last steps."""
-    seconds = _median(entries[-20:])
-    return None if seconds is None else seconds * max(0, total - int(entries[-1]["step"]))
-
-
-def _median(entries: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds that a step took."""
-    seconds = sorted(float(e["seconds"]) for e in entries if "seconds" in e)
-    return seconds[len(seconds) // 2] if seconds else None
-
-
-def _thin(points: Sequence[Point]) -> tuple[Point, ...]:
-    """At most so many points as a chart shows; the last is always among them."""
-    points = [point for point in points if math.isfinite(point[1])]
-    stride = -(-len(points) // MOST_POINTS) or 1
-    return tuple(points[::-1][::stride][::-1])

@@ -16,8 +16,9 @@ from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import QUIET, told
 from pseudoword.ui.job_files import State
-from pseudoword.ui.jobs import Curves, Job
+from pseudoword.ui.jobs import Job
 from pseudoword.ui.picture_panel import by_name
+from pseudoword.ui.run_logs import Curves
 
 POLL_S = 1.5
 

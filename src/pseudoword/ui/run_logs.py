@@ -1,0 +1,89 @@
+"""What the log of a run tells, also while the run writes it."""
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pseudoword.errors import StorageError
+from pseudoword.files import open_regular, read_regular
+
+LOG = "log.jsonl"
+
+TAIL_NBYTES = 16 * 1024
+
+LARGEST_NBYTES = 256 * 1024 * 1024
+
+MOST_POINTS = 1000
+"""Of a curve."""
+
+Point = tuple[int, float]
+"""(step, value)"""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a run has logged; long curves are thinned."""
+
+    loss: tuple[Point, ...] = ()
+    evaluation: tuple[Point, ...] = ()
+    held_out: tuple[Point, ...] = ()
+    rate: tuple[Point, ...] = ()
+    """the learning rate"""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Those of the log at `path` so far."""
+        entries, columns = read_log(path), ("loss", "evaluation", "held_out", "lr")
+        return cls(*(_thin([(e["step"], e[one]) for e in entries if one in e]) for one in columns))
+
+
+def read_log(path: Path) -> list[Mapping[str, Any]]:
+    """The entries of a run's log."""
+    try:
+        return _entries(read_regular(path, LARGEST_NBYTES, StorageError))
+    except StorageError:
+        return []
+
+
+def last_entries(path: Path) -> list[Mapping[str, Any]]:
+    """The last entries of a run's log, at most some hundred."""
+    try:
+        with open_regular(path, StorageError) as file:
+            file.seek(max(0, path.stat().st_size - TAIL_NBYTES))
+            return _entries(file.read(TAIL_NBYTES))
+    except (StorageError, OSError):
+        return []
+
+
+def _entries(text: bytes) -> list[Mapping[str, Any]]:
+    """The entries in lines of a log; a line that is cut off is left out."""
+    entries: list[Mapping[str, Any]] = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                entries.append(entry)
+    return entries
+
+
+def seconds_left(entries: Sequence[Mapping[str, Any]], total: int) -> float | None:
+    """Of training, going by the last steps."""
+    seconds = seconds_per_step(entries[-20:])
+    return None if seconds is None else seconds * max(0, total - int(entries[-1]["step"]))
+
+
+def seconds_per_step(entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds that a step took."""
+    seconds = sorted(float(e["seconds"]) for e in entries if "seconds" in e)
+    return seconds[len(seconds) // 2] if seconds else None
+
+
+def _thin(points: Sequence[Point]) -> tuple[Point, ...]:
+    """At most so many points as a chart shows; the last is always among them."""
+    points = [point for point in points if math.isfinite(point[1])]
+    stride = -(-len(points) // MOST_POINTS) or 1
+    return tuple(points[::-1][::stride][::-1])
