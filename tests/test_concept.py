@@ -13,7 +13,7 @@ from pseudoword.errors import ConceptError, SettingsError
 @pytest.mark.parametrize(
     "rows", [torch.zeros(3), torch.zeros(0, 4), torch.tensor([[1.0, float("nan")]])]
 )
-def test_what_is_no_embedding_is_refused(rows: torch.Tensor) -> None:
+def test_vectors_of_a_wrong_shape_are_refused(rows: torch.Tensor) -> None:
     with pytest.raises(ConceptError):
         Concept("<cat>", {"clip_l": rows})
 

@@ -14,7 +14,7 @@ from pseudoword import files
 from pseudoword.errors import PictureError, RunFolderError, StorageError
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.bin"
@@ -42,7 +42,7 @@ def test_written_files_have_the_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
+def test_files_that_are_not_regular_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     (tmp_path / "large").write_bytes(bytes(2001))
@@ -82,9 +82,7 @@ LEFT = {
 
 @pytest.mark.parametrize("what", LEFT)
 @pytest.mark.parametrize("ours", [False, True])
-def test_only_what_is_certainly_left_of_a_killed_process_is_swept_away(
-    what: str, ours: bool, tmp_path: Path
-) -> None:
+def test_only_files_of_dead_processes_are_removed(what: str, ours: bool, tmp_path: Path) -> None:
     gone = 2**22 + 1  # no process has so high a number
     with files.lock_folder(tmp_path):
         name, goes = LEFT[what]
@@ -96,9 +94,7 @@ def test_only_what_is_certainly_left_of_a_killed_process_is_swept_away(
         assert path.exists() == (not (ours if goes is None else goes))
 
 
-def test_a_file_in_the_making_is_known_as_such(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unfinished_file_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
 
@@ -119,7 +115,7 @@ def test_a_file_in_the_making_is_known_as_such(
 
 
 @pytest.mark.parametrize("token", ["a" * 500, "猫" * 99, "é" * 101, "🐱" * 60 + "x" * 99])
-def test_a_token_makes_a_short_name_of_its_own(token: str, tmp_path: Path) -> None:
+def test_each_token_has_a_short_file_name_of_its_own(token: str, tmp_path: Path) -> None:
     names = {files.file_stem(token), files.file_stem(f"{token}x")}
     assert len(names) == 2
     assert all(len(name.encode()) <= files.STEM_NBYTES for name in names)
@@ -132,7 +128,7 @@ def test_a_token_makes_a_short_name_of_its_own(token: str, tmp_path: Path) -> No
     "change",
     [lambda d: d[:-1], lambda d: d[:50] + b"?" + d[51:], lambda d: d + b"0", lambda _: b""],
 )
-def test_a_seal_tells_every_change(change: Callable[[bytes], bytes]) -> None:
+def test_a_checksum_detects_every_change(change: Callable[[bytes], bytes]) -> None:
     whole = files.with_checksum(bytes(range(256)))
     assert files.without_checksum(whole) == bytes(range(256))
     assert files.without_checksum(change(whole)) is None
@@ -144,7 +140,7 @@ def _hold(folder: Path, held: Event, done: Event) -> None:
         done.wait(60)
 
 
-def test_a_held_folder_names_its_holder_and_is_free_after_a_kill(tmp_path: Path) -> None:
+def test_a_locked_folder_names_its_process_and_is_free_after_a_kill(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     held, done = context.Event(), context.Event()
     other = context.Process(target=_hold, args=(tmp_path, held, done))
@@ -163,7 +159,9 @@ def test_a_held_folder_names_its_holder_and_is_free_after_a_kill(tmp_path: Path)
         pass
 
 
-def test_a_token_s_file_has_letters_that_names_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_s_file_name_has_only_letters_that_the_system_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert files.file_stem("<кот-1>") == "кот-1"
     for encoding in ("latin-1", "ascii"):
         monkeypatch.setattr(sys, "getfilesystemencoding", lambda encoding=encoding: encoding)
@@ -173,7 +171,7 @@ def test_a_token_s_file_has_letters_that_names_can_have(monkeypatch: pytest.Monk
         assert all(re.fullmatch("(ё?-?1-)?[0-9a-f]{8}", name) and name.isascii() for name in names)
 
 
-def test_the_cache_is_where_the_system_has_caches_or_where_it_was(
+def test_the_cache_is_in_the_system_s_cache_folder_or_where_it_was_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = tmp_path / "Library" / "Caches" / "pseudoword"

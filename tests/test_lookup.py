@@ -84,13 +84,13 @@ def word(path: Path) -> Path:
 
 @pytest.mark.parametrize("taker", TAKERS)
 @pytest.mark.parametrize("text", PATHS)
-def test_a_path_that_is_not_there_is_an_error_wherever_it_is_given(text: str, taker: str) -> None:
+def test_a_path_that_does_not_exist_is_an_error_for_every_argument(text: str, taker: str) -> None:
     with pytest.raises(PseudowordError, match=r"there is no|is an address"):
         TAKERS[taker](text)
 
 
 @pytest.mark.parametrize("text", WORDS)
-def test_a_plain_word_is_a_word_whatever_lies_about(text: str, somewhere: Path) -> None:
+def test_a_word_is_never_a_file_of_that_name(text: str, somewhere: Path) -> None:
     for lies in ("nothing", "file", "folder", "concept", "folder with a concept"):
         path = somewhere / text
         if lies == "file":
@@ -111,7 +111,7 @@ def test_a_plain_word_is_a_word_whatever_lies_about(text: str, somewhere: Path) 
 
 
 @pytest.mark.parametrize("how", ["./cat", "cat/", "here/../cat", "{}", "~/cat", "here/w.pt=<x>"])
-def test_a_path_that_is_there_is_gone_on_from(
+def test_init_takes_a_path_that_exists(
     how: str, somewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(somewhere))
@@ -127,7 +127,7 @@ def test_a_path_that_is_there_is_gone_on_from(
         initialisation.check(how.format(somewhere / "cat"), "mean", AUTO)
 
 
-def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
+def test_init_takes_one_word_of_several(somewhere: Path) -> None:
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
     found = initialisation.named_concept("./two.pt=<b>", "auto")
     assert found is not None
@@ -138,21 +138,19 @@ def test_one_word_of_several_can_be_gone_on_from(somewhere: Path) -> None:
         sources.read_one("two.pt")
 
 
-def test_a_mistyped_name_is_told_what_is_near_it(somewhere: Path) -> None:
+def test_the_error_about_a_mistyped_name_suggests_a_similar_one(somewhere: Path) -> None:
     word(somewhere / "runs" / "my-toy" / "concept.safetensors")
     with pytest.raises(ConceptError, match=r"--init runs/my-tou: .*Did you mean runs/my-toy\?"):
         initialisation.named_concept("runs/my-tou", "auto")
 
 
-def test_a_name_without_its_ending_is_told_which_file_has_it(somewhere: Path) -> None:
+def test_the_error_about_a_name_without_suffix_suggests_the_file(somewhere: Path) -> None:
     word(somewhere / "my-toy.pt")
     with pytest.raises(ConceptError, match=r"my-toy: there is no .* Did you mean my-toy\.pt\?"):
         sources.read_one("my-toy")
 
 
-def test_a_word_on_the_hub_is_gone_on_from(
-    somewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_takes_a_word_on_the_hub(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = word(somewhere / "cache" / "learned_embeds.bin")
     asked: list[tuple[object, ...]] = []
 
@@ -177,7 +175,9 @@ def test_a_word_on_the_hub_is_gone_on_from(
         ("owner/name@refs/pr/1", HubId("owner/name", "refs/pr/1")),
     ],
 )
-def test_a_hub_id_is_one_for_all(text: str, found: HubId, somewhere: Path) -> None:
+def test_a_hub_id_means_the_same_for_every_argument(
+    text: str, found: HubId, somewhere: Path
+) -> None:
     for words in (True, False):
         assert lookup.find(text, "--x", words=words) == found
     (somewhere / found.repository.split("/")[0]).mkdir()
@@ -185,12 +185,12 @@ def test_a_hub_id_is_one_for_all(text: str, found: HubId, somewhere: Path) -> No
         lookup.find(text, "--x")
 
 
-def test_a_path_object_is_that_path_and_nothing_else() -> None:
+def test_a_path_object_is_never_a_hub_id() -> None:
     with pytest.raises(SettingsError, match="there is no"):
         lookup.find(Path("owner/name"), "--x")
 
 
-def test_what_is_bundled_goes_before_a_folder_of_its_name(somewhere: Path) -> None:
+def test_a_bundled_name_comes_before_a_folder_of_that_name(somewhere: Path) -> None:
     (somewhere / "emoji").mkdir()
     assert lookup.find("emoji", "--base", bundled=base_model.BUNDLED) == base_model.BUNDLED["emoji"]
     assert lookup.find("./emoji", "--base", bundled=base_model.BUNDLED) == Path("emoji")
@@ -207,7 +207,7 @@ def test_what_is_bundled_goes_before_a_folder_of_its_name(somewhere: Path) -> No
         ("owner/name=<x>", ("owner/name", "<x>")),
     ],
 )
-def test_a_file_and_its_new_token_are_told_apart(
+def test_a_file_and_its_new_token_are_split(
     text: str, parts: tuple[str, str | None], somewhere: Path
 ) -> None:
     (somewhere / "cat.pt").touch()
@@ -216,13 +216,13 @@ def test_a_file_and_its_new_token_are_told_apart(
 
 
 @pytest.mark.parametrize("text", ["=", "=<cat>", "cat.pt=", "cat.pt= ", " =x", "=="])
-def test_a_file_or_a_token_that_is_missing_is_said(text: str) -> None:
+def test_a_missing_file_or_token_is_an_error(text: str) -> None:
     with pytest.raises(SettingsError, match=r"no (file before|token after) the ="):
         sources.read_concepts(text)
 
 
 @given(st.text() | st.text("/\\~.=@:ab \0\ud800", max_size=12) | st.just("x" * 10**6))
-def test_any_text_is_something_or_an_error(text: str) -> None:
+def test_any_text_names_something_or_is_an_error(text: str) -> None:
     told: list[str] = []
     for words in (True, False):
         try:
@@ -235,6 +235,6 @@ def test_any_text_is_something_or_an_error(text: str) -> None:
     assert all(len(one) < 400 for one in told), "no sentence"
 
 
-def test_a_name_that_no_file_can_have_is_not_there() -> None:
+def test_a_name_that_no_file_can_have_does_not_exist() -> None:
     for text in ("x" * 5000, "a\0b", os.fsdecode(b"\xff")):
         assert not lookup.exists(Path(text))

@@ -16,7 +16,7 @@ from pseudoword.errors import ConceptError
 
 
 @pytest.mark.parametrize("reader", SHARES, ids=lambda reader: reader.__name__)
-def test_whatever_a_file_is_it_is_taken_or_refused(reader: type[mutations.Reader]) -> None:
+def test_every_damaged_file_is_read_or_refused(reader: type[mutations.Reader]) -> None:
     count = {Embeddings: 120, Pictures: 40}.get(reader, 2 + SHARES[reader])
     came = mutations.run(reader, count, seed=5)
     assert came.clean, came.faults

@@ -66,7 +66,7 @@ def test_a_file_is_ours_only_as_we_wrote_it(tmp_path: Path) -> None:
     assert ours.owned() == []  # what was removed is no longer ours
 
 
-def test_a_kill_between_record_and_file_leaves_the_old_file_ours(
+def test_a_kill_between_record_and_file_keeps_the_old_file_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = Outputs(tmp_path, "train")
@@ -133,7 +133,7 @@ def fifo(path: Path) -> None:
         (lambda path: path.symlink_to(path), "x", "symbolic links"),
     ],
 )
-def test_what_cannot_be_written_is_found_out_without_writing(
+def test_check_writable_finds_problems_without_writing(
     make: Callable[[Path], object], name: str, says: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -144,7 +144,7 @@ def test_what_cannot_be_written_is_found_out_without_writing(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_folder_that_cannot_be_written_to_is_found_out(
+def test_check_writable_finds_a_folder_without_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: object, **_options: object) -> tuple[int, str]:
@@ -167,7 +167,7 @@ NAMES = (
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_run_never_begins_where_it_would_replace_somebodys_file(
+def test_a_run_never_begins_where_it_would_replace_a_file_of_someone_else(
     name: str, restart: bool, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     put(tmp_path / "mine" / name)
@@ -200,7 +200,7 @@ def test_restart_removes_what_the_run_wrote_and_nothing_else(
 
 
 @pytest.mark.parametrize("removed", range(6))
-def test_a_restart_that_is_killed_never_goes_on_from_the_old_states(
+def test_a_killed_restart_never_resumes_from_the_old_checkpoints(
     removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path)
@@ -225,7 +225,7 @@ def test_a_restart_that_is_killed_never_goes_on_from_the_old_states(
     assert not checkpoint.steps(tmp_path) or folder.files.owned(["config.toml"])
 
 
-def test_what_is_left_of_a_run_without_its_settings_is_not_lost(
+def test_a_run_without_its_settings_is_not_replaced(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = learn(base, pictures, tmp_path / "run").folder
@@ -237,7 +237,7 @@ def test_what_is_left_of_a_run_without_its_settings_is_not_lost(
     assert learn(base, pictures, out, restart=True).seconds > 0
 
 
-def test_what_was_changed_in_a_run_s_folder_is_not_lost_unless_asked(
+def test_changed_files_in_a_run_s_folder_are_replaced_only_when_asked(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = learn(base, pictures, tmp_path / "run").folder
@@ -250,7 +250,7 @@ def test_what_was_changed_in_a_run_s_folder_is_not_lost_unless_asked(
     assert (out / "loss.png").read_bytes() != PRECIOUS
 
 
-def test_a_run_of_an_older_version_goes_on(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_older_version_resumes(base: Path, pictures: Path, tmp_path: Path) -> None:
     out = learn(base, pictures, tmp_path / "run").folder
     as_older(out)
     (stray := out / ".checkpoint-2.pt.a1b2_c3d").touch()
@@ -267,7 +267,7 @@ def test_a_run_of_an_older_version_goes_on(base: Path, pictures: Path, tmp_path:
 
 
 @pytest.mark.usefixtures("nothing_heavy")
-def test_settings_that_lie_where_a_run_would_put_its_own_are_no_run(
+def test_a_config_in_the_folder_is_not_yet_a_run(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     config = TrainConfig.check(pictures=[pictures], token="<cat>", base=str(base), out=tmp_path)
@@ -276,7 +276,7 @@ def test_settings_that_lie_where_a_run_would_put_its_own_are_no_run(
         train(config=tmp_path / "config.toml", out=tmp_path)
 
 
-def test_a_file_that_comes_while_a_run_is_made_ready_is_not_replaced_either(
+def test_a_file_that_appears_while_a_run_is_set_up_is_not_replaced(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose = base_model.load
@@ -311,7 +311,7 @@ def test_a_run_does_not_replace_what_it_learns_from(
 
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("inside", [".", "masks", "../pictures/previews"])
-def test_no_output_goes_where_pictures_are_read_from(
+def test_no_output_goes_into_the_folder_of_pictures(
     inside: str, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     read = pictures
@@ -404,7 +404,7 @@ def commands(out: Path, word: Path, pictures: Path) -> dict[str, tuple[tuple[obj
 
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
-def test_no_command_replaces_a_file_and_each_finds_out_before_the_work(
+def test_no_command_replaces_a_file_and_each_checks_before_the_work(
     what: str, word: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -423,7 +423,7 @@ def test_no_command_replaces_a_file_and_each_finds_out_before_the_work(
 
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("what", ["generate", "prepare", "convert", "evaluate", "demo", "train"])
-def test_a_link_that_leads_nowhere_is_not_replaced(
+def test_a_broken_link_is_not_replaced(
     what: str, word: Path, pictures: Path, tmp_path: Path
 ) -> None:
     arguments, name = commands(tmp_path / "out", word, pictures)[what]
@@ -436,7 +436,7 @@ def test_a_link_that_leads_nowhere_is_not_replaced(
 
 @pytest.mark.usefixtures("nothing_heavy")
 @pytest.mark.parametrize("what", commands(Path("/tmp"), Path(__file__), Path("/tmp")))
-def test_an_unwritable_output_is_found_out_before_the_work(
+def test_an_output_that_cannot_be_written_is_an_error_before_the_work(
     what: str, word: Path, pictures: Path, tmp_path: Path
 ) -> None:
     put(tmp_path / "file")
@@ -458,7 +458,7 @@ def test_an_unwritable_output_is_found_out_before_the_work(
     assert everything(tmp_path) == before
 
 
-def test_sheets_replace_their_own_earlier_ones_only(
+def test_a_sheet_replaces_only_an_earlier_one_of_the_same_pictures(
     word: Path, pictures: Path, tmp_path: Path
 ) -> None:
     folder = put(tmp_path / "embeddings" / "a.safetensors", word.read_bytes()).parent
@@ -494,7 +494,7 @@ def test_sheets_of_other_pictures_get_a_number(
     assert (tmp_path / "contact-sheet.png").read_bytes() == PRECIOUS
 
 
-def test_words_of_one_name_go_into_one_folder_side_by_side(word: Path, tmp_path: Path) -> None:
+def test_words_of_the_same_name_get_a_file_each(word: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     formats.write(Concept("<cat>", {"clip_l": embedding_files.rows(2, 256)}), other)
     out = tmp_path / "words"
@@ -518,7 +518,7 @@ def test_a_file_is_not_converted_onto_itself(word: Path) -> None:
     assert formats.read(word).token == "<dog>"
 
 
-def test_drawing_again_without_a_name_keeps_what_was_drawn(
+def test_drawing_again_without_a_name_keeps_earlier_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -528,7 +528,7 @@ def test_drawing_again_without_a_name_keeps_what_was_drawn(
     assert (code, said.split()) == (0, ["picture-3-1.png", "picture-3-2.png", "picture-3.png"])
 
 
-def test_an_evaluation_replaces_one_of_the_same_word_by_the_same_pictures_only(
+def test_an_evaluation_replaces_only_one_of_the_same_word_and_pictures(
     word: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "evaluation"

@@ -85,24 +85,24 @@ def test_accents_may_be_encoded_either_way(token: str) -> None:
             assert split(f"a {one} here", [other]) == ["a ", forms[0], " here"]
 
 
-def test_what_is_named_is_found_whatever_stands_beside_it() -> None:
+def test_a_delimited_placeholder_is_found_beside_any_text() -> None:
     text = f"{delimited('cat')}egory my{delimited('cat')}2 category"
     assert split(text, ["cat"]) == ["", "cat", "egory my", "cat", "2 category"]
     assert as_written(text) == "category mycat2 category"
 
 
-def test_the_longest_that_stands_alone_wins() -> None:
+def test_of_several_placeholders_the_longest_is_found() -> None:
     assert split("cats", ["cat", "cats"]) == ["", "cats", ""]
     assert split("my cat's", ["my ca", "cat", "cat's t"]) == ["my ", "cat", "'s"]
     assert split("a b c d", ["b c", "a b", "c d"]) == ["", "a b", " ", "c d", ""]
 
 
-def test_a_text_of_nothing_but_beginnings_takes_no_time() -> None:
+def test_a_text_of_many_partial_placeholders_takes_no_time() -> None:
     text = "catt" * 25_000 + "\u0301" * 1000 + "cat"
     assert len(split(text, ["cat", "catt" * 30])) == 1
 
 
-def test_a_word_in_a_caption_is_the_word() -> None:
+def test_a_word_in_a_caption_becomes_the_placeholder() -> None:
     mark = delimited(0)
     assert (
         replace_placeholder(f"{mark} beside two <cat>s", "<cat>", mark)
@@ -113,6 +113,6 @@ def test_a_word_in_a_caption_is_the_word() -> None:
 
 
 @pytest.mark.parametrize("token", ["[name]", "a [filewords]", "\ue0000\ue001"])
-def test_what_means_something_else_is_no_token(token: str) -> None:
+def test_a_token_with_another_meaning_is_refused(token: str) -> None:
     with pytest.raises(SettingsError, match="--token"):
         TrainConfig.check(pictures=["."], token=token)

@@ -100,6 +100,6 @@ def test_help_imports_nothing_heavy() -> None:
     assert "train" in said
 
 
-def test_naming_the_families_and_methods_is_one_dict_each() -> None:
+def test_families_and_methods_are_listed_in_one_dict_each() -> None:
     assert set(FAMILIES) == {"sd", "sdxl"}
     assert tuple(METHODS) == get_args(MethodName)

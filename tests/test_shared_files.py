@@ -109,7 +109,7 @@ def run(secret: Path) -> tuple[Path, list[str]]:
     return secret / "run", titles
 
 
-def test_no_file_of_a_run_tells_where_it_was_made(run: tuple[Path, list[str]]) -> None:
+def test_no_file_of_a_run_holds_a_path_of_this_machine(run: tuple[Path, list[str]]) -> None:
     folder, titles = run
     assert len(list(folder.rglob("*"))) > 12
     for path in folder.rglob("*"):
@@ -125,7 +125,9 @@ def test_no_file_of_a_run_tells_where_it_was_made(run: tuple[Path, list[str]]) -
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_no_format_tells_it(run: tuple[Path, list[str]], name: str, tmp_path: Path) -> None:
+def test_no_format_holds_a_path_of_this_machine(
+    run: tuple[Path, list[str]], name: str, tmp_path: Path
+) -> None:
     word = formats.read(run[0])
     found = {"base": f"/home/{TELLTALE}/x", "changed": f"--init was C:\\{TELLTALE}\\a b, is cat"}
     word = Concept(word.token, word.vectors, "sd", provenance={**word.provenance, **found})
@@ -138,7 +140,7 @@ def test_no_format_tells_it(run: tuple[Path, list[str]], name: str, tmp_path: Pa
             assert not tells(repr(back.provenance).encode())
 
 
-def test_no_card_picture_page_or_log_elsewhere_tells_it(
+def test_no_card_picture_page_or_tracker_gets_a_path_of_this_machine(
     run: tuple[Path, list[str]], secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     word = formats.read(run[0])
@@ -189,12 +191,12 @@ def test_no_card_picture_page_or_log_elsewhere_tells_it(
         ("a\x1b[31m\udcff\n", r"a\x1b[31m\xff\n"),
     ],
 )
-def test_of_a_path_only_its_last_part_is_shared(said: str, shared: str) -> None:
+def test_only_the_last_part_of_a_path_is_shared(said: str, shared: str) -> None:
     assert text.public(said) == shared
     assert text.public_values({"a": [said, 1]}) == {"a": [shared, 1]}
 
 
-def test_a_path_that_is_there_and_a_link_keep_their_own_name(
+def test_an_existing_path_and_a_link_keep_their_own_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "owner" / "secret").mkdir(parents=True)
@@ -226,7 +228,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_a_model_card_stays_whole_whatever_it_is_made_of(hostile: str) -> None:
+def test_hostile_text_does_not_break_a_model_card(hostile: str) -> None:
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
     said = {"base": hostile, "init": hostile, hostile: "x"}
     word = Concept(token, {"clip_l": torch.ones(1, 8)}, "sd", provenance=said)
@@ -274,7 +276,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_a_report_shows_text_and_runs_none(hostile: str, tmp_path: Path) -> None:
+def test_a_report_shows_hostile_text_and_does_not_run_it(hostile: str, tmp_path: Path) -> None:
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
     word = Concept(token, {"clip_l": torch.ones(1, 8)}, provenance={"base": hostile, hostile: "x"})
     picture = [(hostile, Image.new("RGB", (2, 2)))]

@@ -18,7 +18,7 @@ from pseudoword.files import file_stem
 
 
 @pytest.mark.parametrize("ending", FORMAT_OF_ENDING)
-def test_the_ending_says_what_is_written(ending: str, tmp_path: Path) -> None:
+def test_the_suffix_decides_the_format(ending: str, tmp_path: Path) -> None:
     source = embedding_files.write("a1111", tmp_path)
     code, said, _ = run("convert", source, tmp_path / f"out{ending}", "--token", "<dog>")
     assert (code, said.split()) == (0, [str(tmp_path / f"out{ending}")])
@@ -57,7 +57,7 @@ def test_several_words_go_into_a_folder_or_one_by_one(tmp_path: Path) -> None:
     assert len(formats.read(tmp_path / "a.pt").vectors["clip_l"]) == 1
 
 
-def test_a_picture_keeps_being_the_picture(tmp_path: Path) -> None:
+def test_the_picture_that_holds_a_word_is_kept(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30), "teal").save(tmp_path / "teal.png")
     source = embedding_files.write("a1111", tmp_path)
     options = ("--picture", tmp_path / "teal.png")
@@ -98,7 +98,7 @@ def test_a_token_as_a_file_name_stays_in_its_folder(token: str, tmp_path: Path) 
     assert formats.read(path).token == token
 
 
-def test_inspect_says_what_a_file_is_and_what_will_happen(tmp_path: Path) -> None:
+def test_inspect_describes_a_file_and_what_tools_do_with_it(tmp_path: Path) -> None:
     def tools(name: str) -> dict[str, str]:
         return pseudoword.inspect(embedding_files.write(name, tmp_path)).tools
 

@@ -95,7 +95,7 @@ def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:
     assert str(tmp_path / "out" / "report.html") in result.stdout
 
 
-def test_mistakes_are_told(apple: Concept, tmp_path: Path) -> None:
+def test_mistakes_are_explained(apple: Concept, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"\[name\]"):
         pseudoword.evaluate(apple, TRUE, prompt=["a cat"], out=tmp_path)
     with pytest.raises(BaseModelError, match="CLIP, SigLIP or DINOv2"):

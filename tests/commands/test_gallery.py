@@ -88,7 +88,7 @@ def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
         pseudoword.gallery(tmp_path / "nowhere")
 
 
-def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_says_so(
+def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_reports_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery, "MAX_CELLS", 2)
@@ -98,7 +98,7 @@ def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_says_so(
     assert "(the first 2 words)" in run("gallery", folder)[1]
 
 
-def test_words_that_are_left_out_are_said(tmp_path: Path) -> None:
+def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     word = Concept("<cat>", {"clip_l": rows(2, 768)}, "sd")
     other = Concept("<dog>", {"clip_l": rows(1, 768)}, "sd")
     for name in ("toy.safetensors", "toy_2.safetensors", "odd.pti", "no ending", ".hidden.pt"):
@@ -124,14 +124,14 @@ def test_words_that_are_left_out_are_said(tmp_path: Path) -> None:
     assert {Path(name).name for name in found.left_out} == {".hidden.pt", "pipe.pt", "picture.jxl"}
 
 
-def test_two_halves_are_one_word_and_others_of_such_names_are_two(tmp_path: Path) -> None:
+def test_the_two_files_of_an_sdxl_word_are_one_word(tmp_path: Path) -> None:
     both = Concept("<cat>", {"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, "sdxl")
     formats.write_as(both, tmp_path / "cat.safetensors", "diffusers")
     found = pseudoword.gallery(tmp_path)
     assert [(w.token, w.families) for w in found.words] == [("<cat>", ["sdxl"])]
 
 
-def test_only_what_a_run_made_is_left_out_of_its_folder(tmp_path: Path) -> None:
+def test_only_files_of_a_run_are_left_out_of_its_folder(tmp_path: Path) -> None:
     word = Concept("<cat>", {"clip_l": rows(1, 768)}, "sd")
     (tmp_path / "log.jsonl").touch()
     formats.write(word, tmp_path / "theirs.safetensors")

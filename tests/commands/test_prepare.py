@@ -33,7 +33,7 @@ def said_of(folder: Path) -> dict[str, list[str]]:
     return {example.path.stem: find(example) for example in read}
 
 
-def test_faults_are_told_and_good_pictures_are_not_blamed(tmp_path: Path) -> None:
+def test_problems_are_reported_and_good_pictures_have_none(tmp_path: Path) -> None:
     for i in range(3):
         texture(i).save(tmp_path / f"good{i}.png")
     texture(3, (30, 50)).save(tmp_path / "small.png")
@@ -50,7 +50,7 @@ def test_faults_are_told_and_good_pictures_are_not_blamed(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
-def test_real_photographs_are_not_blamed_unless_blurred(tmp_path: Path) -> None:
+def test_real_photographs_have_no_problems_unless_blurred(tmp_path: Path) -> None:
     find = image_quality.ProblemFinder()
     for path in sorted((SHARED / "photos").rglob("*.jpg")):
         how = PictureSettings(pictures=(path,))
@@ -86,7 +86,7 @@ def grey(picture: Image.Image) -> np.ndarray:
     [(0.7, 0.92, "at the bottom right"), (0.02, 0.9, "at the bottom left")],
 )
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
-def test_print_that_photographs_share_is_found(x: float, y: float, place: str) -> None:
+def test_a_watermark_of_photographs_is_found(x: float, y: float, place: str) -> None:
     for subject in ("dog", "backpack"):
         photographs = [
             images.open_picture(p) for p in sorted((SHARED / "photos" / subject).glob("*.jpg"))
@@ -96,7 +96,7 @@ def test_print_that_photographs_share_is_found(x: float, y: float, place: str) -
         assert image_quality.find_watermark([grey(printed(p, x, y)) for p in photographs]) == place
 
 
-def test_drawings_of_one_thing_share_no_print() -> None:
+def test_drawings_of_one_thing_have_no_watermark() -> None:
     for task in TaskSet.build(artwork.load(), 64).things:
         assert (
             image_quality.find_watermark([grey(one.picture) for one in task.training_pictures])
@@ -104,7 +104,7 @@ def test_drawings_of_one_thing_share_no_print() -> None:
         ), task.name
 
 
-def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path) -> None:
+def test_a_watermark_is_reported_once_for_all_pictures(base: Path, tmp_path: Path) -> None:
     for i in range(image_quality.WATERMARK_MIN_PICTURES):
         picture = Image.new("RGB", (400, 400), (40 + 20 * i, 60, 90))
         picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
@@ -120,7 +120,7 @@ def test_a_watermark_is_told_of_all_pictures_together(base: Path, tmp_path: Path
     assert fewer.shared_problem is None, "four pictures may agree by chance"
 
 
-def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> None:
+def test_the_sheet_shows_exactly_the_pixels_that_are_learned(tmp_path: Path) -> None:
     texture(0, (300, 120)).save(tmp_path / "a.png")
     how = PictureSettings(
         pictures=(tmp_path,), resolution=contact_sheet.VIEW_PX // 8 * 8, crop="focal"
@@ -135,7 +135,7 @@ def test_the_sheet_shows_the_very_pixels_that_are_learned(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("crop", ["centre", "random", "focal", "buckets"])
-def test_thin_pictures_have_a_card(tmp_path: Path, crop: str) -> None:
+def test_thin_pictures_have_a_panel(tmp_path: Path, crop: str) -> None:
     for size in ((1, 1), (1, 3000), (3000, 1), (2, 9000), (1, 230)):
         Image.new("RGB", size, "red").save(tmp_path / "a.png")
         how = PictureSettings.check(pictures=[tmp_path], crop=crop, flip=True)
@@ -143,7 +143,7 @@ def test_thin_pictures_have_a_card(tmp_path: Path, crop: str) -> None:
         assert contact_sheet.panel(example, "a [name]", []).height > contact_sheet.VIEW_PX
 
 
-def test_what_a_mask_leaves_out_is_striped(tmp_path: Path) -> None:
+def test_parts_outside_the_mask_are_striped(tmp_path: Path) -> None:
     picture = Image.new("RGBA", (64, 64), (255, 0, 0, 255))
     picture.paste((255, 0, 0, 0), (32, 0, 64, 64))
     picture.save(tmp_path / "a.png")
@@ -165,7 +165,7 @@ def test_suggestions_grow_with_the_pictures(pictures: int, vectors: int, steps: 
     assert (suggestions.vectors(pictures), suggestions.steps(pictures)) == (vectors, steps)
 
 
-def test_prepare_says_what_training_will_see(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_prepare_shows_what_training_will_see(base: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "0.txt").write_text("red, round")
     (pictures / "bad.png").touch()
     seen = pseudoword.prepare(
@@ -206,7 +206,7 @@ def test_the_command_prints_a_table_or_json(base: Path, pictures: Path, tmp_path
 
 
 @pytest.mark.parametrize("out", ["pictures/sheet.png", "sheet.txt", "pictures"])
-def test_a_sheet_is_not_put_where_it_would_be_learned_from(
+def test_the_sheet_is_not_written_into_the_folder_of_pictures(
     base: Path, pictures: Path, tmp_path: Path, out: str
 ) -> None:
     with pytest.raises(SettingsError, match="--out "):
@@ -214,7 +214,7 @@ def test_a_sheet_is_not_put_where_it_would_be_learned_from(
     assert len(list(pictures.iterdir())) == 4
 
 
-def test_a_sheet_is_bounded_and_says_what_it_leaves_out(
+def test_a_sheet_is_bounded_and_reports_what_it_leaves_out(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contact_sheet, "TALLEST_PX", 400)
@@ -228,7 +228,7 @@ def test_a_sheet_is_bounded_and_says_what_it_leaves_out(
     assert Image.open(out).height < 900
 
 
-def test_train_tells_of_faults_too(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_train_reports_problems_too(base: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "twin.png").write_bytes((pictures / "0.png").read_bytes())
     arguments = ["train", str(pictures), "--base", str(base), "--token", "<x>", "--steps", "1"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "run")])

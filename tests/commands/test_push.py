@@ -79,7 +79,7 @@ def test_a_word_is_published_with_a_card_and_fetched_again(
     assert (tmp_path / "back.safetensors").read_bytes() == files["concept.safetensors"]
 
 
-def test_words_of_others_come_from_the_hub_by_their_id(served: Served, tmp_path: Path) -> None:
+def test_words_on_the_hub_are_read_by_their_id(served: Served, tmp_path: Path) -> None:
     hub, address = served
     hub.repositories["sd-concepts-library/midjourney-style"] = {
         "learned_embeds.bin": embedding_files.THEIRS["diffusers 1-D"][0](),
@@ -147,7 +147,7 @@ class Repository:
         return str(self._folder / "got")
 
 
-def test_a_push_replaces_nothing_but_an_earlier_version_of_the_word(
+def test_a_push_replaces_only_an_earlier_version_of_the_word(
     finished: Path, tmp_path: Path
 ) -> None:
     def check(files: Mapping[str, bytes], word: Concept) -> None:

@@ -67,7 +67,7 @@ def test_an_empty_caption_leaves_no_comma(template: str) -> None:
         ("猫, 🐈".encode(), "猫, 🐈"),
     ],
 )
-def test_captions_are_read_from_the_sidecar(tmp_path: Path, data: bytes, caption: str) -> None:
+def test_captions_are_read_from_the_txt_file(tmp_path: Path, data: bytes, caption: str) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     assert captions.filewords(tmp_path / "a.jpg") == caption
 
@@ -83,14 +83,14 @@ def test_captions_are_read_from_the_sidecar(tmp_path: Path, data: bytes, caption
         ("٣٤-قطة.png", "قطة"),
     ],
 )
-def test_a_name_is_a_caption_as_automatic1111_reads_it(
+def test_a_file_name_is_a_caption_as_in_automatic1111(
     tmp_path: Path, name: str, caption: str
 ) -> None:
     """Its dataset.py leaves out `^[-\\d]+\\s*`, and by default nothing else."""
     assert captions.filewords(tmp_path / name) == caption
 
 
-def test_kohya_s_captions_are_read_where_there_is_no_txt(tmp_path: Path) -> None:
+def test_kohya_s_captions_are_read_if_there_is_no_txt(tmp_path: Path) -> None:
     (tmp_path / "a.caption").write_text("kohya's")
     assert captions.filewords(tmp_path / "a.png") == "kohya's"
     (tmp_path / "a.txt").write_text("ours")
@@ -105,7 +105,7 @@ def told(folder: Path, template: str) -> list[str]:
     return said
 
 
-def test_captions_that_are_not_read_are_told(tmp_path: Path) -> None:
+def test_unused_captions_are_reported(tmp_path: Path) -> None:
     assert not told(tmp_path, "captioned")
     (tmp_path / "a.caption").write_text("kohya's")
     assert not told(tmp_path, "captioned")
@@ -119,7 +119,7 @@ def test_captions_that_are_not_read_are_told(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_text_file_is_never_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_as_a_caption_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.txt")
     with pytest.raises(PictureError, match=r"a\.txt cannot be read: it is a pipe"):
         captions.filewords(tmp_path / "a.png")
@@ -133,7 +133,7 @@ def test_what_is_no_text_file_is_never_waited_for(tmp_path: Path) -> None:
         captions.filewords(tmp_path / "large.png")
 
 
-def test_private_characters_in_captions_do_not_count(tmp_path: Path) -> None:
+def test_private_characters_in_captions_are_removed(tmp_path: Path) -> None:
     mark = loss.pack_placeholder(0)
     assert captions.render("a [filewords]", "<cat>", f"red {mark} thing") == "a red 0 thing"
 
@@ -141,7 +141,7 @@ def test_private_characters_in_captions_do_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", ["größe".encode("latin-1"), b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe\0"]
 )
-def test_a_sidecar_that_is_no_text_is_named(tmp_path: Path, data: bytes) -> None:
+def test_a_caption_that_is_not_text_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.txt").write_bytes(data)
     with pytest.raises(PictureError, match=r"a\.txt: the caption is not UTF-8 text"):
         captions.filewords(tmp_path / "a.jpg")
@@ -155,12 +155,12 @@ def reworded(**settings: object) -> list[str]:
     return [captions.augment(TAGS, how, seed) for seed in range(400)]
 
 
-def test_by_default_captions_stay() -> None:
+def test_by_default_captions_do_not_change() -> None:
     assert set(reworded()) == {TAGS}
     assert captions.augment("a  b,c ,", CaptionSettings(), 0) == "a  b,c ,"
 
 
-def test_tags_are_shuffled_but_for_those_kept() -> None:
+def test_kept_tags_are_not_shuffled() -> None:
     seen = reworded(shuffle_tags=True, keep_tags=2)
     assert len(set(seen)) == 6
     assert all(words.startswith("grey, striped, ") for words in seen)
@@ -180,6 +180,6 @@ def test_whole_captions_are_dropped_as_often_as_asked() -> None:
     assert seen.count("") / len(seen) == pytest.approx(0.3, abs=0.07)
 
 
-def test_a_seed_says_what_happens() -> None:
+def test_the_same_seed_gives_the_same_caption() -> None:
     how = {"shuffle_tags": True, "drop_tags": 0.5}
     assert reworded(**how) == reworded(**how)

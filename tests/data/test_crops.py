@@ -19,7 +19,7 @@ def whole(picture: crops.Size) -> torch.Tensor:
 
 
 @given(sides, sides, frames)
-def test_a_frame_lies_within_the_picture_and_is_never_squashed(
+def test_a_crop_lies_within_the_picture_and_keeps_its_aspect_ratio(
     width: int, height: int, frame: crops.Size
 ) -> None:
     picture = (width, height)
@@ -50,7 +50,7 @@ def test_a_circle_stays_a_circle() -> None:
         assert abs(int(bright.any(1).sum()) - 40) <= 2
 
 
-def test_random_places_differ_along_the_longer_side_and_depend_on_the_key() -> None:
+def test_random_crops_differ_along_the_longer_side_and_depend_on_the_key() -> None:
     found = crops.random_crops((200, 50), (50, 50), 6, ("a",))
     assert len({crop.offset for crop in found}) == 6
     assert all(crop.offset[1] == 0 for crop in found)
@@ -84,7 +84,7 @@ def test_the_focal_crop_finds_the_subject(place: tuple[int, int]) -> None:
     assert (left + right) / 2 == pytest.approx(middle, abs=8)
 
 
-def test_the_focal_crop_of_nothing_in_particular_is_the_centre() -> None:
+def test_the_focal_crop_of_a_plain_picture_is_its_centre() -> None:
     flat = Image.new("RGB", (300, 60), "gray")
     assert crops.focal(flat.size, (60, 60), saliency.saliency(flat)).offset[0] == 120
 
@@ -102,7 +102,7 @@ def test_the_focal_crop_of_a_photograph_off_centre_keeps_the_dog() -> None:
 
 
 @pytest.mark.parametrize(("resolution", "step"), [(512, 64), (1024, 64), (32, 8), (64, 8), (8, 8)])
-def test_buckets_are_of_many_shapes_and_about_one_area(resolution: int, step: int) -> None:
+def test_buckets_have_many_shapes_and_about_the_same_area(resolution: int, step: int) -> None:
     found = crops.bucket_sizes(resolution, step)
     assert (resolution, resolution) in found
     assert {(h, w) for w, h in found} == set(found)
@@ -123,5 +123,5 @@ def test_a_bucket_keeps_nearly_all_of_the_picture(width: int, height: int) -> No
     assert (right - left) * (bottom - top) > 0.8 * width * height
 
 
-def test_nearest_is_the_square_for_squares() -> None:
+def test_a_square_picture_gets_the_square_bucket() -> None:
     assert crops.nearest_size((777, 780), crops.bucket_sizes(512, 64)) == (512, 512)

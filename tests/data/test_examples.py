@@ -36,7 +36,7 @@ def test_pixels_lie_in_minus_one_to_one(tmp_path: Path) -> None:
     assert pixels[:, -1].unique().tolist() == [-1.0]
 
 
-def test_a_view_knows_what_was_cut(tmp_path: Path) -> None:
+def test_a_view_records_its_crop(tmp_path: Path) -> None:
     sideways = Image.new("RGB", (60, 120))
     exif = sideways.getexif()
     exif[0x0112] = 6  # turned by a quarter: upright it is 120 wide
@@ -64,7 +64,7 @@ def test_random_crops_differ_between_seeds_and_come_with_flips(tmp_path: Path) -
     }
 
 
-def test_pictures_may_be_cut_to_another_shape_than_a_square(pictures: Path) -> None:
+def test_crops_may_have_another_shape_than_a_square(pictures: Path) -> None:
     assert read(pictures, width=48)[0].views[0].pixels.shape == (3, 32, 48)
     with pytest.raises(SettingsError, match=r"--height 33 .* multiple of 8\. The nearest is 32"):
         read(pictures, height=33)
@@ -91,7 +91,7 @@ def half_clear(path: Path) -> None:
     picture.save(path)
 
 
-def test_alpha_and_mask_files_say_what_counts(tmp_path: Path) -> None:
+def test_alpha_and_mask_files_decide_what_counts(tmp_path: Path) -> None:
     half_clear(tmp_path / "a.png")
     Image.new("RGB", (64, 32)).save(tmp_path / "b.jpg")
     mask = Image.new("L", (32, 16))
@@ -124,7 +124,7 @@ def notes(folder: Path, **settings: Any) -> list[str]:
     return told
 
 
-def test_masks_that_are_not_used_and_pictures_without_one_are_told(tmp_path: Path) -> None:
+def test_unused_masks_and_pictures_without_a_mask_are_reported(tmp_path: Path) -> None:
     for name in ("a.png", "a-masklabel.png", "b.png"):
         Image.new("RGB", (32, 32), "white").save(tmp_path / name)
     assert notes(tmp_path) == ["1 of 2 pictures have unused masks; --mask file uses them"]
@@ -138,7 +138,7 @@ def test_masks_that_are_not_used_and_pictures_without_one_are_told(tmp_path: Pat
 
 
 @pytest.mark.parametrize("crop", ["random", "focal", "centre"])
-def test_crops_keep_to_what_the_mask_shows(tmp_path: Path, crop: str) -> None:
+def test_crops_without_the_subject_are_left_out(tmp_path: Path, crop: str) -> None:
     """The subject stands at the far end of a long picture; no view is without it."""
     picture = Image.new("RGBA", (400, 40), (0, 0, 255, 0))
     picture.paste((255, 0, 0, 255), (372, 10, 390, 30))
@@ -168,7 +168,7 @@ def test_masks_that_cannot_work_are_explained(tmp_path: Path) -> None:
         read(tmp_path, mask="file")
 
 
-def test_bad_pictures_are_skipped_if_asked_and_told(pictures: Path) -> None:
+def test_bad_pictures_are_skipped_if_asked_and_reported(pictures: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
     with pytest.raises(PictureError, match=r"bad\.png is not a picture"):
         read(pictures)
@@ -200,7 +200,7 @@ def test_the_identity_covers_all_that_is_learned_from(tmp_path: Path) -> None:
     assert len({first, *(other.identity for other in others)}) == 6
 
 
-def test_what_happens_to_captions_reaches_the_prompts(family: Family, pictures: Path) -> None:
+def test_caption_settings_change_the_prompts(family: Family, pictures: Path) -> None:
     for path in list(pictures.iterdir()):
         path.with_suffix(".txt").write_text("red, blurry, small")
     lines = ["a [name] [filewords]"]
@@ -245,7 +245,9 @@ def test_captions_that_would_cut_the_word_off_are_named_before_the_first_step(
     assert pseudoword.train(pictures, "<x>", steps=1, preview=(), **settings).effect > 0
 
 
-def test_pictures_may_go_once_they_are_encoded(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_pictures_may_be_deleted_once_they_are_encoded(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
     class Vandal(Silent):
         def phase(self, text: str) -> None:
             if text.startswith("learning"):
@@ -272,7 +274,7 @@ class PowerCut(Silent):
             raise CutError
 
 
-def test_with_every_setting_on_a_broken_run_ends_as_an_unbroken_one(
+def test_with_every_setting_on_a_resumed_run_ends_as_an_unbroken_one(
     base: Path, tmp_path: Path
 ) -> None:
     """Places, shapes, views, tags and captions are all drawn anew, and come out the same."""

@@ -133,7 +133,7 @@ def test_no_flipped_bit_of_a_cached_latent_is_learned_from(family: Family, pictu
         {"mean": torch.zeros(1, 4, 8, 8)},
     ],
 )
-def test_what_no_vae_makes_is_not_taken_from_the_cache(
+def test_invalid_moments_are_not_read_from_the_cache(
     kept: dict[str, torch.Tensor], family: Family, pictures: Path
 ) -> None:
     first = encode(family, pictures)
@@ -142,7 +142,7 @@ def test_what_no_vae_makes_is_not_taken_from_the_cache(
     assert torch.equal(first.mean, encode(family, pictures).mean)
 
 
-def test_a_vae_that_makes_no_numbers_is_told(
+def test_a_vae_output_that_is_not_finite_is_an_error(
     family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(pixels: torch.Tensor) -> Moments:

@@ -28,7 +28,7 @@ def test_weights_are_one_on_average_and_everywhere_without_a_mask() -> None:
     assert partly[0, 0, -1] / partly[0, 0, 0] == 0.25
 
 
-def test_weights_at_the_rim_are_in_between() -> None:
+def test_weights_at_the_edge_of_a_mask_are_in_between() -> None:
     rim = torch.zeros(16, 16)
     rim[:, :6] = 1
     found = masks.weight(rim, 4, 4, 0.0)
@@ -54,7 +54,7 @@ def gradient(family: Family, one: TrainState, samples: loss.Batch) -> torch.Tens
     return found.clone()
 
 
-def test_what_is_masked_does_not_move_the_gradient(family: Family, tmp_path: Path) -> None:
+def test_masked_parts_do_not_change_the_gradient(family: Family, tmp_path: Path) -> None:
     """Whatever the model should have predicted outside the mask, the word learns the same."""
     one = train_state(family, half_masked(tmp_path), seen={"mask": "file"})
     samples = batch(family, [one.data], 0)
@@ -75,7 +75,7 @@ def test_what_is_masked_does_not_move_the_gradient(family: Family, tmp_path: Pat
     assert not torch.allclose(gradient(family, one, everything), before, rtol=0.01, atol=0)
 
 
-def test_the_rest_counts_as_much_as_is_said(family: Family, tmp_path: Path) -> None:
+def test_the_rest_counts_as_much_as_unmasked_weight(family: Family, tmp_path: Path) -> None:
     how = {"mask": "file", "unmasked_weight": 0.25}
     samples = batch(family, [train_state(family, half_masked(tmp_path), seen=how).data], 0)
     ratios = samples.mask.amin((1, 2, 3)) / samples.mask.amax((1, 2, 3))

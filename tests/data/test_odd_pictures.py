@@ -142,7 +142,7 @@ def write_case(folder: Path, number: int) -> Path:
 
 
 @pytest.mark.parametrize("first", range(0, 360, 60))
-def test_each_is_usable_or_named(tmp_path: Path, first: int) -> None:
+def test_each_odd_picture_is_used_or_named(tmp_path: Path, first: int) -> None:
     usable, refused = 0, []
     for number in range(first, first + 60):
         path = write_case(tmp_path, number)
@@ -168,7 +168,7 @@ def test_each_is_usable_or_named(tmp_path: Path, first: int) -> None:
     assert 15 < usable < 50  # neither all nor none: both ways are tested
 
 
-def test_a_run_uses_what_it_can_and_tells_of_the_rest(base: Path, tmp_path: Path) -> None:
+def test_a_run_uses_what_it_can_and_reports_the_rest(base: Path, tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()
     for number in range(36):

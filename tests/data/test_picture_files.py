@@ -27,7 +27,7 @@ def test_every_usual_ending_of_a_picture_is_known(tmp_path: Path) -> None:
     assert found(made(tmp_path, *names)) == (names, "")
 
 
-def test_what_is_not_taken_is_named(tmp_path: Path) -> None:
+def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
     made(tmp_path, "a.png", "a.txt", "a.json", "b.txt", "c.psd", "A.TXT", ".hidden", "Thumbs.db")
     made(tmp_path / "old", "x.png")
     made(tmp_path / ".cache", "x.png")
@@ -43,7 +43,7 @@ def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
     assert "0.npz, 1.npz, 10.npz, 11.npz, 12.npz and 35 more" in found(tmp_path)[1]
 
 
-def test_a_folder_of_kohya_s_folders_means_the_pictures_in_them(tmp_path: Path) -> None:
+def test_a_folder_of_kohya_s_folders_stands_for_the_pictures_in_them(tmp_path: Path) -> None:
     made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
     names, said = found(tmp_path)
     assert names == ["a.png", "b.png"]
@@ -68,7 +68,7 @@ MASKS += ["masks/a.png", "masks/a-mask.png", "mask/a.jpg"]
 
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("how", ["folder", "glob", "relative"])
-def test_masks_are_masks_by_every_name_and_however_given(
+def test_masks_are_recognised_by_every_name_in_folders_and_as_files(
     tmp_path: Path, mask: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path, "a.jpg", "a.txt", "b.png", mask)
@@ -97,13 +97,13 @@ def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
     }
 
 
-def test_a_mask_of_no_picture_is_a_picture_and_that_is_said(tmp_path: Path) -> None:
+def test_a_mask_without_a_picture_is_used_as_a_picture_and_reported(tmp_path: Path) -> None:
     names, said = found(made(tmp_path, "a.png", "dog-mask.png"))
     assert names == ["a.png", "dog-mask.png"]
     assert "used as pictures, because no picture has them as its mask: dog-mask.png" in said
 
 
-def test_what_only_ever_belongs_to_a_picture_is_none(tmp_path: Path) -> None:
+def test_files_that_always_belong_to_a_picture_are_never_used_as_pictures(tmp_path: Path) -> None:
     names, said = found(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
     assert names == ["a.png"]
     assert said.endswith("not used as pictures: gone-masklabel.png")

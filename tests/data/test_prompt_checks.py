@@ -26,7 +26,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> PromptReader:
     return PromptReader(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")), 12)
 
 
-def test_how_much_is_read_is_counted_with_the_word_s_rows(reader: PromptReader) -> None:
+def test_each_row_of_the_word_counts_as_a_token(reader: PromptReader) -> None:
     assert reader.reading("a <x> cat", {"<x>": 8}).tokens == 10
     assert reader.reading("a <x> cat", {"<x>": 8}).cut_off == ""
     cut = reader.reading("a <x> red cat, on  a blue dog", {"<x>": 7})
@@ -40,7 +40,7 @@ def test_how_much_is_read_is_counted_with_the_word_s_rows(reader: PromptReader) 
         *("(red)++ cat", "(red cat)1.3", "red++ cat", "cat--, dog", "a cat <lora:toy:0.8>"),
     ],
 )
-def test_what_looks_like_a_weight_is_called_plain_text(text: str) -> None:
+def test_weights_are_reported_as_plain_text(text: str) -> None:
     told: list[str] = []
     prompt_checks.note_weights(["a cat", text, text], told.append)
     (line,) = told
@@ -54,7 +54,7 @@ def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
         assert told[0].split(" is ")[0] in ("([name]:1.4)", "((<x>))", "[<x>]")
 
 
-def test_what_is_no_weight_is_not_called_one() -> None:
+def test_other_text_is_not_reported_as_a_weight() -> None:
     told: list[str] = []
     texts = [
         "a [name], [filewords]",
@@ -68,7 +68,7 @@ def test_what_is_no_weight_is_not_called_one() -> None:
     assert not told
 
 
-def test_readers_are_known_without_the_weights(any_base: Path) -> None:
+def test_tokenizers_load_without_the_weights(any_base: Path) -> None:
     whole = base_model.load_named(str(any_base), "cpu").encoders.values()
     known = base_model.Unloaded(BaseChoice(base=str(any_base))).readers
     assert [reader.max_tokens for reader in known] == [encoder.max_tokens for encoder in whole]
@@ -77,7 +77,7 @@ def test_readers_are_known_without_the_weights(any_base: Path) -> None:
         assert one.reading("a <x> cat", counts) == other.reading("a <x> cat", counts)
 
 
-def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
+def test_a_prompt_that_is_cut_off_is_reported(base: Path) -> None:
     told = Notes()
     word = Concept(
         "<x>", {"clip_l": base_model.load_named(str(base), "cpu").encoders["clip_l"].table[:2]}
@@ -99,9 +99,7 @@ def test_a_prompt_that_is_cut_is_told(base: Path) -> None:
 @pytest.mark.parametrize(
     ("prompt", "changes"), [("猫の写真", True), ("two 猫s", True), ("a cat", False)]
 )
-def test_a_word_without_effect_is_told_by_the_rule_it_is_found_by(
-    base: Path, prompt: str, changes: bool
-) -> None:
+def test_a_word_that_is_in_no_prompt_is_reported(base: Path, prompt: str, changes: bool) -> None:
     told = Notes()
     word = Concept("猫", {"clip_l": torch.randn(1, 32)})
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1}
@@ -117,7 +115,7 @@ def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]
     return told.said
 
 
-def test_training_tells_what_is_cut_of_captions_and_previews(
+def test_training_reports_captions_and_previews_that_are_cut_off(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     (pictures / "1.txt").write_text("red, " * 50)
@@ -155,7 +153,7 @@ def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
         checks.against_model(family, config, ["a [name]"], lambda _text: None)
 
 
-def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_characters(
+def test_an_error_about_a_template_shows_no_private_characters(
     base: Path,
 ) -> None:
     readers = base_model.Unloaded(BaseChoice(base=str(base))).readers
@@ -167,9 +165,7 @@ def test_a_word_that_does_not_fit_into_a_sentence_is_told_without_private_charac
 
 
 @pytest.mark.parametrize("caption", ["my [name], red", "my <x>, red"])
-def test_a_word_in_a_tag_that_may_come_last_is_found_out(
-    reader: PromptReader, caption: str
-) -> None:
+def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, caption: str) -> None:
     tags = {Path("a.png"): caption + ", cat, dog"}
     check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None}
     lines = ["a [name] [filewords]"]

@@ -20,7 +20,7 @@ def test_every_title_is_drawn_without_a_warning(text: str) -> None:
     assert grid.size[1] > 160
 
 
-def test_a_font_has_all_the_letters_if_one_is_at_hand() -> None:
+def test_the_font_has_all_letters_if_one_is_installed() -> None:
     plain, russian = fonts.font("cat", 13), fonts.font("кот", 13)
     assert isinstance(russian, ImageFont.FreeTypeFont)
     assert isinstance(plain, ImageFont.FreeTypeFont)

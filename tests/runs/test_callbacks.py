@@ -42,7 +42,7 @@ def test_a_preview_is_what_generate_draws(base: Path, pictures: Path, tmp_path: 
     assert np.array_equal(shown, np.asarray(expected))
 
 
-def test_previews_along_the_way_show_the_word_of_their_step_and_make_a_filmstrip(
+def test_previews_show_the_word_of_their_step_and_make_a_filmstrip(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"preview": ["a [name] --s 2", "[name] --s 1"], "save_every": 2}
@@ -82,7 +82,7 @@ def test_a_filmstrip_shows_the_first_the_last_and_some_between(
     assert strip.width < left + 3 * pitch
 
 
-def test_copies_are_kept_and_the_last_so_many(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_the_last_copies_are_kept(base: Path, pictures: Path, tmp_path: Path) -> None:
     done = learn(base, pictures, tmp_path, save_every=1, keep_last=2, evaluate_every=2)
     copies = sorted((done.folder / "words").iterdir())
     assert [p.name for p in copies] == ["step-5.safetensors", "step-6.safetensors"]
@@ -91,7 +91,7 @@ def test_copies_are_kept_and_the_last_so_many(base: Path, pictures: Path, tmp_pa
     assert formats.read(done.folder / "best.safetensors").provenance["steps"] in {"2", "4", "6"}
 
 
-def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
+def test_a_preview_that_cannot_be_drawn_is_refused_before_the_first_step(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     for line, says in (
@@ -117,7 +117,7 @@ def test_a_preview_that_cannot_be_drawn_is_told_before_the_first_step(
         (grids, "grid", "the previews were not all drawn"),
     ],
 )
-def test_what_cannot_be_shown_is_told_once_and_fails_no_word(
+def test_a_failed_preview_is_reported_once_and_does_not_stop_the_run(
     where: Any,
     broken: str,
     lost: str,
@@ -140,7 +140,7 @@ def test_what_cannot_be_shown_is_told_once_and_fails_no_word(
     assert learn(base, pictures, tmp_path / "run", **steps).seconds == 0
 
 
-def test_a_full_disk_is_not_only_told(
+def test_a_full_disk_stops_the_run(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_args: object) -> None:

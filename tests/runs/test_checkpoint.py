@@ -56,7 +56,9 @@ def write(path: Path, stored: object) -> None:
     path.write_bytes(with_checksum(buffer.getvalue()))
 
 
-def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], TrainState]) -> None:
+def test_a_checkpoint_with_a_flipped_bit_is_refused(
+    saved: Path, fresh: Callable[[], TrainState]
+) -> None:
     whole, source, untouched = saved.read_bytes(), random.Random(0), fresh()
     before = untouched.word()["clip_l"]
     for _ in range(100):
@@ -73,7 +75,7 @@ def test_no_flipped_bit_is_learned_from(saved: Path, fresh: Callable[[], TrainSt
     assert not untouched.word()["clip_l"].equal(before)
 
 
-def test_of_an_older_version_no_damaged_number_is_learned_from(
+def test_a_damaged_checkpoint_of_an_older_version_is_refused(
     saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
     checkpoint.load(saved.parent, right := fresh(), SAVED, {})
@@ -104,7 +106,7 @@ def test_of_an_older_version_no_damaged_number_is_learned_from(
         lambda stored: stored.update(best={"clip_g": torch.zeros(1, 32)}),
     ],
 )
-def test_what_no_run_saves_is_refused(
+def test_a_checkpoint_with_other_contents_is_refused(
     change: Callable[[dict[str, Any]], object], saved: Path, fresh: Callable[[], TrainState]
 ) -> None:
     stored = state_of(saved)
@@ -123,7 +125,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
         checkpoint.load(saved.parent, fresh(), SAVED, {})
 
 
-def test_somebodys_checkpoints_are_neither_gone_on_from_nor_removed(
+def test_checkpoints_of_others_are_neither_resumed_from_nor_removed(
     saved: Path, family: Family, pictures: Path
 ) -> None:
     theirs = saved.with_name("checkpoint-1.pt"), saved.with_name("checkpoint-77.pt")

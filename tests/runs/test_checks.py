@@ -62,7 +62,7 @@ def least(kind: type[Settings]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("kind", "name", "value", "others"), WITHOUT_EFFECT)
-def test_a_setting_without_effect_is_said(
+def test_a_setting_without_effect_is_reported(
     kind: type[Settings], name: str, value: Any, others: Mapping[str, Any]
 ) -> None:
     written = config.flag(f"no_{name}" if value is False else name)
@@ -81,7 +81,7 @@ def test_each_rule_about_settings_without_effect_is_tested() -> None:
     assert {name for _, name in rules} <= fields
 
 
-def test_what_a_run_has_written_down_is_not_said_again(tmp_path: Path) -> None:
+def test_a_config_of_a_run_is_not_reported_again(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(TrainConfig.check(**least(TrainConfig), steps=3).to_toml())
     assert TrainConfig.gather(file).without_effect() == []
@@ -114,7 +114,7 @@ def test_settings_that_contradict_each_other_are_refused(
 @pytest.mark.parametrize(
     "lr", ["0.005", "0.005:100, 1e-3", "0.005:100,1e-3:-1", "0.005:200", "50%:300", "auto"]
 )
-def test_rates_that_last_as_long_as_the_run_are_taken(lr: str) -> None:
+def test_a_schedule_as_long_as_the_run_is_accepted(lr: str) -> None:
     TrainConfig.check(**least(TrainConfig), lr=lr, steps=200)
 
 
@@ -143,32 +143,32 @@ def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[st
         ({"init": " "}, "has no tokens"),
     ],
 )
-def test_what_can_be_refused_before_the_model_is_loaded_is(
+def test_settings_are_refused_before_the_model_is_loaded(
     settings: dict[str, Any], says: str, pictures: Path
 ) -> None:
     with pytest.raises(PseudowordError, match=says):
         asked(pictures, **settings)
 
 
-def test_caption_settings_without_captions_in_the_sentences_are_said(pictures: Path) -> None:
+def test_caption_settings_without_captions_in_the_templates_are_reported(pictures: Path) -> None:
     (told,) = asked(pictures, shuffle_tags=True)
     assert "--shuffle-tags has no effect with --template subject" in told
     assert asked(pictures, "captioned", shuffle_tags=True) == []
 
 
-def test_previews_that_show_nothing_of_the_word_are_said(pictures: Path) -> None:
+def test_previews_without_the_word_are_reported(pictures: Path) -> None:
     (told,) = asked(pictures, preview=["a cat", "a [name]", "my <cat>", "a --n [name]"])
     assert told == "--preview a cat: no [name] in it, so it does not show the word"
 
 
-def test_a_run_that_ends_before_it_can_settle_is_told(pictures: Path) -> None:
+def test_a_run_that_ends_before_early_stopping_can_is_reported(pictures: Path) -> None:
     (told,) = asked(pictures, max_steps=80)
     assert "at step 90 or later" in told
     assert asked(pictures, max_steps=90) == []
     assert asked(pictures, max_steps=80, evaluate_every=8) == []
 
 
-def test_an_optimiser_that_finds_its_rate_is_told_from_one_that_is_given_it(pictures: Path) -> None:
+def test_a_learning_rate_for_an_optimiser_that_finds_its_own_is_reported(pictures: Path) -> None:
     (told,) = asked(pictures, optimiser="Adadelta")
     assert "needs --lr 1, not 50%" in told
     assert asked(pictures, optimiser="Adadelta", lr=1) == []
@@ -184,7 +184,7 @@ def test_an_optimiser_that_finds_its_rate_is_told_from_one_that_is_given_it(pict
         ({"preview": ["a [name] --w 8192"]}, "a picture of 8192 x 8192 pixels needs"),
     ],
 )
-def test_what_is_beyond_the_model_or_the_memory_is_refused(
+def test_settings_that_are_too_much_for_model_or_memory_are_refused(
     settings: dict[str, Any], says: str, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "there_is", lambda _device: 1 << 30)
@@ -194,7 +194,7 @@ def test_what_is_beyond_the_model_or_the_memory_is_refused(
         checks.against_model(family, made, captions.SUBJECT, lambda _text: None)
 
 
-def test_a_token_that_the_model_knows_is_said(family: Family) -> None:
+def test_a_token_that_the_model_knows_is_reported(family: Family) -> None:
     for token, known in (("dog", True), ("<dog>", False), ("my dog", False)):
         told: list[str] = []
         made = TrainConfig.check(pictures=["p"], token=token, base=family.source.name)
@@ -209,7 +209,7 @@ def test_a_token_that_the_model_knows_is_said(family: Family) -> None:
         ({"configs": "nowhere"}, "--configs nowhere: there is no such file or folder"),
     ],
 )
-def test_what_does_not_go_with_one_file_is_refused(
+def test_options_that_do_not_work_with_one_file_are_refused(
     setting: dict[str, str], says: str, base: Path, tmp_path: Path
 ) -> None:
     file = single_file.write(base, tmp_path / "one.safetensors")
@@ -231,7 +231,9 @@ def test_configs_beside_a_folder_are_refused(base: Path) -> None:
         ("lr", "name=value"),
     ],
 )
-def test_what_bench_cannot_compare_is_said_before_it_loads_anything(text: str, says: str) -> None:
+def test_bench_refuses_what_it_cannot_compare_before_it_loads_anything(
+    text: str, says: str
+) -> None:
     with pytest.raises(SettingsError, match=says):
         parse_variant(text)
 
@@ -244,7 +246,9 @@ class Told(Silent):
         self.notes.append(text)
 
 
-def test_a_word_too_long_to_be_of_use_is_said(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_word_with_too_long_vectors_is_reported(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
     told = Told()
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "norm": "none"}
     word = pseudoword.train(
@@ -254,7 +258,7 @@ def test_a_word_too_long_to_be_of_use_is_said(base: Path, pictures: Path, tmp_pa
     assert any("--norm keep, or a lower --lr" in note for note in told.notes)
 
 
-def test_a_random_start_says_so_and_its_init_is_no_word_to_compare_with(
+def test_a_random_initialisation_is_recorded_and_has_no_init_word(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "init_mode": "random"}
@@ -267,7 +271,9 @@ def test_a_random_start_says_so_and_its_init_is_no_word_to_compare_with(
     )
 
 
-def test_a_background_that_nobody_sees_is_said(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_background_without_transparent_pictures_is_reported(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
     told = Told()
     settings: dict[str, Any] = {"base": base, "background": "red", "progress": told}
     pseudoword.prepare(pictures, out=tmp_path / "sheet.png", **settings)

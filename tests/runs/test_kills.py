@@ -106,7 +106,7 @@ def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("words", KILLS)
-def test_wherever_it_dies_it_ends_with_the_same_bytes(
+def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
     settings: dict[str, Any] = {"init": "cat", "batch": 4, "preview": (), "steps": 6, "ema": 0.9}

@@ -60,7 +60,7 @@ def test_a_run_s_own_config_repeats_it_byte_for_byte(
         assert (elsewhere / "y" / name).read_bytes() == (tmp_path / "x" / name).read_bytes()
 
 
-def test_the_command_line_counts_more_than_the_file_and_the_file_more_than_defaults(
+def test_options_override_the_file_and_the_file_overrides_defaults(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "run.toml"
@@ -97,7 +97,7 @@ def test_a_bad_file_is_explained(text: str | None, says: str, tmp_path: Path) ->
         train(tmp_path, config=file)
 
 
-def test_an_extended_run_is_one_that_had_been_longer(
+def test_an_extended_run_ends_like_a_longer_run(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = learn(base, pictures, tmp_path / "long", steps=10, ema=0.9)
@@ -119,7 +119,7 @@ def test_an_extended_run_is_one_that_had_been_longer(
         learn(base, pictures, tmp_path / "short", ema=0.9, extend=2)
 
 
-def test_without_its_last_state_a_run_cannot_be_extended(
+def test_without_its_last_checkpoint_a_run_cannot_be_extended(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     done = learn(base, pictures, tmp_path)
@@ -149,7 +149,7 @@ def test_changed_settings_are_named_and_allowed_only_when_asked_for(
     assert (tmp_path / "config.toml").read_bytes() == before
 
 
-def test_a_picture_deleted_midway_is_told_with_where_the_word_is(
+def test_an_error_about_a_deleted_picture_says_where_the_word_is(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
@@ -172,7 +172,7 @@ def test_a_picture_deleted_midway_is_told_with_where_the_word_is(
     assert "The word of step 6 is safe" in gone.value.__notes__[0]
 
 
-def test_out_of_memory_says_what_would_fit_and_that_goes_on(
+def test_out_of_memory_suggests_settings_and_the_run_resumes_with_them(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pseudoword.training import loss
@@ -203,14 +203,14 @@ def test_out_of_memory_says_what_would_fit_and_that_goes_on(
     assert done.concept.provenance["steps"] == "6"
 
 
-def test_what_would_fit_keeps_the_samples_of_a_step() -> None:
+def test_suggested_settings_keep_the_samples_of_a_step() -> None:
     config = TrainConfig.check(pictures=["p"], token="<a>", batch=9, accumulate=2)
     assert "--batch 3 --accumulate 6" in memory_advice([config])
     assert "--batch" not in memory_advice([config.model_copy(update={"batch": 1})])
     assert "fewer than 2 words" in memory_advice([config, config])
 
 
-def test_other_errors_are_left_alone(
+def test_other_errors_are_not_changed(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: Any) -> None:
@@ -232,7 +232,7 @@ def test_run_from_its_source_folder_alone_the_package_has_no_version(
     assert done.concept.provenance["version"] == "not installed"
 
 
-def test_auto_s_choices_are_repeated_by_its_config(
+def test_a_run_with_auto_settings_is_repeated_from_its_config(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     first = learn(base, pictures, tmp_path / "x", lr="auto", vectors="auto")

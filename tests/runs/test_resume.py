@@ -53,7 +53,7 @@ def whole(base: Path, pictures: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(
+def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
     base: Path, pictures: Path, tmp_path: Path, whole: Path
 ) -> None:
     cut = tmp_path / "cut"
@@ -84,7 +84,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_asked_to_stop_it_saves_says_where_and_goes_on_later(
+def test_a_run_asked_to_stop_saves_its_state_and_resumes_later(
     base: Path, pictures: Path, tmp_path: Path, whole: Path, number: int, code: int
 ) -> None:
     out = tmp_path / "run"

@@ -92,7 +92,7 @@ def begun(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
 
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize(("name", "text"), ODD)
-def test_what_no_run_writes_is_told_in_a_sentence(
+def test_files_with_other_contents_are_explained_in_one_sentence(
     name: str, text: bytes, recorded: bool, begun: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _, whole = begun

@@ -40,7 +40,7 @@ class StandIn(ModuleType):
         self.finished = True
 
 
-def test_csv_has_what_the_log_has(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_the_csv_has_the_metrics_of_the_log(base: Path, pictures: Path, tmp_path: Path) -> None:
     done = train(
         pictures, "<cat>", base=str(base), out=tmp_path, log=["csv"], preview=(), **SETTINGS
     )
@@ -79,7 +79,7 @@ def test_tensorboard_reads_the_numbers_and_the_previews(
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
-def test_hosted_ones_get_settings_numbers_and_previews(
+def test_hosted_trackers_get_settings_metrics_and_previews(
     name: str, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = StandIn()
@@ -119,7 +119,7 @@ class Broken(StandIn):
 
 
 @pytest.mark.parametrize("where", ["log", "finish"])
-def test_a_log_that_fails_fails_no_word(
+def test_a_tracker_that_fails_does_not_stop_the_run(
     where: str, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "trackio", Broken(where))
@@ -134,7 +134,7 @@ def test_a_log_that_fails_fails_no_word(
     assert len((done.folder / "log.csv").read_text().splitlines()) == 5
 
 
-def test_a_log_that_cannot_be_opened_is_told_before_the_first_step(
+def test_a_tracker_that_cannot_be_opened_is_an_error_before_the_first_step(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", Broken("init"))
@@ -143,7 +143,9 @@ def test_a_log_that_cannot_be_opened_is_told_before_the_first_step(
     assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
-def test_somebodys_log_csv_is_not_replaced(base: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_log_csv_of_someone_else_is_not_replaced(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
     (tmp_path / "log.csv").write_text("mine")
     with pytest.raises(RunFolderError, match=r"log\.csv would be replaced"):
         train(pictures, "<cat>", base=str(base), out=tmp_path, log=["csv"], **SETTINGS)
