@@ -120,24 +120,23 @@ def train_state(
     init: str = "cat",
     vectors: int = 1,
     templates: Sequence[str] = captions.SUBJECT,
-    seen: Mapping[str, Any] = MappingProxyType({}),
-    wording: Mapping[str, Any] = MappingProxyType({}),
+    picture_settings: Mapping[str, Any] = MappingProxyType({}),
+    caption_settings: Mapping[str, Any] = MappingProxyType({}),
     **settings: Any,
 ) -> TrainState:
-    """A member ready for `train`.
+    """The state of a concept before its first step.
 
-    Settings are those of `Hyperparameters`; `seen` those of the
-    pictures, `wording` those of the captions.
+    `settings` are those of `Hyperparameters`.
     """
     hyper = Hyperparameters(**{**PLAIN, "steps": 4, "batch": 2, **settings})
-    how = PictureSettings(pictures=(pictures,), **seen)
-    shapes = examples.crop_sizes(how, family.resolution, family.resolution_step)
-    read = examples.read(picture_files.find([pictures]), how, shapes, seed=hyper.seed)
-    found = list(latents.encode(family, read, how.unmasked_weight))
+    of_pictures = PictureSettings(pictures=(pictures,), **picture_settings)
+    shapes = examples.crop_sizes(of_pictures, family.resolution, family.resolution_step)
+    read = examples.read(picture_files.find([pictures]), of_pictures, shapes, seed=hyper.seed)
+    encoded = list(latents.encode(family, read, of_pictures.unmasked_weight))
     rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
     assert isinstance(hyper.lr, Rates)
     return TrainState.begin(
-        TrainingData(token, found, templates, hyper, CaptionSettings(**wording)),
+        TrainingData(token, encoded, templates, hyper, CaptionSettings(**caption_settings)),
         methods.begin(begin(family, rows), hyper),
         Schedule.of(hyper, hyper.lr),
     )

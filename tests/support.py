@@ -66,13 +66,13 @@ def flipped(data: bytes, source: random.Random) -> bytes:
 
 
 class Notes(Silent):
-    """What the user was told."""
+    """Collects the notes that the user would see."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.lines: list[str] = []
 
     def note(self, text: str) -> None:
-        self.said.append(text)
+        self.lines.append(text)
 
 
 def everything(folder: Path) -> dict[str, bytes]:

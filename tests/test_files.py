@@ -48,7 +48,7 @@ def test_files_that_are_not_regular_are_refused_without_waiting(tmp_path: Path) 
     (tmp_path / "large").write_bytes(bytes(2001))
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    for path, says in {
+    for path, message in {
         "pipe": "it is a pipe",
         "link": "it is a pipe",
         "folder": "it is a folder",
@@ -58,7 +58,7 @@ def test_files_that_are_not_regular_are_refused_without_waiting(tmp_path: Path) 
         "a\0b": "no file can have this name",
         "\udc00" * 300: "cannot be read",
     }.items():
-        with pytest.raises(PictureError, match=f"cannot be read: .*{says}|{says}"):
+        with pytest.raises(PictureError, match=f"cannot be read: .*{message}|{message}"):
             files.read_regular(tmp_path / path, 2000, PictureError)
     (tmp_path / "large").write_bytes(bytes(2000))
     assert files.read_regular(tmp_path / "large", 2000, PictureError) == bytes(2000)

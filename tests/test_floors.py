@@ -29,8 +29,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_the_tree_keeps_its_floors(source: Path) -> None:
-    code, told = lint(source)
-    assert code == 0, told
+    code, output = lint(source)
+    assert code == 0, output
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_an_import_that_goes_the_wrong_way_is_found(source: Path, file: str, imp
     path = source / "pseudoword" / file
     before = path.read_text() if path.exists() else ""
     path.write_text(f"{before}\n\ndef late() -> None:\n    import {imports}\n")
-    code, told = lint(source)
-    assert code == 1, told
-    assert "BROKEN" in told or "not listed" in told
+    code, output = lint(source)
+    assert code == 1, output
+    assert "BROKEN" in output or "not listed" in output

@@ -49,10 +49,10 @@ def imported(name: str, path: Path, known: Mapping[str, Path], for_types: bool) 
     `from package import module` imports the module, `from package import name` the package.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = class_paths(tree)
+    result = class_paths(tree)
     for statement in statements(tree, for_types):
         if isinstance(statement, ast.Import):
-            found |= {alias.name for alias in statement.names}
+            result |= {alias.name for alias in statement.names}
             continue
         source = statement.module or ""
         if statement.level:
@@ -61,8 +61,8 @@ def imported(name: str, path: Path, known: Mapping[str, Path], for_types: bool) 
             source = ".".join([*base, source] if source else base)
         for alias in statement.names:
             member = f"{source}.{alias.name}"
-            found.add(member if member in known else source)
-    return found & known.keys() - {name}
+            result.add(member if member in known else source)
+    return result & known.keys() - {name}
 
 
 def cycle(trees: Mapping[str, Path], for_types: bool = False) -> str:
@@ -105,8 +105,8 @@ def package(folder: Path, **files: str) -> Mapping[str, Path]:
     ],
 )
 def test_a_cycle_is_found(one: str, other: str, tmp_path: Path) -> None:
-    found = cycle(package(tmp_path, one=one, other=other))
-    assert found in ("some.one → some.other → some.one", "some.other → some.one → some.other")
+    result = cycle(package(tmp_path, one=one, other=other))
+    assert result in ("some.one → some.other → some.one", "some.other → some.one → some.other")
 
 
 def test_a_cycle_through_a_package_is_found(tmp_path: Path) -> None:

@@ -105,33 +105,35 @@ def test_a_word_is_never_a_file_of_that_name(text: str, somewhere: Path) -> None
             path.unlink()
             word(path / "concept.safetensors")
         assert initialisation.named_concept(text, "auto") is None, lies
-        told = initialisation.check(text, "auto", AUTO)
-        assert (told is not None) == (lies not in ("nothing", "folder")), lies
-        assert told is None or f"./{text}" in told
+        notes = initialisation.check(text, "auto", AUTO)
+        assert (notes is not None) == (lies not in ("nothing", "folder")), lies
+        assert notes is None or f"./{text}" in notes
 
 
-@pytest.mark.parametrize("how", ["./cat", "cat/", "here/../cat", "{}", "~/cat", "here/w.pt=<x>"])
+@pytest.mark.parametrize(
+    "written", ["./cat", "cat/", "here/../cat", "{}", "~/cat", "here/w.pt=<x>"]
+)
 def test_init_takes_a_path_that_exists(
-    how: str, somewhere: Path, monkeypatch: pytest.MonkeyPatch
+    written: str, somewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(somewhere))
     word(somewhere / "cat" / "concept.safetensors")
     word(somewhere / "here" / "w.pt")
-    found = initialisation.named_concept(how.format(somewhere / "cat"), "auto")
-    assert found is not None
-    assert len(found.vectors["clip_l"]) == 2
-    assert initialisation.check(how.format(somewhere / "cat"), "auto", 2) is None
+    result = initialisation.named_concept(written.format(somewhere / "cat"), "auto")
+    assert result is not None
+    assert len(result.vectors["clip_l"]) == 2
+    assert initialisation.check(written.format(somewhere / "cat"), "auto", 2) is None
     with pytest.raises(SettingsError, match=r"--vectors 3: .* has 2"):
-        initialisation.check(how.format(somewhere / "cat"), "auto", 3)
+        initialisation.check(written.format(somewhere / "cat"), "auto", 3)
     with pytest.raises(SettingsError, match="--init-mode mean takes words"):
-        initialisation.check(how.format(somewhere / "cat"), "mean", AUTO)
+        initialisation.check(written.format(somewhere / "cat"), "mean", AUTO)
 
 
 def test_init_takes_one_word_of_several(somewhere: Path) -> None:
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
-    found = initialisation.named_concept("./two.pt=<b>", "auto")
-    assert found is not None
-    assert not found.vectors["clip_l"].any()
+    result = initialisation.named_concept("./two.pt=<b>", "auto")
+    assert result is not None
+    assert not result.vectors["clip_l"].any()
     with pytest.raises(ConceptError, match="holds 2 words"):
         initialisation.named_concept("./two.pt", "auto")
     with pytest.raises(ConceptError, match="holds 2 words"):
@@ -160,15 +162,15 @@ def test_init_takes_a_word_on_the_hub(somewhere: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", listed)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_a, revision: str(kept))
-    found = initialisation.named_concept("sd-concepts-library/cat-toy@v2", "auto")
-    assert found is not None
-    assert found.vectors["clip_l"].shape == (2, 32)
+    result = initialisation.named_concept("sd-concepts-library/cat-toy@v2", "auto")
+    assert result is not None
+    assert result.vectors["clip_l"].shape == (2, 32)
     assert asked == [("sd-concepts-library/cat-toy", "v2")]
     assert sources.read_concepts("sd-concepts-library/cat-toy=<x>")[0].token == "<x>"
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [
         ("sd-concepts-library/cat-toy", HubId("sd-concepts-library/cat-toy")),
         ("stabilityai/sdxl-1.0@fp16", HubId("stabilityai/sdxl-1.0", "fp16")),
@@ -176,11 +178,11 @@ def test_init_takes_a_word_on_the_hub(somewhere: Path, monkeypatch: pytest.Monke
     ],
 )
 def test_a_hub_id_means_the_same_for_every_argument(
-    text: str, found: HubId, somewhere: Path
+    text: str, result: HubId, somewhere: Path
 ) -> None:
     for words in (True, False):
-        assert lookup.find(text, "--x", words=words) == found
-    (somewhere / found.repository.split("/")[0]).mkdir()
+        assert lookup.find(text, "--x", words=words) == result
+    (somewhere / result.repository.split("/")[0]).mkdir()
     with pytest.raises(SettingsError, match="there is no"):
         lookup.find(text, "--x")
 
@@ -223,16 +225,16 @@ def test_a_missing_file_or_token_is_an_error(text: str) -> None:
 
 @given(st.text() | st.text("/\\~.=@:ab \0\ud800", max_size=12) | st.just("x" * 10**6))
 def test_any_text_names_something_or_is_an_error(text: str) -> None:
-    told: list[str] = []
+    notes: list[str] = []
     for words in (True, False):
         try:
-            found = lookup.find(text, "--x", words=words)
+            result = lookup.find(text, "--x", words=words)
         except SettingsError as error:
-            found = None
-            told.append(str(error))
-        assert found is None or isinstance(found, Path | HubId)
-        assert not words or found is None or lookup.looks_like_path(text)
-    assert all(len(one) < 400 for one in told), "no sentence"
+            result = None
+            notes.append(str(error))
+        assert result is None or isinstance(result, Path | HubId)
+        assert not words or result is None or lookup.looks_like_path(text)
+    assert all(len(one) < 400 for one in notes), "no sentence"
 
 
 def test_a_name_that_no_file_can_have_does_not_exist() -> None:

@@ -122,7 +122,7 @@ def fifo(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "name", "says"),
+    ("make", "name", "message"),
     [
         (lambda path: path.mkdir(), "x", "is not a file"),
         (fifo, "x", "is not a file"),
@@ -134,12 +134,12 @@ def fifo(path: Path) -> None:
     ],
 )
 def test_check_writable_finds_problems_without_writing(
-    make: Callable[[Path], object], name: str, says: str, tmp_path: Path
+    make: Callable[[Path], object], name: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
     make(path)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(StorageError, match=says):
+    with pytest.raises(StorageError, match=message):
         outputs.check_writable(path)
     assert sorted(tmp_path.iterdir()) == before
 
@@ -335,16 +335,16 @@ def test_no_output_goes_into_the_folder_of_pictures(
 
 def bad_paths() -> list[tuple[str, ...]]:
     """All options of all commands that take a path, with none."""
-    found = []
+    result = []
     kinds: dict[str, type[Settings]] = {"train": TrainConfig, "prepare": PrepareConfig}
     for command, kind in (kinds | {"evaluate": EvaluateConfig, "bench": BenchConfig}).items():
         for name, field in kind.model_fields.items():
             if "Path" in repr(field.annotation) and name != "pictures":
                 positional: tuple[str, ...] = () if command == "bench" else ("x",)
                 positional += ("--pictures", "x") if command == "evaluate" else ()
-                found.append((command, *positional, f"--{name.replace('_', '-')}", ""))
+                result.append((command, *positional, f"--{name.replace('_', '-')}", ""))
     return [
-        *found,
+        *result,
         ("train", ""),
         ("train", "x", "--config", ""),
         ("prepare", ""),

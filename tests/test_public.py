@@ -54,9 +54,9 @@ def test_the_public_names() -> None:
         "train_pack",
     ]
     for name in pseudoword.__all__:
-        found = getattr(pseudoword, name)
-        assert not isinstance(found, ModuleType), f"a module hides {name}"
-        assert inspect.getdoc(found), name
+        result = getattr(pseudoword, name)
+        assert not isinstance(result, ModuleType), f"a module hides {name}"
+        assert inspect.getdoc(result), name
 
 
 def test_every_command_has_a_function_of_its_name() -> None:
@@ -93,11 +93,11 @@ def test_help_imports_nothing_heavy() -> None:
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print('HEAVY', {'torch', 'diffusers', 'transformers', 'numpy', 'PIL'} & set(sys.modules))"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
-    assert "HEAVY set()" in said
-    assert "train" in said
+    assert "HEAVY set()" in output
+    assert "train" in output
 
 
 def test_families_and_methods_are_listed_in_one_dict_each() -> None:

@@ -55,8 +55,8 @@ def inside(data: bytes, depth: int = 4) -> Iterator[bytes]:
                 except zlib.error:
                     continue
         at += 12 + length
-    for found in re.findall(rb"[A-Za-z0-9+/]{200,}={0,2}", data):
-        yield from inside(base64.b64decode(found[: len(found) // 4 * 4]), depth - 1)
+    for result in re.findall(rb"[A-Za-z0-9+/]{200,}={0,2}", data):
+        yield from inside(base64.b64decode(result[: len(result) // 4 * 4]), depth - 1)
 
 
 def tells(data: bytes) -> bool:
@@ -118,10 +118,10 @@ def test_no_file_of_a_run_holds_a_path_of_this_machine(run: tuple[Path, list[str
     assert tells((folder / "config.toml").read_bytes()), "the test would see it"
     assert titles
     assert not any(tells(title.encode()) for title in titles)
-    said = pseudoword.inspect(folder).provenance
-    assert said["base"] == "base"
-    assert said["init"] == "start.safetensors"
-    assert "--template was lines.txt, is more.txt" in said["changed"]
+    texts = pseudoword.inspect(folder).provenance
+    assert texts["base"] == "base"
+    assert texts["init"] == "start.safetensors"
+    assert "--template was lines.txt, is more.txt" in texts["changed"]
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -129,8 +129,8 @@ def test_no_format_holds_a_path_of_this_machine(
     run: tuple[Path, list[str]], name: str, tmp_path: Path
 ) -> None:
     word = formats.read(run[0])
-    found = {"base": f"/home/{TELLTALE}/x", "changed": f"--init was C:\\{TELLTALE}\\a b, is cat"}
-    word = Concept(word.token, word.vectors, "sd", provenance={**word.provenance, **found})
+    result = {"base": f"/home/{TELLTALE}/x", "changed": f"--init was C:\\{TELLTALE}\\a b, is cat"}
+    word = Concept(word.token, word.vectors, "sd", provenance={**word.provenance, **result})
     if reason := WRITERS[name].refuses(word):
         pytest.skip(reason)
     written = formats.write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
@@ -160,17 +160,17 @@ def test_no_card_picture_page_or_tracker_gets_a_path_of_this_machine(
     pseudoword.gallery(secret, out=tmp_path / "gallery.png")
     for path in tmp_path.iterdir():
         assert not tells(path.read_bytes()), path.name
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(trackers, "Hosted", lambda library, **options: told.update(options))
+    sent: dict[str, Any] = {}
+    monkeypatch.setattr(trackers, "Hosted", lambda library, **options: sent.update(options))
     config = TrainConfig.check(
         pictures=[secret / "pictures"], token="<cat>", base=str(secret / "base"), out=run[0]
     )
     trackers.TRACKERS["trackio"](run[0], config, [])
-    assert not tells(repr(told).encode())
+    assert not tells(repr(sent).encode())
 
 
 @pytest.mark.parametrize(
-    ("said", "shared"),
+    ("texts", "shared"),
     [
         ("emoji", "emoji"),
         ("owner/name", "owner/name"),
@@ -191,9 +191,9 @@ def test_no_card_picture_page_or_tracker_gets_a_path_of_this_machine(
         ("a\x1b[31m\udcff\n", r"a\x1b[31m\xff\n"),
     ],
 )
-def test_only_the_last_part_of_a_path_is_shared(said: str, shared: str) -> None:
-    assert text.public(said) == shared
-    assert text.public_values({"a": [said, 1]}) == {"a": [shared, 1]}
+def test_only_the_last_part_of_a_path_is_shared(texts: str, shared: str) -> None:
+    assert text.public(texts) == shared
+    assert text.public_values({"a": [texts, 1]}) == {"a": [shared, 1]}
 
 
 def test_an_existing_path_and_a_link_keep_their_own_name(
@@ -230,8 +230,8 @@ HOSTILE = (
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_text_does_not_break_a_model_card(hostile: str) -> None:
     token = "".join(c for c in hostile if c.isprintable()).strip() or "x"
-    said = {"base": hostile, "init": hostile, hostile: "x"}
-    word = Concept(token, {"clip_l": torch.ones(1, 8)}, "sd", provenance=said)
+    texts = {"base": hostile, "init": hostile, hostile: "x"}
+    word = Concept(token, {"clip_l": torch.ones(1, 8)}, "sd", provenance=texts)
     card = push.model_card(word, "me/cat", ("previews/step-1-1.png",))
     card.encode()
     _, front, body = card.split("---\n", 2)

@@ -20,8 +20,8 @@ from pseudoword.files import file_stem
 @pytest.mark.parametrize("ending", FORMAT_OF_ENDING)
 def test_the_suffix_decides_the_format(ending: str, tmp_path: Path) -> None:
     source = embedding_files.write("a1111", tmp_path)
-    code, said, _ = run("convert", source, tmp_path / f"out{ending}", "--token", "<dog>")
-    assert (code, said.split()) == (0, [str(tmp_path / f"out{ending}")])
+    code, output, _ = run("convert", source, tmp_path / f"out{ending}", "--token", "<dog>")
+    assert (code, output.split()) == (0, [str(tmp_path / f"out{ending}")])
     back = formats.read(tmp_path / f"out{ending}")
     assert back.token == "<dog>"
     assert back.vectors["clip_l"].equal(L)
@@ -43,9 +43,9 @@ def test_two_files_for_sdxl_and_back_to_one(tmp_path: Path) -> None:
 
 def test_several_words_go_into_a_folder_or_one_by_one(tmp_path: Path) -> None:
     source = embedding_files.write("LoRA with OneTrainer's words", tmp_path)
-    code, said, _ = run("convert", source, tmp_path / "words")
+    code, output, _ = run("convert", source, tmp_path / "words")
     assert code == 0
-    assert {Path(line).name for line in said.splitlines()} == {
+    assert {Path(line).name for line in output.splitlines()} == {
         "cat.safetensors",
         "v1.5-dog.safetensors",
     }
@@ -83,8 +83,8 @@ def test_what_cannot_be_converted_is_explained(
 ) -> None:
     source = embedding_files.write("a1111", tmp_path)
     monkeypatch.chdir(tmp_path)
-    code, said, complained = run("convert", source, *arguments)
-    assert (code, said) == (2, "")
+    code, output, complained = run("convert", source, *arguments)
+    assert (code, output) == (2, "")
     assert named in complained
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file.bin"]
 
@@ -102,16 +102,16 @@ def test_inspect_describes_a_file_and_what_tools_do_with_it(tmp_path: Path) -> N
     def tools(name: str) -> dict[str, str]:
         return pseudoword.inspect(embedding_files.write(name, tmp_path)).tools
 
-    seen = pseudoword.inspect(embedding_files.write("a1111", tmp_path))
-    assert (seen.layout, seen.container, seen.fits) == ("a1111", "torch", ["sd"])
-    assert "then write <cat>" in seen.tools["diffusers"]
-    assert list(seen.tools)[3:] == ["InvokeAI", "OneTrainer"]
-    assert "embedding:file" in seen.tools["ComfyUI"]
+    inspection = pseudoword.inspect(embedding_files.write("a1111", tmp_path))
+    assert (inspection.layout, inspection.container, inspection.fits) == ("a1111", "torch", ["sd"])
+    assert "then write <cat>" in inspection.tools["diffusers"]
+    assert list(inspection.tools)[3:] == ["InvokeAI", "OneTrainer"]
+    assert "embedding:file" in inspection.tools["ComfyUI"]
     assert "token='<file>'" in tools("kohya")["diffusers"]
     assert "--format diffusers" in tools("SDXL")["diffusers"]
     assert "only words for SD 1" in tools("ComfyUI")["AUTOMATIC1111"]
     assert "ending" in tools("OneTrainer SD3")["ComfyUI"]  # it is called .bin here
-    assert "refuses" in tools("diffusers several")["diffusers"]
+    assert "cannot read" in tools("diffusers several")["diffusers"]
     assert "per layer" in tools("kohya XTI")["AUTOMATIC1111"]
     assert "models/Lora" in tools("LoRA with OneTrainer's words")["AUTOMATIC1111"]
     pseudoword.convert(embedding_files.write("a1111", tmp_path), tmp_path / "a.png")
@@ -126,9 +126,9 @@ def test_inspect_describes_a_file_and_what_tools_do_with_it(tmp_path: Path) -> N
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample files here")
 def test_every_real_file_can_be_inspected_on_the_command_line() -> None:
     for path in (SHARED / "embeddings").iterdir():
-        code, said, _ = run("inspect", path)
+        code, output, _ = run("inspect", path)
         assert code == 0
-        assert "in ComfyUI" in said
+        assert "in ComfyUI" in output
 
 
 def test_generate_takes_any_file_and_renames(base: Path, tmp_path: Path) -> None:

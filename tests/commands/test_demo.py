@@ -45,9 +45,9 @@ def test_the_learned_word_is_nearer_to_unseen_pictures_than_its_start(
 
 @pytest.mark.slow
 def test_the_demo_leaves_pages_to_look_at(demo: tuple[Path, str]) -> None:
-    out, said = demo
+    out, output = demo
     for name in ("before_after.png", "loss.png", "report.html", "concept.safetensors"):
-        assert str(out / name) in said
+        assert str(out / name) in output
     sheet = np.asarray(Image.open(out / "before_after.png").convert("RGB"))
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 1000
     page = (out / "report.html").read_text()

@@ -46,8 +46,8 @@ TRUE = PICTURES / "unseen"
 
 
 def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path) -> None:
-    found = pseudoword.evaluate(apple, TRUE, n=1, sampler_steps=4, guidance=4, out=tmp_path)
-    near = found.similarities
+    evaluation = pseudoword.evaluate(apple, TRUE, n=1, sampler_steps=4, guidance=4, out=tmp_path)
+    near = evaluation.similarities
     assert near.image_known is not None
     assert near.image == pytest.approx(near.image_known, abs=1e-4)
     assert near.text == pytest.approx(near.text_known, abs=1e-4)
@@ -74,11 +74,11 @@ def test_a_similarity_model_without_a_text_encoder_leaves_texts_out(
     apple: Concept, dino: Path, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
-    found = pseudoword.evaluate(
+    evaluation = pseudoword.evaluate(
         apple, TRUE, similarity_model=str(dino), out=tmp_path / "out", **options
     )
-    assert found.similarities.text is None
-    assert -1 <= found.similarities.image <= 1
+    assert evaluation.similarities.text is None
+    assert -1 <= evaluation.similarities.image <= 1
 
 
 def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:

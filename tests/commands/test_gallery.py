@@ -20,35 +20,37 @@ from pseudoword.errors import PseudowordError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Words of several tools, pictures without words, and a broken file."""
-    made = tmp_path / "embeddings"
-    (made / "sub").mkdir(parents=True)
-    embedding_files.write("SDXL", made / "sub", ".safetensors")
-    embedding_files.write("paper, several", made, ".pt")
+    folder_of_words = tmp_path / "embeddings"
+    (folder_of_words / "sub").mkdir(parents=True)
+    embedding_files.write("SDXL", folder_of_words / "sub", ".safetensors")
+    embedding_files.write("paper, several", folder_of_words, ".pt")
     word = Concept("<red>", {"clip_l": rows(2, 768)}, "sd")
-    formats.write_as(word, made / "red.png", "a1111-png", Image.new("RGB", (50, 50), (255, 0, 0)))
-    formats.write(word, made / "blue.safetensors")
-    Image.new("RGB", (50, 50), (0, 0, 255)).save(made / "blue.preview.png")
-    Image.new("RGB", (50, 50)).save(made / "no word.png")
-    (made / "broken.bin").write_bytes(b"PK\3\4 and no more")
-    (made / "empty.pt").touch()
-    (made / "notes.txt").write_text("not looked at")
-    return made
+    formats.write_as(
+        word, folder_of_words / "red.png", "a1111-png", Image.new("RGB", (50, 50), (255, 0, 0))
+    )
+    formats.write(word, folder_of_words / "blue.safetensors")
+    Image.new("RGB", (50, 50), (0, 0, 255)).save(folder_of_words / "blue.preview.png")
+    Image.new("RGB", (50, 50)).save(folder_of_words / "no word.png")
+    (folder_of_words / "broken.bin").write_bytes(b"PK\3\4 and no more")
+    (folder_of_words / "empty.pt").touch()
+    (folder_of_words / "notes.txt").write_text("not looked at")
+    return folder_of_words
 
 
 def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
-    found = pseudoword.gallery(folder)
-    assert [(Path(w.file).name, w.token, w.families) for w in found.words] == [
+    result = pseudoword.gallery(folder)
+    assert [(Path(w.file).name, w.token, w.families) for w in result.words] == [
         ("blue.safetensors", "<red>", ["sd"]),
         ("file.pt", "<cat>", ["sd"]),
         ("file.pt", "<dog>", ["sd"]),
         ("red.png", "<red>", ["sd"]),
         ("file.safetensors", "file", ["sdxl"]),
     ]
-    assert found.words[-1].vectors == {"clip_g": (3, 1280), "clip_l": (3, 768)}
-    assert [Path(name).name for name in found.skipped] == ["broken.bin"]
-    assert {Path(name).name: why for name, why in found.left_out.items()} == {"empty.pt": "empty"}
-    assert "damaged zip" in next(iter(found.skipped.values()))
-    assert found.sheet == str(folder / "gallery.png")
+    assert result.words[-1].vectors == {"clip_g": (3, 1280), "clip_l": (3, 768)}
+    assert [Path(name).name for name in result.skipped] == ["broken.bin"]
+    assert {Path(name).name: why for name, why in result.left_out.items()} == {"empty.pt": "empty"}
+    assert "damaged zip" in next(iter(result.skipped.values()))
+    assert result.sheet == str(folder / "gallery.png")
     sheet = np.asarray(Image.open(folder / "gallery.png"))
     middle = GAP_PX + CELL_PX // 2
     assert sheet[middle, middle].tolist() == [0, 0, 255]  # blue's preview comes first
@@ -58,13 +60,13 @@ def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
 
 
 def test_gallery_on_the_command_line(folder: Path, tmp_path: Path) -> None:
-    code, said, _ = run("gallery", folder, "--out", tmp_path / "all.png")
+    code, output, _ = run("gallery", folder, "--out", tmp_path / "all.png")
     assert code == 0
-    assert "<dog>" in said
-    assert "broken.bin" in said
+    assert "<dog>" in output
+    assert "broken.bin" in output
     assert (tmp_path / "all.png").is_file()
-    found = json.loads(run("gallery", folder, "--json")[1])
-    assert len(found["words"]) == 5
+    result = json.loads(run("gallery", folder, "--json")[1])
+    assert len(result["words"]) == 5
     code, _, complained = run("gallery", tmp_path / "none")
     assert code == 2
     assert "is not a folder" in complained
@@ -75,15 +77,15 @@ def test_a_run_counts_once_and_shows_its_preview(
 ) -> None:
     out = tmp_path / "runs" / "cat"
     pseudoword.train(pictures, "<cat>", base=str(base), steps=1, init="cat", out=out)
-    found = pseudoword.gallery(tmp_path / "runs")
-    assert [w.token for w in found.words] == ["<cat>"]
-    assert found.words[0].preview == str(out / "previews" / "step-1-1.png")
-    assert found.skipped == {}
+    result = pseudoword.gallery(tmp_path / "runs")
+    assert [w.token for w in result.words] == ["<cat>"]
+    assert result.words[0].preview == str(out / "previews" / "step-1-1.png")
+    assert result.skipped == {}
 
 
 def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
-    found = pseudoword.gallery(tmp_path)
-    assert (found.words, found.sheet) == ([], None)
+    result = pseudoword.gallery(tmp_path)
+    assert (result.words, result.sheet) == ([], None)
     with pytest.raises(PseudowordError):
         pseudoword.gallery(tmp_path / "nowhere")
 
@@ -92,8 +94,8 @@ def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_reports_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery, "MAX_CELLS", 2)
-    found = pseudoword.gallery(folder)
-    assert (found.shown, len(found.words)) == (2, 5)
+    result = pseudoword.gallery(folder)
+    assert (result.shown, len(result.words)) == (2, 5)
     assert Image.open(folder / "gallery.png").height < 2 * CELL_PX
     assert "(the first 2 words)" in run("gallery", folder)[1]
 
@@ -115,20 +117,20 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     formats.write(other, outside / "linked.safetensors")
     (tmp_path / "link").symlink_to(outside)
     (outside / "ring").symlink_to(tmp_path)
-    found = pseudoword.gallery(tmp_path)
-    assert [Path(w.file).name for w in found.words] == [
+    result = pseudoword.gallery(tmp_path)
+    assert [Path(w.file).name for w in result.words] == [
         *("alone.preview.png", "no ending", "odd.pti", "toy.safetensors", "toy_2.safetensors"),
         "linked.safetensors",
     ]
-    assert [Path(name).name for name in found.skipped] == ["damaged.png"]
-    assert {Path(name).name for name in found.left_out} == {".hidden.pt", "pipe.pt", "picture.jxl"}
+    assert [Path(name).name for name in result.skipped] == ["damaged.png"]
+    assert {Path(name).name for name in result.left_out} == {".hidden.pt", "pipe.pt", "picture.jxl"}
 
 
 def test_the_two_files_of_an_sdxl_word_are_one_word(tmp_path: Path) -> None:
     both = Concept("<cat>", {"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, "sdxl")
     formats.write_as(both, tmp_path / "cat.safetensors", "diffusers")
-    found = pseudoword.gallery(tmp_path)
-    assert [(w.token, w.families) for w in found.words] == [("<cat>", ["sdxl"])]
+    result = pseudoword.gallery(tmp_path)
+    assert [(w.token, w.families) for w in result.words] == [("<cat>", ["sdxl"])]
 
 
 def test_only_files_of_a_run_are_left_out_of_its_folder(tmp_path: Path) -> None:
@@ -140,10 +142,10 @@ def test_only_files_of_a_run_are_left_out_of_its_folder(tmp_path: Path) -> None:
         formats.write(word, run / name)
     for name in ("config.toml", "log.jsonl"):
         (run / name).touch()
-    found = pseudoword.gallery(tmp_path)
-    assert [Path(w.file).name for w in found.words] == [
+    result = pseudoword.gallery(tmp_path)
+    assert [Path(w.file).name for w in result.words] == [
         *("theirs.safetensors", "concept.safetensors", "x.bin")
     ]
     (run / "concept.safetensors").unlink()
-    found = pseudoword.gallery(tmp_path)
-    assert "has not ended" in found.left_out[str(run)]
+    result = pseudoword.gallery(tmp_path)
+    assert "has not ended" in result.left_out[str(run)]

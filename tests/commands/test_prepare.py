@@ -27,9 +27,11 @@ def texture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
 
 
 def said_of(folder: Path) -> dict[str, list[str]]:
-    how = PictureSettings(pictures=(folder,))
+    picture_settings = PictureSettings(pictures=(folder,))
     find = image_quality.ProblemFinder()
-    read = examples.read(picture_files.find([folder]), how, examples.crop_sizes(how, 64, 8))
+    read = examples.read(
+        picture_files.find([folder]), picture_settings, examples.crop_sizes(picture_settings, 64, 8)
+    )
     return {example.path.stem: find(example) for example in read}
 
 
@@ -53,14 +55,16 @@ def test_problems_are_reported_and_good_pictures_have_none(tmp_path: Path) -> No
 def test_real_photographs_have_no_problems_unless_blurred(tmp_path: Path) -> None:
     find = image_quality.ProblemFinder()
     for path in sorted((SHARED / "photos").rglob("*.jpg")):
-        how = PictureSettings(pictures=(path,))
-        shapes = examples.crop_sizes(how, 512, 64)
-        assert find(examples.read_one(path, how, shapes)) == [], path
+        picture_settings = PictureSettings(pictures=(path,))
+        shapes = examples.crop_sizes(picture_settings, 512, 64)
+        assert find(examples.read_one(path, picture_settings, shapes)) == [], path
         picture = images.open_picture(path)
         blurred = picture.filter(ImageFilter.GaussianBlur(picture.width / 100))
         blurred.save(tmp_path / path.name)
-        found = image_quality.ProblemFinder()(examples.read_one(tmp_path / path.name, how, shapes))
-        assert found == ["looks blurred"], path
+        problems = image_quality.ProblemFinder()(
+            examples.read_one(tmp_path / path.name, picture_settings, shapes)
+        )
+        assert problems == ["looks blurred"], path
 
 
 def printed(picture: Image.Image, x: float, y: float) -> Image.Image:
@@ -122,10 +126,12 @@ def test_a_watermark_is_reported_once_for_all_pictures(base: Path, tmp_path: Pat
 
 def test_the_sheet_shows_exactly_the_pixels_that_are_learned(tmp_path: Path) -> None:
     texture(0, (300, 120)).save(tmp_path / "a.png")
-    how = PictureSettings(
+    picture_settings = PictureSettings(
         pictures=(tmp_path,), resolution=contact_sheet.VIEW_PX // 8 * 8, crop="focal"
     )
-    example = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 64, 8))
+    example = examples.read_one(
+        tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
+    )
     card = np.asarray(contact_sheet.panel(example, "a [name]", []))
     seen = ((example.views[0].pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
     whole, side = contact_sheet.VIEW_PX, seen.shape[0]
@@ -138,8 +144,10 @@ def test_the_sheet_shows_exactly_the_pixels_that_are_learned(tmp_path: Path) -> 
 def test_thin_pictures_have_a_panel(tmp_path: Path, crop: str) -> None:
     for size in ((1, 1), (1, 3000), (3000, 1), (2, 9000), (1, 230)):
         Image.new("RGB", size, "red").save(tmp_path / "a.png")
-        how = PictureSettings.check(pictures=[tmp_path], crop=crop, flip=True)
-        example = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 64, 8))
+        picture_settings = PictureSettings.check(pictures=[tmp_path], crop=crop, flip=True)
+        example = examples.read_one(
+            tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
+        )
         assert contact_sheet.panel(example, "a [name]", []).height > contact_sheet.VIEW_PX
 
 
@@ -147,8 +155,10 @@ def test_parts_outside_the_mask_are_striped(tmp_path: Path) -> None:
     picture = Image.new("RGBA", (64, 64), (255, 0, 0, 255))
     picture.paste((255, 0, 0, 0), (32, 0, 64, 64))
     picture.save(tmp_path / "a.png")
-    how = PictureSettings(pictures=(tmp_path,), mask="alpha")
-    example = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 64, 8))
+    picture_settings = PictureSettings(pictures=(tmp_path,), mask="alpha")
+    example = examples.read_one(
+        tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
+    )
     card = contact_sheet.panel(example, "", [])
     left = card.width - contact_sheet.VIEW_PX
     assert card.getpixel((left + 40, 100)) == (255, 0, 0)

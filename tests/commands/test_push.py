@@ -22,8 +22,8 @@ Served = tuple[Hub, str]
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    with serve() as found:
-        yield found
+    with serve() as result:
+        yield result
 
 
 def run(address: str, home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -32,15 +32,15 @@ def run(address: str, home: Path, *arguments: object) -> subprocess.CompletedPro
     direct = {"HF_TOKEN": "hf_test", "NO_PROXY": "*", "no_proxy": "*"}
     process = Process(*arguments, env=hub | direct)
     code = process.wait()
-    given = [str(one) for one in arguments]
-    return subprocess.CompletedProcess(given, code, process.stdout, process.stderr)
+    texts = [str(one) for one in arguments]
+    return subprocess.CompletedProcess(texts, code, process.stdout, process.stderr)
 
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     """A folder as a run leaves it."""
-    said = {"base": "some/model", "steps": "7", "init": "a | b"}
-    word = Concept("<my-cat>", {"clip_l": rows(2, 32)}, "sd", provenance=said)
+    facts = {"base": "some/model", "steps": "7", "init": "a | b"}
+    word = Concept("<my-cat>", {"clip_l": rows(2, 32)}, "sd", provenance=facts)
     formats.write(word, tmp_path / "run" / "concept.safetensors")
     (tmp_path / "run" / "previews").mkdir()
     for name in ("previews/step-7-1.png", "loss.png"):

@@ -41,10 +41,10 @@ def test_kohya_s_captions_are_left_alone(captioner: Path, pictures: Path) -> Non
 def test_prepare_shows_the_new_captions(
     captioner: Path, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    seen = pseudoword.prepare(
+    prepared = pseudoword.prepare(
         pictures, out=tmp_path / "a.png", base=str(base), caption_model=str(captioner)
     )
-    assert [look.caption for look in seen.pictures] == [
+    assert [look.caption for look in prepared.pictures] == [
         (pictures / f"{i}.txt").read_text().strip() for i in range(4)
     ]
 

@@ -26,12 +26,12 @@ def test_templates_come_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("a cat\n", "line 1"), ("\n", "empty"), ("\xff", "UTF-8")]
+    ("text", "message"), [("a cat\n", "line 1"), ("\n", "empty"), ("\xff", "UTF-8")]
 )
-def test_a_bad_template_file_is_explained(tmp_path: Path, text: str, says: str) -> None:
+def test_a_bad_template_file_is_explained(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "mine.txt"
     file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         captions.templates(str(file))
 
 
@@ -97,24 +97,24 @@ def test_kohya_s_captions_are_read_if_there_is_no_txt(tmp_path: Path) -> None:
     assert captions.filewords(tmp_path / "a.png") == "ours"
 
 
-def told(folder: Path, template: str) -> list[str]:
-    said: list[str] = []
+def notes(folder: Path, template: str) -> list[str]:
+    notes: list[str] = []
     captions.note_unused(
-        [folder / "a.png", folder / "b.png"], captions.TEMPLATE_SETS[template], said.append
+        [folder / "a.png", folder / "b.png"], captions.TEMPLATE_SETS[template], notes.append
     )
-    return said
+    return notes
 
 
 def test_unused_captions_are_reported(tmp_path: Path) -> None:
-    assert not told(tmp_path, "captioned")
+    assert not notes(tmp_path, "captioned")
     (tmp_path / "a.caption").write_text("kohya's")
-    assert not told(tmp_path, "captioned")
-    assert told(tmp_path, "subject") == [
+    assert not notes(tmp_path, "captioned")
+    assert notes(tmp_path, "subject") == [
         "these templates do not use the pictures' captions (1 of 2 have one); --template captioned "
         "does"
     ]
     (tmp_path / "a.txt").write_text("ours")
-    assert told(tmp_path, "captioned") == [
+    assert notes(tmp_path, "captioned") == [
         "1 of 2 pictures have two captions, and the .txt is used: a.txt, not a.caption"
     ]
 
@@ -123,8 +123,8 @@ def test_a_pipe_as_a_caption_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.txt")
     with pytest.raises(PictureError, match=r"a\.txt cannot be read: it is a pipe"):
         captions.filewords(tmp_path / "a.png")
-    for name, says in {"a.txt": "a pipe", ".": "a folder"}.items():
-        with pytest.raises(SettingsError, match=f"cannot be read: it is {says}"):
+    for name, message in {"a.txt": "a pipe", ".": "a folder"}.items():
+        with pytest.raises(SettingsError, match=f"cannot be read: it is {message}"):
             captions.templates(str(tmp_path / name))
     with pytest.raises(SettingsError, match="neither one of"):
         captions.templates("x" * 5000)
@@ -150,36 +150,36 @@ def test_a_caption_that_is_not_text_is_named(tmp_path: Path, data: bytes) -> Non
 TAGS = "grey, striped, asleep, indoors, blurry"
 
 
-def reworded(**settings: object) -> list[str]:
-    how = CaptionSettings.check(**settings)
-    return [captions.augment(TAGS, how, seed) for seed in range(400)]
+def augmented(**settings: object) -> list[str]:
+    caption_settings = CaptionSettings.check(**settings)
+    return [captions.augment(TAGS, caption_settings, seed) for seed in range(400)]
 
 
 def test_by_default_captions_do_not_change() -> None:
-    assert set(reworded()) == {TAGS}
+    assert set(augmented()) == {TAGS}
     assert captions.augment("a  b,c ,", CaptionSettings(), 0) == "a  b,c ,"
 
 
 def test_kept_tags_are_not_shuffled() -> None:
-    seen = reworded(shuffle_tags=True, keep_tags=2)
-    assert len(set(seen)) == 6
-    assert all(words.startswith("grey, striped, ") for words in seen)
-    assert all(sorted(words.split(", ")) == sorted(TAGS.split(", ")) for words in seen)
+    results = augmented(shuffle_tags=True, keep_tags=2)
+    assert len(set(results)) == 6
+    assert all(words.startswith("grey, striped, ") for words in results)
+    assert all(sorted(words.split(", ")) == sorted(TAGS.split(", ")) for words in results)
 
 
 def test_tags_are_dropped_as_often_as_asked() -> None:
-    assert set(reworded(drop_tags=1.0)) == {""}
-    assert set(reworded(drop_tags=1.0, keep_tags=2)) == {"grey, striped"}
-    left = [len(words.split(", ")) for words in reworded(drop_tags=0.25, keep_tags=1)]
+    assert set(augmented(drop_tags=1.0)) == {""}
+    assert set(augmented(drop_tags=1.0, keep_tags=2)) == {"grey, striped"}
+    left = [len(words.split(", ")) for words in augmented(drop_tags=0.25, keep_tags=1)]
     assert sum(left) / len(left) == pytest.approx(1 + 4 * 0.75, abs=0.15)
 
 
 def test_whole_captions_are_dropped_as_often_as_asked() -> None:
-    seen = reworded(drop_caption=0.3, keep_tags=5)
-    assert set(seen) == {TAGS, ""}
-    assert seen.count("") / len(seen) == pytest.approx(0.3, abs=0.07)
+    results = augmented(drop_caption=0.3, keep_tags=5)
+    assert set(results) == {TAGS, ""}
+    assert results.count("") / len(results) == pytest.approx(0.3, abs=0.07)
 
 
 def test_the_same_seed_gives_the_same_caption() -> None:
-    how = {"shuffle_tags": True, "drop_tags": 0.5}
-    assert reworded(**how) == reworded(**how)
+    caption_settings = {"shuffle_tags": True, "drop_tags": 0.5}
+    assert augmented(**caption_settings) == augmented(**caption_settings)

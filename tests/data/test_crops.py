@@ -23,12 +23,12 @@ def test_a_crop_lies_within_the_picture_and_keeps_its_aspect_ratio(
     width: int, height: int, frame: crops.Size
 ) -> None:
     picture = (width, height)
-    found = [
+    results = [
         crops.centre(picture, frame),
         crops.focal(picture, frame, whole(picture)),
         *crops.random_crops(picture, frame, 3, ("key",)),
     ]
-    for crop in found:
+    for crop in results:
         left, top, right, bottom = crop.box
         slack = 1 / crop.scale  # rounding, less than a pixel of the scaled picture
         assert left >= 0
@@ -51,11 +51,11 @@ def test_a_circle_stays_a_circle() -> None:
 
 
 def test_random_crops_differ_along_the_longer_side_and_depend_on_the_key() -> None:
-    found = crops.random_crops((200, 50), (50, 50), 6, ("a",))
-    assert len({crop.offset for crop in found}) == 6
-    assert all(crop.offset[1] == 0 for crop in found)
-    assert found == crops.random_crops((200, 50), (50, 50), 6, ("a",))
-    assert found != crops.random_crops((200, 50), (50, 50), 6, ("b",))
+    results = crops.random_crops((200, 50), (50, 50), 6, ("a",))
+    assert len({crop.offset for crop in results}) == 6
+    assert all(crop.offset[1] == 0 for crop in results)
+    assert results == crops.random_crops((200, 50), (50, 50), 6, ("a",))
+    assert results != crops.random_crops((200, 50), (50, 50), 6, ("b",))
     assert len(crops.random_crops((50, 50), (50, 50), 6, ("a",))) == 1
 
 
@@ -103,15 +103,15 @@ def test_the_focal_crop_of_a_photograph_off_centre_keeps_the_dog() -> None:
 
 @pytest.mark.parametrize(("resolution", "step"), [(512, 64), (1024, 64), (32, 8), (64, 8), (8, 8)])
 def test_buckets_have_many_shapes_and_about_the_same_area(resolution: int, step: int) -> None:
-    found = crops.bucket_sizes(resolution, step)
-    assert (resolution, resolution) in found
-    assert {(h, w) for w, h in found} == set(found)
-    for width, height in found:
+    results = crops.bucket_sizes(resolution, step)
+    assert (resolution, resolution) in results
+    assert {(h, w) for w, h in results} == set(results)
+    for width, height in results:
         assert width % step == height % step == 0
         assert resolution**2 / 2 <= width * height <= resolution**2
     if resolution >= 512:
-        assert (resolution * 3 // 4, resolution * 5 // 4) in found
-        assert len(found) > 8
+        assert (resolution * 3 // 4, resolution * 5 // 4) in results
+        assert len(results) > 8
 
 
 @given(st.integers(300, 4000), st.integers(300, 4000))

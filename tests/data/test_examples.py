@@ -21,9 +21,9 @@ from pseudoword.training.batches import batch
 
 
 def read(folder: Path, resolution: int = 32, **settings: Any) -> list[Example]:
-    how = PictureSettings.check(pictures=[folder], **settings)
-    shapes = examples.crop_sizes(how, resolution, 8)
-    return list(examples.read(picture_files.find([folder]), how, shapes))
+    picture_settings = PictureSettings.check(pictures=[folder], **settings)
+    shapes = examples.crop_sizes(picture_settings, resolution, 8)
+    return list(examples.read(picture_files.find([folder]), picture_settings, shapes))
 
 
 def test_pixels_lie_in_minus_one_to_one(tmp_path: Path) -> None:
@@ -57,8 +57,10 @@ def test_random_crops_differ_between_seeds_and_come_with_flips(tmp_path: Path) -
     (one,) = read(tmp_path, crop="random", crops=3, flip=True)
     assert len(one.views) == 6
     assert len({view.transform for view in one.views}) == 6
-    how = PictureSettings(pictures=(tmp_path,), crop="random", crops=3)
-    other = examples.read_one(tmp_path / "a.png", how, examples.crop_sizes(how, 32, 8), seed=1)
+    picture_settings = PictureSettings(pictures=(tmp_path,), crop="random", crops=3)
+    other = examples.read_one(
+        tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 32, 8), seed=1
+    )
     assert {v.micro_conditioning for v in other.views} != {
         v.micro_conditioning for v in one.views[:3]
     }
@@ -117,11 +119,18 @@ def test_alpha_and_mask_files_decide_what_counts(tmp_path: Path) -> None:
 
 
 def notes(folder: Path, **settings: Any) -> list[str]:
-    how = PictureSettings.check(pictures=[folder], **settings)
-    told: list[str] = []
-    found = picture_files.find([folder], told.append)
-    list(examples.read(found, how, examples.crop_sizes(how, 32, 8), note=told.append))
-    return told
+    picture_settings = PictureSettings.check(pictures=[folder], **settings)
+    reported: list[str] = []
+    result = picture_files.find([folder], reported.append)
+    list(
+        examples.read(
+            result,
+            picture_settings,
+            examples.crop_sizes(picture_settings, 32, 8),
+            note=reported.append,
+        )
+    )
+    return reported
 
 
 def test_unused_masks_and_pictures_without_a_mask_are_reported(tmp_path: Path) -> None:
@@ -172,13 +181,16 @@ def test_bad_pictures_are_skipped_if_asked_and_reported(pictures: Path) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
     with pytest.raises(PictureError, match=r"bad\.png is not a picture"):
         read(pictures)
-    how = PictureSettings(pictures=(pictures,), skip_bad=True)
-    told: list[str] = []
-    found = examples.read(
-        picture_files.find([pictures]), how, examples.crop_sizes(how, 32, 8), note=told.append
+    picture_settings = PictureSettings(pictures=(pictures,), skip_bad=True)
+    reported: list[str] = []
+    result = examples.read(
+        picture_files.find([pictures]),
+        picture_settings,
+        examples.crop_sizes(picture_settings, 32, 8),
+        note=reported.append,
     )
-    assert [e.path.name for e in found] == ["0.png", "1.png", "2.png", "3.png"]
-    (line,) = told
+    assert [e.path.name for e in result] == ["0.png", "1.png", "2.png", "3.png"]
+    (line,) = reported
     assert "bad.png" in line
     for path in pictures.iterdir():
         path.write_bytes(b"")
@@ -209,10 +221,12 @@ def test_caption_settings_change_the_prompts(family: Family, pictures: Path) -> 
         "red, blurry, small"
     }
     kept = train_state(
-        family, pictures, templates=lines, wording={"drop_tags": 1.0, "keep_tags": 1}
+        family, pictures, templates=lines, caption_settings={"drop_tags": 1.0, "keep_tags": 1}
     )
     assert {p.split(maxsplit=2)[2] for p in batch(family, [kept.data], 0).prompts} == {"red"}
-    mixed = train_state(family, pictures, templates=lines, wording={"shuffle_tags": True}, batch=16)
+    mixed = train_state(
+        family, pictures, templates=lines, caption_settings={"shuffle_tags": True}, batch=16
+    )
     assert len({p.split(maxsplit=2)[2] for p in batch(family, [mixed.data], 0).prompts}) > 3
     assert batch(family, [mixed.data], 0).prompts == batch(family, [mixed.data], 0).prompts
 

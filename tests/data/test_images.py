@@ -144,8 +144,8 @@ def test_no_format_that_starts_another_program_is_tried(
 def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "b.png").mkdir()
-    for path, says in {"a.png": "a pipe", "b.png": "a folder", "/dev/zero": "a device"}.items():
-        with pytest.raises(PictureError, match=f"cannot be read: it is {says}"):
+    for path, message in {"a.png": "a pipe", "b.png": "a folder", "/dev/zero": "a device"}.items():
+        with pytest.raises(PictureError, match=f"cannot be read: it is {message}"):
             images.open_picture(tmp_path / path)
 
 

@@ -32,11 +32,11 @@ class Counting:
 
 def encode(family: Family, pictures: Path, side: int = 32, **settings: Any) -> Moments:
     """Of all views of all pictures."""
-    how = PictureSettings.check(pictures=[pictures], **settings)
-    shapes = examples.crop_sizes(how, side, family.resolution_step)
-    read = examples.read(picture_files.find([pictures]), how, shapes)
-    found = [picture.moments for picture in latents.encode(family, read)]
-    return Moments(torch.cat([m.mean for m in found]), torch.cat([m.std for m in found]))
+    picture_settings = PictureSettings.check(pictures=[pictures], **settings)
+    shapes = examples.crop_sizes(picture_settings, side, family.resolution_step)
+    read = examples.read(picture_files.find([pictures]), picture_settings, shapes)
+    result = [picture.moments for picture in latents.encode(family, read)]
+    return Moments(torch.cat([m.mean for m in result]), torch.cat([m.std for m in result]))
 
 
 def test_pictures_are_encoded_once(

@@ -19,10 +19,10 @@ def test_weights_are_one_on_average_and_everywhere_without_a_mask() -> None:
     assert torch.equal(masks.weight(torch.ones(32, 48), 4, 6, 0.3), torch.ones(1, 4, 6))
     half = torch.zeros(32, 48)
     half[:, :24] = 1
-    found = masks.weight(half, 4, 6, 0.0)
-    assert found.mean() == 1
-    assert torch.equal(found[..., :3], torch.full((1, 4, 3), 2.0))
-    assert not found[..., 3:].any()
+    result = masks.weight(half, 4, 6, 0.0)
+    assert result.mean() == 1
+    assert torch.equal(result[..., :3], torch.full((1, 4, 3), 2.0))
+    assert not result[..., 3:].any()
     partly = masks.weight(half, 4, 6, 0.25)
     assert partly.mean() == 1
     assert partly[0, 0, -1] / partly[0, 0, 0] == 0.25
@@ -31,8 +31,8 @@ def test_weights_are_one_on_average_and_everywhere_without_a_mask() -> None:
 def test_weights_at_the_edge_of_a_mask_are_in_between() -> None:
     rim = torch.zeros(16, 16)
     rim[:, :6] = 1
-    found = masks.weight(rim, 4, 4, 0.0)
-    assert (found[0, 0] / found[0, 0, 0]).tolist() == [1, 0.5, 0, 0]
+    result = masks.weight(rim, 4, 4, 0.0)
+    assert (result[0, 0] / result[0, 0, 0]).tolist() == [1, 0.5, 0, 0]
 
 
 def half_masked(folder: Path) -> Path:
@@ -49,23 +49,23 @@ def half_masked(folder: Path) -> Path:
 def gradient(family: Family, one: TrainState, samples: loss.Batch) -> torch.Tensor:
     one.optimiser.zero_grad()
     loss.losses(family, [asked(one)], samples).sum().backward()
-    found = one.method.parameters()[0].grad
-    assert found is not None
-    return found.clone()
+    result = one.method.parameters()[0].grad
+    assert result is not None
+    return result.clone()
 
 
 def test_masked_parts_do_not_change_the_gradient(family: Family, tmp_path: Path) -> None:
     """Whatever the model should have predicted outside the mask, the word learns the same."""
-    one = train_state(family, half_masked(tmp_path), seen={"mask": "file"})
+    one = train_state(family, half_masked(tmp_path), picture_settings={"mask": "file"})
     samples = batch(family, [one.data], 0)
     hidden = samples.mask == 0
     assert 0.4 < hidden.float().mean() < 0.6
     before = gradient(family, one, samples)
 
     class Elsewhere(type(family.noise_schedule)):  # type: ignore[misc]
-        def target(self, *given: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = super().target(*given)
-            return torch.where(hidden, found + 100, found)
+        def target(self, *arguments: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = super().target(*arguments)
+            return torch.where(hidden, result + 100, result)
 
     kept = family.noise_schedule
     family.noise_schedule = Elsewhere(kept.alphas_cumprod, kept.prediction_type)
@@ -76,8 +76,10 @@ def test_masked_parts_do_not_change_the_gradient(family: Family, tmp_path: Path)
 
 
 def test_the_rest_counts_as_much_as_unmasked_weight(family: Family, tmp_path: Path) -> None:
-    how = {"mask": "file", "unmasked_weight": 0.25}
-    samples = batch(family, [train_state(family, half_masked(tmp_path), seen=how).data], 0)
+    mask_settings = {"mask": "file", "unmasked_weight": 0.25}
+    samples = batch(
+        family, [train_state(family, half_masked(tmp_path), picture_settings=mask_settings).data], 0
+    )
     ratios = samples.mask.amin((1, 2, 3)) / samples.mask.amax((1, 2, 3))
     assert ratios.tolist() == pytest.approx([0.25] * len(ratios), abs=0.02)
 
@@ -89,7 +91,7 @@ def test_opaque_pictures_learn_with_alpha_weights_as_without(
         Image.effect_noise((40, 32), 80).convert("RGBA").save(tmp_path / f"{i}.png")
     words = []
     for kind in ("none", "alpha"):
-        one = train_state(family, tmp_path, seen={"mask": kind})
+        one = train_state(family, tmp_path, picture_settings={"mask": kind})
         list(loop.train(family, [one]))
         assert one.failure is None
         words.append(one.method.word()["clip_l"])
@@ -103,7 +105,7 @@ def test_a_small_mask_does_not_make_a_small_loss(family: Family, tmp_path: Path)
         mask = Image.new("L", (32, 32))
         mask.paste(255, (0, 0, side, side))
         mask.save(tmp_path / f"{i}-mask.png")
-    one = train_state(family, tmp_path, seen={"mask": "file"}, batch=4)
+    one = train_state(family, tmp_path, picture_settings={"mask": "file"}, batch=4)
     samples = batch(family, [one.data], 0)
     constant = torch.full_like(samples.noise, 0.5)
     error = (constant**2 * samples.mask).mean((1, 2, 3))

@@ -147,11 +147,13 @@ def test_each_odd_picture_is_used_or_named(tmp_path: Path, first: int) -> None:
     for number in range(first, first + 60):
         path = write_case(tmp_path, number)
         crop = CROPS[number % len(CROPS)]
-        how = PictureSettings.check(
+        picture_settings = PictureSettings.check(
             pictures=[path], crop=crop, crops=2, flip=number % 2 == 0, mask="alpha"
         )
         try:
-            example = examples.read_one(path, how, examples.crop_sizes(how, 32, 8))
+            example = examples.read_one(
+                path, picture_settings, examples.crop_sizes(picture_settings, 32, 8)
+            )
         except PictureError as error:
             refused.append((path.stem, str(error)))
             continue
@@ -183,7 +185,7 @@ def test_a_run_uses_what_it_can_and_reports_the_rest(base: Path, tmp_path: Path)
         def note(self, text: str) -> None:
             self.lines.append(text)
 
-    told = Notes()
+    notes = Notes()
     done = pseudoword.train(
         folder,
         "<x>",
@@ -193,11 +195,11 @@ def test_a_run_uses_what_it_can_and_reports_the_rest(base: Path, tmp_path: Path)
         held_out=0,
         out=tmp_path / "run",
         preview=(),
-        progress=told,
+        progress=notes,
     )
-    skipped = [line for line in told.lines if line.startswith("skipped: ")]
+    skipped = [line for line in notes.lines if line.startswith("skipped: ")]
     used = int(done.concept.provenance["pictures"])
     assert used + len(skipped) == len(picture_files.find([folder]))
     assert used >= 8
     assert any("gone.png" in line for line in skipped)
-    assert any(line.endswith("not searched: folder.png") for line in told.lines)
+    assert any(line.endswith("not searched: folder.png") for line in notes.lines)

@@ -18,8 +18,8 @@ def made(folder: Path, *names: str) -> Path:
 
 def found(*paths: Path) -> tuple[list[str], str]:
     """The names of the pictures, and all that was said."""
-    said: list[str] = []
-    return [p.name for p in picture_files.find(paths, said.append)], "\n".join(said)
+    notes: list[str] = []
+    return [p.name for p in picture_files.find(paths, notes.append)], "\n".join(notes)
 
 
 def test_every_usual_ending_of_a_picture_is_known(tmp_path: Path) -> None:
@@ -31,11 +31,11 @@ def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
     made(tmp_path, "a.png", "a.txt", "a.json", "b.txt", "c.psd", "A.TXT", ".hidden", "Thumbs.db")
     made(tmp_path / "old", "x.png")
     made(tmp_path / ".cache", "x.png")
-    names, said = found(tmp_path)
+    names, notes = found(tmp_path)
     assert names == ["a.png"]
-    assert "not used as pictures: A.TXT, a.json, c.psd\n" in said
-    assert "captions without a picture: b.txt\n" in said
-    assert said.endswith("folders in it are not searched: old")
+    assert "not used as pictures: A.TXT, a.json, c.psd\n" in notes
+    assert "captions without a picture: b.txt\n" in notes
+    assert notes.endswith("folders in it are not searched: old")
 
 
 def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
@@ -45,15 +45,15 @@ def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
 
 def test_a_folder_of_kohya_s_folders_stands_for_the_pictures_in_them(tmp_path: Path) -> None:
     made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
-    names, said = found(tmp_path)
+    names, notes = found(tmp_path)
     assert names == ["a.png", "b.png"]
     assert (
-        "the pictures in 10_my cat, 3_it. All of them are used equally often; the numbers" in said
+        "the pictures in 10_my cat, 3_it. All of them are used equally often; the numbers" in notes
     )
-    assert "not searched: log" in said
-    names, said = found(made(tmp_path, "own.png"))
+    assert "not searched: log" in notes
+    names, notes = found(made(tmp_path, "own.png"))
     assert names == ["own.png"]
-    assert "not searched: 10_my cat, 3_it, log" in said
+    assert "not searched: 10_my cat, 3_it, log" in notes
 
 
 def test_a_folder_of_other_folders_names_them(tmp_path: Path) -> None:
@@ -67,9 +67,9 @@ MASKS += ["masks/a.png", "masks/a-mask.png", "mask/a.jpg"]
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("how", ["folder", "glob", "relative"])
+@pytest.mark.parametrize("settings", ["folder", "glob", "relative"])
 def test_masks_are_recognised_by_every_name_in_folders_and_as_files(
-    tmp_path: Path, mask: str, how: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, mask: str, settings: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path, "a.jpg", "a.txt", "b.png", mask)
     monkeypatch.chdir(tmp_path)
@@ -77,7 +77,7 @@ def test_masks_are_recognised_by_every_name_in_folders_and_as_files(
         "folder": [tmp_path],
         "glob": sorted(tmp_path.iterdir()),
         "relative": sorted(Path().iterdir()),
-    }[how]
+    }[settings]
     assert found(*given) == (["a.jpg", "b.png"], "")
     pictures = picture_files.find(given)
     assert picture_files.mask_files(pictures) == {pictures[0]: [pictures[0].parent / mask]}
@@ -98,15 +98,15 @@ def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
 
 
 def test_a_mask_without_a_picture_is_used_as_a_picture_and_reported(tmp_path: Path) -> None:
-    names, said = found(made(tmp_path, "a.png", "dog-mask.png"))
+    names, notes = found(made(tmp_path, "a.png", "dog-mask.png"))
     assert names == ["a.png", "dog-mask.png"]
-    assert "used as pictures, because no picture has them as its mask: dog-mask.png" in said
+    assert "used as pictures, because no picture has them as its mask: dog-mask.png" in notes
 
 
 def test_files_that_always_belong_to_a_picture_are_never_used_as_pictures(tmp_path: Path) -> None:
-    names, said = found(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
+    names, notes = found(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
     assert names == ["a.png"]
-    assert said.endswith("not used as pictures: gone-masklabel.png")
+    assert notes.endswith("not used as pictures: gone-masklabel.png")
 
 
 def test_pictures_of_another_subject_in_a_file_name_are_no_masks(tmp_path: Path) -> None:

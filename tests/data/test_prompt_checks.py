@@ -41,21 +41,21 @@ def test_each_row_of_the_word_counts_as_a_token(reader: PromptReader) -> None:
     ],
 )
 def test_weights_are_reported_as_plain_text(text: str) -> None:
-    told: list[str] = []
-    prompt_checks.note_weights(["a cat", text, text], told.append)
-    (line,) = told
+    reported: list[str] = []
+    prompt_checks.note_weights(["a cat", text, text], reported.append)
+    (line,) = reported
     assert line.endswith("is plain text here: weights in prompts are not supported")
 
 
 def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
     for text in ("a cat, ([name]:1.4)", "<x>, ((<x>))", f"[{delimited('<x>')}]"):
-        told: list[str] = []
-        prompt_checks.note_weights([text], told.append, ["<x>"])
-        assert told[0].split(" is ")[0] in ("([name]:1.4)", "((<x>))", "[<x>]")
+        reported: list[str] = []
+        prompt_checks.note_weights([text], reported.append, ["<x>"])
+        assert reported[0].split(" is ")[0] in ("([name]:1.4)", "((<x>))", "[<x>]")
 
 
 def test_other_text_is_not_reported_as_a_weight() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     texts = [
         "a [name], [filewords]",
         "a cat (asleep), 1:2",
@@ -64,8 +64,8 @@ def test_other_text_is_not_reported_as_a_weight() -> None:
         "c+",
     ]
     texts += ["my (cat:2)", f"a {delimited('[cat]')}", "a (((", "(" * 5000, "[" * 5000, "a:b) c]"]
-    prompt_checks.note_weights(texts, told.append, ["(cat:2)", "[cat]"])
-    assert not told
+    prompt_checks.note_weights(texts, reported.append, ["(cat:2)", "[cat]"])
+    assert not reported
 
 
 def test_tokenizers_load_without_the_weights(any_base: Path) -> None:
@@ -78,7 +78,7 @@ def test_tokenizers_load_without_the_weights(any_base: Path) -> None:
 
 
 def test_a_prompt_that_is_cut_off_is_reported(base: Path) -> None:
-    told = Notes()
+    reported = Notes()
     word = Concept(
         "<x>", {"clip_l": base_model.load_named(str(base), "cpu").encoders["clip_l"].table[:2]}
     )
@@ -88,31 +88,33 @@ def test_a_prompt_that_is_cut_off_is_reported(base: Path) -> None:
         base=str(base),
         negative="((blurry)) " + "cat " * 80,
         sampler_steps=1,
-        progress=told,
+        progress=reported,
     )
-    cut, negative = (line for line in told.said if "tokens" in line)
+    cut, negative = (line for line in reported.lines if "tokens" in line)
     assert cut.startswith("the prompt has 93 tokens, but only 75 are read; not read: 'red red")
     assert negative.startswith("the negative prompt has ")
-    assert any(line.startswith("((blurry)) is plain text here") for line in told.said)
+    assert any(line.startswith("((blurry)) is plain text here") for line in reported.lines)
 
 
 @pytest.mark.parametrize(
     ("prompt", "changes"), [("猫の写真", True), ("two 猫s", True), ("a cat", False)]
 )
 def test_a_word_that_is_in_no_prompt_is_reported(base: Path, prompt: str, changes: bool) -> None:
-    told = Notes()
+    reported = Notes()
     word = Concept("猫", {"clip_l": torch.randn(1, 32)})
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1}
-    with_word = pseudoword.generate(prompt, concept=word, progress=told, **settings)
-    assert ("猫 is in neither prompt, so it changes nothing" in told.said) == (not changes)
+    with_word = pseudoword.generate(prompt, concept=word, progress=reported, **settings)
+    assert ("猫 is in neither prompt, so it changes nothing" in reported.lines) == (not changes)
     without = pseudoword.generate(prompt, **settings)
     assert (with_word[0].tobytes() != without[0].tobytes()) == changes
 
 
 def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]:
-    told = Notes()
-    pseudoword.train(pictures, "<x>", base=str(base), out=out, steps=1, progress=told, **settings)
-    return told.said
+    reported = Notes()
+    pseudoword.train(
+        pictures, "<x>", base=str(base), out=out, steps=1, progress=reported, **settings
+    )
+    return reported.lines
 
 
 def test_training_reports_captions_and_previews_that_are_cut_off(
@@ -132,12 +134,12 @@ def test_training_reports_captions_and_previews_that_are_cut_off(
     assert any(line.startswith("--preview 'a [name] cat") for line in lines)
     assert sum(line.startswith("--preview a dog: no [name] in it") for line in lines) == 1
     assert any("(red:1.2) is plain text" in line for line in lines)
-    seen = pseudoword.prepare(
+    prepared = pseudoword.prepare(
         pictures, out=tmp_path / "sheet.png", base=str(base), template="captioned"
     )
-    cut = [look.problems[-1] for look in seen.pictures if "tokens" in str(look.problems)]
+    cut = [look.problems[-1] for look in prepared.pictures if "tokens" in str(look.problems)]
     assert cut == ["has too long a caption: the prompt has 111 tokens, but only 75 are read"]
-    assert any("(red:1.2) is plain text" in line for line in seen.notes)
+    assert any("(red:1.2) is plain text" in line for line in prepared.notes)
 
 
 def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
@@ -145,11 +147,11 @@ def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
 ) -> None:
     family.encoders["clip_l"].length = 22
     rows = family.encoders["clip_l"].table[:40]
-    says = "<x>: 40 vectors do not fit: the model reads 20 tokens"
-    with pytest.raises(ConceptError, match=says):
+    message = "<x>: 40 vectors do not fit: the model reads 20 tokens"
+    with pytest.raises(ConceptError, match=message):
         check_compatible(Concept("<x>", {"clip_l": rows}), family)
     config = TrainConfig.check(pictures=[pictures], token="<x>", vectors=40, base=str(base))
-    with pytest.raises(ConceptError, match=says):
+    with pytest.raises(ConceptError, match=message):
         checks.against_model(family, config, ["a [name]"], lambda _text: None)
 
 

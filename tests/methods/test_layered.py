@@ -209,7 +209,7 @@ def test_a_word_goes_to_kohya_s_file_and_back_and_draws(
         pictures, "<cat>", out=tmp_path / "run", method="layered", init="cat", progress=told,
         **settings,
     )  # fmt: skip
-    assert any("kohya's XTI script" in note for note in told.said)
+    assert any("kohya's XTI script" in note for note in told.lines)
     (file,) = pseudoword.convert(done.folder, tmp_path / "xti.safetensors", format="xti")
     back = formats.read(file)
     assert list(back.vectors) == [f"clip_l.{layer}" for layer in keys.XTI_LAYERS]
@@ -244,14 +244,14 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
         expected = torch.nn.functional.normalize(each.mean(0), dim=-1) * length
         torch.testing.assert_close(ordinary.vectors["clip_l"], expected)
         check_compatible(ordinary, family)
-    assert [note.partition(" holds")[0] for note in told.said] == [
+    assert [note.partition(" holds")[0] for note in told.lines] == [
         f"<cat>: {name}" for name in ("a1111", "diffusers-bin", "comfyui")
     ]
     (file,) = pseudoword.convert(
         tmp_path / "own.safetensors", tmp_path / "copy.safetensors", progress=told
     )
     assert len(formats.read(file).vectors) == len(family.layers)
-    assert len(told.said) == 3
+    assert len(told.lines) == 3
     code, said, _ = run("inspect", file, "--base", base)
     assert code == 0
     assert f"clip_l.{family.layers[-1]}" in said

@@ -25,12 +25,12 @@ def test_each_picture_is_in_its_place_in_a_grid() -> None:
     cells = [Image.new("RGB", (10, 10), c) for c in colours]
     sheet = grids.grid([("", cells[:2]), ("", cells[2:])], cell_px=10)
     pitch = 10 + grids.GAP_PX
-    found = [
+    result = [
         sheet.getpixel((grids.GAP_PX + x * pitch + 5, grids.GAP_PX + y * pitch + 5))
         for y in (0, 1)
         for x in (0, 1)
     ]
-    assert found == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)]
+    assert result == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)]
 
 
 def test_pictures_in_a_grid_are_not_squashed() -> None:

@@ -48,9 +48,9 @@ def test_previews_show_the_word_of_their_step_and_make_a_filmstrip(
     settings: dict[str, Any] = {"preview": ["a [name] --s 2", "[name] --s 1"], "save_every": 2}
     done = learn(base, pictures, tmp_path / "a", preview_every=2, lr=0.05, **settings)
     folder = done.folder / "previews"
-    found = {p.name for p in folder.iterdir()}
+    result = {p.name for p in folder.iterdir()}
     expected = {f"step-{step}-{i}.png" for step in (2, 4, 6) for i in (1, 2)}
-    assert found == expected | {"filmstrip.png"}
+    assert result == expected | {"filmstrip.png"}
     kept = formats.read(done.folder / "words" / "step-2.safetensors")
     inside = formats.read(folder / "step-2-1.png")
     assert torch.equal(inside.vectors["clip_l"], kept.vectors["clip_l"])
@@ -94,7 +94,7 @@ def test_the_last_copies_are_kept(base: Path, pictures: Path, tmp_path: Path) ->
 def test_a_preview_that_cannot_be_drawn_is_refused_before_the_first_step(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    for line, says in (
+    for line, message in (
         ("a [name] --w 33", "33 does not work"),
         ("a --x 2", "no --x"),
         ("[name] --ss Nonsense", "--preview '.name. --ss Nonsense': --scheduler Nonsense"),
@@ -102,9 +102,9 @@ def test_a_preview_that_cannot_be_drawn_is_refused_before_the_first_step(
         ("[name] --ss PNDM --s 1", "PNDM"),
         ("[name] --s 1001", "trained for 1000 steps|less than or equal to 1000"),
     ):
-        if says == "scipy" and importlib.util.find_spec("scipy"):
+        if message == "scipy" and importlib.util.find_spec("scipy"):
             continue
-        with pytest.raises(SettingsError, match=says):
+        with pytest.raises(SettingsError, match=message):
             learn(base, pictures, tmp_path / "run", preview=[line])
         assert not (tmp_path / "run").exists()
 
@@ -130,11 +130,11 @@ def test_a_failed_preview_is_reported_once_and_does_not_stop_the_run(
         raise RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB.")
 
     monkeypatch.setattr(where, broken, fail)
-    told, steps = Notes(), {"preview": ["[name] --s 1"], "preview_every": 1, "steps": 3}
-    done = learn(base, pictures, tmp_path / "run", progress=told, **steps)
+    notes, steps = Notes(), {"preview": ["[name] --s 1"], "preview_every": 1, "steps": 3}
+    done = learn(base, pictures, tmp_path / "run", progress=notes, **steps)
     assert done.concept.provenance["steps"] == "3"
     assert (done.folder / "finished-3.pt").exists()
-    assert [text for text in told.said if lost in text] == [
+    assert [text for text in notes.lines if lost in text] == [
         f"<cat>: {lost}: CUDA out of memory. Tried to allocate 2 GiB. The word is not affected."
     ]
     assert learn(base, pictures, tmp_path / "run", **steps).seconds == 0

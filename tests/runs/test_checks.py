@@ -66,10 +66,10 @@ def test_a_setting_without_effect_is_reported(
     kind: type[Settings], name: str, value: Any, others: Mapping[str, Any]
 ) -> None:
     written = config.flag(f"no_{name}" if value is False else name)
-    (told,) = kind.check(**least(kind), **{name: value}, **others).without_effect()
-    assert told.startswith(written)
+    (reported,) = kind.check(**least(kind), **{name: value}, **others).without_effect()
+    assert reported.startswith(written)
     without = kind.check(**least(kind), **others).without_effect()
-    assert not any(told.startswith(written) for told in without), "nobody gave it"
+    assert not any(reported.startswith(written) for reported in without), "nobody gave it"
 
 
 def test_each_rule_about_settings_without_effect_is_tested() -> None:
@@ -93,7 +93,7 @@ def test_a_config_of_a_run_is_not_reported_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"lr": "0.005:100", "steps": 200}, "--lr 0.005:100 ends at step 100, before --steps 200"),
         ({"lr": "1e-2:50, 50%:150"}, "ends at step 150, before --max-steps 2000"),
@@ -105,9 +105,9 @@ def test_a_config_of_a_run_is_not_reported_again(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
-    settings: dict[str, Any], says: str
+    settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         TrainConfig.check(**least(TrainConfig), **settings)
 
 
@@ -120,19 +120,19 @@ def test_a_schedule_as_long_as_the_run_is_accepted(lr: str) -> None:
 
 def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[str]:
     """What is said before anything is loaded."""
-    told: list[str] = []
+    reported: list[str] = []
     given = {"pictures": [pictures], "token": "<cat>", "template": template, **settings}
     checks.before_loading(
         TrainConfig.check(**given),
         picture_files.find([pictures]),
         captions.templates(template),
-        told.append,
+        reported.append,
     )
-    return told
+    return reported
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"token": "photo"}, "--token photo is already a word of 'a photo of"),
         ({"token": "a"}, "Call the new word <a>"),
@@ -144,38 +144,38 @@ def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[st
     ],
 )
 def test_settings_are_refused_before_the_model_is_loaded(
-    settings: dict[str, Any], says: str, pictures: Path
+    settings: dict[str, Any], message: str, pictures: Path
 ) -> None:
-    with pytest.raises(PseudowordError, match=says):
+    with pytest.raises(PseudowordError, match=message):
         asked(pictures, **settings)
 
 
 def test_caption_settings_without_captions_in_the_templates_are_reported(pictures: Path) -> None:
-    (told,) = asked(pictures, shuffle_tags=True)
-    assert "--shuffle-tags has no effect with --template subject" in told
+    (reported,) = asked(pictures, shuffle_tags=True)
+    assert "--shuffle-tags has no effect with --template subject" in reported
     assert asked(pictures, "captioned", shuffle_tags=True) == []
 
 
 def test_previews_without_the_word_are_reported(pictures: Path) -> None:
-    (told,) = asked(pictures, preview=["a cat", "a [name]", "my <cat>", "a --n [name]"])
-    assert told == "--preview a cat: no [name] in it, so it does not show the word"
+    (reported,) = asked(pictures, preview=["a cat", "a [name]", "my <cat>", "a --n [name]"])
+    assert reported == "--preview a cat: no [name] in it, so it does not show the word"
 
 
 def test_a_run_that_ends_before_early_stopping_can_is_reported(pictures: Path) -> None:
-    (told,) = asked(pictures, max_steps=80)
-    assert "at step 90 or later" in told
+    (reported,) = asked(pictures, max_steps=80)
+    assert "at step 90 or later" in reported
     assert asked(pictures, max_steps=90) == []
     assert asked(pictures, max_steps=80, evaluate_every=8) == []
 
 
 def test_a_learning_rate_for_an_optimiser_that_finds_its_own_is_reported(pictures: Path) -> None:
-    (told,) = asked(pictures, optimiser="Adadelta")
-    assert "needs --lr 1, not 50%" in told
+    (reported,) = asked(pictures, optimiser="Adadelta")
+    assert "needs --lr 1, not 50%" in reported
     assert asked(pictures, optimiser="Adadelta", lr=1) == []
 
 
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "message"),
     [
         ({"min_timestep": 1000}, "--min-timestep 1000 is too large .* 1000 timesteps. .* 999"),
         ({"max_timestep": 1001}, "--max-timestep 1001 is too large .* Give at most 1000"),
@@ -185,35 +185,35 @@ def test_a_learning_rate_for_an_optimiser_that_finds_its_own_is_reported(picture
     ],
 )
 def test_settings_that_are_too_much_for_model_or_memory_are_refused(
-    settings: dict[str, Any], says: str, family: Family, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], message: str, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "there_is", lambda _device: 1 << 30)
     base = {"base": family.source.name, "device": "cpu"}
     made = TrainConfig.check(**least(TrainConfig), **base, **settings)
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         checks.against_model(family, made, captions.SUBJECT, lambda _text: None)
 
 
 def test_a_token_that_the_model_knows_is_reported(family: Family) -> None:
     for token, known in (("dog", True), ("<dog>", False), ("my dog", False)):
-        told: list[str] = []
+        reported: list[str] = []
         made = TrainConfig.check(pictures=["p"], token=token, base=family.source.name)
-        checks.against_model(family, made, captions.SUBJECT, told.append)
-        assert bool(told) == known, token
+        checks.against_model(family, made, captions.SUBJECT, reported.append)
+        assert bool(reported) == known, token
 
 
 @pytest.mark.parametrize(
-    ("setting", "says"),
+    ("setting", "message"),
     [
         ({"variant": "fp16"}, "--variant fp16 has no effect with .* one file"),
         ({"configs": "nowhere"}, "--configs nowhere: there is no such file or folder"),
     ],
 )
 def test_options_that_do_not_work_with_one_file_are_refused(
-    setting: dict[str, str], says: str, base: Path, tmp_path: Path
+    setting: dict[str, str], message: str, base: Path, tmp_path: Path
 ) -> None:
     file = single_file.write(base, tmp_path / "one.safetensors")
-    with pytest.raises(PseudowordError, match=says):
+    with pytest.raises(PseudowordError, match=message):
         base_model.detect(BaseChoice.check(base=str(file), **setting))
 
 
@@ -223,7 +223,7 @@ def test_configs_beside_a_folder_are_refused(base: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("token=<x>", "the benchmark chooses token itself"),
         ("base=emoji", "the benchmark chooses base itself"),
@@ -232,9 +232,9 @@ def test_configs_beside_a_folder_are_refused(base: Path) -> None:
     ],
 )
 def test_bench_refuses_what_it_cannot_compare_before_it_loads_anything(
-    text: str, says: str
+    text: str, message: str
 ) -> None:
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         parse_variant(text)
 
 
@@ -249,13 +249,13 @@ class Told(Silent):
 def test_a_word_with_too_long_vectors_is_reported(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    told = Told()
+    reported = Told()
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "norm": "none"}
     word = pseudoword.train(
-        pictures, "<cat>", lr=1e9, out=tmp_path / "run", progress=told, **settings
+        pictures, "<cat>", lr=1e9, out=tmp_path / "run", progress=reported, **settings
     )
     assert word.concept.vectors["clip_l"].norm(dim=-1).mean() > TOO_LONG
-    assert any("--norm keep, or a lower --lr" in note for note in told.notes)
+    assert any("--norm keep, or a lower --lr" in note for note in reported.notes)
 
 
 def test_a_random_initialisation_is_recorded_and_has_no_init_word(
@@ -274,14 +274,14 @@ def test_a_random_initialisation_is_recorded_and_has_no_init_word(
 def test_a_background_without_transparent_pictures_is_reported(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    told = Told()
-    settings: dict[str, Any] = {"base": base, "background": "red", "progress": told}
+    reported = Told()
+    settings: dict[str, Any] = {"base": base, "background": "red", "progress": reported}
     pseudoword.prepare(pictures, out=tmp_path / "sheet.png", **settings)
-    assert "--background red has no effect: no picture is transparent" in told.notes
+    assert "--background red has no effect: no picture is transparent" in reported.notes
     Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(pictures / "clear.png")
-    told.notes.clear()
+    reported.notes.clear()
     pseudoword.prepare(pictures, out=tmp_path / "other.png", **settings)
-    assert not any("--background" in note for note in told.notes)
+    assert not any("--background" in note for note in reported.notes)
 
 
 def test_arguments_of_files_that_would_be_ignored_are_refused(tmp_path: Path) -> None:

@@ -125,15 +125,15 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
 
     def left(out: Path) -> dict[str, Any]:
         """All that a run leaves, without what tells the time."""
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             str(path.relative_to(out)): path.read_bytes()
             for path in out.rglob("*")
             if path.is_file() and not path.name.startswith(".")
         }
-        for log in [name for name in found if name.endswith("log.jsonl")]:
-            lines = [json.loads(line) for line in found[log].splitlines()]
-            found[log] = [{k: v for k, v in e.items() if k != "seconds"} for e in lines]
-        return found
+        for log in [name for name in result if name.endswith("log.jsonl")]:
+            lines = [json.loads(line) for line in result[log].splitlines()]
+            result[log] = [{k: v for k, v in e.items() if k != "seconds"} for e in lines]
+        return result
 
     reaper, moments = Reaper(monkeypatch), random.Random(0)
     learn(tmp_path / "first")  # it alone writes the latents

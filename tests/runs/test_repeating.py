@@ -54,8 +54,8 @@ def test_a_run_s_own_config_repeats_it_byte_for_byte(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    code, _, said = run("train", "--config", tmp_path / "x" / "config.toml", "--out", "y")
-    assert code == 0, said
+    code, _, stderr = run("train", "--config", tmp_path / "x" / "config.toml", "--out", "y")
+    assert code == 0, stderr
     for name in ("concept.safetensors", "config.toml", "previews/step-4-1.png"):
         assert (elsewhere / "y" / name).read_bytes() == (tmp_path / "x" / name).read_bytes()
 
@@ -66,8 +66,8 @@ def test_options_override_the_file_and_the_file_overrides_defaults(
     file = tmp_path / "run.toml"
     file.write_text(f'token = "<toy>"\nbase = "{base}"\nsteps = 5\nbatch = 3\npreview = []\n')
     out = tmp_path / "run"
-    code, _, said = run("train", pictures, "--config", file, "--steps", 2, "--out", out)
-    assert code == 0, said
+    code, _, stderr = run("train", pictures, "--config", file, "--steps", 2, "--out", out)
+    assert code == 0, stderr
     saved = TrainConfig.from_toml((out / "config.toml").read_text(), out)
     assert (saved.token, saved.steps, saved.batch) == ("<toy>", 2, 3)
     assert str(saved.lr) == "50%"
@@ -78,7 +78,7 @@ def test_options_override_the_file_and_the_file_overrides_defaults(
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (None, "cannot be read"),
         ("steps = = 2", "is damaged"),
@@ -86,14 +86,14 @@ def test_options_override_the_file_and_the_file_overrides_defaults(
         ("steps = 3", r"--token is missing"),
     ],
 )
-def test_a_bad_file_is_explained(text: str | None, says: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_explained(text: str | None, message: str, tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     if text is not None:
         file.write_text(text)
-    code, said, complained = run("train", tmp_path, "--config", file)
-    assert (code, said) == (2, "")
-    assert says in complained
-    with pytest.raises(SettingsError, match=says):
+    code, stderr, complained = run("train", tmp_path, "--config", file)
+    assert (code, stderr) == (2, "")
+    assert message in complained
+    with pytest.raises(SettingsError, match=message):
         train(tmp_path, config=file)
 
 

@@ -26,38 +26,38 @@ class Asking(Silent):
 
 
 @pytest.fixture
-def how() -> dict[str, Any]:
+def request_settings() -> dict[str, Any]:
     return {"steps": 4, "batch": 2, "preview": ("a [name] --s 1",), "checkpoint_every": 100}
 
 
 def test_asked_to_stop_it_saves_its_word_and_goes_on_later_as_if_it_had_not_been(
-    base: Path, pictures: Path, tmp_path: Path, how: dict[str, Any]
+    base: Path, pictures: Path, tmp_path: Path, request_settings: dict[str, Any]
 ) -> None:
     out = tmp_path / "run"
     with pytest.raises(Interrupted, match="at step 3"):
-        learn(base, pictures, out, **how, progress=Asking(out, "stop", 2))
+        learn(base, pictures, out, **request_settings, progress=Asking(out, "stop", 2))
     assert formats.read(out).provenance["steps"] == "3"
-    done = learn(base, pictures, out, **how)
-    unbroken = learn(base, pictures, tmp_path / "unbroken", **how)
+    done = learn(base, pictures, out, **request_settings)
+    unbroken = learn(base, pictures, tmp_path / "unbroken", **request_settings)
     assert torch.equal(done.concept.vectors["clip_l"], unbroken.concept.vectors["clip_l"])
 
 
 def test_asked_for_previews_it_draws_them_once_and_learns_the_same(
-    base: Path, pictures: Path, tmp_path: Path, how: dict[str, Any]
+    base: Path, pictures: Path, tmp_path: Path, request_settings: dict[str, Any]
 ) -> None:
     out = tmp_path / "run"
-    done = learn(base, pictures, out, **how, progress=Asking(out, "preview", 1))
+    done = learn(base, pictures, out, **request_settings, progress=Asking(out, "preview", 1))
     drawn = sorted(path.name for path in (out / "previews").glob("step-*"))
     assert drawn == ["step-2-1.png", "step-4-1.png"]
-    plain = learn(base, pictures, tmp_path / "plain", **how)
+    plain = learn(base, pictures, tmp_path / "plain", **request_settings)
     assert torch.equal(done.concept.vectors["clip_l"], plain.concept.vectors["clip_l"])
 
 
 def test_asked_to_save_it_keeps_a_copy(
-    base: Path, pictures: Path, tmp_path: Path, how: dict[str, Any]
+    base: Path, pictures: Path, tmp_path: Path, request_settings: dict[str, Any]
 ) -> None:
     out = tmp_path / "run"
-    learn(base, pictures, out, **how, progress=Asking(out, "save", 1))
+    learn(base, pictures, out, **request_settings, progress=Asking(out, "save", 1))
     assert [path.name for path in (out / "words").iterdir()] == ["step-2.safetensors"]
 
 

@@ -276,8 +276,8 @@ def test_packs_are_checked(base: Path, pictures: Path, tmp_path: Path) -> None:
         given = {"pictures": [pictures], "token": "<a>", "base": str(base), "out": tmp_path}
         return TrainConfig.check(**(given | changed))
 
-    def refused(pack: Sequence[TrainConfig], says: str) -> None:
-        with pytest.raises(PseudowordError, match=says):
+    def refused(pack: Sequence[TrainConfig], message: str) -> None:
+        with pytest.raises(PseudowordError, match=message):
             train_pack(pack)
 
     refused([config(), config(out=tmp_path / "b", batch=2)], "share one batch")

@@ -103,7 +103,7 @@ def test_files_with_other_contents_are_explained_in_one_sentence(
     before = everything(out)
     folder = RunFolder(out)
     config = TrainConfig.gather(whole / "config.toml", extend=1, out=out)
-    with pytest.raises(PseudowordError) as told:  # noqa: PT012 as `learn` goes through them
+    with pytest.raises(PseudowordError) as notes:  # noqa: PT012 as `learn` goes through them
         folder.check(config)
         folder.recover()
         folder.is_finished(config, allow_changes=True)
@@ -111,7 +111,7 @@ def test_files_with_other_contents_are_explained_in_one_sentence(
         folder.read_chosen()
         _ = folder.changes
         folder.begin(config, 1)
-    assert name in str(told.value)
+    assert name in str(notes.value)
     left = everything(out)
     assert before[str(out / name)] == left[str(out / name)]
 

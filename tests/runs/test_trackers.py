@@ -72,8 +72,8 @@ def test_tensorboard_reads_the_numbers_and_the_previews(
     lines = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
     for name in ("loss", "lr", "evaluation"):
         expected = [(line["step"], line[name]) for line in lines if name in line]
-        found = [(event.step, event.value) for event in events.Scalars(name)]
-        assert found == [(step, pytest.approx(value)) for step, value in expected]
+        result = [(event.step, event.value) for event in events.Scalars(name)]
+        assert result == [(step, pytest.approx(value)) for step, value in expected]
     (picture,) = events.Images("preview 1")
     assert (picture.step, picture.width, picture.height) == (3, 32, 32)
 
@@ -123,13 +123,13 @@ def test_a_tracker_that_fails_does_not_stop_the_run(
     where: str, base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "trackio", Broken(where))
-    told = Notes()
+    notes = Notes()
     done = train(
         pictures, "<cat>", base=str(base), out=tmp_path / "run", log=["trackio", "csv"],
-        preview=(), progress=told, **SETTINGS,
+        preview=(), progress=notes, **SETTINGS,
     )  # fmt: skip
     assert done.concept.provenance["steps"] == "3"
-    (said,) = [text for text in told.said if "--log trackio" in text]
+    (said,) = [text for text in notes.lines if "--log trackio" in text]
     assert "the network is gone" in said
     assert len((done.folder / "log.csv").read_text().splitlines()) == 5
 

@@ -254,7 +254,10 @@ def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
     }
 
     def pack() -> list[TrainState]:
-        return [train_state(family, tmp_path, token, seen=seen[token], steps=6) for token in seen]
+        return [
+            train_state(family, tmp_path, token, picture_settings=seen[token], steps=6)
+            for token in seen
+        ]
 
     together, alone = pack(), pack()
     passes = [len(list(batches(family, [m.data for m in together], step))) for step in range(6)]
