@@ -28,21 +28,26 @@ from pseudoword.training import loss, memory_plan
 from pseudoword.training.batches import batch
 
 
+def with_unet(base: Path, folder: Path, **config: Any) -> Path:
+    """A tiny model with another U-Net."""
+    shutil.copytree(base, folder)
+    before = json.loads((folder / "unet" / "config.json").read_text())
+    torch.manual_seed(0)
+    UNet2DConditionModel.from_config(before | config).save_pretrained(folder / "unet")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def published_shape(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model whose U-Net has the blocks of Stable Diffusion 1's."""
-    folder = tmp_path_factory.mktemp("shape") / "base"
-    shutil.copytree(base, folder)
-    config = json.loads((folder / "unet" / "config.json").read_text())
-    config |= {
-        "block_out_channels": [8, 8, 8, 8],
-        "layers_per_block": 2,
-        "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-    }
-    torch.manual_seed(0)
-    UNet2DConditionModel.from_config(config).save_pretrained(folder / "unet")
-    return folder
+    return with_unet(
+        base,
+        tmp_path_factory.mktemp("shape") / "base",
+        block_out_channels=[8, 8, 8, 8],
+        layers_per_block=2,
+        down_block_types=["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+        up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+    )
 
 
 def layered_word(family: Family, n: int = 1) -> dict[str, Tensor]:
@@ -136,6 +141,31 @@ def test_the_same_rows_for_all_layers_are_an_ordinary_word(
     ]
     pixels = [torch.tensor(list(picture.tobytes()), dtype=torch.int16) for picture in drawn]
     assert (pixels[0] - pixels[1]).abs().max() <= 1
+
+
+def test_a_u_net_that_makes_one_vector_of_the_text_gets_the_mean_of_all_layers(
+    base: Path, tmp_path: Path
+) -> None:
+    more = {"addition_embed_type": "text", "addition_embed_type_num_heads": 4}
+    family: Any = base_model.load_named(str(with_unet(base, tmp_path / "base", **more)), "cpu")
+    word, made, pooled = layered_word(family), list[Tensor](), family.unet.get_aug_embed
+
+    def seen(**given: Any) -> Tensor:
+        made.append(pooled(**given))
+        return made[-1]
+
+    family.unet.get_aug_embed = seen
+
+    def read(rows: dict[str, Tensor]) -> Tensor:
+        condition = family.encode_text(["a <cat>", "a dog"], {"<cat>": rows})
+        family.predict(
+            torch.zeros(2, 4, 8, 8), torch.tensor([3, 3]), condition, torch.ones(2, 6).long()
+        )
+        return made[-1]
+
+    with torch.no_grad():
+        each = [read(alone(family, word, layer)) for layer in family.layers]
+        torch.testing.assert_close(read(word), torch.stack(each).mean(0))
 
 
 def test_nothing_of_it_stays_in_the_model(family: Family) -> None:

@@ -45,19 +45,21 @@ def join_layers(hidden: Tensor, layers: int) -> Tensor:
 
 
 @contextmanager
-def text_per_layer(layers: Mapping[str, nn.Module]) -> Iterator[None]:
-    """While open, each of `layers` reads its own part of a text `[B, layers·L, D]`.
+def text_per_layer(unet: Any, layers: Mapping[str, nn.Module]) -> Iterator[None]:
+    """While open, each of `layers` of a U-Net reads its own part of a text `[B, layers·L, D]`.
+
+    A U-Net that also makes one vector of the text gets the mean of those of all parts.
 
     Raises:
         BaseModelError: the U-Net did not run one of them.
     """
-    unused = dict(enumerate(layers))
+    n, unused = len(layers), dict(enumerate(layers))
 
     def part(i: int) -> Callable[..., Any]:
         def select(_module: nn.Module, args: Any, options: dict[str, Any]) -> Any:
             unused.pop(i, None)
-            whole = options["encoder_hidden_states"].unflatten(1, (len(layers), -1))
-            return args, {**options, "encoder_hidden_states": whole[:, i]}
+            whole = options["encoder_hidden_states"]
+            return args, {**options, "encoder_hidden_states": whole.chunk(n, dim=1)[i]}
 
         return select
 
@@ -65,6 +67,12 @@ def text_per_layer(layers: Mapping[str, nn.Module]) -> Iterator[None]:
         layer.register_forward_pre_hook(part(i), with_kwargs=True)
         for i, layer in enumerate(layers.values())
     ]
+    if unet.config.addition_embed_type == "text":
+        pooling = unet.add_embedding
+        hooks += [
+            pooling.register_forward_pre_hook(lambda _, args: torch.cat(args[0].chunk(n, dim=1))),
+            pooling.register_forward_hook(lambda _, __, made: torch.stack(made.chunk(n)).mean(0)),
+        ]
     try:
         yield
     finally:

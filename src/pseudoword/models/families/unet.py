@@ -124,7 +124,7 @@ class UNetFamily:
 
     def _text_per_layer(self, condition: Condition) -> AbstractContextManager[None]:
         """While open, each layer of the U-Net reads its own text if `condition` is layered."""
-        return text_per_layer(self._layers) if condition.layered else nullcontext()
+        return text_per_layer(self.unet, self._layers) if condition.layered else nullcontext()
 
     @property
     def device(self) -> torch.device:
