@@ -1,8 +1,8 @@
 """The public functions, one per command and of the same name. `pseudoword` re-exports them.
 
-Each checks its settings and hands them to a command. The command line has checked them before it
-imports this file, so it calls `train_pack` and what is imported here `as` itself. So does the page
-in the browser; what it needs of pictures and formats besides is imported here likewise.
+Each checks its settings and passes them to a command in `commands`. The command line and the page
+in the browser have checked the settings already, so they call the commands directly: what is
+imported here `as` itself is for them.
 """
 
 from collections.abc import Sequence
@@ -98,19 +98,18 @@ def train(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Trained:
-    """Learn the new word `token` from `pictures` (a folder, or several files).
+    """Learn the new word `token` from `pictures`.
 
-    Called again with the same settings it resumes, or returns what it had finished.
+    Called again with the same settings, it resumes an unfinished run, or returns a finished one.
 
     Args:
         pictures: a folder, or several files.
-        token: the placeholder, for example `<my-cat>`.
-        config: a TOML file of settings, such as a run's `config.toml`; what is given beside it
-            counts more.
-        restart: forget what a run has left in the output folder, and begin again.
-        allow_changes: go on with a run although its settings or pictures have changed.
+        token: the placeholder token, for example `<my-cat>`.
+        config: a TOML file of settings, such as a run's `config.toml`; other arguments override it.
+        restart: remove the files of the run in the output folder, and begin again.
+        allow_changes: resume a run although its settings or pictures have changed.
         overwrite: replace files in the output folder that no run has written.
-        progress: told what is going on.
+        progress: shows what is going on.
         **settings: any other field of `pseudoword.config.TrainConfig`, also by the name that
             another trainer has for it (`config.aliases`).
 
@@ -140,9 +139,9 @@ def train_pack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Trained]:
-    """Learn several words in one pack: each step takes a batch of every word at once.
+    """Learn several words at once, in a pack: each step takes a batch of every word.
 
-    Each word comes out as if it had been learned alone, up to the rounding of float arithmetic.
+    The result of each word is the same as if it were learned alone, up to float rounding.
 
     Raises:
         PseudowordError: as `train`; also if the words do not share base, batch and resolution.
@@ -158,15 +157,15 @@ def generate(
     progress: Progress | None = None,
     **settings: Any,
 ) -> list[Image]:
-    """Draw `prompt`, in which the tokens of all given concepts are known.
+    """Draw `prompt`, which may hold the tokens of the concepts.
 
     Args:
-        prompt: the text; so may be the `negative` setting, and concepts work in both.
+        prompt: the text. Concepts work in the negative prompt (`negative`), too.
         concept: one or several: any embedding file, a run's folder, a hub id, `FILE=TOKEN`, or a
-            `Concept`. A file of several words gives them all.
-        token: what to call the concept in the prompts; of a file of several words, which one. For
-            several concepts one entry each, `None` to leave a name as it is.
-        progress: told what is going on, and when a concept is not mentioned at all.
+            `Concept`. Of a file of several words, all are used.
+        token: a new token for the concept; of a file of several words, which one to use. For
+            several concepts, one entry each; None keeps a token.
+        progress: shows what is going on, and reports concepts that are in no prompt.
         **settings: any field of `pseudoword.config.GenerateConfig`.
 
     Returns:
@@ -180,11 +179,11 @@ def generate(
 
 
 def inspect(file: str | Path, *, base: str | None = None, token: str | None = None) -> Inspection:
-    """Say what an embedding file holds, which models it fits, and what other tools do with it.
+    """Describe an embedding file: its word, the models it fits, and what other tools do with it.
 
     Args:
         file: any embedding file, a run's folder, or a hub id.
-        base: a base model, to compare norms with and to find the nearest vocabulary tokens in.
+        base: a base model, to compare norms and find the nearest vocabulary tokens.
         token: of a file of several words, which one; by default the first.
 
     Raises:
@@ -203,27 +202,27 @@ def convert(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Path, ...]:
-    """Write an embedding in another tool's format, every vector as it was.
+    """Write an embedding in another tool's format, with unchanged vectors.
 
-    A layered word becomes an ordinary one where the format knows no layers: the mean of its rows.
+    In a format without layers, a layered word becomes an ordinary one: the mean of its rows.
 
     Args:
         source: any embedding file, a run's folder, or a hub id.
-        out: the file to write; or a folder, for every word of `source` in a file of its own, with
-            a number behind its name where another file has that name.
-        format: a name in `pseudoword.formats.WRITERS`; by default what the ending of `out` says.
-        token: what to call the word; of a file of several words, which one.
-        picture: what a format in a picture shows; by default a card with the word on it.
-        overwrite: replace what is there.
-        progress: told if a layered word became an ordinary one.
+        out: the file to write; or a folder, for a file for each word of `source`. A file gets a
+            number after its name if another file has the name.
+        format: a name in `pseudoword.formats.WRITERS`; by default the one for the suffix of `out`.
+        token: a new token for the word; of a file of several words, which one to write.
+        picture: the picture for formats that are pictures; by default one with the token on it.
+        overwrite: replace existing files.
+        progress: reports when a layered word becomes an ordinary one.
 
     Returns:
-        The files that were written, or were there with the same bytes; diffusers' form of an SDXL
-        word has two.
+        The files that were written, or exist with the same bytes. An SDXL word in diffusers'
+        format has two files.
 
     Raises:
-        PseudowordError: the file cannot be read, the format cannot hold its word, or another file
-            is there.
+        PseudowordError: the file cannot be read, the format cannot hold its word, or a file exists
+            already.
     """
     shown = path_argument(picture, "--picture") if picture is not None else None
     return convert_file(
@@ -237,9 +236,9 @@ def gallery(
     """List all embeddings in a folder and draw them on one contact sheet.
 
     Args:
-        folder: searched with all folders in it.
+        folder: the folder; folders in it are searched, too.
         out: the contact sheet; by default `gallery.png` in the folder.
-        overwrite: replace what is there, although it is no earlier sheet of this folder.
+        overwrite: replace a file that is not an earlier contact sheet of this folder.
 
     Raises:
         PseudowordError: there is no such folder, or the sheet cannot be written.
@@ -258,16 +257,16 @@ def prepare(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Prepared:
-    """Show what `train` would see of `pictures`: crops, masks and captions; and suggest settings.
+    """Show what `train` would see of `pictures` (crops, masks, captions), and suggest settings.
 
     Args:
         pictures: a folder, or several files.
-        out: the contact sheet; by default `contact-sheet.png` or, where that shows something else,
-            `contact-sheet-2.png` and so on.
-        caption_model: an image captioning model of transformers (a folder or hub id), which writes
-            a `.txt` beside each picture that has none.
-        overwrite: replace what is there, although it is no earlier sheet of these pictures.
-        progress: told what is going on.
+        out: the contact sheet; by default `contact-sheet.png`, or `contact-sheet-2.png` and so on
+            if that is of other pictures.
+        caption_model: an image captioning model for transformers (a folder or hub id); it writes a
+            `.txt` file beside each picture that has no caption.
+        overwrite: replace a file that is not an earlier contact sheet of these pictures.
+        progress: shows what is going on.
         **settings: any other field of `pseudoword.config.PrepareConfig`; same as for `train`.
 
     Raises:
@@ -283,12 +282,12 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
 
     Args:
         folder: a run's folder, or an embedding file.
-        to: the repository, for example `your-name/my-cat`; it is made if it is not there.
-        private: make it one that only you can see.
+        to: the repository, for example `your-name/my-cat`; it is created if it does not exist.
+        private: create a repository that only you can see.
         overwrite: replace files in the repository that are not of an earlier version of the word.
 
     Raises:
-        PseudowordError: there is no word, or the hub does not take it.
+        PseudowordError: there is no word, or it could not be published.
     """
     return push_run(path_argument(folder, "DIR"), to, private, overwrite)
 
@@ -302,15 +301,15 @@ def evaluate(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluation:
-    """Measure how near a word's pictures are to true ones, and to what the prompt asked for.
+    """Measure how similar a word's pictures are to true pictures, and to their prompts.
 
     Args:
         concept: any embedding file, a run's folder, a hub id, or a `Concept`.
-        pictures: true pictures, best ones that the word was not learned from.
+        pictures: true pictures, if possible ones that the word was not learned from.
         token: of a file of several words, which one.
-        overwrite: replace files in the output folder, although they are of no earlier evaluation of
-            this word by these pictures.
-        progress: told what is going on.
+        overwrite: replace files in the output folder that are not of an earlier evaluation of this
+            word with these pictures.
+        progress: shows what is going on.
         **settings: any other field of `pseudoword.config.EvaluateConfig`.
 
     Raises:
@@ -323,14 +322,15 @@ def evaluate(
 def bench(
     *, overwrite: bool = False, progress: Progress | None = None, **settings: Any
 ) -> Comparison:
-    """Compare settings of `train` on words whose right pictures are known.
+    """Compare settings of `train` on words whose true pictures are known.
 
-    The bundled base model has never seen forty things and one style whose drawings are here. They
-    are learned, asked for in other styles, places and company, and compared with the truth.
+    Drawings of forty things and one style come with the package; the bundled base model was not
+    trained on them. They are learned, drawn in other styles, places and company, and compared with
+    the true drawings.
 
     Args:
-        overwrite: replace files in the output folder that no benchmark has written.
-        progress: told what is going on.
+        overwrite: replace files in the output folder that a benchmark did not write.
+        progress: shows what is going on.
         **settings: any field of `pseudoword.config.BenchConfig`.
 
     Raises:
@@ -340,7 +340,7 @@ def bench(
 
 
 def plan(**settings: Any) -> Plan:
-    """Say how much memory a base model needs to train with and to draw, without loading it.
+    """Plan how much memory a base model needs for training and drawing, without loading it.
 
     Args:
         **settings: any field of `pseudoword.config.PlanConfig`; `base` may also be `sd1`, `sd2` or
@@ -364,7 +364,7 @@ def demo(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Demo:
-    """Learn a concept the bundled model has never seen, and show it before and after.
+    """Learn a concept that the bundled model has never seen, and draw it before and after.
 
     Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
     """

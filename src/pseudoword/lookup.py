@@ -106,13 +106,13 @@ def model_source(argument: str | Path, flag: str) -> str:
     Raises:
         BaseModelError: the argument names neither.
     """
-    found = find(argument, flag, error=BaseModelError)
-    if found is None or (isinstance(found, HubId) and found.revision):
+    source = find(argument, flag, error=BaseModelError)
+    if source is None or (isinstance(source, HubId) and source.revision):
         raise BaseModelError(
             f"{argument_text(flag, argument)}: there is no such folder here. Give one, or a hub id "
             "without a revision, such as openai/clip-vit-base-patch32."
         )
-    return found.repository if isinstance(found, HubId) else str(found)
+    return source.repository if isinstance(source, HubId) else str(source)
 
 
 def looks_like_path(text: str) -> bool:

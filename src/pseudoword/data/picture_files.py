@@ -119,7 +119,7 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     ]
     _note_other_files(folder, files, pictures, note)
     repeats = [] if pictures else [p for p in folders if REPEATS_FOLDER.fullmatch(p.name)]
-    others = [p.name for p in folders if p not in repeats]
+    unsearched = [p.name for p in folders if p not in repeats]
     if repeats:
         note(
             f"{folder}: using the pictures in {_list_names(p.name for p in repeats)}. All of them "
@@ -127,13 +127,13 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
         )
         pictures = [picture for inner in repeats for picture in _pictures_in(inner, note)]
     if not pictures:
-        hint = f", and its folders are not searched: {_list_names(others)}. Give those"
+        hint = f", and its folders are not searched: {_list_names(unsearched)}. Give those"
         raise PictureError(
-            f"{folder} holds no pictures{hint if others else ''}. Three to five are enough; known "
-            f"file types: {', '.join(sorted(SUFFIXES))}."
+            f"{folder} holds no pictures{hint if unsearched else ''}. Three to five are enough. "
+            f"Known file types: {', '.join(sorted(SUFFIXES))}."
         )
-    if others:
-        note(f"{folder}: folders in it are not searched: {_list_names(others)}")
+    if unsearched:
+        note(f"{folder}: folders in it are not searched: {_list_names(unsearched)}")
     return pictures
 
 
@@ -145,11 +145,11 @@ def _note_other_files(
     rest = [p for p in files if p not in set(pictures)]
     captions = {p for p in rest if p.suffix in CAPTION_SUFFIXES}
     lone_captions = [p.name for p in rest if p in captions and _without_suffix(p) not in owners]
-    others = [p.name for p in rest if p not in captions and not owners & set(_owners(p))]
+    unused = [p.name for p in rest if p not in captions and not owners & set(_owners(p))]
     if lone_captions:
         note(f"{folder}: captions without a picture: {_list_names(lone_captions)}")
-    if others:
-        note(f"{folder}: not used as pictures: {_list_names(others)}")
+    if unused:
+        note(f"{folder}: not used as pictures: {_list_names(unused)}")
 
 
 def _without_companions(files: Sequence[Path]) -> list[Path]:

@@ -116,10 +116,10 @@ def _picture_with_crops(example: Example) -> Image.Image:
 def _view_picture(view: View) -> Image.Image:
     """What the model sees, with stripes where the mask leaves it out."""
     pixels = ((view.pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
-    made = Image.fromarray(pixels)
+    picture = Image.fromarray(pixels)
     if view.mask is not None:
-        made = Image.composite(made, _stripes(view.mask), _grey(view.mask))
-    return fit_within(made, VIEW_PX)
+        picture = Image.composite(picture, _stripes(view.mask), _grey(view.mask))
+    return fit_within(picture, VIEW_PX)
 
 
 def _stripes(mask: Tensor) -> Image.Image:
