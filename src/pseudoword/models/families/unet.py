@@ -1,7 +1,6 @@
 """What families with a U-Net share: loading, latents, prediction and drawing."""
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
@@ -11,8 +10,9 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.formats.keys import is_layered
+from pseudoword.models.autoencoder import Autoencoder, pixels_per_latent
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning, Moments
 from pseudoword.models.injection import PromptReader, Words
@@ -23,6 +23,7 @@ from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, applied
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
+from pseudoword.models.part_checks import check_output, working_together
 from pseudoword.models.samplers import check_steps
 from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.text import reason
@@ -30,7 +31,6 @@ from pseudoword.text import reason
 USUAL_GUIDANCE = 7.5
 LARGEST_SAMPLE = 4096
 """Latent positions along a side of a picture; 64 to 128 are usual."""
-MOST_BLOCKS = 8
 GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
 """Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
 
@@ -73,6 +73,7 @@ class UNetFamily:
         self.noise_schedule = NoiseSchedule(
             alphas, prediction_type(scheduler.config.prediction_type)
         )
+        self.autoencoder = Autoencoder(self.parts, gives)
         self._blanks: dict[tuple[int, ...], Tensor] = {}
         if placement.device.type != "meta":
             self._check_parts()
@@ -134,29 +135,10 @@ class UNetFamily:
     def dtype(self) -> torch.dtype:
         return self.placement.dtype
 
-    @cached_property
-    def vae(self) -> Any:
-        """AutoencoderKL, loaded when first used, in float32 where half precision overflows."""
-        from diffusers import AutoencoderKL
-
-        upcast = self.dtype is torch.float16 or self._vae_config.get("force_upcast", True)
-        dtype = torch.float32 if upcast else self.dtype
-        vae = self.parts.frozen(AutoencoderKL, "vae", torch_dtype=dtype)
-        vae.enable_slicing()
-        if vae.device.type != "meta":
-            self._check_vae(vae)
-        return vae
-
-    @cached_property
-    def _vae_config(self) -> dict[str, Any]:
-        from diffusers import AutoencoderKL
-
-        return self.parts.config(AutoencoderKL, "vae")
-
     @property
-    def _vae_scale(self) -> int:
-        """Pixels per latent position along a side, without loading the VAE."""
-        return int(2 ** _halving_count(self._vae_config, f"{self.source.name}: its vae"))
+    def vae(self) -> Any:
+        """diffusers' AutoencoderKL."""
+        return self.autoencoder.model
 
     @property
     def resolution(self) -> int:
@@ -188,17 +170,15 @@ class UNetFamily:
 
         The latter is the VAE's scale times that of the U-Net's own downsampling.
         """
-        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from diffusers import UNet2DConditionModel
 
         unet, where = parts.config(UNet2DConditionModel, "unet"), f"{parts.source.name}: its unet"
-        scale = 2 ** _halving_count(
-            parts.config(AutoencoderKL, "vae"), f"{parts.source.name}: its vae"
-        )
+        scale = pixels_per_latent(parts)
         size = unet["sample_size"]
         if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
             size = size[0]
         side = folder.whole_number({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
-        return side * scale, scale * 2 ** _halving_count(unet, where)
+        return side * scale, scale * 2 ** folder.halving_count(unet, where)
 
     def modules(self) -> dict[str, torch.nn.Module]:
         encoders = {key: encoder.model for key, encoder in self.encoders.items()}
@@ -208,22 +188,16 @@ class UNetFamily:
         return sampled_digest(*self.modules().values())
 
     def vae_digest(self) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for name, weight in sorted(self.vae.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(weight.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        digest.update(f"{self.vae.dtype} {self.vae.config.scaling_factor}".encode())
-        return digest.hexdigest()
+        return self.autoencoder.digest()
 
-    @torch.no_grad()
     def encode_pictures(self, pixels: Tensor) -> Moments:
-        with self.parts.on_device(self.vae):
-            latents = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
-        scale = self.vae.config.scaling_factor
-        return Moments(latents.mean.float() * scale, latents.std.float() * scale)
+        return self.autoencoder.encode(pixels)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.autoencoder.decode(latents)
 
     def release_vae(self) -> None:
-        self.__dict__.pop("vae", None)
+        self.autoencoder.release()
 
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
@@ -255,53 +229,20 @@ class UNetFamily:
     def _check_parts(self) -> None:
         """Check on the smallest picture that the parts work together and give finite numbers."""
         encoders = [encoder.model for encoder in self.encoders.values()]
-        side = self.resolution_step // self._vae_scale
+        side = self.resolution_step // self.autoencoder.scale
         with (
-            self._working_together("text encoder and U-Net"),
+            working_together(self.source.name, "text encoder and U-Net"),
             self.parts.on_device(self.unet, *encoders),
         ):
             channels = torch.ones(1, self.unet.config.in_channels, side, side, device=self.device)
             micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
             t = torch.zeros(1, dtype=torch.int64, device=self.device)
             output = self._run_unet(channels, t, self.encode_text([""], {}), micro_conditioning)
-            self._check_output(output, (1, self.unet.config.out_channels, side, side))
+            shape = (1, self.unet.config.out_channels, side, side)
+            check_output(output, shape, self.source.name, self.dtype)
         if not self._takes_mask:  # an inpainting pipeline needs the VAE
-            with self._working_together("scheduler and pipeline"):
+            with working_together(self.source.name, "scheduler and pipeline"):
                 self._pipeline()
-
-    @torch.no_grad()
-    def _check_vae(self, vae: Any) -> None:
-        pixels = self.resolution_step
-        side = pixels // self._vae_scale
-        with self._working_together("VAE"), self.parts.on_device(vae):
-            like: dict[str, Any] = {"device": self.device, "dtype": vae.dtype}
-            latent = vae.encode(torch.zeros(1, 3, pixels, pixels, **like)).latent_dist.mean
-            self._check_output(
-                latent * vae.config.scaling_factor, (1, self.unet.config.out_channels, side, side)
-            )
-            output = vae.decode(latent / vae.config.scaling_factor, return_dict=False)[0]
-            self._check_output(output, (1, 3, pixels, pixels))
-
-    @contextmanager
-    def _working_together(self, parts: str) -> Iterator[None]:
-        try:
-            yield
-        except PseudowordError:
-            raise
-        except Exception as error:  # any error of parts that do not fit together
-            raise BaseModelError(
-                f"{self.source.name}: its {parts} do not work together ({reason(error)}). The "
-                "configs or the files are of different models."
-            ) from error
-
-    def _check_output(self, output: Tensor, shape: tuple[int, ...]) -> None:
-        if tuple(output.shape) != shape:
-            raise ValueError(f"the output is {list(output.shape)}, expected {list(shape)}")
-        if not torch.isfinite(output).all():
-            raise BaseModelError(
-                f"{self.source.name} predicts numbers that are not finite, so it can neither train "
-                f"nor draw{TOO_LARGE if self.dtype is torch.float16 else ''}."
-            )
 
     @property
     def _takes_mask(self) -> bool:
@@ -314,8 +255,8 @@ class UNetFamily:
         """
         size = latents.shape[-2:]
         if size not in self._blanks:
-            loaded = "vae" in vars(self)
-            height, width = (side * self._vae_scale for side in size)
+            loaded = self.autoencoder.is_loaded
+            height, width = (side * self.autoencoder.scale for side in size)
             self._blanks[size] = self.encode_pictures(torch.zeros(1, 3, height, width)).mean
             if not loaded:
                 self.release_vae()
@@ -391,7 +332,9 @@ class UNetFamily:
         """Further inputs of the inpainting pipeline: a grey picture with all of it masked."""
         if not self._takes_mask:
             return {}
-        height, width = (side // self._vae_scale for side in (settings.height, settings.width))
+        height, width = (
+            side // self.autoencoder.scale for side in (settings.height, settings.width)
+        )
         channels = self.unet.config.out_channels
         _, blank = self._full_mask(torch.empty(count, channels, height, width, device=self.device))
         return {
@@ -400,13 +343,6 @@ class UNetFamily:
             "masked_image_latents": blank.to(self.dtype),
             "strength": 1.0,
         }
-
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        with self.parts.on_device(self.vae):
-            pixels: Tensor = self.vae.decode(scaled, return_dict=False)[0]
-        return pixels
 
     @property
     def _pipeline_kind(self) -> Any:
@@ -425,7 +361,7 @@ class UNetFamily:
         if "requires_safety_checker" in parameters:
             parts["requires_safety_checker"] = False
         pipeline = kind(**parts)
-        pipeline.vae_scale_factor = self._vae_scale
+        pipeline.vae_scale_factor = self.autoencoder.scale
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -463,16 +399,6 @@ class UNetFamily:
                     raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
         short = sorted(kind.removesuffix("Scheduler") for kind in known)
         raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
-
-
-def _halving_count(config: Mapping[str, Any], where: str) -> int:
-    """How often a model with these blocks halves the sides of its input."""
-    blocks = config["block_out_channels"]
-    if not isinstance(blocks, list | tuple) or not 1 <= len(blocks) <= MOST_BLOCKS:
-        raise BaseModelError(
-            f"{where}: block_out_channels should be a list of 1 to {MOST_BLOCKS} numbers"
-        )
-    return len(blocks) - 1
 
 
 def _prompt_embeds(prefix: str, condition: Condition) -> dict[str, Tensor]:

@@ -18,6 +18,9 @@ LARGEST_CONFIG_NBYTES = 4 << 20
 LARGEST_TEXT_NBYTES = 64 << 20
 """For vocabularies, merges and tokenizers."""
 
+MOST_BLOCKS = 8
+"""Of a U-Net or a VAE; 4 are usual."""
+
 WEIGHTS = (".safetensors", ".bin")
 """Endings of files with weights; the first is preferred."""
 
@@ -115,6 +118,20 @@ def finite_number(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         raise BaseModelError(f"{where} is {_as_json(value)}, but should be a number from 0 on")
     return float(value)
+
+
+def halving_count(config: Mapping[str, Any], where: str) -> int:
+    """How often a model with the blocks of `config` halves the sides of its input.
+
+    Raises:
+        BaseModelError: the config has no valid list of blocks.
+    """
+    blocks = config["block_out_channels"]
+    if not isinstance(blocks, list | tuple) or not 1 <= len(blocks) <= MOST_BLOCKS:
+        raise BaseModelError(
+            f"{where}: block_out_channels should be a list of 1 to {MOST_BLOCKS} numbers"
+        )
+    return len(blocks) - 1
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
