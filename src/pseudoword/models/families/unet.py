@@ -24,9 +24,8 @@ from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, applied
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.part_checks import check_output, working_together
-from pseudoword.models.samplers import check_steps
+from pseudoword.models.samplers import check_steps, load_scheduler
 from pseudoword.models.text_encoder import TextEncoder
-from pseudoword.text import reason
 
 USUAL_GUIDANCE = 7.5
 LARGEST_SAMPLE = 4096
@@ -377,28 +376,7 @@ class UNetFamily:
             yield
 
     def scheduler(self, name: str | None = None) -> Any:
-        import diffusers
-
-        # from_pretrained would return the class that it is called on, not the model's own.
-        own = self.parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
-        kind = getattr(diffusers, own, None) if isinstance(own, str) else None
-        if not isinstance(kind, type) or not issubclass(kind, diffusers.SchedulerMixin):
-            raise BaseModelError(
-                f"{self.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
-                "have. Write another _class_name into its config, such as DDIMScheduler"
-            )
-        scheduler = self.parts.scheduler(kind)
-        if name is None:
-            return scheduler
-        known = {kind.__name__: kind for kind in scheduler.compatibles}
-        for kind in (name, f"{name}Scheduler", f"{name}DiscreteScheduler"):
-            if kind in known:
-                try:
-                    return known[kind].from_config(scheduler.config)
-                except ImportError as error:
-                    raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
-        short = sorted(kind.removesuffix("Scheduler") for kind in known)
-        raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
+        return load_scheduler(self.parts, name)
 
 
 def _prompt_embeds(prefix: str, condition: Condition) -> dict[str, Tensor]:
