@@ -48,34 +48,41 @@ class UNetFamily:
     """diffusers' pipeline for inpainting models"""
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
-        from diffusers import DDPMScheduler, UNet2DConditionModel
+        from diffusers import UNet2DConditionModel
 
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipeline)
         self.encoders = self.load_encoders()
         self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
+        self._check_channels()
+        if placement.checkpointing:
+            self.unet.enable_gradient_checkpointing()
+        self.noise_schedule = self._load_noise_schedule()
+        self.autoencoder = Autoencoder(self.parts, self.unet.config.out_channels)
+        self._blanks: dict[tuple[int, ...], Tensor] = {}
+        if placement.device.type != "meta":
+            self._check_parts()
+
+    def _check_channels(self) -> None:
         takes, gives = self.unet.config.in_channels, self.unet.config.out_channels
         if takes not in {gives, 2 * gives + 1}:  # inpainting: a mask and a masked picture too
             raise BaseModelError(
-                f"{source.name}: its U-Net takes {takes} channels and gives {gives}, so it edits "
-                "or enlarges pictures. Give a model that draws from text, or one for inpainting."
+                f"{self.source.name}: its U-Net takes {takes} channels and gives {gives}, so it "
+                "edits or enlarges pictures. Give a model that draws from text, or one for "
+                "inpainting."
             )
-        if placement.checkpointing:
-            self.unet.enable_gradient_checkpointing()
+
+    def _load_noise_schedule(self) -> NoiseSchedule:
+        from diffusers import DDPMScheduler
+
         scheduler = self.parts.scheduler(DDPMScheduler)
         alphas = scheduler.alphas_cumprod
         if not ((alphas >= 0) & (alphas <= 1)).all():
             raise BaseModelError(
-                f"{source.name}: its scheduler's config gives no valid noise schedule "
+                f"{self.source.name}: its scheduler's config gives no valid noise schedule "
                 "(beta_start, beta_end or beta_schedule)"
             )
-        self.noise_schedule = NoiseSchedule(
-            alphas, prediction_type(scheduler.config.prediction_type)
-        )
-        self.autoencoder = Autoencoder(self.parts, gives)
-        self._blanks: dict[tuple[int, ...], Tensor] = {}
-        if placement.device.type != "meta":
-            self._check_parts()
+        return NoiseSchedule(alphas, prediction_type(scheduler.config.prediction_type))
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
