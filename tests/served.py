@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-LONG_MS = 60_000
+LONG_MS = 120_000
 """For what waits for a process to start; machines of CI are slow."""
 
 

@@ -1,48 +1,12 @@
-"""diffusers' schedulers: load one for a model, and check whether it can take a number of steps."""
+"""Check whether a scheduler of diffusers can take a number of steps, before the model runs."""
 
 import inspect
 from typing import Any
 
 import torch
 
-from pseudoword.errors import BaseModelError, SettingsError
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.errors import SettingsError
 from pseudoword.text import reason
-
-
-def load_scheduler(parts: ModelParts, name: str | None = None) -> Any:
-    """A new scheduler of diffusers, configured for a model.
-
-    Args:
-        parts: the model.
-        name: such as `Heun` or `DDIMScheduler`; by default the model's own.
-
-    Raises:
-        BaseModelError: diffusers does not have the model's own scheduler.
-        SettingsError: diffusers has no compatible one with this name.
-    """
-    import diffusers
-
-    # from_pretrained would return the class that it is called on, not the model's own.
-    own = parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
-    own_class = getattr(diffusers, own, None) if isinstance(own, str) else None
-    if not isinstance(own_class, type) or not issubclass(own_class, diffusers.SchedulerMixin):
-        raise BaseModelError(
-            f"{parts.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
-            "have. Write another _class_name into its config, such as DDIMScheduler"
-        )
-    scheduler = parts.scheduler(own_class)
-    if name is None:
-        return scheduler
-    compatible = {kind.__name__: kind for kind in scheduler.compatibles}
-    for full_name in (name, f"{name}Scheduler", f"{name}DiscreteScheduler"):
-        if full_name in compatible:
-            try:
-                return compatible[full_name].from_config(scheduler.config)
-            except ImportError as error:
-                raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
-    names = ", ".join(sorted(full_name.removesuffix("Scheduler") for full_name in compatible))
-    raise SettingsError(f"--scheduler {name}: {parts.source.name} works with {names}")
 
 
 def check_steps(scheduler: Any, steps: int) -> None:

@@ -10,36 +10,57 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import gradio as gr
 
 from pseudoword.config import Settings, TrainConfig, group_of
+from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN
 
-_FLAG = re.compile(r"--(?:no-)?([a-z]+(?:-[a-z]+)*)")
+_FLAG = re.compile(r"--(no-)?([a-z]+(?:-[a-z]+)*)")
+BUTTONS = {
+    "Run the same command again to go on": "Press “Go on”",
+    "run the same command again: it resumes": "press “Go on”",
+    "run the same command again": "try again",
+    "Resume it": "Press “Go on”",
+    "resume it, and it goes on": "press “Go on”, and it goes on",
+    "resume it": "press “Go on”",
+}
+"""What messages say of commands, and what it is on the page."""
+
 LONGEST = 2000
 """Characters of a text that is typed into one control."""
 
 SEARCH = """(asked) => {
-    const words = asked.toLowerCase().split(/\\s+/);
+    const words = asked.toLowerCase().split(/[\\s_-]+/);
     for (const one of document.querySelectorAll("#%s .setting")) {
-        const text = (one.id.replaceAll("-", " ") + " " + one.textContent).toLowerCase();
+        const names = `${one.id} ${one.className}`.replace(/[-_]/g, " ");
+        const text = `${names} ${one.textContent}`.toLowerCase();
         one.classList.toggle("unmatched", !words.every((word) => text.includes(word)));
     }
 }"""
 """Runs in the browser: leaves only the settings in sight that have all the words."""
 
 
-def label(name: str) -> str:
-    """What a setting is called on the page; `lr` and `ema` have no longer name."""
-    if len(name) <= 3:
-        return name.upper()
-    return name.replace("_", " ").capitalize()
+def label(name: str, kind: type[Settings] = TrainConfig) -> str:
+    """What a setting is called on the page: by its longer name, if it has one, such as `lr`."""
+    names = _aliases(kind, name)
+    called = names[0] if names and len(name) < 3 else name
+    return called.replace("_", " ").capitalize() if called != "ema" else "EMA"
+
+
+def _aliases(kind: type[Settings], name: str) -> list[str]:
+    """What other trainers call a setting, and what it was called here before."""
+    metadata = kind.model_fields[name].metadata
+    return [known for one in metadata if isinstance(one, Alias) for known in one.names]
 
 
 def in_words(text: str, kind: type[Settings] = TrainConfig) -> str:
     """Help or a message, in which settings are called as on the page, not as on a command line."""
 
     def called(found: re.Match[str]) -> str:
-        name = found[1].replace("-", "_")
-        return f"“{label(name)}”" if name in kind.model_fields else found[0]
+        name = found[2].replace("-", "_")
+        off = " switched off" if found[1] else ""
+        return f"“{label(name, kind)}”{off}" if name in kind.model_fields else found[0]
 
+    for command, button in BUTTONS.items():
+        text = text.replace(command, button)
     return _FLAG.sub(called, text)
 
 
@@ -127,13 +148,14 @@ def _changed(
 
 def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> Any:
     found = kind.model_fields[name]
-    often = ["often"] if OFTEN in found.metadata else []
+    marks = ["often"] if OFTEN in found.metadata else []
+    marks += [f"also-{known}" for known in _aliases(kind, name)]  # for the search
     shared: dict[str, Any] = {
-        "label": label(name),
+        "label": label(name, kind),
         "info": _as_html(in_words(found.description or "", kind)),
         "value": _default(kind, name),
         "elem_id": id_,
-        "elem_classes": ["setting", *often],
+        "elem_classes": ["setting", *marks],
         "min_width": 260,
     }
     choices = _choices(found.annotation)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from pseudoword.config import PrepareConfig
 from pseudoword.errors import PictureError, PseudowordError
@@ -98,7 +98,7 @@ def view(desk: Desk, data_set: str, settings: Mapping[str, Any], token: str) -> 
     for found in seen.pictures:
         name = named[Path(found.file).stem].name if Path(found.file).stem in named else "a picture"
         warnings += [f"{name} {problem}" for problem in found.problems]
-        prompt = found.prompt.replace("[name]", token or "your word")
+        prompt = found.prompt.replace("[name]", token or "<…>")
         tiles += [(tile, f"“{prompt}”") for tile in found.shown[1:2]]
     if seen.shared_problem:
         warnings.append(f"All pictures together: {seen.shared_problem}")
@@ -164,6 +164,7 @@ class PicturePanel:
         self.gallery = gr.Gallery(
             label="As the model will see them; press one to crop or mask it",
             columns=5,
+            fit_columns=False,
             height="auto",
             object_fit="contain",
             allow_preview=False,
@@ -421,8 +422,8 @@ def _where(size: tuple[int, int], crop: Box | None) -> tuple[float, float, float
 
 def _canvas(desk: Desk, data_set: str, one: Picture) -> dict[str, Any]:
     """A value of the image editor: the picture, and its mask as paint."""
-    background = desk.data_sets.open(data_set, one.id)
-    background.thumbnail((EDITOR_PX, EDITOR_PX))
+    whole = desk.data_sets.open(data_set, one.id)
+    background = ImageOps.contain(whole, (EDITOR_PX, EDITOR_PX))  # the brush suits this size
     layers = []
     mask = desk.data_sets.mask(data_set, one.id)
     if mask is not None:

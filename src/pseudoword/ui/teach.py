@@ -183,6 +183,7 @@ def _connect(
     token = gr.State("")
     pictures.connect(looked_with, token, inputs)
     name.change(token_of, name, token, **QUIET)
+    name.blur(*pictures.look, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
     kind.input(BEGINNINGS.get, kind, form.controls["init"], **QUIET)
     state = [pictures.data_set, name, *inputs]
     decisive = ("base", "resolution", "batch", "steps", "max_steps", "quantize")

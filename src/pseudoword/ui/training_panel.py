@@ -78,14 +78,16 @@ def progress(job: Job, now: float) -> str:
     if job.over:
         lines = job.sentence or f"{job.token} {STATES[job.state]}."
         return pieces.note(lines, TONES.get(job.state, "plain"))
-    since = pieces.duration(now - job.began) if job.began else ""
-    parts = [f"{job.step} of {job.total}" if job.total else "", f"for {since}" if since else ""]
-    if job.seconds_left is not None:
-        parts.append(f"at most {pieces.duration(job.seconds_left)} left")
     what = job.phase or "getting ready"
+    if job.phase_total and job.phase_total != job.total:
+        what += f" ({job.phase_done} of {job.phase_total})"
     if job.state == "stopping":
         what = f"stopping: {what}"
-    return pieces.bar(what, job.step, job.total, ", ".join(filter(None, parts)))
+    parts = [f"{job.step} of {job.total}"]
+    parts += [f"for {pieces.duration(now - job.began)}"] if job.began else []
+    if job.seconds_left is not None:
+        parts.append(f"at most {pieces.duration(job.seconds_left)} left")
+    return pieces.bar(what, job.step, job.total, ", ".join(parts))
 
 
 def curve_rows(curves: Curves) -> dict[str, list[Any]]:
@@ -123,7 +125,7 @@ class TrainingPanel:
             self.resume = gr.Button("Go on", size="sm", visible=False)
             self.use = gr.Button("Use the word", variant="primary", size="sm", visible=False)
             self.remove = gr.Button("Remove from the list", size="sm", visible=False)
-            self.undo = gr.Button("Undo", size="sm", visible=False)
+        self.undo = gr.Button("Undo: bring it back", size="sm", visible=False)
         self.notes = gr.HTML(elem_id="job-notes")
         self.filmstrip = gr.Image(
             label="Previews on the way",
@@ -139,7 +141,6 @@ class TrainingPanel:
             y="loss",
             color="curve",
             label="Loss: lower is nearer to the pictures",
-            height=330,
             visible=False,
             buttons=[],
             elem_id="curves",

@@ -98,6 +98,7 @@ class DrawingPanel:
         self.gallery = gr.Gallery(
             label="Words: press one to write it into the prompt",
             columns=6,
+            fit_columns=False,
             height="auto",
             allow_preview=False,
             interactive=False,
@@ -136,6 +137,7 @@ class DrawingPanel:
         self.results = gr.Gallery(
             label="Pictures",
             columns=2,
+            fit_columns=False,
             height="auto",
             interactive=False,
             object_fit="contain",

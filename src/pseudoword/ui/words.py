@@ -13,11 +13,6 @@ from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.teach import token_of
 from pseudoword.ui.use import tile
 
-TITLES = {
-    "file": "File", "family": "Model family", "method": "Method", "container": "Container",
-    "layout": "Layout",
-}  # fmt: skip
-
 
 class WordsPanel:
     """The controls of the tab; the word that is looked at is in `word`."""
@@ -29,6 +24,7 @@ class WordsPanel:
         self.gallery = gr.Gallery(
             label="Words: press one",
             columns=8,
+            fit_columns=False,
             height="auto",
             allow_preview=False,
             interactive=False,
@@ -54,7 +50,9 @@ class WordsPanel:
         self.use = gr.Button("Use this word", variant="primary")
         with gr.Group():
             self.format = gr.Dropdown([], label="Download for", elem_id="format")
-            self.files = gr.File(label="Files", interactive=False, elem_id="files", height=110)
+            self.files = gr.File(
+                label="Press to save", interactive=False, visible=False, elem_id="files"
+            )
         with gr.Group():
             self.name = gr.Textbox(label="New name", max_lines=1, max_length=200, elem_id="rename")
             self.rename = gr.Button("Rename", size="sm")
@@ -103,13 +101,13 @@ class WordsPanel:
             (f"Lengths ({key})", ", ".join(f"{n:.3g}" for n in norms))
             for key, norms in seen.norms.items()
         ]
-        tools = [(tool, said) for tool, said in seen.tools.items()]
+        tools = [(tool, _on_page(said)) for tool, said in seen.tools.items()]
         origin = [(key.replace("_", " "), value) for key, value in seen.provenance.items()]
         html = pieces.table(rows) + "<h4>In other tools</h4>" + pieces.table(tools)
         html += "<h4>How it was made</h4>" + pieces.table(origin) if origin else ""
         return [
             word, gr.update(visible=True), f"### {_code(one.token)}", html,
-            gr.update(choices=choices, value=None), None, one.token,
+            gr.update(choices=choices, value=None), gr.update(value=None, visible=False), one.token,
         ]  # fmt: skip
 
     def connect(self, tab: Any) -> None:
@@ -125,9 +123,9 @@ class WordsPanel:
             return [said, *self._listed(), *self._opened(word)]
 
         def converted(word: str, form: str | None) -> Any:
-            if not form:
-                return None
-            return [hand_out(one.data, one.name) for one in library.convert(word, form)]
+            made = library.convert(word, form) if form else []
+            files = [hand_out(one.data, one.name) for one in made]
+            return gr.update(value=files or None, visible=bool(files))
 
         def deleted(word: str) -> list[Any]:
             token = library.word(word).token
@@ -156,6 +154,11 @@ class WordsPanel:
         )
         self.undo.click(told(undone), self.trash, [self.told, *self._list], **PRIVATE)
         self.push.click(told(pushed), [self.word, self.to, self.private], self.told, **PRIVATE)
+
+
+def _on_page(said: str) -> str:
+    """What happens in another tool, in which formats are chosen as on the page."""
+    return said.replace("convert with --format", "download it for")
 
 
 def _code(token: str) -> str:

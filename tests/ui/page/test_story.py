@@ -51,7 +51,17 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a photo of <my-panda>")
     put(page, "use-sampler-steps", "2")
     page.click("#draw")
-    expect(page.locator("#results img").first).to_be_visible(timeout=LONG_MS)
+    drawn = page.locator("#results img").first
+    expect(drawn).to_be_visible(timeout=LONG_MS)
+    picture = tmp_path / "drawn.png"
+    picture.write_bytes(page.request.get(str(drawn.get_attribute("src"))).body())
+    put(page, "use-sampler-steps", "9")
+    page.get_by_label("Prompt", exact=True).fill("something else")
+    page.set_input_files("#bring input[type=file]", picture)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(
+        "a photo of <my-panda>", timeout=LONG_MS
+    )
+    expect(page.locator("#use-sampler-steps input").first).to_have_value("2")
 
     tab(page, "Words")
     page.locator("#library button", has_text="<my-panda>").click()

@@ -24,8 +24,9 @@ from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, applied
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.part_checks import check_output, working_together
-from pseudoword.models.samplers import check_steps, load_scheduler
+from pseudoword.models.samplers import check_steps
 from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.text import reason
 
 USUAL_GUIDANCE = 7.5
 LARGEST_SAMPLE = 4096
@@ -48,41 +49,34 @@ class UNetFamily:
     """diffusers' pipeline for inpainting models"""
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
-        from diffusers import UNet2DConditionModel
+        from diffusers import DDPMScheduler, UNet2DConditionModel
 
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipeline)
         self.encoders = self.load_encoders()
         self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
-        self._check_channels()
-        if placement.checkpointing:
-            self.unet.enable_gradient_checkpointing()
-        self.noise_schedule = self._load_noise_schedule()
-        self.autoencoder = Autoencoder(self.parts, self.unet.config.out_channels)
-        self._blanks: dict[tuple[int, ...], Tensor] = {}
-        if placement.device.type != "meta":
-            self._check_parts()
-
-    def _check_channels(self) -> None:
         takes, gives = self.unet.config.in_channels, self.unet.config.out_channels
         if takes not in {gives, 2 * gives + 1}:  # inpainting: a mask and a masked picture too
             raise BaseModelError(
-                f"{self.source.name}: its U-Net takes {takes} channels and gives {gives}, so it "
-                "edits or enlarges pictures. Give a model that draws from text, or one for "
-                "inpainting."
+                f"{source.name}: its U-Net takes {takes} channels and gives {gives}, so it edits "
+                "or enlarges pictures. Give a model that draws from text, or one for inpainting."
             )
-
-    def _load_noise_schedule(self) -> NoiseSchedule:
-        from diffusers import DDPMScheduler
-
+        if placement.checkpointing:
+            self.unet.enable_gradient_checkpointing()
         scheduler = self.parts.scheduler(DDPMScheduler)
         alphas = scheduler.alphas_cumprod
         if not ((alphas >= 0) & (alphas <= 1)).all():
             raise BaseModelError(
-                f"{self.source.name}: its scheduler's config gives no valid noise schedule "
+                f"{source.name}: its scheduler's config gives no valid noise schedule "
                 "(beta_start, beta_end or beta_schedule)"
             )
-        return NoiseSchedule(alphas, prediction_type(scheduler.config.prediction_type))
+        self.noise_schedule = NoiseSchedule(
+            alphas, prediction_type(scheduler.config.prediction_type)
+        )
+        self.autoencoder = Autoencoder(self.parts, gives)
+        self._blanks: dict[tuple[int, ...], Tensor] = {}
+        if placement.device.type != "meta":
+            self._check_parts()
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
@@ -383,7 +377,28 @@ class UNetFamily:
             yield
 
     def scheduler(self, name: str | None = None) -> Any:
-        return load_scheduler(self.parts, name)
+        import diffusers
+
+        # from_pretrained would return the class that it is called on, not the model's own.
+        own = self.parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
+        kind = getattr(diffusers, own, None) if isinstance(own, str) else None
+        if not isinstance(kind, type) or not issubclass(kind, diffusers.SchedulerMixin):
+            raise BaseModelError(
+                f"{self.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
+                "have. Write another _class_name into its config, such as DDIMScheduler"
+            )
+        scheduler = self.parts.scheduler(kind)
+        if name is None:
+            return scheduler
+        known = {kind.__name__: kind for kind in scheduler.compatibles}
+        for kind in (name, f"{name}Scheduler", f"{name}DiscreteScheduler"):
+            if kind in known:
+                try:
+                    return known[kind].from_config(scheduler.config)
+                except ImportError as error:
+                    raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
+        short = sorted(kind.removesuffix("Scheduler") for kind in known)
+        raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
 
 
 def _prompt_embeds(prefix: str, condition: Condition) -> dict[str, Tensor]:

@@ -1,0 +1,129 @@
+"""What goes wrong is a plain sentence on the page, nothing is lost, and the page lives on."""
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from served import LONG_MS, Served, drop, open_page, put, quick_settings, tab
+
+from pseudoword.commands.demo import PICTURES
+
+pytestmark = pytest.mark.slow
+
+PANDA = sorted((PICTURES / "learn").glob("*.png"))[:2]
+QUICK: dict[str, object] = {
+    **{"steps": 3000, "batch": 1, "evaluate_every": 0, "checkpoint_every": 1},
+    **{"preview": "", "timestep_sampling": "uniform"},
+}
+
+
+def test_a_bad_picture_is_named_and_the_good_ones_are_taken(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    bad = tmp_path / "torn.png"
+    bad.write_bytes(PANDA[0].read_bytes()[:200])
+    lone = tmp_path / "nobody.txt"
+    lone.write_text("on a beach")
+    open_page(page, served)
+    drop(page, [*PANDA, bad, lone])
+    expect(page.locator("#seen img")).to_have_count(2, timeout=LONG_MS)
+    told = page.locator("#warnings [role=alert]")
+    expect(told.filter(has_text="torn.png")).to_be_visible()
+    expect(told.filter(has_text="nobody.txt belongs to no picture here")).to_be_visible()
+
+
+def test_what_is_missing_is_asked_for(page: Page, served: Served) -> None:
+    open_page(page, served)
+    page.click("#teach-start")
+    expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
+    put(page, "name", "nothing")
+    page.click("#teach-start")
+    expect(page.locator("#start-told")).to_contain_text("Drop three to five pictures")
+
+
+def test_a_setting_that_is_wrong_is_called_as_on_the_page(page: Page, served: Served) -> None:
+    _ready(page, served, "wrong")
+    quick_settings(page, steps="many")
+    page.click("#teach-start")
+    expect(page.locator("#start-told [role=alert]")).to_contain_text("“Steps”: should be")
+
+
+def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served: Served) -> None:
+    _ready(page, served, "lost")
+    base = page.locator("#teach-base input")
+    base.fill("nobody/nothing")
+    base.blur()
+    page.click("#teach-start")
+    failed = page.locator("#status [role=alert]")
+    expect(failed).to_contain_text("nobody/nothing", timeout=LONG_MS)
+    expect(failed).not_to_contain_text("Traceback")
+    page.get_by_role("button", name="Remove from the list").click()
+    expect(page.locator("#status")).not_to_contain_text("nobody/nothing", timeout=LONG_MS)
+    page.get_by_role("button", name="Undo: bring it back").click()
+    expect(page.locator("#status")).to_contain_text("nobody/nothing", timeout=LONG_MS)
+
+
+def test_a_killed_training_goes_on_and_no_two_tabs_learn_one_word(
+    page: Page, browser: Browser, served: Served
+) -> None:
+    _ready(page, served, "victim")
+    quick_settings(page, **QUICK)
+    page.click("#teach-start")
+    expect(page.locator("#start-told")).to_contain_text("<victim> is in the queue")
+
+    other = browser.new_page()
+    _ready(other, served, "victim")
+    other.click("#teach-start")
+    expect(other.locator("#start-told [role=alert]")).to_contain_text(
+        "<victim> is being learned already"
+    )
+    other.close()
+
+    expect(page.locator("#status")).to_contain_text("learning <victim>", timeout=LONG_MS)
+    expect(page.locator("#status .when")).to_contain_text(" of 3000", timeout=LONG_MS)
+    os.kill(_pid(served), signal.SIGKILL)
+    failed = page.locator("#status [role=alert]")
+    expect(failed).to_contain_text("ended from outside: killed", timeout=LONG_MS)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#status .when")).to_contain_text(" of 3000", timeout=LONG_MS)
+    expect(page.locator("#job-notes")).to_contain_text(
+        "going on with <victim> from step", timeout=LONG_MS
+    )
+
+    page.get_by_role("button", name="Stop and keep the word").click()
+    expect(page.locator("#status")).to_contain_text("stopped", timeout=LONG_MS)
+    tab(page, "Words")
+    expect(page.locator("#library")).to_contain_text("<victim>")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full disk is feigned with Linux's prlimit")
+def test_a_full_disk_is_told_and_the_word_before_it_is_kept(page: Page, served: Served) -> None:
+    _ready(page, served, "full")
+    quick_settings(page, **QUICK)
+    page.click("#teach-start")
+    expect(page.locator("#status")).to_contain_text("learning <full>", timeout=LONG_MS)
+    expect(page.get_by_role("button", name="Use the word")).to_be_visible(timeout=LONG_MS)
+    resource.prlimit(_pid(served), resource.RLIMIT_FSIZE, (500, 500))
+    expect(page.locator("#status [role=alert]")).to_contain_text(
+        "The disk is full. Free some space and press “Go on”", timeout=LONG_MS
+    )
+    expect(page.get_by_role("button", name="Use the word")).to_be_visible()
+
+
+def _ready(page: Page, served: Served, name: str) -> None:
+    """A tab with two pictures and a name."""
+    open_page(page, served)
+    drop(page, PANDA)
+    expect(page.locator("#seen img").nth(1)).to_be_visible(timeout=LONG_MS)
+    put(page, "name", name)
+
+
+def _pid(served: Served) -> int:
+    """Of the process that trains."""
+    (running,) = (served.folder / "queue").glob("*/running.json")
+    return int(json.loads(running.read_text())["pid"])

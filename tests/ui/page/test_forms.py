@@ -1,0 +1,67 @@
+"""Controls are made of the settings: no name, bound, choice, default or help is declared twice."""
+
+import gradio as gr
+import pytest
+
+from pseudoword.config import GenerateConfig, TrainConfig
+from pseudoword.ui.forms import Form, holds_path, in_words, label
+from pseudoword.ui.settings import NEVER
+
+
+@pytest.fixture
+def form() -> Form:
+    made = Form(TrainConfig, "test")
+    with gr.Blocks():
+        made.add("token")
+        made.more(without=[*NEVER, "token"])
+    return made
+
+
+def test_every_setting_but_files_has_a_control(form: Form) -> None:
+    files = {name for name, f in TrainConfig.model_fields.items() if holds_path(f.annotation)}
+    assert files == {"configs", "pictures", "out"}
+    assert form.controls.keys() == TrainConfig.model_fields.keys() - files
+
+
+def test_bounds_choices_and_defaults_are_those_of_the_fields(form: Form) -> None:
+    batch, crop = form.controls["batch"], form.controls["crop"]
+    assert (batch.minimum, batch.maximum, batch.value) == (1, 4096, 4)
+    assert [value for _, value in crop.choices] == ["centre", "random", "focal", "buckets"]
+    assert crop.value == "centre"
+    assert form.controls["flip"].value is False
+    described = " ".join((TrainConfig.model_fields["flip"].description or "").split())
+    assert form.controls["flip"].info == described
+
+
+def test_controls_that_nobody_has_touched_set_nothing(form: Form) -> None:
+    assert form.settings(list(form.shown_at_first.values())) == {}
+
+
+def test_what_is_set_can_be_shown_again(form: Form) -> None:
+    values = dict(form.shown_at_first) | {"batch": 2, "average": False, "resolution": "64"}
+    values |= {"preview": "a [name]\n\n a red [name] ", "log": ["csv"], "schedule": "cosine"}
+    found = form.settings(list(values.values()))
+    assert found == {
+        **{"batch": 2, "average": False, "resolution": "64", "log": ["csv"]},
+        **{"preview": ["a [name]", "a red [name]"], "schedule": "cosine"},
+    }
+    TrainConfig.check(token="<x>", pictures=["."], steps=10, **found)
+    again = form.settings(form.filled(found))
+    assert again == found | {"preview": ["a [name]", "a red [name]"]}
+
+
+def test_a_number_out_of_bounds_is_left_to_the_settings_which_name_it(form: Form) -> None:
+    assert form.controls["batch"].preprocess(0) == 0
+
+
+def test_settings_are_called_as_on_the_page() -> None:
+    assert label("lr") == "Learning rate"
+    assert label("preview_every") == "Preview every"
+    assert in_words("with --crop random") == "with “Crop” random"
+    assert in_words("--no-average takes the last") == "“Average” switched off takes the last"
+    assert in_words("--n NEGATIVE", GenerateConfig) != "--n NEGATIVE"
+    assert in_words("use --format kohya") == "use --format kohya"
+
+
+def test_help_is_text_and_no_markup(form: Form) -> None:
+    assert "&lt;cat>" in form.controls["token"].info

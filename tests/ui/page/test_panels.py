@@ -1,0 +1,176 @@
+"""What the panels of the page show and take, without a browser."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pseudoword.errors import PictureError, PromptError
+from pseudoword.ui import pieces, use
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.jobs import Job
+from pseudoword.ui.library import Word
+from pseudoword.ui.picture_panel import add_files, box, by_name, painted, view
+from pseudoword.ui.pictures import Picture
+from pseudoword.ui.run_logs import Curves
+from pseudoword.ui.teach import token_of
+from pseudoword.ui.training_panel import asked_of, curve_rows, progress, to_show
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "workspace")
+
+
+def picture(path: Path, size: tuple[int, int] = (96, 64), colour: str = "red") -> Path:
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def job(name: str, state: str, **more: object) -> Job:
+    values = {
+        **{"id": name, "token": f"<{name}>", "state": state, "sentence": "", "created": 0.0},
+        **{"began": None, "ended": None, "phase": "", "step": 0, "total": 0, "word": None},
+        **{"seconds_left": None, "notes": (), "data_set": "", "phase_done": 0, "phase_total": 0},
+    }
+    return Job(**{**values, **more})  # type: ignore[arg-type]
+
+
+def word(token: str) -> Word:
+    return Word(token, token, (), {}, "", 0.0, "", False)
+
+
+def test_captions_and_masks_find_their_pictures_by_name(desk: Desk, tmp_path: Path) -> None:
+    cat = picture(tmp_path / "cat.png")
+    mask = picture(tmp_path / "cat-mask.png", colour="white")
+    caption = tmp_path / "cat.txt"
+    caption.write_text(" on a beach\n")
+    data_set, refused = add_files(desk, "", [str(mask), str(caption), str(cat)])
+    assert refused == []
+    (found,) = desk.data_sets.pictures(data_set)
+    assert (found.name, found.caption, found.masked) == ("cat.png", "on a beach", True)
+
+
+def test_a_file_that_looks_like_a_mask_of_nothing_is_a_picture(desk: Desk, tmp_path: Path) -> None:
+    data_set, refused = add_files(desk, "", [str(picture(tmp_path / "snow_mask.png"))])
+    assert [one.name for one in desk.data_sets.pictures(data_set)] == ["snow_mask.png"]
+    assert refused == []
+
+
+def test_pictures_are_shown_with_their_sentence_and_what_is_odd(desk: Desk, tmp_path: Path) -> None:
+    data_set, _ = add_files(desk, "", [str(picture(tmp_path / "cat.png"))])
+    desk.data_sets.set_caption(data_set, "0001", "asleep")
+    found = view(desk, data_set, {"template": "captioned", "base": "emoji"}, "<cat>")
+    ((tile, sentence),) = found.tiles
+    assert tile.width == tile.height
+    assert "<cat>" in sentence
+    assert "asleep" in sentence
+    assert "cat.png" in found.told
+    assert "0001" not in found.told
+
+
+def test_settings_that_do_not_work_still_show_the_pictures(desk: Desk, tmp_path: Path) -> None:
+    data_set, _ = add_files(desk, "", [str(picture(tmp_path / "cat.png"))])
+    found = view(desk, data_set, {"background": "no colour", "base": "emoji"}, "<cat>")
+    assert len(found.tiles) == 1
+    assert "“Background”" in found.told
+    assert 'role="alert"' in found.told
+
+
+def test_pictures_are_called_as_people_called_them() -> None:
+    named = {"0001": Picture("0001", "my cat.png", "", False, None)}
+    assert by_name("/a/b/0001.png is small", named) == "my cat.png is small"
+    assert by_name("0002.png is small", named) == "0002.png is small"
+
+
+@pytest.mark.parametrize(
+    ("size", "zoom", "across", "down", "expected"),
+    [
+        ((300, 200), 1, 50, 50, (50, 0, 250, 200)),
+        ((300, 200), 1, 0, 50, (0, 0, 200, 200)),
+        ((300, 200), 2, 100, 100, (200, 100, 300, 200)),
+        ((200, 300), 1, 50, 0, (0, 0, 200, 200)),
+    ],
+)
+def test_a_crop_is_a_square_that_lies_where_the_sliders_say(
+    size: tuple[int, int], zoom: float, across: float, down: float, expected: tuple[int, ...]
+) -> None:
+    assert box(size, 1.0, zoom, across, down) == expected
+
+
+def test_paint_becomes_a_mask_in_the_size_of_the_picture() -> None:
+    layer = Image.new("RGBA", (50, 50))
+    layer.paste("orange", (0, 0, 25, 50))
+    mask = painted({"layers": [layer]}, (100, 100))
+    assert mask.size == (100, 100)
+    assert (mask.getpixel((10, 50)), mask.getpixel((90, 50))) == (255, 0)
+    with pytest.raises(PictureError, match="nothing is painted"):
+        painted({"layers": [Image.new("RGBA", (50, 50))]}, (100, 100))
+
+
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [("my cat", "<my-cat>"), ("<cat>", "<cat>"), ("", ""), ("  ", ""), ("猫", "<猫>"), ("*", "*")],
+)
+def test_a_name_becomes_a_token(name: str, token: str) -> None:
+    assert token_of(name) == token
+
+
+def test_what_can_be_asked_of_a_training_follows_from_its_state() -> None:
+    assert asked_of(job("a", "running")).look
+    assert not asked_of(job("a", "queued")).look
+    assert asked_of(job("a", "queued")).stop
+    assert asked_of(job("a", "failed")).resume
+    assert not asked_of(job("a", "done")).resume
+    assert not any(vars(asked_of(None)).values())
+
+
+def test_the_training_that_runs_is_shown_unless_another_is_chosen() -> None:
+    done, runs, waits = job("a", "done"), job("b", "running"), job("c", "queued")
+    assert to_show([done, runs, waits], "") is runs
+    assert to_show([done, runs, waits], "c") is waits
+    assert to_show([done, waits], "") is waits
+    assert to_show([done], "gone") is done
+    assert to_show([], "") is None
+
+
+def test_progress_is_told_to_eyes_and_to_screen_readers() -> None:
+    runs = job("a", "running", step=30, total=120, phase="learning <a>", began=10.0)
+    told = progress(runs, now=70.0)
+    assert 'aria-valuenow="25"' in told
+    assert "30 of 120, for 60 s" in told
+    assert "&lt;a&gt;" in told
+    assert "<a>" not in told
+
+
+def test_the_loss_of_single_steps_is_smoothed_and_evaluations_are_not() -> None:
+    rows = curve_rows(Curves(loss=((1, 1.0), (2, 0.0)), evaluation=((0, 3.0), (2, 2.0))))
+    assert rows["curve"] == ["in training", "in training", "evaluation", "evaluation"]
+    assert rows["loss"] == [1.0, pytest.approx(0.9), 3.0, 2.0]
+
+
+def test_words_of_a_prompt_are_found_as_training_finds_them() -> None:
+    words = [word("<cat>"), word("猫"), word("dog")]
+    assert use.mentioned(words, "a <cat>.", "") == ["<cat>"]
+    assert use.mentioned(words, "a photo", "猫の写真") == ["猫"]
+    assert use.mentioned(words, "hotdogs", "") == []
+
+
+def test_a_word_is_written_into_the_prompt_once() -> None:
+    assert use.with_token("", "<cat>") == "a photo of <cat>"
+    assert use.with_token("a red", "<cat>") == "a red <cat>"
+    assert use.with_token("a <cat>", "<cat>") == "a <cat>"
+
+
+def test_a_comparison_is_of_one_word(desk: Desk) -> None:
+    panel_error = pytest.raises(PromptError, match="no word of the library")
+    with panel_error:
+        use._only([])
+
+
+def test_text_of_files_is_escaped_and_cannot_turn_around() -> None:
+    assert pieces.note("<b>\u202e") == '<div class="note plain">&lt;b&gt;\\u202e</div>'
+    assert pieces.note("") == ""
+    assert pieces.notes(["twice", "twice"]).count("twice") == 1
+    assert (pieces.duration(45), pieces.duration(4800)) == ("45 s", "1 h 20 min")
+    assert (pieces.size(741e6), pieces.size(3.2e9)) == ("741 MB", "3.2 GB")
