@@ -132,7 +132,7 @@ def test_other_settings_or_pictures_are_refused_and_nothing_is_overwritten(
     templated = tmp_path / "templated"
     _stop_after(base, pictures, templated, steps=6, template=str(lines))
     lines.write_text("another [name]\n")
-    with pytest.raises(RunFolderError, match=r"begun with another template\. Bring"):
+    with pytest.raises(RunFolderError, match=r"begun with another template\. Restore"):
         run(base, pictures, templated, template=str(lines))
 
     (pictures / "0.png").write_bytes((pictures / "1.png").read_bytes())

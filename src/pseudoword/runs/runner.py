@@ -1,4 +1,4 @@
-"""From settings to a finished run folder: everything around the training loop."""
+"""Run the training of a pack: from settings to finished run folders."""
 
 import signal
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ SHARED = (
     *BaseChoice.model_fields,
     *("gradient_checkpointing", "deterministic", "batch", "resolution"),
 )
-"""Settings that the concepts of a pack must have in common, since they share each batch."""
+"""Settings that all concepts of a pack must share, because they share each batch."""
 
 NO_EFFECT = 1e-6
-"""A word that moves the prediction by less than this, relatively, has learned nothing."""
+"""A word that changes the prediction by less than this part has learned nothing."""
 
 
 TOO_LONG = 100
-"""A word whose vectors are so many times as long as the vocabulary's is not worth having."""
+"""A word whose vectors are this many times longer than those of the vocabulary is not usable."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class Trained:
     concept: Concept
     folder: Path
     effect: float
-    """how far the word moves the model's prediction from its start, relative to its size"""
+    """how much the word changes the model's prediction since its initialisation, relative to it"""
     seconds: float
-    """spent in training steps by this call; 0 if the run had been finished before"""
+    """spent in training steps by this call; 0 if the run was finished before"""
     stopped: str | None = None
-    """why it stopped by itself, if it did"""
+    """why early stopping ended it, if it did"""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One concept to learn, before anything heavy is loaded."""
+    """One concept to learn, before the model is loaded."""
 
     config: TrainConfig
     folder: RunFolder
@@ -75,21 +75,21 @@ def learn(
 
     Args:
         configs: settings of each concept.
-        progress: told what is going on.
-        restart: forget what runs have left in the folders.
-        allow_changes: go on with runs that were begun with other settings or pictures.
+        progress: shows what is going on.
+        restart: remove the files of runs in the folders, and begin again.
+        allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the folders that no run has written.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails,
-            the others are finished first, and every last good word is on disk. Notes on the error
+            the others are finished first. The last good word of each is on disk; notes on the error
             say where.
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
     _check_pack(configs)
     folders = [RunFolder(config.folder) for config in configs]
-    with ExitStack() as held:
-        held.enter_context(explain_failures(configs, folders))
+    with ExitStack() as stack:
+        stack.enter_context(explain_failures(configs, folders))
         tasks = [
             _Task(
                 config,
@@ -103,7 +103,7 @@ def learn(
             checks.before_loading(task.config, task.paths, task.templates, progress.note)
             task.folder.check(task.config, restart=restart, overwrite=overwrite)
         for folder in folders:
-            held.enter_context(files.lock_folder(folder.path))
+            stack.enter_context(files.lock_folder(folder.path))
             folder.recover()
         done = {
             task.folder.path: _finished_before(task.folder, progress)
@@ -123,7 +123,7 @@ def _learn(
     allow_changes: bool,
     overwrite: bool,
 ) -> dict[Path, Trained]:
-    """Train what is not finished yet; folder -> result."""
+    """Train the concepts that are not finished: folder -> result."""
     config = todo[0].config
     progress.phase(f"loading {config.base}")
     family = base_model.load(config, checkpointing=config.gradient_checkpointing)
@@ -135,7 +135,9 @@ def _learn(
     ]
     family.release_vae()
     for task in todo:
-        task.folder.check(task.config, restart=restart, overwrite=overwrite)  # it took minutes
+        task.folder.check(
+            task.config, restart=restart, overwrite=overwrite
+        )  # again: set_up took minutes
         if restart:
             task.folder.clear()
     runs = [begin(family, setup, progress) for setup in setups]
@@ -161,52 +163,58 @@ def _check_pack(configs: Sequence[TrainConfig]) -> None:
 
 
 def _nothing_left(task: _Task, allow_changes: bool) -> bool:
-    """Whether the run is finished; one that has more steps now is made ready to go on."""
+    """Whether the run is finished and not to be extended; reopens it if it is."""
     if not task.folder.is_finished(task.config, allow_changes):
         return False
     return not task.folder.reopen(task.config)
 
 
 def _resume(runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
-    """Put each run where it was, or at its start."""
-    at = checkpoint.resume_steps([run.folder.path for run in runs])
-    for run, step in zip(runs, at, strict=True):
+    """Load the last checkpoint of each run, if it has one."""
+    steps = checkpoint.resume_steps([run.folder.path for run in runs])
+    for run, step in zip(runs, steps, strict=True):
         if step:
             checkpoint.load(run.folder.path, run.state, step, run.setup.sources, allow_changes)
-            progress.note(f"going on with {run.config.token} from step {step}")
+            progress.note(f"resuming {run.config.token} from step {step}")
             for change in run.folder.changed_settings(run.config):
                 progress.note(f"from here on, {change}")
-        run.folder.begin(run.config, step)  # after all that may refuse
+        run.folder.begin(run.config, step)  # after everything that may raise an error
 
 
 def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
-    """Run the loop; look at every step, stop when asked. Returns seconds."""
+    """Run the training loop with the callbacks of each run.
+
+    Returns:
+        The seconds spent in steps.
+
+    Raises:
+        Interrupted: by a signal or a request to stop, after the state has been saved.
+    """
     total = max(run.config.total_steps for run in runs)
     seconds = 0.0
-    with Interrupt() as interrupt, ExitStack() as watching:
+    with Interrupt() as interrupt, ExitStack() as stack:
         callbacks = {
-            id(run.state): watching.enter_context(RunCallbacks(family, run, progress))
-            for run in runs
+            id(run.state): stack.enter_context(RunCallbacks(family, run, progress)) for run in runs
         }
-        doing = f"learning {', '.join(run.config.token for run in runs)}"
-        progress.phase(doing)
-        for one in callbacks.values():
-            one.on_train_begin()
+        phase = f"learning {', '.join(run.config.token for run in runs)}"
+        progress.phase(phase)
+        for each in callbacks.values():
+            each.on_train_begin()
         for step in train(family, [run.state for run in runs]):
             seconds += step.seconds
-            shown = [
+            previewed = [
                 callbacks[id(metrics.state)].on_step_end(step.step, metrics, step.seconds)
                 for metrics in step.metrics
             ]
-            if any(shown):
-                progress.phase(doing)
+            if any(previewed):
+                progress.phase(phase)
             mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
             progress.advance(step.step, total, f"loss {mean:.4f}")
-            requested = any(one.stop_requested for one in callbacks.values())
+            requested = any(each.stop_requested for each in callbacks.values())
             if interrupt.signum is not None or requested:
-                for one in callbacks.values():
-                    one.save()
-                    one.draw_curves()
+                for each in callbacks.values():
+                    each.save()
+                    each.draw_curves()
                 raise Interrupted(_where(runs), interrupt.signum or signal.SIGTERM)
         for run in runs:
             if not run.state.failure:
@@ -220,25 +228,17 @@ def _where(runs: Sequence[Run]) -> str:
 
 
 def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
-    """Write the word, and prove that it does something."""
+    """Write the word, check that it has an effect, and mark the run as finished."""
     concept, state, token = run.concept(), run.state, run.config.token
     run.folder.write_concept(concept)
     samples = batch(family, [state.data], state.step)
-    moved = loss.effect(family, run.setup.start.rows, concept.vectors, samples)
-    if not moved > NO_EFFECT and not state.failure:
+    effect = loss.effect(family, run.setup.start.rows, concept.vectors, samples)
+    if not effect > NO_EFFECT and not state.failure:
         state.failure = (
             f"{token}: the finished word does not change what the model predicts "
-            f"(by {moved:.1e} of its size). Train longer, or with a higher --lr."
+            f"(by {effect:.1e} of its size). Train longer, or with a higher --lr."
         )
-    length, usual = (
-        float(norms.mean_norm(concept.vectors)),
-        max(run.setup.start.usual_norms.values()),
-    )
-    if length > TOO_LONG * usual:
-        progress.note(
-            f"{token}: its vectors are {length:.3g} long, those of words {usual:.3g}; it will "
-            "drown the words around it. Learn it with --norm keep, or a lower --lr."
-        )
+    _note_long_vectors(run, concept, progress)
     if state.method.for_other_tools:
         progress.note(f"{token}: {state.method.for_other_tools}")
     if state.failure is None:
@@ -247,7 +247,19 @@ def _finish(family: Family, run: Run, seconds: float, progress: Progress) -> Tra
         elif run.config.steps is AUTO:
             progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
         checkpoint.finish(run.folder.path)
-    return Trained(concept, run.folder.path, moved, seconds, state.stopped)
+    return Trained(concept, run.folder.path, effect, seconds, state.stopped)
+
+
+def _note_long_vectors(run: Run, concept: Concept, progress: Progress) -> None:
+    """Report a word that is too strong beside other words."""
+    length = float(norms.mean_norm(concept.vectors))
+    usual = max(run.setup.start.usual_norms.values())
+    if length > TOO_LONG * usual:
+        progress.note(
+            f"{concept.token}: its vectors have a norm of {length:.3g}, those of other words "
+            f"{usual:.3g}, so it will drown the other words of a prompt. Learn it with --norm "
+            "keep, or a lower --lr."
+        )
 
 
 def _finished_before(folder: RunFolder, progress: Progress) -> Trained:

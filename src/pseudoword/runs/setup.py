@@ -1,8 +1,8 @@
-"""From settings to a concept that is ready to be learned."""
+"""Set up a run: from settings and pictures to a concept that is ready for its first step."""
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.config.rates import Rates
 from pseudoword.data import captions, examples, image_quality, latents
+from pseudoword.data.examples import CropSizes
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import check_captions, note_weights
 from pseudoword.formats import names
@@ -37,14 +38,14 @@ from pseudoword.training.state import TrainState
 
 @dataclass(frozen=True)
 class Setup:
-    """What one concept is learned from and starts with. What is `auto` is not found yet."""
+    """What one concept learns from, and its initial rows. `auto` settings are still open."""
 
     config: TrainConfig
     folder: RunFolder
     family: str
     data: TrainingData
-    kept_out: list[EncodedPicture]
-    """pictures that it does not learn from; none if there are too few"""
+    held_out: list[EncodedPicture]
+    """pictures that it does not learn from; empty if there are too few"""
     start: Initialisation
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
@@ -53,16 +54,16 @@ class Setup:
 
 @dataclass
 class Run:
-    """One concept on its way through a pack."""
+    """One concept of a pack, with its state."""
 
     setup: Setup
     state: TrainState
     rates: Rates
-    """what `--lr` came to"""
+    """the learning rates that are used"""
     samples: list[Batch]
-    """of the pictures it learns from, to evaluate it on; none without evaluations"""
+    """samples of the training pictures, for evaluations; empty without evaluations"""
     held_out: list[Batch]
-    """the same of those kept out"""
+    """samples of the held-out pictures"""
 
     @property
     def config(self) -> TrainConfig:
@@ -71,13 +72,13 @@ class Run:
 
     @property
     def folder(self) -> RunFolder:
-        """Where everything goes."""
+        """The folder of the run."""
         return self.setup.folder
 
     def concept(self) -> Concept:
-        """The word to hand over as things are.
+        """The word of now.
 
-        After a failure, as it last was good; where it is to stop by itself, the best one.
+        After a failure it is the last good one; with early stopping, the best one so far.
         """
         state = self.state
         if state.failure is not None and state.good:
@@ -87,17 +88,17 @@ class Run:
         else:
             rows, step = state.word(), state.step
         changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
-        said = {**self.setup.provenance, "lr": str(self.rates), "steps": str(step), **changes}
+        facts = {**self.setup.provenance, "lr": str(self.rates), "steps": str(step), **changes}
         return Concept(
             token=state.token,
             vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
             family=self.setup.family,
             method=state.method.name,
-            provenance={name: public(value) for name, value in said.items()},
+            provenance={name: public(value) for name, value in facts.items()},
         )
 
     def evaluate(self, family: Family) -> EvaluationLoss:
-        """Measure the word as it is now."""
+        """Evaluate the current word."""
         word = self.state.word()
         return EvaluationLoss(
             self.state.step,
@@ -114,19 +115,25 @@ def set_up(
     templates: Sequence[str],
     progress: Progress,
 ) -> Setup:
-    """Read the pictures, encode them, and find the rows to begin with."""
+    """Read and encode the pictures, and make the initial rows.
+
+    Args:
+        family: the base model.
+        config: the settings of the concept.
+        folder: of the run.
+        paths: the pictures.
+        templates: the prompts to train with.
+        progress: shows what is going on.
+
+    Raises:
+        PseudowordError: a picture, a caption or a prompt cannot be used.
+    """
     captions.note_unused(paths, templates, progress.note)
-    progress.phase(f"reading {len(paths)} pictures for {config.token}")
-    shapes = examples.crop_sizes(config, family.resolution, family.resolution_step)
-    read = examples.read(paths, config, shapes, seed=config.seed, note=progress.note)
-    read = image_quality.note_problems(read, progress.note)
-    pictures = []
-    for picture in latents.encode(family, read, config.unmasked_weight):
-        pictures.append(picture)
-        progress.advance(len(pictures), len(paths))
-    learned, kept_out = _hold_out(config, pictures)
-    if kept_out:
-        progress.note(f"{config.token}: {len(kept_out)} of {len(pictures)} pictures are held out")
+    sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
+    pictures = _encode(family, config, paths, sizes, progress)
+    learned, held_out = _hold_out(config, pictures)
+    if held_out:
+        progress.note(f"{config.token}: {len(held_out)} of {len(pictures)} pictures are held out")
     vectors = config.vectors
     if vectors is AUTO:
         words = config.init if config.init_mode != "random" else ""
@@ -134,51 +141,91 @@ def set_up(
     rows = initialisation.initial_rows(
         family, config.init, config.init_mode, vectors, config.token, config.seed
     )
-    diffusers_warning = names.diffusers_warning(config.token, vectors, vocabulary(family))
-    if diffusers_warning:
-        progress.note(f"{config.token}: {diffusers_warning}")
-    count = max(map(len, rows.values()))
-    check_captions(
-        list(family.encoders.values()),
-        {picture.path: picture.filewords for picture in pictures},
-        templates,
-        count,
-        progress.note,
-        token=config.token,
-        shuffled=config.shuffle_tags,
-    )
-    note_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
-    previews.note_truncation(family, config, count, progress.note)
-    data = hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest()
-    lines = hashlib.sha256("\n".join(templates).encode()).hexdigest()
-    fingerprint = family.fingerprint()
-    provenance = {
-        "base": family.source.name,
-        "base_fingerprint": fingerprint,
-        "init": config.init,
-        "init_mode": initialisation.mode_of(config.init, config.init_mode),
-        "batch": str(config.batch),
-        "resolution": str(shapes.resolution),
-        "template": config.template,
-        "seed": str(config.seed),
-        "pictures": str(len(learned)),
-        "data_sha256": data,
-        "version": _version(),
+    if warning := names.diffusers_warning(config.token, vectors, vocabulary(family)):
+        progress.note(f"{config.token}: {warning}")
+    _check_prompts(family, config, pictures, templates, max(map(len, rows.values())), progress)
+    sources = {
+        "pictures": hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest(),
+        "template": hashlib.sha256("\n".join(templates).encode()).hexdigest(),
+        "base": family.fingerprint(),
     }
     return Setup(
         config,
         folder,
         family.name,
         TrainingData(config.token, learned, templates, config, config),
-        kept_out,
+        held_out,
         initialisation.begin(family, rows),
-        {"pictures": data, "template": lines, "base": fingerprint},
-        provenance,
+        sources,
+        _provenance(family, config, sizes.resolution, len(learned), sources),
     )
 
 
+def _encode(
+    family: Family,
+    config: TrainConfig,
+    paths: Sequence[Path],
+    sizes: CropSizes,
+    progress: Progress,
+) -> list[EncodedPicture]:
+    """Read the pictures, report their problems, and encode them."""
+    progress.phase(f"reading {len(paths)} pictures for {config.token}")
+    read = examples.read(paths, config, sizes, seed=config.seed, note=progress.note)
+    read = image_quality.note_problems(read, progress.note)
+    pictures = []
+    for picture in latents.encode(family, read, config.unmasked_weight):
+        pictures.append(picture)
+        progress.advance(len(pictures), len(paths))
+    return pictures
+
+
+def _check_prompts(
+    family: Family,
+    config: TrainConfig,
+    pictures: Sequence[EncodedPicture],
+    templates: Sequence[str],
+    vectors: int,
+    progress: Progress,
+) -> None:
+    """Check that captions and previews leave room for the word; report what is cut off."""
+    check_captions(
+        list(family.encoders.values()),
+        {picture.path: picture.filewords for picture in pictures},
+        templates,
+        vectors,
+        progress.note,
+        token=config.token,
+        shuffled=config.shuffle_tags,
+    )
+    note_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
+    previews.note_truncation(family, config, vectors, progress.note)
+
+
+def _provenance(
+    family: Family,
+    config: TrainConfig,
+    resolution: int,
+    pictures: int,
+    sources: Mapping[str, str],
+) -> dict[str, str]:
+    """What is written into the concept about how it was learned."""
+    return {
+        "base": family.source.name,
+        "base_fingerprint": sources["base"],
+        "init": config.init,
+        "init_mode": initialisation.mode_of(config.init, config.init_mode),
+        "batch": str(config.batch),
+        "resolution": str(resolution),
+        "template": config.template,
+        "seed": str(config.seed),
+        "pictures": str(pictures),
+        "data_sha256": sources["pictures"],
+        "version": _version(),
+    }
+
+
 def begin(family: Family, setup: Setup, progress: Progress) -> Run:
-    """Find what is `auto`, unless that was found before, and make the parts of a run."""
+    """Choose the values of `auto` settings, unless the folder has them, and make the run."""
     config, data = setup.config, setup.data
     if config.timestep_sampling == "importance":
         data = replace(data, density=_density(family, setup, progress))
@@ -187,29 +234,29 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
         rates = _found_rate(family, setup, data, progress)
     else:
         rates = config.lr.absolute(method.rate_unit)
-    others = replace(data, pictures=setup.kept_out)
+    unseen = replace(data, pictures=setup.held_out)
     return Run(
         setup,
         TrainState.begin(data, method, Schedule.of(config, rates)),
         rates,
         samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
-        held_out=fixed(family, others, early_stopping.SAMPLES) if setup.kept_out else [],
+        held_out=fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else [],
     )
 
 
 def _density(family: Family, setup: Setup, progress: Progress) -> tuple[float, ...]:
-    """How often each part of the timesteps is drawn."""
+    """How often each part of the timesteps is sampled, measured or read from the folder."""
     chosen = setup.folder.read_chosen()
     if chosen.density is not None:
         return chosen.density
-    progress.phase(f"seeing which timesteps move {setup.config.token}")
+    progress.phase(f"measuring which timesteps move {setup.config.token}")
     density = importance.density(family, setup.data, setup.start.rows)
     setup.folder.write_chosen(chosen.model_copy(update={"density": density}))
     return density
 
 
 def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Progress) -> Rates:
-    """The learning rate that a test finds."""
+    """The learning rate from the learning-rate finder, or from the folder."""
     token, folder = setup.config.token, setup.folder
     chosen = folder.read_chosen()
     rates = chosen.lr
@@ -226,9 +273,9 @@ def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Prog
 def _hold_out(
     config: TrainConfig, pictures: Sequence[EncodedPicture]
 ) -> tuple[list[EncodedPicture], list[EncodedPicture]]:
-    """Which pictures to learn from, and which to keep out of it to see how far it carries."""
-    n = config.held_out_of(len(pictures))  # of those that could be used
-    source = generator(config.token, "held out")  # alike for every seed
+    """Split the pictures into those to learn from and those to hold out for evaluations."""
+    n = config.held_out_of(len(pictures))  # only pictures that could be read
+    source = generator(config.token, "held out")  # the same for every seed
     chosen = torch.randperm(len(pictures), generator=source)[:n].tolist()
     return (
         [picture for i, picture in enumerate(pictures) if i not in chosen],
@@ -237,7 +284,7 @@ def _hold_out(
 
 
 def _version() -> str:
-    """Of this package; run from its source folder alone, it has none."""
+    """The version of this package; it has none if it is run from its source folder."""
     try:
         return importlib.metadata.version("pseudoword")
     except importlib.metadata.PackageNotFoundError:
