@@ -12,8 +12,8 @@ from PIL import Image
 
 from pseudoword import api
 from pseudoword.config.workspace import WorkspaceLimits
-from pseudoword.errors import PseudowordError, SettingsError
-from pseudoword.ui import training
+from pseudoword.errors import PseudowordError, SettingsError, StorageError
+from pseudoword.ui import jobs, training
 from pseudoword.ui.job_files import RUNNING, JobFiles
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import UnknownIdError, Workspace
@@ -245,6 +245,18 @@ def test_on_a_full_disk_it_says_so_and_loses_nothing(
     queue.resume(job.id)
     train(queue, job.id)
     assert (queue.job(job.id).state, queue.job(job.id).step) == ("done", 4)
+
+
+def test_what_cannot_be_submitted_leaves_nothing(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: object, _data: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(jobs, "write_whole", full)
+    with pytest.raises(StorageError):
+        queue.submit(data_set, "<cat>", **settings)
+    assert not queue.workspace.ids("queue")
 
 
 def test_what_nobody_thought_of_is_told_in_a_sentence(

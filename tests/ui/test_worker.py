@@ -16,8 +16,8 @@ import torch
 
 from pseudoword import formats, train
 from pseudoword.errors import RunFolderError
-from pseudoword.ui import processes, worker
-from pseudoword.ui.job_files import WORKER
+from pseudoword.ui import processes, training, worker
+from pseudoword.ui.job_files import WORKER, JobFiles
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import Workspace
 
@@ -144,6 +144,56 @@ def test_a_training_is_stopped_with_its_word_and_goes_on_as_if_it_had_not_been(
     unbroken = train(queue.data_sets.files(data_set), "<cat>", **settings)
     word = formats.read(page.library.file(job.id))
     assert torch.equal(word.vectors["clip_l"], unbroken.concept.vectors["clip_l"])
+
+
+class Ended:
+    """A process that has ended well, and takes its time to go."""
+
+    def __init__(self, queue: Queue, name: str) -> None:
+        self.queue, self.name, self.polled = queue, name, 0
+
+    def poll(self) -> int | None:
+        self.polled += 1
+        if self.polled == 2:
+            self.queue.resume(self.name)
+        return 0 if self.polled > 2 else None
+
+    def terminate(self) -> None:
+        raise AssertionError
+
+
+def test_what_is_resumed_while_its_process_still_goes_is_trained_again(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    started: list[str] = []
+
+    def start(workspace: Workspace, name: str) -> Ended:
+        started.append(name)
+        files = JobFiles(workspace, name)
+        files.end("failed", "The disk is full.") if len(started) == 1 else training.train(files)
+        ended = Ended(queue, name)
+        ended.polled = 2 * (len(started) > 1)
+        return ended
+
+    worker.work(queue.workspace, idle_s=0.0, start=start)
+    assert (len(started), queue.job(job.id).state) == (2, "done")
+
+
+def test_a_process_that_cannot_even_begin_is_not_started_for_ever(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    started: list[str] = []
+
+    def start(_workspace: Workspace, name: str) -> Ended:
+        started.append(name)
+        ended = Ended(queue, name)
+        ended.polled = 2
+        return ended
+
+    worker.work(queue.workspace, idle_s=0.0, start=start)
+    assert (len(started), queue.job(job.id).state) == (1, "failed")
 
 
 def test_what_loads_is_stopped_at_once(

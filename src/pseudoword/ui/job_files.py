@@ -11,6 +11,7 @@ Imports no torch, for the process that only waits for others.
 import contextlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ OVER: tuple[State, ...] = ("done", "stopped", "failed")
 
 JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
 RUNNING, STOPPING, OUTCOME = "running.json", "stopping", "outcome.json"
-PROGRESS, LAST_WORDS, NO_WORD = "progress.json", "last-words", "no-word"
+PROGRESS, LAST_WORDS, NO_WORD, STARTED = "progress.json", "last-words", "no-word", "started"
 
 WORKER = "worker"
 """The lock of the process that works on the queue."""
@@ -116,6 +117,19 @@ class JobFiles:
         """Let whoever started its process know."""
         write_whole(self.folder / STOPPING, b"")
 
+    def start(self) -> str:
+        """Note that a process is about to be started for it; what `was_started_as` asks for."""
+        mark = secrets.token_hex(8)
+        write_whole(self.folder / STARTED, mark.encode())
+        return mark
+
+    def was_started_as(self, mark: str) -> bool:
+        """Whether it has not been queued again since `start`."""
+        try:
+            return (self.folder / STARTED).read_text() == mark
+        except OSError:
+            return False
+
     def begin(self) -> None:
         """Write down that this process trains it. The caller holds the lock."""
         (self.folder / PROGRESS).unlink(missing_ok=True)  # of the process before
@@ -142,7 +156,7 @@ class JobFiles:
         for request in self.workspace.place("runs", self.name).glob("*.request"):
             request.unlink(missing_ok=True)
         self._make_room_for_last_words()
-        for name in (STOPPING, NO_WORD, RUNNING, OUTCOME):  # the last decides
+        for name in (STARTED, STOPPING, NO_WORD, RUNNING, OUTCOME):  # the last decides
             (self.folder / name).unlink(missing_ok=True)
 
     def _make_room_for_last_words(self) -> None:

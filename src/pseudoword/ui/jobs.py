@@ -7,6 +7,7 @@ What is asked for, and what has come of it, is in `queue/ID/` (see `job_files`);
 import contextlib
 import math
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -154,19 +155,30 @@ class Queue:
                 raise SettingsError(
                     f"{len(waiting)} trainings are waiting already. Remove one, or wait."
                 )
-            files = sorted(self.data_sets.files(data_set).iterdir())
             name, folder = self.workspace.new("queue")
-            link_or_copy(files, folder / PICTURES)
-            changes: dict[str, Any] = {"pictures": (folder / PICTURES,)}
-            if sentences:
-                write_whole(folder / SENTENCES, "\n".join(sentences).encode())
-                changes["template"] = str(folder / SENTENCES)
-            config = config.model_copy(update=changes)
-            write_whole(folder / SETTINGS, config.to_toml().encode(errors="surrogateescape"))
-            JobFiles(self.workspace, name).submit(config.token, data_set, config.total_steps)
+            try:
+                self._write(JobFiles(self.workspace, name), config, data_set, sentences)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         self.drawing.release()  # so that training has the memory
         self.wake()
         return self.job(name)
+
+    def _write(
+        self, files: JobFiles, config: TrainConfig, data_set: str, sentences: Sequence[str]
+    ) -> None:
+        """Put all that a training needs into its folder."""
+        pictures = sorted(self.data_sets.files(data_set).iterdir())
+        link_or_copy(pictures, files.folder / PICTURES)
+        changes: dict[str, Any] = {"pictures": (files.folder / PICTURES,)}
+        if sentences:
+            write_whole(files.folder / SENTENCES, "\n".join(sentences).encode())
+            changes["template"] = str(files.folder / SENTENCES)
+        config = config.model_copy(update=changes)
+        text = config.to_toml().encode(errors="surrogateescape")
+        write_whole(files.folder / SETTINGS, text)
+        files.submit(config.token, data_set, config.total_steps)
 
     def config(
         self,

@@ -74,6 +74,7 @@ def work(
 def _train(files: JobFiles, start: Start) -> None:
     """Train one word to its end, in a process of its own, and see that how it ended is known."""
     try:
+        mark = files.start()
         child = start(files.workspace, files.name)
     except PseudowordError as error:
         files.end("failed", str(error))
@@ -85,7 +86,7 @@ def _train(files: JobFiles, start: Start) -> None:
             told = True
             child.terminate()  # it stops after its step; while it loads, at once
     with contextlib.suppress(PseudowordError, OSError):  # it was removed
-        if not files.outcome:
+        if not files.outcome and files.was_started_as(mark):
             files.end(*_ended(code, files.asked_to_stop))
 
 
