@@ -1,7 +1,7 @@
-"""What must hold for every family: the assertions that a new one gets by its builder alone.
+"""What must hold for every family; a new one is tested as soon as `tiny.py` has its builder.
 
-The loss against a float64 reference is in `test_loss`, a pack against solo runs in
-`test_training`, and drawing as diffusers draws in `test_generation`; they go over all families too.
+Other tests over all families: the loss against a float64 reference is in `test_loss`, a pack
+against single runs in `test_loop`, and drawing as in diffusers in `test_generation`.
 """
 
 from pathlib import Path
@@ -22,23 +22,23 @@ def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
     any_base: Path, pictures: Path
 ) -> None:
     family = base_model.load_named(str(any_base), "cpu")
-    modules = [family.unet, *(one.model for one in family.encoders.values())]  # type: ignore[attr-defined]
+    modules = [family.unet, *(encoder.model for encoder in family.encoders.values())]  # type: ignore[attr-defined]
     before = [Snapshot(module) for module in modules]
     pack = [train_state(family, pictures, token, vectors=2) for token in ("<a>", "<b>")]
-    methods = [asked(m) for m in pack]
-    loss.losses(family, methods, batch(family, [m.data for m in pack], 0))[0].backward()
-    found, other = (m.method.parameters() for m in pack)
-    assert len(found) == len(family.encoders)
-    for rows in found:
+    methods = [asked(state) for state in pack]
+    loss.losses(family, methods, batch(family, [state.data for state in pack], 0))[0].backward()
+    first, second = (state.method.parameters() for state in pack)
+    assert len(first) == len(family.encoders)
+    for rows in first:
         assert rows.grad is not None
         assert (rows.grad.abs().amax(1) > 0).all()
-    assert all(rows.grad is None or not rows.grad.any() for rows in other)
+    assert all(rows.grad is None or not rows.grad.any() for rows in second)
     for module, snapshot in zip(modules, before, strict=True):
         assert snapshot.same(module)
         assert all(p.grad is None and not p.requires_grad for p in module.parameters())
 
 
-def test_a_run_that_was_cut_ends_with_the_same_bytes(
+def test_a_resumed_run_ends_with_the_same_bytes(
     any_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
@@ -53,15 +53,14 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
     assert whole.effect > 0
 
 
-def test_pixels_that_are_cut_elsewhere_change_what_sdxl_predicts_and_nobody_else(
+def test_micro_conditioning_changes_the_prediction_of_sdxl_only(
     any_base: Path, pictures: Path
 ) -> None:
     family = base_model.load_named(str(any_base), "cpu")
-    one = train_state(family, pictures)
-    samples = batch(family, [one.data], 0)
+    samples = batch(family, [train_state(family, pictures).data], 0)
     condition = family.encode_text(["a cat"] * 2, {})
-    found = [
-        family.predict(samples.latents, samples.t, condition, micro_conditioning)
-        for micro_conditioning in (samples.micro_conditioning, samples.micro_conditioning * 2)
+    predictions = [
+        family.predict(samples.latents, samples.t, condition, sizes)
+        for sizes in (samples.micro_conditioning, samples.micro_conditioning * 2)
     ]
-    assert torch.equal(found[0], found[1]) == (family.name == "sd")
+    assert torch.equal(predictions[0], predictions[1]) == (family.name == "sd")

@@ -24,7 +24,7 @@ from pseudoword.formats.raw_content import (
 )
 from pseudoword.text import brief
 
-METADATA_PREFIX = "pseudoword."
+PREFIX = "pseudoword."
 """Prefix of the keys of our own metadata."""
 
 _NO_TOKEN = ("", *keys.UNNAMED)
@@ -112,7 +112,7 @@ def _a1111_provenance(raw: RawContent) -> dict[str, str]:
     if isinstance(ours, Mapping):
         return plain_values(ours, {key: key for key in ours if isinstance(key, str)})
     if raw.metadata:
-        return {key.removeprefix(METADATA_PREFIX): text for key, text in raw.metadata.items()}
+        return {key.removeprefix(PREFIX): text for key, text in raw.metadata.items()}
     return plain_values(
         raw.items, {"step": "steps", "sd_checkpoint_name": "base", "sd_checkpoint": "base_hash"}
     )
@@ -123,7 +123,7 @@ def read_native(raw: RawContent) -> list[Concept]:
     tensors = raw.tensors
     if len(tensors) == 1:
         return read_placeholders(raw)
-    order = raw.metadata[f"{METADATA_PREFIX}encoders"].split(",")
+    order = raw.metadata[f"{PREFIX}encoders"].split(",")
     if set(order) != set(tensors):
         raise ConceptError(f"{raw.where} is damaged: it should hold {brief(', '.join(order), 200)}")
     return [_with_metadata(raw, {key: tensors[key] for key in order})]
@@ -195,7 +195,7 @@ def read_placeholders(raw: RawContent) -> list[Concept]:
     if len(tensors) == 1:
         ((key, tensor),) = tensors.items()
         token = None if key in _NO_TOKEN else key
-        ours = raw.metadata.get(f"{METADATA_PREFIX}encoders", "").split(",")[0]
+        ours = raw.metadata.get(f"{PREFIX}encoders", "").split(",")[0]
         if not ours:
             grouping.check_not_a_prompt(raw)
         return [_with_metadata(raw, {ours or _encoder_of(tensor): tensor}, token=token)]
@@ -235,8 +235,7 @@ def _with_metadata(
     token: str | None = None,
 ) -> Concept:
     """A concept with what the metadata says about it, ours or ModelSpec's."""
-    prefix = METADATA_PREFIX
-    ours = {k.removeprefix(prefix): v for k, v in raw.metadata.items() if k.startswith(prefix)}
+    ours = {k.removeprefix(PREFIX): v for k, v in raw.metadata.items() if k.startswith(PREFIX)}
     ours.pop("encoders", None)
     is_ours = "token" in ours
     name = ours.pop("token", None) or token or raw.metadata.get("modelspec.trigger_phrase")
@@ -266,7 +265,7 @@ def _is_onetrainer(raw: RawContent) -> bool:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "native": Layout(lambda raw: f"{METADATA_PREFIX}encoders" in raw.metadata, read_native),
+    "native": Layout(lambda raw: f"{PREFIX}encoders" in raw.metadata, read_native),
     "bundle": Layout(lambda raw: bool(_names_in_lora(raw)), read_bundle),
     "paper": Layout(
         lambda raw: isinstance(raw.items.get("string_to_param"), torch.nn.ParameterDict),

@@ -6,15 +6,13 @@ AUTOMATIC1111 and ComfyUI read it. Several: one tensor per encoder under ComfyUI
 
 from pseudoword.concept import Concept
 from pseudoword.formats import safetensors_file
-from pseudoword.formats.layouts import METADATA_PREFIX
+from pseudoword.formats.layouts import PREFIX
 
 
 def dump(concept: Concept) -> bytes:
     """The bytes of the file; the same concept always gives the same bytes."""
     vectors = dict(concept.vectors)
-    metadata = {"format": "pt", f"{METADATA_PREFIX}encoders": ",".join(vectors)} | metadata_of(
-        concept
-    )
+    metadata = {"format": "pt", f"{PREFIX}encoders": ",".join(vectors)} | metadata_of(concept)
     if len(vectors) == 1:
         vectors = {concept.token: next(iter(vectors.values()))}
     return safetensors_file.write(vectors, metadata)
@@ -22,11 +20,8 @@ def dump(concept: Concept) -> bytes:
 
 def metadata_of(concept: Concept) -> dict[str, str]:
     """The metadata of a concept's file."""
-    metadata = {f"{METADATA_PREFIX}{key}": value for key, value in concept.shared.items()}
-    metadata |= {
-        f"{METADATA_PREFIX}token": concept.token,
-        f"{METADATA_PREFIX}method": concept.method,
-    }
+    metadata = {f"{PREFIX}{key}": value for key, value in concept.shared.items()}
+    metadata |= {f"{PREFIX}token": concept.token, f"{PREFIX}method": concept.method}
     if concept.family:
-        metadata[f"{METADATA_PREFIX}family"] = concept.family
+        metadata[f"{PREFIX}family"] = concept.family
     return metadata

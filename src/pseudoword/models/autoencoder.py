@@ -46,7 +46,7 @@ class Autoencoder:
         dtype = self.parts.placement.dtype
         config = self.parts.config(AutoencoderKL, "vae")
         upcast = dtype is torch.float16 or config.get("force_upcast", True)
-        vae = self.parts.frozen(
+        vae = self.parts.load_frozen(
             AutoencoderKL, "vae", torch_dtype=torch.float32 if upcast else dtype
         )
         vae.enable_slicing()

@@ -54,7 +54,7 @@ class UNetFamily:
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipeline)
         self.encoders = self.load_encoders()
-        self.unet = self.parts.frozen(UNet2DConditionModel, "unet")
+        self.unet = self.parts.load_frozen(UNet2DConditionModel, "unet")
         takes, gives = self.unet.config.in_channels, self.unet.config.out_channels
         if takes not in {gives, 2 * gives + 1}:  # inpainting: a mask and a masked picture too
             raise BaseModelError(

@@ -44,7 +44,7 @@ class ModelParts:
 
     def text_encoder(self, kind: Any, suffix: str = "") -> TextEncoder:
         """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`."""
-        return TextEncoder(self._tokenizer(suffix), self.frozen(kind, f"text_encoder{suffix}"))
+        return TextEncoder(self._tokenizer(suffix), self.load_frozen(kind, f"text_encoder{suffix}"))
 
     def reader(self, suffix: str = "") -> PromptReader:
         """The tokenizer and prompt length of a text encoder, without its weights."""
@@ -65,7 +65,7 @@ class ModelParts:
             raise BaseModelError(f"{self.source.name}: its {part} has no vocabulary")
         return tokenizer
 
-    def frozen(self, kind: Any, part: str, **options: Any) -> Any:
+    def load_frozen(self, kind: Any, part: str, **options: Any) -> Any:
         """Load the model `part` of class `kind`, without gradients, onto its device.
 
         On the meta device it is made from its config alone: shapes without numbers.
