@@ -92,7 +92,7 @@ def test_a_killed_training_goes_on_and_no_two_tabs_learn_one_word(
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#status .when")).to_contain_text(" of 3000", timeout=LONG_MS)
     expect(page.locator("#job-notes")).to_contain_text(
-        "going on with <victim> from step", timeout=LONG_MS
+        "resuming <victim> from step", timeout=LONG_MS
     )
 
     page.get_by_role("button", name="Stop and keep the word").click()
