@@ -1,7 +1,7 @@
-"""Fixtures shared by all tests. One thread per test process: quicker for tiny models, and exact.
+"""Fixtures shared by all tests. One thread per test process: faster for tiny models, and exact.
 
 Tests compute on the CPU, in float32, whatever the machine has: `auto` means that here, and in the
-processes that tests start. Those marked `gpu` name the device they need, and skip without it.
+processes that tests start. Tests marked `gpu` name the device they need and are skipped without it.
 """
 
 import gc
@@ -44,7 +44,7 @@ hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=Non
 hypothesis.settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-"""Real photographs and embedding files; tests that need them skip where they are absent."""
+"""Real photographs and embedding files; tests that need them are skipped without them."""
 
 
 @pytest.fixture(scope="session", params=tiny.BASES)
@@ -60,10 +60,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that no worker is left with one at the end; and what needs a
-    GPU is skipped where there is none.
+    """Run files with slow tests first, so that no worker is left with one at the end.
 
-    A file is one worker's (`--dist loadfile`), so that what its tests share is made once.
+    Tests that need a GPU are skipped without one.
+
+    All tests of a file run in one worker (`--dist loadfile`), so that shared things are made once.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
@@ -75,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is imported stays: the garbage collector need not look through it time and again."""
+    """Imported modules stay, so the garbage collector need not scan them again and again."""
     gc.freeze()
 
 
@@ -109,7 +110,7 @@ def pictures(tmp_path: Path) -> Path:
 PLAIN: Mapping[str, Any] = MappingProxyType(
     {"lr": 0.002, "norm": "none", "average": False, "timestep_sampling": "uniform"}
 )
-"""Training as in the paper, so that a test has only what it is about."""
+"""Training as in the paper, so that a test sets only what it is about."""
 
 
 def train_state(
@@ -143,7 +144,7 @@ def train_state(
 
 
 def asked(m: TrainState) -> Rows:
-    """A member's rows as a step asks for them, attached to the graph."""
+    """The rows of a concept in a step, attached to the graph."""
     return m.method.rows(Context(m.step, torch.zeros(m.hyper.batch, dtype=torch.int64)))
 
 

@@ -281,11 +281,11 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
         [("cat", {"clip_l": L})],
     ),
 }
-"""Name -> how its bytes come about, the layout they have, and the words in them."""
+"""Name -> a function that makes the bytes, their layout, and the words in them."""
 
 
 def write(name: str, folder: Path, ending: str = ".bin") -> Path:
-    """The file called `name`; readers must not look at its ending."""
+    """Write the file called `name`; readers must not rely on its suffix."""
     path = folder / f"file{ending}"
     path.write_bytes(THEIRS[name][0]())
     return path

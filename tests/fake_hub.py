@@ -1,4 +1,4 @@
-"""A Hugging Face hub on the loopback interface: the few HTTP calls that fetch and publish."""
+"""A Hugging Face hub on this machine, with the few HTTP calls that fetching and publishing need."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """What the hub holds: repository -> file -> bytes."""
+    """The contents of the hub: repository -> file -> bytes."""
 
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, bytes]] = {}

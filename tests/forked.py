@@ -24,10 +24,10 @@ PRELOADED = (
     "diffusers.loaders.peft",
     "pseudoword.api",
 )
-"""What takes seconds to import; matplotlib also looks for fonts."""
+"""Modules that take seconds to import; matplotlib also searches for fonts."""
 
 FORKS = multiprocessing.get_context("forkserver")
-"""What forks."""
+"""The server that forks."""
 FORKS.set_forkserver_preload(list(PRELOADED))
 
 
@@ -62,7 +62,7 @@ class Process:
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        """Send it signal `number`."""
+        """Send signal `number`."""
         os.kill(self.pid, number)
 
     def terminate(self) -> None:
@@ -70,7 +70,7 @@ class Process:
         self.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float = 300) -> int:
-        """Wait until it has ended, and kill it when it takes too long; the exit code."""
+        """Wait until it has ended, or kill it if it takes too long. Returns the exit code."""
         self._process.join(seconds)
         if self._process.exitcode is None:
             self._process.kill()
@@ -79,12 +79,12 @@ class Process:
 
     @property
     def stdout(self) -> str:
-        """All that it has written so far."""
+        """Everything written to stdout so far."""
         return self._read("stdout")
 
     @property
     def stderr(self) -> str:
-        """All complaints and progress so far."""
+        """Everything written to stderr so far."""
         return self._read("stderr")
 
     def _read(self, stream: str) -> str:
@@ -93,7 +93,7 @@ class Process:
 
 
 def _give(number: int, kind: str) -> None:
-    """Make stream `number` one of that kind."""
+    """Turn stream `number` into this kind."""
     if kind == "closed":
         os.close(number)
         return
@@ -122,7 +122,7 @@ def _run(
     """In the new process: become the command."""
     os.environ.clear()
     os.environ.update(env)
-    importlib.reload(huggingface_hub.constants)  # it has read the environment, when it was imported
+    importlib.reload(huggingface_hub.constants)  # it read the environment when it was imported
     os.chdir(cwd)
     for number, name in ((1, "stdout"), (2, "stderr")):
         written = os.open(Path(said, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)

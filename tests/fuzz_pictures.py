@@ -69,20 +69,20 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 @cache
 def zeros(megabytes: int) -> bytes:
-    """So many of them, packed."""
+    """This many zeros, compressed."""
     packer = zlib.compressobj(1)
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(megabytes)) + packer.flush()
 
 
 def png(width: int, height: int, depth: int, colour: int, *more: bytes) -> bytes:
-    """A PNG of these claims, whose pixels are as many zeros as a few kilobytes hold."""
+    """A PNG that claims this size, with as many zero pixels as a few kilobytes hold."""
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     chunks = [chunk(b"IHDR", head), *more, chunk(b"IDAT", zeros(300)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def bombs(chance: random.Random) -> bytes:
-    """A small file that claims, or unpacks to, far more."""
+    """A small file that claims, or unpacks to, far more than it should."""
     width, height = chance.choice(SIDES), chance.choice(SIDES)
     depth, colour = chance.choice(((8, 2), (8, 6), (16, 6), (8, 0), (16, 0), (8, 4), (1, 0)))
     inflating = zeros(50)
@@ -120,7 +120,7 @@ def tiled(tile_width: int, tile_height: int, packed: bytes) -> bytes:
 
 
 def scans(chance: random.Random) -> bytes:
-    """A progressive JPEG whose last scan comes again and again."""
+    """A progressive JPEG whose last scan is repeated many times."""
     buffer = io.BytesIO()
     Image.new("L", (2000, 2000), 99).save(buffer, "JPEG", progressive=True)
     data = buffer.getvalue()
@@ -129,7 +129,7 @@ def scans(chance: random.Random) -> bytes:
 
 
 def other(chance: random.Random) -> bytes:
-    """What is no picture of ours, under a picture's name."""
+    """A file of another format with a picture's name."""
     kinds = (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\nshowpage\n%%EOF\n",
         b"\xc5\xd0\xd3\xc6" + bytes(28) + b"%!PS-Adobe-3.0 EPSF-3.0\n",
@@ -152,7 +152,7 @@ MAKERS: tuple[Callable[[random.Random], bytes], ...] = (bombs, bombs, bombs, sca
 
 
 def made(i: int, chance: random.Random, whole: dict[str, bytes]) -> tuple[str, bytes]:
-    """The i-th file, and what it is made of."""
+    """The i-th file, and a description of it."""
     if i % 4 == 0:
         maker = MAKERS[i // 4 % len(MAKERS)]
         return maker.__name__, maker(chance)
@@ -164,7 +164,7 @@ def made(i: int, chance: random.Random, whole: dict[str, bytes]) -> tuple[str, b
 
 
 def broken_inside(data: bytes, chance: random.Random) -> bytes:
-    """A PNG with a chunk changed, its checksums right."""
+    """A PNG with a changed chunk and correct checksums."""
     out, at = bytearray(data[:8]), 8
     while at < len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])

@@ -1,4 +1,4 @@
-"""Command lines that nobody should write, for every command and setting, made from `config`.
+"""Hostile command lines for every command and setting, made from `config`.
 
 A `Try` is arguments and perhaps a file of settings; a `Sandbox` is a folder of someone's files in
 which it is run. Whatever is tried must end well or with a sentence and exit code 2, and leave every
@@ -50,18 +50,18 @@ SETTINGS: Mapping[str, type[Settings]] = {
     "bench": BenchConfig,
     "plan": PlanConfig,
 }
-"""Which settings a command has; the others have options of their own alone."""
+"""Command -> its settings; the other commands have only options of their own."""
 
 COMMANDS = dict(typer.main.get_command(app.app).commands)  # type: ignore[attr-defined]
 del COMMANDS["ui"]  # it serves until it is stopped
 
 OFTEN = ["train"] * 8 + ["generate"] * 4 + ["prepare", "convert", "inspect"] * 2 + [*COMMANDS]
-"""The commands, those that take most the most often."""
+"""The commands; those with more settings are tried more often."""
 
 LONGEST_SECONDS = 120
 
 MOST_CHARACTERS = 2500
-"""Of a message, in which arguments of any length may be quoted."""
+"""A message may not be longer, whatever arguments it quotes."""
 
 # fmt: off
 FILES = [
@@ -69,7 +69,7 @@ FILES = [
     "notes.txt", "lines.txt", "broken.toml", "fine.toml", "style.safetensors", "one.ckpt", "loop",
     "runs/toy/concept.safetensors", "runs/toy/config.toml", "cut.png", "gone", "a=b.pt", "pipe",
 ]
-"""What lies in the sandbox."""
+"""The files in the sandbox."""
 
 PATHS = [
     *FILES, "", " ", ".", "./cat", "pics/..", "pics/", "~/pics", "~nobody/x", "nowhere", "emoji",
@@ -127,14 +127,14 @@ OF_NAME: Mapping[str, list[str]] = {
     "to": ["me/cat", "me", "me/cat/x", "../x", "me/.."],
     "format_": [*WRITERS, "none"],
 }
-"""Values that mean something to a setting, or look as if they did."""
+"""Values that mean something to a setting, or look like it."""
 
 PLACES = {
     "pictures", "out", "configs", "config", "init", "base", "template", "lora", "concept",
     "similarity_model", "file", "source", "folder", "picture", "caption_model", "compare_with",
     "token",
 }
-"""What is, or might be taken for, a path."""
+"""Paths, and text that looks like one."""
 # fmt: on
 
 COSTLY: Mapping[str, list[str]] = {
@@ -151,7 +151,7 @@ COSTLY: Mapping[str, list[str]] = {
     "crops": ["1", "5"],
     "vectors": ["1", "3", "75", "auto"],
 }
-"""What takes long where it is large; what is beyond all bounds is tried all the same."""
+"""Settings that take long if they are large; values beyond their bounds are tried all the same."""
 
 ALWAYS: Mapping[str, list[str]] = {
     "train": "pics --token <new> --steps 1 --max-steps 2 --preview [name]~--s~1".split(),
@@ -167,7 +167,7 @@ ALWAYS: Mapping[str, list[str]] = {
     "bases": [],
     "demo": [],
 }
-"""What makes each command quick, and would succeed by itself; ~ stands for a space."""
+"""Arguments that make each command fast and would succeed; ~ stands for a space."""
 
 
 @dataclass(frozen=True)
@@ -187,13 +187,13 @@ class Try:
 
 @dataclass
 class Outcome:
-    """What came of it."""
+    """The result of a try."""
 
     code: int
     said: str
     """on stderr"""
     wrong: list[str] = field(default_factory=list)
-    """what may not happen, and did"""
+    """what must not happen, but did"""
 
 
 def tries() -> st.SearchStrategy[Try]:
@@ -235,7 +235,7 @@ def _on_the_command_line(command: str, name: str, option: Any) -> st.SearchStrat
 
 
 def _values(kind: type[Settings] | None, name: str) -> list[str]:
-    """What to try for an option, by its field's type and bounds; half of it is fair."""
+    """Values to try for an option, by its field's type and bounds; half of them are valid."""
     if kind is None or name not in kind.model_fields:
         return _texts(name)
     info = kind.model_fields[name]
@@ -299,14 +299,14 @@ def _bad_toml(values: Mapping[str, Any]) -> list[bytes]:
 
 
 class Sandbox:
-    """A folder of someone's files, which must outlive whatever is tried in it."""
+    """A folder of someone's files, which must survive whatever is tried in it."""
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.folder, self._base = folder, base
         self._fill()
 
     def run(self, one: Try) -> Outcome:
-        """Run it here, look at what came of it, and put everything back."""
+        """Run it here, check the result, and restore everything."""
         if one.toml is not None:
             (self.folder / "settings.toml").write_bytes(one.toml)
         with chdir(self.folder), mock.patch.dict(os.environ, {"HOME": str(self.folder)}), _quick():
@@ -337,7 +337,7 @@ class Sandbox:
         return [name for name, was in self._files.items() if _state(self.folder / name) != was]
 
     def _restore(self, anew: bool) -> None:
-        """Remove what is new; if something is lost, begin again."""
+        """Remove new files; if something is lost, make the folder again."""
         if anew:
             shutil.rmtree(self.folder)
             self._fill()
@@ -364,7 +364,7 @@ class Sandbox:
         shutil.rmtree(self.folder / "runs" / "toy", ignore_errors=True)
         shutil.copytree(kept, self.folder / "runs" / "toy")
         self._all = {str(p.relative_to(self.folder)) for p in self.folder.rglob("*")}
-        ours = "runs/toy/"  # a run of ours may be gone on with
+        ours = "runs/toy/"  # a run of ours may be resumed
         others = (name for name in self._all if not name.startswith(ours))
         self._files = {name: _state(self.folder / name) for name in others}
 
@@ -393,7 +393,7 @@ def _someones_files(folder: Path) -> None:
 
 
 def _state(path: Path) -> str:
-    """What a path is, and what is in it."""
+    """The type and the contents of a path."""
     if path.is_symlink():
         return f"link to {path.readlink()}"
     if path.is_file():
@@ -403,7 +403,7 @@ def _state(path: Path) -> str:
 
 @contextmanager
 def _quick() -> Iterator[None]:
-    """What takes minutes whatever is given, `demo` and `bench`, ends where its work would begin."""
+    """Let `demo` and `bench`, which always take minutes, end where their work would begin."""
 
     def learned(*_args: Any, **_more: Any) -> None:
         raise TrainingError("here the work would begin")

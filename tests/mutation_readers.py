@@ -102,7 +102,7 @@ class Embeddings:
 
 
 class Pictures:
-    """Pictures to learn from, and their alpha."""
+    """Training pictures, and their alpha."""
 
     sentences = 1
 
@@ -124,7 +124,7 @@ class Pictures:
 
 
 class Bases:
-    """Base models in one file of either kind, and the files of a folder in diffusers' layout."""
+    """Base models in a single file of either kind, and the files of a folder of diffusers."""
 
     sentences = 1
     kind = "sd1"
@@ -171,13 +171,13 @@ class Bases:
 
 
 class LargeBases(Bases):
-    """The same of SDXL."""
+    """The same for SDXL."""
 
     kind = "sdxl"
 
 
 class SimilarityModels:
-    """The folder of a model that compares pictures."""
+    """The folder of a similarity model."""
 
     sentences = 1
 
@@ -247,7 +247,7 @@ class Loras:
 
 
 class Latents:
-    """Cached latents: as they were, or made again."""
+    """Cached latents: unchanged, or encoded again."""
 
     sentences = 1
 
@@ -294,7 +294,7 @@ class Latents:
 
 
 class Checkpoints:
-    """The state of a run: as it was, or none."""
+    """Checkpoints: loaded unchanged, or refused."""
 
     sentences = 1
 
@@ -351,7 +351,7 @@ class Checkpoints:
 
 
 def _state(state: TrainState) -> str:
-    """All that a checkpoint holds, to be compared."""
+    """The contents of a checkpoint, to compare."""
     parts = [*state.method.parameters(), *state.average.values(), *state.evaluations.best.values()]
     optimiser = state.optimiser.state_dict()["state"]
     numbers = [part.detach().tolist() for part in parts]
@@ -359,7 +359,7 @@ def _state(state: TrainState) -> str:
 
 
 class Runs:
-    """The files of a run's folder beside words and checkpoints, as they are read to go on."""
+    """The other files of a run's folder, as they are read to resume."""
 
     sentences = 99
 
@@ -481,7 +481,7 @@ class Texts:
 
 
 class Sheets:
-    """Contact sheets of ours, which may be replaced, and what only looks like one."""
+    """Contact sheets of ours, which may be replaced, and files that only look like one."""
 
     sentences = 1
     MAKER = "gallery 1234"
@@ -510,7 +510,7 @@ class Sheets:
 
 
 class Marks:
-    """What the benchmark keeps of each word."""
+    """The benchmark's results for each word."""
 
     sentences = 1
 
@@ -540,7 +540,7 @@ ODD: tuple[Any, ...] = (
 
 
 def odd_json(data: bytes, chance: random.Random) -> bytes:
-    """Valid JSON in which one value, or its name, is something else; now and then far too deep."""
+    """Valid JSON with one changed value or name; sometimes far too deep."""
     if chance.random() < 0.03:
         return chance.choice((b"[" * 99_999, b'{"a":' * 99_999, b"1" * 99_999, b"[]", b"null"))
     found = json.loads(data)
@@ -549,7 +549,7 @@ def odd_json(data: bytes, chance: random.Random) -> bytes:
 
 
 def odd_toml(data: bytes, chance: random.Random) -> bytes:
-    """Valid TOML in which one value, or its name, is something else; or TOML that is damaged."""
+    """Valid TOML with one changed value or name; or damaged TOML."""
     if chance.random() < 0.2:
         return broken(data, chance, [data])
     from tomllib import loads
@@ -584,4 +584,4 @@ SHARES: Mapping[type[Reader], int] = {
     **{Embeddings: 24, Pictures: 20, Bases: 14, LargeBases: 4, Loras: 8, SimilarityModels: 3},
     **{Latents: 6, Checkpoints: 7, Runs: 7, Settings: 3, Texts: 2, Sheets: 1, Marks: 1},
 }
-"""Reader -> how many of 100 files are its own."""
+"""Reader -> its share of 100 files."""

@@ -21,13 +21,13 @@ from typing import Any, Protocol
 from forked import FORKS
 
 SLOW_SECONDS = 5.0
-"""What takes longer hangs."""
+"""A file that takes longer counts as a hang."""
 
 GIGABYTE = 1 << 30
-"""What takes more memory than this, beside what the process has from the start, takes too much."""
+"""A file may not take more memory than this, on top of what the process has at the start."""
 
 START_SECONDS = 300.0
-"""A process may take so long to import its libraries and to make its valid files."""
+"""Time for a process to import its libraries and to make its valid files."""
 
 FORBIDDEN = (
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork"),
@@ -39,17 +39,17 @@ FORBIDDEN = (
 
 
 class Learned(AssertionError):  # noqa: N818 - what has happened
-    """Something was taken from a damaged file that was not in it before."""
+    """Something was read from a damaged file that was not in it before."""
 
 
 class Reader(Protocol):
     """One kind of file. Made in an empty folder, where it reads each valid file once."""
 
     sentences: int
-    """how many lines a refusal may have: settings are told of all at once"""
+    """lines that an error may have; errors in settings are listed all at once"""
 
     def make(self, i: int, chance: random.Random) -> tuple[str, bytes]:
-        """The i-th file, and what it is made of."""
+        """The i-th file, and a description of it."""
         ...
 
     def read(self, kind: str, data: bytes) -> None:
@@ -64,7 +64,7 @@ class Reader(Protocol):
 
 @dataclass
 class Came:
-    """What came of one reader's files."""
+    """The results of one reader's files."""
 
     reader: str
     files: int = 0
@@ -72,18 +72,18 @@ class Came:
     refused: int = 0
     """with a sentence"""
     crashed: int = 0
-    """with any other error, or with the process"""
+    """with any other error, or with a crash"""
     hung: int = 0
     gigabytes: int = 0
     executed: int = 0
     learned: int = 0
     """words or settings from damaged data"""
     slowest_seconds: float = 0.0
-    """of the process's own time"""
+    """of processor time"""
     most_mb: float = 0.0
     kinds: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
-    """what went wrong, a line each"""
+    """what went wrong, one line each"""
 
     @property
     def clean(self) -> bool:
@@ -112,8 +112,8 @@ def run(
         reader: makes the reader; a name that a new process can import.
         count: how many files.
         seed: which ones.
-        kept: a folder for those that did harm.
-        told: is told how many are done.
+        kept: a folder for the files that did harm.
+        told: called with how many are done.
     """
     came = Came(reader.__name__)
     first, patience = 0, 1.0
@@ -153,7 +153,7 @@ def run(
             if wait == START_SECONDS:
                 raise RuntimeError(f"{came.reader} {fault} before its first file")
             if fault == "hangs" and patience == 1:
-                patience = 6.0  # another process may have had the processor: once more
+                patience = 6.0  # another process may have used the processor: try again
                 continue
             came.files += 1
             came.hung += fault == "hangs"
@@ -169,7 +169,7 @@ def run(
 def _count(
     came: Came, at: int, kind: str, end: str, why: str, seconds: float, nbytes: int, ran: list[str]
 ) -> bool:
-    """Count one file; whether all was well."""
+    """Count one file. Returns whether all went well."""
     came.files += 1
     came.kinds.add(kind)
     came.slowest_seconds = max(came.slowest_seconds, round(seconds, 2))
@@ -198,7 +198,7 @@ def _keep(kept: Path | None, reader: str, seed: int, at: int, file: Path) -> Non
 def file_of(
     reader: Callable[[Path], Reader], at: int, seed: int, folder: Path
 ) -> tuple[Reader, str, bytes]:
-    """The reader, and one of its files, to look at by oneself."""
+    """The reader and one of its files, for debugging."""
     made = reader(folder)
     return made, *made.make(at, _chance(reader.__name__, seed, at))
 
@@ -267,14 +267,14 @@ def _work(
 
 
 def _bound(nbytes: int) -> None:
-    """Let the process have so much more address space than it has, for the machine's sake."""
+    """Limit the memory of the process, to protect the machine."""
     size = _status("VmSize")
     if size:
         resource.setrlimit(resource.RLIMIT_AS, (size + nbytes, size + nbytes))
 
 
 def _peak_reset() -> int:
-    """Begin to measure the most memory that is held at a time; what is held now, in bytes."""
+    """Start measuring the peak of memory. Returns the bytes in use now."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_bytes(b"5")
     return _status("VmRSS") or _peak()
@@ -285,7 +285,7 @@ def _peak() -> int:
 
 
 def _status(name: str) -> int:
-    """A figure of this process in bytes; 0 where the system does not tell."""
+    """A memory figure of this process in bytes; 0 if the system does not have it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith(f"{name}:"):

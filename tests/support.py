@@ -1,4 +1,4 @@
-"""What tests of several floors do: run a command, train quickly, make files, note what is told."""
+"""Helpers for tests of several floors: run a command, train quickly, make files, collect notes."""
 
 import random
 from pathlib import Path
@@ -30,7 +30,7 @@ def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
 
 
 class Unplugged(Silent):
-    """Pulls the plug after some steps."""
+    """Stops a run after some steps, like a power cut."""
 
     def __init__(self, after: int) -> None:
         self.after = after
@@ -80,7 +80,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def as_older(out: Path) -> None:
-    """Leave a run as it was left before: no record, and checkpoints without a checksum."""
+    """Turn a run into one of an older version: no record, and checkpoints without a checksum."""
     (out / RECORD).unlink()
     for path in out.glob("*-*.pt"):
         path.write_bytes(without_checksum(path.read_bytes()) or b"")

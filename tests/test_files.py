@@ -77,13 +77,13 @@ LEFT = {
     "not as we call them": (f".{OURS}.A1B2C3D", False),
     "plain": (OURS, False),
 }
-"""What a killed process may leave -> its name, and whether it goes; None: in a folder of ours."""
+"""Unfinished file -> whether it is removed; None: only in a locked folder."""
 
 
 @pytest.mark.parametrize("what", LEFT)
 @pytest.mark.parametrize("ours", [False, True])
 def test_only_files_of_dead_processes_are_removed(what: str, ours: bool, tmp_path: Path) -> None:
-    gone = 2**22 + 1  # no process has so high a number
+    gone = 2**22 + 1  # no process has such a high number
     with files.lock_folder(tmp_path):
         name, goes = LEFT[what]
         path = tmp_path / name.format(host=files._HOST, dead=gone, alive=os.getppid())
@@ -108,7 +108,7 @@ def test_an_unfinished_file_is_recognised(tmp_path: Path, monkeypatch: pytest.Mo
             files.write_whole(tmp_path / ("猫" * 85), b"as long a name as there can be")
     (left,) = tmp_path.iterdir()
     assert files._TEMPORARY.fullmatch(left.name)
-    files.remove_abandoned(tmp_path)  # we might be at it in another thread
+    files.remove_abandoned(tmp_path)  # another of our threads might be writing it
     assert left.exists()
     files.remove_abandoned(tmp_path, ours=True)
     assert not left.exists()

@@ -1,4 +1,4 @@
-"""What an argument names: what is here, what is on the hub, and what is only a word."""
+"""What an argument names: a local file, a repository on the hub, or only a word."""
 
 import os
 from collections.abc import Callable
@@ -40,7 +40,7 @@ PATHS = [
     "https://huggingface.co/sd-concepts-library/cat-toy",
     "toyy/word.safetensors=<cat>",
 ]
-"""What can only be meant as a path, and is not there; `here` is a folder."""
+"""Text that can only be a path, and does not exist; `here` is a folder."""
 
 WORDS = [
     "cat",
@@ -64,7 +64,7 @@ TAKERS: dict[str, Callable[[str], object]] = {
 
 @pytest.fixture(autouse=True)
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, in which `here` is; and a hub that must not be asked."""
+    """The current folder, which has `here` in it. The hub must not be asked."""
     (tmp_path / "here").mkdir()
     (tmp_path / "runs").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -30,7 +30,7 @@ def test_every_damaged_file_is_read_or_refused(reader: type[mutations.Reader]) -
 
 
 class Bad:
-    """A reader that does all that none should."""
+    """A reader that does everything that is forbidden."""
 
     sentences = 1
 

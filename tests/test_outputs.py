@@ -1,4 +1,4 @@
-"""Nothing is lost: no output replaces what its maker did not write, whatever the command."""
+"""No command replaces a file that it did not write."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ def test_a_file_is_ours_only_as_we_wrote_it(tmp_path: Path) -> None:
         "theirs",
     ]
     put(tmp_path / "log")
-    assert ours.owned() == []  # what was removed is no longer ours
+    assert ours.owned() == []  # a removed file is no longer ours
 
 
 def test_a_kill_between_record_and_file_keeps_the_old_file_ours(
@@ -475,7 +475,7 @@ def test_a_sheet_replaces_only_an_earlier_one_of_the_same_pictures(
         first = out.read_bytes()
         pseudoword.prepare(pictures, out=out, base="emoji", flip=True)
         assert out.read_bytes() != first
-        with Image.open(out) as changed:  # by somebody, with all that it says of itself
+        with Image.open(out) as changed:  # by someone else, with its EXIF data
             exif, painted = changed.getexif(), changed.convert("RGB")
         painted.paste("red", (0, 0, 40, 40))
         painted.save(out, exif=exif)

@@ -1,4 +1,4 @@
-"""Where a new word is found in a text: in any script, in plurals, and never inside another word."""
+"""Where a placeholder is found: in any script, in plurals, and never inside another word."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""What leaves the machine says nothing of its folders, and nothing in it can act on its own."""
+"""Shared files hold no paths of this machine, and no text in them is executed."""
 
 import base64
 import io
@@ -30,11 +30,11 @@ from pseudoword.runs import trackers
 
 TELLTALE = "Zyzzyva Quux's, home"
 LOCAL = "config.toml"
-"""What of a run stays on the machine: from it the run goes on."""
+"""The files of a run that stay on the machine, because the run resumes from them."""
 
 
 def inside(data: bytes, depth: int = 4) -> Iterator[bytes]:
-    """`data`, and all that is packed in it: zips, PNG chunks, base64."""
+    """`data`, and everything packed in it: zips, PNG chunks, base64."""
     yield data
     if not depth:
         return
@@ -65,7 +65,7 @@ def tells(data: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tell-tale name, and all that a run is made of in it."""
+    """A folder with a tell-tale name, with all inputs of a run in it."""
     folder = tmp_path_factory.mktemp("somewhere") / TELLTALE
     tiny.stable_diffusion(folder / "base")
     for pictures in ("pictures", "others"):
@@ -81,7 +81,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(secret: Path) -> tuple[Path, list[str]]:
-    """A run in that folder, gone on with after nearly all its settings had changed."""
+    """A run in that folder, resumed after nearly all its settings were changed."""
     titles: list[str] = []
     settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 8}
     settings |= {"preview": ["a [name] --s 1"], "log": ["csv", "tensorboard"], "save_every": 1}

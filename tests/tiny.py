@@ -35,7 +35,7 @@ WORDS = (
 
 
 def tokenizer(folder: Path) -> CLIPTokenizer:
-    """A CLIP tokenizer that knows every byte and the whole of `WORDS`."""
+    """A CLIP tokenizer with every byte and all of `WORDS`."""
     letters = sorted(ByteLevel.alphabet())
     vocab = [*letters, *(f"{letter}</w>" for letter in letters)]
     merges: list[str] = []

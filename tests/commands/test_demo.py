@@ -1,4 +1,4 @@
-"""The bundled model and the demo, for real: what a newcomer sees in the first five minutes."""
+"""The bundled model and the demo with real settings, as a new user runs them."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
 
 
 def test_an_end_of_text_in_the_middle_never_happens() -> None:
-    """CLIP pools at the first end-of-text id, and this U-Net listens to what is pooled."""
+    """CLIP pools at the first end-of-text id, and this U-Net uses the pooled output."""
     family = base_model.load_named("emoji", "cpu")
     width = family.encoders["clip_l"].width
     one, other = torch.randn(2, 2, width, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""`evaluate` on a word of one's own, with the bundled similarity model and with another kind."""
+"""`evaluate`, with the bundled similarity model and with another kind."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from pseudoword.models.base_model import load_named
 
 @pytest.fixture(scope="module")
 def apple() -> Concept:
-    """A word that means just what the bundled model's own word does."""
+    """A word with exactly the vectors of the bundled model's own word."""
     encoder = load_named("emoji").encoders["clip_l"]
     (row,) = encoder.token_ids("apple")
     rows = encoder.table[row : row + 1].detach().clone()

@@ -56,7 +56,7 @@ def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
     assert sheet[middle, middle].tolist() == [0, 0, 255]  # blue's preview comes first
     fourth = GAP_PX + 3 * (CELL_PX + GAP_PX) + CELL_PX // 2
     assert sheet[middle, fourth].tolist() == [255, 0, 0]
-    assert len(pseudoword.gallery(folder).words) == 5  # the sheet itself is no word
+    assert len(pseudoword.gallery(folder).words) == 5  # the sheet itself holds no word
 
 
 def test_gallery_on_the_command_line(folder: Path, tmp_path: Path) -> None:

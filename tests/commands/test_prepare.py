@@ -1,4 +1,4 @@
-"""`prepare`: what it shows is what training sees, and what it says of pictures is so."""
+"""`prepare` shows what training sees, and reports the problems of pictures."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from pseudoword.training import suggestions
 
 
 def texture(seed: int, size: tuple[int, int] = (96, 80)) -> Image.Image:
-    """A picture that is sharp and like no other."""
+    """A sharp picture that is unlike all others."""
     noise = np.random.default_rng(seed).integers(0, 255, (20, 24, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.NEAREST)
 
@@ -68,7 +68,7 @@ def test_real_photographs_have_no_problems_unless_blurred(tmp_path: Path) -> Non
 
 
 def printed(picture: Image.Image, x: float, y: float) -> Image.Image:
-    """With pale print, at (x, y) as parts of width and height."""
+    """With a watermark at (x, y), given as parts of width and height."""
     print_ = Image.new("RGBA", picture.size)
     ImageDraw.Draw(print_).text(
         (x * picture.width, y * picture.height),
@@ -193,7 +193,7 @@ def test_prepare_shows_what_training_will_see(base: Path, pictures: Path, tmp_pa
     first, second, *_ = seen.pictures
     assert len(seen.pictures) == 4
     assert (first.size, first.frame) == ((48, 40), (32, 32))
-    assert first.views in (2, 4, 6)  # places drawn twice count once
+    assert first.views in (2, 4, 6)  # equal crops count once
     assert seen.skipped[0].startswith("skipped: ")
     assert first.prompt == "a [name] red"
     assert second.prompt == "a photo of a [name]", "a number is no caption"

@@ -38,7 +38,7 @@ def run(address: str, home: Path, *arguments: object) -> subprocess.CompletedPro
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
-    """A folder as a run leaves it."""
+    """The folder of a finished run."""
     facts = {"base": "some/model", "steps": "7", "init": "a | b"}
     word = Concept("<my-cat>", {"clip_l": rows(2, 32)}, "sd", provenance=facts)
     formats.write(word, tmp_path / "run" / "concept.safetensors")
@@ -131,7 +131,7 @@ def test_what_the_hub_refuses_is_explained(served: Served, finished: Path, tmp_p
 
 
 class Repository:
-    """What of the hub's API is asked before a push."""
+    """The part of the hub's API that is used before a push."""
 
     def __init__(self, folder: Path, files: Mapping[str, bytes]) -> None:
         self._folder, self._files = folder, files

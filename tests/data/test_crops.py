@@ -1,4 +1,4 @@
-"""Frames on pictures: what is in them, and where they are."""
+"""Crops: what is in them, and where they are."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_a_flipped_crop_is_the_mirror_of_the_same_place() -> None:
     mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     top, left = flipped.corner(picture.size)
     assert (top, left) == (0, 120 - 40 - crop.offset[0])
-    there = mirrored.crop((left, top, left + 40, top + 40))  # what SDXL is told to be seeing
+    there = mirrored.crop((left, top, left + 40, top + 40))  # SDXL's micro-conditioning
     assert np.array_equal(np.asarray(there), np.asarray(flipped.cut(picture)))
 
 
@@ -91,7 +91,7 @@ def test_the_focal_crop_of_a_plain_picture_is_its_centre() -> None:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
 def test_the_focal_crop_of_a_photograph_off_centre_keeps_the_dog() -> None:
-    """The dog pasted at either end of a long lawn-coloured picture is what is kept."""
+    """The dog is kept, at either end of a long lawn-coloured picture."""
     dog = images.open_picture(SHARED / "photos" / "dog" / "02.jpg")
     dog.thumbnail((200, 200))
     for left in (0, 400):

@@ -1,4 +1,4 @@
-"""What becomes of picture files: views, masks, captions; and what happens to bad ones."""
+"""Picture files become examples with views, masks and captions; bad ones are reported."""
 
 import shutil
 from pathlib import Path
@@ -148,7 +148,7 @@ def test_unused_masks_and_pictures_without_a_mask_are_reported(tmp_path: Path) -
 
 @pytest.mark.parametrize("crop", ["random", "focal", "centre"])
 def test_crops_without_the_subject_are_left_out(tmp_path: Path, crop: str) -> None:
-    """The subject stands at the far end of a long picture; no view is without it."""
+    """The subject is at the far end of a long picture, and in every view."""
     picture = Image.new("RGBA", (400, 40), (0, 0, 255, 0))
     picture.paste((255, 0, 0, 255), (372, 10, 390, 30))
     picture.save(tmp_path / "a.png")
@@ -291,7 +291,7 @@ class PowerCut(Silent):
 def test_with_every_setting_on_a_resumed_run_ends_as_an_unbroken_one(
     base: Path, tmp_path: Path
 ) -> None:
-    """Places, shapes, views, tags and captions are all drawn anew, and come out the same."""
+    """Crops, shapes, views, tags and captions are all sampled again, with the same result."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i, size in enumerate([(90, 40), (40, 90), (48, 48), (80, 40)]):

@@ -17,7 +17,7 @@ from pseudoword.models.family import Family, Moments
 
 
 class Counting:
-    """How often the VAE is asked."""
+    """Counts how often the VAE encodes."""
 
     def __init__(self, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0

@@ -1,4 +1,4 @@
-"""Weights of the loss: what is masked does not teach, and the rest teaches as much as ever."""
+"""Loss weights: masked parts are not learned, and the rest is learned as much as without a mask."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_opaque_pictures_learn_with_alpha_weights_as_without(
 
 
 def test_a_small_mask_does_not_make_a_small_loss(family: Family, tmp_path: Path) -> None:
-    """With an error that is the same everywhere the loss does not depend on the mask's area."""
+    """If the error is the same everywhere, the loss does not depend on the mask's area."""
     for i, side in enumerate((4, 32)):
         Image.new("RGB", (32, 32), "red").save(tmp_path / f"{i}.png")
         mask = Image.new("L", (32, 32))

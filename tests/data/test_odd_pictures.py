@@ -1,4 +1,4 @@
-"""Hundreds of malformed or odd pictures and captions: usable, or an error that names the file."""
+"""Hundreds of malformed or odd pictures and captions: each is used, or an error names the file."""
 
 import io
 import random
@@ -130,7 +130,7 @@ SIDECARS = [
 
 
 def write_case(folder: Path, number: int) -> Path:
-    """The odd picture of this number, with a name that may lie about its format."""
+    """The odd picture of this number; its suffix may be wrong."""
     source = random.Random(number)
     ending = source.choice([".png", ".jpg", ".webp", ".gif", ".tif", ".avif", ".heic", ".bmp"])
     path = folder / f"case-{number}{ending}"

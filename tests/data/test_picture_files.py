@@ -17,7 +17,7 @@ def made(folder: Path, *names: str) -> Path:
 
 
 def found(*paths: Path) -> tuple[list[str], str]:
-    """The names of the pictures, and all that was said."""
+    """The names of the pictures, and all notes."""
     notes: list[str] = []
     return [p.name for p in picture_files.find(paths, notes.append)], "\n".join(notes)
 

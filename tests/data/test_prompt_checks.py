@@ -1,4 +1,4 @@
-"""What of a text is not read is said: its end, and what looks like a weight."""
+"""Text that is not read is reported: a prompt's end, and weights."""
 
 from pathlib import Path
 from typing import Any

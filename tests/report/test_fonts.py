@@ -1,4 +1,4 @@
-"""Labels in any script: drawn where a font has the letters, and never a warning where none has."""
+"""Labels in any script are drawn if a font has the letters, and never cause a warning."""
 
 import warnings
 

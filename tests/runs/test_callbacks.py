@@ -1,4 +1,4 @@
-"""Previews, filmstrips, curves and copies of the word along the way."""
+"""Previews, filmstrips, curves and copies of the word during a run."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A state that is damaged, or somebody else's, is never learned from."""
+"""A checkpoint that is damaged, or of someone else, is never loaded."""
 
 import io
 import random
@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {"average": True, "steps": SAVED}
 
 @pytest.fixture
 def saved(family: Family, pictures: Path, tmp_path: Path) -> Path:
-    """The file of a state after two steps."""
+    """The checkpoint after two steps."""
     one = train_state(family, pictures, **SETTINGS)
     list(loop.train(family, [one]))
     checkpoint.save(tmp_path, one, {})
@@ -34,7 +34,7 @@ def saved(family: Family, pictures: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fresh(family: Family, pictures: Path) -> Callable[[], TrainState]:
-    """Members that have not begun."""
+    """States before their first step."""
     first = train_state(family, pictures, **SETTINGS)
 
     def another() -> TrainState:

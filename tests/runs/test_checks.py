@@ -1,4 +1,4 @@
-"""Settings without effect are said; those that contradict each other or the model are refused."""
+"""Settings without effect are reported; contradictory ones are refused."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +54,7 @@ WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
 
 
 def least(kind: type[Settings]) -> dict[str, Any]:
-    """What must be given in any case."""
+    """The required settings."""
     needed = {"pictures": ["p"], "token": "<cat>"}
     return {
         k: v for k, v in needed.items() if k in kind.model_fields and kind is not GenerateConfig
@@ -119,7 +119,7 @@ def test_a_schedule_as_long_as_the_run_is_accepted(lr: str) -> None:
 
 
 def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[str]:
-    """What is said before anything is loaded."""
+    """The notes before anything is loaded."""
     reported: list[str] = []
     given = {"pictures": [pictures], "token": "<cat>", "template": template, **settings}
     checks.before_loading(

@@ -1,4 +1,4 @@
-"""Fifty times a run dies at a random file operation, and ends bit for bit as if unbroken; twenty
+"""Fifty times a run dies at a random file operation and ends bit for bit as an unbroken one; twenty
 times a pack of two does.
 
 A kill is an exception that no handler of ours catches, after which no file operation works any
@@ -28,7 +28,7 @@ from pseudoword.report import charts
 from pseudoword.runs.folder import RunFolder
 
 KILLS = {1: 50, 2: 20}
-"""By the number of words that are learned together."""
+"""Number of words that are learned together -> number of kills."""
 
 SAVED = ("checkpoint", "concept.safetensors", "config.toml", "chosen.json")
 OPERATIONS = ("fsync", "replace", "chmod", "unlink", "mkdir")
@@ -98,7 +98,7 @@ class Reaper:
 
 @pytest.fixture
 def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither loading the model again nor drawing curves is what is tested."""
+    """Load the model once and draw no curves: these are not tested here."""
     monkeypatch.setattr(base_model, "load", lambda _config, **_options: family)
     monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
 
@@ -124,7 +124,7 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
         )
 
     def left(out: Path) -> dict[str, Any]:
-        """All that a run leaves, without what tells the time."""
+        """The files of a run, without the times in them."""
         result: dict[str, Any] = {
             str(path.relative_to(out)): path.read_bytes()
             for path in out.rglob("*")
@@ -141,7 +141,7 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
     learn(tmp_path / "unbroken")
     operations, expected = reaper.count, left(tmp_path / "unbroken")
     saves = [f"replace {name}" for name in SAVED]
-    aimed = [reaper.seen.index(save) + 1 for save in saves]  # the rest by chance
+    aimed = [reaper.seen.index(save) + 1 for save in saves]  # the others at random places
     deaths = runs = 0
     while deaths < KILLS[words]:
         runs += 1
@@ -156,7 +156,7 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
                 deaths += 1
             else:
                 break
-            gc.collect()  # lets go of the folder, as the operating system would
+            gc.collect()  # unlocks the folder, as the operating system would
         reaper.disarm()
         learn(out)
         assert left(out) == expected

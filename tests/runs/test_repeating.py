@@ -1,4 +1,4 @@
-"""Nothing lost, and repeatable: config files, extending, changed settings, errors on the way."""
+"""Repeating, extending and changing runs, and errors during a run."""
 
 import importlib.metadata
 import json
@@ -28,7 +28,7 @@ def word(run_: Trained) -> bytes:
 
 
 def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
-    """Let the next run die when it has saved its state after `step`."""
+    """Let the next run die after it has saved its checkpoint of `step`."""
     save = checkpoint.save
 
     def save_then_die(folder: Path, state: Any, sources: Any) -> None:

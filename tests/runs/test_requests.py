@@ -1,4 +1,4 @@
-"""A run is asked for previews, a copy or a stop by a file in its folder, whoever writes it."""
+"""Requests to a run: a file in its folder asks for previews, a copy or a stop."""
 
 from pathlib import Path
 from typing import Any

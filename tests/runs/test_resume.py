@@ -1,4 +1,4 @@
-"""Kills, interrupts and folders: nothing is lost, and nothing changes."""
+"""Kills and interrupts: a resumed run loses nothing and ends as an unbroken one."""
 
 import json
 import os
@@ -22,7 +22,7 @@ STEPS = 30
 
 
 def begin(base: Path, pictures: Path, out: Path, *more: object) -> Process:
-    """A training run that saves often, so that kills meet it while it saves."""
+    """A training run that saves often, so that some kills come while it saves."""
     options = ["--token", "<cat>", "--init", "cat", "--base", base, "--out", out]
     options += ["--steps", STEPS, "--vectors", 2, "--checkpoint-every", 3]
     return Process("train", pictures, *options, *more)
@@ -47,7 +47,7 @@ def until(path: Path, text: str, process: Process) -> None:
 
 @pytest.fixture
 def whole(base: Path, pictures: Path, tmp_path: Path) -> Path:
-    """What `begin` begins, never broken."""
+    """The result of a run that is never killed."""
     settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
     return run(base, pictures, tmp_path / "whole", **settings).folder
 

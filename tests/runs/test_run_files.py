@@ -1,4 +1,4 @@
-"""Files of a run that are valid but odd give a sentence; odd places and encodings do not matter."""
+"""Files of a run with odd contents are explained; odd paths and encodings work."""
 
 import locale
 import pathlib
@@ -80,7 +80,7 @@ ODD: list[tuple[str, bytes]] = [
 
 @pytest.fixture(scope="module")
 def begun(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The pictures and the folder of a run that can go on."""
+    """The pictures and the folder of a run that can resume."""
     tmp = tmp_path_factory.mktemp("begun")
     pictures = tmp / "pictures"
     pictures.mkdir()

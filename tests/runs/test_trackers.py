@@ -1,4 +1,4 @@
-"""Logs for other tools: TensorBoard's files are read back; hosted ones are met by a stand-in."""
+"""Trackers: TensorBoard's files are read back; hosted trackers are replaced by a stand-in."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 8, "evaluate_eve
 
 
 class StandIn(ModuleType):
-    """What of wandb and trackio is called: `init`, `Image`, and a run's `log` and `finish`."""
+    """The interface of wandb and trackio: `init`, `Image`, and a run's `log` and `finish`."""
 
     def __init__(self) -> None:
         super().__init__("stand-in")
