@@ -1,12 +1,12 @@
-"""Text made fit for a sentence."""
+"""Text for sentences: short, on one line, without control characters."""
 
 import pytest
 
-from pseudoword.text import brief, nearest, reason, vector_sizes, without_middle
+from pseudoword.text import brief, listed, nearest, reason, vector_sizes, without_middle
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         ("<cat>", "<cat>"),
         ("a\nb\x1b[2J", r"a\nb\x1b[2J"),
@@ -15,8 +15,8 @@ from pseudoword.text import brief, nearest, reason, vector_sizes, without_middle
         ("a" * 60 + "b" * 60, "a" * 48 + " … " + "b" * 48),
     ],
 )
-def test_any_value_fits_into_a_sentence(value: object, said: str) -> None:
-    assert brief(value) == said
+def test_any_value_fits_into_a_sentence(value: object, expected: str) -> None:
+    assert brief(value) == expected
 
 
 def test_so_does_a_number_that_python_does_not_write() -> None:
@@ -59,3 +59,9 @@ def test_the_vectors_of_many_layers_are_counted() -> None:
     assert vector_sizes(layered) == (
         "clip_l 2 × 768 for each of 3 layers, clip_g 2 × 1280 for each of 3 layers"
     )
+
+
+def test_a_long_list_shows_its_first_items_and_counts_the_rest() -> None:
+    assert listed("abc") == "a, b, c"
+    assert listed([1, 2, 3, 4, 5]) == "1, 2, 3 and 2 more"
+    assert listed(["a", "b"], most=1) == "a and 1 more"

@@ -27,6 +27,7 @@ from pseudoword.files import (
     storage_error,
     write_whole,
 )
+from pseudoword.text import listed
 
 RECORD = ".pseudoword.jsonl"
 
@@ -102,11 +103,10 @@ def write_new(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
 def would_replace(paths: Sequence[Path]) -> str:
     """The message about files that would be replaced."""
-    shown = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" * (len(paths) > 3))
     they, them, are = ("it", "it", "is") if len(paths) == 1 else ("they", "them", "are")
     return (
-        f"{shown} {are} there already and would be replaced, but this command did not write "
-        f"{them}, or not as {they} {are} now. Choose another output, or add --overwrite."
+        f"{listed(paths)} {are} there already and would be replaced, but this command did not "
+        f"write {them}, or not as {they} {are} now. Choose another output, or add --overwrite."
     )
 
 

@@ -76,6 +76,13 @@ def reason(error: BaseException) -> str:
     return brief(" ".join(first.split()), 300).rstrip(".") or type(error).__name__
 
 
+def listed(items: Iterable[object], most: int = 3) -> str:
+    """The first few items of a list, and how many more there are."""
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The one of `known` that was meant by `name`, perhaps; empty if none is nearly so called."""
     return next(iter(difflib.get_close_matches(name[:100], known, 1)), "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pseudoword.errors import PictureError
 from pseudoword.files import read_errors
+from pseudoword.text import listed
 
 SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".webp", ".gif", ".bmp"),
@@ -74,7 +75,9 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
         raise PictureError("no pictures given. Give a folder of pictures, or the files.")
     lone = [path.name for path in kept if _owners(path)]
     if lone:
-        note(f"used as pictures, because no picture has them as its mask: {_list_names(lone)}")
+        note(
+            f"used as pictures, because no picture has them as its mask: {listed(lone, MAX_LISTED)}"
+        )
     return kept
 
 
@@ -122,18 +125,18 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     unsearched = [p.name for p in folders if p not in repeats]
     if repeats:
         note(
-            f"{folder}: using the pictures in {_list_names(p.name for p in repeats)}. All of them "
-            "are used equally often; the numbers of repeats are ignored"
+            f"{folder}: using the pictures in {listed([p.name for p in repeats], MAX_LISTED)}. All "
+            "of them are used equally often; the numbers of repeats are ignored"
         )
         pictures = [picture for inner in repeats for picture in _pictures_in(inner, note)]
     if not pictures:
-        hint = f", and its folders are not searched: {_list_names(unsearched)}. Give those"
+        hint = f", and its folders are not searched: {listed(unsearched, MAX_LISTED)}. Give those"
         raise PictureError(
             f"{folder} holds no pictures{hint if unsearched else ''}. Three to five are enough. "
             f"Known file types: {', '.join(sorted(SUFFIXES))}."
         )
     if unsearched:
-        note(f"{folder}: folders in it are not searched: {_list_names(unsearched)}")
+        note(f"{folder}: folders in it are not searched: {listed(unsearched, MAX_LISTED)}")
     return pictures
 
 
@@ -147,9 +150,9 @@ def _note_other_files(
     lone_captions = [p.name for p in rest if p in captions and _without_suffix(p) not in owners]
     unused = [p.name for p in rest if p not in captions and not owners & set(_owners(p))]
     if lone_captions:
-        note(f"{folder}: captions without a picture: {_list_names(lone_captions)}")
+        note(f"{folder}: captions without a picture: {listed(lone_captions, MAX_LISTED)}")
     if unused:
-        note(f"{folder}: not used as pictures: {_list_names(unused)}")
+        note(f"{folder}: not used as pictures: {listed(unused, MAX_LISTED)}")
 
 
 def _without_companions(files: Sequence[Path]) -> list[Path]:
@@ -200,10 +203,3 @@ def _without_suffix(path: Path) -> Path:
 
 def _ends_with_any(stem: str, endings: Iterable[str]) -> bool:
     return any(stem.lower().endswith(ending) and len(stem) > len(ending) for ending in endings)
-
-
-def _list_names(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - MAX_LISTED} more" if len(every) > MAX_LISTED else ""
-    return ", ".join(every[:MAX_LISTED]) + more

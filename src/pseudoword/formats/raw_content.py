@@ -16,7 +16,7 @@ from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.file_kinds import kind_of_names, nested_names
 from pseudoword.formats.keys import encoder_order, families_of
 from pseudoword.placeholders import check_token
-from pseudoword.text import brief, visible
+from pseudoword.text import brief, listed, visible
 
 MOST_NUMBERS = 1 << 25
 """Larger tensors (128 MiB of float32) are refused before memory is allocated."""
@@ -70,10 +70,9 @@ class RawContent:
         """The first few names and shapes, for error messages."""
         examples = [
             f"{brief(str(k), 60)} {list(v.shape) if isinstance(v, Tensor) else type(v).__name__}"
-            for k, v in list(self.items.items())[:3]
+            for k, v in self.items.items()
         ]
-        more = f" and {len(self.items) - 3} more" if len(self.items) > 3 else ""
-        return f"it has {len(self.items)} tensors ({', '.join(examples)}{more})"
+        return f"it has {len(self.items)} tensors ({listed(examples)})"
 
     def refusal(self, reason: str = "") -> ConceptError:
         """The error for a file without an embedding; names may tell what it is instead."""

@@ -6,30 +6,22 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    ValidationError,
-)
+from pydantic import ValidationError
 
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig, flag
 from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.fields import AUTO
-from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.files import read_regular, remove_abandoned, storage_error
 from pseudoword.formats import native
 from pseudoword.outputs import Outputs, check_not_input, check_writable
 from pseudoword.runs import checkpoint
-from pseudoword.text import public
-from pseudoword.training.importance import PARTS
+from pseudoword.runs.chosen import Chosen
+from pseudoword.text import listed, public
 
 CHANGEABLE = {"out", *CallbackSettings.model_fields}
 """Settings that may change when a run is resumed: they have no effect on the result."""
@@ -57,30 +49,6 @@ NUMBERED = re.compile(
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """A larger text file is not read."""
-
-
-def _check_length(density: tuple[float, ...]) -> tuple[float, ...]:
-    if len(density) not in {0, PARTS}:
-        raise ValueError(f"has {len(density)} numbers, not {PARTS}")
-    return density
-
-
-def _one_rate(value: object) -> Rates:
-    rates = Rates.parse(value) if isinstance(value, str) else value
-    if not isinstance(rates, Rates) or len(rates.each) != 1 or rates.percent:
-        raise ValueError("is not one rate")
-    return rates
-
-
-Part = Annotated[float, Field(gt=0, le=1)]
-
-
-class Chosen(BaseModel, extra="forbid", frozen=True):
-    """The values that were chosen for `auto` settings; None: not chosen."""
-
-    density: Annotated[tuple[Part, ...], AfterValidator(_check_length)] | None = None
-    lr: Annotated[Rates, PlainValidator(_one_rate), PlainSerializer(str)] | None = None
-    tried: tuple[tuple[float, float], ...] | None = None
 
 
 class RunFolder:
@@ -125,10 +93,8 @@ class RunFolder:
         except OSError as error:
             raise storage_error(self.path, error) from error
         if foreign:
-            more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
-            shown = ", ".join(map(str, foreign[:3]))
             raise RunFolderError(
-                f"{shown}{more} would be replaced, but no run has written that: it was here "
+                f"{listed(foreign)} would be replaced, but no run has written that: it was here "
                 "before, was changed, or is damaged. Move it away, choose another --out, or add "
                 "--overwrite to replace it."
             )
