@@ -66,10 +66,10 @@ def test_so_does_every_weight_of_a_lora_and_of_the_similarity_model(
         assert names
         encoder = family.encoders["clip_l"].model
         assert not any(address % 64 for address in addresses(family.unet, encoder))
-    judge = shutil.copytree(BUNDLED, tmp_path / "judge")
-    for file in judge.glob("*.safetensors"):
+    folder = shutil.copytree(BUNDLED, tmp_path / "folder")
+    for file in folder.glob("*.safetensors"):
         shift(file, beside)
-    assert not any(address % 64 for address in addresses(SimilarityModel(judge)._model))
+    assert not any(address % 64 for address in addresses(SimilarityModel(folder)._model))
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])

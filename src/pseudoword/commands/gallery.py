@@ -15,7 +15,7 @@ from pseudoword.data import images
 from pseudoword.errors import ConceptError, PictureError, PseudowordError
 from pseudoword.formats import folder_scan
 from pseudoword.formats.keys import families_of
-from pseudoword.formats.raw_content import NoWordError
+from pseudoword.formats.raw_content import NoEmbeddingError
 from pseudoword.formats.token_picture import token_picture
 from pseudoword.outputs import maker_of
 from pseudoword.report import grids, picture_output
@@ -103,7 +103,7 @@ def _read_all(
             continue
         try:
             content = formats.read_file(path)
-        except NoWordError:
+        except NoEmbeddingError:
             continue  # most pictures hold no word
         except PseudowordError as error:
             if path.suffix.lower() in folder_scan.ENDINGS:

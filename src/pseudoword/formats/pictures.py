@@ -21,7 +21,7 @@ from torch import Tensor
 from pseudoword.errors import ConceptError
 from pseudoword.formats import steganography
 from pseudoword.formats.infotext import png_text
-from pseudoword.formats.raw_content import MOST_CONCEPTS, NoWordError, RawContent
+from pseudoword.formats.raw_content import MOST_CONCEPTS, NoEmbeddingError, RawContent
 from pseudoword.text import reason
 
 KEYWORD = "sd-ti-embedding"
@@ -53,7 +53,7 @@ def read(data: bytes, where: str) -> RawContent:
     """Read the embedding in a picture.
 
     Raises:
-        NoWordError: there is none in it.
+        NoEmbeddingError: there is none in it.
         ConceptError: it is damaged.
     """
     if data[:8] == _SIGNATURE:
@@ -62,7 +62,7 @@ def read(data: bytes, where: str) -> RawContent:
             return RawContent(_decoded(text, where), where, "chunk")
     hidden = steganography.extract(_pixels(data, where), LARGEST_JSON_NBYTES)
     if hidden is None:
-        raise NoWordError(
+        raise NoEmbeddingError(
             f"{where} is a picture without an embedding in it. If it had one, cropping, scaling or "
             "saving as JPEG has removed it: get the original file."
         )
@@ -198,7 +198,7 @@ def _pixels(data: bytes, where: str) -> steganography.Bytes:
             warnings.simplefilter("ignore")
             picture = Image.open(io.BytesIO(data), formats=_KINDS)
             if picture.width * picture.height > MOST_PIXELS:
-                raise NoWordError(
+                raise NoEmbeddingError(
                     f"{where} has {picture.width} × {picture.height} pixels, "
                     "too many for a picture with an embedding in it"
                 )

@@ -28,7 +28,7 @@ MOST_CONCEPTS = 4096
 """In one file."""
 
 
-class NoWordError(ConceptError):
+class NoEmbeddingError(ConceptError):
     """A picture without an embedding in it."""
 
 

@@ -64,7 +64,7 @@ def parse(text: str) -> Lora:
 
 
 @contextmanager
-def applied(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
+def apply_loras(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
     """While open, diffusers' `pipeline` has `loras` applied; afterwards it is as before.
 
     Raises:

@@ -21,7 +21,7 @@ from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import sampled_digest
-from pseudoword.models.lora import Lora, applied
+from pseudoword.models.lora import Lora, apply_loras
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.part_checks import check_output, working_together
 from pseudoword.models.samplers import check_steps
@@ -373,7 +373,7 @@ class UNetFamily:
                 f"text_encoder{suffix}": encoder.model,
                 f"tokenizer{suffix}": encoder.tokenizer,
             }
-        with applied(self._pipeline(**parts), loras):
+        with apply_loras(self._pipeline(**parts), loras):
             yield
 
     def scheduler(self, name: str | None = None) -> Any:
