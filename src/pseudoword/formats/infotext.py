@@ -36,8 +36,9 @@ SAMPLERS: Mapping[str, str] = {
 """diffusers' scheduler -> AUTOMATIC1111's name for that sampler."""
 
 
-_PAIR = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-"""A name and a value of the last line."""
+_PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+"""A name and a value of the last line. The name is bounded: long text without a colon takes no time
+that grows with its square."""
 
 _NEGATIVE = "Negative prompt: "
 
