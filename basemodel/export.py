@@ -25,7 +25,7 @@ from basemodel.model_cards import write_base_card, write_similarity_card
 from basemodel.noise_schedule import new_scheduler
 from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.world import SHAPES, STYLES
-from pseudoword.models.families.unet import GUIDANCE_KEY, RESCALE_KEY
+from pseudoword.models.families.unet import EMPHASIS_KEY, GUIDANCE_KEY, RESCALE_KEY
 
 MAX_SHARD_SIZE = "15MB"
 """No file of the bundle may be larger than 16 MB."""
@@ -79,8 +79,11 @@ def _forget_path(config: Path) -> None:
 
 
 def _add_guidance(index: Path) -> None:
-    """Add the model's guidance; diffusers ignores entries that begin with an underscore."""
-    own = {GUIDANCE_KEY: GUIDANCE.scale, RESCALE_KEY: GUIDANCE.rescale}
+    """Add the model's guidance; diffusers ignores entries that begin with an underscore.
+
+    The mean of this text encoder's hidden states is nearly 0, so weights cannot restore it.
+    """
+    own = {GUIDANCE_KEY: GUIDANCE.scale, RESCALE_KEY: GUIDANCE.rescale, EMPHASIS_KEY: "no-norm"}
     _write_json(index, {**_read_json(index), **own})
 
 

@@ -5,7 +5,7 @@ One file per group of settings; `TrainConfig` puts the groups together.
 
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.fields import flag
-from pseudoword.config.generate import GenerateConfig
+from pseudoword.config.generate import Emphasis, GenerateConfig
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
@@ -17,6 +17,7 @@ __all__ = [
     "BaseChoice",
     "BenchConfig",
     "DType",
+    "Emphasis",
     "EvaluateConfig",
     "GenerateConfig",
     "Hyperparameters",

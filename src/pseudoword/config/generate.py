@@ -1,13 +1,15 @@
 """How pictures are drawn."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pseudoword.config.aliases import Alias
+from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, Name, Pictures, SamplerSteps, Seed
 from pseudoword.config.settings import BaseChoice, Idle
 from pseudoword.errors import SettingsError
+
+Emphasis = Literal["original", "no-norm", "none"]
 
 
 class GenerateConfig(BaseChoice):
@@ -49,6 +51,14 @@ class GenerateConfig(BaseChoice):
 
     height: Annotated[int | None, SIDE_PX] = None
     """Height in pixels, if the picture is not square."""
+
+    emphasis: Annotated[
+        Emphasis | None,
+        Synonyms({"Original": "original", "No norm": "no-norm", "None": "none"}),
+    ] = None
+    """How weights in the prompts are applied, such as (red:1.3), ((red)) and [red]: original or
+    no-norm, as in AUTOMATIC1111. With none, brackets and BREAK are plain text. The default is
+    original, or the model's own."""
 
     scheduler: Name | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""

@@ -10,10 +10,11 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
+from pseudoword.config import Emphasis
 from pseudoword.models.injection import Words
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.text_encoder import Prompts, TextEncoder
 
 MicroConditioning = Tensor
 """How pictures were cropped, `[B, 6]` in pixels: height and width of the original, top and left of
@@ -60,6 +61,8 @@ class Family(Protocol):
     """A frozen base model."""
 
     name: str
+    reads_weights: bool
+    """whether prompts to draw may have weights and any length; if not, they are plain text"""
     source: BaseSource
     placement: Placement
     noise_schedule: NoiseSchedule
@@ -100,6 +103,11 @@ class Family(Protocol):
         ...
 
     @property
+    def emphasis(self) -> Emphasis:
+        """How weights in prompts are applied by default."""
+        ...
+
+    @property
     def guidance_rescale(self) -> float:
         """The default guidance rescale, 0 to 1."""
         ...
@@ -128,7 +136,7 @@ class Family(Protocol):
         """Free the VAE's memory; it is loaded again when a picture is drawn."""
         ...
 
-    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         """Encode `B` prompts, with the rows of `words` at their placeholders."""
         ...
 
@@ -164,8 +172,8 @@ class Family(Protocol):
 
     def draw(
         self,
-        prompts: Sequence[str],
-        negatives: Sequence[str],
+        prompts: Prompts,
+        negatives: Prompts,
         words: Words,
         generators: Sequence[Generator],
         settings: GenerationSettings,

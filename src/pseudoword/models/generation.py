@@ -1,20 +1,26 @@
 """Draw pictures from prompts with concepts. Previews use this function too."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from PIL.Image import Image
 from torch import Generator
 
 from pseudoword.concept import Concept
+from pseudoword.config import Emphasis
 from pseudoword.errors import ConceptError
-from pseudoword.formats.infotext import KEYWORD, SAMPLERS, infotext
+from pseudoword.formats.infotext import EMPHASES, KEYWORD, SAMPLERS, infotext
+from pseudoword.models.chunks import ChunkedPrompts, count_chunks
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
+from pseudoword.models.injection import Words, row_counts
 from pseudoword.models.lora import Lora
 from pseudoword.models.picture_size import picture_size
+from pseudoword.models.text_encoder import Prompts
 from pseudoword.placeholders import as_written
+from pseudoword.prompt_weights import has_signs, parse, plain
 from pseudoword.text import public, visible
 
 PICTURES_PER_PASS = 4
@@ -34,6 +40,8 @@ class GenerationOptions(TypedDict, total=False):
     height: int | None
     scheduler: str | None
     """one of diffusers' schedulers by name"""
+    emphasis: Emphasis | None
+    """how the weights in prompts are applied"""
 
 
 def generate(
@@ -65,17 +73,19 @@ def generate(
     for token, times in Counter(c.token for c in concepts).items():
         if times > 1:
             raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
-    pictures: list[Image] = []
+    emphasis = options.get("emphasis") or family.emphasis
+    pictures: dict[int, Image] = {}
     with family.with_loras(loras):
-        for first in range(0, len(prompts), PICTURES_PER_PASS):
-            part = slice(first, first + PICTURES_PER_PASS)
-            generators = [Generator().manual_seed(seed) for seed in seeds[part]]
-            negatives = [negative] * len(generators)
-            pictures += family.draw(prompts[part], negatives, words, generators, settings)
-    for picture, prompt, seed in zip(pictures, prompts, seeds, strict=True):
+        for part in _passes(family, prompts, negative, words, emphasis):
+            generators = [Generator().manual_seed(seeds[i]) for i in part.pictures]
+            drawn = family.draw(part.prompts, part.negatives, words, generators, settings)
+            pictures |= dict(zip(part.pictures, drawn, strict=True))
+    for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
         values = _infotext_values(family, settings, seed, loras)
-        picture.info[KEYWORD] = infotext(as_written(prompt), as_written(negative), values)
-    return pictures
+        if emphasis in EMPHASES and any(map(has_signs, (prompt, negative))):
+            values["Emphasis"] = EMPHASES[emphasis]
+        pictures[i].info[KEYWORD] = infotext(as_written(prompt), as_written(negative), values)
+    return [pictures[i] for i in range(len(prompts))]
 
 
 def check(family: Family, **options: Unpack[GenerationOptions]) -> GenerationSettings:
@@ -106,6 +116,48 @@ def check(family: Family, **options: Unpack[GenerationOptions]) -> GenerationSet
     )
     family.check(settings)
     return settings
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What is drawn by one call of the pipeline."""
+
+    pictures: Sequence[int]
+    """which of all"""
+    prompts: Prompts
+    negatives: Prompts
+
+
+def _passes(
+    family: Family, prompts: Sequence[str], negative: str, words: Words, emphasis: Emphasis
+) -> Iterator[_Pass]:
+    """Prompts that are drawn at once: of one length, so that a picture depends on its own only."""
+    if not family.reads_weights:
+        for some in _groups(range(len(prompts))):
+            yield _Pass(some, [prompts[i] for i in some], [negative] * len(some))
+        return
+    understand = plain if emphasis == "none" else parse
+    own, against = [understand(prompt, words) for prompt in prompts], understand(negative, words)
+    restore_mean = emphasis == "original"
+    readers = [(reader, row_counts(words, key)) for key, reader in family.encoders.items()]
+    chunks = [
+        max(
+            count_chunks(one, text, counts) for text in (prompt, against) for one, counts in readers
+        )
+        for prompt in own
+    ]
+    for n in dict.fromkeys(chunks):
+        for some in _groups([i for i, each in enumerate(chunks) if each == n]):
+            yield _Pass(
+                some,
+                ChunkedPrompts([own[i] for i in some], n, restore_mean),
+                ChunkedPrompts([against] * len(some), n, restore_mean),
+            )
+
+
+def _groups(pictures: Sequence[int]) -> Iterator[Sequence[int]]:
+    for first in range(0, len(pictures), PICTURES_PER_PASS):
+        yield pictures[first : first + PICTURES_PER_PASS]
 
 
 def _infotext_values(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudoword.errors import PromptError
-from pseudoword.formats.keys import of_layer
+from pseudoword.formats.keys import base_encoder, of_layer
 from pseudoword.placeholders import as_written, split
 
 _LONGEST_SHOWN = 200
@@ -44,6 +44,14 @@ def rows_of(words: Words, key: str, layers: Sequence[str] = ()) -> Mapping[str, 
     }
 
 
+def row_counts(words: Words, key: str) -> dict[str, int]:
+    """How many tokens each word takes in the text encoder `key`."""
+    return {
+        placeholder: max(len(rows) for name, rows in vectors.items() if base_encoder(name) == key)
+        for placeholder, vectors in words.items()
+    }
+
+
 @dataclass(frozen=True)
 class Tokenized:
     """A batch of prompts as token ids."""
@@ -52,6 +60,8 @@ class Tokenized:
     """[B, L] int64"""
     slots: Tensor
     """[B, L] int64: the row that replaces the embedding at this position, or -1"""
+    weights: Tensor | None = None
+    """[B, L] float: how much each position counts; None where all count the same"""
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ def tokenize(
     Raises:
         PromptError: a placeholder would be cut off.
     """
-    filler = _filler(tokenizer)
+    filler = filler_id(tokenizer)
     ids = torch.full((len(prompts), length), tokenizer.pad_token_id)
     slots = torch.full((len(prompts), length), -1)
     max_tokens = length - 2
@@ -165,7 +175,7 @@ def _check_not_cut_off(tokens: Sequence[_Token], text: str, max_tokens: int) -> 
     )
 
 
-def _filler(tokenizer: Any) -> int:
+def filler_id(tokenizer: Any) -> int:
     """An ordinary id, not that of the end token, where CLIP reads its pooled state."""
     special = set(tokenizer.all_special_ids)
     return next(i for i in range(len(tokenizer)) if i not in special)

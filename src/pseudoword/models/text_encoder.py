@@ -1,17 +1,53 @@
 """A frozen text encoder with its tokenizer."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pseudoword.errors import BaseModelError
+from pseudoword.errors import BaseModelError, PromptError
+from pseudoword.models.chunks import ChunkedPrompts, tokenize_chunks
 from pseudoword.models.injection import PromptReader, injected, tokenize
 
 LEAST_TOKENS = 3
 """The begin token, the end token and one more."""
+
+
+ROUNDING = 1e-6
+"""A smaller mean of hidden states, relative to their size, is none."""
+
+Prompts = Sequence[str] | ChunkedPrompts
+"""Plain text, of which a text encoder reads what fits, as in training; or prompts to draw."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The output of a transformer for `B` prompts of `n` chunks."""
+
+    output: Any
+    """of the transformers model, `[B·n, …]`"""
+    weights: Tensor | None
+    """`[B·n, L]`; None where all tokens count the same"""
+    chunks: int = 1
+    """`n`"""
+    restore_mean: bool = True
+
+    def text(self, states: Tensor) -> Tensor:
+        """Weight hidden states `[B·n, L, D]` of the output, and join them to `[B, n·L, D]`.
+
+        Raises:
+            PromptError: with these weights they are not finite.
+        """
+        if self.weights is not None:
+            states = weighted(states, self.weights, restore_mean=self.restore_mean)
+        return states if self.chunks == 1 else states.unflatten(0, (-1, self.chunks)).flatten(1, 2)
+
+    def vector(self, pooled: Tensor) -> Tensor:
+        """The pooled vector of each prompt's first chunk: `[B·n, P]` -> `[B, P]`."""
+        return pooled[:: self.chunks]
 
 
 class TextEncoder(PromptReader):
@@ -42,20 +78,20 @@ class TextEncoder(PromptReader):
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return ids
 
-    def __call__(self, prompts: Sequence[str], rows: Mapping[str, Tensor], **options: Any) -> Any:
+    def __call__(self, prompts: Prompts, rows: Mapping[str, Tensor], **options: Any) -> Encoded:
         """Run the transformer on `B` prompts.
 
         Args:
-            prompts: `B` texts.
+            prompts: `B` texts, or prompts of `n` chunks each, which run as `B·n` texts.
             rows: placeholder -> `[n, width]`; or `[layers, n, width]` for layered concepts: then
                 all prompts run once per layer, `layers·B` in all, first those of the first layer.
             options: for the transformers model.
-
-        Returns:
-            The output of the transformers model.
         """
         counts = {placeholder: r.shape[-2] for placeholder, r in rows.items()}
-        tokens = tokenize(self.tokenizer, prompts, counts, self.length)
+        if isinstance(prompts, ChunkedPrompts):
+            tokens = tokenize_chunks(self.tokenizer, prompts, counts, self.length)
+        else:
+            tokens = tokenize(self.tokenizer, prompts, counts, self.length)
         largest = int(tokens.ids.max())
         if largest >= len(self.table):
             raise BaseModelError(
@@ -64,19 +100,47 @@ class TextEncoder(PromptReader):
             )
         device = self.table.device
         ids, slots = tokens.ids.to(device), tokens.slots.to(device)
+        weights = None if tokens.weights is None else tokens.weights.to(device)
         stacked = torch.cat(list(rows.values()), dim=-2) if rows else torch.empty(0, self.width)
         if stacked.ndim == 3:
             layers, n, _ = stacked.shape
             first = n * torch.arange(layers, device=device).view(-1, 1, 1)  # each layer's first row
             ids = ids.repeat(layers, 1)
             slots = torch.where(slots >= 0, slots + first, slots).flatten(0, 1)
+            weights = None if weights is None else weights.repeat(layers, 1)
             stacked = stacked.flatten(0, 1)
         if getattr(self.model.config, "use_attention_mask", False):
             options["attention_mask"] = (ids != self.tokenizer.pad_token_id).long()
         if not rows:
-            return self.model(ids, **options)
-        with injected(self.model.get_input_embeddings(), stacked, slots):
-            return self.model(ids, **options)
+            output = self.model(ids, **options)
+        else:
+            with injected(self.model.get_input_embeddings(), stacked, slots):
+                output = self.model(ids, **options)
+        if isinstance(prompts, ChunkedPrompts):
+            return Encoded(output, weights, prompts.chunks, prompts.restore_mean)
+        return Encoded(output, weights)
+
+
+def weighted(states: Tensor, weights: Tensor, *, restore_mean: bool = True) -> Tensor:
+    """Multiply hidden states `[N, L, D]` by `weights` `[N, L]`, as AUTOMATIC1111 does.
+
+    Its "Original" restores the mean of each of the N: z' = w·z · mean(z) / mean(w·z), here only
+    where there is one beyond rounding. Its "No norm" does not.
+
+    Raises:
+        PromptError: the result is not finite.
+    """
+    exact = states.float()
+    found = exact * weights.unsqueeze(-1)
+    if restore_mean:
+        mean, size = exact.mean((1, 2), keepdim=True), exact.square().mean((1, 2), keepdim=True)
+        ratio = mean / found.mean((1, 2), keepdim=True)
+        found = found * torch.where(mean.abs() > ROUNDING * size.sqrt(), ratio, 1.0)
+    if not torch.isfinite(found.to(states.dtype)).all():
+        raise PromptError(
+            "the weights in the prompt lead to numbers that are not finite. Use some nearer to 1."
+        )
+    return found.to(states.dtype)
 
 
 def prompt_length(tokenizer: Any, config: Any) -> int:

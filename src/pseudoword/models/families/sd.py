@@ -10,7 +10,7 @@ from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.header import Header
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.text_encoder import Prompts, TextEncoder
 
 
 class StableDiffusion(UNetFamily):
@@ -32,6 +32,7 @@ class StableDiffusion(UNetFamily):
         encoder = self.parts.text_encoder(CLIPTextModel)
         return {ENCODER_OF_WIDTH.get(encoder.width, "clip_l"): encoder}
 
-    def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
+    def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         ((key, encoder),) = self.encoders.items()
-        return Condition(encoder(prompts, rows_of(words, key, layers))[0])
+        found = encoder(prompts, rows_of(words, key, layers))
+        return Condition(found.text(found.output[0]))

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pseudoword.models.chunks import ChunkedPrompts
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.injection import PromptReader, Words, rows_of
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.text_encoder import Prompts, TextEncoder
 
 
 class StableDiffusionXL(UNetFamily):
@@ -44,19 +45,20 @@ class StableDiffusionXL(UNetFamily):
             "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
         }
 
-    def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
-        outputs = [
+    def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
+        encoded = [
             encoder(prompts, rows_of(words, key, layers), output_hidden_states=True)
             for key, encoder in self.encoders.items()
         ]
-        hidden = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        return Condition(hidden, pooled=outputs[-1].text_embeds)
+        hidden = torch.cat([one.text(one.output.hidden_states[-2]) for one in encoded], dim=-1)
+        return Condition(hidden, pooled=encoded[-1].vector(encoded[-1].output.text_embeds))
 
-    def encode_negative(self, prompts: Sequence[str], words: Words) -> Condition:
+    def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
         condition = self.encode_text(prompts, words)
         assert condition.pooled is not None
         if self.parts.setting("force_zeros_for_empty_prompt", True):
-            for b, prompt in enumerate(prompts):
+            written = prompts.written if isinstance(prompts, ChunkedPrompts) else prompts
+            for b, prompt in enumerate(written):
                 if not prompt:
                     condition.hidden[b] = 0
                     condition.pooled[b] = 0

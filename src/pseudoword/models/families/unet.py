@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
+from pseudoword.config import Emphasis
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.formats.keys import is_layered
 from pseudoword.models.autoencoder import Autoencoder, pixels_per_latent
@@ -25,13 +26,14 @@ from pseudoword.models.lora import Lora, apply_loras
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.part_checks import check_output, working_together
 from pseudoword.models.samplers import check_steps
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.text_encoder import Prompts, TextEncoder
 from pseudoword.text import reason
 
 USUAL_GUIDANCE = 7.5
 LARGEST_SAMPLE = 4096
 """Latent positions along a side of a picture; 64 to 128 are usual."""
 GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
+EMPHASIS_KEY = "_emphasis"
 """Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
 
 
@@ -47,6 +49,7 @@ class UNetFamily:
     """diffusers' pipeline, which draws the pictures"""
     inpainting: str
     """diffusers' pipeline for inpainting models"""
+    reads_weights = True
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         from diffusers import DDPMScheduler, UNet2DConditionModel
@@ -92,11 +95,11 @@ class UNetFamily:
         """Load the text encoders: ComfyUI's key -> text encoder."""
         raise NotImplementedError
 
-    def read_text(self, prompts: Sequence[str], words: Words, layers: Sequence[str]) -> Condition:
+    def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         """Encode `prompts` `[B, …]`; with `layers`, once per layer: `[layers·B, …]`."""
         raise NotImplementedError
 
-    def encode_text(self, prompts: Sequence[str], words: Words) -> Condition:
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         if not any(map(is_layered, words.values())):
             return self.read_text(prompts, words, ())
         count = len(self.layers)
@@ -105,7 +108,7 @@ class UNetFamily:
         pooled = None if texts.pooled is None else texts.pooled.unflatten(0, (count, -1)).mean(0)
         return Condition(join_layers(texts.hidden, count), pooled, layered=True)
 
-    def encode_negative(self, prompts: Sequence[str], words: Words) -> Condition:
+    def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
         """Encode the negative prompts; a family may treat empty prompts in its own way."""
         return self.encode_text(prompts, words)
 
@@ -151,6 +154,16 @@ class UNetFamily:
     @cached_property
     def guidance(self) -> float:
         return self._number_in_index(GUIDANCE_KEY, USUAL_GUIDANCE)
+
+    @cached_property
+    def emphasis(self) -> Emphasis:
+        own: Emphasis = self.parts.setting(EMPHASIS_KEY, "original")
+        if own not in get_args(Emphasis):
+            raise BaseModelError(
+                f"{self.source.name}: {EMPHASIS_KEY} in model_index.json is {own!r:.60}, but "
+                f"should be one of {', '.join(get_args(Emphasis))}"
+            )
+        return own
 
     @cached_property
     def guidance_rescale(self) -> float:
@@ -266,8 +279,8 @@ class UNetFamily:
     @torch.no_grad()
     def draw(
         self,
-        prompts: Sequence[str],
-        negatives: Sequence[str],
+        prompts: Prompts,
+        negatives: Prompts,
         words: Words,
         generators: Sequence[Generator],
         settings: GenerationSettings,

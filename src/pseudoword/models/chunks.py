@@ -1,0 +1,149 @@
+"""Prompts to draw are read in chunks, as many as a text encoder needs to read all of them.
+
+A chunk has as many tokens as the encoder reads at once (75 for CLIP). Where a prompt is cut is
+AUTOMATIC1111's rule: at `BREAK`; behind the last comma, if it is among the last 20 tokens of a full
+chunk; else where the chunk is full. A word's rows always stay together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+from unicodedata import normalize
+
+import torch
+
+from pseudoword.errors import PromptError
+from pseudoword.models.injection import PromptReader, Tokenized, filler_id
+from pseudoword.prompt_weights import Prompt, Run
+
+COMMA_REACH = 20
+"""Tokens behind a comma that move to the next chunk rather than be parted from their like."""
+
+MAX_WEIGHT = 1e6
+"""Beyond it, 16 and 32 bits are not enough; AUTOMATIC1111's users give up to 2."""
+
+
+@dataclass(frozen=True)
+class ChunkedPrompts:
+    """B prompts to draw, each in the same number of chunks."""
+
+    prompts: Sequence[Prompt]
+    chunks: int
+    """of each prompt; one that needs fewer is filled up with empty ones"""
+    restore_mean: bool = True
+    """whether weights leave the mean of a chunk's hidden states as it was"""
+
+    @property
+    def written(self) -> list[str]:
+        """The prompts as they were written."""
+        return [prompt.text for prompt in self.prompts]
+
+
+class _Token(NamedTuple):
+    id: int
+    row: int
+    """of all placeholders' rows; -1: a plain token"""
+    weight: float
+
+
+def count_chunks(reader: PromptReader, prompt: Prompt, counts: Mapping[str, int]) -> int:
+    """How many chunks a text encoder needs for `prompt`.
+
+    Args:
+        reader: its tokenizer, and how much it reads at once.
+        prompt: what it reads.
+        counts: placeholder -> its number of rows.
+
+    Raises:
+        PromptError: a placeholder has more rows than a chunk, or a weight is too large.
+    """
+    return len(_chunks(reader.tokenizer, prompt, counts, reader.max_tokens))
+
+
+def tokenize_chunks(
+    tokenizer: Any, prompts: ChunkedPrompts, counts: Mapping[str, int], length: int
+) -> Tokenized:
+    """Tokenise B prompts of n chunks to `[B·n, length]`, all chunks of the first prompt first.
+
+    Rows are numbered as in `injection.tokenize`.
+
+    Raises:
+        PromptError: as in `count_chunks`.
+    """
+    shape = (len(prompts.prompts) * prompts.chunks, length)
+    ids = torch.full(shape, tokenizer.pad_token_id)
+    slots = torch.full(shape, -1)
+    weights = torch.ones(shape)
+    ids[:, 0] = tokenizer.bos_token_id
+    for b, prompt in enumerate(prompts.prompts):
+        chunks = _chunks(tokenizer, prompt, counts, length - 2)
+        filled = chunks + [[]] * (prompts.chunks - len(chunks))
+        for i, chunk in enumerate(filled, b * prompts.chunks):
+            end = 1 + len(chunk)
+            ids[i, 1:end] = torch.tensor([token.id for token in chunk], dtype=torch.int64)
+            ids[i, end] = tokenizer.eos_token_id
+            slots[i, 1:end] = torch.tensor([token.row for token in chunk], dtype=torch.int64)
+            weights[i, 1:end] = torch.tensor([token.weight for token in chunk])
+    return Tokenized(ids, slots, None if (weights == 1).all() else weights)
+
+
+def _chunks(
+    tokenizer: Any, prompt: Prompt, counts: Mapping[str, int], room: int
+) -> list[list[_Token]]:
+    """The tokens of each chunk of `prompt`; at least one chunk."""
+    comma = tokenizer.get_vocab().get(",</w>")
+    done: list[list[_Token]] = []
+    for part in prompt.parts:
+        chunk: list[_Token] = []
+        behind_comma: int | None = None
+        for unit in _units(tokenizer, part, counts, room):
+            is_comma = len(unit) == 1 and unit[0].id == comma and unit[0].row < 0
+            full = len(chunk) == room
+            moves = full and behind_comma is not None and room - behind_comma < COMMA_REACH
+            if moves and not is_comma:
+                done.append(chunk[:behind_comma])
+                chunk, behind_comma = chunk[behind_comma:], None
+            if len(chunk) + len(unit) > room:
+                done.append(chunk)
+                chunk, behind_comma = [], None
+            chunk += unit
+            if is_comma:
+                behind_comma = len(chunk)
+        done.append(chunk)
+    return done if done[-1] or len(done) == 1 else done[:-1]
+
+
+def _units(
+    tokenizer: Any, part: Iterable[Run], counts: Mapping[str, int], room: int
+) -> Iterable[list[_Token]]:
+    """What is not cut: single tokens, and the rows of a word."""
+    names = [normalize("NFC", placeholder) for placeholder in counts]
+    first_rows = accumulate(counts.values(), initial=0)
+    rows = {
+        name: range(first, first + n)
+        for name, first, n in zip(names, first_rows, counts.values(), strict=False)
+    }
+    filler = filler_id(tokenizer)
+    for run in part:
+        weight = _checked(run)
+        if run.is_placeholder:
+            if len(rows[run.text]) > room:
+                raise PromptError(
+                    f"{len(rows[run.text])} vectors do not fit: the model reads {room} tokens of a "
+                    "prompt at a time. Use a shorter new word."
+                )
+            yield [_Token(filler, row, weight) for row in rows[run.text]]
+        elif run.text.strip():
+            found = tokenizer(run.text, add_special_tokens=False, verbose=False)
+            yield from ([_Token(id_, -1, weight)] for id_ in found.input_ids)
+
+
+def _checked(run: Run) -> float:
+    """The weight of `run`, if it is one that a model can read."""
+    if not abs(run.weight) <= MAX_WEIGHT:
+        raise PromptError(
+            f"the weight of {run.text.strip()[:60]!r} in the prompt is too large. Use a smaller "
+            "number, or fewer brackets."
+        )
+    return run.weight
