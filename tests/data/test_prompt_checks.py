@@ -10,7 +10,7 @@ from support import Notes
 
 import pseudoword
 from pseudoword.concept import Concept
-from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword.config import BaseChoice, Emphasis, TrainConfig
 from pseudoword.data import prompt_checks
 from pseudoword.errors import ConceptError, PromptError
 from pseudoword.models import base_model
@@ -44,7 +44,7 @@ def test_weights_are_reported_as_plain_text(text: str) -> None:
     reported: list[str] = []
     prompt_checks.note_weights(["a cat", text, text], reported.append)
     (line,) = reported
-    assert line.endswith("is plain text here: weights in prompts are not supported")
+    assert line.endswith("is plain text here: only prompts to draw have weights")
 
 
 def test_a_weight_on_the_word_itself_is_shown_as_it_was_written() -> None:
@@ -77,23 +77,23 @@ def test_tokenizers_load_without_the_weights(any_base: Path) -> None:
         assert one.reading("a <x> cat", counts) == other.reading("a <x> cat", counts)
 
 
-def test_a_prompt_that_is_cut_off_is_reported(base: Path) -> None:
-    reported = Notes()
-    word = Concept(
-        "<x>", {"clip_l": base_model.load_named(str(base), "cpu").encoders["clip_l"].table[:2]}
-    )
-    pseudoword.generate(
-        "<x> " + "red " * 90 + "dog",
-        concept=word,
-        base=str(base),
-        negative="((blurry)) " + "cat " * 80,
-        sampler_steps=1,
-        progress=reported,
-    )
-    cut, negative = (line for line in reported.lines if "tokens" in line)
-    assert cut.startswith("the prompt has 93 tokens, but only 75 are read; not read: 'red red")
-    assert negative.startswith("the negative prompt has ")
-    assert any(line.startswith("((blurry)) is plain text here") for line in reported.lines)
+def test_parts_of_a_prompt_that_are_not_supported_are_reported(family: Family) -> None:
+    def notes(text: str, emphasis: Emphasis | None = None) -> list[str]:
+        lines: list[str] = []
+        counts = {"(c++)": 2, "[a|b]": 1}
+        check = prompt_checks.check_prompts
+        check(family, {"the prompt": text}, counts, lines.append, emphasis=emphasis)
+        return lines
+
+    for text in ("(red:1.2) BREAK [dog] ((toy))", "red " * 200, r"\[a|b\] \(x", "(c++) [a|b] :)"):
+        assert notes(text) == []
+    changing = ("[red:blue:0.5]", "[red:5]", "[red|blue]")
+    for text in (*changing, "(red)++", "(red cat)1.3", "d++", "<lora:toy:1>", "AND"):
+        assert notes(f"a {text}, cat") == [f"{text} is plain text here: this is not supported"]
+        assert notes(f"a {text}, cat", "none") == []
+    (line,) = notes("a cat, (red (c++) dog :(")
+    assert line.startswith("the prompt has a bracket that is not closed, so its weight lasts to")
+    assert "'(red (c++) dog :('. For a bracket that is text, write \\( or \\[" in line
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_training_reports_captions_and_previews_that_are_cut_off(
 ) -> None:
     (pictures / "1.txt").write_text("red, " * 50)
     (pictures / "2.txt").write_text("(red:1.2)")
-    preview = ("a [name] " + "cat " * 80, "a dog")
+    preview = ("a [name] [red:blue:0.5]" + "cat " * 80, "a dog")
     settings: dict[str, Any] = {"template": "captioned", "preview": preview, "vectors": 1}
     lines = trained(pictures, base, tmp_path / "run", **settings)
     (line,) = (
@@ -131,7 +131,8 @@ def test_training_reports_captions_and_previews_that_are_cut_off(
         if line.startswith("1 of 4 captions are cut off: the longest prompt, of 1")
     )
     assert ".png, has 109 tokens, but only 75 are read; not read: 'red, red" in line
-    assert any(line.startswith("--preview 'a [name] cat") for line in lines)
+    assert not any("cat cat" in line and "not read" in line for line in lines)
+    assert any(line.startswith("[red:blue:0.5] is plain text here") for line in lines)
     assert sum(line.startswith("--preview a dog: no [name] in it") for line in lines) == 1
     assert any("(red:1.2) is plain text" in line for line in lines)
     prepared = pseudoword.prepare(

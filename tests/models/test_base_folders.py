@@ -45,6 +45,7 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "no pipeline": ("model_index.json", {"_class_name": None}, "it names no pipeline"),
     "a dict of pipelines": ("model_index.json", {"_class_name": {}}, "it names no pipeline"),
     "guidance in words": ("model_index.json", {"_guidance_scale": ["7"]}, "_guidance_scale in"),
+    "emphasis": ("model_index.json", {"_emphasis": ["none"]}, "_emphasis in model_index.json is"),
     "endless guidance": ("model_index.json", {"_guidance_scale": 1e999}, "_guidance_scale in"),
     "sizes": ("unet/config.json", {"sample_size": [8, 16]}, r"sample_size is \[8, 16\]"),
     "no size": ("unet/config.json", {"sample_size": None}, "sample_size is null"),

@@ -120,13 +120,12 @@ def _check(config: EvaluateConfig) -> None:
 def _note_prompts(
     family: Family, concept: Concept, config: EvaluateConfig, progress: Progress
 ) -> None:
-    """Note prompts that are too long, or that have weights which the model does not read."""
+    """Note what of the prompts is not read, or not as it may be meant."""
     counts = {concept.token: max(map(len, concept.vectors.values()))}
-    for line in config.prompt:
-        prompt = render(line, delimited(concept.token))
-        reading = prompt_checks.most_truncated(family.encoders.values(), prompt, counts)
-        prompt_checks.note_truncation(f"--prompt {line!r}", reading, progress.note)
-    prompt_checks.note_weights(config.prompt, progress.note, [concept.token])
+    prompts = {
+        f"--prompt {line!r}": render(line, delimited(concept.token)) for line in config.prompt
+    }
+    prompt_checks.check_prompts(family, prompts, counts, progress.note)
 
 
 def _draw(

@@ -1,7 +1,7 @@
 """`generate`: draw a prompt that may hold new words, and write the pictures."""
 
 import gc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -49,14 +49,14 @@ def draw_pictures(
         "the negative prompt": undelimited(config.negative),
     }
     _note_unused_concepts(named, prompts.values(), progress)
-    prompt_checks.note_weights(prompts.values(), progress.note, [each.token for each in concepts])
     if family is None:
         family = load_base(config, progress)
     options = _options(config)
     _check_memory(family, config, options, progress)
     for each in concepts:
         check_compatible(each, family)
-    _note_truncation(family, concepts, prompts, progress)
+    counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
+    prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)
     progress.phase("drawing")
     return generation.generate(
         family,
@@ -165,6 +165,7 @@ def _options(config: GenerateConfig) -> generation.GenerationOptions:
         "width": config.width,
         "height": config.height,
         "scheduler": config.scheduler,
+        "emphasis": config.emphasis,
     }
 
 
@@ -180,16 +181,6 @@ def _check_memory(
         memory.check_drawing(family, config, (settings.width, settings.height))
     elif family.device.type == "cpu":
         progress.note("--offload has no effect on a CPU")
-
-
-def _note_truncation(
-    family: Family, concepts: Sequence[Concept], prompts: Mapping[str, str], progress: Progress
-) -> None:
-    """Report prompts that are longer than the text encoder reads."""
-    counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
-    for name, text in prompts.items():
-        reading = prompt_checks.most_truncated(family.encoders.values(), text, counts)
-        prompt_checks.note_truncation(name, reading, progress.note)
 
 
 def _note_unused_concepts(

@@ -1,32 +1,42 @@
-"""Checks of prompts and captions: which part is too long to be read, and weights, which are not
-supported."""
+"""Checks of prompts and captions: what of them is not read, or not as it may be meant."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pseudoword.config import Emphasis
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError
+from pseudoword.models.chunks import count_chunks
+from pseudoword.models.family import Family
 from pseudoword.models.injection import PromptReader, PromptReading
 from pseudoword.placeholders import delimited, replace_placeholder, split, undelimited
+from pseudoword.prompt_weights import parse, plain
 
 Note = Callable[[str], None]
 
 MAX_SHOWN_CHARS = 60
 """Characters of a text that a note shows."""
 
-WEIGHT = re.compile(
-    r"""
-    \( [^()\[\]]* : \s* [+-]?[\d.]+ \s* \)   # (word:1.2)
-    | \(\( [^()]* \)\)                      # ((word))
-    | \[ [^\[\]]+ \]                        # [word], [one:other:0.5]
-    | \( [^()]+ \) (?: [+-]+ | [\d.]+ )     # (word)++ and (word)1.3
-    | \w [+]{2,} | \w -{2,} (?!\w)          # word++
-    | < \w+ : [^<>]+ : [\d.]+ >             # <lora:name:0.8>
-    """,
-    re.VERBOSE,
-)
-"""The syntax of weights in AUTOMATIC1111, ComfyUI, InvokeAI and compel."""
+_NOT_SUPPORTED = r"""
+    (?<!\\) \[ (?: [^\[\]:]* : ){1,2} \s* [\d.]+ \s* \]  # [one:other:0.5]
+    | (?<!\\) \[ [^\[\]|]* \| [^\[\]]* \]              # [one|other]
+    | \( [^()]+ \) (?: [+-]+ | [\d.]+ )                # (word)++ and (word)1.3
+    | \w [+]{2,} | \w -{2,} (?!\w)                     # word++
+    | < \w+ : [^<>]+ : [\d.]+ >                        # <lora:name:0.8>
+    | \b AND \b
+"""
+_SUPPORTED = r"""
+    \( [^()\[\]]* : \s* [+-]?[\d.]+ \s* \)             # (word:1.2)
+    | \(\( [^()]* \)\)                                 # ((word))
+    | \[ [^\[\]]+ \]                                  # [word]
+"""
+
+NOT_SUPPORTED = re.compile(_NOT_SUPPORTED, re.VERBOSE)
+"""What AUTOMATIC1111, InvokeAI and compel read in a prompt, and pseudoword does not."""
+
+WEIGHT = re.compile(f"{_SUPPORTED} | {_NOT_SUPPORTED}", re.VERBOSE)
+"""The syntax of weights in all of these tools, which in captions is text."""
 
 FIELDS = ("[name]", "[filewords]")
 STAND_IN = "\ue002"
@@ -62,22 +72,70 @@ def note_truncation(name: str, reading: PromptReading, note: Note) -> None:
         )
 
 
-def note_weights(texts: Iterable[str], note: Note, placeholders: Sequence[str] = ()) -> None:
-    """Report the first text that seems to have weights: they are read as plain text."""
+def check_prompts(
+    family: Family,
+    prompts: Mapping[str, str],
+    counts: Mapping[str, int],
+    note: Note,
+    *,
+    emphasis: Emphasis | None = None,
+) -> None:
+    """Check prompts to draw, and report what of them is not read, or not as it may be meant.
+
+    Args:
+        family: the model that draws.
+        prompts: what a note calls each of them -> the text.
+        counts: placeholder -> its number of vectors.
+        note: called with each sentence.
+        emphasis: how weights are applied; by default as the model says.
+
+    Raises:
+        PromptError: a placeholder would be cut off, or a weight is too large.
+    """
+    readers = family.encoders.values()
+    if not family.reads_weights:
+        for name, text in prompts.items():
+            note_truncation(name, most_truncated(readers, text, counts), note)
+        _note(WEIGHT, prompts.values(), counts, note, f"{family.source.name} reads no weights")
+        return
+    plain_text = (emphasis or family.emphasis) == "none"
+    understand = plain if plain_text else parse
+    for name, text in prompts.items():
+        prompt = understand(text, counts)
+        for reader in readers:
+            count_chunks(reader, prompt, counts)
+        if prompt.unclosed:
+            note(
+                f"{name} has a bracket that is not closed, so its weight lasts to the end: "
+                f"{_short(prompt.unclosed)!r}. For a bracket that is text, write \\( or \\["
+            )
+    if not plain_text:
+        _note(NOT_SUPPORTED, prompts.values(), counts, note, "this is not supported")
+
+
+def note_weights(texts: Iterable[str], note: Note, placeholders: Iterable[str] = ()) -> None:
+    """Report the first caption or template that seems to have weights, which only drawing reads."""
+    _note(WEIGHT, texts, placeholders, note, "only prompts to draw have weights")
+
+
+def _note(
+    syntax: re.Pattern[str], texts: Iterable[str], placeholders: Iterable[str], note: Note, why: str
+) -> None:
+    """Report the first of `texts` that has something of `syntax` in it."""
     for text in texts:
-        if weight := _weight(text, placeholders):
-            note(f"{_short(weight)} is plain text here: weights in prompts are not supported")
+        if found := _find(syntax, text, placeholders):
+            note(f"{_short(found)} is plain text here: {why}")
             return
 
 
-def _weight(text: str, placeholders: Sequence[str]) -> str:
-    """The first part of `text` that looks like a weight, or nothing.
+def _find(syntax: re.Pattern[str], text: str, placeholders: Iterable[str]) -> str:
+    """The first part of `text` that is of `syntax`, or nothing.
 
     A placeholder may look like a weight itself, so placeholders are hidden during the search.
     """
     pieces = split(text.replace(STAND_IN, ""), [*placeholders, *FIELDS])
     hidden = "".join(STAND_IN if i % 2 else piece for i, piece in enumerate(pieces))
-    match = WEIGHT.search(hidden)
+    match = syntax.search(hidden)
     if match is None:
         return ""
     names = iter(pieces[1::2][hidden[: match.start()].count(STAND_IN) :])

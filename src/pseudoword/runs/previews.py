@@ -40,26 +40,24 @@ def check(family: Family, config: TrainConfig) -> None:
         memory.check_drawing(family, config, (settings.width, settings.height))
 
 
-def note_truncation(
+def check_prompts(
     family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]
 ) -> None:
-    """Report preview prompts that are too long for a word with this many vectors.
+    """Check the previews' prompts with a word of so many vectors, as `generate` checks its own.
 
     Raises:
-        PromptError: the word itself would be cut off.
+        PromptError: the word itself would be cut off, or a weight is too large.
     """
     for line in config.preview:
         texts = {"--preview": line.prompt, "the negative prompt of --preview": line.negative}
-        prompts = [captions.render(text, delimited(config.token)) for text in texts.values()]
-        for name, prompt in zip(texts, prompts, strict=True):
-            try:
-                reading = prompt_checks.most_truncated(
-                    family.encoders.values(), prompt, {config.token: vectors}
-                )
-            except PromptError as error:
-                raise PromptError(f"--preview {line.text!r}: {error}") from error
-            prompt_checks.note_truncation(f"{name} {line.text!r}", reading, note)
-        prompt_checks.note_weights(prompts, note, [config.token])
+        prompts = {
+            f"{name} {line.text!r}": captions.render(text, delimited(config.token))
+            for name, text in texts.items()
+        }
+        try:
+            prompt_checks.check_prompts(family, prompts, {config.token: vectors}, note)
+        except PromptError as error:
+            raise PromptError(f"--preview {line.text!r}: {error}") from error
 
 
 def draw(

@@ -34,11 +34,9 @@ def take(folder: Path) -> set[Request]:
     """The new requests to the run in `folder`. Each is returned once."""
     requests = set[Request]()
     for request in REQUESTS:
-        path = _file(folder, request)
-        if path.exists():
-            with contextlib.suppress(OSError):  # somebody else has removed it
-                path.unlink()
-                requests.add(request)
+        with contextlib.suppress(OSError):  # usually there is none
+            _file(folder, request).unlink()
+            requests.add(request)
     return requests
 
 

@@ -198,7 +198,7 @@ def _check_prompts(
         shuffled=config.shuffle_tags,
     )
     note_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
-    previews.note_truncation(family, config, vectors, progress.note)
+    previews.check_prompts(family, config, vectors, progress.note)
 
 
 def _provenance(

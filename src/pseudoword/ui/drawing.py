@@ -25,6 +25,7 @@ FIELDS = {
     "CFG scale": "guidance",
     "CFG Rescale": "guidance_rescale",
     "Seed": "seed",
+    "Emphasis": "emphasis",
 }
 """What a picture says of how it was drawn -> our setting, where the value is the same."""
 
