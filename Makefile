@@ -5,7 +5,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: demo test check format install basemodel clean
+.PHONY: demo test check format install notebooks basemodel clean
 
 install:
 	@$(PYTHON) scripts/install.py
@@ -25,6 +25,9 @@ check: install
 format: install
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+notebooks: install
+	.venv/bin/python scripts/notebooks.py
 
 basemodel: install
 	$(RUN) basemodel

@@ -45,6 +45,7 @@ def test_the_tree_keeps_its_floors(source: Path) -> None:
         ("training/loop.py", "pseudoword.runs.folder"),
         ("commands/push.py", "pseudoword.commands.gallery"),
         ("cli/console.py", "pseudoword.formats"),
+        ("notebook.py", "pseudoword.report"),
         ("data/masks.py", "pseudoword.data.latents"),
         ("a_file_on_no_floor.py", "os"),
     ],

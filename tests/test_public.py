@@ -22,7 +22,6 @@ from pseudoword.config import (
 from pseudoword.config.method import MethodName
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
-from pseudoword.models.families import FAMILIES
 
 
 def test_the_public_names() -> None:
@@ -100,6 +99,5 @@ def test_help_imports_nothing_heavy() -> None:
     assert "train" in output
 
 
-def test_families_and_methods_are_listed_in_one_dict_each() -> None:
-    assert set(FAMILIES) == {"sd", "sdxl"}
+def test_the_setting_takes_the_methods_there_are() -> None:
     assert tuple(METHODS) == get_args(MethodName)

@@ -2,7 +2,7 @@
 
 Each checks its settings and passes them to a command in `commands`. The command line and the page
 in the browser have checked the settings already, so they call the commands directly: what is
-imported here `as` itself is for them.
+imported here `as` itself is for them, and for what helps in notebooks.
 """
 
 from collections.abc import Sequence
@@ -52,6 +52,8 @@ from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
+from pseudoword.report.charts import curves as curves
+from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
 from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import Trained, learn

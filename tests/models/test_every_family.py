@@ -63,4 +63,4 @@ def test_micro_conditioning_changes_the_prediction_of_sdxl_only(
         family.predict(samples.latents, samples.t, condition, sizes)
         for sizes in (samples.micro_conditioning, samples.micro_conditioning * 2)
     ]
-    assert torch.equal(predictions[0], predictions[1]) == (family.name == "sd")
+    assert torch.equal(predictions[0], predictions[1]) == (family.name != "sdxl")

@@ -56,7 +56,7 @@ def test_every_weight_is_aligned_to_64_bytes_wherever_it_is_in_its_file(
 
 
 @pytest.mark.parametrize("beside", BESIDE)
-def test_so_does_every_weight_of_a_lora_and_of_the_similarity_model(
+def test_every_weight_of_a_lora_and_of_the_similarity_model_is_aligned(
     base: Path, tmp_path: Path, beside: int
 ) -> None:
     shift(lora(base, tmp_path / "style.safetensors"), beside)

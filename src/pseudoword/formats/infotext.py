@@ -38,8 +38,9 @@ SAMPLERS: Mapping[str, str] = {
 EMPHASES: Mapping[str, str] = {"no-norm": "No norm", "none": "None"}
 """How weights in the prompt are applied -> AUTOMATIC1111's name, where it is not its default."""
 
-_PAIR = re.compile(r'\s*([\w][\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-"""A name and a value of the last line."""
+_PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+"""A name and a value of the last line. The name is bounded: long text without a colon takes no time
+that grows with its square."""
 
 _NEGATIVE = "Negative prompt: "
 

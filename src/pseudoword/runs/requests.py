@@ -34,9 +34,11 @@ def take(folder: Path) -> set[Request]:
     """The new requests to the run in `folder`. Each is returned once."""
     requests = set[Request]()
     for request in REQUESTS:
-        with contextlib.suppress(OSError):  # usually there is none
-            _file(folder, request).unlink()
-            requests.add(request)
+        path = _file(folder, request)
+        if path.exists():
+            with contextlib.suppress(OSError):  # somebody else has removed it
+                path.unlink()
+                requests.add(request)
     return requests
 
 

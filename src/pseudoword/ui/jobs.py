@@ -353,7 +353,10 @@ class Queue:
 
     def wake(self) -> None:
         """See that a worker works on the queue, if there is anything to do. Call it often."""
-        if time.monotonic() - self._woken < WAKE_EVERY_S or self.workspace.is_held(WORKER):
+        if self.workspace.is_held(WORKER):
+            self.drawing.release()  # also where another page has begun it
+            return
+        if time.monotonic() - self._woken < WAKE_EVERY_S:
             return  # it takes a moment until one that was started holds its lock
         if any(files.state == "queued" for files in in_queue(self.workspace)):
             self._woken = time.monotonic()

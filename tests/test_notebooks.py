@@ -1,0 +1,81 @@
+"""The notebooks are those of their sources, and their cells run from top to bottom."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+import pseudoword
+from pseudoword.models import base_model
+
+for package in ("IPython", "ipykernel", "jupytext", "nbclient"):
+    pytest.importorskip(package, reason=f"needs {package}, which is not installed")
+
+import nbformat  # noqa: E402
+
+from pseudoword.notebook import EXAMPLE_WORDS  # noqa: E402
+from scripts import notebooks  # noqa: E402
+
+FAST = {"SAMPLER_STEPS": 2}
+TIMEOUT_S = 300
+SOURCES = pytest.mark.parametrize("source", notebooks.SOURCES, ids=lambda source: source.stem)
+
+
+def cells(notebook: Any) -> list[Any]:
+    return [(cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in notebook.cells]
+
+
+def pictures(notebook: Any) -> int:
+    """How many pictures the cells show."""
+    outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
+    return sum("image/png" in one.get("data", {}) for one in outputs)
+
+
+@SOURCES
+def test_a_notebook_has_the_cells_of_its_source(source: Path) -> None:
+    made = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    nbformat.validate(made)
+    assert cells(made) == cells(notebooks.read(source)), "run `make notebooks`"
+
+
+@SOURCES
+def test_a_notebook_is_kept_small_and_with_all_that_it_showed(source: Path) -> None:
+    path = source.with_suffix(".ipynb")
+    assert path.stat().st_size < 1_500_000
+    code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [one for cell in code for one in cell.outputs if one.output_type == "error"]
+
+
+@pytest.mark.slow
+def test_teaching_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
+    notebooks.run(notebook, tmp_path, {**FAST, "STEPS": 4}, TIMEOUT_S)
+    assert pictures(notebook) == 5
+    assert pseudoword.inspect(tmp_path / "panda.pt").provenance["steps"] == "4"
+
+
+@pytest.mark.slow
+def test_teaching_has_the_same_cells_for_a_model_with_two_text_encoders(tmp_path: Path) -> None:
+    notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
+    base = str(tiny.sdxl(tmp_path / "base"))
+    notebooks.run(notebook, tmp_path, {**FAST, "STEPS": 4, "BASE": base}, TIMEOUT_S)
+    assert set(pseudoword.inspect(tmp_path / "panda.pt").encoders) == {"clip_l", "clip_g"}
+
+
+@pytest.mark.slow
+def test_drawing_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    notebook = notebooks.read(notebooks.ROOT / "notebooks" / "use.py")
+    notebooks.run(notebook, tmp_path, {**FAST, "COUNT": 2}, TIMEOUT_S)
+    assert pictures(notebook) == 5
+    assert (tmp_path / "converted" / "a1111" / "panda.pt").exists()
+
+
+def test_the_example_words_were_learned_for_the_bundled_base_model() -> None:
+    (base,) = pseudoword.bases()
+    fingerprint = base_model.load_named(base.name, "cpu").fingerprint()
+    names = ("emojione.safetensors", "panda.safetensors", "penguin.png", "pumpkin.pt")
+    words = [pseudoword.inspect(EXAMPLE_WORDS / name) for name in names]
+    learned_for = {word.provenance["base_fingerprint"] for word in words}
+    assert learned_for == {fingerprint}, "run scripts/example_words.py"
