@@ -1,5 +1,6 @@
 """The words of a workspace: brought along, renamed, handed over, drawn with, deleted and undone."""
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,17 @@ def test_what_holds_no_word_is_told_by_its_name(library: Library, data: bytes) -
     with pytest.raises(ConceptError, match=r"^word\.png"):
         library.add(data, "a/word.png")
     assert not library.words()
+
+
+def test_a_workspace_takes_words_until_it_is_full(tmp_path: Path) -> None:
+    library = Library(Workspace(tmp_path / "workspace", WorkspaceLimits(workspace_gb=3e-6)))
+    library.add(embedding(), "one.safetensors", token="<one>")
+    for i in range(10):
+        with contextlib.suppress(SettingsError):
+            library.add(embedding(), "more.safetensors", token=f"<{i}>")
+    assert len(library.words()) < 10
+    with pytest.raises(SettingsError, match="fills the"):
+        library.add(embedding(), "more.safetensors", token="<more>")
 
 
 def test_an_upload_that_is_too_large_is_not_read(tmp_path: Path) -> None:

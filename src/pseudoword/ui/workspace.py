@@ -127,7 +127,8 @@ class Workspace:
         if nbytes + self._uploaded_nbytes() > self.limits.workspace_gb * 1e9:
             raise SettingsError(
                 f"{brief(name)} is not taken: what has been uploaded fills the "
-                f"{self.limits.workspace_gb:g} GB of this workspace. Remove pictures or trainings."
+                f"{self.limits.workspace_gb:g} GB of this workspace. Delete words, pictures or "
+                "trainings."
             )
         self._counted_nbytes += nbytes
 
@@ -136,7 +137,7 @@ class Workspace:
         if time.monotonic() - self._counted_at > COUNT_EVERY_S:
             self._counted_at = time.monotonic()
             found = {}  # a picture of a data set and of its trainings is there once
-            for kind in ("pictures", "queue"):
+            for kind in ("pictures", "queue", "words"):
                 for folder, _, names in os.walk(self.folder / kind):
                     for name in names:
                         with contextlib.suppress(OSError):
