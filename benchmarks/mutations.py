@@ -70,13 +70,13 @@ def main() -> int:
                 seconds = time.monotonic() - began
                 print(f"{reader.__name__}: {done}/{count} ({seconds:.0f} s)", file=sys.stderr)
 
-        return mutations.run(reader, count, given.seed, kept=given.keep, on_progress=told)
+        return mutations.run(reader, count, given.seed, kept=given.keep, told=told)
 
     with ThreadPoolExecutor(given.jobs) as threads:
         all_came = list(threads.map(run, counts))
     for came in all_came:
-        for problem in came.problems:
-            print(f"{came.reader} {problem}", file=sys.stderr)
+        for fault in came.faults:
+            print(f"{came.reader} {fault}", file=sys.stderr)
     print(table(all_came))
     print(json.dumps({"seed": given.seed, "seconds": round(time.monotonic() - began)}))
     return 0 if all(came.clean for came in all_came) else 1

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,7 @@ def main() -> None:
             phone = browser.new_page(viewport=PHONE, color_scheme="dark")  # type: ignore[arg-type]
             open_page(phone, served)
             expect(phone.locator("#filmstrip img")).to_be_visible(timeout=LONG_MS)
+            expect(phone.locator("#curves svg")).to_be_visible(timeout=LONG_MS)
             _keep(phone, "phone-dark")
         finally:
             browser.close()
@@ -45,10 +47,10 @@ def main() -> None:
 
 def _teach(page: Page, served: Served) -> None:
     open_page(page, served)
-    drop(page, sorted(p for p in (PICTURES / "learn").iterdir() if p.suffix in {".png", ".txt"}))
-    expect(page.locator("#seen img")).to_have_count(4, timeout=LONG_MS)
     put(page, "name", "my panda")
     put(page, "init", "bear")
+    drop(page, sorted(p for p in (PICTURES / "learn").iterdir() if p.suffix in {".png", ".txt"}))
+    expect(page.locator("#seen img")).to_have_count(4, timeout=LONG_MS)
     settings = page.get_by_role("button", name="All settings").first
     quick_settings(page, steps=120, preview_every=20, save_every=40)
     put(page, "teach-preview", "a photo of a [name]\na [name] on a blue background")
@@ -86,13 +88,19 @@ def _words(page: Page) -> None:
     tab(page, "Words")
     page.locator("#library button", has_text="<my-panda>").click()
     expect(page.locator("#facts")).to_contain_text("Vectors", timeout=LONG_MS)
+    page.locator("#format input").click()
+    page.get_by_role("option", name="AUTOMATIC1111", exact=True).click()
+    expect(page.locator("#files a[download]").first).to_be_visible(timeout=LONG_MS)
     page.wait_for_timeout(1000)
     _keep(page, "words")
 
 
 def _keep(page: Page, name: str) -> None:
     path = OUT / f"{name}.png"
+    page.mouse.move(0, 0)
     page.screenshot(path=path, full_page=True)
+    with Image.open(path) as shot:
+        shot.convert("RGB").quantize(256).save(path, optimize=True)  # a third of the bytes
     print(path)
 
 

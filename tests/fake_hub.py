@@ -85,8 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _root(self) -> str:
         return f"http://{self.headers['Host']}"
 
-    def _json(self, content: Any) -> None:
-        self._send(200, json.dumps(content).encode(), "application/json")
+    def _json(self, found: Any) -> None:
+        self._send(200, json.dumps(found).encode(), "application/json")
 
     def _missing(self, code: str = "RepoNotFound") -> None:
         self._send(404, b"{}", "application/json", {"X-Error-Code": code})

@@ -47,8 +47,8 @@ class Process:
     ) -> None:
         self._said = tempfile.TemporaryDirectory()
         here = (Path.cwd(), {**os.environ, **env}, self._said.name, dict(streams))
-        process_arguments = (module, [*map(str, arguments)], *here)
-        self._process = FORKS.Process(target=_run, args=process_arguments, daemon=True)
+        given = (module, [*map(str, arguments)], *here)
+        self._process = FORKS.Process(target=_run, args=given, daemon=True)
         self._process.start()
 
     @property
@@ -116,7 +116,7 @@ def _run(
     arguments: list[str],
     cwd: Path,
     env: dict[str, str],
-    output_folder: str,
+    said: str,
     streams: dict[int, str],
 ) -> None:
     """In the new process: become the command."""
@@ -125,7 +125,7 @@ def _run(
     importlib.reload(huggingface_hub.constants)  # it read the environment when it was imported
     os.chdir(cwd)
     for number, name in ((1, "stdout"), (2, "stderr")):
-        written = os.open(Path(output_folder, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        written = os.open(Path(said, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(written, number)
     for number, kind in streams.items():
         _give(number, kind)

@@ -40,26 +40,26 @@ def seeds() -> dict[str, bytes]:
         "PPM": "1 L RGB I",
         "AVIF": "RGB RGBA",
     }
-    files = {f"{kind} {m}": saved(m, kind) for kind, some in modes.items() for m in some.split()}
-    files["progressive"] = saved("RGB", "JPEG", progressive=True)
+    found = {f"{kind} {m}": saved(m, kind) for kind, some in modes.items() for m in some.split()}
+    found["progressive"] = saved("RGB", "JPEG", progressive=True)
     for packed in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg", "tiff_adobe_deflate"):
-        files[f"TIFF {packed}"] = saved("RGB", "TIFF", compression=packed)
+        found[f"TIFF {packed}"] = saved("RGB", "TIFF", compression=packed)
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "lime")]
     for kind in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
         buffer = io.BytesIO()
         frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
-        files[f"{kind} animated"] = buffer.getvalue()
+        found[f"{kind} animated"] = buffer.getvalue()
     exif = Image.Exif()
     exif[0x0112] = 6
     for kind in ("JPEG", "WEBP", "PNG", "TIFF"):
-        files[f"{kind} turned"] = saved("RGB", kind, exif=exif)
+        found[f"{kind} turned"] = saved("RGB", kind, exif=exif)
     with suppress(ImportError):
         from pillow_heif import from_pillow
 
         buffer = io.BytesIO()
         from_pillow(Image.new("RGB", (40, 30), "red")).save(buffer)
-        files["HEIC"] = buffer.getvalue()
-    return files
+        found["HEIC"] = buffer.getvalue()
+    return found
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

@@ -82,19 +82,19 @@ class Came:
     """of processor time"""
     most_mb: float = 0.0
     kinds: set[str] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     """what went wrong, one line each"""
 
     @property
     def clean(self) -> bool:
         """Whether nothing went wrong."""
-        return not self.problems and self.accepted + self.refused == self.files
+        return not self.faults and self.accepted + self.refused == self.files
 
     @property
     def numbers(self) -> dict[str, Any]:
         """The table's row."""
         row = asdict(self)
-        del row["problems"], row["kinds"]
+        del row["faults"], row["kinds"]
         return row
 
 
@@ -104,7 +104,7 @@ def run(
     seed: int = 0,
     *,
     kept: Path | None = None,
-    on_progress: Callable[[int], None] = lambda _: None,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Came:
     """Read `count` files.
 
@@ -113,7 +113,7 @@ def run(
         count: how many files.
         seed: which ones.
         kept: a folder for the files that did harm.
-        on_progress: called with how many are done.
+        told: called with how many are done.
     """
     came = Came(reader.__name__)
     first, patience = 0, 1.0
@@ -125,16 +125,16 @@ def run(
             process.start()
             theirs.close()
             wait, at, kind, done = START_SECONDS, first, "", first
-            problem = ""
+            fault = ""
             while done < count:
                 try:
                     if not ours.poll(wait):
-                        problem = "hangs"
+                        fault = "hangs"
                         break
                     event, *facts = ours.recv()
                 except EOFError:
                     process.join()
-                    problem = f"ended the process ({process.exitcode})"
+                    fault = f"ended the process ({process.exitcode})"
                     break
                 wait = SLOW_SECONDS * patience
                 if event == "begin":
@@ -143,25 +143,25 @@ def run(
                     if not _count(came, at, kind, *facts):
                         _keep(kept, came.reader, seed, at, Path(folder) / "current")
                     done, patience = at + 1, 1.0
-                    on_progress(done)
+                    told(done)
             process.kill()
             process.join()
             ours.close()
             first = done
-            if not problem:
+            if not fault:
                 continue
             if wait == START_SECONDS:
-                raise RuntimeError(f"{came.reader} {problem} before its first file")
-            if problem == "hangs" and patience == 1:
+                raise RuntimeError(f"{came.reader} {fault} before its first file")
+            if fault == "hangs" and patience == 1:
                 patience = 6.0  # another process may have used the processor: try again
                 continue
             came.files += 1
-            came.hung += problem == "hangs"
-            came.crashed += problem != "hangs"
-            came.problems.append(f"{at} {kind}: {problem}")
+            came.hung += fault == "hangs"
+            came.crashed += fault != "hangs"
+            came.faults.append(f"{at} {kind}: {fault}")
             _keep(kept, came.reader, seed, at, Path(folder) / "current")
             first, patience = at + 1, 1.0
-        for line in came.problems[-1:]:
+        for line in came.faults[-1:]:
             print(f"{came.reader} {line}", file=sys.stderr)
     return came
 
@@ -175,18 +175,18 @@ def _count(
     came.slowest_seconds = max(came.slowest_seconds, round(seconds, 2))
     came.most_mb = max(came.most_mb, round(nbytes / 1e6))
     setattr(came, end, getattr(came, end) + 1)
-    problems = [f"{end}: {why[:300]}"] if end in ("crashed", "learned") else []
+    faults = [f"{end}: {why[:300]}"] if end in ("crashed", "learned") else []
     if nbytes > GIGABYTE:
         came.gigabytes += 1
-        problems.append(f"took {nbytes / 1e6:.0f} MB")
+        faults.append(f"took {nbytes / 1e6:.0f} MB")
     if seconds > SLOW_SECONDS:
         came.hung += 1
-        problems.append(f"took {seconds:.1f} s")
+        faults.append(f"took {seconds:.1f} s")
     if ran:
         came.executed += 1
-        problems.append(f"ran {', '.join(sorted(set(ran)))}")
-    came.problems += [f"{at} {kind}: {problem}" for problem in problems]
-    return not problems
+        faults.append(f"ran {', '.join(sorted(set(ran)))}")
+    came.faults += [f"{at} {kind}: {fault}" for fault in faults]
+    return not faults
 
 
 def _keep(kept: Path | None, reader: str, seed: int, at: int, file: Path) -> None:
@@ -227,7 +227,7 @@ def _work(
     count: int,
     seed: int,
     folder: Path,
-    on_progress: Connection,
+    told: Connection,
 ) -> None:
     """In a process of its own: read the files from `first` on."""
     global _watching
@@ -244,7 +244,7 @@ def _work(
     for at in range(first, count):
         kind, data = made.make(at, _chance(reader.__name__, seed, at))
         (folder / "current").write_bytes(data)
-        on_progress.send(("begin", at, kind))
+        told.send(("begin", at, kind))
         _ran.clear()
         before = _peak_reset()
         began = time.process_time()
@@ -263,7 +263,7 @@ def _work(
             end, why = "crashed", repr(error)[:400]
         _watching = False
         seconds = time.process_time() - began
-        on_progress.send(("end", end, why, seconds, max(0, _peak() - before), list(_ran)))
+        told.send(("end", end, why, seconds, max(0, _peak() - before), list(_ran)))
 
 
 def _bound(nbytes: int) -> None:

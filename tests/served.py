@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Served:
             self.process.stdout.close()
 
     def end_trainings(self) -> None:
-        """End what outlives the page."""
+        """End what outlives the page, and wait for it."""
         from pseudoword.ui.jobs import Queue
         from pseudoword.ui.workspace import Workspace
 
@@ -62,6 +63,9 @@ class Served:
         for job in queue.jobs():
             if not job.over:
                 queue.stop(job.id)
+        until = time.monotonic() + 30
+        while time.monotonic() < until and not all(job.over for job in queue.jobs()):
+            time.sleep(0.2)
 
 
 def open_page(page: Page, served: Served) -> None:

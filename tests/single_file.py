@@ -85,8 +85,8 @@ def _unet(base: Path) -> Weights:
     for key, tensor in model.state_dict().items():
         for ours, theirs in ENDS.items():
             key = re.sub(rf"^{ours}\.", f"{theirs}.", key)
-        if match := re.match(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.*)", key):
-            way, block, part, layer, rest = match.groups()
+        if found := re.match(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.*)", key):
+            way, block, part, layer, rest = found.groups()
             pitch = depth + 1
             at = int(block) * pitch + int(layer) + (way == "down")
             if part == "downsamplers":
@@ -97,8 +97,8 @@ def _unet(base: Path) -> Weights:
             else:
                 side = "input" if way == "down" else "output"
                 key = f"{side}_blocks.{at}.{int(part == 'attentions')}.{rest}"
-        elif match := re.match(r"mid_block\.(\w+)\.(\d+)\.(.*)", key):
-            part, layer, rest = match.groups()
+        elif found := re.match(r"mid_block\.(\w+)\.(\d+)\.(.*)", key):
+            part, layer, rest = found.groups()
             key = f"middle_block.{1 if part == 'attentions' else 2 * int(layer)}.{rest}"
         for ours, theirs in RESNET.items():
             key = re.sub(rf"^(\w+_block\w*\.[\d.]+){ours}\.", rf"\g<1>{theirs}.", key)
@@ -141,11 +141,11 @@ def _open_clip(model: Any, prefix: str) -> Weights:
     if "text_projection.weight" in ours:
         named["text_projection"] = ours["text_projection.weight"].T
     for key, tensor in ours.items():
-        if match := re.match(r"encoder\.layers\.(\d+)\.(.*)", key):
-            layer, rest = match.groups()
-            if match := re.match(r"self_attn\.q_proj\.(\w+)", rest):
+        if found := re.match(r"encoder\.layers\.(\d+)\.(.*)", key):
+            layer, rest = found.groups()
+            if found := re.match(r"self_attn\.q_proj\.(\w+)", rest):
                 keys = [key.replace("q_proj", f"{one}_proj") for one in "qkv"]
-                rest, tensor = f"attn.in_proj_{match[1]}", torch.cat([ours[k] for k in keys])
+                rest, tensor = f"attn.in_proj_{found[1]}", torch.cat([ours[k] for k in keys])
             elif re.match(r"self_attn\.[kv]_proj", rest):
                 continue
             for mine, theirs in OPEN_CLIP.items():

@@ -19,7 +19,7 @@ from pseudoword.errors import ConceptError
 def test_every_damaged_file_is_read_or_refused(reader: type[mutations.Reader]) -> None:
     count = {Embeddings: 120, Pictures: 40}.get(reader, 2 + SHARES[reader])
     came = mutations.run(reader, count, seed=5)
-    assert came.clean, came.problems
+    assert came.clean, came.faults
     assert came.files == count
     if reader in (Embeddings, Pictures):
         assert came.accepted > count / 40
@@ -67,8 +67,8 @@ def test_the_harness_sees_what_goes_wrong(monkeypatch: pytest.MonkeyPatch, tmp_p
         **{"files": 8, "accepted": 3, "refused": 1, "crashed": 2, "hung": 1, "gigabytes": 1},
         **{"executed": 1, "learned": 1},
     }
-    assert not came.clean, came.problems
-    assert len(came.problems) == 6
+    assert not came.clean, came.faults
+    assert len(came.faults) == 6
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {
         f"Bad-0-{at}" for at in (1, 2, 3, 4, 5, 6)
     }

@@ -297,7 +297,7 @@ def test_a_run_does_not_replace_what_it_learns_from(
     out = learn(base, pictures, tmp_path / "run", preview=["[name] --s 1"]).folder
     before = everything(out)
     drawn = out / "previews" / "step-2-1.png"
-    for init, init_file in (
+    for init, seen in (
         (str(out), pictures),
         (str(out / "best.safetensors"), pictures),
         ("cat", drawn),
@@ -305,7 +305,7 @@ def test_a_run_does_not_replace_what_it_learns_from(
         with pytest.raises(
             SettingsError, match=r"belongs to the run in .*run, which would replace"
         ):
-            learn(base, init_file, out, init=init, restart=True)
+            learn(base, seen, out, init=init, restart=True)
     assert everything(out) == before
 
 
@@ -366,8 +366,8 @@ def test_an_empty_path_is_not_the_current_folder(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, output, complained = run(*arguments)
-    assert (code, output) == (2, "")
+    code, said, complained = run(*arguments)
+    assert (code, said) == (2, "")
     assert re.search("is empty|no file or folder", complained.replace("\n", " "))
     assert list(tmp_path.iterdir()) == []
 
@@ -414,8 +414,8 @@ def test_no_command_replaces_a_file_and_each_checks_before_the_work(
     arguments, name = commands(out, word, pictures)[what]
     put(out / name)
     before = everything(tmp_path)
-    code, output, complained = run(*arguments)
-    assert (code, output) == (2, "")
+    code, said, complained = run(*arguments)
+    assert (code, said) == (2, "")
     assert f"{out / name}" in complained
     assert "--overwrite" in complained
     assert everything(tmp_path) == before
@@ -428,8 +428,8 @@ def test_a_broken_link_is_not_replaced(
 ) -> None:
     arguments, name = commands(tmp_path / "out", word, pictures)[what]
     (link := tmp_path / "out" / name).symlink_to("nowhere")
-    code, output, complained = run(*arguments)
-    assert (code, output) == (2, "")
+    code, said, complained = run(*arguments)
+    assert (code, said) == (2, "")
     assert "--overwrite" in complained
     assert link.is_symlink()
 
@@ -452,8 +452,8 @@ def test_an_output_that_cannot_be_written_is_an_error_before_the_work(
     if what == "convert, second file":
         in_file[1] = tmp_path / "out" / "xl.safetensors"
     before = everything(tmp_path)
-    code, output, complained = run(*in_file)
-    assert (code, output) == (2, "")
+    code, said, complained = run(*in_file)
+    assert (code, said) == (2, "")
     assert str(tmp_path / "file") in complained
     assert everything(tmp_path) == before
 
@@ -489,7 +489,7 @@ def test_sheets_of_other_pictures_get_a_number(
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "contact-sheet.png")
     (one, other) = sorted(pictures.iterdir())[:2]
-    names = [pseudoword.prepare(init_file, base="emoji").sheet for init_file in (one, other, one)]
+    names = [pseudoword.prepare(seen, base="emoji").sheet for seen in (one, other, one)]
     assert names == ["contact-sheet-2.png", "contact-sheet-3.png", "contact-sheet-2.png"]
     assert (tmp_path / "contact-sheet.png").read_bytes() == PRECIOUS
 
@@ -524,8 +524,8 @@ def test_drawing_again_without_a_name_keeps_earlier_pictures(
     monkeypatch.chdir(tmp_path)
     names = [run("generate", "a cat", "--sampler-steps", 1)[1].split() for _ in range(2)]
     assert names == [["picture.png"], ["picture-2.png"]]
-    code, output, _ = run("generate", "a cat", "--sampler-steps", 1, "-n", 2)
-    assert (code, output.split()) == (0, ["picture-3-1.png", "picture-3-2.png", "picture-3.png"])
+    code, said, _ = run("generate", "a cat", "--sampler-steps", 1, "-n", 2)
+    assert (code, said.split()) == (0, ["picture-3-1.png", "picture-3-2.png", "picture-3.png"])
 
 
 def test_an_evaluation_replaces_only_one_of_the_same_word_and_pictures(

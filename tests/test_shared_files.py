@@ -60,7 +60,7 @@ def inside(data: bytes, depth: int = 4) -> Iterator[bytes]:
 
 
 def tells(data: bytes) -> bool:
-    return any(part in parts for parts in inside(data) for part in (b"Zyzzyva", b"Quux"))
+    return any(part in some for some in inside(data) for part in (b"Zyzzyva", b"Quux"))
 
 
 @pytest.fixture(scope="module")

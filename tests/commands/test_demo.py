@@ -37,9 +37,9 @@ def test_the_learned_word_is_nearer_to_unseen_pictures_than_its_start(
     demo: tuple[Path, str],
 ) -> None:
     last = demo[1].splitlines()[-1]
-    match = re.fullmatch(r"similarity before=(-?\d\.\d\d) after=(-?\d\.\d\d)", last)
-    assert match
-    before, after = map(float, match.groups())
+    found = re.fullmatch(r"similarity before=(-?\d\.\d\d) after=(-?\d\.\d\d)", last)
+    assert found
+    before, after = map(float, found.groups())
     assert after > before + 0.1
 
 
@@ -105,11 +105,11 @@ def test_an_end_of_text_in_the_middle_never_happens() -> None:
     family = base_model.load_named("emoji", "cpu")
     width = family.encoders["clip_l"].width
     one, other = torch.randn(2, 2, width, generator=torch.Generator().manual_seed(0))
-    match = [
+    found = [
         family.encode_text([f"a {TOKEN} here"], {TOKEN: {"clip_l": rows}}).hidden
         for rows in (one, other)
     ]
-    changed = (match[0] - match[1]).abs().amax((0, 2)) > 1e-6
+    changed = (found[0] - found[1]).abs().amax((0, 2)) > 1e-6
     assert not changed[:2].any()  # begin mark and "a" come before the word
     assert changed[2:].all()
 

@@ -113,9 +113,9 @@ def test_a_watermark_is_reported_once_for_all_pictures(base: Path, tmp_path: Pat
         picture = Image.new("RGB", (400, 400), (40 + 20 * i, 60, 90))
         picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
         printed(picture, 0.55, 0.9).save(tmp_path / f"{i}.png")
-    prepared = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
-    assert prepared.shared_problem
-    assert "at the bottom right, like a watermark" in prepared.shared_problem
+    seen = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
+    assert seen.shared_problem
+    assert "at the bottom right, like a watermark" in seen.shared_problem
     arguments = ["prepare", str(tmp_path), "--base", str(base)]
     shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "sheets" / "sheet.png")])
     assert "like a watermark" in shown.stdout.replace("\n", " ")
@@ -133,13 +133,11 @@ def test_the_sheet_shows_exactly_the_pixels_that_are_learned(tmp_path: Path) -> 
         tmp_path / "a.png", picture_settings, examples.crop_sizes(picture_settings, 64, 8)
     )
     card = np.asarray(contact_sheet.panel(example, "a [name]", []))
-    pixels = (
-        ((example.views[0].pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
-    )
-    whole, side = contact_sheet.VIEW_PX, pixels.shape[0]
+    seen = ((example.views[0].pixels.permute(1, 2, 0).numpy() + 1) * 127.5).round().astype(np.uint8)
+    whole, side = contact_sheet.VIEW_PX, seen.shape[0]
     left = whole + contact_sheet.GAP_PX
     shown = Image.fromarray(card[:whole, left : left + whole]).resize((side, side))
-    assert np.abs(np.asarray(shown, dtype=int) - pixels).mean() < 12
+    assert np.abs(np.asarray(shown, dtype=int) - seen).mean() < 12
 
 
 @pytest.mark.parametrize("crop", ["centre", "random", "focal", "buckets"])
@@ -180,7 +178,7 @@ def test_suggestions_grow_with_the_pictures(pictures: int, vectors: int, steps: 
 def test_prepare_shows_what_training_will_see(base: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "0.txt").write_text("red, round")
     (pictures / "bad.png").touch()
-    prepared = pseudoword.prepare(
+    seen = pseudoword.prepare(
         pictures,
         out=tmp_path / "sheet.png",
         base=str(base),
@@ -192,15 +190,15 @@ def test_prepare_shows_what_training_will_see(base: Path, pictures: Path, tmp_pa
         keep_tags=1,
         skip_bad=True,
     )
-    first, second, *_ = prepared.pictures
-    assert len(prepared.pictures) == 4
+    first, second, *_ = seen.pictures
+    assert len(seen.pictures) == 4
     assert (first.size, first.frame) == ((48, 40), (32, 32))
     assert first.views in (2, 4, 6)  # equal crops count once
-    assert prepared.skipped[0].startswith("skipped: ")
+    assert seen.skipped[0].startswith("skipped: ")
     assert first.prompt == "a [name] red"
     assert second.prompt == "a photo of a [name]", "a number is no caption"
-    assert "bad.png" in prepared.skipped[0]
-    assert Image.open(prepared.sheet).width > 4 * contact_sheet.VIEW_PX
+    assert "bad.png" in seen.skipped[0]
+    assert Image.open(seen.sheet).width > 4 * contact_sheet.VIEW_PX
 
 
 def test_the_command_prints_a_table_or_json(base: Path, pictures: Path, tmp_path: Path) -> None:
@@ -234,9 +232,9 @@ def test_a_sheet_is_bounded_and_reports_what_it_leaves_out(
         (pictures / f"4{i}.png").write_bytes((pictures / "0.png").read_bytes())
     (pictures / "0.txt").write_text("word " * 20_000)
     out = tmp_path / "sheet.png"
-    prepared = pseudoword.prepare(pictures, out=out, base=str(base), template="captioned")
-    assert len(prepared.pictures) == 10
-    assert f"{out} shows the first 4 of 10 pictures" in prepared.notes
+    seen = pseudoword.prepare(pictures, out=out, base=str(base), template="captioned")
+    assert len(seen.pictures) == 10
+    assert f"{out} shows the first 4 of 10 pictures" in seen.notes
     assert Image.open(out).height < 900
 
 

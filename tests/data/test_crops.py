@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from pseudoword.data import crops, images, saliency
 
-lengths = st.integers(1, 4000)
+sides = st.integers(1, 4000)
 frames = st.sampled_from([(64, 64), (96, 48), (48, 96)])
 
 
@@ -18,7 +18,7 @@ def whole(picture: crops.Size) -> torch.Tensor:
     return torch.ones(8, 8)
 
 
-@given(lengths, lengths, frames)
+@given(sides, sides, frames)
 def test_a_crop_lies_within_the_picture_and_keeps_its_aspect_ratio(
     width: int, height: int, frame: crops.Size
 ) -> None:

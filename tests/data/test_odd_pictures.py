@@ -166,7 +166,7 @@ def test_each_odd_picture_is_used_or_named(tmp_path: Path, first: int) -> None:
             assert view.pixels.abs().max() <= 1, number
             weight = masks.weight(view.mask, height // 8, width // 8, 0.0)
             assert weight.mean() == pytest.approx(1), number
-    assert all(name in message and len(message) < 1000 for name, message in refused)
+    assert all(name in said and len(said) < 1000 for name, said in refused)
     assert 15 < usable < 50  # neither all nor none: both ways are tested
 
 

@@ -16,7 +16,7 @@ def made(folder: Path, *names: str) -> Path:
     return folder
 
 
-def found_in(*paths: Path) -> tuple[list[str], str]:
+def found(*paths: Path) -> tuple[list[str], str]:
     """The names of the pictures, and all notes."""
     notes: list[str] = []
     return [p.name for p in picture_files.find(paths, notes.append)], "\n".join(notes)
@@ -24,14 +24,14 @@ def found_in(*paths: Path) -> tuple[list[str], str]:
 
 def test_every_usual_ending_of_a_picture_is_known(tmp_path: Path) -> None:
     names = ["a.JFIF", "b.jpe", "c.pnm", "d.pgm", "e.apng", "f.hif", "g.jpg", "h.TIFF"]
-    assert found_in(made(tmp_path, *names)) == (names, "")
+    assert found(made(tmp_path, *names)) == (names, "")
 
 
 def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
     made(tmp_path, "a.png", "a.txt", "a.json", "b.txt", "c.psd", "A.TXT", ".hidden", "Thumbs.db")
     made(tmp_path / "old", "x.png")
     made(tmp_path / ".cache", "x.png")
-    names, notes = found_in(tmp_path)
+    names, notes = found(tmp_path)
     assert names == ["a.png"]
     assert "not used as pictures: A.TXT, a.json, c.psd\n" in notes
     assert "captions without a picture: b.txt\n" in notes
@@ -40,18 +40,18 @@ def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
 
 def test_many_files_are_not_all_listed(tmp_path: Path) -> None:
     made(tmp_path, "a.png", *(f"{i}.npz" for i in range(40)))
-    assert "0.npz, 1.npz, 10.npz, 11.npz, 12.npz and 35 more" in found_in(tmp_path)[1]
+    assert "0.npz, 1.npz, 10.npz, 11.npz, 12.npz and 35 more" in found(tmp_path)[1]
 
 
 def test_a_folder_of_kohya_s_folders_stands_for_the_pictures_in_them(tmp_path: Path) -> None:
     made(tmp_path, "10_my cat/a.png", "10_my cat/a.caption", "3_it/b.png", "log/c.png")
-    names, notes = found_in(tmp_path)
+    names, notes = found(tmp_path)
     assert names == ["a.png", "b.png"]
     assert (
         "the pictures in 10_my cat, 3_it. All of them are used equally often; the numbers" in notes
     )
     assert "not searched: log" in notes
-    names, notes = found_in(made(tmp_path, "own.png"))
+    names, notes = found(made(tmp_path, "own.png"))
     assert names == ["own.png"]
     assert "not searched: 10_my cat, 3_it, log" in notes
 
@@ -59,7 +59,7 @@ def test_a_folder_of_kohya_s_folders_stands_for_the_pictures_in_them(tmp_path: P
 def test_a_folder_of_other_folders_names_them(tmp_path: Path) -> None:
     made(tmp_path, "cats/a.png")
     with pytest.raises(PictureError, match=r"holds no pictures.*not searched: cats\. Give those"):
-        found_in(tmp_path)
+        found(tmp_path)
 
 
 MASKS = ["a-mask.png", "a_mask.png", "a.mask.webp", "a-masklabel.png", "a-MASK.PNG"]
@@ -73,13 +73,13 @@ def test_masks_are_recognised_by_every_name_in_folders_and_as_files(
 ) -> None:
     made(tmp_path, "a.jpg", "a.txt", "b.png", mask)
     monkeypatch.chdir(tmp_path)
-    listed_files = {
+    given = {
         "folder": [tmp_path],
         "glob": sorted(tmp_path.iterdir()),
         "relative": sorted(Path().iterdir()),
     }[settings]
-    assert found_in(*listed_files) == (["a.jpg", "b.png"], "")
-    pictures = picture_files.find(listed_files)
+    assert found(*given) == (["a.jpg", "b.png"], "")
+    pictures = picture_files.find(given)
     assert picture_files.mask_files(pictures) == {pictures[0]: [pictures[0].parent / mask]}
 
 
@@ -98,17 +98,17 @@ def test_pictures_of_one_name_share_their_mask(tmp_path: Path) -> None:
 
 
 def test_a_mask_without_a_picture_is_used_as_a_picture_and_reported(tmp_path: Path) -> None:
-    names, notes = found_in(made(tmp_path, "a.png", "dog-mask.png"))
+    names, notes = found(made(tmp_path, "a.png", "dog-mask.png"))
     assert names == ["a.png", "dog-mask.png"]
     assert "used as pictures, because no picture has them as its mask: dog-mask.png" in notes
 
 
 def test_files_that_always_belong_to_a_picture_are_never_used_as_pictures(tmp_path: Path) -> None:
-    names, notes = found_in(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
+    names, notes = found(made(tmp_path, "a.png", "a-condlabel.png", "gone-masklabel.png"))
     assert names == ["a.png"]
     assert notes.endswith("not used as pictures: gone-masklabel.png")
 
 
 def test_pictures_of_another_subject_in_a_file_name_are_no_masks(tmp_path: Path) -> None:
     names = ["a.png", "amask.png", "mask.png", "my-masked-cat.png"]
-    assert found_in(made(tmp_path, *names)) == (names, "")
+    assert found(made(tmp_path, *names)) == (names, "")

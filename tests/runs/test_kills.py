@@ -43,7 +43,7 @@ class Reaper:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.at, self.count, self.dead, self.only_fails = 0, 0, False, False
-        self.operations: list[str] = []
+        self.seen: list[str] = []
         self.met: set[str] = set()
         patch.setattr(os, "fsync", lambda _descriptor: None)  # slow, and no process needs it
         for name in OPERATIONS:
@@ -53,7 +53,7 @@ class Reaper:
 
     def arm(self, at: int, only_fails: bool) -> None:
         self.at, self.count, self.dead, self.only_fails = at, 0, False, only_fails
-        self.operations.clear()
+        self.seen.clear()
 
     def disarm(self) -> None:
         self.arm(0, only_fails=False)
@@ -62,10 +62,10 @@ class Reaper:
         if self.dead:
             raise Killed
         self.count += 1
-        self.operations.append(f"{name} {Path(str(where)).name.strip('.').partition('-')[0]}")
+        self.seen.append(f"{name} {Path(str(where)).name.strip('.').partition('-')[0]}")
         if self.count != self.at:
             return False
-        self.met.add(self.operations[-1])
+        self.met.add(self.seen[-1])
         self.dead = not self.only_fails
         return True
 
@@ -141,7 +141,7 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
     learn(tmp_path / "unbroken")
     operations, expected = reaper.count, left(tmp_path / "unbroken")
     saves = [f"replace {name}" for name in SAVED]
-    aimed = [reaper.operations.index(save) + 1 for save in saves]  # the others at random places
+    aimed = [reaper.seen.index(save) + 1 for save in saves]  # the others at random places
     deaths = runs = 0
     while deaths < KILLS[words]:
         runs += 1

@@ -92,10 +92,10 @@ def test_a_run_asked_to_stop_saves_its_state_and_resumes_later(
     until(out / "log.jsonl", '"step": 4,', process)
     process.send_signal(number)
     assert process.wait() == code
-    messages = process.stderr
-    assert str(out) in messages
-    assert "Traceback" not in messages
-    (step,) = [s for s in checkpoint.steps(out) if f"at step {s} in" in messages]
+    said = process.stderr
+    assert str(out) in said
+    assert "Traceback" not in said
+    (step,) = [s for s in checkpoint.steps(out) if f"at step {s} in" in said]
     assert formats.read(out).provenance["steps"] == str(step)
     settings: dict[str, Any] = {"steps": STEPS, "vectors": 2, "batch": 4, "checkpoint_every": 3}
     done = run(base, pictures, out, preview=("a photo of [name]",), **settings)
@@ -273,8 +273,8 @@ def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Pat
 
 def test_packs_are_checked(base: Path, pictures: Path, tmp_path: Path) -> None:
     def config(**changed: object) -> TrainConfig:
-        sent = {"pictures": [pictures], "token": "<a>", "base": str(base), "out": tmp_path}
-        return TrainConfig.check(**(sent | changed))
+        given = {"pictures": [pictures], "token": "<a>", "base": str(base), "out": tmp_path}
+        return TrainConfig.check(**(given | changed))
 
     def refused(pack: Sequence[TrainConfig], message: str) -> None:
         with pytest.raises(PseudowordError, match=message):

@@ -63,10 +63,10 @@ def convert_file(
 
 
 def _adapted(concept: Concept, kind: str, progress: Progress | None) -> Concept:
-    """The word as the format can hold it. Reports what the format cannot hold."""
-    fitting, note = adapted(concept, kind)
-    if note and progress:
-        progress.note(note)
+    """The word as the format can hold it; what is lost is told."""
+    fitting, told = adapted(concept, kind)
+    if told and progress:
+        progress.note(told)
     return fitting
 
 

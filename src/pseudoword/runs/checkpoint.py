@@ -87,11 +87,30 @@ def load(
     """
     path = folder / _name(step)
     stored = _read(path)
-    if not changed:
-        _check_sources(folder, stored, sources)
-    _check_parameters(path, stored, state)
+    saved, average, best = stored.parameters, stored.average, stored.best
+    differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
+    if differing and not changed:
+        raise RunFolderError(
+            f"{folder} was begun with {' and '.join(differing)}. Restore that, add "
+            "--allow-changes to go on with what there is now, --restart to begin again, or choose "
+            "another --out."
+        )
+    if stored.method != state.method.name:
+        raise RunFolderError(
+            f"{folder} was begun with --method {stored.method}, which cannot change during a run. "
+            "Give that, add --restart to begin again, or choose another --out."
+        )
     parameters = state.method.parameters()
-    for parameter, value in zip(parameters, stored.parameters, strict=True):
+    if [p.shape for p in parameters] != [p.shape for p in saved]:
+        raise RunFolderError(
+            f"{folder} was begun with vectors of another number or width, which cannot change "
+            "during a run. Add --restart to begin again, or choose another --out."
+        )
+    shapes = {key: rows.shape for key, rows in state.method.word().items()}
+    for word in (average, best):
+        if word and {key: rows.shape for key, rows in word.items()} != shapes:
+            raise _damaged(path, "its words have different shapes")
+    for parameter, value in zip(parameters, saved, strict=True):
         parameter.data.copy_(value)
     if stored.optimiser_name == state.hyper.optimiser:
         try:
@@ -100,42 +119,12 @@ def load(
             raise _damaged(path, reason(error)) from error
     device = parameters[0].device
     if state.averaging:
-        state.average = {key: rows.to(device) for key, rows in stored.average.items()}
+        state.average = {key: rows.to(device) for key, rows in average.items()}
     losses = [EvaluationLoss(*each) for each in stored.found]
-    state.evaluations = EvaluationHistory(losses, stored.best, stored.best_step)
+    state.evaluations = EvaluationHistory(losses, best, stored.best_step)
     state.stopped = None if changed else stored.stopped
     state.step = state.good_step = step
     state.good = state.word()
-
-
-def _check_sources(folder: Path, stored: "_Checkpoint", sources: Mapping[str, str]) -> None:
-    """Check that the run still learns from the same pictures, templates and base model."""
-    differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
-    if differing:
-        raise RunFolderError(
-            f"{folder} was begun with {' and '.join(differing)}. Restore that, add "
-            "--allow-changes to go on with what there is now, --restart to begin again, or choose "
-            "another --out."
-        )
-
-
-def _check_parameters(path: Path, stored: "_Checkpoint", state: TrainState) -> None:
-    """Check that the stored parameters and words are of the same method, number and width."""
-    folder = path.parent
-    if stored.method != state.method.name:
-        raise RunFolderError(
-            f"{folder} was begun with --method {stored.method}, which cannot change during a run. "
-            "Give that, add --restart to begin again, or choose another --out."
-        )
-    if [p.shape for p in state.method.parameters()] != [p.shape for p in stored.parameters]:
-        raise RunFolderError(
-            f"{folder} was begun with vectors of another number or width, which cannot change "
-            "during a run. Add --restart to begin again, or choose another --out."
-        )
-    shapes = {key: rows.shape for key, rows in state.method.word().items()}
-    for word in (stored.average, stored.best):
-        if word and {key: rows.shape for key, rows in word.items()} != shapes:
-            raise _damaged(path, "its words have different shapes")
 
 
 def _damaged(path: Path, why: str) -> RunFolderError:

@@ -19,6 +19,7 @@ from pseudoword.ui.events import PRIVATE
 from pseudoword.ui.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
+ICON = Path(__file__).with_name("icon.svg")
 
 UPLOADS_AT_ONCE = 20
 """Times the largest upload there may be, for all files that are dropped together."""
@@ -120,6 +121,12 @@ def serve(
         desk = Desk(folder)
         blocks = page(desk)
         _launch(blocks, desk, Path(uploads).resolve(), host, port, share, password)
+        if share and not blocks.share_url:
+            blocks.close(verbose=False)
+            raise SettingsError(
+                "--share: no public address could be had. Is there a network? A tunnel works "
+                "without one: ssh -L 7860:127.0.0.1:7860 this-machine."
+            )
         ready(f"http://{host}:{port}")
         if blocks.share_url:
             ready(blocks.share_url)
@@ -164,6 +171,7 @@ def _launch(
             strict_cors=True,
             ssr_mode=False,
             pwa=False,
+            favicon_path=ICON,
             mcp_server=False,
             app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
         )

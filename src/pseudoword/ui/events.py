@@ -1,6 +1,7 @@
 """How the page's events call Python: errors become sentences, and no event is a public endpoint."""
 
 import functools
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,10 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
             return handler(*args)
         except gr.Error:
             raise
-        except (PseudowordError, OSError) as error:
-            raise gr.Error(text(sentence(error)), title="", duration=20) from error
+        except Exception as error:
+            if not isinstance(error, PseudowordError | OSError):
+                traceback.print_exc()  # for whoever runs the page
+            said = text(sentence(error))
+            raise gr.Error(said, title="", duration=20, print_exception=False) from error
 
     return run

@@ -94,17 +94,14 @@ class JobFiles:
     @property
     def state(self) -> State:
         """The state that it is in."""
-        if not self.outcome:
-            if not (self.folder / RUNNING).exists():
-                return self._outcome_or("queued")
-            if self.workspace.is_held(self.name):
-                return "stopping" if self.asked_to_stop else "running"
-        return self._outcome_or("failed")
-
-    def _outcome_or(self, state: State) -> State:
-        """The state it has ended in, perhaps just now; `state` if it has not."""
-        ended: State = self.outcome.get("state", state)
-        return ended
+        if outcome := self.outcome:
+            found: State = outcome["state"]
+            return found
+        if not (self.folder / RUNNING).exists():
+            return "queued"
+        if self.workspace.is_held(self.name):
+            return "stopping" if self.asked_to_stop else "running"
+        return "failed"
 
     @property
     def sentence(self) -> str:

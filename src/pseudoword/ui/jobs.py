@@ -273,8 +273,9 @@ class Queue:
         found = []
         folder = self.workspace.place("runs", name) / "previews"
         for path in folder.glob("step-*-*.png"):
-            match = re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)
-            if match and not path.is_symlink():
+            if (
+                match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)
+            ) and not path.is_symlink():
                 found.append(Preview(int(match[1]), int(match[2])))
         return sorted(found, key=lambda one: (one.step, one.number))
 
@@ -291,6 +292,10 @@ class Queue:
         """All previews on one picture: a row for each prompt, a column for each step."""
         file = self.workspace.place("runs", name) / "previews" / "filmstrip.png"
         return api.open_picture(file) if file.is_file() else None
+
+    def copies(self, name: str) -> list[int]:
+        """The steps of which copies of the word are kept, for `Library.sweep`."""
+        return self.library.copies(name)
 
     def stop(self, name: str) -> None:
         """Stop a training after its current step, keep its word; take a waiting one out."""

@@ -56,7 +56,7 @@ def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> tuple[str, lis
     """
     data_set = existing(desk, data_set) or desk.data_sets.new()
     refused = []
-    files = [Path(path) for path in paths]
+    files = [path for path in map(Path, paths) if not path.name.startswith(".")]
     others = {path for path in files if _belongs_to(path, files)}
     for path in files:
         try:

@@ -17,7 +17,7 @@ def text(value: object) -> str:
 
 def note(message: str, tone: Tone = "plain") -> str:
     """One message; several lines are several paragraphs."""
-    role = ' role="alert"' if tone == "error" else ""
+    role = ' role="alert"' if tone == "error" else ' role="status"'
     lines = "<br>".join(map(text, in_words(message).splitlines()))
     return f'<div class="note {tone}"{role}>{lines}</div>' if message else ""
 

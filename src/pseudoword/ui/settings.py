@@ -21,6 +21,9 @@ NEVER = frozenset({"out", "pictures", "configs", "similarity_model"})
 SENTENCES = ("subject", "style", "minimal", "captioned", "object")
 """What `template` may be; sentences of one's own are given as such."""
 
+PACKAGES = ("prodigyopt", "schedulefree", "bitsandbytes")
+"""Whose optimisers a page may name, beside torch's: to import a package is to run it."""
+
 
 def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     """`given` with names of models turned into what the product takes.
@@ -47,6 +50,12 @@ def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]
                 f"{flag(name)} {brief(str(values[name]))} looks like a file, and the page takes "
                 "none."
             )
+    package, dot, _ = str(values.get("optimiser", "")).partition(".")
+    if dot and package not in PACKAGES:
+        raise SettingsError(
+            f"--optimiser {brief(str(values['optimiser']))}: give a class of torch.optim, or one "
+            f"of {', '.join(PACKAGES)}; the page imports nothing else."
+        )
     return values
 
 

@@ -14,7 +14,7 @@ import gradio as gr
 from pseudoword.errors import PseudowordError
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import QUIET, told
+from pseudoword.ui.events import QUIET, sentence, told
 from pseudoword.ui.job_files import State
 from pseudoword.ui.jobs import Job
 from pseudoword.ui.picture_panel import by_name
@@ -159,7 +159,12 @@ class TrainingPanel:
         self._removed = gr.State("")
 
         def polled(chosen: str, seen: dict[str, Any]) -> list[Any]:
-            return self.poll(chosen, seen, time.time())
+            try:
+                return self.poll(chosen, seen, time.time())
+            except (PseudowordError, OSError) as error:  # it is asked again in a moment
+                kept = [gr.skip()] * len(shown)
+                kept[shown.index(self.status)] = pieces.note(sentence(error), "error")
+                return kept
 
         def act(what: str) -> Any:
             def run(chosen: str) -> None:

@@ -109,19 +109,20 @@ class DrawingPanel:
         self.into = gr.Radio(
             ["prompt", "negative prompt"], value="prompt", label="Write into the", elem_id="into"
         )
+        self.draw = gr.Button("Draw", variant="primary", size="lg", elem_id="draw")
         with gr.Row():
-            self.form.add("n", label="Pictures", maximum=16, min_width=110)
-            self.form.add("sampler_steps", min_width=110)
-            self.form.add("guidance", min_width=110)
-            self.form.add("seed", min_width=110)
+            self.pair = gr.Button("With and without the word", size="sm", elem_id="pair")
+            self.sweep = gr.Button("Compare saved copies", size="sm", elem_id="sweep")
+        with gr.Row():
+            self.form.add("n", label="Pictures", maximum=16, min_width=150)
+            self.form.add("sampler_steps", min_width=150)
+            self.form.add("seed", min_width=150)
+        with gr.Row():
+            self.form.add("guidance", min_width=220)
+            self.form.add("resolution", label="Size", min_width=220)
         with gr.Row():
             self.form.add("base", **base_choice(desk))
             self.form.add("scheduler", choices=SCHEDULERS, allow_custom_value=True, value=None)
-            self.form.add("resolution", label="Size")
-        with gr.Row():
-            self.draw = gr.Button("Draw", variant="primary", size="lg", elem_id="draw")
-            self.pair = gr.Button("With and without the word", size="lg", elem_id="pair")
-            self.sweep = gr.Button("Compare saved copies", size="lg", elem_id="sweep")
         with gr.Accordion("All settings", open=False):
             self.form.more(without=[*NEVER])
         self.files = gr.File(

@@ -1,11 +1,13 @@
 """The tab of the library: look at words, rename, convert, download, delete, share them."""
 
+import re
 import time
 from typing import Any
 
 import gradio as gr
 
 from pseudoword.errors import SettingsError
+from pseudoword.files import file_stem
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import PRIVATE, QUIET, told
@@ -101,7 +103,7 @@ class WordsPanel:
             (f"Lengths ({key})", ", ".join(f"{n:.3g}" for n in norms))
             for key, norms in seen.norms.items()
         ]
-        tools = [(tool, _on_page(said)) for tool, said in seen.tools.items()]
+        tools = [(tool, _on_page(said, one.token)) for tool, said in seen.tools.items()]
         origin = [(key.replace("_", " "), value) for key, value in seen.provenance.items()]
         html = pieces.table(rows) + "<h4>In other tools</h4>" + pieces.table(tools)
         html += "<h4>How it was made</h4>" + pieces.table(origin) if origin else ""
@@ -156,9 +158,10 @@ class WordsPanel:
         self.push.click(told(pushed), [self.word, self.to, self.private], self.told, **PRIVATE)
 
 
-def _on_page(said: str) -> str:
-    """What happens in another tool, in which formats are chosen as on the page."""
-    return said.replace("convert with --format", "download it for")
+def _on_page(said: str, token: str) -> str:
+    """What happens in another tool; a file and its format are called as when it is downloaded."""
+    said = said.replace("convert with --format", "download it for")
+    return re.sub(r"\bconcept\b", lambda _: file_stem(token), said)
 
 
 def _code(token: str) -> str:

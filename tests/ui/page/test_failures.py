@@ -99,6 +99,11 @@ def test_a_killed_training_goes_on_and_no_two_tabs_learn_one_word(
     expect(page.locator("#status")).to_contain_text("stopped", timeout=LONG_MS)
     tab(page, "Words")
     expect(page.locator("#library")).to_contain_text("<victim>")
+    tab(page, "Teach")
+    page.click("#teach-start")
+    expect(page.locator("#start-told [role=alert]")).to_contain_text(
+        "there is a word <victim> already"
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a full disk is feigned with Linux's prlimit")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pseudoword.errors import PictureError, PromptError
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.ui import pieces, use
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.jobs import Job
@@ -13,6 +14,7 @@ from pseudoword.ui.library import Word
 from pseudoword.ui.picture_panel import add_files, box, by_name, painted, view
 from pseudoword.ui.pictures import Picture
 from pseudoword.ui.run_logs import Curves
+from pseudoword.ui.settings import checked
 from pseudoword.ui.teach import token_of
 from pseudoword.ui.training_panel import asked_of, curve_rows, progress, to_show
 
@@ -162,6 +164,14 @@ def test_a_word_is_written_into_the_prompt_once() -> None:
     assert use.with_token("a <cat>", "<cat>") == "a <cat>"
 
 
+def test_no_package_is_imported_that_a_page_names(desk: Desk) -> None:
+    for good in ("AdamW", "prodigyopt.Prodigy", "bitsandbytes.optim.AdamW8bit"):
+        checked(desk.workspace, TrainConfig, {"optimiser": good})
+    for bad in ("antigravity.x", "os.system", ".x"):
+        with pytest.raises(SettingsError, match="imports nothing else"):
+            checked(desk.workspace, TrainConfig, {"optimiser": bad})
+
+
 def test_a_comparison_is_of_one_word(desk: Desk) -> None:
     panel_error = pytest.raises(PromptError, match="no word of the library")
     with panel_error:
@@ -169,7 +179,9 @@ def test_a_comparison_is_of_one_word(desk: Desk) -> None:
 
 
 def test_text_of_files_is_escaped_and_cannot_turn_around() -> None:
-    assert pieces.note("<b>\u202e") == '<div class="note plain">&lt;b&gt;\\u202e</div>'
+    assert (
+        pieces.note("<b>\u202e") == '<div class="note plain" role="status">&lt;b&gt;\\u202e</div>'
+    )
     assert pieces.note("") == ""
     assert pieces.notes(["twice", "twice"]).count("twice") == 1
     assert (pieces.duration(45), pieces.duration(4800)) == ("45 s", "1 h 20 min")
