@@ -4,6 +4,7 @@ A server imports them once for each test process, and forks. What is forked is a
 streams, a folder and an environment of its own, and it can be sent any signal.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -66,8 +67,9 @@ class Process:
         os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
-        self.send_signal(signal.SIGTERM)
+        """Ask it to end, unless it has just ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self.send_signal(signal.SIGTERM)
 
     def wait(self, seconds: float = 300) -> int:
         """Wait until it has ended, or kill it if it takes too long. Returns the exit code."""
