@@ -59,7 +59,7 @@ def test_other_text_is_not_reported_as_a_weight() -> None:
     texts = [
         "a [name], [filewords]",
         "a cat (asleep), 1:2",
-        "well-known -- a cat",
+        "well-known -- a cat AND A DOG",
         "<my:cat>",
         "c+",
     ]

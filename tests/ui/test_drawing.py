@@ -33,6 +33,19 @@ def test_drawing_with_a_word_and_reading_it_back(drawing: Drawing) -> None:
     assert same.image.tobytes() == drawn.image.tobytes()
 
 
+@pytest.mark.parametrize("emphasis", ["no-norm", "none"])
+def test_weights_and_how_they_are_applied_are_read_back(drawing: Drawing, emphasis: str) -> None:
+    (word,) = drawing.library.add(embedding(), "one.safetensors")
+    prompt = r"a \(red\) (<cat>:1.4) BREAK [dog]"
+    how: dict[str, Any] = {"base": "tiny", "sampler_steps": 1}
+    (drawn,) = drawing.generate(prompt, [word.id], emphasis=emphasis, **how)
+    again = drawing.read_back(drawn.png, "picture.png")
+    assert (again.prompt, again.words) == (prompt, (word.id,))
+    assert again.settings["emphasis"] == emphasis
+    (same,) = drawing.generate(again.prompt, again.words, **again.settings)
+    assert same.image.tobytes() == drawn.image.tobytes()
+
+
 def test_with_and_without_a_word_have_the_same_seeds(drawing: Drawing) -> None:
     (word,) = drawing.library.add(embedding(), "one.safetensors")
     how: dict[str, Any] = {"base": "tiny", "sampler_steps": 1, "n": 2}

@@ -24,7 +24,6 @@ _NOT_SUPPORTED = r"""
     | \( [^()]+ \) (?: [+-]+ | [\d.]+ )                # (word)++ and (word)1.3
     | \w [+]{2,} | \w -{2,} (?!\w)                     # word++
     | < \w+ : [^<>]+ : [\d.]+ >                        # <lora:name:0.8>
-    | \b AND \b
 """
 _SUPPORTED = r"""
     \( [^()\[\]]* : \s* [+-]?[\d.]+ \s* \)             # (word:1.2)
@@ -32,7 +31,7 @@ _SUPPORTED = r"""
     | \[ [^\[\]]+ \]                                  # [word]
 """
 
-NOT_SUPPORTED = re.compile(_NOT_SUPPORTED, re.VERBOSE)
+NOT_SUPPORTED = re.compile(rf"{_NOT_SUPPORTED} | \b AND \b", re.VERBOSE)
 """What AUTOMATIC1111, InvokeAI and compel read in a prompt, and pseudoword does not."""
 
 WEIGHT = re.compile(f"{_SUPPORTED} | {_NOT_SUPPORTED}", re.VERBOSE)
