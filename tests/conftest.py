@@ -14,10 +14,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import hypothesis
 import pytest
@@ -25,26 +22,12 @@ import tiny
 import torch
 from PIL import Image, ImageDraw
 
-from pseudoword import methods
-from pseudoword.config import Hyperparameters
-from pseudoword.config.captions import CaptionSettings
-from pseudoword.config.pictures import PictureSettings
-from pseudoword.config.rates import Rates
-from pseudoword.data import captions, examples, latents, picture_files
-from pseudoword.methods import Context, Rows
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.training.batches import TrainingData
-from pseudoword.training.initialisation import begin, initial_rows
-from pseudoword.training.rate_schedules import Schedule
-from pseudoword.training.state import TrainState
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile("suite")
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-"""Real photographs and embedding files; tests that need them are skipped without them."""
 
 
 @pytest.fixture(scope="session", params=tiny.BASES)
@@ -105,57 +88,3 @@ def pictures(tmp_path: Path) -> Path:
         ImageDraw.Draw(picture).ellipse((8 + i, 8, 36, 32 - i), fill=colour)
         picture.save(folder / f"{i}.png")
     return folder
-
-
-PLAIN: Mapping[str, Any] = MappingProxyType(
-    {"lr": 0.002, "norm": "none", "average": False, "timestep_sampling": "uniform"}
-)
-"""Training as in the paper, so that a test sets only what it is about."""
-
-
-def train_state(
-    family: Family,
-    pictures: Path,
-    token: str = "<cat>",
-    *,
-    init: str = "cat",
-    vectors: int = 1,
-    templates: Sequence[str] = captions.SUBJECT,
-    picture_settings: Mapping[str, Any] = MappingProxyType({}),
-    caption_settings: Mapping[str, Any] = MappingProxyType({}),
-    **settings: Any,
-) -> TrainState:
-    """The state of a concept before its first step.
-
-    `settings` are those of `Hyperparameters`.
-    """
-    hyper = Hyperparameters(**{**PLAIN, "steps": 4, "batch": 2, **settings})
-    of_pictures = PictureSettings(pictures=(pictures,), **picture_settings)
-    shapes = examples.crop_sizes(of_pictures, family.resolution, family.resolution_step)
-    read = examples.read(picture_files.find([pictures]), of_pictures, shapes, seed=hyper.seed)
-    encoded = list(latents.encode(family, read, of_pictures.unmasked_weight))
-    rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
-    assert isinstance(hyper.lr, Rates)
-    return TrainState.begin(
-        TrainingData(token, encoded, templates, hyper, CaptionSettings(**caption_settings)),
-        methods.begin(begin(family, rows), hyper),
-        Schedule.of(hyper, hyper.lr),
-    )
-
-
-def asked(m: TrainState) -> Rows:
-    """The rows of a concept in a step, attached to the graph."""
-    return m.method.rows(Context(m.step, torch.zeros(m.hyper.batch, dtype=torch.int64)))
-
-
-class Snapshot:
-    """All weights of a module, to show that nothing changed."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._before = {k: v.clone() for k, v in module.state_dict().items()}
-
-    def same(self, module: torch.nn.Module) -> bool:
-        after = module.state_dict()
-        return set(after) == set(self._before) and all(
-            torch.equal(after[k], v) for k, v in self._before.items()
-        )

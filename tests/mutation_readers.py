@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import conftest
 import fuzz_formats
 import fuzz_pictures
 import single_file
+import support
 import tiny
 import tomli_w
 import torch
@@ -300,7 +300,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         family = base_model.load_named(str(_model(folder)), "cpu")
-        self.state = conftest.train_state(
+        self.state = support.train_state(
             family, _pictures(folder), vectors=2, norm="keep", average=True, steps=4
         )
         self.start = begin(family, self.state.word())

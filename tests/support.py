@@ -1,20 +1,36 @@
 """Helpers for tests of several floors: run a command, train quickly, make files, collect notes."""
 
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from pseudoword import train
+from pseudoword import methods, train
 from pseudoword.cli.app import app
+from pseudoword.config import Hyperparameters
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.pictures import PictureSettings
+from pseudoword.config.rates import Rates
+from pseudoword.data import captions, examples, latents, picture_files
 from pseudoword.files import without_checksum
+from pseudoword.methods import Context, Rows
 from pseudoword.models import base_model
+from pseudoword.models.family import Family
 from pseudoword.outputs import RECORD
 from pseudoword.progress import Silent
 from pseudoword.runs.runner import Trained
+from pseudoword.training.batches import TrainingData
+from pseudoword.training.initialisation import begin, initial_rows
+from pseudoword.training.rate_schedules import Schedule
+from pseudoword.training.state import TrainState
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real photographs and embedding files; tests that need them are skipped without them."""
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -84,3 +100,57 @@ def as_older(out: Path) -> None:
     (out / RECORD).unlink()
     for path in out.glob("*-*.pt"):
         path.write_bytes(without_checksum(path.read_bytes()) or b"")
+
+
+PLAIN: Mapping[str, Any] = MappingProxyType(
+    {"lr": 0.002, "norm": "none", "average": False, "timestep_sampling": "uniform"}
+)
+"""Training as in the paper, so that a test sets only what it is about."""
+
+
+def train_state(
+    family: Family,
+    pictures: Path,
+    token: str = "<cat>",
+    *,
+    init: str = "cat",
+    vectors: int = 1,
+    templates: Sequence[str] = captions.SUBJECT,
+    picture_settings: Mapping[str, Any] = MappingProxyType({}),
+    caption_settings: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
+) -> TrainState:
+    """The state of a concept before its first step.
+
+    `settings` are those of `Hyperparameters`.
+    """
+    hyper = Hyperparameters(**{**PLAIN, "steps": 4, "batch": 2, **settings})
+    of_pictures = PictureSettings(pictures=(pictures,), **picture_settings)
+    shapes = examples.crop_sizes(of_pictures, family.resolution, family.resolution_step)
+    read = examples.read(picture_files.find([pictures]), of_pictures, shapes, seed=hyper.seed)
+    encoded = list(latents.encode(family, read, of_pictures.unmasked_weight))
+    rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
+    assert isinstance(hyper.lr, Rates)
+    return TrainState.begin(
+        TrainingData(token, encoded, templates, hyper, CaptionSettings(**caption_settings)),
+        methods.begin(begin(family, rows), hyper),
+        Schedule.of(hyper, hyper.lr),
+    )
+
+
+def asked(m: TrainState) -> Rows:
+    """The rows of a concept in a step, attached to the graph."""
+    return m.method.rows(Context(m.step, torch.zeros(m.hyper.batch, dtype=torch.int64)))
+
+
+class Snapshot:
+    """All weights of a module, to show that nothing changed."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._before = {k: v.clone() for k, v in module.state_dict().items()}
+
+    def same(self, module: torch.nn.Module) -> bool:
+        after = module.state_dict()
+        return set(after) == set(self._before) and all(
+            torch.equal(after[k], v) for k, v in self._before.items()
+        )

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED
 from PIL import Image
-from support import run
+from support import SHARED, run
 
 
 @pytest.fixture

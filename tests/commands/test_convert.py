@@ -3,11 +3,10 @@ from typing import Any
 
 import embedding_files
 import pytest
-from conftest import SHARED
 from embedding_files import G, L, rows
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from support import run
+from support import SHARED, run
 
 import pseudoword
 from pseudoword import formats

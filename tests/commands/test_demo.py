@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
 from diffusers import StableDiffusionPipeline
 from PIL import Image
+from support import SHARED
 from typer.testing import CliRunner
 
 import pseudoword

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from support import SHARED
 from typer.testing import CliRunner
 
 import pseudoword

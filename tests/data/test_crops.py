@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from support import SHARED
 
 from pseudoword.data import crops, images, saliency
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import train_state
 from PIL import Image, ImageDraw
+from support import train_state
 
 import pseudoword
 from pseudoword.config.pictures import PictureSettings

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import asked, train_state
 from PIL import Image, ImageDraw
+from support import asked, train_state
 
 from pseudoword.data import masks
 from pseudoword.models.family import Family

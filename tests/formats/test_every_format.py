@@ -10,13 +10,13 @@ import embedding_files
 import numpy as np
 import pytest
 import torch
-from conftest import SHARED
 from embedding_files import LAYERS, THEIRS, G, H, L, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
+from support import SHARED
 from torch import Tensor
 
 from pseudoword import formats

@@ -3,10 +3,10 @@ from unicodedata import normalize
 
 import pytest
 import torch
-from conftest import SHARED
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from support import SHARED
 
 from pseudoword import formats
 from pseudoword.concept import Concept

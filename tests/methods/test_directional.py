@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import train_state
+from support import train_state
 from torch import nn
 from torch.nn.functional import normalize
 

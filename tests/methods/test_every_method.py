@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import train_state
-from support import Unplugged
+from support import Unplugged, train_state
 from torch import Tensor
 
 import pseudoword

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import asked, train_state
 from diffusers import UNet2DConditionModel
-from support import Notes, run
+from support import Notes, asked, run, train_state
 from torch import Tensor
 
 import pseudoword

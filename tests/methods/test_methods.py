@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import asked, train_state
+from support import asked, train_state
 from torch import Tensor, nn
 
 from pseudoword import methods

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Snapshot, asked, train_state
-from support import Unplugged
+from support import Snapshot, Unplugged, asked, train_state
 
 from pseudoword import formats, train
 from pseudoword.models import base_model

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from conftest import Snapshot
+from support import Snapshot
 from transformers import CLIPTokenizer
 
 from pseudoword.errors import PromptError

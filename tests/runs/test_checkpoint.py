@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import train_state
-from support import flipped
+from support import flipped, train_state
 
 from pseudoword.errors import RunFolderError
 from pseudoword.files import with_checksum, without_checksum

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import asked, train_state
 from PIL import Image
+from support import asked, train_state
 
 from pseudoword import formats, train, train_pack
 from pseudoword.config import TrainConfig

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 import single_file
 import torch
-from conftest import asked, train_state
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
+from support import asked, train_state
 
 from benchmarks import memory
 from pseudoword import formats, generate, train

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import train_state
+from support import train_state
 from torch import Tensor
 
 from pseudoword import train

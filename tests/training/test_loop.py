@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Snapshot, asked, train_state
 from PIL import Image
+from support import Snapshot, asked, train_state
 
 from pseudoword.models import base_model
 from pseudoword.models.families.sd import StableDiffusion

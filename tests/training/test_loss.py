@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import asked, train_state
 from diffusers import DDPMScheduler, DiffusionPipeline
+from support import asked, train_state
 
 from pseudoword.data.captions import SUBJECT, render
 from pseudoword.models import base_model

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import asked, train_state
-from support import lora
+from support import asked, lora, train_state
 from torch import nn
 
 from pseudoword import generate

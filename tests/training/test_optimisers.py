@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import asked, train_state
+from support import asked, train_state
 
 from pseudoword.config.optimiser_options import OptimiserOption
 from pseudoword.errors import SettingsError
