@@ -243,6 +243,14 @@ def test_a_picture_does_not_depend_on_how_long_the_others_prompts_are(any_base: 
     assert np.abs(pixels(against_long) - pixels(together[0])).max() > 1
 
 
+def test_a_negative_prompt_without_guidance_changes_nothing_however_long(family: Family) -> None:
+    one, other = (
+        generate(family, ["a cat"], [], seeds=[0], negative=text, guidance=1.0, sampler_steps=1)
+        for text in ("", "cat " * 100)
+    )
+    assert np.array_equal(pixels(one[0]), pixels(other[0]))
+
+
 def test_a_picture_says_its_prompt_as_it_was_written(base: Path, tmp_path: Path) -> None:
     base = shutil.copytree(base, tmp_path / "base")
     index = base / "model_index.json"
@@ -277,6 +285,7 @@ def test_a_model_that_reads_no_weights_says_so_and_reads_plain_text(
     (drawn,) = pseudoword.generate(prompt, progress=told, **settings)  # type: ignore[arg-type]
     assert np.array_equal(pixels(drawn), pixels(plainly))
     assert f"(red:1.4) is plain text here: {base} reads no weights" in told.lines
+    assert parse_infotext(drawn.info["parameters"]).values["Emphasis"] == "None"
     pseudoword.generate("cat " * 80, progress=told, **settings)  # type: ignore[arg-type]
     assert any("80 tokens, but only 75 are read; not read: 'cat" in line for line in told.lines)
 

@@ -62,7 +62,7 @@ def generate(
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
-        PromptError: a placeholder would be cut off.
+        PromptError: a placeholder would be cut off, or a weight is too large.
         SettingsError: as in `check`.
         BaseModelError: a LoRA does not fit.
     """
@@ -73,10 +73,13 @@ def generate(
     for token, times in Counter(c.token for c in concepts).items():
         if times > 1:
             raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
-    emphasis = options.get("emphasis") or family.emphasis
+    emphasis: Emphasis = "none"
+    if family.reads_weights:
+        emphasis = options.get("emphasis") or family.emphasis
+    against = negative if settings.guidance > 1 else ""  # else it is not read, however long
     pictures: dict[int, Image] = {}
     with family.with_loras(loras):
-        for part in _passes(family, prompts, negative, words, emphasis):
+        for part in _passes(family, prompts, against, words, emphasis):
             generators = [Generator().manual_seed(seeds[i]) for i in part.pictures]
             drawn = family.draw(part.prompts, part.negatives, words, generators, settings)
             pictures |= dict(zip(part.pictures, drawn, strict=True))

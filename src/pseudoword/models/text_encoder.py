@@ -15,7 +15,6 @@ from pseudoword.models.injection import PromptReader, injected, tokenize
 LEAST_TOKENS = 3
 """The begin token, the end token and one more."""
 
-
 ROUNDING = 1e-6
 """A smaller mean of hidden states, relative to their size, is none."""
 
