@@ -167,7 +167,20 @@ rows = {
 grid(rows, heads=seeds)
 
 # %% [markdown]
-# ## 7. Keep the pictures
+# ## 7. More of a word, or less
+#
+# A weight makes a word count more, as in `(word:1.5)`, or less, as in `(word:0.5)`. It is written as in AUTOMATIC1111,
+# and works on learned words, too.
+
+# %%
+rows = {
+    prompt: draw(prompt, [first])
+    for prompt in [f"a ({first}:{weight}) on a yellow background" for weight in (0.4, 1, 1.6)]
+}
+grid(rows, heads=seeds)
+
+# %% [markdown]
+# ## 8. Keep the pictures
 #
 # They are ordinary pictures of Pillow. `pseudoword generate --out picture.png` on the command line also writes into
 # each file how it was drawn.
@@ -179,7 +192,7 @@ for number, picture in enumerate(draw(f"a photo of a {first}", [first]), 1):
     picture.save(folder / f"{number}.png")
 
 # %% [markdown]
-# ## 8. For another tool
+# ## 9. For another tool
 #
 # Vectors are copied bit for bit. Not every format can hold every word; then the error says why.
 

@@ -68,7 +68,7 @@ def test_teaching_has_the_same_cells_for_a_model_with_two_text_encoders(tmp_path
 def test_drawing_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "use.py")
     notebooks.run(notebook, tmp_path, {**FAST, "COUNT": 2}, TIMEOUT_S)
-    assert pictures(notebook) == 5
+    assert pictures(notebook) == 6
     assert (tmp_path / "converted" / "a1111" / "panda.pt").exists()
 
 
