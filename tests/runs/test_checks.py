@@ -187,7 +187,7 @@ def test_a_learning_rate_for_an_optimiser_that_finds_its_own_is_reported(picture
 def test_settings_that_are_too_much_for_model_or_memory_are_refused(
     settings: dict[str, Any], message: str, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "there_is", lambda _device: 1 << 30)
+    monkeypatch.setattr(memory, "memory_nbytes", lambda _device: 1 << 30)
     base = {"base": family.source.name, "device": "cpu"}
     made = TrainConfig.check(**least(TrainConfig), **base, **settings)
     with pytest.raises(SettingsError, match=message):

@@ -83,7 +83,7 @@ def test_the_others_say_that_they_cannot(name: str) -> None:
     [
         ("Adamw", [], "Adamw cannot be imported"),
         ("nowhere.Prodigy", [], "nowhere.Prodigy cannot be imported"),
-        ("pathlib.Path", [], "no optimiser"),
+        ("pathlib.Path", [], "not an optimiser"),
         ("AdamW", ["betas"], "write it as key=value"),
         ("AdamW", ["colour=red"], "does not know it. It takes betas"),
         ("AdamW", ["lr=1"], "lr is no option, it is --lr"),

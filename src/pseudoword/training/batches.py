@@ -1,4 +1,4 @@
-"""What a concept is learned from, and its samples in a step, drawn from (seed, token, step)."""
+"""The data of a concept, and its samples in a step: a function of (seed, token, step)."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from pseudoword.training.weighting import min_snr
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What one concept is learned from, and how its samples are drawn."""
+    """What one concept learns from, and its settings."""
 
     token: str
     pictures: Sequence[EncodedPicture]
@@ -29,31 +29,35 @@ class TrainingData:
     hyper: Hyperparameters
     captions: CaptionSettings
     density: tuple[float, ...] = ()
-    """how often each part of the timesteps is drawn; empty: all alike"""
+    """relative frequency of each part of the timesteps; empty: all the same"""
 
 
 def batches(
     family: Family, pack: Sequence[TrainingData], step: int
 ) -> Iterator[tuple[list[int], loss.Batch]]:
-    """The samples of all concepts of a pack in `step`: for each batch to accumulate, one for each
-    shape of latents. Together they are the samples of one large batch.
+    """The batches of a pack in `step`: for each batch to accumulate, one per shape of latents.
+
+    Together they hold the samples of one large batch.
 
     Yields:
-        Which of the concepts see latents of one shape, and what they see.
+        The indices of the concepts in the batch, and the batch.
     """
-    drawn = []
+    samples = []
     for data in pack:
         hyper, n = data.hyper, data.hyper.batch * data.hyper.accumulate
-        drawn.append(sample_step(hyper.seed, data.token, step, batch=n, **_of(family, data)))
+        samples.append(sample_step(hyper.seed, data.token, step, batch=n, **_of(family, data)))
     for part in range(max(data.hyper.accumulate for data in pack)):
-        own = {
-            k: some[part * data.hyper.batch : (part + 1) * data.hyper.batch]
-            for k, (data, some) in enumerate(zip(pack, drawn, strict=True))
+        in_part = {
+            k: own[part * data.hyper.batch : (part + 1) * data.hyper.batch]
+            for k, (data, own) in enumerate(zip(pack, samples, strict=True))
             if part < data.hyper.accumulate
         }
-        for shape in dict.fromkeys(some.noise.shape for some in own.values()):
-            alike = [k for k, some in own.items() if some.noise.shape == shape]
-            yield alike, _assemble(family, [pack[k] for k in alike], [own[k] for k in alike])
+        for shape in dict.fromkeys(own.noise.shape for own in in_part.values()):
+            same_shape = [k for k, own in in_part.items() if own.noise.shape == shape]
+            yield (
+                same_shape,
+                _assemble(family, [pack[k] for k in same_shape], [in_part[k] for k in same_shape]),
+            )
 
 
 def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:
@@ -62,20 +66,21 @@ def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch
 
 
 def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
-    """At least `n` samples that are always the same, evenly spread over timesteps and pictures.
+    """At least `n` samples for evaluation, always the same, in batches of the concept's size.
 
-    In batches of the concept's size. Training never sees them: they are drawn under another key.
-    Nor does their noise depend on its seed, so that words of other seeds can be compared.
+    They are spread evenly over timesteps and pictures. Training never uses them: they have a random
+    key of their own. Their noise does not depend on the seed, so that runs with different seeds can
+    be compared.
     """
     size = data.hyper.batch
     parts = math.ceil(n / size)
     spread = timesteps(family, data)
     t = spread.even(parts * size)
     key = f"{data.token}/evaluation"
-    drawn = [sample_step(0, key, i, batch=size, **_of(family, data)) for i in range(parts)]
+    samples = [sample_step(0, key, i, batch=size, **_of(family, data)) for i in range(parts)]
     at = [t[i::parts] for i in range(parts)]
-    each = [replace(some, t=t, weight=spread.weight(t)) for some, t in zip(drawn, at, strict=True)]
-    return [_assemble(family, [data], [some]) for some in each]
+    each = [replace(one, t=t, weight=spread.weight(t)) for one, t in zip(samples, at, strict=True)]
+    return [_assemble(family, [data], [one]) for one in each]
 
 
 class _Of(TypedDict):
@@ -85,7 +90,7 @@ class _Of(TypedDict):
 
 
 def _of(family: Family, data: TrainingData) -> _Of:
-    """What samples are drawn from."""
+    """What `sample_step` chooses from."""
     return {
         "pictures": [picture.moments.mean.shape for picture in data.pictures],
         "captions": len(data.templates),
@@ -94,17 +99,17 @@ def _of(family: Family, data: TrainingData) -> _Of:
 
 
 def _assemble(
-    family: Family, pack: Sequence[TrainingData], drawn: Sequence[StepSamples]
+    family: Family, pack: Sequence[TrainingData], samples: Sequence[StepSamples]
 ) -> loss.Batch:
-    """What was drawn for each concept of a pack, as the model takes it."""
+    """The samples of each concept of a pack as one batch on the model's device."""
     prompts: list[str] = []
     latents, noise, t, micro_conditioning, mask, weight, delta = [], [], [], [], [], [], []
-    for k, (data, some) in enumerate(zip(pack, drawn, strict=True)):
+    for k, (data, own) in enumerate(zip(pack, samples, strict=True)):
         hyper = data.hyper
-        chosen = [data.pictures[p] for p in some.picture]
-        own = [
+        pictures = [data.pictures[p] for p in own.picture]
+        captions = [
             augment(picture.filewords, data.captions, seed)
-            for picture, seed in zip(chosen, some.wording, strict=True)
+            for picture, seed in zip(pictures, own.wording, strict=True)
         ]
         prompts += [
             replace_placeholder(
@@ -112,17 +117,17 @@ def _assemble(
                 data.token,
                 loss.pack_placeholder(k),
             )
-            for c, words in zip(some.caption, own, strict=True)
+            for c, words in zip(own.caption, captions, strict=True)
         ]
-        latents.append(_latents(data, some))
-        noise.append(some.noise + hyper.noise_offset * some.offset_noise)
-        t.append(some.t)
-        seen = list(zip(chosen, some.view, strict=True))
-        micro_conditioning += [picture.micro_conditioning[v] for picture, v in seen]
-        mask += [picture.weight[v] for picture, v in seen]
-        weight.append(some.weight * min_snr(family.noise_schedule, some.t, hyper.min_snr))
-        edge = hyper.huber_delta if hyper.loss == "huber" else math.inf
-        delta.append(torch.full(some.t.shape, edge))
+        latents.append(_latents(data, own))
+        noise.append(own.noise + hyper.noise_offset * own.offset_noise)
+        t.append(own.t)
+        views = list(zip(pictures, own.view, strict=True))
+        micro_conditioning += [picture.micro_conditioning[v] for picture, v in views]
+        mask += [picture.weight[v] for picture, v in views]
+        weight.append(own.weight * min_snr(family.noise_schedule, own.t, hyper.min_snr))
+        limit = hyper.huber_delta if hyper.loss == "huber" else math.inf
+        delta.append(torch.full(own.t.shape, limit))
     return loss.Batch(
         prompts,
         latents=torch.cat(latents),
@@ -136,26 +141,28 @@ def _assemble(
 
 
 def timesteps(family: Family, data: TrainingData) -> Timesteps:
-    """The timesteps to learn at, none above what the model knows."""
+    """The timesteps to train at; none is beyond those of the model."""
     hyper, known = data.hyper, family.noise_schedule.timesteps
     high = min(hyper.max_timestep or known, known)
     return Timesteps(min(hyper.min_timestep, high - 1), high, hyper.timestep_sampling, data.density)
 
 
-def _latents(data: TrainingData, drawn: StepSamples) -> torch.Tensor:
-    """`[B, C, h, w]`: the VAE's mean for each picture, and what is asked for of its spread."""
+def _latents(data: TrainingData, samples: StepSamples) -> torch.Tensor:
+    """Latents `[B, C, h, w]`, sampled from the moments as `latent_sampling` says."""
     hyper = data.hyper
-    seen = [(data.pictures[p].moments, v) for p, v in zip(drawn.picture, drawn.view, strict=True)]
-    mean = torch.stack([moments.mean[v] for moments, v in seen])
+    views = [
+        (data.pictures[p].moments, v) for p, v in zip(samples.picture, samples.view, strict=True)
+    ]
+    mean = torch.stack([moments.mean[v] for moments, v in views])
     if hyper.latent_sampling == "deterministic":
         return mean
-    latent_noise = drawn.latent_noise
+    latent_noise = samples.latent_noise
     if hyper.latent_sampling == "once":
         shape = mean.shape[1:]
-        kept = [
+        fixed_noise = [
             fixed_latent_noise(hyper.seed, data.token, p, v, shape)
-            for p, v in zip(drawn.picture, drawn.view, strict=True)
+            for p, v in zip(samples.picture, samples.view, strict=True)
         ]
-        latent_noise = torch.stack(kept)
-    std = torch.stack([moments.std[v] for moments, v in seen])
+        latent_noise = torch.stack(fixed_noise)
+    std = torch.stack([moments.std[v] for moments, v in views])
     return mean + std * latent_noise.to(mean)

@@ -1,5 +1,5 @@
-"""Gradients on a GPU that come out bit for bit alike, so that a run that is resumed or done again
-ends with the same bytes."""
+"""Bit-identical gradients on a GPU, so that a run that is resumed or repeated ends with the same
+bytes."""
 
 import os
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @contextmanager
 def repeatable(device: torch.device, wanted: bool = True) -> Iterator[None]:
-    """While open, kernels on a GPU add up in one order; on a CPU they do so anyway.
+    """While open, GPU kernels add numbers in a fixed order. On a CPU they always do.
 
-    The backward pass of attention adds up in whatever order its threads finish. Only torch's strict
-    mode makes it keep one: the mode that warns of such kernels goes on using them.
+    The backward pass of attention adds in the order in which its threads finish. Only the strict
+    mode of torch prevents this; the mode that warns still uses such kernels.
 
     Raises:
-        TrainingError: the model needs a kernel that has no fixed order.
+        TrainingError: the model needs a kernel without a fixed order.
     """
     if device.type != "cuda" or not wanted:
         yield

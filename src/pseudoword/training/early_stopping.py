@@ -1,5 +1,8 @@
-"""How good a word is on samples that never change: a loss that falls smoothly, where the training
-loss only rattles, since each step of training meets other noise at other timesteps."""
+"""Early stopping: the loss on samples that never change, and what follows from it.
+
+The training loss is noisy, since each step has other noise at other timesteps. On fixed samples the
+loss falls smoothly.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,41 +14,41 @@ from pseudoword.models.family import Family
 from pseudoword.training import loss
 
 SAMPLES = 16
-"""How many; without a backward pass they cost about a third of as many in training."""
+"""Number of samples. Without a backward pass, each costs about a third of a training sample."""
 
 EARLIEST = 8
-"""Evaluations after the first before a run is judged: how fast it begins is much a matter of
+"""Evaluations after the first before a run may stop: the speed of the first ones is mostly
 chance."""
 
 PACE = 0.45
-"""A run has settled when lately it gains at less than this part of its mean pace..."""
+"""A plateau: the last evaluations gained less than this fraction of the mean gain of the run..."""
 
 LITTLE = 0.05
-"""... and less than this part of the loss itself: a poor starting word gains so much at first that
-what is still gained later looks small beside it."""
+"""... and less than this fraction of the loss. With a poor initial word the first gains are so
+large that later ones would look small in comparison."""
 
 WORSE = 0.1
-"""Held-out pictures are worse off when their loss has risen by this part of what it had fallen."""
+"""Overfitting: the loss on held-out pictures rose again by this fraction of what it had fallen."""
 
 
 @dataclass(frozen=True)
 class EvaluationLoss:
-    """What one evaluation found."""
+    """The result of one evaluation."""
 
     step: int
     loss: float
     held_out: float | None
-    """the same on held-out pictures, if there are any"""
+    """the loss on held-out pictures, if there are any"""
 
     @property
     def deciding_loss(self) -> float:
-        """What decides which word is best: held-out pictures, if there are any."""
+        """The loss that decides which word is best: that of held-out pictures, if there are any."""
         return self.loss if self.held_out is None else self.held_out
 
 
 @dataclass
 class EvaluationHistory:
-    """What all evaluations of a run have found; a part of its state."""
+    """The results of all evaluations of a run; a part of its state."""
 
     found: list[EvaluationLoss] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -53,7 +56,7 @@ class EvaluationHistory:
     best_step: int = 0
 
     def add(self, one: EvaluationLoss, word: dict[str, Tensor]) -> bool:
-        """Take note of it; whether it is the best so far. The starting word is not in the race."""
+        """Add a result. True if it is the best so far; the initial word does not count."""
         better = one.step > 0 and all(
             one.deciding_loss < b.deciding_loss for b in self.found if b.step
         )
@@ -63,19 +66,19 @@ class EvaluationHistory:
         return better
 
     def plateau(self, patience: int) -> str | None:
-        """Why there is little to gain from further steps, if so.
+        """The reason to stop, if the loss hardly falls any more.
 
-        The best loss of the last `patience` evaluations is compared with the best before them; a
-        longer run is judged by its last third, since one that learns slowly gains little at a time.
-        What they would have gained at the mean pace of the run tells how much is little.
+        The best loss of the last `patience` evaluations is compared with the best before them. In a
+        longer run it is that of the last third, since slow learning gains little per evaluation.
+        The gain is small if it is small compared with the mean gain of the run.
         """
         if len(self.found) <= max(patience, EARLIEST):
             return None
         last = max(patience, len(self.found) // 3)
-        deciding_loss = [one.deciding_loss for one in self.found]
-        before, lately = min(deciding_loss[:-last]), min(deciding_loss[-last:])
-        gained = deciding_loss[0] - min(before, lately)
-        at_mean_pace = gained * last / (len(deciding_loss) - 1)
+        losses = [one.deciding_loss for one in self.found]
+        before, lately = min(losses[:-last]), min(losses[-last:])
+        gained = losses[0] - min(before, lately)
+        at_mean_pace = gained * last / (len(losses) - 1)
         if before - lately > min(PACE * at_mean_pace, LITTLE * before):
             return None
         return (
@@ -84,7 +87,7 @@ class EvaluationHistory:
         )
 
     def overfitting(self) -> str | None:
-        """A warning, if held-out pictures get worse while the others get better."""
+        """A warning, if held-out pictures get worse while training pictures get better."""
         last = self.found[-1]
         if last.held_out is None:
             return None
@@ -107,5 +110,5 @@ def evaluation_loss(
     family: Family, word: dict[str, Tensor], samples: Sequence[loss.Batch]
 ) -> float:
     """Mean loss of `word` over `samples`."""
-    found = [loss.losses(family, [word], batch) * len(batch.t) for batch in samples]
-    return float(torch.cat(found).sum()) / sum(len(batch.t) for batch in samples)
+    sums = [loss.losses(family, [word], batch) * len(batch.t) for batch in samples]
+    return float(torch.cat(sums).sum()) / sum(len(batch.t) for batch in samples)

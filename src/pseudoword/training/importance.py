@@ -1,9 +1,9 @@
-"""Which timesteps move a word: they are drawn more often, and each counts for less.
+"""Importance sampling: timesteps with large gradients are sampled more often, and weigh less.
 
-The mean gradient stays what it was, but rattles least if timesteps are drawn in proportion to the
-size of their gradients (importance sampling; by losses: Nichol and Dhariwal 2021, arXiv 2102.09672,
-section 3.3). Where there is little noise in a picture the prediction hardly depends on words, and
-samples there teach next to nothing.
+The mean gradient stays the same. Its variance is lowest if timesteps are sampled in proportion to
+the size of their gradients (by losses: Nichol and Dhariwal 2021, arXiv 2102.09672, section 3.3).
+Where a picture has little noise, the prediction hardly depends on the prompt, and samples teach
+very little.
 """
 
 import math
@@ -21,42 +21,42 @@ from pseudoword.training.determinism import repeatable
 from pseudoword.training.step import LOSS_SCALE
 
 PARTS = 10
-"""Into so many parts the timesteps are cut."""
+"""Number of parts that the timesteps are divided into."""
 
 EACH = 4
-"""Samples for each part."""
+"""Samples per part."""
 
 LEAST = 0.1
-"""No part is drawn less often than this, beside the one that is drawn most: what does not move the
-word now may do so later."""
+"""Lowest frequency of a part, relative to the most frequent one. A part that does not move the word
+now may do so later."""
 
 
 def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> tuple[float, ...]:
-    """How often to draw each part of the timesteps, beside the most drawn: 0 to 1.
+    """Frequency of each part of the timesteps, relative to the most frequent one: 0 to 1.
 
-    Empty, all alike, if there are no gradients to compare; the first step will say what is wrong.
+    Empty (all the same) if there are no gradients to compare; the first step reports the reason.
 
     Args:
         family: the frozen model.
-        data: what is to be learned from.
+        data: the data of the concept.
         rows: of the word, `[n, width]` per text encoder.
     """
     span = batches.timesteps(family, data)
     scale = LOSS_SCALE.get(family.dtype, 1.0)
-    squares, seen = torch.zeros(PARTS), torch.zeros(PARTS)
-    for some in batches.fixed(family, data, PARTS * EACH):
-        # Each sample has a word of its own, so that one backward pass tells their gradients apart.
-        words = [_leaves(rows, family.device) for _ in some.prompts]
+    squares, counts = torch.zeros(PARTS), torch.zeros(PARTS)
+    for batch in batches.fixed(family, data, PARTS * EACH):
+        # Each sample has its own copy of the word: one backward pass gives a gradient for each.
+        words = [_leaves(rows, family.device) for _ in batch.prompts]
         prompts = [
             p.replace(loss.pack_placeholder(0), loss.pack_placeholder(k))
-            for k, p in enumerate(some.prompts)
+            for k, p in enumerate(batch.prompts)
         ]
         with repeatable(family.device, data.hyper.deterministic):
-            (loss.losses(family, words, replace(some, prompts=prompts)).sum() * scale).backward()
-        part = span.part(some.t.cpu(), PARTS)
+            (loss.losses(family, words, replace(batch, prompts=prompts)).sum() * scale).backward()
+        part = span.part(batch.t.cpu(), PARTS)
         squares.index_add_(0, part, torch.stack([_square(word) for word in words]).cpu())
-        seen.index_add_(0, part, torch.ones(len(part)))
-    sizes = (squares / seen).sqrt()
+        counts.index_add_(0, part, torch.ones(len(part)))
+    sizes = (squares / counts).sqrt()
     smooth = avg_pool1d(sizes[None], 3, 1, 1, count_include_pad=False)[0]
     most = float(smooth.max())
     if not most or not math.isfinite(most):
@@ -65,11 +65,11 @@ def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> t
 
 
 def _leaves(rows: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """Copies of fixed rows whose gradient can be asked for."""
+    """Copies of the rows that collect gradients."""
     return {key: r.to(device, copy=True).requires_grad_() for key, r in rows.items()}
 
 
 def _square(word: Mapping[str, Tensor]) -> Tensor:
-    """Of the length of its gradient."""
+    """Squared norm of the gradient of all rows."""
     each = [rows.grad for rows in word.values() if rows.grad is not None]
     return torch.stack([gradient.square().sum() for gradient in each]).sum()

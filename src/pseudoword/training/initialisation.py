@@ -1,4 +1,4 @@
-"""Where a new word starts: from words, from the vocabulary at random, or from a concept file."""
+"""The initial rows of a new word: from words, random, or from a concept file."""
 
 import math
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ from pseudoword.training import suggestions
 
 
 def named_concept(init: str, mode: InitMode) -> Concept | None:
-    """The concept that `init` names, to be gone on from; None if it is words, or not looked at.
+    """The concept that `init` names, to continue from; None if `init` is words, or not used.
 
-    With `auto`, a concept must be given as a path, a hub id, or `FILE=TOKEN` for one word of
-    several: a plain word is a word, also where a file of that name lies about.
+    With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word of
+    several. A plain word is a word, even if there is a file of that name.
 
     Raises:
-        ConceptError: what looks like a path or a hub id is not there, or no concept.
-        SettingsError: it looks like one, and `mode` asks for words.
+        ConceptError: `init` looks like a path or a hub id, but is not there or not a concept.
+        SettingsError: `init` looks like a path or a hub id, but `mode` takes words.
     """
     if mode == "random":
         return None
@@ -51,38 +51,38 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
 
 
 def mode_of(init: str, mode: InitMode) -> str:
-    """`mode`, where `auto` is known as `file` if it is one, else as `words`."""
+    """`mode`; for `auto`, `file` if `init` names a concept, else `words`."""
     if mode != "auto":
         return mode
     return "words" if named_concept(init, mode) is None else "file"
 
 
 def check(init: str, mode: InitMode, vectors: int | Auto, method: str = "classic") -> str | None:
-    """See what can be seen of a start before a model is there.
+    """Check `init` as far as this is possible without a model.
 
     Returns:
-        What the user should know: that words were taken although a file is called like them.
+        A note for the user, if words were taken although there is a file of that name.
 
     Raises:
-        ConceptError: as `named_concept`; or it is layered, and `method` cannot go on with that.
+        ConceptError: as `named_concept`; or the concept is layered, and `method` is not.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
     concept = named_concept(init, mode)
     if concept is None:
-        lies_about = (
+        same_name = (
             mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
         )
-        return f"--init {init} is a word; write ./{init} for what lies here" if lies_about else None
+        return f"--init {init} is a word; write ./{init} for the file here" if same_name else None
     if is_layered(concept.vectors) and method != "layered":
         raise ConceptError(
-            f"--init {brief(init)} is a layered word. Go on with it by --method layered, or make "
-            "an ordinary word of it with `pseudoword convert` first."
+            f"--init {brief(init)} is a layered word. Continue it with --method layered, or make "
+            "it an ordinary word with `pseudoword convert` first."
         )
     counts = {len(rows) for rows in concept.vectors.values()}
     if vectors is not AUTO and counts != {vectors}:
         raise SettingsError(
-            f"--vectors {vectors}: --init {brief(init)} has {max(counts)}, and goes on with them. "
-            "Leave --vectors out, or begin from words."
+            f"--vectors {vectors}: --init {brief(init)} has {max(counts)}, and keeps them. "
+            "Leave --vectors out, or start from words."
         )
     return None
 
@@ -90,16 +90,16 @@ def check(init: str, mode: InitMode, vectors: int | Auto, method: str = "classic
 def initial_rows(
     family: Family, init: str, mode: InitMode, vectors: int, token: str, seed: int
 ) -> Mapping[str, Tensor]:
-    """The rows to begin with, `[vectors, width]` float32 per text encoder.
+    """The initial rows, `[vectors, width]` float32 per text encoder.
 
     `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
-    row their mean; `random` draws rows with the vocabulary's mean and spread; `file` goes on from
-    a concept, whose number of vectors then counts. `auto` is `file` if `init` names a concept
-    (`named_concept`), else `rows` if there are vectors enough, else `mean`.
+    row their mean; `random` samples rows with the mean and standard deviation of the vocabulary;
+    `file` takes the rows of a concept, however many it has. `auto` is `file` if `init` names a
+    concept (`named_concept`), else `rows` if there are enough vectors, else `mean`.
 
     Raises:
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them.
-        ConceptError: the concept file cannot be read or does not fit.
+        ConceptError: the concept cannot be read, or is not compatible with the model.
     """
     concept = named_concept(init, mode)
     if concept is not None:
@@ -116,7 +116,7 @@ def initial_rows(
 
 
 def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
-    """What a method is told of `family`, to begin at `rows` `[n, width]`."""
+    """What a method needs to know to begin at `rows` `[n, width]`."""
     usual = {key: encoder.median_norm for key, encoder in family.encoders.items()}
     sizes = [norm / math.sqrt(family.encoders[key].width) for key, norm in usual.items()]
     number = sum(sizes) / len(sizes)
@@ -124,9 +124,10 @@ def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
 
 
 def vector_count(family: Family, init: str, pictures: int) -> int:
-    """How many vectors suit a word: what suits the pictures, and one for each token of `init`.
+    """The number of vectors for `--vectors auto`.
 
-    An empty `init` has none.
+    It is the number that suits so many pictures, or one for each token of `init`, if those are
+    more.
     """
     tokens = max(len(encoder.token_ids(init)) for encoder in family.encoders.values())
     return max(min(tokens, suggestions.MOST_VECTORS), suggestions.vectors(pictures))

@@ -1,8 +1,8 @@
-"""A rate range test (Smith 2015, arXiv 1506.01186): which learning rate suits these pictures.
+"""Learning-rate finder (range test; Smith 2015, arXiv 1506.01186) for the pictures of a concept.
 
-A copy of the starting word is trained for a few steps while the rate grows; the evaluation loss
-falls, and rises again where the rate is too high. Draws have no state, so the run itself does not
-notice.
+A copy of the initial word is trained for a few steps while the rate grows. The evaluation loss
+falls, and rises again where the rate is too high. Random numbers have no state, so the test does
+not change the run itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,24 +20,24 @@ STEPS = 48
 EVERY = 3
 LOWEST, HIGHEST = 1e-4, 1e-1
 NEARLY = 0.9
-"""Where this part of all that could be gained has been gained, the rate is high enough. Beyond, the
-loss falls little, and the rows only grow."""
+"""A rate is high enough where the loss has fallen by this fraction of its whole fall. With higher
+rates the loss falls little, and the rows only grow."""
 
 BELOW = 3.0
-"""The rate is chosen so many times lower: by the sum of a geometric series, the test has moved
-until there as far as some twenty steps at that rate would."""
+"""The chosen rate is lower by this factor. By the sum of a geometric series, the test has moved the
+rows up to there as far as about twenty steps at that rate."""
 
 LEAST, MOST = 0.3, 0.5
-"""A step of the rate is at least and at most this part of a number in a usual row. So short a test
-can be fooled: by a dip on the way, or by a loss that goes on falling while the rows grow."""
+"""Bounds of the chosen rate, as fractions of the size of a number in a usual row. So short a test
+can be wrong: because of a dip in the loss, or of a loss that keeps falling while the rows grow."""
 
 
 @dataclass(frozen=True)
 class FoundRate:
-    """What the test found."""
+    """The result of the test."""
 
     rate: float
-    """what to train with"""
+    """the learning rate to train with"""
     curve: tuple[tuple[float, float], ...]
     """(rate, evaluation loss) along the way"""
 
@@ -52,8 +52,8 @@ def find_learning_rate(
 
     Args:
         family: the frozen model.
-        data: what the concept is to be learned from.
-        start: where it begins.
+        data: the data of the concept.
+        start: its initial rows.
         tick: called with (done, total) after each step.
     """
     copy = methods.begin(start, data.hyper)
@@ -69,17 +69,22 @@ def find_learning_rate(
         tick(step.step, STEPS)
         if step.step % EVERY:
             continue
-        found = early_stopping.evaluation_loss(family, trial.word(), samples)
-        curve.append((step.metrics[0].lr, found))
+        now = early_stopping.evaluation_loss(family, trial.word(), samples)
+        curve.append((step.metrics[0].lr, now))
         lowest = min(loss for _, loss in curve)
-        if found > first + (first - lowest):  # it has lost twice what it had gained
+        if now > first + (first - lowest):  # above the start by more than it was below
             break
     return FoundRate(choose_rate(first, curve, copy.rate_unit), tuple(curve))
 
 
 def choose_rate(start: float, curve: Sequence[tuple[float, float]], usual: float) -> float:
-    """The rate for a run, from the loss at the `start` and along the `curve` of growing rates;
-    `usual` is the size of a number in the vocabulary's rows."""
+    """The learning rate for a run.
+
+    Args:
+        start: the loss of the initial word.
+        curve: (rate, loss) for growing rates.
+        usual: the size of a number in the rows of the vocabulary.
+    """
     lowest = min([start, *(loss for _, loss in curve)])
     enough = start - NEARLY * (start - lowest)
     high = next((rate for rate, loss in curve if loss <= enough), LOWEST)

@@ -23,16 +23,16 @@ class Step:
     step: int
     """counted from 1"""
     metrics: tuple[StepMetrics, ...]
-    """one entry for each member that took this step"""
+    """one entry for each concept that took this step"""
     seconds: float
 
 
 def train(family: Family, states: Sequence[TrainState]) -> Iterator[Step]:
     """Train `states`, in place, until none is unfinished.
 
-    Members may be at different steps (after a resume); those furthest behind go first. A member
-    whose loss or gradient is not finite, or whose first gradient is zero, stops: `failure` says
-    why and `good` holds its last good rows.
+    After a resume, concepts may be at different steps; those with the fewest steps go first. A
+    concept whose loss or gradient is not finite, or whose first gradient is zero, stops: `failure`
+    says why, and `good` holds its last good rows.
     """
     while unfinished := [state for state in states if state.unfinished]:
         began = time.perf_counter()

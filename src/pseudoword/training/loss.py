@@ -27,15 +27,15 @@ class Batch:
     micro_conditioning: MicroConditioning
     """[K·B, 6]"""
     mask: Tensor
-    """[K·B, 1, h, w] how much each position counts, one on average"""
+    """[K·B, 1, h, w] weight of each position, one on average"""
     weight: Tensor
-    """[K·B] how much each sample counts"""
+    """[K·B] weight of each sample"""
     delta: Tensor
-    """[K·B] where Huber's loss turns from a square into a line; infinite: never"""
+    """[K·B] where the Huber loss changes from a square to a line; infinite: never"""
 
 
 def pack_placeholder(k: int) -> str:
-    """What stands for the k-th concept of a pack in its prompts.
+    """The placeholder of the k-th concept of a pack in its prompts.
 
     A private-use character, so that two concepts of the same name can share a pack.
     """
@@ -45,15 +45,15 @@ def pack_placeholder(k: int) -> str:
 def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int) -> Tensor:
     """Mean squared error of a prediction `[K·B, C, h, w]` for each of K concepts, `[K]`.
 
-    With the settings that ask for it, samples and positions are weighted, and squares are
-    Huber's.
+    Samples and positions are weighted, and squares are replaced by the Huber loss, where the
+    settings say so.
     """
     error = huber(prediction - target, batch.delta.view(-1, 1, 1, 1))
     return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(concepts, -1).mean(1)
 
 
 def predict(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
-    """What the model predicts for `batch` with these rows, `[K·B, C, h, w]` float32."""
+    """The prediction for `batch` with these rows, `[K·B, C, h, w]` float32."""
     condition = family.encode_text(
         batch.prompts, {pack_placeholder(k): rows for k, rows in enumerate(words)}
     )
@@ -62,14 +62,14 @@ def predict(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
 
 
 def losses(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
-    """The loss of each of K words of these rows, `[K]`; a step of training has the same."""
+    """The loss of K words with these rows, `[K]`; the same as in a training step."""
     target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
     return per_concept(predict(family, words, batch), target, batch, len(words))
 
 
 @torch.no_grad()
 def effect(family: Family, before: Vectors, after: Vectors, batch: Batch) -> float:
-    """How far the rows `after` move the prediction away from `before`'s, relative to its size."""
+    """Distance of the predictions with the rows `before` and `after`, relative to the first."""
     first = predict(family, [before], batch)
     moved = predict(family, [after], batch) - first
     return float(moved.norm() / first.norm())

@@ -1,4 +1,4 @@
-"""Whether there is memory for pictures and batches far beyond the usual, before they are tried."""
+"""Refuse unusually large pictures and batches that cannot fit into memory, before long work."""
 
 import contextlib
 import math
@@ -15,8 +15,8 @@ from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Plan, plan_memory
 
 ORDINARY, ORDINARY_PX = 32, 1 << 22
-"""So many times the pixels of one picture as the model was made for, or so many in all, are tried
-without asking, which takes a while itself."""
+"""Up to this many times the pixels of the model's own size, or this many in all, nothing is
+checked: the check itself takes a while."""
 
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -31,7 +31,7 @@ def check_training(
     checkpointing: bool = False,
     method: MethodName = "classic",
 ) -> None:
-    """See that a step of `samples` pictures of `size` (width, height) has a chance.
+    """Check that a step with `samples` pictures of `size` (width, height) can fit into memory.
 
     Raises:
         SettingsError: it needs more memory than there is, by what `plan` says.
@@ -40,37 +40,37 @@ def check_training(
     if accumulate > 1:
         asked += f", drawn for {accumulate} batches at once,"
 
-    def need(found: Plan) -> int:
+    def need(plan: Plan) -> int:
         way = (choice.quantize, checkpointing)
-        step = next(n for n in found.train if (n.quantize, n.gradient_checkpointing) == way)
-        # Noise and its like are drawn for all batches of a step: two floats for each number.
+        step = next(n for n in plan.train if (n.quantize, n.gradient_checkpointing) == way)
+        # Noise is made for all batches of a step at once: two floats for each number.
         drawn = samples * accumulate * size[0] * size[1] // 2
-        return max(found.encode_nbytes, step.nbytes + drawn)
+        return max(plan.encode_nbytes, step.nbytes + drawn)
 
     _check(family, choice, size, samples * accumulate, samples, asked, need, method)
 
 
 def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> None:
-    """See that a picture of `size` (width, height) has a chance to be drawn.
+    """Check that drawing a picture of `size` (width, height) can fit into memory.
 
     Raises:
         SettingsError: it needs more memory than there is, by what `plan` says.
     """
     asked = f"a picture of {size[0]} x {size[1]} pixels"
-    _check(family, choice, size, 1, 1, asked, lambda found: found.draw_nbytes)
+    _check(family, choice, size, 1, 1, asked, lambda plan: plan.draw_nbytes)
 
 
-def there_is(device: torch.device) -> int | None:
-    """Bytes of memory behind `device`; None if nobody knows."""
+def memory_nbytes(device: torch.device) -> int | None:
+    """Bytes of memory of `device`; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    found = []
+    limits = []
     with contextlib.suppress(AttributeError, ValueError, OSError):  # not on every system
-        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in _LIMITS:
         with contextlib.suppress(ValueError, OSError):  # `max` is no limit
-            found.append(int(Path(path).read_text()))
-    return min(found, default=None)
+            limits.append(int(Path(path).read_text()))
+    return min(limits, default=None)
 
 
 def _check(
@@ -83,7 +83,7 @@ def _check(
     need: Callable[[Plan], int],
     method: MethodName = "classic",
 ) -> None:
-    have = there_is(family.device)
+    have = memory_nbytes(family.device)
     ordinary = max(ORDINARY * family.resolution**2, ORDINARY_PX)
     if have is None or size[0] * size[1] * pictures <= ordinary:
         return

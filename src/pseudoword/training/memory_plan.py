@@ -1,9 +1,9 @@
-"""What fits in how much memory: computed from a model's configs, before its weights are there.
+"""How much memory training and drawing need, computed from a model's configs without its weights.
 
-Training, encoding and drawing run on the meta device, where tensors have shapes only, and the most
-bytes alive at a time are counted. `benchmarks/memory.py` holds that against measurement. Files are
-mapped while weights are copied out of them; such pages are not counted, since they give way when
-memory is needed.
+Training, encoding and drawing run on the meta device, where tensors have shapes but no numbers. The
+peak of live bytes is counted. `benchmarks/memory.py` compares it with measurements. Files are
+mapped while weights are copied from them; these pages are not counted, since the system frees them
+when memory is needed.
 """
 
 import math
@@ -38,16 +38,16 @@ QUANTIZED: dict[Quantize, float] = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 
 
 class Need(BaseModel):
-    """What one way to train needs."""
+    """What training needs with one choice of quantisation and checkpointing."""
 
     quantize: Quantize
     gradient_checkpointing: bool
     weights_nbytes: int
     """the U-Net and the text encoders"""
     step_nbytes: int
-    """what a training step keeps besides, at most"""
+    """what a training step needs in addition, at its peak"""
     nbytes: int
-    """all together, with the process itself"""
+    """everything together, with the process itself"""
 
 
 class Plan(BaseModel):
@@ -56,7 +56,7 @@ class Plan(BaseModel):
     base: str
     family: str
     recognised_by: str
-    """what the model was told by"""
+    """what identified the kind of model"""
     resolution: int
     batch: int
     method: str
@@ -64,18 +64,18 @@ class Plan(BaseModel):
     parts: dict[str, int]
     """bytes of each part's weights, not quantised"""
     encode_nbytes: int
-    """all that is there while the pictures are encoded, one by one, before training"""
+    """the peak while the pictures are encoded one by one, before training"""
     train: list[Need]
     draw_nbytes: int
-    """all that is there while one picture is drawn"""
+    """the peak while one picture is drawn"""
 
 
 def plan_memory(config: PlanConfig) -> Plan:
-    """Say what fits; the public `plan`.
+    """Compute what is needed; the public `plan`.
 
     Raises:
-        BaseModelError: the base is not known; one that is on the hub needs its configs only.
-        SettingsError: the resolution is none the model works with.
+        BaseModelError: the base is not known. Of a base on the hub, only configs are fetched.
+        SettingsError: the model does not work with the resolution.
     """
     place = base_model.placement(config, empty=True)
     choice = config
@@ -128,20 +128,20 @@ def plan_memory(config: PlanConfig) -> Plan:
 
 @contextmanager
 def _counting(what: str) -> Iterator[None]:
-    """Turn what goes wrong with tensors without numbers into an error that says so."""
+    """Turn errors of the arithmetic of shapes into an error that explains them."""
     try:
         yield
     except PseudowordError:
         raise
-    except Exception as error:  # whatever the arithmetic of shapes runs into
+    except Exception as error:
         raise BaseModelError(
-            f"{what}: it cannot be counted what that needs ({reason(error)}). The base's configs "
-            "do not fit together, or the size is beyond all bounds."
+            f"{what}: the memory for it cannot be computed ({reason(error)}). The configs of the "
+            "base do not fit together, or the size is far too large."
         ) from error
 
 
 def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
-    """Bytes of the weights so stored, and of the largest one unpacked again."""
+    """Bytes of the quantised weights, and of the largest one when it is unpacked."""
     total = sum(nbytes(module) for module in modules)
     if quantize == "none":
         return total, 0
@@ -183,7 +183,7 @@ def _draw(family: Family, side: int) -> int:
 
 
 def stand_in(latents: torch.Tensor) -> loss.Batch:
-    """A batch for one word whose numbers do not matter, around `latents` `[B, C, h, w]`."""
+    """A batch for one word around `latents` `[B, C, h, w]`; its numbers do not matter."""
     batch, device = len(latents), latents.device
     return loss.Batch(
         [f"a photo of {loss.pack_placeholder(0)}"] * batch,

@@ -42,12 +42,12 @@ def make(
 
 
 def check(name: str, options: Sequence[OptimiserOption]) -> None:
-    """See before anything is loaded that `make` and a first step will work, on one number.
+    """Check, with one number, that `make`, a step, and saving and loading the state work.
 
-    So will saving its state, and reading that again, as a run does.
+    This needs no model, so it is done before anything is loaded.
 
     Raises:
-        SettingsError: as `make`; or it does not.
+        SettingsError: as `make`; or one of them does not work.
     """
     number = nn.Parameter(torch.zeros(1, 1))
     optimiser = make(name, options, [number], 1e-3)
@@ -63,7 +63,7 @@ def check(name: str, options: Sequence[OptimiserOption]) -> None:
 
 
 def rate_of_its_own(name: str) -> bool:
-    """Whether an optimiser finds its rate itself, and is to be given 1: its default says so."""
+    """Whether the optimiser finds its own rate and expects lr=1: whether 1 is its default."""
     rate = _options_of(name).get("lr")
     return rate is not None and rate.default in (1, 1.0)
 
@@ -71,13 +71,13 @@ def rate_of_its_own(name: str) -> bool:
 def clip(
     parameters: Sequence[nn.Parameter], norm: float, value: float, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Divide gradients by `scale`, cut their numbers to `value`, then shorten them to `norm`.
+    """Divide gradients by `scale`, clip their numbers to `value`, then their norm to `norm`.
 
-    0 is no limit.
+    0 means no limit.
 
     Returns:
-        Two scalars on the device, so that nothing waits for it: the norm before, and the largest
-        number in the gradient of the parameter that is reached least (0: not at all).
+        Two scalars, still on the device: the norm before clipping, and the largest number in the
+        gradient of the parameter with the smallest gradient (0: no gradient reaches it).
     """
     reached = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     for grad in reached:
@@ -96,10 +96,10 @@ def clip(
 def final_parameters(
     optimiser: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]
 ) -> Iterator[None]:
-    """While open, `parameters` are what the optimiser would hand over.
+    """While open, `parameters` have the values that the optimiser calls its result.
 
-    Schedule-free optimisers (Defazio et al. 2024, arXiv 2405.15682) step from other points than
-    their result. Theirs are put back exactly, since going there and back is not exact.
+    Schedule-free optimisers (Defazio et al. 2024, arXiv 2405.15682) take steps from other
+    points than their result. Those are restored exactly, since computing them back is not exact.
     """
     if not (hasattr(optimiser, "eval") and hasattr(optimiser, "train")):
         yield
@@ -125,10 +125,10 @@ def _find(name: str) -> Any:
             "as prodigyopt.Prodigy or schedulefree.AdamWScheduleFree."
         ) from error
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
-        raise SettingsError(f"--optimiser {brief(name)} is no optimiser of torch")
+        raise SettingsError(f"--optimiser {brief(name)} is not an optimiser of torch")
     if found is torch.optim.Optimizer or found.__name__ in {"LBFGS", "SparseAdam"}:
         raise SettingsError(
-            f"--optimiser {name} cannot learn a word: it needs several looks at each batch, or "
+            f"--optimiser {name} cannot learn a word: it needs several passes over each batch, or "
             "sparse gradients. AdamW is the usual choice."
         )
     return found
@@ -137,7 +137,7 @@ def _find(name: str) -> Any:
 def _options_of(name: str) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(_find(name)).parameters
-    except (TypeError, ValueError):  # a class that does not tell
+    except (TypeError, ValueError):  # a class without a signature
         return {}
 
 

@@ -1,7 +1,7 @@
-"""Randomness without state: every draw is a pure function of (seed, concept, step).
+"""Randomness without state: the samples of a step are a pure function of (seed, concept, step).
 
-A concept therefore sees the same pictures, captions, noise and timesteps alone and in a pack, and
-a run that was killed sees, when resumed, exactly what it would have seen.
+A concept has the same pictures, captions, noise and timesteps alone and in a pack. A run that was
+killed and is resumed has exactly the samples that it would have had.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from pseudoword.training.timestep_sampling import Timesteps
 
 @dataclass(frozen=True)
 class StepSamples:
-    """What one concept sees in one step; `B` samples of latents `[C, h, w]`, all on the CPU."""
+    """The samples of one concept in one step: `B` of them, for latents `[C, h, w]`, on the CPU."""
 
     picture: list[int]
-    """[B] which picture"""
+    """[B] index of the picture"""
     view: list[int]
-    """[B] which of its views"""
+    """[B] index of the view of the picture"""
     caption: list[int]
-    """[B] which caption template"""
+    """[B] index of the template"""
     wording: list[int]
-    """[B] seeds of what happens to the pictures' own captions"""
+    """[B] seeds for the augmentation of the pictures' captions"""
     t: Tensor
     """[B] int64, the timestep"""
     weight: Tensor
-    """[B] how much a sample at that timestep counts, since some are drawn more often"""
+    """[B] weight of the sample; lower at timesteps that are sampled more often"""
     noise: Tensor
-    """[B, C, h, w] the noise to be predicted"""
+    """[B, C, h, w] the noise to predict"""
     latent_noise: Tensor
     """[B, C, h, w] the noise that samples the latent from its moments"""
     offset_noise: Tensor
     """[B, C, 1, 1] the noise of `noise_offset`"""
 
     def __getitem__(self, own: slice) -> "StepSamples":
-        """Some of the samples."""
+        """A slice of the samples."""
         return StepSamples(**{name: values[own] for name, values in vars(self).items()})
 
 
@@ -52,23 +52,23 @@ def sample_step(
     captions: int,
     timesteps: Timesteps,
 ) -> StepSamples:
-    """Draw everything random about `step` (counted from 0) of `concept`.
+    """Choose everything that is random in `step` of `concept`.
 
-    Pictures are visited in a new order each epoch, so that all are seen equally often, and so are
-    the views of each picture. Where latents are of several shapes, a step keeps to one; the shapes
-    take turns in a new order each round, in which each has as many steps as it has pictures.
+    Pictures come in a new order each epoch, so that all are used equally often. The same holds for
+    the views of each picture. All latents of a step have one shape. Where there are several shapes,
+    they take turns in a new order each round, and each has as many steps as it has pictures.
 
     Args:
         seed: of the run.
         concept: its token.
         step: counted from 0.
-        batch: samples to draw.
+        batch: number of samples.
         pictures: the shape `[views, C, h, w]` of each picture's latents.
         captions: how many templates there are.
-        timesteps: which timesteps to draw from.
+        timesteps: the timesteps to sample from.
     """
-    alike, turn = _turn(seed, concept, step, [tuple(shape[1:]) for shape in pictures])
-    latent_shape = pictures[alike[0]][1:]
+    same_shape, turn = _turn(seed, concept, step, [tuple(shape[1:]) for shape in pictures])
+    latent_shape = pictures[same_shape[0]][1:]
     source = generator(seed, concept, step)
     caption = torch.randint(captions, (batch,), generator=source).tolist()
     t = timesteps.draw(batch, source)
@@ -77,10 +77,10 @@ def sample_step(
     offset_noise = torch.randn(batch, latent_shape[0], 1, 1, generator=source)
     picture, view = [], []
     for i in range(turn * batch, (turn + 1) * batch):
-        epoch, place = _visited(i, len(alike), seed, concept, "epoch")
-        picture.append(alike[place])
-        _, seen = _visited(epoch, pictures[picture[-1]][0], seed, concept, "views", picture[-1])
-        view.append(seen)
+        epoch, place = _visited(i, len(same_shape), seed, concept, "epoch")
+        picture.append(same_shape[place])
+        _, index = _visited(epoch, pictures[picture[-1]][0], seed, concept, "views", picture[-1])
+        view.append(index)
     words = generator(seed, concept, step, "wording")
     wording = torch.randint(2**62, (batch,), generator=words).tolist()
     return StepSamples(
@@ -98,16 +98,16 @@ def fixed_latent_noise(
 def _turn(
     seed: int, concept: str, step: int, shapes: Sequence[tuple[int, ...]]
 ) -> tuple[list[int], int]:
-    """The pictures, all of one shape, that `step` draws from, and how often they had a turn."""
+    """The pictures of one shape that `step` uses, and how often they had a turn before."""
     number, place = divmod(step, len(shapes))
     order = torch.randperm(len(shapes), generator=generator(seed, concept, "turns", number))
     turns = [shapes[i] for i in order.tolist()]
-    alike = [i for i, shape in enumerate(shapes) if shape == turns[place]]
-    return alike, number * len(alike) + turns[:place].count(turns[place])
+    same_shape = [i for i, shape in enumerate(shapes) if shape == turns[place]]
+    return same_shape, number * len(same_shape) + turns[:place].count(turns[place])
 
 
 def _visited(i: int, n: int, *key: object) -> tuple[int, int]:
-    """The i-th of an endless series of visits to n places, each epoch in an order of its own.
+    """The i-th item of an endless series over n places, with a new order in each epoch.
 
     Returns:
         The epoch, and the place.

@@ -1,4 +1,4 @@
-"""One concept of a pack, and how far it has come."""
+"""The training state of one concept of a pack."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,14 +14,15 @@ from pseudoword.training.batches import TrainingData
 from pseudoword.training.early_stopping import EvaluationHistory
 
 LATENESS = 3
-"""A rate cannot fall towards an end that is not known. What is handed over is therefore the mean of
-all steps' rows, with weights that grow as this power of the step (polynomial-decay averaging:
-Shamir and Zhang 2013, arXiv 1212.1824, section 4). Roughly, the last half counts."""
+"""With an unknown last step, the learning rate cannot fall to zero. Instead, the word is the mean
+of the rows of all steps, with weights that grow as this power of the step (polynomial-decay
+averaging: Shamir and Zhang 2013, arXiv 1212.1824, section 4). Mostly, the last half of the steps
+counts."""
 
 
 @dataclass
 class TrainState:
-    """One concept of a pack: what it is learned from, and its state."""
+    """One concept of a pack: its data, its method, and its state."""
 
     data: TrainingData
     method: Method
@@ -29,23 +30,23 @@ class TrainState:
     schedule: Callable[[int], float]
     """step, counted from 0 -> learning rate"""
     total_steps: int
-    """the last step there can be"""
+    """the number of the last possible step"""
     average: dict[str, Tensor] = field(default_factory=dict)
-    """the running mean of the rows, if there is to be one"""
+    """the running mean of the rows, if averaging is on"""
     step: int = 0
-    """steps done"""
+    """number of finished steps"""
     good: dict[str, Tensor] = field(default_factory=dict)
     """the latest rows whose loss and gradient were finite"""
     good_step: int = 0
-    """how many steps had made them"""
+    """the number of steps that made them"""
     reached: bool = False
-    """whether a gradient has reached the rows since it was set up"""
+    """whether a gradient has reached the rows in this process"""
     failure: str | None = None
-    """why it stopped before its time"""
+    """why it cannot continue"""
     evaluations: EvaluationHistory = field(default_factory=EvaluationHistory)
-    """what evaluations have found"""
+    """the results of evaluations"""
     stopped: str | None = None
-    """why there is nothing more to gain, if so"""
+    """why it stopped early, if it did"""
 
     @classmethod
     def begin(
@@ -55,13 +56,13 @@ class TrainState:
         schedule: Callable[[int], float],
         total_steps: int | None = None,
     ) -> Self:
-        """A concept that has not taken a step, with the optimiser that its settings ask for.
+        """The state before the first step, with the optimiser of the settings.
 
         Args:
-            data: what it is learned from.
-            method: its rows, at their start.
+            data: the data of the concept.
+            method: the method, at the initial rows.
             schedule: step, counted from 0 -> learning rate.
-            total_steps: by default those of the settings.
+            total_steps: by default that of the settings.
         """
         hyper = data.hyper
         optimiser = method.optimiser(schedule(0)) or optimisers.make(
@@ -72,12 +73,12 @@ class TrainState:
 
     @property
     def token(self) -> str:
-        """What it is called."""
+        """The placeholder token."""
         return self.data.token
 
     @property
     def hyper(self) -> Hyperparameters:
-        """How it is learned."""
+        """The hyperparameters."""
         return self.data.hyper
 
     @property
@@ -86,14 +87,14 @@ class TrainState:
         return not (self.failure or self.stopped) and self.step < self.total_steps
 
     def word(self) -> dict[str, Tensor]:
-        """A copy of the rows to hand over as they are now, `[n, width]` per text encoder."""
+        """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""
         if self.average:
             return self.method.constrained(self.average)
         with optimisers.final_parameters(self.optimiser, self.method.parameters()):
             return self.method.word()
 
     def update(self, lr: float) -> None:
-        """Keep the rows, which are good; move them along their gradient; take the running mean."""
+        """Remember the rows as good, take an optimiser step, and update the running mean."""
         self.good, self.good_step, self.reached = self.word(), self.step, True
         if self.averaging and not self.average:
             self.average = self.method.word()
@@ -103,16 +104,17 @@ class TrainState:
         self.method.constrain()
         if self.averaging:
             for key, rows in self.method.word().items():
-                self.average[key].lerp_(rows, 1 - self._kept())
+                self.average[key].lerp_(rows, 1 - self._decay())
         self.step += 1
 
     @property
     def averaging(self) -> bool:
-        """Whether a running mean of the rows is handed over instead of the last ones."""
+        """Whether the word is a running mean of the rows instead of the last ones."""
         return self.hyper.average or bool(self.hyper.ema)
 
-    def _kept(self) -> float:
-        """How much of itself the running mean keeps in the next step."""
+    def _decay(self) -> float:
+        """Weight of the old running mean in the next one."""
         if self.hyper.ema:
-            return min(self.hyper.ema, (1 + self.step) / (10 + self.step))  # or it begins slowly
+            # Without this, the mean would stay near the initial rows for long.
+            return min(self.hyper.ema, (1 + self.step) / (10 + self.step))
         return self.step / (self.step + 1 + LATENESS)

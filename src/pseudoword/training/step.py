@@ -1,4 +1,4 @@
-"""One step of training: from samples to a loss, its gradient, and other rows."""
+"""One training step: from samples to the loss, its gradient, and new rows."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from pseudoword.training.batches import batches
 from pseudoword.training.state import TrainState
 
 LOSS_SCALE = {torch.float16: 4096.0}
-"""Gradients of a mean over many pixels would vanish in float16 on their way to the rows."""
+"""In float16, gradients of a mean over many pixels would underflow before they reach the rows."""
 
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """What one member saw in a step; loss, norm and gradient are of the rows it began with."""
+    """Metrics of one concept in a step; loss, norm and gradient belong to the rows before it."""
 
     state: TrainState
     loss: float
@@ -30,12 +30,12 @@ class StepMetrics:
 
 
 def take_step(family: Family, states: Sequence[TrainState], step: int) -> list[StepMetrics]:
-    """Move the rows of `states`, all at `step` (counted from 0), by one optimiser step.
+    """Take one optimiser step with `states`, all of which are at `step` (counted from 0).
 
     Equation 2 of the paper and its gradient: v* = arg min E ||ε - ε_θ(z_t, t, c_θ(y))||².
 
     Returns:
-        What each of them saw, without those that cannot go on: their `failure` says why.
+        The metrics of each concept. Concepts that cannot continue are left out: `failure` says why.
     """
     scale = LOSS_SCALE.get(family.dtype, 1.0)
     parts = torch.tensor([float(s.hyper.accumulate) for s in states], device=family.device)
@@ -46,20 +46,20 @@ def take_step(family: Family, states: Sequence[TrainState], step: int) -> list[S
         methods = [states[k].method for k in which]
         noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
         target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-        asked = [Context(step, t) for t in batch.t.view(len(methods), -1)]
-        rows = [method.rows(context) for method, context in zip(methods, asked, strict=True)]
+        contexts = [Context(step, t) for t in batch.t.view(len(methods), -1)]
+        rows = [method.rows(context) for method, context in zip(methods, contexts, strict=True)]
         words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
         condition = family.encode_text(batch.prompts, words)
         prediction = family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
-        found = loss.per_concept(prediction, target, batch, len(methods)) / parts[which]
-        (torch.where(found.isfinite(), found, 0.0).sum() * scale).backward()
-        total[which] += found.detach()
+        losses = loss.per_concept(prediction, target, batch, len(methods)) / parts[which]
+        (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
+        total[which] += losses.detach()
     readings = []
     for state, value in zip(states, total, strict=True):
         hyper, parameters = state.hyper, state.method.parameters()
         clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale)
         readings.append(torch.stack([value, norms.mean_norm(state.method.word()), *clipped]))
-    numbers = torch.stack(readings).tolist()  # at once: each look at a number waits for the device
+    numbers = torch.stack(readings).tolist()  # together: each transfer waits for the device
     metrics = []
     for state, (value, norm, grad, least) in zip(states, numbers, strict=True):
         state.failure = _failure(state, value, grad, least)
@@ -71,7 +71,7 @@ def take_step(family: Family, states: Sequence[TrainState], step: int) -> list[S
 
 
 def _failure(state: TrainState, value: float, grad: float, least: float) -> str | None:
-    """Why the member cannot go on, if it cannot."""
+    """Why the concept cannot continue, if it cannot."""
     kept = f"the word of step {state.good_step} is kept" if state.good else "nothing is learned"
     for name, number in (("loss", value), ("gradient", grad)):
         if not math.isfinite(number):

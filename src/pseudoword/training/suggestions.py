@@ -1,20 +1,20 @@
-"""What suits so many pictures: what `prepare` suggests is what `--vectors auto` takes."""
+"""Vectors and steps for a number of pictures: for `prepare` and `--vectors auto`."""
 
 from pseudoword.config.optimisation import OptimiserSettings
 
 FEW_PICTURES = 9
 FEW_VECTORS, MOST_VECTORS = 3, 4
-"""For few pictures, and for more: of five, three vectors learn more than one does."""
+"""For few pictures, and for more. From five pictures, three vectors learn more than one."""
 
-LOOKS, FEWEST_STEPS = 100, 100
-"""How often each picture is to be seen, and how many steps there are at least."""
+USES_PER_PICTURE, FEWEST_STEPS = 100, 100
+"""Number of times that each picture is used, and the smallest number of steps."""
 
 
 def vectors(pictures: int) -> int:
-    """How many vectors; a starting text of several tokens may want more."""
+    """Number of vectors. An initial text of several tokens may need more."""
     return FEW_VECTORS if pictures <= FEW_PICTURES else MOST_VECTORS
 
 
 def steps(pictures: int) -> int:
-    """How many steps at the default batch."""
-    return max(FEWEST_STEPS, -(-LOOKS * pictures // OptimiserSettings().batch))
+    """Number of steps with the default batch size."""
+    return max(FEWEST_STEPS, -(-USES_PER_PICTURE * pictures // OptimiserSettings().batch))

@@ -1,4 +1,4 @@
-"""How much each sample, and each part of its error, counts."""
+"""Weights of samples, and of errors: min-SNR and Huber."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from pseudoword.models.noise_schedule import NoiseSchedule
 
 
 def min_snr(noise_schedule: NoiseSchedule, t: Tensor, gamma: float) -> Tensor:
-    """Weights `[B]` of min-SNR (Hang et al. 2023, arXiv 2303.09556); `gamma` 0 weighs all alike.
+    """Weights `[B]` of min-SNR (Hang et al. 2023, arXiv 2303.09556); with `gamma` 0 all are 1.
 
-    Noise is easily told from a nearly clean latent, and there is much to gain in making it so;
-    the weight keeps such samples from drowning the others.
+    Nearly clean latents have a high signal-to-noise ratio (SNR); their weight falls to gamma / SNR,
+    so that they do not dominate the others.
     """
     if not gamma:
         return torch.ones(len(t), device=t.device)
@@ -21,9 +21,9 @@ def min_snr(noise_schedule: NoiseSchedule, t: Tensor, gamma: float) -> Tensor:
 
 
 def huber(error: Tensor, delta: Tensor) -> Tensor:
-    """Square of `error` up to `delta`, from there on a straight line; `delta` infinite: the square.
+    """The square of `error` up to `delta`, then a straight line; with infinite `delta`, the square.
 
-    Twice `torch.nn.functional.huber_loss`, so that small errors count as they do in the squares.
+    Twice `torch.nn.functional.huber_loss`, so that small errors count as in the squared loss.
     """
     size = error.abs()
     inner = torch.minimum(size, delta)
