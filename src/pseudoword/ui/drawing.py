@@ -14,7 +14,7 @@ from pseudoword import api, lookup
 from pseudoword.config import BaseChoice, GenerateConfig
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.files import read_regular
-from pseudoword.placeholders import replace_placeholder, split
+from pseudoword.placeholders import split
 from pseudoword.progress import Progress, Silent
 from pseudoword.ui.library import Library
 from pseudoword.ui.settings import bases, checked
@@ -98,7 +98,9 @@ class Drawing:
         negative = str(settings.pop("negative", "") or "")
 
         def without(text: str) -> str:
-            return " ".join(replace_placeholder(text, concept.token, known).split())
+            pieces = split(text, [concept.token])  # the known word may be none at all
+            without_token = "".join(known if i % 2 else one for i, one in enumerate(pieces))
+            return " ".join(without_token.split())
 
         with self._drawing({**settings, "negative": negative}, progress) as draw:
             pictures = draw(prompt, [concept], concept.token)

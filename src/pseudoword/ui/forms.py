@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import gradio as gr
 
-from pseudoword.config import Settings, TrainConfig, group_of
+from pseudoword.config import GenerateConfig, Settings, TrainConfig, group_of
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN
 
@@ -51,13 +51,15 @@ def _aliases(kind: type[Settings], name: str) -> list[str]:
     return [known for one in metadata if isinstance(one, Alias) for known in one.names]
 
 
-def in_words(text: str, kind: type[Settings] = TrainConfig) -> str:
+def in_words(text: str) -> str:
     """Help or a message, in which settings are called as on the page, not as on a command line."""
 
     def called(found: re.Match[str]) -> str:
         name = found[2].replace("-", "_")
+        kinds = (kind for kind in (TrainConfig, GenerateConfig) if name in kind.model_fields)
+        kind = next(kinds, None)
         off = " switched off" if found[1] else ""
-        return f"“{label(name, kind)}”{off}" if name in kind.model_fields else found[0]
+        return f"“{label(name, kind)}”{off}" if kind else found[0]
 
     for command, button in BUTTONS.items():
         text = text.replace(command, button)
@@ -152,7 +154,7 @@ def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> 
     marks += [f"also-{known}" for known in _aliases(kind, name)]  # for the search
     shared: dict[str, Any] = {
         "label": label(name, kind),
-        "info": _as_html(in_words(found.description or "", kind)),
+        "info": _as_html(in_words(found.description or "") + _bounds(found.metadata)),
         "value": _default(kind, name),
         "elem_id": id_,
         "elem_classes": ["setting", *marks],
@@ -170,20 +172,10 @@ def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> 
     if plain is bool:
         return gr.Checkbox(**shared | own)
     if plain in {int, float} and shared["value"] is not None:
-        bounds = _bounds(found.metadata) | ({"precision": 0} if plain is int else {})
-        return _bounded(**shared | bounds | own)
+        whole = {"precision": 0} if plain is int else {}
+        return gr.Number(**shared | whole | own)
     lines = {"lines": 2, "max_lines": 8} if several else {"max_lines": 1}
     return gr.Textbox(**shared | lines | {"max_length": LONGEST} | own)
-
-
-def _bounded(**properties: Any) -> Any:
-    """A number whose bounds the browser shows; the settings hold it to them, and say which it was.
-
-    One that may be left out is a text instead: Gradio makes a number that is not there 0.
-    """
-    made = gr.Number(**properties)
-    made.raise_if_out_of_bounds = lambda *_: None
-    return made
 
 
 def _as_html(text: str) -> str:
@@ -236,11 +228,20 @@ def _plain(annotation: Any) -> Any:
     return annotation if annotation in {int, float, bool, NoneType} else str
 
 
-def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
-    """What a control can keep to; a bound that is itself not allowed is left to the settings."""
-    found = {}
-    for one in metadata:
-        for bound, called in (("ge", "minimum"), ("le", "maximum")):
-            if getattr(one, bound, None) is not None:
-                found[called] = getattr(one, bound)
-    return found
+def _bounds(metadata: Sequence[Any]) -> str:
+    """From where to where a number may go.
+
+    The settings hold it to that, and name it: what Gradio says does not tell which number it is.
+    """
+    told = []
+    for words, bound in (
+        ("at least", "ge"),
+        ("more than", "gt"),
+        ("at most", "le"),
+        ("below", "lt"),
+    ):
+        for one in metadata:
+            value = getattr(one, bound, None)
+            if value is not None and abs(value) < 2**53:
+                told.append(f"{words} {value:g}" if abs(value) < 1e6 else f"{words} {value:,}")
+    return f" ({', '.join(told)})" if told else ""

@@ -114,7 +114,7 @@ class DrawingPanel:
             self.pair = gr.Button("With and without the word", size="sm", elem_id="pair")
             self.sweep = gr.Button("Compare saved copies", size="sm", elem_id="sweep")
         with gr.Row():
-            self.form.add("n", label="Pictures", maximum=16, min_width=150)
+            self.form.add("n", label="Pictures", min_width=150)
             self.form.add("sampler_steps", min_width=150)
             self.form.add("seed", min_width=150)
         with gr.Row():
