@@ -36,6 +36,8 @@ def make(
     given |= {"lr": lr} | _arguments(options, known)
     try:
         made: torch.optim.Optimizer = kind(list(parameters), **given)
+        if hasattr(made, "train"):  # schedule-free ones refuse to step until they are told to
+            made.train()
     except Exception as error:  # each class has errors of its own
         raise SettingsError(f"--optimiser {name} does not work: {reason(error)}") from error
     return made

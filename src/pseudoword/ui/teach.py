@@ -25,7 +25,11 @@ KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
 BEGINNINGS = {"a thing": "object", "a style": "style", "a person": "person"}
 """The word to start from, if there is no better one."""
 
-OPTIMISERS = ["AdamW", "Adam", "SGD", "Adagrad", "RAdam", "NAdam", "Adafactor", "Prodigy"]
+OPTIMISERS = [
+    *("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor"),
+    *("prodigyopt.Prodigy", "schedulefree.AdamWScheduleFree"),
+]
+"""Offered by name; any other of torch.optim may be typed."""
 
 
 def token_of(name: str) -> str:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import diffusers
 import pytest
 from PIL import Image
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, PromptError, SettingsError
+from pseudoword.training import optimisers
 from pseudoword.ui import pieces, use
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.jobs import Job
@@ -15,7 +17,7 @@ from pseudoword.ui.picture_panel import add_files, box, by_name, painted, view
 from pseudoword.ui.pictures import Picture
 from pseudoword.ui.run_logs import Curves
 from pseudoword.ui.settings import checked
-from pseudoword.ui.teach import token_of
+from pseudoword.ui.teach import OPTIMISERS, token_of
 from pseudoword.ui.training_panel import asked_of, curve_rows, progress, to_show
 
 
@@ -170,6 +172,14 @@ def test_no_package_is_imported_that_a_page_names(desk: Desk) -> None:
     for bad in ("antigravity.x", "os.system", ".x"):
         with pytest.raises(SettingsError, match="imports nothing else"):
             checked(desk.workspace, TrainConfig, {"optimiser": bad})
+
+
+def test_what_is_offered_by_name_is_there(desk: Desk) -> None:
+    for name in OPTIMISERS:
+        checked(desk.workspace, TrainConfig, {"optimiser": name})
+        optimisers.check(name, ())
+    for name in use.SCHEDULERS:
+        assert hasattr(diffusers, f"{name}Scheduler"), name
 
 
 def test_a_comparison_is_of_one_word(desk: Desk) -> None:
