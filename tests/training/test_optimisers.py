@@ -32,14 +32,19 @@ class TwoPoints(torch.optim.SGD):
     """Like a schedule-free optimiser: it hands over another point than it steps from."""
 
     away = 0.25
+    stepping = True
 
     def eval(self) -> None:
-        for parameter in self.param_groups[0]["params"]:
-            parameter.data += self.away
+        self._move(stepping=False, by=self.away)
 
     def train(self) -> None:
-        for parameter in self.param_groups[0]["params"]:
-            parameter.data -= self.away
+        self._move(stepping=True, by=-self.away)
+
+    def _move(self, stepping: bool, by: float) -> None:
+        if stepping != self.stepping:
+            for parameter in self.param_groups[0]["params"]:
+                parameter.data += by
+        self.stepping = stepping
 
 
 def rows(m: TrainState) -> torch.Tensor:

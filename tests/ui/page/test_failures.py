@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served
     expect(page.locator("#status")).to_contain_text("nobody/nothing", timeout=LONG_MS)
 
 
-def test_a_killed_training_goes_on_and_no_two_tabs_learn_one_word(
+def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
     page: Page, browser: Browser, served: Served
 ) -> None:
     _ready(page, served, "victim")
@@ -86,6 +87,9 @@ def test_a_killed_training_goes_on_and_no_two_tabs_learn_one_word(
 
     expect(page.locator("#status")).to_contain_text("learning <victim>", timeout=LONG_MS)
     expect(page.locator("#status .when")).to_contain_text(" of 3000", timeout=LONG_MS)
+    os.kill(_worker_pid(served), signal.SIGKILL)
+    before = page.locator("#status .when").inner_text()
+    expect(page.locator("#status .when")).not_to_have_text(before, timeout=LONG_MS)  # it trains on
     os.kill(_pid(served), signal.SIGKILL)
     failed = page.locator("#status [role=alert]")
     expect(failed).to_contain_text("ended from outside: killed", timeout=LONG_MS)
@@ -126,6 +130,12 @@ def _ready(page: Page, served: Served, name: str) -> None:
     drop(page, PANDA)
     expect(page.locator("#seen img").nth(1)).to_be_visible(timeout=LONG_MS)
     put(page, "name", name)
+
+
+def _worker_pid(served: Served) -> int:
+    """Of the process that works on the queue."""
+    command = ["pgrep", "-f", f"pseudoword.ui.worker {served.folder}"]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _pid(served: Served) -> int:

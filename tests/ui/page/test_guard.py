@@ -66,6 +66,16 @@ def test_no_file_outside_is_served(served: Served, tmp_path: Path) -> None:
         assert b"root:" not in said
 
 
+def test_an_upload_is_neither_listed_nor_guessed(served: Served) -> None:
+    _, said = upload(served, "private.png", PANDA.read_bytes())
+    (mine,) = json.loads(said)
+    folder = Path(mine).parent
+    guesses = [folder, folder.parent, folder.parent.parent, folder / "other.png"]
+    guesses += [folder.with_name(digit * len(folder.name)) / "private.png" for digit in "0f"]
+    for guess in guesses:
+        assert ask(served, f"/gradio_api/file={guess}")[0] in {403, 404}, guess
+
+
 @pytest.mark.parametrize(
     "path",
     [
