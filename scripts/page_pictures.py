@@ -7,13 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from served import LONG_MS, Served, drop, open_page, put, quick_settings, tab  # noqa: E402
+from served import LONG_MS, Served, drop, keep_picture, open_page, put, quick_settings, tab  # noqa: E402
 from ui.page.conftest import CHROMIUM, QUIET  # noqa: E402
 
 from pseudoword.commands.demo import PICTURES  # noqa: E402
@@ -97,10 +96,7 @@ def _words(page: Page) -> None:
 
 def _keep(page: Page, name: str) -> None:
     path = OUT / f"{name}.png"
-    page.mouse.move(0, 0)
-    page.screenshot(path=path, full_page=True)
-    with Image.open(path) as shot:
-        shot.convert("RGB").quantize(256).save(path, optimize=True)  # a third of the bytes
+    keep_picture(page, path)
     print(path)
 
 

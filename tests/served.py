@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 LONG_MS = 120_000
@@ -66,6 +67,14 @@ class Served:
         until = time.monotonic() + 30
         while time.monotonic() < until and not all(job.over for job in queue.jobs()):
             time.sleep(0.2)
+
+
+def keep_picture(page: Page, path: Path) -> None:
+    """Write what the page shows, from top to end, to a PNG of 256 colours, which is smaller."""
+    page.mouse.move(0, 0)
+    page.screenshot(path=path, full_page=True)
+    with Image.open(path) as shot:
+        shot.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def open_page(page: Page, served: Served) -> None:

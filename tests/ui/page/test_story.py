@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
-from served import LONG_MS, Served, drop, open_page, put, quick_settings, tab
+from served import LONG_MS, Served, drop, keep_picture, open_page, put, quick_settings, tab
 
 from pseudoword import formats
 from pseudoword.commands.demo import PICTURES
@@ -43,6 +44,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     expect(bar).to_be_visible(timeout=LONG_MS)
     expect(page.locator("#filmstrip img")).to_be_visible(timeout=LONG_MS)
     assert _steps(page) > before
+    _looks_like_a_page(page, tmp_path / "teach.png")
     page.get_by_role("button", name="Stop and keep the word").click()
     expect(page.locator("#queue")).to_contain_text("<my-panda> was stopped", timeout=LONG_MS)
     page.locator("#queue label", has_text="<my-panda>").click()
@@ -53,6 +55,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     page.click("#draw")
     drawn = page.locator("#results img").first
     expect(drawn).to_be_visible(timeout=LONG_MS)
+    _looks_like_a_page(page, tmp_path / "use.png")
     picture = tmp_path / "drawn.png"
     picture.write_bytes(page.request.get(str(drawn.get_attribute("src"))).body())
     put(page, "use-sampler-steps", "9")
@@ -67,6 +70,8 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     page.locator("#library button", has_text="<my-panda>").click()
     page.locator("#format input").click()
     page.get_by_role("option", name="AUTOMATIC1111", exact=True).click()
+    expect(page.locator("#files a[download]").first).to_be_visible(timeout=LONG_MS)
+    _looks_like_a_page(page, tmp_path / "words.png")
     with page.expect_download() as started:
         page.locator("#files a[download]").first.click()
     file = tmp_path / started.value.suggested_filename
@@ -78,6 +83,16 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
 
     tab(page, "Teach")
     expect(page.locator("#queue")).to_contain_text("<second> is ready", timeout=LONG_MS)
+
+
+def _looks_like_a_page(page: Page, path: Path) -> None:
+    """A picture of the tab has something in it, and nothing sticks out on the right."""
+    keep_picture(page, path)
+    with Image.open(path) as shot:
+        assert page.viewport_size is not None
+        assert shot.width == page.viewport_size["width"]
+        assert shot.height > 600
+        assert len(shot.convert("RGB").getcolors(256) or ()) > 30
 
 
 def _steps(page: Page) -> int:
