@@ -14,6 +14,7 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
 from pseudoword.ui.events import PRIVATE, QUIET, sentence, told
 from pseudoword.ui.forms import Form
+from pseudoword.ui.galleries import pressable
 from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.library import Word
 from pseudoword.ui.settings import NEVER
@@ -95,17 +96,7 @@ class DrawingPanel:
         long = {"lines": 2, "max_lines": 6, "max_length": 4000}
         self.prompt = gr.Textbox(label="Prompt", placeholder="a photo of …", **long)
         self.negative = self.form.add("negative", label="Negative prompt", lines=1, max_lines=4)
-        self.gallery = gr.Gallery(
-            label="Words: press one to write it into the prompt",
-            columns=6,
-            fit_columns=False,
-            height="auto",
-            allow_preview=False,
-            interactive=False,
-            object_fit="cover",
-            buttons=[],
-            elem_id="word-gallery",
-        )
+        self.gallery = pressable("Words: press one to write it into the prompt", 6, "word-gallery")
         self.into = gr.Radio(
             ["prompt", "negative prompt"], value="prompt", label="Write into the", elem_id="into"
         )

@@ -11,6 +11,7 @@ from pseudoword.files import file_stem
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import PRIVATE, QUIET, told
+from pseudoword.ui.galleries import pressable
 from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.teach import token_of
 from pseudoword.ui.use import tile
@@ -23,17 +24,7 @@ class WordsPanel:
         self._desk = desk
         self.word = gr.State("")
         self._ids = gr.State([])
-        self.gallery = gr.Gallery(
-            label="Words: press one",
-            columns=8,
-            fit_columns=False,
-            height="auto",
-            allow_preview=False,
-            interactive=False,
-            object_fit="cover",
-            buttons=[],
-            elem_id="library",
-        )
+        self.gallery = pressable("Words: press one", 8, "library")
         self.told = gr.HTML(elem_id="words-told")
         with gr.Row():
             self.trash = gr.Dropdown(
