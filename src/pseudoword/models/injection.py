@@ -1,19 +1,19 @@
 """Put a concept's rows into a frozen text encoder, and leave no trace.
 
 A placeholder is found in the prompt as *text*. Its positions in the token sequence get a filler id,
-and the rows replace the embeddings there after the table lookup. The vocabulary is never resized,
-so no token can clash with it. refiners' concept extender also keeps the rows outside the table.
+and the rows replace the embeddings there after the table lookup (see `lookup_site`). The vocabulary
+is never resized, so no token can clash with it. refiners' concept extender also keeps the rows
+outside the table.
 """
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pseudoword.errors import PromptError
 from pseudoword.formats.keys import base_encoder, of_layer
@@ -179,25 +179,3 @@ def filler_id(tokenizer: Any) -> int:
     """An ordinary id, not that of the end token, where CLIP reads its pooled state."""
     special = set(tokenizer.all_special_ids)
     return next(i for i in range(len(tokenizer)) if i not in special)
-
-
-@contextmanager
-def injected(embedding: nn.Module, rows: Tensor, slots: Tensor) -> Iterator[None]:
-    """While open, `embedding` `[B, L]` -> `[B, L, width]` returns `rows` where `slots` is not -1.
-
-    Args:
-        embedding: the token embedding of a text encoder.
-        rows: [R, width] in any dtype; they get gradients.
-        slots: [B, L] int64, as in `Tokenized`.
-    """
-    is_placeholder = slots >= 0
-
-    def replace(_module: nn.Module, _args: object, looked_up: Tensor) -> Tensor:
-        replacements = rows.to(looked_up)[slots.clamp(min=0)]
-        return torch.where(is_placeholder.unsqueeze(-1), replacements, looked_up)
-
-    handle = embedding.register_forward_hook(replace)
-    try:
-        yield
-    finally:
-        handle.remove()

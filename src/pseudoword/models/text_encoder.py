@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.chunks import ChunkedPrompts, tokenize_chunks
-from pseudoword.models.injection import PromptReader, injected, tokenize
+from pseudoword.models.injection import PromptReader, tokenize
+from pseudoword.models.lookup_site import check_site, injected, lookup_site
 
 LEAST_TOKENS = 3
 """The begin token, the end token and one more."""
@@ -55,12 +56,12 @@ class TextEncoder(PromptReader):
     def __init__(self, tokenizer: Any, model: Any) -> None:
         super().__init__(tokenizer, prompt_length(tokenizer, model.config))
         self.model = model
+        self.site = lookup_site(model)
 
     @property
     def table(self) -> Tensor:
         """The vocabulary's embeddings `[V, width]`."""
-        weight: Tensor = self.model.get_input_embeddings().weight
-        return weight
+        return self.site.table
 
     @property
     def width(self) -> int:
@@ -71,6 +72,14 @@ class TextEncoder(PromptReader):
     def median_norm(self) -> float:
         """The median norm of the vocabulary's rows."""
         return float(self.table.detach().float().norm(dim=-1).median())
+
+    def check(self) -> None:
+        """Check that new rows are read as the vocabulary's own are.
+
+        Raises:
+            BaseModelError: they are not.
+        """
+        check_site(self.model, self.site)
 
     def token_ids(self, text: str) -> list[int]:
         """The ids of `text`, without begin and end tokens."""
@@ -113,7 +122,7 @@ class TextEncoder(PromptReader):
         if not rows:
             output = self.model(ids, **options)
         else:
-            with injected(self.model.get_input_embeddings(), stacked, slots):
+            with injected(self.site, stacked, slots):
                 output = self.model(ids, **options)
         if isinstance(prompts, ChunkedPrompts):
             return Encoded(output, weights, prompts.chunks, prompts.restore_mean)

@@ -241,12 +241,14 @@ class UNetFamily:
     @torch.no_grad()
     def _check_parts(self) -> None:
         """Check on the smallest picture that the parts work together and give finite numbers."""
-        encoders = [encoder.model for encoder in self.encoders.values()]
+        models = [encoder.model for encoder in self.encoders.values()]
         side = self.resolution_step // self.autoencoder.scale
         with (
             working_together(self.source.name, "text encoder and U-Net"),
-            self.parts.on_device(self.unet, *encoders),
+            self.parts.on_device(self.unet, *models),
         ):
+            for encoder in self.encoders.values():
+                encoder.check()
             channels = torch.ones(1, self.unet.config.in_channels, side, side, device=self.device)
             micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
             t = torch.zeros(1, dtype=torch.int64, device=self.device)
