@@ -48,6 +48,7 @@ WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
     (TrainConfig, "save_every", 9, {"steps": 3}),
     (PrepareConfig, "seed", 1, {}),
     (GenerateConfig, "negative", "blurry", {"guidance": 1}),
+    (GenerateConfig, "toward_word", "dog", {}),
     (GenerateConfig, "guidance_rescale", 0.7, {"guidance": 0}),
     (GenerateConfig, "resolution", 64, {"width": 64, "height": 32}),
 ]

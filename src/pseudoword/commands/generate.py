@@ -8,19 +8,19 @@ import torch
 from PIL.Image import Image
 
 from pseudoword.concept import Concept
-from pseudoword.config import GenerateConfig
+from pseudoword.config import GenerateConfig, InitMode
 from pseudoword.config.fields import check_text
 from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
 from pseudoword.formats.sources import NamedConcept
-from pseudoword.models import base_model, generation, lora
+from pseudoword.models import base_model, generation, lora, toward
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
 from pseudoword.outputs import next_free
 from pseudoword.placeholders import split, undelimited
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
-from pseudoword.training import memory
+from pseudoword.training import initialisation, memory
 
 Concepts = str | Path | Concept | Sequence[str | Path | Concept]
 """One or several concepts: files, folders, hub ids, or concepts in memory."""
@@ -39,10 +39,15 @@ def draw_pictures(
 ) -> list[Image]:
     """Draw `prompt`; the public `generate`. `family` is the loaded base model (`load_base`)."""
     check_text("the prompt", prompt)
+    if config.toward_word is not None:
+        check_text("--toward-word", config.toward_word)
     for sentence in config.without_effect():
         progress.note(sentence)
     named = sources.read_named(concept, token)
     concepts = [each.concept for each in named]
+    if config.toward:
+        for each in concepts:
+            toward.words_behind(each, config.toward_word)
     loras = [lora.parse(text) for text in config.lora]
     prompts = {
         "the prompt": undelimited(prompt),
@@ -55,6 +60,7 @@ def draw_pictures(
     _check_memory(family, config, options, progress)
     for each in concepts:
         check_compatible(each, family)
+    concepts = [_turned(each, family, config) for each in concepts]
     counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)
     progress.phase("drawing")
@@ -67,6 +73,17 @@ def draw_pictures(
         **options,
         loras=loras,
     )
+
+
+def _turned(concept: Concept, family: Family, config: GenerateConfig) -> Concept:
+    """`concept` as `--toward` asks for it: the goals are the rows that it began as."""
+    if not config.toward:
+        return concept
+    words, mode = toward.words_behind(concept, config.toward_word)
+    vectors = max(map(len, concept.vectors.values()))
+    how: InitMode = "mean" if mode == "mean" else "auto"
+    goals = initialisation.rows_of_words(family, words, how, vectors, "--toward-word")
+    return toward.turned(concept, goals, config.toward)
 
 
 def load_base(config: GenerateConfig, progress: Progress) -> Family:

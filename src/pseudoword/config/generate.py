@@ -20,6 +20,7 @@ class GenerateConfig(BaseChoice):
     idle: ClassVar = {
         "negative": Idle("without guidance (--guidance above 1)", lambda s: s.unguided),
         "guidance_rescale": Idle("without guidance (--guidance above 1)", lambda s: s.unguided),
+        "toward_word": Idle("without --toward", lambda s: not s.toward),
         "resolution": Idle("beside --width and --height", lambda s: s.width and s.height),
     }
 
@@ -59,6 +60,14 @@ class GenerateConfig(BaseChoice):
     """How weights in the prompts are applied, such as (red:1.3), ((red)) and [red]: original or
     no-norm, as in AUTOMATIC1111. With none, brackets and BREAK are plain text. The default is
     original, or the model's own."""
+
+    toward: Annotated[float, Field(ge=0, le=1)] = 0
+    """How far to turn the new words towards the known words they began as, from 0 (as learned) to 1
+    (all the way). The length of their rows is kept."""
+
+    toward_word: Name | None = None
+    """The known word for --toward, for new words whose file names none, such as those of other
+    tools."""
 
     scheduler: Name | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""

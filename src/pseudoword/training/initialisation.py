@@ -110,8 +110,20 @@ def initial_rows(
             key: _random(encoder, vectors, f"{seed}/{token}/{key}")
             for key, encoder in family.encoders.items()
         }
+    return rows_of_words(family, init, mode, vectors)
+
+
+def rows_of_words(
+    family: Family, words: str, mode: InitMode, vectors: int, flag: str = "--init"
+) -> Mapping[str, Tensor]:
+    """`initial_rows` of words, whatever files there are; `flag` is where the user gave them.
+
+    Raises:
+        SettingsError: as `initial_rows`.
+    """
     return {
-        key: _from_words(encoder, init, mode, vectors) for key, encoder in family.encoders.items()
+        key: _from_words(encoder, words, mode, vectors, flag)
+        for key, encoder in family.encoders.items()
     }
 
 
@@ -133,10 +145,10 @@ def vector_count(family: Family, init: str, pictures: int) -> int:
     return max(min(tokens, suggestions.MOST_VECTORS), suggestions.vectors(pictures))
 
 
-def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int) -> Tensor:
+def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, flag: str) -> Tensor:
     ids = encoder.token_ids(init)
     if not ids:
-        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+        raise SettingsError(f"{flag} {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
     words = encoder.table.detach()[ids].float().cpu()
     if mode == "mean" or (mode == "auto" and len(ids) > vectors):
         return words.mean(0, keepdim=True).repeat(vectors, 1)

@@ -1,0 +1,66 @@
+"""Turn a learned word towards the known word it began as, so that it obeys the prompt more.
+
+The idea is from "Test-time Embedding Adjustment" (2025, arXiv 2506.22685). The length of the rows
+is kept here; only their direction changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from pseudoword.concept import Concept
+from pseudoword.errors import ConceptError
+from pseudoword.formats.keys import base_encoder
+
+FROM_WORDS = ("words", "rows", "mean")
+"""What a concept's provenance calls its `init_mode` if it began as words."""
+
+
+def words_behind(concept: Concept, otherwise: str | None) -> tuple[str, str]:
+    """The words that `concept` began as, and its `init_mode`; else the words `otherwise`.
+
+    Raises:
+        ConceptError: neither is known.
+    """
+    known = concept.provenance
+    mode = known.get("init_mode", "")
+    if mode in FROM_WORDS and known.get("init"):
+        return known["init"], mode
+    if otherwise is not None:
+        return otherwise, "words"
+    why = "began at random vectors" if mode == "random" else "does not say which word it began as"
+    raise ConceptError(
+        f"--toward: {concept.token} {why}. Name a known word that is like it, such as "
+        "--toward-word dog, or leave --toward out."
+    )
+
+
+def turned(concept: Concept, goals: Mapping[str, Tensor], share: float) -> Concept:
+    """Turn each row of `concept` by `share` of its angle to its goal; its length is kept.
+
+    Args:
+        concept: the word; each layer of a layered one is turned to the same goal.
+        goals: per text encoder `[n, width]`, a goal for each row, or more.
+        share: from 0, which returns the very same concept, to 1, the direction of the goal.
+    """
+    if share == 0:
+        return concept
+    vectors = {
+        key: _slerp(rows, goals[base_encoder(key)][: len(rows)], share)
+        for key, rows in concept.vectors.items()
+    }
+    return replace(concept, vectors=vectors)
+
+
+def _slerp(rows: Tensor, goals: Tensor, share: float) -> Tensor:
+    """Spherical interpolation of directions, `[n, width]`, in the plane of the row and its goal."""
+    old, goal = normalize(rows.double(), dim=-1), normalize(goals.double(), dim=-1)
+    along = (old * goal).sum(-1, keepdim=True)
+    across = goal - along * old
+    angle = share * torch.atan2(across.norm(dim=-1, keepdim=True), along)
+    new = angle.cos() * old + angle.sin() * normalize(across, dim=-1)
+    length: Tensor = rows.double().norm(dim=-1, keepdim=True)
+    return (length * new).float()
