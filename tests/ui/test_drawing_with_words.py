@@ -46,6 +46,17 @@ def test_weights_and_how_they_are_applied_are_read_back(drawing: Drawing, emphas
     assert same.image.tobytes() == drawn.image.tobytes()
 
 
+def test_a_turn_towards_a_known_word_is_read_back(drawing: Drawing) -> None:
+    (word,) = drawing.library.add(embedding(), "one.safetensors")
+    how: dict[str, Any] = {"base": "tiny", "sampler_steps": 1}
+    turn: dict[str, Any] = {"toward": 0.5, "toward_word": "red, dog"}
+    (drawn,) = drawing.generate("a <cat>", [word.id], **turn, **how)
+    again = drawing.read_back(drawn.png, "picture.png")
+    assert {name: again.settings[name] for name in turn} == turn
+    (same,) = drawing.generate(again.prompt, again.words, **again.settings)
+    assert same.image.tobytes() == drawn.image.tobytes()
+
+
 def test_with_and_without_a_word_have_the_same_seeds(drawing: Drawing) -> None:
     (word,) = drawing.library.add(embedding(), "one.safetensors")
     how: dict[str, Any] = {"base": "tiny", "sampler_steps": 1, "n": 2}

@@ -72,6 +72,7 @@ def draw_pictures(
         negative=prompts["the negative prompt"],
         **options,
         loras=loras,
+        stated=_stated(config),
     )
 
 
@@ -84,6 +85,16 @@ def _turned(concept: Concept, family: Family, config: GenerateConfig) -> Concept
     how: InitMode = "mean" if mode == "mean" else "auto"
     goals = initialisation.rows_of_words(family, words, how, vectors, "--toward-word")
     return toward.turned(concept, goals, config.toward)
+
+
+def _stated(config: GenerateConfig) -> dict[str, object]:
+    """What a picture says of `--toward`, so that it can be drawn again."""
+    stated: dict[str, object] = {}
+    if config.toward:
+        stated["Toward"] = config.toward
+        if config.toward_word is not None:
+            stated["Toward word"] = config.toward_word
+    return stated
 
 
 def load_base(config: GenerateConfig, progress: Progress) -> Family:

@@ -1,8 +1,9 @@
 """Draw pictures from prompts with concepts. Previews use this function too."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypedDict, Unpack
 
 from PIL.Image import Image
@@ -52,13 +53,15 @@ def generate(
     seeds: Sequence[int],
     negative: str = "",
     loras: Sequence[Lora] = (),
+    stated: Mapping[str, object] = MappingProxyType({}),
     **options: Unpack[GenerationOptions],
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
 
     `placeholders.split` finds the tokens in a prompt.
 
-    The settings are in each picture's `info`, and are saved with it in a PNG.
+    The settings are in each picture's `info`, and are saved with it in a PNG; `stated` is what else
+    is to stand there.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
@@ -84,7 +87,7 @@ def generate(
             drawn = family.draw(part.prompts, part.negatives, words, generators, settings)
             pictures |= dict(zip(part.pictures, drawn, strict=True))
     for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-        values = _infotext_values(family, settings, seed, loras)
+        values = _infotext_values(family, settings, seed, loras) | dict(stated)
         if emphasis in EMPHASES and any(map(has_signs, (prompt, negative))):
             values["Emphasis"] = EMPHASES[emphasis]
         pictures[i].info[KEYWORD] = infotext(as_written(prompt), as_written(negative), values)
@@ -167,7 +170,7 @@ def _infotext_values(
     family: Family, settings: GenerationSettings, seed: int, loras: Sequence[Lora]
 ) -> dict[str, object]:
     kind = type(family.scheduler(settings.scheduler)).__name__
-    values = {
+    values: dict[str, object] = {
         "Steps": settings.sampler_steps,
         "Sampler": SAMPLERS.get(kind, kind.removesuffix("Scheduler")),
         "CFG scale": settings.guidance,

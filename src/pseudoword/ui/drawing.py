@@ -26,6 +26,8 @@ FIELDS = {
     "CFG Rescale": "guidance_rescale",
     "Seed": "seed",
     "Emphasis": "emphasis",
+    "Toward": "toward",
+    "Toward word": "toward_word",
 }
 """What a picture says of how it was drawn -> our setting, where the value is the same."""
 
