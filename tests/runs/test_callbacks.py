@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import Notes
+from support import Notes, run
 
 from pseudoword import formats, generate, train
 from pseudoword.config import TrainConfig
@@ -40,6 +40,20 @@ def test_a_preview_is_what_generate_draws(base: Path, pictures: Path, tmp_path: 
     shown = np.asarray(Image.open(tmp_path / "previews" / "step-6-2.png"))
     assert shown.shape == (48, 48, 3)
     assert np.array_equal(shown, np.asarray(expected))
+
+
+def test_none_draws_nothing_and_is_remembered(base: Path, pictures: Path, tmp_path: Path) -> None:
+    given = ["train", pictures, "--token", "<cat>", "--init", "cat", "--base", base, "--out"]
+    code, *_ = run(*given, tmp_path / "run", "--steps", 2, "--preview", "none")
+    assert code == 0
+    assert not (tmp_path / "run" / "previews").exists()
+    assert (tmp_path / "run" / "concept.safetensors").is_file()
+    assert "preview = []" in (tmp_path / "run" / "config.toml").read_text()
+    code, _, said = run(*given, tmp_path / "b", "--preview", "none", "--preview", "a [name]")
+    assert code == 2
+    assert "--preview" in said
+    assert "'none' is no preview, so it cannot be given with others" in said
+    assert not (tmp_path / "b").exists()
 
 
 def test_previews_show_the_word_of_their_step_and_make_a_filmstrip(

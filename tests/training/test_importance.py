@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import train_state
+from support import Notes, train_state
 from torch import Tensor
 
 from pseudoword import train
@@ -94,13 +94,28 @@ def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
     assert weight[t < 500].eq(5.5).all()
 
 
+def test_a_short_run_does_not_measure_and_goes_on_without_when_it_is_extended(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(importance, "density")  # not to be measured
+    notes = Notes()
+    for extend in (0, 10):  # 16 and 96 samples; 40 would be measured
+        done = train(
+            pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=2,
+            out=tmp_path / "run", progress=notes, extend=extend,
+        )  # fmt: skip
+    assert json.loads((done.folder / "chosen.json").read_text())["density"] == []
+    assert done.concept.provenance["steps"] == "12"
+    assert sum("timesteps are sampled evenly" in note for note in notes.lines) == 1
+
+
 def test_a_run_remembers_it_and_goes_on_with_it(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def learn(out: str, spread: str) -> Trained:
         return train(
-            pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=6,
-            checkpoint_every=3, timestep_sampling=spread, out=tmp_path / out,
+            pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=10,
+            checkpoint_every=5, timestep_sampling=spread, out=tmp_path / out,
         )  # fmt: skip
 
     whole = learn("whole", "importance")

@@ -9,6 +9,9 @@ from pseudoword.config.fields import OFTEN, Every, Steps
 from pseudoword.config.prompt_lines import Preview, parse
 from pseudoword.config.settings import Idle, Settings
 
+NO_PREVIEW = "none"
+"""Instead of a prompt: nothing is drawn, which saves minutes on a slow device."""
+
 Log = Literal["csv", "tensorboard", "wandb", "trackio"]
 
 
@@ -31,7 +34,8 @@ class CallbackSettings(Settings):
         parse("a photo of [name]"),
     )
     """Prompt to draw with the word; [name] stands for it. May end in --n NEGATIVE --d SEED
-    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated."""
+    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated.
+    "none" draws nothing."""
 
     preview_every: Annotated[Every, Alias("validation_steps", "sample_every_n_steps")] = 0
     """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them
@@ -51,6 +55,17 @@ class CallbackSettings(Settings):
 
     log: Annotated[tuple[Log, ...], Alias("report_to", "log_with")] = ()
     """Where to log, besides log.jsonl: csv, tensorboard, wandb or trackio. May be repeated."""
+
+    @field_validator("preview", mode="before")
+    @classmethod
+    def _none(cls, given: object) -> object:
+        """`none` is no preview; beside others it would be a guess."""
+        lines = [given] if isinstance(given, str) else given
+        if not isinstance(lines, list | tuple) or NO_PREVIEW not in lines:
+            return given
+        if len(lines) > 1:
+            raise ValueError(f"{NO_PREVIEW!r} is no preview, so it cannot be given with others")
+        return ()
 
     @field_validator("log")
     @classmethod

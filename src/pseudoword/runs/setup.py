@@ -245,12 +245,22 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
 
 
 def _density(family: Family, setup: Setup, progress: Progress) -> tuple[float, ...]:
-    """How often each part of the timesteps is sampled, measured or read from the folder."""
-    chosen = setup.folder.read_chosen()
+    """How often each part of the timesteps is sampled, measured or read from the folder.
+
+    A short run samples all alike. The folder keeps that as well, for when the run is extended.
+    """
+    chosen, token = setup.folder.read_chosen(), setup.config.token
     if chosen.density is not None:
         return chosen.density
-    progress.phase(f"measuring which timesteps move {setup.config.token}")
-    density = importance.density(family, setup.data, setup.start.rows)
+    density: tuple[float, ...] = ()
+    if importance.is_worth_it(setup.config):
+        progress.phase(f"measuring which timesteps move {token}")
+        density = importance.density(family, setup.data, setup.start.rows)
+    else:
+        progress.note(
+            f"{token}: timesteps are sampled evenly, because measuring which ones move the word "
+            "would take long beside so few steps"
+        )
     setup.folder.write_chosen(chosen.model_copy(update={"density": density}))
     return density
 

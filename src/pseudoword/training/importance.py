@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
+from pseudoword.config import Hyperparameters
 from pseudoword.models.family import Family
 from pseudoword.training import batches, loss
 from pseudoword.training.batches import TrainingData
@@ -26,9 +27,17 @@ PARTS = 10
 EACH = 4
 """Samples per part."""
 
+LONGEST = 0.5
+"""The most samples that measuring may take, relative to those of the whole run."""
+
 LEAST = 0.1
 """Lowest frequency of a part, relative to the most frequent one. A part that does not move the word
 now may do so later."""
+
+
+def is_worth_it(hyper: Hyperparameters) -> bool:
+    """Whether the run is long enough for measuring, which takes `PARTS * EACH` samples."""
+    return LONGEST * hyper.total_steps * hyper.batch * hyper.accumulate >= PARTS * EACH
 
 
 def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> tuple[float, ...]:
