@@ -50,6 +50,7 @@ def test_the_public_names() -> None:
         "prepare",
         "push",
         "train",
+        "train_many",
         "train_pack",
     ]
     for name in pseudoword.__all__:
@@ -61,11 +62,11 @@ def test_the_public_names() -> None:
 def test_every_command_has_a_function_of_its_name() -> None:
     commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
     assert set(commands) == {
-        *("train", "generate", "inspect", "prepare", "plan", "bases", "demo"),
+        *("train", "train-many", "generate", "inspect", "prepare", "plan", "bases", "demo"),
         *("convert", "gallery", "push", "evaluate", "bench", "ui"),
     }
     for name in commands.keys() - {"ui"}:  # a page, which itself calls those functions
-        assert callable(getattr(pseudoword, name))
+        assert callable(getattr(pseudoword, name.replace("-", "_")))
 
 
 def test_every_setting_is_explained_and_is_an_option() -> None:

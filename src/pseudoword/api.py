@@ -28,6 +28,7 @@ from pseudoword.commands.inspect import Inspection, inspect_file
 from pseudoword.commands.prepare import Prepared
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.push import Pushed, push_run
+from pseudoword.commands.train_many import learn_many
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
@@ -85,6 +86,7 @@ __all__ = [
     "prepare",
     "push",
     "train",
+    "train_many",
     "train_pack",
 ]
 
@@ -149,6 +151,52 @@ def train_pack(
         PseudowordError: as `train`; also if the words do not share base, batch and resolution.
     """
     return learn(configs, progress or Silent(), restart, allow_changes, overwrite)
+
+
+def train_many(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    pack: int = 8,
+    config: str | Path | None = None,
+    allow_changes: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> list[Trained]:
+    """Learn a word from each folder in `folder`: `cat/` teaches `<cat>`.
+
+    Called again, it goes on: words that are finished are left as they are. A word that fails stops
+    no other one.
+
+    Args:
+        folder: has a folder of pictures for each word, called as the word.
+        out: gets a folder for each word, with what `train` writes.
+        pack: how many words are learned at once, in one batch.
+        config: a TOML file of settings; other arguments override it.
+        allow_changes: resume runs although their settings or pictures have changed.
+        overwrite: replace files in the folders of the words that no run has written.
+        progress: shows what is going on.
+        **settings: any field of `pseudoword.config.TrainConfig` but `pictures`, `token` and `out`;
+            they hold for all words.
+
+    Returns:
+        The results, in the order of the folders' names.
+
+    Raises:
+        PseudowordError: a folder or a setting does not work, and nothing was begun; or some words
+            failed. The message names each, and the others are finished.
+    """
+    return learn_many(
+        path_argument(folder, "FOLDER"),
+        path_argument(out, "--out"),
+        pack,
+        path_argument(config, "--config") if config is not None else None,
+        settings,
+        progress or Silent(),
+        allow_changes,
+        overwrite,
+    )
 
 
 def generate(

@@ -12,7 +12,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import OFTEN
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-LONG = ["train", "generate", "prepare", "evaluate", "bench", "plan"]
+LONG = ["train", "train-many", "generate", "prepare", "evaluate", "bench", "plan"]
 """Commands with so many options that the short page shows some."""
 
 
@@ -72,7 +72,7 @@ def test_the_program_shows_its_commands_in_groups() -> None:
     said = page("--help")
     titles = re.findall(r"^(\w+):$", said, re.M)
     assert titles == ["Teach", "Draw", "Look", "Share", "Measure", "Help"]
-    assert set(re.findall(r"^  ([a-z]+) ", said, re.M)) == set(COMMANDS)
+    assert set(re.findall(r"^  ([a-z-]+) ", said, re.M)) == set(COMMANDS)
 
 
 def test_a_mistake_tells_the_usage_without_cutting_it(monkeypatch: pytest.MonkeyPatch) -> None:

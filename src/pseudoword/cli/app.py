@@ -63,6 +63,21 @@ Concepts = Annotated[
 Restart = Annotated[
     bool, typer.Option("--restart", help="Forget the run in its folder, and begin again.")
 ]
+ConfigFile = Annotated[
+    Path | None,
+    path_option(
+        help="A TOML file of settings. It may be a run's config.toml; options given beside it "
+        "count more.",
+    ),
+]
+AllowChanges = Annotated[
+    bool,
+    typer.Option(
+        "--allow-changes",
+        help="Go on with a run although settings have changed.",
+        hidden=True,
+    ),
+]
 
 
 @app.command(cls=Command, rich_help_panel="Teach")
@@ -70,22 +85,9 @@ Restart = Annotated[
 @settings_from(TrainConfig, argument="pictures", or_file=True)
 def train(
     *,
-    config: Annotated[
-        Path | None,
-        path_option(
-            help="A TOML file of settings. It may be a run's config.toml; options given beside it "
-            "count more.",
-        ),
-    ] = None,
+    config: ConfigFile = None,
     restart: Restart = False,
-    allow_changes: Annotated[
-        bool,
-        typer.Option(
-            "--allow-changes",
-            help="Go on with a run although settings have changed.",
-            hidden=True,
-        ),
-    ] = False,
+    allow_changes: AllowChanges = False,
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
@@ -105,6 +107,45 @@ def train(
     prompt = f"a photo of {done.concept.token}"
     given = ("--concept", done.folder, "--base", checked.base, "--out", "picture.png")
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
+
+
+@app.command("train-many", cls=Command, rich_help_panel="Teach")
+@guarded
+@settings_from(TrainConfig, without=("pictures", "token", "out"))
+def train_many(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=file_path,
+            metavar="FOLDER",
+            help="A folder of folders of pictures; cat/ teaches <cat>.",
+        ),
+    ],
+    *,
+    out: Annotated[Path, path_option(help="Gets the folder of a run for each word.")],
+    pack: Annotated[
+        int, typer.Option(min=1, metavar="<number>", help="How many words to learn at once.")
+    ] = 8,
+    config: ConfigFile = None,
+    allow_changes: AllowChanges = False,
+    overwrite: Overwrite = False,
+    **settings: Any,
+) -> None:
+    """Learn a word from each folder in a folder, several at once."""
+    with Console() as console:
+        from pseudoword import api
+
+        done = api.train_many(
+            folder,
+            out,
+            pack=pack,
+            config=config,
+            allow_changes=allow_changes,
+            overwrite=overwrite,
+            progress=console,
+            **settings,
+        )
+    say(f"{len(done)} words are ready in {out}")
 
 
 @app.command(cls=Command, rich_help_panel="Draw")

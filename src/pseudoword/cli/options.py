@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -51,7 +51,11 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def settings_from(
-    kind: type[Settings], argument: str = "", *, or_file: bool = False
+    kind: type[Settings],
+    argument: str = "",
+    *,
+    or_file: bool = False,
+    without: Collection[str] = (),
 ) -> Callable[[Any], Any]:
     """Replace a command's `**settings` by one option per field of `kind`.
 
@@ -61,21 +65,23 @@ def settings_from(
         kind: the settings.
         argument: the field that becomes a positional argument.
         or_file: what is required may also come from a file, so the command checks that itself.
+        without: fields that the command sets itself.
     """
 
     def apply(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command)
         kept = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
         kept = [p.replace(annotation=_grouped(p.annotation, kind.heading)) for p in kept]
-        made = [_parameter(kind, name, name == argument, or_file) for name in kind.model_fields]
-        others = peers_names_of(kind)
+        fields = [name for name in kind.model_fields if name not in without]
+        made = [_parameter(kind, name, name == argument, or_file) for name in fields]
+        others = {n: field for n, field in peers_names_of(kind).items() if field not in without}
         made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
 
         @functools.wraps(command)
         def run(*args: Any, _context: typer.Context, **values: Any) -> None:
             unsaid = {
                 name
-                for name in (*kind.model_fields, *others)
+                for name in (*fields, *others)
                 if not _said(_context.get_parameter_source(name))
             }
             command(*args, **{name: v for name, v in values.items() if name not in unsaid})

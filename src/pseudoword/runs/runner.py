@@ -22,6 +22,7 @@ from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, Interrupted
 from pseudoword.runs.setup import Run, begin, set_up
+from pseudoword.text import listed
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import train
@@ -70,6 +71,7 @@ def learn(
     restart: bool = False,
     allow_changes: bool = False,
     overwrite: bool = False,
+    family: Family | None = None,
 ) -> list[Trained]:
     """Train a pack of concepts to the end, each in a folder of its own.
 
@@ -79,6 +81,7 @@ def learn(
         restart: remove the files of runs in the folders, and begin again.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the folders that no run has written.
+        family: the base model of `configs`, if it is loaded already.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails,
@@ -90,30 +93,52 @@ def learn(
     folders = [RunFolder(config.folder) for config in configs]
     with ExitStack() as stack:
         stack.enter_context(explain_failures(configs, folders))
-        tasks = [
-            _Task(
-                config,
-                folder,
-                picture_files.find(config.pictures, progress.note),
-                captions.templates(config.template),
-            )
-            for config, folder in zip(configs, folders, strict=True)
-        ]
-        for task in tasks:
-            checks.before_loading(task.config, task.paths, task.templates, progress.note)
-            task.folder.check(task.config, restart=restart, overwrite=overwrite)
+        tasks = [_check(config, progress, restart, overwrite) for config in configs]
         for folder in folders:
             stack.enter_context(files.lock_folder(folder.path))
             folder.recover()
         done = {
             task.folder.path: _finished_before(task.folder, progress)
             for task in tasks
-            if not restart and _nothing_left(task, allow_changes)
+            if not restart and _nothing_left(task.folder, task.config, allow_changes)
         }
         todo = [task for task in tasks if task.folder.path not in done]
         if todo:
-            done |= _learn(todo, progress, restart, allow_changes, overwrite)
+            done |= _learn(todo, progress, restart, allow_changes, overwrite, family)
         return [done[folder.path] for folder in folders]
+
+
+def check(config: TrainConfig, progress: Progress, overwrite: bool = False) -> None:
+    """Check all of a run that needs no model, as `learn` does before it begins.
+
+    Raises:
+        PseudowordError: a picture, a setting or the folder of the run cannot be used.
+    """
+    _check(config, progress, False, overwrite)
+
+
+def finished(config: TrainConfig, allow_changes: bool = False) -> Trained | None:
+    """The result of a run that has nothing left to do; None if it has.
+
+    Raises:
+        RunFolderError: the folder is in use, or holds a run with other settings.
+    """
+    folder = RunFolder(config.folder)
+    if not folder.config.exists():  # so that nothing is made where there is no run
+        return None
+    with files.lock_folder(folder.path):
+        folder.recover()
+        return _result(folder) if _nothing_left(folder, config, allow_changes) else None
+
+
+def _check(config: TrainConfig, progress: Progress, restart: bool, overwrite: bool) -> _Task:
+    trackers.check(config.log)
+    folder = RunFolder(config.folder)
+    paths = picture_files.find(config.pictures, progress.note)
+    task = _Task(config, folder, paths, captions.templates(config.template))
+    checks.before_loading(task.config, task.paths, task.templates, progress.note)
+    task.folder.check(task.config, restart=restart, overwrite=overwrite)
+    return task
 
 
 def _learn(
@@ -122,11 +147,13 @@ def _learn(
     restart: bool,
     allow_changes: bool,
     overwrite: bool,
+    family: Family | None,
 ) -> dict[Path, Trained]:
     """Train the concepts that are not finished: folder -> result."""
     config = todo[0].config
-    progress.phase(f"loading {config.base}")
-    family = base_model.load(config, checkpointing=config.gradient_checkpointing)
+    if family is None:
+        progress.phase(f"loading {config.base}")
+        family = base_model.load(config, checkpointing=config.gradient_checkpointing)
     for task in todo:
         checks.against_model(family, task.config, task.templates, progress.note, len(todo))
     setups = [
@@ -158,15 +185,13 @@ def _check_pack(configs: Sequence[TrainConfig]) -> None:
             raise SettingsError(f"the concepts of a pack must share one {name}")
     if len({config.folder.resolve() for config in configs}) < len(configs):
         raise SettingsError("the concepts of a pack need folders of their own: set out for each")
-    for config in configs:
-        trackers.check(config.log)
 
 
-def _nothing_left(task: _Task, allow_changes: bool) -> bool:
+def _nothing_left(folder: RunFolder, config: TrainConfig, allow_changes: bool) -> bool:
     """Whether the run is finished and not to be extended; reopens it if it is."""
-    if not task.folder.is_finished(task.config, allow_changes):
+    if not folder.is_finished(config, allow_changes):
         return False
-    return not task.folder.reopen(task.config)
+    return not folder.reopen(config)
 
 
 def _resume(runs: Sequence[Run], progress: Progress, allow_changes: bool) -> None:
@@ -196,7 +221,7 @@ def _train(family: Family, runs: Sequence[Run], progress: Progress) -> float:
         callbacks = {
             id(run.state): stack.enter_context(RunCallbacks(family, run, progress)) for run in runs
         }
-        phase = f"learning {', '.join(run.config.token for run in runs)}"
+        phase = f"learning {listed(run.config.token for run in runs)}"
         progress.phase(phase)
         for each in callbacks.values():
             each.on_train_begin()
@@ -267,4 +292,9 @@ def _finished_before(folder: RunFolder, progress: Progress) -> Trained:
         f"{folder.path} is finished already; add --extend to train it further, or --restart to "
         "learn it again"
     )
+    return _result(folder)
+
+
+def _result(folder: RunFolder) -> Trained:
+    """The result of a run that was finished before."""
     return Trained(formats.read(folder.concept), folder.path, float("nan"), 0.0)

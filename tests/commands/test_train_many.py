@@ -1,0 +1,208 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import Notes, Unplugged, everything, run
+
+from pseudoword import Trained, formats, train_many
+from pseudoword.commands.train_many import token_of
+from pseudoword.errors import PseudowordError, TrainingError
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.runs import checkpoint
+
+
+def words(folder: Path, *names: str) -> Path:
+    """A folder of pictures for each name."""
+    for i, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for j in range(3):
+            Image.new("RGB", (40, 32), (40 * i, 80 * j, 90)).save(folder / name / f"{j}.png")
+    return folder
+
+
+def learn(base: Path, folder: Path, out: Path, **settings: Any) -> list[Trained]:
+    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2, "pack": 2}
+    options |= {"timestep_sampling": "uniform", "base": str(base)}
+    return train_many(folder, out, **(options | settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "token"), [("cat", "<cat>"), ("my  cat", "<my-cat>"), ("<cat>", "<cat>")]
+)
+def test_the_name_of_a_folder_gives_the_word(name: str, token: str) -> None:
+    assert token_of(name) == token
+
+
+def test_each_folder_teaches_its_word_in_a_run_of_its_own(base: Path, tmp_path: Path) -> None:
+    folder, loads = words(tmp_path / "words", "toy", "my cat", "dog"), []
+    load = base_model.load
+
+    def counted(*args: Any, **more: Any) -> Family:
+        loads.append(args)
+        return load(*args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_model, "load", counted)
+        done = learn(base, folder, tmp_path / "out")
+    assert len(loads) == 1
+    assert [one.concept.token for one in done] == ["<dog>", "<my-cat>", "<toy>"]
+    assert [one.folder.name for one in done] == ["dog", "my cat", "toy"]
+    for one in done:
+        assert formats.read(one.folder).token == one.concept.token
+        assert checkpoint.finished_step(one.folder) == 2
+        assert (one.folder / "config.toml").exists()
+
+
+def test_what_is_finished_is_left_alone_and_the_rest_goes_on(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a", "b", "c"), tmp_path / "out"
+    settings: dict[str, Any] = {"steps": 4, "checkpoint_every": 2}
+    whole = learn(base, folder, tmp_path / "whole", **settings)
+
+    class UnpluggedInTheSecondPack(Unplugged):
+        packs = 0
+
+        def phase(self, text: str) -> None:
+            self.packs += "learning <" in text
+
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if self.packs == 2:
+                super().advance(done, total, detail)
+
+    with pytest.raises(RuntimeError, match="unplugged"):
+        learn(base, folder, out, progress=UnpluggedInTheSecondPack(3), **settings)
+    assert checkpoint.steps(out / "c") == [0, 2]
+    before = everything(out / "a")
+    notes = Notes()
+    done = learn(base, folder, out, progress=notes, **settings)
+    assert "2 of 3 words are finished already" in notes.lines
+    assert "resuming <c> from step 2" in notes.lines
+    assert everything(out / "a") == before
+    assert [one.seconds > 0 for one in done] == [False, False, True]
+    for one, other in zip(done, whole, strict=True):
+        file = "concept.safetensors"
+        assert (one.folder / file).read_bytes() == (other.folder / file).read_bytes()
+
+
+def test_a_word_that_fails_stops_no_other_one(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a", "b", "c", "d"), tmp_path / "out"
+    for picture in (folder / "b").iterdir():
+        picture.write_bytes(b"no picture")
+    with pytest.raises(TrainingError) as caught:
+        learn(base, folder, out, pack=4)
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith("1 of 4 words could not be learned")
+    assert lines[0].startswith("<b>: ")
+    assert not any(line.startswith(("<a>", "<c>", "<d>")) for line in lines)
+    assert [checkpoint.finished_step(out / name) for name in "abcd"] == [2, None, 2, 2]
+    words(tmp_path / "mended", "b")
+    for picture in (folder / "b").iterdir():
+        picture.write_bytes((tmp_path / "mended" / "b" / picture.name).read_bytes())
+    done = learn(base, folder, out, pack=4)
+    assert [one.seconds > 0 for one in done] == [False, True, False, False]
+
+
+def test_a_loss_that_is_not_finite_stops_only_its_word(base: Path, tmp_path: Path) -> None:
+    from pseudoword.training import step
+
+    folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
+    take_step = step.take_step
+
+    def fail(family: Any, states: Any, at: int) -> Any:
+        metrics = take_step(family, states, at)
+        for state in states:
+            if state.token == "<b>":
+                state.failure = "<b>: the loss is not finite"
+        return metrics
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pseudoword.training.loop.take_step", fail)
+        with pytest.raises(TrainingError, match=r"1 of 2 words.*\n<b>: the loss is not finite"):
+            learn(base, folder, out)
+    assert checkpoint.finished_step(out / "a") == 2
+    assert checkpoint.finished_step(out / "b") is None
+
+
+def _nothing(_folder: Path) -> None:
+    pass
+
+
+def _empty(folder: Path) -> None:
+    (folder / "b").mkdir()
+
+
+def _nameless(folder: Path) -> None:
+    words(folder, "<>")
+
+
+def _same_word(folder: Path) -> None:
+    words(folder, "my cat", "my-cat")
+
+
+def _lone_picture(folder: Path) -> None:
+    Image.new("RGB", (40, 32)).save(folder / "lone.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "settings", "said"),
+    [
+        (_empty, {}, "b holds no pictures"),
+        (_nameless, {}, "<>: its name gives no word"),
+        (_same_word, {}, "my-cat: teaches <my-cat>, as .*my cat does. Rename"),
+        (_lone_picture, {}, "lone.png. Move them"),
+        (_nothing, {"token": "<x>"}, "token cannot be given for all words"),
+        (_nothing, {"output_dir": "x"}, "out cannot be given for all words"),
+        (_nothing, {"lr": -1}, "--lr"),
+        (_nothing, {"vectors": 75}, "--vectors 75"),
+        (_nothing, {"pack": 0}, "--pack 0"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(
+    base: Path, tmp_path: Path, spoil: Any, settings: dict[str, Any], said: str
+) -> None:
+    folder = words(tmp_path / "words", "a")
+    spoil(folder)
+    with pytest.raises(PseudowordError, match=said):
+        learn(base, folder, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_among_the_words_is_refused(base: Path, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "a")
+    with pytest.raises(PseudowordError, match="Choose one outside"):
+        learn(base, folder, folder / "out")
+
+
+def test_other_settings_are_refused_before_any_work(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a"), tmp_path / "out"
+    learn(base, folder, out)
+    words(folder, "b")
+    with pytest.raises(PseudowordError, match="holds a run with other settings"):
+        learn(base, folder, out, batch=4)
+    assert not (out / "b").exists()
+
+
+def test_files_of_somebody_else_are_not_replaced(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
+    (out / "b").mkdir(parents=True)
+    (out / "b" / "loss.png").write_bytes(b"mine")
+    with pytest.raises(PseudowordError, match=r"loss\.png would be replaced"):
+        learn(base, folder, out)
+    assert everything(out) == {str(out / "b" / "loss.png"): b"mine"}
+
+
+def test_the_command_says_what_failed_and_ends_with_an_error(base: Path, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "a", "b")
+    (tmp_path / "settings.toml").write_text("steps = 1\npreview = []\n")
+    given = ("--out", tmp_path / "out", "--base", base, "--config", tmp_path / "settings.toml")
+    assert run("train-many", folder, *given)[:2] == (
+        0,
+        f"2 words are ready in {tmp_path / 'out'}\n",
+    )
+    words(folder, "c")
+    for picture in (folder / "c").iterdir():
+        picture.write_bytes(b"no picture")
+    code, _, said = run("train-many", folder, *given)
+    assert code == 2
+    assert "1 of 3 words could not be learned" in said
