@@ -44,6 +44,7 @@ from pseudoword.formats import WRITERS
 
 SETTINGS: Mapping[str, type[Settings]] = {
     "train": TrainConfig,
+    "train-many": TrainConfig,
     "generate": GenerateConfig,
     "prepare": PrepareConfig,
     "evaluate": EvaluateConfig,
@@ -66,6 +67,7 @@ MOST_CHARACTERS = 2500
 # fmt: off
 FILES = [
     "pics", "pics/0.png", "cat", "words", "words/cat.pt", "words/two.pt", "runs/toy", "empty",
+    "many", "many/toy",
     "notes.txt", "lines.txt", "broken.toml", "fine.toml", "style.safetensors", "one.ckpt", "loop",
     "runs/toy/concept.safetensors", "runs/toy/config.toml", "cut.png", "gone", "a=b.pt", "pipe",
 ]
@@ -155,6 +157,7 @@ COSTLY: Mapping[str, list[str]] = {
 
 ALWAYS: Mapping[str, list[str]] = {
     "train": "pics --token <new> --steps 1 --max-steps 2 --preview [name]~--s~1".split(),
+    "train-many": "many --out new --steps 1 --max-steps 2 --preview none".split(),
     "generate": ["a <cat>", "--sampler-steps", "1"],
     "prepare": ["pics"],
     "evaluate": "words/cat.pt --pictures pics --sampler-steps 1 -n 1 --prompt a~[name]".split(),
@@ -374,6 +377,8 @@ def _someones_files(folder: Path) -> None:
     for i, colour in enumerate(("red", "green", "blue")):
         Image.new("RGB", (48, 40), colour).save(folder / "pics" / f"{i}.png")
     (folder / "pics" / "0.txt").write_text("a red thing, on grey")
+    (folder / "many" / "toy").mkdir(parents=True)
+    Image.new("RGB", (48, 40), "red").save(folder / "many" / "toy" / "0.png")
     (folder / "cat").touch()
     word = {"clip_l": torch.ones(2, 32)}
     formats.write_as(Concept("<cat>", word, "sd"), folder / "words" / "cat.pt", "a1111")
