@@ -24,7 +24,7 @@ from pseudoword.models.base_model import load_named
 def apple() -> Concept:
     """A word with exactly the vectors of the bundled model's own word."""
     encoder = load_named("emoji").encoders["clip_l"]
-    (row,) = encoder.token_ids("apple")
+    (row,) = encoder.reader.token_ids("apple")
     rows = encoder.table[row : row + 1].detach().clone()
     return Concept("<apple>", {"clip_l": rows}, provenance={"init": "apple"})
 

@@ -14,16 +14,17 @@ from pseudoword.config import BaseChoice, Emphasis, TrainConfig
 from pseudoword.data import prompt_checks
 from pseudoword.errors import ConceptError, PromptError
 from pseudoword.models import base_model
+from pseudoword.models.clip_reader import ClipReader
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
-from pseudoword.models.injection import PromptReader
+from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.placeholders import delimited
 from pseudoword.runs import checks
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> PromptReader:
-    return PromptReader(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")), 12)
+    return ClipReader(tiny.tokenizer(tmp_path_factory.mktemp("tokenizer")), 12)
 
 
 def test_each_row_of_the_word_counts_as_a_token(reader: PromptReader) -> None:
@@ -69,9 +70,10 @@ def test_other_text_is_not_reported_as_a_weight() -> None:
 
 
 def test_tokenizers_load_without_the_weights(any_base: Path) -> None:
-    whole = base_model.load_named(str(any_base), "cpu").encoders.values()
+    encoders = base_model.load_named(str(any_base), "cpu").encoders.values()
+    whole = [encoder.reader for encoder in encoders]
     known = base_model.Unloaded(BaseChoice(base=str(any_base))).readers
-    assert [reader.max_tokens for reader in known] == [encoder.max_tokens for encoder in whole]
+    assert [reader.max_tokens for reader in known] == [reader.max_tokens for reader in whole]
     counts = {"<x>": 3}
     for one, other in zip(known, whole, strict=True):
         assert one.reading("a <x> cat", counts) == other.reading("a <x> cat", counts)
@@ -146,7 +148,7 @@ def test_training_reports_captions_and_previews_that_are_cut_off(
 def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
     family: Family, base: Path, pictures: Path
 ) -> None:
-    family.encoders["clip_l"].length = 22
+    family.encoders["clip_l"].reader.length = 22
     rows = family.encoders["clip_l"].table[:40]
     message = "<x>: 40 vectors do not fit: the model reads 20 tokens"
     with pytest.raises(ConceptError, match=message):

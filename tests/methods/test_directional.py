@@ -64,7 +64,7 @@ def test_rows_keep_their_length_and_each_turns_by_the_rate(
         family, pictures, vectors=2, init="red cat", method="directional", norm=norm, lr=0.05
     )
     usual, before = family.encoders["clip_l"].median_norm, one.word()["clip_l"]
-    lengths = family.encoders["clip_l"].table[family.encoders["clip_l"].token_ids("red cat")]
+    lengths = family.encoders["clip_l"].table[family.encoders["clip_l"].reader.token_ids("red cat")]
     expected = lengths.norm(dim=-1).clamp(min=usual) if norm == "keep" else torch.full((2,), usual)
     torch.testing.assert_close(before.norm(dim=-1), expected)
     for _ in loop.train(family, [one]):

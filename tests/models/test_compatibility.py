@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class Sized(TextEncoder):
 
     def __init__(self, width: int) -> None:
         self._width = width
-        self.length = 77
+        self.reader: Any = SimpleNamespace(max_tokens=75)
 
     @property
     def width(self) -> int:

@@ -23,11 +23,12 @@ from pseudoword.concept import Concept
 from pseudoword.errors import PromptError
 from pseudoword.formats.infotext import parse as parse_infotext
 from pseudoword.models import base_model
-from pseudoword.models.chunks import COMMA_REACH, ChunkedPrompts, count_chunks, tokenize_chunks
+from pseudoword.models.chunks import COMMA_REACH, count_chunks, tokenize_chunks
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.models.injection import Words, row_counts
+from pseudoword.models.prompts import ChunkedPrompts
 from pseudoword.models.text_encoder import weighted
 from pseudoword.prompt_weights import parse, plain
 
@@ -61,11 +62,11 @@ def reference_chunks(
     encoder: Any, meant: list[Weighted], new: Sequence[int]
 ) -> list[list[tuple[int, float]]]:
     """The tokens of each chunk with their weights; `new` are the ids of the word's rows."""
-    comma, chunks = encoder.tokenizer.convert_tokens_to_ids(",</w>"), []
+    comma, chunks = encoder.reader.tokenizer.convert_tokens_to_ids(",</w>"), []
     for part in meant:
         line: list[tuple[int, float]] = []
         for text, weight in part:
-            ids = list(new) if text == "<x>" else encoder.token_ids(text)
+            ids = list(new) if text == "<x>" else encoder.reader.token_ids(text)
             line += [(id_, weight) for id_ in ids]
         while len(line) > 75:
             cut = 75
@@ -88,7 +89,7 @@ def reference(family: Any, meant: list[Weighted], words: Words) -> tuple[Tensor,
         table = torch.nn.Parameter(torch.cat([encoder.table, words["<x>"][key]]))
         model.get_input_embeddings().weight = table
         side = []
-        tokenizer = encoder.tokenizer
+        tokenizer = encoder.reader.tokenizer
         for chunk in reference_chunks(encoder, meant, range(size, size + ROWS)):
             empty = 75 - len(chunk)
             ids = [tokenizer.bos_token_id, *(id_ for id_, _ in chunk), tokenizer.eos_token_id]
@@ -113,7 +114,7 @@ def as_published(family: Family) -> Any:
     """
     for key, encoder in family.encoders.items():
         if key == "clip_g" or encoder.width == 48:
-            encoder.tokenizer.pad_token = "!"
+            encoder.reader.tokenizer.pad_token = "!"
         bias = dict(encoder.model.named_parameters())
         (norm,) = (value for name, value in bias.items() if name.endswith("final_layer_norm.bias"))
         norm.fill_(-0.1)
@@ -130,8 +131,8 @@ def word(family: Family, rows: int = ROWS, seed: int = 0) -> Mapping[str, Tensor
 def chunked(family: Family, prompt: str, words: Words, at_least: int = 1) -> ChunkedPrompts:
     understood = parse(prompt, words)
     counts = [
-        count_chunks(reader, understood, row_counts(words, key))
-        for key, reader in family.encoders.items()
+        count_chunks(encoder.reader, understood, row_counts(words, key))
+        for key, encoder in family.encoders.items()
     ]
     return ChunkedPrompts([understood], max(*counts, at_least))
 
@@ -164,12 +165,15 @@ def test_no_row_of_a_word_is_cut_at_the_border_of_a_chunk(family: Family, rows: 
     encoder = family.encoders["clip_l"]
     for before in range(68, 76):
         for filler in ("cat ", "cat, "):
-            tokens = len(encoder.token_ids(filler))
+            tokens = len(encoder.reader.token_ids(filler))
             text = f"{filler * (before // tokens)} <x> " * 3
             prompt = parse(text, ["<x>"])
-            n = count_chunks(encoder, prompt, {"<x>": rows})
+            n = count_chunks(encoder.reader, prompt, {"<x>": rows})
             found = tokenize_chunks(
-                encoder.tokenizer, ChunkedPrompts([prompt], n), {"<x>": rows}, encoder.length
+                encoder.reader.tokenizer,
+                ChunkedPrompts([prompt], n),
+                {"<x>": rows},
+                encoder.reader.length,
             )
             assert found.slots[found.slots >= 0].tolist() == [*range(rows)] * 3
             for chunk in found.slots:
@@ -179,10 +183,10 @@ def test_no_row_of_a_word_is_cut_at_the_border_of_a_chunk(family: Family, rows: 
                 id_
                 for chunk, slots in zip(found.ids, found.slots, strict=True)
                 for id_, slot in zip(chunk.tolist(), slots.tolist(), strict=True)
-                if slot < 0 and id_ not in encoder.tokenizer.all_special_ids
+                if slot < 0 and id_ not in encoder.reader.tokenizer.all_special_ids
             ]
-            assert plain_ids == encoder.token_ids(text.replace("<x>", ""))
-            assert (found.ids == encoder.tokenizer.bos_token_id).sum() == n
+            assert plain_ids == encoder.reader.token_ids(text.replace("<x>", ""))
+            assert (found.ids == encoder.reader.tokenizer.bos_token_id).sum() == n
 
 
 def test_a_prompt_of_200_tokens_with_a_word_at_every_border_is_read_whole(
@@ -190,7 +194,7 @@ def test_a_prompt_of_200_tokens_with_a_word_at_every_border_is_read_whole(
 ) -> None:
     words = {"<x>": {key: r.requires_grad_() for key, r in word(any_family, 4).items()}}
     text = "cat " * 73 + "<x> " + "dog " * 71 + "<x> " + "cat " * 50
-    assert len(any_family.encoders["clip_l"].token_ids(text.replace("<x>", "a a a a"))) > 200
+    assert len(any_family.encoders["clip_l"].reader.token_ids(text.replace("<x>", "a a a a"))) > 200
     hidden = any_family.encode_text(chunked(any_family, text, words), words).hidden
     assert hidden.shape[:2] == (1, 3 * 77)
     for chunk in hidden[0].split(77)[1:]:
@@ -223,7 +227,7 @@ def test_a_prompt_beyond_all_numbers_is_told(family: Family) -> None:
         weighted(torch.tensor([[[2.0, 2.0], [-1.0, -1.0]]]), torch.tensor([[1.0, 2.0]]))
     prompt = parse("a <x>", ["<x>"])
     with pytest.raises(PromptError, match="76 vectors do not fit: the model reads 75 tokens of a"):
-        count_chunks(family.encoders["clip_l"], prompt, {"<x>": 76})
+        count_chunks(family.encoders["clip_l"].reader, prompt, {"<x>": 76})
 
 
 def pixels(picture: Any) -> Any:

@@ -19,7 +19,7 @@ def rows(
 
 def word(family: Family, text: str) -> torch.Tensor:
     encoder = family.encoders["clip_l"]
-    (token,) = encoder.token_ids(text)
+    (token,) = encoder.reader.token_ids(text)
     return encoder.table[token].detach()
 
 

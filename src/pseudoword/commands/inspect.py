@@ -110,6 +110,6 @@ def _nearest(encoder: TextEncoder, row: Tensor) -> list[Neighbour]:
     cosines = cosine_similarity(encoder.table.float(), row, dim=-1)
     best = cosines.topk(min(NEAREST, len(cosines)))
     return [
-        Neighbour(token=encoder.tokenizer.decode([i]).strip(), cosine=round(c, 4))
+        Neighbour(token=encoder.reader.tokenizer.decode([i]).strip(), cosine=round(c, 4))
         for i, c in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]

@@ -9,7 +9,8 @@ from pseudoword.data.captions import render
 from pseudoword.errors import PromptError
 from pseudoword.models.chunks import count_chunks
 from pseudoword.models.family import Family
-from pseudoword.models.injection import PromptReader, PromptReading
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import PromptReading
 from pseudoword.placeholders import delimited, replace_placeholder, split, undelimited
 from pseudoword.prompt_weights import parse, plain
 
@@ -91,7 +92,7 @@ def check_prompts(
     Raises:
         PromptError: a placeholder would be cut off, or a weight is too large.
     """
-    readers = family.encoders.values()
+    readers = [encoder.reader for encoder in family.encoders.values()]
     if not family.reads_weights:
         for name, text in prompts.items():
             note_truncation(name, most_truncated(readers, text, counts), note)

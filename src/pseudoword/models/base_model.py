@@ -11,12 +11,12 @@ from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
 from pseudoword.models.families import FAMILIES, load_class
 from pseudoword.models.family import Family
-from pseudoword.models.injection import PromptReader
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.recognition import describe_file, describe_folder
 from pseudoword.models.loading.source import BaseSource, Placement
+from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.text import brief, reason
 
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}

@@ -5,16 +5,14 @@ AUTOMATIC1111's rule: at `BREAK`; behind the last comma, if it is among the last
 chunk; else where the chunk is full. A word's rows always stay together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-from unicodedata import normalize
 
 import torch
 
 from pseudoword.errors import PromptError
-from pseudoword.models.injection import PromptReader, Tokenized, filler_id
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import ChunkedPrompts, Tokenized, filler_id, rows_by_name
 from pseudoword.prompt_weights import Prompt, Run
 
 COMMA_REACH = 20
@@ -22,22 +20,6 @@ COMMA_REACH = 20
 
 MAX_WEIGHT = 1e6
 """Beyond it, 16 and 32 bits are not enough; AUTOMATIC1111's users give up to 2."""
-
-
-@dataclass(frozen=True)
-class ChunkedPrompts:
-    """B prompts to draw, each in the same number of chunks."""
-
-    prompts: Sequence[Prompt]
-    chunks: int
-    """of each prompt; one that needs fewer is filled up with empty ones"""
-    restore_mean: bool = True
-    """whether weights leave the mean of a chunk's hidden states as it was"""
-
-    @property
-    def written(self) -> list[str]:
-        """The prompts as they were written."""
-        return [prompt.text for prompt in self.prompts]
 
 
 class _Token(NamedTuple):
@@ -66,7 +48,7 @@ def tokenize_chunks(
 ) -> Tokenized:
     """Tokenise B prompts of n chunks to `[B·n, length]`, all chunks of the first prompt first.
 
-    Rows are numbered as in `injection.tokenize`.
+    Rows are numbered as in `prompts.rows_by_name`.
 
     Raises:
         PromptError: as in `count_chunks`.
@@ -85,7 +67,8 @@ def tokenize_chunks(
             ids[i, end] = tokenizer.eos_token_id
             slots[i, 1:end] = torch.tensor([token.row for token in chunk], dtype=torch.int64)
             weights[i, 1:end] = torch.tensor([token.weight for token in chunk])
-    return Tokenized(ids, slots, None if (weights == 1).all() else weights)
+    mask = (ids != tokenizer.pad_token_id).long()
+    return Tokenized(ids, slots, mask, None if (weights == 1).all() else weights)
 
 
 def _chunks(
@@ -118,12 +101,7 @@ def _units(
     tokenizer: Any, part: Iterable[Run], counts: Mapping[str, int], room: int
 ) -> Iterable[list[_Token]]:
     """What is not cut: single tokens, and the rows of a word."""
-    names = [normalize("NFC", placeholder) for placeholder in counts]
-    first_rows = accumulate(counts.values(), initial=0)
-    rows = {
-        name: range(first, first + n)
-        for name, first, n in zip(names, first_rows, counts.values(), strict=False)
-    }
+    rows = rows_by_name(counts)
     filler = filler_id(tokenizer)
     for run in part:
         weight = _checked(run)

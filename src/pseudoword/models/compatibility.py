@@ -17,7 +17,7 @@ def check_vector_count(token: str, vectors: int, family: Family) -> None:
     Raises:
         ConceptError: they do not.
     """
-    max_tokens = min(encoder.max_tokens for encoder in family.encoders.values())
+    max_tokens = min(encoder.reader.max_tokens for encoder in family.encoders.values())
     if vectors > max_tokens:
         raise ConceptError(
             f"{token}: {vectors} vectors do not fit: the model reads {max_tokens} tokens of a "
@@ -67,7 +67,7 @@ def _layers_text(layers: Sequence[str]) -> str:
 
 def vocabulary(family: Family) -> set[str]:
     """All entries in the vocabularies of a model's text encoders."""
-    return {entry for e in family.encoders.values() for entry in e.tokenizer.get_vocab()}
+    return {entry for e in family.encoders.values() for entry in e.reader.tokenizer.get_vocab()}
 
 
 def _model_title(widths: Mapping[str, int]) -> str:

@@ -14,7 +14,8 @@ from pseudoword.config import Emphasis
 from pseudoword.models.injection import Words
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.text_encoder import Prompts, TextEncoder
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
 
 MicroConditioning = Tensor
 """How pictures were cropped, `[B, 6]` in pixels: height and width of the original, top and left of

@@ -13,13 +13,13 @@ from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
 from pseudoword.errors import ConceptError
 from pseudoword.formats.infotext import EMPHASES, KEYWORD, SAMPLERS, infotext
-from pseudoword.models.chunks import ChunkedPrompts, count_chunks
+from pseudoword.models.chunks import count_chunks
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.injection import Words, row_counts
 from pseudoword.models.lora import Lora
 from pseudoword.models.picture_size import picture_size
-from pseudoword.models.text_encoder import Prompts
+from pseudoword.models.prompts import ChunkedPrompts, Prompts
 from pseudoword.placeholders import as_written
 from pseudoword.prompt_weights import has_signs, parse, plain
 from pseudoword.text import public, visible
@@ -145,7 +145,7 @@ def _passes(
     understand = plain if emphasis == "none" else parse
     own, against = [understand(prompt, words) for prompt in prompts], understand(negative, words)
     restore_mean = emphasis == "original"
-    readers = [(reader, row_counts(words, key)) for key, reader in family.encoders.items()]
+    readers = [(e.reader, row_counts(words, key)) for key, e in family.encoders.items()]
     chunks = [
         max(
             count_chunks(one, text, counts) for text in (prompt, against) for one, counts in readers

@@ -1,6 +1,6 @@
 """A frozen text encoder with its tokenizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,18 +9,12 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
-from pseudoword.models.chunks import ChunkedPrompts, tokenize_chunks
-from pseudoword.models.injection import PromptReader, tokenize
 from pseudoword.models.lookup_site import check_site, injected, lookup_site
-
-LEAST_TOKENS = 3
-"""The begin token, the end token and one more."""
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import ChunkedPrompts, Positions, Prompts, Tokenized
 
 ROUNDING = 1e-6
 """A smaller mean of hidden states, relative to their size, is none."""
-
-Prompts = Sequence[str] | ChunkedPrompts
-"""Plain text, of which a text encoder reads what fits, as in training; or prompts to draw."""
 
 
 @dataclass(frozen=True)
@@ -29,34 +23,60 @@ class Encoded:
 
     output: Any
     """of the transformers model, `[B·n, …]`"""
-    weights: Tensor | None
-    """`[B·n, L]`; None where all tokens count the same"""
+    tokens: Tokenized
+    """what it read, on its device"""
     chunks: int = 1
     """`n`"""
     restore_mean: bool = True
+    used: Positions | None = None
+    """the positions that are the text, if others are a template's"""
 
     def text(self, states: Tensor) -> Tensor:
         """Weight hidden states `[B·n, L, D]` of the output, and join them to `[B, n·L, D]`.
 
+        Of a text in a template, it is only the positions that are used.
+
         Raises:
             PromptError: with these weights they are not finite.
         """
-        if self.weights is not None:
-            states = weighted(states, self.weights, restore_mean=self.restore_mean)
-        return states if self.chunks == 1 else states.unflatten(0, (-1, self.chunks)).flatten(1, 2)
+        if self.tokens.weights is not None:
+            states = weighted(states, self.tokens.weights, restore_mean=self.restore_mean)
+        return self._joined(states)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which positions of `text` are no padding: `[B, n·L]` int64, 1 or 0."""
+        return self._joined(self.tokens.mask)
 
     def vector(self, pooled: Tensor) -> Tensor:
         """The pooled vector of each prompt's first chunk: `[B·n, P]` -> `[B, P]`."""
         return pooled[:: self.chunks]
 
+    def _joined(self, values: Tensor) -> Tensor:
+        if self.used is not None:
+            values = values[:, self.used]
+        return values if self.chunks == 1 else values.unflatten(0, (-1, self.chunks)).flatten(1, 2)
 
-class TextEncoder(PromptReader):
-    """A tokenizer and a frozen transformer, with rows put in after the table lookup."""
 
-    def __init__(self, tokenizer: Any, model: Any) -> None:
-        super().__init__(tokenizer, prompt_length(tokenizer, model.config))
+class TextEncoder:
+    """A frozen transformer and how it reads prompts, with rows put in after the table lookup."""
+
+    def __init__(self, reader: PromptReader, model: Any, *, masked: bool = False) -> None:
+        """An encoder that reads prompts with `reader`.
+
+        Args:
+            reader: its tokenizer.
+            model: of transformers.
+            masked: whether it is told which tokens are padding.
+        """
+        self.reader = reader
         self.model = model
+        self.masked = masked
         self.site = lookup_site(model)
+
+    def reading_with(self, reader: PromptReader) -> "TextEncoder":
+        """The same model with another reader, for texts that have another template."""
+        return TextEncoder(reader, self.model, masked=self.masked)
 
     @property
     def table(self) -> Tensor:
@@ -81,11 +101,6 @@ class TextEncoder(PromptReader):
         """
         check_site(self.model, self.site)
 
-    def token_ids(self, text: str) -> list[int]:
-        """The ids of `text`, without begin and end tokens."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        return ids
-
     def __call__(self, prompts: Prompts, rows: Mapping[str, Tensor], **options: Any) -> Encoded:
         """Run the transformer on `B` prompts.
 
@@ -96,37 +111,28 @@ class TextEncoder(PromptReader):
             options: for the transformers model.
         """
         counts = {placeholder: r.shape[-2] for placeholder, r in rows.items()}
-        if isinstance(prompts, ChunkedPrompts):
-            tokens = tokenize_chunks(self.tokenizer, prompts, counts, self.length)
-        else:
-            tokens = tokenize(self.tokenizer, prompts, counts, self.length)
+        tokens = self.reader.tokenize(prompts, counts)
         largest = int(tokens.ids.max())
         if largest >= len(self.table):
             raise BaseModelError(
                 f"the tokenizer has a token with the id {largest}, and the text encoder has only "
                 f"{len(self.table)} rows: they are of different models"
             )
-        device = self.table.device
-        ids, slots = tokens.ids.to(device), tokens.slots.to(device)
-        weights = None if tokens.weights is None else tokens.weights.to(device)
+        tokens = tokens.to(self.table.device)
         stacked = torch.cat(list(rows.values()), dim=-2) if rows else torch.empty(0, self.width)
         if stacked.ndim == 3:
-            layers, n, _ = stacked.shape
-            first = n * torch.arange(layers, device=device).view(-1, 1, 1)  # each layer's first row
-            ids = ids.repeat(layers, 1)
-            slots = torch.where(slots >= 0, slots + first, slots).flatten(0, 1)
-            weights = None if weights is None else weights.repeat(layers, 1)
+            tokens = tokens.per_layer(*stacked.shape[:2])
             stacked = stacked.flatten(0, 1)
-        if getattr(self.model.config, "use_attention_mask", False):
-            options["attention_mask"] = (ids != self.tokenizer.pad_token_id).long()
+        if self.masked:
+            options["attention_mask"] = tokens.mask
         if not rows:
-            output = self.model(ids, **options)
+            output = self.model(tokens.ids, **options)
         else:
-            with injected(self.site, stacked, slots):
-                output = self.model(ids, **options)
+            with injected(self.site, stacked, tokens.slots):
+                output = self.model(tokens.ids, **options)
         if isinstance(prompts, ChunkedPrompts):
-            return Encoded(output, weights, prompts.chunks, prompts.restore_mean)
-        return Encoded(output, weights)
+            return Encoded(output, tokens, prompts.chunks, prompts.restore_mean)
+        return Encoded(output, tokens, used=self.reader.used)
 
 
 def weighted(states: Tensor, weights: Tensor, *, restore_mean: bool = True) -> Tensor:
@@ -149,22 +155,3 @@ def weighted(states: Tensor, weights: Tensor, *, restore_mean: bool = True) -> T
             "the weights in the prompt lead to numbers that are not finite. Use some nearer to 1."
         )
     return found.to(states.dtype)
-
-
-def prompt_length(tokenizer: Any, config: Any) -> int:
-    """How many tokens a text encoder reads, with the begin and the end token.
-
-    Raises:
-        BaseModelError: a config holds no number, or too small a one.
-    """
-    limits = {
-        "model_max_length": tokenizer.model_max_length,
-        "max_position_embeddings": config.max_position_embeddings,
-    }
-    for name, value in limits.items():
-        if not isinstance(value, int | float) or not value >= LEAST_TOKENS:
-            raise BaseModelError(
-                f"a text encoder's {name} is {value!r:.60}, but should be a number from "
-                f"{LEAST_TOKENS} on; 77 is usual"
-            )
-    return int(min(limits.values()))

@@ -13,7 +13,6 @@ from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
 from pseudoword.models.compatibility import check_vector_count
 from pseudoword.models.family import Family
-from pseudoword.models.injection import tokenize
 from pseudoword.placeholders import split
 from pseudoword.runs import previews
 from pseudoword.text import brief
@@ -110,7 +109,9 @@ def against_model(
     )
     previews.check(family, config)
     _check_timesteps(family, config)
-    if any(len(encoder.token_ids(config.token)) == 1 for encoder in family.encoders.values()):
+    if any(
+        len(encoder.reader.token_ids(config.token)) == 1 for encoder in family.encoders.values()
+    ):
         note(
             f"{config.token} is a word that {family.source.name} already knows. In prompts, it "
             f"will mean the new word instead. <{config.token}> would keep both."
@@ -139,10 +140,10 @@ def _check_room_in_templates(family: Family, templates: Sequence[str], vectors: 
         prompt = render(template, placeholder)
         for encoder in family.encoders.values():
             try:
-                tokenize(encoder.tokenizer, [prompt], {placeholder: vectors}, encoder.length)
+                encoder.reader.tokenize([prompt], {placeholder: vectors})
             except PromptError as error:
                 raise SettingsError(
-                    f"--vectors {vectors} leaves too few of the {encoder.length - 2} tokens that "
-                    f"{family.source.name} reads for {template!r}. Give fewer vectors, or shorter "
-                    "templates."
+                    f"--vectors {vectors} leaves too few of the {encoder.reader.max_tokens} "
+                    f"tokens that {family.source.name} reads for {template!r}. Give fewer vectors, "
+                    "or shorter templates."
                 ) from error

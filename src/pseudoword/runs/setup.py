@@ -189,7 +189,7 @@ def _check_prompts(
 ) -> None:
     """Check that captions and previews leave room for the word; report what is cut off."""
     check_captions(
-        list(family.encoders.values()),
+        [encoder.reader for encoder in family.encoders.values()],
         {picture.path: picture.filewords for picture in pictures},
         templates,
         vectors,

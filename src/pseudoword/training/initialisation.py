@@ -141,12 +141,12 @@ def vector_count(family: Family, init: str, pictures: int) -> int:
     It is the number that suits so many pictures, or one for each token of `init`, if those are
     more.
     """
-    tokens = max(len(encoder.token_ids(init)) for encoder in family.encoders.values())
+    tokens = max(len(encoder.reader.token_ids(init)) for encoder in family.encoders.values())
     return max(min(tokens, suggestions.MOST_VECTORS), suggestions.vectors(pictures))
 
 
 def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, flag: str) -> Tensor:
-    ids = encoder.token_ids(init)
+    ids = encoder.reader.token_ids(init)
     if not ids:
         raise SettingsError(f"{flag} {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
     words = encoder.table.detach()[ids].float().cpu()

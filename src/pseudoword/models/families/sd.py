@@ -10,7 +10,8 @@ from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.header import Header
-from pseudoword.models.text_encoder import Prompts, TextEncoder
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusion(UNetFamily):

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pseudoword.models.chunks import ChunkedPrompts
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
-from pseudoword.models.injection import PromptReader, Words, rows_of
+from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.text_encoder import Prompts, TextEncoder
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import ChunkedPrompts, Prompts
+from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusionXL(UNetFamily):

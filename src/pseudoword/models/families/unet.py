@@ -16,7 +16,7 @@ from pseudoword.formats.keys import is_layered
 from pseudoword.models.autoencoder import Autoencoder, pixels_per_latent
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning, Moments
-from pseudoword.models.injection import PromptReader, Words
+from pseudoword.models.injection import Words
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
@@ -25,8 +25,10 @@ from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, apply_loras
 from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
 from pseudoword.models.part_checks import check_output, working_together
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import Prompts
 from pseudoword.models.samplers import check_steps
-from pseudoword.models.text_encoder import Prompts, TextEncoder
+from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.text import reason
 
 USUAL_GUIDANCE = 7.5
@@ -386,7 +388,7 @@ class UNetFamily:
         for suffix, encoder in zip(("", "_2"), self.encoders.values(), strict=False):
             parts |= {
                 f"text_encoder{suffix}": encoder.model,
-                f"tokenizer{suffix}": encoder.tokenizer,
+                f"tokenizer{suffix}": encoder.reader.tokenizer,
             }
         with apply_loras(self._pipeline(**parts), loras):
             yield

@@ -1,7 +1,7 @@
 """Load the parts of a base model from a folder, the hub, or a single file."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,15 @@ from typing import Any
 import torch
 
 from pseudoword.errors import BaseModelError, PseudowordError
-from pseudoword.models.injection import PromptReader
+from pseudoword.models.clip_reader import ClipReader, prompt_length
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import read_header
 from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
-from pseudoword.models.text_encoder import TextEncoder, prompt_length
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
@@ -24,6 +25,12 @@ MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
 
 LEAST_TOKENS = 512
 """A CLIP vocabulary has at least one token per byte, inside and at the end of a word."""
+
+FEWEST_ENTRIES = 128
+"""Other tokenizers have at least 100 special tokens, or one for each byte."""
+
+Reads = Callable[[Any], PromptReader]
+"""Makes a reader of a tokenizer, such as a `SequenceReader`."""
 
 MOST_TIMESTEPS = 100_000
 """1000 is usual."""
@@ -42,28 +49,36 @@ class ModelParts:
         if self._is_here:
             folder.check(Path(self._configs))
 
-    def text_encoder(self, kind: Any, suffix: str = "") -> TextEncoder:
-        """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`."""
-        return TextEncoder(self._tokenizer(suffix), self.load_frozen(kind, f"text_encoder{suffix}"))
+    def text_encoder(
+        self, kind: Any, suffix: str = "", reads: Reads | None = None, *, masked: bool = False
+    ) -> TextEncoder:
+        """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`.
 
-    def reader(self, suffix: str = "") -> PromptReader:
-        """The tokenizer and prompt length of a text encoder, without its weights."""
-        from transformers import CLIPTextConfig
+        Args:
+            kind: its class in transformers.
+            suffix: of the names of both folders.
+            reads: makes a reader of its tokenizer; by default it is a CLIP's.
+            masked: whether it is told which tokens are padding; a CLIP's config says so.
+        """
+        reader = self.reader(suffix, reads)
+        model = self.load_frozen(kind, f"text_encoder{suffix}")
+        if reads is None:
+            masked = getattr(model.config, "use_attention_mask", False)
+        return TextEncoder(reader, model, masked=masked)
 
-        tokenizer = self._tokenizer(suffix)
-        return PromptReader(
-            tokenizer,
-            prompt_length(tokenizer, self._config_of(CLIPTextConfig, f"text_encoder{suffix}")),
-        )
-
-    def _tokenizer(self, suffix: str) -> Any:
-        from transformers import CLIPTokenizer
+    def reader(self, suffix: str = "", reads: Reads | None = None) -> PromptReader:
+        """How a text encoder reads prompts, without its weights; options as in `text_encoder`."""
+        from transformers import AutoTokenizer, CLIPTextConfig, CLIPTokenizer
 
         part = f"tokenizer{suffix}"
-        tokenizer = self._config_of(CLIPTokenizer, part)
-        if len(tokenizer) < LEAST_TOKENS:  # transformers makes an empty one if the file is missing
+        tokenizer = self._config_of(AutoTokenizer if reads else CLIPTokenizer, part)
+        # transformers makes an empty one if the file is missing
+        if len(tokenizer) < (FEWEST_ENTRIES if reads else LEAST_TOKENS):
             raise BaseModelError(f"{self.source.name}: its {part} has no vocabulary")
-        return tokenizer
+        if reads:
+            return reads(tokenizer)
+        config = self._config_of(CLIPTextConfig, f"text_encoder{suffix}")
+        return ClipReader(tokenizer, prompt_length(tokenizer, config))
 
     def load_frozen(self, kind: Any, part: str, **options: Any) -> Any:
         """Load the model `part` of class `kind`, without gradients, onto its device.

@@ -7,9 +7,9 @@ from support import Snapshot
 from transformers import CLIPTokenizer
 
 from pseudoword.errors import PromptError
+from pseudoword.models.clip_reader import ClipReader
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
-from pseudoword.models.injection import tokenize
 from pseudoword.placeholders import split
 
 
@@ -42,7 +42,7 @@ def test_ids_are_those_of_a_tokenizer_that_knows_the_token(
     adding.add_tokens(["<cat>", "<cat>_1"])
     new = adding.convert_tokens_to_ids(["<cat>", "<cat>_1"])
     for prompt in ("a photo of <cat>'s toy", "<cat>", "my <cat>, a <cat> and one zebra!", "  a  "):
-        ours = tokenize(words, [prompt], {"<cat>": 2}, 77)
+        ours = ClipReader(words, 77).tokenize([prompt], {"<cat>": 2})
         expanded = prompt.replace("<cat>", "<cat> <cat>_1")
         theirs = adding(
             expanded, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
@@ -54,16 +54,16 @@ def test_ids_are_those_of_a_tokenizer_that_knows_the_token(
 
 
 def test_fillers_are_never_the_end_of_text(words: CLIPTokenizer) -> None:
-    tokens = tokenize(words, ["a <cat> photo"], {"<cat>": 3}, 77)
+    tokens = ClipReader(words, 77).tokenize(["a <cat> photo"], {"<cat>": 3})
     assert words.eos_token_id not in tokens.ids[tokens.slots >= 0]
 
 
 def test_a_placeholder_that_would_be_cut_off_is_an_error(words: CLIPTokenizer) -> None:
     with pytest.raises(PromptError, match="cut off"):
-        tokenize(words, ["cat " * 75 + "<x>"], {"<x>": 1}, 77)
+        ClipReader(words, 77).tokenize(["cat " * 75 + "<x>"], {"<x>": 1})
     with pytest.raises(PromptError, match="cut off"):
-        tokenize(words, ["cat " * 70 + "<x>"], {"<x>": 8}, 77)
-    tokenize(words, ["<x>" + " cat" * 100], {"<x>": 1}, 77)  # only plain words are cut
+        ClipReader(words, 77).tokenize(["cat " * 70 + "<x>"], {"<x>": 8})
+    ClipReader(words, 77).tokenize(["<x>" + " cat" * 100], {"<x>": 1})  # only plain words are cut
 
 
 def test_injection_leaves_no_trace(family: StableDiffusion) -> None:
@@ -87,7 +87,7 @@ def test_injection_leaves_no_trace_after_an_error(family: StableDiffusion) -> No
 def test_a_token_of_the_vocabulary_can_be_a_placeholder(family: Family) -> None:
     """With the vocabulary's own row it changes nothing; with another row it does."""
     encoder = family.encoders["clip_l"]
-    (cat,) = encoder.token_ids("cat")
+    (cat,) = encoder.reader.token_ids("cat")
     row = encoder.table[cat : cat + 1].clone()
     plain = family.encode_text(["a cat"], {}).hidden
     torch.testing.assert_close(
@@ -101,9 +101,7 @@ def test_each_token_gets_its_own_rows_even_as_a_prefix_of_another(family: Family
     table = family.encoders["clip_l"].table
     rows = {"<c>": table[10:11], "<c>2": table[20:21], "c": table[30:31]}
     words = {token: {"clip_l": row} for token, row in rows.items()}
-    tokens = tokenize(
-        family.encoders["clip_l"].tokenizer, ["<c>2 <c> c"], dict.fromkeys(rows, 1), 77
-    )
+    tokens = family.encoders["clip_l"].reader.tokenize(["<c>2 <c> c"], dict.fromkeys(rows, 1))
     assert tokens.slots[0, :5].tolist() == [-1, 1, 0, 2, -1]
     swapped = dict(reversed(words.items()))
     torch.testing.assert_close(

@@ -1,0 +1,140 @@
+"""How a text encoder's tokenizer reads prompts: what the readers of all text encoders share.
+
+A placeholder is found in the prompt as *text*, before anything else is done with it. Its positions
+in the token sequence get a filler id, and the rows replace the embeddings there after the table
+lookup (see `lookup_site`). The vocabulary is never resized, so no token can clash with it.
+refiners' concept extender also keeps the rows outside the table.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pseudoword.errors import PromptError
+from pseudoword.models.prompts import Positions, PromptReading, Prompts, Tokenized, filler_id
+
+_LONGEST_SHOWN = 200
+"""Characters of a prompt that an error shows."""
+
+
+class Token(NamedTuple):
+    """One token of a prompt."""
+
+    id: int
+    """in the vocabulary; -1 for a placeholder"""
+    row: int
+    """among the rows of all placeholders; -1 for an ordinary token"""
+    position: int
+    """the character of the text where it begins, after a space before it"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """All tokens of one prompt, and the text that they are of."""
+
+    tokens: Sequence[Token]
+    """without begin and end tokens"""
+    text: str
+    begin: int = 0
+    """the character of `text` where the user's prompt begins, behind that of a template"""
+    end: int | None = None
+    """the character of `text` where the user's prompt ends; None for its end"""
+
+
+class PromptReader(ABC):
+    """A tokenizer, and how many tokens its text encoder reads."""
+
+    used: Positions | None = None
+    """the positions whose hidden states are the text, if others are a template's"""
+
+    def __init__(
+        self, tokenizer: Any, length: int, begin: Sequence[int], end: Sequence[int]
+    ) -> None:
+        """A reader of `length` tokens, of which `begin` and `end` are the first and last ones."""
+        self.tokenizer = tokenizer
+        self.length = length
+        self.begin, self.end = begin, end
+
+    @abstractmethod
+    def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
+        """All tokens of `prompt`, with `counts[placeholder]` tokens for each placeholder.
+
+        Raises:
+            PromptError: it cannot be read.
+        """
+
+    @abstractmethod
+    def tokenize(self, prompts: Prompts, counts: Mapping[str, int]) -> Tokenized:
+        """The token ids of `B` prompts, with `counts[placeholder]` positions for each placeholder.
+
+        Raises:
+            PromptError: a placeholder would be cut off, or a prompt cannot be read.
+        """
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of a prompt, without the begin and the end token."""
+        return self._room
+
+    @property
+    def _room(self) -> int:
+        return self.length - len(self.begin) - len(self.end)
+
+    def token_ids(self, text: str) -> list[int]:
+        """The ids of `text`, without begin and end tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    @cached_property
+    def filler(self) -> int:
+        """The id at positions where rows go in."""
+        return filler_id(self.tokenizer)
+
+    def reading(self, prompt: str, counts: Mapping[str, int]) -> PromptReading:
+        """How much of `prompt` is read, if each placeholder has `counts[placeholder]` tokens.
+
+        Raises:
+            PromptError: a placeholder would be cut off.
+        """
+        return self._reading(self.find(prompt, counts))
+
+    def sequence(self, prompt: str, counts: Mapping[str, int]) -> tuple[list[int], list[int]]:
+        """Ids and slots of what is read of one prompt, with begin and end tokens.
+
+        Raises:
+            PromptError: a placeholder would be cut off.
+        """
+        found = self.find(prompt, counts)
+        self._reading(found)
+        read = found.tokens[: self._room]
+        ids = [self.filler if token.row >= 0 else token.id for token in read]
+        slots = [token.row for token in read]
+        no_slots = [-1] * len(self.begin), [-1] * len(self.end)
+        return [*self.begin, *ids, *self.end], [*no_slots[0], *slots, *no_slots[1]]
+
+    def _reading(self, found: Found) -> PromptReading:
+        end = len(found.text) if found.end is None else found.end
+        before = sum(token.position < found.begin for token in found.tokens)
+        own = [token for token in found.tokens[before:] if token.position < end]
+        max_tokens = self._room - before
+        _check_not_cut_off(own, found.text[found.begin : end], max_tokens)
+        cut_off = found.text[own[max_tokens].position : end] if len(own) > max_tokens else ""
+        return PromptReading(len(own), max_tokens, cut_off.strip())
+
+
+def _check_not_cut_off(tokens: Sequence[Token], text: str, max_tokens: int) -> None:
+    if all(token.row < 0 for token in tokens[max_tokens:]):
+        return
+    rows = sum(token.row >= 0 for token in tokens)
+    if rows > max_tokens:
+        raise PromptError(
+            f"{rows} vectors do not fit: the model reads {max_tokens} tokens of a prompt. Use "
+            "fewer or shorter new words in it."
+        )
+    text = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    raise PromptError(
+        f"the prompt has {len(tokens)} tokens, the model reads {max_tokens}, and a new word in it "
+        f"would be cut off: {text!r}. Shorten the prompt, or move the word forward."
+    )

@@ -1,0 +1,170 @@
+"""Tokenizers that read a prompt as one sequence: T5's, and those of language models.
+
+The ids of a prompt without new words are those that diffusers' pipeline makes of it: the same text
+goes to the tokenizer at once, after the pipeline's own changes to it. A new word is found before
+those changes, so that it may have capital letters, and a template cannot touch it. Its rows are in
+the place of a word of the vocabulary, which the space before it belongs to.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+
+from pseudoword.errors import BaseModelError, PromptError
+from pseudoword.models.prompt_reader import Found, PromptReader, Token
+from pseudoword.models.prompts import ChunkedPrompts, Positions, Prompts, Tokenized, rows_by_name
+from pseudoword.placeholders import as_written, split
+
+Template = Callable[[str], str]
+"""What a pipeline makes of a prompt before it goes to the tokenizer."""
+
+WORD = "\U00010000"
+"""Stands for a word before the text that follows one: a letter that no tokenizer joins with others.
+
+So `, red` behind a word is read as in `cat, red`, without the space that T5 would add."""
+
+_MARKS = range(0xE100, 0xF8FF)
+"""Private-use characters: what stands for a word while the text is changed."""
+
+
+def as_it_is(prompt: str) -> str:
+    """The template of a model that has none."""
+    return prompt
+
+
+class SequenceReader(PromptReader):
+    """A tokenizer of one sequence, whose text may have a template around it."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        length: int,
+        template: Template = as_it_is,
+        *,
+        used: Positions | None = None,
+        pad_to: Literal["length", "longest"] = "length",
+    ) -> None:
+        """A reader that cuts sequences at `length` tokens.
+
+        Args:
+            tokenizer: a fast one of transformers. Padding goes to its `padding_side`.
+            length: the most tokens, with those of the template, and begin and end tokens.
+            template: what is done to a prompt before.
+            used: the positions whose hidden states are the text; by default all.
+            pad_to: pad to `length`, or only to the longest sequence of those read at once.
+
+        Raises:
+            BaseModelError: the tokenizer tells no positions or has no padding, or the template
+                leaves no room for a prompt.
+        """
+        if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+            raise BaseModelError(
+                f"a {type(tokenizer).__name__} tells no positions of tokens, or has no token for "
+                "padding. Save it as a tokenizer.json with a pad_token."
+            )
+        super().__init__(tokenizer, length, *_special_ids(tokenizer))
+        self.used = used
+        self._template = template
+        self._pad_to = pad_to
+        mark = chr(_MARKS[0])
+        before, found, self._after = template(mark).partition(mark)
+        self._begin = len(before)
+        self._before = len(list(self._tokens(before.removesuffix(" "))))
+        if not found or self.max_tokens < 1:
+            raise BaseModelError(
+                f"a text encoder reads {length} tokens, and its template leaves no room for a "
+                "prompt in them"
+            )
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of a prompt, without those of the template before it."""
+        return self._room - self._before
+
+    def token_ids(self, text: str) -> list[int]:
+        """The ids of `text` inside a prompt, where a space is before it."""
+        before = [token.id for token in self._tokens(WORD)]
+        ids = [token.id for token in self._tokens(f"{WORD} {text.strip()}")]
+        return ids[len(before) :] if text.strip() else []
+
+    def tokenize(self, prompts: Prompts, counts: Mapping[str, int]) -> Tokenized:
+        """The token ids of `B` prompts, `[B, L]`.
+
+        Raises:
+            PromptError: a placeholder would be cut off, or does not survive the template; or the
+                prompts have chunks and weights.
+        """
+        if isinstance(prompts, ChunkedPrompts):
+            raise PromptError("this text encoder reads no weights, and no prompts in chunks")
+        found = [self.sequence(prompt, counts) for prompt in prompts]
+        length = max(len(ids) for ids, _ in found) if self._pad_to == "longest" else self.length
+        ids = torch.full((len(found), length), self.tokenizer.pad_token_id)
+        slots = torch.full((len(found), length), -1)
+        mask = torch.zeros(len(found), length, dtype=torch.int64)
+        for b, (own, rows) in enumerate(found):
+            first = length - len(own) if self.tokenizer.padding_side == "left" else 0
+            at = slice(first, first + len(own))
+            ids[b, at] = torch.tensor(own, dtype=torch.int64)
+            slots[b, at] = torch.tensor(rows, dtype=torch.int64)
+            mask[b, at] = 1
+        return Tokenized(ids, slots, mask)
+
+    def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
+        """All tokens of a prompt in its template."""
+        rows = rows_by_name(counts)
+        pieces = split(prompt, rows)
+        names = pieces[1::2]
+        if not names:
+            text = self._template(as_written(prompt))
+            return self._found(list(self._tokens(text)), text)
+        mark = next(m for m in map(chr, _MARKS) if m not in prompt)
+        marked = "".join(mark if i % 2 else as_written(p) for i, p in enumerate(pieces))
+        texts = self._template(marked).split(mark)
+        if len(texts) != len(names) + 1:
+            raise PromptError(
+                f"a new word is lost in the template of the text encoder: {as_written(prompt)!r}"
+            )
+        tokens: list[Token] = []
+        text = ""
+        for i, piece in enumerate(texts):
+            last = i == len(names)
+            own = piece if last else piece.removesuffix(" ")
+            tokens += self._tokens(own, len(text), behind_word=i > 0)
+            text += piece
+            if not last:
+                tokens += [Token(-1, row, len(text)) for row in rows[names[i]]]
+                text += as_written(names[i])
+        return self._found(tokens, text)
+
+    def _found(self, tokens: list[Token], text: str) -> Found:
+        return Found(tokens, text, self._begin, len(text) - len(self._after))
+
+    def _tokens(self, text: str, at: int = 0, *, behind_word: bool = False) -> Iterator[Token]:
+        """The tokens of `text`, which begins at the character `at` of all."""
+        if not text:
+            return
+        shift = len(WORD) if behind_word else 0
+        encoded = self.tokenizer(
+            WORD * behind_word + text,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        found = list(zip(encoded.input_ids, encoded.offset_mapping, strict=True))
+        if any(begin < shift < end for _, (begin, end) in found):  # it is joined with the text
+            yield from self._tokens(text, at)
+            return
+        for id_, (begin, end) in found:
+            if end > shift or not behind_word:
+                written = text[begin - shift : end - shift]
+                spaces = len(written) - len(written.lstrip()) if written.strip() else 0
+                yield Token(id_, -1, at + begin - shift + spaces)
+
+
+def _special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The ids that a tokenizer puts before and behind a text."""
+    bare = tokenizer("a", add_special_tokens=False, verbose=False).input_ids
+    whole = tokenizer("a", add_special_tokens=True, verbose=False).input_ids
+    at = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+    return whole[:at], whole[at + len(bare) :]
