@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from torch import nn
+from torch import Tensor, nn
 
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model
@@ -152,3 +152,24 @@ def test_a_base_model_is_checked_when_it_is_loaded(
     monkeypatch.setattr("pseudoword.models.text_encoder.lookup_site", elsewhere)
     with pytest.raises(BaseModelError, match="does not look up its tokens"):
         base_model.load_named(str(base), "cpu")
+
+
+def test_a_row_s_gradient_does_not_depend_on_the_other_rows_of_a_batch() -> None:
+    """To the bit: whoever has more rows in a batch must not round differently."""
+    torch.manual_seed(0)
+    site = LookupSite(nn.Embedding(8, 24))
+    rows, weight = torch.randn(40, 24), torch.randn(160, 9, 24)
+
+    def gradient(count: int) -> Tensor:
+        """Of the first row, in a batch where each of `count` rows stands in four prompts."""
+        own = rows[:count].clone().requires_grad_()
+        slots = torch.full((4 * count, 9), -1)
+        slots[:, 2] = slots[:, 5] = torch.arange(count).repeat_interleave(4)
+        with injected(site, own, slots):
+            out = site.module(torch.zeros_like(slots))
+        (out * weight[: 4 * count]).sum().backward()
+        assert own.grad is not None
+        return own.grad[0]
+
+    assert torch.equal(gradient(1), gradient(2))
+    assert torch.equal(gradient(1), gradient(40))

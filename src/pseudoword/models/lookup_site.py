@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from pseudoword.errors import BaseModelError
 
@@ -68,7 +69,9 @@ def injected(site: LookupSite, rows: Tensor, slots: Tensor) -> Iterator[None]:
         calls += 1
         # rounded as the module rounds it
         scale = site.scale.to(looked_up) if isinstance(site.scale, Tensor) else site.scale
-        replacements = (rows.to(looked_up) * scale)[slots.clamp(min=0)]
+        # The gradient of an embedding adds the positions of a row in order; that of indexing in
+        # parts, which depend on what else is in the batch.
+        replacements = embedding(slots.clamp(min=0), rows.to(looked_up) * scale)
         return torch.where(is_placeholder.unsqueeze(-1), replacements, looked_up)
 
     handle = site.module.register_forward_hook(replace)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pseudoword.models.family import Family
+from pseudoword.training.batch_invariance import batch_invariant, pointwise_convolutions
 from pseudoword.training.determinism import repeatable
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import StepMetrics as StepMetrics
@@ -34,11 +35,13 @@ def train(family: Family, states: Sequence[TrainState]) -> Iterator[Step]:
     concept whose loss or gradient is not finite, or whose first gradient is zero, stops: `failure`
     says why, and `good` holds its last good rows.
     """
+    convolutions = pointwise_convolutions(family.modules().values())
     while unfinished := [state for state in states if state.unfinished]:
         began = time.perf_counter()
         step = min(state.step for state in unfinished)
         active = [state for state in unfinished if state.step == step]
-        with repeatable(family.device, all(state.hyper.deterministic for state in active)):
+        exact = repeatable(family.device, all(state.hyper.deterministic for state in active))
+        with exact, batch_invariant(convolutions):
             metrics = take_step(family, active, step)
         if metrics:
             yield Step(step + 1, tuple(metrics), time.perf_counter() - began)
