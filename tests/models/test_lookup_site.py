@@ -1,6 +1,6 @@
 """New rows go in where the text encoder looks up its tokens, for every kind of text encoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,22 +154,34 @@ def test_a_base_model_is_checked_when_it_is_loaded(
         base_model.load_named(str(base), "cpu")
 
 
-def test_a_row_s_gradient_does_not_depend_on_the_other_rows_of_a_batch() -> None:
-    """To the bit: whoever has more rows in a batch must not round differently."""
-    torch.manual_seed(0)
-    site = LookupSite(nn.Embedding(8, 24))
-    rows, weight = torch.randn(40, 24), torch.randn(160, 9, 24)
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
-    def gradient(count: int) -> Tensor:
-        """Of the first row, in a batch where each of `count` rows stands in four prompts."""
-        own = rows[:count].clone().requires_grad_()
-        slots = torch.full((4 * count, 9), -1)
-        slots[:, 2] = slots[:, 5] = torch.arange(count).repeat_interleave(4)
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_row_s_gradient_is_always_the_same_in_every_batch() -> None:
+    """To the bit, however threads take turns: the positions of a row are added in order."""
+    torch.manual_seed(0)
+    site = LookupSite(nn.Embedding(8, 256))
+    rows, weight = torch.randn(3, 256), torch.randn(4, 77, 256)
+    positions = [range(first, first + 3) for first in (3, 4, 5, 6)]
+
+    def gradient(words: int) -> Tensor:
+        """Of the first of `words` words of three rows, each in four prompts."""
+        own = rows.repeat(words, 1).requires_grad_()
+        slots = torch.full((4 * words, 77), -1)
+        for b in range(4 * words):
+            slots[b, positions[b % 4]] = torch.arange(3) + 3 * (b // 4)
         with injected(site, own, slots):
             out = site.module(torch.zeros_like(slots))
-        (out * weight[: 4 * count]).sum().backward()
+        (out * weight.repeat(words, 1, 1)).sum().backward()
         assert own.grad is not None
-        return own.grad[0]
+        return own.grad[:3]
 
-    assert torch.equal(gradient(1), gradient(2))
-    assert torch.equal(gradient(1), gradient(40))
+    alone = gradient(1)
+    for words in 20 * [1, 8]:
+        assert torch.equal(gradient(words), alone)

@@ -69,8 +69,8 @@ def injected(site: LookupSite, rows: Tensor, slots: Tensor) -> Iterator[None]:
         calls += 1
         # rounded as the module rounds it
         scale = site.scale.to(looked_up) if isinstance(site.scale, Tensor) else site.scale
-        # The gradient of an embedding adds the positions of a row in order; that of indexing in
-        # parts, which depend on what else is in the batch.
+        # The gradient of an embedding adds the positions of a row in order. That of indexing adds
+        # them as threads reach them, so that its rounding changes from run to run.
         replacements = embedding(slots.clamp(min=0), rows.to(looked_up) * scale)
         return torch.where(is_placeholder.unsqueeze(-1), replacements, looked_up)
 
