@@ -1,0 +1,183 @@
+"""Each reader reads a prompt as its pipeline in diffusers does: the same states, bit for bit."""
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import diffusers
+import pytest
+import tiny
+import tiny_tokenizers
+import torch
+from torch import Tensor
+from transformers import (
+    Gemma2Config,
+    Gemma2Model,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    T5Config,
+    T5EncoderModel,
+    UMT5Config,
+    UMT5EncoderModel,
+)
+
+from pseudoword.models import pipeline_readers
+from pseudoword.models.text_encoder import Encoded, TextEncoder
+
+PROMPTS = ["", "a Photo of my cat,  red and blue ", "(Café) and naïve 猫 100%", "one cat " * 400]
+
+SIZES = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+T5 |= {"decoder_start_token_id": 0}
+ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+VISION = {"hidden_size": 16, "intermediate_size": 32, "depth": 1, "num_heads": 2}
+
+MODELS: dict[str, Callable[[int], Any]] = {
+    "t5": lambda n: T5EncoderModel(T5Config(vocab_size=n, **T5)),
+    "umt5": lambda n: UMT5EncoderModel(UMT5Config(vocab_size=n, **T5)),
+    "gemma": lambda n: Gemma2Model(Gemma2Config(vocab_size=n, **SIZES)),
+    "qwen": lambda n: Qwen3ForCausalLM(Qwen3Config(vocab_size=n, **SIZES)),
+    "qwen-vl": lambda n: Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(
+            text_config={**SIZES, "vocab_size": n, "rope_parameters": ROPE},
+            vision_config={**VISION, "out_hidden_size": 16},
+        )
+    ),
+}
+TOKENIZERS = {"umt5": "t5", "qwen-vl": "qwen"}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]]:
+    """A tokenizer and a model of each kind."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+    made = {}
+    for kind, build in MODELS.items():
+        name = TOKENIZERS.get(kind, kind)
+        tokenizer = getattr(tiny_tokenizers, name)(folder / name, tiny.WORDS)
+        torch.manual_seed(0)
+        made[kind] = tokenizer, build(len(tokenizer)).requires_grad_(False).eval()
+    return made
+
+
+def _pipeline(name: str, tokenizer: Any, model: Any, suffix: str = "", **more: Any) -> Any:
+    kind = getattr(diffusers, name)
+    parts = dict.fromkeys(list(signature(kind.__init__).parameters)[1:])
+    return kind(**parts | {f"tokenizer{suffix}": tokenizer, f"text_encoder{suffix}": model} | more)
+
+
+def _last(encoded: Encoded) -> Tensor:
+    return encoded.text(encoded.output.last_hidden_state)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_t5_of_stable_diffusion_3_flux_and_chroma(
+    parts: dict[str, tuple[Any, Any]], prompt: str
+) -> None:
+    words, model = parts["t5"]
+    for name, suffix, reads, masked in (
+        ("StableDiffusion3Pipeline", "_3", pipeline_readers.stable_diffusion_3, False),
+        ("FluxPipeline", "_2", pipeline_readers.flux, False),
+        ("ChromaPipeline", "", pipeline_readers.flux, True),
+    ):
+        encoder = TextEncoder(reads(words), model, masked=masked)
+        pipeline = _pipeline(name, words, model, suffix, text_encoder=model)
+        theirs = pipeline._get_t5_prompt_embeds([prompt], max_sequence_length=encoder.reader.length)
+        theirs = theirs[0] if isinstance(theirs, tuple) else theirs
+        assert torch.equal(_last(encoder([prompt], {})), theirs)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_t5_of_pixart_and_umt5_of_aura_flow(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
+    for kind, name, reads in (
+        ("t5", "PixArtSigmaPipeline", pipeline_readers.pixart),
+        ("umt5", "AuraFlowPipeline", pipeline_readers.aura_flow),
+    ):
+        words, model = parts[kind]
+        encoded = TextEncoder(reads(words), model, masked=True)([prompt], {})
+        theirs, mask, *_ = _pipeline(name, words, model).encode_prompt([prompt], False)
+        ours = _last(encoded) * (encoded.mask.unsqueeze(-1) if kind == "umt5" else 1)
+        assert torch.equal(ours, theirs)
+        assert torch.equal(encoded.mask, mask.view(1, -1)[:, : encoded.mask.shape[1]]) or (
+            kind == "umt5"
+        )
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
+    words, model = parts["gemma"]
+    pipeline = _pipeline("SanaPipeline", words, model)
+    instruction = signature(pipeline.__call__).parameters["complex_human_instruction"].default
+    encoder = TextEncoder(pipeline_readers.sana(words), model, masked=True)
+    negative = encoder.reading_with(pipeline_readers.sana_negative(words))
+    found, found_mask, against, against_mask = pipeline.encode_prompt(
+        [prompt], True, [prompt], complex_human_instruction=instruction
+    )
+    for one, states, mask in (
+        (encoder([prompt], {}), found, found_mask),
+        (negative([prompt], {}), against, against_mask),
+    ):
+        assert torch.equal(_last(one), states)
+        assert torch.equal(one.mask, mask)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
+    words, model = parts["gemma"]
+    encoder = TextEncoder(pipeline_readers.lumina2(words), model, masked=True)
+    negative = encoder.reading_with(pipeline_readers.lumina2_negative(words))
+    found, found_mask, against, against_mask = _pipeline(
+        "Lumina2Pipeline", words, model
+    ).encode_prompt([prompt], True, [prompt])
+    for one, states, mask in (
+        (encoder([prompt], {}, output_hidden_states=True), found, found_mask),
+        (negative([prompt], {}, output_hidden_states=True), against, against_mask),
+    ):
+        assert torch.equal(one.text(one.output.hidden_states[-2]), states)
+        assert torch.equal(one.mask, mask)
+
+
+def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
+    words, model = parts["qwen-vl"]
+    encoder = TextEncoder(pipeline_readers.qwen_image(words), model, masked=True)
+    encoded = encoder(PROMPTS, {}, output_hidden_states=True)
+    pipeline = _pipeline("QwenImagePipeline", words, model)
+    theirs, mask = pipeline._get_qwen_prompt_embeds(PROMPTS)
+    ours = encoded.text(encoded.output.hidden_states[-1]) * encoded.mask.unsqueeze(-1)
+    assert torch.equal(ours, theirs)
+    assert torch.equal(encoded.mask, mask)
+
+
+def test_qwen_3_of_z_image_and_flux_2_klein(parts: dict[str, tuple[Any, Any]]) -> None:
+    words, model = parts["qwen"]
+    z_image = TextEncoder(pipeline_readers.z_image(words), model, masked=True)
+    encoded = z_image(PROMPTS, {}, output_hidden_states=True)
+    states = encoded.text(encoded.output.hidden_states[-2])
+    theirs = _pipeline("ZImagePipeline", words, model)._encode_prompt(list(PROMPTS), "cpu")
+    for b, one in enumerate(theirs):
+        assert torch.equal(states[b][encoded.mask[b].bool()], one)
+    klein = TextEncoder(pipeline_readers.flux2_klein(words), model, masked=True)
+    encoded = klein(PROMPTS, {}, output_hidden_states=True, use_cache=False)
+    joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
+    get = diffusers.Flux2KleinPipeline._get_qwen3_prompt_embeds
+    assert torch.equal(joined, get(model, words, PROMPTS, hidden_states_layers=[1, 2, 3]))
+
+
+def test_the_instruction_leaves_room_for_a_prompt_of_its_own_length(
+    parts: dict[str, tuple[Any, Any]],
+) -> None:
+    """The prompt behind Sana's instruction may be as long as one without it."""
+    words, _ = parts["gemma"]
+    with_instruction, without = (
+        reads(words).max_tokens for reads in (pipeline_readers.sana, pipeline_readers.sana_negative)
+    )
+    assert abs(with_instruction - without) <= 1
