@@ -15,6 +15,13 @@ CHAT = (
 )
 """A template like Qwen 3's."""
 
+INSTRUCT = (
+    "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}[INST]"
+    "{{ message.content[0].text }}[/INST]{% else %}{{ message.content[0].text }}{% endif %}"
+    "{% endfor %}"
+)
+"""A template like Mistral's."""
+
 
 def t5(folder: Path, words: Iterable[str]) -> T5Tokenizer:
     """A Unigram tokenizer like T5's: no begin token, an end token, a space before each word."""
@@ -35,6 +42,18 @@ def qwen(folder: Path, words: Iterable[str]) -> Qwen2Tokenizer:
     )
     marks = ("<|im_start|>", "<|im_end|>")
     made.add_tokens([AddedToken(mark, special=True, normalized=False) for mark in marks])
+    made.save_pretrained(folder)
+    return made
+
+
+def mistral(folder: Path, words: Iterable[str]) -> Qwen2Tokenizer:
+    """A byte-level BPE tokenizer like Mistral's: its template writes `<s>`; padding on the left."""
+    made = qwen(folder, words)
+    marks = [AddedToken(mark, special=True) for mark in ("[INST]", "[/INST]", "[IMG]")]
+    made.add_special_tokens({"bos_token": "<s>"})
+    made.add_tokens(marks)
+    made.padding_side = "left"
+    made.chat_template = INSTRUCT
     made.save_pretrained(folder)
     return made
 

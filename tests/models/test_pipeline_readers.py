@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -170,6 +171,19 @@ def test_qwen_3_of_z_image_and_flux_2_klein(parts: dict[str, tuple[Any, Any]]) -
     joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
     get = diffusers.Flux2KleinPipeline._get_qwen3_prompt_embeds
     assert torch.equal(joined, get(model, words, PROMPTS, hidden_states_layers=[1, 2, 3]))
+
+
+def test_mistral_of_flux_2(tmp_path: Path) -> None:
+    """Its template writes the begin token, and padding is on the left."""
+    words = tiny_tokenizers.mistral(tmp_path, tiny.WORDS)
+    model = MODELS["qwen"](len(words)).requires_grad_(False).eval()
+    encoder = TextEncoder(pipeline_readers.flux2(words), model, masked=True)
+    prompts = ["a cat", "a photo [IMG] of my Toy "]
+    encoded = encoder(prompts, {}, output_hidden_states=True, use_cache=False)
+    joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
+    get = diffusers.Flux2Pipeline._get_mistral_3_small_prompt_embeds
+    assert torch.equal(joined, get(model, words, prompts, hidden_states_layers=[1, 2, 3]))
+    assert encoded.tokens.ids[0, -1] == words.convert_tokens_to_ids("[/INST]")
 
 
 def test_the_instruction_leaves_room_for_a_prompt_of_its_own_length(

@@ -10,11 +10,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.sequence_reader import SequenceReader
-
-Reads = Callable[[Any], PromptReader]
-"""Makes a reader of a tokenizer."""
 
 stable_diffusion_3 = partial(SequenceReader, length=256)
 """T5; it isn't told which tokens are padding."""
@@ -95,6 +91,18 @@ def z_image(tokenizer: Any) -> SequenceReader:
 def flux2_klein(tokenizer: Any) -> SequenceReader:
     """Qwen 3 in a chat, when it has thought of nothing."""
     return SequenceReader(tokenizer, 512, _chat(tokenizer, enable_thinking=False))
+
+
+def flux2(tokenizer: Any) -> SequenceReader:
+    """Mistral 3 in a chat with a system message; its template writes the begin token."""
+    from diffusers.pipelines.flux2.pipeline_flux2 import format_input
+
+    def template(prompt: str) -> str:
+        (messages,) = format_input([prompt])
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False)
+        return text
+
+    return SequenceReader(tokenizer, 512, template, special_tokens=False)
 
 
 def _chat(tokenizer: Any, *, enable_thinking: bool) -> Callable[[str], str]:

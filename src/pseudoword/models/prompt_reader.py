@@ -7,7 +7,7 @@ refiners' concept extender also keeps the rows outside the table.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -122,6 +122,10 @@ class PromptReader(ABC):
         _check_not_cut_off(own, found.text[found.begin : end], max_tokens)
         cut_off = found.text[own[max_tokens].position : end] if len(own) > max_tokens else ""
         return PromptReading(len(own), max_tokens, cut_off.strip())
+
+
+Reads = Callable[[Any], PromptReader]
+"""Makes a reader of a tokenizer."""
 
 
 def _check_not_cut_off(tokens: Sequence[Token], text: str, max_tokens: int) -> None:

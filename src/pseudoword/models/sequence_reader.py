@@ -44,6 +44,7 @@ class SequenceReader(PromptReader):
         *,
         used: Positions | None = None,
         pad_to: Literal["length", "longest"] = "length",
+        special_tokens: bool = True,
     ) -> None:
         """A reader that cuts sequences at `length` tokens.
 
@@ -53,6 +54,8 @@ class SequenceReader(PromptReader):
             template: what is done to a prompt before.
             used: the positions whose hidden states are the text; by default all.
             pad_to: pad to `length`, or only to the longest sequence of those read at once.
+            special_tokens: whether the tokenizer's begin and end tokens go around the text; False
+                if the template writes them.
 
         Raises:
             BaseModelError: the tokenizer tells no positions or has no padding, or the template
@@ -63,7 +66,8 @@ class SequenceReader(PromptReader):
                 f"a {type(tokenizer).__name__} tells no positions of tokens, or has no token for "
                 "padding. Save it as a tokenizer.json with a pad_token."
             )
-        super().__init__(tokenizer, length, *_special_ids(tokenizer))
+        around = _special_ids(tokenizer) if special_tokens else ([], [])
+        super().__init__(tokenizer, length, *around)
         self.used = used
         self._template = template
         self._pad_to = pad_to

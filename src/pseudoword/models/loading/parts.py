@@ -1,7 +1,7 @@
 """Load the parts of a base model from a folder, the hub, or a single file."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompt_reader import PromptReader, Reads
 from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.text import reason
 
@@ -28,9 +28,6 @@ LEAST_TOKENS = 512
 
 FEWEST_ENTRIES = 128
 """Other tokenizers have at least 100 special tokens, or one for each byte."""
-
-Reads = Callable[[Any], PromptReader]
-"""Makes a reader of a tokenizer, such as a `SequenceReader`."""
 
 MOST_TIMESTEPS = 100_000
 """1000 is usual."""
@@ -57,7 +54,7 @@ class ModelParts:
         Args:
             kind: its class in transformers.
             suffix: of the names of both folders.
-            reads: makes a reader of its tokenizer; by default it is a CLIP's.
+            reads: makes a reader of its tokenizer, as in `pipeline_readers`; by default a CLIP's.
             masked: whether it is told which tokens are padding; a CLIP's config says so.
         """
         reader = self.reader(suffix, reads)
