@@ -86,7 +86,7 @@ def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(any_family: Famil
     assert condition.layered
     before = family._layers
     with torch.no_grad():
-        with family._text_per_layer(condition):  # hooks of ours come before those of the test
+        with family.reading(condition):  # hooks of ours come before those of the test
             hooks = [
                 module.register_forward_pre_hook(seen(layer), with_kwargs=True)
                 for layer, module in before.items()

@@ -98,7 +98,9 @@ class Unloaded:
         """
         detected = detect(choice)
         self._family_class: Any = load_class(detected.family)
-        self._parts = ModelParts(detected.source, placement(choice), self._family_class.pipeline)
+        self._parts = ModelParts(
+            detected.source, placement(choice), self._family_class.pipelines[0]
+        )
 
     @property
     def resolution(self) -> tuple[int, int]:
@@ -220,11 +222,10 @@ def _family_of_pipeline(index: Path, base: str) -> tuple[str, str]:
         raise BaseModelError(f"{base}: model_index.json is damaged (it names no pipeline)")
     supported: set[str] = set()
     for family in FAMILIES:
-        family_class = load_class(family)
-        pipelines = {family_class.pipeline, family_class.inpainting}
+        pipelines = load_class(family).pipelines
         if pipeline in pipelines:
             return family, pipeline
-        supported |= pipelines
+        supported |= set(pipelines)
     raise BaseModelError(
         f"{base} is a {pipeline}; supported so far: {', '.join(sorted(supported))}"
     )

@@ -64,8 +64,15 @@ def parse(text: str) -> Lora:
 
 
 @contextmanager
-def apply_loras(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
+def apply_loras(
+    pipeline: Any, loras: Sequence[Lora], text_width: int | None = None
+) -> Iterator[None]:
     """While open, diffusers' `pipeline` has `loras` applied; afterwards it is as before.
+
+    Args:
+        pipeline: with the parts that LoRA files change.
+        loras: files and weights.
+        text_width: of the text that the denoiser reads, if LoRA files show theirs.
 
     Raises:
         BaseModelError: peft is not installed, or a file is no LoRA for this model.
@@ -77,7 +84,7 @@ def apply_loras(pipeline: Any, loras: Sequence[Lora]) -> Iterator[None]:
     parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
     try:
         for name, (path, _) in zip(names, loras, strict=True):
-            _check_width_and_pairs(path, pipeline.unet.config.cross_attention_dim)
+            _check_width_and_pairs(path, text_width)
             with without_progress_bars():
                 _load(pipeline, path, name)
             if any(weight.is_meta for part in parts for weight in part.parameters()):
@@ -144,16 +151,10 @@ def _names_peft_matches(header: Header) -> Iterator[str]:
             yield from (pattern for pattern in patterns if isinstance(pattern, str))
 
 
-def _check_width_and_pairs(path: Path, cross_attention_dim: int | Sequence[int]) -> None:
-    """Refuse a LoRA for another text width than the U-Net's, or with half of a layer missing.
-
-    Args:
-        path: the file.
-        cross_attention_dim: of the U-Net's config: one width, or one per block.
-    """
+def _check_width_and_pairs(path: Path, width: int | None) -> None:
+    """Refuse a LoRA for another text width than the denoiser's, or with half of a layer missing."""
     header = _read_lora_header(path)
-    width = cross_attention_dim if isinstance(cross_attention_dim, int) else cross_attention_dim[0]
-    if header.text_width not in {None, width}:
+    if width is not None and header.text_width not in {None, width}:
         theirs, ours = (BASE_OF_TEXT_WIDTH.get(w or 0, "") for w in (header.text_width, width))
         raise BaseModelError(
             f"--lora {path} does not fit: it is made for text of width {header.text_width} "

@@ -18,8 +18,7 @@ class StableDiffusion(UNetFamily):
     """An SD 1.x/2.x-style model."""
 
     name = "sd"
-    pipeline = "StableDiffusionPipeline"
-    inpainting = "StableDiffusionInpaintPipeline"
+    pipelines = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
 
     @staticmethod
     def layout_of(header: Header) -> str | None:

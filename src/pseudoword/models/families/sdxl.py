@@ -24,8 +24,7 @@ class StableDiffusionXL(UNetFamily):
     """An SDXL-style model; a concept has rows for each of its two encoders."""
 
     name = "sdxl"
-    pipeline = "StableDiffusionXLPipeline"
-    inpainting = "StableDiffusionXLInpaintPipeline"
+    pipelines = ("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline")
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
