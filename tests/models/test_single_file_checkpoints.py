@@ -60,11 +60,12 @@ def test_the_prediction_type_in_a_file_is_used(
 ) -> None:
     file = single_file.write(base, tmp_path / "model.safetensors", **more)
     choice = BaseChoice(base=str(file), configs=base, device="cpu")
-    noise_schedule = base_model.load(choice).noise_schedule
+    noise_schedule: Any = base_model.load(choice).noise_schedule
     assert noise_schedule.prediction_type == prediction
     assert (float(noise_schedule.alphas_cumprod[-1]) == 0) == zero_snr
     overridden = choice.model_copy(update={"prediction_type": "v_prediction"})
-    assert base_model.load(overridden).noise_schedule.prediction_type == "v_prediction"
+    noise_schedule = base_model.load(overridden).noise_schedule
+    assert noise_schedule.prediction_type == "v_prediction"
 
 
 def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None:

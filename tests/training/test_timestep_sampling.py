@@ -1,5 +1,6 @@
 import pytest
 import torch
+from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from pseudoword.training.timestep_sampling import Timesteps
 
@@ -10,7 +11,7 @@ def many(low: int, high: int, spread: str, n: int = 4) -> torch.Tensor:
     return torch.stack([found.draw(n, source) for _ in range(2000)])
 
 
-@pytest.mark.parametrize("spread", ["uniform", "stratified", "logit-normal", "importance"])
+@pytest.mark.parametrize("spread", ["uniform", "stratified", "logit-normal", "mode", "importance"])
 def test_all_of_the_range_and_nothing_else_is_drawn(spread: str) -> None:
     found = many(10, 20, spread)
     assert set(found.flatten().tolist()) == set(range(10, 20))
@@ -24,6 +25,19 @@ def test_a_logit_normal_prefers_the_middle_by_its_formula() -> None:
     uniform = many(0, 1000, "uniform")
     assert ((uniform >= 250) & (uniform < 750)).float().mean().item() == pytest.approx(
         0.5, abs=0.02
+    )
+
+
+def test_mode_draws_what_diffusers_draws_for_stable_diffusion_3() -> None:
+    torch.manual_seed(0)
+    theirs = compute_density_for_timestep_sampling("mode", 8000, mode_scale=1.29) * 1000
+    found = many(0, 1000, "mode")
+    parts = torch.linspace(0, 1000, 11)
+    torch.testing.assert_close(
+        torch.histogram(found.flatten().float(), parts).hist / 8000,
+        torch.histogram(theirs, parts).hist / 8000,
+        rtol=0,
+        atol=0.015,
     )
 
 

@@ -170,11 +170,12 @@ class ObjectiveSettings(Settings):
     """Train at timesteps below this one; by default, all timesteps of the model."""
 
     timestep_sampling: Annotated[
-        Literal["uniform", "stratified", "logit-normal", "importance"], Formerly("timestep_spread")
+        Literal["uniform", "stratified", "logit-normal", "mode", "importance"],
+        Formerly("timestep_spread"),
     ] = "importance"
     """How timesteps are drawn: uniform; evenly spread within each step (stratified); mostly the
-    middle ones (logit-normal); or in proportion to their gradient, with weights that make up for it
-    (importance)."""
+    middle ones (logit-normal); more of these than of others (mode); or in proportion to their
+    gradient, with weights that make up for it (importance)."""
 
     noise_offset: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Size of a random shift of the noise in each sample and channel. For very dark or bright

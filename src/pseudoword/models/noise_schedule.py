@@ -1,9 +1,9 @@
 """The noise schedule: noisy latents, and the target that the model should predict.
 
-Maths with `alphas_cumprod` `[T]` only (ᾱ of DDPM, Ho et al. 2020). The model predicts `epsilon`
-(the noise) or `v_prediction` (Salimans and Ho 2022).
+A timestep is an index from 0 (little noise) to T - 1. Noisy latents are signal·latents + σ·noise.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -14,12 +14,45 @@ from pseudoword.errors import BaseModelError
 PredictionType = Literal["epsilon", "v_prediction"]
 
 
+class NoiseSchedule(ABC):
+    """How much of noisy latents is signal and how much noise, and what the model predicts."""
+
+    @property
+    @abstractmethod
+    def timesteps(self) -> int:
+        """T, the number of timesteps that the model was trained with."""
+
+    @abstractmethod
+    def scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Of signal and noise at `t` `[B]`: `[B, 1, 1, 1]` each, on the device of `like`."""
+
+    @abstractmethod
+    def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """What the model should predict, `[B, C, h, w]`."""
+
+    @abstractmethod
+    def snr(self, t: Tensor) -> Tensor:
+        """Signal-to-noise ratio, of the powers, at timesteps `t` `[B]`."""
+
+    @abstractmethod
+    def min_snr(self, t: Tensor, gamma: float) -> Tensor:
+        """Weights `[B]` of errors of the prediction, where those of latents have min(SNR, γ)."""
+
+    def noisy(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """signal·latents + σ·noise; latents and noise `[B, C, h, w]`, `t` `[B]`."""
+        signal, sigma = self.scales(latents, t)
+        return signal * latents + sigma * noise
+
+
 @dataclass(frozen=True)
-class NoiseSchedule:
-    """A variance-preserving diffusion process.
+class Diffusion(NoiseSchedule):
+    """A variance-preserving diffusion process: signal √ᾱ, noise √(1−ᾱ).
+
+    The model predicts `epsilon` (the noise; Ho et al. 2020) or `v_prediction` (Salimans and Ho
+    2022).
 
     Attributes:
-        alphas_cumprod: [T] float, falling from near 1 to near (or exactly) 0.
+        alphas_cumprod: ᾱ, [T] float, falling from near 1 to near (or exactly) 0.
         prediction_type: what the model predicts.
     """
 
@@ -28,29 +61,27 @@ class NoiseSchedule:
 
     @property
     def timesteps(self) -> int:
-        """T, the number of timesteps that the model was trained with."""
         return len(self.alphas_cumprod)
 
-    def noisy(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """√ᾱ·latents + √(1−ᾱ)·noise; latents and noise `[B, C, h, w]`, `t` `[B]`."""
-        signal, sigma = self._scales(latents, t)
-        return signal * latents + sigma * noise
+    def scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        alpha = self.alphas_cumprod.to(like.device, like.dtype)[t].view(-1, 1, 1, 1)
+        return alpha.sqrt(), (1 - alpha).sqrt()
 
     def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the model should predict, `[B, C, h, w]`."""
         if self.prediction_type == "epsilon":
             return noise
-        signal, sigma = self._scales(latents, t)
+        signal, sigma = self.scales(latents, t)
         return signal * noise - sigma * latents
 
     def snr(self, t: Tensor) -> Tensor:
-        """Signal-to-noise ratio ᾱ/(1−ᾱ) at timesteps `t` `[B]`."""
         alpha = self.alphas_cumprod.to(t.device)[t]
         return alpha / (1 - alpha)
 
-    def _scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = self.alphas_cumprod.to(like.device, like.dtype)[t].view(-1, 1, 1, 1)
-        return alpha.sqrt(), (1 - alpha).sqrt()
+    def min_snr(self, t: Tensor, gamma: float) -> Tensor:
+        snr = self.snr(t)
+        if self.prediction_type == "v_prediction":
+            return snr.clamp(max=gamma) / (snr + 1)
+        return (gamma / snr).clamp(max=1)
 
 
 def prediction_type(name: str) -> PredictionType:

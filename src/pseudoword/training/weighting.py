@@ -14,10 +14,7 @@ def min_snr(noise_schedule: NoiseSchedule, t: Tensor, gamma: float) -> Tensor:
     """
     if not gamma:
         return torch.ones(len(t), device=t.device)
-    snr = noise_schedule.snr(t)
-    if noise_schedule.prediction_type == "v_prediction":
-        return snr.clamp(max=gamma) / (snr + 1)
-    return (gamma / snr).clamp(max=1)
+    return noise_schedule.min_snr(t, gamma)
 
 
 def huber(error: Tensor, delta: Tensor) -> Tensor:

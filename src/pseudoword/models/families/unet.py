@@ -18,7 +18,7 @@ from pseudoword.models.injection import Words
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
-from pseudoword.models.noise_schedule import NoiseSchedule, prediction_type
+from pseudoword.models.noise_schedule import Diffusion, NoiseSchedule, prediction_type
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 
@@ -66,7 +66,7 @@ class UNetFamily(LatentFamily):
                 f"{self.source.name}: its scheduler's config gives no valid noise schedule "
                 "(beta_start, beta_end or beta_schedule)"
             )
-        return NoiseSchedule(alphas, prediction_type(scheduler.config.prediction_type))
+        return Diffusion(alphas, prediction_type(scheduler.config.prediction_type))
 
     @property
     def unet(self) -> Any:
