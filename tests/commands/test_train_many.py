@@ -6,11 +6,11 @@ from PIL import Image
 from support import Notes, Unplugged, everything, run
 
 from pseudoword import Trained, formats, train_many
-from pseudoword.commands.train_many import token_of
 from pseudoword.errors import PseudowordError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
+from pseudoword.runs.word_folders import token_of
 
 
 def words(folder: Path, *names: str) -> Path:

@@ -1,30 +1,24 @@
 """`train-many`: learn a word from each folder in a folder, in packs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pseudoword.config import TrainConfig
 from pseudoword.data import captions
-from pseudoword.data.picture_files import SUFFIXES
 from pseudoword.errors import (
-    PictureError,
     PseudowordError,
     SettingsError,
     StorageError,
     TrainingError,
 )
-from pseudoword.files import read_errors
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress, Silent
 from pseudoword.runs import checks
 from pseudoword.runs.runner import Trained, check, finished, learn
-from pseudoword.text import brief, listed
-
-OF_EACH = ("pictures", "token", "out")
-"""Settings that differ between the words, so that nobody can give them for all."""
+from pseudoword.runs.word_folders import Problems, word_configs
+from pseudoword.text import brief
 
 
 def learn_many(
@@ -56,7 +50,7 @@ def learn_many(
     """
     if pack < 1:
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")
-    configs = _configs(folder, out, file, settings)
+    configs = word_configs(folder, out, file, settings)
     done = _check(configs, allow_changes, overwrite)
     todo = [config for config in configs if config.folder not in done]
     if done:
@@ -70,74 +64,6 @@ def learn_many(
     return [done[config.folder] for config in configs]
 
 
-def token_of(name: str) -> str:
-    """The word that a folder of this name teaches: `my cat` teaches `<my-cat>`.
-
-    Raises:
-        SettingsError: nothing of the name is left to make a word of.
-    """
-    word = "-".join(name.strip("<> ").split())
-    if not word:
-        raise SettingsError("its name gives no word. Call it as the word, for example cat.")
-    return f"<{word}>"
-
-
-def _configs(
-    folder: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
-) -> list[TrainConfig]:
-    """The settings of each word, in the order of their folders' names."""
-    given = TrainConfig.own_names(settings)
-    if of_each := [name for name in OF_EACH if name in given]:
-        raise SettingsError(
-            f"{listed(of_each)} cannot be given for all words: each folder in {folder} has the "
-            "pictures of one word and its name."
-        )
-    TrainConfig.gather(file, **given, pictures=[folder], token="<word>", out=out)
-    if out.resolve().is_relative_to(folder.resolve()):
-        raise SettingsError(
-            f"--out {out} is in {folder}, where each folder is a word to learn. Choose one outside."
-        )
-    configs: list[TrainConfig] = []
-    problems = _Problems()
-    for inner in _folders(folder):
-        with problems.of(inner):
-            token = token_of(inner.name)
-            config = TrainConfig.gather(
-                file, **given, pictures=[inner], token=token, out=out / inner.name
-            )
-            for other in configs:
-                if other.token == config.token:
-                    raise SettingsError(
-                        f"teaches {token}, as {other.pictures[0]} does. Rename one of them."
-                    )
-            configs.append(config)
-    problems.raise_all()
-    return configs
-
-
-def _folders(folder: Path) -> list[Path]:
-    """The folders of the words, in the order of their names.
-
-    Raises:
-        PictureError: there is none, or pictures lie beside them.
-    """
-    with read_errors(folder, PictureError):
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    pictures = [p.name for p in entries if not p.is_dir() and p.suffix.lower() in SUFFIXES]
-    if pictures:
-        raise PictureError(
-            f"{folder} has pictures that are in no folder of a word: {listed(pictures)}. Move them "
-            "into a folder that is called as their word, or learn one word with `pseudoword train`."
-        )
-    folders = [path for path in entries if path.is_dir()]
-    if not folders:
-        raise PictureError(
-            f"{folder} has no folders. Make one for each word, called as the word, and put its "
-            "pictures there."
-        )
-    return folders
-
-
 def _check(
     configs: Sequence[TrainConfig], allow_changes: bool, overwrite: bool
 ) -> dict[Path, Trained]:
@@ -147,7 +73,7 @@ def _check(
         Folder of a run -> its result, for those that have nothing left to do.
     """
     done = {}
-    problems = _Problems()
+    problems = Problems()
     for config in configs:
         with problems.of(config.pictures[0]):
             check(config, Silent(), overwrite=overwrite)  # what is of note is said when it begins
@@ -257,26 +183,6 @@ class _Packs:
     def note(self, text: str) -> None:
         """A note of a pack."""
         self._progress.note(text)
-
-
-class _Problems:
-    """Collects what is wrong with the folders, so that one error tells all of it."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    @contextmanager
-    def of(self, folder: Path) -> Iterator[None]:
-        """Collect an error about this folder."""
-        try:
-            yield
-        except PseudowordError as error:
-            self._lines.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
-
-    def raise_all(self) -> None:
-        """Raise one error of all problems, if there are any."""
-        if self._lines:
-            raise SettingsError("\n".join(self._lines))
 
 
 def _parts(configs: Sequence[TrainConfig], most: int) -> Iterator[Sequence[TrainConfig]]:

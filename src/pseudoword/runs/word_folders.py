@@ -1,0 +1,113 @@
+"""A folder of folders of pictures: the word that each one teaches, and its settings."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pseudoword.config import TrainConfig
+from pseudoword.data.picture_files import SUFFIXES
+from pseudoword.errors import PictureError, PseudowordError, SettingsError
+from pseudoword.files import read_errors
+from pseudoword.text import listed
+
+OF_EACH = ("pictures", "token", "out")
+"""Settings that differ between the words, so that nobody can give them for all."""
+
+
+def token_of(name: str) -> str:
+    """The word that a folder of this name teaches: `my cat` teaches `<my-cat>`.
+
+    Raises:
+        SettingsError: nothing of the name is left to make a word of.
+    """
+    word = "-".join(name.strip("<> ").split())
+    if not word:
+        raise SettingsError("its name gives no word. Call it as the word, for example cat.")
+    return f"<{word}>"
+
+
+def word_configs(
+    folder: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
+) -> list[TrainConfig]:
+    """The settings of each word, in the order of their folders' names.
+
+    Args:
+        folder: has a folder of pictures for each word.
+        out: gets the folder of a run for each word.
+        file: a TOML file of settings.
+        settings: those of `TrainConfig` that were given for all words.
+
+    Raises:
+        PseudowordError: a folder or a setting does not work; one error tells all that is wrong.
+    """
+    given = TrainConfig.own_names(settings)
+    if of_each := [name for name in OF_EACH if name in given]:
+        raise SettingsError(
+            f"{listed(of_each)} cannot be given for all words: each folder in {folder} has the "
+            "pictures of one word and its name."
+        )
+    TrainConfig.gather(file, **given, pictures=[folder], token="<word>", out=out)
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise SettingsError(
+            f"--out {out} is in {folder}, where each folder is a word to learn. Choose one outside."
+        )
+    configs: list[TrainConfig] = []
+    problems = Problems()
+    for inner in _folders(folder):
+        with problems.of(inner):
+            token = token_of(inner.name)
+            config = TrainConfig.gather(
+                file, **given, pictures=[inner], token=token, out=out / inner.name
+            )
+            for other in configs:
+                if other.token == config.token:
+                    raise SettingsError(
+                        f"teaches {token}, as {other.pictures[0]} does. Rename one of them."
+                    )
+            configs.append(config)
+    problems.raise_all()
+    return configs
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders of the words, in the order of their names.
+
+    Raises:
+        PictureError: there is none, or pictures lie beside them.
+    """
+    with read_errors(folder, PictureError):
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    pictures = [p.name for p in entries if not p.is_dir() and p.suffix.lower() in SUFFIXES]
+    if pictures:
+        raise PictureError(
+            f"{folder} has pictures that are in no folder of a word: {listed(pictures)}. Move them "
+            "into a folder that is called as their word, or learn one word with `pseudoword train`."
+        )
+    folders = [path for path in entries if path.is_dir()]
+    if not folders:
+        raise PictureError(
+            f"{folder} has no folders. Make one for each word, called as the word, and put its "
+            "pictures there."
+        )
+    return folders
+
+
+class Problems:
+    """Collects what is wrong with the folders, so that one error tells all of it."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    @contextmanager
+    def of(self, folder: Path) -> Iterator[None]:
+        """Collect an error about this folder."""
+        try:
+            yield
+        except PseudowordError as error:
+            self._lines.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+
+    def raise_all(self) -> None:
+        """Raise one error of all problems, if there are any."""
+        if self._lines:
+            raise SettingsError("\n".join(self._lines))
