@@ -130,6 +130,16 @@ def a1111_finds(tokenizer: Any, name: str, prompt: str) -> bool:
 # ComfyUI: comfy/sd1_clip.py
 
 
+COMFYUI_LOOKS = {
+    **dict.fromkeys(("clip_l", "clip_g", "t5xxl", "llama", "mistral3_24b"), True),
+    **dict.fromkeys(("qwen3_06b", "qwen3_4b", "qwen3_8b"), True),
+    **dict.fromkeys(("gemma2_2b", "gemma3_4b", "gemma3_12b", "qwen25_3b", "qwen25_7b"), False),
+    **dict.fromkeys(("umt5xxl", "pile_t5xl"), False),
+}
+"""Key -> whether a tokenizer with it is given the folder of embeddings; without one, it looks for
+no words. `qwen3_4b` is that of FLUX.2 klein; Z-Image's has the same key and no folder."""
+
+
 def comfyui_loads(folder: Path, name: str, width: int, key: str) -> Tensor | None:
     """The rows that a text encoder's tokenizer gets for a name."""
     path = folder / name
@@ -180,6 +190,8 @@ def _raw_block(path: Path) -> Tensor | None:
 
 def comfyui_reads(folder: Path, prompt: str, width: int, key: str) -> list[Tensor]:
     """The rows that replace tokens of a prompt, for a text encoder of this width."""
+    if not COMFYUI_LOOKS[key]:
+        return []
     hidden = prompt.replace("\\)", "\0\1").replace("\\(", "\0\2")
     pieces = []
     for part in re.split(r"[()]", hidden):  # a bracket begins another weight

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from pathlib import Path
 from unicodedata import normalize
@@ -59,6 +60,19 @@ CONCEPTS = {
     "sdxl": Concept("<cat>", {"clip_l": L, "clip_g": G}, "sdxl", provenance={"seed": "1"}),
     "würstchen": Concept("Katze (süß)", {"clip_g": G}, "wuerstchen"),
     "flux": Concept("<cat>", {"clip_l": L, "t5xxl": rows(2, 4096)}, "flux"),
+    "sd3": Concept("<cat>", {"clip_l": L, "clip_g": G, "t5xxl": rows(3, 4096)}, "sd3"),
+    "sd3 without T5": Concept("<cat>", {"clip_l": L, "clip_g": G}, "sd3"),
+    "chroma": Concept("<cat>", {"t5xxl": rows(2, 4096)}, "chroma"),
+    "auraflow": Concept("<cat>", {"pile_t5xl": rows(1, 2048)}, "auraflow"),
+    "qwen-image": Concept("<cat>", {"qwen25_7b": rows(2, 3584)}, "qwen-image"),
+    "z-image": Concept("<cat>", {"qwen3_4b": rows(2, 2560)}, "z-image"),
+    "flux2 klein": Concept("<cat>", {"qwen3_8b": rows(2, 4096)}, "flux2"),
+    "flux2": Concept("<cat>", {"mistral3_24b": rows(2, 5120)}, "flux2"),
+    "hidream": Concept(
+        "<cat>",
+        {"clip_l": L, "clip_g": G, "t5xxl": rows(3, 4096), "llama": rows(3, 4096, 5)},
+        "hidream",
+    ),
     "sana": Concept("猫", {"gemma2_2b": rows(2, 2304)}, "sana"),
     "layered": Concept(
         "<cat>",
@@ -174,6 +188,10 @@ def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
     assert names("flux", "comfyui") == {"clip_l", "t5xxl"}
     assert names("sana", "onetrainer") == {"gemma"}
     assert names("sana", "comfyui") == {"gemma2_2b"}
+    assert names("sd3", "onetrainer") == {"clip_l", "clip_g", "t5"}
+    assert names("hidream", "onetrainer") == {"clip_l", "clip_g", "t5", "llama"}
+    for kind in ("sd3", "chroma", "auraflow", "qwen-image", "z-image", "flux2", "hidream", "sana"):
+        assert names(kind, "native") == names(kind, "comfyui") == set(CONCEPTS[kind].vectors)
     assert names("output", "onetrainer") == {"clip_l_out", "clip_g_out"}
     assert names("layered", "xti") == set(LAYERS.split())
     assert names("sdxl", "diffusers") == {"<cat>"}
@@ -373,6 +391,13 @@ def test_the_page_on_formats_names_every_one() -> None:
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
     for name in (*WRITERS, *layouts.LAYOUTS):
         assert f"`{name}`" in page
+    table = re.findall(r"^\| `(\w+)` \| (\d+) \| (.*?) \| (.*?) \|", page, re.MULTILINE)
+    assert [key for key, *_ in table] == list(keys.KNOWN)
+    for key, width, theirs, looked_for in table:
+        known = keys.KNOWN[key]
+        assert int(width) == known.width
+        assert known.comfyui == (looked_for != "no")
+        assert not known.onetrainer or theirs == f"`{known.onetrainer}`"
 
 
 def test_one_file_gives_one_order_and_one_set_of_bytes(tmp_path: Path) -> None:

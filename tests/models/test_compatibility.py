@@ -22,6 +22,17 @@ WORDS = {
 }
 
 
+WORDS_OF_SDXL = {"clip_l": 768, "clip_g": 1280}
+
+NEWER: dict[str, dict[str, int]] = {
+    "SD 3": {"clip_l": 768, "clip_g": 1280, "t5xxl": 4096},
+    "FLUX.1": {"clip_l": 768, "t5xxl": 4096},
+    "Sana or Lumina 2": {"gemma2_2b": 2304},
+    "Qwen-Image": {"qwen25_7b": 3584},
+    "Z-Image or FLUX.2": {"qwen3_4b": 2560},
+}
+
+
 class Sized(TextEncoder):
     """A text encoder that is nothing but its width and its length."""
 
@@ -50,6 +61,23 @@ def test_a_word_for_another_kind_of_model_is_an_error_that_names_both_kinds(
             check_compatible(word, family)
         assert all(width in str(told.value) for width in widths)
         assert re.search(rf"the word \({kind}\).*the model \({other}\)", str(told.value))
+
+
+@pytest.mark.parametrize("title", NEWER)
+def test_a_word_for_a_newer_model_is_named_by_it(base: Path, title: str) -> None:
+    family: Any = base_model.load_named(str(base), "cpu")
+    family.encoders = {key: Sized(width) for key, width in WORDS_OF_SDXL.items()}
+    word = Concept("<cat>", {key: torch.ones(1, width) for key, width in NEWER[title].items()})
+    with pytest.raises(ConceptError, match=rf"the word \({title}\).*the model \(SDXL\)"):
+        check_compatible(word, family)
+    family.encoders = {key: Sized(width) for key, width in NEWER[title].items()}
+    check_compatible(word, family)
+
+
+def test_a_word_that_says_its_family_is_named_by_that_one(base: Path) -> None:
+    word = Concept("<cat>", {"qwen3_4b": torch.ones(1, 2560)}, "z-image")
+    with pytest.raises(ConceptError, match=r"the word \(Z-Image\)"):
+        check_compatible(word, base_model.load_named(str(base), "cpu"))
 
 
 def test_a_word_that_does_not_fit_is_refused_wherever_it_goes(

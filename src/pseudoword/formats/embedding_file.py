@@ -100,7 +100,7 @@ def read_file(path: Path) -> EmbeddingFile:
         return file
     if not second.is_file():
         return file
-    joined = _join(file.concepts[0], _read_one(second).concepts)
+    joined = _join(file, _read_one(second).concepts)
     return file if joined is None else replace(file, concepts=(joined,), second=second)
 
 
@@ -193,14 +193,17 @@ def _first_of_pair(path: Path) -> Path | None:
     return first if second.endswith("_2") and first.is_file() else None
 
 
-def _join(first: Concept, second: tuple[Concept, ...]) -> Concept | None:
+def _join(file: EmbeddingFile, second: tuple[Concept, ...]) -> Concept | None:
     """The two halves of a concept as one; None if they do not belong together."""
+    (first,) = file.concepts
     if len(second) != 1 or second[0].token != first.token:
         return None
     vectors = {**first.vectors, **second[0].vectors}
     if len(vectors) < 2 or frozenset(vectors) not in keys.DIFFUSERS_SUFFIXES:
         return None
-    (family, *_) = keys.FAMILIES_OF_ENCODERS[frozenset(vectors)]
+    families = keys.FAMILIES_OF_ENCODERS[frozenset(vectors)]
+    written = file.raw.metadata.get(f"{layouts.PREFIX}family")  # a half alone is another family's
+    family = written if written in families else families[0]
     return replace(first, vectors=vectors, family=family)
 
 

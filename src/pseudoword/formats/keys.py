@@ -5,32 +5,48 @@ OneTrainer's output embeddings go into the encoder's output, not its input: keys
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pseudoword.concept import ENCODER_OF_WIDTH
 
 Rows = TypeVar("Rows")
 
-WIDTHS: Mapping[str, int] = {
-    "clip_l": 768,
-    "clip_h": 1024,
-    "clip_g": 1280,
-    "t5xxl": 4096,
-    "umt5xxl": 4096,
-    "llama": 4096,
-    "gemma2_2b": 2304,
-    "gemma3_4b": 2560,
-    "gemma3_12b": 3840,
-    "qwen25_3b": 2048,
-    "qwen25_7b": 3584,
-    "qwen3_06b": 1024,
-    "qwen3_4b": 2560,
-    "qwen3_8b": 4096,
-    "mistral3_24b": 5120,
+
+class TextEncoderKey(NamedTuple):
+    """What is known of a text encoder by ComfyUI's name for it."""
+
+    width: int
+    """numbers per row"""
+    comfyui: bool = True
+    """whether ComfyUI looks for words in prompts for it, not only knows the key"""
+    onetrainer: str = ""
+    """OneTrainer's key, where it differs"""
+
+
+KNOWN: Mapping[str, TextEncoderKey] = {
+    "clip_l": TextEncoderKey(768),
+    "clip_h": TextEncoderKey(1024),
+    "clip_g": TextEncoderKey(1280),
+    "t5xxl": TextEncoderKey(4096, onetrainer="t5"),
+    "umt5xxl": TextEncoderKey(4096, comfyui=False),
+    "pile_t5xl": TextEncoderKey(2048, comfyui=False),
+    "llama": TextEncoderKey(4096),
+    "gemma2_2b": TextEncoderKey(2304, comfyui=False, onetrainer="gemma"),
+    "gemma3_4b": TextEncoderKey(2560, comfyui=False),
+    "gemma3_12b": TextEncoderKey(3840, comfyui=False),
+    "qwen25_3b": TextEncoderKey(2048, comfyui=False),
+    "qwen25_7b": TextEncoderKey(3584, comfyui=False),
+    "qwen3_06b": TextEncoderKey(1024),
+    "qwen3_4b": TextEncoderKey(2560),
+    "qwen3_8b": TextEncoderKey(4096),
+    "mistral3_24b": TextEncoderKey(5120),
 }
+"""ComfyUI's key of a text encoder -> what is known of it, in the order of keys in our files."""
+
+WIDTHS: Mapping[str, int] = {key: known.width for key, known in KNOWN.items()}
 """ComfyUI's key of a text encoder -> numbers per row."""
 
-ONETRAINER = {"t5": "t5xxl", "gemma": "gemma2_2b"}
+ONETRAINER = {known.onetrainer: key for key, known in KNOWN.items() if known.onetrainer}
 """OneTrainer's key -> ours, where they differ."""
 
 UNNAMED = ("emb_params", "emp_params")
@@ -44,25 +60,54 @@ XTI_LAYERS = (
 )
 """XTI's names for the cross-attention layers of Stable Diffusion 1's U-Net, in order."""
 
-_ENCODER_OF_WIDTH = {**ENCODER_OF_WIDTH, 2304: "gemma2_2b", 3584: "qwen25_7b", 3840: "gemma3_12b"}
+_ENCODER_OF_WIDTH = {
+    **ENCODER_OF_WIDTH,
+    **{WIDTHS[key]: key for key in ("pile_t5xl", "gemma2_2b", "qwen3_4b", "qwen25_7b")},
+    **{WIDTHS[key]: key for key in ("gemma3_12b", "mistral3_24b")},
+}
+"""Width -> the encoder that is meant where a file names none; several have 1024, 2048 or more."""
 
 FAMILIES_OF_ENCODERS: Mapping[frozenset[str], tuple[str, ...]] = {
     frozenset({"clip_l"}): ("sd",),
     frozenset({"clip_h"}): ("sd",),
     frozenset({"clip_g"}): ("wuerstchen",),
-    frozenset({"clip_l", "clip_g"}): ("sdxl",),
+    frozenset({"clip_l", "clip_g"}): ("sdxl", "sd3"),
     frozenset({"clip_l", "clip_g", "t5xxl"}): ("sd3",),
     frozenset({"clip_l", "t5xxl"}): ("flux",),
-    frozenset({"t5xxl"}): ("flux", "sd3", "chroma", "pixart"),
+    frozenset({"t5xxl"}): ("chroma", "pixart"),
     frozenset({"umt5xxl"}): ("wan",),
+    frozenset({"pile_t5xl"}): ("auraflow",),
     frozenset({"gemma2_2b"}): ("sana", "lumina2"),
     frozenset({"llama", "clip_l"}): ("hunyuan-video",),
     frozenset({"clip_l", "clip_g", "t5xxl", "llama"}): ("hidream",),
     frozenset({"qwen25_7b"}): ("qwen-image",),
     frozenset({"qwen3_4b"}): ("z-image", "flux2"),
+    frozenset({"qwen3_8b"}): ("flux2",),
+    frozenset({"qwen25_3b"}): ("omnigen2",),
     frozenset({"mistral3_24b"}): ("flux2",),
 }
-"""Text encoders -> the model families that have exactly these."""
+"""Text encoders -> the model families that have exactly these; SD 3 may be without its T5."""
+
+TITLES: Mapping[str, str] = {
+    "sd": "SD 1.x or SD 2.x",
+    "sdxl": "SDXL",
+    "sd3": "SD 3",
+    "flux": "FLUX.1",
+    "flux2": "FLUX.2",
+    "chroma": "Chroma",
+    "pixart": "PixArt",
+    "sana": "Sana",
+    "lumina2": "Lumina 2",
+    "qwen-image": "Qwen-Image",
+    "z-image": "Z-Image",
+    "auraflow": "AuraFlow",
+    "hidream": "HiDream",
+    "hunyuan-video": "HunyuanVideo",
+    "omnigen2": "OmniGen2",
+    "wan": "Wan",
+    "wuerstchen": "Würstchen",
+}
+"""Family -> what people call its models."""
 
 DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
     frozenset({"clip_l"}): {"clip_l": ""},
@@ -90,6 +135,12 @@ def encoder_of(key: str, width: int) -> str | None:
     if key not in WIDTHS:
         return None
     return key if width == WIDTHS[key] else _ENCODER_OF_WIDTH.get(width, key)
+
+
+def onetrainer_key(encoder: str) -> str:
+    """OneTrainer's key for our text encoder, in files for other models than SD 1 and SD 2."""
+    known = KNOWN.get(encoder)
+    return known.onetrainer or encoder if known else encoder
 
 
 def encoder_of_width(width: int) -> str:
@@ -121,6 +172,15 @@ def families_of(widths: Mapping[str, int]) -> tuple[str, ...]:
     if any(WIDTHS.get(base_encoder(key)) != width for key, width in widths.items()):
         return ()
     return FAMILIES_OF_ENCODERS.get(frozenset(base_encoder(key) for key in widths), ())
+
+
+def likely_family(widths: Mapping[str, int]) -> str | None:
+    """The family that a word of these widths is for, if nothing else says it; None if it is open.
+
+    A word for SDXL's encoders is SDXL's: hardly anybody uses SD 3 without its T5.
+    """
+    families = families_of(widths)
+    return families[0] if len(families) == 1 or "sdxl" in families else None
 
 
 def base_encoder(key: str) -> str:

@@ -1,21 +1,29 @@
 """Our own file, which other tools also read: safetensors, float32, provenance in the metadata.
 
-One text encoder: a single tensor `[n, width]` under the token, as diffusers writes it and
-AUTOMATIC1111 and ComfyUI read it. Several: one tensor per encoder under ComfyUI's keys.
+One tensor `[n, width]` per text encoder under ComfyUI's keys. That of a word for one CLIP alone is
+under the token, as diffusers writes it and AUTOMATIC1111 and ComfyUI read it.
 """
 
 from pseudoword.concept import Concept
-from pseudoword.formats import safetensors_file
+from pseudoword.formats import keys, safetensors_file
 from pseudoword.formats.layouts import PREFIX
 
 
 def dump(concept: Concept) -> bytes:
     """The bytes of the file; the same concept always gives the same bytes."""
-    vectors = dict(concept.vectors)
-    metadata = {"format": "pt", f"{PREFIX}encoders": ",".join(vectors)} | metadata_of(concept)
-    if len(vectors) == 1:
-        vectors = {concept.token: next(iter(vectors.values()))}
-    return safetensors_file.write(vectors, metadata)
+    first, *others = concept.vectors
+    if not others and (first.startswith("clip_") or first not in keys.KNOWN):
+        return dump_half(concept)
+    encoders = ",".join(concept.vectors)
+    metadata = {"format": "pt", f"{PREFIX}encoders": encoders} | metadata_of(concept)
+    return safetensors_file.write(concept.vectors, metadata)
+
+
+def dump_half(concept: Concept) -> bytes:
+    """The bytes of a file with the one tensor of `concept` under the token, as diffusers has it."""
+    ((encoder, rows),) = concept.vectors.items()
+    metadata = {"format": "pt", f"{PREFIX}encoders": encoder} | metadata_of(concept)
+    return safetensors_file.write({concept.token: rows}, metadata)
 
 
 def metadata_of(concept: Concept) -> dict[str, str]:

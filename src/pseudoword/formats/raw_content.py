@@ -14,7 +14,7 @@ from torch import Tensor
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.file_kinds import kind_of_names, nested_names
-from pseudoword.formats.keys import encoder_order, families_of
+from pseudoword.formats.keys import encoder_order, families_of, likely_family
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief, listed, visible
 
@@ -134,9 +134,10 @@ def make_concept(
     checked = {visible(key): as_rows(vectors[key], raw.where, key) for key in order}
     if not checked:
         raise raw.refusal()
-    families = families_of({key: r.shape[1] for key, r in checked.items()})
+    widths = {key: rows.shape[1] for key, rows in checked.items()}
+    families = families_of(widths)
     if families and family not in families:  # widths are more reliable than metadata
-        family = families[0] if len(families) == 1 else None
+        family = likely_family(widths)
     return Concept(
         token=valid_token(token) or raw.default_token,
         vectors=checked,

@@ -87,6 +87,16 @@ def _diffusers_refuses(concept: Concept) -> str | None:
     )
 
 
+def _diffusers_bin_refuses(concept: Concept) -> str | None:
+    """The file names no encoder, so the width must say which one it is."""
+    for encoder, width in concept.widths.items():
+        if keys.WIDTHS.get(encoder) == width and keys.encoder_of_width(width) != encoder:
+            return (
+                f"does not say which encoder its rows are for, and {encoder} is not the usual one"
+            )
+    return _diffusers_refuses(concept)
+
+
 def _diffusers_suffixes(concept: Concept) -> Mapping[str, str]:
     """Text encoder -> what follows `learned_embeds`."""
     if len(concept.vectors) == 1:
@@ -122,7 +132,7 @@ def _native(concept: Concept, _picture: Image.Image | None) -> FileParts:
 
 def _diffusers(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {
-        suffix: native.dump(replace(concept, vectors={encoder: concept.vectors[encoder]}))
+        suffix: native.dump_half(replace(concept, vectors={encoder: concept.vectors[encoder]}))
         for encoder, suffix in _diffusers_suffixes(concept).items()
     }
 
@@ -188,7 +198,6 @@ def _per_encoder(concept: Concept, _picture: Image.Image | None) -> FileParts:
 
 
 def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
-    names = {ours: key for key, ours in keys.ONETRAINER.items()}
     stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in (
         {"clip_l"},
         {"clip_h"},
@@ -196,7 +205,7 @@ def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
     tensors = {}
     for key, rows in concept.vectors.items():
         plain = keys.base_encoder(key)
-        name = "emp_params" if stable_diffusion else names.get(plain, plain)
+        name = "emp_params" if stable_diffusion else keys.onetrainer_key(plain)
         tensors[name + key.removeprefix(plain)] = rows
     return {"": safetensors_file.write(tensors, native.metadata_of(concept))}
 
@@ -215,7 +224,9 @@ WRITERS: dict[str, Writer] = {
     "diffusers": Writer(
         "diffusers, one or two files", ".safetensors", _diffusers, _diffusers_refuses
     ),
-    "diffusers-bin": Writer("diffusers' older form", ".bin", _diffusers_bin, _diffusers_refuses),
+    "diffusers-bin": Writer(
+        "diffusers' older form", ".bin", _diffusers_bin, _diffusers_bin_refuses
+    ),
     "a1111": Writer("AUTOMATIC1111", ".pt", _a1111, _stable_diffusion_only),
     "a1111-png": Writer("AUTOMATIC1111, in a PNG's text", ".png", _chunk, _sd_only),
     "a1111-pixels": Writer("AUTOMATIC1111, hidden in a PNG's pixels", ".png", _pixels, _sd_only),

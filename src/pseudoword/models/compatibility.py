@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats.keys import base_encoder, families_of, is_layered, layers_in
+from pseudoword.formats.keys import (
+    TITLES,
+    base_encoder,
+    families_of,
+    is_layered,
+    layers_in,
+    likely_family,
+)
 from pseudoword.models.family import Family
 
-TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
+SD_TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
 """Usual names of models by their text encoders, where a family has several."""
 
 
@@ -46,9 +53,10 @@ def check_compatible(concept: Concept, family: Family) -> None:
             f"{_layers_text(family.layers)}. Use the base model it was learned for, or convert it "
             "to an ordinary word with `pseudoword convert`."
         )
+    kinds = _model_title(word, concept.family), _model_title(model, family.name)
     raise ConceptError(
-        f"{concept.token} does not fit {family.source.name}: the word{_model_title(word)} has "
-        f"{_widths_text(word)}, the model{_model_title(model)} reads {_widths_text(model)}. "
+        f"{concept.token} does not fit {family.source.name}: the word{kinds[0]} has "
+        f"{_widths_text(word)}, the model{kinds[1]} reads {_widths_text(model)}. "
         "Use a base model of the kind it was learned for, or learn the word again on this one."
     )
 
@@ -70,10 +78,14 @@ def vocabulary(family: Family) -> set[str]:
     return {entry for e in family.encoders.values() for entry in e.reader.tokenizer.get_vocab()}
 
 
-def _model_title(widths: Mapping[str, int]) -> str:
+def _model_title(widths: Mapping[str, int], family: str | None) -> str:
+    """What people call models with text encoders of these widths, or those of `family`."""
     families = families_of(widths)
-    title = TITLES.get(frozenset(widths), " or ".join(families).upper())
-    return f" ({title})" if families else ""
+    if not families:
+        return ""
+    own = family if family in families else likely_family(widths)
+    titles = [TITLES[name] for name in ([own] if own else families)]
+    return f" ({SD_TITLES.get(frozenset(widths), ' or '.join(titles))})"
 
 
 def _widths_text(widths: Mapping[str, int]) -> str:

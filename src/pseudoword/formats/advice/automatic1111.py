@@ -20,6 +20,9 @@ from pseudoword.formats.advice.shared import (
 from pseudoword.formats.embedding_file import EmbeddingFile
 from pseudoword.formats.grouping import BUNDLE_PREFIX, embedding_tensors
 
+SDXL_WIDTH = 768 + 1280
+"""What it takes for the width of an SDXL word. Pile-T5 has the same."""
+
 PICTURE_ENDINGS = (".png", ".webp", ".avif")
 
 
@@ -29,6 +32,8 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     ending = file.path.suffix.lower()
     kind = STABLE_DIFFUSION.get(frozenset(concept.vectors))
     obstacle = unusable(file, concept) or unsupported_model(file, concept)
+    if obstacle and list(concept.widths.values()) == [SDXL_WIDTH] and is_dict(file):
+        return "mistakes it for an SDXL word by its width, and cannot draw with it"
     if obstacle:
         return obstacle
     if "newer torch" in file.raw.quirks:

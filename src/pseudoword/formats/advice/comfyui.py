@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.formats import names
+from pseudoword.formats import keys, names
 from pseudoword.formats.advice.shared import (
     PICTURES,
     TORCH_ENDINGS,
@@ -17,6 +17,9 @@ from pseudoword.formats.embedding_file import EmbeddingFile
 
 KEYS = {"clip_h": "clip_l"}
 """The key that it looks for, where it is not ours."""
+
+ONLY_FOR = {frozenset({"qwen3_4b"}): "; FLUX.2 only: for Z-Image it does not look for words"}
+"""Text encoders -> what to add where only some of their models find words."""
 
 
 def advise(file: EmbeddingFile, concept: Concept) -> str:
@@ -31,6 +34,14 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     if (file.container == "safetensors") != (path.suffix.lower() == ".safetensors"):
         ending = ".safetensors" if file.container == "safetensors" else ".pt"
         return f"goes by the file's ending: change it to {ending}"
+    known = {encoder: keys.KNOWN.get(encoder) for encoder in concept.vectors}
+    silent = [encoder for encoder, key in known.items() if key and not key.comfyui]
+    if silent:
+        models = " and ".join(keys.TITLES[name] for name in keys.families_of(concept.widths))
+        return (
+            f"does not look for words in prompts for {models or ', '.join(silent)}, "
+            f"though it knows the key {silent[0]}"
+        )
     if not all(_is_loaded(file, encoder, rows) for encoder, rows in concept.vectors.items()):
         if len(file.concepts) > 1:
             return f"joins its words, or uses only one of them, without a warning{hint}"
@@ -39,7 +50,8 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     written = names.for_comfyui(name)
     if written is None:
         return "may not find such a name in a prompt: give the file a name without spaces"
-    return f"copy into models/embeddings/, then write embedding:{written} and a space or a comma"
+    use = f"copy into models/embeddings/, then write embedding:{written} and a space or a comma"
+    return use + ONLY_FOR.get(frozenset(concept.vectors), "")
 
 
 def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
