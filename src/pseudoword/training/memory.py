@@ -1,24 +1,18 @@
 """Refuse unusually large pictures and batches that cannot fit into memory, before long work."""
 
-import contextlib
 import math
-import os
 from collections.abc import Callable
-from pathlib import Path
-
-import torch
 
 from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.config.method import MethodName
 from pseudoword.errors import SettingsError
+from pseudoword.models.device_memory import memory_nbytes
 from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Plan, plan_memory
 
 ORDINARY, ORDINARY_PX = 32, 1 << 22
 """Up to this many times the pixels of the model's own size, or this many in all, nothing is
 checked: the check itself takes a while."""
-
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def check_training(
@@ -58,19 +52,6 @@ def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> 
     """
     asked = f"a picture of {size[0]} x {size[1]} pixels"
     _check(family, choice, size, 1, 1, asked, lambda plan: plan.draw_nbytes)
-
-
-def memory_nbytes(device: torch.device) -> int | None:
-    """Bytes of memory of `device`; None if unknown."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    limits = []
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # not on every system
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for path in _LIMITS:
-        with contextlib.suppress(ValueError, OSError):  # `max` is no limit
-            limits.append(int(Path(path).read_text()))
-    return min(limits, default=None)
 
 
 def _check(

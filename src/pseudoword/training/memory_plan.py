@@ -23,8 +23,9 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.methods import Context, Initialisation
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
+from pseudoword.models.frozen_layers import can_pack, packed_nbytes
 from pseudoword.models.live_memory import count_peak, nbytes
-from pseudoword.models.loading import single_file_configs
+from pseudoword.models.loading import devices, single_file_configs
 from pseudoword.models.loading.quantisation import can_quantize
 from pseudoword.models.picture_size import picture_size
 from pseudoword.text import reason
@@ -43,7 +44,7 @@ class Need(BaseModel):
     quantize: Quantize
     gradient_checkpointing: bool
     weights_nbytes: int
-    """the U-Net and the text encoders"""
+    """the U-Net and the text encoders, also as laid out for a CPU"""
     step_nbytes: int
     """what a training step needs in addition, at its peak"""
     nbytes: int
@@ -99,9 +100,13 @@ def plan_memory(config: PlanConfig) -> Plan:
         sparing = base_model.build(found, replace(place, checkpointing=True))
         steps[True] = _step(sparing, side, config.batch, config.method)
     needs = []
+    device = devices.device(config.device)
+    packed = [module for module in kept if can_pack(module, device, place.dtype)]
     for checkpointing, step in steps.items():
         for quantize in ("none", "8bit", "4bit"):
             weights, extra = _weights(kept, quantize)
+            if quantize == "none":
+                weights += sum(map(packed_nbytes, packed))
             needs.append(
                 Need(
                     quantize=quantize,
@@ -122,7 +127,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         parts=parts,
         encode_nbytes=plain + parts["vae"] + encode,
         train=needs,
-        draw_nbytes=plain + parts["vae"] + draw,
+        draw_nbytes=plain + parts["vae"] + draw + sum(packed_nbytes(m, False) for m in packed),
     )
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models.clip_reader import ClipReader, prompt_length
+from pseudoword.models.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import read_header
 from pseudoword.models.loading.progress_bars import without_progress_bars
@@ -94,7 +96,10 @@ class ModelParts:
         with self._explained(part):
             if self.placement.device.type == "meta":
                 model = self.empty(kind, part).to(options["torch_dtype"])
-                return model.requires_grad_(False).eval()
+                model.requires_grad_(False).eval()
+                if part != "vae":
+                    replace_forwards(model, packed=False)
+                return model
             if self.source.layout is None:
                 model = self._from_folder(kind, part, options)
             else:
@@ -110,7 +115,15 @@ class ModelParts:
                 model = quantize(model, self.placement.quantize)
             model.to("cpu" if self.placement.offload else self.placement.device)
             copy_mapped(model)
-            return model.requires_grad_(False).eval()
+            model.requires_grad_(False).eval()
+            if part != "vae":
+                replace_forwards(model, packed=self._packs(model))
+            return model
+
+    def _packs(self, model: nn.Module) -> bool:
+        """Whether its weights are laid out for the CPU; who quantises wants to spare memory."""
+        place = self.placement
+        return place.quantize == "none" and can_pack(model, place.device, place.dtype)
 
     @contextmanager
     def on_device(self, *models: Any) -> Iterator[None]:
