@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pseudoword import imports
 from pseudoword.cli.console import (
     Console,
     show_bases,
@@ -427,4 +428,5 @@ def ui(
 
 def main() -> None:
     """Entry point of the `pseudoword` command."""
+    imports.spare()
     app()

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword import files, formats
+from pseudoword import files, formats, imports
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.config.fields import AUTO
@@ -153,6 +153,7 @@ def _learn(
     config = todo[0].config
     if family is None:
         progress.phase(f"loading {config.base}")
+        imports.import_diffusers()
         family = base_model.load(config, checkpointing=config.gradient_checkpointing)
     for task in todo:
         checks.against_model(family, task.config, task.templates, progress.note, len(todo))
