@@ -56,6 +56,14 @@ def test_none_draws_nothing_and_is_remembered(base: Path, pictures: Path, tmp_pa
     assert not (tmp_path / "b").exists()
 
 
+def test_none_may_stand_in_a_config_file(base: Path, pictures: Path, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('preview = "none"\nsteps = 1\ninit = "cat"\n')
+    given = ["train", pictures, "--token", "<cat>", "--base", base, "--config", file, "--out"]
+    assert run(*given, tmp_path / "run")[0] == 0
+    assert not (tmp_path / "run" / "previews").exists()
+
+
 def test_previews_show_the_word_of_their_step_and_make_a_filmstrip(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:

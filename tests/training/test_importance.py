@@ -109,6 +109,26 @@ def test_a_short_run_does_not_measure_and_goes_on_without_when_it_is_extended(
     assert sum("timesteps are sampled evenly" in note for note in notes.lines) == 1
 
 
+def test_a_short_run_that_did_measure_goes_on_with_what_it_measured(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions before measured in runs of any length."""
+
+    def learn(out: str, steps: int) -> Trained:
+        return train(
+            pictures, "<cat>", base=str(base), init="cat", batch=8, preview=(), steps=steps,
+            allow_changes=True, out=tmp_path / out,
+        )  # fmt: skip
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importance, "is_worth_it", lambda _hyper: True)
+        whole = learn("whole", 4)
+        learn("cut", 2)
+    cut = learn("cut", 4)
+    assert len(json.loads((cut.folder / "chosen.json").read_text())["density"]) == importance.PARTS
+    assert torch.equal(cut.concept.vectors["clip_l"], whole.concept.vectors["clip_l"])
+
+
 def test_a_run_remembers_it_and_goes_on_with_it(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

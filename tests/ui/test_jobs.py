@@ -44,6 +44,16 @@ def test_a_training_waits_runs_and_leaves_a_word(
     assert preview.size == page.preview(job.id, page.previews(job.id)[0]).size == (32, 32)
 
 
+def test_a_training_without_previews_leaves_a_word_without_a_picture(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings | {"preview": ["none"]})
+    train(queue, job.id)
+    assert queue.job(job.id).state == "done"
+    assert queue.previews(job.id) == []
+    assert not queue.library.words()[0].has_preview
+
+
 def test_the_pictures_are_those_of_when_it_was_submitted(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
