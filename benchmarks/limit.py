@@ -1,0 +1,99 @@
+"""The limit of a step: its counted work, at the rate of matrix products measured on this machine.
+
+No step of the same work in the same precision can be faster than the hardware multiplies matrices.
+What other programs do beside it slows both down, so they are measured in turns.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils import flop_counter
+from torch.utils.flop_counter import FlopCounterMode
+
+SIDE = 1024
+"""Rows and columns of the matrices that the rate is measured with."""
+
+PRODUCTS = 8
+"""Matrix products of one measurement."""
+
+Shape = Sequence[int]
+
+
+def _attention(query: Shape, key: Shape, value: Shape, *_rest: Any, **_more: Any) -> int:
+    return int(flop_counter.sdpa_flop_count(query, key, value))
+
+
+def _attention_backward(
+    grad: Shape, query: Shape, key: Shape, value: Shape, *_rest: Any, **_more: Any
+) -> int:
+    return int(flop_counter.sdpa_backward_flop_count(grad, query, key, value))
+
+
+OF_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+"""What torch's counter does not know."""
+
+
+def counted_flops(work: Callable[[], object]) -> int:
+    """The floating-point operations of matrix products, convolutions and attention in `work`."""
+    with FlopCounterMode(display=False, custom_mapping=OF_CPU) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+class MatrixRate:
+    """Measures how many floating-point operations a second matrix products do."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self._device = device
+        side = SIDE * (8 if device.type == "cuda" else 1)
+        self._one, self._other = torch.randn(2, side, side, device=device, dtype=dtype)
+        self._seen: list[float] = []
+        self._measure()  # warms up
+
+    def measure(self) -> None:
+        """Measure once more; call it in turns with what is compared with it."""
+        self._seen.append(self._measure())
+
+    @property
+    def flops(self) -> float:
+        """Operations a second: the median of what was measured."""
+        return median(self._seen)
+
+    def _measure(self) -> float:
+        synchronize(self._device)
+        began = time.perf_counter()
+        for _ in range(PRODUCTS):
+            torch.mm(self._one, self._other)
+        synchronize(self._device)
+        side = len(self._one)
+        return PRODUCTS * 2 * side**3 / (time.perf_counter() - began)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def machine(device: torch.device) -> str:
+    """The name of the machine that figures belong to, with the version of torch."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    return f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    known = Path("/proc/cpuinfo")
+    if known.exists():
+        for line in known.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
