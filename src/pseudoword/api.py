@@ -56,8 +56,9 @@ from pseudoword.progress import Progress, Silent
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
+from pseudoword.runs.pack import Options, Trained
 from pseudoword.runs.requests import ask as ask
-from pseudoword.runs.runner import Trained, learn
+from pseudoword.runs.runner import learn
 from pseudoword.training.memory_plan import Plan
 from pseudoword.training.memory_plan import plan_memory as plan_memory
 
@@ -150,7 +151,8 @@ def train_pack(
     Raises:
         PseudowordError: as `train`; also if the words do not share base, batch and resolution.
     """
-    return learn(configs, progress or Silent(), restart, allow_changes, overwrite)
+    options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
+    return learn(configs, progress or Silent(), options)
 
 
 def train_many(

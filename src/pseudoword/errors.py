@@ -40,3 +40,11 @@ class StorageError(PseudowordError):
 
 class TrainingError(PseudowordError):
     """Training cannot go on: no gradient, a loss that is not finite, a word without effect."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this error of Python or torch says that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        "out of memory" in text or "can't allocate memory" in text
+    )

@@ -265,7 +265,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    existed = folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
@@ -288,8 +288,11 @@ def lock_folder(folder: Path) -> Iterator[None]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
-        if not existed and [p.name for p in folder.iterdir()] in ([], [LOCK]):
+        if made and [p.name for p in folder.iterdir()] in ([], [LOCK]):
             shutil.rmtree(folder, ignore_errors=True)  # nothing was written: leave no empty folder
+            with contextlib.suppress(OSError):  # somebody else uses it
+                for parent in made[1:]:
+                    parent.rmdir()
 
 
 def is_locked(folder: Path) -> bool:

@@ -90,9 +90,9 @@ def test_the_loss_of_a_step_is_that_of_its_rows(any_family: Family, pictures: Pa
     with torch.no_grad():
         words = [asked(m) for m in pack]
         expected = loss.losses(
-            any_family, words, batch(any_family, [m.data for m in pack], 3)
+            any_family, words, batch(any_family, [m.data for m in pack], 0)
         ).tolist()
-    assert [one.loss for one in take_step(any_family, pack, 3)] == expected
+    assert [one.loss for one in take_step(any_family, pack)] == expected
 
 
 def test_the_samples_of_a_step_are_drawn_once_however_many_batches_they_fill(
@@ -105,7 +105,7 @@ def test_the_samples_of_a_step_are_drawn_once_however_many_batches_they_fill(
         return sample_step(*key, batch=batch, **of)
 
     monkeypatch.setattr(batches, "sample_step", counted)
-    parts = list(batches.batches(family, [train_state(family, pictures, accumulate=5).data], 2))
+    parts = list(batches.batches(family, [train_state(family, pictures, accumulate=5).data], [2]))
     assert len(parts) == 5
     assert drawn == [10]
 

@@ -16,7 +16,7 @@ from pseudoword.errors import SettingsError, StorageError
 from pseudoword.models import generation
 from pseudoword.report import charts, grids
 from pseudoword.runs import previews
-from pseudoword.runs.runner import Trained
+from pseudoword.runs.pack import Trained
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:

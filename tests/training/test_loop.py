@@ -1,19 +1,21 @@
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from support import Snapshot, asked, train_state
+from support import Notes, Snapshot, asked, train_state
 
 from pseudoword.models import base_model
 from pseudoword.models.families.sd import StableDiffusion
-from pseudoword.models.family import Condition, MicroConditioning
+from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import batch, batches
 from pseudoword.training.state import TrainState
+from pseudoword.training.step import take_step
 
 
 def rows(m: TrainState) -> torch.Tensor:
@@ -80,6 +82,60 @@ def test_a_pack_gives_what_training_alone_gives(any_base: Path, pictures: Path) 
         assert packed.step == solo.step
         assert (rows(solo) - start).abs().max() > 0.01
         torch.testing.assert_close(rows(packed), rows(solo), rtol=0, atol=0.02 * 2e-3)
+
+
+def test_a_concept_enters_when_another_has_left(family: StableDiffusion, pictures: Path) -> None:
+    lengths = {"<a>": 5, "<b>": 2, "<c>": 4, "<d>": 1}
+
+    def states() -> dict[str, TrainState]:
+        return {
+            token: train_state(family, pictures, token, steps=steps)
+            for token, steps in lengths.items()
+        }
+
+    together, alone = states(), states()
+    seen = [
+        "".join(one.state.token.strip("<>") for one in step.metrics)
+        for step in loop.train(family, iter(together.values()), size=2)
+    ]
+    assert seen == ["ab", "ab", "ac", "ac", "ac", "cd"]
+    for token, solo in alone.items():
+        list(loop.train(family, [solo]))
+        assert together[token].step == lengths[token]
+        torch.testing.assert_close(rows(together[token]), rows(solo), rtol=0, atol=0.02 * 2e-3)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_pack_without_room_goes_on_with_half(
+    family: StableDiffusion, pictures: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    tokens = ("<a>", "<b>", "<c>")
+    whole, cut = ([train_state(family, pictures, t, steps=2) for t in tokens] for _ in range(2))
+    list(loop.train(family, whole))
+
+    def crowded(family: Family, states: Sequence[TrainState]) -> Any:
+        if len(states) > 1:
+            raise error
+        return take_step(family, states)
+
+    monkeypatch.setattr(loop, "take_step", crowded)
+    notes = Notes()
+    taken = list(loop.train(family, cut, note=notes.note))
+    assert [len(one.metrics) for one in taken] == 6 * [1]
+    assert notes.lines == ["out of memory with 3 words at once; going on with 1"]
+    for one, other in zip(cut, whole, strict=True):
+        torch.testing.assert_close(rows(one), rows(other), rtol=0, atol=0.02 * 2e-3)
+
+
+def test_one_concept_without_room_is_an_error(
+    family: StableDiffusion, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_family: Family, _states: Sequence[TrainState]) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "take_step", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(loop.train(family, [train_state(family, pictures, steps=2)]))
 
 
 def test_a_member_s_gradient_does_not_depend_on_its_neighbours(
@@ -260,7 +316,8 @@ def test_a_pack_of_many_shapes_gives_what_training_alone_gives(
         ]
 
     together, alone = pack(), pack()
-    passes = [len(list(batches(family, [m.data for m in together], step))) for step in range(6)]
+    data = [member.data for member in together]
+    passes = [len(list(batches(family, data, 3 * [step]))) for step in range(6)]
     assert max(passes) > 1
     shapes = {batch(family, [together[0].data], step).latents.shape[2:] for step in range(6)}
     assert len(shapes) > 1

@@ -21,7 +21,8 @@ from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.runner import Trained, learn
+from pseudoword.runs.pack import Options, Trained
+from pseudoword.runs.runner import learn
 from pseudoword.text import brief
 from pseudoword.training import optimisers
 
@@ -138,7 +139,7 @@ class BenchmarkRun:
             configs.append(
                 TrainConfig.check(pictures=[pictures], token=f"<{stem}>", out=out, **settings)
             )
-        return learn(configs, _StepsOnly(self._progress), overwrite=self._overwrite)
+        return learn(configs, _StepsOnly(self._progress), Options(overwrite=self._overwrite))
 
     def _draw_and_score(
         self, folder: Path, task: Task, word: str, concepts: Sequence[Concept]

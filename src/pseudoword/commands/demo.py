@@ -17,7 +17,8 @@ from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
 from pseudoword.report import grids, html, picture_output
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.runner import Trained, learn
+from pseudoword.runs.pack import Options, Trained
+from pseudoword.runs.runner import learn
 
 PICTURES = Path(__file__).parent.parent / "bundled" / "demo" / "panda"
 TOKEN = "<panda>"
@@ -71,7 +72,7 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
         out=out,
         preview=(),
     )
-    trained = learn([config], progress, restart, overwrite=overwrite)[0]
+    trained = learn([config], progress, Options(restart=restart, overwrite=overwrite))[0]
     family = base_model.load_named(config.base)
     learned_from = [images.open_picture(p) for p in picture_files.find([PICTURES / "learn"])]
     unseen = [images.open_picture(p) for p in picture_files.find([PICTURES / "unseen"])]

@@ -179,7 +179,7 @@ def _read(path: Path) -> _Checkpoint:
 def resume_steps(folders: Sequence[Path]) -> list[int]:
     """The step to resume from, per folder: the latest that all have, or else each folder's own."""
     available = [set(steps(folder)) for folder in folders]
-    common = set.intersection(*available)
+    common = set[int]().union(*available).intersection(*available)
     return [max(common or own, default=0) for own in available]
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
-
 from pseudoword import formats
 from pseudoword.config import TrainConfig
-from pseudoword.errors import PseudowordError, TrainingError
+from pseudoword.errors import PseudowordError, TrainingError, is_out_of_memory
 from pseudoword.runs.folder import RunFolder
 
 
@@ -26,7 +24,7 @@ def explain_failures(
         _note_saved_words(error, folders)
         raise
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         explained = TrainingError(memory_advice(configs))
         _note_saved_words(explained, folders)
@@ -51,13 +49,6 @@ def memory_advice(configs: Sequence[TrainConfig]) -> str:
     return (
         f"out of memory with {len(configs) * config.batch} samples at once. "
         f"What needs less: {'; '.join(ways)}. With --allow-changes the run goes on where it was."
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "out of memory" in text or "can't allocate memory" in text
     )
 
 

@@ -33,17 +33,22 @@ class TrainingData:
 
 
 def batches(
-    family: Family, pack: Sequence[TrainingData], step: int
+    family: Family, pack: Sequence[TrainingData], steps: Sequence[int]
 ) -> Iterator[tuple[list[int], loss.Batch]]:
-    """The batches of a pack in `step`: for each batch to accumulate, one per shape of latents.
+    """The batches of a pack: for each batch to accumulate, one per shape of latents.
 
     Together they hold the samples of one large batch.
+
+    Args:
+        family: the frozen model.
+        pack: what each concept learns from.
+        steps: the step that each concept takes, counted from 0.
 
     Yields:
         The indices of the concepts in the batch, and the batch.
     """
     samples = []
-    for data in pack:
+    for data, step in zip(pack, steps, strict=True):
         hyper, n = data.hyper, data.hyper.batch * data.hyper.accumulate
         samples.append(sample_step(hyper.seed, data.token, step, batch=n, **_of(family, data)))
     for part in range(max(data.hyper.accumulate for data in pack)):
@@ -62,7 +67,7 @@ def batches(
 
 def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:
     """The first batch in `step` of a pack whose latents are of one shape."""
-    return next(batches(family, pack, step))[1]
+    return next(batches(family, pack, len(pack) * [step]))[1]
 
 
 def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:

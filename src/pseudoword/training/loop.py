@@ -2,13 +2,19 @@
 
 Progress bars, previews, checkpoints and stopping belong to whoever iterates. A pack of K concepts
 is the only case: the base model is frozen, so each sample's gradient reaches only its own rows,
-and a concept's samples, loss, clipping, optimiser, schedule and stopping are its own.
+and a concept's samples, step, loss, clipping, optimiser, schedule and stopping are its own. So a
+concept can enter a pack, and leave it, at any step.
 """
 
+import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+import torch
+
+from pseudoword.errors import is_out_of_memory
 from pseudoword.models.family import Family
 from pseudoword.training.batch_invariance import batch_invariant, pointwise_convolutions
 from pseudoword.training.determinism import repeatable
@@ -22,26 +28,62 @@ class Step:
     """What happened in one optimiser step."""
 
     step: int
-    """counted from 1"""
+    """the most steps that a concept of the pack has taken"""
     metrics: tuple[StepMetrics, ...]
     """one entry for each concept that took this step"""
     seconds: float
 
 
-def train(family: Family, states: Sequence[TrainState]) -> Iterator[Step]:
+def train(
+    family: Family,
+    states: Iterable[TrainState],
+    size: int | None = None,
+    note: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Step]:
     """Train `states`, in place, until none is unfinished.
 
-    After a resume, concepts may be at different steps; those with the fewest steps go first. A
-    concept whose loss or gradient is not finite, or whose first gradient is zero, stops: `failure`
-    says why, and `good` holds its last good rows.
+    A concept whose loss or gradient is not finite, or whose first gradient is zero, stops:
+    `failure` says why, and `good` holds its last good rows.
+
+    Args:
+        family: the frozen model.
+        states: of the concepts. Each is taken from here when there is room for it.
+        size: how many concepts take a step together; None for all. When memory runs out, it is
+            halved.
+        note: told when it is.
     """
     convolutions = pointwise_convolutions(family.modules().values())
-    while unfinished := [state for state in states if state.unfinished]:
+    waiting = (state for state in states if state.unfinished)
+    inside: list[TrainState] = []
+    while True:
+        inside = [state for state in inside if state.unfinished]
+        inside += islice(waiting, None if size is None else max(size - len(inside), 0))
+        active = inside[:size]
+        if not active:
+            return
         began = time.perf_counter()
-        step = min(state.step for state in unfinished)
-        active = [state for state in unfinished if state.step == step]
         exact = repeatable(family.device, all(state.hyper.deterministic for state in active))
         with exact, batch_invariant(convolutions):
-            metrics = take_step(family, active, step)
-        if metrics:
-            yield Step(step + 1, tuple(metrics), time.perf_counter() - began)
+            metrics = _step_if_it_fits(family, active)
+        if metrics is None:
+            size = len(active) // 2
+            gc.collect()
+            if family.device.type == "cuda":
+                torch.cuda.empty_cache()
+            note(f"out of memory with {len(active)} words at once; going on with {size}")
+        elif metrics:
+            most = max(one.state.step for one in metrics)
+            yield Step(most, tuple(metrics), time.perf_counter() - began)
+
+
+def _step_if_it_fits(family: Family, active: Sequence[TrainState]) -> list[StepMetrics] | None:
+    """A step of several concepts; None if memory ran out before any of them changed.
+
+    Only after the error is gone is the memory of the failed step free.
+    """
+    try:
+        return take_step(family, active)
+    except (MemoryError, RuntimeError) as error:
+        if len(active) == 1 or not is_out_of_memory(error):
+            raise
+    return None

@@ -29,8 +29,8 @@ class StepMetrics:
     """norm of the gradient before clipping"""
 
 
-def take_step(family: Family, states: Sequence[TrainState], step: int) -> list[StepMetrics]:
-    """Take one optimiser step with `states`, all of which are at `step` (counted from 0).
+def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]:
+    """Take one optimiser step with `states`, each of which may be at another step.
 
     Equation 2 of the paper and its gradient: v* = arg min E ||ε - ε_θ(z_t, t, c_θ(y))||².
 
@@ -42,11 +42,13 @@ def take_step(family: Family, states: Sequence[TrainState], step: int) -> list[S
     total = torch.zeros_like(parts)
     for state in states:
         state.optimiser.zero_grad()
-    for which, batch in batches(family, [state.data for state in states], step):
+    for which, batch in batches(family, [s.data for s in states], [s.step for s in states]):
         methods = [states[k].method for k in which]
         noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
         target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-        contexts = [Context(step, t) for t in batch.t.view(len(methods), -1)]
+        steps = [states[k].step for k in which]
+        each_t = batch.t.view(len(methods), -1)
+        contexts = [Context(step, t) for step, t in zip(steps, each_t, strict=True)]
         rows = [method.rows(context) for method, context in zip(methods, contexts, strict=True)]
         words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
         condition = family.encode_text(batch.prompts, words)
@@ -64,7 +66,7 @@ def take_step(family: Family, states: Sequence[TrainState], step: int) -> list[S
     for state, (value, norm, grad, least) in zip(states, numbers, strict=True):
         state.failure = _failure(state, value, grad, least)
         if state.failure is None:
-            lr = state.schedule(step)
+            lr = state.schedule(state.step)
             state.update(lr)
             metrics.append(StepMetrics(state, value, lr, norm, grad))
     return metrics

@@ -1,0 +1,303 @@
+"""The words of a pack: each is set up when it enters, and finished when it leaves."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn, Self
+
+from pseudoword import files
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.config.fields import AUTO
+from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.methods import norms
+from pseudoword.models.family import Family
+from pseudoword.progress import Progress
+from pseudoword.runs import checkpoint
+from pseudoword.runs.callbacks import RunCallbacks
+from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.interrupt import Interrupted
+from pseudoword.runs.setup import Run, Setup, begin, set_up
+from pseudoword.text import listed
+from pseudoword.training import loss
+from pseudoword.training.batches import batch
+from pseudoword.training.loop import Step
+from pseudoword.training.state import TrainState
+
+NO_EFFECT = 1e-6
+"""A word that changes the prediction by less than this part has learned nothing."""
+
+TOO_LONG = 100
+"""A word whose vectors are this many times longer than those of the vocabulary is not usable."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    concept: Concept
+    folder: Path
+    effect: float
+    """how much the word changes the model's prediction since its initialisation, relative to it"""
+    seconds: float
+    """spent in training steps by this call; 0 if the run was finished before"""
+    stopped: str | None = None
+    """why early stopping ended it, if it did"""
+
+
+@dataclass
+class Task:
+    """One concept to learn, before it is set up."""
+
+    config: TrainConfig
+    folder: RunFolder
+    paths: Sequence[Path]
+    templates: Sequence[str]
+    lock: ExitStack = field(default_factory=ExitStack)
+    """unlocks the folder"""
+    claimed: bool = False
+
+    def claim(self) -> None:
+        """Lock the folder, and mend what a killed process left in it, if that is not done yet.
+
+        Raises:
+            RunFolderError: another run has locked it.
+        """
+        if not self.claimed:
+            self.lock.enter_context(files.lock_folder(self.folder.path))
+            self.claimed = True
+            self.folder.recover()
+
+    def release(self) -> None:
+        """Unlock the folder."""
+        self.lock.close()
+        self.claimed = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to treat what lies in the folders of the runs, and words that fail."""
+
+    restart: bool = False
+    """remove the files of the runs, and begin again"""
+    allow_changes: bool = False
+    """resume runs although their settings or pictures have changed"""
+    overwrite: bool = False
+    """replace files in the folders that no run has written"""
+    keep_going: bool = False
+    """learn the other words where one cannot begin"""
+
+
+@dataclass
+class Member:
+    """A concept in training."""
+
+    task: Task
+    run: Run
+    callbacks: RunCallbacks
+    stack: ExitStack
+    """closes its callbacks"""
+    seconds: float = 0.0
+    """spent in its steps"""
+
+
+class Pack:
+    """Concepts in training, and those that wait for room.
+
+    The first ones enter together, and each of the others when one has left.
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        tasks: Sequence[Task],
+        size: int,
+        options: Options,
+        progress: Progress,
+    ) -> None:
+        self._family, self._tasks, self._size = family, tasks, size
+        self._options, self._progress = options, progress
+        self._members: dict[int, Member] = {}
+        self._steps_left_with = 0
+        self.trained: dict[Path, Trained] = {}
+        """folder -> result, of those that have left with a word"""
+        self.failures: dict[str, str] = {}
+        """token -> why it could not be learned to the end"""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the callbacks, and unlock the folders."""
+        with ExitStack() as stack:
+            for task in self._tasks:
+                stack.push(task.lock)
+            for member in self._members.values():
+                stack.push(member.stack)
+
+    def states(self) -> Iterator[TrainState]:
+        """Set up one concept after the other, as they are asked for."""
+        waiting = iter(self._tasks)
+        group = list(islice(waiting, self._size))
+        while group:
+            for member in self._enter(group):
+                yield member.run.state
+            group = list(islice(waiting, 1))
+
+    def after(self, step: Step) -> None:
+        """Run the callbacks of a step; concepts that are finished leave."""
+        before, drawn = len(self._members), False
+        for metrics in step.metrics:
+            member = self._members[id(metrics.state)]
+            member.seconds += step.seconds
+            drawn |= member.callbacks.on_step_end(metrics.state.step, metrics, step.seconds)
+        self.leave_if_finished()
+        if self._members and (drawn or len(self._members) < before):
+            self._show_phase()
+        done = self._steps_left_with + sum(m.run.state.step for m in self._members.values())
+        total = sum(task.config.total_steps for task in self._tasks)
+        mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
+        self._progress.advance(done, total, f"loss {mean:.4f}")
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether somebody asked one of the runs to stop."""
+        return any(member.callbacks.stop_requested for member in self._members.values())
+
+    def stop(self, signum: int) -> NoReturn:
+        """Save the state of all concepts in training.
+
+        Raises:
+            Interrupted: always, when that is done.
+        """
+        saved = []
+        for member in self._members.values():
+            member.callbacks.save()
+            member.callbacks.draw_curves()
+            run = member.run
+            saved.append(f"{run.config.token} at step {run.state.step} in {run.folder.path}")
+        where = f"Saved {', '.join(saved)}. " if saved else ""
+        raise Interrupted(f"stopped. {where}Run the same command again to go on.", signum)
+
+    def leave_if_finished(self) -> None:
+        """Draw and finish the concepts that have no step left, and let them leave."""
+        for member in list(self._members.values()):
+            if not member.run.state.unfinished:
+                self._leave(member)
+
+    def _enter(self, tasks: Sequence[Task]) -> list[Member]:
+        """Set up concepts, together: those that can begin."""
+        options, progress = self._options, self._progress
+        setups: list[tuple[Task, Setup]] = []
+        for task in tasks:
+            with self._blamed_on(task):
+                task.claim()
+                setup = set_up(
+                    self._family, task.config, task.folder, task.paths, task.templates, progress
+                )
+                setups.append((task, setup))
+        self._family.release_vae()
+        entered = []
+        for task, setup in setups:
+            with self._blamed_on(task):
+                task.folder.check(  # again: set_up may have taken minutes
+                    task.config, restart=options.restart, overwrite=options.overwrite
+                )
+                if options.restart:
+                    task.folder.clear()
+                entered.append((task, begin(self._family, setup, progress)))
+        steps = checkpoint.resume_steps([run.folder.path for _, run in entered])
+        members = []
+        for (task, run), step in zip(entered, steps, strict=True):
+            with self._blamed_on(task):
+                self._resume(run, step)
+                stack = ExitStack()
+                callbacks = stack.enter_context(RunCallbacks(self._family, run, progress))
+                members.append(Member(task, run, callbacks, stack))
+                self._members[id(run.state)] = members[-1]
+        if members:
+            self._show_phase()
+        for member in members:
+            with self._blamed_on(member.task):
+                member.callbacks.on_train_begin()
+        self.leave_if_finished()  # those whose last step was saved before
+        return members
+
+    def _resume(self, run: Run, step: int) -> None:
+        """Load the checkpoint of `step`, if it is not 0."""
+        if step:
+            changed = self._options.allow_changes
+            checkpoint.load(run.folder.path, run.state, step, run.setup.sources, changed)
+            self._progress.note(f"resuming {run.config.token} from step {step}")
+            for change in run.folder.changed_settings(run.config):
+                self._progress.note(f"from here on, {change}")
+        run.folder.begin(run.config, step)  # after everything that may raise an error
+
+    def _leave(self, member: Member) -> None:
+        """Draw and finish a concept. If it failed in training, its last good word is written."""
+        run, state = member.run, member.run.state
+        self._steps_left_with += run.config.total_steps
+        del self._members[id(state)]
+        with member.task.lock, member.stack:
+            if not state.failure:
+                member.callbacks.draw()
+            if state.good:
+                seconds = member.seconds
+                self.trained[run.folder.path] = finish(self._family, run, seconds, self._progress)
+        if state.failure:
+            self.failures[run.config.token] = state.failure
+
+    @contextmanager
+    def _blamed_on(self, task: Task) -> Iterator[None]:
+        """If a concept cannot begin, the others are learned all the same, where that is wanted."""
+        try:
+            yield
+        except StorageError:
+            raise  # the others would meet it, too
+        except PseudowordError as error:
+            if not self._options.keep_going:
+                raise
+            self.failures[task.config.token] = str(error)
+            self._steps_left_with += task.config.total_steps
+            task.release()
+
+    def _show_phase(self) -> None:
+        tokens = listed(member.run.config.token for member in self._members.values())
+        self._progress.phase(f"learning {tokens}")
+
+
+def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
+    """Write the word, check that it has an effect, and mark the run as finished."""
+    concept, state, token = run.concept(), run.state, run.config.token
+    run.folder.write_concept(concept)
+    samples = batch(family, [state.data], state.step)
+    effect = loss.effect(family, run.setup.start.rows, concept.vectors, samples)
+    if not effect > NO_EFFECT and not state.failure:
+        state.failure = (
+            f"{token}: the finished word does not change what the model predicts "
+            f"(by {effect:.1e} of its size). Train longer, or with a higher --lr."
+        )
+    _note_long_vectors(run, concept, progress)
+    if state.method.for_other_tools:
+        progress.note(f"{token}: {state.method.for_other_tools}")
+    if state.failure is None:
+        if state.stopped:
+            progress.note(f"{token} stopped at step {state.step}: {state.stopped}")
+        elif run.config.steps is AUTO:
+            progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
+        checkpoint.finish(run.folder.path)
+    return Trained(concept, run.folder.path, effect, seconds, state.stopped)
+
+
+def _note_long_vectors(run: Run, concept: Concept, progress: Progress) -> None:
+    """Report a word that is too strong beside other words."""
+    length = float(norms.mean_norm(concept.vectors))
+    usual = max(run.setup.start.usual_norms.values())
+    if length > TOO_LONG * usual:
+        progress.note(
+            f"{concept.token}: its vectors have a norm of {length:.3g}, those of other words "
+            f"{usual:.3g}, so it will drown the other words of a prompt. Learn it with --norm "
+            "keep, or a lower --lr."
+        )
