@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.limit import counted_flops
 from pseudoword.models import base_model, frozen_layers
 from pseudoword.models.frozen_layers import can_pack, packed_nbytes, replace_forwards
 
@@ -163,3 +164,16 @@ def test_weights_are_laid_out_where_the_cpu_has_memory_for_it(
     assert not can_pack(model, torch.device("cuda"), torch.float32)
     monkeypatch.setattr(frozen_layers, "memory_nbytes", lambda _device: enough - 1)
     assert not can_pack(model, cpu, torch.float32)
+
+
+@needs_onednn
+def test_packed_layers_count_as_much_work_as_torch_s() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(8, 6, 1), nn.Conv2d(6, 4, 3, stride=2)
+    )
+    model = nn.Sequential(model, nn.Linear(4, 7)).requires_grad_(False)
+    x = torch.randn(2, 4, 9, 9, requires_grad=True)
+    packed = replaced(model, True)
+    assert counted_flops(lambda: packed(x).sum().backward()) == counted_flops(
+        lambda: model(x).sum().backward()
+    )

@@ -1,0 +1,386 @@
+"""A training step of one word: ours, the textbook's, and that of diffusers' script.
+
+    python benchmarks/step.py                       on the CPU: the bundled base, SD 1.5 at 256 px
+    python benchmarks/step.py --device cuda         SD 1.5 at 512 px, SDXL at 1024 px
+    python benchmarks/step.py --peer-script textual_inversion.py
+
+The script is `examples/textual_inversion/textual_inversion.py` of diffusers. It is run as it is,
+one step at a time. The textbook's step is the same without its data loader and its bookkeeping. All
+take turns in one process, on the same weights, so that ratios hold on a machine that is not idle.
+The limit is what a step's matrix products, convolutions and attention need at the rate of
+`torch.mm`, which `benchmarks/limit.py` measures in between.
+
+Published models have random weights here, which take as long as real ones. The table is printed,
+and written with a picture to benchmarks/step-DEVICE.md and .png.
+"""
+
+import argparse
+import copy
+import functools
+import runpy
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from benchmarks import memory
+from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
+from pseudoword.commands.demo import PICTURES
+from pseudoword.config import BaseChoice, DType, TrainConfig
+from pseudoword.data import captions, picture_files
+from pseudoword.models import base_model
+from pseudoword.progress import Silent
+from pseudoword.report.charts import empty_figure, png_of
+from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.setup import begin, set_up
+from pseudoword.training.loop import train
+
+OURS, TEXTBOOK, SCRIPT, LIMIT = "pseudoword", "the textbook's step", "diffusers' script", "limit"
+WARM_UP = 3
+RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model at one size."""
+
+    name: str
+    base: str
+    resolution: int
+    batch: int
+    dtype: DType
+    has_script: bool = True
+    """whether diffusers' script can train it"""
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it has trained weights; the others get random ones."""
+        return self.base in base_model.BUNDLED
+
+
+def cases(device: str) -> Sequence[Case]:
+    """The cases to measure on a device."""
+    bundled = Case("bundled base", "emoji", 64, 4, "float32")
+    if device == "cpu":
+        return bundled, Case("SD 1.5", "sd1", 256, 1, "float32")
+    return (
+        bundled,
+        Case("SD 1.5", "sd1", 512, 1, "float32"),
+        Case("SD 1.5", "sd1", 512, 1, "bfloat16"),
+        Case("SDXL", "sdxl", 1024, 1, "bfloat16", has_script=False),
+    )
+
+
+def load(case: Case, device: str) -> Any:
+    """The model of a case."""
+    base = case.base if case.is_bundled else memory.folder(case.base)
+    return base_model.load(BaseChoice(base=base, device=device, dtype=case.dtype))
+
+
+def ours(family: Any, case: Case, pictures: Path, steps: int, out: Path) -> Callable[[], object]:
+    """A step of a run by the defaults."""
+    config = TrainConfig.check(
+        pictures=[pictures], token="<new>", init="cat", batch=case.batch, steps=steps,
+        resolution=case.resolution, timestep_sampling="uniform", evaluate_every=0, preview=(),
+    )  # fmt: skip
+    lines = captions.templates(config.template)
+    paths = picture_files.find([pictures])
+    setup = set_up(family, config, RunFolder(out / "run"), paths, lines, Silent())
+    taken = train(family, [begin(family, setup, Silent()).state])
+    return lambda: next(taken)
+
+
+def textbook(family: Any, case: Case, pictures: Path) -> Callable[[], object]:
+    """Textual inversion as it is usually written: the whole table is trained, and put back.
+
+    Pictures are encoded in every step, as diffusers' script does.
+    """
+    ((_, encoder),) = [*family.encoders.items()][:1]
+    text, tokenizer = copy.deepcopy(plain(encoder.model)), copy.deepcopy(encoder.reader.tokenizer)
+    tokenizer.add_tokens(["<new>"])
+    text.resize_token_embeddings(len(tokenizer))
+    table = text.get_input_embeddings().weight.requires_grad_()
+    frozen = table.detach().clone()
+    optimiser = torch.optim.AdamW([table], lr=RATE)
+    unet, vae, schedule = plain(family.unet), family.vae, family.scheduler("DDPM")
+    pixels = _pixels(pictures, case).to(family.device, family.dtype)
+    prompts = [line.replace("[name]", "<new>") for line in captions.templates("subject")]
+
+    def step() -> None:
+        chosen = torch.randint(0, len(pixels), (case.batch,))
+        with torch.no_grad():
+            latents = vae.encode(pixels[chosen]).latent_dist.sample() * vae.config.scaling_factor
+        noise = torch.randn_like(latents)
+        t = torch.randint(0, schedule.config.num_train_timesteps, (case.batch,))
+        t = t.to(family.device)
+        noisy = schedule.add_noise(latents, noise, t)
+        lines = [prompts[i] for i in torch.randint(0, len(prompts), (case.batch,))]
+        length = encoder.reader.length
+        ids = tokenizer(lines, padding="max_length", max_length=length, return_tensors="pt")
+        hidden = text(ids.input_ids.to(family.device))[0]
+        predicted = unet(noisy, t, hidden, return_dict=False)[0]
+        F.mse_loss(predicted.float(), noise.float()).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        with torch.no_grad():
+            table[:-1] = frozen[:-1]
+
+    return step
+
+
+def plain(model: nn.Module) -> Any:
+    """`model` as its library made it, on the same weights."""
+    weights: dict[int, Any] = {id(weight): weight for weight in model.parameters()}
+    made = copy.deepcopy(model, weights)
+    for layer in made.modules():
+        vars(layer).pop("forward", None)
+    return made
+
+
+def _pixels(pictures: Path, case: Case) -> Tensor:
+    size = (case.resolution, case.resolution)
+    found = []
+    for path in sorted(pictures.glob("*.png")):
+        with Image.open(path) as opened:
+            found.append(np.asarray(opened.convert("RGB").resize(size), dtype=np.float32))
+    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+class PeerScript:
+    """diffusers' script in a thread of its own, which stands still between its steps."""
+
+    def __init__(self, script: Path, arguments: Sequence[str], models: dict[str, Any]) -> None:
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        self._error: BaseException | None = None
+        self._hook: Any = register_optimizer_step_post_hook(self._after_step)
+        self._thread = threading.Thread(
+            target=self._run, args=(script, arguments, models), daemon=True
+        )
+        self._thread.start()
+        self._wait()
+
+    def step(self) -> None:
+        """Let it go on until the next step of its optimiser."""
+        self._go.release()
+        self._wait()
+
+    def end(self) -> None:
+        """Let it go on to its end."""
+        self._hook.remove()
+        self._go.release()
+        self._thread.join()
+
+    def _wait(self) -> None:
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def _after_step(self, *_: object) -> None:
+        if threading.current_thread() is self._thread:
+            self._done.release()
+            self._go.acquire()
+
+    def _run(self, script: Path, arguments: Sequence[str], models: dict[str, Any]) -> None:
+        try:
+            with _stand_ins(models), mock.patch.object(sys, "argv", [str(script), *arguments]):
+                runpy.run_path(str(script), run_name="__main__")
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.release()
+
+
+@contextmanager
+def _stand_ins(models: dict[str, Any]) -> Iterator[None]:
+    """Let the script load `models`: name of the class -> model.
+
+    It needs torchvision only to flip pictures. Where that is not installed, none are flipped.
+    """
+    import diffusers
+    import transformers
+
+    with ExitStack() as stack:
+        for name, model in models.items():
+            kind = getattr(diffusers, name, None) or getattr(transformers, name)
+            loader = staticmethod(functools.partial(_given, model))
+            stack.enter_context(mock.patch.object(kind, "from_pretrained", loader))
+        try:
+            import torchvision  # type: ignore[import-not-found]  # noqa: F401
+        except ImportError:
+            stand_in: Any = ModuleType("torchvision")
+            stand_in.transforms = ModuleType("torchvision.transforms")
+            stand_in.transforms.RandomHorizontalFlip = lambda **_: lambda picture: picture
+            modules = {"torchvision": stand_in, "torchvision.transforms": stand_in.transforms}
+            stack.enter_context(mock.patch.dict(sys.modules, modules))
+        yield
+
+
+def _given(model: Any, *_: object, **__: object) -> Any:
+    return model
+
+
+def script(
+    path: Path, family: Any, case: Case, pictures: Path, steps: int, out: Path
+) -> PeerScript:
+    """The script on the same model, pictures and sizes."""
+    ((_, encoder),) = family.encoders.items()
+    precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[case.dtype]
+    base = base_model.BUNDLED.get(case.base) or memory.folder(case.base)
+    arguments = {
+        "pretrained_model_name_or_path": base, "train_data_dir": pictures, "output_dir": out,
+        "placeholder_token": "<new>", "initializer_token": "cat", "learning_rate": RATE,
+        "resolution": case.resolution, "train_batch_size": case.batch, "max_train_steps": steps,
+        "lr_warmup_steps": 0, "mixed_precision": precision, "logging_dir": out / "logs",
+    }  # fmt: skip
+    models = {
+        "UNet2DConditionModel": plain(family.unet),
+        "AutoencoderKL": family.vae,
+        "CLIPTextModel": copy.deepcopy(plain(encoder.model)).float().requires_grad_(True),
+        "CLIPTokenizer": copy.deepcopy(encoder.reader.tokenizer),
+    }
+    words = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
+    return PeerScript(path, words, models)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured in one case."""
+
+    case: Case
+    seconds: dict[str, list[float]]
+    """name -> of each step"""
+    flops: int
+    """of one step"""
+    rate: float
+    """operations a second of matrix products"""
+
+    @property
+    def limit(self) -> float:
+        """Seconds that a step needs at least."""
+        return self.flops / self.rate
+
+    def ratio(self, name: str) -> float:
+        """How many times as long as ours, step by step."""
+        pairs = zip(self.seconds[name], self.seconds[OURS], strict=True)
+        return median(other / own for other, own in pairs)
+
+
+def measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Path) -> Measured:
+    """Measure one case: all ways take turns."""
+    with nullcontext() if case.is_bundled else memory.random_weights():
+        return _measure(case, device, peer, rounds, folder)
+
+
+def _measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Path) -> Measured:
+    torch.manual_seed(0)
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for path in (PICTURES / "learn").glob("*.png"):  # the script takes every file for a picture
+        shutil.copy(path, pictures)
+    family = load(case, device)
+    steps = rounds + WARM_UP + 1
+    ways: dict[str, Callable[[], object]] = {
+        OURS: ours(family, case, pictures, steps + 1, folder),
+        **({TEXTBOOK: textbook(family, case, pictures)} if case.has_script else {}),
+    }
+    flops = min(counted_flops(way) for way in ways.values())
+    running = None
+    if peer is not None and case.has_script:
+        running = script(peer, family, case, pictures, steps, folder / "peer")
+        ways[SCRIPT] = running.step
+    rate = MatrixRate(family.device, family.dtype)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for i in range(WARM_UP + rounds):
+        rate.measure()
+        for name, way in ways.items():
+            synchronize(family.device)
+            began = time.perf_counter()
+            way()
+            synchronize(family.device)
+            if i >= WARM_UP:
+                seconds[name].append(time.perf_counter() - began)
+    if running is not None:
+        running.end()
+    return Measured(case, seconds, flops, rate.flops)
+
+
+def table(found: Sequence[Measured]) -> str:
+    """A row for each way in each case, as Markdown."""
+    lines = [
+        "| model | px | batch | precision | step | ms, median | of ours | of the limit |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in found:
+        case = one.case
+        what = f"| {case.name} | {case.resolution} | {case.batch} | {case.dtype}"
+        for name, seconds in one.seconds.items():
+            middle = median(seconds)
+            lines.append(
+                f"{what} | {name} | {middle * 1e3:,.1f} | {one.ratio(name):.2f} "
+                f"| {one.limit / middle:.2f} |"
+            )
+        lines.append(
+            f"{what} | limit: {one.flops / 1e9:,.2f} GFLOP at {one.rate / 1e9:,.0f} GFLOP/s "
+            f"| {one.limit * 1e3:,.1f} | | 1.00 |"
+        )
+    return "\n".join(lines)
+
+
+def picture(found: Sequence[Measured], title: str) -> bytes:
+    """The medians as bars, a panel for each case; PNG."""
+    figure = empty_figure(3.4 * len(found) + 1, 3.2)
+    figure.suptitle(title, fontsize=9)
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for panel, one in zip(panels, found, strict=True):
+        times = {name: median(seconds) * 1e3 for name, seconds in one.seconds.items()}
+        bars = panel.bar(range(len(times)), times.values(), color="tab:blue")
+        panel.bar_label(bars, fmt="%.0f", fontsize=8)
+        panel.axhline(one.limit * 1e3, color="tab:red", linewidth=1, label=LIMIT)
+        panel.set_xticks(range(len(times)), [name.replace(" ", "\n", 1) for name in times])
+        panel.tick_params(labelsize=8)
+        panel.set_title(f"{one.case.name}, {one.case.resolution} px, {one.case.dtype}", fontsize=9)
+        panel.set_ylabel("ms a step", fontsize=8)
+        panel.legend(fontsize=8)
+    return png_of(figure)
+
+
+def main() -> None:
+    """Measure all cases of a device, or the named ones."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", help="cases whose name contains this")
+    told = parser.parse_args()
+    chosen = [case for case in cases(told.device) if (told.only or "") in case.name]
+    found = []
+    for case in chosen:
+        with TemporaryDirectory() as folder:
+            found.append(measure(case, told.device, told.peer_script, told.rounds, Path(folder)))
+        print(table(found[-1:]), flush=True)
+    title = machine(torch.device(told.device))
+    out = Path(__file__).with_name(f"step-{told.device}.md")
+    out.write_text(f"{title}\n\n{table(found)}\n", encoding="utf-8")
+    out.with_suffix(".png").write_bytes(picture(found, title))
+
+
+if __name__ == "__main__":
+    main()
