@@ -4,6 +4,7 @@ No step of the same work in the same precision can be faster than the hardware m
 What other programs do beside it slows both down, so they are measured in turns.
 """
 
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -34,11 +35,21 @@ def _attention_backward(
     return int(flop_counter.sdpa_backward_flop_count(grad, query, key, value))
 
 
+def _product(x: Shape, weight: Shape, *_rest: Any, **_more: Any) -> int:
+    return 2 * math.prod(x) * weight[0]
+
+
+def _convolution(x: Shape, weight: Shape, *_rest: Any, out_shape: Shape, **_more: Any) -> int:
+    return int(flop_counter.conv_flop_count([*x], [*weight], [*out_shape]))
+
+
 OF_CPU = {
+    torch.ops.mkldnn._linear_pointwise: _product,
+    torch.ops.mkldnn._convolution_pointwise: _convolution,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }
-"""What torch's counter does not know."""
+"""What torch's counter does not know: attention on a CPU, and layers laid out for oneDNN."""
 
 
 def counted_flops(work: Callable[[], object]) -> int:
