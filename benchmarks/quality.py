@@ -1,0 +1,302 @@
+"""Similarity against wall time on the bundled base: `pseudoword train`, and diffusers' script.
+
+    python benchmarks/quality.py --peer-script textual_inversion.py [--things 10]
+
+Each thing was held out when the base was trained, so its right pictures are known. A word is
+learned from five of them by the command with its defaults, and by the script at four rates, each in
+a process of its own, one after the other. The clock begins with the process. Words that were saved
+on the way are scored afterwards, by pictures in styles and on backgrounds that were not learned
+from: identity is the mean cosine to the right pictures; following is the share of pictures that
+show what the prompt asks for.
+
+The script counts with the rate that gives the highest mean identity at its best step. What is
+finished is kept in the folder: run it again to go on.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import peer_script
+import torch
+from peer_script import Word
+
+from pseudoword import formats
+from pseudoword.benchmark.artwork import load
+from pseudoword.benchmark.image_similarity import SimilarityModel
+from pseudoword.benchmark.scoring import Scorer
+from pseudoword.benchmark.tasks import Task, thing_task
+from pseudoword.files import file_stem, write_whole
+from pseudoword.models import base_model
+from pseudoword.models.generation import generate
+from pseudoword.report.charts import empty_figure, png_of
+
+OURS = "pseudoword"
+RATES = (5e-4, 2e-3, 5e-3, 1e-2)
+"""Of the script. Its examples use the first one, scaled by the batch size: the second one."""
+
+PEER_EVERY, OUR_EVERY = 50, 10
+"""Steps from one word that is scored to the next."""
+
+SIDE_PX = 64
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How good a word is, and when it was there."""
+
+    who: str
+    thing: str
+    step: int
+    seconds: float
+    identity: float
+    following: float
+    recognised: float
+    final: bool
+    """the word that the user gets"""
+
+
+class Bench:
+    """Learns and scores; what is finished is in `out`."""
+
+    def __init__(self, out: Path, script: Path | None, seeds: range, steps: int) -> None:
+        self._out, self._script, self._seeds = out, script, seeds
+        self._steps = range(PEER_EVERY, steps + 1, PEER_EVERY)
+        self._scorer: Scorer | None = None
+        self._art = load()
+
+    def tasks(self, count: int) -> list[Task]:
+        """The first held-out things."""
+        return [thing_task(self._art, thing, SIDE_PX) for thing in self._art.held_out[:count]]
+
+    def run(self, tasks: Sequence[Task]) -> list[Scored]:
+        """Learn everything of a thing, so that all share the speed of the moment, then score it."""
+        scored = []
+        for task in tasks:
+            learned = {OURS: self._words(OURS, task)}
+            if self._script is not None:
+                learned |= {_peer(rate): self._words(_peer(rate), task, rate) for rate in RATES}
+            for who, words in learned.items():
+                scored += [self._score(who, task, word, word is words[-1]) for word in words]
+            print(
+                task.name, *(_short(one) for one in scored if one.thing == task.name and one.final)
+            )
+        return scored
+
+    def _words(self, who: str, task: Task, rate: float = 0.0) -> list[Word]:
+        """The words on the way of one run, the last one last; learned now or before."""
+        folder = self._out / who / file_stem(task.name)
+        done = folder / "words.json"
+        if done.exists():
+            return [Word(**one) for one in json.loads(done.read_text())]
+        pictures = self._pictures(task)
+        if who == OURS:
+            words = _learn_ours(pictures, task, folder / "run")
+        else:
+            assert self._script is not None
+            words = peer_script.learn(
+                self._script, pictures, task.init_word, folder / "run", rate=rate,
+                save_at=self._steps,
+            )  # fmt: skip
+        write_whole(done, json.dumps([asdict(word) for word in words]).encode())
+        return words
+
+    def _pictures(self, task: Task) -> Path:
+        """A folder with the pictures to learn from alone: the script reads all that is in it."""
+        folder = self._out / "pictures" / file_stem(task.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, one in enumerate(task.training_pictures, 1):
+            one.picture.save(folder / f"{number}.png")
+        return folder
+
+    def _score(self, who: str, task: Task, word: Word, final: bool) -> Scored:
+        """Score a word, or read its score."""
+        file = self._out / who / file_stem(task.name) / f"score-{Path(word.file).stem}.json"
+        if file.exists():
+            return Scored(**json.loads(file.read_text()))
+        if self._scorer is None:
+            self._scorer = Scorer(SimilarityModel(), self._art, SIDE_PX)
+            self._family = base_model.load_named("emoji")
+        concept = formats.read(Path(word.file))
+        pictures = generate(
+            self._family,
+            [p.text.replace("[name]", concept.token) for p in task.prompts for _ in self._seeds],
+            [concept],
+            seeds=[*self._seeds] * len(task.prompts),
+        )
+        count = len(self._seeds)
+        score = self._scorer.score(
+            task, [pictures[i : i + count] for i in range(0, len(pictures), count)]
+        )
+        scored = Scored(
+            who, task.name, word.step, round(word.seconds, 2), score.identity, score.following,
+            score.recognised, final,
+        )  # fmt: skip
+        write_whole(file, json.dumps(asdict(scored)).encode())
+        return scored
+
+
+def _learn_ours(pictures: Path, task: Task, out: Path) -> list[Word]:
+    """`pseudoword train` with its defaults, and copies of the word on the way."""
+    token = f"<{file_stem(task.name)}>"
+    command = [sys.executable, "-m", "pseudoword", "train", str(pictures), "--token", token]
+    command += ["--init", task.init_word, "--out", str(out / "word")]
+    seconds = peer_script.timed([*command, "--save-every", str(OUR_EVERY)], out)
+    began = time.time() - seconds
+    copies = (out / "word" / "words").glob("step-*.safetensors")
+    words = [Word(int(f.stem[5:]), f.stat().st_mtime - began, str(f)) for f in copies]
+    last = max(word.step for word in words)
+    words = sorted((word for word in words if word.step < last), key=lambda word: word.step)
+    return [*words, Word(last, seconds, str(out / "word" / "concept.safetensors"))]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean over things at one step of one learner."""
+
+    who: str
+    step: int
+    seconds: float
+    identity: float
+    following: float
+    recognised: float
+    things: int
+
+
+def means(scored: Iterable[Scored]) -> dict[str, list[Mean]]:
+    """By learner, the means at each step that all things have; those of the final words last."""
+    by_step: dict[str, dict[Any, list[Scored]]] = {}
+    for one in scored:
+        key = "final" if one.final else one.step
+        by_step.setdefault(one.who, {}).setdefault(key, []).append(one)
+    found: dict[str, list[Mean]] = {}
+    for who, groups in by_step.items():
+        most = max(map(len, groups.values()))
+        whole = [group for group in groups.values() if len(group) == most]
+        ordered = sorted(whole, key=lambda group: (group[0].final, group[0].step))
+        found[who] = [_mean(who, group) for group in ordered]
+    return found
+
+
+def _mean(who: str, group: Sequence[Scored]) -> Mean:
+    return Mean(
+        who,
+        round(mean(one.step for one in group)),
+        seconds=mean(one.seconds for one in group),
+        identity=mean(one.identity for one in group),
+        following=mean(one.following for one in group),
+        recognised=mean(one.recognised for one in group),
+        things=len(group),
+    )
+
+
+def report(found: Mapping[str, Sequence[Mean]]) -> str:
+    """The table, and what it says, as markdown."""
+    things = found[OURS][-1].things
+    lines = [
+        f"Means over {things} held-out things. {_machine()}",
+        "",
+        "| | step | seconds | identity | following | recognised |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    best = {who: max(rows, key=lambda row: row.identity) for who, rows in found.items()}
+    for who, rows in found.items():
+        shown = {f"{who}, at the end": rows[-1]}
+        if best[who] is not rows[-1]:
+            shown[f"{who}, its best identity"] = best[who]
+        lines += [
+            f"| {name} | {row.step} | {row.seconds:.1f} | {row.identity:.3f} | "
+            f"{row.following:.3f} | {row.recognised:.3f} |"
+            for name, row in shown.items()
+        ]
+    peers = [row for who, row in best.items() if who != OURS]
+    if peers:
+        lines += ["", *_verdict(found[OURS], max(peers, key=lambda row: row.identity), found)]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(ours: Sequence[Mean], peer: Mean, found: Mapping[str, Sequence[Mean]]) -> list[str]:
+    """Our time to the best identity of the script, and both final words beside each other."""
+    there = next((row for row in ours if row.identity >= peer.identity), None)
+    last, theirs = ours[-1], found[peer.who][-1]
+    if there is None:
+        equal = f"pseudoword does not reach the script's best identity, {peer.identity:.3f}"
+    else:
+        equal = (
+            f"The script's best identity, {peer.identity:.3f}, took it {peer.seconds:.1f} s "
+            f"({peer.who}, step {peer.step}), and pseudoword {there.seconds:.1f} s (step "
+            f"{there.step}): {there.seconds / peer.seconds:.2f} of that"
+        )
+    return [
+        f"{equal}.",
+        "",
+        f"At the end, pseudoword's identity is {last.identity - peer.identity:+.3f} beside the "
+        f"script's best and its following {last.following - peer.following:+.3f}; beside the "
+        f"script's last word {last.identity - theirs.identity:+.3f} and "
+        f"{last.following - theirs.following:+.3f}.",
+    ]
+
+
+def picture(found: Mapping[str, Sequence[Mean]]) -> bytes:
+    """Identity and following against seconds, as PNG."""
+    figure = empty_figure(9, 4)
+    for axes, name in zip(figure.subplots(1, 2), ("identity", "following"), strict=True):
+        for who, rows in found.items():
+            ours = who == OURS
+            axes.plot(
+                [row.seconds for row in rows], [getattr(row, name) for row in rows],
+                marker=".", label=who, color="#c03030" if ours else None,
+                linewidth=2.0 if ours else 1.0, zorder=3 if ours else 2,
+            )  # fmt: skip
+        axes.set_xlabel("seconds since the process began")
+        axes.set_ylabel(name)
+    axes.legend(frameon=False)
+    return png_of(figure)
+
+
+def _machine() -> str:
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [line.partition(":")[2] for line in info.read_text().splitlines()
+                  if line.startswith("model name")]  # fmt: skip
+        processor = (models or [processor])[0].strip()
+    threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    return f"{processor}, {threads}, torch {torch.__version__.partition('+')[0]}."
+
+
+def _peer(rate: float) -> str:
+    return f"script at {rate:g}"
+
+
+def _short(one: Scored) -> str:
+    return f"| {one.who}: {one.seconds:.0f} s {one.identity:.3f} {one.following:.3f}"
+
+
+def main() -> None:
+    """Learn, score, and write the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
+    parser.add_argument("--peer-steps", type=int, default=300)
+    parser.add_argument("--things", type=int, default=10)
+    parser.add_argument("--pictures-each", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("quality"))
+    asked = parser.parse_args()
+    seeds = range(asked.pictures_each)
+    bench = Bench(asked.out, asked.peer_script, seeds, asked.peer_steps)
+    found = means(bench.run(bench.tasks(asked.things)))
+    write_whole(asked.out / "quality.md", report(found).encode())
+    write_whole(asked.out / "quality.png", picture(found))
+    print(report(found))
+
+
+if __name__ == "__main__":
+    main()
