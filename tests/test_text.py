@@ -2,7 +2,7 @@
 
 import pytest
 
-from pseudoword.text import brief, listed, nearest, reason, vector_sizes, without_middle
+from pseudoword.text import brief, duration, listed, nearest, reason, vector_sizes, without_middle
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,9 @@ def test_a_long_list_shows_its_first_items_and_counts_the_rest() -> None:
     assert listed("abc") == "a, b, c"
     assert listed([1, 2, 3, 4, 5]) == "1, 2, 3 and 2 more"
     assert listed(["a", "b"], most=1) == "a and 1 more"
+
+
+def test_durations_are_short_and_rough() -> None:
+    assert [duration(seconds) for seconds in (0.2, 45, 200, 4800)] == [
+        *("1 s", "45 s", "3 min", "1 h 20 min")
+    ]

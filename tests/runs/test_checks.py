@@ -164,7 +164,7 @@ def test_previews_without_the_word_are_reported(pictures: Path) -> None:
 
 def test_a_run_that_ends_before_early_stopping_can_is_reported(pictures: Path) -> None:
     (reported,) = asked(pictures, max_steps=80)
-    assert "at step 90 or later" in reported
+    assert "at step 80 or later" in reported
     assert asked(pictures, max_steps=90) == []
     assert asked(pictures, max_steps=80, evaluate_every=8) == []
 

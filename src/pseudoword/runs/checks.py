@@ -63,7 +63,7 @@ def _note_useless_previews(config: TrainConfig, note: Note) -> None:
 
 def _note_late_plateau(config: TrainConfig, note: Note) -> None:
     """Report a limit of steps that comes before early stopping can."""
-    first = config.evaluate_every * (max(config.patience, early_stopping.EARLIEST) + 1)
+    first = early_stopping.earliest_stop(config.evaluate_every, config.patience)
     if config.steps is AUTO and first > config.max_steps:
         note(
             f"--max-steps {config.max_steps} comes before early stopping can: with an evaluation "

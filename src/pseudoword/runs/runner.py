@@ -17,6 +17,7 @@ from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt
 from pseudoword.runs.pack import Options, Pack, Task, Trained
+from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
 
 SHARED = (
@@ -121,6 +122,8 @@ def _learn(
 ) -> Pack:
     """Train the concepts that are not finished."""
     config = todo[0].config
+    timed = TimedProgress(progress, config) if len(todo) == 1 else None
+    progress = timed or progress
     if family is None:
         progress.phase(f"loading {config.base}")
         imports.import_diffusers()
@@ -135,6 +138,8 @@ def _learn(
             if interrupt.signum is not None or pack.stop_requested:
                 pack.stop(interrupt.signum or signal.SIGTERM)
         pack.leave_if_finished()
+    if timed is not None:
+        timed.finish()
     return pack
 
 

@@ -255,7 +255,7 @@ def _density(family: Family, setup: Setup, progress: Progress) -> tuple[float, .
     density: tuple[float, ...] = ()
     if importance.is_worth_it(setup.config):
         progress.phase(f"measuring which timesteps move {token}")
-        density = importance.density(family, setup.data, setup.start.rows)
+        density = importance.density(family, setup.data, setup.start.rows, progress.advance)
     else:
         progress.note(
             f"{token}: timesteps are sampled evenly, because measuring which ones move the word "

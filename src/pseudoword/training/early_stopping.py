@@ -31,6 +31,11 @@ WORSE = 0.1
 """Overfitting: the loss on held-out pictures rose again by this fraction of what it had fallen."""
 
 
+def earliest_stop(evaluate_every: int, patience: int) -> int:
+    """The first step at which a run may stop."""
+    return evaluate_every * max(patience, EARLIEST)
+
+
 @dataclass(frozen=True)
 class EvaluationLoss:
     """The result of one evaluation."""

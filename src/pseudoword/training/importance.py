@@ -7,7 +7,7 @@ very little.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -40,7 +40,12 @@ def is_worth_it(hyper: Hyperparameters) -> bool:
     return LONGEST * hyper.total_steps * hyper.batch * hyper.accumulate >= PARTS * EACH
 
 
-def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> tuple[float, ...]:
+def density(
+    family: Family,
+    data: TrainingData,
+    rows: Mapping[str, Tensor],
+    tick: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[float, ...]:
     """Frequency of each part of the timesteps, relative to the most frequent one: 0 to 1.
 
     Empty (all the same) if there are no gradients to compare; the first step reports the reason.
@@ -49,11 +54,14 @@ def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> t
         family: the frozen model.
         data: the data of the concept.
         rows: of the word, `[n, width]` per text encoder.
+        tick: called after each batch with the number of samples so far, and of all.
     """
     span = batches.timesteps(family, data)
     scale = LOSS_SCALE.get(family.dtype, 1.0)
     squares, counts = torch.zeros(PARTS), torch.zeros(PARTS)
-    for batch in batches.fixed(family, data, PARTS * EACH):
+    samples = batches.fixed(family, data, PARTS * EACH)
+    total = sum(len(batch.t) for batch in samples)
+    for batch in samples:
         # Each sample has its own copy of the word: one backward pass gives a gradient for each.
         words = [_leaves(rows, family.device) for _ in batch.prompts]
         prompts = [
@@ -65,6 +73,7 @@ def density(family: Family, data: TrainingData, rows: Mapping[str, Tensor]) -> t
         part = span.part(batch.t.cpu(), PARTS)
         squares.index_add_(0, part, torch.stack([_square(word) for word in words]).cpu())
         counts.index_add_(0, part, torch.ones(len(part)))
+        tick(int(counts.sum()), total)
     sizes = (squares / counts).sqrt()
     smooth = avg_pool1d(sizes[None], 3, 1, 1, count_include_pad=False)[0]
     most = float(smooth.max())

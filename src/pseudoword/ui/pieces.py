@@ -45,14 +45,6 @@ def table(rows: Iterable[tuple[str, object]]) -> str:
     return f'<table class="facts">{"".join(cells)}</table>'
 
 
-def duration(seconds: float) -> str:
-    """Roughly: `40 s`, `3 min`, `1 h 20 min`."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def size(nbytes: float) -> str:
     """Roughly: `750 MB`, `3.2 GB`."""
     return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.0f} MB"

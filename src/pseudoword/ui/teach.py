@@ -9,6 +9,7 @@ import gradio as gr
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError
+from pseudoword.text import duration
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import PRIVATE, QUIET, sentence, told
@@ -69,7 +70,7 @@ def needs(found: Estimate, config: TrainConfig) -> str:
             f"{found.steps} of them are made."
         )
     return pieces.note(
-        f"{memory}, and {most}about {pieces.duration(found.seconds)} for {found.steps} steps."
+        f"{memory}, and {most}about {duration(found.seconds)} for {found.steps} steps."
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from pseudoword.errors import PseudowordError
+from pseudoword.text import duration
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import QUIET, sentence, told
@@ -84,9 +85,9 @@ def progress(job: Job, now: float) -> str:
     if job.state == "stopping":
         what = f"stopping: {what}"
     parts = [f"{job.step} of {job.total}"]
-    parts += [f"for {pieces.duration(now - job.began)}"] if job.began else []
+    parts += [f"for {duration(now - job.began)}"] if job.began else []
     if job.seconds_left is not None:
-        parts.append(f"at most {pieces.duration(job.seconds_left)} left")
+        parts.append(f"at most {duration(job.seconds_left)} left")
     return pieces.bar(what, job.step, job.total, ", ".join(parts))
 
 

@@ -194,5 +194,4 @@ def test_text_of_files_is_escaped_and_cannot_turn_around() -> None:
     )
     assert pieces.note("") == ""
     assert pieces.notes(["twice", "twice"]).count("twice") == 1
-    assert (pieces.duration(45), pieces.duration(4800)) == ("45 s", "1 h 20 min")
     assert (pieces.size(741e6), pieces.size(3.2e9)) == ("741 MB", "3.2 GB")

@@ -1,0 +1,138 @@
+"""How long each part of a run takes: foretold from its first samples, and told at the end."""
+
+import time
+
+from pseudoword.config import TrainConfig
+from pseudoword.config.fields import AUTO
+from pseudoword.config.prompt_lines import PromptLine
+from pseudoword.progress import Progress
+from pseudoword.text import duration
+from pseudoword.training import importance, learning_rate_finder
+from pseudoword.training.early_stopping import SAMPLES, earliest_stop
+
+FORWARD = 1 / 3
+"""Time of a sample without its backward pass, relative to a training sample."""
+
+WARM_AFTER = 3
+"""The first steps take longer, so the plan is made again after so many of them..."""
+
+WRONG = 1.3
+"""... and told again if it was wrong by this factor."""
+
+MEASURING, TRYING, LEARNING, DRAWING = "measuring", "trying", "learning", "drawing"
+"""The parts that are foretold, in their order. Those before them take as long as files to read."""
+
+
+class TimedProgress:
+    """A `Progress` of one run that also notes how long its parts will take, and have taken.
+
+    A part is named by the first word of its phases. There are two plans at most.
+    """
+
+    def __init__(self, inner: Progress, config: TrainConfig) -> None:
+        self._inner, self._config = inner, config
+        self._spent: dict[str, float] = {}
+        self._part, self._began = "", time.perf_counter()
+        self._first: tuple[int, float] | None = None
+        """of the phase: what was done when it first told, and when that was"""
+        self._sample_seconds, self._warm = 0.0, False
+
+    def phase(self, text: str) -> None:
+        """Another part begins, or one goes on."""
+        self._end_phase()
+        self._part = text.split()[0]
+        self._inner.phase(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Passed on; the first times tell how long a sample takes."""
+        if self._part in (MEASURING, TRYING, LEARNING):
+            self._measure(done)
+        self._inner.advance(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """Passed on."""
+        self._inner.note(text)
+
+    def finish(self) -> None:
+        """Note how long the parts took."""
+        self._end_phase()
+        parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in self._spent.items())
+        self._inner.note(f"took {sum(self._spent.values()):.1f} s: {parts}")
+
+    def _end_phase(self) -> None:
+        now = time.perf_counter()
+        if self._part:
+            self._spent[self._part] = self._spent.get(self._part, 0.0) + now - self._began
+        self._began, self._first = now, None
+
+    def _measure(self, done: int) -> None:
+        now = time.perf_counter()
+        samples = 1 if self._part == MEASURING else self._config.batch * self._config.accumulate
+        if self._first is None:
+            self._first = done, now
+            if not self._sample_seconds:
+                passed = float(done if self._part == MEASURING else samples)
+                passed += FORWARD * SAMPLES * (self._part == LEARNING)  # evaluated before
+                self._plan(done, (now - self._began) / passed)
+        elif self._part == LEARNING and not self._warm and done >= self._first[0] + WARM_AFTER:
+            self._warm = True
+            before = self._sample_seconds
+            seconds = (now - self._first[1]) / ((done - self._first[0]) * samples)
+            if not before / WRONG < seconds < before * WRONG:
+                self._plan(done, seconds)
+
+    def _plan(self, done: int, sample_seconds: float) -> None:
+        """Note how long what is left will take."""
+        self._sample_seconds = sample_seconds
+        left = samples_left(self._config, self._part, done)
+        seconds = {part: samples * sample_seconds for part, samples in left.items()}
+        parts = ", ".join(
+            f"{part} {duration(spent)}{self._steps() if part == LEARNING else ''}"
+            for part, spent in seconds.items()
+        )
+        self._inner.note(f"about {duration(sum(seconds.values()))} to go: {parts}")
+
+    def _steps(self) -> str:
+        steps, most = last_step(self._config), self._config.total_steps
+        return f" (to step {steps}" + (f", at most {most})" if steps < most else ")")
+
+
+def last_step(config: TrainConfig) -> int:
+    """The step at which the run ends, or may end first."""
+    if config.steps is not AUTO:
+        return config.total_steps
+    return min(earliest_stop(config.evaluate_every, config.patience), config.total_steps)
+
+
+def samples_left(config: TrainConfig, part: str, done: int) -> dict[str, float]:
+    """The work that is left in each part, from `part` on, in training samples.
+
+    Args:
+        config: the settings of the run.
+        part: in which it is now.
+        done: samples that are measured, rates that are tried, or the step.
+    """
+    batch, now = config.batch * config.accumulate, done if part == LEARNING else 0
+    end = max(last_step(config), now)
+    step = batch + (FORWARD * SAMPLES / config.evaluate_every if config.evaluate_every else 0)
+    drawings = 1 + (end // config.preview_every - now // config.preview_every
+                    if config.preview_every else 0)  # fmt: skip
+    work = {
+        MEASURING: importance.PARTS * importance.EACH - done if part == MEASURING else 0,
+        TRYING: learning_rate_finder.STEPS * batch if config.lr is AUTO else 0,
+        LEARNING: (end - now) * step,
+        DRAWING: drawings * sum(_drawing(line, config) for line in config.preview),
+    }
+    if part == TRYING:
+        work[TRYING] -= done * batch
+    order = list(work)
+    return {name: work[name] for name in order[order.index(part) :] if work[name] > 0}
+
+
+def _drawing(line: PromptLine, config: TrainConfig) -> float:
+    """The work of drawing one preview, in training samples."""
+    usual = config.resolution or 0
+    wide, high = line.width or line.height or usual, line.height or line.width or usual
+    area = wide * high / usual**2 if usual else 1.0
+    guided = 1 if line.guidance is not None and line.guidance <= 1 else 2
+    return FORWARD * line.sampler_steps * guided * area

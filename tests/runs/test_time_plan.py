@@ -1,0 +1,86 @@
+"""A run says how long its parts will take, and how long they took."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Notes, learn
+
+from pseudoword.config import TrainConfig
+from pseudoword.runs.time_plan import FORWARD, TimedProgress, last_step, samples_left
+
+
+def config(**settings: Any) -> TrainConfig:
+    usual: dict[str, Any] = {"preview": ("a [name] --s 9",), "batch": 2, "evaluate_every": 0}
+    return TrainConfig.check(pictures=["here"], token="<cat>", **usual | settings)
+
+
+class Clock:
+    """A clock that is put forward by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_each_part_that_is_left_has_its_share() -> None:
+    asked = config(steps=100)
+    left = samples_left(asked, "measuring", 4)
+    assert left == {"measuring": 36, "learning": 200, "drawing": FORWARD * 9 * 2}
+    assert samples_left(asked, "learning", 90) == {"learning": 20, "drawing": FORWARD * 9 * 2}
+    assert samples_left(config(steps=100, preview=()), "learning", 90) == {"learning": 20}
+
+
+def test_previews_on_the_way_and_larger_ones_take_longer() -> None:
+    lines = ["[name] --s 3 --l 1", "[name] --s 3 --w 64 --h 32"]
+    asked = config(steps=10, preview=lines, preview_every=4, resolution=32)
+    assert samples_left(asked, "learning", 5)["drawing"] == pytest.approx(2 * FORWARD * (3 + 12))
+
+
+def test_a_run_that_stops_by_itself_is_planned_to_where_it_can_first_stop() -> None:
+    asked = config(steps="auto", max_steps=500, evaluate_every=5)
+    assert last_step(asked) == 40
+    assert last_step(config(steps="auto", max_steps=30, evaluate_every=5)) == 30
+
+
+def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock: Clock) -> None:
+    notes = Notes()
+    timed = TimedProgress(notes, config(steps=10, preview=()))
+    timed.phase("measuring which timesteps move <cat>")
+    clock.now = 8.0
+    timed.advance(4, 40)
+    assert notes.lines == ["about 2 min to go: measuring 72 s, learning 40 s (to step 10)"]
+    clock.now = 20.0
+    timed.phase("learning <cat>")
+    for step in range(1, 11):
+        clock.now += 1.0
+        timed.advance(step, 10)
+    assert notes.lines[1:] == ["about 6 s to go: learning 6 s (to step 10)"]
+    timed.finish()
+    assert notes.lines[2:] == ["took 30.0 s: measuring 20.0 s, learning 10.0 s"]
+
+
+def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
+    notes = Notes()
+    timed = TimedProgress(notes, config(steps=100, preview=()))
+    timed.phase("learning <cat>")
+    for step in range(91, 101):
+        clock.now += (2 + FORWARD * 16) / 2 if step == 91 else 1.0
+        timed.advance(step, 100)
+    assert notes.lines == ["about 9 s to go: learning 9 s (to step 100)"]
+
+
+def test_a_run_tells_both(base: Path, pictures: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    learn(base, pictures, tmp_path / "run", progress=notes, steps=4, preview=("[name] --s 1",))
+    (plan,) = (line for line in notes.lines if "to go" in line)
+    assert plan.endswith("(to step 4), drawing 1 s")
+    (took,) = (line for line in notes.lines if line.startswith("took "))
+    parts = ["loading", "reading", "learning", "drawing"]
+    assert [part.split()[0] for part in took.partition(": ")[2].split(", ")] == parts
