@@ -36,6 +36,20 @@ def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
 
 
+@pytest.fixture(scope="session", params=tiny.UNETS)
+def unet_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model, once per kind of base model with a U-Net."""
+    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="session", params=tiny.TRANSFORMERS)
+def transformer_base(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a tiny model, once per kind of base model with a transformer."""
+    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
+
+
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny SD model."""
@@ -71,6 +85,11 @@ def family(base: Path) -> Family:
 @pytest.fixture
 def any_family(any_base: Path) -> Family:
     return base_model.load_named(str(any_base), "cpu")
+
+
+@pytest.fixture
+def unet_family(unet_base: Path) -> Family:
+    return base_model.load_named(str(unet_base), "cpu")
 
 
 @pytest.fixture(autouse=True)

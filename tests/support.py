@@ -57,11 +57,14 @@ class Unplugged(Silent):
 
 
 def lora(base: Path, file: Path) -> Path:
-    """A LoRA of random numbers for the U-Net and the first text encoder, in diffusers' names."""
+    """A LoRA of random numbers for the denoiser and the first text encoder, in diffusers' names."""
     family: Any = base_model.load_named(str(base), "cpu")
     tensors = {}
     torch.manual_seed(1)
-    parts = (("unet", family.unet), ("text_encoder", family.encoders["clip_l"].model))
+    parts = (
+        (family.denoiser_part, family.denoiser),
+        ("text_encoder", family.encoders["clip_l"].model),
+    )
     for part, module in parts:
         for name, layer in module.named_modules():
             if name.endswith(("to_q", "to_v", "q_proj", "attn2.to_k")):

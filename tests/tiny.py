@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import tiny_tokenizers
 import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
@@ -25,6 +29,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
@@ -137,6 +144,39 @@ def sdxl(folder: Path, widths: tuple[int, int] = (32, 40)) -> Path:
     return folder
 
 
+def sd3(folder: Path, *, t5: bool = True) -> Path:
+    """Save a tiny SD 3 model in diffusers' layout: two CLIPs, T5, 32-pixel pictures."""
+    torch.manual_seed(0)
+    words = [tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
+    texts = [
+        CLIPTextModelWithProjection(_text_config(one, width, act))
+        for one, width, act in zip(words, (16, 24), ("quick_gelu", "gelu"), strict=True)
+    ]
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        in_channels=4,
+        out_channels=4,
+        joint_attention_dim=48,
+        caption_projection_dim=32,
+        pooled_projection_dim=16 + 24,
+        pos_embed_max_size=12,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    )
+    pipeline = StableDiffusion3Pipeline(
+        transformer,
+        FlowMatchEulerDiscreteScheduler(shift=3.0),
+        _vae(scaling_factor=1.5305, shift_factor=0.0609, use_quant_conv=False),
+        *(part for pair in zip(texts, words, strict=True) for part in pair),
+        *(_t5(folder / "tokenizer_3", 48) if t5 else (None, None)),
+    )
+    pipeline.save_pretrained(folder)
+    return folder
+
+
 def stable_diffusion_2(folder: Path, prediction_type: str) -> Path:
     """Save a tiny SD 2 model: linear projections around the attention, heads per block."""
     second: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
@@ -148,8 +188,14 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sd2-epsilon": lambda folder: stable_diffusion_2(folder, "epsilon"),
     "sd2-v": lambda folder: stable_diffusion_2(folder, "v_prediction"),
     "sdxl": sdxl,
+    "sd3": sd3,
 }
 """A builder for each kind of base model; tests over all families use them."""
+
+UNETS = ("sd1", "sd2-epsilon", "sd2-v", "sdxl")
+"""Those with a U-Net, which read prompts with weights, layered words and single files."""
+
+TRANSFORMERS = tuple(name for name in BASES if name not in UNETS)
 
 
 def _text_config(words: CLIPTokenizer, width: int, act: str) -> CLIPTextConfig:
@@ -168,7 +214,21 @@ def _text_config(words: CLIPTokenizer, width: int, act: str) -> CLIPTextConfig:
     )
 
 
-def _vae() -> AutoencoderKL:
+def _t5(tokenizer: Path, width: int) -> tuple[T5EncoderModel, T5Tokenizer]:
+    words = tiny_tokenizers.t5(tokenizer, WORDS)
+    config = T5Config(
+        vocab_size=len(words),
+        d_model=width,
+        d_kv=8,
+        d_ff=2 * width,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+    )
+    return T5EncoderModel(config), words
+
+
+def _vae(**more: Any) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 8, 16),
         norm_num_groups=4,
@@ -176,6 +236,7 @@ def _vae() -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * 3,
         latent_channels=4,
         sample_size=32,
+        **more,
     )
 
 

@@ -74,8 +74,8 @@ def test_the_layers_of_stable_diffusion_1_are_those_of_xti() -> None:
     ]
 
 
-def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(any_family: Family) -> None:
-    family: Any = any_family
+def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(unet_family: Family) -> None:
+    family: Any = unet_family
     word, prompts = layered_word(family, n=2), ["a <cat> on red", "a dog"]
     read: dict[str, Tensor] = {}
 
@@ -105,38 +105,38 @@ def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(any_family: Famil
             torch.testing.assert_close(found, expected.hidden, rtol=0, atol=1e-5)
 
 
-def test_a_layer_s_text_has_a_gradient_in_its_own_rows_only(any_family: Family) -> None:
-    word = {key: rows.requires_grad_() for key, rows in layered_word(any_family).items()}
-    condition = any_family.encode_text(["a <cat>"], {"<cat>": word})
-    parts = condition.hidden.chunk(len(any_family.layers), dim=1)
+def test_a_layer_s_text_has_a_gradient_in_its_own_rows_only(unet_family: Family) -> None:
+    word = {key: rows.requires_grad_() for key, rows in layered_word(unet_family).items()}
+    condition = unet_family.encode_text(["a <cat>"], {"<cat>": word})
+    parts = condition.hidden.chunk(len(unet_family.layers), dim=1)
     parts[1].square().sum().backward()
     reached = {key for key, rows in word.items() if rows.grad is not None and rows.grad.any()}
-    assert reached == {f"{key}.{any_family.layers[1]}" for key in any_family.encoders}
+    assert reached == {f"{key}.{unet_family.layers[1]}" for key in unet_family.encoders}
 
 
-def test_the_loss_reaches_the_rows_of_every_layer(any_family: Family, pictures: Path) -> None:
-    one = train_state(any_family, pictures, method="layered", vectors=2)
-    loss.losses(any_family, [asked(one)], batch(any_family, [one.data], 0)).sum().backward()
+def test_the_loss_reaches_the_rows_of_every_layer(unet_family: Family, pictures: Path) -> None:
+    one = train_state(unet_family, pictures, method="layered", vectors=2)
+    loss.losses(unet_family, [asked(one)], batch(unet_family, [one.data], 0)).sum().backward()
     found = one.method.parameters()
-    assert len(found) == len(any_family.encoders)
+    assert len(found) == len(unet_family.encoders)
     for rows in found:
         assert rows.grad is not None
-        assert rows.shape[0] == len(any_family.layers)
+        assert rows.shape[0] == len(unet_family.layers)
         assert (rows.grad.abs().amax(-1) > 0).all()
 
 
 def test_the_same_rows_for_all_layers_are_an_ordinary_word(
-    any_family: Family, pictures: Path
+    unet_family: Family, pictures: Path
 ) -> None:
-    layered = train_state(any_family, pictures, method="layered", vectors=2, init="red cat")
-    classic = train_state(any_family, pictures, vectors=2, init="red cat")
-    samples = batch(any_family, [classic.data], 0)
+    layered = train_state(unet_family, pictures, method="layered", vectors=2, init="red cat")
+    classic = train_state(unet_family, pictures, vectors=2, init="red cat")
+    samples = batch(unet_family, [classic.data], 0)
     with torch.no_grad():
-        first, second = (loss.losses(any_family, [m.word()], samples) for m in (layered, classic))
+        first, second = (loss.losses(unet_family, [m.word()], samples) for m in (layered, classic))
     torch.testing.assert_close(first, second)
     words = [Concept("<cat>", m.word()) for m in (layered, classic)]
     drawn = [
-        generate(any_family, ["a <cat>"], [word], seeds=[0], sampler_steps=2)[0] for word in words
+        generate(unet_family, ["a <cat>"], [word], seeds=[0], sampler_steps=2)[0] for word in words
     ]
     pixels = [torch.tensor(list(picture.tobytes()), dtype=torch.int16) for picture in drawn]
     assert (pixels[0] - pixels[1]).abs().max() <= 1

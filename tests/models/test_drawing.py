@@ -66,9 +66,9 @@ PAIRS = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 
 
 def test_a_png_holds_its_settings_as_automatic1111_reads_them(
-    any_base: Path, tmp_path: Path
+    unet_base: Path, tmp_path: Path
 ) -> None:
-    picture = draw(any_base, "a cat, über", negative="dog", seed=7, scheduler="EulerDiscrete")
+    picture = draw(unet_base, "a cat, über", negative="dog", seed=7, scheduler="EulerDiscrete")
     (tmp_path / "x.png").write_bytes(picture_output.encode_picture(picture, "PNG"))
     word = Concept("<cat>", {"clip_l": torch.ones(1, 32)})
     formats.write_as(word, tmp_path / "y.png", "a1111-png", picture)
@@ -81,7 +81,7 @@ def test_a_png_holds_its_settings_as_automatic1111_reads_them(
         assert values["Sampler"] == "Euler"
         assert values["Seed"] == "7"
         assert values["Size"] == "32x32"
-        assert values["Model"] == any_base.name
+        assert values["Model"] == unet_base.name
 
 
 def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_pa
         num_inference_steps=3,
         generator=torch.Generator().manual_seed(0),
     ).images[0]
-    ours = draw(any_base, negative="dog", lora=[f"{file}:0.5"])
+    ours = draw(any_base, negative="dog", guidance=7.5, lora=[f"{file}:0.5"])
     assert same(ours, theirs, within=1)
     assert 'Lora: "style: 0.5"' in ours.info["parameters"]
     family = base_model.load_named(str(any_base), "cpu")

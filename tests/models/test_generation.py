@@ -1,9 +1,11 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import stand_ins
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
@@ -32,13 +34,13 @@ def difference(one: Image.Image, other: Image.Image) -> int:
 
 @pytest.mark.parametrize(("n", "rescale"), [(1, 0.7), (3, 0.0)])
 def test_diffusers_draws_the_same_pictures_from_our_file(
-    any_base: Path, tmp_path: Path, n: int, rescale: float
+    unet_base: Path, tmp_path: Path, n: int, rescale: float
 ) -> None:
-    family = base_model.load_named(str(any_base), "cpu")
+    family = base_model.load_named(str(unet_base), "cpu")
     rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
     formats.write(Concept("<cat>", rows), tmp_path / "concept.safetensors")
     settings = {"guidance_scale": 4.0, "guidance_rescale": rescale, "num_inference_steps": 4}
-    pipeline = DiffusionPipeline.from_pretrained(any_base)
+    pipeline = DiffusionPipeline.from_pretrained(unet_base)
     pipeline.set_progress_bar_config(disable=True)
     if family.name == "sdxl":
         for key, suffix in (("clip_l", ""), ("clip_g", "_2")):
@@ -59,7 +61,7 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
     (ours,) = pseudoword.generate(
         "a photo of <cat> on a <cat>",
         concept=tmp_path,
-        base=str(any_base),
+        base=str(unet_base),
         seed=7,
         negative="red <cat>",
         guidance=4.0,
@@ -68,9 +70,50 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
     )
     assert difference(ours, theirs) <= 1
     (without,) = pseudoword.generate(
-        "a photo of a cat", base=str(any_base), seed=7, guidance=4.0, sampler_steps=4
+        "a photo of a cat", base=str(unet_base), seed=7, guidance=4.0, sampler_steps=4
     )
     assert difference(ours, without) > 1
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
+    transformer_base: Path, n: int
+) -> None:
+    family = base_model.load_named(str(transformer_base), "cpu")
+    rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
+    pipeline = DiffusionPipeline.from_pretrained(transformer_base)
+    pipeline.set_progress_bar_config(disable=True)
+    stand_ins.overwrite(pipeline, rows)
+    drawn: dict[str, Any] = {"guidance": 4.0, "sampler_steps": 4, "negative": "red <cat>"}
+    theirs = pipeline(
+        stand_ins.spelled("a photo of <cat> on a <cat>", n),
+        negative_prompt=stand_ins.spelled("red <cat>", n),
+        generator=torch.Generator().manual_seed(7),
+        guidance_scale=4.0,
+        num_inference_steps=4,
+    ).images[0]
+    word = Concept("<cat>", rows)
+    (ours,) = generate(family, ["a photo of <cat> on a <cat>"], [word], seeds=[7], **drawn)
+    assert difference(ours, theirs) <= 1
+    (without,) = generate(family, ["a photo of a cat"], [word], seeds=[7], **drawn)
+    assert difference(ours, without) > 1
+
+
+def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_base: Path) -> None:
+    pipeline = DiffusionPipeline.from_pretrained(any_base)
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        "a photo of a cat",
+        negative_prompt="red",
+        generator=torch.Generator().manual_seed(7),
+        guidance_scale=4.0,
+        num_inference_steps=4,
+    ).images[0]
+    family = base_model.load_named(str(any_base), "cpu")
+    (ours,) = generate(
+        family, ["a photo of a cat"], [], seeds=[7], negative="red", guidance=4.0, sampler_steps=4
+    )
+    assert difference(ours, theirs) == 0
 
 
 def test_guidance_is_what_the_model_asks_for(base: Path, tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ from pseudoword.models.loading import single_file_configs
 
 @pytest.mark.parametrize("ending", ["safetensors", "ckpt"])
 def test_one_file_trains_and_draws_like_its_folder(
-    any_base: Path, pictures: Path, tmp_path: Path, ending: str
+    unet_base: Path, pictures: Path, tmp_path: Path, ending: str
 ) -> None:
-    file = single_file.write(any_base, tmp_path / f"model.{ending}")
+    file = single_file.write(unet_base, tmp_path / f"model.{ending}")
     words, drawn = [], []
-    for base in (any_base, file):
-        own: dict[str, Any] = {} if base is any_base else {"configs": any_base}
+    for base in (unet_base, file):
+        own: dict[str, Any] = {} if base is unet_base else {"configs": unet_base}
         word = train(
             pictures,
             "<cat>",
@@ -44,7 +44,7 @@ def test_one_file_trains_and_draws_like_its_folder(
     for key, rows in words[0].vectors.items():
         assert torch.equal(rows, words[1].vectors[key])
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
-    detected = base_model.detect(BaseChoice(base=str(file), configs=any_base))
+    detected = base_model.detect(BaseChoice(base=str(file), configs=unet_base))
     assert "single-file checkpoint with the keys of sd" in detected.recognised_by
 
 
@@ -68,9 +68,9 @@ def test_the_prediction_type_in_a_file_is_used(
     assert noise_schedule.prediction_type == "v_prediction"
 
 
-def test_published_sizes_need_no_configs(any_base: Path, tmp_path: Path) -> None:
+def test_published_sizes_need_no_configs(unet_base: Path, tmp_path: Path) -> None:
     """The layouts that come along name every part; only the tiny sizes do not fit them."""
-    file = single_file.write(any_base, tmp_path / "model.safetensors")
+    file = single_file.write(unet_base, tmp_path / "model.safetensors")
     detected = base_model.detect(BaseChoice(base=str(file)))
     assert detected.source.layout is not None
     with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):

@@ -138,8 +138,8 @@ def chunked(family: Family, prompt: str, words: Words, at_least: int = 1) -> Chu
 
 
 @torch.no_grad()
-def test_hidden_states_are_those_of_automatic1111(any_family: Family) -> None:
-    family = as_published(any_family)
+def test_hidden_states_are_those_of_automatic1111(unet_family: Family) -> None:
+    family = as_published(unet_family)
     words = {"<x>": word(family)}
     for prompt, meant in TEN:
         hidden, pooled = reference(family, meant, words)
@@ -151,11 +151,11 @@ def test_hidden_states_are_those_of_automatic1111(any_family: Family) -> None:
 
 
 @torch.no_grad()
-def test_a_short_prompt_without_weights_is_read_as_in_training(any_family: Family) -> None:
-    words = {"<x>": word(any_family)}
+def test_a_short_prompt_without_weights_is_read_as_in_training(unet_family: Family) -> None:
+    words = {"<x>": word(unet_family)}
     for prompt in ("a photo of <x>", r"a cat", "", "cat, " * 37):
-        plainly = any_family.encode_text([prompt], words)
-        ours = any_family.encode_text(chunked(any_family, prompt, words), words)
+        plainly = unet_family.encode_text([prompt], words)
+        ours = unet_family.encode_text(chunked(unet_family, prompt, words), words)
         assert torch.equal(ours.hidden, plainly.hidden)
         assert plainly.pooled is None or torch.equal(ours.pooled, plainly.pooled)  # type: ignore[arg-type]
 
@@ -190,12 +190,14 @@ def test_no_row_of_a_word_is_cut_at_the_border_of_a_chunk(family: Family, rows: 
 
 
 def test_a_prompt_of_200_tokens_with_a_word_at_every_border_is_read_whole(
-    any_family: Family,
+    unet_family: Family,
 ) -> None:
-    words = {"<x>": {key: r.requires_grad_() for key, r in word(any_family, 4).items()}}
+    words = {"<x>": {key: r.requires_grad_() for key, r in word(unet_family, 4).items()}}
     text = "cat " * 73 + "<x> " + "dog " * 71 + "<x> " + "cat " * 50
-    assert len(any_family.encoders["clip_l"].reader.token_ids(text.replace("<x>", "a a a a"))) > 200
-    hidden = any_family.encode_text(chunked(any_family, text, words), words).hidden
+    assert (
+        len(unet_family.encoders["clip_l"].reader.token_ids(text.replace("<x>", "a a a a"))) > 200
+    )
+    hidden = unet_family.encode_text(chunked(unet_family, text, words), words).hidden
     assert hidden.shape[:2] == (1, 3 * 77)
     for chunk in hidden[0].split(77)[1:]:
         for rows in words["<x>"].values():
@@ -207,8 +209,8 @@ def test_a_prompt_of_200_tokens_with_a_word_at_every_border_is_read_whole(
 
 
 @torch.no_grad()
-def test_each_layer_of_a_layered_word_is_weighted_on_its_own(any_family: Family) -> None:
-    family: Any = any_family
+def test_each_layer_of_a_layered_word_is_weighted_on_its_own(unet_family: Family) -> None:
+    family: Any = unet_family
     plainly = word(family)
     layered = {f"{key}.{layer}": rows for key, rows in plainly.items() for layer in family.layers}
     text = "a (<x>:1.4) BREAK [<x>] (cat:0.5)"
@@ -234,8 +236,8 @@ def pixels(picture: Any) -> Any:
     return np.asarray(picture, dtype=np.int16)
 
 
-def test_a_picture_does_not_depend_on_how_long_the_others_prompts_are(any_base: Path) -> None:
-    family = as_published(base_model.load_named(str(any_base), "cpu"))
+def test_a_picture_does_not_depend_on_how_long_the_others_prompts_are(unet_base: Path) -> None:
+    family = as_published(base_model.load_named(str(unet_base), "cpu"))
     prompts = ["a cat", "a (red:1.3) dog, " * 40, "a dog", "", "dog BREAK cat"]
     seeds = range(len(prompts))
     together = generate(family, prompts, [], seeds=seeds, negative="red", sampler_steps=2)

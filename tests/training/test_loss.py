@@ -1,29 +1,51 @@
 from pathlib import Path
 
 import pytest
+import stand_ins
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers import DDPMScheduler, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from support import asked, train_state
+from transformer_references import REFERENCES
 
 from pseudoword.data.captions import SUBJECT, render
 from pseudoword.models import base_model
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
-from pseudoword.training.sampling import sample_step
+from pseudoword.training.sampling import StepSamples, sample_step
+from pseudoword.training.state import TrainState
 from pseudoword.training.timestep_sampling import Timesteps
 
 
-def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Path) -> None:
+def samples_of(one: TrainState) -> StepSamples:
+    """What is drawn for step 7."""
+    return sample_step(
+        0,
+        "<cat>",
+        7,
+        batch=3,
+        pictures=[(1, *one.data.pictures[0].moments.mean.shape[1:])] * 4,
+        captions=len(SUBJECT),
+        timesteps=Timesteps(0, 1000),
+    )
+
+
+def latents_of(one: TrainState, drawn: StepSamples) -> torch.Tensor:
+    seen = [one.data.pictures[p].moments for p in drawn.picture]
+    mean, std = torch.cat([m.mean for m in seen]), torch.cat([m.std for m in seen])
+    return (mean + std * drawn.latent_noise).double()
+
+
+def test_the_loss_is_that_of_a_reference_in_float64(unet_base: Path, pictures: Path) -> None:
     """The reference resizes the vocabulary, as the usual scripts do, and shares no code.
 
     diffusers' own pipelines read the prompt, and write `<cat>` out as `<cat> <cat>_1`.
     """
-    family = base_model.load_named(str(any_base), "cpu")
+    family = base_model.load_named(str(unet_base), "cpu")
     one = train_state(family, pictures, vectors=2, init="red cat", batch=3)
     one.method.parameters()[0].data += 0.05
     found = loss.losses(family, [asked(one)], batch(family, [one.data], 7)).item()
 
-    pipeline = DiffusionPipeline.from_pretrained(any_base).to(torch.float64)
+    pipeline = DiffusionPipeline.from_pretrained(unet_base).to(torch.float64)
     for key, suffix in zip(one.method.word(), ("", "_2"), strict=False):
         tokenizer = getattr(pipeline, f"tokenizer{suffix}")
         text = getattr(pipeline, f"text_encoder{suffix}")
@@ -31,16 +53,8 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
         text.resize_token_embeddings(len(tokenizer))
         rows = one.method.word()[key].detach().double()
         text.get_input_embeddings().weight.data[-2:] = rows
-    scheduler = DDPMScheduler.from_pretrained(any_base, subfolder="scheduler")
-    drawn = sample_step(
-        0,
-        "<cat>",
-        7,
-        batch=3,
-        pictures=[(1, 4, 8, 8)] * 4,
-        captions=len(SUBJECT),
-        timesteps=Timesteps(0, 1000),
-    )
+    scheduler = DDPMScheduler.from_pretrained(unet_base, subfolder="scheduler")
+    drawn = samples_of(one)
     prompts = [render(SUBJECT[c], "<cat>") for c in drawn.caption]
     hidden, _, *more = pipeline.encode_prompt(
         prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
@@ -49,16 +63,37 @@ def test_the_loss_is_that_of_a_reference_in_float64(any_base: Path, pictures: Pa
     if more:  # SDXL; every picture is 48 wide and 40 high, and its centre is kept
         times = pipeline._get_add_time_ids((40, 48), (0, 3), (32, 32), torch.float64, 40)
         added = {"text_embeds": more[0], "time_ids": times.repeat(3, 1)}
-    seen = [one.data.pictures[p].moments for p in drawn.picture]
-    mean, std = torch.cat([m.mean for m in seen]), torch.cat([m.std for m in seen])
-    latents = (mean + std * drawn.latent_noise).double()
-    noise = drawn.noise.double()
+    latents, noise = latents_of(one, drawn), drawn.noise.double()
     noisy = scheduler.add_noise(latents, noise, drawn.t)
     predicted = pipeline.unet(noisy, drawn.t, hidden, added_cond_kwargs=added).sample
     target = noise
     if scheduler.config.prediction_type == "v_prediction":
         target = scheduler.get_velocity(latents, noise, drawn.t)
     expected = (predicted - target).pow(2).mean().item()
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_a_transformer_is_that_of_its_pipeline_in_float64(
+    transformer_base: Path, pictures: Path
+) -> None:
+    """The pipeline reads the word as words of its vocabulary, and predicts by its own loop."""
+    family = base_model.load_named(str(transformer_base), "cpu")
+    one = train_state(family, pictures, vectors=2, init="red cat", batch=3)
+    for rows in one.method.parameters():
+        rows.data += 0.05
+    found = loss.losses(family, [asked(one)], batch(family, [one.data], 7)).item()
+
+    pipeline = DiffusionPipeline.from_pretrained(transformer_base).to(torch.float64)
+    stand_ins.overwrite(pipeline, one.method.word())
+    drawn = samples_of(one)
+    latents, noise = latents_of(one, drawn), drawn.noise.double()
+    prompts = [stand_ins.spelled(render(SUBJECT[c], "<cat>"), 2) for c in drawn.caption]
+    sigmas = FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config).sigmas
+    sigma = sigmas[999 - drawn.t].double()
+    by_picture = sigma.view(-1, 1, 1, 1)
+    noisy = by_picture * noise + (1 - by_picture) * latents
+    predicted = REFERENCES[family.name](pipeline, prompts, noisy, sigma)
+    expected = (predicted - (noise - latents)).pow(2).mean().item()
     assert found == pytest.approx(expected, rel=1e-5)
 
 

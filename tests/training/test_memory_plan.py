@@ -69,7 +69,8 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     for name, module in family.modules().items():
         assert found.parts[name] == sum(p.numel() * 4 for p in module.parameters())
     half = plan(base=str(any_base), dtype="bfloat16")
-    assert half.parts["unet"] * 2 == found.parts["unet"]
+    (denoiser,) = {"unet", "transformer"} & set(half.parts)
+    assert half.parts[denoiser] * 2 == found.parts[denoiser]
     assert half.parts["vae"] == found.parts["vae"]  # it stays in float32
 
 
@@ -79,7 +80,8 @@ def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path
     plain = by_way["none", False]
     small = plain.step_nbytes
     assert need(base, batch=3).step_nbytes > 2 * small
-    assert need(base, resolution=64).step_nbytes > 2 * small
+    more = 2 if (any_base / "unet").is_dir() else 1.01  # the text of others is larger
+    assert need(base, resolution=64).step_nbytes > more * small
     assert len(by_way) == 6
     assert by_way["none", True].step_nbytes < plain.step_nbytes
     assert by_way["4bit", False].weights_nbytes < by_way["8bit", False].weights_nbytes

@@ -23,6 +23,7 @@ SAMPLERS: Mapping[str, str] = {
     "DDIMScheduler": "DDIM",
     "PNDMScheduler": "PLMS",
     "EulerDiscreteScheduler": "Euler",
+    "FlowMatchEulerDiscreteScheduler": "Euler",
     "EulerAncestralDiscreteScheduler": "Euler a",
     "HeunDiscreteScheduler": "Heun",
     "LMSDiscreteScheduler": "LMS",

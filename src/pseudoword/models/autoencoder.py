@@ -74,13 +74,14 @@ class Autoencoder:
         with self.parts.on_device(self.model):
             device = self.parts.placement.device
             latents = self.model.encode(pixels.to(device, self.model.dtype)).latent_dist
-        factor = self.model.config.scaling_factor
-        return Moments(latents.mean.float() * factor, latents.std.float() * factor)
+        shift, factor = _scaling(self.model)
+        return Moments((latents.mean.float() - shift) * factor, latents.std.float() * factor)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """`[B, C, h, w]` -> pixels `[B, 3, H, W]` in [-1, 1]."""
-        scaled = latents.to(self.model.dtype) / self.model.config.scaling_factor
+        shift, factor = _scaling(self.model)
+        scaled = latents.to(self.model.dtype) / factor + shift
         with self.parts.on_device(self.model):
             pixels: Tensor = self.model.decode(scaled, return_dict=False)[0]
         return pixels
@@ -91,7 +92,8 @@ class Autoencoder:
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(weight.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        digest.update(f"{self.model.dtype} {self.model.config.scaling_factor}".encode())
+        shift, factor = _scaling(self.model)
+        digest.update(f"{self.model.dtype} {factor}{f' {shift}' if shift else ''}".encode())
         return digest.hexdigest()
 
     @torch.no_grad()
@@ -103,8 +105,16 @@ class Autoencoder:
             1, 3, side * self.scale, side * self.scale, device=placement.device, dtype=vae.dtype
         )
         with working_together(name, "VAE"), self.parts.on_device(vae):
-            factor = vae.config.scaling_factor
+            shift, factor = _scaling(vae)
             latent = vae.encode(pixels).latent_dist.mean
-            check_output(latent * factor, (1, self.channels, side, side), name, placement.dtype)
-            decoded = vae.decode(latent / factor, return_dict=False)[0]
+            check_output(
+                (latent - shift) * factor, (1, self.channels, side, side), name, placement.dtype
+            )
+            decoded = vae.decode(latent / factor + shift, return_dict=False)[0]
             check_output(decoded, tuple(pixels.shape), name, placement.dtype)
+
+
+def _scaling(vae: Any) -> tuple[float, float]:
+    """What is subtracted from the VAE's latents, and what they are then multiplied with."""
+    shift: float | None = vae.config.shift_factor
+    return shift or 0.0, vae.config.scaling_factor

@@ -163,6 +163,14 @@ class Family(Protocol):
         """
         ...
 
+    def check_size(self, width: int, height: int) -> None:
+        """Check whether the model can train on and draw pictures of this size.
+
+        Raises:
+            SettingsError: they are too large for it.
+        """
+        ...
+
     def check(self, settings: GenerationSettings) -> None:
         """Check whether the model can draw with `settings`, without drawing.
 

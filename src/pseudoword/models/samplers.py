@@ -41,11 +41,14 @@ def check_steps(scheduler: Any, steps: int) -> None:
 
 
 def _run_steps(scheduler: Any, steps: int) -> torch.Tensor:
-    scheduler.set_timesteps(steps, device="cpu")
+    shift = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
+    scheduler.set_timesteps(steps, device="cpu", **shift)
     parameters = inspect.signature(scheduler.step).parameters
     random = {"generator": torch.Generator().manual_seed(0)} if "generator" in parameters else {}
-    latent: torch.Tensor = torch.ones(1, 1, 1, 1) * scheduler.init_noise_sigma
+    # Those of flow matching scale nothing.
+    latent: torch.Tensor = torch.ones(1, 1, 1, 1) * getattr(scheduler, "init_noise_sigma", 1.0)
+    scale = getattr(scheduler, "scale_model_input", lambda latent, _t: latent)
     for t in scheduler.timesteps:
-        predicted = scheduler.scale_model_input(latent, t) * 0.1
+        predicted = scale(latent, t) * 0.1
         latent = scheduler.step(predicted, t, latent, return_dict=False, **random)[0]
     return latent

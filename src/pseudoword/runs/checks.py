@@ -98,6 +98,8 @@ def against_model(
         ConceptError: the word would be longer than the longest prompt.
     """
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
+    for size in sizes:
+        family.check_size(*size)
     memory.check_training(
         family,
         config,

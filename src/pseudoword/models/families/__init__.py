@@ -11,6 +11,7 @@ from typing import Any
 FAMILIES: Mapping[str, str] = {
     "sd": "pseudoword.models.families.sd:StableDiffusion",
     "sdxl": "pseudoword.models.families.sdxl:StableDiffusionXL",
+    "sd3": "pseudoword.models.families.sd3:StableDiffusion3",
 }
 """Family name -> module and class."""
 

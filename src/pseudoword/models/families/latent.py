@@ -265,7 +265,21 @@ class LatentFamily(ABC):
             ).images
         return latents
 
+    @property
+    def largest_side(self) -> int | None:
+        """The largest side in pixels that the denoiser has positions for; None if any."""
+        return None
+
+    def check_size(self, width: int, height: int) -> None:
+        most = self.largest_side
+        if most is not None and max(width, height) > most:
+            raise SettingsError(
+                f"{width} x {height} pixels are too large for {self.source.name}: its sides have "
+                f"at most {most}. Give a smaller size; its own resolution is {self.resolution}."
+            )
+
     def check(self, settings: GenerationSettings) -> None:
+        self.check_size(settings.width, settings.height)
         kind = self._pipeline_kind
         # Guidance rescale: Lin et al. 2023, arXiv 2305.08891, section 3.4.
         if (

@@ -138,11 +138,14 @@ class ModelParts:
 
     def scheduler(self, kind: Any) -> Any:
         """A scheduler of class `kind` with the settings of the model's own."""
-        where = f"{self.source.name}: its scheduler"
-        folder.whole_number(
-            self.config(kind, "scheduler"), "num_train_timesteps", where, MOST_TIMESTEPS
-        )
+        self.timesteps(kind)
         return self._config_of(kind, "scheduler", **self.source.scheduler)
+
+    def timesteps(self, kind: Any) -> int:
+        """How many timesteps the model was trained with, by the config of its scheduler."""
+        where = f"{self.source.name}: its scheduler"
+        config = self.config(kind, "scheduler")
+        return folder.whole_number(config, "num_train_timesteps", where, MOST_TIMESTEPS)
 
     def config(self, kind: Any, part: str) -> dict[str, Any]:
         """The config of a part that need not be loaded; missing entries have `kind`'s defaults."""
@@ -153,6 +156,11 @@ class ModelParts:
     def setting(self, name: str, default: Any) -> Any:
         """An entry of `model_index.json`, the config of the whole model."""
         return self._read("model_index.json").get(name, default)
+
+    def has(self, part: str) -> bool:
+        """Whether the model has `part`, which others of its family may lack."""
+        entry = self.setting(part, None)
+        return isinstance(entry, list) and len(entry) == 2 and entry[1] is not None
 
     def _read(self, name: str) -> dict[str, Any]:
         """Read a config file from the folder or the hub."""

@@ -10,9 +10,11 @@ from pseudoword.text import brief
 BASE_OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 """Text width of the cross-attention -> base model."""
 
+ONLY_FOLDERS = {"SD 3": "joint_blocks.0."}
+"""Base models that are read as folders only -> a part of one of their keys in a single file."""
+
 UNSUPPORTED_MODELS = {
     "FLUX": "double_blocks.0.",
-    "SD 3": "joint_blocks.0.",
     "SDXL refiner": "conditioner.embedders.0.model.",
     "Stable Cascade": "clip_txt_mapper.",
 }
@@ -37,6 +39,12 @@ def describe_file(header: Header) -> str:
         )
     if header.has("control_model.") or header.has("controlnet_cond_embedding."):
         return f"is a ControlNet{made_for}, which works together with a base model"
+    for name, key in ONLY_FOLDERS.items():
+        if header.has(key):
+            return (
+                f"is a {name} model in one file, which is not read. Give it as a folder in "
+                "diffusers' layout, or as a hub id"
+            )
     for name, key in UNSUPPORTED_MODELS.items():
         if header.has(key):
             return f"is a {name} model, which is not supported yet"

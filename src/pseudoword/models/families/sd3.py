@@ -1,0 +1,94 @@
+"""Stable Diffusion 3 and 3.5 (Esser et al. 2024): CLIP-L, CLIP-G and perhaps T5, one transformer.
+
+Conditioning is as in diffusers' StableDiffusion3Pipeline, which draws the pictures: the hidden
+states before the last layer of both CLIPs, joined along their width and filled up with zeros;
+behind them those of T5; and the pooled text of both CLIPs. A model without T5 reads zeros instead.
+"""
+
+import torch
+from torch import Tensor
+
+from pseudoword.models import pipeline_readers
+from pseudoword.models.autoencoder import pixels_per_latent
+from pseudoword.models.families.latent import sample_side
+from pseudoword.models.families.transformer import TransformerFamily, padded
+from pseudoword.models.family import Condition
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.loading import folder
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
+
+LARGEST_PATCH = 8
+"""Latent positions along a side of a token; 2 is usual."""
+
+T5_TOKENS = 256
+"""How many zeros stand for the text of a T5 that is not there."""
+
+
+class StableDiffusion3(TransformerFamily):
+    """An SD 3-style model; a concept has rows for each of its encoders."""
+
+    name = "sd3"
+    pipelines = ("StableDiffusion3Pipeline",)
+    kind = "SD3Transformer2DModel"
+    usual_guidance = 7.0
+
+    @staticmethod
+    def readers(parts: ModelParts) -> list[PromptReader]:
+        clip = [parts.reader(suffix) for suffix in ("", "_2")]
+        if not parts.has("text_encoder_3"):
+            return clip
+        return [*clip, parts.reader("_3", pipeline_readers.stable_diffusion_3)]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import CLIPTextModelWithProjection, T5EncoderModel
+
+        encoders = {
+            "clip_l": self.parts.text_encoder(CLIPTextModelWithProjection),
+            "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
+        }
+        if self.parts.has("text_encoder_3"):
+            encoders["t5xxl"] = self.parts.text_encoder(
+                T5EncoderModel, "_3", pipeline_readers.stable_diffusion_3
+            )
+        return encoders
+
+    @staticmethod
+    def resolution_of(parts: ModelParts) -> tuple[int, int]:
+        from diffusers import SD3Transformer2DModel
+
+        config = parts.config(SD3Transformer2DModel, "transformer")
+        where, scale = f"{parts.source.name}: its transformer", pixels_per_latent(parts)
+        patch = folder.whole_number(config, "patch_size", where, LARGEST_PATCH)
+        return sample_side(config, where) * scale, scale * patch
+
+    @property
+    def largest_side(self) -> int:
+        return int(self.denoiser.config.pos_embed_max_size * self.resolution_step)
+
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
+        width = self.denoiser.config.joint_attention_dim
+        clip = [
+            self.encoders[key](prompts, rows_of(words, key), output_hidden_states=True)
+            for key in ("clip_l", "clip_g")
+        ]
+        pooled = torch.cat([one.output.text_embeds for one in clip], dim=-1)
+        texts = padded(torch.cat([one.output.hidden_states[-2] for one in clip], dim=-1), width)
+        if "t5xxl" in self.encoders:
+            t5 = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl")).output[0]
+        else:
+            t5 = texts.new_zeros(len(texts), T5_TOKENS, width)
+        return Condition(torch.cat([texts, t5], dim=1), pooled)
+
+    def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        assert condition.pooled is not None
+        predicted: Tensor = self.denoiser(
+            noisy,
+            timestep=times,
+            encoder_hidden_states=condition.hidden.to(self.dtype),
+            pooled_projections=condition.pooled.to(self.dtype),
+            return_dict=False,
+        )[0]
+        return predicted

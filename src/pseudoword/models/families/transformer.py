@@ -1,0 +1,64 @@
+"""What families with a transformer as denoiser share: flow matching, plain prompts."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.models.families.latent import LatentFamily
+from pseudoword.models.family import Condition, MicroConditioning
+from pseudoword.models.flow import Flow, flow_schedule
+from pseudoword.models.noise_schedule import NoiseSchedule
+
+
+class TransformerFamily(LatentFamily):
+    """A latent diffusion model with a transformer, which predicts the flow from data to noise.
+
+    A family is a subclass that names its transformer and its pipeline in diffusers, loads its text
+    encoders, and says how they condition the transformer.
+    """
+
+    denoiser_part = "transformer"
+    denoiser_title = "transformer"
+    kind: str
+    """diffusers' class of the transformer"""
+    reads_weights = False
+
+    def load_denoiser(self) -> Any:
+        import diffusers
+
+        return self.parts.load_frozen(getattr(diffusers, self.kind), "transformer")
+
+    def make_noise_schedule(self) -> NoiseSchedule:
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        timesteps = self.parts.timesteps(FlowMatchEulerDiscreteScheduler)
+        tokens = (self.resolution // self.resolution_step) ** 2
+        config = self.parts.config(FlowMatchEulerDiscreteScheduler, "scheduler")
+        return flow_schedule(config, timesteps, tokens, f"{self.source.name}: its scheduler")
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self.denoiser.config.in_channels)
+
+    def predict(
+        self, noisy: Tensor, t: Tensor, condition: Condition, _: MicroConditioning
+    ) -> Tensor:
+        assert isinstance(self.noise_schedule, Flow)
+        return self.run_transformer(noisy.to(self.dtype), self.noise_schedule.times(t), condition)
+
+    @abstractmethod
+    def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        """The direction from latents to noise, `[B, C, h, w]`.
+
+        Args:
+            noisy: [B, C, h, w] noisy latents.
+            times: [B] noise levels, 0 to 1000.
+            condition: the text.
+        """
+
+
+def padded(states: Tensor, width: int) -> Tensor:
+    """`[B, L, D]` -> `[B, L, width]`, with zeros."""
+    return torch.nn.functional.pad(states, (0, width - states.shape[-1]))
