@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
+from pseudoword.models.loading import parts
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -90,6 +91,12 @@ def any_family(any_base: Path) -> Family:
 @pytest.fixture
 def unet_family(unet_base: Path) -> Family:
     return base_model.load_named(str(unet_base), "cpu")
+
+
+@pytest.fixture
+def own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers are torch's own, as on a GPU: on a CPU in float32, faster ones round differently."""
+    monkeypatch.setattr(parts, "can_pack", lambda *_: False)
 
 
 @pytest.fixture(autouse=True)

@@ -99,6 +99,7 @@ def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
     assert difference(ours, without) > 1
 
 
+@pytest.mark.usefixtures("own_kernels")
 def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_base: Path) -> None:
     pipeline = DiffusionPipeline.from_pretrained(any_base)
     pipeline.set_progress_bar_config(disable=True)

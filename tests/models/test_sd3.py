@@ -20,6 +20,7 @@ def without_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.sd3(tmp_path_factory.mktemp("sd3-clip"), t5=False)
 
 
+@pytest.mark.usefixtures("own_kernels")
 def test_without_t5_it_draws_as_diffusers_does_and_learns_a_word_for_both_clips(
     without_t5: Path, pictures: Path, tmp_path: Path
 ) -> None:
