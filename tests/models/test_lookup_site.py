@@ -1,85 +1,24 @@
 """New rows go in where the text encoder looks up its tokens, for every kind of text encoder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_encoders
 import torch
-import transformers
+from tiny_encoders import KINDS, VOCABULARY, WIDTH
 from torch import Tensor, nn
 
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model
 from pseudoword.models.lookup_site import LookupSite, check_site, injected, lookup_site
 
-VOCABULARY, WIDTH = 64, 16
 
-SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": WIDTH,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "pad_token_id": 0,
-}
-CLIP = {**SIZES, "projection_dim": WIDTH, "max_position_embeddings": 8}
-T5 = {
-    "vocab_size": VOCABULARY,
-    "d_model": WIDTH,
-    "d_kv": 8,
-    "d_ff": 32,
-    "num_layers": 2,
-    "num_heads": 2,
-    "decoder_start_token_id": 0,
-}
-VISION = {
-    "hidden_size": WIDTH,
-    "intermediate_size": 32,
-    "depth": 1,
-    "num_hidden_layers": 1,
-    "num_heads": 2,
-    "num_attention_heads": 2,
-    "out_hidden_size": WIDTH,
-}
-
-
-def _of(kind: str, config: str, **values: Any) -> Callable[[], Any]:
-    return lambda: getattr(transformers, kind)(getattr(transformers, config)(**values))
-
-
-MULTIMODAL_ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
-
-ENCODERS = {
-    "CLIP": _of("CLIPTextModel", "CLIPTextConfig", **CLIP),
-    "CLIP with projection": _of("CLIPTextModelWithProjection", "CLIPTextConfig", **CLIP),
-    "T5": _of("T5EncoderModel", "T5Config", **T5),
-    "UMT5": _of("UMT5EncoderModel", "UMT5Config", **T5),
-    "Gemma 2": _of("Gemma2Model", "Gemma2Config", **SIZES),
-    "Gemma 3": _of("Gemma3TextModel", "Gemma3TextConfig", **SIZES),
-    "Llama": _of("LlamaForCausalLM", "LlamaConfig", **SIZES),
-    "Qwen 3": _of("Qwen3ForCausalLM", "Qwen3Config", **SIZES),
-    "Qwen 2.5 VL": _of(
-        "Qwen2_5_VLForConditionalGeneration",
-        "Qwen2_5_VLConfig",
-        text_config={**SIZES, "rope_parameters": MULTIMODAL_ROPE},
-        vision_config=VISION,
-    ),
-    "Mistral 3": _of(
-        "Mistral3ForConditionalGeneration",
-        "Mistral3Config",
-        text_config={**SIZES, "model_type": "mistral"},
-        vision_config={**VISION, "model_type": "pixtral", "head_dim": 8},
-    ),
-}
-
-
-@pytest.fixture(scope="module", params=ENCODERS)
+@pytest.fixture(scope="module", params=KINDS)
 def encoder(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
-    model = ENCODERS[request.param]().requires_grad_(False).eval()
+    model = tiny_encoders.encoder(request.param)
     table = lookup_site(model).table
     torch.nn.init.normal_(table, std=0.5)  # transformers' small weights would hide a wrong scale
     return model
@@ -126,7 +65,7 @@ def test_a_wrong_scale_is_refused(encoder: Any) -> None:
 
 @pytest.mark.parametrize("name", ["T5", "UMT5"])
 def test_the_table_that_t5_shares_is_never_called(name: str) -> None:
-    model = ENCODERS[name]().eval()
+    model = tiny_encoders.encoder(name)
     assert lookup_site(model).module is not model.shared
     with pytest.raises(BaseModelError, match="does not look up its tokens"):
         check_site(model, LookupSite(model.get_input_embeddings()))
@@ -134,7 +73,7 @@ def test_the_table_that_t5_shares_is_never_called(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Gemma 2", "Gemma 3"])
 def test_gemma_without_its_scale_is_refused(name: str) -> None:
-    model = ENCODERS[name]().eval()
+    model = tiny_encoders.encoder(name)
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
     assert float(lookup_site(model).scale) == WIDTH**0.5
     with pytest.raises(BaseModelError, match="does not read a row of its own vocabulary"):

@@ -1,6 +1,5 @@
 """Each reader reads a prompt as its pipeline in diffusers does: the same states, bit for bit."""
 
-from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -10,51 +9,22 @@ import pytest
 import tiny
 import tiny_tokenizers
 import torch
+from tiny_encoders import encoder
 from torch import Tensor
-from transformers import (
-    Gemma2Config,
-    Gemma2Model,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-    T5Config,
-    T5EncoderModel,
-    UMT5Config,
-    UMT5EncoderModel,
-)
 
 from pseudoword.models import pipeline_readers
+from pseudoword.models.live_memory import count_peak
 from pseudoword.models.text_encoder import Encoded, TextEncoder
 
 PROMPTS = ["", "a Photo of my cat,  red and blue ", "(Café) and naïve 猫 100%", "one cat " * 400]
 
-SIZES = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
+KINDS = {
+    "t5": ("T5", tiny_tokenizers.t5),
+    "umt5": ("UMT5", tiny_tokenizers.t5),
+    "gemma": ("Gemma 2", tiny_tokenizers.gemma),
+    "qwen": ("Qwen 3", tiny_tokenizers.qwen),
+    "qwen-vl": ("Qwen 2.5 VL", tiny_tokenizers.qwen),
 }
-T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
-T5 |= {"decoder_start_token_id": 0}
-ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
-VISION = {"hidden_size": 16, "intermediate_size": 32, "depth": 1, "num_heads": 2}
-
-MODELS: dict[str, Callable[[int], Any]] = {
-    "t5": lambda n: T5EncoderModel(T5Config(vocab_size=n, **T5)),
-    "umt5": lambda n: UMT5EncoderModel(UMT5Config(vocab_size=n, **T5)),
-    "gemma": lambda n: Gemma2Model(Gemma2Config(vocab_size=n, **SIZES)),
-    "qwen": lambda n: Qwen3ForCausalLM(Qwen3Config(vocab_size=n, **SIZES)),
-    "qwen-vl": lambda n: Qwen2_5_VLForConditionalGeneration(
-        Qwen2_5_VLConfig(
-            text_config={**SIZES, "vocab_size": n, "rope_parameters": ROPE},
-            vision_config={**VISION, "out_hidden_size": 16},
-        )
-    ),
-}
-TOKENIZERS = {"umt5": "t5", "qwen-vl": "qwen"}
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +32,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Any]
     """A tokenizer and a model of each kind."""
     folder = tmp_path_factory.mktemp("tokenizers")
     made = {}
-    for kind, build in MODELS.items():
-        name = TOKENIZERS.get(kind, kind)
-        tokenizer = getattr(tiny_tokenizers, name)(folder / name, tiny.WORDS)
+    for name, (kind, make) in KINDS.items():
+        tokenizer = make(folder / name, tiny.WORDS)
         torch.manual_seed(0)
-        made[kind] = tokenizer, build(len(tokenizer)).requires_grad_(False).eval()
+        made[name] = tokenizer, encoder(kind, len(tokenizer))
     return made
 
 
@@ -90,11 +59,11 @@ def test_t5_of_stable_diffusion_3_flux_and_chroma(
         ("FluxPipeline", "_2", pipeline_readers.flux, False),
         ("ChromaPipeline", "", pipeline_readers.flux, True),
     ):
-        encoder = TextEncoder(reads(words), model, masked=masked)
+        read = TextEncoder(reads(words), model, masked=masked)
         pipeline = _pipeline(name, words, model, suffix, text_encoder=model)
-        theirs = pipeline._get_t5_prompt_embeds([prompt], max_sequence_length=encoder.reader.length)
+        theirs = pipeline._get_t5_prompt_embeds([prompt], max_sequence_length=read.reader.length)
         theirs = theirs[0] if isinstance(theirs, tuple) else theirs
-        assert torch.equal(_last(encoder([prompt], {})), theirs)
+        assert torch.equal(_last(read([prompt], {})), theirs)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -118,13 +87,13 @@ def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     words, model = parts["gemma"]
     pipeline = _pipeline("SanaPipeline", words, model)
     instruction = signature(pipeline.__call__).parameters["complex_human_instruction"].default
-    encoder = TextEncoder(pipeline_readers.sana(words), model, masked=True)
-    negative = encoder.reading_with(pipeline_readers.sana_negative(words))
+    read = TextEncoder(pipeline_readers.sana(words), model, masked=True)
+    negative = read.reading_with(pipeline_readers.sana_negative(words))
     found, found_mask, against, against_mask = pipeline.encode_prompt(
         [prompt], True, [prompt], complex_human_instruction=instruction
     )
     for one, states, mask in (
-        (encoder([prompt], {}), found, found_mask),
+        (read([prompt], {}), found, found_mask),
         (negative([prompt], {}), against, against_mask),
     ):
         assert torch.equal(_last(one), states)
@@ -134,13 +103,13 @@ def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     words, model = parts["gemma"]
-    encoder = TextEncoder(pipeline_readers.lumina2(words), model, masked=True)
-    negative = encoder.reading_with(pipeline_readers.lumina2_negative(words))
+    read = TextEncoder(pipeline_readers.lumina2(words), model, masked=True)
+    negative = read.reading_with(pipeline_readers.lumina2_negative(words))
     found, found_mask, against, against_mask = _pipeline(
         "Lumina2Pipeline", words, model
     ).encode_prompt([prompt], True, [prompt])
     for one, states, mask in (
-        (encoder([prompt], {}, output_hidden_states=True), found, found_mask),
+        (read([prompt], {}, output_hidden_states=True), found, found_mask),
         (negative([prompt], {}, output_hidden_states=True), against, against_mask),
     ):
         assert torch.equal(one.text(one.output.hidden_states[-2]), states)
@@ -149,8 +118,8 @@ def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None
 
 def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
     words, model = parts["qwen-vl"]
-    encoder = TextEncoder(pipeline_readers.qwen_image(words), model, masked=True)
-    encoded = encoder(PROMPTS, {}, output_hidden_states=True)
+    read = TextEncoder(pipeline_readers.qwen_image(words), model, masked=True)
+    encoded = read(PROMPTS, {}, output_hidden_states=True)
     pipeline = _pipeline("QwenImagePipeline", words, model)
     theirs, mask = pipeline._get_qwen_prompt_embeds(PROMPTS)
     ours = encoded.text(encoded.output.hidden_states[-1]) * encoded.mask.unsqueeze(-1)
@@ -176,14 +145,40 @@ def test_qwen_3_of_z_image_and_flux_2_klein(parts: dict[str, tuple[Any, Any]]) -
 def test_mistral_of_flux_2(tmp_path: Path) -> None:
     """Its template writes the begin token, and padding is on the left."""
     words = tiny_tokenizers.mistral(tmp_path, tiny.WORDS)
-    model = MODELS["qwen"](len(words)).requires_grad_(False).eval()
-    encoder = TextEncoder(pipeline_readers.flux2(words), model, masked=True)
+    model = encoder("Qwen 3", len(words))
+    read = TextEncoder(pipeline_readers.flux2(words), model, masked=True)
     prompts = ["a cat", "a photo [IMG] of my Toy "]
-    encoded = encoder(prompts, {}, output_hidden_states=True, use_cache=False)
+    encoded = read(prompts, {}, output_hidden_states=True, use_cache=False)
     joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
     get = diffusers.Flux2Pipeline._get_mistral_3_small_prompt_embeds
     assert torch.equal(joined, get(model, words, prompts, hidden_states_layers=[1, 2, 3]))
     assert encoded.tokens.ids[0, -1] == words.convert_tokens_to_ids("[/INST]")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reads"),
+    [
+        ("t5", pipeline_readers.pixart),
+        ("gemma", pipeline_readers.sana),
+        ("qwen", pipeline_readers.z_image),
+        ("qwen-vl", pipeline_readers.qwen_image),
+    ],
+)
+def test_what_a_step_takes_is_counted_without_weights(
+    parts: dict[str, tuple[Any, Any]], kind: str, reads: Any
+) -> None:
+    words, _ = parts[kind]
+    with torch.device("meta"):
+        model = encoder(KINDS[kind][0], len(words))
+    read = TextEncoder(reads(words), model, masked=True)
+    rows = torch.zeros(2, 16, device="meta", requires_grad=True)
+    with count_peak() as peak:
+        encoded = read(["a <x>", "a photo of <x>"], {"<x>": rows}, output_hidden_states=True)
+        encoded.text(encoded.output.hidden_states[-1]).sum().backward()
+        counted = peak()
+    assert rows.grad is not None
+    states_nbytes = 4 * 16 * encoded.tokens.ids.numel()
+    assert counted > 8 * states_nbytes
 
 
 def test_the_instruction_leaves_room_for_a_prompt_of_its_own_length(

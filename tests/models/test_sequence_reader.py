@@ -5,35 +5,20 @@ from typing import Any
 
 import pytest
 import tiny
+import tiny_encoders
 import tiny_tokenizers
 import torch
 from diffusers import ChromaPipeline, FluxPipeline
 from support import Snapshot
-from transformers import (
-    Gemma2Config,
-    Gemma2Model,
-    Qwen3Config,
-    Qwen3Model,
-    T5Config,
-    T5EncoderModel,
-)
 
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.prompts import ChunkedPrompts
 from pseudoword.models.sequence_reader import SequenceReader, Template
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.text_encoder import Encoded, TextEncoder
 from pseudoword.placeholders import delimited
 from pseudoword.prompt_weights import parse
 
 LENGTH = 32
-SIZES = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-}
 PROMPTS = (
     "",
     "a photo of my cat, red and blue",
@@ -43,23 +28,10 @@ PROMPTS = (
 )
 
 
-def t5_model(words: Any) -> Any:
-    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
-    return T5EncoderModel(T5Config(vocab_size=len(words), decoder_start_token_id=0, **sizes))
-
-
-def qwen_model(words: Any) -> Any:
-    return Qwen3Model(Qwen3Config(vocab_size=len(words), **SIZES))
-
-
-def gemma_model(words: Any) -> Any:
-    return Gemma2Model(Gemma2Config(vocab_size=len(words), **SIZES))
-
-
-KINDS: dict[str, tuple[Callable[..., Any], Callable[[Any], Any]]] = {
-    "t5": (tiny_tokenizers.t5, t5_model),
-    "qwen": (tiny_tokenizers.qwen, qwen_model),
-    "gemma": (tiny_tokenizers.gemma, gemma_model),
+KINDS = {
+    "t5": (tiny_tokenizers.t5, "T5"),
+    "qwen": (tiny_tokenizers.qwen, "Qwen 3"),
+    "gemma": (tiny_tokenizers.gemma, "Gemma 2"),
 }
 
 
@@ -98,15 +70,20 @@ def encoder(request: pytest.FixtureRequest, tokenizers: dict[str, Any]) -> TextE
 
 def _encoder(kind: str, tokenizers: dict[str, Any], **options: Any) -> TextEncoder:
     torch.manual_seed(0)
-    model = KINDS[kind][1](tokenizers[kind]).requires_grad_(False).eval()
+    model = tiny_encoders.encoder(KINDS[kind][1], len(tokenizers[kind]))
     made = TextEncoder(SequenceReader(tokenizers[kind], LENGTH, **options), model, masked=True)
     torch.nn.init.normal_(made.table, std=0.5)
     return made
 
 
 def _states(encoder: TextEncoder, prompts: list[str], rows: dict[str, Any]) -> torch.Tensor:
-    encoded = encoder(prompts, rows)
-    return encoded.text(encoded.output.last_hidden_state)
+    encoded = encoder(prompts, rows, output_hidden_states=True)
+    return encoded.text(_last(encoded))
+
+
+def _last(encoded: Encoded) -> torch.Tensor:
+    states: torch.Tensor = encoded.output.hidden_states[-1]
+    return states
 
 
 @pytest.mark.parametrize("pad_to", ["length", "longest"])
@@ -198,15 +175,12 @@ def test_padding_does_not_change_what_a_masked_encoder_reads(tokenizers: dict[st
     for kind in KINDS:
         encoder = _encoder(kind, tokenizers)
         longest = encoder.reading_with(SequenceReader(tokenizers[kind], LENGTH, pad_to="longest"))(
-            prompts, {}
+            prompts, {}, output_hidden_states=True
         )
-        whole = encoder(prompts, {})
+        whole = encoder(prompts, {}, output_hidden_states=True)
         assert longest.mask.shape[1] < whole.mask.shape[1] == LENGTH
         for b in range(2):
-            short, long = (
-                one.text(one.output.last_hidden_state)[b][one.mask[b].bool()]
-                for one in (longest, whole)
-            )
+            short, long = (one.text(_last(one))[b][one.mask[b].bool()] for one in (longest, whole))
             torch.testing.assert_close(short, long)
 
 
@@ -216,8 +190,8 @@ def test_only_the_positions_that_are_used_are_the_text(tokenizers: dict[str, Any
     some = whole.reading_with(SequenceReader(tokenizers["qwen"], LENGTH, used=[0, 4, 5]))
     states = _states(whole, ["a photo of one cat"], {})
     assert torch.equal(_states(used, ["a photo of one cat"], {}), states[:, 3:])
-    encoded = some(["a photo of one cat"], {})
-    assert torch.equal(encoded.text(encoded.output.last_hidden_state), states[:, [0, 4, 5]])
+    encoded = some(["a photo of one cat"], {}, output_hidden_states=True)
+    assert torch.equal(encoded.text(_last(encoded)), states[:, [0, 4, 5]])
     assert encoded.mask.tolist() == [[1, 1, 0]]
 
 

@@ -124,7 +124,7 @@ class TextEncoder:
             tokens = tokens.per_layer(*stacked.shape[:2])
             stacked = stacked.flatten(0, 1)
         if self.masked:
-            options["attention_mask"] = tokens.mask
+            options["attention_mask"] = self._attention_mask(tokens)
         if not rows:
             output = self.model(tokens.ids, **options)
         else:
@@ -133,6 +133,17 @@ class TextEncoder:
         if isinstance(prompts, ChunkedPrompts):
             return Encoded(output, tokens, prompts.chunks, prompts.restore_mean)
         return Encoded(output, tokens, used=self.reader.used)
+
+    def _attention_mask(self, tokens: Tokenized) -> Tensor:
+        """What the model is told of padding: `[B, L]`.
+
+        Without numbers transformers could not see whether there is any; then it is `[B, 1, L, L]`,
+        as transformers itself would make it.
+        """
+        if tokens.mask.device.type != "meta":
+            return tokens.mask
+        count, length = tokens.mask.shape
+        return torch.zeros(count, 1, length, length, dtype=self.table.dtype, device="meta")
 
 
 def weighted(states: Tensor, weights: Tensor, *, restore_mean: bool = True) -> Tensor:

@@ -26,7 +26,7 @@ from pseudoword.models.family import Family
 from pseudoword.models.frozen_layers import can_pack, packed_nbytes
 from pseudoword.models.live_memory import count_peak, nbytes
 from pseudoword.models.loading import devices, single_file_configs
-from pseudoword.models.loading.quantisation import can_quantize
+from pseudoword.models.loading.quantisation import quantized_layers
 from pseudoword.models.picture_size import picture_size
 from pseudoword.text import reason
 from pseudoword.training import loss
@@ -150,9 +150,13 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
     total = sum(nbytes(module) for module in modules)
     if quantize == "none":
         return total, 0
-    linear = [m.weight for one in modules for m in one.modules() if can_quantize(m)]
-    sizes = [w.numel() * w.element_size() for w in linear]
-    packed = sum(int(w.numel() * QUANTIZED[quantize]) for w in linear)
+    layers = [
+        (layer.weight, bits)
+        for one in modules
+        for _, _, layer, bits in quantized_layers(one, quantize)
+    ]
+    sizes = [weight.numel() * weight.element_size() for weight, _ in layers]
+    packed = sum(int(weight.numel() * QUANTIZED[bits]) for weight, bits in layers)
     return total - sum(sizes) + packed, max(sizes, default=0)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.models.checkpointing import checkpoint_blocks
 from pseudoword.models.clip_reader import ClipReader, prompt_length
 from pseudoword.models.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.loading import folder
@@ -63,6 +64,10 @@ class ModelParts:
         model = self.load_frozen(kind, f"text_encoder{suffix}")
         if reads is None:
             masked = getattr(model.config, "use_attention_mask", False)
+        else:
+            model.config.get_text_config().use_cache = False  # keys and values for the next token
+            if self.placement.checkpointing:
+                checkpoint_blocks(model)
         return TextEncoder(reader, model, masked=masked)
 
     def reader(self, suffix: str = "", reads: Reads | None = None) -> PromptReader:

@@ -4,6 +4,7 @@
 2023), from bitsandbytes. Other layers and all activations keep their precision.
 """
 
+from collections.abc import Iterator
 from typing import Any, TypeGuard
 
 import torch
@@ -22,14 +23,27 @@ def quantize(model: nn.Module, kind: Quantize) -> nn.Module:
     if kind == "none":
         return model
     convert = Linear8bit if kind == "8bit" else _linear_4bit(kind)
-    for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if can_quantize(layer):
-                setattr(parent, name, convert(layer))
+    for parent, name, layer, bits in list(quantized_layers(model, kind)):
+        setattr(parent, name, Linear8bit(layer) if bits == "8bit" else convert(layer))
     return model
 
 
-def can_quantize(layer: nn.Module) -> TypeGuard[nn.Linear]:
+def quantized_layers(
+    model: nn.Module, kind: Quantize
+) -> Iterator[tuple[nn.Module, str, nn.Linear, Quantize]]:
+    """The layers that `quantize` replaces: parent, name in it, layer, and what it becomes.
+
+    Those that transformers keeps in 32 bits get no fewer than 8. T5 has some: they are sensitive,
+    and it converts their input to the type of their weights, unless that is int8.
+    """
+    sensitive = getattr(model, "_keep_in_fp32_modules", None) or ()
+    for parent in model.modules():
+        for name, layer in parent.named_children():
+            if _can_quantize(layer):
+                yield parent, name, layer, "8bit" if name in sensitive else kind
+
+
+def _can_quantize(layer: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether a layer is stored in fewer bits: small layers of unusual sizes are not."""
     if type(layer) is not nn.Linear:
         return False
