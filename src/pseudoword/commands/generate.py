@@ -14,7 +14,7 @@ from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
 from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, generation, lora, toward
-from pseudoword.models.compatibility import check_compatible
+from pseudoword.models.compatibility import check_compatible, partly_read
 from pseudoword.models.family import Family
 from pseudoword.outputs import next_free
 from pseudoword.placeholders import split, undelimited
@@ -60,6 +60,8 @@ def draw_pictures(
     _check_memory(family, config, options, progress)
     for each in concepts:
         check_compatible(each, family)
+        if (not_read := partly_read(each, family)) is not None:
+            progress.note(not_read)
     concepts = [_turned(each, family, config) for each in concepts]
     counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)

@@ -11,7 +11,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import sources
 from pseudoword.formats.advice import advise
-from pseudoword.formats.keys import base_encoder, families_of
+from pseudoword.formats.keys import base_encoder, read_by
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, vocabulary
 from pseudoword.models.text_encoder import TextEncoder
@@ -80,7 +80,7 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         container=content.container,
         layout=content.layout,
         others=[each for each in tokens if each != concept.token],
-        fits=list(families_of(concept.widths)) or [_of_these_widths(concept)],
+        fits=list(read_by(concept.widths)) or [_of_these_widths(concept)],
         tools=advise(content, concept),
         provenance=dict(concept.provenance),
     )
@@ -88,13 +88,12 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         return inspection
     family = base_model.load_named(base, "cpu")
     check_compatible(concept, family)
+    read = {k: rows for k, rows in concept.vectors.items() if base_encoder(k) in family.encoders}
     comparison = {
-        "vocabulary_norms": {
-            key: family.encoders[base_encoder(key)].median_norm for key in concept.vectors
-        },
+        "vocabulary_norms": {key: family.encoders[base_encoder(key)].median_norm for key in read},
         "nearest": {
             key: [_nearest(family.encoders[base_encoder(key)], row) for row in rows]
-            for key, rows in concept.vectors.items()
+            for key, rows in read.items()
         },
         "tools": advise(content, concept, vocabulary(family)),
     }

@@ -88,6 +88,13 @@ FAMILIES_OF_ENCODERS: Mapping[frozenset[str], tuple[str, ...]] = {
 }
 """Text encoders -> the model families that have exactly these; SD 3 may be without its T5."""
 
+ALSO_READ_BY: Mapping[frozenset[str], tuple[str, ...]] = {
+    frozenset({"t5xxl"}): ("sd3", "flux"),
+}
+"""Text encoders -> the families with more encoders that read a word without rows for the others.
+
+Other tools make words for T5 alone. SD 3 and FLUX.1 read most of a prompt with it."""
+
 TITLES: Mapping[str, str] = {
     "sd": "SD 1.x or SD 2.x",
     "sdxl": "SDXL",
@@ -172,6 +179,12 @@ def families_of(widths: Mapping[str, int]) -> tuple[str, ...]:
     if any(WIDTHS.get(base_encoder(key)) != width for key, width in widths.items()):
         return ()
     return FAMILIES_OF_ENCODERS.get(frozenset(base_encoder(key) for key in widths), ())
+
+
+def read_by(widths: Mapping[str, int]) -> tuple[str, ...]:
+    """The model families that can read a word with rows of these widths."""
+    families = families_of(widths)
+    return families and (*families, *ALSO_READ_BY.get(frozenset(widths), ()))
 
 
 def likely_family(widths: Mapping[str, int]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats.keys import (
+    ALSO_READ_BY,
     TITLES,
     base_encoder,
     families_of,
@@ -32,8 +33,14 @@ def check_vector_count(token: str, vectors: int, family: Family) -> None:
         )
 
 
-def check_compatible(concept: Concept, family: Family) -> None:
-    """Check that `concept` has rows for exactly the text encoders of `family`, and not too many.
+def check_compatible(concept: Concept, family: Family, *, whole: bool = False) -> None:
+    """Check that `concept` has rows for the text encoders of `family`, and not too many.
+
+    Args:
+        concept: the word.
+        family: the model.
+        whole: whether it must have rows for exactly these. To be drawn, a word may lack some or
+            have more, if it is of this family: see `partly_read`.
 
     Raises:
         ConceptError: it has not; the message names the widths and the model of both sides.
@@ -42,7 +49,8 @@ def check_compatible(concept: Concept, family: Family) -> None:
     word = {base_encoder(key): width for key, width in concept.widths.items()}
     layered = is_layered(concept.vectors)
     per_layer = {f"{k}.{layer}": w for k, w in model.items() for layer in family.layers}
-    if concept.widths == (per_layer if layered else model):
+    fits = concept.widths == (per_layer if layered else model)
+    if fits or (not whole and not layered and _fits_in_part(concept, model, family.name)):
         _check_counts(concept)
         check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)
         return
@@ -59,6 +67,32 @@ def check_compatible(concept: Concept, family: Family) -> None:
         f"{_widths_text(word)}, the model{kinds[1]} reads {_widths_text(model)}. "
         "Use a base model of the kind it was learned for, or learn the word again on this one."
     )
+
+
+def partly_read(concept: Concept, family: Family) -> str | None:
+    """What is not read of a compatible word, or not read with it, as a sentence; None if all is."""
+    own = {base_encoder(key) for key in concept.vectors}
+    if unused := [key for key in own if key not in family.encoders]:
+        return (
+            f"{family.source.name} has no {' and no '.join(sorted(unused))}, so the rows of "
+            f"{concept.token} for it are not used"
+        )
+    if without := [key for key in family.encoders if key not in own]:
+        return (
+            f"{concept.token} has no rows for {' and '.join(without)}, so there the prompt is read "
+            "without it"
+        )
+    return None
+
+
+def _fits_in_part(concept: Concept, model: Mapping[str, int], family: str) -> bool:
+    """Whether all rows fit that there are for encoders of the model, and other rows may be."""
+    shared = concept.widths.keys() & model.keys()
+    if not shared or any(concept.widths[key] != model[key] for key in shared):
+        return False
+    if shared == model.keys():  # such as SD 3 without its T5
+        return concept.family == family
+    return family in ALSO_READ_BY.get(frozenset(concept.widths), ())
 
 
 def _check_counts(concept: Concept) -> None:

@@ -106,8 +106,9 @@ class TextEncoder:
 
         Args:
             prompts: `B` texts, or prompts of `n` chunks each, which run as `B·n` texts.
-            rows: placeholder -> `[n, width]`; or `[layers, n, width]` for layered concepts: then
-                all prompts run once per layer, `layers·B` in all, first those of the first layer.
+            rows: placeholder -> `[n, width]`, where n may be 0; or `[layers, n, width]` for layered
+                concepts: then all prompts run once per layer, `layers·B` in all, first those of the
+                first layer.
             options: for the transformers model.
         """
         counts = {placeholder: r.shape[-2] for placeholder, r in rows.items()}
@@ -119,13 +120,14 @@ class TextEncoder:
                 f"{len(self.table)} rows: they are of different models"
             )
         tokens = tokens.to(self.table.device)
-        stacked = torch.cat(list(rows.values()), dim=-2) if rows else torch.empty(0, self.width)
+        read = [own for own in rows.values() if len(own)]
+        stacked = torch.cat(read, dim=-2) if read else torch.empty(0, self.width)
         if stacked.ndim == 3:
             tokens = tokens.per_layer(*stacked.shape[:2])
             stacked = stacked.flatten(0, 1)
         if self.masked:
             options["attention_mask"] = self._attention_mask(tokens)
-        if not rows:
+        if not read:
             output = self.model(tokens.ids, **options)
         else:
             with injected(self.site, stacked, tokens.slots):

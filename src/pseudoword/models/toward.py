@@ -51,8 +51,9 @@ def turned(concept: Concept, goals: Mapping[str, Tensor], share: float) -> Conce
     vectors = {
         key: _slerp(rows, goals[base_encoder(key)][: len(rows)], share)
         for key, rows in concept.vectors.items()
+        if base_encoder(key) in goals
     }
-    return replace(concept, vectors=vectors)
+    return replace(concept, vectors={**concept.vectors, **vectors})
 
 
 def _slerp(rows: Tensor, goals: Tensor, share: float) -> Tensor:

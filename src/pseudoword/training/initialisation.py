@@ -103,7 +103,7 @@ def initial_rows(
     """
     concept = named_concept(init, mode)
     if concept is not None:
-        check_compatible(concept, family)
+        check_compatible(concept, family, whole=True)
         return concept.vectors
     if mode == "random":
         return {
