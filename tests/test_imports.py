@@ -2,24 +2,29 @@
 
 import importlib
 import importlib.util
+import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pseudoword import imports
 
 
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether an installed extra was found, for each time that diffusers was imported."""
+    """Whether an installed extra was found when each of the libraries was imported."""
     (tmp_path / "an_extra.py").write_text("here = True\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(imports, "EXTRAS", ("an_extra",))
     monkeypatch.setattr(imports, "_spares", False)
+    monkeypatch.setattr(imports, "COMPILER", "sys")  # imported already, so it stays
     seen: list[bool] = []
 
     def look(name: str) -> None:
-        assert name == "diffusers"
+        assert name in {"diffusers", "accelerate"}
         seen.append(importlib.util.find_spec("an_extra") is not None)
 
     monkeypatch.setattr(importlib, "import_module", look)
@@ -29,7 +34,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def test_diffusers_finds_no_extra_in_a_process_that_only_runs_a_command(found: list[bool]) -> None:
     imports.spare()
     imports.import_diffusers()
-    assert found == [False]
+    assert found == [False, False]
 
 
 def test_an_extra_can_be_imported_afterwards(found: list[bool]) -> None:
@@ -40,4 +45,44 @@ def test_an_extra_can_be_imported_afterwards(found: list[bool]) -> None:
 
 def test_in_other_programs_diffusers_finds_everything(found: list[bool]) -> None:
     imports.import_diffusers()
-    assert found == [True]
+    assert found == [True, True]
+
+
+def in_a_command(*lines: str) -> str:
+    """What a process prints that only runs a command."""
+    code = "\n".join(["from pseudoword import imports", "imports.spare()", "import sys", *lines])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def stepped() -> float:
+    number = torch.nn.Parameter(torch.ones(1))
+    optimiser = torch.optim.AdamW([number])
+    optimiser.zero_grad()
+    number.square().sum().backward()
+    optimiser.step()
+    return number.item()
+
+
+def test_optimisers_and_models_do_without_the_compiler() -> None:
+    """The numbers are those that the optimiser gives in this process."""
+    said = in_a_command(
+        "import torch",
+        inspect.getsource(stepped),
+        "imports.import_diffusers()",
+        "from diffusers import UNet2DConditionModel",
+        "from transformers import CLIPTextModel",
+        "print(stepped(), 'torch._dynamo.convert_frame' in sys.modules)",
+    )
+    assert said == f"{stepped()} False"
+
+
+def test_the_compiler_is_there_as_soon_as_it_is_used() -> None:
+    said = in_a_command(
+        "import torch",
+        "from torch._dynamo.utils import counters",
+        "import torch._dynamo.config",
+        "print(isinstance(torch._dynamo, imports.NothingCompiled), len(counters))",
+        "print(torch.compile(torch.sin, backend='eager')(torch.zeros(1)))",
+    )
+    assert said == "False 0\ntensor([0.])"
