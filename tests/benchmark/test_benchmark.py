@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pseudoword
 from pseudoword.benchmark import artwork, runner
 from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
-from pseudoword.benchmark.results import ResultTable, Row, mean, pareto_plot
+from pseudoword.benchmark.results import ResultTable, Row, difference, mean, pareto_plot
 from pseudoword.benchmark.runner import parse_variant
 from pseudoword.benchmark.scoring import Score, Scorer, background_colour, nearest_style
 from pseudoword.benchmark.tasks import TaskSet
@@ -104,11 +104,29 @@ def test_a_style_prompt_asks_for_a_style_that_was_not_learned_from(tasks: TaskSe
                 assert prompt.style in learned
 
 
+def test_each_task_asks_for_four_partners_which_come_first_in_half_of_the_prompts(
+    tasks: TaskSet,
+) -> None:
+    for one in (*tasks.things, *tasks.styles):
+        pairs = [prompt for prompt in one.prompts if prompt.kind == "pair"]
+        partners = [prompt.expected for prompt in pairs]
+        assert len(set(partners)) == len(pairs) == 4
+        behind = [p.text.index(p.expected) > p.text.rindex(" and ") for p in pairs]
+        assert behind == [True, False, True, False]
+        for kind in ("place", "copies"):
+            expected = [prompt.expected for prompt in one.prompts if prompt.kind == kind]
+            assert len(set(expected)) == len(expected)
+
+
+def test_each_task_has_as_many_prompts(tasks: TaskSet) -> None:
+    assert len({len(one.prompts) for one in tasks.to_learn}) == 1
+
+
 def test_a_new_style_is_asked_for_on_things_it_was_not_learned_from(tasks: TaskSet) -> None:
     for one in tasks.styles:
         for prompt in one.prompts:
             assert all(
-                f" {prompt.thing} " not in picture.caption for picture in one.training_pictures
+                f" {prompt.thing} on " not in picture.caption for picture in one.training_pictures
             )
 
 
@@ -151,13 +169,15 @@ def test_a_place_is_read_from_the_pixels(place: str, tasks: TaskSet, scorer: Sco
     for tried in PLACES:
         picture = compose("white", [Placed(drawing, PLACES[tried])], SIDE)
         pictures = [[picture] if p is prompt else [p.reference] for p in one.prompts]
-        assert scorer.score(one, pictures).kinds["place"] == float(tried == place)
+        # The other prompt for a place is followed.
+        assert scorer.score(one, pictures).kinds["place"] == (1.0 if tried == place else 0.5)
 
 
 def test_a_learned_style_is_recognised_by_the_most_similar_of_all_styles(
     tasks: TaskSet, scorer: Scorer
 ) -> None:
-    for one in tasks.styles:
+    for whole in tasks.styles:
+        one = replace(whole, prompts=[prompt for prompt in whole.prompts if prompt.single])
         assert all(prompt.candidates[0] == prompt.reference for prompt in one.prompts)
         best = scorer.score(one, [[p.reference] for p in one.prompts])
         other = scorer.score(one, [[p.candidates[-1]] for p in one.prompts])
@@ -175,7 +195,7 @@ def test_the_nearest_style_is_the_one_with_the_most_similar_true_pictures(
     def similarity(other: str) -> float:
         values = []
         for one in tasks.styles:
-            there = [p for p in one.prompts if (p.thing, other) in art.drawings]
+            there = [p for p in one.prompts if p.single and (p.thing, other) in art.drawings]
             shown = [
                 compose(p.background, [Placed(art.drawings[p.thing, other], SINGLE_BOX)], SIDE)
                 for p in there
@@ -221,10 +241,26 @@ def test_the_gap_is_that_from_the_starting_to_the_known_words() -> None:
     *_, row = table.as_markdown().splitlines()
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[1] == "halfway"
-    assert cells[2].startswith("0.60 (")
-    assert cells[3].startswith("50% (")
+    assert cells[2].startswith("0.600 ± 0.0")
+    assert cells[3].startswith("50% ± ")
     assert cells[-2] == "12"
     assert pareto_plot([table]).startswith(b"\x89PNG")
+
+
+def test_differences_are_word_by_word() -> None:
+    apart = scores(0.2, 0.5, 0.8)
+    table = ResultTable(
+        "things",
+        start=scores(0.1, 0.1, 0.1),
+        known=scores(0.9, 0.9, 0.9),
+        rows=[Row("first", apart), Row("more", scores(0.25, 0.55, 0.85, following=0.7))],
+    )
+    assert mean(apart, "identity").error > 0.1, "the words differ much"
+    found = difference(table.rows[1].scores, apart, "identity")
+    assert found.mean == pytest.approx(0.05)
+    assert found.error == pytest.approx(0, abs=1e-6), "and their differences do not"
+    *_, row = table.as_markdown().splitlines()
+    assert row.startswith("| more | +5 ± 0 | +0 ± 0 | -10 ± 0 |")
 
 
 def test_scores_of_earlier_versions_are_read(tmp_path: Path) -> None:
@@ -252,8 +288,13 @@ def test_variants_are_settings_of_train() -> None:
     variant = parse_variant("lr=2e-3, steps=200")
     assert variant.settings == {"lr": "2e-3", "steps": "200"}
     assert parse_variant("").settings == {}
-    for wrong in ("lr", "rate=3", "lr="):
-        with pytest.raises(SettingsError, match="--compare"):
+    turned = parse_variant("steps=200,toward=0.2")
+    assert (turned.settings, turned.toward, turned.learned_as) == (
+        {"steps": "200"}, 0.2, "steps=200",
+    )  # fmt: skip
+    assert parse_variant("toward=0.2").learned_as == "defaults"
+    for wrong in ("lr", "rate=3", "lr=", "toward=3"):
+        with pytest.raises(SettingsError):
             parse_variant(wrong)
 
 
@@ -283,7 +324,10 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert seconds
     assert second.things.rows[0].scores == first.things.rows[0].scores
     assert (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns == kept
-    assert second.table.count("steps=3") == 2
+    assert second.table.count("| steps=3") == 4, "in two tables, and in their differences"
+    turned = pseudoword.bench(compare=["steps=2", "steps=2,toward=1"], **settings)
+    assert turned.things.rows[1].seconds == seconds, "its words are not learned again"
+    assert (out / "steps-2-toward-1" / "octopus" / "marks-octopus.json").exists()
     third = pseudoword.bench(compare=["steps=2"], relearn=True, **settings)
     assert third.relearned
     assert third.relearned.known == third.things.known

@@ -15,19 +15,25 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, and the 95 % interval of its bootstrap over words."""
+    """A mean, with the 95 % interval and the standard error of its bootstrap over words."""
 
     mean: float
     low: float
     high: float
+    error: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ({self.low:.2f}–{self.high:.2f})"
+        return f"{self.mean:.3f} ± {self.error:.3f}"
 
     @property
     def percent(self) -> str:
-        """As `87 % (80–93)`."""
-        return f"{self.mean:.0%} ({100 * self.low:.0f}–{100 * self.high:.0f})"
+        """As `87% ± 3`."""
+        return f"{self.mean:.0%} ± {100 * self.error:.0f}"
+
+    @property
+    def points(self) -> str:
+        """A difference of percentages, as `+4 ± 2`."""
+        return f"{100 * self.mean:+.0f} ± {100 * self.error:.0f}"
 
 
 @dataclass(frozen=True)
@@ -74,39 +80,74 @@ class ResultTable:
         return _bootstrap(share, _column(scores, "following"), unpaired=known)
 
     def as_markdown(self) -> str:
-        """The table as Markdown."""
+        """The table as Markdown, and a second one of the differences from the first row."""
         kinds = list(next(iter(self.known.values())).kinds)
         heads = [self.title, "identity", "way to known words", "recognised", "following"]
-        heads += ["share of known words'", *(kinds if len(kinds) > 1 else []), "s per word"]
+        heads += ["share of known words'", *kinds, "s per word"]
         baselines = [Row("*starting words*", self.start), Row("*known words*", self.known)]
         references = [self.reference] if self.reference else []
         named = [Row(markdown(row.name), row.scores, row.seconds) for row in self.rows]
-        lines = [heads, ["---"] * len(heads)]
+        lines = []
         for row in [*baselines, *references, *named]:
             is_baseline = row in baselines
-            cells = [
+            lines.append([
                 row.name,
                 str(mean(row.scores, "identity")),
                 "" if is_baseline else self.gap_closed(row.scores).percent,
                 mean(row.scores, "recognised").percent,
                 mean(row.scores, "following").percent,
                 "" if is_baseline else self.relative_following(row.scores).percent,
-            ]
-            if len(kinds) > 1:
-                scores = row.scores.values()
-                cells += [f"{np.mean([s.kinds[kind] for s in scores]):.0%}" for kind in kinds]
-            cells.append("" if row.seconds is None else f"{row.seconds:.0f}")
-            lines.append(cells)
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+                *(_following(row.scores, kind) for kind in kinds),
+                "" if row.seconds is None else f"{row.seconds:.0f}",
+            ])  # fmt: skip
+        table = _markdown(heads, lines)
+        if len(named) < 2:
+            return table
+        return f"{table}\n\n{self._differences(named[0], named[1:], kinds)}"
+
+    def _differences(self, first: Row, others: Sequence[Row], kinds: Sequence[str]) -> str:
+        """How other rows differ from the first one, word by word."""
+        heads = [
+            f"{self.title}: beside {first.name}",
+            "identity",
+            "recognised",
+            "following",
+            *kinds,
+        ]
+        lines = []
+        for row in others:
+            apart = [difference(row.scores, first.scores, name) for name in heads[1:]]
+            lines.append([row.name, *(one.points for one in apart)])
+        return _markdown(heads, lines)
+
+
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *lines])
 
 
 def mean(scores: Scores, metric: str) -> Interval:
-    """Of `identity`, `following` or `recognised`, over words."""
+    """Of `identity`, `following`, `recognised` or a kind of prompt, over words."""
     return _bootstrap(lambda values: values.mean(-1), _column(scores, metric))
 
 
+def difference(scores: Scores, others: Scores, metric: str) -> Interval:
+    """The mean of what a word has more in `scores` than in `others`."""
+    return _bootstrap(
+        lambda one, other: (one - other).mean(-1), _column(scores, metric), _column(others, metric)
+    )
+
+
+def _following(scores: Scores, kind: str) -> str:
+    """Of one kind of prompt; true pictures are of single things only, so they lack some kinds."""
+    there = all(kind in score.kinds for score in scores.values())
+    return mean(scores, kind).percent if there else ""
+
+
 def _column(scores: Scores, metric: str) -> np.ndarray:
-    return np.array([getattr(score, metric) for score in scores.values()])
+    return np.array([
+        score.kinds[metric] if metric in score.kinds else getattr(score, metric)
+        for score in scores.values()
+    ])  # fmt: skip
 
 
 def _bootstrap(
@@ -120,8 +161,9 @@ def _bootstrap(
     if unpaired is not None:
         resampled.append(unpaired[rng.integers(len(unpaired), size=(RESAMPLES, len(unpaired)))])
         values.append(unpaired)
-    low, high = np.percentile(statistic(*resampled), [2.5, 97.5])
-    return Interval(float(statistic(*values)), float(low), float(high))
+    found = statistic(*resampled)
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Interval(float(statistic(*values)), float(low), float(high), float(found.std()))
 
 
 def pareto_plot(tables: Sequence[ResultTable]) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pseudoword.benchmark.scoring import Score, Scorer, Scores
 from pseudoword.benchmark.tasks import Task, write_training_pictures
 from pseudoword.concept import Concept
-from pseudoword.config import BenchConfig, TrainConfig
+from pseudoword.config import BenchConfig, GenerateConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.models.family import Family
@@ -25,12 +25,19 @@ from pseudoword.runs.pack import Options, Trained
 from pseudoword.runs.runner import learn
 from pseudoword.text import brief
 from pseudoword.training import optimisers
+from pseudoword.training.initialisation import turn
 
 MAKER = "bench"
 """Names the benchmark in the records of its folders."""
 
 LARGEST_NBYTES = 1024 * 1024
 """No file of a score is larger."""
+
+DEFAULTS = "defaults"
+"""The name of a variant without settings."""
+
+DRAWING = "toward"
+"""A setting of a variant that is not one of train, but of generate."""
 
 OWN_SETTINGS = ("pictures", "token", "out", "base")
 """Settings of train that the benchmark chooses itself."""
@@ -43,6 +50,13 @@ class Variant:
     name: str
     settings: Mapping[str, Any]
     """fields of `TrainConfig`; the others have their defaults"""
+    toward: float = 0
+    """how far the learned words are turned towards their starting words when they are drawn"""
+
+    @property
+    def learned_as(self) -> str:
+        """The name of the variant that has its words as they were learned."""
+        return self.name if not self.toward else (_text(self.settings) or DEFAULTS)
 
 
 @dataclass(frozen=True)
@@ -56,13 +70,15 @@ class VariantScores:
 
 
 def parse_variant(text: str) -> Variant:
-    """Read `lr=2e-3,steps=200` as settings; an empty text means the defaults.
+    """Read `lr=2e-3,steps=200,toward=0.2` as settings; an empty text means the defaults.
 
     Raises:
         SettingsError: the text is written in another way, or names no settings of train.
     """
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
-    settings = TrainConfig.own_names({key.strip(): value.strip() for key, _, value in parts})
+    given = {key.strip(): value.strip() for key, _, value in parts}
+    toward = GenerateConfig.check(toward=given.pop(DRAWING, 0)).toward
+    settings = TrainConfig.own_names(given)
     if not (settings.keys() <= TrainConfig.model_fields.keys() and all(settings.values())):
         raise SettingsError(
             f"--compare {brief(text)}: write settings of train as name=value, with commas between"
@@ -74,7 +90,11 @@ def parse_variant(text: str) -> Variant:
             )
     config = TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
     optimisers.check(config.optimiser, config.optimiser_option)
-    return Variant(text or "defaults", settings)
+    return Variant(text or DEFAULTS, settings, toward)
+
+
+def _text(settings: Mapping[str, Any]) -> str:
+    return ",".join(f"{name}={value}" for name, value in settings.items())
 
 
 class BenchmarkRun:
@@ -116,8 +136,9 @@ class BenchmarkRun:
             seconds += max(map(_training_seconds, trained))  # words of a pack share each step
             self._progress.phase(f"{variant.name}: drawing")
             for done, (task, word) in enumerate(zip(pack, trained, strict=True), 1):
-                token = word.concept.token
-                scores[task.name] = self._draw_and_score(word.folder, task, token, [word.concept])
+                concept = turn(self._family, word.concept, variant.toward)
+                folder = self._out / file_stem(variant.name) / file_stem(task.name)
+                scores[task.name] = self._draw_and_score(folder, task, concept.token, [concept])
                 self._progress.advance(done, len(pack), task.name)
         return VariantScores(variant, scores, seconds)
 
@@ -134,7 +155,7 @@ class BenchmarkRun:
                 "preview": (),
                 "seed": self._config.seed,
             }
-            out = self._out / file_stem(variant.name) / stem
+            out = self._out / file_stem(variant.learned_as) / stem
             settings = {**defaults, **variant.settings}
             configs.append(
                 TrainConfig.check(pictures=[pictures], token=f"<{stem}>", out=out, **settings)

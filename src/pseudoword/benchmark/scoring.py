@@ -68,7 +68,7 @@ class Scorer:
             if prompt.single:
                 reference = self._model.features([prompt.reference])[0]
                 similarities += (features @ reference).tolist()
-                if prompt.kind == "thing":
+                if prompt.candidates:
                     recognised += self._nearest_is_first(prompt, features)
                 else:
                     recognised += [name == prompt.thing for name in self._name(features)]

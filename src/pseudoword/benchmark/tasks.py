@@ -1,9 +1,9 @@
 """The benchmark's tasks: what a word is learned from, and the prompts that test it.
 
 A thing is learned from drawings in some styles. The prompts ask for it in its other styles, on
-other backgrounds, at a place, beside a known thing, and several times. The new style is learned
-from pictures of some known things, and asked for on other things. Every choice is fixed, so that
-all runs have the same tasks.
+other backgrounds, at places, beside known things, and several times. The new style is learned from
+pictures of some known things, and asked for on other things: alone, at places, and beside others.
+Every choice is fixed, so that all runs have the same tasks.
 """
 
 import random
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from PIL import Image
 
 from pseudoword.benchmark.artwork import Artwork, Thing
@@ -29,20 +30,27 @@ from pseudoword.report.picture_output import encode_picture
 
 Kind = Literal["style", "background", "place", "pair", "copies", "thing"]
 
-PARTNERS = ("cat", "apple", "car", "house", "rose", "robot")
+PROMPTS = 2
+"""The version of the prompts: scores under different ones cannot be compared."""
+
+PARTNERS = ("cat", "apple", "car", "rose", "banana", "airplane", "hammer", "horse")
 """Known things that a learned thing is asked for together with."""
 
 NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+PAIRS = 4
+"""Pair prompts of a task, each with another partner; in every second one it comes first."""
+
+PLACES_ASKED = 2
+"""Prompts of a task for a place, each for another one."""
 
 UNSEEN_STYLES = 2
 """Styles of a thing that it is not learned from."""
 
 TRAINING_PICTURES = 5
 
-STYLE_TASKS = 4
+STYLE_TASKS = 8
 """Words that are learned for the new style, each from other pictures."""
-
-STYLE_PROMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -134,30 +142,25 @@ def thing_task(art: Artwork, thing: Thing, side_px: int, init_word: str | None =
     unseen, learned = styles[:UNSEEN_STYLES], styles[UNSEEN_STYLES:]
     training_colours, free_colours = _split_colours(rng)
 
-    def single(style: str, background: str) -> Image.Image:
-        return compose(background, [Placed(art.drawings[thing.name, style], SINGLE_BOX)], side_px)
-
-    def prompt(kind: Kind, style: str, background: str) -> TaskPrompt:
-        return TaskPrompt(
-            kind, f"{_a(style)} of a [name] {_on(background)}", single(style, background),
-            expected=style if kind == "style" else background,
-            thing=thing.name, style=style, background=background,
-        )  # fmt: skip
+    def asked(style: str) -> _Asked:
+        return _Asked(art, side_px, thing.name, style, "a [name]", _a(style))
 
     training_styles = [learned[i % len(learned)] for i in range(TRAINING_PICTURES)]
     training_pictures = [
-        TrainingPicture(single(style, background), f"in {style} style {_on(background)}")
+        TrainingPicture(asked(style).single(background), f"in {style} style {_on(background)}")
         for style, background in zip(training_styles, training_colours, strict=True)
     ]
     prompts = [
-        prompt("style", unseen[0], "white"),
-        prompt("style", unseen[1], free_colours[0]),
-        prompt("background", learned[0], free_colours[1]),
-        prompt("background", learned[1], free_colours[2]),
+        asked(unseen[0]).in_style("white"),
+        asked(unseen[1]).in_style(free_colours[0]),
+        asked(learned[0]).on(free_colours[1]),
+        asked(learned[1]).on(free_colours[2]),
         # The others are in a learned style, so that only one thing is new about each.
-        _place_prompt(art, thing, learned[0], rng, side_px),
-        _pair_prompt(art, thing, learned[1], rng, side_px),
-        _copies_prompt(art, thing, learned[0], rng, side_px),
+        *(asked(learned[0]).at(place) for place in _places(rng)),
+        *asked(learned[1]).pairs(rng),
+        *(asked(learned[0]).copies(n) for n in rng.sample(list(NUMBERS), 2)),
+        asked(unseen[0]).in_style(free_colours[3]),
+        asked(unseen[1]).in_style(free_colours[4]),
     ]
     return Task(thing.name, init_word or thing.init_word, training_pictures, prompts)
 
@@ -179,27 +182,22 @@ def _style_task(art: Artwork, style: str, name: str, init_word: str, side_px: in
     rng = random.Random(name)
     things = [t.name for t in art.known if (t.name, style) in art.drawings]
     rng.shuffle(things)
-    learned, asked = things[:TRAINING_PICTURES], things[TRAINING_PICTURES:][:STYLE_PROMPTS]
 
-    def single(thing: str, background: str, style: str = style) -> Image.Image:
-        return compose(background, [Placed(art.drawings[thing, style], SINGLE_BOX)], side_px)
+    def asked(thing: str) -> _Asked:
+        return _Asked(art, side_px, thing, style, _a(thing), "a [name]")
 
+    colours = list(COLOURS)
+    learned, others = things[:TRAINING_PICTURES], iter(things[TRAINING_PICTURES:])
     training_pictures = [
-        TrainingPicture(single(thing, background), f"of {_a(thing)} {_on(background)}")
+        TrainingPicture(asked(thing).single(background), f"of {_a(thing)} {_on(background)}")
         for thing, background in zip(learned, _split_colours(rng)[0], strict=True)
     ]
-    others = [s for s in (*art.styles, art.new_style) if s != style]
-    prompts = []
-    for thing in asked:
-        background = rng.choice(list(COLOURS))
-        there = [s for s in (style, *others) if (thing, s) in art.drawings]
-        prompts.append(
-            TaskPrompt(
-                "thing", f"a [name] of {_a(thing)} {_on(background)}", single(thing, background),
-                expected=thing, thing=thing, style=style, background=background,
-                candidates=[single(thing, background, s) for s in there],
-            )
-        )  # fmt: skip
+    prompts = [
+        *(asked(next(others)).among_styles("thing", colour) for colour in rng.sample(colours, 6)),
+        *(asked(next(others)).among_styles("background", c) for c in rng.sample(colours, 2)),
+        *(asked(next(others)).at(place) for place in _places(rng)),
+        *asked(next(others)).pairs(rng),
+    ]
     return Task(name, init_word, training_pictures, prompts)
 
 
@@ -228,49 +226,96 @@ def write_training_pictures(task: Task, folder: Path) -> None:
                 write_whole(path, data)
 
 
-def _place_prompt(
-    art: Artwork, thing: Thing, style: str, rng: random.Random, side_px: int
-) -> TaskPrompt:
-    place = rng.choice(list(PLACES))
-    drawing = Placed(art.drawings[thing.name, style], PLACES[place])
-    return TaskPrompt(
-        "place", f"{_a(style)} of a [name] {place} {_on('white')}",
-        compose("white", [drawing], side_px),
-        expected=place, thing=thing.name, style=style, background="white",
-    )  # fmt: skip
+@dataclass(frozen=True)
+class _Asked:
+    """A thing in a style, and the prompts that ask for it. One of both is the new word."""
+
+    art: Artwork
+    side_px: int
+    thing: str
+    style: str
+    thing_words: str
+    """the thing as prompts name it, with its article"""
+    style_words: str
+
+    def single(self, background: str, style: str | None = None) -> Image.Image:
+        """The thing alone; in its own style, or in another one."""
+        return self._picture([Placed(self._drawing(style), SINGLE_BOX)], background)
+
+    def in_style(self, background: str) -> TaskPrompt:
+        """A prompt that is followed if the style is right."""
+        return self._prompt("style", self.style, [self.single(background)], background=background)
+
+    def on(self, background: str) -> TaskPrompt:
+        """A prompt that is followed if the background is right."""
+        picture = self.single(background)
+        return self._prompt("background", background, [picture], background=background)
+
+    def among_styles(self, kind: Kind, background: str) -> TaskPrompt:
+        """A prompt that is followed if the thing or the background is right; styles compete."""
+        styles = [s for s in (*self.art.styles, self.art.new_style) if s != self.style]
+        there = [s for s in styles if (self.thing, s) in self.art.drawings]
+        pictures = [self.single(background, style) for style in (self.style, *there)]
+        expected = self.thing if kind == "thing" else background
+        return self._prompt(kind, expected, pictures, background=background)
+
+    def at(self, place: str) -> TaskPrompt:
+        """A prompt for the thing at a place."""
+        picture = self._picture([Placed(self._drawing(), PLACES[place])])
+        return self._prompt("place", place, [picture], f"{self.thing_words} {place}")
+
+    def pairs(self, rng: random.Random) -> list[TaskPrompt]:
+        """Prompts for the thing beside known ones."""
+        names = [p for p in PARTNERS if (p, self.style) in self.art.drawings and p != self.thing]
+        chosen = rng.sample(names, PAIRS)
+        return [self._pair(partner, names, i % 2 == 1) for i, partner in enumerate(chosen)]
+
+    def _pair(self, partner: str, names: Sequence[str], partner_first: bool) -> TaskPrompt:
+        step = -1 if partner_first else 1
+
+        def pair(other: str) -> Image.Image:
+            drawings = (self._drawing(), self.art.drawings[other, self.style])[::step]
+            return self._picture(list(map(Placed, drawings, BOXES_BY_COUNT[2])))
+
+        both = " and ".join((self.thing_words, _a(partner))[::step])
+        candidates = [pair(partner), *(pair(name) for name in names if name != partner)]
+        return self._prompt("pair", partner, candidates, both)
+
+    def copies(self, n: int) -> TaskPrompt:
+        """A prompt for the thing `n` times."""
+
+        def copies(n: int) -> Image.Image:
+            return self._picture([Placed(self._drawing(), box) for box in BOXES_BY_COUNT[n]])
+
+        candidates = [copies(n), *(copies(other) for other in BOXES_BY_COUNT if other != n)]
+        prompt = self._prompt("copies", NUMBERS[n], candidates)
+        text = f"{NUMBERS[n]} copies of {self.style_words} [name] {_on(prompt.background)}"
+        return replace(prompt, text=text)
+
+    def _prompt(
+        self,
+        kind: Kind,
+        expected: str,
+        candidates: Sequence[Image.Image],
+        things: str | None = None,
+        background: str = "white",
+    ) -> TaskPrompt:
+        """A prompt for `things`; the first candidate is the reference."""
+        return TaskPrompt(
+            kind, f"{self.style_words} of {things or self.thing_words} {_on(background)}",
+            candidates[0], expected, self.thing, self.style, background,
+            candidates if len(candidates) > 1 else (),
+        )  # fmt: skip
+
+    def _drawing(self, style: str | None = None) -> np.ndarray:
+        return self.art.drawings[self.thing, style or self.style]
+
+    def _picture(self, things: Sequence[Placed], background: str = "white") -> Image.Image:
+        return compose(background, things, self.side_px)
 
 
-def _pair_prompt(
-    art: Artwork, thing: Thing, style: str, rng: random.Random, side_px: int
-) -> TaskPrompt:
-    partners = [p for p in PARTNERS if (p, style) in art.drawings and p != thing.name]
-    partner = rng.choice(partners)
-
-    def pair(other: str) -> Image.Image:
-        drawings = (art.drawings[thing.name, style], art.drawings[other, style])
-        return compose("white", list(map(Placed, drawings, BOXES_BY_COUNT[2])), side_px)
-
-    return TaskPrompt(
-        "pair", f"{_a(style)} of a [name] and {_a(partner)} {_on('white')}", pair(partner),
-        expected=partner, thing=thing.name, style=style, background="white",
-        candidates=[pair(partner), *(pair(p) for p in partners if p != partner)],
-    )  # fmt: skip
-
-
-def _copies_prompt(
-    art: Artwork, thing: Thing, style: str, rng: random.Random, side_px: int
-) -> TaskPrompt:
-    count = rng.choice(list(NUMBERS))
-
-    def copies(n: int) -> Image.Image:
-        drawing = art.drawings[thing.name, style]
-        return compose("white", [Placed(drawing, box) for box in BOXES_BY_COUNT[n]], side_px)
-
-    return TaskPrompt(
-        "copies", f"{NUMBERS[count]} copies of {_a(style)} [name] {_on('white')}", copies(count),
-        expected=NUMBERS[count], thing=thing.name, style=style, background="white",
-        candidates=[copies(count), *(copies(n) for n in BOXES_BY_COUNT if n != count)],
-    )  # fmt: skip
+def _places(rng: random.Random) -> list[str]:
+    return rng.sample(list(PLACES), PLACES_ASKED)
 
 
 def _split_colours(rng: random.Random) -> tuple[list[str], list[str]]:

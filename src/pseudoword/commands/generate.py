@@ -8,7 +8,7 @@ import torch
 from PIL.Image import Image
 
 from pseudoword.concept import Concept
-from pseudoword.config import GenerateConfig, InitMode
+from pseudoword.config import GenerateConfig
 from pseudoword.config.fields import check_text
 from pseudoword.data import prompt_checks
 from pseudoword.formats import sources
@@ -62,7 +62,9 @@ def draw_pictures(
         check_compatible(each, family)
         if (not_read := partly_read(each, family)) is not None:
             progress.note(not_read)
-    concepts = [_turned(each, family, config) for each in concepts]
+    concepts = [
+        initialisation.turn(family, each, config.toward, config.toward_word) for each in concepts
+    ]
     counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)
     progress.phase("drawing")
@@ -76,17 +78,6 @@ def draw_pictures(
         loras=loras,
         stated=_stated(config),
     )
-
-
-def _turned(concept: Concept, family: Family, config: GenerateConfig) -> Concept:
-    """`concept` as `--toward` asks for it: the goals are the rows that it began as."""
-    if not config.toward:
-        return concept
-    words, mode = toward.words_behind(concept, config.toward_word)
-    vectors = max(map(len, concept.vectors.values()))
-    how: InitMode = "mean" if mode == "mean" else "auto"
-    goals = initialisation.rows_of_words(family, words, how, vectors, "--toward-word")
-    return toward.turned(concept, goals, config.toward)
 
 
 def _stated(config: GenerateConfig) -> dict[str, object]:

@@ -26,15 +26,19 @@ class BenchConfig(BaseChoice):
     heading: ClassVar[str] = "Benchmark"
 
     compare: Annotated[tuple[str, ...], OFTEN] = ("",)
-    """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable."""
+    """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable.
+    toward=0.2 among them draws the words as generate --toward 0.2 does."""
 
     concepts: Annotated[int | None, Field(ge=2, le=1000), OFTEN] = None
     """Number of things to learn, and of words for the new style; by default, all."""
 
+    ceiling: bool = False
+    """Also learn each word for a long time, to show how near the base model can come to it."""
+
     relearn: bool = False
     """Also learn known things again, from another word. It shows the method's share of the gap."""
 
-    pictures_each: Pictures = 2
+    pictures_each: Pictures = 1
     """Pictures drawn for each prompt, with consecutive seeds."""
 
     sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25

@@ -15,6 +15,7 @@ from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.formats.keys import is_layered
 from pseudoword.methods import Initialisation
+from pseudoword.models import toward
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
 from pseudoword.models.text_encoder import TextEncoder
@@ -125,6 +126,28 @@ def rows_of_words(
         key: _from_words(encoder, words, mode, vectors, flag)
         for key, encoder in family.encoders.items()
     }
+
+
+def turn(family: Family, concept: Concept, share: float, word: str | None = None) -> Concept:
+    """`concept`, turned by `share` of the angle to the rows that it began as.
+
+    Args:
+        family: the base model.
+        concept: the word.
+        share: from 0, as it is, to 1.
+        word: a known word to turn to, for a concept that does not say what it began as.
+
+    Raises:
+        ConceptError: no such word is known.
+        SettingsError: `word` has no tokens.
+    """
+    if not share:
+        return concept
+    words, mode = toward.words_behind(concept, word)
+    vectors = max(map(len, concept.vectors.values()))
+    how: InitMode = "mean" if mode == "mean" else "auto"
+    goals = rows_of_words(family, words, how, vectors, "--toward-word")
+    return toward.turned(concept, goals, share)
 
 
 def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
