@@ -21,6 +21,7 @@ from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import Diffusion, NoiseSchedule, prediction_type
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
+from pseudoword.models.unet_activations import replace_activations
 
 
 class UNetFamily(LatentFamily):
@@ -47,6 +48,7 @@ class UNetFamily(LatentFamily):
         from diffusers import UNet2DConditionModel
 
         unet = self.parts.load_frozen(UNet2DConditionModel, "unet")
+        replace_activations(unet)
         takes, gives = unet.config.in_channels, unet.config.out_channels
         if takes not in {gives, 2 * gives + 1}:  # inpainting: a mask and a masked picture too
             raise BaseModelError(
