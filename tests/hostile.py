@@ -45,6 +45,7 @@ from pseudoword.formats import WRITERS
 SETTINGS: Mapping[str, type[Settings]] = {
     "train": TrainConfig,
     "train-many": TrainConfig,
+    "submit": TrainConfig,
     "generate": GenerateConfig,
     "prepare": PrepareConfig,
     "evaluate": EvaluateConfig,
@@ -67,7 +68,7 @@ MOST_CHARACTERS = 2500
 # fmt: off
 FILES = [
     "pics", "pics/0.png", "cat", "words", "words/cat.pt", "words/two.pt", "runs/toy", "empty",
-    "many", "many/toy",
+    "many", "many/toy", "queue",
     "notes.txt", "lines.txt", "broken.toml", "fine.toml", "style.safetensors", "one.ckpt", "loop",
     "runs/toy/concept.safetensors", "runs/toy/config.toml", "cut.png", "gone", "a=b.pt", "pipe",
 ]
@@ -126,6 +127,7 @@ OF_NAME: Mapping[str, list[str]] = {
     "init": ["cat", "red cat", "object"],
     "base": ["emoji", "base"],
     "variant": ["fp16", "x/../y"],
+    "retry": ["all", "toy-000000000000"],
     "to": ["me/cat", "me", "me/cat/x", "../x", "me/.."],
     "format_": [*WRITERS, "none"],
 }
@@ -134,7 +136,7 @@ OF_NAME: Mapping[str, list[str]] = {
 PLACES = {
     "pictures", "out", "configs", "config", "init", "base", "template", "lora", "concept",
     "similarity_model", "file", "source", "folder", "picture", "caption_model", "compare_with",
-    "token",
+    "token", "queue",
 }
 """Paths, and text that looks like one."""
 # fmt: on
@@ -158,6 +160,9 @@ COSTLY: Mapping[str, list[str]] = {
 ALWAYS: Mapping[str, list[str]] = {
     "train": "pics --token <new> --steps 1 --max-steps 2 --preview [name]~--s~1".split(),
     "train-many": "many --out new --steps 1 --max-steps 2 --preview none".split(),
+    "submit": ["new", "many"],
+    "work": ["queue"],
+    "queue": ["queue"],
     "generate": ["a <cat>", "--sampler-steps", "1"],
     "prepare": ["pics"],
     "evaluate": "words/cat.pt --pictures pics --sampler-steps 1 -n 1 --prompt a~[name]".split(),
@@ -379,6 +384,8 @@ def _someones_files(folder: Path) -> None:
     (folder / "pics" / "0.txt").write_text("a red thing, on grey")
     (folder / "many" / "toy").mkdir(parents=True)
     Image.new("RGB", (48, 40), "red").save(folder / "many" / "toy" / "0.png")
+    pseudoword.submit(folder / "queue", folder / "many", steps=1)
+    pseudoword.queue(folder / "queue", cancel="all")
     (folder / "cat").touch()
     word = {"clip_l": torch.ones(2, 32)}
     formats.write_as(Concept("<cat>", word, "sd"), folder / "words" / "cat.pt", "a1111")

@@ -37,7 +37,9 @@ def test_the_public_names() -> None:
         "Prepared",
         "PseudowordError",
         "Pushed",
+        "QueuedWord",
         "Trained",
+        "Worked",
         "bases",
         "bench",
         "convert",
@@ -49,9 +51,12 @@ def test_the_public_names() -> None:
         "plan",
         "prepare",
         "push",
+        "queue",
+        "submit",
         "train",
         "train_many",
         "train_pack",
+        "work",
     ]
     for name in pseudoword.__all__:
         result = getattr(pseudoword, name)
@@ -64,6 +69,7 @@ def test_every_command_has_a_function_of_its_name() -> None:
     assert set(commands) == {
         *("train", "train-many", "generate", "inspect", "prepare", "plan", "bases", "demo"),
         *("convert", "gallery", "push", "evaluate", "bench", "ui"),
+        *("submit", "work", "queue"),
     }
     for name in commands.keys() - {"ui"}:  # a page, which itself calls those functions
         assert callable(getattr(pseudoword, name.replace("-", "_")))

@@ -28,7 +28,10 @@ from pseudoword.commands.inspect import Inspection, inspect_file
 from pseudoword.commands.prepare import Prepared
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.push import Pushed, push_run
+from pseudoword.commands.queue import steer_queue
+from pseudoword.commands.submit import submit_words
 from pseudoword.commands.train_many import learn_many
+from pseudoword.commands.work import work_through
 from pseudoword.concept import Concept
 from pseudoword.config import (
     BenchConfig,
@@ -42,6 +45,8 @@ from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
 from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.errors import PseudowordError
+from pseudoword.fleet.view import QueuedWord
+from pseudoword.fleet.worker import Terms, Worked
 from pseudoword.formats import WRITERS as WRITERS
 from pseudoword.formats import EmbeddingFile as EmbeddingFile
 from pseudoword.formats import encode as encode
@@ -74,7 +79,9 @@ __all__ = [
     "Prepared",
     "PseudowordError",
     "Pushed",
+    "QueuedWord",
     "Trained",
+    "Worked",
     "bases",
     "bench",
     "convert",
@@ -86,9 +93,12 @@ __all__ = [
     "plan",
     "prepare",
     "push",
+    "queue",
+    "submit",
     "train",
     "train_many",
     "train_pack",
+    "work",
 ]
 
 
@@ -198,6 +208,98 @@ def train_many(
         progress or Silent(),
         allow_changes,
         overwrite,
+    )
+
+
+def submit(
+    queue: str | Path,
+    *folders: str | Path,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> list[str]:
+    """Put a word of each folder in `folders` into a queue, for workers to learn.
+
+    The pictures are copied into the queue. What is submitted twice is one word.
+
+    Args:
+        queue: a folder that all workers share, or `s3://bucket/path`; made if it is not there.
+        *folders: each has a folder of pictures for each word, called as the word.
+        config: a TOML file of settings; other arguments override it.
+        progress: shows what is going on.
+        **settings: any field of `pseudoword.config.TrainConfig` but `pictures`, `token` and `out`;
+            they hold for all words.
+
+    Returns:
+        The names of the words that are new in the queue.
+
+    Raises:
+        PseudowordError: a folder, a setting or the queue does not work; nothing was submitted.
+    """
+    return submit_words(
+        queue,
+        [path_argument(folder, "FOLDER") for folder in folders],
+        path_argument(config, "--config") if config is not None else None,
+        settings,
+        progress or Silent(),
+    )
+
+
+def work(
+    queue: str | Path,
+    *,
+    pack: int = 8,
+    lease: float = 60.0,
+    tries: int = 3,
+    stay: bool = False,
+    progress: Progress | None = None,
+) -> Worked:
+    """Be a worker of a queue: learn words until all are done.
+
+    Start as many workers as there are machines or GPUs. A worker may be killed at any instant: the
+    others go on with its words.
+
+    Args:
+        queue: as `submit` takes it.
+        pack: the most words that are learned at once.
+        lease: seconds without a sign of life, after which others take a worker's words.
+        tries: how often a word may fail without getting further.
+        stay: wait for more words when all are done.
+        progress: shows what is going on.
+
+    Raises:
+        PseudowordError: the queue cannot be reached, or the disk is full.
+    """
+    return work_through(queue, Terms(pack, lease, tries, stay), progress or Silent())
+
+
+def queue(
+    queue: str | Path,
+    *,
+    retry: str | Sequence[str] = (),
+    cancel: str | Sequence[str] = (),
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> list[QueuedWord]:
+    """Say what is in a queue: what waits, runs, is done, failed or was cancelled.
+
+    Args:
+        queue: as `submit` takes it.
+        retry: names of words that failed or were cancelled, to be learned from the beginning; or
+            `all` that failed.
+        cancel: names of words that are not to be learned; or `all`.
+        out: a folder that gets the folder of the run of each word that is done.
+        progress: shows what is going on.
+
+    Raises:
+        PseudowordError: there is no such queue or word, or a folder cannot be written.
+    """
+    return steer_queue(
+        queue,
+        [retry] if isinstance(retry, str) else retry,
+        [cancel] if isinstance(cancel, str) else cancel,
+        path_argument(out, "--out") if out is not None else None,
+        progress or Silent(),
     )
 
 

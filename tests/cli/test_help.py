@@ -12,7 +12,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import OFTEN
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-LONG = ["train", "train-many", "generate", "prepare", "evaluate", "bench", "plan"]
+LONG = ["train", "train-many", "submit", "generate", "prepare", "evaluate", "bench", "plan"]
 """Commands with so many options that the short page shows some."""
 
 

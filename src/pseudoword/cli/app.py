@@ -15,6 +15,7 @@ from pseudoword.cli.console import (
     show_inspection,
     show_plan,
     show_prepared,
+    show_queue,
 )
 from pseudoword.cli.options import (
     dashed,
@@ -54,6 +55,10 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that this command did not write.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QueueAddress = Annotated[
+    str,
+    typer.Argument(metavar="QUEUE", help="A folder that all workers share, or s3://bucket/path."),
+]
 Concepts = Annotated[
     list[str] | None,
     text_option(
@@ -147,6 +152,91 @@ def train_many(
             **settings,
         )
     say(f"{len(done)} words are ready in {out}")
+
+
+@app.command(cls=Command, rich_help_panel="Teach")
+@guarded
+@settings_from(TrainConfig, without=("pictures", "token", "out"))
+def submit(
+    queue: QueueAddress,
+    folder: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER...",
+            help="A folder of folders of pictures, or several; cat/ teaches <cat>.",
+        ),
+    ],
+    *,
+    config: ConfigFile = None,
+    **settings: Any,
+) -> None:
+    """Put words into a queue, for workers on any number of machines."""
+    with Console() as console:
+        from pseudoword import api
+
+        new = api.submit(queue, *folder, config=config, progress=console, **settings)
+    say(f"{len(new)} words are waiting in {queue}")
+    say(f"try: {command('pseudoword', 'work', queue)}")
+
+
+@app.command(cls=Command, rich_help_panel="Teach")
+@guarded
+def work(
+    queue: QueueAddress,
+    pack: Annotated[
+        int, typer.Option(min=1, metavar="<number>", help="How many words to learn at once.")
+    ] = 8,
+    lease: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=86_400,
+            metavar="<number>",
+            help="Seconds without a sign of life, after which others take a worker's words.",
+        ),
+    ] = 60.0,
+    tries: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="<number>", help="How often a word may fail without getting further."
+        ),
+    ] = 3,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Wait for more words when all are done.")
+    ] = False,
+) -> None:
+    """Learn the words of a queue. Start one for each GPU, on any number of machines."""
+    with Console() as console:
+        from pseudoword import api
+
+        done = api.work(queue, pack=pack, lease=lease, tries=tries, stay=stay, progress=console)
+    say(f"this worker learned {len(done.learned)} words; {len(done.failed)} failed")
+
+
+@app.command(cls=Command, rich_help_panel="Teach")
+@guarded
+def queue(
+    queue: QueueAddress,
+    *,
+    retry: Annotated[
+        list[str] | None,
+        text_option(help="A word that failed, to be learned again; or all. May be repeated."),
+    ] = None,
+    cancel: Annotated[
+        list[str] | None,
+        text_option(help="A word that is not to be learned; or all. May be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, path_option(help="A folder that gets the words that are done.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the words of a queue, and steer it."""
+    with Console() as console:
+        from pseudoword import api
+
+        words = api.queue(queue, retry=retry or (), cancel=cancel or (), out=out, progress=console)
+    _tell(words, as_json, show_queue)
 
 
 @app.command(cls=Command, rich_help_panel="Draw")

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,15 @@ from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
 from pseudoword.text import vector_sizes, visible, without_middle
 
 if TYPE_CHECKING:
-    from pseudoword.api import Base, Evaluation, Gallery, Inspection, Plan, Prepared
+    from pseudoword.api import (
+        Base,
+        Evaluation,
+        Gallery,
+        Inspection,
+        Plan,
+        Prepared,
+        QueuedWord,
+    )
 
 LOG_EVERY_SECONDS = 10.0
 
@@ -172,6 +181,14 @@ def show_bases(found: "list[Base]") -> None:
     """Print the known base models, as a table."""
     rows = [(base.name, base.family, base.licence, base.path) for base in found]
     _show(("name", "family", "licence", "path"), rows)
+
+
+def show_queue(found: "list[QueuedWord]") -> None:
+    """Print the words of a queue, as a table, and how many there are in each state."""
+    rows = [(word.name, word.state, word.tries, word.worker or word.why) for word in found]
+    _show(("word", "state", "tries", "worker, or what went wrong"), rows)
+    counts = Counter(word.state for word in found)
+    say(", ".join(f"{count} {state}" for state, count in counts.items()) or "no words")
 
 
 def show_plan(found: "Plan") -> None:

@@ -1,0 +1,50 @@
+"""`queue`: show the words of a queue, steer them, and fetch what was learned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pseudoword.fleet import archive
+from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.view import QueuedWord, view
+from pseudoword.outputs import check_writable
+from pseudoword.progress import Progress
+
+ALL = "all"
+"""Instead of a name: all that can be."""
+
+
+def steer_queue(
+    address: str | Path,
+    retry: Sequence[str],
+    cancel: Sequence[str],
+    out: Path | None,
+    progress: Progress,
+) -> list[QueuedWord]:
+    """Steer a queue, and say what is in it; the public `queue`."""
+    queue = open_queue(address)
+    for name in _named(queue, retry, ("failed",)):
+        queue.retry(name)
+    for name in _named(queue, cancel, ("waiting", "running")):
+        queue.cancel(name)
+    words = view(queue)
+    if out is not None:
+        _fetch(queue, [word.name for word in words if word.state == "done"], out, progress)
+    return words
+
+
+def _named(queue: Queue, names: Sequence[str], states: Sequence[str]) -> list[str]:
+    if ALL not in names:
+        return list(names)
+    return [word.name for word in view(queue) if word.state in states]
+
+
+def _fetch(queue: Queue, names: Sequence[str], out: Path, progress: Progress) -> None:
+    """Write the run's folder of each word that is not there yet."""
+    missing = [name for name in names if not (out / name).is_dir()]
+    check_writable(*(out / name for name in missing))
+    progress.phase(f"fetching {len(missing)} words")
+    for count, name in enumerate(missing, 1):
+        unfinished = out / f".{name}"
+        archive.unpack(queue.result_folder(name), unfinished, f"the result of {name}")
+        unfinished.rename(out / name)
+        progress.advance(count, len(missing))

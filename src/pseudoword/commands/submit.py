@@ -1,0 +1,82 @@
+"""`submit`: put the words of folders into a queue."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pseudoword.errors import SettingsError
+from pseudoword.fleet.jobs import Job, make_job
+from pseudoword.fleet.queue import make_queue
+from pseudoword.progress import Progress
+from pseudoword.runs.runner import check
+from pseudoword.runs.word_folders import Problems, word_configs
+
+
+def submit_words(
+    queue: str | Path,
+    folders: Sequence[Path],
+    file: Path | None,
+    settings: Mapping[str, Any],
+    progress: Progress,
+) -> list[str]:
+    """Put a word of each folder in `folders` into a queue; the public `submit`.
+
+    Args:
+        queue: the address of the queue; made if it is not there.
+        folders: each has a folder of pictures for each word.
+        file: a TOML file of settings.
+        settings: those of `TrainConfig` that were given for all words.
+        progress: shows what is going on.
+
+    Returns:
+        The names of the jobs that are new.
+
+    Raises:
+        PseudowordError: a folder, a setting or the queue does not work. Nothing was submitted then.
+    """
+    if not folders:
+        raise SettingsError(
+            "FOLDER is missing. Give a folder with a folder of pictures for a word."
+        )
+    jobs: dict[str, Job] = {}
+    problems, noted = Problems(), _Once(progress)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        for folder in folders:
+            for config in word_configs(folder, Path(elsewhere, "runs"), file, settings):
+                with problems.of(config.pictures[0]):
+                    check(config, noted)
+                    job = make_job(config, noted.note)
+                    jobs[job.name] = job
+    problems.raise_all()
+    to = make_queue(queue)
+    progress.phase("submitting")
+    new = []
+    for count, job in enumerate(jobs.values(), 1):
+        if to.submit(job):
+            new.append(job.name)
+        progress.advance(count, len(jobs))
+    if len(new) < len(jobs):
+        progress.note(f"{len(jobs) - len(new)} of {len(jobs)} words were submitted before")
+    return new
+
+
+class _Once:
+    """Tells each note once, as most are the same for all words."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._told = progress, set[str]()
+
+    def phase(self, text: str) -> None:
+        """A phase."""
+        self._progress.phase(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """A step of a phase."""
+        self._progress.advance(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """A note, unless it was told before."""
+        if text not in self._told:
+            self._told.add(text)
+            self._progress.note(text)

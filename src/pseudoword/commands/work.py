@@ -1,0 +1,26 @@
+"""`work`: learn the words of a queue."""
+
+from pathlib import Path
+
+from pseudoword.errors import SettingsError
+from pseudoword.fleet.queue import open_queue
+from pseudoword.fleet.worker import Terms, Worked, work_on
+from pseudoword.progress import Progress
+
+LONGEST_LEASE_SECONDS = 86_400
+"""A worker that is silent for a day is given up in any case."""
+
+
+def work_through(queue: str | Path, terms: Terms, progress: Progress) -> Worked:
+    """Be one worker of a queue; the public `work`."""
+    if terms.pack < 1:
+        raise SettingsError(
+            f"--pack {terms.pack}: give how many words to learn at once, at least 1."
+        )
+    if not 0.1 <= terms.lease_seconds <= LONGEST_LEASE_SECONDS:
+        raise SettingsError(
+            f"--lease {terms.lease_seconds:g}: give seconds, from 0.1 to {LONGEST_LEASE_SECONDS}."
+        )
+    if terms.tries < 1:
+        raise SettingsError(f"--tries {terms.tries}: give at least 1.")
+    return work_on(open_queue(queue), terms, progress)

@@ -1,0 +1,61 @@
+"""A folder as one object: an archive that is the same whenever the files are, whoever makes it."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from pseudoword.errors import StorageError
+from pseudoword.files import HOLDER, LOCK, write_whole
+
+LARGEST_NBYTES = 2**31
+"""A larger archive is not unpacked."""
+
+_SOME_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """An archive of files: name -> contents. Nothing is compressed, as pictures are already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _SOME_DATE), files[name])
+    return buffer.getvalue()
+
+
+def pack_folder(folder: Path) -> bytes:
+    """An archive of all files in a folder, but those that say who uses it now."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    kept = (path for path in paths if path.name not in {LOCK, HOLDER} and path.suffix != ".tmp")
+    return pack({path.relative_to(folder).as_posix(): path.read_bytes() for path in kept})
+
+
+def unpack(data: bytes, folder: Path, where: str) -> None:
+    """Write the files of an archive into a folder.
+
+    Args:
+        data: the archive.
+        folder: may be missing; files of the same name are replaced.
+        where: it came from, for messages.
+
+    Raises:
+        StorageError: it is damaged, too large, or names files outside the folder.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(part.file_size for part in archive.infolist()) > LARGEST_NBYTES:
+                raise StorageError(f"{where} is too large to be an archive of a queue.")
+            files = {part.filename: archive.read(part) for part in archive.infolist()}
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+        raise StorageError(f"{where} is damaged: {error}. Submit the word again.") from error
+    _check(files, where)
+    for name, contents in files.items():
+        write_whole(folder / name, contents)
+
+
+def _check(names: Iterable[str], where: str) -> None:
+    for name in names:
+        path = PurePosixPath(name)
+        anchored = path.is_absolute() or PureWindowsPath(name).drive or not path.parts
+        if anchored or {"..", "\\", "\0"} & {*path.parts, *name}:
+            raise StorageError(f"{where} names a file outside its folder: {name!r}.")

@@ -1,0 +1,106 @@
+"""A job: the pictures of a word, its settings, and the files that these name."""
+
+import hashlib
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from pseudoword import lookup
+from pseudoword.config import TrainConfig, flag
+from pseudoword.data import captions, picture_files
+from pseudoword.errors import ConceptError, PictureError, SettingsError
+from pseudoword.files import file_stem, read_regular, write_whole
+from pseudoword.fleet import archive
+from pseudoword.formats import native
+from pseudoword.text import public
+from pseudoword.training import initialisation
+
+LARGEST_NBYTES = 256 * 1024 * 1024
+"""A larger picture is not submitted."""
+
+PICTURES, SENT = "pictures", ("init", "template")
+"""The folder of the pictures in an archive, and of the file that each of these settings names. A
+file keeps its name, as it stands in what is said of the word."""
+
+NOT_SENT = ("base", "configs")
+"""Settings that may name something too large for a queue."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A word to learn, as it lies in a queue."""
+
+    name: str
+    """the word, and letters of a checksum of all that it is learned from; so what is submitted
+    twice is one job"""
+    settings: str
+    """TOML, as `train` takes it, but for the pictures"""
+    files: bytes
+    """an archive: the pictures with their captions and masks, and files that settings name"""
+
+
+def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
+    """Put together all that a worker elsewhere needs to learn a word.
+
+    Args:
+        config: its settings; `pictures` is one folder.
+        note: called with what each worker must have by itself.
+
+    Raises:
+        PseudowordError: a file cannot be read.
+    """
+    (folder,) = config.pictures
+    found = picture_files.find([folder])
+    masks = [path for paths in picture_files.mask_files(found).values() for path in paths]
+    texts = [path for picture in found for path in picture_files.caption_files(picture)]
+    files = {
+        f"{PICTURES}/{path.relative_to(folder).as_posix()}": _read(path)
+        for path in (*found, *masks, *texts)
+    }
+    values: dict[str, Any] = tomllib.loads(config.to_toml())
+    del values["pictures"]
+    if (concept := _concept_file(config)) is not None:
+        files[f"init/{public(config.init)}"] = concept
+        del values["init"]
+    if config.template not in captions.TEMPLATE_SETS:
+        path = lookup.expand_home(config.template)
+        files[f"template/{path.name}"] = _read(path)
+        del values["template"]
+    for name in NOT_SENT:
+        if lookup.exists(Path(values.get(name, ""))) and values.get(name):
+            note(f"{flag(name)} {values[name]} is not put into the queue: workers need it there")
+    settings, packed = tomli_w.dumps(values), archive.pack(files)
+    digest = hashlib.sha256(settings.encode(errors="surrogateescape") + b"\0" + packed).hexdigest()
+    return Job(f"{file_stem(config.token)}-{digest[:12]}", settings, packed)
+
+
+def open_job(job: Job, folder: Path, out: Path) -> TrainConfig:
+    """Write the files of a job to a folder; its settings, for a run in `out`.
+
+    Raises:
+        PseudowordError: something in it is damaged, or is nothing that this version knows.
+    """
+    archive.unpack(job.files, folder, f"the archive of {job.name}")
+    file = folder / "settings.toml"
+    write_whole(file, job.settings.encode(errors="surrogateescape"))
+    sent = {name: str(path) for name in SENT for path in (folder / name).glob("*")}
+    return TrainConfig.gather(file, pictures=[folder / PICTURES], out=out, **sent)
+
+
+def _concept_file(config: TrainConfig) -> bytes | None:
+    """The concept that `init` names, if it is a file here; workers find one on the hub, too."""
+    concept = initialisation.named_concept(config.init, config.init_mode)
+    if concept is None:
+        return None
+    source, _ = lookup.split_token(config.init, "--init")
+    place = lookup.find(source, "--init", error=ConceptError)
+    return native.dump(concept) if isinstance(place, Path) else None
+
+
+def _read(path: Path) -> bytes:
+    kind = SettingsError if path.suffix == ".txt" else PictureError
+    return read_regular(path, LARGEST_NBYTES, kind)

@@ -1,0 +1,248 @@
+"""A queue of words to learn, all of whose states lie in its store.
+
+queue.json               says that this is a queue
+jobs/NAME.zip            the pictures of a job
+jobs/NAME.toml           its settings, put there after them: with this, there is a job
+events/NAME/0001.json    what has happened to it, see `history`
+checkpoints/NAME/25.zip  the folder of its run at a step; only the last is kept
+results/NAME.zip         the folder of its finished run
+results/NAME.safetensors the word, put there after it
+workers/NAME             what a worker writes again and again while it lives
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pseudoword.errors import SettingsError, StorageError
+from pseudoword.fleet import history
+from pseudoword.fleet.history import Event, State
+from pseudoword.fleet.jobs import Job
+from pseudoword.fleet.stores import Store, open_store
+from pseudoword.text import brief
+
+MARK = "queue.json"
+
+_EVENT = re.compile(r"events/([^/]+)/(\d{4,})\.json")
+_CHECKPOINT = re.compile(r"checkpoints/[^/]+/(\d+)\.zip")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that a worker holds, until an event comes after that of `number`."""
+
+    name: str
+    number: int
+
+
+class Queue:
+    """The jobs in a store. What was read once and never changes is kept."""
+
+    def __init__(self, store: Store, address: str) -> None:
+        self.store, self.address = store, address
+        self._events: dict[tuple[str, int], Event] = {}
+        self._settings: dict[str, str] = {}
+
+    def submit(self, job: Job) -> bool:
+        """Put a job there.
+
+        Returns:
+            Whether it is new; what was submitted before stays as it is.
+        """
+        self.store.create(f"jobs/{job.name}.zip", job.files)
+        return self.store.create(
+            f"jobs/{job.name}.toml", job.settings.encode(errors="surrogateescape")
+        )
+
+    def jobs(self) -> list[str]:
+        """The names of all jobs."""
+        names = self.store.names("jobs")
+        return [name[len("jobs/") : -len(".toml")] for name in names if name.endswith(".toml")]
+
+    def settings(self, name: str) -> str:
+        """The settings of a job, as TOML."""
+        if name not in self._settings:
+            data = self._there(f"jobs/{name}.toml")
+            self._settings[name] = data.decode(errors="surrogateescape")
+        return self._settings[name]
+
+    def job(self, name: str) -> Job:
+        """A job with its files."""
+        return Job(name, self.settings(name), self._there(f"jobs/{name}.zip"))
+
+    def histories(self) -> Mapping[str, Sequence[Event]]:
+        """What has happened to each job so far."""
+        numbers: dict[str, list[int]] = {name: [] for name in self.jobs()}
+        for path in self.store.names("events"):
+            match = _EVENT.fullmatch(path)
+            if match and match[1] in numbers:
+                numbers[match[1]].append(int(match[2]))
+        return {
+            name: [self._event(name, number) for number in sorted(each)]
+            for name, each in numbers.items()
+        }
+
+    def history(self, name: str) -> Sequence[Event]:
+        """What has happened to one job so far."""
+        found = map(_EVENT.fullmatch, self.store.names(f"events/{name}"))
+        return [self._event(name, n) for n in sorted(int(match[2]) for match in found if match)]
+
+    def add(self, name: str, number: int, event: Event) -> bool:
+        """Let the event of this number happen, unless another one has.
+
+        Returns:
+            Whether it happened.
+        """
+        happened = self.store.create(_event_name(name, number), event.to_bytes())
+        if happened:
+            self._events[name, number] = event
+        return happened
+
+    def claim(self, name: str, worker: str, lease_seconds: float) -> Claim | None:
+        """Claim a job; None if it is not waiting, or another worker was faster."""
+        events = self.history(name)
+        if history.state(events) != "waiting":
+            return None
+        event = Event(kind="claimed", worker=worker, lease_seconds=lease_seconds)
+        claim = Claim(name, len(events) + 1)
+        return claim if self.add(name, claim.number, event) else None
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether nothing has come after this claim."""
+        return self.store.read(_event_name(claim.name, claim.number + 1)) is None
+
+    def end(self, claim: Claim, event: Event) -> bool:
+        """End a claim; False if somebody else has ended it before."""
+        return self.add(claim.name, claim.number + 1, event)
+
+    def retry(self, name: str) -> None:
+        """Let a job that failed or was cancelled wait again; it is learned from the beginning.
+
+        Raises:
+            SettingsError: there is no such job, or it has done neither.
+        """
+        self._check(name, ("failed", "cancelled"), "tried again")
+        self.remove_checkpoints(name)
+        self._steer(name, ("failed", "cancelled"), Event(kind="retried"), "tried again")
+
+    def cancel(self, name: str) -> None:
+        """Take a job out that waits or runs; its worker notices by its next sign of life.
+
+        Raises:
+            SettingsError: there is no such job, or it has ended.
+        """
+        self._steer(name, ("waiting", "running", "failed"), Event(kind="cancelled"), "cancelled")
+
+    def _steer(self, name: str, states: Sequence[State], event: Event, done: str) -> None:
+        while not self.add(name, len(self._check(name, states, done)) + 1, event):
+            pass  # something happened meanwhile
+
+    def _check(self, name: str, states: Sequence[State], done: str) -> Sequence[Event]:
+        """What has happened to a job, if its state is one of `states`."""
+        if name not in self.jobs():
+            raise SettingsError(
+                f"{brief(name) or repr(name)}: there is no such job in {brief(self.address)}. "
+                "`pseudoword queue` lists them."
+            )
+        events = self.history(name)
+        if (state := history.state(events)) not in states:
+            raise SettingsError(f"{name} is {state}, so it cannot be {done}.")
+        return events
+
+    def put_checkpoint(self, name: str, step: int, data: bytes) -> None:
+        """Put the folder of a run there, as it is at a step; then remove older ones."""
+        self.store.create(f"checkpoints/{name}/{step}.zip", data)
+        for older in self._checkpoints(name):
+            if older < step:
+                self.store.remove(f"checkpoints/{name}/{older}.zip")
+
+    def checkpoint(self, name: str) -> bytes | None:
+        """The folder of the run at its last step there; None if there is none."""
+        for step in reversed(self._checkpoints(name)):
+            data = self.store.read(f"checkpoints/{name}/{step}.zip")
+            if data is not None:  # else another worker has removed it, after it put a later one
+                return data
+        return None
+
+    def last_step(self, name: str) -> int:
+        """The step of the last checkpoint; 0 if there is none."""
+        return max(self._checkpoints(name), default=0)
+
+    def remove_checkpoints(self, name: str) -> None:
+        """Remove those of a job that is done."""
+        for step in self._checkpoints(name):
+            self.store.remove(f"checkpoints/{name}/{step}.zip")
+
+    def _checkpoints(self, name: str) -> list[int]:
+        found = map(_CHECKPOINT.fullmatch, self.store.names(f"checkpoints/{name}"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def put_result(self, name: str, folder: bytes, word: bytes) -> None:
+        """Put the result of a job there: the folder of its run first, the word last.
+
+        What is there already stays: it was put there by a worker that lost its claim thereafter.
+        """
+        self.store.create(f"results/{name}.zip", folder)
+        self.store.create(f"results/{name}.safetensors", word)
+
+    def has_result(self, name: str) -> bool:
+        """Whether the result of a job is there, whole."""
+        return self.store.read(f"results/{name}.safetensors") is not None
+
+    def result_folder(self, name: str) -> bytes:
+        """The folder of the finished run, as an archive."""
+        return self._there(f"results/{name}.zip")
+
+    def _event(self, name: str, number: int) -> Event:
+        if (name, number) not in self._events:
+            where = _event_name(name, number)
+            self._events[name, number] = Event.from_bytes(self._there(where), where)
+        return self._events[name, number]
+
+    def _there(self, name: str) -> bytes:
+        data = self.store.read(name)
+        if data is None:
+            raise StorageError(f"{self.address}: {name} is missing, so the queue is damaged.")
+        return data
+
+
+def open_queue(address: str | Path) -> Queue:
+    """Open the queue at an address.
+
+    Raises:
+        SettingsError: there is none.
+        StorageError: the store cannot be reached.
+    """
+    store = open_store(address)
+    if store.read(MARK) is None:
+        raise SettingsError(f"{brief(str(address))} is no queue. `pseudoword submit` makes one.")
+    return Queue(store, str(address))
+
+
+def make_queue(address: str | Path) -> Queue:
+    """Make a queue in a new or empty place, or open the one that is there.
+
+    Raises:
+        SettingsError: something else is there, or the store replaces what is there, so that two
+            workers could claim one word.
+        StorageError: it cannot be written to.
+    """
+    store = open_store(address)
+    if store.read(MARK) is None and store.names(""):
+        raise SettingsError(
+            f"{brief(str(address))} holds other files. Choose a new or empty place for a queue."
+        )
+    data = json.dumps({"format": 1}).encode()
+    store.create(MARK, data)
+    if store.create(MARK, data):
+        raise SettingsError(
+            f"{brief(str(address))} replaces what is there, so two workers would learn one word. "
+            "Put the queue on a server that knows conditional writes (If-None-Match)."
+        )
+    return Queue(store, str(address))
+
+
+def _event_name(name: str, number: int) -> str:
+    return f"events/{name}/{number:04}.json"

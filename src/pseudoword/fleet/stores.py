@@ -1,0 +1,203 @@
+"""Where a queue lies: a folder, or a bucket that fsspec opens.
+
+A queue needs three things of a store, and no lock, no clock and no rename: objects appear whole;
+one that is there is never replaced by `create`, whoever else tries at the same instant; and what
+was written is seen by all from then on. S3 has had them since it knows conditional writes
+(`If-None-Match`), and a folder has them through hard links, over NFS too.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from pseudoword.errors import SettingsError, StorageError
+from pseudoword.files import create_temporary, storage_error, write_whole
+from pseudoword.lookup import path_argument
+from pseudoword.text import brief, reason
+
+
+class Store(Protocol):
+    """Objects by name; a name has `/` between its parts. All methods may be called from threads.
+
+    All raise `StorageError` where the store cannot be reached, or refuses.
+    """
+
+    def read(self, name: str) -> bytes | None:
+        """The object's bytes; None if there is none of this name."""
+        ...
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put an object there whole, unless there is one of this name already.
+
+        Returns:
+            Whether it was put there. Of several that try at once, one is told so.
+        """
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Put an object there whole; replaces one of this name."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """The names of all objects in `folder` and in the folders in it, in order."""
+        ...
+
+
+class FolderStore:
+    """A folder of this machine, or one that several machines share."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str) -> bytes | None:
+        """As in `Store`."""
+        path = self._folder / name
+        with _told(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def create(self, name: str, data: bytes) -> bool:
+        """As in `Store`: the file is written under another name, and linked to its own."""
+        path = self._folder / name
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, unfinished = create_temporary(path.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.link(unfinished, path)
+            except FileExistsError:
+                return False
+            finally:
+                Path(unfinished).unlink(missing_ok=True)
+        return True
+
+    def put(self, name: str, data: bytes) -> None:
+        """As in `Store`."""
+        write_whole(self._folder / name, data)
+
+    def remove(self, name: str) -> None:
+        """As in `Store`."""
+        with _told(self._folder / name):
+            (self._folder / name).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        """As in `Store`; files that are being written are left out."""
+        with _told(self._folder / folder):
+            return sorted(
+                path.relative_to(self._folder).as_posix()
+                for path in (self._folder / folder).rglob("*")
+                if not path.name.startswith(".") and path.is_file()
+            )
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+class BucketStore:
+    """A part of a bucket, or of fsspec's memory of this process."""
+
+    _one_at_a_time = threading.Lock()
+    """fsspec's memory looks first and writes then, so only one thread may create at a time."""
+
+    def __init__(self, address: str) -> None:
+        import fsspec
+
+        try:
+            # other processes write here, too, so nothing of it may be remembered
+            more: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+            self._files, self._root = fsspec.core.url_to_fs(address, **more)
+        except ImportError as error:
+            raise SettingsError(
+                f"{brief(address)} is in a bucket, which needs the extra fleet: pip install "
+                "'pseudoword[fleet]'."
+            ) from error
+        self._in_memory = address.startswith("memory:")
+
+    def read(self, name: str) -> bytes | None:
+        """As in `Store`."""
+        with self._told(name):
+            try:
+                return bytes(self._files.cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
+
+    def create(self, name: str, data: bytes) -> bool:
+        """As in `Store`: the store itself refuses if there is one."""
+        lock = self._one_at_a_time if self._in_memory else contextlib.nullcontext()
+        with self._told(name), lock:
+            try:
+                self._files.pipe_file(self._path(name), data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def put(self, name: str, data: bytes) -> None:
+        """As in `Store`."""
+        with self._told(name):
+            self._files.pipe_file(self._path(name), data)
+
+    def remove(self, name: str) -> None:
+        """As in `Store`."""
+        with self._told(name), contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(self._path(name))
+
+    def names(self, folder: str) -> list[str]:
+        """As in `Store`."""
+        with self._told(folder):
+            self._files.invalidate_cache()
+            found = self._files.find(self._path(folder))
+        return sorted(path.removeprefix(self._root).lstrip("/") for path in found)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    @contextlib.contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of the library that reaches the bucket, whichever it is
+            raise StorageError(
+                f"{self._path(name)} cannot be reached: {reason(error)}. Check the bucket's name, "
+                "and that the environment has the keys for it."
+            ) from error
+
+
+BUCKETS = ("s3", "s3a", "memory")
+"""Protocols of fsspec that create atomically."""
+
+
+def open_store(address: str | Path) -> Store:
+    """Open the store at an address: a path, `file://…`, `s3://bucket/path` or `memory://…`.
+
+    Raises:
+        SettingsError: the address names no store that creates objects atomically.
+    """
+    text = str(address)
+    protocol, sign, rest = text.partition("://")
+    if not sign or protocol == "file":
+        return FolderStore(path_argument(rest if sign else text, "QUEUE"))
+    if protocol not in BUCKETS:
+        raise SettingsError(
+            f"{brief(text)}: a queue lies in a folder or in a bucket of S3 (s3://bucket/path). "
+            f"Of {brief(protocol)} it is not known that two workers cannot claim one word."
+        )
+    if not rest.strip("/") or "\0" in rest:
+        raise SettingsError(f"{brief(text)} names no bucket. Write s3://bucket/path.")
+    return BucketStore(text)

@@ -1,0 +1,406 @@
+"""One worker: it claims words, learns them in packs, and puts there what it has learned.
+
+It may be killed at any instant. What it had claimed is then seen to be lost by the others, who go
+on from the last checkpoint in the store, to the same bytes.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+import tomllib
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pseudoword import formats, imports
+from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.files import file_stem
+from pseudoword.fleet import archive, history
+from pseudoword.fleet.history import Event
+from pseudoword.fleet.jobs import open_job
+from pseudoword.fleet.life import SignOfLife, Watch
+from pseudoword.fleet.queue import Claim, Queue
+from pseudoword.models import base_model
+from pseudoword.models.family import Family
+from pseudoword.progress import Progress
+from pseudoword.runs import checkpoint, requests
+from pseudoword.runs.folder import CONFIG, RunFolder
+from pseudoword.runs.interrupt import SIGNALS, Interrupted
+from pseudoword.runs.pack import Options
+from pseudoword.runs.runner import SHARED, finished, learn
+from pseudoword.text import reason
+
+BEATS = 4
+"""How many signs of life a worker gives in the time after which it is given up."""
+
+KEEP_GOING = Options(keep_going=True)
+
+OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing")
+"""Settings that decide how the base model is loaded."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a worker works."""
+
+    pack: int = 8
+    """the most words that are learned at once"""
+    lease_seconds: float = 60.0
+    """without a sign of life for so long, a worker is given up, and its words are claimed anew"""
+    tries: int = 3
+    """a word that fails so often, and gets no further, is not tried again"""
+    stay: bool = False
+    """wait for more words when all are done"""
+
+
+@dataclass
+class Worked:
+    """What a worker has done."""
+
+    learned: list[str] = field(default_factory=list)
+    """the names of the jobs"""
+    failed: dict[str, str] = field(default_factory=dict)
+    """name of a job -> why its last try failed"""
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    """A claimed word, ready to be learned."""
+
+    claim: Claim
+    config: TrainConfig
+    scratch: Path
+
+    @property
+    def run(self) -> Path:
+        return self.config.folder
+
+
+class Worker:
+    """A worker of a queue. It is also the progress of its runs, and so sees each of their steps."""
+
+    def __init__(self, queue: Queue, terms: Terms, progress: Progress) -> None:
+        self.name = f"{file_stem(socket.gethostname())}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.worked = Worked()
+        self._queue, self._terms, self._progress = queue, terms, progress
+        self._life, self._watch = SignOfLife(queue.store, self.name), Watch(queue.store)
+        self._family: Family | None = None
+        self._loaded: tuple[str, ...] | None = None
+        self._claims: dict[str, Claim] = {}
+        self._active: dict[str, _Claimed] = {}
+        self._taken: set[str] = set()
+        """claims that somebody else has ended"""
+        self._ended = threading.Event()
+        self._stopping: int | None = None
+        self._saved_at = 0.0
+        self._saved: dict[str, int] = {}
+
+    def run(self) -> Worked:
+        """Work until all words of the queue are done, failed or cancelled.
+
+        Raises:
+            StorageError: the store cannot be reached, or the disk here is full.
+            Interrupted: on Ctrl-C or SIGTERM; all claims have been given back.
+        """
+        self._life.give()
+        signs = threading.Thread(target=self._give_signs, daemon=True)
+        signs.start()
+        try:
+            with self._signals():
+                while self._stopping is None:
+                    claims = self._claim()
+                    if claims:
+                        self._work_on(claims)
+                    elif not (self._terms.stay or self._others_run()):
+                        break
+                    else:
+                        self._progress.phase("waiting for words")
+                        self._ended.wait(self._beat_seconds)
+        finally:
+            self._ended.set()
+            signs.join()
+            for claim in list(self._claims.values()):
+                self._end(claim, Event(kind="returned", step=self._queue.last_step(claim.name)))
+            self._life.end()
+        if self._stopping is not None:
+            given_back = "all that was not done has been given back"
+            raise Interrupted(f"stopped: {given_back}", self._stopping)
+        return self.worked
+
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        """Stop after this step: save, and give all claims back."""
+        self._stopping = signum
+        self._ended.set()
+        for one in list(self._active.values()):
+            requests.ask(one.run, "stop")
+
+    # Claiming
+
+    def _claim(self) -> list[Claim]:
+        """Claim waiting words that can share a pack; those for the loaded base model first."""
+        histories = self._queue.histories()
+        self._give_up_the_lost(histories)
+        waiting = [name for name, events in histories.items() if history.state(events) == "waiting"]
+        random.shuffle(waiting)  # so that workers do not all try to claim the same one
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name in waiting:
+            alone = history.bad_tries(histories[name]) > 0  # so that it takes no other one with it
+            key = (*self._shared(name, SHARED), name if alone else "")
+            groups.setdefault(key, []).append(name)
+        for names in sorted(groups.values(), key=self._needs_loading):
+            claims: list[Claim] = []
+            for name in names:
+                if len(claims) == self._terms.pack:
+                    break
+                claim = self._queue.claim(name, self.name, self._terms.lease_seconds)
+                if claim is not None:
+                    self._claims[name] = claim
+                    claims.append(claim)
+            if claims:
+                return claims
+        return []
+
+    def _give_up_the_lost(self, histories: Mapping[str, Sequence[Event]]) -> None:
+        """End the claims of workers that have not given a sign of life for too long."""
+        running = {
+            name: events[-1]
+            for name, events in histories.items()
+            if history.state(events) == "running" and events[-1].worker != self.name
+        }
+        workers = {event.worker for event in running.values()}
+        silent = {worker: self._watch.silent_seconds(worker) for worker in workers}
+        for name, event in running.items():
+            if silent[event.worker] < event.lease_seconds:
+                continue
+            events = list(histories[name])
+            why = f"its worker {event.worker} gave no sign of life for {event.lease_seconds:g} s"
+            lost = self._bad("lost", name, events, why)
+            if self._queue.add(name, len(events) + 1, lost):
+                self._progress.note(f"{name}: {why}")
+
+    def _bad(self, kind: history.Kind, name: str, events: Sequence[Event], why: str) -> Event:
+        """The event of a bad end; the last of too many is a failure."""
+        event = Event(kind=kind, step=self._queue.last_step(name), why=why)
+        if history.bad_tries([*events, event]) >= self._terms.tries:
+            return event.model_copy(update={"kind": "failed"})
+        return event
+
+    def _others_run(self) -> bool:
+        histories = self._queue.histories().values()
+        return any(history.state(events) in ("running", "waiting") for events in histories)
+
+    def _shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
+        values: dict[str, Any] = {}
+        with contextlib.suppress(ValueError):  # it is told when the job is opened
+            values = tomllib.loads(self._queue.settings(name))
+        return tuple(str(values.get(setting)) for setting in settings)
+
+    def _needs_loading(self, names: Sequence[str]) -> bool:
+        return self._shared(names[0], OF_LOADING) != self._loaded
+
+    # Learning
+
+    def _work_on(self, claims: Sequence[Claim]) -> None:
+        """Learn what was claimed, or end each claim otherwise."""
+        with tempfile.TemporaryDirectory(prefix="pseudoword-work-") as scratch:
+            ready = []
+            for claim in claims:
+                if self._queue.has_result(claim.name):  # of a worker that was lost right after
+                    self._end(claim, Event(kind="done"))
+                    continue
+                with self._failing(claim):
+                    ready.append(self._open(claim, Path(scratch, claim.name)))
+            self._active = {one.claim.name: one for one in ready}
+            try:
+                if ready:
+                    self._learn(ready)
+            finally:
+                self._active = {}
+
+    def _open(self, claim: Claim, scratch: Path) -> _Claimed:
+        """Unpack a job, and the folder of its run if it was begun before."""
+        run = scratch / "run"
+        config = open_job(self._queue.job(claim.name), scratch / "job", run)
+        begun = self._queue.checkpoint(claim.name)
+        if begun is not None:
+            archive.unpack(begun, run, f"the checkpoint of {claim.name}")
+            # the same settings, but for where the files of the job lie on this machine
+            RunFolder(run).files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
+        return _Claimed(claim, config, scratch)
+
+    def _learn(self, some: Sequence[_Claimed]) -> None:
+        """Learn a pack; if it fails, those that did not finish are learned in smaller ones."""
+        why = ""
+        try:
+            family = self._load(some[0])
+            learn([one.config for one in some], self, KEEP_GOING, family)
+        except Interrupted as stopped:
+            if not any(one.claim.name in self._taken for one in some):
+                self._stopping = stopped.exit_code - 128
+        except StorageError:
+            raise
+        except Exception as error:  # the error itself would hold the memory of the pack
+            why = str(error) if isinstance(error, PseudowordError) else reason(error)
+        left = []
+        for one in some:
+            if one.claim.name not in self._active:
+                continue
+            if one.claim.name in self._taken:
+                self._drop(one)
+            elif self._is_finished(one):
+                self._put_result(one)
+            else:
+                left.append(one)
+        if self._stopping is not None:
+            self._save(left)
+        elif why and len(some) == 1:
+            self._fail(some[0].claim, why.removeprefix(f"{some[0].config.token}: "))
+        elif left:
+            smaller = (len(left) + 1) // 2 if len(left) == len(some) and why else len(left)
+            for at in range(0, len(left), smaller):
+                if self._stopping is None:
+                    self._learn(left[at : at + smaller])
+
+    def _load(self, one: _Claimed) -> Family:
+        key = self._shared(one.claim.name, OF_LOADING)
+        if self._family is None or key != self._loaded:
+            self._family, self._loaded = None, None  # two would need the memory of both
+            self._progress.phase(f"loading {one.config.base}")
+            config = one.config
+            imports.import_diffusers()
+            self._family = base_model.load(config, checkpointing=config.gradient_checkpointing)
+            self._loaded = key
+        return self._family
+
+    def _is_finished(self, one: _Claimed) -> bool:
+        with contextlib.suppress(PseudowordError):
+            return finished(one.config) is not None
+        return False
+
+    def _put_result(self, one: _Claimed) -> None:
+        name = one.claim.name
+        if self._queue.holds(one.claim):
+            word = (one.run / formats.CONCEPT_FILE).read_bytes()
+            self._queue.put_result(name, archive.pack_folder(one.run), word)
+        if self._end(one.claim, Event(kind="done")):
+            self._queue.remove_checkpoints(name)
+            self.worked.learned.append(name)
+            self.worked.failed.pop(name, None)
+            self._progress.note(f"{name} is done")
+        self._drop(one)
+
+    def _fail(self, claim: Claim, why: str) -> None:
+        events = self._queue.history(claim.name)[: claim.number]
+        self.worked.failed[claim.name] = why
+        self._progress.note(f"{claim.name}: {why}")
+        self._end(claim, self._bad("error", claim.name, events, why))
+
+    def _end(self, claim: Claim, event: Event) -> bool:
+        self._claims.pop(claim.name, None)
+        self._active.pop(claim.name, None)
+        return self._queue.end(claim, event)
+
+    def _drop(self, one: _Claimed) -> None:
+        """Forget a word that is no longer ours."""
+        name = one.claim.name
+        self._claims.pop(name, None)
+        self._active.pop(name, None)
+        self._taken.discard(name)
+        self._saved.pop(name, None)
+        shutil.rmtree(one.scratch, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _failing(self, claim: Claim) -> Iterator[None]:
+        """Let an error end this claim only."""
+        try:
+            yield
+        except PseudowordError as error:
+            self._fail(claim, str(error))
+
+    def _save(self, some: Sequence[_Claimed]) -> None:
+        """Put the last checkpoint of each there, if it is new."""
+        for one in some:
+            name, step = one.claim.name, max(checkpoint.steps(one.run), default=0)
+            if step > self._saved.get(name, 0):
+                self._queue.put_checkpoint(name, step, archive.pack_folder(one.run))
+                self._saved[name] = step
+
+    # Living
+
+    @property
+    def _beat_seconds(self) -> float:
+        return self._terms.lease_seconds / BEATS
+
+    def _give_signs(self) -> None:
+        """Give signs of life, and see whether the claims still hold."""
+        while not self._ended.wait(self._beat_seconds):
+            try:
+                self._life.give()
+                for claim in list(self._claims.values()):
+                    if not self._queue.holds(claim):
+                        self._taken.add(claim.name)
+                        if one := self._active.get(claim.name):
+                            requests.ask(one.run, "stop")
+            except PseudowordError as error:  # tried again at the next one
+                self._progress.note(str(error))
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let signals outside of training stop the worker; in training, the run takes them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, signum: int, _frame: object) -> None:
+        if self._stopping is not None:
+            raise KeyboardInterrupt
+        self.stop(signum)
+
+    # Progress
+
+    def phase(self, text: str) -> None:
+        """A phase of a run."""
+        self._progress.phase(f"{len(self.worked.learned)} words done, {text}")
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """A step of a pack: puts new checkpoints there, from time to time, and finished words.
+
+        The pack stands still meanwhile, so its folders are as if it were killed now.
+        """
+        self._progress.advance(done, total, detail)
+        now = time.monotonic()
+        if now - self._saved_at < self._beat_seconds:
+            return
+        self._saved_at = now
+        try:
+            active = list(self._active.values())
+            self._save(active)
+            for one in active:
+                if checkpoint.finished_step(one.run) is not None and self._is_finished(one):
+                    self._put_result(one)
+        except PseudowordError as error:
+            self._progress.note(str(error))
+
+    def note(self, text: str) -> None:
+        """A note of a run."""
+        self._progress.note(text)
+
+
+def work_on(queue: Queue, terms: Terms, progress: Progress) -> Worked:
+    """Work on a queue until all its words are done, failed or cancelled; see `Worker.run`."""
+    return Worker(queue, terms, progress).run()

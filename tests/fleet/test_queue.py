@@ -1,0 +1,161 @@
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pseudoword.errors import SettingsError, StorageError
+from pseudoword.fleet import archive, history
+from pseudoword.fleet.history import Event, Kind
+from pseudoword.fleet.jobs import Job
+from pseudoword.fleet.life import SignOfLife, Watch
+from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.view import view
+
+
+def again(queue: Queue) -> Queue:
+    """The queue as another process sees it."""
+    return open_queue(queue.address)
+
+
+def test_a_job_is_submitted_once(queue: Queue) -> None:
+    assert not again(queue).submit(Job("cat-1", "steps = 3\n", b"others"))
+    assert again(queue).submit(Job("dog-1", "steps = 3\n", b"others"))
+    assert queue.jobs() == ["cat-1", "dog-1"]
+    assert again(queue).job("cat-1") == Job("cat-1", "steps = 2\n", b"pictures")
+
+
+def test_a_job_whose_settings_are_not_there_yet_is_not_seen(queue: Queue) -> None:
+    queue.store.create("jobs/dog-1.zip", b"pictures")
+    assert again(queue).jobs() == ["cat-1"]
+
+
+def test_one_of_those_who_claim_a_job_at_once_gets_it(queue: Queue) -> None:
+    for number in range(4):
+        queue.submit(Job(f"dog-{number}", "", b""))
+    claims = []
+    ready = threading.Barrier(4)
+
+    def claim_all(worker: str) -> None:
+        mine = again(queue)
+        ready.wait()
+        for name in mine.jobs():
+            if claim := mine.claim(name, worker, 60):
+                claims.append(claim.name)
+
+    threads = [threading.Thread(target=claim_all, args=(str(i),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claims) == queue.jobs()
+
+
+def test_a_claim_ends_once(queue: Queue) -> None:
+    claim = queue.claim("cat-1", "me", 60)
+    assert claim
+    assert again(queue).claim("cat-1", "you", 60) is None
+    assert queue.holds(claim)
+    other = again(queue)
+    assert other.add("cat-1", 2, Event(kind="lost", why="silent"))
+    assert not queue.holds(claim)
+    assert not queue.end(claim, Event(kind="done"))
+    assert history.state(other.history("cat-1")) == "waiting"
+    later = other.claim("cat-1", "you", 60)
+    assert later
+    assert later.number == 3
+    assert other.end(later, Event(kind="done"))
+    assert [event.kind for event in again(queue).history("cat-1")] == [
+        *("claimed", "lost", "claimed", "done"),
+    ]
+
+
+def events(*kinds: Kind | tuple[Kind, int]) -> Sequence[Event]:
+    pairs = [kind if isinstance(kind, tuple) else (kind, 0) for kind in kinds]
+    return [Event(kind=kind, step=step) for kind, step in pairs]
+
+
+def test_tries_that_get_further_are_not_bad_ones() -> None:
+    assert history.bad_tries([]) == 0
+    assert history.bad_tries(events("claimed", "error", "claimed", "lost")) == 2
+    assert history.bad_tries(events("claimed", "returned", "claimed", "returned")) == 0
+    assert history.bad_tries(events("lost", "lost", ("lost", 25), ("lost", 50))) == 1
+    assert history.bad_tries(events(("lost", 50), ("lost", 50), ("lost", 50))) == 3
+    assert history.bad_tries(events("error", "failed", "retried")) == 0
+
+
+def test_a_job_is_steered(queue: Queue) -> None:
+    other = again(queue)
+    claim = queue.claim("cat-1", "me", 60)
+    assert claim
+    with pytest.raises(SettingsError, match="cat-1 is running, so it cannot be tried again"):
+        other.retry("cat-1")
+    other.cancel("cat-1")
+    assert not queue.holds(claim)
+    with pytest.raises(SettingsError, match="cat-1 is cancelled, so it cannot be cancelled"):
+        other.cancel("cat-1")
+    with pytest.raises(SettingsError, match="mouse: there is no such job"):
+        other.cancel("mouse")
+    queue.put_checkpoint("cat-1", 5, b"run")
+    other.retry("cat-1")
+    assert queue.checkpoint("cat-1") is None
+    assert [word.state for word in view(queue)] == ["waiting"]
+
+
+def test_the_last_checkpoint_is_kept(queue: Queue) -> None:
+    assert (queue.checkpoint("cat-1"), queue.last_step("cat-1")) == (None, 0)
+    for step in (5, 10, 100):
+        queue.put_checkpoint("cat-1", step, str(step).encode())
+    other = again(queue)
+    assert (other.checkpoint("cat-1"), other.last_step("cat-1")) == (b"100", 100)
+    assert queue.store.names("checkpoints") == ["checkpoints/cat-1/100.zip"]
+    other.remove_checkpoints("cat-1")
+    assert queue.store.names("checkpoints") == []
+
+
+def test_a_result_is_never_written_twice(queue: Queue) -> None:
+    assert not queue.has_result("cat-1")
+    queue.put_result("cat-1", b"first folder", b"first word")
+    again(queue).put_result("cat-1", b"second folder", b"second word")
+    assert queue.result_folder("cat-1") == b"first folder"
+    assert queue.store.read("results/cat-1.safetensors") == b"first word"
+
+
+def test_a_result_without_its_word_is_none(queue: Queue) -> None:
+    queue.store.create("results/cat-1.zip", b"folder")
+    assert not queue.has_result("cat-1")
+
+
+def test_a_worker_is_silent_for_as_long_as_its_counter_stands_still(queue: Queue) -> None:
+    now = [100.0]
+    watch, sign = Watch(queue.store, lambda: now[0]), SignOfLife(queue.store, "me")
+    sign.give()
+    assert watch.silent_seconds("me") == 0
+    now[0] += 5
+    assert watch.silent_seconds("me") == 5
+    sign.give()
+    assert watch.silent_seconds("me") == 0
+    now[0] += 7
+    assert watch.silent_seconds("me") == 7
+    assert watch.silent_seconds("gone") == 0
+    now[0] += 3
+    assert (watch.silent_seconds("gone"), watch.silent_seconds("me")) == (3, 10)
+
+
+def test_what_is_no_event_is_told(queue: Queue) -> None:
+    queue.store.put("events/cat-1/0001.json", b"{")
+    with pytest.raises(StorageError, match=r"0001\.json was not written by a worker"):
+        again(queue).histories()
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", "C:/x", "a\\b"])
+def test_no_file_of_an_archive_is_written_elsewhere(name: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="outside its folder"):
+        archive.unpack(archive.pack({name: b"x"}), tmp_path, "it")
+
+
+def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+    data = archive.pack({"a": b"x" * 100})
+    for damaged in (b"", data[:50], data.replace(b"xx", b"yy", 1)):
+        with pytest.raises(StorageError, match="it is damaged"):
+            archive.unpack(damaged, tmp_path, "it")

@@ -1,0 +1,121 @@
+import threading
+import uuid
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from pseudoword.errors import SettingsError, StorageError
+from pseudoword.fleet.queue import make_queue, open_queue
+from pseudoword.fleet.stores import FolderStore, open_store
+
+
+def test_an_object_is_there_whole_until_it_is_removed(address: str) -> None:
+    store = open_store(address)
+    assert store.read("a/b") is None
+    store.put("a/b", b"one")
+    store.put("a/b", b"two")
+    assert open_store(address).read("a/b") == b"two"
+    store.put("a/c/d", b"")
+    store.put("ab", b"")
+    assert store.names("a") == ["a/b", "a/c/d"]
+    assert store.names("nothing") == []
+    store.remove("a/b")
+    store.remove("a/b")
+    assert store.names("") == ["a/c/d", "ab"]
+
+
+def test_what_is_there_is_not_created_again(address: str) -> None:
+    store = open_store(address)
+    assert store.create("a/b", b"one")
+    assert not open_store(address).create("a/b", b"two")
+    assert store.read("a/b") == b"one"
+
+
+def test_of_those_who_create_at_once_one_does(address: str) -> None:
+    stores = [open_store(address) for _ in range(6)]
+    for name in map(str, range(5)):
+        ready, created = threading.Barrier(len(stores)), []
+
+        def create(number: int, name: str = name) -> None:
+            ready.wait()  # noqa: B023 - the threads end before the next round
+            if stores[number].create(name, str(number).encode()):
+                created.append(number)  # noqa: B023
+
+        threads = [threading.Thread(target=create, args=(i,)) for i in range(len(stores))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(created) == 1
+        assert stores[0].read(name) == str(created[0]).encode()
+
+
+def test_a_file_that_is_being_written_is_not_seen(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+
+    def killed(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with mock.patch("os.link", killed), pytest.raises(KeyboardInterrupt):
+        store.create("jobs/a.toml", b"half of it")
+    (tmp_path / "jobs" / ".pseudoword-00000000-1-abcdefgh.tmp").write_bytes(b"half of it")
+    assert store.names("jobs") == []
+    assert store.create("jobs/a.toml", b"all of it")
+
+
+def test_a_store_that_replaces_what_is_there_is_refused(tmp_path: Path) -> None:
+    def replaces(store: FolderStore, name: str, data: bytes) -> bool:
+        store.put(name, data)
+        return True
+
+    with (
+        mock.patch.object(FolderStore, "create", replaces),
+        pytest.raises(SettingsError, match="replaces what is there"),
+    ):
+        make_queue(tmp_path / "queue")
+
+
+def test_a_folder_without_links_is_refused(tmp_path: Path) -> None:
+    def no_links(*_args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with mock.patch("os.link", no_links), pytest.raises(StorageError, match="not permitted"):
+        make_queue(tmp_path / "queue")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("gs://bucket/queue", "Of gs it is not known"),
+        ("https://example.org/queue", "Of https it is not known"),
+        ("s3://", "names no bucket"),
+        ("", "names no file or folder"),
+    ],
+)
+def test_an_address_of_no_store_is_refused(address: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        open_store(address)
+
+
+def test_a_bucket_that_is_not_there_is_told(bucket: str) -> None:
+    with pytest.raises(StorageError, match=r"nobody.*cannot be reached"):
+        make_queue(f"s3://nobody-{uuid.uuid4().hex}/queue")
+
+
+def test_buckets_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_args: object, **_more: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(SettingsError, match=r"pseudoword\[fleet\]"):
+        open_store("s3://bucket/queue")
+
+
+def test_a_queue_is_made_in_an_empty_place_only(address: str) -> None:
+    with pytest.raises(SettingsError, match="is no queue"):
+        open_queue(address)
+    open_store(address).put("diary.txt", b"mine")
+    with pytest.raises(SettingsError, match="holds other files"):
+        make_queue(address)
+    assert open_store(address).names("") == ["diary.txt"]

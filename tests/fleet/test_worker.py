@@ -1,0 +1,273 @@
+"""Workers on a tiny model: what they learn is what `train` learns, whatever happens to them."""
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forked import Process
+from PIL import Image
+from support import Notes, everything
+
+import pseudoword
+from pseudoword import formats
+from pseudoword.fleet import history
+from pseudoword.fleet.history import Event
+from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.view import view
+from pseudoword.fleet.worker import Terms, Worker
+from pseudoword.models import base_model
+from pseudoword.progress import Silent
+from pseudoword.runs import checkpoint
+from pseudoword.runs.runner import learn
+
+SETTINGS: dict[str, Any] = {
+    **{"init": "cat", "batch": 2, "preview": "none", "steps": 2, "checkpoint_every": 1},
+    "timestep_sampling": "uniform",
+}
+QUICK = Terms(pack=2, lease_seconds=2)
+
+
+def words(folder: Path, *names: str) -> Path:
+    for i, name in enumerate(names):
+        (folder / name).mkdir(parents=True)
+        for j in range(3):
+            Image.new("RGB", (40, 32), (40 * i, 80 * j, 90)).save(folder / name / f"{j}.png")
+    return folder
+
+
+def submit(base: Path, address: str, folder: Path, **settings: Any) -> Queue:
+    pseudoword.submit(address, folder, **(SETTINGS | {"base": str(base)} | settings))
+    return open_queue(address)
+
+
+def result(queue: Queue, name: str) -> bytes:
+    """The one result of a word."""
+    names = queue.store.names("results")
+    (path,) = (n for n in names if n.startswith(f"results/{name}-") and n.endswith("tensors"))
+    return queue.store.read(path) or b""
+
+
+def alone(base: Path, pictures: Path, out: Path, **settings: Any) -> bytes:
+    """The word as `train` learns it."""
+    given = SETTINGS | {"base": str(base)} | settings
+    done = pseudoword.train(pictures, f"<{pictures.name}>", out=out, **given)
+    return (done.folder / formats.CONCEPT_FILE).read_bytes()
+
+
+def states(queue: Queue) -> dict[str, str]:
+    return {word.name.rsplit("-", 1)[0]: word.state for word in view(queue)}
+
+
+def kinds(queue: Queue, name: str) -> list[str]:
+    (job,) = (job for job in queue.jobs() if job.startswith(f"{name}-"))
+    return [event.kind for event in queue.history(job)]
+
+
+def until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_worker_learns_what_train_learns(base: Path, address: str, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "a", "b", "c")
+    queue = submit(base, address, folder)
+    done = pseudoword.work(address, pack=1)
+    assert (len(done.learned), done.failed) == (3, {})
+    for name in "abc":
+        assert result(queue, name) == alone(base, folder / name, tmp_path / name)
+        assert kinds(queue, name) == ["claimed", "done"]
+    assert queue.store.names("checkpoints") == queue.store.names("workers") == []
+    assert pseudoword.work(address).learned == []
+
+
+@pytest.mark.parametrize("address", ["folder", "bucket"], indirect=True)
+def test_workers_side_by_side_learn_each_word_once(
+    base: Path, address: str, tmp_path: Path
+) -> None:
+    queue = submit(base, address, words(tmp_path / "words", *"abcd"))
+    workers = [Process("work", address, "--pack", 1) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    assert all(kinds(queue, name) == ["claimed", "done"] for name in "abcd")
+    said = "".join(worker.stdout for worker in workers)
+    assert sum(map(int, re.findall(r"learned (\d+) words", said))) == 4
+
+
+def test_a_job_is_learned_without_the_files_it_was_made_of(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    first = alone(base, pictures, tmp_path / "first")
+    (tmp_path / "first.safetensors").write_bytes(first)
+    (tmp_path / "lines.txt").write_text("a [name]\nmy [name], [filewords]\n")
+    folder = tmp_path / "words"
+    (folder / "toy" / "10_toy").mkdir(parents=True)
+    for path in pictures.iterdir():
+        (folder / "toy" / "10_toy" / path.name).write_bytes(path.read_bytes())
+    (folder / "toy" / "10_toy" / "0.txt").write_text("a red thing")
+    mask = Image.new("L", (48, 40), "white")
+    mask.save(folder / "toy" / "10_toy" / "0-mask.png")
+    settings = {
+        **{"init": str(tmp_path / "first.safetensors"), "template": str(tmp_path / "lines.txt")},
+        "mask": "file",
+    }
+    expected = alone(base, folder / "toy", tmp_path / "solo", **settings)
+    queue = submit(base, str(tmp_path / "queue"), folder, **settings)
+    for path in (tmp_path / "first.safetensors", tmp_path / "lines.txt"):
+        path.unlink()
+    folder.rename(tmp_path / "gone")
+    assert pseudoword.work(queue.address, pack=1).failed == {}
+    assert result(queue, "toy") == expected
+
+
+def test_a_word_goes_on_from_the_checkpoint_of_a_worker_that_was_killed(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = words(tmp_path / "words", "a")
+    queue = submit(base, str(tmp_path / "queue"), folder, steps=15)
+    killed = Process("work", queue.address, "--lease", 0.4)
+    (job,) = queue.jobs()
+    until(lambda: queue.last_step(job) > 0)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert states(queue) == {"a": "running"}
+    step = queue.last_step(job)
+    notes = Notes()
+    done = Worker(open_queue(queue.address), QUICK, notes).run()
+    assert done.learned == [job]
+    assert kinds(queue, "a") == ["claimed", "lost", "claimed", "done"]
+    assert f"resuming <a> from step {step}" in notes.lines
+    assert result(queue, "a") == alone(base, folder / "a", tmp_path / "solo", steps=15)
+
+
+def test_sigterm_saves_and_gives_back(base: Path, tmp_path: Path) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"), steps=500)
+    worker = Process("work", queue.address)
+    until(lambda: set(states(queue).values()) == {"running"})
+    time.sleep(1.5)
+    worker.terminate()
+    assert worker.wait() == 128 + signal.SIGTERM
+    assert "has been given back" in worker.stderr
+    assert set(states(queue).values()) == {"waiting"}
+    assert all(kinds(queue, name) == ["claimed", "returned"] for name in "ab")
+    assert all(queue.last_step(job) > 0 for job in queue.jobs())
+    assert queue.store.names("workers") == []
+
+
+def test_a_word_that_is_cancelled_stops_and_the_others_go_on(base: Path, tmp_path: Path) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"), steps=8)
+    victim = queue.jobs()[0]
+
+    class CancelsOnce(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if done == 4 and history.state(queue.history(victim)) == "running":
+                pseudoword.queue(queue.address, cancel=victim)
+                time.sleep(0.3)  # until the next sign of life
+
+    done = Worker(open_queue(queue.address), Terms(lease_seconds=0.4), CancelsOnce()).run()
+    assert states(queue) == {"a": "cancelled", "b": "done"}
+    assert len(done.learned) == 1
+    assert kinds(queue, "b") == ["claimed", "done"]
+    pseudoword.queue(queue.address, retry=victim)
+    assert pseudoword.work(queue.address).learned == [victim]
+
+
+def test_a_word_that_fails_is_tried_again_and_then_given_up(base: Path, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "a", "b", "c")
+    for picture in (folder / "b").iterdir():
+        picture.write_bytes(b"no picture")
+    queue = submit(base, str(tmp_path / "queue"), folder)
+    done = pseudoword.work(queue.address, tries=2)
+    assert len(done.learned) == 2
+    assert states(queue) == {"a": "done", "b": "failed", "c": "done"}
+    assert kinds(queue, "b") == ["claimed", "error", "claimed", "failed"]
+    assert kinds(queue, "a") == ["claimed", "done"]
+    (failed,) = (word for word in pseudoword.queue(queue.address) if word.state == "failed")
+    assert "0.png" in failed.why
+    assert pseudoword.work(queue.address).learned == []
+    pseudoword.queue(queue.address, retry="all")
+    assert states(queue)["b"] == "waiting"
+
+
+def test_an_error_of_any_kind_ends_only_its_word(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"))
+
+    def fails(configs: Any, *args: Any, **more: Any) -> Any:
+        if any(config.token == "<b>" for config in configs):
+            raise ZeroDivisionError("of a library")
+        return learn(configs, *args, **more)
+
+    monkeypatch.setattr("pseudoword.fleet.worker.learn", fails)
+    pseudoword.work(queue.address, tries=1)
+    assert states(queue) == {"a": "done", "b": "failed"}
+    assert "of a library" in next(word.why for word in view(queue) if word.why)
+
+
+def test_a_base_that_cannot_be_loaded_is_the_reason_of_each_word(tmp_path: Path) -> None:
+    queue = submit(tmp_path / "nothing", str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    pseudoword.work(queue.address, tries=1)
+    assert "nothing" in view(queue)[0].why
+
+
+def test_a_result_of_a_worker_that_was_lost_right_after_is_taken(
+    base: Path, tmp_path: Path
+) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    (job,) = queue.jobs()
+    assert queue.claim(job, "lost", 1)
+    queue.put_result(job, b"folder", b"word")
+    queue.add(job, 2, Event(kind="lost"))
+    pseudoword.work(queue.address)
+    assert kinds(queue, "a") == ["claimed", "lost", "claimed", "done"]
+    assert result(queue, "a") == b"word"
+
+
+def test_the_base_is_loaded_once_for_all_packs(base: Path, tmp_path: Path) -> None:
+    queue, loads = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", *"abc")), []
+    load = base_model.load
+
+    def counted(*args: Any, **more: Any) -> Any:
+        loads.append(args)
+        return load(*args, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_model, "load", counted)
+        pseudoword.work(queue.address, pack=1)
+    assert len(loads) == 1
+
+
+def test_words_of_other_settings_get_packs_of_their_own(base: Path, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "a", "b")
+    queue = submit(base, str(tmp_path / "queue"), folder)
+    submit(base, queue.address, folder, batch=4)
+    assert len(pseudoword.work(queue.address).learned) == 4
+    assert all(history.state(queue.history(job)) == "done" for job in queue.jobs())
+
+
+def test_learned_words_are_fetched_as_folders_of_runs(base: Path, tmp_path: Path) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    pseudoword.work(queue.address)
+    out = tmp_path / "out"
+    pseudoword.queue(queue.address, out=out)
+    (run,) = out.iterdir()
+    assert formats.read(run).token == "<a>"
+    assert checkpoint.finished_step(run) == 2
+    before = everything(out)
+    pseudoword.queue(queue.address, out=out)
+    assert everything(out) == before
+
+
+def test_nothing_is_submitted_if_a_word_cannot_be(base: Path, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "a")
+    (folder / "b").mkdir()
+    with pytest.raises(pseudoword.PseudowordError, match="b holds no pictures"):
+        submit(base, str(tmp_path / "queue"), folder)
+    with pytest.raises(pseudoword.PseudowordError, match="--lr"):
+        submit(base, str(tmp_path / "queue"), words(tmp_path / "others", "a"), lr=-1)
+    assert not (tmp_path / "queue").exists()
