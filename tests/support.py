@@ -135,7 +135,7 @@ def train_state(
     rows = initial_rows(family, init, "auto", vectors, token, hyper.seed)
     assert isinstance(hyper.lr, Rates)
     return TrainState.begin(
-        TrainingData(token, encoded, templates, hyper, CaptionSettings(**caption_settings)),
+        TrainingData(token, encoded, templates, hyper, CaptionSettings(**caption_settings), rows),
         methods.begin(begin(family, rows), hyper),
         Schedule.of(hyper, hyper.lr),
     )

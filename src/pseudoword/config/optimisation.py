@@ -195,6 +195,10 @@ class ObjectiveSettings(Settings):
     huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     """With --loss huber: errors above this are large."""
 
+    keep_context: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Weight of a second loss: the other words of a prompt are to mean what they mean beside the
+    word in --init, so that a dog beside the new word is still drawn. 0 is off."""
+
     @model_validator(mode="after")
     def _some_timesteps(self) -> Self:
         if self.max_timestep is not None and self.max_timestep <= self.min_timestep:

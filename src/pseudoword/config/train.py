@@ -104,6 +104,15 @@ class TrainConfig(
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_word_whose_context_is_kept(self) -> Self:
+        if self.keep_context and self.init_mode == "random":
+            raise SettingsError(
+                "--keep-context needs a known word in --init, beside which other words mean what "
+                "they are to mean. Leave --init-mode random out, or --keep-context."
+            )
+        return self
+
 
 def _values(text: bytes, where: Path) -> dict[str, Any]:
     try:

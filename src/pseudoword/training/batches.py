@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 import torch
@@ -11,6 +11,7 @@ from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.data.captions import augment, render
 from pseudoword.data.latents import EncodedPicture
+from pseudoword.methods import Rows
 from pseudoword.models.family import Family
 from pseudoword.placeholders import replace_placeholder
 from pseudoword.training import loss
@@ -28,6 +29,8 @@ class TrainingData:
     templates: Sequence[str]
     hyper: Hyperparameters
     captions: CaptionSettings
+    initial: Rows = field(default_factory=dict)
+    """the initial rows, on the model's device, if settings need them"""
     density: tuple[float, ...] = ()
     """relative frequency of each part of the timesteps; empty: all the same"""
 

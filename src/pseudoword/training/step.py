@@ -8,6 +8,7 @@ import torch
 
 from pseudoword.methods import Context, norms
 from pseudoword.models.family import Family
+from pseudoword.training import context_keeping as keeping
 from pseudoword.training import loss, optimisers
 from pseudoword.training.batches import batches
 from pseudoword.training.state import TrainState
@@ -49,6 +50,7 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         steps = [states[k].step for k in which]
         each_t = batch.t.view(len(methods), -1)
         contexts = [Context(step, t) for step, t in zip(steps, each_t, strict=True)]
+        keeping.add_gradients(family, [states[k] for k in which], contexts, batch.prompts, scale)
         rows = [method.rows(context) for method, context in zip(methods, contexts, strict=True)]
         words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
         condition = family.encode_text(batch.prompts, words)

@@ -1,0 +1,119 @@
+"""Keep what the other words of a prompt mean: they stay as they are beside the initial word.
+
+A text encoder mixes the words of a prompt. So while a new word learns, it also changes what the
+denoiser reads at the *other* tokens, and a dog beside it is no longer drawn. The loss here needs
+the text encoders only. It is a part of CoRe (Wu et al. 2024, arXiv 2408.15914).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pseudoword.formats.keys import is_layered
+from pseudoword.methods import Context
+from pseudoword.models.family import Family
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.prompts import Tokenized
+from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.rng import generator
+from pseudoword.training.loss import pack_placeholder
+from pseudoword.training.state import TrainState
+
+TEMPLATES = (
+    "a {word} and a {thing}",
+    "a {word} next to a {thing}",
+    "a {word} beside a {thing}",
+    "a {word} with a {thing}",
+)
+"""The word comes first, because most text encoders read from left to right: it does not change
+what was before it."""
+
+THINGS = (
+    *("cat", "dog", "bird", "horse", "fish", "flower", "tree", "apple", "cake", "cup", "bottle"),
+    *("chair", "table", "lamp", "book", "ball", "hat", "shoe", "car", "boat", "train", "house"),
+)
+
+
+def add_gradients(
+    family: Family,
+    states: Sequence[TrainState],
+    contexts: Sequence[Context],
+    learned: Sequence[str],
+    scale: float,
+) -> None:
+    """Add the gradient of each concept's weighted `drift` to that of its parameters.
+
+    Args:
+        family: the base model.
+        states: the K concepts of a batch; those whose settings do not ask for it are left out.
+        contexts: what their rows are asked for with.
+        learned: [K·B] the prompts of the batch.
+        scale: what the gradient is multiplied by.
+    """
+    keeping = [k for k, state in enumerate(states) if state.hyper.keep_context]
+    if not keeping:
+        return
+    count = len(learned) // len(states)
+    texts, words, initial, weights = [], {}, {}, []
+    for k in keeping:
+        state, placeholder = states[k], pack_placeholder(k)
+        texts += prompts(state, placeholder, learned[k * count : (k + 1) * count])
+        words[placeholder] = state.method.rows(contexts[k])
+        initial[placeholder] = state.data.initial
+        weights.append(state.hyper.keep_context / state.hyper.accumulate)
+    each = drift(family, words, initial, texts).view(len(keeping), -1).mean(1)
+    (each @ torch.tensor(weights, device=family.device) * scale).backward()
+
+
+def prompts(state: TrainState, placeholder: str, learned: Sequence[str]) -> list[str]:
+    """As many prompts as `learned` for the next step: a function of (seed, token, step).
+
+    About half of them name another thing. The others are of those that the concept learns from:
+    their styles and backgrounds are to stay what they are, too.
+    """
+    source = generator(state.hyper.seed, state.token, state.step, "context")
+    with_thing = torch.rand(len(learned), generator=source) < 0.5
+    templates = torch.randint(len(TEMPLATES), (len(learned),), generator=source)
+    things = torch.randint(len(THINGS), (len(learned),), generator=source)
+    return [
+        TEMPLATES[template].format(word=placeholder, thing=THINGS[thing]) if other else prompt
+        for prompt, other, template, thing in zip(
+            learned, with_thing, templates, things, strict=True
+        )
+    ]
+
+
+def drift(family: Family, words: Words, initial: Words, texts: Sequence[str]) -> Tensor:
+    """How much the other tokens of `texts` change from the `initial` words to `words`, `[B]`.
+
+    It is the mean square of the change of the text encoders' last hidden states, relative to their
+    own mean square. Left out are the word's tokens, and begin and end tokens: the end stands for
+    the whole prompt.
+
+    Args:
+        family: the base model.
+        words: placeholder -> rows.
+        initial: other rows for the same placeholders, as many; no gradient reaches them.
+        texts: `B` prompts.
+    """
+    layers = family.layers if any(map(is_layered, [*words.values(), *initial.values()])) else ()
+    changes = []
+    for key, encoder in family.encoders.items():
+        new = encoder(texts, rows_of(words, key, layers))
+        with torch.no_grad():
+            old = encoder(texts, rows_of(initial, key, layers))
+        before, after = (one.output.last_hidden_state.float() for one in (old, new))
+        others = _others(new.tokens, encoder).unsqueeze(-1)
+        change, whole = (
+            (states.square() * others).sum((1, 2)) for states in (after - before, before)
+        )
+        change = change / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+        changes.append(change.view(-1, len(texts)).mean(0))  # over layers
+    return torch.stack(changes).mean(0)
+
+
+def _others(tokens: Tokenized, encoder: TextEncoder) -> Tensor:
+    """Which positions are other words, `[B, L]`."""
+    around = torch.tensor([*encoder.reader.begin, *encoder.reader.end], device=tokens.ids.device)
+    return (tokens.slots < 0) & (tokens.mask > 0) & ~torch.isin(tokens.ids, around)
