@@ -252,6 +252,8 @@ def work(
     lease: float = 60.0,
     tries: int = 3,
     stay: bool = False,
+    ray: str | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Worked:
     """Be a worker of a queue: learn words until all are done.
@@ -265,12 +267,16 @@ def work(
         lease: seconds without a sign of life, after which others take a worker's words.
         tries: how often a word may fail without getting further.
         stay: wait for more words when all are done.
+        ray: let Ray start workers, one for each GPU: the address of a cluster, `auto`, or `local`
+            (needs the extra `fleet`).
+        workers: how many workers Ray is to start.
         progress: shows what is going on.
 
     Raises:
         PseudowordError: the queue cannot be reached, or the disk is full.
     """
-    return work_through(queue, Terms(pack, lease, tries, stay), progress or Silent())
+    terms = Terms(pack, lease, tries, stay)
+    return work_through(queue, terms, progress or Silent(), ray, workers)
 
 
 def queue(

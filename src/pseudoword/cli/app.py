@@ -204,13 +204,26 @@ def work(
     stay: Annotated[
         bool, typer.Option("--stay", help="Wait for more words when all are done.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        text_option(
+            help="Let Ray start a worker for each GPU: the address of a cluster, auto, or local."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="<number>", help="With --ray: how many workers to start."),
+    ] = None,
 ) -> None:
     """Learn the words of a queue. Start one for each GPU, on any number of machines."""
     with Console() as console:
         from pseudoword import api
 
-        done = api.work(queue, pack=pack, lease=lease, tries=tries, stay=stay, progress=console)
-    say(f"this worker learned {len(done.learned)} words; {len(done.failed)} failed")
+        done = api.work(
+            queue, pack=pack, lease=lease, tries=tries, stay=stay, ray=ray, workers=workers,
+            progress=console,
+        )  # fmt: skip
+    say(f"learned {len(done.learned)} words here; {len(done.failed)} failed")
 
 
 @app.command(cls=Command, rich_help_panel="Teach")
