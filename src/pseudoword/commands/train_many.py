@@ -7,8 +7,9 @@ from typing import Any
 from pseudoword.errors import SettingsError
 from pseudoword.progress import Progress, Silent
 from pseudoword.runs.pack import Options, Trained
+from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check, finished, learn
-from pseudoword.runs.word_folders import Problems, word_configs
+from pseudoword.runs.word_folders import word_configs
 
 
 def learn_many(

@@ -21,6 +21,8 @@ from pseudoword.text import brief, nearest
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantize = Literal["none", "8bit", "4bit"]
 Prediction = Literal["auto", "epsilon", "v_prediction"]
+Where = Path | str
+"""A file of settings, or a place in one, as messages name it."""
 
 
 class Idle(NamedTuple):
@@ -53,7 +55,7 @@ class Settings(BaseModel):
         return cls._checked(cls.own_names(values), {})
 
     @classmethod
-    def own_names(cls, values: Mapping[str, Any], file: Path | None = None) -> dict[str, Any]:
+    def own_names(cls, values: Mapping[str, Any], file: Where | None = None) -> dict[str, Any]:
         """`values` with our names of settings, and our words for their values.
 
         Args:
@@ -88,7 +90,7 @@ class Settings(BaseModel):
         return cls.own_names(values) if isinstance(values, Mapping) else values
 
     @classmethod
-    def _checked(cls, values: Mapping[str, Any], said_in: Mapping[str, Path]) -> Self:
+    def _checked(cls, values: Mapping[str, Any], said_in: Mapping[str, Where]) -> Self:
         """Build from `values`; those of them that a file said are told with its name."""
         try:
             return cls(**values)
@@ -130,7 +132,7 @@ class Settings(BaseModel):
 
 
 def _explained(
-    kind: type[Settings], name: str, given: object, errors: Sequence[Any], file: Path | None
+    kind: type[Settings], name: str, given: object, errors: Sequence[Any], file: Where | None
 ) -> str:
     """What is wrong with one setting: in words of ours where a validator of ours found it."""
     own = [e["ctx"]["error"] for e in errors if "error" in e.get("ctx", {})]

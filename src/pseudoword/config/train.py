@@ -1,6 +1,7 @@
 """Everything that decides what `train` learns, put together from its groups."""
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -15,7 +16,7 @@ from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.config.settings import BaseChoice
+from pseudoword.config.settings import BaseChoice, Where
 from pseudoword.config.stopping import StopSettings
 from pseudoword.config.word import WordSettings
 from pseudoword.errors import SettingsError
@@ -67,7 +68,7 @@ class TrainConfig(
         Raises:
             SettingsError: not TOML, or a value is wrong.
         """
-        values = cls.own_names(_values(text.encode(), where), where)
+        values = cls.own_names(_parsed(text.encode(), where), where)
         return cls._checked(values, dict.fromkeys(values, where))
 
     @classmethod
@@ -77,14 +78,31 @@ class TrainConfig(
         Raises:
             SettingsError: the file cannot be read, or a value is wrong.
         """
-        if file is None:
-            return cls.check(**given)
+        return cls.layered([] if file is None else [(read_toml(file), file)], **given)
+
+    @classmethod
+    def layered(cls, layers: Iterable[tuple[Mapping[str, Any], Where]], **given: Any) -> Self:
+        """Settings `given`, over those of each layer, over those of the layers before it.
+
+        Args:
+            layers: values, and the file that they stand in, or the place in it.
+            given: by the user, now.
+
+        Raises:
+            SettingsError: a value is wrong.
+        """
         given = cls.own_names(given)
-        found = cls.own_names(_values(read_regular(file, MOST_NBYTES, SettingsError), file), file)
-        said = {name: value for name, value in found.items() if name not in given}
+        found: dict[str, tuple[Any, Where]] = {}
+        for values, where in layers:
+            found |= {name: (v, where) for name, v in cls.own_names(values, where).items()}
         # A default in a file was not chosen by anybody, so it is not told to have no effect.
-        chosen = {name: value for name, value in said.items() if not cls._by_default(name, value)}
-        return cls._checked(chosen | given, dict.fromkeys(chosen, file))
+        chosen = {
+            name: (value, where)
+            for name, (value, where) in found.items()
+            if name not in given and not cls._by_default(name, value)
+        }
+        values = {name: value for name, (value, _) in chosen.items()}
+        return cls._checked(values | given, {n: where for n, (_, where) in chosen.items()})
 
     @classmethod
     def _by_default(cls, name: str, value: object) -> bool:
@@ -114,7 +132,16 @@ class TrainConfig(
         return self
 
 
-def _values(text: bytes, where: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """The values in a TOML file of settings.
+
+    Raises:
+        SettingsError: it cannot be read, or is not TOML.
+    """
+    return _parsed(read_regular(file, MOST_NBYTES, SettingsError), file)
+
+
+def _parsed(text: bytes, where: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits

@@ -1,18 +1,16 @@
-"""A folder of folders of pictures: the word that each one teaches, and its settings."""
+"""The words that a folder of folders teaches, or a list of concepts, and their settings."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pseudoword.config import TrainConfig
 from pseudoword.data.picture_files import SUFFIXES
-from pseudoword.errors import PictureError, PseudowordError, SettingsError
+from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_errors
+from pseudoword.runs.concept_list import OF_EACH, listed_configs
+from pseudoword.runs.problems import Problems
 from pseudoword.text import listed
-
-OF_EACH = ("pictures", "token", "out")
-"""Settings that differ between the words, so that nobody can give them for all."""
 
 
 def token_of(name: str) -> str:
@@ -28,12 +26,12 @@ def token_of(name: str) -> str:
 
 
 def word_configs(
-    folder: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
+    source: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
 ) -> list[TrainConfig]:
-    """The settings of each word, in the order of their folders' names.
+    """The settings of each word, in the order of the list, or of their folders' names.
 
     Args:
-        folder: has a folder of pictures for each word.
+        source: a folder that has a folder of pictures for each word, or a TOML list of concepts.
         out: gets the folder of a run for each word.
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all words.
@@ -41,6 +39,15 @@ def word_configs(
     Raises:
         PseudowordError: a folder or a setting does not work; one error tells all that is wrong.
     """
+    if source.is_file():
+        return listed_configs(source, out, file, settings)
+    return _folder_configs(source, out, file, settings)
+
+
+def _folder_configs(
+    folder: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
+) -> list[TrainConfig]:
+    """A word for each folder in `folder`."""
     given = TrainConfig.own_names(settings)
     if of_each := [name for name in OF_EACH if name in given]:
         raise SettingsError(
@@ -91,23 +98,3 @@ def _folders(folder: Path) -> list[Path]:
             "pictures there."
         )
     return folders
-
-
-class Problems:
-    """Collects what is wrong with the folders, so that one error tells all of it."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    @contextmanager
-    def of(self, folder: Path) -> Iterator[None]:
-        """Collect an error about this folder."""
-        try:
-            yield
-        except PseudowordError as error:
-            self._lines.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
-
-    def raise_all(self) -> None:
-        """Raise one error of all problems, if there are any."""
-        if self._lines:
-            raise SettingsError("\n".join(self._lines))

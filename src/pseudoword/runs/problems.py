@@ -1,0 +1,27 @@
+"""What is wrong with several words, told together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pseudoword.errors import PseudowordError, SettingsError
+
+
+class Problems:
+    """Collects what is wrong with words, so that one error tells all of it."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    @contextmanager
+    def of(self, where: Path | str) -> Iterator[None]:
+        """Collect an error about what stands at this place."""
+        try:
+            yield
+        except PseudowordError as error:
+            self._lines.append(str(error) if str(where) in str(error) else f"{where}: {error}")
+
+    def raise_all(self) -> None:
+        """Raise one error of all problems, if there are any."""
+        if self._lines:
+            raise SettingsError("\n".join(self._lines))

@@ -1,0 +1,92 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError
+from pseudoword.runs.word_folders import word_configs
+
+TWO = """
+steps = 20
+lr = 0.01
+
+[[concept]]
+token = "<my cat>"
+pictures = "cats"
+
+[[concept]]
+placeholder_token = "<lamp>"
+pictures = ["a.png", "b.png"]
+steps = "auto"
+"""
+
+
+def configs(folder: Path, text: str, **settings: Any) -> list[TrainConfig]:
+    (folder / "list.toml").write_text(text)
+    return word_configs(folder / "list.toml", folder / "out", None, settings)
+
+
+def test_each_concept_has_settings_over_those_of_all(tmp_path: Path) -> None:
+    cat, lamp = configs(tmp_path, TWO)
+    assert (cat.token, cat.folder) == ("<my cat>", tmp_path / "out" / "my-cat")
+    assert (lamp.token, lamp.folder) == ("<lamp>", tmp_path / "out" / "lamp")
+    assert cat.pictures == (Path("cats"),)
+    assert lamp.pictures == (Path("a.png"), Path("b.png"))
+    assert (cat.steps, lamp.steps) == (20, "auto")  # auto is the default, and still counts
+    assert str(cat.lr) == str(lamp.lr) == "0.01"
+
+
+def test_what_is_given_now_counts_most(tmp_path: Path) -> None:
+    assert [one.steps for one in configs(tmp_path, TWO, max_train_steps=7)] == [7, 7]
+
+
+def test_a_run_s_settings_can_stand_below_a_list(tmp_path: Path) -> None:
+    run = TrainConfig.check(pictures=["dogs"], token="<dog>", steps=5, batch=2)
+    (tmp_path / "config.toml").write_text(run.to_toml())
+    (tmp_path / "list.toml").write_text(TWO)
+    found = word_configs(tmp_path / "list.toml", tmp_path / "out", tmp_path / "config.toml", {})
+    assert [(one.token, one.steps, one.batch) for one in found] == [
+        ("<my cat>", 20, 2),
+        ("<lamp>", "auto", 2),
+    ]
+    (tmp_path / "list.toml").write_text('[[concept]]\ntoken = "<cat>"\n')
+    with pytest.raises(PseudowordError, match=r"concept 1: .*pictures is missing"):
+        word_configs(tmp_path / "list.toml", tmp_path / "out", tmp_path / "config.toml", {})
+
+
+def test_one_error_tells_all_that_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(PseudowordError) as caught:
+        configs(
+            tmp_path,
+            '[[concept]]\ntoken = "<a>"\npictures = "a"\nbatch = 0\n'
+            '[[concept]]\npictures = "b"\n'
+            '[[concept]]\ntoken = "<c>"\npictures = "c"\nstpes = 3\n',
+        )
+    first, second, third = str(caught.value).splitlines()
+    assert "list.toml, concept 1: batch: should" in first
+    assert "list.toml, concept 2: " in second
+    assert "token is missing" in second
+    assert "list.toml, concept 3: stpes: there is no such setting; did you mean steps?" in third
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "said"),
+    [
+        ("steps = 3", {}, r"no list of concepts.*\[\[concept\]\]"),
+        ("concept = []", {}, r"no list of concepts"),
+        ("concept = 3", {}, "no list of concepts"),
+        ("[concept]\ntoken = '<a>'", {}, "no list of concepts"),
+        ("concept", {}, "is damaged"),
+        (f"token = '<a>'\n{TWO}", {}, "token cannot be given for all concepts"),
+        (TWO, {"pictures": "x"}, "pictures cannot be given for all concepts"),
+        (TWO, {"output_dir": "x"}, "out cannot be given for all concepts"),
+        (f"{TWO}out = 'x'", {}, "concept 2: out cannot be given"),
+        (f"{TWO}[[concept]]\ntoken='lamp'\npictures='x'", {}, "same folder as concept 2, <lamp>"),
+    ],
+)
+def test_a_list_that_cannot_work_is_refused(
+    tmp_path: Path, text: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(PseudowordError, match=said):
+        configs(tmp_path, text, **settings)
