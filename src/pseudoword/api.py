@@ -156,10 +156,12 @@ def train_pack(
 ) -> list[Trained]:
     """Learn several words at once, in a pack: each step takes a batch of every word.
 
+    Words that do not share base, batch and resolution are in packs of their own.
+
     The result of each word is the same as if it were learned alone, up to float rounding.
 
     Raises:
-        PseudowordError: as `train`; also if the words do not share base, batch and resolution.
+        PseudowordError: as `train`.
     """
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     return learn(configs, progress or Silent(), options)
@@ -176,13 +178,14 @@ def train_many(
     progress: Progress | None = None,
     **settings: Any,
 ) -> list[Trained]:
-    """Learn a word from each folder in `folder`: `cat/` teaches `<cat>`.
+    """Learn a word from each folder in `folder`: `cat/` teaches `<cat>`. Or those of a list.
 
     Called again, it goes on: words that are finished are left as they are. A word that fails stops
     no other one.
 
     Args:
-        folder: has a folder of pictures for each word, called as the word.
+        folder: has a folder of pictures for each word, called as the word; or a TOML list of
+            concepts, each with settings of its own.
         out: gets a folder for each word, with what `train` writes.
         pack: how many words are learned at once, in one batch.
         config: a TOML file of settings; other arguments override it.
@@ -193,7 +196,7 @@ def train_many(
             they hold for all words.
 
     Returns:
-        The results, in the order of the folders' names.
+        The results, in the order of the list, or of the folders' names.
 
     Raises:
         PseudowordError: a folder or a setting does not work, and nothing was begun; or some words

@@ -11,6 +11,7 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.word_folders import token_of
+from pseudoword.training import loop, step
 
 
 def words(folder: Path, *names: str) -> Path:
@@ -53,6 +54,53 @@ def test_each_folder_teaches_its_word_in_a_run_of_its_own(base: Path, tmp_path: 
         assert formats.read(one.folder).token == one.concept.token
         assert checkpoint.finished_step(one.folder) == 2
         assert (one.folder / "config.toml").exists()
+
+
+def test_a_list_teaches_each_concept_with_settings_of_its_own(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a", "b", "c"), tmp_path / "out"
+    concepts = tmp_path / "concepts.toml"
+    concepts.write_text(
+        "steps = 2\n"
+        + "".join(
+            f"[[concept]]\ntoken = '<{name}>'\npictures = '{folder / name}'\n{more}\n"
+            for name, more in {"a": "batch = 2", "b": "steps = 3", "c": "batch = 2"}.items()
+        )
+    )
+    loads, together = [], []
+    load, take_step = base_model.load, step.take_step
+
+    def loaded(*args: Any, **more: Any) -> Family:
+        loads.append(args)
+        return load(*args, **more)
+
+    def taken(family: Any, states: Any) -> Any:
+        together.append([state.token for state in states])
+        return take_step(family, states)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base_model, "load", loaded)
+        patch.setattr(loop, "take_step", taken)
+        notes = Notes()
+        done = train_many(
+            concepts,
+            out,
+            base=str(base),
+            preview=(),
+            timestep_sampling="uniform",
+            progress=notes,
+        )
+    assert len(loads) == 1
+    assert together == [["<a>", "<c>"]] * 2 + [["<b>"]] * 3  # those of one batch size share batches
+    assert [(one.concept.token, checkpoint.finished_step(one.folder)) for one in done] == [
+        ("<a>", 2),
+        ("<b>", 3),
+        ("<c>", 2),
+    ]
+    assert [line for line in notes.lines if "words done" in line] == [
+        "1 of 3 words done: <a> is ready",
+        "2 of 3 words done: <c> is ready",
+        "3 of 3 words done: <b> is ready",
+    ]
 
 
 def test_what_is_finished_is_left_alone_and_the_rest_goes_on(base: Path, tmp_path: Path) -> None:
@@ -104,8 +152,6 @@ def test_a_word_that_fails_stops_no_other_one(base: Path, tmp_path: Path) -> Non
 
 
 def test_a_loss_that_is_not_finite_stops_only_its_word(base: Path, tmp_path: Path) -> None:
-    from pseudoword.training import step
-
     folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
     take_step = step.take_step
 

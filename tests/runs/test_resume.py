@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -271,14 +270,12 @@ def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Pat
     assert "--out" in second.stderr
 
 
-def test_packs_are_checked(base: Path, pictures: Path, tmp_path: Path) -> None:
-    def config(**changed: object) -> TrainConfig:
-        given = {"pictures": [pictures], "token": "<a>", "base": str(base), "out": tmp_path}
-        return TrainConfig.check(**(given | changed))
-
-    def refused(pack: Sequence[TrainConfig], message: str) -> None:
-        with pytest.raises(PseudowordError, match=message):
-            train_pack(pack)
-
-    refused([config(), config(out=tmp_path / "b", batch=2)], "share one batch")
-    refused([config(), config(token="<b>")], "folders of their own")
+def test_words_of_a_pack_need_folders_of_their_own(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    pack = [
+        TrainConfig.check(pictures=[pictures], token=token, base=str(base), out=tmp_path)
+        for token in ("<a>", "<b>")
+    ]
+    with pytest.raises(PseudowordError, match="folders of their own"):
+        train_pack(pack)

@@ -124,7 +124,8 @@ def train_many(
         typer.Argument(
             parser=file_path,
             metavar="FOLDER",
-            help="A folder of folders of pictures; cat/ teaches <cat>.",
+            help="A folder of folders of pictures, where cat/ teaches <cat>; or a TOML list of "
+            "concepts.",
         ),
     ],
     *,
@@ -137,7 +138,7 @@ def train_many(
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
-    """Learn a word from each folder in a folder, several at once."""
+    """Learn many words, several at once."""
     with Console() as console:
         from pseudoword import api
 

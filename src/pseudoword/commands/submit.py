@@ -9,8 +9,9 @@ from pseudoword.errors import SettingsError
 from pseudoword.fleet.jobs import Job, make_job
 from pseudoword.fleet.queue import make_queue
 from pseudoword.progress import Progress
+from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check
-from pseudoword.runs.word_folders import Problems, word_configs
+from pseudoword.runs.word_folders import word_configs
 
 
 def submit_words(

@@ -1,4 +1,4 @@
-"""`train-many`: learn a word from each folder in a folder, in packs."""
+"""`train-many`: learn a word from each folder in a folder, or each of a list, in packs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +22,10 @@ def learn_many(
     allow_changes: bool = False,
     overwrite: bool = False,
 ) -> list[Trained]:
-    """Learn a word from each folder in `folder`; the public `train_many`.
+    """Learn a word from each folder in `folder`, or each of a list; the public `train_many`.
 
     Args:
-        folder: has a folder of pictures for each word.
+        folder: has a folder of pictures for each word; or a TOML list of concepts.
         out: gets the folder of a run for each word.
         pack: how many words to learn at once.
         file: a TOML file of settings.

@@ -91,6 +91,17 @@ class Options:
 
 
 @dataclass
+class Words:
+    """How far all words are that are learned by one call, in this pack and in others."""
+
+    total: int
+    done: int
+    """ready, or failed"""
+    failures: dict[str, str] = field(default_factory=dict)
+    """token -> why it could not be learned to the end"""
+
+
+@dataclass
 class Member:
     """A concept in training."""
 
@@ -114,17 +125,16 @@ class Pack:
         family: Family,
         tasks: Sequence[Task],
         size: int,
+        words: Words,
         options: Options,
         progress: Progress,
     ) -> None:
-        self._family, self._tasks, self._size = family, tasks, size
+        self._family, self._tasks, self._size, self._words = family, tasks, size, words
         self._options, self._progress = options, progress
         self._members: dict[int, Member] = {}
         self._steps_left_with = 0
         self.trained: dict[Path, Trained] = {}
         """folder -> result, of those that have left with a word"""
-        self.failures: dict[str, str] = {}
-        """token -> why it could not be learned to the end"""
 
     def __enter__(self) -> Self:
         return self
@@ -139,12 +149,13 @@ class Pack:
 
     def states(self) -> Iterator[TrainState]:
         """Set up one concept after the other, as they are asked for."""
-        waiting = iter(self._tasks)
-        group = list(islice(waiting, self._size))
-        while group:
-            for member in self._enter(group):
-                yield member.run.state
-            group = list(islice(waiting, 1))
+        together = self._size
+        for at in range(0, len(self._tasks), self._size):
+            waiting = iter(self._set_up(self._tasks[at : at + self._size]))
+            while group := list(islice(waiting, together)):
+                for member in self._enter(group):
+                    yield member.run.state
+            together = 1
 
     def after(self, step: Step) -> None:
         """Run the callbacks of a step; concepts that are finished leave."""
@@ -187,18 +198,27 @@ class Pack:
             if not member.run.state.unfinished:
                 self._leave(member)
 
-    def _enter(self, tasks: Sequence[Task]) -> list[Member]:
-        """Set up concepts, together: those that can begin."""
-        options, progress = self._options, self._progress
-        setups: list[tuple[Task, Setup]] = []
+    def _set_up(self, tasks: Sequence[Task]) -> list[tuple[Task, Setup]]:
+        """Encode the pictures of several concepts, so that the VAE is loaded once for them."""
+        setups = []
         for task in tasks:
             with self._blamed_on(task):
                 task.claim()
                 setup = set_up(
-                    self._family, task.config, task.folder, task.paths, task.templates, progress
+                    self._family,
+                    task.config,
+                    task.folder,
+                    task.paths,
+                    task.templates,
+                    self._progress,
                 )
                 setups.append((task, setup))
         self._family.release_vae()
+        return setups
+
+    def _enter(self, setups: Sequence[tuple[Task, Setup]]) -> list[Member]:
+        """Begin or resume concepts, together: those that can."""
+        options, progress = self._options, self._progress
         entered = []
         for task, setup in setups:
             with self._blamed_on(task):
@@ -246,8 +266,7 @@ class Pack:
             if state.good:
                 seconds = member.seconds
                 self.trained[run.folder.path] = finish(self._family, run, seconds, self._progress)
-        if state.failure:
-            self.failures[run.config.token] = state.failure
+        self._count(run.config.token, state.failure)
 
     @contextmanager
     def _blamed_on(self, task: Task) -> Iterator[None]:
@@ -259,9 +278,19 @@ class Pack:
         except PseudowordError as error:
             if not self._options.keep_going:
                 raise
-            self.failures[task.config.token] = str(error)
             self._steps_left_with += task.config.total_steps
             task.release()
+            self._count(task.config.token, str(error))
+
+    def _count(self, token: str, failure: str | None) -> None:
+        """Count a concept that is ready or has failed, and tell it if there are others."""
+        words = self._words
+        words.done += 1
+        if failure:
+            words.failures[token] = failure
+        if words.total > 1:
+            happened = f"failed: {failure.removeprefix(f'{token}: ')}" if failure else "is ready"
+            self._progress.note(f"{words.done} of {words.total} words done: {token} {happened}")
 
     def _show_phase(self) -> None:
         tokens = listed(member.run.config.token for member in self._members.values())

@@ -1,7 +1,7 @@
 """Run the training of a pack: from settings to finished run folders."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from pseudoword.runs import checks, trackers
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt
-from pseudoword.runs.pack import Options, Pack, Task, Trained
+from pseudoword.runs.pack import Options, Pack, Task, Trained, Words
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
 
-SHARED = (
-    *BaseChoice.model_fields,
-    *("gradient_checkpointing", "deterministic", "batch", "resolution"),
-)
-"""Settings that all concepts of a pack must share, because they share each batch."""
+OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing")
+"""Settings that say which base model is in memory."""
+
+SHARED = (*OF_BASE, "deterministic", "batch", "resolution")
+"""Settings that all concepts of a pack share, because they share each batch."""
 
 
 USUAL = Options()
@@ -39,11 +39,13 @@ def learn(
 ) -> list[Trained]:
     """Train concepts to the end, each in a folder of its own.
 
+    Those that share `SHARED` share batches; the others are learned before or after them.
+
     Args:
         configs: settings of each concept.
         progress: shows what is going on.
         options: what to do with what lies in the folders, and when a concept cannot begin.
-        family: the base model of `configs`, if it is loaded already.
+        family: the base model of all `configs`, if it is loaded already.
         size: how many are in training at once, by default all; the others wait until there is room.
 
     Raises:
@@ -52,7 +54,7 @@ def learn(
             on the error say where.
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
-    _check_pack(configs)
+    _check_folders(configs)
     size = len(configs) if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
     with explain_failures(configs[:size], folders), ExitStack() as stack:
@@ -71,11 +73,16 @@ def learn(
             if not first or task.folder.path in done:
                 task.release()
         _note_finished(done, len(tasks), progress)
-        if todo:
-            pack = _learn(todo, progress, options, family, size)
-            done |= pack.trained
-            if pack.failures:
-                raise TrainingError(_what_failed(pack.failures, len(tasks)))
+        words = Words(len(tasks), len(done))
+        timed = TimedProgress(progress, todo[0].config) if len(todo) == 1 else None
+        progress = timed or progress
+        loaded = _Loaded(family, progress)
+        for alike in _alike(todo):
+            done |= _learn(alike, loaded.of(alike[0].config), words, progress, options, size)
+        if timed is not None:
+            timed.finish()
+        if words.failures:
+            raise TrainingError(_what_failed(words.failures, len(tasks)))
         return [done[folder.path] for folder in folders]
 
 
@@ -113,34 +120,54 @@ def _check(config: TrainConfig, progress: Progress, options: Options) -> Task:
     return Task(config, folder, paths, templates)
 
 
+class _Loaded:
+    """The base model in memory: loaded when it is needed, and kept for those that need the same."""
+
+    def __init__(self, family: Family | None, progress: Progress) -> None:
+        self._family, self._progress = family, progress
+        self._key: tuple[object, ...] | None = None
+        self._given = family is not None
+
+    def of(self, config: TrainConfig) -> Family:
+        """The base model of a concept."""
+        key = tuple(getattr(config, name) for name in OF_BASE)
+        if self._family is None or not (self._given or key == self._key):
+            self._family = None  # before the next one is loaded
+            self._progress.phase(f"loading {config.base}")
+            imports.import_diffusers()
+            self._family = base_model.load(config, checkpointing=config.gradient_checkpointing)
+            self._key = key
+        return self._family
+
+
+def _alike(todo: Sequence[Task]) -> Iterable[list[Task]]:
+    """The concepts that can share batches, in the order of the first of each kind."""
+    kinds: dict[tuple[object, ...], list[Task]] = {}
+    for task in todo:
+        kinds.setdefault(tuple(getattr(task.config, name) for name in SHARED), []).append(task)
+    return kinds.values()
+
+
 def _learn(
     todo: Sequence[Task],
+    family: Family,
+    words: Words,
     progress: Progress,
     options: Options,
-    family: Family | None,
     size: int,
-) -> Pack:
-    """Train the concepts that are not finished."""
-    config = todo[0].config
-    timed = TimedProgress(progress, config) if len(todo) == 1 else None
-    progress = timed or progress
-    if family is None:
-        progress.phase(f"loading {config.base}")
-        imports.import_diffusers()
-        family = base_model.load(config, checkpointing=config.gradient_checkpointing)
+) -> dict[Path, Trained]:
+    """Train the concepts of a pack to the end: folder -> result."""
     for task in todo:
         at_once = min(size, len(todo))
         checks.against_model(family, task.config, task.templates, progress.note, at_once)
-    pack = Pack(family, todo, size, options, progress)
+    pack = Pack(family, todo, size, words, options, progress)
     with Interrupt() as interrupt, pack:
         for step in train(family, pack.states(), size, progress.note):
             pack.after(step)
             if interrupt.signum is not None or pack.stop_requested:
                 pack.stop(interrupt.signum or signal.SIGTERM)
         pack.leave_if_finished()
-    if timed is not None:
-        timed.finish()
-    return pack
+    return pack.trained
 
 
 def _what_failed(failures: Mapping[str, str], total: int) -> str:
@@ -153,10 +180,7 @@ def _what_failed(failures: Mapping[str, str], total: int) -> str:
     )
 
 
-def _check_pack(configs: Sequence[TrainConfig]) -> None:
-    for name in SHARED:
-        if len({getattr(config, name) for config in configs}) > 1:
-            raise SettingsError(f"the concepts of a pack must share one {name}")
+def _check_folders(configs: Sequence[TrainConfig]) -> None:
     if len({config.folder.resolve() for config in configs}) < len(configs):
         raise SettingsError("the concepts of a pack need folders of their own: set out for each")
 
