@@ -61,10 +61,9 @@ def lora(base: Path, file: Path) -> Path:
     family: Any = base_model.load_named(str(base), "cpu")
     tensors = {}
     torch.manual_seed(1)
-    parts = (
-        (family.denoiser_part, family.denoiser),
-        ("text_encoder", family.encoders["clip_l"].model),
-    )
+    parts = [(family.denoiser_part, family.denoiser)]
+    if "clip_l" in family.encoders:
+        parts.append(("text_encoder", family.encoders["clip_l"].model))
     for part, module in parts:
         for name, layer in module.named_modules():
             if name.endswith(("to_q", "to_v", "q_proj", "attn2.to_k")):

@@ -9,9 +9,13 @@ import tiny_tokenizers
 import torch
 from diffusers import (
     AutoencoderKL,
+    ChromaPipeline,
+    ChromaTransformer2DModel,
     DDIMScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
@@ -177,6 +181,55 @@ def sd3(folder: Path, *, t5: bool = True) -> Path:
     return folder
 
 
+def flux(folder: Path, *, guidance: bool = True) -> Path:
+    """Save a tiny FLUX.1 model in diffusers' layout: CLIP pooled, T5, patches as tokens."""
+    torch.manual_seed(0)
+    words = tokenizer(folder / "tokenizer")
+    text = CLIPTextModel(_text_config(words, 16, "quick_gelu"))
+    transformer = FluxTransformer2DModel(
+        in_channels=4 * 4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        pooled_projection_dim=16,
+        guidance_embeds=guidance,
+        axes_dims_rope=(2, 2, 4),
+    )
+    pipeline = FluxPipeline(
+        FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        _vae(scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False),
+        *(text, words, *_t5(folder / "tokenizer_2", 32), transformer),
+    )
+    pipeline.save_pretrained(folder)
+    return _made_for(32, folder)
+
+
+def chroma(folder: Path) -> Path:
+    """Save a tiny Chroma model in diffusers' layout: T5, patches as tokens."""
+    torch.manual_seed(0)
+    transformer = ChromaTransformer2DModel(
+        in_channels=4 * 4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        axes_dims_rope=(2, 2, 4),
+        approximator_num_channels=16,
+        approximator_hidden_dim=32,
+        approximator_layers=1,
+    )
+    pipeline = ChromaPipeline(
+        FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        _vae(scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False),
+        *(*_t5(folder / "tokenizer", 32), transformer),
+    )
+    pipeline.save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def stable_diffusion_2(folder: Path, prediction_type: str) -> Path:
     """Save a tiny SD 2 model: linear projections around the attention, heads per block."""
     second: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
@@ -189,6 +242,8 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sd2-v": lambda folder: stable_diffusion_2(folder, "v_prediction"),
     "sdxl": sdxl,
     "sd3": sd3,
+    "flux": flux,
+    "chroma": chroma,
 }
 """A builder for each kind of base model; tests over all families use them."""
 
@@ -221,11 +276,18 @@ def _t5(tokenizer: Path, width: int) -> tuple[T5EncoderModel, T5Tokenizer]:
         d_model=width,
         d_kv=8,
         d_ff=2 * width,
-        num_layers=2,
-        num_heads=2,
+        num_layers=1,
+        num_heads=1,
         feed_forward_proj="gated-gelu",
     )
     return T5EncoderModel(config), words
+
+
+def _made_for(resolution: int, folder: Path) -> Path:
+    """Say how large pictures are, where no config says it."""
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_resolution": resolution}))
+    return folder
 
 
 def _vae(**more: Any) -> AutoencoderKL:

@@ -6,6 +6,7 @@ As in the denoising loop of each pipeline, for prompts as the pipeline itself re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -19,6 +20,50 @@ def sd3(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) -> 
     return predicted
 
 
-REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]] = {"sd3": sd3}
+def flux(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    """Trained without guidance: at a scale of 1."""
+    text, pooled, text_ids = pipeline.encode_prompt(prompts)
+    return _of_tokens(
+        pipeline,
+        noisy,
+        timestep=sigma,
+        guidance=torch.ones(len(prompts)),
+        pooled_projections=pooled,
+        encoder_hidden_states=text,
+        txt_ids=text_ids,
+    )
+
+
+def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+    text, text_ids, mask, *_ = pipeline.encode_prompt(
+        prompts, None, do_classifier_free_guidance=False
+    )
+    tokens = noisy.shape[2] * noisy.shape[3] // 4
+    mask = pipeline._prepare_attention_mask(len(prompts), tokens, noisy.dtype, mask)
+    return _of_tokens(
+        pipeline,
+        noisy,
+        timestep=sigma,
+        encoder_hidden_states=text,
+        txt_ids=text_ids,
+        attention_mask=mask,
+    )
+
+
+def _of_tokens(pipeline: Any, noisy: Tensor, **given: Any) -> Tensor:
+    batch, channels, height, width = noisy.shape
+    tokens = pipeline._pack_latents(noisy, batch, channels, height, width)
+    ids = pipeline._prepare_latent_image_ids(batch, height // 2, width // 2, "cpu", noisy.dtype)
+    predicted = pipeline.transformer(tokens, img_ids=ids, **given).sample
+    scale = pipeline.vae_scale_factor
+    found: Tensor = pipeline._unpack_latents(predicted, height * scale, width * scale, scale)
+    return found
+
+
+REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]] = {
+    "sd3": sd3,
+    "flux": flux,
+    "chroma": chroma,
+}
 """Family -> its pipeline, `B` prompts, noisy latents `[B, C, h, w]` and σ `[B]` -> direction from
 latents to noise."""

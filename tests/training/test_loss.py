@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import stand_ins
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from support import asked, train_state
 from transformer_references import REFERENCES
 
@@ -88,8 +90,11 @@ def test_the_loss_of_a_transformer_is_that_of_its_pipeline_in_float64(
     drawn = samples_of(one)
     latents, noise = latents_of(one, drawn), drawn.noise.double()
     prompts = [stand_ins.spelled(render(SUBJECT[c], "<cat>"), 2) for c in drawn.caption]
-    sigmas = FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config).sigmas
-    sigma = sigmas[999 - drawn.t].double()
+    config = pipeline.scheduler.config
+    shift = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+    mu = calculate_shift(4 * 4, *(config[name] for name in shift))  # patches of 2 x 2 latents
+    pipeline.scheduler.set_timesteps(sigmas=np.linspace(1, 0.001, 1000), mu=mu)
+    sigma = pipeline.scheduler.sigmas[999 - drawn.t].double()
     by_picture = sigma.view(-1, 1, 1, 1)
     noisy = by_picture * noise + (1 - by_picture) * latents
     predicted = REFERENCES[family.name](pipeline, prompts, noisy, sigma)

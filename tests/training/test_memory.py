@@ -30,7 +30,7 @@ def gradient(family: Family, pictures: Path) -> torch.Tensor:
     return torch.cat([rows.flatten() for rows in found if rows is not None])
 
 
-INNER = {"unet": "up_blocks.1.resnets.0", "transformer": "transformer_blocks.1.attn"}
+INNER = {"unet": "up_blocks.1.resnets.0", "transformer": "transformer_blocks.0.attn"}
 """A module of each kind of denoiser that is computed again in the backward pass."""
 
 

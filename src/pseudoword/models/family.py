@@ -54,6 +54,8 @@ class Condition:
     """[B, L, D] hidden states; with layered concepts [B, layers·L, D], joined along the tokens"""
     pooled: Tensor | None = None
     """[B, P] the text as one vector, for models that also read this"""
+    mask: Tensor | None = None
+    """[B, L] 1 or 0, which positions of `hidden` the denoiser reads; None: all"""
     layered: bool = False
     """whether each layer of the denoiser reads its own part"""
 
@@ -64,6 +66,8 @@ class Family(Protocol):
     name: str
     reads_weights: bool
     """whether prompts to draw may have weights and any length; if not, they are plain text"""
+    reads_negative: bool
+    """whether it is guided away from a negative prompt"""
     source: BaseSource
     placement: Placement
     noise_schedule: NoiseSchedule

@@ -11,7 +11,7 @@ from torch import Generator
 
 from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
-from pseudoword.errors import ConceptError
+from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.infotext import EMPHASES, KEYWORD, SAMPLERS, infotext
 from pseudoword.models.chunks import count_chunks
 from pseudoword.models.compatibility import check_compatible
@@ -66,10 +66,15 @@ def generate(
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
         PromptError: a placeholder would be cut off, or a weight is too large.
-        SettingsError: as in `check`.
+        SettingsError: as in `check`, or the model reads no negative prompt.
         BaseModelError: a LoRA does not fit.
     """
     settings = check(family, **options)
+    if negative and not family.reads_negative:
+        raise SettingsError(
+            f"--negative has no effect with {family.source.name}, which is not guided away from "
+            "anything. Leave it out."
+        )
     words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
     for concept in concepts:
         check_compatible(concept, family)

@@ -12,6 +12,8 @@ FAMILIES: Mapping[str, str] = {
     "sd": "pseudoword.models.families.sd:StableDiffusion",
     "sdxl": "pseudoword.models.families.sdxl:StableDiffusionXL",
     "sd3": "pseudoword.models.families.sd3:StableDiffusion3",
+    "flux": "pseudoword.models.families.flux:Flux",
+    "chroma": "pseudoword.models.families.chroma:Chroma",
 }
 """Family name -> module and class."""
 

@@ -1,7 +1,7 @@
 """What families of latent diffusion models share, whatever their denoiser: loading and drawing."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
@@ -54,6 +54,7 @@ class LatentFamily(ABC):
     denoiser_title: str
     """what messages call it"""
     reads_weights: bool
+    reads_negative = True
     usual_guidance = 7.5
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
@@ -62,7 +63,7 @@ class LatentFamily(ABC):
         self.encoders = self.load_encoders()
         self.denoiser = self.load_denoiser()
         if placement.checkpointing:
-            self.denoiser.enable_gradient_checkpointing()
+            self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
         self.noise_schedule = self.make_noise_schedule()
         self.autoencoder = Autoencoder(self.parts, self.latent_channels)
         if placement.device.type != "meta":
@@ -94,6 +95,10 @@ class LatentFamily(ABC):
         Raises:
             BaseModelError: it is not one that draws from text.
         """
+
+    def checkpointing(self) -> Sequence[Callable[..., Any]]:
+        """A function in the place of diffusers' own that computes a block again, if any."""
+        return ()
 
     @abstractmethod
     def make_noise_schedule(self) -> NoiseSchedule:
@@ -225,7 +230,7 @@ class LatentFamily(ABC):
     ) -> list[Image]:
         with self.parts.on_device(*(encoder.model for encoder in self.encoders.values())):
             positive = self.encode_text(prompts, words)
-            negative = self.encode_negative(negatives, words)
+            negative = self.encode_negative(negatives, words) if self.reads_negative else None
         latents = self._draw_latents(positive, negative, generators, settings)
         pixels = self.decode(latents)
         if not torch.isfinite(pixels).all():
@@ -242,7 +247,7 @@ class LatentFamily(ABC):
     def _draw_latents(
         self,
         positive: Condition,
-        negative: Condition,
+        negative: Condition | None,
         generators: Sequence[Generator],
         settings: GenerationSettings,
     ) -> Tensor:
@@ -263,6 +268,10 @@ class LatentFamily(ABC):
                 width=settings.width,
                 output_type="latent",
             ).images
+        return self.from_pipeline(latents, settings)
+
+    def from_pipeline(self, latents: Tensor, _settings: GenerationSettings) -> Tensor:
+        """What the pipeline gives, as latents `[B, C, h, w]`."""
         return latents
 
     @property
@@ -366,11 +375,15 @@ class LatentFamily(ABC):
         raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
 
 
-def _prompt_embeds(prefix: str, condition: Condition) -> dict[str, Tensor]:
+def _prompt_embeds(prefix: str, condition: Condition | None) -> dict[str, Tensor]:
     """`condition` as arguments of diffusers' pipelines."""
+    if condition is None:
+        return {}
     arguments = {f"{prefix}prompt_embeds": condition.hidden}
     if condition.pooled is not None:
         arguments[f"{prefix}pooled_prompt_embeds"] = condition.pooled
+    if condition.mask is not None:
+        arguments[f"{prefix}prompt_attention_mask"] = condition.mask
     return arguments
 
 

@@ -10,11 +10,14 @@ from pseudoword.text import brief
 BASE_OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 """Text width of the cross-attention -> base model."""
 
-ONLY_FOLDERS = {"SD 3": "joint_blocks.0."}
+ONLY_FOLDERS = {
+    "SD 3": "joint_blocks.0.",
+    "Chroma": "distilled_guidance_layer.",
+    "FLUX": "double_blocks.0.",
+}
 """Base models that are read as folders only -> a part of one of their keys in a single file."""
 
 UNSUPPORTED_MODELS = {
-    "FLUX": "double_blocks.0.",
     "SDXL refiner": "conditioner.embedders.0.model.",
     "Stable Cascade": "clip_txt_mapper.",
 }

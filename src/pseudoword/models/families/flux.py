@@ -1,0 +1,65 @@
+"""FLUX.1 (dev, schnell and Krea): the pooled text of CLIP-L, and the hidden states of T5.
+
+Conditioning is as in diffusers' FluxPipeline, which draws the pictures. Models that are distilled
+for guidance (dev, Krea) read its scale as a number. They have learned what guidance makes of a
+prediction, so in training the scale is 1: the plain prediction.
+"""
+
+from typing import Any
+
+import torch
+
+from pseudoword.errors import SettingsError
+from pseudoword.models import pipeline_readers
+from pseudoword.models.families.packed import PackedFamily
+from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
+
+TRAINING_GUIDANCE = 1.0
+
+
+class Flux(PackedFamily):
+    """A FLUX.1-style model; a concept has rows for both of its encoders."""
+
+    name = "flux"
+    pipelines = ("FluxPipeline",)
+    kind = "FluxTransformer2DModel"
+    reads_negative = False
+    usual_guidance = 3.5
+
+    @staticmethod
+    def readers(parts: ModelParts) -> list[PromptReader]:
+        return [parts.reader(), parts.reader("_2", pipeline_readers.flux)]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import CLIPTextModel, T5EncoderModel
+
+        return {
+            "clip_l": self.parts.text_encoder(CLIPTextModel),
+            "t5xxl": self.parts.text_encoder(T5EncoderModel, "_2", pipeline_readers.flux),
+        }
+
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
+        clip = self.encoders["clip_l"](prompts, rows_of(words, "clip_l")).output
+        t5 = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl")).output
+        return Condition(t5[0], pooled=clip.pooler_output)
+
+    def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
+        assert condition.pooled is not None
+        pooled = condition.pooled.to(self.dtype)
+        scale = None
+        if self.denoiser.config.guidance_embeds:
+            scale = torch.full((len(pooled),), TRAINING_GUIDANCE, device=pooled.device)
+        return {"pooled_projections": pooled, "guidance": scale}
+
+    def check(self, settings: GenerationSettings) -> None:
+        super().check(settings)
+        if not self.denoiser.config.guidance_embeds and settings.guidance != self.guidance:
+            raise SettingsError(
+                f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
+                "reads no guidance scale. Leave it out."
+            )

@@ -1,0 +1,83 @@
+"""What FLUX.1 and its relatives share: a transformer whose tokens are patches of 2 × 2 latents."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.models.autoencoder import pixels_per_latent
+from pseudoword.models.families.latent import LARGEST_SAMPLE
+from pseudoword.models.families.transformer import TransformerFamily
+from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.loading import folder
+from pseudoword.models.loading.parts import ModelParts
+
+USUAL_SAMPLE = 128
+"""Latent positions along a side of the pictures that these models were made for: 1024 pixels."""
+
+RESOLUTION_KEY = "_resolution"
+"""The entry of `model_index.json` of a model made for others, in pixels; diffusers ignores it."""
+
+PATCH = 2
+
+
+class PackedFamily(TransformerFamily):
+    """A model whose transformer reads patches as one sequence, with the position of each."""
+
+    @staticmethod
+    def resolution_of(parts: ModelParts) -> tuple[int, int]:
+        """No config of theirs says the resolution."""
+        scale = pixels_per_latent(parts)
+        own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
+        where = f"{parts.source.name}: model_index.json"
+        side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
+        return side, scale * PATCH
+
+    @property
+    def latent_channels(self) -> int:
+        return int(self.denoiser.config.in_channels) // PATCH**2
+
+    @abstractmethod
+    def conditions(self, condition: Condition, tokens: int) -> dict[str, Any]:
+        """What the transformer is told beside text and time, of a picture of so many tokens."""
+
+    def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        height, width = noisy.shape[-2:]
+        tokens = packed(noisy)
+        predicted: Tensor = self.denoiser(
+            tokens,
+            timestep=times.to(self.dtype) / 1000,
+            encoder_hidden_states=condition.hidden.to(self.dtype),
+            txt_ids=tokens.new_zeros(condition.hidden.shape[1], 3),
+            img_ids=positions(height // PATCH, width // PATCH).to(tokens),
+            return_dict=False,
+            **self.conditions(condition, tokens.shape[1]),
+        )[0]
+        return unpacked(predicted, height, width)
+
+    def from_pipeline(self, latents: Tensor, settings: GenerationSettings) -> Tensor:
+        scale = self.autoencoder.scale
+        return unpacked(latents, settings.height // scale, settings.width // scale)
+
+
+def packed(latents: Tensor) -> Tensor:
+    """`[B, C, h, w]` -> one token per patch, `[B, h/2·w/2, 4·C]`."""
+    patches = latents.unflatten(2, (-1, PATCH)).unflatten(4, (-1, PATCH))  # [B, C, h/2, 2, w/2, 2]
+    tokens: Tensor = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return tokens
+
+
+def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of `packed`: `[B, h/2·w/2, 4·C]` -> `[B, C, h, w]`."""
+    grid = tokens.unflatten(1, (height // PATCH, width // PATCH)).unflatten(3, (-1, PATCH, PATCH))
+    latents: Tensor = grid.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return latents
+
+
+def positions(rows: int, columns: int) -> Tensor:
+    """Row and column of each patch, `[rows·columns, 3]`; the first number is zero."""
+    grid = torch.zeros(rows, columns, 3)
+    grid[..., 1] = torch.arange(rows)[:, None]
+    grid[..., 2] = torch.arange(columns)[None]
+    return grid.flatten(0, 1)
