@@ -3,6 +3,7 @@
 Convolutions keep float32 exact here (`exact`); as torch comes, it rounds their inputs to 10 bits.
 """
 
+import copy
 import itertools
 import json
 import signal
@@ -172,7 +173,10 @@ def test_a_pack_in_half_precision_goes_where_training_alone_goes(
 WORD = "from json import loads; from sys import argv; from pseudoword import train"
 
 
-def test_killed_and_gone_on_or_run_again_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("graphs", [False, True])
+def test_killed_and_gone_on_or_run_again_it_ends_with_the_same_bytes(
+    tmp_path: Path, graphs: bool
+) -> None:
     """On the bundled base, in float32, by real kills."""
     settings: dict[str, Any] = {
         "pictures": str(PICTURES / "learn"),
@@ -185,6 +189,7 @@ def test_killed_and_gone_on_or_run_again_it_ends_with_the_same_bytes(tmp_path: P
         "steps": 30,
         "checkpoint_every": 3,
         "preview": (),
+        "graphs": graphs,
     }
 
     def word(out: Path) -> bytes:
@@ -207,6 +212,54 @@ def test_killed_and_gone_on_or_run_again_it_ends_with_the_same_bytes(tmp_path: P
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     assert word(cut) == whole
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_graphs_learn_what_is_learned_without(any_base: Path, pictures: Path, dtype: DType) -> None:
+    """Also where the shape of the batch changes, and where each of two words has its own."""
+    family = load(any_base, dtype)
+    if not hasattr(family, "unet"):
+        pytest.skip("its denoiser is no U-Net")
+    learned = []
+    for graphs in (False, True, True):
+        states = [
+            train_state(family, pictures, token, steps=steps, batch=2, graphs=graphs, lr=1e-3)
+            for token, steps in (("<cat>", 6), ("<dog>", 3))
+        ]
+        start = torch.cat([rows(one) for one in states])
+        list(loop.train(family, states))
+        learned.append(torch.cat([rows(one) for one in states]) - start)
+    assert torch.equal(learned[1], learned[2])
+    assert off_by(learned[1], learned[0]) < 0.05
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_a_frozen_u_net_does_not_keep_changes_no_bit(any_base: Path, dtype: DType) -> None:
+    """Convolutions without their input, and activations that are computed again."""
+    family = load(any_base, dtype)
+    if not hasattr(family, "unet"):
+        pytest.skip("its denoiser is no U-Net")
+    plain = copy.deepcopy(family.unet)
+    for layer in plain.modules():
+        vars(layer).pop("forward", None)
+    text = torch.randn(2, 7, plain.config.cross_attention_dim)
+    pooled = torch.randn(2, 40).to(family.device, family.dtype)
+    noisy = torch.randn(2, 4, 8, 8).to(family.device, family.dtype)
+    t = torch.tensor([3, 700]).to(family.device)
+    added = {"text_embeds": pooled, "time_ids": torch.ones(2, 6, device=family.device)}
+    found = []
+    for unet in (plain, family.unet):
+        asked_for = text.to(family.device, family.dtype).requires_grad_()
+        with repeatable(family.device):
+            out = unet(noisy, t, asked_for, added_cond_kwargs=added, return_dict=False)[0]
+            out.float().square().mean().backward()
+        found.append((out.detach(), asked_for.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    usual, ours = (one for _, one in found)
+    assert usual is not None
+    assert ours is not None
+    assert usual.abs().max() > 0
+    assert torch.equal(usual, ours)
 
 
 def test_the_gradient_of_a_published_size_repeats_bit_for_bit() -> None:

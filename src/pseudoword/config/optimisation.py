@@ -97,6 +97,10 @@ class OptimiserSettings(Settings):
     """On a GPU, compute sums in a fixed order, so that repeated and resumed runs give the same
     bytes. --no-deterministic may be faster."""
 
+    graphs: bool = False
+    """On an NVIDIA GPU, run the denoiser as CUDA graphs, recorded in the first step. This is faster
+    where batches are small."""
+
     @property
     def total_steps(self) -> int:
         """The last step that a run can reach."""

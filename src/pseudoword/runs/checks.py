@@ -94,9 +94,14 @@ def against_model(
         words: how many words are learned at once.
 
     Raises:
-        SettingsError: timesteps, vectors or sizes are too much for the model or the memory.
+        SettingsError: timesteps, vectors or sizes are too much for the model or the memory, or the
+            device cannot do what is asked for.
         ConceptError: the word would be longer than the longest prompt.
     """
+    if config.graphs and family.device.type != "cuda":
+        raise SettingsError(
+            f"--graphs needs an NVIDIA GPU, and this run computes on {family.device}. Leave it out."
+        )
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
     for size in sizes:
         family.check_size(*size)

@@ -23,7 +23,7 @@ from pseudoword.training.loop import train
 OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing")
 """Settings that say which base model is in memory."""
 
-SHARED = (*OF_BASE, "deterministic", "batch", "resolution")
+SHARED = (*OF_BASE, "deterministic", "graphs", "batch", "resolution")
 """Settings that all concepts of a pack share, because they share each batch."""
 
 

@@ -139,13 +139,20 @@ def _assemble(
     return loss.Batch(
         prompts,
         latents=torch.cat(latents),
-        noise=torch.cat(noise).to(family.device),
-        t=torch.cat(t).to(family.device),
-        micro_conditioning=torch.stack(micro_conditioning).to(family.device),
-        mask=torch.stack(mask).to(family.device),
-        weight=torch.cat(weight).to(family.device),
-        delta=torch.cat(delta).to(family.device),
+        noise=_sent(torch.cat(noise), family.device),
+        t=_sent(torch.cat(t), family.device),
+        micro_conditioning=_sent(torch.stack(micro_conditioning), family.device),
+        mask=_sent(torch.stack(mask), family.device),
+        weight=_sent(torch.cat(weight), family.device),
+        delta=_sent(torch.cat(delta), family.device),
     )
+
+
+def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`tensor` on the device; Python does not wait until it is there."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def timesteps(family: Family, data: TrainingData) -> Timesteps:

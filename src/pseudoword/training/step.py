@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from pseudoword.methods import Context, norms
 from pseudoword.models.family import Family
 from pseudoword.training import context_keeping as keeping
-from pseudoword.training import loss, optimisers
+from pseudoword.training import graphs, loss, optimisers
 from pseudoword.training.batches import batches
 from pseudoword.training.state import TrainState
 
@@ -39,6 +40,8 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         The metrics of each concept. Concepts that cannot continue are left out: `failure` says why.
     """
     scale = LOSS_SCALE.get(family.dtype, 1.0)
+    as_graphs = all(state.hyper.graphs for state in states)
+    predict = partial(graphs.predict, family) if as_graphs else family.predict
     parts = torch.tensor([float(s.hyper.accumulate) for s in states], device=family.device)
     total = torch.zeros_like(parts)
     for state in states:
@@ -54,7 +57,7 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         rows = [method.rows(context) for method, context in zip(methods, contexts, strict=True)]
         words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
         condition = family.encode_text(batch.prompts, words)
-        prediction = family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
+        prediction = predict(noisy, batch.t, condition, batch.micro_conditioning).float()
         losses = loss.per_concept(prediction, target, batch, len(methods)) / parts[which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
         total[which] += losses.detach()
