@@ -58,6 +58,7 @@ from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
+from pseudoword.report import word_sheet
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
@@ -407,7 +408,7 @@ def gallery(
         PseudowordError: there is no such folder, or the sheet cannot be written.
     """
     searched = path_argument(folder, "DIR")
-    sheet = path_argument(out, "--out") if out is not None else searched / "gallery.png"
+    sheet = path_argument(out, "--out") if out is not None else searched / word_sheet.FILE
     return make_gallery(searched, sheet, overwrite)
 
 

@@ -11,10 +11,10 @@ from support import run
 
 import pseudoword
 from pseudoword import formats
-from pseudoword.commands import gallery
-from pseudoword.commands.gallery import CELL_PX, GAP_PX
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
+from pseudoword.report import word_sheet
+from pseudoword.report.word_sheet import CELL_PX, GAP_PX
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
 def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_reports_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery, "MAX_CELLS", 2)
+    monkeypatch.setattr(word_sheet, "MAX_CELLS", 2)
     result = pseudoword.gallery(folder)
     assert (result.shown, len(result.words)) == (2, 5)
     assert Image.open(folder / "gallery.png").height < 2 * CELL_PX

@@ -103,6 +103,23 @@ def test_a_list_teaches_each_concept_with_settings_of_its_own(base: Path, tmp_pa
     ]
 
 
+def test_the_words_that_are_ready_are_shown_on_one_sheet(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
+    learn(base, folder, out, preview=["a [name]"])
+    with Image.open(out / "gallery.png") as sheet:
+        two = sheet.size
+    words(folder, "c")
+    for picture in (folder / "c").iterdir():
+        picture.write_bytes(b"no picture")
+    with pytest.raises(TrainingError):
+        learn(base, folder, out, preview=["a [name]"])
+    with Image.open(out / "gallery.png") as sheet:
+        assert sheet.size == two
+    (out / "gallery.png").write_bytes(b"somebody else's")
+    with pytest.raises(PseudowordError, match=r"gallery\.png .* would be replaced"):
+        learn(base, folder, out, preview=["a [name]"])
+
+
 def test_what_is_finished_is_left_alone_and_the_rest_goes_on(base: Path, tmp_path: Path) -> None:
     folder, out = words(tmp_path / "words", "a", "b", "c"), tmp_path / "out"
     settings: dict[str, Any] = {"steps": 4, "checkpoint_every": 2}

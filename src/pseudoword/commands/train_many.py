@@ -1,11 +1,17 @@
 """`train-many`: learn a word from each folder in a folder, or each of a list, in packs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pseudoword.errors import SettingsError
+from pseudoword import formats
+from pseudoword.config import TrainConfig
+from pseudoword.errors import SettingsError, TrainingError
+from pseudoword.outputs import maker_of
 from pseudoword.progress import Progress, Silent
+from pseudoword.report import picture_output, word_sheet
+from pseudoword.runs import checkpoint
+from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.pack import Options, Trained
 from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check, finished, learn
@@ -26,7 +32,7 @@ def learn_many(
 
     Args:
         folder: has a folder of pictures for each word; or a TOML list of concepts.
-        out: gets the folder of a run for each word.
+        out: gets the folder of a run for each word, and at the end a contact sheet of all.
         pack: how many words to learn at once.
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all words.
@@ -42,6 +48,7 @@ def learn_many(
     if pack < 1:
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")
     configs = word_configs(folder, out, file, settings)
+    _check_sheet(out, configs, overwrite)
     problems = Problems()
     for config in configs:
         with problems.of(config.pictures[0]):
@@ -49,4 +56,34 @@ def learn_many(
             finished(config, allow_changes)
     problems.raise_all()
     options = Options(allow_changes=allow_changes, overwrite=overwrite, keep_going=True)
-    return learn(configs, progress, options, size=pack)
+    try:
+        trained = learn(configs, progress, options, size=pack)
+    except TrainingError:
+        _draw_sheet(out, configs, overwrite)  # the other words are ready
+        raise
+    _draw_sheet(out, configs, overwrite)
+    return trained
+
+
+def _check_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> None:
+    """Check before any work that the contact sheet can be written."""
+    sheet = out / word_sheet.FILE
+    for config in configs:
+        if config.folder == sheet:
+            raise SettingsError(
+                f"{sheet} will show all words, so {config.token} cannot be learned in a folder of "
+                "this name. Call its pictures' folder otherwise."
+            )
+    picture_output.check(sheet, maker_of(word_sheet.MAKER, out), overwrite=overwrite)
+
+
+def _draw_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> None:
+    """Draw the words that are ready, with their last previews, on one sheet."""
+    ready = [config for config in configs if checkpoint.finished_step(config.folder) is not None]
+    files = [RunFolder(config.folder).concept for config in ready[: word_sheet.MAX_CELLS]]
+    cells = [word_sheet.cell(formats.read(one), word_sheet.preview_of(one)) for one in files]
+    if cells:
+        maker = maker_of(word_sheet.MAKER, out)
+        picture_output.write(
+            word_sheet.sheet(cells), out / word_sheet.FILE, maker, overwrite=overwrite
+        )

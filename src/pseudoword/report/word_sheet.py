@@ -1,0 +1,85 @@
+"""The contact sheet of words: a picture of each, its token, and the sizes of its vectors."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw
+
+from pseudoword.concept import Concept
+from pseudoword.data import images
+from pseudoword.errors import PictureError
+from pseudoword.formats import folder_scan
+from pseudoword.formats.token_picture import token_picture
+from pseudoword.report import grids
+from pseudoword.report.fonts import fitted, font
+from pseudoword.text import vector_sizes
+
+FILE = "gallery.png"
+"""The name of the sheet in a folder of words."""
+
+MAKER = "gallery"
+"""The command whose sheets these are (`outputs.maker_of`)."""
+
+CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
+MAX_CELLS = 300
+"""With more cells, the sheet would be taller than a WebP can be."""
+
+
+class Cell(NamedTuple):
+    """A cell of the contact sheet: a picture with two lines of text below it."""
+
+    picture: Image.Image
+    token: str
+    sizes: str
+
+
+def cell(concept: Concept, preview: Path | None) -> Cell:
+    """The cell of a word; without a preview, it shows a picture of the token."""
+    sizes = {key: (len(rows), rows.shape[1]) for key, rows in concept.vectors.items()}
+    return Cell(_picture(concept, preview), concept.token, vector_sizes(sizes))
+
+
+def preview_of(path: Path) -> Path | None:
+    """The preview of a file: a picture beside it, or the latest one in its run's folder."""
+    for ending in folder_scan.PICTURES:
+        for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
+            if (path.parent / name).is_file():
+                return path.parent / name
+    previews = (path.parent / "previews").glob("*.png")
+    return max(previews, key=_step_and_place, default=None)
+
+
+def _step_and_place(path: Path) -> list[int]:
+    """Sort key of previews: the latest step comes last, and of that step the first picture."""
+    step, *rest = [int(digits) for digits in re.findall(r"\d+", path.stem)] or [0]
+    return [step, *(-number for number in rest)]
+
+
+def _picture(concept: Concept, preview: Path | None) -> Image.Image:
+    """The preview of a word, or else a picture of its token, in the size of a cell."""
+    if preview is not None:
+        with suppress(PictureError):
+            return grids.in_square(images.open_picture(preview, needed_px=CELL_PX), CELL_PX)
+    return grids.in_square(token_picture(concept), CELL_PX)
+
+
+def sheet(cells: Sequence[Cell]) -> Image.Image:
+    """The contact sheet: cells in rows."""
+    columns = min(COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    pitch = CELL_PX + GAP_PX
+    size = (columns * pitch + GAP_PX, rows * (pitch + TEXT_PX) + GAP_PX)
+    drawn = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(drawn)
+    for i, cell in enumerate(cells):
+        x = GAP_PX + i % columns * pitch
+        y = GAP_PX + i // columns * (pitch + TEXT_PX)
+        drawn.paste(cell.picture, (x, y))
+        for below_px, text, px in ((4, cell.token, 15), (26, cell.sizes, 11)):
+            letters = font(text, px)
+            line = fitted(text, letters, CELL_PX)
+            pen.text((x, y + CELL_PX + below_px), line, grids.INK, letters)
+    return drawn
