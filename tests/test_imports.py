@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,37 +16,43 @@ from pseudoword import imports
 
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether an installed extra was found when each of the libraries was imported."""
+    """Whether an installed extra was found, and other processes, when a library was imported."""
     (tmp_path / "an_extra.py").write_text("here = True\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(imports, "EXTRAS", ("an_extra",))
-    monkeypatch.setattr(imports, "_spares", False)
+    monkeypatch.setattr(imports, "LIBRARIES", ("a_library",))
     monkeypatch.setattr(imports, "COMPILER", "sys")  # imported already, so it stays
+    monkeypatch.setattr(imports, "_spares", False)
     seen: list[bool] = []
+    import_module = importlib.import_module
 
-    def look(name: str) -> None:
-        assert name in {"diffusers", "accelerate"}
-        seen.append(importlib.util.find_spec("an_extra") is not None)
+    def look(name: str) -> Any:
+        if name != "a_library":
+            return import_module(name)
+        extra = importlib.util.find_spec("an_extra")
+        return seen.extend([extra is not None, torch.distributed.is_available()])
 
     monkeypatch.setattr(importlib, "import_module", look)
     return seen
 
 
-def test_diffusers_finds_no_extra_in_a_process_that_only_runs_a_command(found: list[bool]) -> None:
+def test_libraries_find_nothing_that_a_command_does_not_use(found: list[bool]) -> None:
     imports.spare()
-    imports.import_diffusers()
+    imports.import_libraries()
     assert found == [False, False]
 
 
-def test_an_extra_can_be_imported_afterwards(found: list[bool]) -> None:
+def test_it_is_all_there_afterwards(found: list[bool]) -> None:
+    before = torch.distributed.is_available()
     imports.spare()
-    imports.import_diffusers()
+    imports.import_libraries()
     assert __import__("an_extra").here
+    assert torch.distributed.is_available() == before
 
 
-def test_in_other_programs_diffusers_finds_everything(found: list[bool]) -> None:
-    imports.import_diffusers()
-    assert found == [True, True]
+def test_in_other_programs_libraries_are_imported_as_they_are(found: list[bool]) -> None:
+    imports.import_libraries()
+    assert found == []
 
 
 def in_a_command(*lines: str) -> str:
@@ -69,12 +76,12 @@ def test_optimisers_and_models_do_without_the_compiler() -> None:
     said = in_a_command(
         "import torch",
         inspect.getsource(stepped),
-        "imports.import_diffusers()",
+        "imports.import_libraries()",
         "from diffusers import UNet2DConditionModel",
         "from transformers import CLIPTextModel",
-        "print(stepped(), 'torch._dynamo.convert_frame' in sys.modules)",
+        "print(stepped(), 'torch._dynamo.convert_frame' in sys.modules, 'sympy' in sys.modules)",
     )
-    assert said == f"{stepped()} False"
+    assert said == f"{stepped()} False False"
 
 
 def test_the_compiler_is_there_as_soon_as_it_is_used() -> None:

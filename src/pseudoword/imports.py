@@ -5,6 +5,8 @@ In other programs that import pseudoword, somebody else may need it.
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
@@ -12,8 +14,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+LIBRARIES = ("diffusers", "accelerate", "transformers.modeling_utils")
+
 EXTRAS = ("peft", "bitsandbytes", "boto3")
-"""diffusers and accelerate import these where they are installed, which takes longer than both."""
+"""The libraries import these where they are installed, which takes longer than all of diffusers.
+diffusers can then not load LoRAs. Everybody else can still import them."""
 
 COMPILER = "torch._dynamo"
 """torch's compiler. Optimisers, diffusers and transformers import it to tell it what not to
@@ -34,20 +39,34 @@ def spare() -> None:
         sys.meta_path.insert(0, _PartsOfCompiler())
 
 
-def import_diffusers() -> None:
-    """Import diffusers; in a process that spares imports, without `EXTRAS`.
+def import_libraries() -> None:
+    """Import diffusers and transformers; in a process that spares imports, without unused parts.
 
-    diffusers looks for them once, when it is imported, so it cannot load LoRAs then. Everybody else
-    can still import them.
+    They look for `EXTRAS` and for other processes to compute with once, when they are imported.
     """
-    hidden = [name for name in EXTRAS if _spares and name not in sys.modules]
+    if not _spares:
+        return
+    hidden = [name for name in EXTRAS if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: cannot be imported
     try:
-        for library in ("diffusers", "accelerate"):
-            importlib.import_module(library)
+        with _without_other_processes():
+            for library in LIBRARIES:
+                importlib.import_module(library)
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+@contextmanager
+def _without_other_processes() -> Iterator[None]:
+    """While open, torch seems to be built without `torch.distributed`, as some builds are."""
+    distributed: Any = importlib.import_module("torch.distributed")
+    is_available = distributed.is_available
+    distributed.is_available = lambda: False
+    try:
+        yield
+    finally:
+        distributed.is_available = is_available
 
 
 class NothingCompiled(ModuleType):

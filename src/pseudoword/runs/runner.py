@@ -134,7 +134,7 @@ class _Loaded:
         if self._family is None or not (self._given or key == self._key):
             self._family = None  # before the next one is loaded
             self._progress.phase(f"loading {config.base}")
-            imports.import_diffusers()
+            imports.import_libraries()
             self._family = base_model.load(config, checkpointing=config.gradient_checkpointing)
             self._key = key
         return self._family
