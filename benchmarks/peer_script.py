@@ -4,6 +4,8 @@ The script is not part of this project. It is examples/textual_inversion/textual
 github.com/huggingface/diffusers.
 """
 
+import os
+import platform
 import subprocess
 import sys
 import time
@@ -11,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from pseudoword.benchmark.tasks import Task
 from pseudoword.models.base_model import BUNDLED
 
 SAVED = "learned_embeds-steps-{}.safetensors"
@@ -44,47 +49,78 @@ class Word:
     file: str
 
 
-def learn(
+def command(
     script: Path,
     pictures: Path,
     init: str,
     out: Path,
     *,
     rate: float,
-    save_at: Sequence[int],
-    resolution: int = 64,
-    batch: int = 4,
-) -> list[Word]:
-    """Run the script to its last saved step; what is not given has its own defaults.
+    steps: int,
+    save_every: int,
+) -> list[str]:
+    """The command that runs the script at 64 px with batches of four, as pseudoword's defaults are.
 
-    Raises:
-        CalledProcessError: the script failed; what it said is in `out/said.txt`.
+    What is not given has the script's own defaults.
     """
-    every = save_at[0]
     options = {
         "pretrained_model_name_or_path": BUNDLED["emoji"],
         "train_data_dir": pictures,
         "placeholder_token": "<peer>",
         "initializer_token": init,
-        "resolution": resolution,
-        "train_batch_size": batch,
+        "resolution": 64,
+        "train_batch_size": 4,
         "learning_rate": rate,
-        "max_train_steps": save_at[-1],
-        "save_steps": every,
+        "max_train_steps": steps,
+        "save_steps": save_every,
         "seed": 0,
         "output_dir": out,
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    seconds = timed([sys.executable, "-c", WITHOUT_TORCHVISION, str(script), *arguments], out)
+    return [sys.executable, "-c", WITHOUT_TORCHVISION, str(script), *arguments]
+
+
+def learn(
+    script: Path, pictures: Path, init: str, out: Path, *, rate: float, save_at: range
+) -> list[Word]:
+    """Run the script; the words that it saved at the steps `save_at`.
+
+    Raises:
+        CalledProcessError: the script failed; what it said is in `out/said.txt`.
+    """
+    steps, every = save_at[-1], save_at[0]
+    seconds = timed(
+        command(script, pictures, init, out, rate=rate, steps=steps, save_every=every), out
+    )
     began = time.time() - seconds
     files = {step: out / SAVED.format(step) for step in save_at}
     return [Word(step, file.stat().st_mtime - began, str(file)) for step, file in files.items()]
 
 
-def timed(command: Sequence[str], out: Path) -> float:
+def write_pictures(task: Task, folder: Path) -> Path:
+    """A folder with the pictures to learn from alone: the script reads all that is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, one in enumerate(task.training_pictures, 1):
+        one.picture.save(folder / f"{number}.png")
+    return folder
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        models = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+        processor = (models or [processor])[0].strip()
+    threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    return f"{processor}, {threads}, torch {torch.__version__.partition('+')[0]}."
+
+
+def timed(arguments: Sequence[str], out: Path) -> float:
     """Run a command and return its seconds by the clock; what it says goes to `out/said.txt`."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "said.txt").open("w") as said:
         began = time.perf_counter()
-        subprocess.run(command, check=True, stdout=said, stderr=said)
+        subprocess.run(arguments, check=True, stdout=said, stderr=said)
         return time.perf_counter() - began

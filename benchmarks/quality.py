@@ -15,8 +15,6 @@ finished is kept in the folder: run it again to go on.
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +24,6 @@ from statistics import mean
 from typing import Any
 
 import peer_script
-import torch
 from peer_script import Word
 
 from pseudoword import formats
@@ -97,7 +94,7 @@ class Bench:
         done = folder / "words.json"
         if done.exists():
             return [Word(**one) for one in json.loads(done.read_text())]
-        pictures = self._pictures(task)
+        pictures = peer_script.write_pictures(task, self._out / "pictures" / file_stem(task.name))
         if who == OURS:
             words = _learn_ours(pictures, task, folder / "run")
         else:
@@ -108,14 +105,6 @@ class Bench:
             )  # fmt: skip
         write_whole(done, json.dumps([asdict(word) for word in words]).encode())
         return words
-
-    def _pictures(self, task: Task) -> Path:
-        """A folder with the pictures to learn from alone: the script reads all that is in it."""
-        folder = self._out / "pictures" / file_stem(task.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, one in enumerate(task.training_pictures, 1):
-            one.picture.save(folder / f"{number}.png")
-        return folder
 
     def _score(self, who: str, task: Task, word: Word, final: bool) -> Scored:
         """Score a word, or read its score."""
@@ -202,7 +191,7 @@ def report(found: Mapping[str, Sequence[Mean]]) -> str:
     """The table, and what it says, as markdown."""
     things = found[OURS][-1].things
     lines = [
-        f"Means over {things} held-out things. {_machine()}",
+        f"Means over {things} held-out things. {peer_script.machine()}",
         "",
         "| | step | seconds | identity | following | recognised |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -260,17 +249,6 @@ def picture(found: Mapping[str, Sequence[Mean]]) -> bytes:
         axes.set_ylabel(name)
     axes.legend(frameon=False)
     return png_of(figure)
-
-
-def _machine() -> str:
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line.partition(":")[2] for line in info.read_text().splitlines()
-                  if line.startswith("model name")]  # fmt: skip
-        processor = (models or [processor])[0].strip()
-    threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
-    return f"{processor}, {threads}, torch {torch.__version__.partition('+')[0]}."
 
 
 def _peer(rate: float) -> str:
