@@ -276,7 +276,7 @@ class Worker:
             self._family, self._loaded = None, None  # two would need the memory of both
             self._progress.phase(f"loading {one.config.base}")
             config = one.config
-            imports.import_diffusers()
+            imports.import_libraries()
             self._family = base_model.load(config, checkpointing=config.gradient_checkpointing)
             self._loaded = key
         return self._family
