@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -30,6 +30,9 @@ class Initialisation:
     layers: Sequence[str] = ()
     """cross-attention layers of the denoiser that can be given other text each"""
     device: torch.device | None = None
+    scales: Mapping[str, float] = field(default_factory=dict)
+    """text encoder -> how many times larger the numbers of its rows are than `usual_number`, if
+    they are of another order; they then change as many times faster"""
 
     @property
     def plain_rows(self) -> Rows:

@@ -151,11 +151,24 @@ def turn(family: Family, concept: Concept, share: float, word: str | None = None
 
 
 def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
-    """What a method needs to know to begin at `rows` `[n, width]`."""
+    """What a method needs to know to begin at `rows` `[n, width]`.
+
+    Numbers in T5's rows are hundreds of times larger than in CLIP's. One learning rate would break
+    the one or leave the other where it is. So an encoder whose numbers are of another order than
+    the first one's has a scale, a power of eight: multiplying with it is exact.
+    """
     usual = {key: encoder.median_norm for key, encoder in family.encoders.items()}
-    sizes = [norm / math.sqrt(family.encoders[key].width) for key, norm in usual.items()]
-    number = sum(sizes) / len(sizes)
-    return Initialisation(rows, usual, number, family.layers, family.device)
+    sizes = {key: norm / math.sqrt(family.encoders[key].width) for key, norm in usual.items()}
+    first, *_ = sizes.values()
+    scales = {key: _power_of_eight(size, first) for key, size in sizes.items()}
+    alike = [size for key, size in sizes.items() if scales[key] == 1]
+    number = sum(alike) / len(alike)
+    return Initialisation(rows, usual, number, family.layers, family.device, scales)
+
+
+def _power_of_eight(size: float, first: float) -> float:
+    """The one nearest to the ratio of two sizes; 1 if one of them is 0."""
+    return 8.0 ** round(math.log(size / first, 8)) if size and first else 1.0
 
 
 def vector_count(family: Family, init: str, pictures: int) -> int:
