@@ -1,7 +1,7 @@
 """`Concept`: a learned word, and how it was learned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,12 @@ class Concept:
                 )
             if not torch.isfinite(rows).all():
                 raise ConceptError(f"{self.token}: {encoder} holds values that are not finite")
+
+    def first_rows(self, count: int | None) -> "Concept":
+        """The same word with only its first `count` rows per text encoder; None for all."""
+        if count is None:
+            return self
+        return replace(self, vectors={key: rows[:count] for key, rows in self.vectors.items()})
 
     @property
     def shared(self) -> dict[str, str]:

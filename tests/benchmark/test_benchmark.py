@@ -293,7 +293,8 @@ def test_variants_are_settings_of_train() -> None:
         {"steps": "200"}, 0.2, "steps=200",
     )  # fmt: skip
     assert parse_variant("toward=0.2").learned_as == "defaults"
-    for wrong in ("lr", "rate=3", "lr=", "toward=3"):
+    assert parse_variant("vectors=3,rows=1").learned_as == "vectors=3"
+    for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0"):
         with pytest.raises(SettingsError):
             parse_variant(wrong)
 

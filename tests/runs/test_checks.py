@@ -163,9 +163,9 @@ def test_previews_without_the_word_are_reported(pictures: Path) -> None:
 
 
 def test_a_run_that_ends_before_early_stopping_can_is_reported(pictures: Path) -> None:
-    (reported,) = asked(pictures, max_steps=80)
+    (reported,) = asked(pictures, max_steps=79)
     assert "at step 80 or later" in reported
-    assert asked(pictures, max_steps=90) == []
+    assert asked(pictures, max_steps=80) == []
     assert asked(pictures, max_steps=80, evaluate_every=8) == []
 
 

@@ -36,8 +36,8 @@ LARGEST_NBYTES = 1024 * 1024
 DEFAULTS = "defaults"
 """The name of a variant without settings."""
 
-DRAWING = "toward"
-"""A setting of a variant that is not one of train, but of generate."""
+DRAWING = ("toward", "rows")
+"""Settings of a variant that are not of train, but of generate."""
 
 OWN_SETTINGS = ("pictures", "token", "out", "base")
 """Settings of train that the benchmark chooses itself."""
@@ -52,11 +52,14 @@ class Variant:
     """fields of `TrainConfig`; the others have their defaults"""
     toward: float = 0
     """how far the learned words are turned towards their starting words when they are drawn"""
+    rows: int | None = None
+    """how many of their rows are drawn with; None for all"""
 
     @property
     def learned_as(self) -> str:
         """The name of the variant that has its words as they were learned."""
-        return self.name if not self.toward else (_text(self.settings) or DEFAULTS)
+        as_learned = not self.toward and self.rows is None
+        return self.name if as_learned else (_text(self.settings) or DEFAULTS)
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,15 @@ class VariantScores:
 
 
 def parse_variant(text: str) -> Variant:
-    """Read `lr=2e-3,steps=200,toward=0.2` as settings; an empty text means the defaults.
+    """Read `lr=2e-3,steps=200` as settings; an empty text means the defaults.
 
     Raises:
         SettingsError: the text is written in another way, or names no settings of train.
     """
     parts = [part.partition("=") for part in text.split(",") if part.strip()]
     given = {key.strip(): value.strip() for key, _, value in parts}
-    toward = GenerateConfig.check(toward=given.pop(DRAWING, 0)).toward
+    own = {name: given.pop(name) for name in DRAWING if name in given}
+    drawing = GenerateConfig.check(**own)
     settings = TrainConfig.own_names(given)
     if not (settings.keys() <= TrainConfig.model_fields.keys() and all(settings.values())):
         raise SettingsError(
@@ -90,7 +94,7 @@ def parse_variant(text: str) -> Variant:
             )
     config = TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
     optimisers.check(config.optimiser, config.optimiser_option)
-    return Variant(text or DEFAULTS, settings, toward)
+    return Variant(text or DEFAULTS, settings, drawing.toward, drawing.rows)
 
 
 def _text(settings: Mapping[str, Any]) -> str:
@@ -136,7 +140,8 @@ class BenchmarkRun:
             seconds += max(map(_training_seconds, trained))  # words of a pack share each step
             self._progress.phase(f"{variant.name}: drawing")
             for done, (task, word) in enumerate(zip(pack, trained, strict=True), 1):
-                concept = turn(self._family, word.concept, variant.toward)
+                turned = turn(self._family, word.concept, variant.toward)
+                concept = turned.first_rows(variant.rows)
                 folder = self._out / file_stem(variant.name) / file_stem(task.name)
                 scores[task.name] = self._draw_and_score(folder, task, concept.token, [concept])
                 self._progress.advance(done, len(pack), task.name)

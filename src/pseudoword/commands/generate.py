@@ -63,7 +63,8 @@ def draw_pictures(
         if (not_read := partly_read(each, family)) is not None:
             progress.note(not_read)
     concepts = [
-        initialisation.turn(family, each, config.toward, config.toward_word) for each in concepts
+        initialisation.turn(family, each, config.toward, config.toward_word).first_rows(config.rows)
+        for each in concepts
     ]
     counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)
@@ -81,8 +82,8 @@ def draw_pictures(
 
 
 def _stated(config: GenerateConfig) -> dict[str, object]:
-    """What a picture says of `--toward`, so that it can be drawn again."""
-    stated: dict[str, object] = {}
+    """What a picture says of changed words, so that it can be drawn again."""
+    stated: dict[str, object] = {} if config.rows is None else {"Rows": config.rows}
     if config.toward:
         stated["Toward"] = config.toward
         if config.toward_word is not None:

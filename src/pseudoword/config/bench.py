@@ -27,7 +27,7 @@ class BenchConfig(BaseChoice):
 
     compare: Annotated[tuple[str, ...], OFTEN] = ("",)
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable.
-    toward=0.2 among them draws the words as generate --toward 0.2 does."""
+    toward=0.2 or rows=1 among them draws the words as generate does with these."""
 
     concepts: Annotated[int | None, Field(ge=2, le=1000), OFTEN] = None
     """Number of things to learn, and of words for the new style; by default, all."""

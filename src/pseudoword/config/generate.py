@@ -69,6 +69,10 @@ class GenerateConfig(BaseChoice):
     """The known word for --toward, for new words whose file names none, such as those of other
     tools."""
 
+    rows: Annotated[int | None, Field(ge=1)] = None
+    """Draw with only the first so many vectors of each new word, which leaves more room for other
+    words. It suits words that were learned with train --nested. By default, all."""
+
     scheduler: Name | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
 

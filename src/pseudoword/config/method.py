@@ -37,6 +37,10 @@ class MethodSettings(Settings):
     kappa: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
     """With --method directional: how strongly the vectors are drawn to the direction of --init."""
 
+    nested: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the steps in which only the first vectors are in the prompts, from one to all but
+    one. Then generate --rows 1 draws a word that leaves more room for others. 0 is off."""
+
     @model_validator(mode="after")
     def _a_length_for_directions(self) -> Self:
         if self.method == "directional" and self.norm not in {"keep", "rescale"}:

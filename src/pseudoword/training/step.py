@@ -10,7 +10,7 @@ import torch
 from pseudoword.methods import Context, norms
 from pseudoword.models.family import Family
 from pseudoword.training import context_keeping as keeping
-from pseudoword.training import graphs, loss, optimisers
+from pseudoword.training import graphs, loss, nested_rows, optimisers
 from pseudoword.training.batches import batches
 from pseudoword.training.state import TrainState
 
@@ -54,7 +54,7 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         each_t = batch.t.view(len(methods), -1)
         contexts = [Context(step, t) for step, t in zip(steps, each_t, strict=True)]
         keeping.add_gradients(family, [states[k] for k in which], contexts, batch.prompts, scale)
-        rows = [method.rows(context) for method, context in zip(methods, contexts, strict=True)]
+        rows = [nested_rows.rows(states[k], one) for k, one in zip(which, contexts, strict=True)]
         words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
         condition = family.encode_text(batch.prompts, words)
         prediction = predict(noisy, batch.t, condition, batch.micro_conditioning).float()

@@ -28,6 +28,7 @@ FIELDS = {
     "Emphasis": "emphasis",
     "Toward": "toward",
     "Toward word": "toward_word",
+    "Rows": "rows",
 }
 """What a picture says of how it was drawn -> our setting, where the value is the same."""
 

@@ -1,0 +1,29 @@
+"""Nested rows: a word that also works with only its first rows.
+
+In some steps a prompt has the first rows only, as in Matryoshka representations (Kusupati et al.
+2022, arXiv 2205.13147) and in NeTI's nested dropout (Alaluf et al. 2023, arXiv 2305.15391). Then
+one file serves crowded prompts with its first row, and shows the best likeness with all.
+"""
+
+import torch
+
+from pseudoword.methods import Context, Rows
+from pseudoword.rng import generator
+from pseudoword.training.state import TrainState
+
+
+def rows(state: TrainState, context: Context) -> Rows:
+    """The rows that a concept's prompts have in its next step, attached to the graph.
+
+    How many is a function of (seed, token, step).
+    """
+    every = state.method.rows(context)
+    if not state.hyper.nested:
+        return every
+    source = generator(state.hyper.seed, state.token, state.step, "nested")
+    leaves_out = float(torch.rand((), generator=source)) < state.hyper.nested
+    most = max(map(len, every.values()))
+    if not leaves_out or most == 1:
+        return every
+    count = int(torch.randint(1, most, (), generator=source))
+    return {key: own[:count] for key, own in every.items()}
