@@ -4,7 +4,7 @@ A step of one word launches thousands of small kernels, and Python needs longer 
 GPU does. A graph is recorded once for each shape of a batch, and then launched as a whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,7 @@ MOST = 4
 """Shapes whose graphs are kept; each holds the memory of its activations."""
 
 Graph = Callable[..., Tensor]
-Shape = tuple[tuple[torch.Size, torch.dtype], ...]
+Shape = tuple[Hashable, ...]
 
 _graphs: WeakKeyDictionary[Family, dict[Shape, Graph]] = WeakKeyDictionary()
 
@@ -41,24 +41,24 @@ def predict(
     """
     if condition.layered:
         return family.predict(noisy, t, condition, micro_conditioning)
-    pooled = [] if condition.pooled is None else [condition.pooled]
-    inputs = [noisy, t, micro_conditioning, condition.hidden, *pooled]
+    parts = {name: getattr(condition, name) for name in ("hidden", "pooled", "mask")}
+    text = {name: part for name, part in parts.items() if part is not None}
+    inputs = [noisy, t, micro_conditioning, *text.values()]
     known = _graphs.setdefault(family, {})
-    shape = tuple((one.shape, one.dtype) for one in inputs)
+    shape: Shape = (*text, *((one.shape, one.dtype) for one in inputs))
     if shape not in known:
         if len(known) == MOST:
             del known[next(iter(known))]
-        known[shape] = _record(family, inputs)
+        known[shape] = _record(family, inputs, [*text])
     return known[shape](*inputs)
 
 
-def _record(family: Family, inputs: list[Tensor]) -> Graph:
-    """A graph that takes inputs like these."""
+def _record(family: Family, inputs: list[Tensor], names: list[str]) -> Graph:
+    """A graph that takes inputs like these; `names` are those of the condition's parts."""
 
-    def run(
-        noisy: Tensor, t: Tensor, micro_conditioning: Tensor, hidden: Tensor, *pooled: Tensor
-    ) -> Tensor:
-        condition = Condition(hidden, pooled[0] if pooled else None)
+    def run(noisy: Tensor, t: Tensor, micro_conditioning: Tensor, *text: Tensor) -> Tensor:
+        parts: dict[str, Any] = dict(zip(names, text, strict=True))
+        condition = Condition(**parts)
         return family.predict(noisy, t, condition, micro_conditioning)
 
     # Leaves of their own, which the graph reads from then on.

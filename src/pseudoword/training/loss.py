@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Family, MicroConditioning
 from pseudoword.models.injection import Vectors
 from pseudoword.placeholders import delimited
@@ -54,9 +55,8 @@ def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int)
 
 def predict(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
     """The prediction for `batch` with these rows, `[K·B, C, h, w]` float32."""
-    condition = family.encode_text(
-        batch.prompts, {pack_placeholder(k): rows for k, rows in enumerate(words)}
-    )
+    placed = {pack_placeholder(k): rows for k, rows in enumerate(words)}
+    condition = encode_distinct(family, batch.prompts, placed)
     noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
     return family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
 

@@ -192,10 +192,13 @@ def _draw(family: Family, side: int) -> int:
 
 
 def stand_in(latents: torch.Tensor) -> loss.Batch:
-    """A batch for one word around `latents` `[B, C, h, w]`; its numbers do not matter."""
+    """A batch for one word around `latents` `[B, C, h, w]`; its numbers do not matter.
+
+    Its prompts differ, as each is encoded once.
+    """
     batch, device = len(latents), latents.device
     return loss.Batch(
-        [f"a photo of {loss.pack_placeholder(0)}"] * batch,
+        [f"a photo of {loss.pack_placeholder(0)} {i}" for i in range(batch)],
         latents=latents,
         noise=torch.zeros_like(latents),
         t=torch.full((batch,), 1, device=device),

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from pseudoword.methods import Context, norms
+from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Family
 from pseudoword.training import context_keeping as keeping
 from pseudoword.training import graphs, loss, nested_rows, optimisers
@@ -56,7 +57,7 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         keeping.add_gradients(family, [states[k] for k in which], contexts, batch.prompts, scale)
         rows = [nested_rows.rows(states[k], one) for k, one in zip(which, contexts, strict=True)]
         words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
-        condition = family.encode_text(batch.prompts, words)
+        condition = encode_distinct(family, batch.prompts, words)
         prediction = predict(noisy, batch.t, condition, batch.micro_conditioning).float()
         losses = loss.per_concept(prediction, target, batch, len(methods)) / parts[which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()

@@ -1,0 +1,29 @@
+"""Each prompt of a batch is encoded once, however often it occurs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pseudoword.models.family import Condition, Family
+from pseudoword.models.injection import Words
+
+
+def encode_distinct(family: Family, prompts: Sequence[str], words: Words) -> Condition:
+    """`family.encode_text` of `B` prompts, but for the order in which gradients are added."""
+    places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    found = family.encode_text([*places], words)
+    if len(places) == len(prompts):
+        return found
+    chosen = torch.tensor([places[prompt] for prompt in prompts], device=found.hidden.device)
+
+    def spread(part: Tensor | None) -> Tensor | None:
+        return None if part is None else part.index_select(0, chosen)
+
+    return replace(
+        found,
+        hidden=found.hidden.index_select(0, chosen),
+        pooled=spread(found.pooled),
+        mask=spread(found.mask),
+    )
