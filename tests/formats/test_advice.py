@@ -4,6 +4,7 @@ import contextlib
 import copy
 import re
 import shutil
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ SD3 = Concept("<cat>", {"clip_l": L, "clip_g": G, "t5xxl": rows(3, 4096)}, "sd3"
 KLEIN = Concept("<cat>", {"qwen3_4b": rows(2, 2560)})
 FLUX2 = Concept("<cat>", {"mistral3_24b": rows(2, 5120)}, "flux2")
 QWEN = Concept("<cat>", {"qwen25_7b": rows(2, 3584)}, "qwen-image")
+CHROMA = Concept("<cat>", {"t5xxl": rows(2, 4096)}, "chroma")
 AURA = Concept("<cat>", {"pile_t5xl": rows(2, 2048)}, "auraflow")
-NEWER = (SD3, KLEIN, FLUX2, QWEN, AURA)
+NEWER = (SD3, CHROMA, KLEIN, FLUX2, QWEN, AURA)
 WIDTHS = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280, "t5xxl": 4096}
 
 MORE_FILES: dict[str, bytes] = {
@@ -133,7 +135,9 @@ class Pipe(TextualInversionLoaderMixin):  # type: ignore[misc]
 
 def encoders_of(word: Concept) -> tuple[str, ...]:
     """The text encoders of the pipeline that a word is for."""
-    return ("clip_l", "t5xxl") if set(word.vectors) == {"t5xxl"} else tuple(word.vectors)
+    if set(word.vectors) == {"t5xxl"} and word.family != "chroma":
+        return ("clip_l", "t5xxl")
+    return tuple(word.vectors)
 
 
 def follow(sentence: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pipe, str]:
@@ -159,11 +163,11 @@ def follow(sentence: str, path: Path, word: Concept, tokenizer: Any) -> tuple[Pi
 def check_diffusers(path: Path, word: Concept, sentence: str, tokenizer: Any) -> None:
     if sentence.startswith("load_textual_inversion"):
         pipe, name = follow(sentence, path, word, tokenizer)
-        suffixes = keys.DIFFUSERS_SUFFIXES[frozenset(word.vectors)]
+        suffixes = keys.diffusers_suffixes(word.vectors, word.family) or {}
         for encoder, expected in word.vectors.items():
             assert pipe.rows(name, suffixes[encoder]).equal(expected), (path, sentence)
         return
-    if frozenset(word.vectors) not in keys.DIFFUSERS_SUFFIXES:
+    if keys.diffusers_suffixes(word.vectors, word.family) is None:
         return  # there is no pipeline with a loader for such encoders: tested below
     for options in ({}, {"token": "<other>"}):
         pipe = Pipe(tokenizer, *encoders_of(word))
@@ -188,7 +192,7 @@ def test_the_advice_for_diffusers_is_true_for_every_file(files: list[Path], toke
 
 
 @pytest.mark.parametrize("token", ["<cat>", "<My-Toy>", "*"])
-@pytest.mark.parametrize("word", [SD, SDXL, T5, FLUX, SANA])
+@pytest.mark.parametrize("word", [SD, SDXL, T5, FLUX, CHROMA, SANA, SD3])
 def test_the_model_card_s_code_loads_the_word(
     word: Concept, token: str, tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -196,14 +200,14 @@ def test_the_model_card_s_code_loads_the_word(
     for name, data in repository_files(tmp_path, word, "me/toy").items():
         (tmp_path / name).write_bytes(data)
     code = re.search(r"```python\n(.*?)\n```", (tmp_path / "README.md").read_text(), re.S)
-    if "gemma2_2b" in word.vectors:
+    if word.family in {"sana", "sd3"}:
         assert code is None
         return
     assert code
     pipe = Pipe(tokenizer, *encoders_of(word))
     exec(code[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
     other = re.search("then write (.*)", code[1])
-    for encoder, suffix in keys.DIFFUSERS_SUFFIXES[frozenset(word.vectors)].items():
+    for encoder, suffix in (keys.diffusers_suffixes(word.vectors, word.family) or {}).items():
         assert pipe.rows(other[1] if other else token, suffix).equal(word.vectors[encoder])
 
 
@@ -280,7 +284,6 @@ def test_the_vocabulary_of_the_base_is_used(base: Path, tmp_path: Path) -> None:
         ({"qwen3_4b"}, ["ZImagePipeline", "Flux2KleinPipeline"]),
         ({"mistral3_24b"}, ["Flux2Pipeline"]),
         ({"pile_t5xl"}, ["AuraFlowPipeline"]),
-        ({"t5xxl"}, ["ChromaPipeline"]),
     ],
 )
 def test_diffusers_has_a_loader_for_exactly_the_families_that_we_list(
@@ -289,6 +292,22 @@ def test_diffusers_has_a_loader_for_exactly_the_families_that_we_list(
     for name in pipelines:
         able = issubclass(getattr(diffusers, name), TextualInversionLoaderMixin)
         assert able == (frozenset(encoders) in keys.DIFFUSERS_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("family", "pipeline"),
+    [
+        ("chroma", "ChromaPipeline"),
+        ("pixart", "PixArtSigmaPipeline"),
+        ("sd3", "StableDiffusion3Pipeline"),
+    ],
+)
+def test_families_with_the_encoders_of_others_are_told_apart(family: str, pipeline: str) -> None:
+    able = issubclass(getattr(diffusers, pipeline), TextualInversionLoaderMixin)
+    suffixes = keys.diffusers_suffixes({"t5xxl"}, family)
+    assert able == (suffixes is not None)
+    for suffix in (suffixes or {}).values():
+        assert f"text_encoder{suffix}" in signature(getattr(diffusers, pipeline)).parameters
 
 
 def a1111_reads(path: Path) -> tuple[str, Any, int]:

@@ -58,6 +58,19 @@ def test_a_word_for_t5_alone_is_read_by_t5_alone(with_t5: Family) -> None:
     assert partly_read(WHOLE, with_t5) is None
 
 
+def test_flux_reads_a_word_for_t5_alone(tmp_path: Path) -> None:
+    flux = base_model.load_named(str(tiny.flux(tmp_path)), "cpu")
+    row = torch.full((2, flux.encoders["t5xxl"].width), 0.3)
+    word = Concept("<cat>", {"t5xxl": row})
+    check_compatible(word, flux)
+    found = flux.encode_text(["a <cat> here"], {"<cat>": {"t5xxl": row}})
+    plain = flux.encode_text(["a here"], {})
+    assert found.pooled is not None
+    assert plain.pooled is not None
+    assert torch.equal(found.pooled, plain.pooled)
+    assert not torch.equal(found.hidden, plain.hidden)
+
+
 def test_a_word_in_part_is_never_learned_on(with_t5: Family, tmp_path: Path) -> None:
     file = tmp_path / "word.safetensors"
     formats.write(T5_ONLY, file)

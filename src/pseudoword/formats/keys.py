@@ -128,6 +128,21 @@ DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
 The suffix follows `text_encoder`, and `learned_embeds` if a concept has two files."""
 
 
+def diffusers_suffixes(
+    encoders: Iterable[str], family: str | None = None
+) -> Mapping[str, str] | None:
+    """`DIFFUSERS_SUFFIXES` for a word of these encoders; None if no pipeline loads such words.
+
+    Families with the same encoders differ: T5 is FLUX.1's second encoder and Chroma's only one, and
+    the pipelines of SD 3 and PixArt load no words.
+    """
+    if family in {"sd3", "pixart"}:
+        return None
+    if family == "chroma":
+        return {"t5xxl": ""}
+    return DIFFUSERS_SUFFIXES.get(frozenset(encoders))
+
+
 def encoder_of(key: str, width: int) -> str | None:
     """Our key for the text encoder that a file calls `key`; None if it names no encoder.
 

@@ -19,7 +19,7 @@ def advise(file: EmbeddingFile, concept: Concept, vocabulary: Collection[str]) -
     obstacle = unusable(file, concept)
     if obstacle:
         return obstacle
-    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors))
+    encoders = keys.diffusers_suffixes(concept.vectors, concept.family)
     if encoders is None:
         return "has no loader for words of these text encoders"
     count = max(len(rows) for rows in concept.vectors.values())
@@ -39,7 +39,7 @@ def advise(file: EmbeddingFile, concept: Concept, vocabulary: Collection[str]) -
 
 def from_hub(concept: Concept, repository: str) -> str | None:
     """Code that loads a concept from a repository on the hub; None if diffusers cannot load it."""
-    encoders = keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors))
+    encoders = keys.diffusers_suffixes(concept.vectors, concept.family)
     if encoders is None:
         return None
     count = max(len(rows) for rows in concept.vectors.values())
