@@ -12,10 +12,13 @@ from diffusers import (
     ChromaPipeline,
     ChromaTransformer2DModel,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
@@ -230,6 +233,27 @@ def chroma(folder: Path) -> Path:
     return _made_for(32, folder)
 
 
+def pixart(folder: Path) -> Path:
+    """Save a tiny PixArt-Sigma model in diffusers' layout: T5, ε and a variance predicted."""
+    torch.manual_seed(0)
+    transformer = PixArtTransformer2DModel(
+        num_attention_heads=4,
+        attention_head_dim=8,
+        in_channels=4,
+        out_channels=8,
+        num_layers=4,
+        cross_attention_dim=32,
+        caption_channels=32,
+        sample_size=8,
+        interpolation_scale=1,
+    )
+    words = _t5(folder / "tokenizer", 32)
+    scheduler = DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02)
+    pipeline = PixArtSigmaPipeline(*words[::-1], _vae(), transformer, scheduler)
+    pipeline.save_pretrained(folder)
+    return folder
+
+
 def stable_diffusion_2(folder: Path, prediction_type: str) -> Path:
     """Save a tiny SD 2 model: linear projections around the attention, heads per block."""
     second: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
@@ -244,6 +268,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sd3": sd3,
     "flux": flux,
     "chroma": chroma,
+    "pixart": pixart,
 }
 """A builder for each kind of base model; tests over all families use them."""
 

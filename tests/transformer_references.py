@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 
 
-def sd3(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+def sd3(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, _, pooled, _ = pipeline.encode_prompt(
         prompts, None, None, do_classifier_free_guidance=False
     )
     predicted: Tensor = pipeline.transformer(
-        noisy, timestep=sigma * 1000, encoder_hidden_states=text, pooled_projections=pooled
+        noisy, timestep=times, encoder_hidden_states=text, pooled_projections=pooled
     ).sample
     return predicted
 
 
-def flux(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+def flux(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     """Trained without guidance: at a scale of 1."""
     text, pooled, text_ids = pipeline.encode_prompt(prompts)
     return _of_tokens(
         pipeline,
         noisy,
-        timestep=sigma,
+        timestep=times / 1000,
         guidance=torch.ones(len(prompts)),
         pooled_projections=pooled,
         encoder_hidden_states=text,
@@ -34,7 +34,7 @@ def flux(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) ->
     )
 
 
-def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) -> Tensor:
+def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, text_ids, mask, *_ = pipeline.encode_prompt(
         prompts, None, do_classifier_free_guidance=False
     )
@@ -43,7 +43,7 @@ def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, sigma: Tensor) 
     return _of_tokens(
         pipeline,
         noisy,
-        timestep=sigma,
+        timestep=times / 1000,
         encoder_hidden_states=text,
         txt_ids=text_ids,
         attention_mask=mask,
@@ -60,10 +60,23 @@ def _of_tokens(pipeline: Any, noisy: Tensor, **given: Any) -> Tensor:
     return found
 
 
+def pixart(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, mask, *_ = pipeline.encode_prompt(prompts, False)
+    both: Tensor = pipeline.transformer(
+        noisy,
+        timestep=times,
+        encoder_hidden_states=text,
+        encoder_attention_mask=mask,
+        added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+    ).sample
+    return both.chunk(2, dim=1)[0]
+
+
 REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]] = {
     "sd3": sd3,
     "flux": flux,
     "chroma": chroma,
+    "pixart": pixart,
 }
-"""Family -> its pipeline, `B` prompts, noisy latents `[B, C, h, w]` and σ `[B]` -> direction from
-latents to noise."""
+"""Family -> its pipeline, `B` prompts, noisy latents `[B, C, h, w]` and times `[B]`, 0 to 1000, ->
+prediction."""

@@ -1,5 +1,6 @@
 import json
 import shutil
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def difference(one: Image.Image, other: Image.Image) -> int:
     """The largest difference of any pixel, of 255."""
     a, b = (np.asarray(picture, dtype=np.int16) for picture in (one, other))
     return int(np.abs(a - b).max())
+
+
+def as_large_as_asked(pipeline: Any) -> dict[str, Any]:
+    """A size that some configs do not say, and that some pipelines would round."""
+    size: dict[str, Any] = {"height": 32, "width": 32}
+    if "use_resolution_binning" in signature(pipeline.__call__).parameters:
+        size["use_resolution_binning"] = False
+    return size
 
 
 @pytest.mark.parametrize(("n", "rescale"), [(1, 0.7), (3, 0.0)])
@@ -92,8 +101,7 @@ def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
         generator=torch.Generator().manual_seed(7),
         guidance_scale=4.0,
         num_inference_steps=4,
-        height=32,
-        width=32,
+        **as_large_as_asked(pipeline),
     ).images[0]
     word = Concept("<cat>", rows)
     prompt = "a photo of <cat> on a <cat>"
@@ -115,8 +123,7 @@ def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_bas
         generator=torch.Generator().manual_seed(7),
         guidance_scale=4.0,
         num_inference_steps=4,
-        height=32,
-        width=32,
+        **as_large_as_asked(pipeline),
     ).images[0]
     drawn: dict[str, Any] = {"negative": against, "guidance": 4.0, "sampler_steps": 4}
     (ours,) = generate(family, ["A photo of a Cat, red"], [], seeds=[7], **drawn)

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import stand_ins
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline
+from diffusers import DDPMScheduler, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from support import asked, train_state
 from transformer_references import REFERENCES
@@ -75,6 +76,17 @@ def test_the_loss_is_that_of_a_reference_in_float64(unet_base: Path, pictures: P
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def sigmas(config: Any) -> torch.Tensor:
+    """The noise levels of a picture of 4 x 4 tokens, by the scheduler of most flows, rising."""
+    shift = {"shift": config.get("flow_shift", config.get("shift"))}
+    scheduler = FlowMatchEulerDiscreteScheduler.from_config(dict(config) | shift)
+    names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+    mu = calculate_shift(4 * 4, *(scheduler.config[name] for name in names))
+    scheduler.set_timesteps(sigmas=np.linspace(1, 0.001, 1000), mu=mu)
+    levels: torch.Tensor = scheduler.sigmas[:-1].flip(0)
+    return levels
+
+
 def test_the_loss_of_a_transformer_is_that_of_its_pipeline_in_float64(
     transformer_base: Path, pictures: Path
 ) -> None:
@@ -91,14 +103,15 @@ def test_the_loss_of_a_transformer_is_that_of_its_pipeline_in_float64(
     latents, noise = latents_of(one, drawn), drawn.noise.double()
     prompts = [stand_ins.spelled(render(SUBJECT[c], "<cat>"), 2) for c in drawn.caption]
     config = pipeline.scheduler.config
-    shift = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-    mu = calculate_shift(4 * 4, *(config[name] for name in shift))  # patches of 2 x 2 latents
-    pipeline.scheduler.set_timesteps(sigmas=np.linspace(1, 0.001, 1000), mu=mu)
-    sigma = pipeline.scheduler.sigmas[999 - drawn.t].double()
-    by_picture = sigma.view(-1, 1, 1, 1)
-    noisy = by_picture * noise + (1 - by_picture) * latents
-    predicted = REFERENCES[family.name](pipeline, prompts, noisy, sigma)
-    expected = (predicted - (noise - latents)).pow(2).mean().item()
+    if config.get("prediction_type") == "epsilon":
+        noisy = DDPMScheduler.from_config(config).add_noise(latents, noise, drawn.t)
+        times, target = drawn.t, noise
+    else:
+        sigma = sigmas(config)[drawn.t].double()
+        noisy = noise * sigma.view(-1, 1, 1, 1) + latents * (1 - sigma).view(-1, 1, 1, 1)
+        times, target = sigma * 1000, noise - latents
+    predicted = REFERENCES[family.name](pipeline, prompts, noisy, times)
+    expected = (predicted - target).pow(2).mean().item()
     assert found == pytest.approx(expected, rel=1e-5)
 
 

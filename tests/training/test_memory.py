@@ -30,7 +30,7 @@ def gradient(family: Family, pictures: Path) -> torch.Tensor:
     return torch.cat([rows.flatten() for rows in found if rows is not None])
 
 
-INNER = {"unet": "up_blocks.1.resnets.0", "transformer": "transformer_blocks.0.attn"}
+INNER = {"unet": "up_blocks.1.resnets.0", "transformer": "transformer_blocks.0"}
 """A module of each kind of denoiser that is computed again in the backward pass."""
 
 
@@ -102,6 +102,8 @@ def test_what_is_quantised_draws_offloaded_and_with_a_lora(any_base: Path, tmp_p
     drawn: dict[str, Any] = {"base": str(any_base), "sampler_steps": 2, "quantize": "8bit"}
     plain = np.asarray(generate("a cat", **drawn)[0])
     assert np.array_equal(plain, np.asarray(generate("a cat", offload=True, **drawn)[0]))
+    if any_base.name.startswith("pixart"):  # diffusers reads no LoRA for it
+        return
     file = lora(any_base, tmp_path / "style.safetensors")
     assert not np.array_equal(plain, np.asarray(generate("a cat", lora=[str(file)], **drawn)[0]))
 

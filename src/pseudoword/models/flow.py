@@ -46,7 +46,7 @@ class Flow(NoiseSchedule):
         return self.sigmas.to(t.device)[t].square() * self.snr(t).clamp(max=gamma)
 
     def times(self, t: Tensor) -> Tensor:
-        """σ·T `[B]` float at timesteps `t` `[B]`: how schedulers of diffusers tell the time."""
+        # σ·T
         return self.sigmas.to(t.device)[t] * self.timesteps
 
 

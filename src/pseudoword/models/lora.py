@@ -75,11 +75,17 @@ def apply_loras(
         text_width: of the text that the denoiser reads, if LoRA files show theirs.
 
     Raises:
-        BaseModelError: peft is not installed, or a file is no LoRA for this model.
+        BaseModelError: peft is not installed, diffusers reads no LoRA for this kind of model, or a
+            file is none for it.
     """
     if not loras:
         yield
         return
+    if not hasattr(pipeline, "load_lora_weights"):
+        raise BaseModelError(
+            f"--lora {loras[0][0]} cannot be used: diffusers' {type(pipeline).__name__} reads no "
+            "LoRA files. Leave it out."
+        )
     names = [f"lora_{i}" for i in range(len(loras))]
     parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
     try:

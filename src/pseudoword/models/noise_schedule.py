@@ -38,6 +38,10 @@ class NoiseSchedule(ABC):
     def min_snr(self, t: Tensor, gamma: float) -> Tensor:
         """Weights `[B]` of errors of the prediction, where those of latents have min(SNR, γ)."""
 
+    def times(self, t: Tensor) -> Tensor:
+        """How the model is told the timesteps `t` `[B]`, as by its scheduler: `[B]`."""
+        return t
+
     def noisy(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """signal·latents + σ·noise; latents and noise `[B, C, h, w]`, `t` `[B]`."""
         signal, sigma = self.scales(latents, t)

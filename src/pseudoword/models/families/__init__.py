@@ -14,6 +14,7 @@ FAMILIES: Mapping[str, str] = {
     "sd3": "pseudoword.models.families.sd3:StableDiffusion3",
     "flux": "pseudoword.models.families.flux:Flux",
     "chroma": "pseudoword.models.families.chroma:Chroma",
+    "pixart": "pseudoword.models.families.pixart:PixArtSigma",
 }
 """Family name -> module and class."""
 

@@ -22,7 +22,7 @@ from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, apply_loras
-from pseudoword.models.noise_schedule import NoiseSchedule
+from pseudoword.models.noise_schedule import Diffusion, NoiseSchedule, prediction_type
 from pseudoword.models.part_checks import check_output, working_together
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
@@ -32,6 +32,8 @@ from pseudoword.text import reason
 
 LARGEST_SAMPLE = 4096
 """Latent positions along a side of a picture; 64 to 128 are usual."""
+LARGEST_PATCH = 8
+"""Latent positions along a side of a token; 2 is usual."""
 GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
 EMPHASIS_KEY = "_emphasis"
 """Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
@@ -397,3 +399,30 @@ def sample_side(config: Mapping[str, Any], where: str) -> int:
     if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
         size = size[0]
     return folder.whole_number({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
+
+
+def patch_step(config: Mapping[str, Any], where: str) -> int:
+    """A transformer's `patch_size`: latent positions along a side of a token.
+
+    Raises:
+        BaseModelError: it is no whole number.
+    """
+    return folder.whole_number(config, "patch_size", where, LARGEST_PATCH)
+
+
+def diffusion_schedule(parts: ModelParts) -> Diffusion:
+    """The noise schedule of a model that predicts ε or v.
+
+    Raises:
+        BaseModelError: its scheduler's config describes none, or the model predicts something else.
+    """
+    from diffusers import DDPMScheduler
+
+    scheduler = parts.scheduler(DDPMScheduler)
+    alphas = scheduler.alphas_cumprod
+    if not ((alphas >= 0) & (alphas <= 1)).all():
+        raise BaseModelError(
+            f"{parts.source.name}: its scheduler's config gives no valid noise schedule "
+            "(beta_start, beta_end or beta_schedule)"
+        )
+    return Diffusion(alphas, prediction_type(scheduler.config.prediction_type))

@@ -10,18 +10,14 @@ from torch import Tensor
 
 from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import pixels_per_latent
-from pseudoword.models.families.latent import sample_side
+from pseudoword.models.families.latent import patch_step, sample_side
 from pseudoword.models.families.transformer import TransformerFamily, padded
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
-
-LARGEST_PATCH = 8
-"""Latent positions along a side of a token; 2 is usual."""
 
 T5_TOKENS = 256
 """How many zeros stand for the text of a T5 that is not there."""
@@ -61,8 +57,7 @@ class StableDiffusion3(TransformerFamily):
 
         config = parts.config(SD3Transformer2DModel, "transformer")
         where, scale = f"{parts.source.name}: its transformer", pixels_per_latent(parts)
-        patch = folder.whole_number(config, "patch_size", where, LARGEST_PATCH)
-        return sample_side(config, where) * scale, scale * patch
+        return sample_side(config, where) * scale, patch_step(config, where) * scale
 
     @property
     def largest_side(self) -> int:

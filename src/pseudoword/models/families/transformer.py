@@ -1,4 +1,4 @@
-"""What families with a transformer as denoiser share: flow matching, plain prompts."""
+"""What families with a transformer as denoiser share: plain prompts, and usually a flow."""
 
 from abc import abstractmethod
 from typing import Any
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
-from pseudoword.models.flow import Flow, flow_schedule
+from pseudoword.models.flow import flow_schedule
 from pseudoword.models.noise_schedule import NoiseSchedule
 
 
 class TransformerFamily(LatentFamily):
-    """A latent diffusion model with a transformer, which predicts the flow from data to noise.
+    """A latent diffusion model with a transformer, which predicts a flow if not said otherwise.
 
     A family is a subclass that names its transformer and its pipeline in diffusers, loads its text
     encoders, and says how they condition the transformer.
@@ -45,16 +45,15 @@ class TransformerFamily(LatentFamily):
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, _: MicroConditioning
     ) -> Tensor:
-        assert isinstance(self.noise_schedule, Flow)
         return self.run_transformer(noisy.to(self.dtype), self.noise_schedule.times(t), condition)
 
     @abstractmethod
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
-        """The direction from latents to noise, `[B, C, h, w]`.
+        """The prediction, `[B, C, h, w]`: of a flow, the direction from latents to noise.
 
         Args:
             noisy: [B, C, h, w] noisy latents.
-            times: [B] noise levels, 0 to 1000.
+            times: [B] as the noise schedule tells them, 0 to 1000.
             condition: the text.
         """
 

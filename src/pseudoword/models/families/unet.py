@@ -12,13 +12,13 @@ from pseudoword.errors import BaseModelError
 from pseudoword.formats.keys import is_layered
 from pseudoword.models.autoencoder import pixels_per_latent
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
-from pseudoword.models.families.latent import LatentFamily, sample_side
+from pseudoword.models.families.latent import LatentFamily, diffusion_schedule, sample_side
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning
 from pseudoword.models.injection import Words
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
-from pseudoword.models.noise_schedule import Diffusion, NoiseSchedule, prediction_type
+from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.unet_activations import replace_activations
@@ -59,16 +59,7 @@ class UNetFamily(LatentFamily):
         return unet
 
     def make_noise_schedule(self) -> NoiseSchedule:
-        from diffusers import DDPMScheduler
-
-        scheduler = self.parts.scheduler(DDPMScheduler)
-        alphas = scheduler.alphas_cumprod
-        if not ((alphas >= 0) & (alphas <= 1)).all():
-            raise BaseModelError(
-                f"{self.source.name}: its scheduler's config gives no valid noise schedule "
-                "(beta_start, beta_end or beta_schedule)"
-            )
-        return Diffusion(alphas, prediction_type(scheduler.config.prediction_type))
+        return diffusion_schedule(self.parts)
 
     @property
     def unet(self) -> Any:
