@@ -176,6 +176,22 @@ def test_a_word_that_is_cancelled_stops_and_the_others_go_on(base: Path, tmp_pat
     assert pseudoword.work(queue.address).learned == [victim]
 
 
+def test_a_word_is_done_before_the_others_of_its_pack(base: Path, tmp_path: Path) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    submit(base, queue.address, words(tmp_path / "others", "b"), steps=10)
+    seen = []
+
+    class Slow(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            seen.append(states(queue))
+            time.sleep(0.1)
+
+    Worker(open_queue(queue.address), Terms(lease_seconds=0.4), Slow()).run()
+    assert {"a": "done", "b": "running"} in seen
+    assert states(queue) == {"a": "done", "b": "done"}
+    assert kinds(queue, "a") == kinds(queue, "b") == ["claimed", "done"]
+
+
 def test_a_word_that_fails_is_tried_again_and_then_given_up(base: Path, tmp_path: Path) -> None:
     folder = words(tmp_path / "words", "a", "b", "c")
     for picture in (folder / "b").iterdir():

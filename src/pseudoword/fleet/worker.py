@@ -307,6 +307,7 @@ class Worker:
     def _end(self, claim: Claim, event: Event) -> bool:
         self._claims.pop(claim.name, None)
         self._active.pop(claim.name, None)
+        self._saved.pop(claim.name, None)
         return self._queue.end(claim, event)
 
     def _drop(self, one: _Claimed) -> None:
