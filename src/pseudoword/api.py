@@ -155,7 +155,7 @@ def train_pack(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Trained]:
-    """Learn several words at once, in a pack: each step takes a batch of every word.
+    """Learn several words at once: each step takes a batch of every word, or of up to 16.
 
     Words that do not share base, batch and resolution are in packs of their own.
 
@@ -172,7 +172,7 @@ def train_many(
     folder: str | Path,
     out: str | Path,
     *,
-    pack: int = 8,
+    pack: int | None = None,
     config: str | Path | None = None,
     allow_changes: bool = False,
     overwrite: bool = False,
@@ -188,7 +188,8 @@ def train_many(
         folder: has a folder of pictures for each word, called as the word; or a TOML list of
             concepts, each with settings of its own.
         out: gets a folder for each word, with what `train` writes.
-        pack: how many words are learned at once, in one batch.
+        pack: how many words are learned at once, in one batch; by default as many as memory has
+            room for, up to 16.
         config: a TOML file of settings; other arguments override it.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the folders of the words that no run has written.

@@ -131,8 +131,13 @@ def train_many(
     *,
     out: Annotated[Path, path_option(help="Gets the folder of a run for each word.")],
     pack: Annotated[
-        int, typer.Option(min=1, metavar="<number>", help="How many words to learn at once.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="<number>",
+            help="How many words to learn at once; by default as many as fit, up to 16.",
+        ),
+    ] = None,
     config: ConfigFile = None,
     allow_changes: AllowChanges = False,
     overwrite: Overwrite = False,

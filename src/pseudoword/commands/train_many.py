@@ -21,7 +21,7 @@ from pseudoword.runs.word_folders import word_configs
 def learn_many(
     folder: Path,
     out: Path,
-    pack: int,
+    pack: int | None,
     file: Path | None,
     settings: Mapping[str, Any],
     progress: Progress,
@@ -33,7 +33,7 @@ def learn_many(
     Args:
         folder: has a folder of pictures for each word; or a TOML list of concepts.
         out: gets the folder of a run for each word, and at the end a contact sheet of all.
-        pack: how many words to learn at once.
+        pack: how many words to learn at once; None for as many as pay and fit into memory.
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all words.
         progress: shows what is going on.
@@ -45,7 +45,7 @@ def learn_many(
         TrainingError: some words could not be learned; all others are finished.
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
-    if pack < 1:
+    if pack is not None and pack < 1:
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")
     configs = word_configs(folder, out, file, settings)
     _check_sheet(out, configs, overwrite)

@@ -1,5 +1,6 @@
 """Run the training of a pack: from settings to finished run folders."""
 
+import math
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from pseudoword import files, formats, imports
 from pseudoword.config import BaseChoice, TrainConfig
-from pseudoword.data import captions, picture_files
+from pseudoword.data import captions, examples, picture_files
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -19,6 +20,7 @@ from pseudoword.runs.interrupt import Interrupt
 from pseudoword.runs.pack import Options, Pack, Task, Trained, Words
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
+from pseudoword.training.pack_size import MOST, words_at_once
 
 OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing")
 """Settings that say which base model is in memory."""
@@ -46,7 +48,8 @@ def learn(
         progress: shows what is going on.
         options: what to do with what lies in the folders, and when a concept cannot begin.
         family: the base model of all `configs`, if it is loaded already.
-        size: how many are in training at once, by default all; the others wait until there is room.
+        size: how many are in training at once; the others wait until there is room. By default as
+            many as pay and as memory has room for.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails
@@ -55,15 +58,15 @@ def learn(
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
     _check_folders(configs)
-    size = len(configs) if size is None else size
+    at_most = MOST if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
-    with explain_failures(configs[:size], folders), ExitStack() as stack:
+    with explain_failures(configs[:at_most], folders), ExitStack() as stack:
         tasks = [_check(config, progress, options) for config in configs]
         done: dict[Path, Trained] = {}
         todo: list[Task] = []
         for task in tasks:
             stack.callback(task.release)
-            first = len(todo) < size
+            first = len(todo) < at_most
             if first or task.folder.config.exists():
                 task.claim()
             if not options.restart and _nothing_left(task.folder, task.config, options):
@@ -154,9 +157,11 @@ def _learn(
     words: Words,
     progress: Progress,
     options: Options,
-    size: int,
+    size: int | None,
 ) -> dict[Path, Trained]:
     """Train the concepts of a pack to the end: folder -> result."""
+    if size is None:
+        size = _size(todo[0].config, family) if len(todo) > 1 else 1
     for task in todo:
         at_once = min(size, len(todo))
         checks.against_model(family, task.config, task.templates, progress.note, at_once)
@@ -168,6 +173,20 @@ def _learn(
                 pack.stop(interrupt.signum or signal.SIGTERM)
         pack.leave_if_finished()
     return pack.trained
+
+
+def _size(config: TrainConfig, family: Family) -> int:
+    """How many concepts like this one are learned at once."""
+    width, height = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes[0]
+    side = round(math.sqrt(width * height) / family.resolution_step) * family.resolution_step
+    return words_at_once(
+        family,
+        config,
+        max(side, family.resolution_step),
+        batch=config.batch,
+        checkpointing=config.gradient_checkpointing,
+        method=config.method,
+    )
 
 
 def _what_failed(failures: Mapping[str, str], total: int) -> str:

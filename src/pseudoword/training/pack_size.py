@@ -1,0 +1,60 @@
+"""How many words are learned at once: as many as pay, and as memory has room for."""
+
+import torch
+
+from pseudoword.config import BaseChoice, PlanConfig
+from pseudoword.config.method import MethodName
+from pseudoword.models.device_memory import memory_nbytes
+from pseudoword.models.family import Family
+from pseudoword.training.memory_plan import Plan, plan_memory
+
+MOST = 16
+"""More words at once hardly shorten the step of each (`benchmarks/pack.py`)."""
+
+SHARE = 0.8
+"""Of the memory there is; the rest is for previews, and for what other programs take."""
+
+SMALL_PX = 1 << 19
+"""Samples with fewer pixels together fit everywhere: computing it would take longer than a step."""
+
+
+def words_at_once(
+    family: Family,
+    choice: BaseChoice,
+    side_px: int,
+    *,
+    batch: int,
+    checkpointing: bool = False,
+    method: MethodName = "classic",
+) -> int:
+    """How many words with `batch` samples each to learn at once, from 1 to `MOST`.
+
+    Args:
+        family: the base model, which is loaded.
+        choice: how it was loaded.
+        side_px: of the pictures; those that are not square have as many pixels.
+        batch: samples of a word in a step.
+        checkpointing: whether activations are computed again.
+        method: of the words.
+    """
+    have = _room_nbytes(family.device)
+    if have is None or MOST * batch * side_px**2 <= SMALL_PX:
+        return MOST
+    named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
+    config = PlanConfig.model_construct(**named, resolution=side_px, batch=batch, method=method)
+    return _words_in(SHARE * have, plan_memory(config), choice.quantize, checkpointing)
+
+
+def _words_in(nbytes: float, plan: Plan, quantize: str, checkpointing: bool) -> int:
+    """How many words fit; what a step needs grows with its samples, and weights do not."""
+    way = (quantize, checkpointing)
+    need = next(n for n in plan.train if (n.quantize, n.gradient_checkpointing) == way)
+    room = nbytes - (need.nbytes - need.step_nbytes)
+    return int(min(max(room // max(need.step_nbytes, 1), 1), MOST))
+
+
+def _room_nbytes(device: torch.device) -> int | None:
+    """Bytes that this process has or can get; on a GPU, others may hold some."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return memory_nbytes(device)

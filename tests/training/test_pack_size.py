@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from pseudoword.config import BaseChoice
+from pseudoword.models.family import Family
+from pseudoword.training import pack_size
+from pseudoword.training.memory_plan import Need, Plan
+from pseudoword.training.pack_size import MOST, words_at_once
+
+
+def plan(weights: int, step: int) -> Plan:
+    """A plan without anything but this for training."""
+    needs = [
+        Need(
+            quantize=quantize,
+            gradient_checkpointing=checkpointing,
+            weights_nbytes=weights,
+            step_nbytes=step // (2 if checkpointing else 1),
+            nbytes=weights + step // (2 if checkpointing else 1),
+        )
+        for quantize in ("none", "4bit")
+        for checkpointing in (False, True)
+    ]
+    return Plan(
+        base="x",
+        family="sd",
+        recognised_by="x",
+        resolution=512,
+        batch=1,
+        method="classic",
+        dtype="float32",
+        parts={},
+        encode_nbytes=0,
+        train=needs,
+        draw_nbytes=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("have", "checkpointing", "words"),
+    [(1000, False, 4), (1000, True, 8), (500, False, 1), (100, False, 1), (10_000, False, MOST)],
+)
+def test_as_many_words_as_memory_has_room_for(
+    family: Family,
+    monkeypatch: pytest.MonkeyPatch,
+    have: int,
+    checkpointing: bool,
+    words: int,
+) -> None:
+    monkeypatch.setattr(pack_size, "memory_nbytes", lambda _device: have)
+    monkeypatch.setattr(pack_size, "plan_memory", lambda _config: plan(weights=400, step=100))
+    found = words_at_once(family, BaseChoice(), 512, batch=1, checkpointing=checkpointing)
+    assert found == words
+
+
+def test_small_pictures_are_not_computed(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unasked(_config: object) -> Plan:
+        raise AssertionError
+
+    monkeypatch.setattr(pack_size, "plan_memory", unasked)
+    assert words_at_once(family, BaseChoice(), 64, batch=4) == MOST
+
+
+def test_a_real_plan_is_read(base: object, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack_size, "SMALL_PX", 0)
+    have = 2**40
+    monkeypatch.setattr(pack_size, "memory_nbytes", lambda _device: have)
+    choice = BaseChoice(base=str(base))
+    assert words_at_once(family, choice, family.resolution, batch=2) == MOST
+    have = 1
+    assert words_at_once(family, choice, family.resolution, batch=2) == 1
+    assert family.device == torch.device("cpu")
