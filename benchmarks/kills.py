@@ -7,12 +7,14 @@ gets a SIGKILL at a random moment, is given again, and so on. The exit code is 1
 """
 
 import argparse
+import contextlib
 import random
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,46 @@ def logged(out: Path) -> int:
     return sum(log.read_bytes().count(b"\n") for log in out.glob("*/log.jsonl"))
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What was learned in spite of kills."""
+
+    names: list[str]
+    alone: Path
+    """has the run of each word that was learned alone"""
+    together: Path
+    """has the run of each word that was learned by `train-many`"""
+    kills: int
+    """commands that a kill ended; the others were done before it"""
+    code: int
+    """exit code of the last command"""
+
+    def same_bytes(self) -> int:
+        """Words that have the same bytes from both."""
+        files = [(self.alone / name / FILE, self.together / name / FILE) for name in self.names]
+        return sum(one.read_bytes() == other.read_bytes() for one, other in files)
+
+
+def learn_and_kill(out: Path, count: int, kills: int, source: random.Random) -> Outcome:
+    """Learn `count` words alone, and by commands of which the first `kills` are killed."""
+    base = tiny.stable_diffusion(out / "base")
+    words, alone, together = (out / name for name in ("words", "alone", "together"))
+    names = make_words(words, count)
+    learn_alone(base, words, alone, names)
+    killed = 0
+    for lines, seconds in moments(kills, count, source):
+        process, before = begin(base, words, together), logged(together)
+        while process.poll() is None and logged(together) < before + lines:
+            time.sleep(0.005)
+        time.sleep(seconds)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        ready = sum(checkpoint.finished_step(together / name) is not None for name in names)
+        print(f"kill {killed}: {ready} of {count} words were ready", file=sys.stderr)
+    return Outcome(names, alone, together, killed, begin(base, words, together).wait())
+
+
 def main() -> None:
     """Learn, kill, and compare."""
     parser = argparse.ArgumentParser(
@@ -95,31 +137,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-kills"))
     told = parser.parse_args()
     shutil.rmtree(told.out, ignore_errors=True)
-    base = tiny.stable_diffusion(told.out / "base")
-    words, alone, together = (told.out / name for name in ("words", "alone", "together"))
-    names = make_words(words, told.words)
-    learn_alone(base, words, alone, names)
-    killed = 0
-    for lines, seconds in moments(told.kills, told.words, random.Random(told.seed)):
-        process, before = begin(base, words, together), logged(together)
-        while process.poll() is None and logged(together) < before + lines:
-            time.sleep(0.005)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        ready = sum(checkpoint.finished_step(together / name) is not None for name in names)
-        print(f"kill {killed}: {ready} of {told.words} words were ready", file=sys.stderr)
-    last = begin(base, words, together)
-    code = last.wait()
-    same = sum(
-        (alone / name / FILE).read_bytes() == (together / name / FILE).read_bytes()
-        for name in names
-    )
+    found = learn_and_kill(told.out, told.words, told.kills, random.Random(told.seed))
+    same = found.same_bytes()
     print(
-        f"{killed} kills; the last command ended with {code}; {same} of {told.words} words have "
-        "the bytes of a run of their own"
+        f"{found.kills} kills; the last command ended with {found.code}; {same} of {told.words} "
+        "words have the bytes of a run of their own"
     )
-    sys.exit(same < told.words or code != 0)
+    sys.exit(same < told.words or found.code != 0)
 
 
 if __name__ == "__main__":
