@@ -3,8 +3,8 @@
     python benchmarks/crowded_prompts.py [--out crowded] [--things 10] [--compare SETTINGS]
 
 A small part of `pseudoword bench`: some things, two prompts for other styles, two for other
-backgrounds and four with a partner, drawn in ten steps. So many settings can be tried on two cores.
-Run it again after an interruption; it continues.
+backgrounds and four with a partner, on either side, drawn in ten steps. So many settings can be
+tried on two cores. Run it again after an interruption; it continues.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pseudoword.models import base_model
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 
-PROMPTS = {"style": 2, "background": 2, "pair": 4}
+PROMPTS = {"style": 2, "background": 2, "word first": 2, "word last": 2}
 """The first so many prompts of each kind."""
 
 SAMPLER_STEPS = 10
@@ -74,7 +74,7 @@ def main() -> None:
     print(table.as_markdown())
     DOCS.mkdir(parents=True, exist_ok=True)
     (DOCS / "crowded.md").write_text(table.as_markdown() + "\n", encoding="utf-8")
-    (DOCS / "crowded.png").write_bytes(pareto_plot([table], "pair"))
+    (DOCS / "crowded.png").write_bytes(pareto_plot([table], "word first"))
 
 
 def _some(tasks: Sequence[Task], count: int) -> list[Task]:

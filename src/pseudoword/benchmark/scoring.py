@@ -93,7 +93,7 @@ class Scorer:
                 return [style == prompt.expected for style in self._style(features)]
             case "thing":
                 return [name == prompt.expected for name in self._name(features)]
-            case "pair" | "copies":
+            case "word first" | "word last" | "copies":
                 return self._nearest_is_first(prompt, features)
 
     def _nearest_is_first(self, prompt: TaskPrompt, features: Tensor) -> list[bool]:

@@ -7,7 +7,7 @@ Every choice is fixed, so that all runs have the same tasks.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -28,9 +28,11 @@ from pseudoword.benchmark.compose import (
 from pseudoword.files import remove_abandoned, write_whole
 from pseudoword.report.picture_output import encode_picture
 
-Kind = Literal["style", "background", "place", "pair", "copies", "thing"]
+Kind = Literal["style", "background", "place", "word first", "word last", "copies", "thing"]
+"""`word first` and `word last` ask for two things. Most text encoders read from left to right, so
+what comes first changes how the rest is read, and not the other way round."""
 
-PROMPTS = 2
+PROMPTS = 3
 """The version of the prompts: scores under different ones cannot be compared."""
 
 PARTNERS = ("cat", "apple", "car", "rose", "banana", "airplane", "hammer", "horse")
@@ -38,8 +40,8 @@ PARTNERS = ("cat", "apple", "car", "rose", "banana", "airplane", "hammer", "hors
 
 NUMBERS = {2: "two", 3: "three", 4: "four"}
 
-PAIRS = 4
-"""Pair prompts of a task, each with another partner; in every second one it comes first."""
+PAIRS: Mapping[Kind, int] = {"word first": 6, "word last": 2}
+"""Prompts of a task for a pair, by kind. Those of a kind have different partners."""
 
 PLACES_ASKED = 2
 """Prompts of a task for a place, each for another one."""
@@ -267,11 +269,14 @@ class _Asked:
     def pairs(self, rng: random.Random) -> list[TaskPrompt]:
         """Prompts for the thing beside known ones."""
         names = [p for p in PARTNERS if (p, self.style) in self.art.drawings and p != self.thing]
-        chosen = rng.sample(names, PAIRS)
-        return [self._pair(partner, names, i % 2 == 1) for i, partner in enumerate(chosen)]
+        return [
+            self._pair(kind, partner, names)
+            for kind, count in PAIRS.items()
+            for partner in rng.sample(names, count)
+        ]
 
-    def _pair(self, partner: str, names: Sequence[str], partner_first: bool) -> TaskPrompt:
-        step = -1 if partner_first else 1
+    def _pair(self, kind: Kind, partner: str, names: Sequence[str]) -> TaskPrompt:
+        step = -1 if kind == "word last" else 1
 
         def pair(other: str) -> Image.Image:
             drawings = (self._drawing(), self.art.drawings[other, self.style])[::step]
@@ -279,7 +284,7 @@ class _Asked:
 
         both = " and ".join((self.thing_words, _a(partner))[::step])
         candidates = [pair(partner), *(pair(name) for name in names if name != partner)]
-        return self._prompt("pair", partner, candidates, both)
+        return self._prompt(kind, partner, candidates, both)
 
     def copies(self, n: int) -> TaskPrompt:
         """A prompt for the thing `n` times."""
