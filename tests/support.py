@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -156,3 +157,11 @@ class Snapshot:
         return set(after) == set(self._before) and all(
             torch.equal(after[k], v) for k, v in self._before.items()
         )
+
+
+def as_large_as_asked(pipeline: Any) -> dict[str, Any]:
+    """A size that some configs do not say, and that some pipelines would round."""
+    size: dict[str, Any] = {"height": 32, "width": 32}
+    if "use_resolution_binning" in signature(pipeline.__call__).parameters:
+        size["use_resolution_binning"] = False
+    return size

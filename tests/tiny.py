@@ -1,13 +1,16 @@
 """Tiny models of every family: real diffusers and transformers classes with random weights."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import tiny_tokenizers
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
     ChromaPipeline,
     ChromaTransformer2DModel,
@@ -19,6 +22,8 @@ from diffusers import (
     FluxTransformer2DModel,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SanaPipeline,
+    SanaTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
@@ -36,6 +41,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -254,6 +261,57 @@ def pixart(folder: Path) -> Path:
     return folder
 
 
+def sana(folder: Path) -> Path:
+    """Save a tiny Sana model in diffusers' layout: Gemma 2, deep latents."""
+    torch.manual_seed(0)
+    lines = signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
+    instruction = dict.fromkeys(re.findall(r"[A-Za-z]+", " ".join(lines)))
+    words = tiny_tokenizers.gemma(folder / "tokenizer", [*WORDS, *instruction])
+    config = Gemma2Config(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    transformer = SanaTransformer2DModel(
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        num_cross_attention_heads=4,
+        cross_attention_head_dim=8,
+        cross_attention_dim=32,
+        caption_channels=32,
+        sample_size=4,
+    )
+    sides: dict[str, Any] = {}
+    for side in ("encoder", "decoder"):
+        sides |= {
+            f"{side}_block_types": ("ResBlock", "ResBlock", "ResBlock", "EfficientViTBlock"),
+            f"{side}_block_out_channels": (8,) * 4,
+            f"{side}_qkv_multiscales": ((), (), (), (5,)),
+            f"{side}_layers_per_block": (1,) * 4,
+        }
+    vae = AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=2,
+        upsample_block_type="interpolate",
+        downsample_block_type="conv",
+        scaling_factor=0.41407,
+        **sides,
+    )
+    scheduler = DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    pipeline = SanaPipeline(words, Gemma2Model(config), vae, transformer, scheduler)
+    pipeline.save_pretrained(folder)
+    return folder
+
+
 def stable_diffusion_2(folder: Path, prediction_type: str) -> Path:
     """Save a tiny SD 2 model: linear projections around the attention, heads per block."""
     second: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
@@ -269,6 +327,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "flux": flux,
     "chroma": chroma,
     "pixart": pixart,
+    "sana": sana,
 }
 """A builder for each kind of base model; tests over all families use them."""
 

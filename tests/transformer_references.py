@@ -4,6 +4,7 @@ As in the denoising loop of each pipeline, for prompts as the pipeline itself re
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -72,11 +73,24 @@ def pixart(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) 
     return both.chunk(2, dim=1)[0]
 
 
+def sana(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    told = signature(pipeline.__call__).parameters["complex_human_instruction"].default
+    text, mask, *_ = pipeline.encode_prompt(prompts, False, complex_human_instruction=told)
+    predicted: Tensor = pipeline.transformer(
+        noisy,
+        timestep=times * pipeline.transformer.config.timestep_scale,
+        encoder_hidden_states=text.to(noisy.dtype),
+        encoder_attention_mask=mask,
+    ).sample
+    return predicted
+
+
 REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]] = {
     "sd3": sd3,
     "flux": flux,
     "chroma": chroma,
     "pixart": pixart,
+    "sana": sana,
 }
 """Family -> its pipeline, `B` prompts, noisy latents `[B, C, h, w]` and times `[B]`, 0 to 1000, ->
 prediction."""

@@ -12,11 +12,12 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
-from support import lora
+from support import as_large_as_asked, lora
 
 import pseudoword
 from pseudoword import formats
 from pseudoword.concept import Concept
+from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -55,9 +56,11 @@ def test_an_unknown_scheduler_names_those_that_work(base: Path) -> None:
 
 
 def test_pictures_need_not_be_square(any_base: Path) -> None:
-    assert draw(any_base, width=48, height=40).size == (48, 40)
-    assert draw(any_base, height=48).size == (32, 48)
-    with pytest.raises(SettingsError, match="multiple of 8"):
+    own, step = base_model.Unloaded(BaseChoice(base=str(any_base))).resolution
+    wide, high = own + 2 * step, own + step
+    assert draw(any_base, width=wide, height=high).size == (wide, high)
+    assert draw(any_base, height=wide).size == (own, wide)
+    with pytest.raises(SettingsError, match=f"multiple of {step}"):
         draw(any_base, width=33)
 
 
@@ -99,8 +102,7 @@ def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_pa
         guidance_scale=7.5,
         num_inference_steps=3,
         generator=torch.Generator().manual_seed(0),
-        height=32,
-        width=32,
+        **as_large_as_asked(pipeline),
     ).images[0]
     ours = draw(any_base, guidance=7.5, lora=[f"{file}:0.5"])
     assert same(ours, theirs, within=1)

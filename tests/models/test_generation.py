@@ -1,6 +1,5 @@
 import json
 import shutil
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
+from support import as_large_as_asked
 
 import pseudoword
 from pseudoword import formats
@@ -31,14 +31,6 @@ def difference(one: Image.Image, other: Image.Image) -> int:
     """The largest difference of any pixel, of 255."""
     a, b = (np.asarray(picture, dtype=np.int16) for picture in (one, other))
     return int(np.abs(a - b).max())
-
-
-def as_large_as_asked(pipeline: Any) -> dict[str, Any]:
-    """A size that some configs do not say, and that some pipelines would round."""
-    size: dict[str, Any] = {"height": 32, "width": 32}
-    if "use_resolution_binning" in signature(pipeline.__call__).parameters:
-        size["use_resolution_binning"] = False
-    return size
 
 
 @pytest.mark.parametrize(("n", "rescale"), [(1, 0.7), (3, 0.0)])

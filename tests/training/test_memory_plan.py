@@ -71,7 +71,8 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     half = plan(base=str(any_base), dtype="bfloat16")
     (denoiser,) = {"unet", "transformer"} & set(half.parts)
     assert half.parts[denoiser] * 2 == found.parts[denoiser]
-    assert half.parts["vae"] == found.parts["vae"]  # it stays in float32
+    stays = not any_base.name.startswith("sana")  # in float32
+    assert half.parts["vae"] * (1 if stays else 2) == found.parts["vae"]
 
 
 def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path) -> None:
@@ -84,7 +85,8 @@ def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path
     plain = by_way["none", False]
     small = plain.step_nbytes
     assert need(base, batch=3 * batch, resolution=side).step_nbytes > 2 * small
-    assert need(base, batch=batch, resolution=side + 32).step_nbytes > (2 if unet else 1) * small
+    larger = need(base, batch=batch, resolution=side + 32).step_nbytes
+    assert larger > 2 * small if unet else larger >= small
     assert len(by_way) == 6
     assert by_way["none", True].step_nbytes < plain.step_nbytes
     assert by_way["4bit", False].weights_nbytes < by_way["8bit", False].weights_nbytes

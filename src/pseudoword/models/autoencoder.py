@@ -13,20 +13,15 @@ from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.part_checks import check_output, working_together
 
 
-def pixels_per_latent(parts: ModelParts) -> int:
-    """Pixels per latent position along a side, from the VAE's config.
-
-    Raises:
-        BaseModelError: there is no config, or it is damaged.
-    """
-    from diffusers import AutoencoderKL
-
-    config = parts.config(AutoencoderKL, "vae")
-    return int(2 ** folder.halving_count(config, f"{parts.source.name}: its vae"))
-
-
 class Autoencoder:
     """diffusers' AutoencoderKL, loaded when it is first used."""
+
+    kind = "AutoencoderKL"
+    """its class in diffusers"""
+    blocks = "block_out_channels"
+    """the entry of its config with one number for each size that it works in"""
+    upcasts = True
+    """whether half precision overflows if its config does not say otherwise"""
 
     def __init__(self, parts: ModelParts, channels: int) -> None:
         """The VAE of a model.
@@ -41,14 +36,12 @@ class Autoencoder:
     @cached_property
     def model(self) -> Any:
         """The VAE itself, in float32 where half precision would overflow."""
-        from diffusers import AutoencoderKL
+        import diffusers
 
-        dtype = self.parts.placement.dtype
-        config = self.parts.config(AutoencoderKL, "vae")
-        upcast = dtype is torch.float16 or config.get("force_upcast", True)
-        vae = self.parts.load_frozen(
-            AutoencoderKL, "vae", torch_dtype=torch.float32 if upcast else dtype
-        )
+        dtype, kind = self.parts.placement.dtype, getattr(diffusers, self.kind)
+        config = self.parts.config(kind, "vae")
+        upcast = dtype is torch.float16 or config.get("force_upcast", self.upcasts)
+        vae = self.parts.load_frozen(kind, "vae", torch_dtype=torch.float32 if upcast else dtype)
         vae.enable_slicing()
         if vae.device.type != "meta":
             self._check(vae)
@@ -66,16 +59,32 @@ class Autoencoder:
     @cached_property
     def scale(self) -> int:
         """Pixels per latent position along a side, without loading the VAE."""
-        return pixels_per_latent(self.parts)
+        return self.pixels(self.parts)
+
+    @classmethod
+    def pixels(cls, parts: ModelParts) -> int:
+        """Pixels per latent position along a side, from the config in `parts`.
+
+        Raises:
+            BaseModelError: there is no config, or it is damaged.
+        """
+        import diffusers
+
+        config = parts.config(getattr(diffusers, cls.kind), "vae")
+        return int(2 ** folder.halving_count(config, f"{parts.source.name}: its vae", cls.blocks))
+
+    def moments(self, encoded: Any) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of what the VAE's encoder gave."""
+        return encoded.latent_dist.mean, encoded.latent_dist.std
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Moments:
         """`[B, 3, H, W]` in [-1, 1] -> moments of the latents."""
         with self.parts.on_device(self.model):
             device = self.parts.placement.device
-            latents = self.model.encode(pixels.to(device, self.model.dtype)).latent_dist
+            mean, std = self.moments(self.model.encode(pixels.to(device, self.model.dtype)))
         shift, factor = _scaling(self.model)
-        return Moments((latents.mean.float() - shift) * factor, latents.std.float() * factor)
+        return Moments((mean.float() - shift) * factor, std.float() * factor)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -106,7 +115,7 @@ class Autoencoder:
         )
         with working_together(name, "VAE"), self.parts.on_device(vae):
             shift, factor = _scaling(vae)
-            latent = vae.encode(pixels).latent_dist.mean
+            latent, _ = self.moments(vae.encode(pixels))
             check_output(
                 (latent - shift) * factor, (1, self.channels, side, side), name, placement.dtype
             )
@@ -114,7 +123,20 @@ class Autoencoder:
             check_output(decoded, tuple(pixels.shape), name, placement.dtype)
 
 
+class DeepAutoencoder(Autoencoder):
+    """diffusers' AutoencoderDC (Chen et al. 2024): few latents, and the same in each pass."""
+
+    kind = "AutoencoderDC"
+    blocks = "encoder_block_out_channels"
+    upcasts = False
+
+    def moments(self, encoded: Any) -> tuple[Tensor, Tensor]:
+        """The latents themselves, without variance."""
+        latent = encoded.latent.contiguous()
+        return latent, torch.zeros_like(latent)
+
+
 def _scaling(vae: Any) -> tuple[float, float]:
     """What is subtracted from the VAE's latents, and what they are then multiplied with."""
-    shift: float | None = vae.config.shift_factor
+    shift: float | None = vae.config.get("shift_factor")
     return shift or 0.0, vae.config.scaling_factor

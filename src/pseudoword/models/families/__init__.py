@@ -15,6 +15,7 @@ FAMILIES: Mapping[str, str] = {
     "flux": "pseudoword.models.families.flux:Flux",
     "chroma": "pseudoword.models.families.chroma:Chroma",
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
+    "sana": "pseudoword.models.families.sana:Sana",
 }
 """Family name -> module and class."""
 

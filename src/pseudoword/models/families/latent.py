@@ -67,7 +67,7 @@ class LatentFamily(ABC):
         if placement.checkpointing:
             self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
         self.noise_schedule = self.make_noise_schedule()
-        self.autoencoder = Autoencoder(self.parts, self.latent_channels)
+        self.autoencoder = self.make_autoencoder()
         if placement.device.type != "meta":
             self._check_parts()
 
@@ -105,6 +105,10 @@ class LatentFamily(ABC):
     @abstractmethod
     def make_noise_schedule(self) -> NoiseSchedule:
         """The noise schedule that the scheduler's config describes."""
+
+    def make_autoencoder(self) -> Autoencoder:
+        """The VAE, not loaded yet."""
+        return Autoencoder(self.parts, self.latent_channels)
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models.autoencoder import pixels_per_latent
+from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.latent import LARGEST_SAMPLE
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
@@ -28,7 +28,7 @@ class PackedFamily(TransformerFamily):
     @staticmethod
     def resolution_of(parts: ModelParts) -> tuple[int, int]:
         """No config of theirs says the resolution."""
-        scale = pixels_per_latent(parts)
+        scale = Autoencoder.pixels(parts)
         own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
         where = f"{parts.source.name}: model_index.json"
         side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)

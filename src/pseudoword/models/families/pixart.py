@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.autoencoder import pixels_per_latent
+from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.latent import diffusion_schedule, patch_step, sample_side
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
@@ -44,7 +44,7 @@ class PixArtSigma(TransformerFamily):
         from diffusers import PixArtTransformer2DModel
 
         config = parts.config(PixArtTransformer2DModel, "transformer")
-        where, scale = f"{parts.source.name}: its transformer", pixels_per_latent(parts)
+        where, scale = f"{parts.source.name}: its transformer", Autoencoder.pixels(parts)
         return sample_side(config, where) * scale, patch_step(config, where) * scale
 
     def make_noise_schedule(self) -> NoiseSchedule:

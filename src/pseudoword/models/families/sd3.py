@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.autoencoder import pixels_per_latent
+from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.latent import patch_step, sample_side
 from pseudoword.models.families.transformer import TransformerFamily, padded
 from pseudoword.models.family import Condition
@@ -56,7 +56,7 @@ class StableDiffusion3(TransformerFamily):
         from diffusers import SD3Transformer2DModel
 
         config = parts.config(SD3Transformer2DModel, "transformer")
-        where, scale = f"{parts.source.name}: its transformer", pixels_per_latent(parts)
+        where, scale = f"{parts.source.name}: its transformer", Autoencoder.pixels(parts)
         return sample_side(config, where) * scale, patch_step(config, where) * scale
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pseudoword.errors import BaseModelError
 from pseudoword.formats.keys import is_layered
-from pseudoword.models.autoencoder import pixels_per_latent
+from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
 from pseudoword.models.families.latent import LatentFamily, diffusion_schedule, sample_side
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning
@@ -107,7 +107,7 @@ class UNetFamily(LatentFamily):
         from diffusers import UNet2DConditionModel
 
         unet, where = parts.config(UNet2DConditionModel, "unet"), f"{parts.source.name}: its unet"
-        scale = pixels_per_latent(parts)
+        scale = Autoencoder.pixels(parts)
         return sample_side(unet, where) * scale, scale * 2 ** folder.halving_count(unet, where)
 
     def predict(

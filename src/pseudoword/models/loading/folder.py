@@ -120,17 +120,15 @@ def finite_number(value: object, where: str) -> float:
     return float(value)
 
 
-def halving_count(config: Mapping[str, Any], where: str) -> int:
-    """How often a model with the blocks of `config` halves the sides of its input.
+def halving_count(config: Mapping[str, Any], where: str, name: str = "block_out_channels") -> int:
+    """How often a model with the blocks in `config[name]` halves the sides of its input.
 
     Raises:
         BaseModelError: the config has no valid list of blocks.
     """
-    blocks = config["block_out_channels"]
+    blocks = config[name]
     if not isinstance(blocks, list | tuple) or not 1 <= len(blocks) <= MOST_BLOCKS:
-        raise BaseModelError(
-            f"{where}: block_out_channels should be a list of 1 to {MOST_BLOCKS} numbers"
-        )
+        raise BaseModelError(f"{where}: {name} should be a list of 1 to {MOST_BLOCKS} numbers")
     return len(blocks) - 1
 
 
