@@ -25,7 +25,6 @@ from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.models import base_model
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import loss, memory_plan
 
 GIB = 1 << 30
@@ -91,7 +90,7 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
 
 def random_weights() -> Any:
     """A context in which models get random weights instead of those of a file."""
-    return mock.patch.object(ModelParts, "frozen", _random)
+    return mock.patch.object(ModelParts, "_from_folder", _random)
 
 
 def folder(layout: str) -> str:
@@ -101,16 +100,16 @@ def folder(layout: str) -> str:
     )
 
 
-def _random(self: ModelParts, kind: Any, part: str, **_options: Any) -> Any:
-    """Takes the place of loading: a part with random weights."""
-    model = self.empty(kind, part).to(self.placement.dtype).to_empty(device="cpu")
+def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:
+    """Takes the place of reading files: a part with random weights."""
+    model = self.empty(kind, part).to(options["torch_dtype"]).to_empty(device="cpu")
     for weight in model.parameters():
         drawn = torch.empty_like(weight, device=self.placement.device).normal_(0, 0.02)
         weight.requires_grad_(False).copy_(drawn)
     for name, buffer in model.named_buffers():
         if name.endswith("position_ids"):
             buffer.copy_(torch.arange(buffer.shape[-1]))
-    return quantize(model, self.placement.quantize).to(self.placement.device).eval()
+    return model
 
 
 def _begin(device: str) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+from benchmarks import memory
 from pseudoword import plan
 from pseudoword.cli.app import app
 from pseudoword.config import BaseChoice
@@ -134,3 +135,11 @@ def test_a_size_beyond_all_bounds_is_told(base: Path) -> None:
     for resolution in (8 * 10**9, 8 * 10**17):
         with pytest.raises(PseudowordError, match=r"cannot be counted|resolution"):
             plan(base=str(base), resolution=resolution)
+
+
+def test_the_benchmark_s_models_have_random_weights(base: Path) -> None:
+    real = base_model.load_named(str(base), "cpu")
+    with memory.random_weights():
+        made = base_model.load_named(str(base), "cpu")
+    assert made.fingerprint() != real.fingerprint()
+    assert [*made.modules()] == [*real.modules()]
