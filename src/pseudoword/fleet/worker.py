@@ -95,11 +95,12 @@ class Worker:
         self._life, self._watch = SignOfLife(queue.store, self.name), Watch(queue.store)
         self._family: Family | None = None
         self._loaded: tuple[str, ...] | None = None
+        self._values: dict[str, Mapping[str, Any]] = {}
         self._claims: dict[str, Claim] = {}
         self._active: dict[str, _Claimed] = {}
         self._taken: set[str] = set()
         """claims that somebody else has ended"""
-        self._ended = threading.Event()
+        self._ended, self._woken = threading.Event(), threading.Event()
         self._stopping: int | None = None
         self._saved_at = 0.0
         self._saved: dict[str, int] = {}
@@ -124,7 +125,7 @@ class Worker:
                         break
                     else:
                         self._progress.phase("waiting for words")
-                        self._ended.wait(self._beat_seconds)
+                        self._woken.wait(self._beat_seconds)
         finally:
             self._ended.set()
             signs.join()
@@ -139,7 +140,7 @@ class Worker:
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """Stop after this step: save, and give all claims back."""
         self._stopping = signum
-        self._ended.set()
+        self._woken.set()
         for one in list(self._active.values()):
             requests.ask(one.run, "stop")
 
@@ -151,23 +152,31 @@ class Worker:
         self._give_up_the_lost(histories)
         waiting = [name for name, events in histories.items() if history.state(events) == "waiting"]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
-        groups: dict[tuple[str, ...], list[str]] = {}
-        for name in waiting:
+        claims: list[Claim] = []
+        shared: tuple[str, ...] = ()
+        for name in self._loaded_first(waiting):
             alone = history.bad_tries(histories[name]) > 0  # so that it takes no other one with it
-            key = (*self._shared(name, SHARED), name if alone else "")
-            groups.setdefault(key, []).append(name)
-        for names in sorted(groups.values(), key=self._needs_loading):
-            claims: list[Claim] = []
-            for name in names:
-                if len(claims) == self._terms.pack:
-                    break
-                claim = self._queue.claim(name, self.name, self._terms.lease_seconds)
-                if claim is not None:
-                    self._claims[name] = claim
-                    claims.append(claim)
-            if claims:
-                return claims
-        return []
+            if claims and (alone or self._shared(name, SHARED) != shared):
+                continue
+            claim = self._queue.claim(name, self.name, self._terms.lease_seconds)
+            if claim is None:
+                continue
+            self._claims[name] = claim
+            claims.append(claim)
+            shared = self._shared(name, SHARED)
+            if alone or len(claims) == self._terms.pack:
+                break
+        return claims
+
+    def _loaded_first(self, names: Sequence[str]) -> Iterator[str]:
+        """`names`, those for the loaded base model first; settings are read one by one."""
+        others = []
+        for name in names:
+            if self._loaded in (None, self._shared(name, OF_LOADING)):
+                yield name
+            else:
+                others.append(name)
+        yield from others
 
     def _give_up_the_lost(self, histories: Mapping[str, Sequence[Event]]) -> None:
         """End the claims of workers that have not given a sign of life for too long."""
@@ -199,13 +208,12 @@ class Worker:
         return any(history.state(events) in ("running", "waiting") for events in histories)
 
     def _shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
-        values: dict[str, Any] = {}
-        with contextlib.suppress(ValueError):  # it is told when the job is opened
-            values = tomllib.loads(self._queue.settings(name))
-        return tuple(str(values.get(setting)) for setting in settings)
-
-    def _needs_loading(self, names: Sequence[str]) -> bool:
-        return self._shared(names[0], OF_LOADING) != self._loaded
+        """Some settings of a job. They never change, so each job is read once."""
+        if name not in self._values:
+            self._values[name] = {}
+            with contextlib.suppress(ValueError):  # it is told when the job is opened
+                self._values[name] = tomllib.loads(self._queue.settings(name))
+        return tuple(str(self._values[name].get(setting)) for setting in settings)
 
     # Learning
 
