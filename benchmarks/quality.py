@@ -9,6 +9,9 @@ on the way are scored afterwards, by pictures in styles and on backgrounds that 
 from: identity is the mean cosine to the right pictures; following is the share of pictures that
 show what the prompt asks for.
 
+With --captions, pseudoword is told what else each picture shows: its style and background. The
+script cannot read that.
+
 The script counts with the rate that gives the highest mean identity at its best step. What is
 finished is kept in the folder: run it again to go on.
 """
@@ -30,7 +33,7 @@ from pseudoword import formats
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.scoring import Scorer
-from pseudoword.benchmark.tasks import Task, thing_task
+from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
@@ -64,8 +67,10 @@ class Scored:
 class Bench:
     """Learns and scores; what is finished is in `out`."""
 
-    def __init__(self, out: Path, script: Path | None, seeds: range, steps: int) -> None:
-        self._out, self._script, self._seeds = out, script, seeds
+    def __init__(
+        self, out: Path, script: Path | None, seeds: range, steps: int, captions: bool
+    ) -> None:
+        self._out, self._script, self._seeds, self._captions = out, script, seeds, captions
         self._steps = range(PEER_EVERY, steps + 1, PEER_EVERY)
         self._scorer: Scorer | None = None
         self._art = load()
@@ -90,13 +95,13 @@ class Bench:
 
     def _words(self, who: str, task: Task, rate: float = 0.0) -> list[Word]:
         """The words on the way of one run, the last one last; learned now or before."""
-        folder = self._out / who / file_stem(task.name)
+        folder = self._folder(who, task)
         done = folder / "words.json"
         if done.exists():
             return [Word(**one) for one in json.loads(done.read_text())]
         pictures = peer_script.write_pictures(task, self._out / "pictures" / file_stem(task.name))
         if who == OURS:
-            words = _learn_ours(pictures, task, folder / "run")
+            words = _learn_ours(pictures, task, folder / "run", self._captions)
         else:
             assert self._script is not None
             words = peer_script.learn(
@@ -106,9 +111,13 @@ class Bench:
         write_whole(done, json.dumps([asdict(word) for word in words]).encode())
         return words
 
+    def _folder(self, who: str, task: Task) -> Path:
+        kind = f"{who}, captions" if who == OURS and self._captions else who
+        return self._out / kind / file_stem(task.name)
+
     def _score(self, who: str, task: Task, word: Word, final: bool) -> Scored:
         """Score a word, or read its score."""
-        file = self._out / who / file_stem(task.name) / f"score-{Path(word.file).stem}.json"
+        file = self._folder(who, task) / f"score-{Path(word.file).stem}.json"
         if file.exists():
             return Scored(**json.loads(file.read_text()))
         if self._scorer is None:
@@ -133,12 +142,18 @@ class Bench:
         return scored
 
 
-def _learn_ours(pictures: Path, task: Task, out: Path) -> list[Word]:
+def _learn_ours(pictures: Path, task: Task, out: Path, captions: bool) -> list[Word]:
     """`pseudoword train` with its defaults, and copies of the word on the way."""
+    more = ["--save-every", str(OUR_EVERY)]
+    if captions:
+        pictures = out / "pictures"
+        pictures.mkdir(parents=True, exist_ok=True)
+        write_training_pictures(task, pictures)
+        more += ["--template", "captioned"]
     token = f"<{file_stem(task.name)}>"
     command = [sys.executable, "-m", "pseudoword", "train", str(pictures), "--token", token]
     command += ["--init", task.init_word, "--out", str(out / "word")]
-    seconds = peer_script.timed([*command, "--save-every", str(OUR_EVERY)], out)
+    seconds = peer_script.timed([*command, *more], out)
     began = time.time() - seconds
     copies = (out / "word" / "words").glob("step-*.safetensors")
     words = [Word(int(f.stem[5:]), f.stat().st_mtime - began, str(f)) for f in copies]
@@ -265,11 +280,12 @@ def main() -> None:
     parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
     parser.add_argument("--peer-steps", type=int, default=300)
     parser.add_argument("--things", type=int, default=10)
+    parser.add_argument("--captions", action="store_true", help="give pseudoword captions, too")
     parser.add_argument("--pictures-each", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("quality"))
     asked = parser.parse_args()
     seeds = range(asked.pictures_each)
-    bench = Bench(asked.out, asked.peer_script, seeds, asked.peer_steps)
+    bench = Bench(asked.out, asked.peer_script, seeds, asked.peer_steps, asked.captions)
     found = means(bench.run(bench.tasks(asked.things)))
     write_whole(asked.out / "quality.md", report(found).encode())
     write_whole(asked.out / "quality.png", picture(found))
