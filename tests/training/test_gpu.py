@@ -234,9 +234,9 @@ def test_graphs_learn_what_is_learned_without(any_base: Path, pictures: Path, dt
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_what_a_frozen_u_net_does_not_keep_changes_no_bit(any_base: Path, dtype: DType) -> None:
+def test_what_a_frozen_u_net_does_not_keep_changes_no_bit(unet_base: Path, dtype: DType) -> None:
     """Convolutions without their input, and activations that are computed again."""
-    family = load(any_base, dtype)
+    family = load(unet_base, dtype)
     if not hasattr(family, "unet"):
         pytest.skip("its denoiser is no U-Net")
     plain = copy.deepcopy(family.unet)
@@ -282,12 +282,12 @@ def test_the_gradient_of_a_published_size_repeats_bit_for_bit() -> None:
 
 
 def test_how_weights_came_off_the_disk_changes_nothing(
-    any_base: Path, pictures: Path, tmp_path: Path
+    unet_base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    file = single_file.write(any_base, tmp_path / "model.safetensors")
+    file = single_file.write(unet_base, tmp_path / "model.safetensors")
     words = []
-    for base in (any_base, file):
-        own: dict[str, Any] = {} if base is any_base else {"configs": any_base}
+    for base in (unet_base, file):
+        own: dict[str, Any] = {} if base is unet_base else {"configs": unet_base}
         out = tmp_path / f"run-{base.name}"
         done = train(pictures, "<cat>", base=str(base), out=out, dtype="float32", **own, **QUICK)
         words.append(done.concept.vectors)
@@ -295,12 +295,12 @@ def test_how_weights_came_off_the_disk_changes_nothing(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_diffusers_draws_the_same_pictures(any_base: Path, tmp_path: Path, dtype: DType) -> None:
+def test_diffusers_draws_the_same_pictures(unet_base: Path, tmp_path: Path, dtype: DType) -> None:
     """With the same weights in the same precision; ours decodes in float32 whatever it is."""
-    family = base_model.load_named(str(any_base), "cpu")
+    family = base_model.load_named(str(unet_base), "cpu")
     made = {key: torch.randn(2, one.width) for key, one in family.encoders.items()}
     formats.write(Concept("<cat>", made), tmp_path / "concept.safetensors")
-    pipeline = DiffusionPipeline.from_pretrained(any_base, torch_dtype=getattr(torch, dtype))
+    pipeline = DiffusionPipeline.from_pretrained(unet_base, torch_dtype=getattr(torch, dtype))
     pipeline.to("cuda").set_progress_bar_config(disable=True)
     suffixes = {"clip_l": "", "clip_g": "_2"} if family.name == "sdxl" else {"": ""}
     for key, suffix in suffixes.items():
@@ -319,14 +319,14 @@ def test_diffusers_draws_the_same_pictures(any_base: Path, tmp_path: Path, dtype
         num_inference_steps=4,
         output_type="latent",
     ).images
-    vae = AutoencoderKL.from_pretrained(any_base, subfolder="vae").to("cuda")
+    vae = AutoencoderKL.from_pretrained(unet_base, subfolder="vae").to("cuda")
     with torch.no_grad():
         pixels = vae.decode(latents.float() / vae.config.scaling_factor, return_dict=False)[0]
     (theirs,) = VaeImageProcessor().postprocess(pixels, output_type="pil")
     (ours,) = generate(
         "a photo of <cat> on a <cat>",
         concept=tmp_path,
-        base=str(any_base),
+        base=str(unet_base),
         device="cuda",
         dtype=dtype,
         seed=7,
@@ -366,16 +366,16 @@ def test_what_is_offloaded_draws_the_same(any_base: Path) -> None:
 
 @pytest.mark.parametrize(("quantize", "error"), [("8bit", 0.1), ("4bit", 0.5)])
 def test_a_quantised_base_learns_and_draws(
-    any_base: Path, pictures: Path, tmp_path: Path, quantize: Quantize, error: float
+    unet_base: Path, pictures: Path, tmp_path: Path, quantize: Quantize, error: float
 ) -> None:
     if quantize == "4bit":
         pytest.importorskip("bitsandbytes")
-    small, plain = load(any_base, "bfloat16", quantize), load(any_base, "bfloat16")
+    small, plain = load(unet_base, "bfloat16", quantize), load(unet_base, "bfloat16")
     assert nbytes(small.unet) < nbytes(plain.unet)
     rough, whole = gradient(small, pictures), gradient(plain, pictures)
     assert not torch.equal(rough, whole)
     assert off_by(rough, whole) < error
-    how: dict[str, Any] = {"base": str(any_base), "dtype": "bfloat16", "quantize": quantize}
+    how: dict[str, Any] = {"base": str(unet_base), "dtype": "bfloat16", "quantize": quantize}
     done = train(pictures, "<cat>", out=tmp_path / "run", **how, **QUICK)
     assert done.effect > 0
     pictures_drawn = [
@@ -410,9 +410,9 @@ def test_a_plan_for_a_published_size_is_what_is_measured(
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_plan_for_a_tiny_model_is_what_is_measured(
-    any_base: Path, checkpointing: bool, record_property: Any
+    unet_base: Path, checkpointing: bool, record_property: Any
 ) -> None:
     """With pictures so large that what libraries use for themselves does not count."""
-    case = {"layout": str(any_base), "resolution": 512, "batch": 16}
+    case = {"layout": str(unet_base), "resolution": 512, "batch": 16}
     said, seen = need(case | {"checkpointing": checkpointing}, record_property)
     assert said == pytest.approx(seen, rel=0.1)
