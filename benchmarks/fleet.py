@@ -96,12 +96,7 @@ def main() -> None:
             _check(found[-1], open_queue(address), words, given)
         print(json.dumps({k: v for k, v in asdict(found[-1]).items() if k != "curve"}), flush=True)
     whole = {"machine": _machine(), "words": given.words, "workers": given.workers}
-    whole |= {
-        "steps": given.steps,
-        "pack": given.pack,
-        "every_seconds": given.every,
-        "spare_seconds": given.spare,
-    }
+    whole |= {"steps": given.steps, "pack": given.pack, "every_seconds": given.every}
     whole["found"] = [asdict(one) for one in found]
     write_whole(given.out / "fleet.json", json.dumps(whole, indent=1).encode())
     write_whole(given.out / "fleet.png", _chart(found))
