@@ -55,6 +55,12 @@ def test_a_picture_larger_than_its_positions_is_refused_before_the_work(
         )
 
 
+@pytest.mark.parametrize("name", ["Euler", "EulerDiscrete", "FlowMatchEulerDiscrete"])
+def test_a_sampler_s_name_means_that_of_flow_matching(without_t5: Path, name: str) -> None:
+    family = base_model.load_named(str(without_t5), "cpu")
+    assert type(family.scheduler(name)).__name__ == "FlowMatchEulerDiscreteScheduler"
+
+
 def test_a_checkpoint_in_one_file_is_explained(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

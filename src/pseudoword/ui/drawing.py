@@ -223,7 +223,8 @@ class Drawing:
             return {FIELDS[name]: value}
         if name == "Sampler":
             kinds = {
-                called: kind.removesuffix("Scheduler") for kind, called in api.SAMPLERS.items()
+                called: kind.removesuffix("Scheduler")
+                for kind, called in reversed(list(api.SAMPLERS.items()))  # the first counts
             }
             return {"scheduler": kinds.get(value, value)}
         if name == "Size" and (sides := re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)):

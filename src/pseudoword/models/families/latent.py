@@ -37,6 +37,9 @@ LARGEST_PATCH = 8
 GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
 EMPHASIS_KEY = "_emphasis"
 """Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
+ENDINGS = ("", "Scheduler", "DiscreteScheduler")
+"""Of the names of diffusers' schedulers, which nobody has to write."""
+
 SUFFIXES = ("", "_2", "_3")
 """Of the names of text encoders and tokenizers in diffusers' layout."""
 
@@ -371,7 +374,7 @@ class LatentFamily(ABC):
         if name is None:
             return scheduler
         known = {kind.__name__: kind for kind in scheduler.compatibles}
-        for kind in (name, f"{name}Scheduler", f"{name}DiscreteScheduler"):
+        for kind in (f"{start}{name}{end}" for start in ("", "FlowMatch") for end in ENDINGS):
             if kind in known:
                 try:
                     return known[kind].from_config(scheduler.config)
