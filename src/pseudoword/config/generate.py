@@ -70,8 +70,8 @@ class GenerateConfig(BaseChoice):
     tools."""
 
     rows: Annotated[int | None, Field(ge=1)] = None
-    """Draw with only the first so many vectors of each new word, which leaves more room for other
-    words. It suits words that were learned with train --nested. By default, all."""
+    """Draw with only the first so many vectors of each new word, for prompts with many other words.
+    It suits words that were learned with train --nested. By default, all."""
 
     scheduler: Name | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""

@@ -39,7 +39,7 @@ class MethodSettings(Settings):
 
     nested: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the steps in which only the first vectors are in the prompts, from one to all but
-    one. Then generate --rows 1 draws a word that leaves more room for others. 0 is off."""
+    one. Then generate --rows 1 draws with the first one alone. 0 is off."""
 
     @model_validator(mode="after")
     def _a_length_for_directions(self) -> Self:
