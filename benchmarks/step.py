@@ -39,6 +39,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from benchmarks import memory
 from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
 from pseudoword.commands.demo import PICTURES

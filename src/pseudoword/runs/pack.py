@@ -164,13 +164,15 @@ class Pack:
             member = self._members[id(metrics.state)]
             member.seconds += step.seconds
             drawn |= member.callbacks.on_step_end(metrics.state.step, metrics, step.seconds)
-        self.leave_if_finished()
-        if self._members and (drawn or len(self._members) < before):
+        if drawn:
             self._show_phase()
         done = self._steps_left_with + sum(m.run.state.step for m in self._members.values())
         total = sum(task.config.total_steps for task in self._tasks)
         mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
         self._progress.advance(done, total, f"loss {mean:.4f}")
+        self.leave_if_finished()
+        if 0 < len(self._members) < before:
+            self._show_phase()
 
     @property
     def stop_requested(self) -> bool:
