@@ -6,10 +6,11 @@ from PIL import Image
 from support import Notes, Unplugged, everything, run
 
 from pseudoword import Trained, formats, train_many
-from pseudoword.errors import PseudowordError, TrainingError
+from pseudoword.errors import PromptError, PseudowordError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
+from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.word_folders import token_of
 from pseudoword.training import loop, step
 
@@ -269,3 +270,21 @@ def test_the_command_says_what_failed_and_ends_with_an_error(base: Path, tmp_pat
     code, _, said = run("train-many", folder, *given)
     assert code == 2
     assert "1 of 3 words could not be learned" in said
+
+
+def test_a_word_that_cannot_be_evaluated_is_not_learned_and_stops_no_other_one(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
+    on_train_begin = RunCallbacks.on_train_begin
+
+    def fail(callbacks: RunCallbacks) -> None:
+        if callbacks._run.config.token == "<a>":
+            raise PromptError("its prompts cannot be read")
+        on_train_begin(callbacks)
+
+    monkeypatch.setattr(RunCallbacks, "on_train_begin", fail)
+    with pytest.raises(TrainingError, match=r"1 of 2 words.*\n<a>: its prompts cannot be read"):
+        learn(base, folder, out)
+    assert [checkpoint.finished_step(out / name) for name in "ab"] == [None, 2]
+    assert not (out / "a" / "concept.safetensors").exists()

@@ -233,17 +233,14 @@ class Pack:
         steps = checkpoint.resume_steps([run.folder.path for _, run in entered])
         members = []
         for (task, run), step in zip(entered, steps, strict=True):
-            with self._blamed_on(task):
+            with self._blamed_on(task), ExitStack() as stack:
                 self._resume(run, step)
-                stack = ExitStack()
                 callbacks = stack.enter_context(RunCallbacks(self._family, run, progress))
-                members.append(Member(task, run, callbacks, stack))
+                callbacks.on_train_begin()
+                members.append(Member(task, run, callbacks, stack.pop_all()))
                 self._members[id(run.state)] = members[-1]
         if members:
             self._show_phase()
-        for member in members:
-            with self._blamed_on(member.task):
-                member.callbacks.on_train_begin()
         self.leave_if_finished()  # those whose last step was saved before
         return members
 
