@@ -236,13 +236,15 @@ class Pack:
             with self._blamed_on(task), ExitStack() as stack:
                 self._resume(run, step)
                 callbacks = stack.enter_context(RunCallbacks(self._family, run, progress))
-                callbacks.on_train_begin()
                 members.append(Member(task, run, callbacks, stack.pop_all()))
                 self._members[id(run.state)] = members[-1]
         if members:
             self._show_phase()
+        for member in members:
+            with self._blamed_on(member.task):
+                member.callbacks.on_train_begin()
         self.leave_if_finished()  # those whose last step was saved before
-        return members
+        return [member for member in members if id(member.run.state) in self._members]
 
     def _resume(self, run: Run, step: int) -> None:
         """Load the checkpoint of `step`, if it is not 0."""
@@ -277,6 +279,10 @@ class Pack:
         except PseudowordError as error:
             if not self._options.keep_going:
                 raise
+            for key, member in list(self._members.items()):
+                if member.task is task:
+                    member.stack.close()
+                    del self._members[key]
             self._steps_left_with += task.config.total_steps
             task.release()
             self._count(task.config.token, str(error))
