@@ -1,16 +1,19 @@
 """The samples of a batch, and one loss per concept: equation 2 of the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pseudoword.models.distinct_prompts import encode_distinct
-from pseudoword.models.family import Family, MicroConditioning
+from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.models.injection import Vectors
 from pseudoword.placeholders import delimited
 from pseudoword.training.weighting import huber
+
+Denoise = Callable[[Tensor, Tensor, Condition, MicroConditioning], Tensor]
+"""like `Family.predict`"""
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,29 @@ def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int)
     return (batch.weight * (error * batch.mask).mean((1, 2, 3))).view(concepts, -1).mean(1)
 
 
-def predict(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
-    """The prediction for `batch` with these rows, `[K·B, C, h, w]` float32."""
+def predict(
+    family: Family, words: Sequence[Vectors], batch: Batch, denoise: Denoise | None = None
+) -> Tensor:
+    """The prediction for `batch` with these rows, `[K·B, C, h, w]` float32.
+
+    `denoise` is how the denoiser is run; by default `family.predict`.
+    """
     placed = {pack_placeholder(k): rows for k, rows in enumerate(words)}
     condition = encode_distinct(family, batch.prompts, placed)
     noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
-    return family.predict(noisy, batch.t, condition, batch.micro_conditioning).float()
+    run = denoise or family.predict
+    return run(noisy, batch.t, condition, batch.micro_conditioning).float()
 
 
-def losses(family: Family, words: Sequence[Vectors], batch: Batch) -> Tensor:
-    """The loss of K words with these rows, `[K]`; the same as in a training step."""
+def losses(
+    family: Family, words: Sequence[Vectors], batch: Batch, denoise: Denoise | None = None
+) -> Tensor:
+    """The loss of K words with these rows, `[K]`: E ||ε - ε_θ(z_t, t, c_θ(y))||².
+
+    Training minimises it, and evaluation measures it.
+    """
     target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-    return per_concept(predict(family, words, batch), target, batch, len(words))
+    return per_concept(predict(family, words, batch, denoise), target, batch, len(words))
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ from functools import partial
 import torch
 
 from pseudoword.methods import Context, norms
-from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Family
 from pseudoword.training import context_keeping as keeping
 from pseudoword.training import graphs, loss, nested_rows, optimisers
@@ -42,24 +41,18 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
     """
     scale = LOSS_SCALE.get(family.dtype, 1.0)
     as_graphs = all(state.hyper.graphs for state in states)
-    predict = partial(graphs.predict, family) if as_graphs else family.predict
+    denoise = partial(graphs.predict, family) if as_graphs else family.predict
     parts = torch.tensor([float(s.hyper.accumulate) for s in states], device=family.device)
     total = torch.zeros_like(parts)
     for state in states:
         state.optimiser.zero_grad()
     for which, batch in batches(family, [s.data for s in states], [s.step for s in states]):
-        methods = [states[k].method for k in which]
-        noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
-        target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-        steps = [states[k].step for k in which]
-        each_t = batch.t.view(len(methods), -1)
-        contexts = [Context(step, t) for step, t in zip(steps, each_t, strict=True)]
-        keeping.add_gradients(family, [states[k] for k in which], contexts, batch.prompts, scale)
-        rows = [nested_rows.rows(states[k], one) for k, one in zip(which, contexts, strict=True)]
-        words = {loss.pack_placeholder(k): own for k, own in enumerate(rows)}
-        condition = encode_distinct(family, batch.prompts, words)
-        prediction = predict(noisy, batch.t, condition, batch.micro_conditioning).float()
-        losses = loss.per_concept(prediction, target, batch, len(methods)) / parts[which]
+        own = [states[k] for k in which]
+        each_t = batch.t.view(len(own), -1)
+        contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]
+        keeping.add_gradients(family, own, contexts, batch.prompts, scale)
+        rows = [nested_rows.rows(state, at) for state, at in zip(own, contexts, strict=True)]
+        losses = loss.losses(family, rows, batch, denoise) / parts[which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
         total[which] += losses.detach()
     readings = []
