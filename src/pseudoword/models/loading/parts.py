@@ -1,7 +1,7 @@
 """Load the parts of a base model from a folder, the hub, or a single file."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,15 @@ MOST_TIMESTEPS = 100_000
 TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
 
 
+Take = Callable[[Any], Any]
+"""Gives what is needed of a model that was just loaded; the rest is freed."""
+
+
+def whole(model: Any) -> Any:
+    """Everything is needed."""
+    return model
+
+
 class ModelParts:
     """Loads each part of `source` on demand, frozen, and places it as `placement` says."""
 
@@ -50,7 +59,13 @@ class ModelParts:
             folder.check(Path(self._configs))
 
     def text_encoder(
-        self, kind: Any, suffix: str = "", reads: Reads | None = None, *, masked: bool = False
+        self,
+        kind: Any,
+        suffix: str = "",
+        reads: Reads | None = None,
+        *,
+        masked: bool = False,
+        take: Take = whole,
     ) -> TextEncoder:
         """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`.
 
@@ -59,9 +74,10 @@ class ModelParts:
             suffix: of the names of both folders.
             reads: makes a reader of its tokenizer, as in `pipeline_readers`; by default a CLIP's.
             masked: whether it is told which tokens are padding; a CLIP's config says so.
+            take: gives what is needed of the model.
         """
         reader = self.reader(suffix, reads)
-        model = self.load_frozen(kind, f"text_encoder{suffix}")
+        model = self.load_frozen(kind, f"text_encoder{suffix}", take)
         if reads is None:
             masked = getattr(model.config, "use_attention_mask", False)
         else:
@@ -84,7 +100,7 @@ class ModelParts:
         config = self._config_of(CLIPTextConfig, f"text_encoder{suffix}")
         return ClipReader(tokenizer, prompt_length(tokenizer, config))
 
-    def load_frozen(self, kind: Any, part: str, **options: Any) -> Any:
+    def load_frozen(self, kind: Any, part: str, take: Take = whole, **options: Any) -> Any:
         """Load the model `part` of class `kind`, without gradients, onto its device.
 
         On the meta device it is made from its config alone: shapes without numbers.
@@ -92,6 +108,7 @@ class ModelParts:
         Args:
             kind: its class in diffusers or transformers.
             part: the name of its folder.
+            take: gives what is needed of the model.
             options: for the library's loader.
 
         Raises:
@@ -100,7 +117,7 @@ class ModelParts:
         options = {"torch_dtype": self.placement.dtype, **options}
         with self._explained(part):
             if self.placement.device.type == "meta":
-                model = self.empty(kind, part).to(options["torch_dtype"])
+                model = take(self.empty(kind, part)).to(options["torch_dtype"])
                 model.requires_grad_(False).eval()
                 if part != "vae":
                     replace_forwards(model, packed=False)
@@ -109,6 +126,7 @@ class ModelParts:
                 model = self._from_folder(kind, part, options)
             else:
                 model = self._from_single_file(part, options["torch_dtype"])
+            model = take(model)
             damaged = find_not_finite(model)
             if damaged:
                 raise BaseModelError(
