@@ -1,9 +1,15 @@
 """`train-many` is killed at random moments, and ends on the bytes of runs that learn one word each.
 
-    python benchmarks/kills.py [--words 40] [--kills 20] [--seed 0] [--out bench-kills]
+    python benchmarks/kills.py                 a tiny model, 40 words, 20 kills
+    python benchmarks/kills.py --model sd1 --words 1 --kills 10 \\
+        --device cuda --dtype bfloat16 --graphs
+    python benchmarks/kills.py --model sdxl --words 4 --kills 10 \\
+        --device cuda --dtype bfloat16 --graphs
 
-On a tiny model with random weights. Each word is learned alone once. Then one command learns all,
-gets a SIGKILL at a random moment, is given again, and so on. The exit code is 1 if a word differs.
+Models have random weights; sd1 and sdxl have the sizes of the published ones. Each word is learned
+alone once, and all by one command that nobody kills. Then the command gets a SIGKILL at a random
+moment, is given again, and so on. The exit code is 1 if a word differs from the one learned alone;
+with --compare pack, from that of the command that nobody killed.
 """
 
 import argparse
@@ -21,16 +27,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import tiny
 from forked import Process
 
 import pseudoword
+from benchmarks import memory
+from pseudoword.config import BaseChoice
+from pseudoword.models import base_model
 from pseudoword.runs import checkpoint
 
+Settings = dict[str, Any]
+
 STEPS = 12
-SETTINGS: dict[str, Any] = {
+SETTINGS: Settings = {
     "init": "cat",
     "batch": 4,
     "steps": STEPS,
@@ -38,8 +50,16 @@ SETTINGS: dict[str, Any] = {
     "preview": "none",
     "timestep_sampling": "uniform",
 }
+AT_SIZE: dict[str, Settings] = {
+    "tiny": {},
+    "sd1": {"batch": 1, "resolution": 512},
+    "sdxl": {"batch": 1, "resolution": 1024},
+}
+"""model -> settings of its own"""
 PACK = 8
 FILE = "concept.safetensors"
+WAIT = 3600
+"""Seconds within which a command has to end."""
 
 
 def make_words(folder: Path, count: int) -> list[str]:
@@ -54,18 +74,31 @@ def make_words(folder: Path, count: int) -> list[str]:
     return names
 
 
-def learn_alone(base: Path, words: Path, out: Path, names: list[str]) -> None:
+def make_base(folder: Path, model: str, settings: Settings) -> Path:
+    """The folder of a model with random weights."""
+    if model == "tiny":
+        return tiny.stable_diffusion(folder)
+    shutil.copytree(memory.folder(model), folder)
+    given = {name: settings[name] for name in ("device", "dtype") if name in settings}
+    with memory.random_weights(folder):
+        base_model.load(BaseChoice(base=str(folder), **given)).modules()
+    return folder
+
+
+def learn_alone(base: Path, words: Path, out: Path, names: list[str], settings: Settings) -> None:
     """Learn each word in a run of its own."""
     for done, name in enumerate(names):
         print(f"\r{done} of {len(names)} words learned alone", end="", file=sys.stderr)
-        pseudoword.train(words / name, f"<{name}>", base=str(base), out=out / name, **SETTINGS)
+        pseudoword.train(words / name, f"<{name}>", base=str(base), out=out / name, **settings)
     print(file=sys.stderr)
 
 
-def begin(base: Path, words: Path, out: Path) -> Process:
+def begin(base: Path, words: Path, out: Path, settings: Settings) -> Process:
     """Start `train-many`."""
-    given = [(f"--{name.replace('_', '-')}", value) for name, value in SETTINGS.items()]
-    flat = [part for pair in given for part in pair]
+    flat: list[object] = []
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}"
+        flat += [option] if value is True else [option, value]
     return Process("train-many", words, "--out", out, "--base", base, "--pack", PACK, *flat)
 
 
@@ -93,28 +126,45 @@ class Outcome:
     names: list[str]
     alone: Path
     """has the run of each word that was learned alone"""
-    together: Path
+    pack: Path
     """has the run of each word that was learned by `train-many`"""
+    together: Path
+    """the same, but for the kills"""
     kills: int
     """commands that a kill ended; the others were done before it"""
     code: int
     """exit code of the last command"""
 
-    def same_bytes(self) -> int:
-        """Words that have the same bytes from both."""
-        files = [(self.alone / name / FILE, self.together / name / FILE) for name in self.names]
+    def same_bytes(self, reference: Path) -> int:
+        """Words that have the same bytes, in spite of kills, as in the folder `reference`."""
+        files = [(reference / name / FILE, self.together / name / FILE) for name in self.names]
         return sum(one.read_bytes() == other.read_bytes() for one, other in files)
 
 
-def learn_and_kill(out: Path, count: int, kills: int, source: random.Random) -> Outcome:
-    """Learn `count` words alone, and by commands of which the first `kills` are killed."""
-    base = tiny.stable_diffusion(out / "base")
-    words, alone, together = (out / name for name in ("words", "alone", "together"))
+def learn_and_kill(
+    out: Path, count: int, kills: int, source: random.Random, model: str = "tiny", **own: Any
+) -> Outcome:
+    """Learn `count` words alone, and by commands of which the first `kills` are killed.
+
+    Args:
+        out: a folder for everything.
+        count: how many words.
+        kills: how many kills.
+        source: of the moments.
+        model: its size.
+        own: settings of the training, beside `SETTINGS`.
+    """
+    settings = {**SETTINGS, **AT_SIZE[model], **own}
+    base = make_base(out / "base", model, settings)
+    words, alone, pack, together = (out / name for name in ("words", "alone", "pack", "together"))
     names = make_words(words, count)
-    learn_alone(base, words, alone, names)
+    learn_alone(base, words, alone, names, settings)
+    whole = begin(base, words, pack, settings)
+    if whole.wait(WAIT):
+        raise SystemExit(f"train-many failed: {whole.stderr}")
     killed = 0
     for lines, seconds in moments(kills, count, source):
-        process, before = begin(base, words, together), logged(together)
+        process, before = begin(base, words, together, settings), logged(together)
         while process.poll() is None and logged(together) < before + lines:
             time.sleep(0.005)
         time.sleep(seconds)
@@ -123,7 +173,8 @@ def learn_and_kill(out: Path, count: int, kills: int, source: random.Random) -> 
         killed += process.wait() == -signal.SIGKILL
         ready = sum(checkpoint.finished_step(together / name) is not None for name in names)
         print(f"kill {killed}: {ready} of {count} words were ready", file=sys.stderr)
-    return Outcome(names, alone, together, killed, begin(base, words, together).wait())
+    code = begin(base, words, together, settings).wait(WAIT)
+    return Outcome(names, alone, pack, together, killed, code)
 
 
 def main() -> None:
@@ -131,18 +182,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--model", choices=[*AT_SIZE], default="tiny")
     parser.add_argument("--words", type=int, default=40)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("bench-kills"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--graphs", action="store_true", help="with CUDA graphs")
+    parser.add_argument("--compare", choices=["alone", "pack"], default="alone")
     told = parser.parse_args()
-    shutil.rmtree(told.out, ignore_errors=True)
-    found = learn_and_kill(told.out, told.words, told.kills, random.Random(told.seed))
-    same = found.same_bytes()
+    if told.out.exists() and any(told.out.iterdir()):
+        parser.error(f"{told.out} is not empty; name another folder with --out")
+    own = {"device": told.device, "dtype": told.dtype, **({"graphs": True} if told.graphs else {})}
+    source = random.Random(told.seed)
+    found = learn_and_kill(told.out, told.words, told.kills, source, told.model, **own)
+    alone, pack = found.same_bytes(found.alone), found.same_bytes(found.pack)
     print(
-        f"{found.kills} kills; the last command ended with {found.code}; {same} of {told.words} "
-        "words have the bytes of a run of their own"
+        f"{found.kills} kills; the last command ended with {found.code}; {alone} of {told.words} "
+        f"words have the bytes of a run of their own, {pack} those of a command without kills"
     )
+    same = {"alone": alone, "pack": pack}[told.compare]
     sys.exit(same < told.words or found.code != 0)
 
 

@@ -88,9 +88,19 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
     return {"peak": _peak(device) - before, "seconds": min(times)}
 
 
-def random_weights() -> Any:
-    """A context in which models get random weights instead of those of a file."""
-    return mock.patch.object(ModelParts, "_from_folder", _random)
+def random_weights(written_to: Path | None = None) -> Any:
+    """A context in which models get random weights instead of those of a file.
+
+    With `written_to`, their weights are also saved there, in a folder for each part.
+    """
+
+    def draw(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:
+        model = _random(self, kind, part, options)
+        if written_to is not None:
+            model.save_pretrained(written_to / part)
+        return model
+
+    return mock.patch.object(ModelParts, "_from_folder", draw)
 
 
 def folder(layout: str) -> str:
