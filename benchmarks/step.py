@@ -5,8 +5,9 @@
     python benchmarks/step.py --peer-script textual_inversion.py
 
 The script is `examples/textual_inversion/textual_inversion.py` of diffusers. It is run as it is,
-one step at a time. The textbook's step is the same without its data loader and its bookkeeping. All
-take turns in one process, on the same weights, so that ratios hold on a machine that is not idle.
+one step at a time. The textbook's step is the same without its data loader and its bookkeeping. A
+pack's step counts for one of its words. All take turns in one process, on the same weights, so that
+ratios hold on a machine that is not idle.
 The limit is what a step's matrix products, convolutions and attention need at the rate of
 `torch.mm`, which `benchmarks/limit.py` measures in between.
 
@@ -70,6 +71,8 @@ class Case:
     dtype: DType
     has_script: bool = True
     """whether diffusers' script can train it"""
+    pack: int = 1
+    """how many words a pack has; 1: no pack is measured"""
 
     @property
     def is_bundled(self) -> bool:
@@ -79,13 +82,13 @@ class Case:
 
 def cases(device: str) -> Sequence[Case]:
     """The cases to measure on a device."""
-    bundled = Case("bundled base", "emoji", 64, 4, "float32")
+    bundled = Case("bundled base", "emoji", 64, 4, "float32", pack=8)
     if device == "cpu":
         return bundled, Case("SD 1.5", "sd1", 256, 1, "float32")
     return (
         bundled,
         Case("SD 1.5", "sd1", 512, 1, "float32"),
-        Case("SD 1.5", "sd1", 512, 1, "bfloat16"),
+        Case("SD 1.5", "sd1", 512, 1, "bfloat16", pack=16),
         Case("SDXL", "sdxl", 1024, 1, "bfloat16", has_script=False),
     )
 
@@ -97,18 +100,21 @@ def load(case: Case, device: str) -> Any:
 
 
 def ours(
-    family: Any, case: Case, pictures: Path, steps: int, out: Path, graphs: bool = False
+    family: Any, case: Case, pictures: Path, steps: int, out: Path, words: int = 1, **more: Any
 ) -> Callable[[], object]:
-    """A step of a run by the defaults, on a GPU also with CUDA graphs."""
-    config = TrainConfig.check(
-        pictures=[pictures], token="<new>", init="cat", batch=case.batch, steps=steps,
-        resolution=case.resolution, timestep_sampling="uniform", evaluate_every=0, preview=(),
-        graphs=graphs,
-    )  # fmt: skip
-    lines = captions.templates(config.template)
-    paths = picture_files.find([pictures])
-    setup = set_up(family, config, RunFolder(out / "run"), paths, lines, Silent())
-    taken = train(family, [begin(family, setup, Silent()).state])
+    """A step of `words` runs by the defaults, with more settings."""
+    states = []
+    for k in range(words):
+        config = TrainConfig.check(
+            pictures=[pictures], token=f"<new-{k}>", init="cat", batch=case.batch, steps=steps,
+            resolution=case.resolution, timestep_sampling="uniform", evaluate_every=0, preview=(),
+            **more,
+        )  # fmt: skip
+        lines = captions.templates(config.template)
+        paths = picture_files.find([pictures])
+        setup = set_up(family, config, RunFolder(out / f"run-{k}"), paths, lines, Silent())
+        states.append(begin(family, setup, Silent()).state)
+    taken = train(family, states)
     return lambda: next(taken)
 
 
@@ -301,15 +307,18 @@ def _measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Pa
         shutil.copy(path, pictures)
     family = load(case, device)
     steps = rounds + WARM_UP + 1
+    ours_on = functools.partial(ours, family, case, pictures, steps + 1)
     ways: dict[str, Callable[[], object]] = {
-        OURS: ours(family, case, pictures, steps + 1, folder),
+        OURS: ours_on(folder / "one"),
         **({TEXTBOOK: textbook(family, case, pictures)} if case.has_script else {}),
     }
-    if family.device.type == "cuda":
-        (folder / "graphs").mkdir()
-        ways[GRAPHS] = ours(family, case, pictures, steps + 1, folder / "graphs", graphs=True)
-    counted = [way for name, way in ways.items() if name != GRAPHS]  # a graph does not tell
-    flops = min(counted_flops(way) for way in counted)
+    flops = min(counted_flops(way) for way in ways.values())
+    graphs = family.device.type == "cuda"
+    if graphs:
+        ways[GRAPHS] = ours_on(folder / "graphs", graphs=True)
+    words = {f"{OURS}, {case.pack} words, each": case.pack} if case.pack > 1 else {}
+    for name, count in words.items():
+        ways[name] = ours_on(folder / "pack", words=count, graphs=graphs)
     running = None
     if peer is not None and case.has_script:
         running = script(peer, family, case, pictures, steps, folder / "peer")
@@ -324,7 +333,7 @@ def _measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Pa
             way()
             synchronize(family.device)
             if i >= WARM_UP:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append((time.perf_counter() - began) / words.get(name, 1))
     if running is not None:
         running.end()
     return Measured(case, seconds, flops, rate.flops)
