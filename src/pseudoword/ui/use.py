@@ -162,77 +162,75 @@ class DrawingPanel:
 
     def connect(self, tab: Any) -> None:
         """Let events happen."""
-        desk, form = self._desk, self.form
-
-        def inserted(
-            event: gr.SelectData, ids: Sequence[str], where: str, prompt: str, negative: str
-        ) -> list[str]:
-            token = desk.library.word(ids[int(event.index)]).token
-            if where == "prompt":
-                return [with_token(prompt, token), negative]
-            return [prompt, with_token(negative, token) if negative else token]
-
-        def drawn(
-            prompt: str,
-            *values: Any,
-            progress: gr.Progress = gr.Progress(),  # noqa: B008
-        ) -> list[Any]:
-            settings, words = self._asked(prompt, values)
-            watch = Shown(progress)
-            found = desk.drawing.generate(prompt, words, progress=watch, **settings)
-            return [handed(found), pieces.notes(watch.notes), gr.update(visible=False)]
-
-        def paired(
-            prompt: str,
-            *values: Any,
-            progress: gr.Progress = gr.Progress(),  # noqa: B008
-        ) -> list[Any]:
-            settings, words = self._asked(prompt, values)
-            watch = Shown(progress)
-            pairs = desk.drawing.with_and_without(prompt, _only(words), progress=watch, **settings)
-            flat = [one for pair in pairs for one in pair]
-            return [handed(flat), pieces.notes(watch.notes), gr.update(visible=False)]
-
-        def swept(
-            prompt: str,
-            *values: Any,
-            progress: gr.Progress = gr.Progress(),  # noqa: B008
-        ) -> list[Any]:
-            settings, words = self._asked(prompt, values)
-            word, watch = _only(words), Shown(progress)
-            copies = desk.library.copies(word)
-            found = desk.drawing.sweep(prompt, word, progress=watch, **settings)
-            return [
-                handed(found), pieces.notes(watch.notes), gr.update(visible=bool(copies)),
-                gr.update(choices=copies, value=None), word,
-            ]  # fmt: skip
-
-        def kept(word: str, step: Any) -> list[Any]:
-            if step is None:
-                raise gr.Error("Choose the step of a copy first.", title="")
-            now = desk.library.use_copy(word, int(step))
-            return [pieces.note(f"{now.token} is now the copy of step {step}.", "good")]
-
         words = [self.gallery, self.ids]
         prompts = [self.prompt, self.negative]
-        self.gallery.select(told(inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
-        tab.select(self._words, None, words, **QUIET)
-        asked = [self.prompt, *form.inputs]
+        asked = [self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
-        gr.on(
-            [self.draw.click, self.prompt.submit], told(drawn), asked, shown, **PRIVATE, **ONE_MODEL
-        )
-        self.pair.click(told(paired), asked, shown, **PRIVATE, **ONE_MODEL)
-        self.sweep.click(
-            told(swept), asked, [*shown, self.copy, self.sheet], **PRIVATE, **ONE_MODEL
-        )
-        self.keep_copy.click(told(kept), [self.sheet, self.copy], [self.told], **PRIVATE)
-        self.files.upload(
-            told(self._brought),
-            self.files,
-            [self.files, self.brought, *words, self.prompt, *form.inputs],
-            **PRIVATE,
-        )
+        slow = {**PRIVATE, **ONE_MODEL}
+        tab.select(self._words, None, words, **QUIET)
+        self.gallery.select(told(self._inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
+        gr.on([self.draw.click, self.prompt.submit], told(self._drawn), asked, shown, **slow)
+        self.pair.click(told(self._paired), asked, shown, **slow)
+        self.sweep.click(told(self._swept), asked, [*shown, self.copy, self.sheet], **slow)
+        self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **PRIVATE)
+        changed = [self.files, self.brought, *words, self.prompt, *self.form.inputs]
+        self.files.upload(told(self._brought), self.files, changed, **PRIVATE)
+
+    def _inserted(
+        self, event: gr.SelectData, ids: Sequence[str], where: str, prompt: str, negative: str
+    ) -> list[str]:
+        """Both prompts with the pressed word in one of them."""
+        token = self._desk.library.word(ids[int(event.index)]).token
+        if where == "prompt":
+            return [with_token(prompt, token), negative]
+        return [prompt, with_token(negative, token) if negative else token]
+
+    def _drawn(
+        self,
+        prompt: str,
+        *values: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:
+        settings, words = self._asked(prompt, values)
+        watch = Shown(progress)
+        found = self._desk.drawing.generate(prompt, words, progress=watch, **settings)
+        return [handed(found), pieces.notes(watch.notes), gr.update(visible=False)]
+
+    def _paired(
+        self,
+        prompt: str,
+        *values: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:
+        """Pictures with the word and without it."""
+        settings, words = self._asked(prompt, values)
+        word, watch = _only(words), Shown(progress)
+        pairs = self._desk.drawing.with_and_without(prompt, word, progress=watch, **settings)
+        flat = [one for pair in pairs for one in pair]
+        return [handed(flat), pieces.notes(watch.notes), gr.update(visible=False)]
+
+    def _swept(
+        self,
+        prompt: str,
+        *values: Any,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:
+        """Pictures with each saved copy of the word, and which copies there are to choose from."""
+        settings, words = self._asked(prompt, values)
+        word, watch = _only(words), Shown(progress)
+        copies = self._desk.library.copies(word)
+        found = self._desk.drawing.sweep(prompt, word, progress=watch, **settings)
+        return [
+            handed(found), pieces.notes(watch.notes), gr.update(visible=bool(copies)),
+            gr.update(choices=copies, value=None), word,
+        ]  # fmt: skip
+
+    def _kept(self, word: str, step: Any) -> list[Any]:
+        """Make the chosen copy the word."""
+        if step is None:
+            raise gr.Error("Choose the step of a copy first.", title="")
+        now = self._desk.library.use_copy(word, int(step))
+        return [pieces.note(f"{now.token} is now the copy of step {step}.", "good")]
 
     def _asked(self, prompt: str, values: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
         if not (prompt or "").strip():
