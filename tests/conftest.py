@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import parts
+from pseudoword.training import learning_rate_finder
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
@@ -91,6 +92,12 @@ def any_family(any_base: Path) -> Family:
 @pytest.fixture
 def unet_family(unet_base: Path) -> Family:
     return base_model.load_named(str(unet_base), "cpu")
+
+
+@pytest.fixture
+def short_range_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate is chosen after a few steps: enough where only its bytes matter."""
+    monkeypatch.setattr(learning_rate_finder, "STEPS", 4 * learning_rate_finder.EVERY)
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def test_words_of_all_methods_share_a_pack_and_are_learned_as_alone(
         )
 
 
+@pytest.mark.usefixtures("short_range_test")
 def test_it_goes_on_from_a_word_in_a_file_and_finds_a_rate(
     method: str, base: Path, pictures: Path, tmp_path: Path
 ) -> None:

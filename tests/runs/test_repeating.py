@@ -232,6 +232,7 @@ def test_run_from_its_source_folder_alone_the_package_has_no_version(
     assert done.concept.provenance["version"] == "not installed"
 
 
+@pytest.mark.usefixtures("short_range_test")
 def test_a_run_with_auto_settings_is_repeated_from_its_config(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:

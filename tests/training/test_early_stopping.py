@@ -200,6 +200,7 @@ def test_a_mean_with_weights_that_grow_is_handed_over(family: Family, pictures: 
     assert not torch.allclose(one.word()["clip_l"], rows[-1], atol=1e-4)
 
 
+@pytest.mark.usefixtures("short_range_test")
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_auto_resumes_exactly(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
