@@ -100,7 +100,7 @@ def main() -> None:
         things = art.held_out[: arguments.things]
         tasks = [thing_task(art, thing, family.resolution) for thing in things]
         states = [at_start(family, task, Path(out), console) for task in tasks]
-        densities = [importance.density(family, state.data, state.word()) for state in states]
+        densities = importance.densities(family, [(state.data, state.word()) for state in states])
 
         def measure(when: str) -> dict[str, list[float]]:
             console.phase(f"drawing gradients {when}")

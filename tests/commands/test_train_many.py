@@ -13,6 +13,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.word_folders import token_of
 from pseudoword.training import loop, step
+from pseudoword.training.early_stopping import EvaluationLoss
 
 
 def words(folder: Path, *names: str) -> Path:
@@ -278,10 +279,10 @@ def test_a_word_that_cannot_be_evaluated_is_not_learned_and_stops_no_other_one(
     folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
     on_train_begin = RunCallbacks.on_train_begin
 
-    def fail(callbacks: RunCallbacks) -> None:
+    def fail(callbacks: RunCallbacks, evaluation: EvaluationLoss | None) -> None:
         if callbacks._run.config.token == "<a>":
             raise PromptError("its prompts cannot be read")
-        on_train_begin(callbacks)
+        on_train_begin(callbacks, evaluation)
 
     monkeypatch.setattr(RunCallbacks, "on_train_begin", fail)
     with pytest.raises(TrainingError, match=r"1 of 2 words.*\n<a>: its prompts cannot be read"):

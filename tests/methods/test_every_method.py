@@ -76,10 +76,10 @@ def test_it_learns(method: str, any_family: Family, pictures: Path) -> None:
         return
     one = train_state(any_family, pictures, method=method, **SETTINGS, steps=40)
     samples = fixed(any_family, one.data, 16)
-    before = early_stopping.evaluation_loss(any_family, one.word(), samples)
+    before = early_stopping.evaluation_losses(any_family, [(one.word(), samples)])
     list(loop.train(any_family, [one]))
     assert one.failure is None
-    assert early_stopping.evaluation_loss(any_family, one.word(), samples) < before
+    assert early_stopping.evaluation_losses(any_family, [(one.word(), samples)]) < before
 
 
 def test_words_of_all_methods_share_a_pack_and_are_learned_as_alone(
@@ -128,7 +128,7 @@ def test_timesteps_that_move_its_word_are_found(
     method: str, family: Family, pictures: Path
 ) -> None:
     one = train_state(family, pictures, method=method, **SETTINGS)
-    density = importance.density(family, one.data, one.word())
+    (density,) = importance.densities(family, [(one.data, one.word())])
     assert len(density) == importance.PARTS
     assert max(density) > min(density)
 

@@ -11,11 +11,15 @@ from PIL import Image
 from support import Notes, run
 
 from pseudoword import formats, generate, train
+from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.models import generation
+from pseudoword.models.family import Family
+from pseudoword.progress import Silent
 from pseudoword.report import charts, grids
 from pseudoword.runs import previews
+from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.pack import Trained
 
 
@@ -172,3 +176,36 @@ def test_a_full_disk_stops_the_run(
     with pytest.raises(StorageError, match="the disk is full"):
         learn(base, pictures, tmp_path / "run")
     assert formats.read(tmp_path / "run").provenance["steps"] == "6"
+
+
+def test_words_of_a_pack_are_drawn_together_as_alone(family: Family, tmp_path: Path) -> None:
+    """Also where a preview names another word of the pack, and where two have the same token."""
+    lines = ["a [name] --s 2", "[name] and <b> --s 2 --n a [name]"]
+    words = [
+        due(family, tmp_path / str(k), t, k, lines) for k, t in enumerate(("<a>", "<b>", "<a>"))
+    ]
+    together = previews.draw(family, words, Silent())
+    for word, drawn in zip(words, together, strict=True):
+        (alone,) = previews.draw(family, [word], Silent())
+        assert drawn.error is alone.error is None
+        assert list(drawn.pictures) == [1, 2]
+        for number, picture in drawn.pictures.items():
+            difference = np.asarray(picture, int) - np.asarray(alone.pictures[number], int)
+            assert abs(difference).max() <= 1
+
+
+def test_a_word_that_cannot_be_drawn_spoils_no_other_one(family: Family, tmp_path: Path) -> None:
+    words = [due(family, tmp_path / str(k), f"<{k}>", k, ["a [name] --s 1"]) for k in range(3)]
+    words[1].concept.vectors["clip_l"].fill_(float("nan"))
+    drawn = previews.draw(family, words, Silent())
+    assert [bool(each.pictures) for each in drawn] == [True, False, True]
+    assert [each.error is None for each in drawn] == [True, False, True]
+
+
+def due(family: Family, out: Path, token: str, k: int, lines: list[str]) -> previews.Due:
+    """A word of random rows."""
+    config = TrainConfig.check(pictures=[out], token=token, preview=lines, seed=k)
+    width = family.encoders["clip_l"].width
+    rows = torch.randn(1, width, generator=torch.Generator().manual_seed(k))
+    concept = Concept(token, {"clip_l": rows}, family.name, "classic", {})
+    return previews.Due(concept, config, RunFolder(out), 1)

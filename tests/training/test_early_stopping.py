@@ -57,7 +57,7 @@ def test_the_samples_do_not_depend_on_the_seed(family: Family, pictures: Path) -
 def test_it_measures_the_mean_loss_of_the_word(family: Family, pictures: Path) -> None:
     one = train_state(family, pictures, batch=4)
     parts = fixed(family, one.data, 6)  # two whole batches
-    found = early_stopping.evaluation_loss(family, one.word(), parts)
+    (found,) = early_stopping.evaluation_losses(family, [(one.word(), parts)])
     with torch.no_grad():
         each = [loss.losses(family, [asked(one)], part).item() for part in parts]
     assert found == pytest.approx(sum(each) / 2)

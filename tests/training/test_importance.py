@@ -31,7 +31,8 @@ def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def density(family: Family, one: TrainState) -> tuple[float, ...]:
-    return importance.density(family, one.data, one.word())
+    (found,) = importance.densities(family, [(one.data, one.word())])
+    return found
 
 
 def test_what_moves_nothing_is_drawn_least(
@@ -97,7 +98,7 @@ def test_a_member_s_batches_and_its_evaluation_keep_to_its_density(
 def test_a_short_run_does_not_measure_and_goes_on_without_when_it_is_extended(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(importance, "density")  # not to be measured
+    monkeypatch.delattr(importance, "densities")  # not to be measured
     notes = Notes()
     for extend in (0, 10):  # 16 and 96 samples; 40 would be measured
         done = train(
@@ -150,7 +151,7 @@ def test_a_run_remembers_it_and_goes_on_with_it(
         with pytest.raises(KeyboardInterrupt):
             learn("cut", "importance")
     with monkeypatch.context() as patch:
-        patch.delattr(importance, "density")  # not to be measured again
+        patch.delattr(importance, "densities")  # not to be measured again
         cut = learn("cut", "importance")
     one, other = ((run.folder / "concept.safetensors").read_bytes() for run in (whole, cut))
     assert one == other

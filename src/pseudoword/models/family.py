@@ -71,6 +71,8 @@ class Family(Protocol):
     source: BaseSource
     placement: Placement
     noise_schedule: NoiseSchedule
+    denoiser: Any
+    """diffusers' U-Net or transformer"""
 
     @property
     def device(self) -> torch.device:

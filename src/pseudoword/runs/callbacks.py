@@ -1,6 +1,6 @@
 """Callbacks of a run: after its steps it is evaluated, logged, previewed and saved."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
@@ -9,7 +9,6 @@ from PIL import Image
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError
 from pseudoword.formats import native
-from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs import checkpoint, previews, requests
@@ -17,6 +16,7 @@ from pseudoword.runs.folder import BEST, CSV, CURVES
 from pseudoword.runs.setup import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
 from pseudoword.text import public, reason
+from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.loop import StepMetrics
 
 
@@ -27,8 +27,9 @@ class RunCallbacks:
     this is reported and the run goes on; only a full disk stops it.
     """
 
-    def __init__(self, family: Family, run: Run, progress: Progress) -> None:
-        self._family, self._run, self._progress = family, run, progress
+    def __init__(self, run: Run, progress: Progress) -> None:
+        self._run, self._progress = run, progress
+        self._requested: Collection[str] = ()
         self._trackers: dict[str, Tracker] = {}
         self._reported: set[str] = set()
         self.stop_requested = False
@@ -55,25 +56,33 @@ class RunCallbacks:
     def __exit__(self, *_error: object) -> None:
         self._track(lambda tracker: tracker.close())
 
-    def on_train_begin(self) -> None:
-        """Of a new run, save the first state and evaluate the word."""
+    @property
+    def evaluation_is_due(self) -> bool:
+        """Whether the word of this step is to be evaluated."""
+        config, step = self._run.config, self._run.state.step
+        return _is_due(step, config.evaluate_every) or (
+            bool(config.evaluate_every) and step == config.total_steps
+        )
+
+    @property
+    def previews_are_due(self) -> bool:
+        """Whether previews are to be drawn after this step; those of the last step come later."""
+        due = _is_due(self._run.state.step, self._run.config.preview_every)
+        return self._run.state.unfinished and (due or "preview" in self._requested)
+
+    def on_train_begin(self, evaluation: EvaluationLoss | None) -> None:
+        """Of a new run, save the first state and log the evaluation of the word."""
         run = self._run
-        if run.state.step:
-            return
         # every run of a pack has this step, so all can resume from a common one
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
-        if run.config.evaluate_every:
-            self._log(0, self._evaluate())
+        if evaluation is not None:
+            self._log(0, self._evaluated(evaluation))
 
-    def on_step_end(self, step: int, metrics: StepMetrics, seconds: float) -> bool:
-        """Evaluate, log, preview and save, as far as due; stop the run if the loss has settled.
-
-        The checkpoint comes last: a run that is killed before it does all of this again.
-
-        Returns:
-            Whether previews were drawn, which changed the progress display.
-        """
-        run, config = self._run, self._run.config
+    def on_step(
+        self, metrics: StepMetrics, seconds: float, evaluation: EvaluationLoss | None
+    ) -> None:
+        """Log the step; stop the run if the loss has settled."""
+        run, step = self._run, self._run.state.step
         numbers = {
             "loss": metrics.loss,
             "lr": metrics.lr,
@@ -81,21 +90,20 @@ class RunCallbacks:
             "grad": metrics.grad,
         }
         numbers["seconds"] = round(seconds, 4)
-        every = config.evaluate_every
-        if every and (step % every == 0 or step == config.total_steps):
-            numbers |= self._evaluate()
+        if evaluation is not None:
+            numbers |= self._evaluated(evaluation)
         self._log(step, numbers)
-        last = not run.state.unfinished
-        requested = requests.take(run.folder.path)
-        if _is_due(step, config.save_every) or "save" in requested:
-            run.folder.keep_copy(run.concept(), step, config.keep_last)
-        previewed = not last and (_is_due(step, config.preview_every) or "preview" in requested)
-        if previewed:
-            self.draw()
-        if last or _is_due(step, config.checkpoint_every) or "save" in requested:
+        self._requested = requests.take(run.folder.path)
+        if _is_due(step, run.config.save_every) or "save" in self._requested:
+            run.folder.keep_copy(run.concept(), step, run.config.keep_last)
+        self.stop_requested |= "stop" in self._requested
+
+    def on_step_end(self) -> None:
+        """Save, if due. This comes last: a run that is killed before it repeats the step."""
+        run = self._run
+        due = _is_due(run.state.step, run.config.checkpoint_every) or "save" in self._requested
+        if due or not run.state.unfinished:
             self.save()
-        self.stop_requested |= "stop" in requested
-        return previewed
 
     def save(self) -> None:
         """Save the state and the current word."""
@@ -103,16 +111,21 @@ class RunCallbacks:
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
         run.folder.write_concept(run.concept())
 
-    def draw(self) -> None:
-        """Draw the previews and the curves."""
-        run, step = self._run, self._run.state.step
+    @property
+    def due(self) -> previews.Due:
+        """The word of now, whose previews are due."""
+        run = self._run
+        return previews.Due(run.concept(), run.config, run.folder, run.state.step)
+
+    def write_previews(self, due: previews.Due, drawn: previews.Drawn) -> None:
+        """Write the curves, and what was drawn for `due`."""
         self.draw_curves()
         with self._note_if_it_fails("the previews were not all drawn"):
-            drawn = previews.draw(
-                self._family, run.concept(), run.config, run.folder, step, self._progress
-            )
-            for i, picture in enumerate(drawn, 1):
-                self._track(_picture_logger(step, f"preview {i}", picture))
+            previews.write(due, drawn.pictures)
+            for number, picture in drawn.pictures.items():
+                self._track(_picture_logger(due.step, f"preview {number}", picture))
+            if drawn.error is not None:
+                raise drawn.error
 
     def draw_curves(self) -> None:
         """Draw the curves of the log so far."""
@@ -147,9 +160,9 @@ class RunCallbacks:
                 why = reason(error).rstrip(".")
                 self._progress.note(f"{token}: {loss}: {why}. The word is not affected.")
 
-    def _evaluate(self) -> Mapping[str, float]:
+    def _evaluated(self, evaluation: EvaluationLoss) -> Mapping[str, float]:
+        """Keep the best word, and stop the run if the loss has settled; what is logged."""
         run, config = self._run, self._run.config
-        evaluation = run.evaluate(self._family)
         evaluations = run.state.evaluations
         if evaluations.add(evaluation, run.state.word()):
             run.folder.files.write(BEST, native.dump(run.concept()))

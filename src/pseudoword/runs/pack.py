@@ -1,11 +1,11 @@
 """The words of a pack: each is set up when it enters, and finished when it leaves."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeVar
 
 from pseudoword import files
 from pseudoword.concept import Concept
@@ -15,16 +15,19 @@ from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.methods import norms
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
-from pseudoword.runs import checkpoint
+from pseudoword.runs import checkpoint, previews
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupted
-from pseudoword.runs.setup import Run, Setup, begin, set_up
+from pseudoword.runs.setup import Run, Setup, begin, evaluate, measure, set_up
 from pseudoword.text import listed
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import Step
 from pseudoword.training.state import TrainState
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 NO_EFFECT = 1e-6
 """A word that changes the prediction by less than this part has learned nothing."""
@@ -159,13 +162,20 @@ class Pack:
 
     def after(self, step: Step) -> None:
         """Run the callbacks of a step; concepts that are finished leave."""
-        before, drawn = len(self._members), False
-        for metrics in step.metrics:
-            member = self._members[id(metrics.state)]
+        before = len(self._members)
+        members = [self._members[id(metrics.state)] for metrics in step.metrics]
+        due = [member for member in members if member.callbacks.evaluation_is_due]
+        found = evaluate(self._family, [member.run for member in due])
+        evaluations = {member.run.folder.path: one for member, one in zip(due, found, strict=True)}
+        for member, metrics in zip(members, step.metrics, strict=True):
             member.seconds += step.seconds
-            drawn |= member.callbacks.on_step_end(metrics.state.step, metrics, step.seconds)
-        if drawn:
+            evaluation = evaluations.get(member.run.folder.path)
+            member.callbacks.on_step(metrics, step.seconds, evaluation)
+        if shown := [member for member in members if member.callbacks.previews_are_due]:
+            self._draw(shown)
             self._show_phase()
+        for member in members:
+            member.callbacks.on_step_end()
         done = self._steps_left_with + sum(m.run.state.step for m in self._members.values())
         total = sum(task.config.total_steps for task in self._tasks)
         mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
@@ -196,9 +206,10 @@ class Pack:
 
     def leave_if_finished(self) -> None:
         """Draw and finish the concepts that have no step left, and let them leave."""
-        for member in list(self._members.values()):
-            if not member.run.state.unfinished:
-                self._leave(member)
+        ready = [member for member in self._members.values() if not member.run.state.unfinished]
+        self._draw([member for member in ready if not member.run.state.failure])
+        for member in ready:
+            self._leave(member)
 
     def _set_up(self, tasks: Sequence[Task]) -> list[tuple[Task, Setup]]:
         """Encode the pictures of several concepts, so that the VAE is loaded once for them."""
@@ -221,7 +232,7 @@ class Pack:
     def _enter(self, setups: Sequence[tuple[Task, Setup]]) -> list[Member]:
         """Begin or resume concepts, together: those that can."""
         options, progress = self._options, self._progress
-        entered = []
+        checked = []
         for task, setup in setups:
             with self._blamed_on(task):
                 task.folder.check(  # again: set_up may have taken minutes
@@ -229,22 +240,64 @@ class Pack:
                 )
                 if options.restart:
                     task.folder.clear()
+                checked.append((task, setup))
+        entered = []
+        for task, setup in self._together(
+            checked, lambda some: measure(self._family, some, progress)
+        ):
+            with self._blamed_on(task):
                 entered.append((task, begin(self._family, setup, progress)))
         steps = checkpoint.resume_steps([run.folder.path for _, run in entered])
         members = []
         for (task, run), step in zip(entered, steps, strict=True):
             with self._blamed_on(task), ExitStack() as stack:
                 self._resume(run, step)
-                callbacks = stack.enter_context(RunCallbacks(self._family, run, progress))
+                callbacks = stack.enter_context(RunCallbacks(run, progress))
                 members.append(Member(task, run, callbacks, stack.pop_all()))
                 self._members[id(run.state)] = members[-1]
         if members:
             self._show_phase()
-        for member in members:
-            with self._blamed_on(member.task):
-                member.callbacks.on_train_begin()
+        self._evaluate_new([member for member in members if not member.run.state.step])
         self.leave_if_finished()  # those whose last step was saved before
         return [member for member in members if id(member.run.state) in self._members]
+
+    def _evaluate_new(self, members: Sequence[Member]) -> None:
+        """Evaluate concepts before their first step, those that are evaluated at all."""
+        for member in members:
+            if not member.run.config.evaluate_every:
+                member.callbacks.on_train_begin(None)
+        asked = [(m.task, m.run) for m in members if m.run.config.evaluate_every]
+        found = self._together(asked, lambda runs: evaluate(self._family, runs))
+        evaluations = {task.folder.path: evaluation for task, evaluation in found}
+        for member in members:
+            if evaluation := evaluations.get(member.task.folder.path):
+                with self._blamed_on(member.task):
+                    member.callbacks.on_train_begin(evaluation)
+
+    def _together(
+        self, asked: Sequence[tuple[Task, T]], do: Callable[[Sequence[T]], Sequence[R]]
+    ) -> list[tuple[Task, R]]:
+        """Do something for several concepts at once.
+
+        If that fails, it is done for one after the other, so that only those are blamed that cause
+        it. Those are left out of the result.
+        """
+        tasks = [task for task, _ in asked]
+        if len(asked) > 1:
+            with suppress(PseudowordError, RuntimeError, MemoryError):
+                return list(zip(tasks, do([one for _, one in asked]), strict=True))
+        done = []
+        for task, one in asked:
+            with self._blamed_on(task):
+                done += [(task, each) for each in do([one])]
+        return done
+
+    def _draw(self, members: Sequence[Member]) -> None:
+        """Draw and write the previews of several concepts, and their curves."""
+        due = [member.callbacks.due for member in members]
+        drawn = previews.draw(self._family, due, self._progress)
+        for member, word, pictures in zip(members, due, drawn, strict=True):
+            member.callbacks.write_previews(word, pictures)
 
     def _resume(self, run: Run, step: int) -> None:
         """Load the checkpoint of `step`, if it is not 0."""
@@ -262,8 +315,6 @@ class Pack:
         self._steps_left_with += run.config.total_steps
         del self._members[id(state)]
         with member.task.lock, member.stack:
-            if not state.failure:
-                member.callbacks.draw()
             if state.good:
                 seconds = member.seconds
                 self.trained[run.folder.path] = finish(self._family, run, seconds, self._progress)

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -15,10 +16,11 @@ from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.models import generation
 from pseudoword.models.family import Family
-from pseudoword.placeholders import delimited
+from pseudoword.placeholders import delimited, split
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
+from pseudoword.text import listed
 from pseudoword.training import memory
 
 CELL_PX, MAX_COLUMNS = 160, 48
@@ -60,39 +62,125 @@ def check_prompts(
             raise PromptError(f"--preview {line.text!r}: {error}") from error
 
 
-def draw(
-    family: Family,
-    concept: Concept,
-    config: TrainConfig,
-    folder: RunFolder,
-    step: int,
-    progress: Progress,
-) -> list[Image.Image]:
-    """Draw all previews of `concept` at `step` into `folder`, and update the filmstrip."""
-    if not config.preview:
-        return []
-    progress.phase(f"drawing previews of {concept.token} at step {step}")
-    began = time.perf_counter()
-    drawn = []
+@dataclass(frozen=True)
+class Due:
+    """A word whose previews are due."""
+
+    concept: Concept
+    config: TrainConfig
+    folder: RunFolder
+    step: int
+
+
+@dataclass
+class Drawn:
+    """Previews of a word, in the order of its settings."""
+
+    pictures: dict[int, Image.Image] = field(default_factory=dict)
+    """number of the preview, from 1 -> picture"""
+    error: Exception | None = None
+    """why one is missing, if it is"""
+
+
+def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn]:
+    """Draw all previews of several words, those that are drawn in the same way together.
+
+    An error belongs to the words that have it when they are drawn alone.
+    """
+    drawn = [Drawn() for _ in words]
+    groups = _drawn_alike(words)
+    if not groups:
+        return drawn
+    steps = " and ".join(str(step) for step in sorted({due.step for due in words}))
+    tokens = listed(due.concept.token for due in words)
+    progress.phase(f"drawing previews of {tokens} at step {steps}")
+    began, done, total = time.perf_counter(), 0, sum(map(len, groups))
     try:
-        for i, line in enumerate(config.preview, 1):
-            (picture,) = generation.generate(
-                family,
-                [captions.render(line.prompt, delimited(concept.token))],
-                [concept],
-                seeds=[config.seed if line.seed is None else line.seed],
-                negative=captions.render(line.negative, delimited(concept.token)),
-                **_options(line, config),
-            )
-            folder.files.write(_name(step, i), _png(picture, concept, config))
-            drawn.append(picture)
-            progress.advance(i, len(config.preview), f"{time.perf_counter() - began:.0f} s")
+        for group in groups:
+            try:
+                pictures = _draw_alike(family, words, group)
+            except Exception as error:  # of memory, of one word
+                pictures = _draw_alone(family, words, group, drawn, error)
+            for (k, number), picture in pictures.items():
+                drawn[k].pictures[number] = picture
+            done += len(group)
+            progress.advance(done, total, f"{time.perf_counter() - began:.0f} s")
     finally:
         family.release_vae()
-    folder.files.write(
-        FILMSTRIP, picture_output.encode_picture(_filmstrip(config, folder.previews, step), "PNG")
-    )
     return drawn
+
+
+_Number = tuple[int, int]
+"""The index of a word, and the number of one of its previews."""
+
+
+def _drawn_alike(words: Sequence[Due]) -> list[list[_Number]]:
+    """The previews of all words, in groups for one call of `generate`.
+
+    A call has one negative prompt, and finds each token wherever it stands. So words of one token,
+    and previews that name another word of the group, are not together.
+    """
+    groups: dict[object, list[_Number]] = {}
+    tokens = [due.concept.token for due in words]
+    for k, due in enumerate(words):
+        others = {token for token in tokens if token != due.concept.token}
+        for number, line in enumerate(due.config.preview, 1):
+            texts = [_rendered(text, due) for text in (line.prompt, line.negative)]
+            names_others = any(len(split(text, others)) > 1 for text in texts)
+            alike = (tokens[:k].count(due.concept.token), k if names_others else None, texts[1])
+            options = tuple(_options(line, due.config).items())
+            groups.setdefault((alike, options), []).append((k, number))
+    return list(groups.values())
+
+
+def _draw_alike(
+    family: Family, words: Sequence[Due], group: Sequence[_Number]
+) -> dict[_Number, Image.Image]:
+    """Draw previews that differ in their words, prompts and seeds only."""
+    asked = [(words[k], words[k].config.preview[number - 1]) for k, number in group]
+    first, line = asked[0]
+    pictures = generation.generate(
+        family,
+        [_rendered(line.prompt, due) for due, line in asked],
+        [words[k].concept for k in dict.fromkeys(k for k, _ in group)],
+        seeds=[due.config.seed if line.seed is None else line.seed for due, line in asked],
+        negative=_rendered(line.negative, first),
+        **_options(line, first.config),
+    )
+    return dict(zip(group, pictures, strict=True))
+
+
+def _draw_alone(
+    family: Family,
+    words: Sequence[Due],
+    group: Sequence[_Number],
+    drawn: Sequence[Drawn],
+    error: Exception,
+) -> dict[_Number, Image.Image]:
+    """Draw one after the other what could not be drawn together, and note whose error it is."""
+    if len(group) == 1:
+        drawn[group[0][0]].error = error
+        return {}
+    pictures: dict[_Number, Image.Image] = {}
+    for one in group:
+        try:
+            pictures |= _draw_alike(family, words, [one])
+        except Exception as own:
+            drawn[one[0]].error = own
+    return pictures
+
+
+def write(due: Due, pictures: Mapping[int, Image.Image]) -> None:
+    """Write previews of a word into the folder of its run, and update the filmstrip."""
+    for number, picture in pictures.items():
+        due.folder.files.write(_name(due.step, number), _png(picture, due.concept, due.config))
+    if pictures:
+        strip = _filmstrip(due.config, due.folder.previews, due.step)
+        due.folder.files.write(FILMSTRIP, picture_output.encode_picture(strip, "PNG"))
+
+
+def _rendered(text: str, due: Due) -> str:
+    return captions.render(text, delimited(due.concept.token))
 
 
 def _options(line: PromptLine, config: TrainConfig) -> generation.GenerationOptions:

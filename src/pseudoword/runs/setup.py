@@ -26,7 +26,7 @@ from pseudoword.report import charts
 from pseudoword.rng import generator
 from pseudoword.runs import previews
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
-from pseudoword.text import public
+from pseudoword.text import listed, public
 from pseudoword.training import early_stopping, importance, initialisation
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
@@ -97,14 +97,18 @@ class Run:
             provenance={name: public(value) for name, value in facts.items()},
         )
 
-    def evaluate(self, family: Family) -> EvaluationLoss:
-        """Evaluate the current word."""
-        word = self.state.word()
-        return EvaluationLoss(
-            self.state.step,
-            early_stopping.evaluation_loss(family, word, self.samples),
-            early_stopping.evaluation_loss(family, word, self.held_out) if self.held_out else None,
-        )
+
+def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
+    """Evaluate the current words of several runs together."""
+    words = [(run.state.word(), run) for run in runs]
+    asked = [(word, run.samples) for word, run in words]
+    asked += [(word, run.held_out) for word, run in words if run.held_out]
+    losses = early_stopping.evaluation_losses(family, asked)
+    held_out = iter(losses[len(runs) :])
+    return [
+        EvaluationLoss(run.state.step, loss, next(held_out) if run.held_out else None)
+        for run, loss in zip(runs, losses, strict=False)
+    ]
 
 
 def set_up(
@@ -232,10 +236,11 @@ def _provenance(
 
 
 def begin(family: Family, setup: Setup, progress: Progress) -> Run:
-    """Choose the values of `auto` settings, unless the folder has them, and make the run."""
+    """Make the run of what `measure` has returned.
+
+    An `auto` learning rate is found before, unless the folder has it.
+    """
     config, data = setup.config, setup.data
-    if config.timestep_sampling == "importance":
-        data = replace(data, density=_density(family, setup, progress))
     method = methods.begin(setup.start, config)
     if config.lr is AUTO:
         rates = _found_rate(family, setup, data, progress)
@@ -251,25 +256,37 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     )
 
 
-def _density(family: Family, setup: Setup, progress: Progress) -> tuple[float, ...]:
-    """How often each part of the timesteps is sampled, measured or read from the folder.
+def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list[Setup]:
+    """Measure how often to sample each part of the timesteps, together for all that want it.
 
-    A short run samples all alike. The folder keeps that as well, for when the run is extended.
+    What is measured is kept in the folders, and read from there. A short run samples all alike;
+    that is kept as well, for when the run is extended.
+
+    Returns:
+        The same, with the densities in their data.
     """
-    chosen, token = setup.folder.read_chosen(), setup.config.token
-    if chosen.density is not None:
-        return chosen.density
-    density: tuple[float, ...] = ()
-    if importance.is_worth_it(setup.config):
-        progress.phase(f"measuring which timesteps move {token}")
-        density = importance.density(family, setup.data, setup.start.rows, progress.advance)
-    else:
-        progress.note(
-            f"{token}: timesteps are sampled evenly, because measuring which ones move the word "
-            "would take long beside so few steps"
-        )
-    setup.folder.write_chosen(chosen.model_copy(update={"density": density}))
-    return density
+    wanted = [s for s in setups if s.config.timestep_sampling == "importance"]
+    known = {s.folder.path: s.folder.read_chosen().density for s in wanted}
+    new = [s for s in wanted if known[s.folder.path] is None]
+    long = [s for s in new if importance.is_worth_it(s.config)]
+    if long:
+        progress.phase(f"measuring which timesteps move {listed(s.config.token for s in long)}")
+        words = [(s.data, s.start.rows) for s in long]
+        found = importance.densities(family, words, progress.advance)
+        known |= {s.folder.path: density for s, density in zip(long, found, strict=True)}
+    for setup in new:
+        density = known[setup.folder.path]
+        if density is None:
+            density = known[setup.folder.path] = ()
+            progress.note(
+                f"{setup.config.token}: timesteps are sampled evenly, because measuring which ones "
+                "move the word would take long beside so few steps"
+            )
+        chosen = setup.folder.read_chosen().model_copy(update={"density": density})
+        setup.folder.write_chosen(chosen)
+    return [
+        replace(s, data=replace(s.data, density=known.get(s.folder.path) or ())) for s in setups
+    ]
 
 
 def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Progress) -> Rates:
@@ -282,7 +299,10 @@ def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Prog
         found = find_learning_rate(family, data, setup.start, progress.advance)
         folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, token))
         rates = Rates.parse(f"{found.rate:g}")
-        folder.write_chosen(chosen.model_copy(update={"lr": rates, "tried": found.curve}))
+        values = {"lr": rates, "tried": found.curve}
+        if setup.config.timestep_sampling == "importance":
+            values["density"] = data.density  # of a new run, it is not read yet
+        folder.write_chosen(chosen.model_copy(update=values))
     progress.note(f"{token}: the learning rate is {rates}, see rate.png")
     return rates
 

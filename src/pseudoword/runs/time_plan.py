@@ -78,7 +78,8 @@ class TimedProgress:
             self._warm = True
             before = self._sample_seconds
             seconds = (now - self._first[1]) / ((done - self._first[0]) * samples)
-            if not before / WRONG < seconds < before * WRONG:
+            still_long = done < last_step(self._config)
+            if still_long and not before / WRONG < seconds < before * WRONG:
                 self._plan(done, seconds)
 
     def _plan(self, done: int, sample_seconds: float) -> None:

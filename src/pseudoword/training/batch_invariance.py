@@ -12,6 +12,9 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from pseudoword.models.family import Family
+from pseudoword.training.determinism import repeatable
+
 
 def pointwise_convolutions(modules: Iterable[nn.Module]) -> list[nn.Conv2d]:
     """The 1×1 convolutions in `modules`, which mix the channels of each position."""
@@ -23,6 +26,14 @@ def pointwise_convolutions(modules: Iterable[nn.Module]) -> list[nn.Conv2d]:
                 if plain and "forward" not in vars(part):
                     found.append(part)
     return found
+
+
+@contextmanager
+def exact(family: Family, *, deterministic: bool) -> Iterator[None]:
+    """While open, a word's numbers are the same in every batch, and its gradients in every run."""
+    convolutions = pointwise_convolutions([family.denoiser])
+    with repeatable(family.device, deterministic), batch_invariant(convolutions):
+        yield
 
 
 @contextmanager

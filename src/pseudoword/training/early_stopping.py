@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from pseudoword.methods import Rows
 from pseudoword.models.family import Family
 from pseudoword.training import loss
+from pseudoword.training.batch_invariance import exact
+from pseudoword.training.joint_batches import joined
 
 SAMPLES = 16
 """Number of samples. Without a backward pass, each costs about a third of a training sample."""
@@ -111,9 +114,15 @@ class EvaluationHistory:
 
 
 @torch.no_grad()
-def evaluation_loss(
-    family: Family, word: dict[str, Tensor], samples: Sequence[loss.Batch]
-) -> float:
-    """Mean loss of `word` over `samples`."""
-    sums = [loss.losses(family, [word], batch) * len(batch.t) for batch in samples]
-    return float(torch.cat(sums).sum()) / sum(len(batch.t) for batch in samples)
+def evaluation_losses(
+    family: Family, words: Sequence[tuple[Rows, Sequence[loss.Batch]]]
+) -> list[float]:
+    """Mean loss of each word over its own samples; all batches have the same number of them."""
+    parts = [(k, batch) for k, (_, samples) in enumerate(words) for batch in samples]
+    rows = [own for own, _ in words]
+    found = torch.zeros(len(parts))
+    with exact(family, deterministic=False):  # no gradients
+        for some, batch in joined(parts):
+            found[some] = loss.losses(family, rows, batch, parts=len(some)).cpu()
+    own = found.split([len(samples) for _, samples in words])
+    return [float(losses.mean()) for losses in own]

@@ -7,7 +7,7 @@ very little.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
 from pseudoword.config import Hyperparameters
+from pseudoword.methods import Rows
 from pseudoword.models.family import Family
 from pseudoword.training import batches, loss
+from pseudoword.training.batch_invariance import exact
 from pseudoword.training.batches import TrainingData
-from pseudoword.training.determinism import repeatable
+from pseudoword.training.joint_batches import joined
 from pseudoword.training.step import LOSS_SCALE
 
 PARTS = 10
@@ -40,41 +42,69 @@ def is_worth_it(hyper: Hyperparameters) -> bool:
     return LONGEST * hyper.total_steps * hyper.batch * hyper.accumulate >= PARTS * EACH
 
 
-def density(
+def densities(
     family: Family,
-    data: TrainingData,
-    rows: Mapping[str, Tensor],
+    words: Sequence[tuple[TrainingData, Rows]],
     tick: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[float, ...]:
+) -> list[tuple[float, ...]]:
     """Frequency of each part of the timesteps, relative to the most frequent one: 0 to 1.
 
     Empty (all the same) if there are no gradients to compare; the first step reports the reason.
 
     Args:
         family: the frozen model.
-        data: the data of the concept.
-        rows: of the word, `[n, width]` per text encoder.
+        words: the data of each word, and its rows, `[n, width]` per text encoder. All have the
+            same number of samples in a step.
         tick: called after each batch with the number of samples so far, and of all.
     """
-    span = batches.timesteps(family, data)
+    own = [batches.fixed(family, data, PARTS * EACH) for data, _ in words]
+    parts = [(k, batch) for k, some in enumerate(own) for batch in some]
+    squares = [torch.zeros(len(batch.t)) for _, batch in parts]
+    done, total = 0, sum(len(batch.t) for _, batch in parts)
+    with exact(family, deterministic=all(data.hyper.deterministic for data, _ in words)):
+        for some, batch in joined(parts):
+            owners = [parts[i][0] for i in some]
+            found = _squares(family, [rows for _, rows in words], owners, batch)
+            for i, each in zip(some, found.view(len(some), -1), strict=True):
+                squares[i] = each
+            done += len(batch.t)
+            tick(done, total)
+    result = []
+    for k, (data, _) in enumerate(words):
+        mine = [i for i, (word, _) in enumerate(parts) if word == k]
+        t = torch.cat([parts[i][1].t.cpu() for i in mine])
+        part = batches.timesteps(family, data).part(t, PARTS)
+        result.append(_density(part, torch.cat([squares[i] for i in mine])))
+    return result
+
+
+def _squares(
+    family: Family, words: Sequence[Rows], owners: Sequence[int], batch: loss.Batch
+) -> Tensor:
+    """`[B]`: the squared norm of the gradient of each sample.
+
+    Args:
+        family: the frozen model.
+        words: the rows of each.
+        owners: the index of the word of each of the equal parts of the batch.
+        batch: `B` samples.
+    """
+    owner = [k for k in owners for _ in range(len(batch.t) // len(owners))]
+    # Each sample has its own copy of the word: one backward pass gives a gradient for each.
+    copies = [_leaves(words[k], family.device) for k in owner]
+    prompts = [
+        prompt.replace(loss.pack_placeholder(k), loss.pack_placeholder(i))
+        for i, (prompt, k) in enumerate(zip(batch.prompts, owner, strict=True))
+    ]
     scale = LOSS_SCALE.get(family.dtype, 1.0)
-    squares, counts = torch.zeros(PARTS), torch.zeros(PARTS)
-    samples = batches.fixed(family, data, PARTS * EACH)
-    total = sum(len(batch.t) for batch in samples)
-    for batch in samples:
-        # Each sample has its own copy of the word: one backward pass gives a gradient for each.
-        words = [_leaves(rows, family.device) for _ in batch.prompts]
-        prompts = [
-            p.replace(loss.pack_placeholder(0), loss.pack_placeholder(k))
-            for k, p in enumerate(batch.prompts)
-        ]
-        with repeatable(family.device, data.hyper.deterministic):
-            (loss.losses(family, words, replace(batch, prompts=prompts)).sum() * scale).backward()
-        part = span.part(batch.t.cpu(), PARTS)
-        squares.index_add_(0, part, torch.stack([_square(word) for word in words]).cpu())
-        counts.index_add_(0, part, torch.ones(len(part)))
-        tick(int(counts.sum()), total)
-    sizes = (squares / counts).sqrt()
+    (loss.losses(family, copies, replace(batch, prompts=prompts)).sum() * scale).backward()
+    return torch.stack([_square(word) for word in copies]).cpu()
+
+
+def _density(part: Tensor, squares: Tensor) -> tuple[float, ...]:
+    """The smoothed size of the gradients `[n]` in each part; `part` `[n]` says in which one."""
+    sums = torch.zeros(PARTS).index_add_(0, part, squares)
+    sizes = (sums / part.bincount(minlength=PARTS)).sqrt()
     smooth = avg_pool1d(sizes[None], 3, 1, 1, count_include_pad=False)[0]
     most = float(smooth.max())
     if not most or not math.isfinite(most):

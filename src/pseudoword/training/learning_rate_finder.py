@@ -63,13 +63,13 @@ def find_learning_rate(
     own = replace(data, token=f"{data.token}/rate", hyper=hyper)
     trial = TrainState.begin(own, copy, lambda step: lowest_rate * growth**step, STEPS)
     samples = fixed(family, data, early_stopping.SAMPLES)
-    first = early_stopping.evaluation_loss(family, trial.word(), samples)
+    (first,) = early_stopping.evaluation_losses(family, [(trial.word(), samples)])
     curve = []
     for step in train(family, [trial]):
         tick(step.step, STEPS)
         if step.step % EVERY:
             continue
-        now = early_stopping.evaluation_loss(family, trial.word(), samples)
+        (now,) = early_stopping.evaluation_losses(family, [(trial.word(), samples)])
         curve.append((step.metrics[0].lr, now))
         lowest = min(loss for _, loss in curve)
         if now > first + (first - lowest):  # above the start by more than it was below

@@ -52,7 +52,7 @@ def train(
             halved.
         note: told when it is.
     """
-    convolutions = pointwise_convolutions(family.modules().values())
+    convolutions = pointwise_convolutions([family.denoiser])
     waiting = (state for state in states if state.unfinished)
     inside: list[TrainState] = []
     while True:
@@ -62,8 +62,8 @@ def train(
         if not active:
             return
         began = time.perf_counter()
-        exact = repeatable(family.device, all(state.hyper.deterministic for state in active))
-        with exact, batch_invariant(convolutions):
+        same = repeatable(family.device, all(state.hyper.deterministic for state in active))
+        with same, batch_invariant(convolutions):
             metrics = _step_if_it_fits(family, active)
         if metrics is None:
             size = len(active) // 2

@@ -71,14 +71,21 @@ def predict(
 
 
 def losses(
-    family: Family, words: Sequence[Vectors], batch: Batch, denoise: Denoise | None = None
+    family: Family,
+    words: Sequence[Vectors],
+    batch: Batch,
+    denoise: Denoise | None = None,
+    *,
+    parts: int | None = None,
 ) -> Tensor:
-    """The loss of K words with these rows, `[K]`: E ||ε - ε_θ(z_t, t, c_θ(y))||².
+    """The loss of each word with these rows, `[K]`: E ||ε - ε_θ(z_t, t, c_θ(y))||².
 
-    Training minimises it, and evaluation measures it.
+    Training minimises it, and evaluation measures it. With `parts`, that of each of so many equal
+    parts of the batch, `[parts]`.
     """
     target = family.noise_schedule.target(batch.latents, batch.noise, batch.t)
-    return per_concept(predict(family, words, batch, denoise), target, batch, len(words))
+    prediction = predict(family, words, batch, denoise)
+    return per_concept(prediction, target, batch, len(words) if parts is None else parts)
 
 
 @torch.no_grad()

@@ -1,0 +1,53 @@
+"""Batches of several words that take no step, as few larger ones.
+
+A base model computes many samples in less time than the same samples in several batches. Each word
+keeps its own numbers: see `batch_invariance`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from pseudoword.training.loss import Batch, pack_placeholder
+
+POSITIONS = 4096
+"""Latent positions of a joint batch for which there is always room: those of one picture of
+512 px. Batches are larger where the words' own steps are."""
+
+TENSORS = ("latents", "noise", "t", "micro_conditioning", "mask", "weight", "delta")
+
+
+def joined(parts: Sequence[tuple[int, Batch]]) -> Iterator[tuple[list[int], Batch]]:
+    """Join batches into larger ones of about the same size, which are no larger than a step's.
+
+    Args:
+        parts: the index of a word, and samples of it in which its placeholder is that of index 0.
+            All have the same number of samples; a step of a word has as many.
+
+    Yields:
+        The indices of the parts that are in a joint batch, and the batch. There, the placeholder
+        of each word is that of its index.
+    """
+    words = len({word for word, _ in parts})
+    for shape in dict.fromkeys(part.latents.shape for _, part in parts):
+        alike = [i for i, (_, part) in enumerate(parts) if part.latents.shape == shape]
+        samples, *_, high, wide = shape
+        most = max(words, POSITIONS // (high * wide * samples), 1)
+        pieces = math.ceil(len(alike) / most)
+        for piece in range(pieces):
+            some = alike[piece * len(alike) // pieces : (piece + 1) * len(alike) // pieces]
+            yield some, _join([parts[i] for i in some])
+
+
+def _join(parts: Sequence[tuple[int, Batch]]) -> Batch:
+    """The samples of all parts, which have latents of one shape."""
+    first = parts[0][1]
+    prompts = [
+        prompt.replace(pack_placeholder(0), pack_placeholder(word))
+        for word, part in parts
+        for prompt in part.prompts
+    ]
+    tensors = {name: torch.cat([getattr(part, name) for _, part in parts]) for name in TENSORS}
+    return replace(first, prompts=prompts, **tensors)
