@@ -1,14 +1,13 @@
 """A page that is really served, in a process of its own, and what a person does on it."""
 
-import os
+import contextlib
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from forked import Process
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -20,7 +19,7 @@ class Served:
     """A page that answers at `url`, over the workspace in `folder`."""
 
     def __init__(self, folder: Path, *more: str) -> None:
-        self.folder, self.log = folder, folder.with_suffix(".log")
+        self.folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -30,30 +29,21 @@ class Served:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        command = [sys.executable, "-m", "pseudoword", "ui", "--port", str(self.port)]
-        environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, "--workspace", str(self.folder), *self._more],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                text=True,
-            )
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        assert "the page is at" in line, self.log.read_text()
+        self.process = Process(
+            *("ui", "--port", self.port, "--workspace", self.folder, *self._more),
+            env={"GRADIO_ANALYTICS_ENABLED": "False"},
+        )
+        until = time.monotonic() + LONG_MS / 1000
+        while "the page is at" not in self.process.stdout:
+            assert self.process.poll() is None, self.process.stderr
+            assert time.monotonic() < until, self.process.stderr
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop the server, as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
-        try:
+        with contextlib.suppress(TimeoutError):  # killed then
             self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
 
     def end_trainings(self) -> None:
         """End what outlives the page, and wait for it."""
