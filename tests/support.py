@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -55,6 +56,20 @@ class Unplugged(Silent):
     def advance(self, done: int, total: int, detail: str = "") -> None:
         if "loss" in detail and done == self.after:
             raise RuntimeError("unplugged")
+
+
+def diffusers_own(base: Path) -> Any:
+    """The pipeline of diffusers, with weights that are copied from the file.
+
+    The place of weights in a file decides where they are mapped, and with it how the product with a
+    single row is rounded.
+    """
+    pipeline = DiffusionPipeline.from_pretrained(base)
+    pipeline.set_progress_bar_config(disable=True)
+    for part in pipeline.components.values():
+        for weight in part.parameters() if isinstance(part, torch.nn.Module) else ():
+            weight.data = weight.data.clone()
+    return pipeline
 
 
 def lora(base: Path, file: Path) -> Path:

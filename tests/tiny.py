@@ -3,21 +3,26 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from inspect import signature
+from inspect import signature, unwrap
 from pathlib import Path
 from typing import Any
 
+import tiny_encoders
 import tiny_tokenizers
 import torch
 from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
+    AutoencoderKLFlux2,
     ChromaPipeline,
     ChromaTransformer2DModel,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Pipeline,
+    Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
     PixArtSigmaPipeline,
@@ -216,6 +221,57 @@ def flux(folder: Path, *, guidance: bool = True) -> Path:
     return _made_for(32, folder)
 
 
+def read_blocks(pipeline: Any, blocks: tuple[int, ...]) -> None:
+    """Let a pipeline read other blocks of its language model."""
+    for function in map(unwrap, (pipeline.__call__, pipeline.encode_prompt)):
+        names = list(signature(function).parameters)
+        late = names[len(names) - len(function.__defaults__) :]
+        defaults = dict(zip(late, function.__defaults__, strict=True))
+        defaults["text_encoder_out_layers"] = blocks
+        function.__defaults__ = tuple(defaults.values())
+
+
+def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
+    """Save a tiny FLUX.2 model in diffusers' layout: a language model, patches as latents.
+
+    Its pipeline is told to read blocks of a language model with only four of them.
+    """
+    torch.manual_seed(0)
+    kind = "Qwen 3" if klein else "Mistral 3"
+    read_blocks(Flux2KleinPipeline if klein else Flux2Pipeline, (1, 2, 3))
+    make = tiny_tokenizers.qwen if klein else tiny_tokenizers.mistral
+    words = make(folder / "tokenizer", WORDS)
+    text = tiny_encoders.encoder(kind, len(words), 16, blocks=4)
+    transformer = Flux2Transformer2DModel(
+        in_channels=4 * 4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=3 * 16,
+        timestep_guidance_channels=16,
+        axes_dims_rope=(2, 2, 2, 2),
+        guidance_embeds=not klein,
+    )
+    text.get_input_embeddings().weight.data *= (
+        5  # nearly as long as in large models, beside the rest
+    )
+    for name, weights in transformer.named_parameters():
+        if name.endswith(("norm_q.weight", "norm_k.weight")):
+            weights.data *= 2.5  # so that one token of so many is seen
+    vae = AutoencoderKLFlux2(**VAE)
+    vae.bn.running_mean.normal_(0, 0.5)
+    vae.bn.running_var.uniform_(0.5, 2)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    parts = (scheduler, vae, text, words, transformer)
+    if klein:
+        pipeline = Flux2KleinPipeline(*parts, is_distilled=distilled)
+    else:
+        pipeline = Flux2Pipeline(*parts)
+    pipeline.save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def chroma(folder: Path) -> Path:
     """Save a tiny Chroma model in diffusers' layout: T5, patches as tokens."""
     torch.manual_seed(0)
@@ -325,6 +381,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sdxl": sdxl,
     "sd3": sd3,
     "flux": flux,
+    "flux2": flux2,
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,
@@ -374,16 +431,18 @@ def _made_for(resolution: int, folder: Path) -> Path:
     return folder
 
 
+VAE: Mapping[str, Any] = {
+    "block_out_channels": (8, 8, 16),
+    "norm_num_groups": 4,
+    "down_block_types": ("DownEncoderBlock2D",) * 3,
+    "up_block_types": ("UpDecoderBlock2D",) * 3,
+    "latent_channels": 4,
+    "sample_size": 32,
+}
+
+
 def _vae(**more: Any) -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(8, 8, 16),
-        norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        latent_channels=4,
-        sample_size=32,
-        **more,
-    )
+    return AutoencoderKL(**VAE, **more)
 
 
 def captioner(folder: Path) -> Path:

@@ -81,9 +81,14 @@ KINDS: dict[str, tuple[str, str, Callable[[int, int], dict[str, Any]]]] = {
 """Name -> model class, config class, what stands in the config."""
 
 
-def encoder(kind: str, vocabulary: int = VOCABULARY, width: int = WIDTH) -> Any:
+def encoder(
+    kind: str, vocabulary: int = VOCABULARY, width: int = WIDTH, blocks: int | None = None
+) -> Any:
     """A frozen text encoder; on the meta device within `torch.device("meta")`."""
     model, config, values = KINDS[kind]
-    made = getattr(transformers, model)(getattr(transformers, config)(**values(vocabulary, width)))
+    settings = values(vocabulary, width)
+    if blocks is not None:
+        settings.get("text_config", settings)["num_hidden_layers"] = blocks
+    made = getattr(transformers, model)(getattr(transformers, config)(**settings))
     made.config.get_text_config().use_cache = False  # as `ModelParts` loads it
     return made.requires_grad_(False).eval()

@@ -35,6 +35,23 @@ def flux(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) ->
     )
 
 
+def flux2(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    """Trained without guidance: at a scale of 1, if it reads one."""
+    text, text_ids = pipeline.encode_prompt(list(prompts))
+    patches = pipeline._patchify_latents(noisy)
+    predicted = pipeline.transformer(
+        pipeline._pack_latents(patches),
+        timestep=times / 1000,
+        guidance=torch.ones(len(prompts)) if pipeline.transformer.config.guidance_embeds else None,
+        encoder_hidden_states=text,
+        txt_ids=text_ids,
+        img_ids=pipeline._prepare_latent_ids(patches),
+    ).sample
+    ids = pipeline._prepare_latent_ids(patches)
+    found: Tensor = pipeline._unpatchify_latents(pipeline._unpack_latents_with_ids(predicted, ids))
+    return found
+
+
 def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, text_ids, mask, *_ = pipeline.encode_prompt(
         prompts, None, do_classifier_free_guidance=False
@@ -88,6 +105,7 @@ def sana(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) ->
 REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]] = {
     "sd3": sd3,
     "flux": flux,
+    "flux2": flux2,
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,

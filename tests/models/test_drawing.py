@@ -98,7 +98,7 @@ def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_pa
     pipeline.load_lora_weights(tmp_path, weight_name=file.name, adapter_name="style")
     pipeline.set_adapters(["style"], [0.5])
     theirs = pipeline(
-        "a cat",
+        prompt="a cat",
         guidance_scale=7.5,
         num_inference_steps=3,
         generator=torch.Generator().manual_seed(0),

@@ -1,5 +1,6 @@
 import json
 import shutil
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
-from support import as_large_as_asked
+from support import as_large_as_asked, diffusers_own
 
 import pseudoword
 from pseudoword import formats
@@ -76,6 +77,15 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
     assert difference(ours, without) > 1
 
 
+def guided_away(pipeline: Any, against: str) -> dict[str, Any]:
+    """A negative prompt, if any, as a pipeline takes it."""
+    if not against:
+        return {}
+    if "negative_prompt" in signature(pipeline.__call__).parameters:
+        return {"negative_prompt": against}
+    return {"negative_prompt_embeds": pipeline.encode_prompt(against)[0]}
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
     transformer_base: Path, n: int
@@ -88,8 +98,8 @@ def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
     drawn: dict[str, Any] = {"guidance": 4.0, "sampler_steps": 4}
     against = "red <cat>" if family.reads_negative else ""
     theirs = pipeline(
-        stand_ins.spelled("a photo of <cat> on a <cat>", n),
-        **({"negative_prompt": stand_ins.spelled(against, n)} if against else {}),
+        prompt=stand_ins.spelled("a photo of <cat> on a <cat>", n),
+        **guided_away(pipeline, stand_ins.spelled(against, n)),
         generator=torch.Generator().manual_seed(7),
         guidance_scale=4.0,
         num_inference_steps=4,
@@ -106,12 +116,11 @@ def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
 @pytest.mark.usefixtures("own_kernels")
 def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_base: Path) -> None:
     family = base_model.load_named(str(any_base), "cpu")
-    pipeline = DiffusionPipeline.from_pretrained(any_base)
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = diffusers_own(any_base)
     against = "red" if family.reads_negative else ""
     theirs = pipeline(
-        "A photo of a Cat, red",
-        **({"negative_prompt": against} if against else {}),
+        prompt="A photo of a Cat, red",
+        **guided_away(pipeline, against),
         generator=torch.Generator().manual_seed(7),
         guidance_scale=4.0,
         num_inference_steps=4,

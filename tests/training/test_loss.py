@@ -7,6 +7,7 @@ import stand_ins
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from support import asked, train_state
 from transformer_references import REFERENCES
 
@@ -76,12 +77,14 @@ def test_the_loss_is_that_of_a_reference_in_float64(unet_base: Path, pictures: P
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-def sigmas(config: Any) -> torch.Tensor:
+def sigmas(family: str, config: Any) -> torch.Tensor:
     """The noise levels of a picture of 4 x 4 tokens, by the scheduler of most flows, rising."""
     shift = {"shift": config.get("flow_shift", config.get("shift"))}
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(dict(config) | shift)
     names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
     mu = calculate_shift(4 * 4, *(scheduler.config[name] for name in names))
+    if family == "flux2":
+        mu = compute_empirical_mu(4 * 4, num_steps=50)
     scheduler.set_timesteps(sigmas=np.linspace(1, 0.001, 1000), mu=mu)
     levels: torch.Tensor = scheduler.sigmas[:-1].flip(0)
     return levels
@@ -107,7 +110,7 @@ def test_the_loss_of_a_transformer_is_that_of_its_pipeline_in_float64(
         noisy = DDPMScheduler.from_config(config).add_noise(latents, noise, drawn.t)
         times, target = drawn.t, noise
     else:
-        sigma = sigmas(config)[drawn.t].double()
+        sigma = sigmas(family.name, config)[drawn.t].double()
         noisy = noise * sigma.view(-1, 1, 1, 1) + latents * (1 - sigma).view(-1, 1, 1, 1)
         times, target = sigma * 1000, noise - latents
     predicted = REFERENCES[family.name](pipeline, prompts, noisy, times)

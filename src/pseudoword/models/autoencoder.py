@@ -12,6 +12,8 @@ from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.part_checks import check_output, working_together
 
+Scaling = Tensor | float
+
 
 class Autoencoder:
     """diffusers' AutoencoderKL, loaded when it is first used."""
@@ -73,37 +75,59 @@ class Autoencoder:
         config = parts.config(getattr(diffusers, cls.kind), "vae")
         return int(2 ** folder.halving_count(config, f"{parts.source.name}: its vae", cls.blocks))
 
-    def moments(self, encoded: Any) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of what the VAE's encoder gave."""
-        return encoded.latent_dist.mean, encoded.latent_dist.std
+    def moments(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the VAE's own latents, `[B, C, h, w]`."""
+        found = vae.encode(pixels).latent_dist
+        return found.mean, found.std
+
+    def pixels_of(self, vae: Any, latents: Tensor) -> Tensor:
+        """Pixels `[B, 3, H, W]` of the VAE's own latents."""
+        pixels: Tensor = vae.decode(latents, return_dict=False)[0]
+        return pixels
+
+    def scaling(self, vae: Any, latents: Tensor) -> tuple[Scaling, Scaling]:
+        """What is subtracted from the VAE's own latents, and what they are then multiplied with.
+
+        Numbers, or tensors that fit `latents`, `[B, C, h, w]`.
+        """
+        del latents
+        return vae.config.get("shift_factor") or 0.0, vae.config.scaling_factor
+
+    def unscaled(self, vae: Any, latents: Tensor) -> Tensor:
+        """The VAE's own latents, of those that the denoiser works with; both `[B, C, h, w]`."""
+        shift, factor = self.scaling(vae, latents)
+        return latents / factor + shift
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Moments:
         """`[B, 3, H, W]` in [-1, 1] -> moments of the latents."""
         with self.parts.on_device(self.model):
             device = self.parts.placement.device
-            mean, std = self.moments(self.model.encode(pixels.to(device, self.model.dtype)))
-        shift, factor = _scaling(self.model)
+            mean, std = self.moments(self.model, pixels.to(device, self.model.dtype))
+        shift, factor = self.scaling(self.model, mean)
         return Moments((mean.float() - shift) * factor, std.float() * factor)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """`[B, C, h, w]` -> pixels `[B, 3, H, W]` in [-1, 1]."""
-        shift, factor = _scaling(self.model)
-        scaled = latents.to(self.model.dtype) / factor + shift
         with self.parts.on_device(self.model):
-            pixels: Tensor = self.model.decode(scaled, return_dict=False)[0]
-        return pixels
+            unscaled = self.unscaled(self.model, latents.to(self.model.dtype))
+            return self.pixels_of(self.model, unscaled)
 
     def digest(self) -> str:
         """A hash of all weights, for the key of cached latents."""
         digest = hashlib.blake2b(digest_size=16)
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
-            digest.update(weight.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        shift, factor = _scaling(self.model)
-        digest.update(f"{self.model.dtype} {factor}{f' {shift}' if shift else ''}".encode())
+            numbers = weight.cpu().contiguous().flatten()
+            digest.update(numbers.view(torch.uint8).numpy().tobytes())
+        digest.update(f"{self.model.dtype} {self.scaling_text(self.model)}".encode())
         return digest.hexdigest()
+
+    def scaling_text(self, vae: Any) -> str:
+        """What `scaling` takes from the config, as a text."""
+        shift, factor = vae.config.get("shift_factor"), vae.config.scaling_factor
+        return f"{factor} {shift}" if shift else f"{factor}"
 
     @torch.no_grad()
     def _check(self, vae: Any) -> None:
@@ -114,12 +138,11 @@ class Autoencoder:
             1, 3, side * self.scale, side * self.scale, device=placement.device, dtype=vae.dtype
         )
         with working_together(name, "VAE"), self.parts.on_device(vae):
-            shift, factor = _scaling(vae)
-            latent, _ = self.moments(vae.encode(pixels))
-            check_output(
-                (latent - shift) * factor, (1, self.channels, side, side), name, placement.dtype
-            )
-            decoded = vae.decode(latent / factor + shift, return_dict=False)[0]
+            latent, _ = self.moments(vae, pixels)
+            shift, factor = self.scaling(vae, latent)
+            scaled = (latent - shift) * factor
+            check_output(scaled, (1, self.channels, side, side), name, placement.dtype)
+            decoded = self.pixels_of(vae, self.unscaled(vae, scaled))
             check_output(decoded, tuple(pixels.shape), name, placement.dtype)
 
 
@@ -130,13 +153,7 @@ class DeepAutoencoder(Autoencoder):
     blocks = "encoder_block_out_channels"
     upcasts = False
 
-    def moments(self, encoded: Any) -> tuple[Tensor, Tensor]:
+    def moments(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """The latents themselves, without variance."""
-        latent = encoded.latent.contiguous()
+        latent = vae.encode(pixels).latent.contiguous()
         return latent, torch.zeros_like(latent)
-
-
-def _scaling(vae: Any) -> tuple[float, float]:
-    """What is subtracted from the VAE's latents, and what they are then multiplied with."""
-    shift: float | None = vae.config.get("shift_factor")
-    return shift or 0.0, vae.config.scaling_factor

@@ -50,7 +50,14 @@ class Flow(NoiseSchedule):
         return self.sigmas.to(t.device)[t] * self.timesteps
 
 
-def flow_schedule(config: Mapping[str, Any], timesteps: int, tokens: int, where: str) -> Flow:
+def flow_schedule(
+    config: Mapping[str, Any],
+    timesteps: int,
+    tokens: int,
+    where: str,
+    *,
+    mu: float | None = None,
+) -> Flow:
     """The noise levels that a scheduler of diffusers uses for a picture.
 
     Timesteps are then as dense, at each noise level, as the steps of a drawing are.
@@ -60,6 +67,8 @@ def flow_schedule(config: Mapping[str, Any], timesteps: int, tokens: int, where:
         timesteps: how many.
         tokens: patches of the picture, for models that shift by its size.
         where: what errors call the config.
+        mu: the logarithm of the shift of a model that shifts by size; by default, the config's
+            numbers give it.
 
     Raises:
         BaseModelError: there is something else in the config than numbers that make sense.
@@ -72,8 +81,11 @@ def flow_schedule(config: Mapping[str, Any], timesteps: int, tokens: int, where:
     if config.get("use_dynamic_shifting"):
         low, high = number("base_image_seq_len", 256), number("max_image_seq_len", 4096)
         least, most = number("base_shift", 0.5), number("max_shift", 1.15)
-        mu = least + (most - least) * (tokens - low) / torch.tensor(high - low, dtype=torch.float64)
-        shift = float(mu if config.get("time_shift_type") == "linear" else mu.exp())
+        line = least + (most - least) * (tokens - low) / torch.tensor(
+            high - low, dtype=torch.float64
+        )
+        found = line if mu is None else torch.tensor(mu, dtype=torch.float64)
+        shift = float(found if config.get("time_shift_type") == "linear" else found.exp())
     else:
         shift = number("flow_shift", number("shift", 1.0))
     sigmas = shifted(torch.arange(1, timesteps + 1, dtype=torch.float64) / timesteps, shift)

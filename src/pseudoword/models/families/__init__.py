@@ -13,11 +13,13 @@ FAMILIES: Mapping[str, str] = {
     "sdxl": "pseudoword.models.families.sdxl:StableDiffusionXL",
     "sd3": "pseudoword.models.families.sd3:StableDiffusion3",
     "flux": "pseudoword.models.families.flux:Flux",
+    "flux2": "pseudoword.models.families.flux2:Flux2",
+    "flux2-klein": "pseudoword.models.families.flux2:Flux2Klein",
     "chroma": "pseudoword.models.families.chroma:Chroma",
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
     "sana": "pseudoword.models.families.sana:Sana",
 }
-"""Family name -> module and class."""
+"""Family name, or that of a variant -> module and class."""
 
 
 def load_class(family: str) -> Any:

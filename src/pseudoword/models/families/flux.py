@@ -1,13 +1,13 @@
 """FLUX.1 (dev, schnell and Krea): the pooled text of CLIP-L, and the hidden states of T5.
 
 Conditioning is as in diffusers' FluxPipeline, which draws the pictures. Models that are distilled
-for guidance (dev, Krea) read its scale as a number. They have learned what guidance makes of a
-prediction, so in training the scale is 1: the plain prediction.
+for guidance (dev, Krea) read its scale as a number, which is 1 in training.
 """
 
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pseudoword.errors import SettingsError
 from pseudoword.models import pipeline_readers
@@ -18,8 +18,6 @@ from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
-
-TRAINING_GUIDANCE = 1.0
 
 
 class Flux(PackedFamily):
@@ -51,10 +49,7 @@ class Flux(PackedFamily):
     def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
         assert condition.pooled is not None
         pooled = condition.pooled.to(self.dtype)
-        scale = None
-        if self.denoiser.config.guidance_embeds:
-            scale = torch.full((len(pooled),), TRAINING_GUIDANCE, device=pooled.device)
-        return {"pooled_projections": pooled, "guidance": scale}
+        return {"pooled_projections": pooled, "guidance": training_guidance(self.denoiser, pooled)}
 
     def check(self, settings: GenerationSettings) -> None:
         super().check(settings)
@@ -63,3 +58,14 @@ class Flux(PackedFamily):
                 f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
                 "reads no guidance scale. Leave it out."
             )
+
+
+def training_guidance(denoiser: Any, text: Tensor) -> Tensor | None:
+    """The guidance scale for each text of a batch `[B, …]`; None if the model reads none.
+
+    Models that are distilled for guidance have learned what it makes of a prediction. At a scale of
+    1 they give the plain prediction.
+    """
+    if not denoiser.config.guidance_embeds:
+        return None
+    return torch.ones(len(text), device=text.device)

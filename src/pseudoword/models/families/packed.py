@@ -42,16 +42,25 @@ class PackedFamily(TransformerFamily):
     def conditions(self, condition: Condition, tokens: int) -> dict[str, Any]:
         """What the transformer is told beside text and time, of a picture of so many tokens."""
 
+    def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
+        """Where the tokens of a text `[B, L, D]` and of a picture are, as the transformer reads it.
+
+        Here it is three numbers each, which are zero for a text.
+        """
+        return {
+            "txt_ids": text.new_zeros(text.shape[1], 3),
+            "img_ids": positions(rows, columns).to(text),
+        }
+
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         height, width = noisy.shape[-2:]
-        tokens = packed(noisy)
+        tokens, text = packed(noisy), condition.hidden.to(self.dtype)
         predicted: Tensor = self.denoiser(
             tokens,
             timestep=times.to(self.dtype) / 1000,
-            encoder_hidden_states=condition.hidden.to(self.dtype),
-            txt_ids=tokens.new_zeros(condition.hidden.shape[1], 3),
-            img_ids=positions(height // PATCH, width // PATCH).to(tokens),
+            encoder_hidden_states=text,
             return_dict=False,
+            **self.places(text, height // PATCH, width // PATCH),
             **self.conditions(condition, tokens.shape[1]),
         )[0]
         return unpacked(predicted, height, width)

@@ -36,7 +36,12 @@ class TransformerFamily(LatentFamily):
         timesteps = self.parts.timesteps(FlowMatchEulerDiscreteScheduler)
         tokens = (self.resolution // self.resolution_step) ** 2
         config = self.parts.config(FlowMatchEulerDiscreteScheduler, "scheduler")
-        return flow_schedule(config, timesteps, tokens, f"{self.source.name}: its scheduler")
+        where = f"{self.source.name}: its scheduler"
+        return flow_schedule(config, timesteps, tokens, where, mu=self.own_shift(tokens))
+
+    def own_shift(self, _tokens: int) -> float | None:
+        """The logarithm of the shift of a picture's noise levels; None: the scheduler's config."""
+        return None
 
     @property
     def latent_channels(self) -> int:

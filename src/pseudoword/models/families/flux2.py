@@ -1,0 +1,174 @@
+"""FLUX.2 (klein and dev): hidden states of three blocks of a language model, patches as latents.
+
+Conditioning is as in diffusers' Flux2Pipeline and Flux2KleinPipeline, which draw the pictures. dev
+is distilled for guidance and reads its scale as a number, which is 1 in training, as for FLUX.1.
+klein is guided by an empty prompt, or by a negative one; the distilled klein is not guided.
+"""
+
+from functools import partial
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.errors import SettingsError
+from pseudoword.formats.keys import WIDTHS
+from pseudoword.models import pipeline_readers
+from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.families.flux import training_guidance
+from pseudoword.models.families.packed import PATCH, PackedFamily, positions
+from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.language_model import up_to
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.source import BaseSource, Placement
+from pseudoword.models.prompt_reader import PromptReader, Reads
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
+
+
+class Flux2Autoencoder(Autoencoder):
+    """diffusers' AutoencoderKLFlux2, whose latents are scaled as its BatchNorm has seen them.
+
+    There are a mean and a variance for each channel and each place in a patch.
+    """
+
+    kind = "AutoencoderKLFlux2"
+    upcasts = False
+
+    def scaling(self, vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = _statistics(vae, latents)
+        return mean, 1 / std
+
+    def unscaled(self, vae: Any, latents: Tensor) -> Tensor:
+        mean, std = _statistics(vae, latents)
+        return latents * std + mean  # rounded as the pipeline rounds it
+
+    def scaling_text(self, vae: Any) -> str:
+        return f"{vae.config.batch_norm_eps}"
+
+
+class Flux2(PackedFamily):
+    """FLUX.2 dev; a concept has rows for Mistral 3."""
+
+    name = "flux2"
+    pipelines = ("Flux2Pipeline",)
+    kind = "Flux2Transformer2DModel"
+    reads_negative = False
+    usual_guidance = 4.0
+
+    @staticmethod
+    def readers(parts: ModelParts) -> list[PromptReader]:
+        return [parts.reader("", pipeline_readers.flux2)]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import Mistral3ForConditionalGeneration
+
+        mistral = self.language_model(Mistral3ForConditionalGeneration, pipeline_readers.flux2)
+        return {"mistral3_24b": mistral}
+
+    def language_model(self, kind: Any, reads: Reads) -> TextEncoder:
+        """The text encoder, as far as it is read."""
+        take = partial(up_to, last=max(self._blocks))
+        return self.parts.text_encoder(kind, "", reads, masked=True, take=take)
+
+    @property
+    def _blocks(self) -> tuple[int, ...]:
+        """The blocks of the language model whose hidden states are the text."""
+        usual: tuple[int, ...] = self._setting_of_pipeline("text_encoder_out_layers")
+        return usual
+
+    def _setting_of_pipeline(self, name: str) -> Any:
+        return signature(self._pipeline_kind.__call__).parameters[name].default
+
+    def make_autoencoder(self) -> Autoencoder:
+        return Flux2Autoencoder(self.parts, self.latent_channels)
+
+    def own_shift(self, tokens: int) -> float:
+        """As in a drawing of as many steps as the pipeline makes by itself."""
+        from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+
+        return float(compute_empirical_mu(tokens, self._setting_of_pipeline("num_inference_steps")))
+
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
+        ((key, encoder),) = self.encoders.items()
+        encoded = encoder(prompts, rows_of(words, key), output_hidden_states=True)
+        states = encoded.output.hidden_states
+        return Condition(torch.cat([states[block] for block in self._blocks], dim=-1))
+
+    def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
+        """Four numbers each; the last one counts the tokens of a text."""
+        length = text.shape[1]
+        order = torch.arange(length, device=text.device, dtype=torch.float32)
+        picture = positions(rows, columns).to(text.device)
+        return {
+            "txt_ids": torch.nn.functional.pad(order[:, None], (3, 0)),
+            "img_ids": torch.nn.functional.pad(picture, (0, 1)),
+        }
+
+    def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
+        return {"guidance": training_guidance(self.denoiser, condition.hidden)}
+
+    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
+        pipeline = super()._pipeline(scheduler, **more)
+        pipeline.vae = _unscaling_nothing(self.denoiser.config.in_channels)
+        return pipeline
+
+    def from_pipeline(self, latents: Tensor, settings: GenerationSettings) -> Tensor:
+        # klein's pipeline has unpacked them already
+        return latents if latents.ndim == 4 else super().from_pipeline(latents, settings)
+
+
+class Flux2Klein(Flux2):
+    """FLUX.2 klein of any size, distilled or not; a concept has rows for Qwen 3."""
+
+    pipelines = ("Flux2KleinPipeline",)
+
+    def __init__(self, source: BaseSource, placement: Placement) -> None:
+        super().__init__(source, placement)
+        self.reads_negative = not self._is_distilled
+
+    @staticmethod
+    def readers(parts: ModelParts) -> list[PromptReader]:
+        return [parts.reader("", pipeline_readers.flux2_klein)]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import Qwen3ForCausalLM
+
+        qwen = self.language_model(Qwen3ForCausalLM, pipeline_readers.flux2_klein)
+        return {"qwen3_8b" if qwen.width == WIDTHS["qwen3_8b"] else "qwen3_4b": qwen}
+
+    @property
+    def _is_distilled(self) -> bool:
+        return bool(self.parts.setting("is_distilled", False))
+
+    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
+        return super()._pipeline(scheduler, is_distilled=self._is_distilled, **more)
+
+    def check(self, settings: GenerationSettings) -> None:
+        super().check(settings)
+        if self._is_distilled and settings.guidance != self.guidance:
+            raise SettingsError(
+                f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
+                "is distilled to draw without guidance. Leave it out."
+            )
+
+
+def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each number of `latents` `[B, C, h, w]`: `[C, h, w]`."""
+    mean, std = vae.bn.running_mean, torch.sqrt(vae.bn.running_var + vae.config.batch_norm_eps)
+    height, width = latents.shape[-2:]
+    tiles = (1, height // PATCH, width // PATCH)
+    of_patch = (one.to(latents).view(-1, PATCH, PATCH) for one in (mean, std))
+    mean, std = (one.repeat(tiles) for one in of_patch)
+    return mean, std
+
+
+def _unscaling_nothing(channels: int) -> Any:
+    """In the place of the VAE in a pipeline, it leaves latents as they are: `decode` unscales."""
+    statistics = SimpleNamespace(
+        running_mean=torch.zeros(channels), running_var=torch.ones(channels)
+    )
+    return SimpleNamespace(bn=statistics, config=SimpleNamespace(batch_norm_eps=0.0))
