@@ -68,10 +68,11 @@ class Bench:
     """Learns and scores; what is finished is in `out`."""
 
     def __init__(
-        self, out: Path, script: Path | None, seeds: range, steps: int, captions: bool
+        self, out: Path, script: Path | None, seeds: range, steps: int, captions: bool, drawing: int
     ) -> None:
         self._out, self._script, self._seeds, self._captions = out, script, seeds, captions
         self._steps = range(PEER_EVERY, steps + 1, PEER_EVERY)
+        self._drawing = drawing
         self._scorer: Scorer | None = None
         self._art = load()
 
@@ -129,6 +130,7 @@ class Bench:
             [p.text.replace("[name]", concept.token) for p in task.prompts for _ in self._seeds],
             [concept],
             seeds=[*self._seeds] * len(task.prompts),
+            sampler_steps=self._drawing,
         )
         count = len(self._seeds)
         score = self._scorer.score(
@@ -282,10 +284,13 @@ def main() -> None:
     parser.add_argument("--things", type=int, default=10)
     parser.add_argument("--captions", action="store_true", help="give pseudoword captions, too")
     parser.add_argument("--pictures-each", type=int, default=2)
+    parser.add_argument("--sampler-steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("quality"))
     asked = parser.parse_args()
     seeds = range(asked.pictures_each)
-    bench = Bench(asked.out, asked.peer_script, seeds, asked.peer_steps, asked.captions)
+    bench = Bench(
+        asked.out, asked.peer_script, seeds, asked.peer_steps, asked.captions, asked.sampler_steps
+    )
     found = means(bench.run(bench.tasks(asked.things)))
     write_whole(asked.out / "quality.md", report(found).encode())
     write_whole(asked.out / "quality.png", picture(found))
