@@ -174,6 +174,13 @@ class Snapshot:
         )
 
 
+def guided(pipeline: Any, scale: float) -> dict[str, Any]:
+    """A guidance scale as a pipeline takes it; Qwen-Image's is not guided without a negative."""
+    if type(pipeline).__name__ == "QwenImagePipeline":
+        return {"true_cfg_scale": scale, "negative_prompt": ""}
+    return {"guidance_scale": scale}
+
+
 def as_large_as_asked(pipeline: Any) -> dict[str, Any]:
     """A size that some configs do not say, and that some pipelines would round."""
     size: dict[str, Any] = {"height": 32, "width": 32}

@@ -14,6 +14,7 @@ from diffusers import (
     AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
+    AutoencoderKLQwenImage,
     ChromaPipeline,
     ChromaTransformer2DModel,
     DDIMScheduler,
@@ -27,6 +28,8 @@ from diffusers import (
     FluxTransformer2DModel,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
     SanaPipeline,
     SanaTransformer2DModel,
     SD3Transformer2DModel,
@@ -272,6 +275,40 @@ def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
     return _made_for(32, folder)
 
 
+def qwen_image(folder: Path) -> Path:
+    """Save a tiny Qwen-Image model in diffusers' layout: Qwen 2.5 VL, a VAE for films."""
+    torch.manual_seed(0)
+    template = QwenImagePipeline(*[None] * 5).prompt_template_encode
+    # each word of it is one token, as for Qwen: 34 before a prompt
+    told = re.findall(r"(?<= )[a-z]+", template)
+    first = ("system", "Describe", "user", "assistant")
+    words = tiny_tokenizers.qwen(folder / "tokenizer", [*WORDS, *told], first)
+    text = tiny_encoders.encoder("Qwen 2.5 VL", len(words), 16)
+    transformer = QwenImageTransformer2DModel(
+        in_channels=4 * 4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=16,
+        axes_dims_rope=(2, 2, 4),
+    )
+    vae = AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False, True],
+        latents_mean=[-0.1, 0.2, 0.0, 0.3],
+        latents_std=[0.5, 1.5, 1.0, 0.8],
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, max_image_seq_len=8192, max_shift=0.9, shift_terminal=0.02
+    )
+    QwenImagePipeline(scheduler, vae, text, words, transformer).save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def chroma(folder: Path) -> Path:
     """Save a tiny Chroma model in diffusers' layout: T5, patches as tokens."""
     torch.manual_seed(0)
@@ -382,6 +419,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sd3": sd3,
     "flux": flux,
     "flux2": flux2,
+    "qwen-image": qwen_image,
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,

@@ -34,9 +34,13 @@ def t5(folder: Path, words: Iterable[str]) -> T5Tokenizer:
     return made
 
 
-def qwen(folder: Path, words: Iterable[str]) -> Qwen2Tokenizer:
-    """A byte-level BPE tokenizer like Qwen's: the space before a word belongs to its token."""
-    vocab, merges = _merged(sorted(ByteLevel.alphabet()), (f"Ġ{word}" for word in words))
+def qwen(folder: Path, words: Iterable[str], first: Iterable[str] = ()) -> Qwen2Tokenizer:
+    """A byte-level BPE tokenizer like Qwen's: the space before a word belongs to its token.
+
+    The words in `first` are tokens where no space is before them.
+    """
+    known = [*(f"Ġ{word}" for word in words), *first]
+    vocab, merges = _merged(sorted(ByteLevel.alphabet()), known)
     made = Qwen2Tokenizer(
         {word: i for i, word in enumerate(vocab)}, merges, model_max_length=4096, chat_template=CHAT
     )

@@ -52,6 +52,21 @@ def flux2(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -
     return found
 
 
+def qwen_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, mask = pipeline.encode_prompt(list(prompts))
+    batch, channels, height, width = noisy.shape
+    predicted = pipeline.transformer(
+        pipeline._pack_latents(noisy, batch, channels, height, width),
+        timestep=times / 1000,
+        encoder_hidden_states=text,
+        encoder_hidden_states_mask=mask,
+        img_shapes=[[(1, height // 2, width // 2)]] * batch,
+    ).sample
+    scale = pipeline.vae_scale_factor
+    found: Tensor = pipeline._unpack_latents(predicted, height * scale, width * scale, scale)
+    return found[:, :, 0]
+
+
 def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, text_ids, mask, *_ = pipeline.encode_prompt(
         prompts, None, do_classifier_free_guidance=False
@@ -106,6 +121,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "sd3": sd3,
     "flux": flux,
     "flux2": flux2,
+    "qwen-image": qwen_image,
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,

@@ -12,7 +12,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
-from support import as_large_as_asked, lora
+from support import as_large_as_asked, guided, lora
 
 import pseudoword
 from pseudoword import formats
@@ -99,7 +99,7 @@ def test_a_lora_draws_as_in_diffusers_and_leaves_no_trace(any_base: Path, tmp_pa
     pipeline.set_adapters(["style"], [0.5])
     theirs = pipeline(
         prompt="a cat",
-        guidance_scale=7.5,
+        **guided(pipeline, 7.5),
         num_inference_steps=3,
         generator=torch.Generator().manual_seed(0),
         **as_large_as_asked(pipeline),

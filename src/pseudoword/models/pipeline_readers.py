@@ -74,9 +74,12 @@ def qwen_image(tokenizer: Any) -> SequenceReader:
 
     pipeline = _pipeline(QwenImagePipeline)
     first = pipeline.prompt_template_encode_start_idx
+    # it encodes twice as many tokens, and then cuts them
+    most = signature(QwenImagePipeline.__call__).parameters["max_sequence_length"].default
+    tokenizer.padding_side = "right"
     return SequenceReader(
         tokenizer,
-        pipeline.tokenizer_max_length + first,
+        most + first,
         pipeline.prompt_template_encode.format,
         used=slice(first, None),
         pad_to="longest",

@@ -15,6 +15,7 @@ FAMILIES: Mapping[str, str] = {
     "flux": "pseudoword.models.families.flux:Flux",
     "flux2": "pseudoword.models.families.flux2:Flux2",
     "flux2-klein": "pseudoword.models.families.flux2:Flux2Klein",
+    "qwen-image": "pseudoword.models.families.qwen_image:QwenImage",
     "chroma": "pseudoword.models.families.chroma:Chroma",
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
     "sana": "pseudoword.models.families.sana:Sana",

@@ -58,6 +58,7 @@ class Flux2(PackedFamily):
     kind = "Flux2Transformer2DModel"
     reads_negative = False
     usual_guidance = 4.0
+    autoencoder_kind = Flux2Autoencoder
 
     @staticmethod
     def readers(parts: ModelParts) -> list[PromptReader]:
@@ -82,9 +83,6 @@ class Flux2(PackedFamily):
 
     def _setting_of_pipeline(self, name: str) -> Any:
         return signature(self._pipeline_kind.__call__).parameters[name].default
-
-    def make_autoencoder(self) -> Autoencoder:
-        return Flux2Autoencoder(self.parts, self.latent_channels)
 
     def own_shift(self, tokens: int) -> float:
         """As in a drawing of as many steps as the pipeline makes by itself."""

@@ -61,6 +61,9 @@ class LatentFamily(ABC):
     reads_weights: bool
     reads_negative = True
     usual_guidance = 7.5
+    autoencoder_kind: type[Autoencoder] = Autoencoder
+    mask_argument = "prompt_attention_mask"
+    """what the pipeline calls the mask of a text"""
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         self.source, self.placement = source, placement
@@ -70,7 +73,7 @@ class LatentFamily(ABC):
         if placement.checkpointing:
             self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
         self.noise_schedule = self.make_noise_schedule()
-        self.autoencoder = self.make_autoencoder()
+        self.autoencoder = self.autoencoder_kind(self.parts, self.latent_channels)
         if placement.device.type != "meta":
             self._check_parts()
 
@@ -108,10 +111,6 @@ class LatentFamily(ABC):
     @abstractmethod
     def make_noise_schedule(self) -> NoiseSchedule:
         """The noise schedule that the scheduler's config describes."""
-
-    def make_autoencoder(self) -> Autoencoder:
-        """The VAE, not loaded yet."""
-        return Autoencoder(self.parts, self.latent_channels)
 
     @property
     @abstractmethod
@@ -261,23 +260,34 @@ class LatentFamily(ABC):
         settings: GenerationSettings,
     ) -> Tensor:
         """Run diffusers' pipeline on encoded prompts; the latents `[B, C, h, w]`."""
-        options = self.drawing_options(settings, len(generators))
+        options: dict[str, Any] = {"guidance_scale": settings.guidance}
+        options |= self.drawing_options(settings, len(generators))
         if settings.guidance_rescale:
             options["guidance_rescale"] = settings.guidance_rescale
         pipeline = self._pipeline(settings.scheduler)
         with self.parts.on_device(*self.drawing_models), self.reading(positive):
             latents: Tensor = pipeline(
-                **_prompt_embeds("", positive),
-                **_prompt_embeds("negative_", negative),
+                **self._prompt_embeds("", positive),
+                **self._prompt_embeds("negative_", negative),
                 **options,
                 generator=list(generators),
-                guidance_scale=settings.guidance,
                 num_inference_steps=settings.sampler_steps,
                 height=settings.height,
                 width=settings.width,
                 output_type="latent",
             ).images
         return self.from_pipeline(latents, settings)
+
+    def _prompt_embeds(self, prefix: str, condition: Condition | None) -> dict[str, Tensor]:
+        """`condition` as arguments of the pipeline."""
+        if condition is None:
+            return {}
+        arguments = {f"{prefix}prompt_embeds": condition.hidden}
+        if condition.pooled is not None:
+            arguments[f"{prefix}pooled_prompt_embeds"] = condition.pooled
+        if condition.mask is not None:
+            arguments[f"{prefix}{self.mask_argument}"] = condition.mask
+        return arguments
 
     def from_pipeline(self, latents: Tensor, _settings: GenerationSettings) -> Tensor:
         """What the pipeline gives, as latents `[B, C, h, w]`."""
@@ -382,18 +392,6 @@ class LatentFamily(ABC):
                     raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
         short = sorted(kind.removesuffix("Scheduler") for kind in known)
         raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
-
-
-def _prompt_embeds(prefix: str, condition: Condition | None) -> dict[str, Tensor]:
-    """`condition` as arguments of diffusers' pipelines."""
-    if condition is None:
-        return {}
-    arguments = {f"{prefix}prompt_embeds": condition.hidden}
-    if condition.pooled is not None:
-        arguments[f"{prefix}pooled_prompt_embeds"] = condition.pooled
-    if condition.mask is not None:
-        arguments[f"{prefix}prompt_attention_mask"] = condition.mask
-    return arguments
 
 
 def sample_side(config: Mapping[str, Any], where: str) -> int:

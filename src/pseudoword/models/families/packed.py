@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.latent import LARGEST_SAMPLE
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
@@ -25,10 +24,10 @@ PATCH = 2
 class PackedFamily(TransformerFamily):
     """A model whose transformer reads patches as one sequence, with the position of each."""
 
-    @staticmethod
-    def resolution_of(parts: ModelParts) -> tuple[int, int]:
+    @classmethod
+    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
         """No config of theirs says the resolution."""
-        scale = Autoencoder.pixels(parts)
+        scale = cls.autoencoder_kind.pixels(parts)
         own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
         where = f"{parts.source.name}: model_index.json"
         side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.autoencoder import Autoencoder, DeepAutoencoder
+from pseudoword.models.autoencoder import DeepAutoencoder
 from pseudoword.models.families.latent import patch_step, sample_side
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
@@ -31,6 +31,7 @@ class Sana(TransformerFamily):
     pipelines = ("SanaPipeline",)
     kind = "SanaTransformer2DModel"
     usual_guidance = 4.5
+    autoencoder_kind = DeepAutoencoder
 
     @staticmethod
     def readers(parts: ModelParts) -> list[PromptReader]:
@@ -41,9 +42,6 @@ class Sana(TransformerFamily):
 
         gemma = self.parts.text_encoder(Gemma2Model, "", pipeline_readers.sana, masked=True)
         return {"gemma2_2b": gemma}
-
-    def make_autoencoder(self) -> Autoencoder:
-        return DeepAutoencoder(self.parts, self.latent_channels)
 
     @staticmethod
     def resolution_of(parts: ModelParts) -> tuple[int, int]:

@@ -1,0 +1,88 @@
+"""Qwen-Image (Wu et al. 2025): Qwen 2.5 VL in a chat about the picture, a VAE made for films.
+
+Conditioning is as in diffusers' QwenImagePipeline, which draws the pictures: the hidden states
+behind the whole language model, without those of the template before the prompt. A picture is a
+film of one frame.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.models import pipeline_readers
+from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.families.packed import PackedFamily
+from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.language_model import up_to
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
+
+
+class QwenImageAutoencoder(Autoencoder):
+    """diffusers' AutoencoderKLQwenImage, with a mean and a deviation for each channel."""
+
+    kind = "AutoencoderKLQwenImage"
+    blocks = "dim_mult"
+    upcasts = False
+
+    def moments(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        found = vae.encode(pixels.unsqueeze(2)).latent_dist
+        return found.mean.squeeze(2), found.std.squeeze(2)
+
+    def pixels_of(self, vae: Any, latents: Tensor) -> Tensor:
+        pixels: Tensor = vae.decode(latents.unsqueeze(2), return_dict=False)[0]
+        return pixels.squeeze(2)
+
+    def scaling(self, vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+        numbers = (vae.config.latents_mean, vae.config.latents_std)
+        mean, std = (torch.tensor(one).view(1, -1, 1, 1).to(latents) for one in numbers)
+        return mean, 1 / std
+
+    def scaling_text(self, vae: Any) -> str:
+        return f"{list(vae.config.latents_mean)} {list(vae.config.latents_std)}"
+
+
+class QwenImage(PackedFamily):
+    """A Qwen-Image-style model; a concept has rows for Qwen 2.5 VL."""
+
+    name = "qwen-image"
+    pipelines = ("QwenImagePipeline",)
+    kind = "QwenImageTransformer2DModel"
+    usual_guidance = 4.0
+    autoencoder_kind = QwenImageAutoencoder
+    mask_argument = "prompt_embeds_mask"
+
+    @staticmethod
+    def readers(parts: ModelParts) -> list[PromptReader]:
+        return [parts.reader("", pipeline_readers.qwen_image)]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import Qwen2_5_VLForConditionalGeneration
+
+        qwen = self.parts.text_encoder(
+            Qwen2_5_VLForConditionalGeneration,
+            "",
+            pipeline_readers.qwen_image,
+            masked=True,
+            take=up_to,
+        )
+        return {"qwen25_7b": qwen}
+
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
+        encoded = self.encoders["qwen25_7b"](prompts, rows_of(words, "qwen25_7b"))
+        states = encoded.text(encoded.output.last_hidden_state)
+        return Condition(states * encoded.mask.unsqueeze(-1), mask=encoded.mask)
+
+    def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
+        return {"img_shapes": [[(1, rows, columns)]] * len(text)}
+
+    def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
+        return {"encoder_hidden_states_mask": condition.mask}
+
+    def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, Any]:
+        # the other scale would be for models that read it as a number, of which there are none
+        return {"true_cfg_scale": settings.guidance, "guidance_scale": None}
