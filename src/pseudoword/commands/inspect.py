@@ -11,7 +11,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import sources
 from pseudoword.formats.advice import advise
-from pseudoword.formats.keys import base_encoder, read_by
+from pseudoword.formats.keys import base_encoder, is_output, read_by
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, vocabulary
 from pseudoword.models.text_encoder import TextEncoder
@@ -88,7 +88,12 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         return inspection
     family = base_model.load_named(base, "cpu")
     check_compatible(concept, family)
-    read = {k: rows for k, rows in concept.vectors.items() if base_encoder(k) in family.encoders}
+    read = {
+        key: rows
+        for key, rows in concept.vectors.items()
+        if base_encoder(key) in family.encoders
+        and not is_output([key])  # those are no vocabulary's
+    }
     comparison = {
         "vocabulary_norms": {key: family.encoders[base_encoder(key)].median_norm for key in read},
         "nearest": {

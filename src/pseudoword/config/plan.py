@@ -22,3 +22,7 @@ class PlanConfig(BaseChoice):
     method: MethodName = "classic"
     """How the word is to be learned. layered reads each prompt once for each cross-attention layer,
     which takes more."""
+
+    output_embedding: bool = False
+    """Whether the word's vectors are to go in after the text encoder: no gradient passes through
+    it."""

@@ -131,6 +131,20 @@ class TrainConfig(
             )
         return self
 
+    @model_validator(mode="after")
+    def _what_output_embeddings_are(self) -> Self:
+        if self.output_embedding and self.method == "layered":
+            raise SettingsError(
+                "--method layered has vectors for the layers that read a prompt, and "
+                "--output-embedding puts them in behind the text encoder. Give one of them."
+            )
+        if self.output_embedding and self.keep_context:
+            raise SettingsError(
+                "--keep-context has nothing to do with --output-embedding: the other words of a "
+                "prompt do not depend on the vectors. Leave it out."
+            )
+        return self
+
 
 def read_toml(file: Path) -> dict[str, Any]:
     """The values in a TOML file of settings.

@@ -48,6 +48,11 @@ class WordSettings(Settings):
     """How many vectors the word has. auto chooses by the number of pictures, and of tokens in
     --init."""
 
+    output_embedding: Annotated[bool, Alias("is_output_embedding")] = False
+    """Put the vectors in after the text encoder, in the place of its states. No gradient passes
+    through the encoder then, which saves time and memory where it is large. Other than pseudoword,
+    only OneTrainer uses such words."""
+
     @field_validator("token")
     @classmethod
     def _token(cls, token: str) -> str:

@@ -216,6 +216,11 @@ def base_encoder(key: str) -> str:
     return key.split(".")[0].removesuffix(OUTPUT_SUFFIX)
 
 
+def is_output(vectors: Iterable[str]) -> bool:
+    """Whether a concept has rows for the output of a text encoder."""
+    return any(key.endswith(OUTPUT_SUFFIX) for key in vectors)
+
+
 def is_layered(vectors: Iterable[str]) -> bool:
     """Whether a concept has rows for each layer of a denoiser."""
     return any("." in key for key in vectors)

@@ -58,7 +58,7 @@ def _as_float32(rows: Tensor) -> Tensor:
 
 def _has_plain_keys(concept: Concept) -> bool:
     """Whether every key is a text encoder, without layers and output embeddings."""
-    return not any("." in key or key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors)
+    return not (keys.is_layered(concept.vectors) or keys.is_output(concept.vectors))
 
 
 def _one_encoder_only(concept: Concept) -> str | None:
@@ -105,7 +105,9 @@ def _diffusers_suffixes(concept: Concept) -> Mapping[str, str]:
 
 
 def _plain_keys_only(concept: Concept) -> str | None:
-    return None if _has_plain_keys(concept) else "holds one tensor per text encoder, no layers"
+    if _has_plain_keys(concept):
+        return None
+    return "holds one tensor per text encoder, no layers, and no output embeddings"
 
 
 def _stable_diffusion_only(concept: Concept) -> str | None:

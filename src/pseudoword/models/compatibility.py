@@ -49,7 +49,7 @@ def check_compatible(concept: Concept, family: Family, *, whole: bool = False) -
     word = {base_encoder(key): width for key, width in concept.widths.items()}
     layered = is_layered(concept.vectors)
     per_layer = {f"{k}.{layer}": w for k, w in model.items() for layer in family.layers}
-    fits = concept.widths == (per_layer if layered else model)
+    fits = concept.widths == per_layer if layered else word == model
     if fits or (not whole and not layered and _fits_in_part(concept, model, family.name)):
         _check_counts(concept)
         check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)
@@ -87,12 +87,13 @@ def partly_read(concept: Concept, family: Family) -> str | None:
 
 def _fits_in_part(concept: Concept, model: Mapping[str, int], family: str) -> bool:
     """Whether all rows fit that there are for encoders of the model, and other rows may be."""
-    shared = concept.widths.keys() & model.keys()
-    if not shared or any(concept.widths[key] != model[key] for key in shared):
+    word = {base_encoder(key): width for key, width in concept.widths.items()}
+    shared = word.keys() & model.keys()
+    if not shared or any(word[key] != model[key] for key in shared):
         return False
     if shared == model.keys():  # such as SD 3 without its T5
         return concept.family == family
-    return family in ALSO_READ_BY.get(frozenset(concept.widths), ())
+    return family in ALSO_READ_BY.get(frozenset(word), ())
 
 
 def _check_counts(concept: Concept) -> None:

@@ -1,6 +1,7 @@
 """A frozen text encoder with its tokenizer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.lookup_site import check_site, injected, lookup_site
+from pseudoword.models.output_rows import Replacement, WordRows, before, count, replacement
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import ChunkedPrompts, Positions, Prompts, Tokenized
 
@@ -30,15 +32,25 @@ class Encoded:
     restore_mean: bool = True
     used: Positions | None = None
     """the positions that are the text, if others are a template's"""
+    replacement: Replacement | None = None
+    """the rows that replace states"""
+    watch: Callable[[Tensor], None] | None = None
+    """is given the states at the words' positions, `[R, D]`, before any are replaced"""
 
     def text(self, states: Tensor) -> Tensor:
-        """Weight hidden states `[B·n, L, D]` of the output, and join them to `[B, n·L, D]`.
+        """Hidden states `[B·n, L, D]` of the output, as the denoiser reads them: `[B, n·L, D]`.
 
+        Output rows replace some of them, they are weighted, and the chunks of a prompt are joined.
         Of a text in a template, it is only the positions that are used.
 
         Raises:
             PromptError: with these weights they are not finite.
+            ConceptError: output rows have another width.
         """
+        if self.watch is not None:
+            self.watch(states[self.tokens.slots >= 0])
+        if self.replacement is not None:
+            states = self.replacement.put_into(states, self.tokens.slots)
         if self.tokens.weights is not None:
             states = weighted(states, self.tokens.weights, restore_mean=self.restore_mean)
         return self._joined(states)
@@ -73,6 +85,7 @@ class TextEncoder:
         self.model = model
         self.masked = masked
         self.site = lookup_site(model)
+        self.watch: Callable[[Tensor], None] | None = None
 
     def reading_with(self, reader: PromptReader) -> "TextEncoder":
         """The same model with another reader, for texts that have another template."""
@@ -101,17 +114,17 @@ class TextEncoder:
         """
         check_site(self.model, self.site)
 
-    def __call__(self, prompts: Prompts, rows: Mapping[str, Tensor], **options: Any) -> Encoded:
+    def __call__(self, prompts: Prompts, rows: Mapping[str, WordRows], **options: Any) -> Encoded:
         """Run the transformer on `B` prompts.
 
         Args:
             prompts: `B` texts, or prompts of `n` chunks each, which run as `B·n` texts.
             rows: placeholder -> `[n, width]`, where n may be 0; or `[layers, n, width]` for layered
                 concepts: then all prompts run once per layer, `layers·B` in all, first those of the
-                first layer.
+                first layer. Of `OutputRows`, the model reads zeros.
             options: for the transformers model.
         """
-        counts = {placeholder: r.shape[-2] for placeholder, r in rows.items()}
+        counts = {placeholder: count(own) for placeholder, own in rows.items()}
         tokens = self.reader.tokenize(prompts, counts)
         largest = int(tokens.ids.max())
         if largest >= len(self.table):
@@ -121,7 +134,7 @@ class TextEncoder:
             )
         tokens = tokens.to(self.table.device)
         read = [own for own in rows.values() if len(own)]
-        stacked = torch.cat(read, dim=-2) if read else torch.empty(0, self.width)
+        stacked, replaced = before(read, self.width), replacement(read)
         if stacked.ndim == 3:
             tokens = tokens.per_layer(*stacked.shape[:2])
             stacked = stacked.flatten(0, 1)
@@ -133,8 +146,14 @@ class TextEncoder:
             with injected(self.site, stacked, tokens.slots):
                 output = self.model(tokens.ids, **options)
         if isinstance(prompts, ChunkedPrompts):
-            return Encoded(output, tokens, prompts.chunks, prompts.restore_mean)
-        return Encoded(output, tokens, used=self.reader.used)
+            return Encoded(
+                *(output, tokens, prompts.chunks, prompts.restore_mean),
+                replacement=replaced,
+                watch=self.watch,
+            )
+        return Encoded(
+            output, tokens, used=self.reader.used, replacement=replaced, watch=self.watch
+        )
 
     def _attention_mask(self, tokens: Tokenized) -> Tensor:
         """What the model is told of padding: `[B, L]`.
@@ -146,6 +165,23 @@ class TextEncoder:
             return tokens.mask
         count, length = tokens.mask.shape
         return torch.zeros(count, 1, length, length, dtype=self.table.dtype, device="meta")
+
+
+@contextmanager
+def watched(encoders: Mapping[str, TextEncoder]) -> Iterator[dict[str, Tensor]]:
+    """While open, notes the states of the latest prompts at their words' positions.
+
+    Yields:
+        The key of an encoder whose states the denoiser reads -> `[R, D]`.
+    """
+    found: dict[str, Tensor] = {}
+    for key, encoder in encoders.items():
+        encoder.watch = lambda states, key=key: found.update({key: states})
+    try:
+        yield found
+    finally:
+        for encoder in encoders.values():
+            encoder.watch = None
 
 
 def weighted(states: Tensor, weights: Tensor, *, restore_mean: bool = True) -> Tensor:

@@ -13,7 +13,6 @@ from torch.nn.functional import normalize
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats.keys import base_encoder
 
 FROM_WORDS = ("words", "rows", "mean")
 """What a concept's provenance calls its `init_mode` if it began as words."""
@@ -49,11 +48,15 @@ def turned(concept: Concept, goals: Mapping[str, Tensor], share: float) -> Conce
     if share == 0:
         return concept
     vectors = {
-        key: _slerp(rows, goals[base_encoder(key)][: len(rows)], share)
+        key: _slerp(rows, goals[_without_layer(key)][: len(rows)], share)
         for key, rows in concept.vectors.items()
-        if base_encoder(key) in goals
+        if _without_layer(key) in goals
     }
     return replace(concept, vectors={**concept.vectors, **vectors})
+
+
+def _without_layer(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _slerp(rows: Tensor, goals: Tensor, share: float) -> Tensor:

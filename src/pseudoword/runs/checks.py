@@ -42,7 +42,13 @@ def before_loading(
     _note_late_plateau(config, note)
     optimisers.check(config.optimiser, config.optimiser_option)
     _note_rate_of_optimiser(config, note)
-    advice = initialisation.check(config.init, config.init_mode, config.vectors, config.method)
+    advice = initialisation.check(
+        config.init,
+        config.init_mode,
+        config.vectors,
+        config.method,
+        output=config.output_embedding,
+    )
     if advice:
         note(advice)
     config.held_out_of(len(paths))
@@ -113,6 +119,7 @@ def against_model(
         accumulate=config.accumulate,
         checkpointing=config.gradient_checkpointing,
         method=config.method,
+        output_embedding=config.output_embedding,
     )
     previews.check(family, config)
     _check_timesteps(family, config)

@@ -12,6 +12,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.formats.keys import is_output
 from pseudoword.methods import norms
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -365,6 +366,8 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
             f"(by {effect:.1e} of its size). Train longer, or with a higher --lr."
         )
     _note_long_vectors(run, concept, progress)
+    if is_output(concept.vectors):
+        progress.note(f"{token}: only pseudoword and OneTrainer use an output embedding")
     if state.method.for_other_tools:
         progress.note(f"{token}: {state.method.for_other_tools}")
     if state.failure is None:

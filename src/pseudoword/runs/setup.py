@@ -143,7 +143,8 @@ def set_up(
         words = config.init if config.init_mode != "random" else ""
         vectors = initialisation.vector_count(family, words, len(learned))
     rows = initialisation.initial_rows(
-        family, config.init, config.init_mode, vectors, config.token, config.seed
+        *(family, config.init, config.init_mode, vectors, config.token, config.seed),
+        output=config.output_embedding,
     )
     if warning := names.diffusers_warning(config.token, vectors, vocabulary(family)):
         progress.note(f"{config.token}: {warning}")

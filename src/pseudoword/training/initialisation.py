@@ -13,12 +13,13 @@ from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import sources
-from pseudoword.formats.keys import is_layered
+from pseudoword.formats.keys import OUTPUT_SUFFIX, is_layered, is_output
 from pseudoword.methods import Initialisation
 from pseudoword.models import toward
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.text_encoder import TextEncoder, watched
+from pseudoword.placeholders import delimited
 from pseudoword.rng import generator
 from pseudoword.text import brief
 from pseudoword.training import suggestions
@@ -58,14 +59,22 @@ def mode_of(init: str, mode: InitMode) -> str:
     return "words" if named_concept(init, mode) is None else "file"
 
 
-def check(init: str, mode: InitMode, vectors: int | Auto, method: str = "classic") -> str | None:
+def check(
+    init: str,
+    mode: InitMode,
+    vectors: int | Auto,
+    method: str = "classic",
+    *,
+    output: bool = False,
+) -> str | None:
     """Check `init` as far as this is possible without a model.
 
     Returns:
         A note for the user, if words were taken although there is a file of that name.
 
     Raises:
-        ConceptError: as `named_concept`; or the concept is layered, and `method` is not.
+        ConceptError: as `named_concept`; or the concept is layered, and `method` is not; or it is
+            for the output of a text encoder, and the word is not.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
     concept = named_concept(init, mode)
@@ -79,6 +88,11 @@ def check(init: str, mode: InitMode, vectors: int | Auto, method: str = "classic
             f"--init {brief(init)} is a layered word. Continue it with --method layered, or make "
             "it an ordinary word with `pseudoword convert` first."
         )
+    if is_output(concept.vectors) and not output:
+        raise ConceptError(
+            f"--init {brief(init)} is an output embedding. Continue it with --output-embedding; "
+            "an ordinary word cannot be made of it."
+        )
     counts = {len(rows) for rows in concept.vectors.values()}
     if vectors is not AUTO and counts != {vectors}:
         raise SettingsError(
@@ -89,29 +103,69 @@ def check(init: str, mode: InitMode, vectors: int | Auto, method: str = "classic
 
 
 def initial_rows(
-    family: Family, init: str, mode: InitMode, vectors: int, token: str, seed: int
+    family: Family,
+    init: str,
+    mode: InitMode,
+    vectors: int,
+    token: str,
+    seed: int,
+    *,
+    output: bool = False,
 ) -> Mapping[str, Tensor]:
     """The initial rows, `[vectors, width]` float32 per text encoder.
 
     `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
     row their mean; `random` samples rows with the mean and standard deviation of the vocabulary;
     `file` takes the rows of a concept, however many it has. `auto` is `file` if `init` names a
-    concept (`named_concept`), else `rows` if there are enough vectors, else `mean`.
+    concept (`named_concept`), else `rows` if there are enough vectors, else `mean`. With `output`,
+    it is what the text encoders make of these (`output_rows`).
 
     Raises:
-        SettingsError: `init` is empty, or has more tokens than there are vectors to hold them.
+        SettingsError: `init` is empty, or has more tokens than there are vectors to hold them; or
+            the model has no place for output rows.
         ConceptError: the concept cannot be read, or is not compatible with the model.
     """
+    rows: Mapping[str, Tensor]
     concept = named_concept(init, mode)
     if concept is not None:
         check_compatible(concept, family, whole=True)
-        return concept.vectors
-    if mode == "random":
-        return {
+        rows = {
+            key: own
+            for key, own in concept.vectors.items()
+            if key + OUTPUT_SUFFIX not in concept.vectors  # zeros beside the rows for the output
+        }
+    elif mode == "random":
+        rows = {
             key: _random(encoder, vectors, f"{seed}/{token}/{key}")
             for key, encoder in family.encoders.items()
         }
-    return rows_of_words(family, init, mode, vectors)
+    else:
+        rows = rows_of_words(family, init, mode, vectors)
+    return output_rows(family, rows) if output and not is_output(rows) else rows
+
+
+@torch.no_grad()
+def output_rows(family: Family, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the text encoders make of a word with these `rows`: their states at its positions.
+
+    Of an encoder of which the denoiser reads only the pooled text, the rows stay as they are.
+
+    Raises:
+        SettingsError: the denoiser reads other states than one of the encoder's for each token.
+    """
+    word = delimited(0)
+    with watched(family.encoders) as states:
+        family.encode_text([f"a photo of {word}"], {word: rows})
+    fit = [own.shape[1] == family.encoders[key].width for key, own in states.items()]
+    if not fit or not all(fit):
+        raise SettingsError(
+            f"--output-embedding does not work with {family.source.name}: its denoiser does not "
+            "read one state of the text encoder for each token. Leave it out."
+        )
+    return {
+        key + OUTPUT_SUFFIX if key in states else key: states.get(key, own).float().cpu()
+        for key, own in rows.items()
+    }
 
 
 def rows_of_words(
@@ -147,6 +201,8 @@ def turn(family: Family, concept: Concept, share: float, word: str | None = None
     vectors = max(map(len, concept.vectors.values()))
     how: InitMode = "mean" if mode == "mean" else "auto"
     goals = rows_of_words(family, words, how, vectors, "--toward-word")
+    if is_output(concept.vectors):
+        goals = output_rows(family, goals)
     return toward.turned(concept, goals, share)
 
 
@@ -155,10 +211,15 @@ def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
 
     Numbers in T5's rows are hundreds of times larger than in CLIP's. One learning rate would break
     the one or leave the other where it is. So an encoder whose numbers are of another order than
-    the first one's has a scale, a power of eight: multiplying with it is exact.
+    the first one's has a scale, a power of eight: multiplying with it is exact. States have no
+    vocabulary; those that the word begins as are the usual ones.
     """
-    usual = {key: encoder.median_norm for key, encoder in family.encoders.items()}
-    sizes = {key: norm / math.sqrt(family.encoders[key].width) for key, norm in usual.items()}
+    usual, sizes = {}, {}
+    for key, encoder in family.encoders.items():
+        own = rows.get(key + OUTPUT_SUFFIX)
+        name = key if own is None else key + OUTPUT_SUFFIX
+        usual[name] = encoder.median_norm if own is None else float(own.norm(dim=-1).mean())
+        sizes[name] = usual[name] / math.sqrt(encoder.width)
     first, *_ = sizes.values()
     scales = {key: _power_of_eight(size, first) for key, size in sizes.items()}
     alike = [size for key, size in sizes.items() if scales[key] == 1]

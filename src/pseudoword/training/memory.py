@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.config.method import MethodName
@@ -24,6 +25,7 @@ def check_training(
     accumulate: int = 1,
     checkpointing: bool = False,
     method: MethodName = "classic",
+    output_embedding: bool = False,
 ) -> None:
     """Check that a step with `samples` pictures of `size` (width, height) can fit into memory.
 
@@ -41,7 +43,8 @@ def check_training(
         drawn = samples * accumulate * size[0] * size[1] // 2
         return max(plan.encode_nbytes, step.nbytes + drawn)
 
-    _check(family, choice, size, samples * accumulate, samples, asked, need, method)
+    how = {"method": method, "output_embedding": output_embedding}
+    _check(family, choice, size, samples * accumulate, samples, asked, need, **how)
 
 
 def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> None:
@@ -62,7 +65,7 @@ def _check(
     batch: int,
     asked: str,
     need: Callable[[Plan], int],
-    method: MethodName = "classic",
+    **how: Any,
 ) -> None:
     have = memory_nbytes(family.device)
     ordinary = max(ORDINARY * family.resolution**2, ORDINARY_PX)
@@ -71,7 +74,7 @@ def _check(
     step = family.resolution_step
     side = max(1, round(math.sqrt(size[0] * size[1]) / step)) * step
     named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    config = PlanConfig.model_construct(**named, resolution=side, batch=batch, method=method)
+    config = PlanConfig.model_construct(**named, resolution=side, batch=batch, **how)
     nbytes = need(plan_memory(config))
     if nbytes > have:
         raise SettingsError(

@@ -20,6 +20,7 @@ from pseudoword import methods
 from pseudoword.config import PlanConfig, Quantize
 from pseudoword.config.method import MethodName, MethodSettings
 from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Context, Initialisation
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -96,9 +97,10 @@ def plan_memory(config: PlanConfig) -> Plan:
     plain = sum(nbytes(module) for module in kept) + PROCESS_NBYTES
     with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         encode, draw = _encode(family, side), _draw(family, side)
-        steps = {False: _step(family, side, config.batch, config.method)}
+        where = OUTPUT_SUFFIX if config.output_embedding else ""
+        steps = {False: _step(family, side, config.batch, config.method, where)}
         sparing = base_model.build(found, replace(place, checkpointing=True))
-        steps[True] = _step(sparing, side, config.batch, config.method)
+        steps[True] = _step(sparing, side, config.batch, config.method, where)
     needs = []
     device = devices.device(config.device)
     packed = [module for module in kept if can_pack(module, device, place.dtype)]
@@ -160,9 +162,22 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
     return total - sum(sizes) + packed, max(sizes, default=0)
 
 
-def _step(family: Family, side: int, batch: int, method: MethodName = "classic") -> int:
-    """A training step of one word: forward and backward."""
-    rows = {key: torch.zeros(1, e.width, device="meta") for key, e in family.encoders.items()}
+def _step(
+    family: Family, side: int, batch: int, method: MethodName = "classic", where: str = ""
+) -> int:
+    """A training step of one word: forward and backward.
+
+    Args:
+        family: a model without numbers.
+        side: of the pictures, in pixels.
+        batch: how many there are.
+        method: of the word.
+        where: what follows the keys of the text encoders in those of the word.
+    """
+    rows = {
+        key + where: torch.zeros(1, encoder.width, device="meta")
+        for key, encoder in family.encoders.items()
+    }
     start = Initialisation(rows, dict.fromkeys(rows, 1.0), 1.0, family.layers, family.device)
     learned = methods.begin(start, MethodSettings(method=method))
     sample = stand_in(_latents(family, side, batch))

@@ -36,7 +36,7 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
         return "trains no embeddings for these models"
     if file.container in PICTURES:
         return f"reads no pictures{hint}"
-    output = any(key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors)
+    output = keys.is_output(concept.vectors)
     obstacle = None if output else unusable(file, concept)
     if obstacle:
         return obstacle

@@ -43,7 +43,7 @@ def unusable(file: EmbeddingFile, concept: Concept) -> str | None:
     """Why most tools cannot use these rows, or cannot open the file at all; None if they can."""
     if keys.is_layered(concept.vectors):
         return "cannot use words with rows per layer"
-    if any(key.endswith(keys.OUTPUT_SUFFIX) for key in concept.vectors):
+    if keys.is_output(concept.vectors):
         return "cannot use output embeddings; OneTrainer can"
     if "metadata" in file.raw.quirks:
         return "cannot open it: its metadata is not text; convert it first"

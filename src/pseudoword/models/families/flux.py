@@ -43,8 +43,8 @@ class Flux(PackedFamily):
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         clip = self.encoders["clip_l"](prompts, rows_of(words, "clip_l")).output
-        t5 = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl")).output
-        return Condition(t5[0], pooled=clip.pooler_output)
+        t5 = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
+        return Condition(t5.text(t5.output[0]), pooled=clip.pooler_output)
 
     def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
         assert condition.pooled is not None

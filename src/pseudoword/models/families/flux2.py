@@ -94,7 +94,7 @@ class Flux2(PackedFamily):
         ((key, encoder),) = self.encoders.items()
         encoded = encoder(prompts, rows_of(words, key), output_hidden_states=True)
         states = encoded.output.hidden_states
-        return Condition(torch.cat([states[block] for block in self._blocks], dim=-1))
+        return Condition(encoded.text(torch.cat([states[b] for b in self._blocks], dim=-1)))
 
     def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
         """Four numbers each; the last one counts the tokens of a text."""

@@ -70,9 +70,11 @@ class StableDiffusion3(TransformerFamily):
             for key in ("clip_l", "clip_g")
         ]
         pooled = torch.cat([one.output.text_embeds for one in clip], dim=-1)
-        texts = padded(torch.cat([one.output.hidden_states[-2] for one in clip], dim=-1), width)
+        hidden = [one.text(one.output.hidden_states[-2]) for one in clip]
+        texts = padded(torch.cat(hidden, dim=-1), width)
         if "t5xxl" in self.encoders:
-            t5 = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl")).output[0]
+            encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
+            t5 = encoded.text(encoded.output[0])
         else:
             t5 = texts.new_zeros(len(texts), T5_TOKENS, width)
         return Condition(torch.cat([texts, t5], dim=1), pooled)
