@@ -79,6 +79,26 @@ def test_a_model_of_another_kind_is_named(broken: Path) -> None:
         base_model.load_named(str(broken))
 
 
+@pytest.mark.parametrize(
+    ("pipeline", "plain"),
+    [
+        ("QwenImageEditPlusPipeline", "QwenImagePipeline"),
+        ("FluxKontextPipeline", "FluxPipeline"),
+        ("Flux2KleinKVPipeline", "Flux2KleinPipeline"),
+        ("StableDiffusion3ControlNetPipeline", "StableDiffusion3Pipeline"),
+    ],
+)
+def test_of_a_model_that_changes_pictures_the_one_that_draws_them_is_named(
+    broken: Path, pipeline: str, plain: str
+) -> None:
+    (broken / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+    with pytest.raises(BaseModelError, match=f"is a {pipeline}, .*text alone, a {plain}: "):
+        base_model.load_named(str(broken))
+    (broken / "model_index.json").write_text(json.dumps({"_class_name": "QwenImage21Pipeline"}))
+    with pytest.raises(BaseModelError, match="is a QwenImage21Pipeline; supported so far"):
+        base_model.load_named(str(broken))
+
+
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
 def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
     (weights,) = (broken / part).glob("*.safetensors")

@@ -14,7 +14,7 @@ from pseudoword.models.family import Family
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.loading.recognition import describe_file, describe_folder
+from pseudoword.models.loading.recognition import describe_file, describe_folder, from_text
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.text import brief, reason
@@ -226,6 +226,12 @@ def _family_of_pipeline(index: Path, base: str) -> tuple[str, str]:
         if pipeline in pipelines:
             return family, pipeline
         supported |= set(pipelines)
+    if (plain := from_text(pipeline, supported)) is not None:
+        raise BaseModelError(
+            f"{base} is a {pipeline}, which reads pictures beside a prompt. Learn the word on the "
+            f"model of its kind that draws from text alone, a {plain}: if their text encoders are "
+            "the same, the word works in both."
+        )
     raise BaseModelError(
         f"{base} is a {pipeline}; supported so far: {', '.join(sorted(supported))}"
     )

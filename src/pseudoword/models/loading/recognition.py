@@ -1,5 +1,6 @@
 """What a file or folder is that is no base model, by its keys and shapes."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pseudoword.errors import BaseModelError
@@ -22,6 +23,19 @@ UNSUPPORTED_MODELS = {
     "Stable Cascade": "clip_txt_mapper.",
 }
 """Base models that no family supports -> a part of one of their keys."""
+
+FROM_PICTURES = (
+    "Control",
+    "Edit",
+    "Fill",
+    "Img2Img",
+    "Inpaint",
+    "Kontext",
+    "KV",
+    "Layered",
+    "Prior",
+)
+"""Behind the name of a family in diffusers' pipelines: they read pictures beside a prompt."""
 
 LORA_KEYS = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
 
@@ -84,3 +98,13 @@ def describe_folder(path: Path) -> str:
     if not isinstance(kind, str):
         return "is no base model"
     return f"is a part of a model, {brief(kind)}; give the folder above"
+
+
+def from_text(pipeline: str, supported: Iterable[str]) -> str | None:
+    """The one of `supported` that draws from text alone what `pipeline` draws from pictures too."""
+    for name in sorted(supported, key=len, reverse=True):  # Flux2 before Flux
+        family = name.removesuffix("Pipeline")
+        if pipeline.startswith(family):
+            rest = pipeline.removeprefix(family)
+            return name if rest.startswith(FROM_PICTURES) else None
+    return None
