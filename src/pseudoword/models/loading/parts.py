@@ -117,7 +117,8 @@ class ModelParts:
         options = {"torch_dtype": self.placement.dtype, **options}
         with self._explained(part):
             if self.placement.device.type == "meta":
-                model = take(self.empty(kind, part)).to(options["torch_dtype"])
+                model = take(self.empty(kind, part))
+                nn.Module.to(model, options["torch_dtype"])  # diffusers' own warns of nothing
                 model.requires_grad_(False).eval()
                 if part != "vae":
                     replace_forwards(model, packed=False)
