@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from PIL.Image import Image
 
@@ -36,22 +37,25 @@ PROMPTS = (
 )
 """Drawn before and after: plain, on other backgrounds, and in styles that were not trained on."""
 
-MEASURED_PROMPTS = (
-    "a [name] in blob style on a white background",
-    "a [name] in flat style on a blue background",
-)
-"""Drawn with every seed, and compared with the unseen pictures, which show exactly this."""
+MEASURED_PROMPTS = {
+    "blob-white.png": "a [name] in blob style on a white background",
+    "flat-blue.png": "a [name] in flat style on a blue background",
+}
+"""Unseen picture -> the prompt that asks for exactly that. Drawn with every seed."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Results of the demo. Similarities are mean cosines; higher is more similar."""
+    """Results of the demo. Similarities are mean cosines; 1 is a perfect picture.
+
+    What is drawn for a prompt is compared with the unseen picture that shows just that.
+    """
 
     concept: Concept
     before: float
-    """similarity of pictures drawn with the init word, to unseen true pictures"""
+    """similarity of pictures drawn with the init word"""
     after: float
-    """similarity of pictures drawn with the new word, to the same pictures"""
+    """similarity of pictures drawn with the new word"""
     files: tuple[Path, ...]
     seconds: float
     """of training"""
@@ -75,7 +79,7 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
     trained = learn([config], progress, Options(restart=restart, overwrite=overwrite))[0]
     family = base_model.load_named(config.base)
     learned_from = [images.open_picture(p) for p in picture_files.find([PICTURES / "learn"])]
-    unseen = [images.open_picture(p) for p in picture_files.find([PICTURES / "unseen"])]
+    unseen = [images.open_picture(PICTURES / "unseen" / name) for name in MEASURED_PROMPTS]
 
     def draw(lines: Sequence[str], name: str, seeds: Sequence[int]) -> list[Image]:
         prompts = [render(line, name) for line in lines for _ in seeds]
@@ -89,7 +93,11 @@ def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = F
     model = SimilarityModel()
     similarity = {}
     for done, name in enumerate((INIT, TOKEN), 3):
-        similarity[name] = model.image_similarity(draw(MEASURED_PROMPTS, name, SEEDS), unseen)
+        measured = draw([*MEASURED_PROMPTS.values()], name, SEEDS)
+        similarity[name] = mean(
+            model.image_similarity(measured[i : i + len(SEEDS)], [true])
+            for i, true in zip(range(0, len(measured), len(SEEDS)), unseen, strict=True)
+        )
         progress.advance(done, 4)
     files = _write(outputs, trained, learned_from, drawn, similarity)
     return Demo(trained.concept, similarity[INIT], similarity[TOKEN], files, trained.seconds)
