@@ -93,3 +93,16 @@ def test_the_compiler_is_there_as_soon_as_it_is_used() -> None:
         "print(torch.compile(torch.sin, backend='eager')(torch.zeros(1)))",
     )
     assert said == "False 0\ntensor([0.])"
+
+
+def test_all_models_are_there_as_soon_as_one_is_asked_for() -> None:
+    said = in_a_command(
+        "from transformers import CLIPTextConfig",
+        "import transformers.models as models",
+        "print(isinstance(models, imports.Later))",
+        "print(models.CLIPTextConfig is CLIPTextConfig)",
+        "print(isinstance(sys.modules['transformers.models'], imports.Later))",
+        "from transformers.models import T5Config, clip",
+        "print(clip.CLIPTextConfig is CLIPTextConfig)",
+    )
+    assert said.split("\n") == ["True", "True", "False", "True"]

@@ -4,6 +4,7 @@ In other programs that import pseudoword, somebody else may need it.
 """
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ compile, which takes as long as importing torch."""
 ALONE = f"{COMPILER}._trace_wrapped_higher_order_op"
 """A part of it that transformers uses, and that needs nothing of the rest."""
 
+ALL_MODELS = "transformers.models"
+"""A package whose import searches the files of four hundred models for names."""
+
 _spares = False
 
 
@@ -37,6 +41,7 @@ def spare() -> None:
     if COMPILER not in sys.modules:
         sys.modules[COMPILER] = NothingCompiled(COMPILER)
         sys.meta_path.insert(0, _PartsOfCompiler())
+    sys.modules.setdefault(ALL_MODELS, Later(ALL_MODELS))
 
 
 def import_libraries() -> None:
@@ -50,11 +55,22 @@ def import_libraries() -> None:
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: cannot be imported
     try:
         with _without_other_processes():
+            _leave_docstrings()
             for library in LIBRARIES:
                 importlib.import_module(library)
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+def _leave_docstrings() -> None:
+    """Let transformers import its models without writing docstrings for them."""
+    utils: Any = importlib.import_module("transformers.utils")
+
+    def leave(thing: Any = None, **_: object) -> Any:
+        return leave if thing is None else thing
+
+    utils.auto_docstring = leave
 
 
 @contextmanager
@@ -69,11 +85,33 @@ def _without_other_processes() -> Iterator[None]:
         distributed.is_available = is_available
 
 
-class NothingCompiled(ModuleType):
-    """Takes the place of torch's compiler while nothing is compiled.
+class Later(ModuleType):
+    """Takes the place of a module. As soon as anything of it is used, that is imported.
 
-    As soon as anything else of the compiler is used, it is imported, and has its place again.
+    Modules inside it can be imported without it.
     """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None, is_package=True)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the module has."""
+        own = self.__name__
+        if name == "__path__":
+            package, _, inside = own.partition(".")
+            found = importlib.util.find_spec(package)
+            folders = (found and found.submodule_search_locations) or []
+            return [str(Path(folder, *inside.split("."))) for folder in folders]
+        if name.startswith("__"):  # asked of any module
+            raise AttributeError(name)
+        if any(Path(folder, name, "__init__.py").is_file() for folder in self.__path__):
+            return importlib.import_module(f"{own}.{name}")
+        return getattr(_import_really(own), name)
+
+
+class NothingCompiled(Later):
+    """Takes the place of torch's compiler while nothing is compiled."""
 
     eval_frame = SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {}))
     """the class of compiled models, of which there are none"""
@@ -91,14 +129,6 @@ class NothingCompiled(ModuleType):
     def graph_break(self) -> None:
         """Nothing: there is no graph."""
 
-    def __getattr__(self, name: str) -> Any:
-        """What else the compiler has."""
-        if name == "__path__":
-            return [str(Path(str(sys.modules["torch"].__file__)).parent / "_dynamo")]
-        if name.startswith("__"):  # asked of any module
-            raise AttributeError(name)
-        return getattr(_compiler(), name)
-
 
 class _PartsOfCompiler(MetaPathFinder, Loader):
     """Imports the compiler before any part of it but `ALONE`, as without `NothingCompiled`."""
@@ -107,7 +137,7 @@ class _PartsOfCompiler(MetaPathFinder, Loader):
         """Of a part that is wanted before the compiler itself."""
         if not name.startswith(f"{COMPILER}.") or name == ALONE or _is_imported():
             return None
-        _compiler()
+        _import_really(COMPILER)
         return spec_from_loader(name, self) if name in sys.modules else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -122,8 +152,8 @@ def _is_imported() -> bool:
     return not isinstance(sys.modules.get(COMPILER), NothingCompiled)
 
 
-def _compiler() -> ModuleType:
-    """The compiler itself."""
-    if not _is_imported():
-        del sys.modules[COMPILER]
-    return importlib.import_module(COMPILER)
+def _import_really(name: str) -> ModuleType:
+    """The module itself, which has its place again."""
+    if isinstance(sys.modules.get(name), Later):
+        del sys.modules[name]
+    return importlib.import_module(name)
