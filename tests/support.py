@@ -174,11 +174,18 @@ class Snapshot:
         )
 
 
-def guided(pipeline: Any, scale: float) -> dict[str, Any]:
-    """A guidance scale as a pipeline takes it; Qwen-Image's is not guided without a negative."""
-    if type(pipeline).__name__ == "QwenImagePipeline":
-        return {"true_cfg_scale": scale, "negative_prompt": ""}
-    return {"guidance_scale": scale}
+def guided(pipeline: Any, scale: float, against: str = "") -> dict[str, Any]:
+    """A guidance scale, where 1 is off, and a negative prompt as a pipeline takes them."""
+    kind = type(pipeline).__name__
+    if kind == "Flux2KleinPipeline" and against:
+        return {
+            "guidance_scale": scale,
+            "negative_prompt_embeds": pipeline.encode_prompt(against)[0],
+        }
+    negative = {"negative_prompt": against} if against else {}
+    if kind == "QwenImagePipeline":  # it is not guided without a negative prompt
+        return {"true_cfg_scale": scale, "negative_prompt": against}
+    return {"guidance_scale": scale - 1 if kind == "ZImagePipeline" else scale, **negative}
 
 
 def as_large_as_asked(pipeline: Any) -> dict[str, Any]:

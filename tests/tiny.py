@@ -38,6 +38,8 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
@@ -309,6 +311,28 @@ def qwen_image(folder: Path) -> Path:
     return _made_for(32, folder)
 
 
+def z_image(folder: Path) -> Path:
+    """Save a tiny Z-Image model in diffusers' layout: Qwen 3, texts of different lengths."""
+    torch.manual_seed(0)
+    words = tiny_tokenizers.qwen(folder / "tokenizer", WORDS)
+    text = tiny_encoders.encoder("Qwen 3", len(words), 16).model
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=4,
+        n_kv_heads=4,
+        cap_feat_dim=16,
+        axes_dims=[4, 2, 2],
+        axes_lens=[640, 64, 64],
+    )
+    vae = _vae(scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    ZImagePipeline(scheduler, vae, text, words, transformer).save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def chroma(folder: Path) -> Path:
     """Save a tiny Chroma model in diffusers' layout: T5, patches as tokens."""
     torch.manual_seed(0)
@@ -420,6 +444,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "flux": flux,
     "flux2": flux2,
     "qwen-image": qwen_image,
+    "z-image": z_image,
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,

@@ -67,6 +67,13 @@ def qwen_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tens
     return found[:, :, 0]
 
 
+def z_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, _ = pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
+    frames = list(noisy.unsqueeze(2))
+    predicted = pipeline.transformer(frames, (1000 - times) / 1000, text).sample
+    return -torch.stack(predicted)[:, :, 0]
+
+
 def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, text_ids, mask, *_ = pipeline.encode_prompt(
         prompts, None, do_classifier_free_guidance=False
@@ -122,6 +129,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "flux": flux,
     "flux2": flux2,
     "qwen-image": qwen_image,
+    "z-image": z_image,
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,

@@ -1,6 +1,5 @@
 import json
 import shutil
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
-from support import as_large_as_asked, diffusers_own
+from support import as_large_as_asked, diffusers_own, guided
 
 import pseudoword
 from pseudoword import formats
@@ -77,15 +76,6 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
     assert difference(ours, without) > 1
 
 
-def guided_away(pipeline: Any, against: str) -> dict[str, Any]:
-    """A negative prompt, if any, as a pipeline takes it."""
-    if not against:
-        return {}
-    if "negative_prompt" in signature(pipeline.__call__).parameters:
-        return {"negative_prompt": against}
-    return {"negative_prompt_embeds": pipeline.encode_prompt(against)[0]}
-
-
 @pytest.mark.parametrize("n", [1, 3])
 def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
     transformer_base: Path, n: int
@@ -99,9 +89,8 @@ def test_diffusers_draws_the_same_pictures_with_our_rows_in_its_vocabulary(
     against = "red <cat>" if family.reads_negative else ""
     theirs = pipeline(
         prompt=stand_ins.spelled("a photo of <cat> on a <cat>", n),
-        **guided_away(pipeline, stand_ins.spelled(against, n)),
+        **guided(pipeline, 4.0, stand_ins.spelled(against, n)),
         generator=torch.Generator().manual_seed(7),
-        guidance_scale=4.0,
         num_inference_steps=4,
         **as_large_as_asked(pipeline),
     ).images[0]
@@ -120,9 +109,8 @@ def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_bas
     against = "red" if family.reads_negative else ""
     theirs = pipeline(
         prompt="A photo of a Cat, red",
-        **guided_away(pipeline, against),
+        **guided(pipeline, 4.0, against),
         generator=torch.Generator().manual_seed(7),
-        guidance_scale=4.0,
         num_inference_steps=4,
         **as_large_as_asked(pipeline),
     ).images[0]

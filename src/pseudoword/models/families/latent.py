@@ -267,8 +267,8 @@ class LatentFamily(ABC):
         pipeline = self._pipeline(settings.scheduler)
         with self.parts.on_device(*self.drawing_models), self.reading(positive):
             latents: Tensor = pipeline(
-                **self._prompt_embeds("", positive),
-                **self._prompt_embeds("negative_", negative),
+                **self.prompt_embeds("", positive),
+                **self.prompt_embeds("negative_", negative),
                 **options,
                 generator=list(generators),
                 num_inference_steps=settings.sampler_steps,
@@ -278,7 +278,7 @@ class LatentFamily(ABC):
             ).images
         return self.from_pipeline(latents, settings)
 
-    def _prompt_embeds(self, prefix: str, condition: Condition | None) -> dict[str, Tensor]:
+    def prompt_embeds(self, prefix: str, condition: Condition | None) -> dict[str, Any]:
         """`condition` as arguments of the pipeline."""
         if condition is None:
             return {}

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.latent import LARGEST_SAMPLE
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
@@ -26,12 +27,7 @@ class PackedFamily(TransformerFamily):
 
     @classmethod
     def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        """No config of theirs says the resolution."""
-        scale = cls.autoencoder_kind.pixels(parts)
-        own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
-        where = f"{parts.source.name}: model_index.json"
-        side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
-        return side, scale * PATCH
+        return usual_resolution(parts, cls.autoencoder_kind)
 
     @property
     def latent_channels(self) -> int:
@@ -67,6 +63,15 @@ class PackedFamily(TransformerFamily):
     def from_pipeline(self, latents: Tensor, settings: GenerationSettings) -> Tensor:
         scale = self.autoencoder.scale
         return unpacked(latents, settings.height // scale, settings.width // scale)
+
+
+def usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
+    """The resolution of a model none of whose configs says it, and what sides are multiples of."""
+    scale = vae.pixels(parts)
+    own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
+    where = f"{parts.source.name}: model_index.json"
+    side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
+    return side, scale * PATCH
 
 
 def packed(latents: Tensor) -> Tensor:

@@ -1,0 +1,79 @@
+"""Z-Image (base and Turbo): Qwen 3 in a chat, texts of different lengths side by side.
+
+Conditioning is as in diffusers' ZImagePipeline, which draws the pictures: the hidden states before
+the last block, without padding. Its transformer counts time from noise to picture, and predicts the
+direction from noise to latents.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pseudoword.models import pipeline_readers
+from pseudoword.models.families.packed import usual_resolution
+from pseudoword.models.families.transformer import TransformerFamily
+from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.language_model import up_to
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
+
+PLANNED_TOKENS = 64
+"""Of a prompt, where memory is counted without numbers: the transformer reads them by the 32."""
+
+
+class ZImage(TransformerFamily):
+    """A Z-Image-style model; a concept has rows for Qwen 3."""
+
+    name = "z-image"
+    pipelines = ("ZImagePipeline",)
+    kind = "ZImageTransformer2DModel"
+    usual_guidance = 6.0
+
+    @staticmethod
+    def readers(parts: ModelParts) -> list[PromptReader]:
+        return [parts.reader("", pipeline_readers.z_image)]
+
+    def load_encoders(self) -> dict[str, TextEncoder]:
+        from transformers import Qwen3Model
+
+        reads, take = pipeline_readers.z_image, partial(up_to, last=-2)
+        return {"qwen3_4b": self.parts.text_encoder(Qwen3Model, "", reads, masked=True, take=take)}
+
+    @classmethod
+    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
+        return usual_resolution(parts, cls.autoencoder_kind)
+
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
+        encoded = self.encoders["qwen3_4b"](prompts, rows_of(words, "qwen3_4b"))
+        return Condition(encoded.output.last_hidden_state, mask=encoded.mask)
+
+    def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        predicted = self.denoiser(
+            list(noisy.unsqueeze(2)),  # one frame each
+            (1000 - times) / 1000,
+            [text.to(self.dtype) for text in texts(condition)],
+            return_dict=False,
+        )[0]
+        return -torch.stack(predicted).squeeze(2)
+
+    def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, Any]:
+        # its pipeline counts what is added to the prediction for the prompt: 0 is off, not 1
+        return {"guidance_scale": settings.guidance - 1}
+
+    def prompt_embeds(self, prefix: str, condition: Condition | None) -> dict[str, Any]:
+        return {} if condition is None else {f"{prefix}prompt_embeds": texts(condition)}
+
+
+def texts(condition: Condition) -> list[Tensor]:
+    """The hidden states of each text without padding: `[L, D]` of different lengths."""
+    assert condition.mask is not None
+    if condition.mask.is_meta:
+        return list(condition.hidden[:, :PLANNED_TOKENS])
+    return [
+        states[read] for states, read in zip(condition.hidden, condition.mask.bool(), strict=True)
+    ]
