@@ -42,7 +42,7 @@ from pseudoword.fleet import history
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.models import base_model
 from pseudoword.progress import Silent
-from pseudoword.report.figures import empty_figure, png_of
+from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.runner import learn
 from pseudoword.runs.word_folders import word_configs
 

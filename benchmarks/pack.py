@@ -44,7 +44,7 @@ from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
-from pseudoword.report.figures import empty_figure, png_of
+from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.setup import begin, set_up
 from pseudoword.training.loop import train

@@ -37,7 +37,7 @@ from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
-from pseudoword.report.figures import empty_figure, png_of
+from pseudoword.report.charts import empty_figure, png_of
 
 OURS = "pseudoword"
 RATES = (5e-4, 2e-3, 5e-3, 1e-2)

@@ -25,7 +25,7 @@ import peer_script
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.tasks import Task, thing_task
 from pseudoword.files import write_whole
-from pseudoword.report.figures import empty_figure, png_of
+from pseudoword.report.charts import empty_figure, png_of
 
 STARTING, REST = "starting", "the rest"
 COLOURS = ("#9a9a9a", "#5b7fb5", "#8fb3d9", "#e09020", "#c03030", "#6a9a4a", "#dddddd")

@@ -49,7 +49,7 @@ from pseudoword.config import BaseChoice, DType, TrainConfig
 from pseudoword.data import captions, picture_files
 from pseudoword.models import base_model
 from pseudoword.progress import Silent
-from pseudoword.report.figures import empty_figure, png_of
+from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.setup import begin, set_up
 from pseudoword.training.loop import train

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pseudoword.benchmark.scoring import Scores
-from pseudoword.report.figures import empty_figure, png_of
+from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.text import markdown
 
 RESAMPLES = 2000

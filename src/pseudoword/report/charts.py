@@ -1,12 +1,15 @@
 """Charts of a run: loss curves, and the learning-rate finder's curve."""
 
-import math
+import io
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pseudoword.report.plots import Axis, Line, Panel, chart
+from pseudoword.report.fonts import any_script
 from pseudoword.text import visible
 
 
+@any_script()
 def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     """Curves of a training log, as PNG: losses above; norm and learning rate below.
 
@@ -16,32 +19,35 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
         entries: lines of the log (`runs.folder.RunFolder.read_log`).
         title: of the chart.
     """
-    losses = _column(entries, "loss")
-    width = max(1, len(losses) // 10)
-    smooth = running_mean([loss for _, loss in losses], width)
-    steps = [step for step, _ in losses]
-    lines = [
-        Line(losses, "#dddddd", width_px=0.9),
-        Line(list(zip(steps, smooth, strict=True)), "#888888", "training loss"),
-    ]
+    figure = empty_figure(8, 5.5)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    steps, losses = _column(entries, "loss")
+    above.plot(steps, losses, color="#dddddd", linewidth=0.8)
+    smooth = running_mean(losses, max(1, len(losses) // 10))
+    above.plot(steps, smooth, color="#888888", label="training loss")
     for name, label, colour in (
         ("evaluation", "evaluation loss", "#c03030"),
         ("held_out", "loss on held-out pictures", "#e09020"),
     ):
-        if points := _column(entries, name):
-            lines.append(Line(points, colour, label, dots=True))
-    norm = Line(_column(entries, "norm"), "#3060c0")
-    rate = Line(_column(entries, "lr"), "#309050", dashed=True)
-    # From zero: of a norm that is held, nothing but its rounding would else be seen. Two constants
-    # would lie on one line if both had the same room above them.
-    below = Panel(
-        165,
-        Axis("norm of the rows", [norm], norm.colour, from_zero=0.1),
-        Axis("learning rate", [rate], rate.colour, from_zero=0.4),
-    )
-    return chart([Panel(340, Axis("loss", lines)), below], visible(title), "step")
+        if _column(entries, name)[0]:
+            above.plot(*_column(entries, name), color=colour, marker=".", label=label)
+    above.set_ylabel("loss")
+    above.set_title(visible(title), parse_math=False)
+    above.legend(frameon=False)
+    below.plot(*_column(entries, "norm"), color="#3060c0")
+    below.set_xlabel("step")
+    below.set_ylabel("norm of the rows", color="#3060c0")
+    rates = below.twinx()
+    rates.plot(*_column(entries, "lr"), color="#309050", linestyle="--")
+    rates.set_ylabel("learning rate", color="#309050")
+    for axes, room in ((below, 0.1), (rates, 0.4)):  # or two constants would lie on one line
+        axes.axhline(0, color="none")  # a norm that is held would else show its rounding alone
+        axes.margins(y=room)
+        axes.set_ylim(bottom=0)
+    return png_of(figure)
 
 
+@any_script()
 def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
     """The learning-rate finder's curve, as PNG: evaluation loss over learning rate.
 
@@ -50,16 +56,38 @@ def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> b
         chosen: the learning rate that was chosen.
         token: the word.
     """
-    points = [(math.log10(rate), loss) for rate, loss in tried if rate > 0]
-    loss = Axis("evaluation loss", [Line(points, "#c03030", dots=True)])
-    mark = (math.log10(chosen), "#309050", f"chosen: {chosen:g}")
-    title = visible(f"learning rates tried for {token}")
-    return chart([Panel(340, loss, verticals=[mark])], title, "learning rate", powers=True)
+    figure = empty_figure(8, 4)
+    axes = figure.subplots()
+    axes.semilogx(*zip(*tried, strict=True), color="#c03030", marker=".")
+    axes.axvline(chosen, color="#309050", linestyle="--", label=f"chosen: {chosen:g}")
+    axes.set(xlabel="learning rate", ylabel="evaluation loss")
+    axes.set_title(visible(f"learning rates tried for {token}"), parse_math=False)
+    axes.legend(frameon=False)
+    return png_of(figure)
 
 
-def _column(entries: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
+def _column(entries: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
     """Steps and values of the entries that have `name`."""
-    return [(entry["step"], entry[name]) for entry in entries if name in entry]
+    with_name = [entry for entry in entries if name in entry]
+    return [entry["step"] for entry in with_name], [entry[name] for entry in with_name]
+
+
+def empty_figure(width: float, height: float) -> Any:
+    """A figure of matplotlib to draw into, in inches; without pyplot, so nothing is global."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png_of(figure: Any) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
 
 
 def running_mean(values: Sequence[float], width: int) -> list[float]:

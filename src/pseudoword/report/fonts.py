@@ -1,5 +1,8 @@
 """Fonts for labels in any script: the first installed font that has all the letters."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from PIL import ImageFont
@@ -49,6 +52,19 @@ def wrapped(text: str, letters: Font, width_px: int) -> str:
         else:
             lines.append(word)
     return "\n".join(lines)
+
+
+@contextmanager
+def any_script() -> Iterator[None]:
+    """Let matplotlib use all installed fonts, and silence its warnings about missing letters."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    here = set(font_manager.get_font_names())
+    families = [name for name in FONT_NAMES if name in here]
+    with warnings.catch_warnings(), matplotlib.rc_context({"font.family": families}):
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
 
 
 @cache
