@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pseudoword.report.fonts import any_script
 from pseudoword.text import visible
@@ -19,8 +19,12 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
         entries: lines of the log (`runs.folder.RunFolder.read_log`).
         title: of the chart.
     """
-    figure = empty_figure(8, 5.5)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    # Margins that fit all runs: to fit them to each takes as long as drawing.
+    figure = empty_figure(8, 5.5, layout=None)
+    margins = {"left": 0.1, "right": 0.9, "bottom": 0.09, "top": 0.94, "hspace": 0.08}
+    above, below = figure.subplots(
+        2, 1, sharex=True, gridspec_kw={"height_ratios": (2, 1), **margins}
+    )
     steps, losses = _column(entries, "loss")
     above.plot(steps, losses, color="#dddddd", linewidth=0.8)
     smooth = running_mean(losses, max(1, len(losses) // 10))
@@ -72,12 +76,14 @@ def _column(entries: Sequence[Mapping[str, float]], name: str) -> tuple[list[flo
     return [entry["step"] for entry in with_name], [entry[name] for entry in with_name]
 
 
-def empty_figure(width: float, height: float) -> Any:
+def empty_figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> Any:
     """A figure of matplotlib to draw into, in inches; without pyplot, so nothing is global."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
