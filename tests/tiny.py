@@ -31,7 +31,9 @@ from diffusers import (
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     SanaPipeline,
+    SanaSprintPipeline,
     SanaTransformer2DModel,
+    SCMScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
@@ -378,7 +380,7 @@ def pixart(folder: Path) -> Path:
     return folder
 
 
-def sana(folder: Path) -> Path:
+def sana(folder: Path, *, sprint: bool = False) -> Path:
     """Save a tiny Sana model in diffusers' layout: Gemma 2, deep latents."""
     torch.manual_seed(0)
     lines = signature(SanaPipeline.__call__).parameters["complex_human_instruction"].default
@@ -404,6 +406,7 @@ def sana(folder: Path) -> Path:
         cross_attention_dim=32,
         caption_channels=32,
         sample_size=4,
+        guidance_embeds=sprint,
     )
     sides: dict[str, Any] = {}
     for side in ("encoder", "decoder"):
@@ -424,7 +427,11 @@ def sana(folder: Path) -> Path:
     scheduler = DPMSolverMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
     )
-    pipeline = SanaPipeline(words, Gemma2Model(config), vae, transformer, scheduler)
+    parts = (words, Gemma2Model(config), vae, transformer)
+    if sprint:
+        pipeline = SanaSprintPipeline(*parts, SCMScheduler())
+    else:
+        pipeline = SanaPipeline(*parts, scheduler)
     pipeline.save_pretrained(folder)
     return folder
 

@@ -20,6 +20,7 @@ FAMILIES: Mapping[str, str] = {
     "chroma": "pseudoword.models.families.chroma:Chroma",
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
     "sana": "pseudoword.models.families.sana:Sana",
+    "sana-sprint": "pseudoword.models.families.sana_sprint:SanaSprint",
 }
 """Family name, or that of a variant -> module and class."""
 

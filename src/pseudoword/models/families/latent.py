@@ -318,6 +318,10 @@ class LatentFamily(ABC):
                 f"--guidance-rescale does not work with {self.source.name}: diffusers' "
                 f"{kind.__name__} has no such setting. Give 0."
             )
+        self.check_steps(settings)
+
+    def check_steps(self, settings: GenerationSettings) -> None:
+        """Check whether the scheduler can take so many steps."""
         check_steps(self.scheduler(settings.scheduler), settings.sampler_steps)
 
     def drawing_options(self, _settings: GenerationSettings, _count: int) -> dict[str, Any]:
