@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.families.latent import diffusion_schedule, patch_step, sample_side
+from pseudoword.models.families.latent import diffusion_schedule
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
@@ -38,14 +37,6 @@ class PixArtSigma(TransformerFamily):
 
         t5 = self.parts.text_encoder(T5EncoderModel, "", pipeline_readers.pixart, masked=True)
         return {"t5xxl": t5}
-
-    @staticmethod
-    def resolution_of(parts: ModelParts) -> tuple[int, int]:
-        from diffusers import PixArtTransformer2DModel
-
-        config = parts.config(PixArtTransformer2DModel, "transformer")
-        where, scale = f"{parts.source.name}: its transformer", Autoencoder.pixels(parts)
-        return sample_side(config, where) * scale, patch_step(config, where) * scale
 
     def make_noise_schedule(self) -> NoiseSchedule:
         return diffusion_schedule(self.parts)

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.families.latent import patch_step, sample_side
 from pseudoword.models.families.transformer import TransformerFamily, padded
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
@@ -50,14 +48,6 @@ class StableDiffusion3(TransformerFamily):
                 T5EncoderModel, "_3", pipeline_readers.stable_diffusion_3
             )
         return encoders
-
-    @staticmethod
-    def resolution_of(parts: ModelParts) -> tuple[int, int]:
-        from diffusers import SD3Transformer2DModel
-
-        config = parts.config(SD3Transformer2DModel, "transformer")
-        where, scale = f"{parts.source.name}: its transformer", Autoencoder.pixels(parts)
-        return sample_side(config, where) * scale, patch_step(config, where) * scale
 
     @property
     def largest_side(self) -> int:

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models.families.latent import LatentFamily
+from pseudoword.models.families.latent import LatentFamily, patch_step, sample_side
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
+from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.noise_schedule import NoiseSchedule
 
 
@@ -24,6 +25,15 @@ class TransformerFamily(LatentFamily):
     kind: str
     """diffusers' class of the transformer"""
     reads_weights = False
+
+    @classmethod
+    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
+        """As the transformer's config says."""
+        import diffusers
+
+        config = parts.config(getattr(diffusers, cls.kind), "transformer")
+        where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.pixels(parts)
+        return sample_side(config, where) * scale, patch_step(config, where) * scale
 
     def load_denoiser(self) -> Any:
         import diffusers
