@@ -26,6 +26,8 @@ from diffusers import (
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    Lumina2Pipeline,
+    Lumina2Transformer2DModel,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     QwenImagePipeline,
@@ -436,6 +438,41 @@ def sana(folder: Path, *, sprint: bool = False) -> Path:
     return folder
 
 
+def lumina2(folder: Path) -> Path:
+    """Save a tiny Lumina 2 model in diffusers' layout: Gemma 2, text and picture in one sequence.
+
+    Its pipeline takes only sides that are multiples of 16, as if every VAE halved them three times.
+    """
+    torch.manual_seed(0)
+    sentence = re.findall(r"[A-Za-z]+", Lumina2Pipeline(*[None] * 5).system_prompt)
+    words = tiny_tokenizers.gemma(folder / "tokenizer", [*WORDS, *sentence])
+    text = tiny_encoders.encoder("Gemma 2", len(words), 32)
+    transformer = Lumina2Transformer2DModel(
+        sample_size=4,
+        in_channels=4,
+        hidden_size=32,
+        num_layers=2,
+        num_refiner_layers=1,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        multiple_of=8,
+        axes_dim_rope=(4, 2, 2),
+        axes_lens=(300, 12, 12),
+        cap_feat_dim=32,
+    )
+    vae = _vae(
+        block_out_channels=(8, 8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        scaling_factor=0.3611,
+        shift_factor=0.1159,
+        use_quant_conv=False,
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=6.0)
+    Lumina2Pipeline(transformer, scheduler, vae, text, words).save_pretrained(folder)
+    return folder
+
+
 def stable_diffusion_2(folder: Path, prediction_type: str) -> Path:
     """Save a tiny SD 2 model: linear projections around the attention, heads per block."""
     second: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
@@ -455,6 +492,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,
+    "lumina2": lumina2,
 }
 """A builder for each kind of base model; tests over all families use them."""
 
@@ -512,7 +550,7 @@ VAE: Mapping[str, Any] = {
 
 
 def _vae(**more: Any) -> AutoencoderKL:
-    return AutoencoderKL(**VAE, **more)
+    return AutoencoderKL(**{**VAE, **more})
 
 
 def captioner(folder: Path) -> Path:

@@ -124,6 +124,15 @@ def sana(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) ->
     return predicted
 
 
+def lumina2(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    """Its time runs from noise to the picture, and so does its prediction."""
+    text, mask, *_ = pipeline.encode_prompt(prompts, False)
+    predicted: Tensor = pipeline.transformer(
+        noisy, timestep=1 - times / 1000, encoder_hidden_states=text, encoder_attention_mask=mask
+    ).sample
+    return -predicted
+
+
 REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]] = {
     "sd3": sd3,
     "flux": flux,
@@ -133,6 +142,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "chroma": chroma,
     "pixart": pixart,
     "sana": sana,
+    "lumina2": lumina2,
 }
 """Family -> its pipeline, `B` prompts, noisy latents `[B, C, h, w]` and times `[B]`, 0 to 1000, ->
 prediction."""

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pytest
+import tiny
 import torch
 from support import train_state
 from torch import Tensor
@@ -102,3 +103,12 @@ def test_graphs_without_a_gpu_are_refused_before_the_first_step(
 ) -> None:
     with pytest.raises(SettingsError, match="--graphs needs an NVIDIA GPU"):
         train(pictures, "<cat>", base=str(base), device="cpu", graphs=True, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["z-image", "lumina2"])
+def test_graphs_of_a_denoiser_that_reads_no_padding_are_refused(
+    kind: str, pictures: Path, tmp_path: Path
+) -> None:
+    base = tiny.BASES[kind](tmp_path / "base")
+    with pytest.raises(SettingsError, match="--graphs does not work with"):
+        train(pictures, "<cat>", base=str(base), graphs=True, out=tmp_path / "run")

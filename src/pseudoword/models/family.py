@@ -68,6 +68,8 @@ class Family(Protocol):
     """whether prompts to draw may have weights and any length; if not, they are plain text"""
     reads_negative: bool
     """whether it is guided away from a negative prompt"""
+    ragged: bool
+    """whether the denoiser runs on as many tokens as each text has, which no CUDA graph can"""
     source: BaseSource
     placement: Placement
     noise_schedule: NoiseSchedule

@@ -104,6 +104,11 @@ def against_model(
             device cannot do what is asked for.
         ConceptError: the word would be longer than the longest prompt.
     """
+    if config.graphs and family.ragged:
+        raise SettingsError(
+            f"--graphs does not work with {family.source.name}, whose denoiser runs "
+            "on as many tokens as each text has. Leave it out."
+        )
     if config.graphs and family.device.type != "cuda":
         raise SettingsError(
             f"--graphs needs an NVIDIA GPU, and this run computes on {family.device}. Leave it out."

@@ -21,6 +21,7 @@ FAMILIES: Mapping[str, str] = {
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
     "sana": "pseudoword.models.families.sana:Sana",
     "sana-sprint": "pseudoword.models.families.sana_sprint:SanaSprint",
+    "lumina2": "pseudoword.models.families.lumina2:Lumina2",
 }
 """Family name, or that of a variant -> module and class."""
 

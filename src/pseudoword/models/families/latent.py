@@ -60,6 +60,7 @@ class LatentFamily(ABC):
     """what messages call it"""
     reads_weights: bool
     reads_negative = True
+    ragged = False
     usual_guidance = 7.5
     autoencoder_kind: type[Autoencoder] = Autoencoder
     mask_argument = "prompt_attention_mask"

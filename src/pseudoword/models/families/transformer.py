@@ -12,6 +12,9 @@ from pseudoword.models.flow import flow_schedule
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.noise_schedule import NoiseSchedule
 
+PLANNED_TOKENS = 64
+"""Of a prompt, where memory is counted without numbers for a transformer that reads no padding."""
+
 
 class TransformerFamily(LatentFamily):
     """A latent diffusion model with a transformer, which predicts a flow if not said otherwise.

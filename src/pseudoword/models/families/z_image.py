@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pseudoword.models import pipeline_readers
 from pseudoword.models.families.packed import usual_resolution
-from pseudoword.models.families.transformer import TransformerFamily
+from pseudoword.models.families.transformer import PLANNED_TOKENS, TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.language_model import up_to
@@ -22,9 +22,6 @@ from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
 
-PLANNED_TOKENS = 64
-"""Of a prompt, where memory is counted without numbers: the transformer reads them by the 32."""
-
 
 class ZImage(TransformerFamily):
     """A Z-Image-style model; a concept has rows for Qwen 3."""
@@ -32,6 +29,7 @@ class ZImage(TransformerFamily):
     name = "z-image"
     pipelines = ("ZImagePipeline",)
     kind = "ZImageTransformer2DModel"
+    ragged = True
     usual_guidance = 6.0
 
     @staticmethod

@@ -1,0 +1,51 @@
+"""Lumina-Image 2.0 (Qin et al. 2025): Gemma 2 behind a sentence, one sequence of text and picture.
+
+Conditioning is as in diffusers' Lumina2Pipeline, which draws the pictures: the hidden states before
+the last block of Gemma. A negative prompt has no sentence before it. Time runs from noise, 0, to
+the picture, 1, and the transformer predicts the direction from noise to latents.
+"""
+
+import torch
+from torch import Tensor
+
+from pseudoword.models import pipeline_readers
+from pseudoword.models.families.gemma import GemmaFamily
+from pseudoword.models.families.transformer import PLANNED_TOKENS
+from pseudoword.models.family import Condition
+
+
+class Lumina2(GemmaFamily):
+    """A Lumina 2-style model; a concept has rows for Gemma 2."""
+
+    name = "lumina2"
+    pipelines = ("Lumina2Pipeline",)
+    kind = "Lumina2Transformer2DModel"
+    ragged = True
+    usual_guidance = 4.0
+    reads = staticmethod(pipeline_readers.lumina2)
+    reads_against = staticmethod(pipeline_readers.lumina2_negative)
+    last = -2
+
+    @property
+    def largest_side(self) -> int:
+        _, rows, columns = self.denoiser.config.axes_lens
+        return int(min(rows, columns) * self.resolution_step)
+
+    def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
+        predicted: Tensor = self.denoiser(
+            noisy,
+            timestep=1 - times / 1000,
+            encoder_hidden_states=condition.hidden.to(self.dtype),
+            encoder_attention_mask=_with_numbers(condition.mask),
+            return_dict=False,
+        )[0]
+        return -predicted
+
+
+def _with_numbers(mask: Tensor | None) -> Tensor:
+    """The mask `[B, L]`: the transformer must know how many tokens each text has."""
+    assert mask is not None
+    if not mask.is_meta:
+        return mask
+    planned = torch.arange(mask.shape[1]) < PLANNED_TOKENS
+    return planned.to(mask.dtype).expand(mask.shape)
