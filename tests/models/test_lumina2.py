@@ -9,6 +9,7 @@ import torch
 from support import diffusers_own
 
 import pseudoword
+from pseudoword.config import BaseChoice
 from pseudoword.errors import PseudowordError
 from pseudoword.models import base_model
 
@@ -38,6 +39,12 @@ def test_a_sentence_is_before_a_prompt_and_not_before_a_negative_one(
 def test_the_last_block_of_gemma_is_not_kept(base: Path, family: Any) -> None:
     whole = diffusers_own(base).text_encoder
     assert len(family.encoders["gemma2_2b"].model.layers) == len(whole.layers) - 1
+
+
+def test_a_folder_from_an_older_diffusers_names_its_pipeline_differently(tmp_path: Path) -> None:
+    index = tmp_path / "model_index.json"
+    index.write_text('{"_class_name": "Lumina2Text2ImgPipeline"}')
+    assert base_model.detect(BaseChoice(base=str(tmp_path))).family == "lumina2"
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ class Lumina2(GemmaFamily):
     """A Lumina 2-style model; a concept has rows for Gemma 2."""
 
     name = "lumina2"
-    pipelines = ("Lumina2Pipeline",)
+    pipelines = ("Lumina2Pipeline", "Lumina2Text2ImgPipeline")  # an older name for it
     kind = "Lumina2Transformer2DModel"
     ragged = True
     usual_guidance = 4.0
