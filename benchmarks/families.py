@@ -68,6 +68,10 @@ GROWN: Mapping[str, Mapping[str, Any]] = {
         **{"num_attention_heads": 16, "num_layers": 8},
         **{"num_cross_attention_heads": 16, "cross_attention_dim": 128},
     },
+    "auraflow": {
+        **{"num_attention_heads": 16, "num_mmdit_layers": 2, "num_single_dit_layers": 4},
+        "caption_projection_dim": 128,
+    },
     "lumina2": {
         **{"hidden_size": 128, "num_layers": 8, "multiple_of": 32},
         **{"num_attention_heads": 16, "num_kv_heads": 8},

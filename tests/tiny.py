@@ -11,6 +11,8 @@ import tiny_encoders
 import tiny_tokenizers
 import torch
 from diffusers import (
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
     AutoencoderDC,
     AutoencoderKL,
     AutoencoderKLFlux2,
@@ -361,6 +363,29 @@ def chroma(folder: Path) -> Path:
     return _made_for(32, folder)
 
 
+def auraflow(folder: Path) -> Path:
+    """Save a tiny AuraFlow model in diffusers' layout: UMT5, positions for 96 pixels."""
+    torch.manual_seed(0)
+    words = tiny_tokenizers.t5(folder / "tokenizer", WORDS)
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        pos_embed_max_size=12**2,
+    )
+    with torch.no_grad():  # with smaller weights its gates hardly open
+        for name, weight in transformer.named_parameters():
+            weight.mul_(3 if "_blocks." in name else 1)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=1.73)
+    text = tiny_encoders.encoder("UMT5", len(words), 32)
+    AuraFlowPipeline(words, text, _vae(), transformer, scheduler).save_pretrained(folder)
+    return _made_for(32, folder)
+
+
 def pixart(folder: Path) -> Path:
     """Save a tiny PixArt-Sigma model in diffusers' layout: T5, ε and a variance predicted."""
     torch.manual_seed(0)
@@ -490,6 +515,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "qwen-image": qwen_image,
     "z-image": z_image,
     "chroma": chroma,
+    "auraflow": auraflow,
     "pixart": pixart,
     "sana": sana,
     "lumina2": lumina2,

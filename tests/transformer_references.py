@@ -90,6 +90,14 @@ def chroma(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) 
     )
 
 
+def auraflow(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, *_ = pipeline.encode_prompt(prompts, do_classifier_free_guidance=False)
+    predicted: Tensor = pipeline.transformer(
+        noisy, encoder_hidden_states=text, timestep=times / 1000
+    ).sample
+    return predicted
+
+
 def _of_tokens(pipeline: Any, noisy: Tensor, **given: Any) -> Tensor:
     batch, channels, height, width = noisy.shape
     tokens = pipeline._pack_latents(noisy, batch, channels, height, width)
@@ -140,6 +148,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "qwen-image": qwen_image,
     "z-image": z_image,
     "chroma": chroma,
+    "auraflow": auraflow,
     "pixart": pixart,
     "sana": sana,
     "lumina2": lumina2,

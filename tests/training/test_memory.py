@@ -30,7 +30,7 @@ def gradient(family: Family, pictures: Path) -> torch.Tensor:
     return torch.cat([rows.flatten() for rows in found if rows is not None])
 
 
-INNER = ("up_blocks.1.resnets.0", "transformer_blocks.0", "layers.0")
+INNER = ("up_blocks.1.resnets.0", "transformer_blocks.0", "joint_transformer_blocks.0", "layers.0")
 """Modules of denoisers that are computed again in the backward pass."""
 
 

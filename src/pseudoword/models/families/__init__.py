@@ -18,6 +18,7 @@ FAMILIES: Mapping[str, str] = {
     "qwen-image": "pseudoword.models.families.qwen_image:QwenImage",
     "z-image": "pseudoword.models.families.z_image:ZImage",
     "chroma": "pseudoword.models.families.chroma:Chroma",
+    "auraflow": "pseudoword.models.families.auraflow:AuraFlow",
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
     "sana": "pseudoword.models.families.sana:Sana",
     "sana-sprint": "pseudoword.models.families.sana_sprint:SanaSprint",
