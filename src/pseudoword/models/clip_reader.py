@@ -4,6 +4,7 @@ Prompts to draw may have weights and any length: they are read in chunks (see `c
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from pseudoword.models.prompt_reader import Found, PromptReader, Token
 from pseudoword.models.prompts import ChunkedPrompts, Prompts, Tokenized, rows_by_name
 from pseudoword.placeholders import as_written, split
 
+REMEMBERED = 4096
+"""Prompts whose tokens are kept: those of a run come back in its steps and evaluations."""
+
 LEAST_TOKENS = 3
 """The begin token, the end token and one more."""
 
@@ -23,6 +27,9 @@ class ClipReader(PromptReader):
 
     def __init__(self, tokenizer: Any, length: int) -> None:
         super().__init__(tokenizer, length, [tokenizer.bos_token_id], [tokenizer.eos_token_id])
+        self._sequence = lru_cache(REMEMBERED)(
+            lambda prompt, counts: self.sequence(prompt, dict(counts))
+        )
 
     def tokenize(self, prompts: Prompts, counts: Mapping[str, int]) -> Tokenized:
         """The token ids of `B` prompts, `[B, length]`, or of n chunks each, `[B·n, length]`.
@@ -36,8 +43,9 @@ class ClipReader(PromptReader):
             return tokenize_chunks(self.tokenizer, prompts, counts, self.length)
         ids = torch.full((len(prompts), self.length), self.tokenizer.pad_token_id)
         slots = torch.full((len(prompts), self.length), -1)
+        known = tuple(counts.items())
         for b, prompt in enumerate(prompts):
-            found = self.sequence(prompt, counts)
+            found = self._sequence(prompt, known)
             ids[b, : len(found[0])] = torch.tensor(found[0])
             slots[b, : len(found[1])] = torch.tensor(found[1])
         return Tokenized(ids, slots, (ids != self.tokenizer.pad_token_id).long())
