@@ -5,8 +5,9 @@
 By the clock: each held-out thing of the bundled world is learned by its own `pseudoword train`, and
 all of them by one `pseudoword train-many`, as anybody would run them, with the default settings.
 Half of the single runs come before, half after, so that a machine that gets slower does so for
-both. The words of both are compared byte for byte, and by the similarity of their pictures to the
-right ones.
+both. The parts are those that a run tells at its end; what comes before them is Python and its
+imports. The words of both are compared byte for byte, and by the similarity of their pictures to
+the right ones.
 
 By the step: packs of several sizes take steps in turns with matrix products. The limit is the
 counted work of the steps at the rate of these products.
@@ -17,15 +18,16 @@ measured again from its beginning.
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 
 import tomli_w
@@ -51,11 +53,22 @@ from pseudoword.training.loop import train
 from pseudoword.training.state import TrainState
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
+STARTING = "starting"
 SIZES = (1, 2, 4, 8, 16)
-ROUNDS, STEPS = 5, 4
+ROUNDS, STEPS = 4, 3
 """Each size takes so many steps in each round."""
 SEEDS = (0, 1)
 """Of the pictures whose similarity is measured."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One command."""
+
+    seconds: float
+    """by the clock"""
+    parts: Mapping[str, float]
+    """part -> seconds"""
 
 
 @dataclass(frozen=True)
@@ -63,8 +76,8 @@ class Row:
     """One word, learned alone and by `train-many`."""
 
     name: str
-    seconds: float
-    """that it took alone, by the clock"""
+    timed: Timed
+    """how long it took alone"""
     steps: int
     same_bytes: bool
     alone: float
@@ -103,35 +116,35 @@ class PackBenchmark:
             "template": "captioned",
         }
 
-    def by_the_clock(self, size: Sequence[str]) -> tuple[list[float], float]:
-        """Learn all words in both ways: the seconds of each alone, and of `train-many`."""
+    def by_the_clock(self, size: Sequence[str]) -> tuple[list[Timed], Timed]:
+        """Learn all words in both ways: how long each took alone, and `train-many` for all."""
         half = len(self.tasks) // 2
         before = [self.alone(task) for task in self.tasks[:half]]
         together = self.together(size)
         return [*before, *map(self.alone, self.tasks[half:])], together
 
-    def alone(self, task: Task) -> float:
-        """Learn a word with a command of its own, if that is not done yet: its seconds."""
+    def alone(self, task: Task) -> Timed:
+        """Learn a word with a command of its own, if that is not done yet."""
         kept = self.out / "alone" / f"{file_stem(task.name)}.json"
         if not kept.exists():
             self.console.phase(f"learning {task.name} alone")
             folder = self.out / "alone" / file_stem(task.name)
             shutil.rmtree(folder, ignore_errors=True)
             given = self.settings(task)
-            seconds = _seconds("train", given.pop("pictures"), "--out", folder, *_flags(given))
-            write_whole(kept, json.dumps(seconds).encode())
-        return float(json.loads(kept.read_bytes()))
+            timed = _timed("train", given.pop("pictures"), "--out", folder, *_flags(given))
+            write_whole(kept, json.dumps(asdict(timed)).encode())
+        return Timed(**json.loads(kept.read_bytes()))
 
-    def together(self, size: Sequence[str]) -> float:
-        """Learn all words with one command: its seconds."""
+    def together(self, size: Sequence[str]) -> Timed:
+        """Learn all words with one command."""
         self.console.phase(f"learning {len(self.tasks)} words with train-many")
         shutil.rmtree(self.out / "together", ignore_errors=True)
         concepts = self.out / "concepts.toml"
         listed = tomli_w.dumps({"concept": [self.settings(task) for task in self.tasks]})
         write_whole(concepts, listed.encode())
-        return _seconds("train-many", concepts, "--out", self.out / "together", *size)
+        return _timed("train-many", concepts, "--out", self.out / "together", *size)
 
-    def row(self, task: Task, seconds: float, model: SimilarityModel) -> Row:
+    def row(self, task: Task, timed: Timed, model: SimilarityModel) -> Row:
         """Compare a word that was learned in both ways."""
         self.console.phase(f"drawing {task.name}")
         runs = [RunFolder(self.out / way / file_stem(task.name)) for way in ("alone", "together")]
@@ -139,7 +152,7 @@ class PackBenchmark:
         alone = self.similarity(task, runs[0].concept, model)
         packed = alone if same else self.similarity(task, runs[1].concept, model)
         steps = int(runs[0].read_log()[-1]["step"])
-        return Row(task.name, seconds, steps, same, alone, packed)
+        return Row(task.name, timed, steps, same, alone, packed)
 
     def similarity(self, task: Task, path: Path, model: SimilarityModel) -> float:
         """Mean cosine of pictures drawn with the word in a file to the right ones."""
@@ -193,23 +206,25 @@ def _flags(settings: Mapping[str, str]) -> list[str]:
     return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
 
-def _seconds(*arguments: object) -> float:
-    """Run a command: how long it takes by the clock."""
+def _timed(*arguments: object) -> Timed:
+    """Run a command: how long it takes by the clock, and each of its parts."""
     began = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "pseudoword", *map(str, arguments)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    return time.perf_counter() - began
+    command = [sys.executable, "-m", "pseudoword", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    said = done.stdout + done.stderr
+    told = said[said.rindex("took ") :].splitlines()[0]
+    parts = {part: float(spent) for part, spent in re.findall(r"(\w+) ([\d.]+) s(?:,|$)", told)}
+    parts.pop("took", None)
+    return Timed(seconds, {STARTING: seconds - sum(parts.values()), **parts})
 
 
 def table(
-    rows: Sequence[Row], together: float, times: Sequence[StepTime], flops: float, where: str
+    rows: Sequence[Row], together: Timed, times: Sequence[StepTime], flops: float, where: str
 ) -> str:
     """Everything as Markdown."""
-    alone = sum(row.seconds for row in rows)
+    alone = sum(row.timed.seconds for row in rows)
+    parts = list(dict.fromkeys(part for t in (rows[0].timed, together) for part in t.parts))
     worst = max(abs(row.packed / row.alone - 1) for row in rows)
     best = max(times, key=lambda one: one.flops / one.seconds)
     lines = [
@@ -218,9 +233,9 @@ def table(
         "| | seconds by the clock | words an hour |",
         "|---|---|---|",
         f"| {len(rows)} × `train` | {alone:.0f} | {_an_hour(len(rows), alone):.0f} |",
-        f"| `train-many` | {together:.0f} | {_an_hour(len(rows), together):.0f} |",
+        f"| `train-many` | {together.seconds:.0f} | {_an_hour(len(rows), together.seconds):.0f} |",
         "",
-        f"- {alone / together:.1f} times the words an hour.",
+        f"- {alone / together.seconds:.2f} times the words an hour.",
         f"- {sum(row.same_bytes for row in rows)} of {len(rows)} words have the same bytes; the "
         f"similarities of a word differ by {worst:.1%} at most.",
         f"- Of the counted limit: {_part(best, flops):.2f} with {best.size} words in a step. "
@@ -234,11 +249,15 @@ def table(
         f"| {_part(one, flops):.2f} |"
         for one in times
     ]
+    lines += ["", "| part | alone: s a word | with others: s a word |", "|---|---|---|"]
+    for part in parts:
+        each = mean(row.timed.parts.get(part, 0.0) for row in rows)
+        lines.append(f"| {part} | {each:.2f} | {together.parts.get(part, 0.0) / len(rows):.2f} |")
     lines += ["", "| word | alone: s | steps | similarity | with others | same bytes |"]
     lines.append("|---|---|---|---|---|---|")
     lines += [
-        f"| {row.name} | {row.seconds:.1f} | {row.steps} | {row.alone:.3f} | {row.packed:.3f} "
-        f"| {'yes' if row.same_bytes else 'no'} |"
+        f"| {row.name} | {row.timed.seconds:.1f} | {row.steps} | {row.alone:.3f} "
+        f"| {row.packed:.3f} | {'yes' if row.same_bytes else 'no'} |"
         for row in rows
     ]
     return "\n".join(lines) + "\n"
@@ -254,13 +273,13 @@ def _part(one: StepTime, flops: float) -> float:
 
 
 def chart(
-    rows: Sequence[Row], together: float, times: Sequence[StepTime], flops: float, where: str
+    rows: Sequence[Row], together: Timed, times: Sequence[StepTime], flops: float, where: str
 ) -> bytes:
     """Words an hour, and the time of a step beside its limit, as PNG."""
     figure = empty_figure(8, 3.6)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
-    alone = sum(row.seconds for row in rows)
-    hourly = [_an_hour(len(rows), alone), _an_hour(len(rows), together)]
+    alone = sum(row.timed.seconds for row in rows)
+    hourly = [_an_hour(len(rows), seconds) for seconds in (alone, together.seconds)]
     bars = left.bar(["one by one", "train-many"], hourly, color=["#888888", "#3060c0"])
     left.bar_label(bars, [f"{each:.0f}" for each in hourly])
     left.set(ylabel="words an hour, by the clock")
@@ -288,11 +307,10 @@ def main() -> None:
         benchmark = PackBenchmark(arguments.words, arguments.out, console)
         times, rate = benchmark.steps()
         size = ["--pack", str(arguments.size)] if arguments.size else []
-        seconds, together = benchmark.by_the_clock(size)
+        each, together = benchmark.by_the_clock(size)
         model = SimilarityModel()
         rows = [
-            benchmark.row(task, its, model)
-            for task, its in zip(benchmark.tasks, seconds, strict=True)
+            benchmark.row(task, its, model) for task, its in zip(benchmark.tasks, each, strict=True)
         ]
         where = machine(benchmark.family.device)
     found = (rows, together, times, rate.flops, where)

@@ -66,6 +66,17 @@ def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock
     assert notes.lines[2:] == ["took 30.0 s: measuring 20.0 s, learning 10.0 s"]
 
 
+def test_of_several_words_the_end_is_told_only(clock: Clock) -> None:
+    notes = Notes()
+    timed = TimedProgress(notes, None)
+    timed.phase("learning <a>, <b>")
+    for step in range(1, 11):
+        clock.now += 1.0
+        timed.advance(step, 20)
+    timed.finish()
+    assert notes.lines == ["took 10.0 s: learning 10.0 s"]
+
+
 def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
     notes = Notes()
     timed = TimedProgress(notes, config(steps=100, preview=()))

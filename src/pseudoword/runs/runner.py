@@ -77,12 +77,12 @@ def learn(
                 task.release()
         _note_finished(done, len(tasks), progress)
         words = Words(len(tasks), len(done))
-        timed = TimedProgress(progress, todo[0].config) if len(todo) == 1 else None
-        progress = timed or progress
+        timed = TimedProgress(progress, todo[0].config if len(todo) == 1 else None)
+        progress = timed
         loaded = _Loaded(family, progress)
         for alike in _alike(todo):
             done |= _learn(alike, loaded.of(alike[0].config), words, progress, options, size)
-        if timed is not None:
+        if todo:
             timed.finish()
         if words.failures:
             raise TrainingError(_what_failed(words.failures, len(tasks)))

@@ -24,12 +24,13 @@ MEASURING, TRYING, LEARNING, DRAWING = "measuring", "trying", "learning", "drawi
 
 
 class TimedProgress:
-    """A `Progress` of one run that also notes how long its parts will take, and have taken.
+    """A `Progress` that also notes how long the parts of a run will take, and have taken.
 
-    A part is named by the first word of its phases. There are two plans at most.
+    A part is named by the first word of its phases. There are two plans at most, and none without
+    the settings of the run, as for several words.
     """
 
-    def __init__(self, inner: Progress, config: TrainConfig) -> None:
+    def __init__(self, inner: Progress, config: TrainConfig | None) -> None:
         self._inner, self._config = inner, config
         self._spent: dict[str, float] = {}
         self._part, self._began = "", time.perf_counter()
@@ -45,8 +46,8 @@ class TimedProgress:
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """Passed on; the first times tell how long a sample takes."""
-        if self._part in (MEASURING, TRYING, LEARNING):
-            self._measure(done)
+        if self._config is not None and self._part in (MEASURING, TRYING, LEARNING):
+            self._measure(done, self._config)
         self._inner.advance(done, total, detail)
 
     def note(self, text: str) -> None:
@@ -65,37 +66,38 @@ class TimedProgress:
             self._spent[self._part] = self._spent.get(self._part, 0.0) + now - self._began
         self._began, self._first = now, None
 
-    def _measure(self, done: int) -> None:
+    def _measure(self, done: int, config: TrainConfig) -> None:
         now = time.perf_counter()
-        samples = 1 if self._part == MEASURING else self._config.batch * self._config.accumulate
+        samples = 1 if self._part == MEASURING else config.batch * config.accumulate
         if self._first is None:
             self._first = done, now
             if not self._sample_seconds:
                 passed = float(done if self._part == MEASURING else samples)
                 passed += FORWARD * SAMPLES * (self._part == LEARNING)  # evaluated before
-                self._plan(done, (now - self._began) / passed)
+                self._plan(done, (now - self._began) / passed, config)
         elif self._part == LEARNING and not self._warm and done >= self._first[0] + WARM_AFTER:
             self._warm = True
             before = self._sample_seconds
             seconds = (now - self._first[1]) / ((done - self._first[0]) * samples)
-            still_long = done < last_step(self._config)
+            still_long = done < last_step(config)
             if still_long and not before / WRONG < seconds < before * WRONG:
-                self._plan(done, seconds)
+                self._plan(done, seconds, config)
 
-    def _plan(self, done: int, sample_seconds: float) -> None:
+    def _plan(self, done: int, sample_seconds: float, config: TrainConfig) -> None:
         """Note how long what is left will take."""
         self._sample_seconds = sample_seconds
-        left = samples_left(self._config, self._part, done)
+        left = samples_left(config, self._part, done)
         seconds = {part: samples * sample_seconds for part, samples in left.items()}
         parts = ", ".join(
-            f"{part} {duration(spent)}{self._steps() if part == LEARNING else ''}"
+            f"{part} {duration(spent)}{_steps(config) if part == LEARNING else ''}"
             for part, spent in seconds.items()
         )
         self._inner.note(f"about {duration(sum(seconds.values()))} to go: {parts}")
 
-    def _steps(self) -> str:
-        steps, most = last_step(self._config), self._config.total_steps
-        return f" (to step {steps}" + (f", at most {most})" if steps < most else ")")
+
+def _steps(config: TrainConfig) -> str:
+    steps, most = last_step(config), config.total_steps
+    return f" (to step {steps}" + (f", at most {most})" if steps < most else ")")
 
 
 def last_step(config: TrainConfig) -> int:
