@@ -1,5 +1,6 @@
 """Z-Image: texts of different lengths side by side, and its own way to count guidance."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 import tiny
 import torch
 from support import diffusers_own
+from transformers import Qwen3ForCausalLM
 
+import pseudoword
+from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 
@@ -49,3 +53,25 @@ def test_a_guidance_of_1_is_off(base: Path, monkeypatch: pytest.MonkeyPatch) -> 
         seen.clear()
         generate(family, ["a cat"], [], seeds=[0], sampler_steps=2, guidance=guidance)
         assert set(seen) == {at_once}
+
+
+def test_pictures_may_be_as_large_as_there_are_positions(base: Path) -> None:
+    drawn: dict[str, Any] = {"base": str(base), "sampler_steps": 1, "height": 32}
+    (picture,) = pseudoword.generate("a cat", width=512, **drawn)
+    assert picture.size == (512, 32)
+    with pytest.raises(SettingsError, match=r"520 x 32 pixels are too large.*at most 512"):
+        pseudoword.generate("a cat", width=520, **drawn)
+
+
+def test_weights_saved_with_the_head_of_the_language_model_are_read(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(base, tmp_path / "published")
+    text = diffusers_own(base).text_encoder
+    whole = Qwen3ForCausalLM(text.config)
+    whole.model.load_state_dict(text.state_dict())
+    whole.save_pretrained(folder / "text_encoder")
+    own, other = (
+        base_model.load_named(str(one), "cpu").encode_text(["a cat"], {}) for one in (base, folder)
+    )
+    assert torch.equal(own.hidden, other.hidden)

@@ -26,11 +26,6 @@ class Lumina2(GemmaFamily):
     reads_against = staticmethod(pipeline_readers.lumina2_negative)
     last = -2
 
-    @property
-    def largest_side(self) -> int:
-        _, rows, columns = self.denoiser.config.axes_lens
-        return int(min(rows, columns) * self.resolution_step)
-
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted: Tensor = self.denoiser(
             noisy,

@@ -65,6 +65,12 @@ class TransformerFamily(LatentFamily):
     ) -> Tensor:
         return self.run_transformer(noisy.to(self.dtype), self.noise_schedule.times(t), condition)
 
+    @property
+    def largest_side(self) -> int | None:
+        """As many positions as the config gives to frames, rows and columns, if it counts them."""
+        positions = self.denoiser.config.get("axes_lens")
+        return int(min(positions[1:]) * self.resolution_step) if positions else None
+
     @abstractmethod
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         """The prediction, `[B, C, h, w]`: of a flow, the direction from latents to noise.
