@@ -364,9 +364,9 @@ def chroma(folder: Path) -> Path:
 
 
 def auraflow(folder: Path) -> Path:
-    """Save a tiny AuraFlow model in diffusers' layout: UMT5, positions for 96 pixels."""
+    """Save a tiny AuraFlow model in diffusers' layout: UMT5 with a tokenizer like Llama's."""
     torch.manual_seed(0)
-    words = tiny_tokenizers.t5(folder / "tokenizer", WORDS)
+    words = tiny_tokenizers.llama(folder / "tokenizer", WORDS)
     transformer = AuraFlowTransformer2DModel(
         sample_size=8,
         num_mmdit_layers=1,

@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
-from transformers import GemmaTokenizer, Qwen2Tokenizer, T5Tokenizer
+from transformers import GemmaTokenizer, LlamaTokenizer, Qwen2Tokenizer, T5Tokenizer
 
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -70,6 +70,18 @@ def gemma(folder: Path, words: Iterable[str]) -> GemmaTokenizer:
     made = GemmaTokenizer({word: i for i, word in enumerate(vocab)}, merges)
     begin = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", made.bos_token_id)])
     made._tokenizer.post_processor = begin
+    made.save_pretrained(folder)
+    return made
+
+
+def llama(folder: Path, words: Iterable[str]) -> LlamaTokenizer:
+    """A BPE tokenizer like Llama 2's with an end token, as Pile-T5 has it; padding on the left."""
+    special = ["<unk>", "<s>", "</s>", "<pad>"]
+    letters = ["▁", *(chr(c) for c in range(33, 127)), *(f"<0x{b:02X}>" for b in range(256))]
+    vocab, merges = _merged([*special, *letters], (f"▁{word}" for word in words))
+    made = LlamaTokenizer({word: i for i, word in enumerate(vocab)}, merges, pad_token="<pad>")
+    end = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", made.eos_token_id)])
+    made._tokenizer.post_processor = end
     made.save_pretrained(folder)
     return made
 

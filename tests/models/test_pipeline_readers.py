@@ -20,7 +20,7 @@ PROMPTS = ["", "a Photo of my cat,  red and blue ", "(Café) and naïve 猫 100%
 
 KINDS = {
     "t5": ("T5", tiny_tokenizers.t5),
-    "umt5": ("UMT5", tiny_tokenizers.t5),
+    "umt5": ("UMT5", tiny_tokenizers.llama),
     "gemma": ("Gemma 2", tiny_tokenizers.gemma),
     "qwen": ("Qwen 3", tiny_tokenizers.qwen),
     "qwen-vl": ("Qwen 2.5 VL", tiny_tokenizers.qwen),

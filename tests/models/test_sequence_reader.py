@@ -32,6 +32,7 @@ KINDS = {
     "t5": (tiny_tokenizers.t5, "T5"),
     "qwen": (tiny_tokenizers.qwen, "Qwen 3"),
     "gemma": (tiny_tokenizers.gemma, "Gemma 2"),
+    "llama": (tiny_tokenizers.llama, "UMT5"),
 }
 
 
