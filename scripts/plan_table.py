@@ -1,168 +1,355 @@
-"""Print the table of docs/families.md on models with a transformer: what `plan` says for them.
+"""Print the table of docs/families.md on memory: what `plan` says for models of every family.
 
-    python scripts/plan_table.py
+    python scripts/plan_table.py [MODEL ...]
 
-Each model is a folder of configs with the published sizes, without weights. Tokenizers are small
-ones: they take no memory on the device.
+Each model is a folder of configs with the published sizes, without weights. What takes no memory on
+the device, such as tokenizers, is that of the tiny members in tests/tiny.py.
 """
 
+import argparse
 import json
+import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import diffusers
+import tiny
 import torch
 import transformers
 
 from pseudoword.config import PlanConfig, Quantize
-from pseudoword.models.loading import single_file_configs
-from pseudoword.training.memory_plan import plan_memory
+from pseudoword.training.memory_plan import PROCESS_NBYTES, Plan, plan_memory
 
 GIB = 1 << 30
-CARDS = (8, 12, 16, 24, 32, 48, 80)
+CARDS = (8, 12, 16, 24)
 """GiB of memory that graphics cards have."""
+ROOM = 1.05
+"""So much more than planned should be there."""
 
-ROWS: dict[str, tuple[Quantize, bool]] = {
-    "training": ("none", False),
-    "`--gradient-checkpointing`": ("none", True),
-    "`--quantize 8bit --gradient-checkpointing`": ("8bit", True),
-    "`--quantize 4bit --gradient-checkpointing`": ("4bit", True),
+WAYS: Mapping[str, tuple[Quantize, bool, bool]] = {
+    "16 bits": ("none", False, False),
+    "checkpointed": ("none", True, False),
+    "8 bits": ("8bit", True, False),
+    "4 bits": ("4bit", True, False),
+    "offloaded": ("none", True, True),
+    "offloaded 8 bits": ("8bit", True, True),
 }
+"""Column -> `--quantize`, `--gradient-checkpointing`, `--offload`; the slowest last."""
 
-CLIP = {"vocab_size": 49408, "max_position_embeddings": 77}
-CLIP_L = {**CLIP, "hidden_size": 768, "intermediate_size": 3072, "projection_dim": 768}
-CLIP_L |= {"num_hidden_layers": 12, "num_attention_heads": 12}
-CLIP_G: dict[str, Any] = {
-    **CLIP,
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "projection_dim": 1280,
+Part = tuple[str, dict[str, Any]]
+"""A part's config: its class in diffusers or transformers, and what differs from its defaults."""
+
+CLIP: dict[str, Any] = {"vocab_size": 49408, "max_position_embeddings": 77}
+CLIP_L: Part = (
+    "CLIPTextConfig",
+    {
+        **CLIP,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "projection_dim": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+    },
+)
+CLIP_G: Part = (
+    "CLIPTextConfig",
+    {
+        **CLIP,
+        "hidden_size": 1280,
+        "intermediate_size": 5120,
+        "projection_dim": 1280,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 20,
+        "hidden_act": "gelu",
+    },
+)
+T5: Part = (
+    "T5Config",
+    {
+        "vocab_size": 32128,
+        "d_model": 4096,
+        "d_kv": 64,
+        "d_ff": 10240,
+        "num_layers": 24,
+        "num_heads": 64,
+        "feed_forward_proj": "gated-gelu",
+    },
+)
+PILE_T5: Part = (
+    "UMT5Config",
+    {
+        "vocab_size": 32128,
+        "d_model": 2048,
+        "d_kv": 64,
+        "d_ff": 5120,
+        "num_layers": 24,
+        "num_heads": 32,
+    },
+)
+GEMMA: Part = ("Gemma2Config", {})
+QWEN3_4B: Part = (
+    "Qwen3Config",
+    {
+        "vocab_size": 151936,
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    },
+)
+MISTRAL: Part = (
+    "Mistral3Config",
+    {
+        "text_config": {
+            "model_type": "mistral",
+            "vocab_size": 131072,
+            "hidden_size": 5120,
+            "intermediate_size": 32768,
+            "num_hidden_layers": 40,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+        }
+    },
+)
+QWEN25_7B: Part = (
+    "Qwen2_5_VLConfig",
+    {
+        "text_config": {
+            "vocab_size": 152064,
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "rope_parameters": {
+                "rope_type": "default",
+                "mrope_section": [16, 24, 24],
+                "rope_theta": 1000000.0,
+            },
+        }
+    },
+)
+
+BLOCKS: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "sample_size": 1024,
 }
-CLIP_G |= {"num_hidden_layers": 32, "num_attention_heads": 20, "hidden_act": "gelu"}
-T5: dict[str, Any] = {
-    "vocab_size": 32128,
-    "d_model": 4096,
-    "d_kv": 64,
-    "d_ff": 10240,
-    "num_layers": 24,
-}
-T5 |= {"num_heads": 64, "feed_forward_proj": "gated-gelu"}
-ENCODERS: dict[str, tuple[str, type[Any], dict[str, Any]]] = {
-    "clip": ("CLIPTextModel", transformers.CLIPTextConfig, CLIP_L),
-    "clip_l": ("CLIPTextModelWithProjection", transformers.CLIPTextConfig, CLIP_L),
-    "clip_g": ("CLIPTextModelWithProjection", transformers.CLIPTextConfig, CLIP_G),
-    "t5": ("T5EncoderModel", transformers.T5Config, T5),
-}
+VAE_4: Part = ("AutoencoderKL", {**BLOCKS, "latent_channels": 4})
+VAE_16: Part = (
+    "AutoencoderKL",
+    {**BLOCKS, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False},
+)
+_DEEP = ("ResBlock",) * 3 + ("EfficientViTBlock",) * 3
+VAE_DEEP: Part = (
+    "AutoencoderDC",
+    {
+        "encoder_block_types": _DEEP,
+        "decoder_block_types": _DEEP,
+        "downsample_block_type": "conv",
+        "upsample_block_type": "interpolate",
+    },
+)
 
 SD3: dict[str, Any] = {
     "sample_size": 128,
     "in_channels": 16,
     "out_channels": 16,
     "joint_attention_dim": 4096,
+    "pooled_projection_dim": 2048,
+    "qk_norm": "rms_norm",
+    "attention_head_dim": 64,
 }
-SD3 |= {"pooled_projection_dim": 2048, "qk_norm": "rms_norm", "attention_head_dim": 64}
-MEDIUM: dict[str, Any] = {
-    **SD3,
-    "num_layers": 24,
-    "num_attention_heads": 24,
-    "caption_projection_dim": 1536,
-}
-MEDIUM |= {"pos_embed_max_size": 384, "dual_attention_layers": tuple(range(13))}
-LARGE: dict[str, Any] = {
-    **SD3,
-    "num_layers": 38,
-    "num_attention_heads": 38,
-    "caption_projection_dim": 2432,
-}
-LARGE |= {"pos_embed_max_size": 192}
-MODELS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
+MEDIUM: Part = (
+    "SD3Transformer2DModel",
+    {
+        **SD3,
+        "num_layers": 24,
+        "num_attention_heads": 24,
+        "caption_projection_dim": 1536,
+        "pos_embed_max_size": 384,
+        "dual_attention_layers": tuple(range(13)),
+    },
+)
+LARGE: Part = (
+    "SD3Transformer2DModel",
+    {
+        **SD3,
+        "num_layers": 38,
+        "num_attention_heads": 38,
+        "caption_projection_dim": 2432,
+        "pos_embed_max_size": 192,
+    },
+)
+KLEIN: Part = (
+    "Flux2Transformer2DModel",
+    {
+        "num_layers": 5,
+        "num_single_layers": 20,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 7680,
+        "guidance_embeds": False,
+    },
+)
+
+MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
     "SD 3.5 medium without T5": (
-        *("StableDiffusion3Pipeline", "SD3Transformer2DModel", MEDIUM),
-        ("clip_l", "clip_g"),
+        "sd3",
+        {"transformer": MEDIUM, "vae": VAE_16, "text_encoder": CLIP_L, "text_encoder_2": CLIP_G},
     ),
     "SD 3.5 medium": (
-        *("StableDiffusion3Pipeline", "SD3Transformer2DModel", MEDIUM),
-        ("clip_l", "clip_g", "t5"),
+        "sd3",
+        {
+            **{"transformer": MEDIUM, "vae": VAE_16, "text_encoder": CLIP_L},
+            **{"text_encoder_2": CLIP_G, "text_encoder_3": T5},
+        },
     ),
     "SD 3.5 large": (
-        *("StableDiffusion3Pipeline", "SD3Transformer2DModel", LARGE),
-        ("clip_l", "clip_g", "t5"),
+        "sd3",
+        {
+            **{"transformer": LARGE, "vae": VAE_16, "text_encoder": CLIP_L},
+            **{"text_encoder_2": CLIP_G, "text_encoder_3": T5},
+        },
     ),
     "FLUX.1 dev": (
-        *("FluxPipeline", "FluxTransformer2DModel", {"guidance_embeds": True}),
-        ("clip", "t5"),
+        "flux",
+        {
+            "transformer": ("FluxTransformer2DModel", {"guidance_embeds": True}),
+            **{"vae": VAE_16, "text_encoder": CLIP_L, "text_encoder_2": T5},
+        },
     ),
-    "Chroma": ("ChromaPipeline", "ChromaTransformer2DModel", {}, ("t5",)),
+    "FLUX.2 klein 4B": (
+        "flux2",
+        {"transformer": KLEIN, "vae": ("AutoencoderKLFlux2", {}), "text_encoder": QWEN3_4B},
+    ),
+    "FLUX.2 dev": (
+        "flux2 dev",
+        {
+            "transformer": ("Flux2Transformer2DModel", {}),
+            **{"vae": ("AutoencoderKLFlux2", {}), "text_encoder": MISTRAL},
+        },
+    ),
+    "Chroma": (
+        "chroma",
+        {"transformer": ("ChromaTransformer2DModel", {}), "vae": VAE_16, "text_encoder": T5},
+    ),
+    "PixArt-Sigma": (
+        "pixart",
+        {
+            "transformer": ("PixArtTransformer2DModel", {"caption_channels": 4096}),
+            **{"vae": VAE_4, "text_encoder": T5},
+        },
+    ),
+    "Sana 1.6B": (
+        "sana",
+        {"transformer": ("SanaTransformer2DModel", {}), "vae": VAE_DEEP, "text_encoder": GEMMA},
+    ),
+    "Qwen-Image": (
+        "qwen-image",
+        {
+            "transformer": ("QwenImageTransformer2DModel", {}),
+            **{"vae": ("AutoencoderKLQwenImage", {}), "text_encoder": QWEN25_7B},
+        },
+    ),
+    "Z-Image": (
+        "z-image",
+        {
+            "transformer": ("ZImageTransformer2DModel", {}),
+            **{"vae": VAE_16, "text_encoder": QWEN3_4B},
+        },
+    ),
+    "Lumina 2": (
+        "lumina2",
+        {
+            "transformer": ("Lumina2Transformer2DModel", {"cap_feat_dim": 2304}),
+            **{"vae": VAE_16, "text_encoder": GEMMA},
+        },
+    ),
+    "AuraFlow": (
+        "auraflow",
+        {
+            "transformer": ("AuraFlowTransformer2DModel", {"sample_size": 128}),
+            **{"vae": VAE_4, "text_encoder": PILE_T5},
+        },
+    ),
 }
-"""Model -> pipeline, transformer, what differs from its class's defaults, text encoders."""
+"""Model -> its tiny member, and the configs of its parts."""
+
+TINY: Mapping[str, Callable[[Path], Path]] = {
+    **tiny.BASES,
+    "flux2 dev": lambda folder: tiny.flux2(folder, klein=False),
+    "sd3 without T5": lambda folder: tiny.sd3(folder, t5=False),
+}
 
 
 def configs(folder: Path, model: str) -> None:
     """Write the configs of `model` into `folder`, in diffusers' layout."""
-    pipeline, kind, sizes, encoders = MODELS[model]
-    index: dict[str, Any] = {"_class_name": pipeline, "transformer": ["diffusers", kind]}
-    for i, name in enumerate(encoders):
-        suffix = f"_{i + 1}" if i else ""
-        text, config, values = ENCODERS[name]
-        config(**values).save_pretrained(folder / f"text_encoder{suffix}")
-        words = _t5_tokenizer() if name == "t5" else _clip_tokenizer()
-        words.save_pretrained(folder / f"tokenizer{suffix}")
-        index[f"text_encoder{suffix}"] = ["transformers", text]
-        index[f"tokenizer{suffix}"] = ["transformers", type(words).__name__]
-    with torch.device("meta"):
-        getattr(diffusers, kind)(**sizes).save_config(folder / "transformer")
-        _vae().save_config(folder / "vae")
-    dynamic = pipeline != "StableDiffusion3Pipeline"
-    diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=dynamic).save_config(
-        folder / "scheduler"
-    )
-    (folder / "model_index.json").write_text(json.dumps(index))
+    member, parts = MODELS[model]
+    if member == "sd3" and "text_encoder_3" not in parts:
+        member = "sd3 without T5"
+    # of the published model, other blocks are read than of the tiny one
+    with mock.patch.object(tiny, "read_blocks"):
+        TINY[member](folder)
+    for name, (kind, values) in parts.items():
+        if kind.endswith("Config"):
+            getattr(transformers, kind)(**values).save_pretrained(folder / name)
+            continue
+        with torch.device("meta"):
+            getattr(diffusers, kind)(**values).save_config(folder / name)
+    index = folder / "model_index.json"
+    entries = json.loads(index.read_text())
+    entries.pop("_resolution", None)
+    index.write_text(json.dumps(entries))
 
 
-def _vae() -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=16,
-        sample_size=1024,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+def plan(model: str) -> Plan:
+    """What training on `model` needs."""
+    choice = {"resolution": 1024, "batch": 1, "dtype": "bfloat16"}
+    if model not in MODELS:
+        return plan_memory(PlanConfig.check(base=model, **choice))
+    with tempfile.TemporaryDirectory() as folder:
+        configs(Path(folder), model)
+        return plan_memory(PlanConfig.check(base=folder, **choice))
 
 
-def _clip_tokenizer() -> Any:
-    return transformers.CLIPTokenizer.from_pretrained(
-        single_file_configs.folder("sdxl"), subfolder="tokenizer"
-    )
-
-
-def _t5_tokenizer() -> Any:
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    pieces += [(letter, -1.0) for letter in ("▁", *map(chr, range(33, 127)))]
-    return transformers.T5Tokenizer(vocab=pieces)
+def row(model: str) -> str:
+    """A row of the table, in GiB; and for each card the mildest way that fits."""
+    planned = plan(model)
+    kept = sum(nbytes for name, nbytes in planned.parts.items() if name != "vae")
+    to_encode = planned.encode_nbytes - kept - PROCESS_NBYTES
+    needs = {}
+    for title, (quantize, checkpointing, offload) in WAYS.items():
+        need = planned.need(quantize, checkpointing, offload=offload)
+        encoding = need.weights_nbytes + to_encode + PROCESS_NBYTES
+        needs[title] = max(need.nbytes, encoding)
+    numbers = [f"{needs[title] / GIB:.1f}" for title in WAYS]
+    fits = [
+        next((title for title in WAYS if needs[title] * ROOM <= card * GIB), "–") for card in CARDS
+    ]
+    return f"| {' | '.join([model, *numbers, f'{planned.draw_nbytes / GIB:.1f}', *fits])} |"
 
 
 def main() -> None:
     """Plan each model, and print the table."""
-    columns: dict[str, list[str]] = {}
-    for model in MODELS:
-        with tempfile.TemporaryDirectory() as folder:
-            configs(Path(folder), model)
-            plan = plan_memory(
-                PlanConfig.check(base=folder, resolution=1024, batch=1, dtype="bfloat16")
-            )
-        needs = {(need.quantize, need.gradient_checkpointing): need for need in plan.train}
-        columns[model] = [f"{needs[way].nbytes / GIB:.1f}" for way in ROWS.values()]
-        columns[model].append(f"{plan.draw_nbytes / GIB:.1f}")
-        least = needs["4bit", True].nbytes / GIB
-        columns[model].append(str(next(card for card in CARDS if card > 1.05 * least)))
-    print("|  |", " | ".join(columns), "|")
-    print("| --- " * (len(columns) + 1) + "|")
-    for i, title in enumerate([*ROWS, "drawing a picture", "smallest card for training, GiB"]):
-        print("|", title, "|", " | ".join(column[i] for column in columns.values()), "|")
+    known = ["sdxl", *(name for name, (member, _) in MODELS.items() if member in TINY)]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("model", nargs="*", help=f"of {', '.join(known)}; by default all")
+    heads = ["model", *WAYS, "drawing", *(f"{card} GB" for card in CARDS)]
+    print(f"| {' | '.join(heads)} |")
+    print("| --- " * len(heads) + "|")
+    for model in parser.parse_args().model or known:
+        print(row(model), flush=True)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
     (TrainConfig, "optimiser_option", ("eps=1e-6",), {"method": "directional"}),
     (TrainConfig, "average", True, {"ema": 0.9}),
     (TrainConfig, "huber_delta", 1.0, {}),
+    (TrainConfig, "gradient_checkpointing", True, {"offload": True}),
     (TrainConfig, "preview_every", 5, {"preview": ()}),
     (TrainConfig, "embedding_in_preview", False, {"preview": ()}),
     (TrainConfig, "keep_last", 2, {}),

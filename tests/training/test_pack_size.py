@@ -22,6 +22,7 @@ def plan(weights: int, step: int) -> Plan:
         for checkpointing in (False, True)
     ]
     return Plan(
+        train_offloaded=[],
         base="x",
         family="sd",
         recognised_by="x",

@@ -199,6 +199,9 @@ def show_plan(found: "Plan") -> None:
         quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
         spared = quantize + (" --gradient-checkpointing" if need.gradient_checkpointing else "")
         rows.append((f"training, batch {found.batch}{spared}", _gib(need.nbytes)))
+    for need in found.train_offloaded:
+        quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
+        rows.append((f"training, batch {found.batch}{quantize} --offload", _gib(need.nbytes)))
     rows.append(("drawing a picture", _gib(found.draw_nbytes)))
     title = f"{found.base}: {found.recognised_by}; {found.dtype}, GiB: {parts}"
     _show(("what", "GiB at most"), rows, title)

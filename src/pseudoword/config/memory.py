@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pseudoword.config.settings import Settings
+from pseudoword.config.settings import Idle, Settings
 
 
 class MemorySettings(Settings):
@@ -10,6 +10,18 @@ class MemorySettings(Settings):
 
     heading: ClassVar[str] = "Memory"
 
+    idle: ClassVar = {
+        "gradient_checkpointing": Idle(
+            "beside --offload, which does the same",
+            lambda s: s.gradient_checkpointing and s.offload,
+        )
+    }
+
     gradient_checkpointing: bool = False
     """Compute the activations of the U-Net again in the backward pass, instead of keeping them.
     Slower, with less memory."""
+
+    offload: bool = False
+    """Keep the blocks of the denoiser and of the text encoders in main memory, and each on the GPU
+    only while it is at work. Much less memory and much slower; what --gradient-checkpointing does
+    is done, too."""

@@ -132,6 +132,19 @@ class TrainConfig(
         return self
 
     @model_validator(mode="after")
+    def _what_blocks_in_main_memory_can(self) -> Self:
+        if not self.offload:
+            return self
+        for given, name, why in (
+            (self.quantize == "4bit", "--quantize 4bit", "whose layers keep weights on the GPU"),
+            (self.graphs, "--graphs", "which needs all weights in one place"),
+            (self.method == "layered", "--method layered", "whose layers read texts of their own"),
+        ):
+            if given:
+                raise SettingsError(f"--offload does not go with {name}, {why}. Leave one out.")
+        return self
+
+    @model_validator(mode="after")
     def _what_output_embeddings_are(self) -> Self:
         if self.output_embedding and self.method == "layered":
             raise SettingsError(

@@ -44,7 +44,7 @@ BEATS = 4
 
 KEEP_GOING = Options(keep_going=True)
 
-OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing")
+OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
 """Settings that decide how the base model is loaded."""
 
 
@@ -285,7 +285,9 @@ class Worker:
             self._progress.phase(f"loading {one.config.base}")
             config = one.config
             imports.import_libraries()
-            self._family = base_model.load(config, checkpointing=config.gradient_checkpointing)
+            self._family = base_model.load(
+                config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
+            )
             self._loaded = key
         return self._family
 

@@ -1,7 +1,7 @@
 """Find a base model, say which family it is of, and load it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,12 @@ def detect(choice: BaseChoice) -> Detected:
 
 
 def load(
-    choice: BaseChoice, *, checkpointing: bool = False, offload: bool = False, empty: bool = False
+    choice: BaseChoice,
+    *,
+    checkpointing: bool = False,
+    offload: bool = False,
+    offload_blocks: bool = False,
+    empty: bool = False,
 ) -> Family:
     """Load the base model of `choice`, frozen, to train words for or to draw with.
 
@@ -63,13 +68,17 @@ def load(
         choice: which model, on which device, in which precision.
         checkpointing: compute activations again in the backward pass instead of keeping them.
         offload: keep each part in main memory while it is not needed for drawing.
+        offload_blocks: keep each block in main memory while it is not at work, unless the device
+            is a CPU.
         empty: make it from its configs alone, on the meta device: shapes without numbers.
 
     Raises:
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not supported.
         SettingsError: there is no such device.
     """
-    return build(detect(choice), placement(choice, checkpointing, offload, empty))
+    place = placement(choice, checkpointing, offload, empty)
+    away = offload_blocks and place.device.type != "cpu"
+    return build(detect(choice), replace(place, offload_blocks=away))
 
 
 def build(detected: Detected, place: Placement) -> Family:

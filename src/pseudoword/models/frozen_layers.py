@@ -111,27 +111,29 @@ def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """Keeps no tensor: the layer has the weight."""
+    """Keeps no tensor but the weight, which the layer may have lost by then (`block_offload`)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: nn.Conv2d) -> Tensor:
         ctx.layer, ctx.shape, ctx.stride = layer, x.shape, x.stride()
+        ctx.save_for_backward(layer.weight)
         return nn.Conv2d.forward(layer, x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return _input_gradient(ctx.layer, gradient, ctx.shape, ctx.stride), None
+        (weight,) = ctx.saved_tensors
+        return _input_gradient(ctx.layer, weight, gradient, ctx.shape, ctx.stride), None
 
 
 def _input_gradient(
-    layer: nn.Conv2d, gradient: Tensor, shape: torch.Size, stride: tuple[int, ...]
+    layer: nn.Conv2d, weight: Tensor, gradient: Tensor, shape: torch.Size, stride: tuple[int, ...]
 ) -> Tensor:
     """As torch computes it. Of the input, only the shape and the layout are read."""
     x = torch.empty_strided(shape, stride, dtype=gradient.dtype, device=gradient.device)
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient,
         x,
-        layer.weight,
+        weight,
         None,
         layer.stride,
         layer.padding,
@@ -244,7 +246,7 @@ class _PackedConvolution(_Packed):
     ) -> Tensor:
         layer = self.layer
         if not _turns(layer):
-            return _input_gradient(layer, gradient, shape, stride)
+            return _input_gradient(layer, layer.weight, gradient, shape, stride)
         padding = [size - 1 - p for size, p in zip(layer.kernel_size, layer.padding, strict=True)]
         how = (padding, [1, 1], [1, 1], 1)
 

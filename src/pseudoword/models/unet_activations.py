@@ -16,8 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def replace_activations(unet: nn.Module) -> None:
-    """Replace the `forward` of the residual blocks and gated GELUs of diffusers in `unet`."""
+def replace_activations(unet: Any) -> Any:
+    """Replace the `forward` of the residual blocks and gated GELUs of diffusers in `unet`.
+
+    Returns:
+        The same U-Net.
+    """
     from diffusers.models.activations import GEGLU
     from diffusers.models.resnet import ResnetBlock2D
 
@@ -27,6 +31,7 @@ def replace_activations(unet: nn.Module) -> None:
             block.forward = partial(_residual, block)
         elif type(block) is GEGLU:
             block.forward = partial(_gated, block)
+    return unet
 
 
 def _is_usual(block: Any) -> bool:
@@ -79,23 +84,24 @@ class _NormAndSilu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, norm: nn.GroupNorm) -> Tensor:
         x = _as_the_kernel_reads_it(x)
-        normed, mean, rstd = _group_norm(x, norm)
-        ctx.save_for_backward(x, mean, rstd)
+        normed, mean, rstd = _group_norm(x, norm, norm.weight, norm.bias)
+        # the norm may have lost its weights by the backward pass (`block_offload`)
+        ctx.save_for_backward(x, mean, rstd, norm.weight, norm.bias)
         ctx.norm = norm
         return F.silu(normed)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        x, mean, rstd = ctx.saved_tensors
+        x, mean, rstd, weight, bias = ctx.saved_tensors
         norm = ctx.norm
-        normed, _, _ = _group_norm(x, norm)
+        normed, _, _ = _group_norm(x, norm, weight, bias)
         of_norm = torch.ops.aten.silu_backward(gradient, normed)
         return torch.ops.aten.native_group_norm_backward(
             of_norm.contiguous(memory_format=_layout(x)),
             x,
             mean,
             rstd,
-            norm.weight,
+            weight,
             *x.shape[:2],
             x[0, 0].numel(),
             norm.num_groups,
@@ -103,9 +109,9 @@ class _NormAndSilu(torch.autograd.Function):
         )[0], None
 
 
-def _group_norm(x: Tensor, norm: nn.GroupNorm) -> Any:
+def _group_norm(x: Tensor, norm: nn.GroupNorm, weight: Tensor, bias: Tensor) -> Any:
     return torch.ops.aten.native_group_norm(
-        x, norm.weight, norm.bias, *x.shape[:2], x[0, 0].numel(), norm.num_groups, norm.eps
+        x, weight, bias, *x.shape[:2], x[0, 0].numel(), norm.num_groups, norm.eps
     )
 
 

@@ -113,6 +113,8 @@ def against_model(
         raise SettingsError(
             f"--graphs needs an NVIDIA GPU, and this run computes on {family.device}. Leave it out."
         )
+    if config.offload and family.device.type == "cpu":
+        note("--offload has no effect on a CPU")
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
     for size in sizes:
         family.check_size(*size)
@@ -123,6 +125,7 @@ def against_model(
         samples=config.batch * words,
         accumulate=config.accumulate,
         checkpointing=config.gradient_checkpointing,
+        offload=config.offload,
         method=config.method,
         output_embedding=config.output_embedding,
     )

@@ -45,6 +45,8 @@ def memory_advice(configs: Sequence[TrainConfig]) -> str:
         ways.append("--dtype bfloat16")
     if not config.gradient_checkpointing:
         ways.append("--gradient-checkpointing (slower)")
+    if config.device != "cpu" and not config.offload:
+        ways.append("--offload (much slower)")
     ways.append("a smaller --resolution")
     return (
         f"out of memory with {len(configs) * config.batch} samples at once. "

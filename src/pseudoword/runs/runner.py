@@ -22,7 +22,7 @@ from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
 from pseudoword.training.pack_size import MOST, words_at_once
 
-OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing")
+OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
 """Settings that say which base model is in memory."""
 
 SHARED = (*OF_BASE, "deterministic", "graphs", "batch", "resolution")
@@ -138,7 +138,9 @@ class _Loaded:
             self._family = None  # before the next one is loaded
             self._progress.phase(f"loading {config.base}")
             imports.import_libraries()
-            self._family = base_model.load(config, checkpointing=config.gradient_checkpointing)
+            self._family = base_model.load(
+                config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
+            )
             self._key = key
         return self._family
 
@@ -185,6 +187,7 @@ def _size(config: TrainConfig, family: Family) -> int:
         max(side, family.resolution_step),
         batch=config.batch,
         checkpointing=config.gradient_checkpointing,
+        offload=config.offload,
         method=config.method,
     )
 

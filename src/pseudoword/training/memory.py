@@ -24,6 +24,7 @@ def check_training(
     samples: int,
     accumulate: int = 1,
     checkpointing: bool = False,
+    offload: bool = False,
     method: MethodName = "classic",
     output_embedding: bool = False,
 ) -> None:
@@ -37,8 +38,7 @@ def check_training(
         asked += f", drawn for {accumulate} batches at once,"
 
     def need(plan: Plan) -> int:
-        way = (choice.quantize, checkpointing)
-        step = next(n for n in plan.train if (n.quantize, n.gradient_checkpointing) == way)
+        step = plan.need(choice.quantize, checkpointing, offload=offload)
         # Noise is made for all batches of a step at once: two floats for each number.
         drawn = samples * accumulate * size[0] * size[1] // 2
         return max(plan.encode_nbytes, step.nbytes + drawn)

@@ -23,6 +23,7 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Context, Initialisation
 from pseudoword.models import base_model
+from pseudoword.models.block_offload import blocks_of
 from pseudoword.models.family import Family
 from pseudoword.models.frozen_layers import can_pack, packed_nbytes
 from pseudoword.models.live_memory import count_peak, nbytes
@@ -68,8 +69,19 @@ class Plan(BaseModel):
     encode_nbytes: int
     """the peak while the pictures are encoded one by one, before training"""
     train: list[Need]
+    train_offloaded: list[Need]
+    """with each block on the device only while it is at work"""
     draw_nbytes: int
     """the peak while one picture is drawn"""
+
+    def need(self, quantize: str, checkpointing: bool, *, offload: bool = False) -> Need:
+        """What training needs with these settings; `offload` comes with checkpointing."""
+        return next(
+            need
+            for need in (self.train_offloaded if offload else self.train)
+            if need.quantize == quantize
+            and (offload or need.gradient_checkpointing == checkpointing)
+        )
 
 
 def plan_memory(config: PlanConfig) -> Plan:
@@ -101,6 +113,8 @@ def plan_memory(config: PlanConfig) -> Plan:
         steps = {False: _step(family, side, config.batch, config.method, where)}
         sparing = base_model.build(found, replace(place, checkpointing=True))
         steps[True] = _step(sparing, side, config.batch, config.method, where)
+        with_blocks_away = base_model.build(found, replace(place, offload_blocks=True))
+        away = _step(with_blocks_away, side, config.batch, "classic", where)
     needs = []
     device = devices.device(config.device)
     packed = [module for module in kept if can_pack(module, device, place.dtype)]
@@ -119,6 +133,7 @@ def plan_memory(config: PlanConfig) -> Plan:
                 )
             )
     return Plan(
+        train_offloaded=[_offloaded(kept, quantize, away) for quantize in ("none", "8bit")],
         base=config.base,
         family=family.name,
         recognised_by=found.recognised_by,
@@ -160,6 +175,20 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
     sizes = [weight.numel() * weight.element_size() for weight, _ in layers]
     packed = sum(int(weight.numel() * QUANTIZED[bits]) for weight, bits in layers)
     return total - sum(sizes) + packed, max(sizes, default=0)
+
+
+def _offloaded(modules: list[nn.Module], quantize: Quantize, step: int) -> Need:
+    """What training needs while only the largest block is on the device, and all that is none."""
+    total, extra = _weights(modules, quantize)
+    blocks = [_weights([block], quantize)[0] for one in modules for block in blocks_of(one)]
+    weights = total - sum(blocks) + max(blocks, default=0)
+    return Need(
+        quantize=quantize,
+        gradient_checkpointing=True,
+        weights_nbytes=weights,
+        step_nbytes=step + extra,
+        nbytes=weights + step + extra + PROCESS_NBYTES,
+    )
 
 
 def _step(

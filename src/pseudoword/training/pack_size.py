@@ -6,7 +6,7 @@ from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.config.method import MethodName
 from pseudoword.models.device_memory import memory_nbytes
 from pseudoword.models.family import Family
-from pseudoword.training.memory_plan import Plan, plan_memory
+from pseudoword.training.memory_plan import Need, plan_memory
 
 MOST = 16
 """More words at once hardly shorten the step of each (`benchmarks/pack.py`)."""
@@ -25,6 +25,7 @@ def words_at_once(
     *,
     batch: int,
     checkpointing: bool = False,
+    offload: bool = False,
     method: MethodName = "classic",
 ) -> int:
     """How many words with `batch` samples each to learn at once, from 1 to `MOST`.
@@ -35,6 +36,7 @@ def words_at_once(
         side_px: of the pictures; those that are not square have as many pixels.
         batch: samples of a word in a step.
         checkpointing: whether activations are computed again.
+        offload: whether blocks are in main memory while they are not at work.
         method: of the words.
     """
     have = _room_nbytes(family.device)
@@ -42,13 +44,12 @@ def words_at_once(
         return MOST
     named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
     config = PlanConfig.model_construct(**named, resolution=side_px, batch=batch, method=method)
-    return _words_in(SHARE * have, plan_memory(config), choice.quantize, checkpointing)
+    need = plan_memory(config).need(choice.quantize, checkpointing, offload=offload)
+    return _words_in(SHARE * have, need)
 
 
-def _words_in(nbytes: float, plan: Plan, quantize: str, checkpointing: bool) -> int:
+def _words_in(nbytes: float, need: Need) -> int:
     """How many words fit; what a step needs grows with its samples, and weights do not."""
-    way = (quantize, checkpointing)
-    need = next(n for n in plan.train if (n.quantize, n.gradient_checkpointing) == way)
     room = nbytes - (need.nbytes - need.step_nbytes)
     return int(min(max(room // max(need.step_nbytes, 1), 1), MOST))
 

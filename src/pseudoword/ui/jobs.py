@@ -391,5 +391,13 @@ def settings_of(files: JobFiles) -> TrainConfig:
 
 def _speed_of(config: TrainConfig) -> tuple[object, ...]:
     """The settings that decide how long a step takes."""
-    alike = ("device", "dtype", "quantize", "resolution", "batch", "gradient_checkpointing")
+    alike = (
+        "device",
+        "dtype",
+        "quantize",
+        "resolution",
+        "batch",
+        "gradient_checkpointing",
+        "offload",
+    )
     return lookup.absolute(config.base), *(getattr(config, name) for name in alike)

@@ -56,12 +56,7 @@ def settings_of(
 
 def needs(found: Estimate, config: TrainConfig) -> str:
     """Memory and time, as HTML."""
-    (need,) = (
-        one
-        for one in found.plan.train
-        if one.quantize == config.quantize
-        and one.gradient_checkpointing == config.gradient_checkpointing
-    )
+    need = found.plan.need(config.quantize, config.gradient_checkpointing, offload=config.offload)
     memory = f"It needs about {pieces.size(need.nbytes)} of memory"
     most = "at most " if config.steps is AUTO else ""
     if found.seconds is None:

@@ -71,7 +71,7 @@ class LatentFamily(ABC):
         self.parts = ModelParts(source, placement, self.pipelines[0])
         self.encoders = self.load_encoders()
         self.denoiser = self.load_denoiser()
-        if placement.checkpointing:
+        if placement.checkpointing and not placement.offload_blocks:
             self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
         self.noise_schedule = self.make_noise_schedule()
         self.autoencoder = self.autoencoder_kind(self.parts, self.latent_channels)

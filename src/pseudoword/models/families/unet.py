@@ -47,8 +47,7 @@ class UNetFamily(LatentFamily):
     def load_denoiser(self) -> Any:
         from diffusers import UNet2DConditionModel
 
-        unet = self.parts.load_frozen(UNet2DConditionModel, "unet")
-        replace_activations(unet)
+        unet = self.parts.load_frozen(UNet2DConditionModel, "unet", replace_activations)
         takes, gives = unet.config.in_channels, unet.config.out_channels
         if takes not in {gives, 2 * gives + 1}:  # inpainting: a mask and a masked picture too
             raise BaseModelError(

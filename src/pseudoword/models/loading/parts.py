@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.models.block_offload import keep_away
 from pseudoword.models.checkpointing import checkpoint_blocks
 from pseudoword.models.clip_reader import ClipReader, prompt_length
 from pseudoword.models.frozen_layers import can_pack, replace_forwards
@@ -82,7 +83,7 @@ class ModelParts:
             masked = getattr(model.config, "use_attention_mask", False)
         else:
             model.config.get_text_config().use_cache = False  # keys and values for the next token
-            if self.placement.checkpointing:
+            if self.placement.checkpointing and not self.placement.offload_blocks:
                 checkpoint_blocks(model)
         return TextEncoder(reader, model, masked=masked)
 
@@ -122,6 +123,8 @@ class ModelParts:
                 model.requires_grad_(False).eval()
                 if part != "vae":
                     replace_forwards(model, packed=False)
+                    if self.placement.offload_blocks:
+                        keep_away(model, self.placement.device)
                 return model
             if self.source.layout is None:
                 model = self._from_folder(kind, part, options)
@@ -137,11 +140,15 @@ class ModelParts:
                 )
             if part != "vae":
                 model = quantize(model, self.placement.quantize)
-            model.to("cpu" if self.placement.offload else self.placement.device)
+            offloads_blocks = self.placement.offload_blocks and part != "vae"
+            stays = self.placement.offload or offloads_blocks
+            model.to("cpu" if stays else self.placement.device)
             copy_mapped(model)
             model.requires_grad_(False).eval()
             if part != "vae":
-                replace_forwards(model, packed=self._packs(model))
+                replace_forwards(model, packed=self._packs(model) and not offloads_blocks)
+            if offloads_blocks:
+                keep_away(model, self.placement.device)
             return model
 
     def _packs(self, model: nn.Module) -> bool:

@@ -75,7 +75,12 @@ class Linear8bit(nn.Linear):
 
     def dequantized(self, dtype: torch.dtype) -> Tensor:
         """The weights `[out, in]` as `dtype`."""
-        return self.weight.to(dtype).mul_(self.scale[:, None])
+        return _dequantized(self.weight, self.scale, dtype)
+
+
+def _dequantized(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Weights `[out, in]` of int8 as `dtype`; `scale` `[out]`."""
+    return weight.to(dtype).mul_(scale[:, None])
 
 
 class _DequantizedProduct(torch.autograd.Function):
@@ -83,12 +88,13 @@ class _DequantizedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Linear8bit) -> Tensor:
-        ctx.layer = layer
+        ctx.save_for_backward(layer.weight, layer.scale)
         return nn.functional.linear(x, layer.dequantized(x.dtype), layer.bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return gradient @ ctx.layer.dequantized(gradient.dtype), None
+        weight, scale = ctx.saved_tensors  # the layer may have lost them by now (`block_offload`)
+        return gradient @ _dequantized(weight, scale, gradient.dtype), None
 
 
 def _linear_4bit(kind: Quantize) -> Any:

@@ -37,3 +37,5 @@ class Placement:
     """compute activations again in the backward pass instead of keeping them"""
     offload: bool = False
     """keep each part in main memory while it is not needed for drawing"""
+    offload_blocks: bool = False
+    """keep each block in main memory while it is not at work; its activations are computed again"""
