@@ -14,9 +14,18 @@ BASE_OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 ONLY_FOLDERS = {
     "SD 3": "joint_blocks.0.",
     "Chroma": "distilled_guidance_layer.",
+    "FLUX.2": "single_stream_modulation.",
     "FLUX": "double_blocks.0.",
+    "Qwen-Image": "transformer_blocks.0.img_mod.",
+    "Z-Image": "cap_pad_token",
+    "Lumina 2": "cap_embedder.0.",
+    "Sana": "mlp.inverted_conv.",
+    "PixArt": "cross_attn.q_linear.",
+    "AuraFlow": "cond_seq_linear.",
 }
-"""Base models that are read as folders only -> a part of one of their keys in a single file."""
+"""Base models that are read as folders only -> a part of one of their keys in a single file.
+
+The first one that fits is meant: later ones have such a part too."""
 
 UNSUPPORTED_MODELS = {
     "SDXL refiner": "conditioner.embedders.0.model.",
