@@ -9,8 +9,7 @@ import math
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.families.packed import usual_resolution
-from pseudoword.models.families.transformer import TransformerFamily
+from pseudoword.models.families.transformer import TransformerFamily, usual_resolution
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.parts import ModelParts

@@ -18,7 +18,8 @@ from pseudoword.formats.keys import WIDTHS
 from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.flux import training_guidance
-from pseudoword.models.families.packed import PATCH, PackedFamily, positions
+from pseudoword.models.families.packed import PackedFamily, positions
+from pseudoword.models.families.transformer import PATCH
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.language_model import up_to

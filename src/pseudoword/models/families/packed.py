@@ -6,20 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.families.latent import LARGEST_SAMPLE
-from pseudoword.models.families.transformer import TransformerFamily
+from pseudoword.models.families.transformer import PATCH, TransformerFamily, usual_resolution
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
-
-USUAL_SAMPLE = 128
-"""Latent positions along a side of the pictures that these models were made for: 1024 pixels."""
-
-RESOLUTION_KEY = "_resolution"
-"""The entry of `model_index.json` of a model made for others, in pixels; diffusers ignores it."""
-
-PATCH = 2
 
 
 class PackedFamily(TransformerFamily):
@@ -63,15 +52,6 @@ class PackedFamily(TransformerFamily):
     def from_pipeline(self, latents: Tensor, settings: GenerationSettings) -> Tensor:
         scale = self.autoencoder.scale
         return unpacked(latents, settings.height // scale, settings.width // scale)
-
-
-def usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
-    """The resolution of a model none of whose configs says it, and what sides are multiples of."""
-    scale = vae.pixels(parts)
-    own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
-    where = f"{parts.source.name}: model_index.json"
-    side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
-    return side, scale * PATCH
 
 
 def packed(latents: Tensor) -> Tensor:

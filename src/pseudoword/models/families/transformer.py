@@ -6,11 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models.families.latent import LatentFamily, patch_step, sample_side
+from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.families.latent import (
+    LARGEST_SAMPLE,
+    LatentFamily,
+    patch_step,
+    sample_side,
+)
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
+from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.noise_schedule import NoiseSchedule
+
+USUAL_SAMPLE, PATCH = 128, 2
+"""Latent positions along a side of pictures of 1024 pixels and of a token, where no config says."""
+
+RESOLUTION_KEY = "_resolution"
+"""The entry of `model_index.json` of a model made for others, in pixels; diffusers ignores it."""
 
 PLANNED_TOKENS = 64
 """Of a prompt, where memory is counted without numbers for a transformer that reads no padding."""
@@ -80,6 +93,15 @@ class TransformerFamily(LatentFamily):
             times: [B] as the noise schedule tells them, 0 to 1000.
             condition: the text.
         """
+
+
+def usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
+    """The resolution of a model none of whose configs says it, and what sides are multiples of."""
+    scale = vae.pixels(parts)
+    own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
+    where = f"{parts.source.name}: model_index.json"
+    side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
+    return side, scale * PATCH
 
 
 def padded(states: Tensor, width: int) -> Tensor:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.families.packed import usual_resolution
-from pseudoword.models.families.transformer import PLANNED_TOKENS, TransformerFamily
+from pseudoword.models.families.transformer import (
+    PLANNED_TOKENS,
+    TransformerFamily,
+    usual_resolution,
+)
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.language_model import up_to
