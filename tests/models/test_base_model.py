@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.models import base_model
+from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.loading import devices
 
 
@@ -96,6 +97,15 @@ def test_of_a_model_that_changes_pictures_the_one_that_draws_them_is_named(
         base_model.load_named(str(broken))
     (broken / "model_index.json").write_text(json.dumps({"_class_name": "QwenImage21Pipeline"}))
     with pytest.raises(BaseModelError, match="is a QwenImage21Pipeline; supported so far"):
+        base_model.load_named(str(broken))
+
+
+def test_a_model_that_is_too_new_for_the_installed_diffusers_says_so(
+    broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StableDiffusion, "pipelines", ("NewerPipeline",))
+    (broken / "model_index.json").write_text(json.dumps({"_class_name": "NewerPipeline"}))
+    with pytest.raises(BaseModelError, match=r"NewerPipeline, which diffusers .* Install a newer"):
         base_model.load_named(str(broken))
 
 

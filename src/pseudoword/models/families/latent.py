@@ -67,6 +67,7 @@ class LatentFamily(ABC):
     """what the pipeline calls the mask of a text"""
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
+        _check_diffusers(self.pipelines[0], source.name)
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipelines[0])
         self.encoders = self.load_encoders()
@@ -397,6 +398,21 @@ class LatentFamily(ABC):
                     raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
         short = sorted(kind.removesuffix("Scheduler") for kind in known)
         raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
+
+
+def _check_diffusers(pipeline: str, model: str) -> None:
+    """Check that the installed diffusers is not older than the pipeline of a model.
+
+    Raises:
+        BaseModelError: it is.
+    """
+    import diffusers
+
+    if not hasattr(diffusers, pipeline):
+        raise BaseModelError(
+            f"{model} is drawn by a {pipeline}, which diffusers {diffusers.__version__} does not "
+            "have. Install a newer one: pip install --upgrade diffusers"
+        )
 
 
 def sample_side(config: Mapping[str, Any], where: str) -> int:
