@@ -247,7 +247,10 @@ MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
     "PixArt-Sigma": (
         "pixart",
         {
-            "transformer": ("PixArtTransformer2DModel", {"caption_channels": 4096}),
+            "transformer": (
+                "PixArtTransformer2DModel",
+                {"caption_channels": 4096, "use_additional_conditions": False},
+            ),
             **{"vae": VAE_4, "text_encoder": T5},
         },
     ),
