@@ -118,10 +118,19 @@ class Member:
     """spent in its steps"""
 
 
+More = Callable[[int], Sequence[Task]]
+"""Gives further concepts, at most so many as there is room for; none if there are none now."""
+
+
+def no_more(_room: int) -> Sequence[Task]:
+    """There are no other concepts than those of the beginning."""
+    return ()
+
+
 class Pack:
     """Concepts in training, and those that wait for room.
 
-    The first ones enter together, and each of the others when one has left.
+    The first ones enter together, and the others when some have left.
     """
 
     def __init__(
@@ -132,9 +141,10 @@ class Pack:
         words: Words,
         options: Options,
         progress: Progress,
+        more: More = no_more,
     ) -> None:
-        self._family, self._tasks, self._size, self._words = family, tasks, size, words
-        self._options, self._progress = options, progress
+        self._family, self._tasks, self._size, self._words = family, [*tasks], size, words
+        self._options, self._progress, self._more = options, progress, more
         self._members: dict[int, Member] = {}
         self._steps_left_with = 0
         self.trained: dict[Path, Trained] = {}
@@ -151,15 +161,36 @@ class Pack:
             for member in self._members.values():
                 stack.push(member.stack)
 
-    def states(self) -> Iterator[TrainState]:
-        """Set up one concept after the other, as they are asked for."""
-        together = self._size
-        for at in range(0, len(self._tasks), self._size):
-            waiting = iter(self._set_up(self._tasks[at : at + self._size]))
-            while group := list(islice(waiting, together)):
-                for member in self._enter(group):
-                    yield member.run.state
-            together = 1
+    def states(self) -> Iterator[TrainState | None]:
+        """Set up the concepts, those together for which there is room when they are asked for.
+
+        None: all others are in training, and perhaps there will be more.
+        """
+        waiting = [*self._tasks]
+        while True:
+            if not waiting:
+                waiting = self._ask_for_more()
+            if waiting:
+                set_up = iter(self._set_up(waiting[: self._size]))
+                del waiting[: self._size]
+                while group := list(islice(set_up, self._room)):
+                    for member in self._enter(group):
+                        yield member.run.state
+            elif self._members:
+                yield None
+            else:
+                return
+
+    @property
+    def _room(self) -> int:
+        """How many concepts enter together: as many as have left, at least the one asked for."""
+        return max(self._size - len(self._members), 1)
+
+    def _ask_for_more(self) -> list[Task]:
+        tasks = [*self._more(self._room)]
+        self._tasks += tasks
+        self._words.total += len(tasks)
+        return tasks
 
     def after(self, step: Step) -> None:
         """Run the callbacks of a step; concepts that are finished leave."""

@@ -2,14 +2,14 @@
 
 import math
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from pseudoword import files, formats, imports
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.data import captions, examples, picture_files
-from pseudoword.errors import SettingsError, TrainingError
+from pseudoword.errors import PseudowordError, SettingsError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -38,6 +38,7 @@ def learn(
     options: Options = USUAL,
     family: Family | None = None,
     size: int | None = None,
+    more: Callable[[int], Sequence[TrainConfig]] | None = None,
 ) -> list[Trained]:
     """Train concepts to the end, each in a folder of its own.
 
@@ -50,6 +51,8 @@ def learn(
         family: the base model of all `configs`, if it is loaded already.
         size: how many are in training at once; the others wait until there is room. By default as
             many as pay and as memory has room for.
+        more: asked for the settings of further concepts when there is room for so many; they share
+            `SHARED` with the others. They are not in the result.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails
@@ -81,7 +84,8 @@ def learn(
         progress = timed
         loaded = _Loaded(family, progress)
         for alike in _alike(todo):
-            done |= _learn(alike, loaded.of(alike[0].config), words, progress, options, size)
+            base = loaded.of(alike[0].config)
+            done |= _learn(alike, base, words, progress, options, size, more)
         if todo:
             timed.finish()
         if words.failures:
@@ -160,14 +164,29 @@ def _learn(
     progress: Progress,
     options: Options,
     size: int | None,
+    more: Callable[[int], Sequence[TrainConfig]] | None = None,
 ) -> dict[Path, Trained]:
     """Train the concepts of a pack to the end: folder -> result."""
     if size is None:
-        size = _size(todo[0].config, family) if len(todo) > 1 else 1
+        size = _size(todo[0].config, family) if len(todo) > 1 or more else 1
     for task in todo:
         at_once = min(size, len(todo))
         checks.against_model(family, task.config, task.templates, progress.note, at_once)
-    pack = Pack(family, todo, size, words, options, progress)
+
+    def ask(room: int) -> list[Task]:
+        tasks = []
+        for config in more(room) if more else ():
+            try:
+                task = _check(config, progress, options)
+                checks.against_model(family, config, task.templates, progress.note, size)
+                tasks.append(task)
+            except PseudowordError as error:
+                words.total += 1
+                words.done += 1
+                words.failures[config.token] = str(error)
+        return tasks
+
+    pack = Pack(family, todo, size, words, options, progress, ask)
     with Interrupt() as interrupt, pack:
         for step in train(family, pack.states(), size, progress.note):
             pack.after(step)

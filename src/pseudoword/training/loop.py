@@ -36,7 +36,7 @@ class Step:
 
 def train(
     family: Family,
-    states: Iterable[TrainState],
+    states: Iterable[TrainState | None],
     size: int | None = None,
     note: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[Step]:
@@ -47,17 +47,19 @@ def train(
 
     Args:
         family: the frozen model.
-        states: of the concepts. Each is taken from here when there is room for it.
+        states: of the concepts. Each is taken from here when there is room for it. None: there is
+            no other one now; ask again after the next step.
         size: how many concepts take a step together; None for all. When memory runs out, it is
             halved.
         note: told when it is.
     """
     convolutions = pointwise_convolutions([family.denoiser])
-    waiting = (state for state in states if state.unfinished)
+    waiting = (state for state in states if state is None or state.unfinished)
     inside: list[TrainState] = []
     while True:
         inside = [state for state in inside if state.unfinished]
-        inside += islice(waiting, None if size is None else max(size - len(inside), 0))
+        room = None if size is None else max(size - len(inside), 0)
+        inside += _until_none(islice(waiting, room))
         active = inside[:size]
         if not active:
             return
@@ -87,3 +89,10 @@ def _step_if_it_fits(family: Family, active: Sequence[TrainState]) -> list[StepM
         if len(active) == 1 or not is_out_of_memory(error):
             raise
     return None
+
+
+def _until_none(states: Iterable[TrainState | None]) -> Iterator[TrainState]:
+    for state in states:
+        if state is None:
+            return
+        yield state
