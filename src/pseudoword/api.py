@@ -45,8 +45,9 @@ from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
 from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.errors import PseudowordError
+from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.view import QueuedWord
-from pseudoword.fleet.worker import Terms, Worked
+from pseudoword.fleet.worker import Worked
 from pseudoword.formats import WRITERS as WRITERS
 from pseudoword.formats import EmbeddingFile as EmbeddingFile
 from pseudoword.formats import encode as encode

@@ -1,7 +1,9 @@
 """Workers on a tiny model: what they learn is what `train` learns, whatever happens to them."""
 
+import random
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +15,15 @@ from PIL import Image
 from support import Notes, everything
 
 import pseudoword
-from pseudoword import formats
-from pseudoword.fleet import history
+from pseudoword import files, formats
+from pseudoword.fleet import history, life, scratch
+from pseudoword.fleet import worker as worker_module
+from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.history import Event
+from pseudoword.fleet.life import SignOfLife
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import view
-from pseudoword.fleet.worker import Terms, Worker
+from pseudoword.fleet.worker import Worker
 from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
@@ -287,3 +292,64 @@ def test_nothing_is_submitted_if_a_word_cannot_be(base: Path, tmp_path: Path) ->
     with pytest.raises(pseudoword.PseudowordError, match="--lr"):
         submit(base, str(tmp_path / "queue"), words(tmp_path / "others", "a"), lr=-1)
     assert not (tmp_path / "queue").exists()
+
+
+def test_a_pack_takes_further_words_when_some_have_left(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "REFILL_SECONDS", 0.0)
+    monkeypatch.setattr(random, "shuffle", lambda _names: None)
+    phases: list[str] = []
+
+    class Watching(Silent):
+        def phase(self, text: str) -> None:
+            phases.append(text)
+
+    folder, address = words(tmp_path / "words", *"abcd"), str(tmp_path / "queue")
+    for name, steps in (("a", 12), ("b", 2), ("c", 2), ("d", 2)):
+        one = tmp_path / "one" / name
+        one.mkdir(parents=True)
+        (folder / name).rename(one / name)
+        submit(base, address, one, steps=steps)
+    queue = open_queue(address)
+    done = Worker(queue, QUICK, Watching()).run()
+    assert (len(done.learned), done.failed) == (4, {})
+    packs = [set(re.findall(r"<(\w)>", text)) for text in phases if "learning" in text]
+    assert sum("a" in pack and len(pack) == 2 for pack in packs) == 3, packs
+    for name, steps in (("a", 12), ("d", 2)):
+        pictures = tmp_path / "one" / name / name
+        assert result(queue, name) == alone(base, pictures, tmp_path / name, steps=steps)
+
+
+def test_the_queue_shows_at_once_whose_worker_is_gone(base: Path, tmp_path: Path) -> None:
+    address = str(tmp_path / "queue")
+    queue = submit(base, address, words(tmp_path / "words", "a", "b"))
+    first, second = queue.jobs()
+    here = life.new_name()
+    dead = re.sub(r"-\d+-", f"-{2**22 + 1}-", here)  # there is no process of this number
+    for worker, job in ((here, first), (dead, second)):
+        SignOfLife(queue.store, worker).give()
+        queue.claim(job, worker, 60.0)
+    assert [(word.state, word.stale) for word in view(queue)] == [
+        ("running", False),
+        ("running", True),
+    ]
+    SignOfLife(queue.store, here).end()
+    assert [word.stale for word in view(queue)] == [True, True]
+
+
+def test_folders_of_killed_workers_are_removed_and_those_in_use_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "YOUNG_SECONDS", -1.0)
+    abandoned = tmp_path / f"{scratch.PREFIX}abandoned"
+    with files.lock_folder(abandoned / "inside"):
+        (abandoned / files.LOCK).touch()
+    other = tmp_path / f"{scratch.PREFIX}other"
+    other.mkdir()  # no lock: of an older version
+    with scratch.folder() as first:
+        with scratch.folder() as second:
+            assert sorted(tmp_path.iterdir()) == sorted([first, second, other])
+        assert first.is_dir()
+    assert list(tmp_path.iterdir()) == [other]

@@ -185,7 +185,7 @@ def show_bases(found: "list[Base]") -> None:
 
 def show_queue(found: "list[QueuedWord]") -> None:
     """Print the words of a queue, as a table, and how many there are in each state."""
-    rows = [(word.name, word.state, word.tries, word.worker or word.why) for word in found]
+    rows = [(word.name, word.state, word.tries, word.why or word.worker) for word in found]
     _show(("word", "state", "tries", "worker, or what went wrong"), rows)
     counts = Counter(word.state for word in found)
     say(", ".join(f"{count} {state}" for state, count in counts.items()) or "no words")

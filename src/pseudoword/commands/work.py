@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from pseudoword.errors import SettingsError
+from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.queue import open_queue
 from pseudoword.fleet.ray_workers import work_on_ray
-from pseudoword.fleet.worker import Terms, Worked, work_on
+from pseudoword.fleet.worker import Worked, work_on
 from pseudoword.progress import Progress
 
 LONGEST_LEASE_SECONDS = 86_400

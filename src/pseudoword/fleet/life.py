@@ -4,10 +4,38 @@ Nobody compares clocks. Whoever wants to know whether a worker is alive looks at
 and counts the seconds between on a clock of its own.
 """
 
+import os
+import socket
 import time
+import uuid
 from collections.abc import Callable
 
+from pseudoword.files import file_stem
 from pseudoword.fleet.stores import Store
+
+
+def new_name() -> str:
+    """A name for a worker in this process, which tells where it is."""
+    return f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+def is_gone(store: Store, worker: str) -> bool:
+    """Whether a worker can be seen to be gone at once: of this machine, or with its counter.
+
+    Others are seen to be gone only after a while, by a `Watch`.
+    """
+    if store.read(_counter(worker)) is None:
+        return True
+    host, _, process = worker.rpartition("-")[0].rpartition("-")
+    if host != _host() or not process.isdecimal() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # a process of another user
+        pass
+    return False
 
 
 class SignOfLife:
@@ -41,6 +69,10 @@ class Watch:
             since = now
         self._seen[worker] = counter, since
         return now - since
+
+
+def _host() -> str:
+    return file_stem(socket.gethostname())
 
 
 def _counter(worker: str) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import view
-from pseudoword.fleet.worker import Terms, Worked, Worker
+from pseudoword.fleet.worker import Worked, Worker
 from pseudoword.progress import Progress, Silent
 from pseudoword.runs.interrupt import Interrupt, Interrupted
 from pseudoword.text import brief, reason

@@ -5,29 +5,22 @@ on from the last checkpoint in the store, to the same bytes.
 """
 
 import contextlib
-import os
-import random
 import shutil
 import signal
-import socket
-import tempfile
 import threading
 import time
-import tomllib
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pseudoword import formats, imports
-from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, StorageError
-from pseudoword.files import file_stem
-from pseudoword.fleet import archive, history
+from pseudoword.fleet import archive, scratch
+from pseudoword.fleet.claiming import OF_LOADING, Claiming, Terms
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.jobs import open_job
-from pseudoword.fleet.life import SignOfLife, Watch
+from pseudoword.fleet.life import SignOfLife, new_name
 from pseudoword.fleet.queue import Claim, Queue
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -36,30 +29,16 @@ from pseudoword.runs import checkpoint, requests
 from pseudoword.runs.folder import CONFIG, RunFolder
 from pseudoword.runs.interrupt import SIGNALS, Interrupted
 from pseudoword.runs.pack import Options
-from pseudoword.runs.runner import SHARED, finished, learn
+from pseudoword.runs.runner import finished, learn
 from pseudoword.text import reason
 
 BEATS = 4
 """How many signs of life a worker gives in the time after which it is given up."""
 
+REFILL_SECONDS = 2.0
+"""A pack with room for more words looks for them so often."""
+
 KEEP_GOING = Options(keep_going=True)
-
-OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
-"""Settings that decide how the base model is loaded."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a worker works."""
-
-    pack: int = 8
-    """the most words that are learned at once"""
-    lease_seconds: float = 60.0
-    """without a sign of life for so long, a worker is given up, and its words are claimed anew"""
-    tries: int = 3
-    """a word that fails so often, and gets no further, is not tried again"""
-    stay: bool = False
-    """wait for more words when all are done"""
 
 
 @dataclass
@@ -78,7 +57,8 @@ class _Claimed:
 
     claim: Claim
     config: TrainConfig
-    scratch: Path
+    folder: Path
+    """all that there is of it on this machine"""
 
     @property
     def run(self) -> Path:
@@ -89,13 +69,13 @@ class Worker:
     """A worker of a queue. It is also the progress of its runs, and so sees each of their steps."""
 
     def __init__(self, queue: Queue, terms: Terms, progress: Progress) -> None:
-        self.name = f"{file_stem(socket.gethostname())}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.name = new_name()
         self.worked = Worked()
         self._queue, self._terms, self._progress = queue, terms, progress
-        self._life, self._watch = SignOfLife(queue.store, self.name), Watch(queue.store)
+        self._life = SignOfLife(queue.store, self.name)
+        self._claiming = Claiming(queue, self.name, terms, progress)
         self._family: Family | None = None
         self._loaded: tuple[str, ...] | None = None
-        self._values: dict[str, Mapping[str, Any]] = {}
         self._claims: dict[str, Claim] = {}
         self._active: dict[str, _Claimed] = {}
         self._taken: set[str] = set()
@@ -121,7 +101,7 @@ class Worker:
                     claims = self._claim()
                     if claims:
                         self._work_on(claims)
-                    elif not (self._terms.stay or self._others_run()):
+                    elif not (self._terms.stay or self._claiming.others_run()):
                         break
                     else:
                         self._progress.phase("waiting for words")
@@ -144,113 +124,77 @@ class Worker:
         for one in list(self._active.values()):
             requests.ask(one.run, "stop")
 
-    # Claiming
-
-    def _claim(self) -> list[Claim]:
-        """Claim waiting words that can share a pack; those for the loaded base model first."""
-        histories = self._queue.histories()
-        self._give_up_the_lost(histories)
-        waiting = [name for name, events in histories.items() if history.state(events) == "waiting"]
-        random.shuffle(waiting)  # so that workers do not all try to claim the same one
-        claims: list[Claim] = []
-        shared: tuple[str, ...] = ()
-        for name in self._loaded_first(waiting):
-            alone = history.bad_tries(histories[name]) > 0  # so that it takes no other one with it
-            if claims and (alone or self._shared(name, SHARED) != shared):
-                continue
-            claim = self._queue.claim(name, self.name, self._terms.lease_seconds)
-            if claim is None:
-                continue
-            self._claims[name] = claim
-            claims.append(claim)
-            shared = self._shared(name, SHARED)
-            if alone or len(claims) == self._terms.pack:
-                break
-        return claims
-
-    def _loaded_first(self, names: Sequence[str]) -> Iterator[str]:
-        """`names`, those for the loaded base model first; settings are read one by one."""
-        others = []
-        for name in names:
-            if self._loaded in (None, self._shared(name, OF_LOADING)):
-                yield name
-            else:
-                others.append(name)
-        yield from others
-
-    def _give_up_the_lost(self, histories: Mapping[str, Sequence[Event]]) -> None:
-        """End the claims of workers that have not given a sign of life for too long."""
-        running = {
-            name: events[-1]
-            for name, events in histories.items()
-            if history.state(events) == "running" and events[-1].worker != self.name
-        }
-        workers = {event.worker for event in running.values()}
-        silent = {worker: self._watch.silent_seconds(worker) for worker in workers}
-        for name, event in running.items():
-            if silent[event.worker] < event.lease_seconds:
-                continue
-            events = list(histories[name])
-            why = f"its worker {event.worker} gave no sign of life for {event.lease_seconds:g} s"
-            lost = self._bad("lost", name, events, why)
-            if self._queue.add(name, len(events) + 1, lost):
-                self._progress.note(f"{name}: {why}")
-
-    def _bad(self, kind: history.Kind, name: str, events: Sequence[Event], why: str) -> Event:
-        """The event of a bad end; the last of too many is a failure."""
-        event = Event(kind=kind, step=self._queue.last_step(name), why=why)
-        if history.bad_tries([*events, event]) >= self._terms.tries:
-            return event.model_copy(update={"kind": "failed"})
-        return event
-
-    def _others_run(self) -> bool:
-        histories = self._queue.histories().values()
-        return any(history.state(events) in ("running", "waiting") for events in histories)
-
-    def _shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
-        """Some settings of a job. They never change, so each job is read once."""
-        if name not in self._values:
-            self._values[name] = {}
-            with contextlib.suppress(ValueError):  # it is told when the job is opened
-                self._values[name] = tomllib.loads(self._queue.settings(name))
-        return tuple(str(self._values[name].get(setting)) for setting in settings)
-
     # Learning
 
     def _work_on(self, claims: Sequence[Claim]) -> None:
         """Learn what was claimed, or end each claim otherwise."""
-        with tempfile.TemporaryDirectory(prefix="pseudoword-work-") as scratch:
-            ready = []
-            for claim in claims:
-                if self._queue.has_result(claim.name):  # of a worker that was lost right after
-                    self._end(claim, Event(kind="done"))
-                    continue
-                with self._failing(claim):
-                    ready.append(self._open(claim, Path(scratch, claim.name)))
-            self._active = {one.claim.name: one for one in ready}
+        with scratch.folder() as folder:
             try:
+                ready = self._open_all(claims, folder)
                 if ready:
-                    self._learn(ready)
+                    alone = self._claiming.is_alone(self._queue.history(ready[0].claim.name))
+                    self._learn(ready, None if alone else folder)
             finally:
                 self._active = {}
 
-    def _open(self, claim: Claim, scratch: Path) -> _Claimed:
+    def _claim(self, room: int | None = None, like: Claim | None = None) -> list[Claim]:
+        """Claim words; with `like`, those that can join its pack."""
+        most = self._terms.pack if room is None else room
+        claims = []
+        for claim in self._claiming.claim(most, self._loaded, like):
+            self._claims[claim.name] = claim
+            claims.append(claim)
+        return claims
+
+    def _open_all(self, claims: Sequence[Claim], folder: Path) -> list[_Claimed]:
+        """Unpack what was claimed, but for what turns out to be done or damaged."""
+        ready = []
+        for claim in claims:
+            if self._queue.has_result(claim.name):  # of a worker that was lost right after
+                self._end(claim, Event(kind="done"))
+                continue
+            with self._failing(claim):
+                ready.append(self._open(claim, folder / claim.name))
+        self._active |= {one.claim.name: one for one in ready}
+        return ready
+
+    def _open(self, claim: Claim, folder: Path) -> _Claimed:
         """Unpack a job, and the folder of its run if it was begun before."""
-        run = scratch / "run"
-        config = open_job(self._queue.job(claim.name), scratch / "job", run)
+        run = folder / "run"
+        config = open_job(self._queue.job(claim.name), folder / "job", run)
         begun = self._queue.checkpoint(claim.name)
         if begun is not None:
             archive.unpack(begun, run, f"the checkpoint of {claim.name}")
             # the same settings, but for where the files of the job lie on this machine
             RunFolder(run).files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
-        return _Claimed(claim, config, scratch)
+        return _Claimed(claim, config, folder)
 
-    def _learn(self, some: Sequence[_Claimed]) -> None:
-        """Learn a pack; if it fails, those that did not finish are learned in smaller ones."""
-        why = ""
+    def _learn(self, some: list[_Claimed], refill: Path | None = None) -> None:
+        """Learn a pack; if it fails, those that did not finish are learned in smaller ones.
+
+        Args:
+            some: the words of its beginning; those that come later are added to it.
+            refill: the folder for words that are claimed when others have left; None for none.
+        """
+        why, looked_at = "", time.monotonic()
+
+        def more(room: int) -> list[TrainConfig]:
+            nonlocal looked_at
+            now = time.monotonic()
+            if refill is None or self._stopping or now - looked_at < REFILL_SECONDS:
+                return []
+            looked_at = now
+            self._put_finished()
+            room = min(room, self._terms.pack - len(self._active))
+            if room < 1:
+                return []
+            joined = self._open_all(self._claim(room, some[0].claim), refill)
+            some.extend(joined)
+            return [one.config for one in joined]
+
         try:
             family = self._load(some[0])
-            learn([one.config for one in some], self, KEEP_GOING, family)
+            learn([one.config for one in some], self, KEEP_GOING, family, more=more)
         except Interrupted as stopped:
             if not any(one.claim.name in self._taken for one in some):
                 self._stopping = stopped.exit_code - 128
@@ -279,7 +223,7 @@ class Worker:
                     self._learn(left[at : at + smaller])
 
     def _load(self, one: _Claimed) -> Family:
-        key = self._shared(one.claim.name, OF_LOADING)
+        key = self._claiming.shared(one.claim.name, OF_LOADING)
         if self._family is None or key != self._loaded:
             self._family, self._loaded = None, None  # two would need the memory of both
             self._progress.phase(f"loading {one.config.base}")
@@ -295,6 +239,12 @@ class Worker:
         with contextlib.suppress(PseudowordError):
             return finished(one.config) is not None
         return False
+
+    def _put_finished(self) -> None:
+        """Put the results of words there that have left their pack."""
+        for one in list(self._active.values()):
+            if checkpoint.finished_step(one.run) is not None and self._is_finished(one):
+                self._put_result(one)
 
     def _put_result(self, one: _Claimed) -> None:
         name = one.claim.name
@@ -312,7 +262,7 @@ class Worker:
         events = self._queue.history(claim.name)[: claim.number]
         self.worked.failed[claim.name] = why
         self._progress.note(f"{claim.name}: {why}")
-        self._end(claim, self._bad("error", claim.name, events, why))
+        self._end(claim, self._claiming.bad("error", claim.name, events, why))
 
     def _end(self, claim: Claim, event: Event) -> bool:
         self._claims.pop(claim.name, None)
@@ -327,7 +277,7 @@ class Worker:
         self._active.pop(name, None)
         self._taken.discard(name)
         self._saved.pop(name, None)
-        shutil.rmtree(one.scratch, ignore_errors=True)
+        shutil.rmtree(one.folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def _failing(self, claim: Claim) -> Iterator[None]:
@@ -399,11 +349,8 @@ class Worker:
             return
         self._saved_at = now
         try:
-            active = list(self._active.values())
-            self._save(active)
-            for one in active:
-                if checkpoint.finished_step(one.run) is not None and self._is_finished(one):
-                    self._put_result(one)
+            self._save(list(self._active.values()))
+            self._put_finished()
         except PseudowordError as error:
             self._progress.note(str(error))
 

@@ -1,0 +1,126 @@
+"""Which words a worker claims, and which claims of others it ends."""
+
+import contextlib
+import random
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pseudoword.config import BaseChoice
+from pseudoword.fleet import history
+from pseudoword.fleet.history import Event
+from pseudoword.fleet.life import Watch
+from pseudoword.fleet.queue import Claim, Queue
+from pseudoword.progress import Progress
+from pseudoword.runs.runner import SHARED
+
+OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
+"""Settings that decide how the base model is loaded."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a worker works."""
+
+    pack: int = 8
+    """the most words that are learned at once"""
+    lease_seconds: float = 60.0
+    """without a sign of life for so long, a worker is given up, and its words are claimed anew"""
+    tries: int = 3
+    """a word that fails so often, and gets no further, is not tried again"""
+    stay: bool = False
+    """wait for more words when all are done"""
+
+
+class Claiming:
+    """The claims of one worker, and its view of the others."""
+
+    def __init__(self, queue: Queue, worker: str, terms: Terms, progress: Progress) -> None:
+        self._queue, self._worker, self._terms, self._progress = queue, worker, terms, progress
+        self._watch = Watch(queue.store)
+        self._values: dict[str, Mapping[str, Any]] = {}
+
+    def claim(
+        self, most: int, loaded: tuple[str, ...] | None, like: Claim | None = None
+    ) -> Iterator[Claim]:
+        """Claim waiting words that can share a pack; those for the loaded base model first.
+
+        A word whose last try failed is claimed alone, so that it takes no other one with it.
+
+        Args:
+            most: how many.
+            loaded: the values of `OF_LOADING` that the loaded base model has; None if none is.
+            like: one of the pack that they are to join.
+        """
+        histories = self._queue.histories()
+        self._give_up_the_lost(histories)
+        waiting = [name for name, events in histories.items() if history.state(events) == "waiting"]
+        random.shuffle(waiting)  # so that workers do not all try to claim the same one
+        count = 0
+        shared = None if like is None else self.shared(like.name, SHARED)
+        for name in self._loaded_first(waiting, loaded):
+            alone = self.is_alone(histories[name])
+            if shared is not None and (alone or self.shared(name, SHARED) != shared):
+                continue
+            claim = self._queue.claim(name, self._worker, self._terms.lease_seconds)
+            if claim is None:
+                continue
+            yield claim
+            count += 1
+            shared = self.shared(name, SHARED)
+            if alone or count == most:
+                return
+
+    @staticmethod
+    def is_alone(events: Sequence[Event]) -> bool:
+        """Whether a word with this history is learned in no pack."""
+        return history.bad_tries(events) > 0
+
+    def bad(self, kind: history.Kind, name: str, events: Sequence[Event], why: str) -> Event:
+        """The event of a bad end; the last of too many is a failure."""
+        event = Event(kind=kind, step=self._queue.last_step(name), why=why)
+        if history.bad_tries([*events, event]) >= self._terms.tries:
+            return event.model_copy(update={"kind": "failed"})
+        return event
+
+    def others_run(self) -> bool:
+        """Whether there are words that are not done yet, here or elsewhere."""
+        histories = self._queue.histories().values()
+        return any(history.state(events) in ("running", "waiting") for events in histories)
+
+    def shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
+        """Some settings of a job. They never change, so each job is read once."""
+        if name not in self._values:
+            self._values[name] = {}
+            with contextlib.suppress(ValueError):  # it is told when the job is opened
+                self._values[name] = tomllib.loads(self._queue.settings(name))
+        return tuple(str(self._values[name].get(setting)) for setting in settings)
+
+    def _loaded_first(self, names: Sequence[str], loaded: tuple[str, ...] | None) -> Iterator[str]:
+        """`names`, those for the loaded base model first; settings are read one by one."""
+        others = []
+        for name in names:
+            if loaded in (None, self.shared(name, OF_LOADING)):
+                yield name
+            else:
+                others.append(name)
+        yield from others
+
+    def _give_up_the_lost(self, histories: Mapping[str, Sequence[Event]]) -> None:
+        """End the claims of workers that have not given a sign of life for too long."""
+        running = {
+            name: events[-1]
+            for name, events in histories.items()
+            if history.state(events) == "running" and events[-1].worker != self._worker
+        }
+        workers = {event.worker for event in running.values()}
+        silent = {worker: self._watch.silent_seconds(worker) for worker in workers}
+        for name, event in running.items():
+            if silent[event.worker] < event.lease_seconds:
+                continue
+            events = list(histories[name])
+            why = f"its worker {event.worker} gave no sign of life for {event.lease_seconds:g} s"
+            lost = self.bad("lost", name, events, why)
+            if self._queue.add(name, len(events) + 1, lost):
+                self._progress.note(f"{name}: {why}")
