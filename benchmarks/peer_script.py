@@ -6,19 +6,24 @@ github.com/huggingface/diffusers.
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from pseudoword.benchmark.tasks import Task
 from pseudoword.models.base_model import BUNDLED
 
 SAVED = "learned_embeds-steps-{}.safetensors"
+
+WATCH_EVERY = 0.05
+"""Seconds between two looks at a process."""
 
 WITHOUT_TORCHVISION = """
 import runpy, sys, types
@@ -42,10 +47,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @dataclass(frozen=True)
 class Word:
-    """A word on its way: the file with it, and the seconds since the process began."""
+    """A word on its way: the file with it, and the seconds that its process had taken by then."""
 
     step: int
     seconds: float
+    """by the clock"""
+    cpu_seconds: float
+    """of the processor, all threads together"""
     file: str
 
 
@@ -89,12 +97,10 @@ def learn(
         CalledProcessError: the script failed; what it said is in `out/said.txt`.
     """
     steps, every = save_at[-1], save_at[0]
-    seconds = timed(
+    process = watched(
         command(script, pictures, init, out, rate=rate, steps=steps, save_every=every), out
     )
-    began = time.time() - seconds
-    files = {step: out / SAVED.format(step) for step in save_at}
-    return [Word(step, file.stat().st_mtime - began, str(file)) for step, file in files.items()]
+    return [process.word(step, out / SAVED.format(step)) for step in save_at]
 
 
 def write_pictures(task: Task, folder: Path) -> Path:
@@ -117,10 +123,63 @@ def machine() -> str:
     return f"{processor}, {threads}, torch {torch.__version__.partition('+')[0]}."
 
 
+@dataclass
+class Process:
+    """A process that has ended, and what it had taken of the processor at some moments."""
+
+    began: float
+    """by `time.time`"""
+    moments: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """By the clock."""
+        return self.moments[-1] - self.began
+
+    def word(self, step: int, file: Path) -> Word:
+        """A word that it wrote."""
+        at = file.stat().st_mtime
+        cpu = float(np.interp(at, self.moments, self.cpu_seconds))
+        return Word(step, at - self.began, cpu, str(file))
+
+
 def timed(arguments: Sequence[str], out: Path) -> float:
     """Run a command and return its seconds by the clock; what it says goes to `out/said.txt`."""
+    return watched(arguments, out).seconds
+
+
+def watched(arguments: Sequence[str], out: Path) -> Process:
+    """Run a command, as `timed` does, and watch what it takes of the processor.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    before = _of_children()
     with (out / "said.txt").open("w") as said:
-        began = time.perf_counter()
-        subprocess.run(arguments, check=True, stdout=said, stderr=said)
-        return time.perf_counter() - began
+        found = Process(time.time())
+        with subprocess.Popen(arguments, stdout=said, stderr=said) as process:
+            while process.poll() is None:
+                found.moments.append(time.time())
+                found.cpu_seconds.append(_so_far(process.pid))
+                time.sleep(WATCH_EVERY)
+    found.moments.append(time.time())
+    found.cpu_seconds.append(_of_children() - before)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return found
+
+
+def _so_far(pid: int) -> float:
+    """Seconds of the processor that a running process has taken; Linux tells this in /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
