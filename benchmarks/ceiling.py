@@ -5,7 +5,8 @@
 The same pictures and captions are learned by more and more of the model: rows of the word, the
 text encoder's output, keys and values of the U-Net's cross-attention, the whole U-Net. The right
 pictures through the VAE are what can be reached at all. Known things that are learned again from
-the word for their kind show what rows can do where the U-Net knows the answer.
+the word for their kind show what rows can do where the U-Net knows the answer. Right pictures in
+another style show what a word reaches that does not follow the style.
 
 Identity is the mean cosine to the right pictures: of the pictures that were learned from (*seen*),
 and of the thing in other styles and on other backgrounds (*new*). What is finished is kept in the
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from pseudoword.benchmark import artwork
-from pseudoword.benchmark.compose import article
+from pseudoword.benchmark.compose import SINGLE_BOX, Placed, article, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.runner import side_by_side
 from pseudoword.benchmark.tasks import Task, thing_task
@@ -46,6 +47,8 @@ from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.report.picture_output import encode_picture
 from pseudoword.training.initialisation import rows_of_words
 
+THINGS = ("octopus", "owl", "strawberry", "birthday cake", "balloon", "pumpkin")
+KNOWN_THINGS = ("ant", "banana", "plug", "watch", "cloud", "car")
 BASE = "emoji"
 TOKEN = "<word>"
 BATCH = 4
@@ -71,7 +74,10 @@ class Learner:
     """whether it learns known things again, not new ones"""
 
 
-START, KNOWN, VAE = "starting words", "known words", "right pictures through the VAE"
+START, KNOWN = "starting words", "known words"
+VAE = "right pictures through the VAE"
+OTHER = "right pictures in another style"
+"""Of the thing, in one of the styles that it was learned from."""
 LEARNERS = {
     "3 rows": Learner(rows=3),
     "8 rows": Learner(rows=8),
@@ -89,22 +95,29 @@ class Asked:
 
     text: str
     picture: Image
+    style: str
+    background: str
 
 
 def seen(task: Task) -> list[Asked]:
     """The pictures that are learned from, in the words of the benchmark's prompts."""
     asked = []
     for one in task.training_pictures:
-        found = re.fullmatch(r"in (.+) style (on .+)", one.caption)
+        found = re.fullmatch(r"in (.+) style (on an? (.+) background)", one.caption)
         assert found is not None
-        style, where = found.groups()
-        asked.append(Asked(f"{article(style)} {style} of a [name] {where}", one.picture))
+        style, where, background = found.groups()
+        text = f"{article(style)} {style} of a [name] {where}"
+        asked.append(Asked(text, one.picture, style, background))
     return asked
 
 
 def new(task: Task) -> list[Asked]:
     """The thing in other styles and on other backgrounds."""
-    return [Asked(p.text, p.reference) for p in task.prompts if p.kind in ("style", "background")]
+    return [
+        Asked(p.text, p.reference, p.style, p.background)
+        for p in task.prompts
+        if p.kind in ("style", "background")
+    ]
 
 
 class TextStates(nn.Module):
@@ -235,6 +248,7 @@ class Bench:
         self._out, self._steps = out, steps
         self._family = base_model.load_named(BASE)
         self._judge = SimilarityModel()
+        self._art = artwork.load()
         self.side_px = self._family.resolution
 
     def run(self, name: str, learner: Learner | None, tasks: Sequence[Task]) -> list[Identity]:
@@ -251,7 +265,9 @@ class Bench:
     def _measure(self, name: str, learner: Learner | None, task: Task) -> Identity:
         groups = {"new": new(task), "seen": seen(task)}
         every = [one for group in groups.values() for one in group]
-        if learner is None:
+        if name == OTHER:
+            pictures = self._in_another_style(task, every)
+        elif learner is None:
             pictures = self._through_vae([one.picture for one in every])
         else:
             learned = Learned(self._family, learner, task.init_word)
@@ -268,6 +284,16 @@ class Bench:
             kind: mean(float(next(drawn) @ next(right)) for _ in group)
             for kind, group in groups.items()
         }
+
+    def _in_another_style(self, task: Task, every: Sequence[Asked]) -> list[Image]:
+        """Right but for the style, which is one that was learned from."""
+        styles = [one.style for one in seen(task)]
+        pictures = []
+        for i, asked in enumerate(every):
+            style = next(s for s in styles[i % len(styles) :] + styles if s != asked.style)
+            drawing = Placed(self._art.drawings[task.name, style], SINGLE_BOX)
+            pictures.append(compose(asked.background, [drawing], self.side_px))
+        return pictures
 
     @torch.no_grad()
     def _through_vae(self, pictures: Sequence[Image]) -> list[Image]:
@@ -348,13 +374,8 @@ def bars(rows: Sequence[Row], known: Identity) -> bytes:
     axes.invert_yaxis()
     axes.axvline(100, color="#888888", linewidth=0.8)
     axes.set_xlabel("identity, % of the way from starting words to known words")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncol=2, loc="lower left", bbox_to_anchor=(0, 1))
     return png_of(figure)
-
-
-def evenly(tasks: Sequence[Task], count: int) -> list[Task]:
-    """So many tasks, evenly chosen."""
-    return [tasks[i] for i in np.linspace(0, len(tasks) - 1, count).round().astype(int)]
 
 
 def main() -> None:
@@ -368,15 +389,17 @@ def main() -> None:
     asked = parser.parse_args()
     art = artwork.load()
     bench = Bench(asked.out, asked.steps)
+    by_name = {thing.name: thing for thing in art.things}
+    new_things, known_things = ([by_name[n] for n in names] for names in (THINGS, KNOWN_THINGS))
     task = partial(thing_task, art, side_px=bench.side_px)
-    things = evenly([task(thing) for thing in art.held_out], asked.things)
-    again = evenly([task(thing) for thing in art.known], asked.things)
-    named = evenly([task(thing, init_word=thing.name) for thing in art.known], asked.things)
+    things = [task(thing) for thing in new_things[: asked.things]]
+    again = [task(thing) for thing in known_things[: asked.things]]
+    named = [task(thing, init_word=thing.name) for thing in known_things]
     start, again_start = (bench.run(START, Learner(), tasks) for tasks in (things, again))
-    by_name = bench.run(KNOWN, Learner(), named)
-    known = {kind: mean(one[kind] for one in by_name) for kind in KINDS}
+    right = bench.run(KNOWN, Learner(), named)
+    known = {kind: mean(one[kind] for one in right) for kind in KINDS}
     rows = []
-    for name, learner in {**LEARNERS, VAE: None}.items():
+    for name, learner in {**LEARNERS, OTHER: None, VAE: None}.items():
         one = learner is not None and learner.known
         found = bench.run(name, learner, again if one else things)
         rows.append(Row(name, found, again_start if one else start))
