@@ -18,7 +18,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PromptError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.generation import PICTURES_PER_PASS, generate
+from pseudoword.models.generation import MOST_PER_PASS, generate
 from pseudoword.placeholders import delimited
 
 
@@ -154,9 +154,9 @@ def test_guidance_is_rescaled_as_the_model_asks(base: Path, tmp_path: Path) -> N
 
 
 def test_a_picture_depends_on_its_own_seed_only(family: Family) -> None:
-    seeds = range(PICTURES_PER_PASS + 2)
+    seeds = range(MOST_PER_PASS + 2)
     many = generate(family, ["a cat"] * len(seeds), [], seeds=seeds, sampler_steps=2)
-    for seed in (0, PICTURES_PER_PASS + 1):
+    for seed in (0, MOST_PER_PASS + 1):
         (one,) = generate(family, ["a cat"], [], seeds=[seed], sampler_steps=2)
         assert difference(one, many[seed]) <= 1
     assert difference(many[0], many[1]) > 1

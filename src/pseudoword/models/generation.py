@@ -24,8 +24,11 @@ from pseudoword.placeholders import as_written
 from pseudoword.prompt_weights import has_signs, parse, plain
 from pseudoword.text import public, visible
 
-PICTURES_PER_PASS = 4
-"""In one call of the pipeline."""
+PICTURES_PER_PASS, MOST_PER_PASS = 4, 16
+"""In one call of the pipeline; small pictures are more."""
+
+PIXELS_PER_PASS = PICTURES_PER_PASS * 512**2
+"""So many pictures have as many pixels as those of Stable Diffusion 1.5."""
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -87,7 +90,9 @@ def generate(
     against = negative if settings.guidance > 1 else ""  # else it is not read, however long
     pictures: dict[int, Image] = {}
     with family.with_loras(loras):
-        for part in _passes(family, prompts, against, words, emphasis):
+        at_once = PIXELS_PER_PASS // (settings.width * settings.height)
+        at_once = min(max(at_once, PICTURES_PER_PASS), MOST_PER_PASS)
+        for part in _passes(family, prompts, against, words, emphasis, at_once):
             generators = [Generator().manual_seed(seeds[i]) for i in part.pictures]
             drawn = family.draw(part.prompts, part.negatives, words, generators, settings)
             pictures |= dict(zip(part.pictures, drawn, strict=True))
@@ -140,11 +145,16 @@ class _Pass:
 
 
 def _passes(
-    family: Family, prompts: Sequence[str], negative: str, words: Words, emphasis: Emphasis
+    family: Family,
+    prompts: Sequence[str],
+    negative: str,
+    words: Words,
+    emphasis: Emphasis,
+    at_once: int,
 ) -> Iterator[_Pass]:
     """Prompts that are drawn at once: of one length, so that a picture depends on its own only."""
     if not family.reads_weights:
-        for some in _groups(range(len(prompts))):
+        for some in _groups(range(len(prompts)), at_once):
             yield _Pass(some, [prompts[i] for i in some], [negative] * len(some))
         return
     understand = plain if emphasis == "none" else parse
@@ -158,7 +168,7 @@ def _passes(
         for prompt in own
     ]
     for n in dict.fromkeys(chunks):
-        for some in _groups([i for i, each in enumerate(chunks) if each == n]):
+        for some in _groups([i for i, each in enumerate(chunks) if each == n], at_once):
             yield _Pass(
                 some,
                 ChunkedPrompts([own[i] for i in some], n, restore_mean),
@@ -166,9 +176,9 @@ def _passes(
             )
 
 
-def _groups(pictures: Sequence[int]) -> Iterator[Sequence[int]]:
-    for first in range(0, len(pictures), PICTURES_PER_PASS):
-        yield pictures[first : first + PICTURES_PER_PASS]
+def _groups(pictures: Sequence[int], at_once: int) -> Iterator[Sequence[int]]:
+    for first in range(0, len(pictures), at_once):
+        yield pictures[first : first + at_once]
 
 
 def _infotext_values(

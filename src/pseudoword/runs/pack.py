@@ -342,7 +342,7 @@ class Pack:
         run.folder.begin(run.config, step)  # after everything that may raise an error
 
     def _leave(self, member: Member) -> None:
-        """Draw and finish a concept. If it failed in training, its last good word is written."""
+        """Finish a concept. If it failed in training, its last good word is written."""
         run, state = member.run, member.run.state
         self._steps_left_with += run.config.total_steps
         del self._members[id(state)]
