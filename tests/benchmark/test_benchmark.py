@@ -304,7 +304,8 @@ def test_variants_are_settings_of_train() -> None:
 def test_a_bench_runs_goes_on_and_refuses_to_mix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importance, "density", lambda *_: ())  # takes long, and is tested elsewhere
+    # takes long, and is tested elsewhere
+    monkeypatch.setattr(importance, "densities", lambda _, words, *__: [()] * len(words))
     monkeypatch.setattr(benchmark_tasks, "PAIRS", {"word first": 1})  # fewer pictures
     out = tmp_path / "bench"
     settings: dict[str, Any] = {
