@@ -170,6 +170,7 @@ class Learned:
             family.encode_text = lambda *text: states.condition(plain(*text))
             # without a change, but for as many layers
             family.encode_negative = lambda *text: states.condition(plain(*text), scale=0)
+        assert family.layers  # found in its own U-Net, before another one takes its place
         family.denoiser = self._unet or unet
         try:
             yield
