@@ -3,7 +3,7 @@
     python benchmarks/kills.py                 a tiny model, 40 words, 20 kills
     python benchmarks/kills.py --model sd1 --words 1 --kills 10 \\
         --device cuda --dtype bfloat16 --graphs
-    python benchmarks/kills.py --model sdxl --words 4 --kills 10 \\
+    python benchmarks/kills.py --model sdxl --words 4 --kills 10 --compare pack \\
         --device cuda --dtype bfloat16 --graphs
 
 Models have random weights; sd1 and sdxl have the sizes of the published ones. Each word is learned
