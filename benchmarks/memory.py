@@ -15,17 +15,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+from accelerate import init_empty_weights
+from torch import Tensor
 
 from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.models import base_model
+from pseudoword.models.family import Family
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.training import loss, memory_plan
+from pseudoword.training.loss import Batch
 
 GIB = 1 << 30
 STEPS = 3
@@ -63,29 +68,51 @@ def measure(device: str, case: dict[str, Any]) -> dict[str, float]:
         dtype="bfloat16",
         quantize=case.get("quantize", "none"),
     )
-    before = _begin(device)
+    before = begin(device)
     with random_weights():
         family = base_model.load(choice, checkpointing=case["checkpointing"])
     unet: Any = family.modules()["unet"]
     batch, scale = case.get("batch", 1), family.resolution // unet.config.sample_size
-    rows = {
-        key: torch.randn(1, encoder.width, device=device, requires_grad=True)
-        for key, encoder in family.encoders.items()
-    }
-    optimiser = torch.optim.AdamW(rows.values(), lr=1e-3)
     sample = memory_plan.stand_in(
         torch.randn(batch, 4, *[case["resolution"] // scale] * 2, device=device)
     )
-    times = []
-    for _ in range(STEPS):
-        began = time.perf_counter()
-        loss.losses(family, [rows], sample).sum().backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return {"peak": _peak(device) - before, "seconds": min(times)}
+    _, times = train(family, sample, STEPS)
+    return {"peak": peak(device) - before, "seconds": min(times)}
+
+
+def train(family: Family, sample: Batch, steps: int) -> tuple[dict[str, Tensor], list[float]]:
+    """Train a word of one vector on the same sample again and again.
+
+    Args:
+        family: its weights are of no matter, as random ones are.
+        sample: for one word.
+        steps: of the optimiser.
+
+    Returns:
+        Its rows, and the seconds of each step; the first one is slower.
+    """
+    rows = {
+        key: torch.randn(1, encoder.width, device=family.device, requires_grad=True)
+        for key, encoder in family.encoders.items()
+    }
+    optimiser = torch.optim.AdamW(rows.values(), lr=1e-3)
+    times: list[float] = []
+    for _ in range(steps):
+        with timed(family.device.type, times):
+            loss.losses(family, [rows], sample).sum().backward()
+            optimiser.step()
+            optimiser.zero_grad()
+    return {key: own.detach() for key, own in rows.items()}, times
+
+
+@contextmanager
+def timed(device: str, times: list[float]) -> Iterator[None]:
+    """Note the seconds until what is done while open is ready on the device."""
+    began = time.perf_counter()
+    yield
+    if device == "cuda":
+        torch.cuda.synchronize()
+    times.append(time.perf_counter() - began)
 
 
 def random_weights(written_to: Path | None = None) -> Any:
@@ -111,18 +138,35 @@ def folder(layout: str) -> str:
 
 
 def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:
-    """Takes the place of reading files: a part with random weights."""
-    model = self.empty(kind, part).to(options["torch_dtype"]).to_empty(device="cpu")
-    for weight in model.parameters():
-        drawn = torch.empty_like(weight, device=self.placement.device).normal_(0, 0.02)
-        weight.requires_grad_(False).copy_(drawn)
-    for name, buffer in model.named_buffers():
-        if name.endswith("position_ids"):
-            buffer.copy_(torch.arange(buffer.shape[-1]))
+    """Takes the place of reading files: a part with random weights.
+
+    Its buffers are those that its class computes. Weights are drawn where the part will be, unless
+    it is still to be quantised or offloaded: then the device may have no room for all of them.
+    """
+    place = self.placement
+    stays = place.quantize == "none" and not place.offload and not place.offload_blocks
+    home = place.device if stays else "cpu"
+    make, before = self.maker(kind, part), torch.get_default_dtype()
+    torch.set_default_dtype(options["torch_dtype"])
+    try:
+        with init_empty_weights(include_buffers=False):
+            model = make()
+    finally:
+        torch.set_default_dtype(before)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight not in made:
+                empty = torch.empty_like(weight, device=home, dtype=options["torch_dtype"])
+                drawn = torch.empty_like(empty, device=place.device).normal_(0, 0.02)
+                made[weight] = torch.nn.Parameter(empty.copy_(drawn), requires_grad=False)
+            setattr(module, name, made[weight])
     return model
 
 
-def _begin(device: str) -> int:
+def begin(device: str) -> int:
     """Bytes that are on the GPU before, with the workspaces of its libraries."""
     if device != "cuda":
         return 0
@@ -136,11 +180,21 @@ def _begin(device: str) -> int:
     return torch.cuda.memory_allocated()
 
 
-def _peak(device: str) -> float:
+def peak(device: str) -> float:
+    """The most bytes that were needed, with the process, since the start or `forget_peak`."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() + memory_plan.PROCESS_NBYTES
     status = Path("/proc/self/status").read_text().split()
     return int(status[status.index("VmHWM:") + 1]) * 1024
+
+
+def forget_peak(device: str) -> None:
+    """Let `peak` begin with what is needed now."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def predict(device: str, case: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,7 +24,7 @@ import torch
 import transformers
 
 from pseudoword.config import PlanConfig, Quantize
-from pseudoword.training.memory_plan import PROCESS_NBYTES, Plan, plan_memory
+from pseudoword.training.memory_plan import Plan, plan_memory
 
 GIB = 1 << 30
 CARDS = (8, 12, 16, 24)
@@ -316,6 +317,14 @@ def configs(folder: Path, model: str) -> None:
     index.write_text(json.dumps(entries))
 
 
+def make_folder(folder: Path, model: str, *, tiny_member: bool = False) -> None:
+    """Make `folder` a model of which all configs are there: `model` itself, or its tiny member."""
+    if tiny_member:
+        TINY[MODELS[model][0]](folder)
+    else:
+        configs(folder, model)
+
+
 def plan(model: str) -> Plan:
     """What training on `model` needs."""
     choice = {"resolution": 1024, "batch": 1, "dtype": "bfloat16"}
@@ -326,20 +335,36 @@ def plan(model: str) -> Plan:
         return plan_memory(PlanConfig.check(base=folder, **choice))
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """What is needed on a way, in bytes."""
+
+    encode: int
+    """while a picture is encoded"""
+    train: int
+    draw: int
+    """while a picture is drawn, with all parts on the device but blocks that are away"""
+
+    @property
+    def learning(self) -> int:
+        """What learning a word needs."""
+        return max(self.encode, self.train)
+
+
+def peaks(planned: Plan, way: str) -> Peaks:
+    """What `planned` says of a way, in bytes."""
+    quantize, checkpointing, offload = WAYS[way]
+    need = planned.need(quantize, checkpointing, offload=offload)
+    fewer = planned.need("none", checkpointing).weights_nbytes - need.weights_nbytes
+    return Peaks(planned.encode_nbytes - fewer, need.nbytes, planned.draw_nbytes - fewer)
+
+
 def row(model: str) -> str:
     """A row of the table, in GiB; and for each card the mildest way that fits."""
     planned = plan(model)
-    kept = sum(nbytes for name, nbytes in planned.parts.items() if name != "vae")
-    to_encode = planned.encode_nbytes - kept - PROCESS_NBYTES
-    needs = {}
-    for title, (quantize, checkpointing, offload) in WAYS.items():
-        need = planned.need(quantize, checkpointing, offload=offload)
-        encoding = need.weights_nbytes + to_encode + PROCESS_NBYTES
-        needs[title] = max(need.nbytes, encoding)
-    numbers = [f"{needs[title] / GIB:.1f}" for title in WAYS]
-    fits = [
-        next((title for title in WAYS if needs[title] * ROOM <= card * GIB), "–") for card in CARDS
-    ]
+    needs = {way: peaks(planned, way).learning for way in WAYS}
+    numbers = [f"{need / GIB:.1f}" for need in needs.values()]
+    fits = [next((way for way in WAYS if needs[way] * ROOM <= card * GIB), "–") for card in CARDS]
     return f"| {' | '.join([model, *numbers, f'{planned.draw_nbytes / GIB:.1f}', *fits])} |"
 
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +223,16 @@ class ModelParts:
 
     def empty(self, kind: Any, part: str) -> Any:
         """Make a part from its config alone, on the meta device: shapes without numbers."""
-        if hasattr(kind, "load_config"):
-            make, config = kind.from_config, self._read(f"{part}/{kind.config_name}")
-        else:
-            make, config = kind, kind.config_class.from_pretrained(self._configs, **self._at(part))
+        make = self.maker(kind, part)
         with torch.device("meta"), limit_weights(MOST_TENSORS, MOST_NUMBERS):
-            return make(config)
+            return make()
+
+    def maker(self, kind: Any, part: str) -> Callable[[], Any]:
+        """A function that makes a part from its config alone."""
+        if hasattr(kind, "load_config"):
+            return partial(kind.from_config, self._read(f"{part}/{kind.config_name}"))
+        config = kind.config_class.from_pretrained(self._configs, **self._at(part))
+        return partial(kind, config)
 
     def _from_folder(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         """Load a part in diffusers' layout, from a folder or the hub."""
