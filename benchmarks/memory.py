@@ -8,6 +8,7 @@ process. The table is printed, and written to benchmarks/memory-DEVICE.md.
 """
 
 import argparse
+import ctypes
 import gc
 import itertools
 import json
@@ -194,6 +195,7 @@ def forget_peak(device: str) -> None:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
         Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -165,7 +165,8 @@ class Bases:
             path.write_bytes(before)
 
     def _load(self, path: Path, configs: Path | None = None) -> None:
-        family = base_model.load(BaseChoice(base=str(path), device="cpu", configs=configs))
+        choice = BaseChoice.check(base=str(path), device="cpu", configs=configs)
+        family = base_model.load(choice)
         hidden = family.encode_text(["a cat"], {}).hidden
         _must(_finite(hidden), "a text that is encoded to values that are not finite")
 

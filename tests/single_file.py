@@ -1,7 +1,7 @@
 """Write a model in diffusers' layout as one file, with its original authors' names of weights.
 
 The way back of what diffusers' single-file loader does, for the tests only: CompVis' names for
-SD 1 and SD 2, Stability's for SDXL.
+SD 1 and SD 2, Stability's for SDXL and SD 3.
 """
 
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -152,3 +152,69 @@ def _open_clip(model: Any, prefix: str) -> Weights:
                 rest = rest.replace(mine, theirs)
             named[f"transformer.resblocks.{layer}.{rest}"] = tensor
     return {prefix + key: tensor for key, tensor in named.items()}
+
+
+SD3_ENDS = {
+    "pos_embed.proj": "x_embedder.proj",
+    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+    "norm_out.linear": "final_layer.adaLN_modulation.1",
+    "proj_out": "final_layer.linear",
+}
+SD3_BLOCK = {
+    "attn.to_q": "x_block.attn.q",
+    "attn.to_k": "x_block.attn.k",
+    "attn.to_v": "x_block.attn.v",
+    "attn.to_out.0": "x_block.attn.proj",
+    "attn.norm_q": "x_block.attn.ln_q",
+    "attn.norm_k": "x_block.attn.ln_k",
+    "attn.add_q_proj": "context_block.attn.q",
+    "attn.add_k_proj": "context_block.attn.k",
+    "attn.add_v_proj": "context_block.attn.v",
+    "attn.to_add_out": "context_block.attn.proj",
+    "attn.norm_added_q": "context_block.attn.ln_q",
+    "attn.norm_added_k": "context_block.attn.ln_k",
+    "attn2.to_q": "x_block.attn2.q",
+    "attn2.to_k": "x_block.attn2.k",
+    "attn2.to_v": "x_block.attn2.v",
+    "attn2.to_out.0": "x_block.attn2.proj",
+    "attn2.norm_q": "x_block.attn2.ln_q",
+    "attn2.norm_k": "x_block.attn2.ln_k",
+    "norm1.linear": "x_block.adaLN_modulation.1",
+    "norm1_context.linear": "context_block.adaLN_modulation.1",
+    "ff.net.0.proj": "x_block.mlp.fc1",
+    "ff.net.2": "x_block.mlp.fc2",
+    "ff_context.net.0.proj": "context_block.mlp.fc1",
+    "ff_context.net.2": "context_block.mlp.fc2",
+}
+
+
+def write_sd3_transformer(base: Path, file: Path) -> Path:
+    """Write the transformer of the SD 3 model in the folder `base` to `file`."""
+    model = SD3Transformer2DModel.from_pretrained(base, subfolder="transformer")
+    last = f"{len(model.transformer_blocks) - 1}.norm1_context.linear."
+    named: Weights = {}
+    for key, tensor in model.state_dict().items():
+        name, _, kind = key.rpartition(".")
+        if name == "norm_out.linear" or last in key:  # scale and shift are the other way round
+            tensor = torch.cat(tensor.chunk(2)[::-1])
+        if name.startswith("transformer_blocks."):
+            _, block, inside = name.split(".", 2)
+            named[f"joint_blocks.{block}.{SD3_BLOCK[inside]}.{kind}"] = tensor
+        else:
+            named[f"{SD3_ENDS.get(name, name)}.{kind}"] = tensor
+    named["pos_embed"] = named.pop("pos_embed.pos_embed")
+    weights: Weights = {}
+    for key, tensor in named.items():
+        part = re.fullmatch(r"(.*\.attn2?\.)([qkv])(\.\w+)", key)
+        if part is None:
+            weights[key] = tensor
+        elif part[2] == "q":
+            three = [named[f"{part[1]}{one}{part[3]}"] for one in "qkv"]
+            weights[f"{part[1]}qkv{part[3]}"] = torch.cat(three)
+    save_file(
+        {f"model.diffusion_model.{k}": v.contiguous().clone() for k, v in weights.items()}, file
+    )
+    return file

@@ -212,7 +212,7 @@ def test_a_checkpoint_of_gigabytes_is_examined_without_reading_its_weights(tmp_p
     os.truncate(path, len(data) + large)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    with pytest.raises(PseudowordError, match="it is a SD 3 model"):
+    with pytest.raises(PseudowordError, match="is the transformer of SD 3"):
         base_model.detect(BaseChoice(base=str(path)))
     assert time.perf_counter() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
@@ -237,5 +237,5 @@ def test_other_values_beside_the_weights_are_allowed(tmp_path: Path) -> None:
     (tmp_path / "x.ckpt").write_bytes(
         torch_bytes({"state_dict": {"joint_blocks.0.x.weight": torch.ones(9, 9)}} | notes)
     )
-    with pytest.raises(PseudowordError, match="it is a SD 3 model"):
+    with pytest.raises(PseudowordError, match="is the transformer of SD 3"):
         base_model.detect(BaseChoice(base=str(tmp_path / "x.ckpt")))

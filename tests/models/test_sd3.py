@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 import pseudoword
-from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 
@@ -59,13 +59,3 @@ def test_a_picture_larger_than_its_positions_is_refused_before_the_work(
 def test_a_sampler_s_name_means_that_of_flow_matching(without_t5: Path, name: str) -> None:
     family = base_model.load_named(str(without_t5), "cpu")
     assert type(family.scheduler(name)).__name__ == "FlowMatchEulerDiscreteScheduler"
-
-
-def test_a_checkpoint_in_one_file_is_explained(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
-    file = tmp_path / "sd3.safetensors"
-    key = "model.diffusion_model.joint_blocks.0.x_block.attn.proj.weight"
-    save_file({key: torch.ones(2, 2)}, file)
-    with pytest.raises(BaseModelError, match="SD 3 model in one file, which is not read"):
-        base_model.load_named(str(file))

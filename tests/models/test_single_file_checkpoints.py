@@ -44,7 +44,7 @@ def test_one_file_trains_and_draws_like_its_folder(
     for key, rows in words[0].vectors.items():
         assert torch.equal(rows, words[1].vectors[key])
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
-    detected = base_model.detect(BaseChoice(base=str(file), configs=unet_base))
+    detected = base_model.detect(BaseChoice(base=str(file), configs=str(unet_base)))
     assert "single-file checkpoint with the keys of sd" in detected.recognised_by
 
 
@@ -59,7 +59,7 @@ def test_the_prediction_type_in_a_file_is_used(
     base: Path, tmp_path: Path, more: dict[str, torch.Tensor], prediction: str, zero_snr: bool
 ) -> None:
     file = single_file.write(base, tmp_path / "model.safetensors", **more)
-    choice = BaseChoice(base=str(file), configs=base, device="cpu")
+    choice = BaseChoice(base=str(file), configs=str(base), device="cpu")
     noise_schedule: Any = base_model.load(choice).noise_schedule
     assert noise_schedule.prediction_type == prediction
     assert (float(noise_schedule.alphas_cumprod[-1]) == 0) == zero_snr
@@ -99,7 +99,7 @@ def test_a_layout_completes_a_single_file(tmp_path: Path, layout: str) -> None:
         base_model.load(choice)
         for choice in (
             BaseChoice(base=str(made), device="cpu"),
-            BaseChoice(base=str(file), configs=folder, device="cpu"),
+            BaseChoice(base=str(file), configs=str(folder), device="cpu"),
         )
     )
     assert one.fingerprint() == whole.fingerprint()
@@ -134,20 +134,7 @@ WRONG: dict[str, dict[str, tuple[int, ...]]] = {
     "ControlNet": {"control_model.input_blocks.0.0.weight": (8, 4, 3, 3)},
     "VAE for SD 1.x, SD 2.x or SDXL": {"first_stage_model.decoder.conv_in.weight": (8, 4, 3, 3)},
     "VAE for SD 3 or FLUX": {"decoder.conv_in.weight": (8, 16, 3, 3)},
-    "FLUX model": {"model.diffusion_model.double_blocks.0.img_attn.proj.weight": (8, 8)},
-    "FLUX.2 model": {
-        "double_blocks.0.img_attn.proj.weight": (8, 8),
-        "single_stream_modulation.lin.weight": (8, 8),
-    },
-    "Qwen-Image model": {"transformer_blocks.0.img_mod.1.weight": (8, 8)},
-    "Z-Image model": {"cap_embedder.0.weight": (8,), "cap_pad_token": (1, 8)},
-    "Lumina 2 model": {"model.diffusion_model.cap_embedder.0.weight": (8,)},
-    "Sana model": {
-        "blocks.0.cross_attn.q_linear.weight": (8, 8),
-        "blocks.0.mlp.inverted_conv.conv.weight": (8, 8, 1, 1),
-    },
     "PixArt model": {"blocks.0.cross_attn.q_linear.weight": (8, 8)},
-    "AuraFlow model": {"cond_seq_linear.weight": (8, 8)},
     "SDXL refiner": {"conditioner.embedders.0.model.ln_final.weight": (8,)},
     "U-Net for SD 2.x": {"input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (8, 1024)},
     "text encoder": {f"text_model.encoder.layers.{i}.mlp.fc1.weight": (8, 8) for i in range(9)},

@@ -45,7 +45,9 @@ def test_every_weight_is_aligned_to_64_bytes_wherever_it_is_in_its_file(
     choices = [BaseChoice(base=str(folder), device="cpu", quantize=quantize)]
     if (any_base / "unet").is_dir():
         file = single_file.write(any_base, folder / "model.safetensors")
-        choices.append(BaseChoice(base=str(file), configs=folder, device="cpu", quantize=quantize))
+        choices.append(
+            BaseChoice(base=str(file), configs=str(folder), device="cpu", quantize=quantize)
+        )
     for one in folder.rglob("*.safetensors"):
         shift(one, beside)
     for choice in choices:

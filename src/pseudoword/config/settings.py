@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from pseudoword.config.aliases import Alias, Formerly, Synonyms, names_of, synonyms_of
-from pseudoword.config.fields import OFTEN, FilePath, Name, Place, check_text, flag
+from pseudoword.config.fields import OFTEN, Name, Place, check_text, flag
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, nearest
 
@@ -191,9 +191,9 @@ class BaseChoice(Settings):
     variant: Name | None = None
     """Load weights that have this in their file names, for example fp16."""
 
-    configs: FilePath | None = None
-    """For a base model in one file: a folder with its configs and tokenizers, in diffusers'
-    layout."""
+    configs: Place | None = None
+    """For a base model in one file: a folder in diffusers' layout, or a hub id, with its configs
+    and tokenizers; for one with a transformer also with all of its other parts."""
 
     prediction_type: Annotated[Prediction, Formerly("prediction")] = "auto"
     """What the model predicts. auto is what its files say."""

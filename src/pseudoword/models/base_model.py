@@ -14,7 +14,13 @@ from pseudoword.models.family import Family
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.loading.recognition import describe_file, describe_folder, from_text
+from pseudoword.models.loading.recognition import (
+    SCALED,
+    describe_file,
+    describe_folder,
+    from_text,
+    transformer_of,
+)
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.text import brief, reason
@@ -148,18 +154,23 @@ def placement(
 def _detect_pipeline(place: Path | HubId, choice: BaseChoice) -> Detected:
     """A model in diffusers' layout, in a folder or on the hub."""
     _refuse_option("--configs", choice.configs, choice.base, "no single file")
-    if isinstance(place, HubId):
-        path, revision = place.repository, place.revision
-        index = _fetch_index(choice.base, place)
-    else:
-        path, revision = str(place), None
-        index = _index_of(place)
-    changes = (
-        {} if choice.prediction_type == "auto" else {"prediction_type": choice.prediction_type}
-    )
+    path, revision, index = _whole_model(place, choice.base)
     family, pipeline = _family_of_pipeline(index, choice.base)
+    changes = _asked_changes(choice)
     source = BaseSource(choice.base, path, revision, choice.variant, scheduler=changes)
     return Detected(family, f"diffusers' layout with a {pipeline}", source)
+
+
+def _whole_model(place: Path | HubId, name: str) -> tuple[str, str | None, Path]:
+    """A model in diffusers' layout: folder or hub id, its revision, and its `model_index.json`."""
+    if isinstance(place, HubId):
+        return place.repository, place.revision, _fetch_index(name, place)
+    return str(place), None, _index_of(place)
+
+
+def _asked_changes(choice: BaseChoice) -> dict[str, Any]:
+    """What the user wants to have changed in the scheduler's config."""
+    return {} if choice.prediction_type == "auto" else {"prediction_type": choice.prediction_type}
 
 
 def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
@@ -171,10 +182,15 @@ def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
         if layout is not None:
             break
     else:
-        raise BaseModelError(f"{path} is no base model: it {describe_file(header)}.")
-    if choice.configs is not None:
-        lookup.find(choice.configs, "--configs", error=BaseModelError)
-        configs = choice.configs
+        return _detect_transformer_file(path, header, choice)
+    place = _place_of_configs(choice)
+    if isinstance(place, HubId):
+        raise BaseModelError(
+            f"--configs {choice.configs}: a {layout} model in one file needs only configs beside "
+            "it, from a folder in diffusers' layout. Give one, or leave it out."
+        )
+    if place is not None:
+        configs = place
         if not (configs / "model_index.json").is_file():
             raise BaseModelError(f"--configs {configs} is no folder in diffusers' layout")
     else:
@@ -186,6 +202,55 @@ def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
     changes = _scheduler_changes(header, choice.prediction_type)
     source = BaseSource(choice.base, str(path), layout=str(configs), scheduler=changes)
     return Detected(family, recognised_by, source)
+
+
+def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> Detected:
+    """The transformer of a model in a file; all other parts are where `--configs` says.
+
+    Of files that hold these too, they are not read: diffusers knows few of the ways in which people
+    name them, and those of the published models are the same.
+    """
+    import diffusers
+
+    found = transformer_of(header)
+    if found is None or not hasattr(getattr(diffusers, found[1], None), "from_single_file"):
+        raise BaseModelError(f"{path} is no base model: it {describe_file(header)}.")
+    name, kind = found
+    if any(map(header.has, SCALED)):
+        raise BaseModelError(
+            f"{path} has weights in 8 bits with scales beside them, which diffusers does not read. "
+            "Take the model in 16 bits; --quantize 8bit makes it small."
+        )
+    place = _place_of_configs(choice)
+    if place is None:
+        raise BaseModelError(
+            f"{path} is the transformer of {name}. Give the rest with --configs: a folder "
+            "in diffusers' layout, or a hub id, of a model with the same text encoders and VAE."
+        )
+    rest, revision, index = _whole_model(place, f"--configs {choice.configs}")
+    family, pipeline = _family_of_pipeline(index, f"--configs {choice.configs}")
+    if getattr(load_class(family), "kind", None) != kind:
+        raise BaseModelError(
+            f"{path} is the transformer of {name}, and --configs {choice.configs} is a "
+            f"{pipeline}. Give a model of the same kind."
+        )
+    source = BaseSource(
+        *(choice.base, str(path), revision),
+        layout=rest,
+        file_part="transformer",
+        scheduler=_asked_changes(choice),
+    )
+    return Detected(family, f"a single file with the transformer of {name}", source)
+
+
+def _place_of_configs(choice: BaseChoice) -> Path | HubId | None:
+    """The folder or repository that `--configs` names; None without it."""
+    if choice.configs is None:
+        return None
+    place = lookup.find(choice.configs, "--configs", error=BaseModelError)
+    if place is None:
+        raise BaseModelError(f"--configs {brief(choice.configs)} is no folder and no hub id")
+    return place
 
 
 def _refuse_option(flag: str, value: object, base: str, what: str) -> None:

@@ -127,10 +127,12 @@ class ModelParts:
                     if self.placement.offload_blocks:
                         keep_away(model, self.placement.device)
                 return model
-            if self.source.layout is None:
+            if self.source.layout is None or self.source.file_part not in {None, part}:
                 model = self._from_folder(kind, part, options)
-            else:
+            elif self.source.file_part is None:
                 model = self._from_single_file(part, options["torch_dtype"])
+            else:
+                model = self._only_part_of_file(kind, part, options["torch_dtype"])
             model = take(model)
             damaged = find_not_finite(model)
             if damaged:
@@ -204,7 +206,7 @@ class ModelParts:
     def _fetched(self, name: str) -> Path:
         from huggingface_hub import hf_hub_download
 
-        return Path(hf_hub_download(self.source.path, name, revision=self.source.revision))
+        return Path(hf_hub_download(self._configs, name, revision=self.source.revision))
 
     @property
     def _is_here(self) -> bool:
@@ -238,10 +240,10 @@ class ModelParts:
         """Load a part in diffusers' layout, from a folder or the hub."""
         options |= self._at(part) | {"variant": self.source.variant, "output_loading_info": True}
         if self._is_here:
-            paths, headers = folder.read_headers(Path(self.source.path) / part, self.source.variant)
+            paths, headers = folder.read_headers(Path(self._configs) / part, self.source.variant)
             safe = paths[0].suffix == folder.WEIGHTS[0]
             with limit_weights(*folder.size_of(headers)):
-                loaded = kind.from_pretrained(self.source.path, use_safetensors=safe, **options)
+                loaded = kind.from_pretrained(self._configs, use_safetensors=safe, **options)
         else:
             with limit_weights(MOST_TENSORS, MOST_NUMBERS):
                 loaded = self._from_hub(kind, part, options)
@@ -255,12 +257,12 @@ class ModelParts:
 
     def _from_hub(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         try:
-            return kind.from_pretrained(self.source.path, use_safetensors=True, **options)
+            return kind.from_pretrained(self._configs, use_safetensors=True, **options)
         except OSError:  # there are no safetensors: use torch's file, after a check of its header
             stem = "diffusion_pytorch_model" if hasattr(kind, "load_config") else "pytorch_model"
             variant = f".{self.source.variant}" if self.source.variant else ""
             read_header(self._fetched(f"{part}/{stem}{variant}.bin"))
-            return kind.from_pretrained(self.source.path, use_safetensors=False, **options)
+            return kind.from_pretrained(self._configs, use_safetensors=False, **options)
 
     def _from_single_file(self, part: str, dtype: Any) -> Any:
         import diffusers
@@ -280,11 +282,23 @@ class ModelParts:
                 local_files_only=True,
                 **without_others,
             )
-        model = getattr(pipeline, part)
-        missing = [name for name, weight in model.named_parameters() if weight.is_meta]
-        if missing:
-            raise ValueError(f"the file lacks {len(missing)} weights, such as {missing[0]}")
-        return model
+        return _complete(getattr(pipeline, part))
+
+    def _only_part_of_file(self, kind: Any, part: str, dtype: Any) -> Any:
+        numbers = read_header(Path(self.source.path)).numel
+        with limit_weights(MOST_TENSORS, numbers):  # what is one tensor there may be three here
+            try:
+                model = kind.from_single_file(
+                    self.source.path,
+                    config=self._configs,
+                    subfolder=part,
+                    config_revision=self.source.revision,
+                    torch_dtype=dtype,
+                    local_files_only=self._is_here,
+                )
+            except NotImplementedError as error:  # torch cannot move weights that are not there
+                raise ValueError("the file lacks weights that its config asks for") from error
+        return _complete(model)
 
     @contextmanager
     def _explained(self, part: str) -> Iterator[None]:
@@ -295,8 +309,23 @@ class ModelParts:
         except PseudowordError:
             raise
         except Exception as error:  # each library has its own errors for damaged files
-            hint = ". If its parts have unusual sizes, give their configs with --configs"
+            hint = ""
+            if self.source.file_part is not None:
+                hint = f". Perhaps --configs {self.source.layout} is another model of its kind"
+            elif self.source.layout is not None:
+                hint = ". If its parts have unusual sizes, give their configs with --configs"
             raise BaseModelError(
-                f"{self.source.name}: its {part} cannot be loaded: {reason(error)}"
-                f"{hint if self.source.layout else ''}"
+                f"{self.source.name}: its {part} cannot be loaded: {reason(error)}{hint}"
             ) from error
+
+
+def _complete(model: Any) -> Any:
+    """A model from a single file, if that had all of its weights.
+
+    Raises:
+        ValueError: it had not.
+    """
+    missing = [name for name, weight in model.named_parameters() if weight.is_meta]
+    if missing:
+        raise ValueError(f"the file lacks {len(missing)} weights, such as {missing[0]}")
+    return model

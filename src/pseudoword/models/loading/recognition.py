@@ -11,21 +11,25 @@ from pseudoword.text import brief
 BASE_OF_TEXT_WIDTH = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
 """Text width of the cross-attention -> base model."""
 
-ONLY_FOLDERS = {
-    "SD 3": "joint_blocks.0.",
-    "Chroma": "distilled_guidance_layer.",
-    "FLUX.2": "single_stream_modulation.",
-    "FLUX": "double_blocks.0.",
-    "Qwen-Image": "transformer_blocks.0.img_mod.",
-    "Z-Image": "cap_pad_token",
-    "Lumina 2": "cap_embedder.0.",
-    "Sana": "mlp.inverted_conv.",
-    "PixArt": "cross_attn.q_linear.",
-    "AuraFlow": "cond_seq_linear.",
+TRANSFORMERS = {
+    "SD 3": ("joint_blocks.0.", "SD3Transformer2DModel"),
+    "Chroma": ("distilled_guidance_layer.", "ChromaTransformer2DModel"),
+    "FLUX.2": ("single_stream_modulation.", "Flux2Transformer2DModel"),
+    "FLUX": ("double_blocks.0.", "FluxTransformer2DModel"),
+    "Qwen-Image": ("transformer_blocks.0.img_mod.", "QwenImageTransformer2DModel"),
+    "Z-Image": ("cap_pad_token", "ZImageTransformer2DModel"),
+    "Lumina 2": ("cap_embedder.0.", "Lumina2Transformer2DModel"),
+    "Sana": ("mlp.inverted_conv.", "SanaTransformer2DModel"),
+    "PixArt": ("cross_attn.q_linear.", "PixArtTransformer2DModel"),
+    "AuraFlow": ("cond_seq_linear.", "AuraFlowTransformer2DModel"),
 }
-"""Base models that are read as folders only -> a part of one of their keys in a single file.
+"""Base models with a transformer -> a part of one of their keys in a single file, and diffusers'
+class of the transformer.
 
 The first one that fits is meant: later ones have such a part too."""
+
+SCALED = (".scale_weight", ".weight_scale", "scaled_fp8")
+"""Parts of keys of files whose weights are to be multiplied with numbers beside them."""
 
 UNSUPPORTED_MODELS = {
     "SDXL refiner": "conditioner.embedders.0.model.",
@@ -49,6 +53,15 @@ FROM_PICTURES = (
 LORA_KEYS = ("lora_up.", "lora_down.", ".lora_A.", ".lora_B.", "hada_w1", "lokr_w1", ".lora.up.")
 
 
+def transformer_of(header: Header) -> tuple[str, str] | None:
+    """The kind of model whose transformer a file holds, and diffusers' class of it; None: none."""
+    if any(map(header.has, LORA_KEYS)):
+        return None
+    return next(
+        ((name, kind) for name, (key, kind) in TRANSFORMERS.items() if header.has(key)), None
+    )
+
+
 def describe_file(header: Header) -> str:
     """What a file is that is no base model, and what to do with it; ends a sentence."""
     base = BASE_OF_TEXT_WIDTH.get(header.text_width or 0)
@@ -65,12 +78,11 @@ def describe_file(header: Header) -> str:
         )
     if header.has("control_model.") or header.has("controlnet_cond_embedding."):
         return f"is a ControlNet{made_for}, which works together with a base model"
-    for name, key in ONLY_FOLDERS.items():
-        if header.has(key):
-            return (
-                f"is a {name} model in one file, which is not read. Give it as a folder in "
-                "diffusers' layout, or as a hub id"
-            )
+    if (found := transformer_of(header)) is not None:
+        return (
+            f"is a {found[0]} model in one file, which diffusers does not read. Give it as a "
+            "folder in diffusers' layout, or as a hub id"
+        )
     for name, key in UNSUPPORTED_MODELS.items():
         if header.has(key):
             return f"is a {name} model, which is not supported yet"

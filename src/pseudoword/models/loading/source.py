@@ -17,11 +17,13 @@ class BaseSource:
     path: str
     """a folder in diffusers' layout, a hub id, or a single-file checkpoint"""
     revision: str | None = None
-    """branch, tag or commit on the hub"""
+    """branch, tag or commit on the hub, of `layout` if there is one"""
     variant: str | None = None
     """weights with this in their file name, such as `fp16`"""
     layout: str | None = None
-    """for a single file: the folder with its configs and tokenizers"""
+    """for a single file: the folder or the hub id with its configs and tokenizers"""
+    file_part: str | None = None
+    """the only part that is read from a single file; the others are in `layout`. None: all are"""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     """what to change in the scheduler's config, such as `prediction_type`"""
 
