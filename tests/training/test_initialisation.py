@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.models.family import Family
-from pseudoword.training.initialisation import initial_rows
+from pseudoword.training.initialisation import initial_rows, output_rows, turn
 
 
 def rows(
@@ -69,3 +70,37 @@ def test_a_concept_file_is_gone_on_from(family: Family, tmp_path: Path) -> None:
     formats.write(Concept("<old>", {"clip_l": before[:, :7]}), tmp_path / "concept.safetensors")
     with pytest.raises(ConceptError, match="width 7"):
         rows(family, str(tmp_path))
+
+
+def states(family: Family, rows: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
+    """What the text encoders make of `rows`; None if the denoiser reads other states."""
+    try:
+        return output_rows(family, rows)
+    except SettingsError:
+        return None
+
+
+def test_cross_initialisation_has_the_direction_of_the_states_and_the_length_of_the_words(
+    any_family: Family,
+) -> None:
+    """Where a denoiser reads no single state for each token, it is refused."""
+    plain = initial_rows(any_family, "red cat", "auto", 2, "<x>", seed=0)
+    goals = states(any_family, plain)
+    if goals is None:
+        with pytest.raises(SettingsError, match="--init-mode cross does not work with"):
+            initial_rows(any_family, "red cat", "cross", 2, "<x>", seed=0)
+        return
+    crossed = initial_rows(any_family, "red cat", "cross", 2, "<x>", seed=0)
+    assert crossed.keys() == plain.keys()
+    for key, rows in crossed.items():
+        torch.testing.assert_close(rows.norm(dim=-1), plain[key].norm(dim=-1))
+        goal = goals.get(f"{key}_out", plain[key])
+        assert torch.cosine_similarity(rows, goal).min() > 0.9999
+
+
+def test_a_word_is_turned_towards_the_crossed_rows_that_it_began_as(family: Family) -> None:
+    began = initial_rows(family, "cat", "cross", 2, "<x>", seed=0)
+    moved = {key: own + torch.randn(own.shape) for key, own in began.items()}
+    known = {"init": "cat", "init_mode": "cross"}
+    back = turn(family, Concept("<x>", moved, provenance=known), 1.0).vectors["clip_l"]
+    assert torch.cosine_similarity(back, began["clip_l"]).min() > 0.9999

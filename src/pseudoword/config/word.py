@@ -14,7 +14,7 @@ from pseudoword.text import brief
 LONGEST_TOKEN = 200
 """Characters; other tools make a file's name of it."""
 
-InitMode = Literal["auto", "rows", "mean", "random", "file"]
+InitMode = Literal["auto", "rows", "mean", "nearest", "cross", "random", "file"]
 
 
 class WordSettings(Settings):
@@ -37,8 +37,9 @@ class WordSettings(Settings):
     """Start from this word or these words, or continue from a concept file."""
 
     init_mode: InitMode = "auto"
-    """How --init is used: one vector per token (rows), their mean, random vectors, or a file. auto
-    chooses by what --init is."""
+    """How --init is used: one vector per token (rows); their mean; the one of several words,
+    separated by commas, that fits the pictures best (nearest); what the text encoder makes of them
+    (cross); random vectors; or a file. auto chooses by what --init is."""
 
     vectors: Annotated[
         Annotated[int, Field(ge=1, le=75)] | Auto,

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 
-FROM_WORDS = ("words", "rows", "mean")
+FROM_WORDS = ("words", "rows", "mean", "cross")
 """What a concept's provenance calls its `init_mode` if it began as words."""
 
 

@@ -1,4 +1,4 @@
-"""`chosen.json`: the values that a run has chosen for `auto` settings."""
+"""`chosen.json`: the values that a run has chosen for settings that leave it the choice."""
 
 from typing import Annotated
 
@@ -27,8 +27,10 @@ Part = Annotated[float, Field(gt=0, le=1)]
 
 
 class Chosen(BaseModel, extra="forbid", frozen=True):
-    """The values that were chosen for `auto` settings; None: not chosen."""
+    """The values that were chosen; None: not chosen."""
 
+    init: str | None = None
+    """the word that fits the pictures best; for `--init-mode nearest`"""
     density: Annotated[tuple[Part, ...], AfterValidator(_check_length)] | None = None
     """how often each part of the timesteps is sampled; for `--timestep-sampling importance`"""
     lr: Annotated[Rates, PlainValidator(_one_rate), PlainSerializer(str)] | None = None

@@ -256,6 +256,7 @@ class Pack:
                     task.paths,
                     task.templates,
                     self._progress,
+                    restart=self._options.restart,
                 )
                 setups.append((task, setup))
         self._family.release_vae()

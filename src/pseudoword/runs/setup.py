@@ -25,9 +25,10 @@ from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.rng import generator
 from pseudoword.runs import previews
+from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
-from pseudoword.text import listed, public
-from pseudoword.training import early_stopping, importance, initialisation
+from pseudoword.text import brief, listed, public
+from pseudoword.training import early_stopping, importance, initialisation, nearest_word
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.learning_rate_finder import find_learning_rate
@@ -47,6 +48,8 @@ class Setup:
     held_out: list[EncodedPicture]
     """pictures that it does not learn from; empty if there are too few"""
     start: Initialisation
+    chosen: Chosen
+    """what has been chosen so far"""
     sources: dict[str, str]
     """a checksum for each of `checkpoint.SOURCES`"""
     provenance: dict[str, str]
@@ -118,6 +121,8 @@ def set_up(
     paths: Sequence[Path],
     templates: Sequence[str],
     progress: Progress,
+    *,
+    restart: bool = False,
 ) -> Setup:
     """Read and encode the pictures, and make the initial rows.
 
@@ -128,6 +133,7 @@ def set_up(
         paths: the pictures.
         templates: the prompts to train with.
         progress: shows what is going on.
+        restart: whether what an earlier run has chosen does not count.
 
     Raises:
         PseudowordError: a picture, a caption or a prompt cannot be used.
@@ -138,12 +144,15 @@ def set_up(
     learned, held_out = _hold_out(config, pictures)
     if held_out:
         progress.note(f"{config.token}: {len(held_out)} of {len(pictures)} pictures are held out")
-    vectors = config.vectors
-    if vectors is AUTO:
-        words = config.init if config.init_mode != "random" else ""
-        vectors = initialisation.vector_count(family, words, len(learned))
+    data = TrainingData(config.token, learned, templates, config, config)
+    chosen = Chosen() if restart else folder.read_chosen()
+    init = config.init
+    if config.init_mode == "nearest":
+        init = _nearest_word(family, config, data, chosen.init, progress)
+        chosen = chosen.model_copy(update={"init": init})
+    vectors = _vectors(family, config, init, len(learned))
     rows = initialisation.initial_rows(
-        *(family, config.init, config.init_mode, vectors, config.token, config.seed),
+        *(family, init, config.init_mode, vectors, config.token, config.seed),
         output=config.output_embedding,
     )
     if warning := names.diffusers_warning(config.token, vectors, vocabulary(family)):
@@ -158,19 +167,55 @@ def set_up(
         config,
         folder,
         family.name,
-        TrainingData(
-            config.token,
-            learned,
-            templates,
-            config,
-            config,
-            {key: r.to(family.device) for key, r in rows.items()} if config.keep_context else {},
+        replace(
+            data,
+            initial={key: r.to(family.device) for key, r in rows.items()}
+            if config.keep_context
+            else {},
         ),
         held_out,
         initialisation.begin(family, rows),
+        chosen,
         sources,
-        _provenance(family, config, sizes.resolution, len(learned), sources),
+        _provenance(family, config, init, sizes.resolution, len(learned), sources),
     )
+
+
+def _nearest_word(
+    family: Family,
+    config: TrainConfig,
+    data: TrainingData,
+    before: str | None,
+    progress: Progress,
+) -> str:
+    """The one of the words in `init` that fits the pictures best; `before`, if it is one of them.
+
+    Raises:
+        SettingsError: one of them has no tokens.
+    """
+    words = nearest_word.candidates(config.init)
+    if before in words:
+        return before
+    progress.phase(f"choosing which of {len(words)} words {config.token} starts from")
+    pictures = len(data.pictures)
+    found = nearest_word.nearest(
+        family,
+        data,
+        words,
+        [_vectors(family, config, word, pictures) for word in words],
+        progress.advance,
+    )
+    best = ", ".join(f"{brief(word)} ({loss:.3f})" for loss, word in found[:3])
+    progress.note(f"{config.token} starts from {brief(found[0][1])}; lowest loss: {best}")
+    return found[0][1]
+
+
+def _vectors(family: Family, config: TrainConfig, init: str, pictures: int) -> int:
+    """The number of vectors for so many pictures, beginning at `init`."""
+    if config.vectors is not AUTO:
+        return config.vectors
+    words = init if config.init_mode != "random" else ""
+    return initialisation.vector_count(family, words, pictures)
 
 
 def _encode(
@@ -216,16 +261,17 @@ def _check_prompts(
 def _provenance(
     family: Family,
     config: TrainConfig,
+    init: str,
     resolution: int,
     pictures: int,
     sources: Mapping[str, str],
 ) -> dict[str, str]:
-    """What is written into the concept about how it was learned."""
+    """What is written into the concept about how it was learned, and that it began at `init`."""
     return {
         "base": family.source.name,
         "base_fingerprint": sources["base"],
-        "init": config.init,
-        "init_mode": initialisation.mode_of(config.init, config.init_mode),
+        "init": init,
+        "init_mode": initialisation.mode_of(init, config.init_mode),
         "batch": str(config.batch),
         "resolution": str(resolution),
         "template": config.template,
@@ -260,15 +306,16 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
 def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list[Setup]:
     """Measure how often to sample each part of the timesteps, together for all that want it.
 
-    What is measured is kept in the folders, and read from there. A short run samples all alike;
-    that is kept as well, for when the run is extended.
+    What is measured is kept in the folders, and read from there, as is the word that a run starts
+    from if it was chosen. A short run samples all alike; that is kept as well, for when the run is
+    extended.
 
     Returns:
         The same, with the densities in their data.
     """
     wanted = [s for s in setups if s.config.timestep_sampling == "importance"]
-    known = {s.folder.path: s.folder.read_chosen().density for s in wanted}
-    new = [s for s in wanted if known[s.folder.path] is None]
+    known = {s.folder.path: s.chosen.density for s in wanted}
+    new = [s for s in wanted if s.chosen.density is None]
     long = [s for s in new if importance.is_worth_it(s.config)]
     if long:
         progress.phase(f"measuring which timesteps move {listed(s.config.token for s in long)}")
@@ -276,34 +323,34 @@ def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list
         found = importance.densities(family, words, progress.advance)
         known |= {s.folder.path: density for s, density in zip(long, found, strict=True)}
     for setup in new:
-        density = known[setup.folder.path]
-        if density is None:
-            density = known[setup.folder.path] = ()
+        if known[setup.folder.path] is None:
+            known[setup.folder.path] = ()
             progress.note(
                 f"{setup.config.token}: timesteps are sampled evenly, because measuring which ones "
                 "move the word would take long beside so few steps"
             )
-        chosen = setup.folder.read_chosen().model_copy(update={"density": density})
-        setup.folder.write_chosen(chosen)
-    return [
-        replace(s, data=replace(s.data, density=known.get(s.folder.path) or ())) for s in setups
-    ]
+    measured = []
+    for setup in setups:
+        density = known.get(setup.folder.path, setup.chosen.density)
+        chosen = setup.chosen.model_copy(update={"density": density})
+        if chosen != setup.folder.read_chosen():
+            setup.folder.write_chosen(chosen)
+        data = replace(setup.data, density=known.get(setup.folder.path) or ())
+        measured.append(replace(setup, data=data, chosen=chosen))
+    return measured
 
 
 def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Progress) -> Rates:
     """The learning rate from the learning-rate finder, or from the folder."""
     token, folder = setup.config.token, setup.folder
-    chosen = folder.read_chosen()
-    rates = chosen.lr
+    rates = setup.chosen.lr
     if rates is None:
         progress.phase(f"trying learning rates for {token}")
         found = find_learning_rate(family, data, setup.start, progress.advance)
         folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, token))
         rates = Rates.parse(f"{found.rate:g}")
         values = {"lr": rates, "tried": found.curve}
-        if setup.config.timestep_sampling == "importance":
-            values["density"] = data.density  # of a new run, it is not read yet
-        folder.write_chosen(chosen.model_copy(update=values))
+        folder.write_chosen(setup.chosen.model_copy(update=values))
     progress.note(f"{token}: the learning rate is {rates}, see rate.png")
     return rates
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from pseudoword import formats, lookup
 from pseudoword.concept import Concept
@@ -53,7 +54,9 @@ def named_concept(init: str, mode: InitMode) -> Concept | None:
 
 
 def mode_of(init: str, mode: InitMode) -> str:
-    """`mode`; for `auto`, `file` if `init` names a concept, else `words`."""
+    """`mode`; for `auto`, `file` if `init` names a concept, else `words`, as for `nearest`."""
+    if mode == "nearest":
+        return "words"
     if mode != "auto":
         return mode
     return "words" if named_concept(init, mode) is None else "file"
@@ -117,12 +120,14 @@ def initial_rows(
     `rows` gives each row one token of `init` in turn, as kohya's sd-scripts do; `mean` gives every
     row their mean; `random` samples rows with the mean and standard deviation of the vocabulary;
     `file` takes the rows of a concept, however many it has. `auto` is `file` if `init` names a
-    concept (`named_concept`), else `rows` if there are enough vectors, else `mean`. With `output`,
-    it is what the text encoders make of these (`output_rows`).
+    concept (`named_concept`), else `rows` if there are enough vectors, else `mean`. So is
+    `nearest`, of the one word that was chosen before (`nearest_word`). `cross` takes what the text
+    encoders make of the rows of `auto`, as long as these (`cross_rows`). With `output`, it is what
+    the text encoders make of all this (`output_rows`).
 
     Raises:
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them; or
-            the model has no place for output rows.
+            the model has no place for output rows, or no states for `cross`.
         ConceptError: the concept cannot be read, or is not compatible with the model.
     """
     rows: Mapping[str, Tensor]
@@ -144,7 +149,6 @@ def initial_rows(
     return output_rows(family, rows) if output and not is_output(rows) else rows
 
 
-@torch.no_grad()
 def output_rows(family: Family, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What the text encoders make of a word with these `rows`: their states at its positions.
 
@@ -153,19 +157,50 @@ def output_rows(family: Family, rows: Mapping[str, Tensor]) -> dict[str, Tensor]
     Raises:
         SettingsError: the denoiser reads other states than one of the encoder's for each token.
     """
+    states = _states(family, rows, "--output-embedding")
+    return {
+        key + OUTPUT_SUFFIX if key in states else key: states.get(key, own)
+        for key, own in rows.items()
+    }
+
+
+def cross_rows(family: Family, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What the text encoders make of a word with these `rows`, as new rows of the same length.
+
+    After training, a row is more like the encoder's output for the word than like any row of the
+    vocabulary. So it is nearer to its goal if it begins there (Cross Initialization, Pang et al.
+    2024, arXiv 2312.15905). States are far longer than rows, so their length is not taken.
+
+    Of an encoder of which the denoiser reads only the pooled text, the rows stay as they are.
+
+    Raises:
+        SettingsError: the denoiser reads other states than one of the encoder's for each token.
+    """
+    states = _states(family, rows, "--init-mode cross")
+    return {
+        key: normalize(states[key], dim=-1) * own.norm(dim=-1, keepdim=True)
+        if key in states
+        else own
+        for key, own in rows.items()
+    }
+
+
+@torch.no_grad()
+def _states(family: Family, rows: Mapping[str, Tensor], flag: str) -> dict[str, Tensor]:
+    """The states of a word with these `rows` in a prompt, float32 `[n, width]` on the CPU.
+
+    The key of each text encoder of which the denoiser reads them -> its states.
+    """
     word = delimited(0)
     with watched(family.encoders) as states:
         family.encode_text([f"a photo of {word}"], {word: rows})
     fit = [own.shape[1] == family.encoders[key].width for key, own in states.items()]
     if not fit or not all(fit):
         raise SettingsError(
-            f"--output-embedding does not work with {family.source.name}: its denoiser does not "
+            f"{flag} does not work with {family.source.name}: its denoiser does not "
             "read one state of the text encoder for each token. Leave it out."
         )
-    return {
-        key + OUTPUT_SUFFIX if key in states else key: states.get(key, own).float().cpu()
-        for key, own in rows.items()
-    }
+    return {key: own.float().cpu() for key, own in states.items()}
 
 
 def rows_of_words(
@@ -176,10 +211,11 @@ def rows_of_words(
     Raises:
         SettingsError: as `initial_rows`.
     """
-    return {
+    rows = {
         key: _from_words(encoder, words, mode, vectors, flag)
         for key, encoder in family.encoders.items()
     }
+    return cross_rows(family, rows) if mode == "cross" else rows
 
 
 def turn(family: Family, concept: Concept, share: float, word: str | None = None) -> Concept:
@@ -199,7 +235,7 @@ def turn(family: Family, concept: Concept, share: float, word: str | None = None
         return concept
     words, mode = toward.words_behind(concept, word)
     vectors = max(map(len, concept.vectors.values()))
-    how: InitMode = "mean" if mode == "mean" else "auto"
+    how: InitMode = "mean" if mode == "mean" else "cross" if mode == "cross" else "auto"
     goals = rows_of_words(family, words, how, vectors, "--toward-word")
     if is_output(concept.vectors):
         goals = output_rows(family, goals)
@@ -247,9 +283,9 @@ def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, f
     if not ids:
         raise SettingsError(f"{flag} {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
     words = encoder.table.detach()[ids].float().cpu()
-    if mode == "mean" or (mode == "auto" and len(ids) > vectors):
+    if mode == "mean" or (mode != "rows" and len(ids) > vectors):
         return words.mean(0, keepdim=True).repeat(vectors, 1)
-    if len(ids) > vectors and mode == "rows":
+    if len(ids) > vectors:
         raise SettingsError(
             f"--init {init!r} has {len(ids)} tokens but --vectors is {vectors}. "
             f"Use --vectors {len(ids)}, --init-mode mean, or a shorter word."

@@ -33,12 +33,17 @@ def joined(parts: Sequence[tuple[int, Batch]]) -> Iterator[tuple[list[int], Batc
     words = len({word for word, _ in parts})
     for shape in dict.fromkeys(part.latents.shape for _, part in parts):
         alike = [i for i, (_, part) in enumerate(parts) if part.latents.shape == shape]
-        samples, *_, high, wide = shape
-        most = max(words, POSITIONS // (high * wide * samples), 1)
+        most = max(words, room(parts[alike[0]][1]))
         pieces = math.ceil(len(alike) / most)
         for piece in range(pieces):
             some = alike[piece * len(alike) // pieces : (piece + 1) * len(alike) // pieces]
             yield some, _join([parts[i] for i in some])
+
+
+def room(part: Batch) -> int:
+    """How many batches like `part` fit into a joint one of `POSITIONS`; at least one."""
+    samples, *_, high, wide = part.latents.shape
+    return max(POSITIONS // (high * wide * samples), 1)
 
 
 def _join(parts: Sequence[tuple[int, Batch]]) -> Batch:
