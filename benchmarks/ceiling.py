@@ -1,16 +1,17 @@
-"""What limits the bundled base when it learns a thing that it has never seen.
+"""What limits the bundled base when it learns a thing, or a style, that it has never seen.
 
-    python benchmarks/ceiling.py [--things 6] [--steps 100] [--out ceiling]
+    python benchmarks/ceiling.py [--of things|styles] [--words 6] [--steps 100] [--out ceiling]
 
 The same pictures and captions are learned by more and more of the model: rows of the word, the
 text encoder's output, keys and values of the U-Net's cross-attention, the whole U-Net. The right
-pictures through the VAE are what can be reached at all. Known things that are learned again from
-the word for their kind show what rows can do where the U-Net knows the answer. Right pictures in
-another style show what a word reaches that does not follow the style.
+pictures through the VAE are what can be reached at all. Known things (styles) that are learned
+again, from the word for their kind (for another style), show what rows can do where the U-Net
+knows the answer. Right pictures in another style show what a word reaches that does not follow, or
+learn, the style. A style is also learned from more pictures.
 
 Identity is the mean cosine to the right pictures: of the pictures that were learned from (*seen*),
-and of the thing in other styles and on other backgrounds (*new*). What is finished is kept in the
-folder: run it again to go on.
+and of the thing in other styles and on other backgrounds, or the style of other things (*new*).
+What is finished is kept in the folder: run it again to go on.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -33,10 +34,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from pseudoword.benchmark import artwork
-from pseudoword.benchmark.compose import SINGLE_BOX, Placed, article, compose
+from pseudoword.benchmark.compose import COLOURS, SINGLE_BOX, Placed, article, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.runner import side_by_side
-from pseudoword.benchmark.tasks import Task, thing_task
+from pseudoword.benchmark.tasks import Task, known_style_tasks, style_tasks, thing_task
 from pseudoword.concept import Concept
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
@@ -71,13 +72,16 @@ class Learner:
     unet: str = ""
     """names of weights of the U-Net, as a regular expression; empty for none"""
     known: bool = False
-    """whether it learns known things again, not new ones"""
+    """whether it learns known things or styles again, not new ones"""
+    pictures: int = 0
+    """how many pictures of a style it learns from; 0: those of the benchmark"""
 
 
 START, KNOWN = "starting words", "known words"
 VAE = "right pictures through the VAE"
-OTHER = "right pictures in another style"
-"""Of the thing, in one of the styles that it was learned from."""
+OTHER = "right pictures in the nearest style"
+"""Of the other styles that a thing was learned from, or of all known ones: for each picture, the
+one that is most similar."""
 LEARNERS = {
     "3 rows": Learner(rows=3),
     "8 rows": Learner(rows=8),
@@ -85,8 +89,13 @@ LEARNERS = {
     "text states of each layer": Learner(states=True, layers=True),
     "3 rows, keys and values": Learner(rows=3, unet=r"attn2\.to_[kv]\."),
     "3 rows, the whole U-Net": Learner(rows=3, unet="."),
-    "3 rows, known things": Learner(rows=3, known=True),
+    "3 rows, known {of}": Learner(rows=3, known=True),
 }
+FROM_MORE = {
+    "3 rows, 20 pictures": Learner(rows=3, pictures=20),
+    "3 rows, the whole U-Net, 20 pictures": Learner(rows=3, unet=".", pictures=20),
+}
+"""Of styles: there are as many things to show them on."""
 
 
 @dataclass(frozen=True)
@@ -95,29 +104,68 @@ class Asked:
 
     text: str
     picture: Image
+    thing: str
     style: str
     background: str
 
 
+CAPTION = r"(in (?P<style>.+) style|of an? (?P<thing>.+)) on an? (?P<background>.+) background"
+"""Of a picture that a thing is learned from, or a style."""
+
+
 def seen(task: Task) -> list[Asked]:
     """The pictures that are learned from, in the words of the benchmark's prompts."""
-    asked = []
+    asked, prompt = [], task.prompts[0]
     for one in task.training_pictures:
-        found = re.fullmatch(r"in (.+) style (on an? (.+) background)", one.caption)
+        found = re.fullmatch(CAPTION, one.caption)
         assert found is not None
-        style, where, background = found.groups()
-        text = f"{article(style)} {style} of a [name] {where}"
-        asked.append(Asked(text, one.picture, style, background))
+        style, thing = found["style"] or prompt.style, found["thing"] or prompt.thing
+        what, how = ("a [name]", _a(style)) if found["style"] else (_a(thing), "a [name]")
+        text = f"{how} of {what} on {_a(found['background'])} background"
+        asked.append(Asked(text, one.picture, thing, style, found["background"]))
     return asked
 
 
 def new(task: Task) -> list[Asked]:
-    """The thing in other styles and on other backgrounds."""
+    """The thing in other styles and on other backgrounds, or other things in the style."""
     return [
-        Asked(p.text, p.reference, p.style, p.background)
-        for p in task.prompts
-        if p.kind in ("style", "background")
+        Asked(p.text, p.reference, p.thing, p.style, p.background) for p in task.prompts if p.single
     ]
+
+
+def _a(words: str) -> str:
+    return f"{article(words)} {words}"
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What is learned: things in several styles, or styles on several things."""
+
+    new: Sequence[Task]
+    again: Sequence[Task]
+    """known ones, learned from another word"""
+    named: Sequence[Task]
+    """known ones, drawn by their names"""
+
+    @classmethod
+    def of_things(cls, art: artwork.Artwork, side_px: int, count: int) -> "Tasks":
+        """Some that differ much."""
+        task, by_name = partial(thing_task, art, side_px=side_px), {t.name: t for t in art.things}
+        return cls(
+            [task(by_name[name]) for name in THINGS[:count]],
+            [task(by_name[name]) for name in KNOWN_THINGS[:count]],
+            [task(by_name[name], init_word=name) for name in KNOWN_THINGS],
+        )
+
+    @classmethod
+    def of_styles(cls, art: artwork.Artwork, side_px: int, count: int) -> "Tasks":
+        """The held-out style, each time from other pictures and another style's word."""
+        named = known_style_tasks(art, side_px)
+        again = [
+            replace(task, init_word=other.name)
+            for task, other in zip(named, [*named[1:], named[0]], strict=True)
+        ]
+        return cls(style_tasks(art, side_px)[:count], again[:count], named)
 
 
 class TextStates(nn.Module):
@@ -138,7 +186,7 @@ class TextStates(nn.Module):
 
 
 class Learned:
-    """A thing, and what of the model learns it."""
+    """A thing or style, and what of the model learns it."""
 
     def __init__(self, family: Any, learner: Learner, init_word: str) -> None:
         self._family, self._word = family, init_word
@@ -239,7 +287,7 @@ def _pixels(pictures: Sequence[Image]) -> Tensor:
 
 
 Identity = Mapping[str, float]
-"""Of a thing: of `seen` and `new` pictures."""
+"""Of a word: of `seen` and `new` pictures."""
 
 
 class Bench:
@@ -249,11 +297,11 @@ class Bench:
         self._out, self._steps = out, steps
         self._family = base_model.load_named(BASE)
         self._judge = SimilarityModel()
-        self._art = artwork.load()
+        self.art = artwork.load()
         self.side_px = self._family.resolution
 
     def run(self, name: str, learner: Learner | None, tasks: Sequence[Task]) -> list[Identity]:
-        """Of each thing; what is missing is made."""
+        """Of each word; what is missing is made."""
         found = []
         for task in tasks:
             file = self._folder(name) / f"{file_stem(task.name)}.json"
@@ -264,7 +312,8 @@ class Bench:
         return found
 
     def _measure(self, name: str, learner: Learner | None, task: Task) -> Identity:
-        groups = {"new": new(task), "seen": seen(task)}
+        shown = learner.pictures if learner else 0
+        groups = {"new": new(task), "seen": self._more(task, shown) if shown else seen(task)}
         every = [one for group in groups.values() for one in group]
         if name == OTHER:
             pictures = self._in_another_style(task, every)
@@ -286,14 +335,34 @@ class Bench:
             for kind, group in groups.items()
         }
 
+    def _more(self, task: Task, count: int) -> list[Asked]:
+        """So many pictures in a style, of known things that the prompts do not ask for."""
+        asked_for = {one.thing for one in new(task)}
+        style, asked = task.prompts[0].style, []
+        for thing in self.art.known:
+            if thing.name not in asked_for and (thing.name, style) in self.art.drawings:
+                background = list(COLOURS)[len(asked) % len(COLOURS)]
+                text = f"a [name] of {_a(thing.name)} on {_a(background)} background"
+                picture = self._picture(thing.name, style, background)
+                asked.append(Asked(text, picture, thing.name, style, background))
+        return asked[:count]
+
+    def _picture(self, thing: str, style: str, background: str) -> Image:
+        drawing = Placed(self.art.drawings[thing, style], SINGLE_BOX)
+        return compose(background, [drawing], self.side_px)
+
     def _in_another_style(self, task: Task, every: Sequence[Asked]) -> list[Image]:
-        """Right but for the style, which is one that was learned from."""
-        styles = [one.style for one in seen(task)]
+        """Right but for the style."""
+        learned = {one.style for one in seen(task)} & set(self.art.styles)
         pictures = []
-        for i, asked in enumerate(every):
-            style = next(s for s in styles[i % len(styles) :] + styles if s != asked.style)
-            drawing = Placed(self._art.drawings[task.name, style], SINGLE_BOX)
-            pictures.append(compose(asked.background, [drawing], self.side_px))
+        for asked in every:
+            right = self._judge.features([asked.picture])[0]
+            others = [
+                self._picture(asked.thing, style, asked.background)
+                for style in learned or self.art.styles
+                if style != asked.style and (asked.thing, style) in self.art.drawings
+            ]
+            pictures.append(others[int((self._judge.features(others) @ right).argmax())])
         return pictures
 
     @torch.no_grad()
@@ -319,15 +388,15 @@ class Bench:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a learner's things."""
+    """A line of the table: a learner's words."""
 
     name: str
     identity: Sequence[Identity]
     start: Sequence[Identity]
-    """of the same things, by their starting words"""
+    """of the same things or styles, by their starting words"""
 
     def shares(self, kind: str, known: float) -> list[float]:
-        """The way from the starting words to `known`, as the part of each thing in the mean."""
+        """The way from the starting words to `known`, as the part of each word in the mean."""
         gap = known - mean(one[kind] for one in self.start)
         return [
             (one[kind] - start[kind]) / gap
@@ -335,11 +404,11 @@ class Row:
         ]
 
 
-KINDS = {"seen": "pictures that were learned from", "new": "new styles and backgrounds"}
+KINDS = {"seen": "pictures that were learned from", "new": "new prompts"}
 
 
 def table(rows: Sequence[Row], known: Identity) -> str:
-    """The shares as markdown, with standard errors over things."""
+    """The shares as markdown, with standard errors over words."""
     lines = [
         f"| what learns | {' | '.join(KINDS.values())} | identity there |",
         "| --- | --- | --- | --- |",
@@ -384,37 +453,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--things", type=int, default=6)
+    parser.add_argument("--of", choices=("things", "styles"), default="things")
+    parser.add_argument("--words", type=int, default=6)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=Path("ceiling"))
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    art = artwork.load()
-    bench = Bench(asked.out, asked.steps)
-    by_name = {thing.name: thing for thing in art.things}
-    new_things, known_things = ([by_name[n] for n in names] for names in (THINGS, KNOWN_THINGS))
-    task = partial(thing_task, art, side_px=bench.side_px)
-    things = [task(thing) for thing in new_things[: asked.things]]
-    again = [task(thing) for thing in known_things[: asked.things]]
-    named = [task(thing, init_word=thing.name) for thing in known_things]
-    start, again_start = (bench.run(START, Learner(), tasks) for tasks in (things, again))
-    right = bench.run(KNOWN, Learner(), named)
+    out = asked.out or Path("ceiling" if asked.of == "things" else "ceiling-styles")
+    bench = Bench(out, asked.steps)
+    of = Tasks.of_things if asked.of == "things" else Tasks.of_styles
+    tasks = of(bench.art, bench.side_px, asked.words)
+    learners = {name.format(of=asked.of): learner for name, learner in LEARNERS.items()}
+    if asked.of == "styles":
+        learners |= FROM_MORE
+    start, again_start = (bench.run(START, Learner(), each) for each in (tasks.new, tasks.again))
+    right = bench.run(KNOWN, Learner(), tasks.named)
     known = {kind: mean(one[kind] for one in right) for kind in KINDS}
     rows = []
-    for name, learner in {**LEARNERS, OTHER: None, VAE: None}.items():
-        one = learner is not None and learner.known
-        found = bench.run(name, learner, again if one else things)
-        rows.append(Row(name, found, again_start if one else start))
-        write_whole(asked.out / "ceiling.md", table(rows, known).encode())
-    write_whole(asked.out / "ceiling.png", bars(rows, known))
-    shown = [START, *(name for name, learner in LEARNERS.items() if not learner.known)]
+    for name, learner in {**learners, OTHER: None, VAE: None}.items():
+        again = learner is not None and learner.known
+        found = bench.run(name, learner, tasks.again if again else tasks.new)
+        rows.append(Row(name, found, again_start if again else start))
+        write_whole(out / "ceiling.md", table(rows, known).encode())
+    write_whole(out / "ceiling.png", bars(rows, known))
+    shown = [START, *(name for name, learner in learners.items() if not learner.known)]
     grid = grids.grid(
         [
-            ("right pictures", [new(one)[0].picture for one in things]),
-            *((name, [bench.first_picture(name, one) for one in things]) for name in shown),
+            ("right pictures", [new(one)[0].picture for one in tasks.new]),
+            *((name, [bench.first_picture(name, one) for one in tasks.new]) for name in shown),
         ],
-        heads=[one.name for one in things], cell_px=96,
+        heads=[one.name for one in tasks.new], cell_px=96,
     )  # fmt: skip
-    write_whole(asked.out / "ceiling-grid.png", encode_picture(grid, "PNG"))
+    write_whole(out / "ceiling-grid.png", encode_picture(grid, "PNG"))
     print(table(rows, known))
 
 

@@ -136,7 +136,7 @@ class BenchmarkRun:
         for first in range(0, len(tasks), self._config.pack):
             pack = tasks[first : first + self._config.pack]
             self._progress.phase(f"{variant.name}: learning {', '.join(t.name for t in pack)}")
-            trained = self._learn(variant, pack)
+            trained = self.learn(variant, pack)
             seconds += max(map(_training_seconds, trained))  # words of a pack share each step
             self._progress.phase(f"{variant.name}: drawing")
             for done, (task, word) in enumerate(zip(pack, trained, strict=True), 1):
@@ -147,7 +147,8 @@ class BenchmarkRun:
                 self._progress.advance(done, len(pack), task.name)
         return VariantScores(variant, scores, seconds)
 
-    def _learn(self, variant: Variant, tasks: Sequence[Task]) -> list[Trained]:
+    def learn(self, variant: Variant, tasks: Sequence[Task]) -> list[Trained]:
+        """Learn a word for each task, in one pack; what is learned already is read."""
         configs = []
         for task in tasks:
             stem = file_stem(task.name)

@@ -1,0 +1,84 @@
+"""benchmarks/pareto.py on made-up scores: which settings are on the front, and what is shown."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import pareto
+from pseudoword.benchmark.results import ResultTable
+from pseudoword.benchmark.runner import parse_variant
+from pseudoword.benchmark.scoring import Score, Scores
+from pseudoword.benchmark.tasks import Task
+
+NAMES = ("octopus", "owl")
+
+
+def scores(identity: float, following: float) -> Scores:
+    kinds = dict.fromkeys(pareto.KINDS, following)
+    return {
+        name: Score(identity + more, following + more, recognised=0.5, kinds=kinds)
+        for name, more in zip(NAMES, (0.0, 0.01), strict=True)
+    }
+
+
+def point(name: str, identity: float, following: float) -> pareto.Point:
+    return pareto.Point(name, "", scores(identity, following), cpu_s=5.0 + following)
+
+
+ALIKE, OBEDIENT, WORSE = (
+    point("alike", 0.8, 0.6),
+    point("obedient", 0.5, 0.9),
+    point("no", 0.4, 0.8),
+)
+RESULTS = ResultTable("things", scores(0.2, 0.7), scores(0.9, 0.95), [])
+
+
+def test_settings_are_on_the_front_unless_others_are_better_in_both() -> None:
+    assert pareto.on_front([ALIKE, OBEDIENT, WORSE]) == [1, 1, 0]
+
+
+def test_the_table_has_each_setting_and_its_difference_from_the_first() -> None:
+    shown = pareto.table([ALIKE, OBEDIENT, WORSE], RESULTS)
+    assert "| 1 | alike | 86% ± " in shown
+    assert "| 5.6 | 100% |" in shown
+    assert "| 5.8 | 0% |" in shown
+    assert "| obedient | -30 ± 0 | +0 ± 0 | +30 ± 0 |" in shown
+
+
+def test_the_picture_is_drawn() -> None:
+    assert pareto.picture([ALIKE, OBEDIENT, WORSE], RESULTS).startswith(b"\x89PNG")
+
+
+def test_all_compared_settings_are_settings() -> None:
+    names = [parse_variant(settings).name for settings in pareto.COMPARED.values()]
+    assert len(set(names)) == len(names)
+    assert names[0] == "defaults"
+
+
+def test_the_cost_of_a_pack_that_was_interrupted_is_not_counted(tmp_path: Path) -> None:
+    class Run:
+        def __init__(self, stops: bool) -> None:
+            self.stops, self.learned = stops, 0
+
+        def learn(self, *_: Any) -> None:
+            if self.stops:
+                raise KeyboardInterrupt
+            self.learned += 1
+
+    def tasks(*names: str) -> Sequence[Task]:
+        return [Task(name, "thing", [], []) for name in names]
+
+    variant = parse_variant("")
+    costs = pareto.Costs(tmp_path, variant)
+    with pytest.raises(KeyboardInterrupt):
+        costs.learn(Run(stops=True), variant, tasks("owl"))  # type: ignore[arg-type]
+    run: Any = Run(stops=False)
+    costs.learn(run, variant, tasks("octopus"))
+    costs.learn(run, variant, tasks("octopus"))
+    assert run.learned == 1, "the second time it is there"
+    kept = json.loads((tmp_path / "cpu-seconds" / "defaults.json").read_text())
+    assert kept["owl"] is None
+    assert costs.mean(tasks("owl", "octopus")) == kept["octopus"]
