@@ -338,7 +338,8 @@ class Bench:
     def _more(self, task: Task, count: int) -> list[Asked]:
         """So many pictures in a style, of known things that the prompts do not ask for."""
         asked_for = {one.thing for one in new(task)}
-        style, asked = task.prompts[0].style, []
+        style = task.prompts[0].style
+        asked: list[Asked] = []
         for thing in self.art.known:
             if thing.name not in asked_for and (thing.name, style) in self.art.drawings:
                 background = list(COLOURS)[len(asked) % len(COLOURS)]

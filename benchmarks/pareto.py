@@ -184,13 +184,13 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
 
     figure = empty_figure(13, 6)
     panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1, 1, 0.55)})
-    costs = [point.cpu_s for point in points]
-    colours = ScalarMappable(LogNorm(min(costs), max(costs)), "viridis")
+    costs = np.array([point.cpu_s for point in points])
+    scale = ScalarMappable(LogNorm(costs.min(), costs.max()), "viridis")
+    colours = scale.to_rgba(costs)
     ways = [results.gap_closed(point.scores) for point in points]
     for axes, metric in zip(panels, ("following", "word first"), strict=False):
         found = [mean(point.scores, metric) for point in points]
-        for number, (x, y, cost) in enumerate(zip(found, ways, costs, strict=True), 1):
-            colour = colours.to_rgba(cost)
+        for number, (x, y, colour) in enumerate(zip(found, ways, colours, strict=True), 1):
             axes.errorbar(
                 100 * x.mean, 100 * y.mean, xerr=100 * x.error, yerr=100 * y.error,
                 color=colour, elinewidth=0.7, alpha=0.5,
@@ -199,7 +199,7 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
             axes.annotate(
                 str(number), (100 * x.mean, 100 * y.mean),
                 ha="center", va="center", fontsize=8, zorder=9,
-                color="white" if colours.norm(cost) < 0.6 else "black",
+                color="black" if colour[1] > 0.6 else "white",
             )  # fmt: skip
         front = _front(found, ways)
         axes.plot(*zip(*front, strict=True), color="#888888", linewidth=0.8, zorder=0)
@@ -211,7 +211,7 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
     panels[2].axis("off")
     panels[2].text(0, 1, names, va="top", fontsize=9, transform=panels[2].transAxes)
     bar = figure.colorbar(
-        colours, ax=panels[2], label="CPU seconds a word", fraction=0.1, format="{x:.0f}"
+        scale, ax=panels[2], label="CPU seconds a word", fraction=0.1, format="{x:.0f}"
     )
     bar.ax.yaxis.set_minor_formatter("{x:.0f}")
     return png_of(figure)
