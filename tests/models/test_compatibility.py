@@ -37,12 +37,8 @@ class Sized(TextEncoder):
     """A text encoder that is nothing but its width and its length."""
 
     def __init__(self, width: int) -> None:
-        self._width = width
+        self.width = width
         self.reader: Any = SimpleNamespace(max_tokens=75)
-
-    @property
-    def width(self) -> int:
-        return self._width
 
 
 @pytest.mark.parametrize("kind", WORDS)

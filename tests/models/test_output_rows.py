@@ -63,7 +63,7 @@ def test_the_gradient_reaches_the_rows_and_passes_no_encoder(
     for key in after:
         plain = key.removesuffix("_out")
         encoded = placing.encoders[plain](PROMPT, rows_of({"<cat>": rows}, plain))
-        assert not encoded.output[0].requires_grad
+        assert not encoded.part("last_hidden_state").requires_grad
 
 
 def test_states_at_the_word_s_positions_are_its_rows_and_the_others_do_not_depend_on_them(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from torch import nn
 from typer.testing import CliRunner
@@ -143,3 +144,29 @@ def test_the_benchmark_s_models_have_random_weights(base: Path) -> None:
         made = base_model.load_named(str(base), "cpu")
     assert made.fingerprint() != real.fingerprint()
     assert [*made.modules()] == [*real.modules()]
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("flux", "clip_l"), ("sana", None)])
+def test_encoders_that_leave_are_not_counted_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, stays: str | None
+) -> None:
+    for name in ("_encode", "_draw"):
+        monkeypatch.setattr(memory_plan, name, lambda *_: 0)
+    base = str(tiny.BASES[kind](tmp_path))
+    before, after = (
+        plan(base=base, resolution=32, batch=1, output_embedding=output, dtype="bfloat16")
+        for output in (False, True)
+    )
+    encoders = before.parts.keys() - {"vae", "transformer", "unet", stays}
+    gone = sum(before.parts[name] for name in encoders)
+    for one, other in zip(
+        [*before.train, *before.train_offloaded],
+        [*after.train, *after.train_offloaded],
+        strict=True,
+    ):
+        assert other.step_nbytes < one.step_nbytes
+        if one.quantize == "none" and one in before.train:
+            assert one.weights_nbytes - other.weights_nbytes == gone
+        else:
+            assert other.weights_nbytes < one.weights_nbytes
+    assert after.encode_nbytes == before.encode_nbytes

@@ -48,6 +48,8 @@ class PromptReader(ABC):
 
     used: Positions | None = None
     """the positions whose hidden states are the text, if others are a template's"""
+    pads_to_longest = False
+    """whether prompts are padded to the longest of those read at once, not to `length`"""
 
     def __init__(
         self, tokenizer: Any, length: int, begin: Sequence[int], end: Sequence[int]

@@ -70,7 +70,7 @@ class SequenceReader(PromptReader):
         super().__init__(tokenizer, length, *around)
         self.used = used
         self._template = template
-        self._pad_to = pad_to
+        self.pads_to_longest = pad_to == "longest"
         mark = chr(_MARKS[0])
         before, found, self._after = template(mark).partition(mark)
         self._begin = len(before)
@@ -102,7 +102,7 @@ class SequenceReader(PromptReader):
         if isinstance(prompts, ChunkedPrompts):
             raise PromptError("this text encoder reads no weights, and no prompts in chunks")
         found = [self.sequence(prompt, counts) for prompt in prompts]
-        length = max(len(ids) for ids, _ in found) if self._pad_to == "longest" else self.length
+        length = max(len(ids) for ids, _ in found) if self.pads_to_longest else self.length
         ids = torch.full((len(found), length), self.tokenizer.pad_token_id)
         slots = torch.full((len(found), length), -1)
         mask = torch.zeros(len(found), length, dtype=torch.int64)

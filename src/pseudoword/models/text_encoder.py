@@ -1,6 +1,7 @@
 """A frozen text encoder with its tokenizer."""
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,19 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
-from pseudoword.models.lookup_site import check_site, injected, lookup_site
-from pseudoword.models.output_rows import Replacement, WordRows, before, count, replacement
+from pseudoword.models.kept_states import Kept, OneByOne, part_of
+from pseudoword.models.lookup_site import LookupSite, check_site, injected, lookup_site
+from pseudoword.models.output_rows import (
+    OutputRows,
+    Replacement,
+    WordRows,
+    before,
+    count,
+    replacement,
+)
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import ChunkedPrompts, Positions, Prompts, Tokenized
+from pseudoword.models.releasable import Releasable
 
 ROUNDING = 1e-6
 """A smaller mean of hidden states, relative to their size, is none."""
@@ -24,7 +34,7 @@ class Encoded:
     """The output of a transformer for `B` prompts of `n` chunks."""
 
     output: Any
-    """of the transformers model, `[B·n, …]`"""
+    """of the transformers model, `[B·n, …]`; or `OneByOne`"""
     tokens: Tokenized
     """what it read, on its device"""
     chunks: int = 1
@@ -35,7 +45,14 @@ class Encoded:
     replacement: Replacement | None = None
     """the rows that replace states"""
     watch: Callable[[Tensor], None] | None = None
-    """is given the states at the words' positions, `[R, D]`, before any are replaced"""
+    """is given the states at the words' positions, `[R, D]`, before any are replaced; without
+    numbers, all states"""
+
+    def part(self, name: str, layer: int | None = None) -> Tensor:
+        """A part of the output by its name; of hidden states, that with the number `layer`."""
+        if isinstance(self.output, OneByOne):
+            return self.output.part(name, layer)
+        return part_of(self.output, name, layer)
 
     def text(self, states: Tensor) -> Tensor:
         """Hidden states `[B·n, L, D]` of the output, as the denoiser reads them: `[B, n·L, D]`.
@@ -48,7 +65,7 @@ class Encoded:
             ConceptError: output rows have another width.
         """
         if self.watch is not None:
-            self.watch(states[self.tokens.slots >= 0])
+            self.watch(states if states.is_meta else states[self.tokens.slots >= 0])
         if self.replacement is not None:
             states = self.replacement.put_into(states, self.tokens.slots)
         if self.tokens.weights is not None:
@@ -73,38 +90,85 @@ class Encoded:
 class TextEncoder:
     """A frozen transformer and how it reads prompts, with rows put in after the table lookup."""
 
-    def __init__(self, reader: PromptReader, model: Any, *, masked: bool = False) -> None:
+    def __init__(
+        self,
+        reader: PromptReader,
+        model: Any,
+        *,
+        masked: bool = False,
+        load: Callable[[], Any] | None = None,
+    ) -> None:
         """An encoder that reads prompts with `reader`.
 
         Args:
             reader: its tokenizer.
             model: of transformers.
             masked: whether it is told which tokens are padding.
+            load: gives the model again after `release`; without it, the model stays.
         """
         self.reader = reader
-        self.model = model
         self.masked = masked
-        self.site = lookup_site(model)
         self.watch: Callable[[Tensor], None] | None = None
+        self._releasable = Releasable(model, load)
+        self._kept: Kept | None = None
+        self._device = self.table.device
+        self._vocabulary, self.width = self.table.shape
 
     def reading_with(self, reader: PromptReader) -> "TextEncoder":
         """The same model with another reader, for texts that have another template."""
-        return TextEncoder(reader, self.model, masked=self.masked)
+        other = copy.copy(self)
+        other.reader = reader
+        return other
+
+    @property
+    def model(self) -> Any:
+        """The transformers model."""
+        return self._releasable.model
+
+    @property
+    def site(self) -> LookupSite:
+        """Where it looks up its tokens."""
+        return lookup_site(self.model)
 
     @property
     def table(self) -> Tensor:
         """The vocabulary's embeddings `[V, width]`."""
         return self.site.table
 
-    @property
-    def width(self) -> int:
-        """How many numbers one row has."""
-        return self.table.shape[1]
-
     @cached_property
     def median_norm(self) -> float:
         """The median norm of the vocabulary's rows."""
         return float(self.table.detach().float().norm(dim=-1).median())
+
+    def keep(self) -> None:
+        """From now on, keep what it gives for prompts whose words all have rows for its output."""
+        if self._kept is None:
+            self._kept = {}
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self._kept = None
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes of what is kept."""
+        return sum(one.numel() * one.element_size() for one in (self._kept or {}).values())
+
+    def release(self) -> None:
+        """Free the model, if what it gives is kept; it is loaded again for a new prompt."""
+        if self._kept is not None and self.is_loaded:
+            self._device = self.device
+            self._releasable.release()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._releasable.is_loaded
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.table.device if self.is_loaded else self._device
 
     def check(self) -> None:
         """Check that new rows are read as the vocabulary's own are.
@@ -127,24 +191,29 @@ class TextEncoder:
         counts = {placeholder: count(own) for placeholder, own in rows.items()}
         tokens = self.reader.tokenize(prompts, counts)
         largest = int(tokens.ids.max())
-        if largest >= len(self.table):
+        if largest >= self._vocabulary:
             raise BaseModelError(
                 f"the tokenizer has a token with the id {largest}, and the text encoder has only "
-                f"{len(self.table)} rows: they are of different models"
+                f"{self._vocabulary} rows: they are of different models"
             )
-        tokens = tokens.to(self.table.device)
         read = [own for own in rows.values() if len(own)]
         stacked, replaced = before(read, self.width), replacement(read)
-        if stacked.ndim == 3:
-            tokens = tokens.per_layer(*stacked.shape[:2])
-            stacked = stacked.flatten(0, 1)
-        if self.masked:
-            options["attention_mask"] = self._attention_mask(tokens)
-        if not read:
-            output = self.model(tokens.ids, **options)
+        output: Any
+        if _reads_zeros(read):
+            output = OneByOne(
+                tokens,
+                lambda row: self._run(row.to(self.device), stacked, options),
+                self.device,
+                kept=self._kept,
+                unpadded=self.reader.pads_to_longest,
+            )
+            tokens = tokens.to(self.device)
         else:
-            with injected(self.site, stacked, tokens.slots):
-                output = self.model(tokens.ids, **options)
+            tokens = tokens.to(self.device)
+            if stacked.ndim == 3:
+                tokens = tokens.per_layer(*stacked.shape[:2])
+                stacked = stacked.flatten(0, 1)
+            output = self._run(tokens, stacked if read else None, options)
         if isinstance(prompts, ChunkedPrompts):
             return Encoded(
                 *(output, tokens, prompts.chunks, prompts.restore_mean),
@@ -154,6 +223,14 @@ class TextEncoder:
         return Encoded(
             output, tokens, used=self.reader.used, replacement=replaced, watch=self.watch
         )
+
+    def _run(self, tokens: Tokenized, stacked: Tensor | None, options: Mapping[str, Any]) -> Any:
+        """The transformer's output; it reads the rows `stacked` where the slots of `tokens` say."""
+        masks = {"attention_mask": self._attention_mask(tokens)} if self.masked else {}
+        if stacked is None:
+            return self.model(tokens.ids, **options, **masks)
+        with injected(self.site, stacked, tokens.slots):
+            return self.model(tokens.ids, **options, **masks)
 
     def _attention_mask(self, tokens: Tokenized) -> Tensor:
         """What the model is told of padding: `[B, L]`.
@@ -165,6 +242,11 @@ class TextEncoder:
             return tokens.mask
         count, length = tokens.mask.shape
         return torch.zeros(count, 1, length, length, dtype=self.table.dtype, device="meta")
+
+
+def _reads_zeros(words: Sequence[WordRows]) -> bool:
+    """Whether there are words, and the encoder reads zeros in the places of all of them."""
+    return bool(words) and all(isinstance(w, OutputRows) and w.read is None for w in words)
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from pseudoword.runs import checkpoint, previews
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupted
-from pseudoword.runs.setup import Run, Setup, begin, evaluate, measure, set_up
+from pseudoword.runs.setup import Run, Setup, begin, evaluate, measure, prompts_of_run, set_up
 from pseudoword.text import listed
-from pseudoword.training import loss
+from pseudoword.training import encoded_prompts, loss
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import Step
 from pseudoword.training.state import TrainState
@@ -155,6 +155,7 @@ class Pack:
 
     def __exit__(self, *_error: object) -> None:
         """Close the callbacks, and unlock the folders."""
+        encoded_prompts.forget(self._family)
         with ExitStack() as stack:
             for task in self._tasks:
                 stack.push(task.lock)
@@ -288,11 +289,32 @@ class Pack:
                 callbacks = stack.enter_context(RunCallbacks(run, progress))
                 members.append(Member(task, run, callbacks, stack.pop_all()))
                 self._members[id(run.state)] = members[-1]
+        self._encode_prompts()
         if members:
             self._show_phase()
         self._evaluate_new([member for member in members if not member.run.state.step])
         self.leave_if_finished()  # those whose last step was saved before
         return [member for member in members if id(member.run.state) in self._members]
+
+    def _encode_prompts(self) -> None:
+        """Encode the prompts of all concepts now, if all go in after the text encoders.
+
+        A concept that enters later may need these again: then they are loaded again.
+        """
+        members = self._members.values()
+        if not all(task.config.output_embedding for task in self._tasks):
+            return
+        known = [(member.run, prompts_of_run(member.run)) for member in members]
+        words = [
+            encoded_prompts.PromptsOfWord(run.state.word(), prompts)
+            for run, prompts in known
+            if prompts is not None
+        ]
+        if len(words) < len(members):
+            encoded_prompts.forget(self._family)
+            return
+        self._progress.phase(f"encoding prompts of {listed(run.config.token for run, _ in known)}")
+        encoded_prompts.keep(self._family, words, self._progress.advance)
 
     def _evaluate_new(self, members: Sequence[Member]) -> None:
         """Evaluate concepts before their first step, those that are evaluated at all."""

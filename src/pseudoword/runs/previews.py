@@ -21,7 +21,7 @@ from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
 from pseudoword.text import listed
-from pseudoword.training import memory
+from pseudoword.training import encoded_prompts, memory
 
 CELL_PX, MAX_COLUMNS = 160, 48
 """Size of a picture on the filmstrip, and how many columns it has at most."""
@@ -107,6 +107,7 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
             progress.advance(done, total, f"{time.perf_counter() - began:.0f} s")
     finally:
         family.release_vae()
+        encoded_prompts.release(family)
     return drawn
 
 

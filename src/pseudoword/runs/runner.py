@@ -168,7 +168,7 @@ def _learn(
 ) -> dict[Path, Trained]:
     """Train the concepts of a pack to the end: folder -> result."""
     if size is None:
-        size = _size(todo[0].config, family) if len(todo) > 1 or more else 1
+        size = _size([task.config for task in todo], family) if len(todo) > 1 or more else 1
     for task in todo:
         at_once = min(size, len(todo))
         checks.against_model(family, task.config, task.templates, progress.note, at_once)
@@ -196,8 +196,9 @@ def _learn(
     return pack.trained
 
 
-def _size(config: TrainConfig, family: Family) -> int:
-    """How many concepts like this one are learned at once."""
+def _size(configs: Sequence[TrainConfig], family: Family) -> int:
+    """How many concepts like the first one are learned at once."""
+    config = configs[0]
     width, height = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes[0]
     side = round(math.sqrt(width * height) / family.resolution_step) * family.resolution_step
     return words_at_once(
@@ -208,6 +209,7 @@ def _size(config: TrainConfig, family: Family) -> int:
         checkpointing=config.gradient_checkpointing,
         offload=config.offload,
         method=config.method,
+        output_embedding=all(one.output_embedding for one in configs),
     )
 
 

@@ -31,6 +31,7 @@ from pseudoword.text import brief, listed, public
 from pseudoword.training import early_stopping, importance, initialisation, nearest_word
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
+from pseudoword.training.encoded_prompts import prompts_of
 from pseudoword.training.learning_rate_finder import find_learning_rate
 from pseudoword.training.loss import Batch
 from pseudoword.training.rate_schedules import Schedule
@@ -301,6 +302,12 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
         samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
         held_out=fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else [],
     )
+
+
+def prompts_of_run(run: Run) -> list[str] | None:
+    """All prompts of the steps and evaluations; None if captions change at random."""
+    data = run.setup.data
+    return prompts_of(replace(data, pictures=[*data.pictures, *run.setup.held_out]))
 
 
 def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list[Setup]:

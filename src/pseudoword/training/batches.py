@@ -120,12 +120,7 @@ def _assemble(
             for picture, seed in zip(pictures, own.wording, strict=True)
         ]
         prompts += [
-            replace_placeholder(
-                render(data.templates[c], loss.pack_placeholder(k), words),
-                data.token,
-                loss.pack_placeholder(k),
-            )
-            for c, words in zip(own.caption, captions, strict=True)
+            prompt(data, c, words, k) for c, words in zip(own.caption, captions, strict=True)
         ]
         latents.append(_latents(data, own))
         noise.append(own.noise + hyper.noise_offset * own.offset_noise)
@@ -146,6 +141,12 @@ def _assemble(
         weight=_sent(torch.cat(weight), family.device),
         delta=_sent(torch.cat(delta), family.device),
     )
+
+
+def prompt(data: TrainingData, template: int, filewords: str, k: int) -> str:
+    """A prompt of the k-th concept of a pack, with the template of that number."""
+    name = loss.pack_placeholder(k)
+    return replace_placeholder(render(data.templates[template], name, filewords), data.token, name)
 
 
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -30,8 +30,10 @@ from pseudoword.models.live_memory import count_peak, nbytes
 from pseudoword.models.loading import devices, single_file_configs
 from pseudoword.models.loading.quantisation import quantized_layers
 from pseudoword.models.picture_size import picture_size
+from pseudoword.models.text_encoder import watched
 from pseudoword.text import reason
-from pseudoword.training import loss
+from pseudoword.training import encoded_prompts, loss
+from pseudoword.training.encoded_prompts import PromptsOfWord
 
 PROCESS_NBYTES = 600 << 20
 """Python with torch, diffusers and transformers, or a GPU's context: about the same, measured."""
@@ -109,15 +111,19 @@ def plan_memory(config: PlanConfig) -> Plan:
     plain = sum(nbytes(module) for module in kept) + PROCESS_NBYTES
     with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         encode, draw = _encode(family, side), _draw(family, side)
-        where = OUTPUT_SUFFIX if config.output_embedding else ""
-        steps = {False: _step(family, side, config.batch, config.method, where)}
+        after = config.output_embedding
+        steps = {False: _step(family, side, config.batch, config.method, after)}
         sparing = base_model.build(found, replace(place, checkpointing=True))
-        steps[True] = _step(sparing, side, config.batch, config.method, where)
+        steps[True] = _step(sparing, side, config.batch, config.method, after)
         with_blocks_away = base_model.build(found, replace(place, offload_blocks=True))
-        away = _step(with_blocks_away, side, config.batch, "classic", where)
+        away = _step(with_blocks_away, side, config.batch, "classic", after)
+        if after:
+            gone = encoded_prompts.freed(family, [_rows(family, after)])
+            kept = [module for name, module in modules.items() if name not in {"vae", *gone}]
     needs = []
     device = devices.device(config.device)
-    packed = [module for module in kept if can_pack(module, device, place.dtype)]
+    all_packed = [m for n, m in modules.items() if n != "vae" and can_pack(m, device, place.dtype)]
+    packed = [module for module in kept if module in all_packed]
     for checkpointing, step in steps.items():
         for quantize in ("none", "8bit", "4bit"):
             weights, extra = _weights(kept, quantize)
@@ -144,7 +150,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         parts=parts,
         encode_nbytes=plain + parts["vae"] + encode,
         train=needs,
-        draw_nbytes=plain + parts["vae"] + draw + sum(packed_nbytes(m, False) for m in packed),
+        draw_nbytes=plain + parts["vae"] + draw + sum(packed_nbytes(m, False) for m in all_packed),
     )
 
 
@@ -192,7 +198,7 @@ def _offloaded(modules: list[nn.Module], quantize: Quantize, step: int) -> Need:
 
 
 def _step(
-    family: Family, side: int, batch: int, method: MethodName = "classic", where: str = ""
+    family: Family, side: int, batch: int, method: MethodName = "classic", after: bool = False
 ) -> int:
     """A training step of one word: forward and backward.
 
@@ -201,19 +207,33 @@ def _step(
         side: of the pictures, in pixels.
         batch: how many there are.
         method: of the word.
-        where: what follows the keys of the text encoders in those of the word.
+        after: whether its rows go in after the text encoders, where these are read. Then the
+            prompts were encoded before.
     """
-    rows = {
-        key + where: torch.zeros(1, encoder.width, device="meta")
-        for key, encoder in family.encoders.items()
-    }
+    rows = _rows(family, after)
     start = Initialisation(rows, dict.fromkeys(rows, 1.0), 1.0, family.layers, family.device)
     learned = methods.begin(start, MethodSettings(method=method))
     sample = stand_in(_latents(family, side, batch))
+    if after:
+        encoded_prompts.keep(family, [PromptsOfWord(rows, sample.prompts)])
     with count_peak() as peak:
         word = learned.rows(Context(0, sample.t))
         loss.losses(family, [word], sample).sum().backward()
         return peak()
+
+
+@torch.no_grad()
+def _rows(family: Family, after: bool) -> dict[str, torch.Tensor]:
+    """A word of one vector; with `after`, it goes in after each encoder whose states are read."""
+    rows = {
+        key: torch.zeros(1, encoder.width, device="meta")
+        for key, encoder in family.encoders.items()
+    }
+    if not after:
+        return rows
+    with watched(family.encoders) as states:
+        family.encode_text([loss.pack_placeholder(0)], {loss.pack_placeholder(0): rows})
+    return {key + OUTPUT_SUFFIX if key in states else key: own for key, own in rows.items()}
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ def words_at_once(
     checkpointing: bool = False,
     offload: bool = False,
     method: MethodName = "classic",
+    output_embedding: bool = False,
 ) -> int:
     """How many words with `batch` samples each to learn at once, from 1 to `MOST`.
 
@@ -38,12 +39,14 @@ def words_at_once(
         checkpointing: whether activations are computed again.
         offload: whether blocks are in main memory while they are not at work.
         method: of the words.
+        output_embedding: whether they go in after the text encoders.
     """
     have = _room_nbytes(family.device)
     if have is None or MOST * batch * side_px**2 <= SMALL_PX:
         return MOST
     named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    config = PlanConfig.model_construct(**named, resolution=side_px, batch=batch, method=method)
+    how = {"method": method, "output_embedding": output_embedding}
+    config = PlanConfig.model_construct(**named, resolution=side_px, batch=batch, **how)
     need = plan_memory(config).need(choice.quantize, checkpointing, offload=offload)
     return _words_in(SHARE * have, need)
 

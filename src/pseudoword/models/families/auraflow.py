@@ -47,7 +47,7 @@ class AuraFlow(TransformerFamily):
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         encoded = self.encoders["pile_t5xl"](prompts, rows_of(words, "pile_t5xl"))
-        states = encoded.text(encoded.output[0])
+        states = encoded.text(encoded.part("last_hidden_state"))
         return Condition(states * encoded.mask.unsqueeze(-1), mask=encoded.mask)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:

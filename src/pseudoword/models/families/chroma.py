@@ -46,7 +46,7 @@ class Chroma(PackedFamily):
         encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
         places = torch.arange(encoded.mask.shape[1], device=encoded.mask.device)
         read = places <= encoded.mask.sum(1, keepdim=True)
-        return Condition(encoded.text(encoded.output[0]), mask=read.to(self.dtype))
+        return Condition(encoded.text(encoded.part("last_hidden_state")), mask=read.to(self.dtype))
 
     def conditions(self, condition: Condition, tokens: int) -> dict[str, Any]:
         assert condition.mask is not None

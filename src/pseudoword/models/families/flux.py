@@ -42,9 +42,9 @@ class Flux(PackedFamily):
         }
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
-        clip = self.encoders["clip_l"](prompts, rows_of(words, "clip_l")).output
+        clip = self.encoders["clip_l"](prompts, rows_of(words, "clip_l"))
         t5 = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
-        return Condition(t5.text(t5.output[0]), pooled=clip.pooler_output)
+        return Condition(t5.text(t5.part("last_hidden_state")), pooled=clip.part("pooler_output"))
 
     def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
         assert condition.pooled is not None

@@ -94,8 +94,8 @@ class Flux2(PackedFamily):
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         ((key, encoder),) = self.encoders.items()
         encoded = encoder(prompts, rows_of(words, key), output_hidden_states=True)
-        states = encoded.output.hidden_states
-        return Condition(encoded.text(torch.cat([states[b] for b in self._blocks], dim=-1)))
+        states = [encoded.part("hidden_states", block) for block in self._blocks]
+        return Condition(encoded.text(torch.cat(states, dim=-1)))
 
     def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
         """Four numbers each; the last one counts the tokens of a text."""

@@ -49,4 +49,4 @@ class GemmaFamily(TransformerFamily):
 
 def _condition(gemma: TextEncoder, prompts: Prompts, words: Words) -> Condition:
     encoded = gemma(prompts, rows_of(words, KEY))
-    return Condition(encoded.text(encoded.output.last_hidden_state), mask=encoded.mask)
+    return Condition(encoded.text(encoded.part("last_hidden_state")), mask=encoded.mask)

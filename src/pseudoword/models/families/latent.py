@@ -238,7 +238,9 @@ class LatentFamily(ABC):
         generators: Sequence[Generator],
         settings: GenerationSettings,
     ) -> list[Image]:
-        with self.parts.on_device(*(encoder.model for encoder in self.encoders.values())):
+        offloads = self.placement.offload
+        models = [encoder.model for encoder in self.encoders.values()] if offloads else []
+        with self.parts.on_device(*models):
             positive = self.encode_text(prompts, words)
             negative = self.encode_negative(negatives, words) if self.reads_negative else None
         latents = self._draw_latents(positive, negative, generators, settings)
@@ -366,6 +368,9 @@ class LatentFamily(ABC):
 
     @contextmanager
     def with_loras(self, loras: Sequence[Lora]) -> Iterator[None]:
+        if not loras:
+            yield
+            return
         parts: dict[str, Any] = {}
         for suffix, encoder in zip(SUFFIXES, self.encoders.values(), strict=False):
             parts |= {

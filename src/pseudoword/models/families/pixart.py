@@ -43,7 +43,7 @@ class PixArtSigma(TransformerFamily):
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
-        return Condition(encoded.text(encoded.output[0]), mask=encoded.mask)
+        return Condition(encoded.text(encoded.part("last_hidden_state")), mask=encoded.mask)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted: Tensor = self.denoiser(

@@ -74,7 +74,7 @@ class QwenImage(PackedFamily):
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         encoded = self.encoders["qwen25_7b"](prompts, rows_of(words, "qwen25_7b"))
-        states = encoded.text(encoded.output.last_hidden_state)
+        states = encoded.text(encoded.part("last_hidden_state"))
         return Condition(states * encoded.mask.unsqueeze(-1), mask=encoded.mask)
 
     def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:

@@ -35,4 +35,4 @@ class StableDiffusion(UNetFamily):
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         ((key, encoder),) = self.encoders.items()
         found = encoder(prompts, rows_of(words, key, layers))
-        return Condition(found.text(found.output[0]))
+        return Condition(found.text(found.part("last_hidden_state")))

@@ -59,12 +59,12 @@ class StableDiffusion3(TransformerFamily):
             self.encoders[key](prompts, rows_of(words, key), output_hidden_states=True)
             for key in ("clip_l", "clip_g")
         ]
-        pooled = torch.cat([one.output.text_embeds for one in clip], dim=-1)
-        hidden = [one.text(one.output.hidden_states[-2]) for one in clip]
+        pooled = torch.cat([one.part("text_embeds") for one in clip], dim=-1)
+        hidden = [one.text(one.part("hidden_states", -2)) for one in clip]
         texts = padded(torch.cat(hidden, dim=-1), width)
         if "t5xxl" in self.encoders:
             encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
-            t5 = encoded.text(encoded.output[0])
+            t5 = encoded.text(encoded.part("last_hidden_state"))
         else:
             t5 = texts.new_zeros(len(texts), T5_TOKENS, width)
         return Condition(torch.cat([texts, t5], dim=1), pooled)

@@ -50,8 +50,8 @@ class StableDiffusionXL(UNetFamily):
             encoder(prompts, rows_of(words, key, layers), output_hidden_states=True)
             for key, encoder in self.encoders.items()
         ]
-        hidden = torch.cat([one.text(one.output.hidden_states[-2]) for one in encoded], dim=-1)
-        return Condition(hidden, pooled=encoded[-1].vector(encoded[-1].output.text_embeds))
+        hidden = torch.cat([one.text(one.part("hidden_states", -2)) for one in encoded], dim=-1)
+        return Condition(hidden, pooled=encoded[-1].vector(encoded[-1].part("text_embeds")))
 
     def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
         condition = self.encode_text(prompts, words)

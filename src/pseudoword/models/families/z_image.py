@@ -51,7 +51,7 @@ class ZImage(TransformerFamily):
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         encoded = self.encoders["qwen3_4b"](prompts, rows_of(words, "qwen3_4b"))
-        return Condition(encoded.text(encoded.output.last_hidden_state), mask=encoded.mask)
+        return Condition(encoded.text(encoded.part("last_hidden_state")), mask=encoded.mask)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted = self.denoiser(

@@ -78,15 +78,20 @@ class ModelParts:
             masked: whether it is told which tokens are padding; a CLIP's config says so.
             take: gives what is needed of the model.
         """
-        reader = self.reader(suffix, reads)
-        model = self.load_frozen(kind, f"text_encoder{suffix}", take)
+
+        def load() -> Any:
+            model = self.load_frozen(kind, f"text_encoder{suffix}", take)
+            if reads is not None:
+                # no keys and values for the next token
+                model.config.get_text_config().use_cache = False
+                if self.placement.checkpointing and not self.placement.offload_blocks:
+                    checkpoint_blocks(model)
+            return model
+
+        reader, model = self.reader(suffix, reads), load()
         if reads is None:
             masked = getattr(model.config, "use_attention_mask", False)
-        else:
-            model.config.get_text_config().use_cache = False  # keys and values for the next token
-            if self.placement.checkpointing and not self.placement.offload_blocks:
-                checkpoint_blocks(model)
-        return TextEncoder(reader, model, masked=masked)
+        return TextEncoder(reader, model, masked=masked, load=load)
 
     def reader(self, suffix: str = "", reads: Reads | None = None) -> PromptReader:
         """How a text encoder reads prompts, without its weights; options as in `text_encoder`."""

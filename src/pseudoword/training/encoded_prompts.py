@@ -1,0 +1,102 @@
+"""Encode the prompts of words once, and free the text encoders, where rows go in after these.
+
+This can be done if all prompts are known before the first step, so not if captions change at
+random. What the encoders give is kept in main memory.
+"""
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pseudoword.formats.keys import OUTPUT_SUFFIX
+from pseudoword.methods import Rows
+from pseudoword.models.family import Family
+from pseudoword.models.live_memory import nbytes
+from pseudoword.training.batches import TrainingData, prompt
+from pseudoword.training.loss import pack_placeholder
+
+ALWAYS_NBYTES = 64 << 20
+"""So much is kept of any encoder; more only if it is less than the encoder itself."""
+
+
+@dataclass(frozen=True)
+class PromptsOfWord:
+    """What a word is learned in."""
+
+    rows: Rows
+    prompts: Sequence[str]
+    """with `pack_placeholder(0)`"""
+
+
+def prompts_of(data: TrainingData) -> list[str] | None:
+    """All prompts that a word is learned in; None if its captions change at random."""
+    settings = data.captions
+    own = {picture.filewords for picture in data.pictures}
+    if settings.drop_caption:
+        own = {""} if settings.drop_caption == 1 else {"", *own}
+    if (settings.shuffle_tags or settings.drop_tags) and own != {""}:
+        return None
+    found = [prompt(data, c, words, 0) for c in range(len(data.templates)) for words in sorted(own)]
+    return [*dict.fromkeys(found)]
+
+
+def keep(
+    family: Family,
+    words: Sequence[PromptsOfWord],
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Encode all prompts of `words`, and free each text encoder that none of them has rows before.
+
+    Args:
+        family: the base model.
+        words: all that are learned until the next call.
+        advance: told how many prompts are done, and how many there are.
+    """
+    names = set(freed(family, [word.rows for word in words]))
+    for key in names:
+        family.encoders[key].keep()
+    done, total = 0, sum(len(word.prompts) for word in words)
+    for word in words:
+        for text in word.prompts if names else ():
+            with torch.no_grad():
+                family.encode_text([text], {pack_placeholder(0): word.rows})
+            done += 1
+            for key in [key for key in names if _is_much(family, key, total / done)]:
+                family.encoders[key].forget()
+                names.remove(key)
+            advance(done, total)
+    release(family)
+
+
+def freed(family: Family, words: Sequence[Rows]) -> list[str]:
+    """The text encoders that are not needed once the prompts of `words` are encoded."""
+    return [
+        key
+        for key in family.encoders
+        if all(key + OUTPUT_SUFFIX in rows and key not in rows for rows in words)
+    ]
+
+
+def release(family: Family) -> None:
+    """Free the text encoders whose output is kept; they are loaded again for new prompts."""
+    before = [encoder.is_loaded for encoder in family.encoders.values()]
+    for encoder in family.encoders.values():
+        encoder.release()
+    if before != [encoder.is_loaded for encoder in family.encoders.values()]:
+        gc.collect()
+        if family.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def forget(family: Family) -> None:
+    """Keep no prompts any more."""
+    for encoder in family.encoders.values():
+        encoder.forget()
+
+
+def _is_much(family: Family, key: str, times: float) -> bool:
+    """Whether `times` as much as is kept of an encoder now would be too much."""
+    encoder = family.encoders[key]
+    return encoder.kept_nbytes * times > max(nbytes(encoder.model), ALWAYS_NBYTES)
