@@ -99,7 +99,7 @@ def test_what_a_file_with_a_transformer_needs_is_said(tmp_path: Path) -> None:
         base_model.detect(BaseChoice.check(base=str(file), configs=other))
     with pytest.raises(BaseModelError, match=r"no model_index\.json"):
         base_model.detect(BaseChoice.check(base=str(file), configs=base / "vae"))
-    with pytest.raises(BaseModelError, match="--configs nothing is no folder and no hub id"):
+    with pytest.raises(BaseModelError, match="--configs nothing: there is no such folder"):
         base_model.detect(BaseChoice.check(base=str(file), configs="nothing"))
 
 

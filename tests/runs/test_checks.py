@@ -208,7 +208,7 @@ def test_a_token_that_the_model_knows_is_reported(family: Family) -> None:
     ("setting", "message"),
     [
         ({"variant": "fp16"}, "--variant fp16 has no effect with .* one file"),
-        ({"configs": "nowhere"}, "--configs nowhere: there is no such file or folder"),
+        ({"configs": "nowhere"}, "--configs nowhere: there is no such folder"),
     ],
 )
 def test_options_that_do_not_work_with_one_file_are_refused(

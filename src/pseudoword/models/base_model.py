@@ -249,7 +249,9 @@ def _place_of_configs(choice: BaseChoice) -> Path | HubId | None:
         return None
     place = lookup.find(choice.configs, "--configs", error=BaseModelError)
     if place is None:
-        raise BaseModelError(f"--configs {brief(choice.configs)} is no folder and no hub id")
+        raise BaseModelError(
+            f"--configs {brief(choice.configs)}: there is no such folder, and it is no hub id"
+        )
     return place
 
 

@@ -1,5 +1,7 @@
 """How many words are learned at once: as many as pay, and as memory has room for."""
 
+from typing import Any
+
 import torch
 
 from pseudoword.config import BaseChoice, PlanConfig
@@ -45,7 +47,7 @@ def words_at_once(
     if have is None or MOST * batch * side_px**2 <= SMALL_PX:
         return MOST
     named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    how = {"method": method, "output_embedding": output_embedding}
+    how: dict[str, Any] = {"method": method, "output_embedding": output_embedding}
     config = PlanConfig.model_construct(**named, resolution=side_px, batch=batch, **how)
     need = plan_memory(config).need(choice.quantize, checkpointing, offload=offload)
     return _words_in(SHARE * have, need)
