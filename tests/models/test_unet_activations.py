@@ -89,6 +89,7 @@ def test_less_is_kept() -> None:
     assert kept(replaced(gate), y) < 0.7 * kept(gate, y)
 
 
+@pytest.mark.usefixtures("own_kernels")
 def test_the_gradient_of_a_whole_u_net_is_the_same_to_the_bit(any_base: Path) -> None:
     family: Any = base_model.load_named(str(any_base), "cpu")
     if not hasattr(family, "unet"):

@@ -214,6 +214,49 @@ class _PackedLinear(_Packed):
         return _product(gradient, self.layer.weight.t(), None)  # as fast as one that is laid out
 
 
+class JoinedLinear:
+    """Frozen linear layers that read the same input, as one: `[…, C]` -> `[…, D₁ + D₂ + …]`.
+
+    For whoever computes the gradient of the input without autograd. The weights of the layers
+    become parts of one matrix, so that they are in memory once.
+    """
+
+    def __init__(self, *layers: nn.Linear) -> None:
+        self.layers = layers
+        self._made_from: list[tuple[int, int]] = []
+        self._forward, self._backward = torch.empty(0), torch.empty(0)
+        self._bias: Tensor | None = None
+
+    def run(self, x: Tensor) -> Tensor:
+        """The outputs of the layers, one behind the other."""
+        self._lay_out(x)
+        return _product(x, self._forward, self._bias)
+
+    def input_gradient(self, gradient: Tensor) -> Tensor:
+        """The gradient of the input of `run`."""
+        return _product(gradient, self._backward, None)
+
+    def _lay_out(self, x: Tensor) -> None:
+        """Join the weights, and lay them out; again where one was written to."""
+        if self._state() == self._made_from:
+            return
+        weights: list[Tensor] = [layer.weight for layer in self.layers]
+        whole = weights[0].detach()
+        if len(weights) > 1:
+            whole = torch.cat(weights).detach()
+            parts = whole.split([len(weight) for weight in weights])
+            for weight, part in zip(weights, parts, strict=True):
+                weight.data = part
+        self._forward, self._backward = _reordered_matrix(whole, x), whole.t()
+        biases = [layer.bias for layer in self.layers if layer.bias is not None]
+        self._bias = torch.cat(tuple(biases)).detach() if biases else None
+        self._made_from = self._state()
+
+    def _state(self) -> list[tuple[int, int]]:
+        """What changes where a weight is written to, or replaced."""
+        return [(layer.weight.data_ptr(), layer.weight._version) for layer in self.layers]
+
+
 class _PackedPointwise(_Packed):
     """A 1×1 convolution as a product over positions: `[B, C, h, w]` -> `[B, D, h, w]`.
 

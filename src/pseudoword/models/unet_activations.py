@@ -59,14 +59,22 @@ def _gated(block: Any, x: Tensor, *_: object, **__: object) -> Tensor:
     """The block's own `forward`: `[B, L, C]` -> `[B, L, D]`."""
     both = block.proj(x)
     if not (torch.is_grad_enabled() and both.requires_grad):
-        return _gate(both)
+        return gated_gelu(both)
     result: Tensor = _GatedGelu.apply(both)  # type: ignore[no-untyped-call]
     return result
 
 
-def _gate(both: Tensor) -> Tensor:
+def gated_gelu(both: Tensor) -> Tensor:
+    """`[…, 2·D]` -> `[…, D]`: one half, times the GELU of the other."""
     value, gate = both.chunk(2, dim=-1)
     return value * F.gelu(gate)
+
+
+def gated_gelu_gradient(gradient: Tensor, both: Tensor) -> Tensor:
+    """The gradient of `both` halves, from that of the result."""
+    value, gate = both.chunk(2, dim=-1)
+    of_gate = torch.ops.aten.gelu_backward(gradient * value, gate)
+    return torch.cat([gradient * F.gelu(gate), of_gate], dim=-1)
 
 
 def _norm_and_silu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
@@ -133,11 +141,9 @@ class _GatedGelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
         ctx.save_for_backward(both)
-        return _gate(both)
+        return gated_gelu(both)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         (both,) = ctx.saved_tensors
-        value, gate = both.chunk(2, dim=-1)
-        of_gate = torch.ops.aten.gelu_backward(gradient * value, gate)
-        return torch.cat([gradient * F.gelu(gate), of_gate], dim=-1)
+        return gated_gelu_gradient(gradient, both)

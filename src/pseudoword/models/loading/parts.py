@@ -23,6 +23,7 @@ from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 from pseudoword.models.prompt_reader import PromptReader, Reads
 from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.transformer_blocks import replace_blocks
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37
@@ -154,7 +155,10 @@ class ModelParts:
             copy_mapped(model)
             model.requires_grad_(False).eval()
             if part != "vae":
-                replace_forwards(model, packed=self._packs(model) and not offloads_blocks)
+                packed = self._packs(model) and not offloads_blocks
+                replace_forwards(model, packed=packed)
+                if packed:
+                    replace_blocks(model)
             if offloads_blocks:
                 keep_away(model, self.placement.device)
             return model
