@@ -1,6 +1,7 @@
 """Progress of long work. Commands show it; library calls are silent by default."""
 
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 
 class Progress(Protocol):
@@ -30,3 +31,41 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+Ending = Literal["done", "stopped", "failed"]
+"""How the training of a word ends."""
+
+
+class EachWord(Protocol):
+    """Follows each word of a pack on its own; words are named by the folders of their runs."""
+
+    def note_of(self, run: Path, text: str) -> None:
+        """The user should know this of a word."""
+        ...
+
+    def ended(self, run: Path, how: Ending, sentence: str) -> None:
+        """A word has left the pack, and its folder is free; `sentence` is for the user."""
+        ...
+
+
+class OfWord:
+    """The progress of one word of a pack: the phases are those of the pack, the notes its own."""
+
+    def __init__(self, pack: Progress, run: Path, each: EachWord | None) -> None:
+        self._pack, self._run, self._each = pack, run, each
+
+    def phase(self, text: str) -> None:
+        """Passed on to the pack's."""
+        self._pack.phase(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Passed on to the pack's."""
+        self._pack.advance(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """Passed on to whoever follows each word, or else to the pack's."""
+        if self._each is None:
+            self._pack.note(text)
+        else:
+            self._each.note_of(self._run, text)

@@ -275,7 +275,7 @@ def test_what_nobody_thought_of_is_told_in_a_sentence(
     def fails(*_given: object, **_settings: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(api, "train_pack", fails)
+    monkeypatch.setattr(api, "learn", fails)
     job = queue.submit(data_set, "<cat>", **settings)
     train(queue, job.id)
     assert queue.job(job.id).state == "failed"

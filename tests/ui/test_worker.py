@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ import torch
 
 from pseudoword import formats, train
 from pseudoword.errors import RunFolderError
+from pseudoword.models.family import Family
+from pseudoword.runs import pack, setup
+from pseudoword.runs.setup import Run
+from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.ui import processes, training, worker
 from pseudoword.ui.job_files import WORKER, JobFiles
 from pseudoword.ui.jobs import Queue
@@ -75,22 +79,130 @@ def working(queue: Queue, trainings: Trainings) -> Iterator[Callable[[], threadi
         thread.join(60)
 
 
-def test_trainings_run_one_after_the_other_each_in_its_own_process(
+def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+    trainings: Trainings,
+    tmp_path: Path,
+) -> None:
+    first = queue.submit(data_set, "<cat>", **settings)
+    other = queue.submit(data_set, "<eel>", **settings | {"batch": 2})
+    second = queue.submit(data_set, "<dog>", **settings | {"steps": 4, "seed": 5})
+    assert queue.jobs()[1].sentence == "It waits for 1 before it."
+    working().join(60)
+    assert [job.state for job in queue.jobs()] == ["done"] * 3
+    assert [job.sentence for job in queue.jobs()] == [
+        f"<{a}> is ready." for a in ("cat", "eel", "dog")
+    ]
+    assert {word.token for word in queue.library.words()} == {"<cat>", "<dog>", "<eel>"}
+    assert len({one.pid for one in trainings.started} - {os.getpid()}) == 2
+    ended = [queue.job(job.id).ended or 0 for job in (first, second, other)]
+    assert ended == sorted(ended)
+    assert [step for step, _ in queue.curves(second.id).loss] == [1, 2, 3, 4]
+    alone = train(config=queue.workspace.place("queue", second.id) / "settings.toml", out=tmp_path)
+    word = formats.read(queue.library.file(second.id))
+    assert torch.equal(word.vectors["clip_l"], alone.concept.vectors["clip_l"])
+
+
+def test_a_word_joins_the_one_that_is_learned_and_each_stops_alone(
     queue: Queue,
     data_set: str,
     settings: dict[str, Any],
     working: Callable[[], threading.Thread],
     trainings: Trainings,
 ) -> None:
-    first = queue.submit(data_set, "<cat>", **settings)
-    second = queue.submit(data_set, "<dog>", **settings)
-    assert queue.jobs()[1].sentence == "It waits for 1 before it."
+    job = queue.submit(data_set, "<cat>", **settings | LONG)
+    thread = working()
+    until(lambda: queue.job(job.id).step >= 2)
+    joins = queue.submit(data_set, "<dog>", **settings | LONG)
+    until(lambda: queue.job(joins.id).step >= 2)
+    step = queue.job(job.id).step
+    queue.stop(job.id)
+    until(lambda: queue.job(job.id).over)
+    assert (queue.job(job.id).state, queue.job(job.id).word) == ("stopped", job.id)
+    assert queue.job(job.id).step >= step
+    step = queue.job(joins.id).step
+    until(lambda: queue.job(joins.id).step > step)
+    assert queue.job(joins.id).phase == "learning <dog>"
+    queue.resume(job.id)
+    until(lambda: queue.job(job.id).state == "running")
+    for one in (job, joins):
+        queue.stop(one.id)
+    thread.join(60)
+    assert [one.state for one in queue.jobs()] == ["stopped", "stopped"]
+    assert len(trainings.started) == 1
+
+
+def test_a_word_that_fails_in_a_pack_takes_no_other_one_with_it(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+) -> None:
+    queue.submit(data_set, "<cat>", **settings | {"steps": 8})
+    damaged = queue.submit(data_set, "<dog>", **settings)
+    picture = next(iter(queue.settings(damaged.id).pictures[0].iterdir()))
+    picture.unlink()  # it is the same file in all three
+    picture.write_bytes(b"damaged")
+    queue.submit(data_set, "<eel>", **settings)
+    working().join(60)
+    assert [job.state for job in queue.jobs()] == ["done", "failed", "done"]
+    assert "is not a picture" in queue.job(damaged.id).sentence
+    assert not [note for job in queue.jobs() for note in job.notes if "<dog>" in note]
+
+
+def test_a_pack_that_fails_as_a_whole_is_learned_word_by_word(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packs: list[list[str]] = []
+    real = setup.evaluate
+
+    def fails(family: Family, runs: Sequence[Run]) -> Sequence[EvaluationLoss]:
+        packs.append([run.config.token for run in runs])
+        if "<dog>" in packs[-1]:
+            raise AssertionError("broken")
+        return real(family, runs)
+
+    monkeypatch.setattr(pack, "evaluate", fails)
+    settings |= {"evaluate_every": 1}
+    jobs = [queue.submit(data_set, token, **settings) for token in ("<cat>", "<dog>", "<eel>")]
+    training.train(JobFiles(queue.workspace, jobs[0].id))
+    assert [job.state for job in queue.jobs()] == ["queued"] * 3
+    for job in jobs:
+        training.train(JobFiles(queue.workspace, job.id))
+    assert [job.state for job in queue.jobs()] == ["done", "failed", "done"]
+    assert "AssertionError: broken" in queue.job(jobs[1].id).sentence
+    assert ["<dog>", "<eel>"] in packs
+    assert packs[-1] == ["<eel>"]
+
+
+def test_what_was_killed_in_a_pack_goes_on_in_one_to_the_same_words(
+    queue: Queue,
+    data_set: str,
+    settings: dict[str, Any],
+    working: Callable[[], threading.Thread],
+    trainings: Trainings,
+    tmp_path: Path,
+) -> None:
+    settings |= {"steps": 60, "checkpoint_every": 1}
+    jobs = [queue.submit(data_set, token, **settings) for token in ("<cat>", "<dog>")]
+    thread = working()
+    until(lambda: queue.job(jobs[1].id).step >= 2)
+    trainings.started[0].send_signal(signal.SIGKILL)
+    thread.join(60)
+    assert [job.state for job in queue.jobs()] == ["failed", "failed"]
+    assert all("SIGKILL" in job.sentence for job in queue.jobs())
+    for job in jobs:
+        queue.resume(job.id)
     working().join(60)
     assert [job.state for job in queue.jobs()] == ["done", "done"]
-    assert {word.token for word in queue.library.words()} == {"<cat>", "<dog>"}
-    assert len({one.pid for one in trainings.started} - {os.getpid()}) == 2
-    began = [queue.job(one.id).ended for one in (first, second)]
-    assert began == sorted(began, key=lambda moment: moment or 0)
+    for job in jobs:
+        file = queue.workspace.place("queue", job.id) / "settings.toml"
+        alone = train(config=file, out=tmp_path / job.id)
+        word = formats.read(queue.library.file(job.id))
+        assert torch.equal(word.vectors["clip_l"], alone.concept.vectors["clip_l"])
 
 
 def test_a_killed_training_is_told_and_the_next_one_begins(
@@ -101,7 +213,7 @@ def test_a_killed_training_is_told_and_the_next_one_begins(
     trainings: Trainings,
 ) -> None:
     job = queue.submit(data_set, "<cat>", **settings | LONG)
-    queue.submit(data_set, "<dog>", **settings)
+    queue.submit(data_set, "<dog>", **settings | {"batch": 2})
     thread = working()
     until(lambda: queue.job(job.id).step >= 2)
     trainings.started[0].send_signal(signal.SIGKILL)
@@ -151,6 +263,8 @@ class Ended:
 
     def __init__(self, queue: Queue, name: str) -> None:
         self.queue, self.name, self.polled = queue, name, 0
+
+    pid = 0
 
     def poll(self) -> int | None:
         self.polled += 1

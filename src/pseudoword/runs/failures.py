@@ -54,12 +54,18 @@ def memory_advice(configs: Sequence[TrainConfig]) -> str:
     )
 
 
+def saved_word(folder: RunFolder) -> str | None:
+    """A sentence that says where the last good word of a run is, if there is one."""
+    try:
+        if not folder.has_word():
+            return None
+        step = formats.read(folder.concept).provenance.get("steps", "?")
+    except PseudowordError:
+        return None
+    return f"The word of step {step} is safe in {folder.concept}."
+
+
 def _note_saved_words(error: PseudowordError, folders: Sequence[RunFolder]) -> None:
     for folder in folders:
-        try:
-            if not folder.has_word():
-                continue
-            step = formats.read(folder.concept).provenance.get("steps", "?")
-        except PseudowordError:
-            continue
-        error.add_note(f"The word of step {step} is safe in {folder.concept}.")
+        if sentence := saved_word(folder):
+            error.add_note(sentence)

@@ -1,6 +1,6 @@
 """The words of a pack: each is set up when it enters, and finished when it leaves."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,15 +15,17 @@ from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.formats.keys import is_output
 from pseudoword.methods import norms
 from pseudoword.models.family import Family
-from pseudoword.progress import Progress
-from pseudoword.runs import checkpoint, previews
+from pseudoword.progress import EachWord, Ending, Progress
+from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.callbacks import RunCallbacks
+from pseudoword.runs.failures import saved_word
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupted
 from pseudoword.runs.setup import Run, Setup, begin, evaluate, measure, prompts_of_run, set_up
 from pseudoword.text import listed
 from pseudoword.training import encoded_prompts, loss
 from pseudoword.training.batches import batch
+from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.loop import Step
 from pseudoword.training.state import TrainState
 
@@ -59,6 +61,7 @@ class Task:
     folder: RunFolder
     paths: Sequence[Path]
     templates: Sequence[str]
+    progress: Progress
     lock: ExitStack = field(default_factory=ExitStack)
     """unlocks the folder"""
     claimed: bool = False
@@ -100,9 +103,26 @@ class Words:
 
     total: int
     done: int
-    """ready, or failed"""
+    """ready, stopped or failed"""
+    each: EachWord | None = None
+    """is told of each"""
     failures: dict[str, str] = field(default_factory=dict)
     """token -> why it could not be learned to the end"""
+    stopped: dict[str, str] = field(default_factory=dict)
+    """token -> where it is saved, of those that were asked to stop; empty if it had not begun"""
+
+    def end(self, config: TrainConfig, how: Ending, sentence: str) -> None:
+        """Count a word that is ready, was stopped or has failed, and tell it."""
+        self.done += 1
+        token = config.token
+        if how == "failed":
+            self.failures[token] = sentence
+            if saved := saved_word(RunFolder(config.folder)):
+                sentence += f"\n{saved}"
+        elif how == "stopped":
+            self.stopped[token] = sentence
+        if self.each is not None:
+            self.each.ended(config.folder, how, sentence)
 
 
 @dataclass
@@ -190,19 +210,19 @@ class Pack:
     def _ask_for_more(self) -> list[Task]:
         tasks = [*self._more(self._room)]
         self._tasks += tasks
-        self._words.total += len(tasks)
         return tasks
 
     def after(self, step: Step) -> None:
         """Run the callbacks of a step; concepts that are finished leave."""
         before = len(self._members)
         members = [self._members[id(metrics.state)] for metrics in step.metrics]
-        due = [member for member in members if member.callbacks.evaluation_is_due]
-        found = evaluate(self._family, [member.run for member in due])
-        evaluations = {member.run.folder.path: one for member, one in zip(due, found, strict=True)}
-        for member, metrics in zip(members, step.metrics, strict=True):
+        evaluations = self._evaluate([m for m in members if m.callbacks.evaluation_is_due])
+        members = [member for member in members if id(member.run.state) in self._members]
+        metrics_of = {id(metrics.state): metrics for metrics in step.metrics}
+        for member in members:
             member.seconds += step.seconds
             evaluation = evaluations.get(member.run.folder.path)
+            metrics = metrics_of[id(member.run.state)]
             member.callbacks.on_step(metrics, step.seconds, evaluation)
         if shown := [member for member in members if member.callbacks.previews_are_due]:
             self._draw(shown)
@@ -214,13 +234,9 @@ class Pack:
         mean = sum(metrics.loss for metrics in step.metrics) / len(step.metrics)
         self._progress.advance(done, total, f"loss {mean:.4f}")
         self.leave_if_finished()
+        self._leave_if_asked()
         if 0 < len(self._members) < before:
             self._show_phase()
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether somebody asked one of the runs to stop."""
-        return any(member.callbacks.stop_requested for member in self._members.values())
 
     def stop(self, signum: int) -> NoReturn:
         """Save the state of all concepts in training.
@@ -228,14 +244,26 @@ class Pack:
         Raises:
             Interrupted: always, when that is done.
         """
-        saved = []
-        for member in self._members.values():
-            member.callbacks.save()
-            member.callbacks.draw_curves()
-            run = member.run
-            saved.append(f"{run.config.token} at step {run.state.step} in {run.folder.path}")
-        where = f"Saved {', '.join(saved)}. " if saved else ""
-        raise Interrupted(f"stopped. {where}Run the same command again to go on.", signum)
+        saved = [self._save(member) for member in self._members.values()]
+        raise stopped([*self._words.stopped.values(), *saved], signum)
+
+    def _leave_if_asked(self) -> None:
+        """Save the concepts that were asked to stop, and let them leave."""
+        for member in list(self._members.values()):
+            if member.callbacks.stop_requested:
+                with member.task.lock, member.stack:
+                    saved = self._save(member)
+                member.run.state.paused = True
+                self._remove(member)
+                self._end(member.task, "stopped", saved)
+
+    @staticmethod
+    def _save(member: Member) -> str:
+        """Save the state and the word of now; where that is."""
+        member.callbacks.save()
+        member.callbacks.draw_curves()
+        run = member.run
+        return f"{run.config.token} at step {run.state.step} in {run.folder.path}"
 
     def leave_if_finished(self) -> None:
         """Draw and finish the concepts that have no step left, and let them leave."""
@@ -248,6 +276,9 @@ class Pack:
         """Encode the pictures of several concepts, so that the VAE is loaded once for them."""
         setups = []
         for task in tasks:
+            if requests.take_one(task.folder.path, "stop"):
+                self._forget(task, "stopped", "")
+                continue
             with self._blamed_on(task):
                 task.claim()
                 setup = set_up(
@@ -256,7 +287,7 @@ class Pack:
                     task.folder,
                     task.paths,
                     task.templates,
-                    self._progress,
+                    task.progress,
                     restart=self._options.restart,
                 )
                 setups.append((task, setup))
@@ -280,13 +311,13 @@ class Pack:
             checked, lambda some: measure(self._family, some, progress)
         ):
             with self._blamed_on(task):
-                entered.append((task, begin(self._family, setup, progress)))
+                entered.append((task, begin(self._family, setup, task.progress)))
         steps = checkpoint.resume_steps([run.folder.path for _, run in entered])
         members = []
         for (task, run), step in zip(entered, steps, strict=True):
             with self._blamed_on(task), ExitStack() as stack:
-                self._resume(run, step)
-                callbacks = stack.enter_context(RunCallbacks(run, progress))
+                self._resume(run, step, task.progress)
+                callbacks = stack.enter_context(RunCallbacks(run, task.progress))
                 members.append(Member(task, run, callbacks, stack.pop_all()))
                 self._members[id(run.state)] = members[-1]
         self._encode_prompts()
@@ -321,13 +352,17 @@ class Pack:
         for member in members:
             if not member.run.config.evaluate_every:
                 member.callbacks.on_train_begin(None)
-        asked = [(m.task, m.run) for m in members if m.run.config.evaluate_every]
-        found = self._together(asked, lambda runs: evaluate(self._family, runs))
-        evaluations = {task.folder.path: evaluation for task, evaluation in found}
+        evaluations = self._evaluate([m for m in members if m.run.config.evaluate_every])
         for member in members:
             if evaluation := evaluations.get(member.task.folder.path):
                 with self._blamed_on(member.task):
                     member.callbacks.on_train_begin(evaluation)
+
+    def _evaluate(self, members: Sequence[Member]) -> dict[Path, EvaluationLoss]:
+        """Evaluate the words of now: the folders of the runs, and what was found."""
+        asked = [(member.task, member.run) for member in members]
+        found = self._together(asked, lambda runs: evaluate(self._family, runs))
+        return {task.folder.path: evaluation for task, evaluation in found}
 
     def _together(
         self, asked: Sequence[tuple[Task, T]], do: Callable[[Sequence[T]], Sequence[R]]
@@ -354,26 +389,28 @@ class Pack:
         for member, word, pictures in zip(members, due, drawn, strict=True):
             member.callbacks.write_previews(word, pictures)
 
-    def _resume(self, run: Run, step: int) -> None:
+    def _resume(self, run: Run, step: int, progress: Progress) -> None:
         """Load the checkpoint of `step`, if it is not 0."""
         if step:
             changed = self._options.allow_changes
             checkpoint.load(run.folder.path, run.state, step, run.setup.sources, changed)
-            self._progress.note(f"resuming {run.config.token} from step {step}")
+            progress.note(f"resuming {run.config.token} from step {step}")
             for change in run.folder.changed_settings(run.config):
-                self._progress.note(f"from here on, {change}")
+                progress.note(f"from here on, {change}")
         run.folder.begin(run.config, step)  # after everything that may raise an error
 
     def _leave(self, member: Member) -> None:
         """Finish a concept. If it failed in training, its last good word is written."""
-        run, state = member.run, member.run.state
-        self._steps_left_with += run.config.total_steps
-        del self._members[id(state)]
-        with member.task.lock, member.stack:
+        run, state, task = member.run, member.run.state, member.task
+        self._remove(member)
+        with task.lock, member.stack:
             if state.good:
                 seconds = member.seconds
-                self.trained[run.folder.path] = finish(self._family, run, seconds, self._progress)
-        self._count(run.config.token, state.failure)
+                self.trained[run.folder.path] = finish(self._family, run, seconds, task.progress)
+        if state.failure:
+            self._end(task, "failed", state.failure)
+        else:
+            self._end(task, "done", state.stopped or f"{run.config.token} is ready.")
 
     @contextmanager
     def _blamed_on(self, task: Task) -> Iterator[None]:
@@ -385,27 +422,44 @@ class Pack:
         except PseudowordError as error:
             if not self._options.keep_going:
                 raise
-            for key, member in list(self._members.items()):
+            for member in list(self._members.values()):
                 if member.task is task:
                     member.stack.close()
-                    del self._members[key]
-            self._steps_left_with += task.config.total_steps
-            task.release()
-            self._count(task.config.token, str(error))
+                    member.run.state.failure = str(error)  # so that it takes no further step
+                    del self._members[id(member.run.state)]
+            self._forget(task, "failed", str(error))
 
-    def _count(self, token: str, failure: str | None) -> None:
-        """Count a concept that is ready or has failed, and tell it if there are others."""
-        words = self._words
-        words.done += 1
-        if failure:
-            words.failures[token] = failure
-        if words.total > 1:
-            happened = f"failed: {failure.removeprefix(f'{token}: ')}" if failure else "is ready"
+    def _remove(self, member: Member) -> None:
+        """A concept is in training no more."""
+        self._steps_left_with += member.run.config.total_steps
+        del self._members[id(member.run.state)]
+
+    def _forget(self, task: Task, how: Ending, sentence: str) -> None:
+        """End a concept that has not entered."""
+        self._steps_left_with += task.config.total_steps
+        task.release()
+        self._end(task, how, sentence)
+
+    def _end(self, task: Task, how: Ending, sentence: str) -> None:
+        """Count a concept that has left, and tell it if there are others."""
+        words, token = self._words, task.config.token
+        words.end(task.config, how, sentence)
+        if words.total > 1 and words.each is None:
+            happened = {"done": "is ready", "stopped": "was stopped"}.get(
+                how, f"failed: {sentence.removeprefix(f'{token}: ')}"
+            )
             self._progress.note(f"{words.done} of {words.total} words done: {token} {happened}")
 
     def _show_phase(self) -> None:
         tokens = listed(member.run.config.token for member in self._members.values())
         self._progress.phase(f"learning {tokens}")
+
+
+def stopped(saved: Iterable[str], signum: int) -> Interrupted:
+    """What is raised when concepts were stopped that are saved at these places."""
+    places = ", ".join(place for place in saved if place)
+    where = f"Saved {places}. " if places else ""
+    return Interrupted(f"stopped. {where}Run the same command again to go on.", signum)
 
 
 def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:

@@ -1,11 +1,10 @@
 """Requests to a run from outside while it trains: empty files in its folder.
 
 A page, a script or `touch` writes `preview.request`, `save.request` or `stop.request`. After each
-step, the run looks for them, removes them, and does what they ask. `stop` in one folder of a pack
-stops the whole pack.
+step, the run looks for them, removes them, and does what they ask. In a pack, they ask for one
+word: where it stops, the others go on.
 """
 
-import contextlib
 from pathlib import Path
 from typing import Literal
 
@@ -32,14 +31,16 @@ def ask(folder: Path, request: Request) -> None:
 
 def take(folder: Path) -> set[Request]:
     """The new requests to the run in `folder`. Each is returned once."""
-    requests = set[Request]()
-    for request in REQUESTS:
-        path = _file(folder, request)
-        if path.exists():
-            with contextlib.suppress(OSError):  # somebody else has removed it
-                path.unlink()
-                requests.add(request)
-    return requests
+    return {request for request in REQUESTS if take_one(folder, request)}
+
+
+def take_one(folder: Path, request: Request) -> bool:
+    """Whether there is a new request of this kind."""
+    try:
+        _file(folder, request).unlink()
+    except OSError:  # there is none, or somebody else has taken it
+        return False
+    return True
 
 
 def _file(folder: Path, request: Request) -> Path:

@@ -12,12 +12,12 @@ from pseudoword.data import captions, examples, picture_files
 from pseudoword.errors import PseudowordError, SettingsError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.progress import Progress
+from pseudoword.progress import EachWord, OfWord, Progress
 from pseudoword.runs import checks, trackers
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt
-from pseudoword.runs.pack import Options, Pack, Task, Trained, Words
+from pseudoword.runs.pack import Options, Pack, Task, Trained, Words, stopped
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
 from pseudoword.training.pack_size import MOST, words_at_once
@@ -39,6 +39,7 @@ def learn(
     family: Family | None = None,
     size: int | None = None,
     more: Callable[[int], Sequence[TrainConfig]] | None = None,
+    each: EachWord | None = None,
 ) -> list[Trained]:
     """Train concepts to the end, each in a folder of its own.
 
@@ -53,18 +54,21 @@ def learn(
             many as pay and as memory has room for.
         more: asked for the settings of further concepts when there is room for so many; they share
             `SHARED` with the others. They are not in the result.
+        each: is told what is of note of each concept, instead of `progress`, and how it ended.
 
     Raises:
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails
             in training, the others are finished first. The last good word of each is on disk; notes
             on the error say where.
-        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
+        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved. When a concept was asked
+            to stop (`requests`), after the others are finished.
     """
     _check_folders(configs)
     at_most = MOST if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
     with explain_failures(configs[:at_most], folders), ExitStack() as stack:
-        tasks = [_check(config, progress, options) for config in configs]
+        progress = timed = TimedProgress(progress)
+        tasks = [_check(config, OfWord(timed, config.folder, each), options) for config in configs]
         done: dict[Path, Trained] = {}
         todo: list[Task] = []
         for task in tasks:
@@ -78,16 +82,17 @@ def learn(
                 todo.append(task)
             if not first or task.folder.path in done:
                 task.release()
-        _note_finished(done, len(tasks), progress)
-        words = Words(len(tasks), len(done))
-        timed = TimedProgress(progress, todo[0].config if len(todo) == 1 else None)
-        progress = timed
+        words = Words(len(tasks), 0, each)
+        _end_finished(done, tasks, words, progress)
+        timed.config = todo[0].config if len(todo) == 1 else None
         loaded = _Loaded(family, progress)
         for alike in _alike(todo):
             base = loaded.of(alike[0].config)
-            done |= _learn(alike, base, words, progress, options, size, more)
+            done |= _learn(alike, base, words, timed, options, size, more)
         if todo:
             timed.finish()
+        if words.stopped:
+            raise stopped(words.stopped.values(), signal.SIGTERM)
         if words.failures:
             raise TrainingError(_what_failed(words.failures, len(tasks)))
         return [done[folder.path] for folder in folders]
@@ -100,6 +105,11 @@ def check(config: TrainConfig, progress: Progress, overwrite: bool = False) -> N
         PseudowordError: a picture, a setting or the folder of the run cannot be used.
     """
     _check(config, progress, Options(overwrite=overwrite))
+
+
+def shared(config: TrainConfig) -> tuple[object, ...]:
+    """What a word has in common with all that it can be in a pack with."""
+    return tuple(getattr(config, name) for name in SHARED)
 
 
 def finished(config: TrainConfig, allow_changes: bool = False) -> Trained | None:
@@ -124,7 +134,7 @@ def _check(config: TrainConfig, progress: Progress, options: Options) -> Task:
     templates = captions.templates(config.template)
     checks.before_loading(config, paths, templates, progress.note)
     folder.check(config, restart=options.restart, overwrite=options.overwrite)
-    return Task(config, folder, paths, templates)
+    return Task(config, folder, paths, templates, progress)
 
 
 class _Loaded:
@@ -153,7 +163,7 @@ def _alike(todo: Sequence[Task]) -> Iterable[list[Task]]:
     """The concepts that can share batches, in the order of the first of each kind."""
     kinds: dict[tuple[object, ...], list[Task]] = {}
     for task in todo:
-        kinds.setdefault(tuple(getattr(task.config, name) for name in SHARED), []).append(task)
+        kinds.setdefault(shared(task.config), []).append(task)
     return kinds.values()
 
 
@@ -161,7 +171,7 @@ def _learn(
     todo: Sequence[Task],
     family: Family,
     words: Words,
-    progress: Progress,
+    progress: TimedProgress,
     options: Options,
     size: int | None,
     more: Callable[[int], Sequence[TrainConfig]] | None = None,
@@ -171,27 +181,31 @@ def _learn(
         size = _size([task.config for task in todo], family) if len(todo) > 1 or more else 1
     for task in todo:
         at_once = min(size, len(todo))
-        checks.against_model(family, task.config, task.templates, progress.note, at_once)
+        checks.against_model(family, task.config, task.templates, task.progress.note, at_once)
 
     def ask(room: int) -> list[Task]:
         tasks = []
         for config in more(room) if more else ():
+            progress.config = None  # there are several now
+            words.total += 1
+            own = OfWord(progress, config.folder, words.each)
             try:
-                task = _check(config, progress, options)
-                checks.against_model(family, config, task.templates, progress.note, size)
-                tasks.append(task)
+                task = _check(config, own, options)
+                checks.against_model(family, config, task.templates, own.note, size)
+                if finished(config, options.allow_changes):
+                    words.end(config, "done", _ready(config))
+                else:
+                    tasks.append(task)
             except PseudowordError as error:
-                words.total += 1
-                words.done += 1
-                words.failures[config.token] = str(error)
+                words.end(config, "failed", str(error))
         return tasks
 
     pack = Pack(family, todo, size, words, options, progress, ask)
     with Interrupt() as interrupt, pack:
         for step in train(family, pack.states(), size, progress.note):
             pack.after(step)
-            if interrupt.signum is not None or pack.stop_requested:
-                pack.stop(interrupt.signum or signal.SIGTERM)
+            if interrupt.signum is not None:
+                pack.stop(interrupt.signum)
         pack.leave_if_finished()
     return pack.trained
 
@@ -235,9 +249,19 @@ def _nothing_left(folder: RunFolder, config: TrainConfig, options: Options) -> b
     return not folder.reopen(config)
 
 
-def _note_finished(done: Mapping[Path, Trained], total: int, progress: Progress) -> None:
+def _ready(config: TrainConfig) -> str:
+    return f"{config.token} is ready."
+
+
+def _end_finished(
+    done: Mapping[Path, Trained], tasks: Sequence[Task], words: Words, progress: Progress
+) -> None:
+    """Count and tell the words that have nothing left to learn."""
+    for task in tasks:
+        if task.folder.path in done:
+            words.end(task.config, "done", _ready(task.config))
     if len(done) > 1:
-        progress.note(f"{len(done)} of {total} words are finished already")
+        progress.note(f"{len(done)} of {len(tasks)} words are finished already")
     for folder in done if len(done) == 1 else ():
         progress.note(
             f"{folder} is finished already; add --extend to train it further, or --restart to "

@@ -30,8 +30,11 @@ class TimedProgress:
     the settings of the run, as for several words.
     """
 
-    def __init__(self, inner: Progress, config: TrainConfig | None) -> None:
-        self._inner, self._config = inner, config
+    config: TrainConfig | None
+    """the settings of the only run; None where there are none yet, or several"""
+
+    def __init__(self, inner: Progress, config: TrainConfig | None = None) -> None:
+        self._inner, self.config = inner, config
         self._spent: dict[str, float] = {}
         self._part, self._began = "", time.perf_counter()
         self._first: tuple[int, float] | None = None
@@ -46,8 +49,8 @@ class TimedProgress:
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """Passed on; the first times tell how long a sample takes."""
-        if self._config is not None and self._part in (MEASURING, TRYING, LEARNING):
-            self._measure(done, self._config)
+        if self.config is not None and self._part in (MEASURING, TRYING, LEARNING):
+            self._measure(done, self.config)
         self._inner.advance(done, total, detail)
 
     def note(self, text: str) -> None:

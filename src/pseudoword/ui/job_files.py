@@ -2,8 +2,9 @@
 
 `job.json` and `settings.toml` are written once, when it is submitted; beside them are the pictures
 as they were then. `running.json` is there while a process trains it, which also holds the lock ID;
-`outcome.json` when that has ended; `stopping` when somebody has asked it to stop. No two writers
-can disagree: the state is not written anywhere, it is what these files say together.
+`outcome.json` when that has ended; `stopping` when somebody has asked it to stop; `alone` when a
+pack has failed in which it was. No two writers can disagree: the state is not written anywhere, it
+is what these files say together.
 
 Imports no torch, for the process that only waits for others.
 """
@@ -29,6 +30,7 @@ OVER: tuple[State, ...] = ("done", "stopped", "failed")
 JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
 RUNNING, STOPPING, OUTCOME = "running.json", "stopping", "outcome.json"
 PROGRESS, LAST_WORDS, NO_WORD, STARTED = "progress.json", "last-words", "no-word", "started"
+ALONE = "alone"
 
 WORKER = "worker"
 """The lock of the process that works on the queue."""
@@ -151,8 +153,17 @@ class JobFiles:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def queue_again(self) -> None:
+    @property
+    def alone(self) -> bool:
+        """Whether its process takes no others along."""
+        return (self.folder / ALONE).exists()
+
+    def queue_again(self, alone: bool = False) -> None:
         """Forget how it ended, and what it was asked for. The caller holds the lock."""
+        if alone:
+            write_whole(self.folder / ALONE, b"")
+        else:
+            (self.folder / ALONE).unlink(missing_ok=True)
         for request in self.workspace.place("runs", self.name).glob("*.request"):
             request.unlink(missing_ok=True)
         self._make_room_for_last_words()

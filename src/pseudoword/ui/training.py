@@ -1,60 +1,185 @@
-"""The process that trains one word of the queue: `python -m pseudoword.ui.training WORKSPACE ID`.
+"""The process that trains words of the queue: `python -m pseudoword.ui.training WORKSPACE ID`.
 
-It writes down how far it is, and how it ended. If it is killed, all that it has saved is there, and
-it goes on from there when it is started again.
+It trains the word of that id, and together with it, in one pack, others that wait and can share its
+batches. For each it writes down how far it is, and how it ended. If it is killed, all that it has
+saved is there, and they go on from there when they are started again.
 """
 
 import contextlib
+import math
 import sys
+import time
 import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 from pseudoword import api
-from pseudoword.errors import PseudowordError, RunFolderError
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError, RunFolderError, StorageError
+from pseudoword.progress import Ending
 from pseudoword.text import reason
-from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, State
+from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue
 from pseudoword.ui.jobs import settings_of
 from pseudoword.ui.progress import FileProgress
 from pseudoword.ui.workspace import Workspace
 
+LOOK_EVERY_S = 2.0
+"""A pack with room for more words looks for them so often."""
 
-def train(files: JobFiles) -> None:
-    """Train a word of the queue, unless another process does or it has ended already."""
-    with contextlib.suppress(RunFolderError), files.workspace.turn(files.name, patience_s=5.0):
-        if files.outcome:
+LEARNING = "learning"
+"""The first word of a phase in which words take steps; each word's log tells how many."""
+
+KEPT = "It was stopped, and its word kept. Resume it to go on."
+
+
+@dataclass(frozen=True)
+class Training:
+    """A word that this process trains."""
+
+    files: JobFiles
+    config: TrainConfig
+    progress: FileProgress
+    lock: ExitStack
+    """unlocks its id"""
+
+
+class Company:
+    """The words that this process trains; it shows and ends each of them on its own."""
+
+    def __init__(self, first: JobFiles) -> None:
+        self._first, self._workspace = first, first.workspace
+        self._began, self._looked_at = time.time(), -math.inf
+        self._steps = False
+        self._trainings: dict[Path, Training] = {}
+        """folder of the run -> training, of those that have not ended"""
+
+    def train(self) -> None:
+        """Train the first word, and those that can share its batches, to their ends."""
+        config = self._take(self._first, patience_s=5.0)
+        if config is None:
             return
-        state, sentence = _trained(files)
-        files.end(state, sentence)
-        (files.folder / RUNNING).unlink(missing_ok=True)
+        more = None if self._first.alone else lambda room: self._join(config, room)
+        try:
+            api.learn([config], self, api.Options(keep_going=True), more=more, each=self)
+        except KeyboardInterrupt:
+            self._end_all("stopped", KEPT)
+        except (StorageError, OSError) as error:  # the others would meet it, too
+            self._end_all("failed", self._told(error))
+        except BaseException as error:
+            if not isinstance(error, PseudowordError):
+                traceback.print_exc()
+            if len(self._trainings) == 1:
+                self._end_all("failed", self._told(error))
+            else:  # one of them has caused it
+                self._put_back()
 
+    def _join(self, first: TrainConfig, room: int) -> list[TrainConfig]:
+        """Begin further words that wait and can be in a pack with the first.
 
-def _trained(files: JobFiles) -> tuple[State, str]:
-    """How the training ended, and what to tell of it."""
-    try:
-        files.begin()
-        progress = FileProgress(files.folder / PROGRESS)
-        (done,) = api.train_pack([settings_of(files)], progress=progress)
-    except PseudowordError as error:
-        return "failed", "\n".join([str(error), *getattr(error, "__notes__", [])])
-    except KeyboardInterrupt:
-        return "stopped", "It was stopped, and its word kept. Resume it to go on."
-    except OSError as error:
-        return "failed", f"{error.filename or 'A file'} cannot be used: {reason(error)}."
-    except BaseException as error:
-        traceback.print_exc()
-        return "failed", (
+        Those that came later do not pass words of other kinds, which would never have their turn.
+        """
+        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
+            return []
+        self._looked_at = time.monotonic()
+        found: list[TrainConfig] = []
+        for files in in_queue(self._workspace):
+            if len(found) == room:
+                break
+            if files.state != "queued" or files.alone:
+                continue
+            with contextlib.suppress(PseudowordError):  # told when it is its turn; or just removed
+                if api.shared(settings_of(files)) == api.shared(first):
+                    found += [config for config in [self._take(files)] if config]
+                elif float(files.about.get("created", 0.0)) > self._began:
+                    break
+        return found
+
+    def _take(self, files: JobFiles, patience_s: float = 0.0) -> TrainConfig | None:
+        """Begin a word, unless another process does or it has ended already."""
+        with ExitStack() as lock, contextlib.suppress(RunFolderError):
+            lock.enter_context(self._workspace.turn(files.name, patience_s))
+            if files.outcome:
+                return None
+            config = settings_of(files)
+            files.begin()
+            progress = FileProgress(files.folder / PROGRESS)
+            self._trainings[config.folder] = Training(files, config, progress, lock.pop_all())
+            return config
+        return None
+
+    def _told(self, error: BaseException) -> str:
+        """What to tell of an error that ended the training of words."""
+        if isinstance(error, PseudowordError):
+            return "\n".join([str(error), *getattr(error, "__notes__", [])])
+        if isinstance(error, OSError):
+            return f"{error.filename or 'A file'} cannot be used: {reason(error)}."
+        return (
             f"Something unexpected happened ({type(error).__name__}: {reason(error)}). What was "
-            f"saved is not lost: resume it to go on. {files.folder / 'training.log'} says more."
+            f"saved is not lost: resume it to go on. {self._first.folder / 'training.log'} says "
+            "more."
         )
-    return "done", done.stopped or f"{done.concept.token} is ready."
+
+    def _put_back(self) -> None:
+        """Let each word be trained by a process of its own."""
+        for run in list(self._trainings):
+            training = self._trainings.pop(run)
+            with training.lock:
+                training.files.queue_again(alone=True)
+
+    def _end_all(self, how: Ending, sentence: str) -> None:
+        for run in list(self._trainings):
+            self._end(run, how, sentence)
+
+    def _end(self, run: Path, how: Ending, sentence: str) -> None:
+        training = self._trainings.pop(run)
+        with training.lock:
+            training.files.end(how, sentence)
+            (training.files.folder / RUNNING).unlink(missing_ok=True)
+
+    # What the pack tells
+
+    def phase(self, text: str) -> None:
+        """Something begins, for all."""
+        self._steps = text.split()[0] == LEARNING
+        for training in self._trainings.values():
+            training.progress.phase(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """How far a phase is; steps are told by the logs, as those of a pack are of all words."""
+        if not self._steps:
+            for training in self._trainings.values():
+                training.progress.advance(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """What is of note for all."""
+        for training in self._trainings.values():
+            training.progress.note(text)
+
+    # What each word tells
+
+    def note_of(self, run: Path, text: str) -> None:
+        """What is of note for one word."""
+        self._trainings[run].progress.note(text)
+
+    def ended(self, run: Path, how: Ending, sentence: str) -> None:
+        """A word has left the pack."""
+        if how == "stopped":
+            sentence = KEPT if sentence else "It was stopped. Resume it to go on."
+        self._end(run, how, sentence)
+
+
+def train(first: JobFiles) -> None:
+    """Train a word of the queue, and others with it."""
+    try:
+        Company(first).train()
+    except PseudowordError as error:  # it has not even begun
+        first.end("failed", str(error))
 
 
 def main() -> None:
     """Train the word that the command line names."""
-    files = JobFiles(Workspace(sys.argv[1]), sys.argv[2])
-    try:
-        train(files)
-    except PseudowordError as error:  # it has not even begun
-        files.end("failed", str(error))
+    train(JobFiles(Workspace(sys.argv[1]), sys.argv[2]))
 
 
 if __name__ == "__main__":

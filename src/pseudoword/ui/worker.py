@@ -1,8 +1,9 @@
 """The process that works on the queue: `python -m pseudoword.ui.worker WORKSPACE`.
 
-A page starts it, and it outlives the page. It trains what waits, one after the other, each in a
-process of its own, and ends when nothing is left. Only one works on a workspace: it holds a lock.
-If it is killed, the training that runs goes on, and the next worker waits for it.
+A page starts it, and it outlives the page. It trains what waits, in the order of the queue: the
+first in a process of its own, which takes others along that can share its batches. It ends when
+nothing is left. Only one works on a workspace: it holds a lock. If it is killed, the trainings that
+run go on, and the next worker waits for them.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pseudoword.errors import PseudowordError, RunFolderError
@@ -29,6 +30,11 @@ IDLE_S = 3.0
 
 class Child(Protocol):
     """A process that trains."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
 
     def poll(self) -> int | None:
         """The exit code, below zero after a signal; None while it runs."""
@@ -63,7 +69,7 @@ def work(
             if any(state in ("running", "stopping") for state, _ in states):
                 busy_at = time.monotonic()  # one of a worker that was killed: wait for it
             elif waiting:
-                _train(waiting[0], start)
+                _train(workspace, waiting[0], start)
                 busy_at = time.monotonic()
                 continue
             elif time.monotonic() - busy_at >= idle_s:
@@ -71,23 +77,37 @@ def work(
             time.sleep(LOOK_EVERY_S)
 
 
-def _train(files: JobFiles, start: Start) -> None:
-    """Train one word to its end, in a process of its own, and see that how it ended is known."""
+def _train(workspace: Workspace, first: JobFiles, start: Start) -> None:
+    """Train a word, and what its process takes along, and see that how each ended is known."""
     try:
-        mark = files.start()
-        child = start(files.workspace, files.name)
+        mark = first.start()
+        child = start(workspace, first.name)
     except PseudowordError as error:
-        files.end("failed", str(error))
+        first.end("failed", str(error))
         return
-    told = os.name == "nt"  # where a process cannot be asked to end, its folder is
+    told = os.name == "nt"  # where a process cannot be asked to end, the folders of its words are
     while (code := child.poll()) is None:
         time.sleep(LOOK_EVERY_S)
-        if files.asked_to_stop and not told:
+        if not told and _all_are_to_stop(_trained_by(workspace, child.pid)):
             told = True
             child.terminate()  # it stops after its step; while it loads, at once
+    left = _trained_by(workspace, child.pid)
     with contextlib.suppress(PseudowordError, OSError):  # it was removed
-        if not files.outcome and files.was_started_as(mark):
+        if not first.outcome and first.was_started_as(mark):  # perhaps it has not even begun
+            left = [first, *(files for files in left if files.name != first.name)]
+    for files in left:
+        with contextlib.suppress(PseudowordError, OSError):
             files.end(*_ended(code, files.asked_to_stop))
+
+
+def _trained_by(workspace: Workspace, pid: int) -> list[JobFiles]:
+    """The words that a process trains, or trained until it was killed."""
+    every = in_queue(workspace)
+    return [files for files in every if files.running.get("pid") == pid and not files.outcome]
+
+
+def _all_are_to_stop(some: Sequence[JobFiles]) -> bool:
+    return bool(some) and all(files.asked_to_stop for files in some)
 
 
 def _ended(code: int, asked_to_stop: bool) -> tuple[State, str]:

@@ -1,0 +1,115 @@
+"""Words in one pack: what happens to one of them happens to no other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pseudoword import formats, train_pack
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PseudowordError
+from pseudoword.models.family import Family
+from pseudoword.progress import Ending, Silent
+from pseudoword.runs import pack, requests, setup
+from pseudoword.runs.interrupt import Interrupted
+from pseudoword.runs.pack import Options
+from pseudoword.runs.runner import learn
+from pseudoword.runs.setup import Run
+from pseudoword.training.early_stopping import EvaluationLoss
+
+
+@pytest.fixture
+def configs(base: Path, pictures: Path, tmp_path: Path) -> list[TrainConfig]:
+    """Two words of four steps, the second learned from other samples."""
+    settings: dict[str, Any] = {"pictures": [pictures], "base": str(base), "init": "cat"}
+    settings |= {"batch": 2, "steps": 4, "preview": (), "evaluate_every": 2}
+    return [
+        TrainConfig.check(**settings, token=f"<{name}>", out=tmp_path / name) for name in ("a", "b")
+    ]
+
+
+def elsewhere(config: TrainConfig, out: Path) -> TrainConfig:
+    return config.model_copy(update={"out": out})
+
+
+class Asking(Silent):
+    """Asks the run in a folder to stop after a step of the pack."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        if done == 2 and detail.startswith("loss"):
+            requests.ask(self.folder, "stop")
+
+
+def test_a_word_that_is_asked_to_stop_is_saved_and_the_others_are_finished(
+    configs: list[TrainConfig], tmp_path: Path
+) -> None:
+    stops, goes_on = (config.folder for config in configs)
+    with pytest.raises(Interrupted, match=r"Saved <a> at step 2 in .*a\. Run"):
+        train_pack(configs, progress=Asking(stops))
+    assert formats.read(stops).provenance["steps"] == "2"
+    assert formats.read(goes_on).provenance["steps"] == "4"
+    done = train_pack(configs)
+    alone = train_pack([elsewhere(configs[0], tmp_path / "alone")])[0]
+    assert torch.equal(done[0].concept.vectors["clip_l"], alone.concept.vectors["clip_l"])
+
+
+def test_a_word_that_is_asked_to_stop_before_it_begins_does_not_begin(
+    configs: list[TrainConfig],
+) -> None:
+    requests.ask(configs[0].folder, "stop")
+    with pytest.raises(Interrupted, match=r"^stopped\. Run the same command again"):
+        train_pack(configs)
+    assert not (configs[0].folder / "log.jsonl").exists()
+    assert (configs[1].folder / "concept.safetensors").exists()
+    assert len(train_pack(configs)) == 2
+
+
+def test_where_memory_is_too_small_to_evaluate_words_together_each_is_evaluated_alone(
+    configs: list[TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = train_pack([elsewhere(config, tmp_path / config.token) for config in configs])
+
+    def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
+        if len(runs) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return setup.evaluate(family, runs)
+
+    monkeypatch.setattr(pack, "evaluate", evaluate)
+    done = train_pack(configs)
+    for one, other in zip(done, usual, strict=True):
+        assert torch.equal(one.concept.vectors["clip_l"], other.concept.vectors["clip_l"])
+
+
+def test_a_word_whose_evaluation_fails_leaves_and_the_others_go_on(
+    configs: list[TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
+        if any(run.config.token == "<a>" and run.state.step == 2 for run in runs):
+            raise PseudowordError("broken")
+        return setup.evaluate(family, runs)
+
+    class Each:
+        """Keeps how each word ended."""
+
+        def __init__(self) -> None:
+            self.how: dict[str, tuple[Ending, str]] = {}
+            self.notes: list[tuple[str, str]] = []
+
+        def note_of(self, run: Path, text: str) -> None:
+            self.notes.append((run.name, text))
+
+        def ended(self, run: Path, how: Ending, sentence: str) -> None:
+            self.how[run.name] = how, sentence
+
+    monkeypatch.setattr(pack, "evaluate", evaluate)
+    each = Each()
+    with pytest.raises(PseudowordError, match="1 of 2 words could not be learned"):
+        learn(configs, Silent(), Options(keep_going=True), each=each)
+    assert each.how["b"] == ("done", "<b> is ready.")
+    assert each.how["a"][0] == "failed"
+    assert each.how["a"][1].startswith("broken")
