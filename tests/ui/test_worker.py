@@ -76,7 +76,7 @@ def working(queue: Queue, trainings: Trainings) -> Iterator[Callable[[], threadi
         if one.poll() is None:
             one.send_signal(signal.SIGKILL)
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
 
 
 def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone(
@@ -91,7 +91,7 @@ def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone
     other = queue.submit(data_set, "<eel>", **settings | {"batch": 2})
     second = queue.submit(data_set, "<dog>", **settings | {"steps": 4, "seed": 5})
     assert queue.jobs()[1].sentence == "It waits for 1 before it."
-    working().join(60)
+    working().join(240)
     assert [job.state for job in queue.jobs()] == ["done"] * 3
     assert [job.sentence for job in queue.jobs()] == [
         f"<{a}> is ready." for a in ("cat", "eel", "dog")
@@ -130,7 +130,7 @@ def test_a_word_joins_the_one_that_is_learned_and_each_stops_alone(
     until(lambda: queue.job(job.id).state == "running")
     for one in (job, joins):
         queue.stop(one.id)
-    thread.join(60)
+    thread.join(240)
     assert [one.state for one in queue.jobs()] == ["stopped", "stopped"]
     assert len(trainings.started) == 1
 
@@ -147,7 +147,7 @@ def test_a_word_that_fails_in_a_pack_takes_no_other_one_with_it(
     picture.unlink()  # it is the same file in all three
     picture.write_bytes(b"damaged")
     queue.submit(data_set, "<eel>", **settings)
-    working().join(60)
+    working().join(240)
     assert [job.state for job in queue.jobs()] == ["done", "failed", "done"]
     assert "is not a picture" in queue.job(damaged.id).sentence
     assert not [note for job in queue.jobs() for note in job.notes if "<dog>" in note]
@@ -191,12 +191,12 @@ def test_what_was_killed_in_a_pack_goes_on_in_one_to_the_same_words(
     thread = working()
     until(lambda: queue.job(jobs[1].id).step >= 2)
     trainings.started[0].send_signal(signal.SIGKILL)
-    thread.join(60)
+    thread.join(240)
     assert [job.state for job in queue.jobs()] == ["failed", "failed"]
     assert all("SIGKILL" in job.sentence for job in queue.jobs())
     for job in jobs:
         queue.resume(job.id)
-    working().join(60)
+    working().join(240)
     assert [job.state for job in queue.jobs()] == ["done", "done"]
     for job in jobs:
         file = queue.workspace.place("queue", job.id) / "settings.toml"
@@ -217,7 +217,7 @@ def test_a_killed_training_is_told_and_the_next_one_begins(
     thread = working()
     until(lambda: queue.job(job.id).step >= 2)
     trainings.started[0].send_signal(signal.SIGKILL)
-    thread.join(60)
+    thread.join(240)
     assert [one.state for one in queue.jobs()] == ["failed", "done"]
     told = queue.job(job.id).sentence
     assert "killed" in told
@@ -244,13 +244,13 @@ def test_a_training_is_stopped_with_its_word_and_goes_on_as_if_it_had_not_been(
     page.save_now(job.id)
     until(lambda: page.previews(job.id) and page.copies(job.id))
     page.stop(job.id)
-    thread.join(60)
+    thread.join(240)
     stopped = page.job(job.id)
     assert (stopped.state, stopped.word) == ("stopped", job.id)
     assert 2 <= stopped.step < 60
     assert page.preview(job.id, page.previews(job.id)[0]).size == (32, 32)
     page.resume(job.id)
-    working().join(60)
+    working().join(240)
     assert page.job(job.id).state == "done"
     settings |= {"base": queue.settings(job.id).base, "out": tmp_path / "unbroken"}
     unbroken = train(queue.data_sets.files(data_set), "<cat>", **settings)
@@ -320,7 +320,7 @@ def test_what_loads_is_stopped_at_once(
     thread = working()
     until(lambda: queue.job(job.id).state == "running")
     queue.stop(job.id)
-    thread.join(60)
+    thread.join(240)
     assert queue.job(job.id).state == "stopped"
 
 
