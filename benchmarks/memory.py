@@ -164,6 +164,11 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
                 drawn = torch.empty_like(empty, device=place.device).normal_(0, 0.02)
                 made[weight] = torch.nn.Parameter(empty.copy_(drawn), requires_grad=False)
             setattr(module, name, made[weight])
+    for module in model.modules():
+        for name in module._buffers.keys() - module._non_persistent_buffers_set:
+            buffer = module._buffers[name]
+            if buffer is not None and buffer.is_floating_point():  # as it is read from files
+                module._buffers[name] = buffer.to(options["torch_dtype"])
     return model
 
 

@@ -69,12 +69,15 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     found = plan(base=str(any_base), dtype="float32")
     family = base_model.load_named(str(any_base), "cpu")
     for name, module in family.modules().items():
-        assert found.parts[name] == sum(p.numel() * 4 for p in module.parameters())
+        tensors = [*module.parameters(), *module.buffers()]
+        assert found.parts[name] == sum(one.numel() * one.element_size() for one in tensors)
     half = plan(base=str(any_base), dtype="bfloat16")
     (denoiser,) = {"unet", "transformer"} & set(half.parts)
-    assert half.parts[denoiser] * 2 == found.parts[denoiser]
+    # but for small tables that stay as they are
+    assert half.parts[denoiser] * 2 == pytest.approx(found.parts[denoiser], rel=1e-3)
     stays = not any_base.name.startswith(("sana", "flux2", "qwen-image"))  # in float32
-    assert half.parts["vae"] * (1 if stays else 2) == found.parts["vae"]
+    whole = half.parts["vae"] * (1 if stays else 2)
+    assert whole == pytest.approx(found.parts["vae"], rel=1e-3)
 
 
 def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path) -> None:
@@ -114,7 +117,8 @@ def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
 def test_published_models_have_their_published_sizes(layout: str, unet: int, encoders: int) -> None:
     found = plan(base=layout, dtype="bfloat16", resolution=64)
     assert found.parts["unet"] == 2 * unet
-    assert found.train[0].weights_nbytes == 2 * (unet + encoders)
+    # with the numbers of positions, int64
+    assert found.train[0].weights_nbytes == pytest.approx(2 * (unet + encoders), rel=1e-5)
 
 
 def test_the_command_prints_a_table_or_json(base: Path) -> None:

@@ -78,5 +78,7 @@ def count_peak() -> Iterator[Callable[[], int]]:
 
 
 def nbytes(module: torch.nn.Module) -> int:
-    """Bytes of the weights of `module`."""
-    return sum(p.numel() * p.element_size() for p in module.parameters())
+    """Bytes of the weights of `module`, and of its tables that are none, such as positions."""
+    return sum(
+        one.numel() * one.element_size() for one in (*module.parameters(), *module.buffers())
+    )
