@@ -48,9 +48,9 @@ def test_a_step_has_the_same_bytes_without_the_encoders(family: Family, state: T
     prompts = encoded_prompts.prompts_of(state.data)
     assert prompts is not None
     steps: list[tuple[int, int]] = []
-    encoded_prompts.keep(
-        family, [PromptsOfWord(state.word(), prompts)], lambda *done: steps.append(done)
-    )
+    word = PromptsOfWord(state.word(), prompts)
+    assert encoded_prompts.keep(family, [word], lambda *done: steps.append(done))
+    encoded_prompts.release(family)
     assert steps == [(1, 2), (2, 2)]
     gone = encoded_prompts.freed(family, [state.word()])
     assert gone  # of FLUX.1, CLIP is not: rows are before it
@@ -134,14 +134,16 @@ def test_a_run_encodes_its_prompts_once_and_learns_the_same_bytes(
     assert files[0] == files[1] == files[2]
 
 
-def test_previews_bring_an_encoder_back_once(
-    base: Path, pictures: Path, tmp_path: Path, calls: list[str]
+@pytest.mark.parametrize("kind", ["sd1", "sana"])
+def test_previews_are_encoded_before_the_steps_too(
+    kind: str, pictures: Path, tmp_path: Path, calls: list[str]
 ) -> None:
-    preview: dict[str, Any] = {"preview": ("a blue [name] --s 2",), "preview_every": 1}
-    learn(base, pictures, tmp_path / "run", output_embedding=True, steps=3, **preview)
-    first = calls.index("step")
-    assert calls[first:].count("loads the encoder") == 1
-    assert calls[first:].count("step") == 3
+    base = tiny.BASES[kind](tmp_path / "base")
+    lines = ("a blue [name] --s 2", "a [name] --s 2 --n red")
+    run: dict[str, Any] = {"steps": 2, "preview": lines, "preview_every": 1, "batch": 2}
+    done = learn(base, pictures, tmp_path / "run", output_embedding=True, **run)
+    assert calls[calls.index("step") :] == ["step", "step"]
+    assert len([*(done.folder / "previews").glob("step-*.png")]) == 4
 
 
 def test_encoders_stay_where_captions_change_at_random_or_a_word_is_before_them(

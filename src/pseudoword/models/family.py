@@ -149,6 +149,10 @@ class Family(Protocol):
         """Encode `B` prompts, with the rows of `words` at their placeholders."""
         ...
 
+    def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
+        """Encode `B` negative prompts, which a family may read in its own way."""
+        ...
+
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, micro_conditioning: MicroConditioning
     ) -> Tensor:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TypedDict, Unpack
 
 from PIL.Image import Image
-from torch import Generator
+from torch import Generator, no_grad
 
 from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
@@ -72,27 +72,16 @@ def generate(
         SettingsError: as in `check`, or the model reads no negative prompt.
         BaseModelError: a LoRA does not fit.
     """
-    settings = check(family, **options)
+    settings, emphasis = check(family, **options), _emphasis(family, options)
     if negative and not family.reads_negative:
         raise SettingsError(
             f"--negative has no effect with {family.source.name}, which is not guided away from "
             "anything. Leave it out."
         )
-    words = {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
-    for concept in concepts:
-        check_compatible(concept, family)
-    for token, times in Counter(c.token for c in concepts).items():
-        if times > 1:
-            raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
-    emphasis: Emphasis = "none"
-    if family.reads_weights:
-        emphasis = options.get("emphasis") or family.emphasis
-    against = negative if settings.guidance > 1 else ""  # else it is not read, however long
+    words = _words(family, concepts)
     pictures: dict[int, Image] = {}
     with family.with_loras(loras):
-        at_once = PIXELS_PER_PASS // (settings.width * settings.height)
-        at_once = min(max(at_once, PICTURES_PER_PASS), MOST_PER_PASS)
-        for part in _passes(family, prompts, against, words, emphasis, at_once):
+        for part in _passes(family, prompts, negative, words, emphasis, settings):
             generators = [Generator().manual_seed(seeds[i]) for i in part.pictures]
             drawn = family.draw(part.prompts, part.negatives, words, generators, settings)
             pictures |= dict(zip(part.pictures, drawn, strict=True))
@@ -102,6 +91,40 @@ def generate(
             values["Emphasis"] = EMPHASES[emphasis]
         pictures[i].info[KEYWORD] = infotext(as_written(prompt), as_written(negative), values)
     return [pictures[i] for i in range(len(prompts))]
+
+
+@no_grad()
+def encode(
+    family: Family,
+    prompts: Sequence[str],
+    concepts: Sequence[Concept],
+    *,
+    negative: str = "",
+    **options: Unpack[GenerationOptions],
+) -> None:
+    """Encode what `generate` would, so that encoders which keep what they give know it."""
+    settings, words = check(family, **options), _words(family, concepts)
+    for part in _passes(family, prompts, negative, words, _emphasis(family, options), settings):
+        family.encode_text(part.prompts, words)
+        if family.reads_negative:
+            family.encode_negative(part.negatives, words)
+
+
+def _words(family: Family, concepts: Sequence[Concept]) -> Words:
+    """The rows of each concept, on the model's device, after checks that they can be used."""
+    for concept in concepts:
+        check_compatible(concept, family)
+    for token, times in Counter(c.token for c in concepts).items():
+        if times > 1:
+            raise ConceptError(f"{times} concepts are called {token}; each needs its own token")
+    return {c.token: {k: v.to(family.device) for k, v in c.vectors.items()} for c in concepts}
+
+
+def _emphasis(family: Family, options: GenerationOptions) -> Emphasis:
+    """How weights in prompts are applied."""
+    if not family.reads_weights:
+        return "none"
+    return options.get("emphasis") or family.emphasis
 
 
 def check(family: Family, **options: Unpack[GenerationOptions]) -> GenerationSettings:
@@ -150,9 +173,13 @@ def _passes(
     negative: str,
     words: Words,
     emphasis: Emphasis,
-    at_once: int,
+    settings: GenerationSettings,
 ) -> Iterator[_Pass]:
     """Prompts that are drawn at once: of one length, so that a picture depends on its own only."""
+    if not settings.guidance > 1:
+        negative = ""  # it is not read, however long
+    at_once = PIXELS_PER_PASS // (settings.width * settings.height)
+    at_once = min(max(at_once, PICTURES_PER_PASS), MOST_PER_PASS)
     if not family.reads_weights:
         for some in _groups(range(len(prompts)), at_once):
             yield _Pass(some, [prompts[i] for i in some], [negative] * len(some))

@@ -345,7 +345,9 @@ class Pack:
             encoded_prompts.forget(self._family)
             return
         self._progress.phase(f"encoding prompts of {listed(run.config.token for run, _ in known)}")
-        encoded_prompts.keep(self._family, words, self._progress.advance)
+        if encoded_prompts.keep(self._family, words, self._progress.advance):
+            previews.encode(self._family, [member.callbacks.due for member in members])
+        encoded_prompts.release(self._family)
 
     def _evaluate_new(self, members: Sequence[Member]) -> None:
         """Evaluate concepts before their first step, those that are evaluated at all."""

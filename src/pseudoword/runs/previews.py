@@ -3,8 +3,10 @@
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -12,7 +14,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.data import captions, images, prompt_checks
-from pseudoword.errors import PictureError, PromptError, SettingsError
+from pseudoword.errors import PictureError, PromptError, PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.models import generation
 from pseudoword.models.family import Family
@@ -111,6 +113,18 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
     return drawn
 
 
+def encode(family: Family, words: Sequence[Due]) -> None:
+    """Encode the prompts of all previews, so that encoders which keep what they give know them.
+
+    An error is left to the drawing, which says whose it is.
+    """
+    for group in _drawn_alike(words):
+        arguments = _arguments(words, group)
+        arguments.pop("seeds")
+        with suppress(PseudowordError):
+            generation.encode(family, **arguments)
+
+
 _Number = tuple[int, int]
 """The index of a word, and the number of one of its previews."""
 
@@ -138,17 +152,21 @@ def _draw_alike(
     family: Family, words: Sequence[Due], group: Sequence[_Number]
 ) -> dict[_Number, Image.Image]:
     """Draw previews that differ in their words, prompts and seeds only."""
+    pictures = generation.generate(family, **_arguments(words, group))
+    return dict(zip(group, pictures, strict=True))
+
+
+def _arguments(words: Sequence[Due], group: Sequence[_Number]) -> dict[str, Any]:
+    """What `generate` is given for previews that are drawn in the same way."""
     asked = [(words[k], words[k].config.preview[number - 1]) for k, number in group]
     first, line = asked[0]
-    pictures = generation.generate(
-        family,
-        [_rendered(line.prompt, due) for due, line in asked],
-        [words[k].concept for k in dict.fromkeys(k for k, _ in group)],
-        seeds=[due.config.seed if line.seed is None else line.seed for due, line in asked],
-        negative=_rendered(line.negative, first),
+    return {
+        "prompts": [_rendered(line.prompt, due) for due, line in asked],
+        "concepts": [words[k].concept for k in dict.fromkeys(k for k, _ in group)],
+        "seeds": [due.config.seed if line.seed is None else line.seed for due, line in asked],
+        "negative": _rendered(line.negative, first),
         **_options(line, first.config),
-    )
-    return dict(zip(group, pictures, strict=True))
+    }
 
 
 def _draw_alone(

@@ -46,13 +46,16 @@ def keep(
     family: Family,
     words: Sequence[PromptsOfWord],
     advance: Callable[[int, int], None] = lambda _done, _total: None,
-) -> None:
-    """Encode all prompts of `words`, and free each text encoder that none of them has rows before.
+) -> bool:
+    """Encode all prompts of `words`; what encoders give that none of them has rows before is kept.
 
     Args:
         family: the base model.
         words: all that are learned until the next call.
         advance: told how many prompts are done, and how many there are.
+
+    Returns:
+        Whether anything is kept, so that `release` will free something.
     """
     names = set(freed(family, [word.rows for word in words]))
     for key in names:
@@ -67,7 +70,7 @@ def keep(
                 family.encoders[key].forget()
                 names.remove(key)
             advance(done, total)
-    release(family)
+    return bool(names)
 
 
 def freed(family: Family, words: Sequence[Rows]) -> list[str]:
