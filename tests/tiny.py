@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from inspect import signature, unwrap
+from inspect import Parameter, signature, unwrap
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,32 @@ WORDS = (
     "a an the of on in and with photo picture my one cat dog animal object toy red blue green "
     "style painting drawing"
 ).split()
+
+
+MOST_TOKENS = 96
+"""The length of texts that the pipelines pad, for speed: by their own defaults, up to 512."""
+
+
+def set_default(pipeline: Any, name: str, value: object) -> None:
+    """Give a setting of a pipeline's functions another default."""
+    for function in map(unwrap, filter(callable, vars(pipeline).values())):
+        defaults = {k: p.default for k, p in signature(function).parameters.items()}
+        given = {k: default for k, default in defaults.items() if default is not Parameter.empty}
+        if given.get(name) is not None:
+            function.__defaults__ = tuple((given | {name: value}).values())
+
+
+def read_blocks(pipeline: Any, blocks: tuple[int, ...]) -> None:
+    """Let a pipeline read other blocks of its language model."""
+    set_default(pipeline, "text_encoder_out_layers", blocks)
+
+
+for _pipeline in (
+    *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, FluxPipeline, Lumina2Pipeline),
+    *(PixArtSigmaPipeline, SanaPipeline, SanaSprintPipeline, StableDiffusion3Pipeline),
+    ZImagePipeline,
+):
+    set_default(_pipeline, "max_sequence_length", MOST_TOKENS)
 
 
 def tokenizer(folder: Path) -> CLIPTokenizer:
@@ -232,16 +258,6 @@ def flux(folder: Path, *, guidance: bool = True) -> Path:
     return _made_for(32, folder)
 
 
-def read_blocks(pipeline: Any, blocks: tuple[int, ...]) -> None:
-    """Let a pipeline read other blocks of its language model."""
-    for function in map(unwrap, (pipeline.__call__, pipeline.encode_prompt)):
-        names = list(signature(function).parameters)
-        late = names[len(names) - len(function.__defaults__) :]
-        defaults = dict(zip(late, function.__defaults__, strict=True))
-        defaults["text_encoder_out_layers"] = blocks
-        function.__defaults__ = tuple(defaults.values())
-
-
 def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
     """Save a tiny FLUX.2 model in diffusers' layout: a language model, patches as latents.
 
@@ -264,12 +280,7 @@ def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
         axes_dims_rope=(2, 2, 2, 2),
         guidance_embeds=not klein,
     )
-    text.get_input_embeddings().weight.data *= (
-        5  # nearly as long as in large models, beside the rest
-    )
-    for name, weights in transformer.named_parameters():
-        if name.endswith(("norm_q.weight", "norm_k.weight")):
-            weights.data *= 2.5  # so that one token of so many is seen
+    _open_gates(transformer, "_modulation.", 20)
     vae = AutoencoderKLFlux2(**VAE)
     vae.bn.running_mean.normal_(0, 0.5)
     vae.bn.running_var.uniform_(0.5, 2)
@@ -377,9 +388,7 @@ def auraflow(folder: Path) -> Path:
         caption_projection_dim=32,
         pos_embed_max_size=12**2,
     )
-    with torch.no_grad():  # with smaller weights its gates hardly open
-        for name, weight in transformer.named_parameters():
-            weight.mul_(3 if "_blocks." in name else 1)
+    _open_gates(transformer, "_blocks.", 3)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=1.73)
     text = tiny_encoders.encoder("UMT5", len(words), 32)
     AuraFlowPipeline(words, text, _vae(), transformer, scheduler).save_pretrained(folder)
@@ -556,6 +565,13 @@ def _t5(tokenizer: Path, width: int) -> tuple[T5EncoderModel, T5Tokenizer]:
         feed_forward_proj="gated-gelu",
     )
     return T5EncoderModel(config), words
+
+
+def _open_gates(transformer: torch.nn.Module, part: str, times: float) -> None:
+    """Let a word reach the picture: as weights begin, what blocks add is multiplied by nearly 0."""
+    for name, weight in transformer.named_parameters():
+        if part in name:
+            weight.data *= times
 
 
 def _made_for(resolution: int, folder: Path) -> Path:

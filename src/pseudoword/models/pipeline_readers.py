@@ -1,25 +1,35 @@
 """How diffusers' pipelines read prompts with a text encoder that is not CLIP's, one function each.
 
-Lengths are the pipelines' defaults. Templates and instructions are taken from the installed
-diffusers, so that a prompt without a new word is read as its pipeline reads it. Each function makes
-a reader of a tokenizer; `TextEncoder` says where the hidden states come from.
+Lengths, templates and instructions are those of the installed diffusers, so that a prompt without a
+new word is read as its pipeline reads it. Each function makes a reader of a tokenizer;
+`TextEncoder` says where the hidden states come from.
 """
 
 from collections.abc import Callable
-from functools import partial
 from inspect import signature
 from typing import Any
 
 from pseudoword.models.sequence_reader import SequenceReader
 
-stable_diffusion_3 = partial(SequenceReader, length=256)
-"""T5; it isn't told which tokens are padding."""
+def stable_diffusion_3(tokenizer: Any) -> SequenceReader:
+    """T5; it isn't told which tokens are padding."""
+    from diffusers import StableDiffusion3Pipeline
 
-flux = partial(SequenceReader, length=512)
-"""T5; it isn't told which tokens are padding. Chroma's is, and is as long."""
+    return SequenceReader(tokenizer, _most_tokens(StableDiffusion3Pipeline))
 
-aura_flow = partial(SequenceReader, length=256)
-"""UMT5; what it says of padding is multiplied by zero."""
+
+def flux(tokenizer: Any) -> SequenceReader:
+    """T5; it isn't told which tokens are padding. Chroma's is, and is as long."""
+    from diffusers import FluxPipeline
+
+    return SequenceReader(tokenizer, _most_tokens(FluxPipeline))
+
+
+def aura_flow(tokenizer: Any) -> SequenceReader:
+    """UMT5; what it says of padding is multiplied by zero."""
+    from diffusers import AuraFlowPipeline
+
+    return SequenceReader(tokenizer, _most_tokens(AuraFlowPipeline))
 
 
 def lower_case(prompt: str) -> str:
@@ -27,8 +37,11 @@ def lower_case(prompt: str) -> str:
     return prompt.lower().strip()
 
 
-pixart = partial(SequenceReader, length=300, template=lower_case)
-"""T5 with a mask."""
+def pixart(tokenizer: Any) -> SequenceReader:
+    """T5 with a mask."""
+    from diffusers import PixArtSigmaPipeline
+
+    return SequenceReader(tokenizer, _most_tokens(PixArtSigmaPipeline), lower_case)
 
 
 def sana(tokenizer: Any) -> SequenceReader:
@@ -49,8 +62,10 @@ def sana(tokenizer: Any) -> SequenceReader:
 
 def sana_negative(tokenizer: Any) -> SequenceReader:
     """As `sana` for negative prompts, which have no instruction."""
+    from diffusers import SanaPipeline
+
     tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, 300, lower_case)
+    return SequenceReader(tokenizer, _most_tokens(SanaPipeline), lower_case)
 
 
 def lumina2(tokenizer: Any) -> SequenceReader:
@@ -59,13 +74,19 @@ def lumina2(tokenizer: Any) -> SequenceReader:
 
     sentence: str = _pipeline(Lumina2Pipeline).system_prompt
     tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, 256, lambda prompt: f"{sentence} <Prompt Start> {prompt}")
+    return SequenceReader(
+        tokenizer,
+        _most_tokens(Lumina2Pipeline),
+        lambda prompt: f"{sentence} <Prompt Start> {prompt}",
+    )
 
 
 def lumina2_negative(tokenizer: Any) -> SequenceReader:
     """As `lumina2` for negative prompts, which have no sentence before them."""
+    from diffusers import Lumina2Pipeline
+
     tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, 256)
+    return SequenceReader(tokenizer, _most_tokens(Lumina2Pipeline))
 
 
 def qwen_image(tokenizer: Any) -> SequenceReader:
@@ -75,7 +96,7 @@ def qwen_image(tokenizer: Any) -> SequenceReader:
     pipeline = _pipeline(QwenImagePipeline)
     first = pipeline.prompt_template_encode_start_idx
     # it encodes twice as many tokens, and then cuts them
-    most = signature(QwenImagePipeline.__call__).parameters["max_sequence_length"].default
+    most = _most_tokens(QwenImagePipeline)
     tokenizer.padding_side = "right"
     return SequenceReader(
         tokenizer,
@@ -88,24 +109,31 @@ def qwen_image(tokenizer: Any) -> SequenceReader:
 
 def z_image(tokenizer: Any) -> SequenceReader:
     """Qwen 3 in a chat, before it answers."""
-    return SequenceReader(tokenizer, 512, _chat(tokenizer, enable_thinking=True))
+    from diffusers import ZImagePipeline
+
+    chat = _chat(tokenizer, enable_thinking=True)
+    return SequenceReader(tokenizer, _most_tokens(ZImagePipeline), chat)
 
 
 def flux2_klein(tokenizer: Any) -> SequenceReader:
     """Qwen 3 in a chat, when it has thought of nothing."""
-    return SequenceReader(tokenizer, 512, _chat(tokenizer, enable_thinking=False))
+    from diffusers import Flux2KleinPipeline
+
+    chat = _chat(tokenizer, enable_thinking=False)
+    return SequenceReader(tokenizer, _most_tokens(Flux2KleinPipeline), chat)
 
 
 def flux2(tokenizer: Any) -> SequenceReader:
     """Mistral 3 in a chat with a system message; its template writes the begin token."""
-    from diffusers.pipelines.flux2.pipeline_flux2 import format_input
+    from diffusers.pipelines.flux2.pipeline_flux2 import Flux2Pipeline, format_input
 
     def template(prompt: str) -> str:
         (messages,) = format_input([prompt])
         text: str = tokenizer.apply_chat_template(messages, tokenize=False)
         return text
 
-    return SequenceReader(tokenizer, 512, template, special_tokens=False)
+    most = _most_tokens(Flux2Pipeline)
+    return SequenceReader(tokenizer, most, template, special_tokens=False)
 
 
 def _chat(tokenizer: Any, *, enable_thinking: bool) -> Callable[[str], str]:
@@ -121,6 +149,12 @@ def _chat(tokenizer: Any, *, enable_thinking: bool) -> Callable[[str], str]:
         return text
 
     return template
+
+
+def _most_tokens(kind: Any) -> int:
+    """The length at which a pipeline of diffusers cuts a text."""
+    most: int = signature(kind.__call__).parameters["max_sequence_length"].default
+    return most
 
 
 def _pipeline(kind: Any) -> Any:
