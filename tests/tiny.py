@@ -71,17 +71,15 @@ WORDS = (
 ).split()
 
 
-MOST_TOKENS = 96
-"""The length of texts that the pipelines pad, for speed: by their own defaults, up to 512."""
-
-
-def set_default(pipeline: Any, name: str, value: object) -> None:
-    """Give a setting of a pipeline's functions another default."""
+def set_default(pipeline: Any, name: str, value: Any) -> Any:
+    """Give a setting of a pipeline's functions another default. Returns the earlier one."""
+    earlier = signature(pipeline.__call__).parameters[name].default
     for function in map(unwrap, filter(callable, vars(pipeline).values())):
         defaults = {k: p.default for k, p in signature(function).parameters.items()}
         given = {k: default for k, default in defaults.items() if default is not Parameter.empty}
         if given.get(name) is not None:
             function.__defaults__ = tuple((given | {name: value}).values())
+    return earlier
 
 
 def read_blocks(pipeline: Any, blocks: tuple[int, ...]) -> None:
@@ -89,12 +87,18 @@ def read_blocks(pipeline: Any, blocks: tuple[int, ...]) -> None:
     set_default(pipeline, "text_encoder_out_layers", blocks)
 
 
-for _pipeline in (
-    *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, FluxPipeline, Lumina2Pipeline),
-    *(PixArtSigmaPipeline, SanaPipeline, SanaSprintPipeline, StableDiffusion3Pipeline),
-    ZImagePipeline,
-):
-    set_default(_pipeline, "max_sequence_length", MOST_TOKENS)
+MOST_TOKENS = 96
+"""The length of the texts of these pipelines in tests, for speed."""
+
+PUBLISHED_LENGTHS = {
+    pipeline: set_default(pipeline, "max_sequence_length", MOST_TOKENS)
+    for pipeline in (
+        *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, FluxPipeline, Lumina2Pipeline),
+        *(PixArtSigmaPipeline, SanaPipeline, SanaSprintPipeline, StableDiffusion3Pipeline),
+        ZImagePipeline,
+    )
+}
+"""Their own lengths: 256 to 512 tokens."""
 
 
 def tokenizer(folder: Path) -> CLIPTokenizer:

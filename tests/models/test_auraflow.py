@@ -20,8 +20,8 @@ def test_padding_is_zeros(base: Path) -> None:
     family: Any = base_model.load_named(str(base), "cpu")
     condition = family.encode_text(["a photo of a cat", "a dog"], {})
     read = condition.mask.bool()
-    assert read.shape == (2, 256)
-    assert 0 < read[1].sum() < read[0].sum() < 256
+    assert read.shape == (2, tiny.MOST_TOKENS)
+    assert 0 < read[1].sum() < read[0].sum() < tiny.MOST_TOKENS
     assert not condition.hidden[~read].any()
     assert condition.hidden[read].any(-1).all()
 

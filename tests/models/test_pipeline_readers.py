@@ -1,5 +1,6 @@
 """Each reader reads a prompt as its pipeline in diffusers does: the same states, bit for bit."""
 
+from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ KINDS = {
     "qwen": ("Qwen 3", tiny_tokenizers.qwen),
     "qwen-vl": ("Qwen 2.5 VL", tiny_tokenizers.qwen),
 }
+
+
+@pytest.fixture(autouse=True)
+def _published_lengths() -> Iterator[None]:
+    for pipeline, most in tiny.PUBLISHED_LENGTHS.items():
+        tiny.set_default(pipeline, "max_sequence_length", most)
+    yield
+    for pipeline in tiny.PUBLISHED_LENGTHS:
+        tiny.set_default(pipeline, "max_sequence_length", tiny.MOST_TOKENS)
 
 
 @pytest.fixture(scope="module")

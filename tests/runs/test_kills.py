@@ -45,7 +45,6 @@ class Reaper:
         self.at, self.count, self.dead, self.only_fails = 0, 0, False, False
         self.seen: list[str] = []
         self.met: set[str] = set()
-        patch.setattr(os, "fsync", lambda _descriptor: None)  # slow, and no process needs it
         for name in OPERATIONS:
             patch.setattr(os, name, self._watched(name, getattr(os, name)))
         patch.setattr(tempfile, "mkstemp", self._watched("mkstemp", tempfile.mkstemp))
