@@ -11,6 +11,7 @@ from typing import Any
 
 from pseudoword.models.sequence_reader import SequenceReader
 
+
 def stable_diffusion_3(tokenizer: Any) -> SequenceReader:
     """T5; it isn't told which tokens are padding."""
     from diffusers import StableDiffusion3Pipeline
