@@ -17,12 +17,6 @@ from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.models import base_model, live_memory
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import memory_plan
-from pseudoword.training.memory_plan import Need
-
-
-def need(base: str, **settings: object) -> Need:
-    """Training as it is, without anything that spares memory."""
-    return plan(base=base, **settings).train[0]
 
 
 def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
@@ -80,7 +74,11 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     assert whole == pytest.approx(found.parts["vae"], rel=1e-3)
 
 
-def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path) -> None:
+def test_more_pixels_and_samples_need_more_and_sparing_needs_less(
+    any_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_encode", "_draw"):  # not followed, as in `weights_alone`
+        monkeypatch.setattr(memory_plan, name, lambda *_: 0)
     base = str(any_base)
     # Tiny transformers read more text than picture.
     unet = (any_base / "unet").is_dir()
@@ -89,8 +87,9 @@ def test_more_pixels_and_samples_need_more_and_sparing_needs_less(any_base: Path
     by_way = {(n.quantize, n.gradient_checkpointing): n for n in planned}
     plain = by_way["none", False]
     small = plain.step_nbytes
-    assert need(base, batch=3 * batch, resolution=side).step_nbytes > 2 * small
-    larger = need(base, batch=batch, resolution=side + 32).step_nbytes
+    empty = base_model.load(BaseChoice(base=base), empty=True)
+    assert memory_plan._step(empty, side, 3 * batch) > 2 * small
+    larger = memory_plan._step(empty, side + 32, batch)
     assert larger > 2 * small if unet else larger >= small
     assert len(by_way) == 6
     assert by_way["none", True].step_nbytes < plain.step_nbytes

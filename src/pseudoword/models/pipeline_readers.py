@@ -16,21 +16,21 @@ def stable_diffusion_3(tokenizer: Any) -> SequenceReader:
     """T5; it isn't told which tokens are padding."""
     from diffusers import StableDiffusion3Pipeline
 
-    return SequenceReader(tokenizer, _most_tokens(StableDiffusion3Pipeline))
+    return SequenceReader(tokenizer, most_tokens(StableDiffusion3Pipeline))
 
 
 def flux(tokenizer: Any) -> SequenceReader:
     """T5; it isn't told which tokens are padding. Chroma's is, and is as long."""
     from diffusers import FluxPipeline
 
-    return SequenceReader(tokenizer, _most_tokens(FluxPipeline))
+    return SequenceReader(tokenizer, most_tokens(FluxPipeline))
 
 
 def aura_flow(tokenizer: Any) -> SequenceReader:
     """UMT5; what it says of padding is multiplied by zero."""
     from diffusers import AuraFlowPipeline
 
-    return SequenceReader(tokenizer, _most_tokens(AuraFlowPipeline))
+    return SequenceReader(tokenizer, most_tokens(AuraFlowPipeline))
 
 
 def lower_case(prompt: str) -> str:
@@ -42,7 +42,7 @@ def pixart(tokenizer: Any) -> SequenceReader:
     """T5 with a mask."""
     from diffusers import PixArtSigmaPipeline
 
-    return SequenceReader(tokenizer, _most_tokens(PixArtSigmaPipeline), lower_case)
+    return SequenceReader(tokenizer, most_tokens(PixArtSigmaPipeline), lower_case)
 
 
 def sana(tokenizer: Any) -> SequenceReader:
@@ -66,7 +66,7 @@ def sana_negative(tokenizer: Any) -> SequenceReader:
     from diffusers import SanaPipeline
 
     tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, _most_tokens(SanaPipeline), lower_case)
+    return SequenceReader(tokenizer, most_tokens(SanaPipeline), lower_case)
 
 
 def lumina2(tokenizer: Any) -> SequenceReader:
@@ -77,7 +77,7 @@ def lumina2(tokenizer: Any) -> SequenceReader:
     tokenizer.padding_side = "right"
     return SequenceReader(
         tokenizer,
-        _most_tokens(Lumina2Pipeline),
+        most_tokens(Lumina2Pipeline),
         lambda prompt: f"{sentence} <Prompt Start> {prompt}",
     )
 
@@ -87,7 +87,7 @@ def lumina2_negative(tokenizer: Any) -> SequenceReader:
     from diffusers import Lumina2Pipeline
 
     tokenizer.padding_side = "right"
-    return SequenceReader(tokenizer, _most_tokens(Lumina2Pipeline))
+    return SequenceReader(tokenizer, most_tokens(Lumina2Pipeline))
 
 
 def qwen_image(tokenizer: Any) -> SequenceReader:
@@ -97,7 +97,7 @@ def qwen_image(tokenizer: Any) -> SequenceReader:
     pipeline = _pipeline(QwenImagePipeline)
     first = pipeline.prompt_template_encode_start_idx
     # it encodes twice as many tokens, and then cuts them
-    most = _most_tokens(QwenImagePipeline)
+    most = most_tokens(QwenImagePipeline)
     tokenizer.padding_side = "right"
     return SequenceReader(
         tokenizer,
@@ -113,7 +113,7 @@ def z_image(tokenizer: Any) -> SequenceReader:
     from diffusers import ZImagePipeline
 
     chat = _chat(tokenizer, enable_thinking=True)
-    return SequenceReader(tokenizer, _most_tokens(ZImagePipeline), chat)
+    return SequenceReader(tokenizer, most_tokens(ZImagePipeline), chat)
 
 
 def flux2_klein(tokenizer: Any) -> SequenceReader:
@@ -121,7 +121,7 @@ def flux2_klein(tokenizer: Any) -> SequenceReader:
     from diffusers import Flux2KleinPipeline
 
     chat = _chat(tokenizer, enable_thinking=False)
-    return SequenceReader(tokenizer, _most_tokens(Flux2KleinPipeline), chat)
+    return SequenceReader(tokenizer, most_tokens(Flux2KleinPipeline), chat)
 
 
 def flux2(tokenizer: Any) -> SequenceReader:
@@ -133,7 +133,7 @@ def flux2(tokenizer: Any) -> SequenceReader:
         text: str = tokenizer.apply_chat_template(messages, tokenize=False)
         return text
 
-    most = _most_tokens(Flux2Pipeline)
+    most = most_tokens(Flux2Pipeline)
     return SequenceReader(tokenizer, most, template, special_tokens=False)
 
 
@@ -152,7 +152,7 @@ def _chat(tokenizer: Any, *, enable_thinking: bool) -> Callable[[str], str]:
     return template
 
 
-def _most_tokens(kind: Any) -> int:
+def most_tokens(kind: Any) -> int:
     """The length at which a pipeline of diffusers cuts a text."""
     most: int = signature(kind.__call__).parameters["max_sequence_length"].default
     return most

@@ -17,9 +17,6 @@ from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
 
-T5_TOKENS = 256
-"""How many zeros stand for the text of a T5 that is not there."""
-
 
 class StableDiffusion3(TransformerFamily):
     """An SD 3-style model; a concept has rows for each of its encoders."""
@@ -66,7 +63,8 @@ class StableDiffusion3(TransformerFamily):
             encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
             t5 = encoded.text(encoded.part("last_hidden_state"))
         else:
-            t5 = texts.new_zeros(len(texts), T5_TOKENS, width)
+            most = pipeline_readers.most_tokens(self._pipeline_kind)
+            t5 = texts.new_zeros(len(texts), most, width)
         return Condition(torch.cat([texts, t5], dim=1), pooled)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
