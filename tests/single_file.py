@@ -1,7 +1,7 @@
 """Write a model in diffusers' layout as one file, with its original authors' names of weights.
 
 The way back of what diffusers' single-file loader does, for the tests only: CompVis' names for
-SD 1 and SD 2, Stability's for SDXL and SD 3.
+SD 1 and SD 2, Stability's for SDXL and SD 3, and Z-Image's.
 """
 
 import re
@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+    ZImageTransformer2DModel,
+)
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -206,15 +211,44 @@ def write_sd3_transformer(base: Path, file: Path) -> Path:
         else:
             named[f"{SD3_ENDS.get(name, name)}.{kind}"] = tensor
     named["pos_embed"] = named.pop("pos_embed.pos_embed")
+    named = {f"model.diffusion_model.{key}": tensor for key, tensor in named.items()}
+    save_file(_fused(named, r"(.*\.attn2?\.)([qkv])(\.\w+)"), file)
+    return file
+
+
+Z_IMAGE = {
+    "all_final_layer.2-1.": "final_layer.",
+    "all_x_embedder.2-1.": "x_embedder.",
+    ".attention.to_out.0.": ".attention.out.",
+    ".attention.norm_k.": ".attention.k_norm.",
+    ".attention.norm_q.": ".attention.q_norm.",
+}
+
+
+def write_z_image_transformer(base: Path, file: Path) -> Path:
+    """Write the transformer of the Z-Image model in the folder `base` to `file`."""
+    model = ZImageTransformer2DModel.from_pretrained(base, subfolder="transformer")
+    named = {
+        f"model.diffusion_model.{_renamed(k, Z_IMAGE)}": v for k, v in model.state_dict().items()
+    }
+    save_file(_fused(named, r"(.*\.attention\.)to_([qkv])(\.\w+)"), file)
+    return file
+
+
+def _renamed(key: str, names: dict[str, str]) -> str:
+    for ours, theirs in names.items():
+        key = key.replace(ours, theirs)
+    return key
+
+
+def _fused(named: Weights, pattern: str) -> Weights:
+    """`named`, in which each q, k and v that `pattern` finds are one tensor, `qkv`."""
     weights: Weights = {}
     for key, tensor in named.items():
-        part = re.fullmatch(r"(.*\.attn2?\.)([qkv])(\.\w+)", key)
+        part = re.fullmatch(pattern, key)
         if part is None:
             weights[key] = tensor
         elif part[2] == "q":
-            three = [named[f"{part[1]}{one}{part[3]}"] for one in "qkv"]
+            three = [named[f"{key[: part.start(2)]}{one}{part[3]}"] for one in "qkv"]
             weights[f"{part[1]}qkv{part[3]}"] = torch.cat(three)
-    save_file(
-        {f"model.diffusion_model.{k}": v.contiguous().clone() for k, v in weights.items()}, file
-    )
-    return file
+    return {key: tensor.contiguous().clone() for key, tensor in weights.items()}

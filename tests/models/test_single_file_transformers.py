@@ -27,6 +27,7 @@ def qwen(base: Path, file: Path) -> Path:
 WRITERS: dict[str, Callable[[Path, Path], Path]] = {
     "sd3": single_file.write_sd3_transformer,
     "qwen-image": qwen,
+    "z-image": single_file.write_z_image_transformer,
 }
 
 

@@ -1,6 +1,7 @@
 """Load the parts of a base model from a folder, the hub, or a single file."""
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -295,7 +296,8 @@ class ModelParts:
 
     def _only_part_of_file(self, kind: Any, part: str, dtype: Any) -> Any:
         numbers = read_header(Path(self.source.path)).numel
-        with limit_weights(MOST_TENSORS, numbers):  # what is one tensor there may be three here
+        # what is one tensor there may be three here
+        with limit_weights(MOST_TENSORS, numbers), _without_warnings_of_casts():
             try:
                 model = kind.from_single_file(
                     self.source.path,
@@ -326,6 +328,18 @@ class ModelParts:
             raise BaseModelError(
                 f"{self.source.name}: its {part} cannot be loaded: {reason(error)}{hint}"
             ) from error
+
+
+@contextmanager
+def _without_warnings_of_casts() -> Iterator[None]:
+    """While open, diffusers does not warn of what its own reader of single files does."""
+    logger = logging.getLogger("diffusers.models.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _complete(model: Any) -> Any:
