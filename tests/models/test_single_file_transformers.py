@@ -1,5 +1,6 @@
 """Transformers in one file, with the rest in a folder: the same models as whole folders."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,15 +127,20 @@ def test_weights_that_are_to_be_scaled_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_rest_may_be_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = tiny.qwen_image(tmp_path / "model")
-    file = qwen(base, tmp_path / "x.safetensors")
-    asked: list[tuple[str, str | None]] = []
-
-    def fetched(repository: str, name: str, *, revision: str | None) -> str:
-        asked.append((repository, revision))
-        return str(base / name)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetched)
-    source = base_model.detect(BaseChoice.check(base=str(file), configs="owner/name@main")).source
-    assert asked == [("owner/name", "main")]
-    assert (source.layout, source.revision, source.path) == ("owner/name", "main", str(file))
+    """In the hub's cache, as if it had been fetched, without the transformer's weights."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    base = tiny.sd3(tmp_path / "model")
+    file = single_file.write_sd3_transformer(base, tmp_path / "x.safetensors")
+    whole = base_model.load_named(str(base), "cpu").fingerprint()
+    for weights in (base / "transformer").glob("*.safetensors"):
+        weights.unlink()
+    cached = tmp_path / "hub" / "models--owner--name"
+    commit = "0" * 40  # of a commit, the hub is not asked again
+    missing = cached / ".no_exist" / commit / "tokenizer_3" / "config.json"
+    missing.parent.mkdir(parents=True)
+    missing.touch()
+    shutil.move(base, cached / "snapshots" / commit)
+    choice = BaseChoice.check(base=str(file), configs=f"owner/name@{commit}", device="cpu")
+    family = base_model.load(choice)
+    assert family.fingerprint() == whole
+    assert base_model.Unloaded(choice).resolution == (family.resolution, family.resolution_step)

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 import single_file
+import tiny
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 from support import asked, train_state
 
-from benchmarks import memory
-from pseudoword import formats, generate, train
+from benchmarks import full_size, memory
+from pseudoword import formats, generate, methods, train
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
@@ -32,9 +33,11 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.live_memory import nbytes
 from pseudoword.models.loading import devices
-from pseudoword.training import loop, loss, memory_plan
+from pseudoword.training import encoded_prompts, loop, loss, memory_plan
 from pseudoword.training.batches import batch
 from pseudoword.training.determinism import repeatable
+from pseudoword.training.encoded_prompts import PromptsOfWord
+from pseudoword.training.initialisation import begin, initial_rows
 from pseudoword.training.state import TrainState
 
 pytestmark = pytest.mark.gpu
@@ -416,3 +419,36 @@ def test_a_plan_for_a_tiny_model_is_what_is_measured(
     case = {"layout": str(unet_base), "resolution": 512, "batch": 16}
     said, seen = need(case | {"checkpointing": checkpointing}, record_property)
     assert said == pytest.approx(seen, rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "sd3", "flux", "sana"])
+def test_text_encoders_leave_the_gpu_where_rows_go_in_after_them(
+    kind: str, pictures: Path, tmp_path: Path
+) -> None:
+    family = load(tiny.BASES[kind](tmp_path), "bfloat16")
+    state = train_state(family, pictures)
+    start = initial_rows(family, "cat", "auto", 2, "<cat>", 0, output=True)
+    state.method = methods.begin(begin(family, start), state.hyper)
+
+    def step() -> list[torch.Tensor]:
+        with repeatable(family.device):
+            word = asked(state)
+            value = loss.losses(family, [word], batch(family, [state.data], 0))[0]
+            return [value.detach(), *torch.autograd.grad(value, list(word.values()))]
+
+    first, gone = step(), encoded_prompts.freed(family, [state.word()])
+    prompts = encoded_prompts.prompts_of(state.data)
+    assert prompts
+    held = sum(nbytes(family.encoders[key].model) for key in gone)
+    before = torch.cuda.memory_allocated()
+    encoded_prompts.keep(family, [PromptsOfWord(state.word(), prompts)])
+    encoded_prompts.release(family)
+    assert before - torch.cuda.memory_allocated() > 0.9 * held > 0
+    assert all(torch.equal(one, other) for one, other in zip(first, step(), strict=True))
+
+
+def test_the_script_for_full_sizes_measures_on_a_gpu(tmp_path: Path) -> None:
+    case = full_size.Case("Sana 1.6B", "8 bits", "tiny", "cuda", "bfloat16", None, 2)
+    measured = full_size.measure(case, tmp_path)
+    assert measured["peak"].keys() == measured["planned"].keys()
+    assert min(measured["seconds"].values()) > 0
