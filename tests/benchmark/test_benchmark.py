@@ -147,6 +147,30 @@ def test_the_references_get_the_best_score_and_other_things_do_not(
         assert wrong.recognised < 0.5
 
 
+def test_a_partner_is_found_however_the_thing_beside_it_is_drawn(
+    tasks: TaskSet, scorer: Scorer
+) -> None:
+    things = tasks.things[:8]
+    for task, other in zip(things, [*things[1:], things[0]], strict=True):
+        drawn = []
+        for prompt, wrong in zip(task.prompts, other.prompts, strict=True):
+            picture = prompt.reference.copy()
+            if prompt.compared:  # another thing in place of the right one, beside the right partner
+                left = 0 if prompt.kind == "word first" else SIDE // 2
+                side = (left, 0, left + SIDE // 2, SIDE)
+                picture.paste(wrong.reference.crop(side), side[:2])
+            drawn.append([picture])
+        kinds = scorer.score(task, drawn).kinds
+        assert kinds["word first"] == kinds["word last"] == 1.0, task.name
+
+
+def test_a_wrong_partner_is_not_found(tasks: TaskSet, scorer: Scorer) -> None:
+    task = tasks.things[0]
+    drawn = [[p.candidates[1] if p.compared else p.reference] for p in task.prompts]
+    kinds = scorer.score(task, drawn).kinds
+    assert kinds["word first"] == kinds["word last"] == 0.0
+
+
 def test_the_similarity_model_reads_styles_and_names_from_true_pictures(
     tasks: TaskSet, scorer: Scorer
 ) -> None:

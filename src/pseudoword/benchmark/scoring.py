@@ -9,7 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from pseudoword.benchmark.artwork import Artwork
-from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
+from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Box, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.tasks import Task, TaskPrompt, in_style
 
@@ -43,7 +43,7 @@ class Scorer:
 
     Backgrounds and places are read from the pixels. Styles and names are read by linear probes on
     the model's features, fitted on all true drawings. For partners, numbers and a learned style the
-    most similar candidate counts.
+    most similar candidate counts; a partner is looked for on its side of the picture.
     """
 
     def __init__(self, model: SimilarityModel, art: Artwork, side_px: int) -> None:
@@ -69,7 +69,7 @@ class Scorer:
                 reference = self._model.features([prompt.reference])[0]
                 similarities += (features @ reference).tolist()
                 if prompt.candidates:
-                    recognised += self._nearest_is_first(prompt, features)
+                    recognised += self._nearest_is_first(prompt, drawn)
                 else:
                     recognised += [name == prompt.thing for name in self._name(features)]
             followed.setdefault(prompt.kind, []).extend(self._follows(prompt, drawn, features))
@@ -94,12 +94,15 @@ class Scorer:
             case "thing":
                 return [name == prompt.expected for name in self._name(features)]
             case "word first" | "word last" | "copies":
-                return self._nearest_is_first(prompt, features)
+                return self._nearest_is_first(prompt, pictures)
 
-    def _nearest_is_first(self, prompt: TaskPrompt, features: Tensor) -> list[bool]:
+    def _nearest_is_first(self, prompt: TaskPrompt, pictures: Sequence[Image]) -> list[bool]:
         """Whether the first candidate, which is the reference, is the most similar one."""
-        nearest = (features @ self._model.features(prompt.candidates).T).argmax(1)
-        return [place == 0 for place in nearest.tolist()]
+        drawn, candidates = (
+            self._model.features([part_of(picture, prompt.compared) for picture in each])
+            for each in (pictures, prompt.candidates)
+        )
+        return [place == 0 for place in (drawn @ candidates.T).argmax(1).tolist()]
 
 
 def nearest_style(
@@ -133,6 +136,15 @@ class _LinearProbe:
     def __call__(self, features: Tensor) -> list[str]:
         scores = (features - self._mean) @ self._weight + self._bias
         return [self._labels[i] for i in scores.argmax(1).tolist()]
+
+
+def part_of(picture: Image, box: Box | None) -> Image:
+    """The part of a square picture inside `box`; for None, all of it."""
+    if box is None:
+        return picture
+    x, y, side = (fraction * picture.width for fraction in box)
+    left, top = (round(max(0.0, min(at - side / 2, picture.width - side))) for at in (x, y))
+    return picture.crop((left, top, left + round(side), top + round(side)))
 
 
 def background_colour(picture: Image) -> str:

@@ -21,6 +21,7 @@ from pseudoword.benchmark.compose import (
     COLOURS,
     PLACES,
     SINGLE_BOX,
+    Box,
     Placed,
     article,
     compose,
@@ -32,8 +33,8 @@ Kind = Literal["style", "background", "place", "word first", "word last", "copie
 """`word first` and `word last` ask for two things. Most text encoders read from left to right, so
 what comes first changes how the rest is read, and not the other way round."""
 
-PROMPTS = 3
-"""The version of the prompts: scores under different ones cannot be compared."""
+PROMPTS = 4
+"""The version of the prompts and their scores: different ones cannot be compared."""
 
 PARTNERS = ("cat", "apple", "car", "rose", "banana", "airplane", "hammer", "horse")
 """Known things that a learned thing is asked for together with."""
@@ -42,6 +43,9 @@ NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 PAIRS: Mapping[Kind, int] = {"word first": 6, "word last": 2}
 """Prompts of a task for a pair, by kind. Those of a kind have different partners."""
+
+PARTNER_SIDE = 0.5
+"""Side of the part of a picture in which a partner is looked for, as a fraction of the picture's."""
 
 PLACES_ASKED = 2
 """Prompts of a task for a place, each for another one."""
@@ -82,6 +86,8 @@ class TaskPrompt:
     candidates: Sequence[Image.Image] = ()
     """the reference, and pictures for wrong answers: other partners, other numbers, or (when a
     style is asked for) other styles"""
+    compared: Box | None = None
+    """the part of the pictures that is compared with the candidates; None for all of it"""
 
     @property
     def single(self) -> bool:
@@ -284,7 +290,11 @@ class _Asked:
 
         both = " and ".join((self.thing_words, _a(partner))[::step])
         candidates = [pair(partner), *(pair(name) for name in names if name != partner)]
-        return self._prompt(kind, partner, candidates, both)
+        # Whether a partner is there must not depend on how well the new thing beside it is drawn.
+        x, y, _ = BOXES_BY_COUNT[2][::step][1]
+        return replace(
+            self._prompt(kind, partner, candidates, both), compared=(x, y, PARTNER_SIDE)
+        )
 
     def copies(self, n: int) -> TaskPrompt:
         """A prompt for the thing `n` times."""
