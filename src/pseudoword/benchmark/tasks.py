@@ -45,7 +45,7 @@ PAIRS: Mapping[Kind, int] = {"word first": 6, "word last": 2}
 """Prompts of a task for a pair, by kind. Those of a kind have different partners."""
 
 PARTNER_SIDE = 0.5
-"""Side of the part of a picture in which a partner is looked for, as a fraction of the picture's."""
+"""Side of the part in which a partner is looked for, as a fraction of the picture's side."""
 
 PLACES_ASKED = 2
 """Prompts of a task for a place, each for another one."""
@@ -292,9 +292,7 @@ class _Asked:
         candidates = [pair(partner), *(pair(name) for name in names if name != partner)]
         # Whether a partner is there must not depend on how well the new thing beside it is drawn.
         x, y, _ = BOXES_BY_COUNT[2][::step][1]
-        return replace(
-            self._prompt(kind, partner, candidates, both), compared=(x, y, PARTNER_SIDE)
-        )
+        return replace(self._prompt(kind, partner, candidates, both), compared=(x, y, PARTNER_SIDE))
 
     def copies(self, n: int) -> TaskPrompt:
         """A prompt for the thing `n` times."""
