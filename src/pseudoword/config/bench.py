@@ -9,6 +9,7 @@ from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
+    STEPS,
     FilePath,
     FilePaths,
     Pictures,
@@ -86,8 +87,9 @@ class EvaluateConfig(BaseChoice):
     """How strongly to follow the prompt (classifier-free guidance). 1 is off. The default is 7.5,
     or the model's own."""
 
-    sampler_steps: Annotated[SamplerSteps, Alias("num_inference_steps")] = 25
-    """Denoising steps per picture."""
+    sampler_steps: Annotated[int | None, STEPS, Alias("num_inference_steps")] = None
+    """Denoising steps per picture. The default is 25, or fewer for a model that is distilled to
+    few steps."""
 
     similarity_model: Annotated[Place | None, OFTEN, Formerly("judge")] = None
     """Folder or hub id of a CLIP, SigLIP or DINOv2 model; by default the bundled one, which knows

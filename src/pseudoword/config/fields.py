@@ -55,8 +55,13 @@ Every = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 Samples = Annotated[int, Field(ge=1, le=MOST_SAMPLES)]
 """Samples in a batch."""
 
-SamplerSteps = Annotated[int, Field(ge=1, le=1000)]
+STEPS = Field(ge=1, le=1000)
 """Denoising steps per picture; no model was trained for more."""
+
+SamplerSteps = Annotated[int, STEPS]
+
+USUAL_SAMPLER_STEPS = 25
+"""Of models that are not distilled to draw in fewer."""
 
 Pictures = Annotated[int, Field(ge=1, le=MOST_PICTURES)]
 """Pictures to draw."""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pseudoword.config.aliases import Alias, Synonyms
-from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, Name, Pictures, SamplerSteps, Seed
+from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, STEPS, Name, Pictures, Seed
 from pseudoword.config.settings import BaseChoice, Idle
 from pseudoword.errors import SettingsError
 
@@ -35,14 +35,15 @@ class GenerateConfig(BaseChoice):
 
     guidance: Annotated[float | None, GUIDANCE, OFTEN, Alias("guidance_scale", "cfg_scale")] = None
     """How strongly to follow the prompt (classifier-free guidance). 1 is off. The default is 7.5,
-    or the model's own."""
+    or the model's own; models that are distilled to few steps mostly have none."""
 
     guidance_rescale: Annotated[float | None, Field(ge=0, le=1)] = None
     """How much to reduce the contrast that guidance adds, from 0 to 1. 0.7 is usual for models with
     v-prediction. The default is 0, or the model's own."""
 
-    sampler_steps: Annotated[SamplerSteps, OFTEN, Alias("num_inference_steps", "steps")] = 25
-    """Denoising steps per picture."""
+    sampler_steps: Annotated[int | None, STEPS, OFTEN, Alias("num_inference_steps", "steps")] = None
+    """Denoising steps per picture. The default is 25, or fewer for a model that is distilled to
+    few steps, such as FLUX.1 schnell."""
 
     resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
     """Side of the picture in pixels; by default the model's own."""

@@ -33,7 +33,7 @@ class PromptLine:
     seed: int | None = None
     width: int | None = None
     height: int | None = None
-    sampler_steps: int = 25
+    sampler_steps: int | None = None
     guidance: float | None = None
     scheduler: str | None = None
     text: str = field(default="", compare=False)

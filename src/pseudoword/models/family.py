@@ -112,6 +112,11 @@ class Family(Protocol):
         ...
 
     @property
+    def sampler_steps(self) -> int:
+        """The default number of denoising steps of a picture."""
+        ...
+
+    @property
     def emphasis(self) -> Emphasis:
         """How weights in prompts are applied by default."""
         ...

@@ -36,8 +36,7 @@ class GenerationOptions(TypedDict, total=False):
 
     guidance: float | None
     guidance_rescale: float | None
-    sampler_steps: int
-    """25 by default"""
+    sampler_steps: int | None
     resolution: int | None
     """side of a square picture in pixels"""
     width: int | None
@@ -72,12 +71,7 @@ def generate(
         SettingsError: as in `check`, or the model reads no negative prompt.
         BaseModelError: a LoRA does not fit.
     """
-    settings, emphasis = check(family, **options), _emphasis(family, options)
-    if negative and not family.reads_negative:
-        raise SettingsError(
-            f"--negative has no effect with {family.source.name}, which is not guided away from "
-            "anything. Leave it out."
-        )
+    settings, emphasis = check(family, negative, **options), _emphasis(family, options)
     words = _words(family, concepts)
     pictures: dict[int, Image] = {}
     with family.with_loras(loras):
@@ -127,16 +121,19 @@ def _emphasis(family: Family, options: GenerationOptions) -> Emphasis:
     return options.get("emphasis") or family.emphasis
 
 
-def check(family: Family, **options: Unpack[GenerationOptions]) -> GenerationSettings:
+def check(
+    family: Family, negative: str = "", **options: Unpack[GenerationOptions]
+) -> GenerationSettings:
     """Check settings of `generate` without drawing, and fill in the defaults.
 
     It takes milliseconds, so settings can be checked before long work.
 
     Raises:
         SettingsError: the model cannot draw this size, the scheduler is unknown or cannot take so
-            many steps, or the model cannot rescale guidance.
+            many steps, or the model cannot rescale guidance, or reads no negative prompt.
     """
     guidance, rescale = options.get("guidance"), options.get("guidance_rescale")
+    steps = options.get("sampler_steps")
     width, height = picture_size(
         options.get("resolution"),
         options.get("width"),
@@ -148,12 +145,22 @@ def check(family: Family, **options: Unpack[GenerationOptions]) -> GenerationSet
     settings = GenerationSettings(
         family.guidance if guidance is None else guidance,
         family.guidance_rescale if rescale is None else rescale,
-        options.get("sampler_steps", 25),
+        family.sampler_steps if steps is None else steps,
         width,
         height,
         options.get("scheduler"),
     )
     family.check(settings)
+    if negative and not family.reads_negative:
+        raise SettingsError(
+            f"--negative has no effect with {family.source.name}, which is not guided away from "
+            "anything. Leave it out."
+        )
+    if negative and settings.guidance <= 1 and guidance is None:
+        raise SettingsError(
+            f"--negative has no effect with {family.source.name}, which is drawn without guidance "
+            "by default. Leave it out, or give a --guidance above 1."
+        )
     return settings
 
 

@@ -33,12 +33,12 @@ def check(family: Family, config: TrainConfig) -> None:
     """Check before long work that all previews can be drawn.
 
     Raises:
-        SettingsError: the model cannot draw a size, it does not fit in memory, or a scheduler is
-            not known or does not work with the number of steps.
+        SettingsError: the model cannot draw a size, it does not fit in memory, a scheduler is not
+            known or does not work with the number of steps, or a negative prompt has no effect.
     """
     for line in config.preview:
         try:
-            settings = generation.check(family, **_options(line, config))
+            settings = generation.check(family, line.negative, **_options(line, config))
         except SettingsError as error:
             raise SettingsError(f"--preview {line.text!r}: {error}") from error
         memory.check_drawing(family, config, (settings.width, settings.height))

@@ -3,7 +3,7 @@
 import time
 
 from pseudoword.config import TrainConfig
-from pseudoword.config.fields import AUTO
+from pseudoword.config.fields import AUTO, USUAL_SAMPLER_STEPS
 from pseudoword.config.prompt_lines import PromptLine
 from pseudoword.progress import Progress
 from pseudoword.text import duration
@@ -141,4 +141,4 @@ def _drawing(line: PromptLine, config: TrainConfig) -> float:
     wide, high = line.width or line.height or usual, line.height or line.width or usual
     area = wide * high / usual**2 if usual else 1.0
     guided = 1 if line.guidance is not None and line.guidance <= 1 else 2
-    return FORWARD * line.sampler_steps * guided * area
+    return FORWARD * (line.sampler_steps or USUAL_SAMPLER_STEPS) * guided * area

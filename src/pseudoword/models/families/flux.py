@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pseudoword.errors import SettingsError
 from pseudoword.models import pipeline_readers
+from pseudoword.models.families.latent import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
@@ -50,6 +51,12 @@ class Flux(PackedFamily):
         assert condition.pooled is not None
         pooled = condition.pooled.to(self.dtype)
         return {"pooled_projections": pooled, "guidance": training_guidance(self.denoiser, pooled)}
+
+    def distilled(self) -> UsualDrawing | None:
+        """schnell, as in the example of its pipeline; it alone neither reads a scale nor shifts."""
+        reads_scale = self.denoiser.config.guidance_embeds
+        schnell = not reads_scale and not self.scheduler().config.use_dynamic_shifting
+        return UsualDrawing(4, 1.0) if schnell else None
 
     def check(self, settings: GenerationSettings) -> None:
         super().check(settings)

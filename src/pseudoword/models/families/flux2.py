@@ -18,6 +18,7 @@ from pseudoword.formats.keys import WIDTHS
 from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.flux import training_guidance
+from pseudoword.models.families.latent import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily, positions
 from pseudoword.models.families.transformer import PATCH
 from pseudoword.models.family import Condition, GenerationSettings
@@ -142,6 +143,10 @@ class Flux2Klein(Flux2):
     @property
     def _is_distilled(self) -> bool:
         return bool(self.parts.setting("is_distilled", False))
+
+    def distilled(self) -> UsualDrawing | None:
+        """As on the card of the distilled klein."""
+        return UsualDrawing(4, 1.0) if self._is_distilled else None
 
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         return super()._pipeline(scheduler, is_distilled=self._is_distilled, **more)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from pseudoword.config import Emphasis
+from pseudoword.config.fields import USUAL_SAMPLER_STEPS
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning, Moments
@@ -35,10 +37,27 @@ LARGEST_SAMPLE = 4096
 LARGEST_PATCH = 8
 """Latent positions along a side of a token; 2 is usual."""
 GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
+STEPS_KEY = "_sampler_steps"
 EMPHASIS_KEY = "_emphasis"
 """Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
 ENDINGS = ("", "Scheduler", "DiscreteScheduler")
 """Of the names of diffusers' schedulers, which nobody has to write."""
+
+
+@dataclass(frozen=True)
+class UsualDrawing:
+    """How a model is drawn by default."""
+
+    sampler_steps: int
+    guidance: float
+    """1 is off"""
+
+
+FEW_STEPS = UsualDrawing(4, 1.0)
+"""Of models that are distilled for consistency (Luo et al. 2023, arXiv 2310.04378)."""
+
+FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+"""What only such models have as their own."""
 
 SUFFIXES = ("", "_2", "_3")
 """Of the names of text encoders and tokenizers in diffusers' layout."""
@@ -158,7 +177,26 @@ class LatentFamily(ABC):
 
     @cached_property
     def guidance(self) -> float:
-        return self._number_in_index(GUIDANCE_KEY, self.usual_guidance)
+        return self._number_in_index(GUIDANCE_KEY, self._usual.guidance)
+
+    @cached_property
+    def sampler_steps(self) -> int:
+        steps = self._number_in_index(STEPS_KEY, self._usual.sampler_steps)
+        if not (steps.is_integer() and 1 <= steps <= self.noise_schedule.timesteps):
+            raise BaseModelError(
+                f"{self.source.name}: {STEPS_KEY} in model_index.json is {steps:g}, but should be "
+                f"a whole number from 1 to {self.noise_schedule.timesteps}"
+            )
+        return int(steps)
+
+    def distilled(self) -> UsualDrawing | None:
+        """How the model is drawn, if its files tell that it is distilled to few steps."""
+        scheduler = type(self.scheduler()).__name__
+        return FEW_STEPS if scheduler in FEW_STEP_SCHEDULERS else None
+
+    @cached_property
+    def _usual(self) -> UsualDrawing:
+        return self.distilled() or UsualDrawing(USUAL_SAMPLER_STEPS, self.usual_guidance)
 
     @cached_property
     def emphasis(self) -> Emphasis:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import SettingsError
+from pseudoword.models.families.latent import UsualDrawing
 from pseudoword.models.families.sana import Sana
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.flow import Flow
@@ -44,6 +45,10 @@ class SanaSprint(Sana):
             return_dict=False,
         )[0]
         return predicted
+
+    def distilled(self) -> UsualDrawing:
+        """As its pipeline draws by itself."""
+        return UsualDrawing(2, TRAINING_GUIDANCE)
 
     def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, object]:
         options: dict[str, object] = {"use_resolution_binning": False}

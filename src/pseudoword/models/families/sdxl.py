@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pseudoword.models.families.latent import UsualDrawing
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.injection import Words, rows_of
@@ -44,6 +45,14 @@ class StableDiffusionXL(UNetFamily):
             "clip_l": self.parts.text_encoder(CLIPTextModel),
             "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
         }
+
+    def distilled(self) -> UsualDrawing | None:
+        """SDXL-Turbo, as on its card: small pictures in one step, from the highest noise level."""
+        sampling = self.scheduler().config
+        turbo = self.denoiser.config.sample_size == 64 and (
+            sampling.get("timestep_spacing") == "trailing"
+        )
+        return UsualDrawing(1, 1.0) if turbo else super().distilled()
 
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         encoded = [

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
+from pseudoword.models.families.latent import UsualDrawing
 from pseudoword.models.families.transformer import (
     PLANNED_TOKENS,
     TransformerFamily,
@@ -24,6 +25,9 @@ from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
+
+TURBO_SHIFT = 3.0
+"""Of noise levels; the base has 6."""
 
 
 class ZImage(TransformerFamily):
@@ -61,6 +65,11 @@ class ZImage(TransformerFamily):
             return_dict=False,
         )[0]
         return -torch.stack(predicted).squeeze(2)
+
+    def distilled(self) -> UsualDrawing | None:
+        """Turbo, as in the example of the pipeline. Its files differ by the scheduler's shift."""
+        shift = self.scheduler().config.get("shift")
+        return UsualDrawing(8, 1.0) if shift == TURBO_SHIFT else None
 
     def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, Any]:
         # its pipeline counts what is added to the prediction for the prompt: 0 is off, not 1
