@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from pseudoword.benchmark.results import ResultTable, Row, difference, mean, par
 from pseudoword.benchmark.runner import parse_variant
 from pseudoword.benchmark.scoring import Score, Scorer, background_colour, nearest_style
 from pseudoword.benchmark.tasks import TaskSet
+from pseudoword.config import BenchConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
+from pseudoword.progress import Silent
 from pseudoword.training import importance
 
 SIDE = 64
@@ -322,6 +325,24 @@ def test_variants_are_settings_of_train() -> None:
     for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0"):
         with pytest.raises(SettingsError):
             parse_variant(wrong)
+
+
+def test_words_are_learned_on_the_device_and_in_the_precision_that_are_asked_for(
+    tasks: TaskSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainConfig] = []
+    monkeypatch.setattr(runner, "learn", lambda configs, *_: asked.extend(configs))
+    config = BenchConfig(device="cpu", dtype="bfloat16", out=tmp_path)
+    family: Any = SimpleNamespace(source=SimpleNamespace(name="emoji"))
+    scorer: Any = None
+    run = runner.BenchmarkRun(family, scorer, config, Silent())
+    task = tasks.things[0]
+    run.learn(parse_variant("lr=1"), [task])
+    run.learn(parse_variant("dtype=float32"), [task])
+    assert [(one.base, one.device, one.dtype) for one in asked] == [
+        ("emoji", "cpu", "bfloat16"),
+        ("emoji", "cpu", "float32"),
+    ]
 
 
 @pytest.mark.slow

@@ -118,6 +118,7 @@ def test_a_mistake_is_told(wrong: dict[str, Any], says: str) -> None:
         (["--train-data-dir", "nowhere", "--placeholder-token", "<a>"], "nowhere does not exist"),
         (["nowhere", "--placeholder_token", "<a>", "--max_train_steps", "0"], "--steps: should"),
         (["p", "--token", "<a>", "--lr", "1", "--learning-rate", "1"], "--lr and --learning-rate"),
+        (["nowhere", "--token", "<a>", "--latents", "once"], "nowhere does not exist"),
         (["p", "--token", "<a>", "--mixed_precision", "no", "--vectors", "0"], "--vectors: should"),
     ],
 )

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pseudoword.benchmark.scoring import Score, Scorer, Scores
 from pseudoword.benchmark.tasks import Task, write_training_pictures
 from pseudoword.concept import Concept
-from pseudoword.config import BenchConfig, GenerateConfig, TrainConfig
+from pseudoword.config import BaseChoice, BenchConfig, GenerateConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.models.family import Family
@@ -155,6 +155,7 @@ class BenchmarkRun:
             pictures = self._out / "lessons" / stem
             write_training_pictures(task, pictures)
             defaults = {
+                **{name: getattr(self._config, name) for name in BaseChoice.model_fields},
                 "base": self._family.source.name,
                 "init": task.init_word,
                 "template": "captioned",

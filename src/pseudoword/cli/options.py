@@ -19,7 +19,7 @@ from pseudoword import lookup
 from pseudoword.cli.help import OTHER_NAMES, with_help_all
 from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
-from pseudoword.config.aliases import peers_names_of, synonyms_of
+from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError
@@ -74,7 +74,7 @@ def settings_from(
         kept = [p.replace(annotation=_grouped(p.annotation, kind.heading)) for p in kept]
         fields = [name for name in kind.model_fields if name not in without]
         made = [_parameter(kind, name, name == argument, or_file) for name in fields]
-        others = {n: field for n, field in peers_names_of(kind).items() if field not in without}
+        others = {n: field for n, field in names_of(kind).items() if field not in without}
         made.sort(key=lambda p: p.default is not p.empty)  # what is required comes first
 
         @functools.wraps(command)
@@ -118,7 +118,7 @@ def _parameter(
     field = kind.model_fields[name]
     default = field.get_default(call_default_factory=True)
     annotation = _taken(kind, name)
-    elsewhere = or_file or name in peers_names_of(kind).values()
+    elsewhere = or_file or name in names_of(kind).values()
     if get_origin(annotation) is list and not field.is_required():
         default = [str(one) for one in default]
     elif annotation is str and default is not None:
@@ -146,7 +146,7 @@ def _parameter(
 
 
 def _alias(kind: type[Settings], name: str, field: str, argument: str) -> inspect.Parameter:
-    """An option of another trainer's name for a field, which the settings know, too."""
+    """An option of another name of a field, which the settings know, too."""
     info = typer.Option(
         flag(name),
         help=f"Same as {field.upper() if field == argument else flag(field)}.",

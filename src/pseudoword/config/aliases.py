@@ -1,7 +1,7 @@
 """What else a setting and its values are called: in other trainers, and in earlier versions.
 
-A name of another trainer is taken wherever a setting is given: on the command line, as a keyword in
-Python, and in a file.
+Any of them is taken wherever a setting is given: on the command line, as a keyword in Python, and
+in a file.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ class Alias:
 
 @dataclass(frozen=True, init=False)
 class Formerly(Alias):
-    """Names that a setting had in earlier versions; files that these wrote are still read."""
+    """Names that a setting had in earlier versions; they are still taken."""
 
 
 @dataclass(frozen=True)

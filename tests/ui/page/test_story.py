@@ -26,12 +26,14 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
         preview_every=10, preview="a [name] --s 2", timestep_sampling="uniform",
     )  # fmt: skip
     page.click("#teach-start")
-    expect(page.locator("#start-told")).to_contain_text("<my-panda> is in the queue")
+    told = page.locator("#start-told")
+    expect(told).to_contain_text("<my-panda> is in the queue", timeout=LONG_MS)
 
     put(page, "name", "second")
     put(page, "teach-steps", "2")
+    put(page, "teach-batch", "2")  # else it would join the first one
     page.click("#teach-start")
-    expect(page.locator("#start-told")).to_contain_text("<second> is in the queue")
+    expect(told).to_contain_text("<second> is in the queue", timeout=LONG_MS)
     expect(page.locator("#queue")).to_contain_text("<second> waits")
 
     bar = page.locator("#status [role=progressbar]")
@@ -68,7 +70,8 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(
         "a photo of <my-panda>", timeout=LONG_MS
     )
-    expect(page.locator("#use-sampler-steps input").first).to_have_value("2")
+    steps = page.locator("#use-sampler-steps textarea, #use-sampler-steps input").first
+    expect(steps).to_have_value("2")
 
     tab(page, "Words")
     page.locator("#library button", has_text="<my-panda>").click()
