@@ -26,6 +26,7 @@ from pseudoword.text import listed
 from pseudoword.training import encoded_prompts, loss
 from pseudoword.training.batches import batch
 from pseudoword.training.early_stopping import EvaluationLoss
+from pseudoword.training.encoded_prompts import PromptsOfWord
 from pseudoword.training.loop import Step
 from pseudoword.training.state import TrainState
 
@@ -332,19 +333,15 @@ class Pack:
 
         A concept that enters later may need these again: then they are loaded again.
         """
-        members = self._members.values()
-        if not all(task.config.output_embedding for task in self._tasks):
-            return
-        known = [(member.run, prompts_of_run(member.run)) for member in members]
-        words = [
-            encoded_prompts.PromptsOfWord(run.state.word(), prompts)
-            for run, prompts in known
-            if prompts is not None
-        ]
-        if len(words) < len(members):
+        members, words = self._members.values(), []
+        if all(task.config.output_embedding for task in self._tasks):
+            known = [(member.run.state.word(), prompts_of_run(member.run)) for member in members]
+            words = [PromptsOfWord(rows, own) for rows, own in known if own is not None]
+        if not words or len(words) < len(members):
             encoded_prompts.forget(self._family)
             return
-        self._progress.phase(f"encoding prompts of {listed(run.config.token for run, _ in known)}")
+        tokens = listed(member.run.config.token for member in members)
+        self._progress.phase(f"encoding prompts of {tokens}")
         if encoded_prompts.keep(self._family, words, self._progress.advance):
             previews.encode(self._family, [member.callbacks.due for member in members])
         encoded_prompts.release(self._family)
