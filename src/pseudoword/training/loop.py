@@ -18,6 +18,7 @@ from pseudoword.errors import is_out_of_memory
 from pseudoword.models.family import Family
 from pseudoword.training.batch_invariance import batch_invariant, pointwise_convolutions
 from pseudoword.training.determinism import repeatable
+from pseudoword.training.freed_memory import keep_freed_memory
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import StepMetrics as StepMetrics
 from pseudoword.training.step import take_step
@@ -53,6 +54,7 @@ def train(
             halved.
         note: told when it is.
     """
+    keep_freed_memory()
     convolutions = pointwise_convolutions([family.denoiser])
     waiting = (state for state in states if state is None or state.unfinished)
     inside: list[TrainState] = []
