@@ -32,13 +32,13 @@ hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=Non
 hypothesis.settings.load_profile("suite")
 
 
-@pytest.fixture(scope="session", params=tiny.BASES)
+@pytest.fixture(scope="session", params=tiny.DISTINCT)
 def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny model, once per kind of base model."""
     return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
 
 
-@pytest.fixture(scope="session", params=tiny.UNETS)
+@pytest.fixture(scope="session", params=tiny.DISTINCT_UNETS)
 def unet_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny model, once per kind of base model with a U-Net."""
     return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))

@@ -533,12 +533,18 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "sana": sana,
     "lumina2": lumina2,
 }
-"""A builder for each kind of base model; tests over all families use them."""
+"""A builder for each kind of base model."""
 
 UNETS = ("sd1", "sd2-epsilon", "sd2-v", "sdxl")
 """Those with a U-Net, which read prompts with weights, layered words and single files."""
 
 TRANSFORMERS = tuple(name for name in BASES if name not in UNETS)
+
+DISTINCT_UNETS = ("sd1", "sd2-v", "sdxl")
+"""For tests over all of them: sd2-epsilon has the layers of sd2-v, and predicts what sd1 does."""
+
+DISTINCT = (*DISTINCT_UNETS, *TRANSFORMERS)
+"""For tests over all families."""
 
 
 def _text_config(words: CLIPTokenizer, width: int, act: str) -> CLIPTextConfig:
