@@ -66,6 +66,7 @@ PROMPTS = [
 STEPS = "auto"  # training stops by itself; or a number
 SAMPLER_STEPS = 25  # for each picture that is drawn
 OUT = "runs/panda"  # the folder for all that is learned
+LARGER = "sd1"  # another model, to see how much memory it needs
 
 # %% [markdown]
 # ## 3. Pictures
@@ -91,7 +92,7 @@ def gib(nbytes):
     return f"{nbytes / 2**30:.1f} GiB"
 
 
-plans = [pseudoword.plan(base=base, batch=4) for base in (BASE, "sd1")]
+plans = [pseudoword.plan(base=base, batch=4) for base in (BASE, LARGER)]
 table(
     [
         {

@@ -18,6 +18,12 @@ from pseudoword.notebook import EXAMPLE_WORDS  # noqa: E402
 from scripts import notebooks  # noqa: E402
 
 FAST = {"SAMPLER_STEPS": 2}
+TEACHING = {
+    **FAST,
+    "STEPS": 4,
+    "LARGER": "emoji",
+    "PROMPTS": ["a photo of a [name]", "a [name] on a teal background"],
+}
 TIMEOUT_S = 300
 SOURCES = pytest.mark.parametrize("source", notebooks.SOURCES, ids=lambda source: source.stem)
 
@@ -51,7 +57,7 @@ def test_a_notebook_is_kept_small_and_with_all_that_it_showed(source: Path) -> N
 @pytest.mark.slow
 def test_teaching_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
-    notebooks.run(notebook, tmp_path, {**FAST, "STEPS": 4}, TIMEOUT_S)
+    notebooks.run(notebook, tmp_path, TEACHING, TIMEOUT_S)
     assert pictures(notebook) == 5
     assert pseudoword.inspect(tmp_path / "panda.pt").provenance["steps"] == "4"
 
@@ -60,14 +66,14 @@ def test_teaching_runs_from_top_to_bottom(tmp_path: Path) -> None:
 def test_teaching_has_the_same_cells_for_a_model_with_two_text_encoders(tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "train.py")
     base = str(tiny.sdxl(tmp_path / "base"))
-    notebooks.run(notebook, tmp_path, {**FAST, "STEPS": 4, "BASE": base}, TIMEOUT_S)
+    notebooks.run(notebook, tmp_path, {**TEACHING, "BASE": base}, TIMEOUT_S)
     assert set(pseudoword.inspect(tmp_path / "panda.pt").encoders) == {"clip_l", "clip_g"}
 
 
 @pytest.mark.slow
 def test_drawing_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = notebooks.read(notebooks.ROOT / "notebooks" / "use.py")
-    notebooks.run(notebook, tmp_path, {**FAST, "COUNT": 2}, TIMEOUT_S)
+    notebooks.run(notebook, tmp_path, {**FAST, "COUNT": 1}, TIMEOUT_S)
     assert pictures(notebook) == 6
     assert (tmp_path / "converted" / "a1111" / "panda.pt").exists()
 
