@@ -1,18 +1,21 @@
 """Methods and settings of `train`: likeness, following of prompts and cost. Update the docs.
 
-    python benchmarks/pareto.py [--things 20] [--only NAME ...] [--out pareto]
+    python benchmarks/pareto.py [--things 20] [--few] [--shared SETTINGS] [--only NAME ...]
+                                [--out pareto]
 
 Each of `COMPARED` learns the same things of `pseudoword bench`, in packs, and draws all of their
-prompts once, in ten steps. Cost is in seconds of CPU time, of all threads, so that other work on
-the machine hardly changes it; give one thread (OMP_NUM_THREADS=1). What is finished is kept in the
-folder: run it again to go on. With `--only`, several processes share a folder.
+prompts once, in ten steps; with `--few`, eight prompts each, for which the whole takes half the
+time. Cost is in seconds of CPU time, of all threads, so that other work on the machine hardly
+changes it; give one thread (OMP_NUM_THREADS=1). What is finished is kept in the folder: run it
+again to go on. `--only` compares some of the settings.
 """
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean as mean_of
 
@@ -23,7 +26,7 @@ from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.benchmark.results import Interval, ResultTable, difference, mean
 from pseudoword.benchmark.runner import BenchmarkRun, Variant, parse_variant
 from pseudoword.benchmark.scoring import Scorer, Scores
-from pseudoword.benchmark.tasks import Task, TaskSet
+from pseudoword.benchmark.tasks import Task, TaskPrompt, TaskSet
 from pseudoword.cli.console import Console
 from pseudoword.config import BenchConfig
 from pseudoword.files import file_stem, write_whole
@@ -35,8 +38,11 @@ SAMPLER_STEPS = 10
 PACK = 10
 RESAMPLES = 2000
 
+FEW = {"style": 2, "background": 2, "word first": 2, "word last": 2}
+"""With `--few`: the first so many prompts of each kind."""
+
 COMPARED = {
-    "defaults: 3 vectors": "",
+    "3 vectors": "",
     "1 vector": "vectors=1",
     "nested": "nested=0.5",
     "nested, drawn with 1": "nested=0.5,rows=1",
@@ -45,6 +51,7 @@ COMPARED = {
     "8 vectors": "vectors=8",
     "toward 0.1": "toward=0.1",
     "toward 0.2": "toward=0.2",
+    "toward 0.3": "toward=0.3",
     "keep context 0.05": "keep_context=0.05",
     "half the rate": "lr=25%",
     "1 vector, half the rate": "vectors=1,lr=25%",
@@ -64,8 +71,8 @@ COMPARED = {
 }
 """Settings as `bench --compare` takes them. All are compared with the first ones."""
 
-KINDS = ("style", "word first", "word last", "copies")
-"""Kinds of prompt that the table has; backgrounds and places are followed by all."""
+KINDS = ("style", "word first", "word last")
+"""Kinds of prompt that the table has; the others are followed nearly always."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +83,25 @@ class Point:
     settings: str
     scores: Scores
     cpu_s: float
-    """of learning a word; not a number if every pack was interrupted"""
+    """of learning a word; nan if every pack was interrupted"""
 
 
 class Costs:
     """CPU seconds of learning each word with some settings, in a file."""
 
     def __init__(self, out: Path, variant: Variant) -> None:
-        self._file = out / "cpu-seconds" / f"{file_stem(variant.learned_as)}.json"
+        self._words = out / file_stem(variant.learned_as)
+        self._file = out / "cpu-seconds" / f"{self._words.name}.json"
 
     def learn(self, run: BenchmarkRun, variant: Variant, pack: Sequence[Task]) -> None:
-        """Learn a pack. The time of one that is interrupted is not known afterwards."""
+        """Learn a pack. The time of one that had been interrupted is not known."""
         names = [task.name for task in pack]
         known = self._read()
         if not set(names) & known.keys():
-            self._write({**known, **dict.fromkeys(names)})
+            begun = any((self._words / file_stem(name)).exists() for name in names)
             begin = time.process_time()
             run.learn(variant, pack)
-            each = (time.process_time() - begin) / len(pack)
+            each = None if begun else (time.process_time() - begin) / len(pack)
             self._write({**known, **dict.fromkeys(names, each)})
 
     def mean(self, tasks: Sequence[Task]) -> float:
@@ -113,9 +121,11 @@ class Costs:
         write_whole(self._file, json.dumps(costs, indent=1).encode())
 
 
-def measure(run: BenchmarkRun, out: Path, name: str, things: Sequence[Task]) -> Point:
-    """Learn, draw and score with the settings of this name."""
-    variant = parse_variant(COMPARED[name])
+def measure(
+    run: BenchmarkRun, out: Path, name: str, settings: str, things: Sequence[Task]
+) -> Point:
+    """Learn, draw and score with some settings."""
+    variant = parse_variant(settings)
     costs = Costs(out, variant)
     for first in range(0, len(things), PACK):
         costs.learn(run, variant, things[first : first + PACK])
@@ -123,9 +133,21 @@ def measure(run: BenchmarkRun, out: Path, name: str, things: Sequence[Task]) -> 
     return Point(name, COMPARED[name], scores, costs.mean(things))
 
 
-def some(tasks: Sequence[Task], count: int) -> list[Task]:
-    """So many tasks of all kinds, which stand side by side; fewer ones are among more."""
-    return [task for first in (0, 2, 1, 3) for task in tasks[first::4]][:count]
+def together(*settings: str) -> str:
+    """Settings and further ones."""
+    return ",".join(filter(None, settings))
+
+
+def some(tasks: Sequence[Task], count: int, few: bool) -> list[Task]:
+    """So many tasks, evenly chosen; with few prompts, or all."""
+    places = np.linspace(0, len(tasks) - 1, count).round().astype(int)
+    chosen = [tasks[place] for place in places]
+    return [replace(task, prompts=_few(task)) for task in chosen] if few else chosen
+
+
+def _few(task: Task) -> list[TaskPrompt]:
+    by_kind = {kind: [p for p in task.prompts if p.kind == kind] for kind in FEW}
+    return [prompt for kind, prompts in by_kind.items() for prompt in prompts[: FEW[kind]]]
 
 
 def on_front(points: Sequence[Point]) -> list[float]:
@@ -153,7 +175,8 @@ def table(points: Sequence[Point], results: ResultTable) -> str:
         lines.append(["", f"*{name}*", "", *_percents(scores), "", ""])
     for number, (point, share) in enumerate(zip(points, on_front(points), strict=True), 1):
         way = results.gap_closed(point.scores).percent
-        cells = [_named(point), way, *_percents(point.scores), f"{point.cpu_s:.1f}", f"{share:.0%}"]
+        cost = "" if math.isnan(point.cpu_s) else f"{point.cpu_s:.1f}"
+        cells = [_named(point), way, *_percents(point.scores), cost, f"{share:.0%}"]
         lines.append([str(number), *cells])
     apart_heads = [f"beside {first.name}", "identity", "recognised", "following", *KINDS]
     apart = [apart_heads, ["---"] * len(apart_heads)]
@@ -179,13 +202,15 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
     Numbers are those of the table, bars are standard errors, colours are CPU seconds a word. A line
     joins the settings that no others beat in both.
     """
+    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
     figure = empty_figure(13, 6)
     panels = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1, 1, 0.55)})
     costs = np.array([point.cpu_s for point in points])
-    scale = ScalarMappable(LogNorm(costs.min(), costs.max()), "viridis")
+    shades = colormaps["viridis"].with_extremes(bad="#999999")  # where the cost is not known
+    scale = ScalarMappable(LogNorm(np.nanmin(costs), np.nanmax(costs)), shades)
     colours = scale.to_rgba(costs)
     ways = [results.gap_closed(point.scores) for point in points]
     for axes, metric in zip(panels, ("following", "word first"), strict=False):
@@ -239,6 +264,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--things", type=int, default=20)
+    parser.add_argument("--few", action="store_true", help="eight prompts a thing")
+    parser.add_argument("--shared", default="", help="settings that all have")
     parser.add_argument("--only", nargs="+", choices=COMPARED, metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("pareto"))
     asked = parser.parse_args()
@@ -246,18 +273,22 @@ def main() -> None:
         config = BenchConfig.check(out=asked.out, sampler_steps=SAMPLER_STEPS, pack=PACK)
         art, family = artwork.load(), base_model.load(config)
         tasks = TaskSet.build(art, family.resolution)
-        things, named = (some(each, asked.things) for each in (tasks.things, tasks.known_things))
+        things, named = (
+            some(each, asked.things, asked.few) for each in (tasks.things, tasks.known_things)
+        )
         scorer = Scorer(SimilarityModel(BUNDLED), art, family.resolution)
         run = BenchmarkRun(family, scorer, config, console)
         start = run.score_baseline("starting words", things)
         known = run.score_baseline("known words", named)
-        points = [measure(run, asked.out, name, things) for name in asked.only or COMPARED]
+        points = [
+            measure(run, asked.out, name, together(asked.shared, COMPARED[name]), things)
+            for name in asked.only or COMPARED
+        ]
     results = ResultTable("things", start, known, [])
     print(table(points, results))
-    if not asked.only:
-        DOCS.mkdir(parents=True, exist_ok=True)
-        write_whole(DOCS / "methods.md", (table(points, results) + "\n").encode())
-        write_whole(DOCS / "methods.png", picture(points, results))
+    DOCS.mkdir(parents=True, exist_ok=True)
+    write_whole(DOCS / "methods.md", (table(points, results) + "\n").encode())
+    write_whole(DOCS / "methods.png", picture(points, results))
 
 
 if __name__ == "__main__":
