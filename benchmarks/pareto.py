@@ -211,7 +211,7 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
     costs = np.array([point.cpu_s for point in points])
     shades = colormaps["viridis"].with_extremes(bad="#999999")  # where the cost is not known
     scale = ScalarMappable(LogNorm(np.nanmin(costs), np.nanmax(costs)), shades)
-    colours = scale.to_rgba(costs)
+    colours = scale.to_rgba(np.ma.masked_invalid(costs))
     ways = [results.gap_closed(point.scores) for point in points]
     for axes, metric in zip(panels, ("following", "word first"), strict=False):
         found = [mean(point.scores, metric) for point in points]
@@ -236,9 +236,9 @@ def picture(points: Sequence[Point], results: ResultTable) -> bytes:
     panels[2].axis("off")
     panels[2].text(0, 1, names, va="top", fontsize=9, transform=panels[2].transAxes)
     bar = figure.colorbar(
-        scale, ax=panels[2], label="CPU seconds a word", fraction=0.1, format="{x:.0f}"
+        scale, ax=panels[2], label="CPU seconds a word", fraction=0.1, format="{x:.1f}"
     )
-    bar.ax.yaxis.set_minor_formatter("{x:.0f}")
+    bar.ax.yaxis.set_minor_formatter("{x:.1f}")
     return png_of(figure)
 
 
