@@ -16,7 +16,7 @@ from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.data import captions, picture_files
-from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
@@ -293,3 +293,20 @@ def test_arguments_of_files_that_would_be_ignored_are_refused(tmp_path: Path) ->
     with pytest.raises(PseudowordError, match="holds one word, <cat>, and none called <dog>"):
         pseudoword.inspect(tmp_path / "cat.safetensors", token="<dog>")
     assert pseudoword.inspect(tmp_path / "cat.safetensors", token="<cat>").token == "<cat>"
+
+
+def test_a_damaged_picture_is_told_before_the_base_model_is_loaded(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(base_model, "load", never)
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(next(iter(sorted(pictures.iterdir()))).read_bytes()[:-40])
+    files = [*sorted(pictures.iterdir()), damaged]
+    settings: dict[str, Any] = {"token": "<cat>", "out": tmp_path / "run", "preview": ()}
+    with pytest.raises(PictureError, match=r"damaged\.png is damaged"):
+        pseudoword.train(files, **settings)
+    with pytest.raises(AssertionError, match="loaded"):
+        pseudoword.train(files, **settings, skip_bad=True)

@@ -176,6 +176,16 @@ def _note_masks(
         note(f"a picture has several masks, and the first one is used: {first}, not {second}")
 
 
+def check(paths: Sequence[Path], settings: PictureSettings) -> None:
+    """Check that each picture can be read, unless those that cannot are skipped.
+
+    Raises:
+        PictureError: one cannot; the message names it.
+    """
+    for path in () if settings.skip_bad else paths:
+        images.open_picture(path, needed_px=64)
+
+
 def read_one(
     path: Path,
     settings: PictureSettings,
