@@ -4,6 +4,7 @@ Tests compute on the CPU, in float32, whatever the machine has: `auto` means tha
 processes that tests start. Tests marked `gpu` name the device they need and are skipped without it.
 """
 
+import functools
 import gc
 import os
 
@@ -14,7 +15,9 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -25,6 +28,8 @@ from PIL import Image, ImageDraw
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import parts
+from pseudoword.report import charts
+from pseudoword.runs import callbacks
 from pseudoword.training import learning_rate_finder
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
@@ -115,6 +120,25 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is slow, and no test cuts the power: what a killed process has written stays."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+
+
+@functools.cache
+def _a_chart() -> bytes:
+    return charts.curves([{"step": 1, "loss": 1.0, "norm": 1.0, "lr": 0.1}], "a word")
+
+
+@pytest.fixture(autouse=True)
+def _one_chart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All runs of a test have the same chart: drawing one takes a third of a short run's time.
+
+    Those of fixtures of the module and of other processes have their own.
+    """
+    own = charts.curves
+
+    def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
+        return _a_chart() if charts.curves is own else charts.curves(entries, title)
+
+    monkeypatch.setattr(callbacks, "charts", SimpleNamespace(curves=curves))
 
 
 @pytest.fixture

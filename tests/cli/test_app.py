@@ -11,6 +11,11 @@ from PIL import Image
 from support import SHARED, run
 
 
+@pytest.fixture(autouse=True)
+def _one_chart() -> None:
+    """These runs draw their own charts."""
+
+
 @pytest.fixture
 def trained(base: Path, pictures: Path, tmp_path: Path) -> Path:
     """A finished run of `<cat>`, made by the command."""
