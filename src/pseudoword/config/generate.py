@@ -72,7 +72,8 @@ class GenerateConfig(BaseChoice):
 
     rows: Annotated[int | None, Field(ge=1)] = None
     """Draw with only the first so many vectors of each new word, for prompts with many other words.
-    It suits words that were learned with train --nested. By default, all."""
+    It does not suit words that were learned with train --nested 0, or by other tools. By default,
+    all."""
 
     scheduler: Name | None = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""

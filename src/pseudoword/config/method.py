@@ -18,6 +18,7 @@ class MethodSettings(Settings):
     idle: ClassVar = {
         "norm_pull": Idle("without --norm pull", lambda s: s.norm != "pull"),
         "kappa": Idle("without --method directional", lambda s: s.method != "directional"),
+        "nested": Idle("with one vector", lambda s: s.nested and s.vectors == 1),
     }
 
     method: MethodName = "classic"
@@ -37,9 +38,10 @@ class MethodSettings(Settings):
     kappa: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-4
     """With --method directional: how strongly the vectors are drawn to the direction of --init."""
 
-    nested: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nested: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the steps in which only the first vectors are in the prompts, from one to all but
-    one. Then generate --rows 1 draws with the first one alone. 0 is off."""
+    one. This leaves more room for the rest of a prompt, and generate --rows 1 can draw with the
+    first one alone. 0 is off."""
 
     @model_validator(mode="after")
     def _a_length_for_directions(self) -> Self:
