@@ -23,7 +23,7 @@ from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupted
 from pseudoword.runs.setup import Run, Setup, begin, evaluate, measure, prompts_of_run, set_up
 from pseudoword.text import listed
-from pseudoword.training import encoded_prompts, loss
+from pseudoword.training import encoded_prompts, loss, nested_rows
 from pseudoword.training.batches import batch
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.encoded_prompts import PromptsOfWord
@@ -335,9 +335,14 @@ class Pack:
         """
         members, words = self._members.values(), []
         if all(task.config.output_embedding for task in self._tasks):
-            known = [(member.run.state.word(), prompts_of_run(member.run)) for member in members]
-            words = [PromptsOfWord(rows, own) for rows, own in known if own is not None]
-        if not words or len(words) < len(members):
+            known = [(member.run.state, prompts_of_run(member.run)) for member in members]
+            if all(prompts is not None for _, prompts in known):
+                words = [
+                    PromptsOfWord(rows, prompts)
+                    for state, prompts in known
+                    for rows in nested_rows.all_lengths(state.word(), state.hyper)
+                ]
+        if not words:
             encoded_prompts.forget(self._family)
             return
         tokens = listed(member.run.config.token for member in members)

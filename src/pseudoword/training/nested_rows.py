@@ -7,6 +7,7 @@ one file serves crowded prompts with its first row, and shows the best likeness 
 
 import torch
 
+from pseudoword.config.method import MethodSettings
 from pseudoword.methods import Context, Rows
 from pseudoword.rng import generator
 from pseudoword.training.state import TrainState
@@ -25,5 +26,15 @@ def rows(state: TrainState, context: Context) -> Rows:
     most = max(map(len, every.values()))
     if not leaves_out or most == 1:
         return every
-    count = int(torch.randint(1, most, (), generator=source))
+    return _first(every, int(torch.randint(1, most, (), generator=source)))
+
+
+def all_lengths(every: Rows, settings: MethodSettings) -> list[Rows]:
+    """All that `rows` can be for the rows of a word, from the shortest to all of them."""
+    most = max(map(len, every.values()))
+    counts = range(1, most + 1) if settings.nested else [most]
+    return [_first(every, count) for count in counts]
+
+
+def _first(every: Rows, count: int) -> Rows:
     return {key: own[:count] for key, own in every.items()}
