@@ -38,6 +38,7 @@ WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
     (TrainConfig, "held_out", 1, {"steps": 3, "evaluate_every": 0}),
     (TrainConfig, "norm_pull", 0.1, {}),
     (TrainConfig, "kappa", 0.01, {}),
+    (TrainConfig, "nested", 0.3, {"vectors": 1}),
     (TrainConfig, "optimiser", "SGD", {"method": "directional"}),
     (TrainConfig, "optimiser_option", ("eps=1e-6",), {"method": "directional"}),
     (TrainConfig, "average", True, {"ema": 0.9}),

@@ -33,7 +33,7 @@ def counts(state: TrainState, steps: int) -> list[int]:
 
 
 def test_without_it_each_step_has_all_rows(family: Family, pictures: Path) -> None:
-    assert counts(train_state(family, pictures, vectors=3), 20) == [3] * 20
+    assert counts(train_state(family, pictures, vectors=3, nested=0), 20) == [3] * 20
 
 
 def test_a_share_of_the_steps_has_the_first_rows_only(family: Family, pictures: Path) -> None:

@@ -38,7 +38,9 @@ class SphericalDescent(torch.optim.Optimizer):
                 continue
             g = v.grad - self._kappa * mu
             tangent = g - (g * v).sum(-1, keepdim=True) * v
-            v.copy_(normalize(v - group["lr"] * normalize(tangent, dim=-1), dim=-1))
+            moved = normalize(v - group["lr"] * normalize(tangent, dim=-1), dim=-1)
+            in_prompts = v.grad.any(dim=-1, keepdim=True)  # others would move to the prior alone
+            v.copy_(torch.where(in_prompts, moved, v))
 
 
 class Directional(Method):
