@@ -23,7 +23,7 @@ SIDE_BY_SIDE = 60
 TERM_WIDTH = 26
 """Columns. A longer term has a line of its own."""
 
-OTHER_NAMES = "Names of other trainers and of earlier versions"
+OTHER_NAMES = "Names elsewhere and formerly"
 """The group of options that are other names of options."""
 
 HELP_ALL = "help_all"

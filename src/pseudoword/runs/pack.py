@@ -333,15 +333,15 @@ class Pack:
 
         A concept that enters later may need these again: then they are loaded again.
         """
-        members, words = self._members.values(), []
+        members = self._members.values()
+        words: list[PromptsOfWord] = []
         if all(task.config.output_embedding for task in self._tasks):
-            known = [(member.run.state, prompts_of_run(member.run)) for member in members]
-            if all(prompts is not None for _, prompts in known):
-                words = [
-                    PromptsOfWord(rows, prompts)
-                    for state, prompts in known
-                    for rows in nested_rows.all_lengths(state.word(), state.hyper)
-                ]
+            for state, prompts in [(m.run.state, prompts_of_run(m.run)) for m in members]:
+                if prompts is None:  # they change at random
+                    words = []
+                    break
+                lengths = nested_rows.all_lengths(state.word(), state.hyper)
+                words += [PromptsOfWord(rows, prompts) for rows in lengths]
         if not words:
             encoded_prompts.forget(self._family)
             return
