@@ -20,6 +20,7 @@ README = PAGES[0].read_text(encoding="utf-8")
 OTHERS = {
     "--logdir": "tensorboard",
     "--device": "benchmarks/memory.py",
+    "--of": "benchmarks/ceiling.py",
     "--from-bundle": "basemodel",
     "--as-is": "basemodel",
     "--work": "basemodel",
