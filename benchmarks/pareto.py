@@ -42,11 +42,12 @@ FEW = {"style": 2, "background": 2, "word first": 2, "word last": 2}
 """With `--few`: the first so many prompts of each kind."""
 
 COMPARED = {
-    "3 vectors": "",
+    "defaults": "",
+    "drawn with 1": "rows=1",
+    "drawn with 2": "rows=2",
+    "not nested": "nested=0",
+    "not nested, drawn with 1": "nested=0,rows=1",
     "1 vector": "vectors=1",
-    "nested": "nested=0.5",
-    "nested, drawn with 1": "nested=0.5,rows=1",
-    "3 vectors, drawn with 1": "rows=1",
     "no captions": "template=subject",
     "8 vectors": "vectors=8",
     "toward 0.1": "toward=0.1",
@@ -66,7 +67,6 @@ COMPARED = {
     "free length": "norm=none",
     "twice the rate": "lr=100%",
     "keep context 0.3": "keep_context=0.3",
-    "nested, drawn with 2": "nested=0.5,rows=2",
     "last step, no mean": "average=false",
 }
 """Settings as `bench --compare` takes them. All are compared with the first ones."""
