@@ -19,7 +19,7 @@ def form() -> Form:
 
 def test_every_setting_but_files_has_a_control(form: Form) -> None:
     files = {name for name, f in TrainConfig.model_fields.items() if holds_path(f.annotation)}
-    assert files == {"configs", "pictures", "out"}
+    assert files == {"pictures", "out"}
     assert form.controls.keys() == TrainConfig.model_fields.keys() - files
 
 
