@@ -85,7 +85,7 @@ def learn(
         words = Words(len(tasks), 0, each)
         _end_finished(done, tasks, words, progress)
         timed.config = todo[0].config if len(todo) == 1 else None
-        if len(todo) == 1 and family is None:
+        if len(configs) == 1 and todo and family is None:
             examples.check(todo[0].paths, todo[0].config)  # loading may take minutes
         loaded = _Loaded(family, progress)
         for alike in _alike(todo):
