@@ -79,6 +79,13 @@ def working(queue: Queue, trainings: Trainings) -> Iterator[Callable[[], threadi
         thread.join(240)
 
 
+def assert_as_alone(queue: Queue, job: str, out: Path) -> None:
+    """The word of a job has the rows that its settings give in a run of their own."""
+    alone = train(config=queue.workspace.place("queue", job) / "settings.toml", out=out)
+    word = formats.read(queue.library.file(job))
+    assert torch.equal(word.vectors["clip_l"], alone.concept.vectors["clip_l"])
+
+
 def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone(
     queue: Queue,
     data_set: str,
@@ -101,9 +108,7 @@ def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone
     ended = [queue.job(job.id).ended or 0 for job in (first, second, other)]
     assert ended == sorted(ended)
     assert [step for step, _ in queue.curves(second.id).loss] == [1, 2, 3, 4]
-    alone = train(config=queue.workspace.place("queue", second.id) / "settings.toml", out=tmp_path)
-    word = formats.read(queue.library.file(second.id))
-    assert torch.equal(word.vectors["clip_l"], alone.concept.vectors["clip_l"])
+    assert_as_alone(queue, second.id, tmp_path)
 
 
 def test_a_word_joins_the_one_that_is_learned_and_each_stops_alone(
@@ -199,10 +204,7 @@ def test_what_was_killed_in_a_pack_goes_on_in_one_to_the_same_words(
     working().join(240)
     assert [job.state for job in queue.jobs()] == ["done", "done"]
     for job in jobs:
-        file = queue.workspace.place("queue", job.id) / "settings.toml"
-        alone = train(config=file, out=tmp_path / job.id)
-        word = formats.read(queue.library.file(job.id))
-        assert torch.equal(word.vectors["clip_l"], alone.concept.vectors["clip_l"])
+        assert_as_alone(queue, job.id, tmp_path / job.id)
 
 
 def test_a_killed_training_is_told_and_the_next_one_begins(
