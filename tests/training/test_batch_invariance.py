@@ -1,9 +1,11 @@
-"""1×1 convolutions are matrix products while a word is learned, and only then."""
+"""Layers whose kernels depend on the batch are computed in another way, while a word is learned."""
 
+import pytest
 import torch
+from diffusers.models.embeddings import AttentionPooling
 from torch import Tensor, nn
 
-from pseudoword.training.batch_invariance import batch_invariant, pointwise_convolutions
+from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
 
 
 def gradient(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -15,11 +17,18 @@ def gradient(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return out.detach(), x.grad
 
 
-def test_a_pointwise_convolution_gives_what_it_gave() -> None:
-    torch.manual_seed(0)
-    layer, x = nn.Conv2d(6, 10, 1), torch.randn(3, 6, 5, 7)
+@pytest.mark.parametrize(
+    ("layer", "x"),
+    [
+        pytest.param(nn.Conv2d(6, 10, 1), torch.randn(3, 6, 5, 7), id="convolution"),
+        pytest.param(AttentionPooling(4, 24), torch.randn(3, 9, 24), id="pooling"),
+    ],
+)
+def test_a_layer_gives_what_it_gave(layer: nn.Module, x: Tensor) -> None:
     usual = gradient(layer, x)
-    with batch_invariant([layer]):
+    forwards = exact_forwards(layer)
+    assert [module for module, _ in forwards] == [layer]
+    with batch_invariant(forwards):
         changed = gradient(layer, x)
     for one, other in zip(usual, changed, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
@@ -28,7 +37,7 @@ def test_a_pointwise_convolution_gives_what_it_gave() -> None:
 def test_the_layer_is_as_before_afterwards() -> None:
     layer = nn.Conv2d(4, 4, 1)
     before = dict(vars(layer))
-    with batch_invariant([layer]):
+    with batch_invariant(exact_forwards(layer)):
         assert "forward" in vars(layer)
     assert vars(layer) == before
 
@@ -41,4 +50,5 @@ def test_convolutions_that_look_at_neighbours_are_left_alone() -> None:
         nn.Conv2d(4, 8, 1, groups=2),
         nn.Conv2d(4, 8, 1, padding=1),
     ]
-    assert pointwise_convolutions([nn.Sequential(*others, kept), nn.Linear(4, 4)]) == [kept]
+    layers = nn.Sequential(*others, kept, nn.Linear(4, 4))
+    assert [module for module, _ in exact_forwards(layers)] == [kept]

@@ -1,52 +1,65 @@
 """A word's numbers do not depend on the other words of its pack, as far as kernels allow it.
 
 Of the operations of a denoiser and its text encoders, libraries choose the kernel of a 1×1
-convolution by the size of the batch, and kernels round differently. As a matrix product over all
-positions it is exact in every batch, and as fast.
+convolution by the size of the batch, and that of many small matrix products by their number and
+the threads there are; kernels round differently. Written in another way they are exact, and as
+fast.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from pseudoword.models.family import Family
 from pseudoword.training.determinism import repeatable
 
+Exact = Sequence[tuple[Any, Callable[[Tensor], Tensor]]]
+"""Modules, and for each another `forward`."""
 
-def pointwise_convolutions(modules: Iterable[nn.Module]) -> list[nn.Conv2d]:
-    """The 1×1 convolutions in `modules`, which mix the channels of each position."""
-    found = []
-    for module in modules:
-        for part in module.modules():
-            if isinstance(part, nn.Conv2d) and part.kernel_size == part.stride == (1, 1):
-                plain = part.groups == 1 and part.padding in {(0, 0), 0, "valid", "same"}
-                if plain and "forward" not in vars(part):
-                    found.append(part)
+
+def exact_forwards(denoiser: nn.Module) -> Exact:
+    """The modules in `denoiser` that need another `forward`, with it."""
+    found: list[tuple[Any, Callable[[Tensor], Tensor]]] = []
+    for part in denoiser.modules():
+        if "forward" in vars(part):  # somebody else's already
+            continue
+        if isinstance(part, nn.Conv2d) and _is_pointwise(part):
+            found.append((part, partial(_pointwise, part)))
+        elif type(part).__name__ == "AttentionPooling":  # without importing diffusers
+            found.append((part, partial(_pooled, part)))
     return found
 
 
 @contextmanager
 def exact(family: Family, *, deterministic: bool) -> Iterator[None]:
     """While open, a word's numbers are the same in every batch, and its gradients in every run."""
-    convolutions = pointwise_convolutions([family.denoiser])
-    with repeatable(family.device, deterministic), batch_invariant(convolutions):
+    forwards = exact_forwards(family.denoiser)
+    with repeatable(family.device, deterministic), batch_invariant(forwards):
         yield
 
 
 @contextmanager
-def batch_invariant(convolutions: Iterable[nn.Conv2d]) -> Iterator[None]:
-    """While open, `convolutions`, all 1×1, are matrix products over positions."""
-    changed = list(convolutions)
-    for convolution in changed:
-        convolution.forward = partial(_pointwise, convolution)  # type: ignore[method-assign]
+def batch_invariant(forwards: Exact) -> Iterator[None]:
+    """While open, modules have the `forward` that `exact_forwards` found."""
+    for module, forward in forwards:
+        module.forward = forward
     try:
         yield
     finally:
-        for convolution in changed:
-            del convolution.forward
+        for module, _ in forwards:
+            del module.forward
+
+
+def _is_pointwise(convolution: nn.Conv2d) -> bool:
+    """Whether it mixes the channels of each position, and nothing else."""
+    if not convolution.kernel_size == convolution.stride == (1, 1):
+        return False
+    return convolution.groups == 1 and convolution.padding in {(0, 0), 0, "valid", "same"}
 
 
 def _pointwise(convolution: nn.Conv2d, x: Tensor) -> Tensor:
@@ -54,3 +67,17 @@ def _pointwise(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     weight = convolution.weight.flatten(1)
     by_position = x.permute(0, 2, 3, 1)  # [B, h, w, C]
     return linear(by_position, weight, convolution.bias).permute(0, 3, 1, 2)
+
+
+def _pooled(pooling: Any, text: Tensor) -> Tensor:
+    """The mean of a text attends to it: `[B, L, C]` -> `[B, C]`."""
+    mean = text.mean(dim=1, keepdim=True) + pooling.positional_embedding.to(text.dtype)
+    tokens = torch.cat([mean, text], dim=1)
+    of_head = (pooling.num_heads, -1)
+    query = pooling.q_proj(mean).unflatten(-1, of_head)  # [B, 1, heads, C / heads]
+    keys = pooling.k_proj(tokens).unflatten(-1, of_head)  # [B, L + 1, heads, C / heads]
+    values = pooling.v_proj(tokens).unflatten(-1, of_head)
+    likeness = (query * keys).sum(-1, keepdim=True) / pooling.dim_per_head**0.5
+    shares = likeness.float().softmax(dim=1).to(values.dtype)
+    pooled: Tensor = (shares * values).sum(1).flatten(1)
+    return pooled

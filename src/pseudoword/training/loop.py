@@ -16,7 +16,7 @@ import torch
 
 from pseudoword.errors import is_out_of_memory
 from pseudoword.models.family import Family
-from pseudoword.training.batch_invariance import batch_invariant, pointwise_convolutions
+from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
 from pseudoword.training.determinism import repeatable
 from pseudoword.training.freed_memory import keep_freed_memory
 from pseudoword.training.state import TrainState
@@ -55,7 +55,7 @@ def train(
         note: told when it is.
     """
     keep_freed_memory()
-    convolutions = pointwise_convolutions([family.denoiser])
+    forwards = exact_forwards(family.denoiser)
     waiting = (state for state in states if state is None or state.unfinished)
     inside: list[TrainState] = []
     while True:
@@ -67,7 +67,7 @@ def train(
             return
         began = time.perf_counter()
         same = repeatable(family.device, all(state.hyper.deterministic for state in active))
-        with same, batch_invariant(convolutions):
+        with same, batch_invariant(forwards):
             metrics = _step_if_it_fits(family, active)
         if metrics is None:
             size = len(active) // 2
