@@ -33,7 +33,7 @@ Kind = Literal["style", "background", "place", "word first", "word last", "copie
 """`word first` and `word last` ask for two things. Most text encoders read from left to right, so
 what comes first changes how the rest is read, and not the other way round."""
 
-PROMPTS = 4
+PROMPTS = 5
 """The version of the prompts and their scores: different ones cannot be compared."""
 
 PARTNERS = ("cat", "apple", "car", "rose", "banana", "airplane", "hammer", "horse")
