@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import compress, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,13 @@ from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, co
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.results import ResultTable, Row, difference, mean, pareto_plot
 from pseudoword.benchmark.runner import parse_variant
-from pseudoword.benchmark.scoring import Score, Scorer, background_colour, nearest_style
+from pseudoword.benchmark.scoring import (
+    LinearProbe,
+    Score,
+    Scorer,
+    background_colour,
+    nearest_style,
+)
 from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.config import BenchConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
@@ -180,6 +187,47 @@ def test_the_similarity_model_reads_styles_and_names_from_true_pictures(
     found = [scorer.score(one, [[p.reference] for p in one.prompts]) for one in tasks.things[:20]]
     assert np.mean([score.kinds["style"] for score in found]) > 0.75
     assert np.mean([score.recognised for score in found]) > 0.75
+
+
+def test_the_style_of_a_thing_that_no_probe_was_fitted_on_is_read() -> None:
+    art = artwork.load()
+    features = SimilarityModel().features(
+        [compose("white", [Placed(drawing, SINGLE_BOX)], SIDE) for drawing in art.drawings.values()]
+    )
+    odd = {thing.name for thing in art.things[1::2]}
+    asked = [name in odd and style in art.styles for name, style in art.drawings]
+    styles = [style for _, style in art.drawings]
+    fitted = [name not in odd for name, _ in art.drawings]
+    probe = LinearProbe(features[fitted], [*compress(styles, fitted)])
+    right = [a == b for a, b in zip(probe(features[asked]), compress(styles, asked), strict=True)]
+    assert np.mean(right) > 0.8
+
+
+def test_a_true_picture_is_encoded_once_for_all_words(tasks: TaskSet) -> None:
+    encoded: list[bytes] = []
+
+    class Small(SimilarityModel):
+        """Knows pictures by a few of their pixels."""
+
+        def __init__(self) -> None:
+            pass
+
+        def features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+            encoded.extend(picture.tobytes() for picture in pictures)
+            few = np.stack([np.asarray(picture.resize((4, 4))) for picture in pictures])
+            return torch.tensor(few, dtype=torch.float32).flatten(1) / 255
+
+    art = artwork.load()
+    some = dict(islice(art.drawings.items(), 8))
+    scorer = Scorer(Small(), replace(art, drawings=some), SIDE)
+    task, black = tasks.things[0], Image.new("RGB", (SIDE, SIDE))
+    scores = []
+    for _ in range(2):
+        encoded.clear()
+        scores.append(scorer.score(task, [[black]] * len(task.prompts)))
+    pairs = sum(bool(prompt.candidates) for prompt in task.prompts)
+    assert len(encoded) == len(task.prompts) + pairs  # of what is drawn: all of it, and its parts
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -18,7 +18,7 @@ PROBE_BACKGROUNDS = ("white", "teal")
 """The linear probes are fitted on every drawing on these backgrounds."""
 
 RIDGE = 1.0
-"""Of the probes. Chosen by `benchmarks/probes.py`, on pictures of things that no probe had seen."""
+"""Of the probes, relative to the variance of the features. `benchmarks/probes.py` measures it."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Scorer:
             for pair in pairs
         ]
         features = model.features(pictures)
-        self._name = _LinearProbe(features, [name for name, _ in pairs] * len(PROBE_BACKGROUNDS))
-        self._style = _LinearProbe(features, [style for _, style in pairs] * len(PROBE_BACKGROUNDS))
+        self._name = LinearProbe(features, [name for name, _ in pairs] * len(PROBE_BACKGROUNDS))
+        self._style = LinearProbe(features, [style for _, style in pairs] * len(PROBE_BACKGROUNDS))
 
     def score(self, task: Task, pictures: Sequence[Sequence[Image]]) -> Score:
         """Score a task; `pictures[i]` were drawn for prompt i."""
@@ -134,20 +134,21 @@ def nearest_style(
     return nearest, by_style[nearest]
 
 
-class _LinearProbe:
+class LinearProbe:
     """A linear classifier fitted by ridge regression on one-hot labels."""
 
-    def __init__(self, features: Tensor, labels: Sequence[str]) -> None:
+    def __init__(self, features: Tensor, labels: Sequence[str], ridge: float = RIDGE) -> None:
         self._labels = sorted(set(labels))
         one_hot = torch.zeros(len(labels), len(self._labels))
         one_hot[range(len(labels)), [self._labels.index(label) for label in labels]] = 1.0
         self._mean = features.mean(0)
         x = features - self._mean
-        gram = x.T @ x / len(x) + RIDGE * x.var(0).mean() * torch.eye(x.shape[1])
+        gram = x.T @ x / len(x) + ridge * x.var(0).mean() * torch.eye(x.shape[1])
         self._weight = torch.linalg.solve(gram, x.T @ (one_hot - one_hot.mean(0)) / len(x))
         self._bias = one_hot.mean(0)
 
     def __call__(self, features: Tensor) -> list[str]:
+        """The label of each of `[N, D]`."""
         scores = (features - self._mean) @ self._weight + self._bias
         return [self._labels[i] for i in scores.argmax(1).tolist()]
 
