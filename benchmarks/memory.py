@@ -25,11 +25,12 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor
 
-from pseudoword.config import BaseChoice, PlanConfig
+from pseudoword.config import BaseChoice, PlanConfig, Quantize
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.loading import single_file_configs
 from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.quantisation import quantize, quantized_layers
 from pseudoword.training import loss, memory_plan
 from pseudoword.training.loss import Batch
 
@@ -141,12 +142,13 @@ def folder(layout: str) -> str:
 def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:
     """Takes the place of reading files: a part with random weights.
 
-    Its buffers are those that its class computes. Weights are drawn where the part will be, unless
-    it is still to be quantised or offloaded: then the device may have no room for all of them.
+    Its buffers are those that its class computes. Weights are drawn on the device, and stay there
+    unless the part is offloaded. A layer is quantised as soon as it has weights: there may be no
+    room for those of all.
     """
     place = self.placement
-    stays = place.quantize == "none" and not place.offload and not place.offload_blocks
-    home = place.device if stays else "cpu"
+    home = torch.device("cpu") if place.offload or place.offload_blocks else place.device
+    stored: Quantize = "none" if part == "vae" else place.quantize
     make, before = self.maker(kind, part), torch.get_default_dtype()
     torch.set_default_dtype(options["torch_dtype"])
     try:
@@ -157,13 +159,25 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
     if hasattr(model, "tie_weights"):
         model.tie_weights()
     made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}
-    for module in model.modules():
+
+    def draw(module: torch.nn.Module) -> None:
         for name, weight in module.named_parameters(recurse=False):
+            if weight.device.type != "meta":  # it is quantised already
+                continue
             if weight not in made:
                 empty = torch.empty_like(weight, device=home, dtype=options["torch_dtype"])
                 drawn = torch.empty_like(empty, device=place.device).normal_(0, 0.02)
                 made[weight] = torch.nn.Parameter(empty.copy_(drawn), requires_grad=False)
             setattr(module, name, made[weight])
+
+    for parent, name, layer, bits in quantized_layers(model, stored):
+        draw(layer)
+        made.clear()  # else it would keep the weights as drawn
+        alone = torch.nn.Sequential(layer)
+        quantize(alone, bits).to(home)
+        setattr(parent, name, alone[0])
+    for module in model.modules():
+        draw(module)
     for module in model.modules():
         for name in module._buffers.keys() - module._non_persistent_buffers_set:
             buffer = module._buffers[name]

@@ -23,7 +23,7 @@ def quantize(model: nn.Module, kind: Quantize) -> nn.Module:
     if kind == "none":
         return model
     convert = Linear8bit if kind == "8bit" else _linear_4bit(kind)
-    for parent, name, layer, bits in list(quantized_layers(model, kind)):
+    for parent, name, layer, bits in quantized_layers(model, kind):
         setattr(parent, name, Linear8bit(layer) if bits == "8bit" else convert(layer))
     return model
 
@@ -60,6 +60,7 @@ class Linear8bit(nn.Linear):
     def __init__(self, layer: nn.Linear) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.computes_in = layer.weight.dtype
         weight = layer.weight.data.float()
         scale = weight.abs().amax(1) / 127
         rounded = (weight / scale.clamp_min(1e-30)[:, None]).round_().to(torch.int8)
@@ -69,7 +70,11 @@ class Linear8bit(nn.Linear):
         self.bias = layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """A linear layer: `[..., in]` -> `[..., out]`."""
+        """A linear layer: `[..., in]` -> `[..., out]`, in the precision that it had.
+
+        Some models convert what they feed a layer to the type of its weights, unless that is int8.
+        """
+        x = x.to(self.computes_in)
         product: Tensor = _DequantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
         return product
 
