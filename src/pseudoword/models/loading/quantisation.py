@@ -60,7 +60,7 @@ class Linear8bit(nn.Linear):
     def __init__(self, layer: nn.Linear) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.computes_in = layer.weight.dtype
+        self.compute_dtype = layer.weight.dtype  # called as in bitsandbytes, for diffusers
         weight = layer.weight.data.float()
         scale = weight.abs().amax(1) / 127
         rounded = (weight / scale.clamp_min(1e-30)[:, None]).round_().to(torch.int8)
@@ -72,9 +72,9 @@ class Linear8bit(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """A linear layer: `[..., in]` -> `[..., out]`, in the precision that it had.
 
-        Some models convert what they feed a layer to the type of its weights, unless that is int8.
+        Some models convert what they feed a layer to the type of its weights, which is int8 here.
         """
-        x = x.to(self.computes_in)
+        x = x.to(self.compute_dtype)
         product: Tensor = _DequantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
         return product
 
