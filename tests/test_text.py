@@ -2,7 +2,16 @@
 
 import pytest
 
-from pseudoword.text import brief, duration, listed, nearest, reason, vector_sizes, without_middle
+from pseudoword.text import (
+    brief,
+    counted,
+    duration,
+    listed,
+    nearest,
+    reason,
+    vector_sizes,
+    without_middle,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +80,7 @@ def test_durations_are_short_and_rough() -> None:
     assert [duration(seconds) for seconds in (0.2, 45, 200, 4800)] == [
         *("1 s", "45 s", "3 min", "1 h 20 min")
     ]
+
+
+def test_one_of_a_thing_has_no_plural() -> None:
+    assert [counted(n, "word") for n in (0, 1, 2)] == ["0 words", "1 word", "2 words"]

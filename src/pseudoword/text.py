@@ -83,6 +83,11 @@ def listed(items: Iterable[object], most: int = 3) -> str:
     return ", ".join(texts[:most]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 word`, `3 words`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The one of `known` that was meant by `name`, perhaps; empty if none is nearly so called."""
     return next(iter(difflib.get_close_matches(name[:100], known, 1)), "")

@@ -31,6 +31,28 @@ def test_a_log_gets_plain_lines_and_the_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\x1b" not in out.getvalue()
 
 
+def test_a_log_says_in_words_how_long_it_takes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pseudoword.cli.console.LOG_EVERY_SECONDS", 1.0)
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console, out = lines(monkeypatch, terminal=False)
+    console.phase("learning")
+    for step in range(3):
+        console.advance(step, 2000, "loss 1")
+        now[0] += 4
+    assert out.getvalue().splitlines()[1:] == [
+        "learning: 1/2000 (loss 1, 0.2/s, at most 2 h 13 min left)",
+        "learning: 2/2000 (loss 1, 0.2/s, at most 2 h 13 min left)",
+    ]
+
+
+def test_a_log_has_no_empty_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, out = lines(monkeypatch, terminal=False)
+    console.phase("reading 1 picture")
+    console.advance(1, 1)
+    assert out.getvalue().splitlines() == ["reading 1 picture", "reading 1 picture: 1/1"]
+
+
 def test_a_terminal_that_can_move_no_cursor_gets_plain_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

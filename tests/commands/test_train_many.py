@@ -263,7 +263,7 @@ def test_the_command_says_what_failed_and_ends_with_an_error(base: Path, tmp_pat
     given = ("--out", tmp_path / "out", "--base", base, "--config", tmp_path / "settings.toml")
     assert run("train-many", folder, *given)[:2] == (
         0,
-        f"2 words are ready in {tmp_path / 'out'}\n",
+        f"ready in {tmp_path / 'out'}: 2 words\n",
     )
     words(folder, "c")
     for picture in (folder / "c").iterdir():

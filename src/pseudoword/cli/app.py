@@ -35,7 +35,7 @@ from pseudoword.config import (
     PrepareConfig,
     TrainConfig,
 )
-from pseudoword.text import command, json_text
+from pseudoword.text import command, counted, json_text
 
 app = typer.Typer(
     cls=Program,
@@ -157,7 +157,7 @@ def train_many(
             progress=console,
             **settings,
         )
-    say(f"{len(done)} words are ready in {out}")
+    say(f"ready in {out}: {counted(len(done), 'word')}")
 
 
 @app.command(cls=Command, rich_help_panel="Teach")
@@ -181,7 +181,7 @@ def submit(
         from pseudoword import api
 
         new = api.submit(queue, *folder, config=config, progress=console, **settings)
-    say(f"{len(new)} words are waiting in {queue}")
+    say(f"waiting in {queue}: {counted(len(new), 'word')}")
     say(f"try: {command('pseudoword', 'work', queue)}")
 
 
@@ -229,7 +229,7 @@ def work(
             queue, pack=pack, lease=lease, tries=tries, stay=stay, ray=ray, workers=workers,
             progress=console,
         )  # fmt: skip
-    say(f"learned {len(done.learned)} words here; {len(done.failed)} failed")
+    say(f"learned {counted(len(done.learned), 'word')} here; {len(done.failed)} failed")
 
 
 @app.command(cls=Command, rich_help_panel="Teach")

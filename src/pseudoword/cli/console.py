@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
-from pseudoword.text import vector_sizes, visible, without_middle
+from pseudoword.text import duration, vector_sizes, visible, without_middle
 
 if TYPE_CHECKING:
     from pseudoword.api import (
@@ -95,9 +95,9 @@ class Console:
             self._bar.update(task, completed=done, total=total, detail=shown, speed=speed)
         elif done == total or now - self._logged > LOG_EVERY_SECONDS:
             self._logged = now
-            left = f", {(total - done) / rate:.0f} s left" if speed and done < total else ""
-            shown = ", ".join(part for part in (detail, speed) if part)
-            self.note(f"{self._text}: {done}/{total} ({shown}{left})")
+            left = f"at most {duration((total - done) / rate)} left" if speed else ""
+            shown = ", ".join(filter(None, (detail, speed, left if done < total else "")))
+            self.note(f"{self._text}: {done}/{total}" + (f" ({shown})" if shown else ""))
 
     def note(self, text: str) -> None:
         """A line above the bar."""

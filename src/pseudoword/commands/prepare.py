@@ -22,6 +22,7 @@ from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.outputs import check_not_input, maker_of
 from pseudoword.progress import Progress
 from pseudoword.report import contact_sheet, picture_output
+from pseudoword.text import counted
 from pseudoword.training import suggestions
 
 SHEET = Path("contact-sheet.png")
@@ -96,7 +97,7 @@ def prepare_pictures(
     if caption_model:
         captioning.write_captions(paths, caption_model, progress)
     captions.note_unused(paths, templates, note)
-    progress.phase(f"reading {len(paths)} pictures")
+    progress.phase(f"reading {counted(len(paths), 'picture')}")
     check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)))
     prepared: list[PreparedPicture] = []
     panels: list[Image] = []
@@ -111,7 +112,7 @@ def prepare_pictures(
     if len(panels) < len(prepared):
         note(f"{out} shows the first {len(panels)} of {len(prepared)} pictures")
     vectors, steps = suggestions.vectors(len(prepared)), suggestions.steps(len(prepared))
-    title = f"{len(prepared)} pictures. Suggested: --vectors {vectors} --steps {steps}"
+    title = f"{counted(len(prepared), 'picture')}. Suggested: --vectors {vectors} --steps {steps}"
     picture_output.write(contact_sheet.arrange(panels, title), out, maker, overwrite=overwrite)
     return Prepared(
         pictures=prepared,

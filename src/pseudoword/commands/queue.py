@@ -8,6 +8,7 @@ from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import QueuedWord, view
 from pseudoword.outputs import check_writable
 from pseudoword.progress import Progress
+from pseudoword.text import counted
 
 ALL = "all"
 """Instead of a name: all that can be."""
@@ -42,7 +43,7 @@ def _fetch(queue: Queue, names: Sequence[str], out: Path, progress: Progress) ->
     """Write the run's folder of each word that is not there yet."""
     missing = [name for name in names if not (out / name).is_dir()]
     check_writable(*(out / name for name in missing))
-    progress.phase(f"fetching {len(missing)} words")
+    progress.phase(f"fetching {counted(len(missing), 'word')}")
     for count, name in enumerate(missing, 1):
         unfinished = out / f".{name}"
         archive.unpack(queue.result_folder(name), unfinished, f"the result of {name}")

@@ -14,7 +14,7 @@ from pseudoword.errors import BaseModelError, PictureError
 from pseudoword.models.loading.auto_classes import autoload, automodel
 from pseudoword.outputs import check_writable, write_new
 from pseudoword.progress import Progress
-from pseudoword.text import reason
+from pseudoword.text import counted, reason
 
 MAX_NEW_TOKENS = 40
 """Of a caption. A prompt has room for 75 tokens."""
@@ -46,7 +46,7 @@ def write_captions(paths: Sequence[Path], model: str, progress: Progress) -> lis
     check_writable(*(path.with_suffix(".txt") for path in uncaptioned))
     progress.phase(f"loading {model}")
     processor, captioner = _load(model)
-    progress.phase(f"captioning {len(uncaptioned)} pictures")
+    progress.phase(f"captioning {counted(len(uncaptioned), 'picture')}")
     written = []
     for done, path in enumerate(uncaptioned, 1):
         with contextlib.suppress(PictureError):  # reported when the pictures are read

@@ -30,7 +30,7 @@ from pseudoword.runs.folder import CONFIG, RunFolder
 from pseudoword.runs.interrupt import SIGNALS, Interrupted
 from pseudoword.runs.pack import Options
 from pseudoword.runs.runner import finished, learn
-from pseudoword.text import reason
+from pseudoword.text import counted, reason
 
 BEATS = 4
 """How many signs of life a worker gives in the time after which it is given up."""
@@ -336,7 +336,7 @@ class Worker:
 
     def phase(self, text: str) -> None:
         """A phase of a run."""
-        self._progress.phase(f"{len(self.worked.learned)} words done, {text}")
+        self._progress.phase(f"{counted(len(self.worked.learned), 'word')} done, {text}")
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """A step of a pack: puts new checkpoints there, from time to time, and finished words.

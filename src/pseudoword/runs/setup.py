@@ -27,7 +27,7 @@ from pseudoword.rng import generator
 from pseudoword.runs import previews
 from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
-from pseudoword.text import brief, listed, public
+from pseudoword.text import brief, counted, listed, public
 from pseudoword.training import early_stopping, importance, initialisation, nearest_word
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
@@ -144,7 +144,7 @@ def set_up(
     pictures = _encode(family, config, paths, sizes, progress)
     learned, held_out = _hold_out(config, pictures)
     if held_out:
-        progress.note(f"{config.token}: {len(held_out)} of {len(pictures)} pictures are held out")
+        progress.note(f"{config.token}: held out {len(held_out)} of {len(pictures)} pictures")
     data = TrainingData(config.token, learned, templates, config, config)
     chosen = Chosen() if restart else folder.read_chosen()
     init = config.init
@@ -227,7 +227,7 @@ def _encode(
     progress: Progress,
 ) -> list[EncodedPicture]:
     """Read the pictures, report their problems, and encode them."""
-    progress.phase(f"reading {len(paths)} pictures for {config.token}")
+    progress.phase(f"reading {counted(len(paths), 'picture')} for {config.token}")
     read = examples.read(paths, config, sizes, seed=config.seed, note=progress.note)
     read = image_quality.note_problems(read, progress.note)
     pictures = []

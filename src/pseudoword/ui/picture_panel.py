@@ -18,6 +18,7 @@ from pseudoword.ui.events import PRIVATE, sentence, told
 
 if TYPE_CHECKING:
     from pseudoword.api import Prepared
+from pseudoword.text import counted
 from pseudoword.ui.pictures import Box, Picture
 from pseudoword.ui.workspace import UnknownIdError
 
@@ -389,8 +390,8 @@ def by_name(text: str, pictures: Mapping[str, Picture]) -> str:
 def _suggested(seen: "Prepared") -> str:
     vectors = "one vector" if seen.vectors == 1 else f"{seen.vectors} vectors"
     return pieces.note(
-        f"For {len(seen.pictures)} pictures, {vectors} and some {seen.steps} steps suit well; the "
-        "settings below find that out by themselves."
+        f"For {counted(len(seen.pictures), 'picture')}, {vectors} and some {seen.steps} steps suit "
+        "well; the settings below find that out by themselves."
     )
 
 
