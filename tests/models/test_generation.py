@@ -115,8 +115,11 @@ def test_a_prompt_without_a_word_is_drawn_as_by_the_pipeline_bit_for_bit(any_bas
         **as_large_as_asked(pipeline),
     ).images[0]
     drawn: dict[str, Any] = {"negative": against, "guidance": 4.0, "sampler_steps": 4}
+    told: list[tuple[int, int]] = []
+    drawn["advance"] = lambda *counts: told.append(counts)
     (ours,) = generate(family, ["A photo of a Cat, red"], [], seeds=[7], **drawn)
     assert difference(ours, theirs) == 0
+    assert told == [(step, 4) for step in (1, 2, 3, 4)]
 
 
 def test_guidance_is_what_the_model_asks_for(base: Path, tmp_path: Path) -> None:
@@ -160,6 +163,16 @@ def test_a_picture_depends_on_its_own_seed_only(family: Family) -> None:
         (one,) = generate(family, ["a cat"], [], seeds=[seed], sampler_steps=2)
         assert difference(one, many[seed]) <= 1
     assert difference(many[0], many[1]) > 1
+
+
+def test_each_step_of_a_drawing_is_told(family: Family) -> None:
+    told: list[tuple[int, int]] = []
+    n = MOST_PER_PASS + 2
+    generate(
+        *(family, ["a cat"] * n, []),
+        seeds=range(n), sampler_steps=2, advance=lambda *counts: told.append(counts),
+    )  # fmt: skip
+    assert told == [(done, 2 * n) for done in (MOST_PER_PASS, 2 * MOST_PER_PASS, 2 * n - 2, 2 * n)]
 
 
 def test_several_concepts_work_together_and_in_the_negative_prompt(family: Family) -> None:

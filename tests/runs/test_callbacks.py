@@ -194,6 +194,17 @@ def test_words_of_a_pack_are_drawn_together_as_alone(family: Family, tmp_path: P
             assert abs(difference).max() <= 1
 
 
+def test_each_step_of_a_preview_is_told(family: Family, tmp_path: Path) -> None:
+    class Told(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            said.append(f"{done}/{total} {detail}")
+
+    said: list[str] = []
+    previews.draw(family, [due(family, tmp_path, "<a>", 0, ["a [name] --s 2"])], Told())
+    assert said[:2] == ["0/1 50 % of the next", "0/1 100 % of the next"]
+    assert said[2].startswith("1/1")
+
+
 def test_a_word_that_cannot_be_drawn_spoils_no_other_one(family: Family, tmp_path: Path) -> None:
     words = [due(family, tmp_path / str(k), f"<{k}>", k, ["a [name] --s 1"]) for k in range(3)]
     words[1].concept.vectors["clip_l"].fill_(float("nan"))

@@ -133,18 +133,15 @@ def _draw(
 ) -> list[Image]:
     """`config.n` pictures for each prompt, with `word` in the place of [name]."""
     progress.phase(f"drawing {as_written(word)}")
-    pictures = []
-    for done, line in enumerate(config.prompt, 1):
-        pictures += generate(
-            family,
-            [render(line, word)] * config.n,
-            [concept],
-            seeds=[config.seed + i for i in range(config.n)],
-            guidance=config.guidance,
-            sampler_steps=config.sampler_steps,
-        )
-        progress.advance(done, len(config.prompt))
-    return pictures
+    return generate(
+        family,
+        [render(line, word) for line in config.prompt for _ in range(config.n)],
+        [concept],
+        seeds=[config.seed + i for i in range(config.n)] * len(config.prompt),
+        guidance=config.guidance,
+        sampler_steps=config.sampler_steps,
+        advance=progress.advance,
+    )
 
 
 def _similarities(

@@ -78,6 +78,7 @@ def draw_pictures(
         **options,
         loras=loras,
         stated=_stated(config),
+        advance=progress.advance,
     )
 
 

@@ -1,6 +1,6 @@
 """What every family of base models can do: the protocol, and the values it works with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,6 +203,10 @@ class Family(Protocol):
         words: Words,
         generators: Sequence[Generator],
         settings: GenerationSettings,
+        on_step: Callable[[], None],
     ) -> list[Image]:
-        """Draw one picture per prompt with diffusers' pipeline."""
+        """Draw one picture per prompt with diffusers' pipeline.
+
+        `on_step` is called after each denoising step.
+        """
         ...

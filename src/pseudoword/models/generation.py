@@ -1,8 +1,9 @@
 """Draw pictures from prompts with concepts. Previews use this function too."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TypedDict, Unpack
 
@@ -56,6 +57,7 @@ def generate(
     negative: str = "",
     loras: Sequence[Lora] = (),
     stated: Mapping[str, object] = MappingProxyType({}),
+    advance: Callable[[int, int], None] = lambda _done, _total: None,
     **options: Unpack[GenerationOptions],
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
@@ -63,7 +65,8 @@ def generate(
     `placeholders.split` finds the tokens in a prompt.
 
     The settings are in each picture's `info`, and are saved with it in a PNG; `stated` is what else
-    is to stand there.
+    is to stand there. `advance` gets how many denoising steps of how many are done, where a step of
+    two pictures counts as two.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
@@ -74,10 +77,18 @@ def generate(
     settings, emphasis = check(family, negative, **options), _emphasis(family, options)
     words = _words(family, concepts)
     pictures: dict[int, Image] = {}
+    done, total = 0, len(prompts) * settings.sampler_steps
+
+    def on_step(pictures: int) -> None:
+        nonlocal done
+        done = min(done + pictures, total)
+        advance(done, total)
+
     with family.with_loras(loras):
         for part in _passes(family, prompts, negative, words, emphasis, settings):
             generators = [Generator().manual_seed(seeds[i]) for i in part.pictures]
-            drawn = family.draw(part.prompts, part.negatives, words, generators, settings)
+            step = partial(on_step, len(part.pictures))
+            drawn = family.draw(part.prompts, part.negatives, words, generators, settings, step)
             pictures |= dict(zip(part.pictures, drawn, strict=True))
     for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
         values = _infotext_values(family, settings, seed, loras) | dict(stated)

@@ -97,12 +97,16 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
     tokens = listed(due.concept.token for due in words)
     progress.phase(f"drawing previews of {tokens} at step {steps}")
     began, done, total = time.perf_counter(), 0, sum(map(len, groups))
+
+    def on_step(step: int, steps: int) -> None:
+        progress.advance(done, total, f"{100 * step // steps} % of the next")
+
     try:
         for group in groups:
             try:
-                pictures = _draw_alike(family, words, group)
+                pictures = _draw_alike(family, words, group, on_step)
             except Exception as error:  # of memory, of one word
-                pictures = _draw_alone(family, words, group, drawn, error)
+                pictures = _draw_alone(family, words, group, drawn, on_step, error)
             for (k, number), picture in pictures.items():
                 drawn[k].pictures[number] = picture
             done += len(group)
@@ -124,6 +128,9 @@ def encode(family: Family, words: Sequence[Due]) -> None:
         with suppress(PseudowordError):
             generation.encode(family, **arguments)
 
+
+OnStep = Callable[[int, int], None]
+"""Gets how many denoising steps of how many are done."""
 
 _Number = tuple[int, int]
 """The index of a word, and the number of one of its previews."""
@@ -149,10 +156,10 @@ def _drawn_alike(words: Sequence[Due]) -> list[list[_Number]]:
 
 
 def _draw_alike(
-    family: Family, words: Sequence[Due], group: Sequence[_Number]
+    family: Family, words: Sequence[Due], group: Sequence[_Number], on_step: OnStep
 ) -> dict[_Number, Image.Image]:
     """Draw previews that differ in their words, prompts and seeds only."""
-    pictures = generation.generate(family, **_arguments(words, group))
+    pictures = generation.generate(family, **_arguments(words, group), advance=on_step)
     return dict(zip(group, pictures, strict=True))
 
 
@@ -174,6 +181,7 @@ def _draw_alone(
     words: Sequence[Due],
     group: Sequence[_Number],
     drawn: Sequence[Drawn],
+    on_step: OnStep,
     error: Exception,
 ) -> dict[_Number, Image.Image]:
     """Draw one after the other what could not be drawn together, and note whose error it is."""
@@ -183,7 +191,7 @@ def _draw_alone(
     pictures: dict[_Number, Image.Image] = {}
     for one in group:
         try:
-            pictures |= _draw_alike(family, words, [one])
+            pictures |= _draw_alike(family, words, [one], on_step)
         except Exception as own:
             drawn[one[0]].error = own
     return pictures

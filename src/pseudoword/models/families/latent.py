@@ -63,6 +63,26 @@ SUFFIXES = ("", "_2", "_3")
 """Of the names of text encoders and tokenizers in diffusers' layout."""
 
 
+class _StepBar:
+    """Stands where a pipeline has its progress bar, and calls `on_step` after each step."""
+
+    def __init__(self, on_step: Callable[[], None]) -> None:
+        self._on_step = on_step
+
+    def __call__(self, **_total: int) -> "_StepBar":
+        return self
+
+    def __enter__(self) -> "_StepBar":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def update(self) -> None:
+        """A step is done."""
+        self._on_step()
+
+
 class LatentFamily(ABC):
     """A denoiser of latents, the VAE that makes them, and text encoders. See `Family`.
 
@@ -275,13 +295,14 @@ class LatentFamily(ABC):
         words: Words,
         generators: Sequence[Generator],
         settings: GenerationSettings,
+        on_step: Callable[[], None],
     ) -> list[Image]:
         offloads = self.placement.offload
         models = [encoder.model for encoder in self.encoders.values()] if offloads else []
         with self.parts.on_device(*models):
             positive = self.encode_text(prompts, words)
             negative = self.encode_negative(negatives, words) if self.reads_negative else None
-        latents = self._draw_latents(positive, negative, generators, settings)
+        latents = self._draw_latents(positive, negative, generators, settings, on_step)
         pixels = self.decode(latents)
         if not torch.isfinite(pixels).all():
             raise BaseModelError(
@@ -300,6 +321,7 @@ class LatentFamily(ABC):
         negative: Condition | None,
         generators: Sequence[Generator],
         settings: GenerationSettings,
+        on_step: Callable[[], None],
     ) -> Tensor:
         """Run diffusers' pipeline on encoded prompts; the latents `[B, C, h, w]`."""
         options: dict[str, Any] = {"guidance_scale": settings.guidance}
@@ -307,6 +329,7 @@ class LatentFamily(ABC):
         if settings.guidance_rescale:
             options["guidance_rescale"] = settings.guidance_rescale
         pipeline = self._pipeline(settings.scheduler)
+        pipeline.progress_bar = _StepBar(on_step)
         with self.parts.on_device(*self.drawing_models), self.reading(positive):
             latents: Tensor = pipeline(
                 **self.prompt_embeds("", positive),
@@ -396,7 +419,6 @@ class LatentFamily(ABC):
             parts["requires_safety_checker"] = False
         pipeline = kind(**parts)
         pipeline.vae_scale_factor = self.autoencoder.scale
-        pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
     @property
