@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import run
+from support import Notes, run
 
 from pseudoword import formats, train, train_pack
 from pseudoword.config import TrainConfig
@@ -119,6 +120,43 @@ def test_an_extended_run_ends_like_a_longer_run(
         learn(base, pictures, tmp_path / "short", ema=0.9, extend=2)
 
 
+@pytest.mark.parametrize(
+    ("settings", "way"),
+    [
+        ({}, "to train it further, add for example --extend 100,"),
+        ({"extend": 2}, "to train it further, add for example --extend 102,"),
+        ({"schedule": "linear"}, "begin another run with --init {out}/concept.safetensors,"),
+        ({"steps": "auto", "max_steps": 6}, "begin another run with --init {out}/concept"),
+    ],
+)
+def test_a_finished_run_says_how_it_is_trained_further(
+    base: Path, pictures: Path, tmp_path: Path, settings: dict[str, Any], way: str
+) -> None:
+    learn(base, pictures, tmp_path, **settings)
+    notes = Notes()
+    learn(base, pictures, tmp_path, progress=notes, **settings)
+    assert way.format(out=tmp_path) in notes.lines[-1]
+
+
+def test_a_run_goes_on_where_its_pictures_have_moved(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learn(base, pictures, tmp_path / "whole")
+    before = shutil.copytree(pictures, tmp_path / "before")
+    with monkeypatch.context() as patch:
+        stop_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, before, tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"--pictures was .*before, is .*pictures"):
+        learn(base, pictures, tmp_path / "run")
+    after = before.rename(tmp_path / "after")
+    resumed = learn(base, after, tmp_path / "run")
+    assert word(resumed) == word(whole)
+    (after / "0.png").unlink()
+    after.rename(pictures.with_name("again"))
+    assert learn(base, pictures.with_name("again"), tmp_path / "run").seconds == 0
+
+
 def test_without_its_last_checkpoint_a_run_cannot_be_extended(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -164,7 +202,12 @@ def test_an_error_about_a_deleted_picture_says_where_the_word_is(
     assert raised.value.__notes__ == [
         f"The word of step {step} is safe in {out / 'concept.safetensors'}."
     ]
-    assert learn(base, pictures, out, allow_changes=True).concept.provenance["steps"] == "6"
+    notes = Notes()
+    done = learn(base, pictures, out, allow_changes=True, progress=notes)
+    assert done.concept.provenance["steps"] == "6"
+    change = "other, more or fewer pictures, crops, masks or captions"
+    assert f"from here on, {change}" in notes.lines
+    assert done.concept.provenance["changed"] == f"step 4: {change}"
     for path in pictures.iterdir():
         path.unlink()
     with pytest.raises(PictureError) as gone:

@@ -92,6 +92,7 @@ def test_a_run_asked_to_stop_saves_its_state_and_resumes_later(
     process.send_signal(number)
     assert process.wait() == code
     said = process.stderr
+    assert "stopping after this step; do it again to stop at once" in said
     assert str(out) in said
     assert "Traceback" not in said
     (step,) = [s for s in checkpoint.steps(out) if f"at step {s} in" in said]

@@ -106,6 +106,11 @@ class OptimiserSettings(Settings):
         """The last step that a run can reach."""
         return self.max_steps if self.steps is AUTO else self.steps + self.extend
 
+    @property
+    def can_extend(self) -> bool:
+        """Whether `extend` goes with the other settings."""
+        return self.steps is not AUTO and self.schedule == "constant"
+
     @model_validator(mode="after")
     def _an_end_for_what_needs_one(self) -> Self:
         if self.schedule != "constant" and (self.steps is AUTO or self.extend):

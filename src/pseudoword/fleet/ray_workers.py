@@ -74,7 +74,7 @@ def work_on_ray(
     """
     queue = open_queue(address)
     shared = address if "://" in str(address) else Path(address).resolve()
-    with _cluster(cluster, workers, progress) as ray, Interrupt() as signals:
+    with _cluster(cluster, workers, progress) as ray, Interrupt(progress.note) as signals:
         resources = ray.cluster_resources()
         of_each: dict[str, Any] = {"num_gpus": 1} if resources.get("GPU") else {"num_cpus": 1}
         machines = sum(name.startswith("node:") and "__" not in name for name in resources)

@@ -72,7 +72,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
 
 def load(
     folder: Path, state: TrainState, step: int, sources: Mapping[str, str], changed: bool = False
-) -> None:
+) -> list[str]:
     """Load the checkpoint of `step` into `state`.
 
     Args:
@@ -81,6 +81,9 @@ def load(
         step: which checkpoint.
         sources: the checksums of now, as for `save`.
         changed: go on although sources or settings have changed.
+
+    Returns:
+        How what it learns from has changed, as in `SOURCES`.
 
     Raises:
         RunFolderError: the file is damaged, or the sources differ; the message says which.
@@ -125,6 +128,7 @@ def load(
     state.stopped = None if changed else stored.stopped
     state.step = state.good_step = step
     state.good = state.word()
+    return differing
 
 
 def _damaged(path: Path, why: str) -> RunFolderError:

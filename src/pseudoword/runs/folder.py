@@ -158,7 +158,8 @@ class RunFolder:
     ) -> list[str]:
         """How `config` differs from the settings of the run in this folder, as sentences.
 
-        More `extend` is not a difference. `shown` converts a value to text.
+        More `extend` is not a difference. Neither are pictures that are no longer where they were:
+        a checkpoint knows them by what they show. `shown` converts a value to text.
         """
         if not self._is_run():
             return []
@@ -170,11 +171,14 @@ class RunFolder:
             if name not in CHANGEABLE
             and getattr(before, name) != getattr(after, name)
             and not (name == "extend" and after.extend > before.extend)
+            and not (name == "pictures" and not any(map(os.path.lexists, before.pictures)))
         }
         return [f"{flag(name)} was {old}, is {new}" for name, (old, new) in values.items()]
 
-    def begin(self, config: TrainConfig, step: int) -> None:
+    def begin(self, config: TrainConfig, step: int, other: Sequence[str] = ()) -> None:
         """Write the settings, and remove log lines after `step`; they will be written again.
+
+        Changes of settings are kept with the word, and so is `other`, what else has changed.
 
         Raises:
             StorageError: a file cannot be written.
@@ -184,6 +188,7 @@ class RunFolder:
         changed = self.changed_settings(
             config, lambda value: public(str(value))
         )  # shared with the word
+        changed += other
         if changed and step:
             sentences = [f"step {step}: {change}" for change in changed]
             new = [sentence for sentence in sentences if sentence not in self.changes]

@@ -2,10 +2,13 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+STOPPING = "stopping after this step; do it again to stop at once"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,10 +22,12 @@ class Interrupted(KeyboardInterrupt):
 class Interrupt:
     """A context in which `signum` is the signal that asked for a stop, or None.
 
-    Outside the main thread it stays None, because Python handles signals only there.
+    Outside the main thread it stays None, because Python handles signals only there. `note` tells
+    the user that the signal has come, as a step may take minutes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
         self.signum: int | None = None
         self._old_handlers: dict[int, Any] = {}
 
@@ -44,3 +49,5 @@ class Interrupt:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
+        # Of its own thread: whatever the signal has interrupted may hold what a note waits for.
+        threading.Thread(target=self._note, args=(STOPPING,), daemon=True).start()

@@ -395,13 +395,14 @@ class Pack:
 
     def _resume(self, run: Run, step: int, progress: Progress) -> None:
         """Load the checkpoint of `step`, if it is not 0."""
+        other: list[str] = []
         if step:
             changed = self._options.allow_changes
-            checkpoint.load(run.folder.path, run.state, step, run.setup.sources, changed)
+            other = checkpoint.load(run.folder.path, run.state, step, run.setup.sources, changed)
             progress.note(f"resuming {run.config.token} from step {step}")
-            for change in run.folder.changed_settings(run.config):
+            for change in [*run.folder.changed_settings(run.config), *other]:
                 progress.note(f"from here on, {change}")
-        run.folder.begin(run.config, step)  # after everything that may raise an error
+        run.folder.begin(run.config, step, other)  # after everything that may raise an error
 
     def _leave(self, member: Member) -> None:
         """Finish a concept. If it failed in training, its last good word is written."""

@@ -203,7 +203,7 @@ def _learn(
         return tasks
 
     pack = Pack(family, todo, size, words, options, progress, ask)
-    with Interrupt() as interrupt, pack:
+    with Interrupt(progress.note) as interrupt, pack:
         for step in train(family, pack.states(), size, progress.note):
             pack.after(step)
             if interrupt.signum is not None:
@@ -264,11 +264,18 @@ def _end_finished(
             words.end(task.config, "done", _ready(task.config))
     if len(done) > 1:
         progress.note(f"{len(done)} of {len(tasks)} words are finished already")
-    for folder in done if len(done) == 1 else ():
-        progress.note(
-            f"{folder} is finished already; add --extend to train it further, or --restart to "
-            "learn it again"
-        )
+    for task in tasks if len(done) == 1 else ():
+        if task.folder.path in done:
+            progress.note(
+                f"{task.folder.path} is finished already; {_to_train_further(task)}, or add "
+                "--restart to learn it again"
+            )
+
+
+def _to_train_further(task: Task) -> str:
+    if task.config.can_extend:
+        return f"to train it further, add for example --extend {task.config.extend + 100}"
+    return f"to train further, begin another run with --init {task.folder.concept}"
 
 
 def _result(folder: RunFolder) -> Trained:
