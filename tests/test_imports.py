@@ -1,5 +1,6 @@
 """What a process does not import that only runs a command."""
 
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from support import run
 
 from pseudoword import imports
 
@@ -23,6 +25,9 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr(imports, "LIBRARIES", ("a_library",))
     monkeypatch.setattr(imports, "COMPILER", "sys")  # imported already, so it stays
     monkeypatch.setattr(imports, "_spares", False)
+    monkeypatch.setattr(imports, "_kept", set())
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
     seen: list[bool] = []
     import_module = importlib.import_module
 
@@ -40,6 +45,13 @@ def test_libraries_find_nothing_that_a_command_does_not_use(found: list[bool]) -
     imports.spare()
     imports.import_libraries()
     assert found == [False, False]
+
+
+def test_an_extra_that_is_kept_is_found(found: list[bool]) -> None:
+    imports.spare()
+    imports.keep("an_extra")
+    imports.import_libraries()
+    assert found == [True, False]
 
 
 def test_it_is_all_there_afterwards(found: list[bool]) -> None:
@@ -106,3 +118,26 @@ def test_all_models_are_there_as_soon_as_one_is_asked_for() -> None:
         "print(clip.CLIPTextConfig is CLIPTextConfig)",
     )
     assert said.split("\n") == ["True", "True", "False", "True"]
+
+
+def test_garbage_is_hardly_searched_for_while_modules_are_imported() -> None:
+    """Later it is, and what was imported is left out."""
+    said = in_a_command(
+        "import gc",
+        "searched = []",
+        "gc.callbacks.append(lambda *_: searched.append(gc.get_count()))",
+        "imports.import_libraries()",
+        "print(len(searched) < 10, gc.get_freeze_count() > len(gc.get_objects()))",
+        "everything = [[] for _ in range(50_000)]",
+        "print(len(searched) >= 4)",
+    )
+    assert said.split("\n") == ["True True", "True"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [((), set()), (("--lora", "a.safetensors"), {"peft"})])
+def test_loras_need_peft(
+    given: tuple[str, ...], kept: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "_kept", set())
+    run("generate", "a cat", "--base", "no such base", *given)
+    assert imports._kept == kept

@@ -3,6 +3,7 @@
 In other programs that import pseudoword, somebody else may need it.
 """
 
+import gc
 import importlib
 import importlib.util
 import sys
@@ -19,7 +20,7 @@ LIBRARIES = ("diffusers", "accelerate", "transformers.modeling_utils")
 
 EXTRAS = ("peft", "bitsandbytes", "boto3")
 """The libraries import these where they are installed, which takes longer than all of diffusers.
-diffusers can then not load LoRAs. Everybody else can still import them."""
+diffusers loads LoRAs only if it finds peft. Everybody else can still import them."""
 
 COMPILER = "torch._dynamo"
 """torch's compiler. Optimisers, diffusers and transformers import it to tell it what not to
@@ -31,27 +32,41 @@ ALONE = f"{COMPILER}._trace_wrapped_higher_order_op"
 ALL_MODELS = "transformers.models"
 """A package whose import searches the files of four hundred models for names."""
 
+NEW_OBJECTS, NEW_OBJECTS_LATER = 1_000_000, 10_000
+"""After so many, Python searches for garbage: until the libraries are imported, and then. What is
+imported is hardly ever garbage, and searching it again and again takes a second."""
+
 _spares = False
+_kept: set[str] = set()
 
 
 def spare() -> None:
     """Spare imports from here on: this process only runs a command."""
     global _spares
     _spares = True
+    gc.set_threshold(NEW_OBJECTS)
     if COMPILER not in sys.modules:
         sys.modules[COMPILER] = NothingCompiled(COMPILER)
         sys.meta_path.insert(0, _PartsOfCompiler())
     sys.modules.setdefault(ALL_MODELS, Later(ALL_MODELS))
 
 
+def keep(extra: str) -> None:
+    """Let the libraries import one of `EXTRAS` after all."""
+    _kept.add(extra)
+
+
 def import_libraries() -> None:
     """Import diffusers and transformers; in a process that spares imports, without unused parts.
 
     They look for `EXTRAS` and for other processes to compute with once, when they are imported.
+    What is there then stays to the end, so it is not searched for garbage again.
     """
+    global _spares
     if not _spares:
         return
-    hidden = [name for name in EXTRAS if name not in sys.modules]
+    _spares = False
+    hidden = [name for name in EXTRAS if name not in sys.modules and name not in _kept]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: cannot be imported
     try:
         with _without_other_processes():
@@ -61,6 +76,8 @@ def import_libraries() -> None:
     finally:
         for name in hidden:
             del sys.modules[name]
+        gc.freeze()
+        gc.set_threshold(NEW_OBJECTS_LATER)
 
 
 def _leave_docstrings() -> None:

@@ -276,6 +276,8 @@ def generate(
 ) -> None:
     """Draw pictures with new words in the prompt. They work in the negative prompt too."""
     checked = GenerateConfig.check(**settings)
+    if checked.lora:
+        imports.keep("peft")
     with Console() as console:
         from pseudoword import api
 
@@ -527,6 +529,7 @@ def ui(
     ] = None,
 ) -> None:
     """Open a page in the browser to teach words on, use them and keep them."""
+    imports.keep("peft")  # any drawing may have LoRAs
     from pseudoword.ui import serve
 
     def ready(address: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pseudoword import formats, imports
+from pseudoword import formats
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.fleet import archive, scratch
@@ -228,7 +228,6 @@ class Worker:
             self._family, self._loaded = None, None  # two would need the memory of both
             self._progress.phase(f"loading {one.config.base}")
             config = one.config
-            imports.import_libraries()
             self._family = base_model.load(
                 config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
             )

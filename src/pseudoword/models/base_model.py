@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pseudoword import lookup
+from pseudoword import imports, lookup
 from pseudoword.config import BaseChoice, DType, Prediction
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
@@ -93,6 +93,7 @@ def build(detected: Detected, place: Placement) -> Family:
     Raises:
         BaseModelError: it cannot be loaded.
     """
+    imports.import_libraries()
     family: Family = load_class(detected.family)(detected.source, place)
     return family
 
@@ -112,6 +113,7 @@ class Unloaded:
             BaseModelError: there is no such model, or its kind is not supported.
         """
         detected = detect(choice)
+        imports.import_libraries()
         self._family_class: Any = load_class(detected.family)
         self._parts = ModelParts(
             detected.source, placement(choice), self._family_class.pipelines[0]
@@ -210,6 +212,7 @@ def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> 
     Of files that hold these too, they are not read: diffusers knows few of the ways in which people
     name them, and those of the published models are the same.
     """
+    imports.import_libraries()
     import diffusers
 
     found = transformer_of(header)

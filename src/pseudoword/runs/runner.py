@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from pseudoword import files, formats, imports
+from pseudoword import files, formats
 from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.data import captions, examples, picture_files
 from pseudoword.errors import PseudowordError, SettingsError, TrainingError
@@ -153,7 +153,6 @@ class _Loaded:
         if self._family is None or not (self._given or key == self._key):
             self._family = None  # before the next one is loaded
             self._progress.phase(f"loading {config.base}")
-            imports.import_libraries()
             self._family = base_model.load(
                 config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
             )
