@@ -25,7 +25,7 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.outputs import RECORD
 from pseudoword.progress import Silent
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
 from pseudoword.training.batches import TrainingData
 from pseudoword.training.initialisation import begin, initial_rows
 from pseudoword.training.rate_schedules import Schedule

@@ -63,8 +63,8 @@ from pseudoword.report import word_sheet
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
-from pseudoword.runs.pack import Options as Options
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
+from pseudoword.runs.planned import Options as Options
 from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import learn as learn
 from pseudoword.runs.runner import shared as shared

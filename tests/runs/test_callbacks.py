@@ -19,8 +19,8 @@ from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.report import charts, grids
 from pseudoword.runs import previews
+from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.pack import Trained
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:

@@ -21,7 +21,7 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.runs import checks
-from pseudoword.runs.pack import TOO_LONG
+from pseudoword.runs.finish import TOO_LONG
 from pseudoword.training import memory
 
 WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [

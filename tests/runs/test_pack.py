@@ -14,7 +14,7 @@ from pseudoword.models.family import Family
 from pseudoword.progress import Ending, Silent
 from pseudoword.runs import pack, requests, setup
 from pseudoword.runs.interrupt import Interrupted
-from pseudoword.runs.pack import Options
+from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
 from pseudoword.runs.setup import Run
 from pseudoword.training.early_stopping import EvaluationLoss

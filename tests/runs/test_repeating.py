@@ -15,7 +15,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, RunFolderError, SettingsError, TrainingError
 from pseudoword.runs import checkpoint
 from pseudoword.runs.failures import memory_advice
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:

@@ -15,7 +15,7 @@ from pseudoword import files, formats, outputs, train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
 from pseudoword.runs import checkpoint
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
 
 STEPS = 30
 

@@ -16,7 +16,7 @@ from pseudoword.data import picture_files
 from pseudoword.errors import SettingsError
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
 from pseudoword.training import early_stopping, loop, loss
 from pseudoword.training.batches import batch, fixed
 from pseudoword.training.early_stopping import EvaluationHistory, EvaluationLoss

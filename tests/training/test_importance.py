@@ -13,7 +13,7 @@ from torch import Tensor
 from pseudoword import train
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
 from pseudoword.training import importance, loss
 from pseudoword.training.batches import batch, fixed
 from pseudoword.training.state import TrainState

@@ -15,7 +15,7 @@ from pseudoword.benchmark.tasks import TrainingPicture, thing_task, write_traini
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.runs.pack import Trained
+from pseudoword.runs.finish import Trained
 from pseudoword.training import loss, nearest_word
 from pseudoword.training.batches import fixed
 from pseudoword.training.initialisation import rows_of_words

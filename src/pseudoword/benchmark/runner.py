@@ -20,8 +20,9 @@ from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output
+from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.pack import Options, Trained
+from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
 from pseudoword.text import brief
 from pseudoword.training import optimisers

@@ -17,8 +17,9 @@ from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress
 from pseudoword.report import grids, html, picture_output
+from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.pack import Options, Trained
+from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
 
 PICTURES = Path(__file__).parent.parent / "bundled" / "demo" / "panda"

@@ -11,8 +11,9 @@ from pseudoword.outputs import maker_of
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output, word_sheet
 from pseudoword.runs import checkpoint
+from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.pack import Options, Trained
+from pseudoword.runs.planned import Options
 from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check, finished, learn
 from pseudoword.runs.word_folders import word_configs

@@ -28,7 +28,7 @@ from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
 from pseudoword.runs.folder import CONFIG, RunFolder
 from pseudoword.runs.interrupt import SIGNALS, Interrupted
-from pseudoword.runs.pack import Options
+from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import finished, learn
 from pseudoword.text import counted, reason
 

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -17,6 +17,13 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
+
+
+def stopped(saved: Iterable[str], signum: int) -> Interrupted:
+    """What is raised when concepts were stopped that are saved at these places."""
+    places = ", ".join(place for place in saved if place)
+    where = f"Saved {places}. " if places else ""
+    return Interrupted(f"stopped. {where}Run the same command again to go on.", signum)
 
 
 class Interrupt:

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from pseudoword import files, formats
 from pseudoword.config import BaseChoice, TrainConfig
-from pseudoword.data import captions, examples, picture_files
+from pseudoword.data import examples
 from pseudoword.errors import PseudowordError, SettingsError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import EachWord, OfWord, Progress
-from pseudoword.runs import checks, trackers
+from pseudoword.runs import checks
 from pseudoword.runs.failures import explain_failures
+from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.interrupt import Interrupt
-from pseudoword.runs.pack import Options, Pack, Task, Trained, Words, stopped
+from pseudoword.runs.interrupt import Interrupt, stopped
+from pseudoword.runs.pack import Pack
+from pseudoword.runs.planned import Options, PlannedRun, plan_run
+from pseudoword.runs.tally import Tally
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
 from pseudoword.training.pack_size import MOST, words_at_once
@@ -66,37 +69,29 @@ def learn(
     _check_folders(configs)
     at_most = MOST if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
-    with explain_failures(configs[:at_most], folders), ExitStack() as stack:
-        progress = timed = TimedProgress(progress)
-        tasks = [_check(config, OfWord(timed, config.folder, each), options) for config in configs]
-        done: dict[Path, Trained] = {}
-        todo: list[Task] = []
-        for task in tasks:
-            stack.callback(task.release)
-            first = len(todo) < at_most
-            if first or task.folder.config.exists():
-                task.claim()
-            if not options.restart and _nothing_left(task.folder, task.config, options):
-                done[task.folder.path] = _result(task.folder)
-            else:
-                todo.append(task)
-            if not first or task.folder.path in done:
-                task.release()
-        words = Words(len(tasks), 0, each)
-        _end_finished(done, tasks, words, progress)
+    with explain_failures(configs[:at_most], folders), ExitStack() as locks:
+        timed = TimedProgress(progress)
+        planned = [
+            plan_run(config, OfWord(timed, config.folder, each), options) for config in configs
+        ]
+        for one in planned:
+            locks.callback(one.release)
+        done, todo = _claim(planned, at_most, options)
+        tally = Tally(len(planned), each=each)
+        _end_finished(done, planned, tally, timed)
         timed.config = todo[0].config if len(todo) == 1 else None
         if len(configs) == 1 and todo and family is None:
             examples.check(todo[0].paths, todo[0].config)  # loading may take minutes
-        loaded = _Loaded(family, progress)
+        loaded = _Loaded(family, timed)
         for alike in _alike(todo):
             base = loaded.of(alike[0].config)
-            done |= _learn(alike, base, words, timed, options, size, more)
+            done |= _learn(alike, base, tally, timed, options, size, more)
         if todo:
             timed.finish()
-        if words.stopped:
-            raise stopped(words.stopped.values(), signal.SIGTERM)
-        if words.failures:
-            raise TrainingError(_what_failed(words.failures, len(tasks)))
+        if tally.stopped:
+            raise stopped(tally.stopped.values(), signal.SIGTERM)
+        if tally.failures:
+            raise TrainingError(_what_failed(tally.failures, len(planned)))
         return [done[folder.path] for folder in folders]
 
 
@@ -106,7 +101,7 @@ def check(config: TrainConfig, progress: Progress, overwrite: bool = False) -> N
     Raises:
         PseudowordError: a picture, a setting or the folder of the run cannot be used.
     """
-    _check(config, progress, Options(overwrite=overwrite))
+    plan_run(config, progress, Options(overwrite=overwrite))
 
 
 def shared(config: TrainConfig) -> tuple[object, ...]:
@@ -129,14 +124,26 @@ def finished(config: TrainConfig, allow_changes: bool = False) -> Trained | None
         return _result(folder) if _nothing_left(folder, config, options) else None
 
 
-def _check(config: TrainConfig, progress: Progress, options: Options) -> Task:
-    trackers.check(config.log)
-    folder = RunFolder(config.folder)
-    paths = picture_files.find(config.pictures, progress.note)
-    templates = captions.templates(config.template)
-    checks.before_loading(config, paths, templates, progress.note)
-    folder.check(config, restart=options.restart, overwrite=options.overwrite)
-    return Task(config, folder, paths, templates, progress)
+def _claim(
+    planned: Sequence[PlannedRun], at_most: int, options: Options
+) -> tuple[dict[Path, Trained], list[PlannedRun]]:
+    """Which runs are finished, by folder, and which are to be learned.
+
+    The folders of the first `at_most` of these are locked then; the others wait unlocked.
+    """
+    done: dict[Path, Trained] = {}
+    todo: list[PlannedRun] = []
+    for one in planned:
+        first = len(todo) < at_most
+        if first or one.folder.config.exists():
+            one.claim()
+        if not options.restart and _nothing_left(one.folder, one.config, options):
+            done[one.folder.path] = _result(one.folder)
+        else:
+            todo.append(one)
+        if not first or one.folder.path in done:
+            one.release()
+    return done, todo
 
 
 class _Loaded:
@@ -160,18 +167,18 @@ class _Loaded:
         return self._family
 
 
-def _alike(todo: Sequence[Task]) -> Iterable[list[Task]]:
+def _alike(todo: Sequence[PlannedRun]) -> Iterable[list[PlannedRun]]:
     """The concepts that can share batches, in the order of the first of each kind."""
-    kinds: dict[tuple[object, ...], list[Task]] = {}
-    for task in todo:
-        kinds.setdefault(shared(task.config), []).append(task)
+    kinds: dict[tuple[object, ...], list[PlannedRun]] = {}
+    for one in todo:
+        kinds.setdefault(shared(one.config), []).append(one)
     return kinds.values()
 
 
 def _learn(
-    todo: Sequence[Task],
+    todo: Sequence[PlannedRun],
     family: Family,
-    words: Words,
+    tally: Tally,
     progress: TimedProgress,
     options: Options,
     size: int | None,
@@ -179,29 +186,29 @@ def _learn(
 ) -> dict[Path, Trained]:
     """Train the concepts of a pack to the end: folder -> result."""
     if size is None:
-        size = _size([task.config for task in todo], family) if len(todo) > 1 or more else 1
-    for task in todo:
+        size = _size([one.config for one in todo], family) if len(todo) > 1 or more else 1
+    for one in todo:
         at_once = min(size, len(todo))
-        checks.against_model(family, task.config, task.templates, task.progress.note, at_once)
+        checks.against_model(family, one.config, one.templates, one.progress.note, at_once)
 
-    def ask(room: int) -> list[Task]:
-        tasks = []
+    def ask(room: int) -> list[PlannedRun]:
+        joining = []
         for config in more(room) if more else ():
             progress.config = None  # there are several now
-            words.total += 1
-            own = OfWord(progress, config.folder, words.each)
+            tally.total += 1
+            own = OfWord(progress, config.folder, tally.each)
             try:
-                task = _check(config, own, options)
-                checks.against_model(family, config, task.templates, own.note, size)
+                planned = plan_run(config, own, options)
+                checks.against_model(family, config, planned.templates, own.note, size)
                 if finished(config, options.allow_changes):
-                    words.end(config, "done", _ready(config))
+                    tally.end(config, "done", _ready(config))
                 else:
-                    tasks.append(task)
+                    joining.append(planned)
             except PseudowordError as error:
-                words.end(config, "failed", str(error))
-        return tasks
+                tally.end(config, "failed", str(error))
+        return joining
 
-    pack = Pack(family, todo, size, words, options, progress, ask)
+    pack = Pack(family, todo, size, tally, options, progress, ask)
     with Interrupt(progress.note) as interrupt, pack:
         for step in train(family, pack.states(), size, progress.note):
             pack.after(step)
@@ -255,26 +262,29 @@ def _ready(config: TrainConfig) -> str:
 
 
 def _end_finished(
-    done: Mapping[Path, Trained], tasks: Sequence[Task], words: Words, progress: Progress
+    done: Mapping[Path, Trained],
+    planned: Sequence[PlannedRun],
+    tally: Tally,
+    progress: Progress,
 ) -> None:
     """Count and tell the words that have nothing left to learn."""
-    for task in tasks:
-        if task.folder.path in done:
-            words.end(task.config, "done", _ready(task.config))
+    for one in planned:
+        if one.folder.path in done:
+            tally.end(one.config, "done", _ready(one.config))
     if len(done) > 1:
-        progress.note(f"{len(done)} of {len(tasks)} words are finished already")
-    for task in tasks if len(done) == 1 else ():
-        if task.folder.path in done:
+        progress.note(f"{len(done)} of {len(planned)} words are finished already")
+    for one in planned if len(done) == 1 else ():
+        if one.folder.path in done:
             progress.note(
-                f"{task.folder.path} is finished already; {_to_train_further(task)}, or add "
+                f"{one.folder.path} is finished already; {_to_train_further(one)}, or add "
                 "--restart to learn it again"
             )
 
 
-def _to_train_further(task: Task) -> str:
-    if task.config.can_extend:
-        return f"to train it further, add for example --extend {task.config.extend + 100}"
-    return f"to train further, begin another run with --init {task.folder.concept}"
+def _to_train_further(one: PlannedRun) -> str:
+    if one.config.can_extend:
+        return f"to train it further, add for example --extend {one.config.extend + 100}"
+    return f"to train further, begin another run with --init {one.folder.concept}"
 
 
 def _result(folder: RunFolder) -> Trained:

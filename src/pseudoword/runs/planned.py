@@ -1,0 +1,74 @@
+"""A run before the model is needed: its settings, pictures and folder are checked."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pseudoword import files
+from pseudoword.config import TrainConfig
+from pseudoword.data import captions, picture_files
+from pseudoword.progress import Progress
+from pseudoword.runs import checks, trackers
+from pseudoword.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to treat what lies in the folders of the runs, and words that fail."""
+
+    restart: bool = False
+    """remove the files of the runs, and begin again"""
+    allow_changes: bool = False
+    """resume runs although their settings or pictures have changed"""
+    overwrite: bool = False
+    """replace files in the folders that no run has written"""
+    keep_going: bool = False
+    """learn the other words where one cannot begin"""
+
+
+@dataclass
+class PlannedRun:
+    """A concept to learn, before it is set up."""
+
+    config: TrainConfig
+    folder: RunFolder
+    paths: Sequence[Path]
+    """the pictures"""
+    templates: Sequence[str]
+    progress: Progress
+    lock: ExitStack = field(default_factory=ExitStack)
+    """unlocks the folder"""
+    claimed: bool = False
+    """whether the folder is locked"""
+
+    def claim(self) -> None:
+        """Lock the folder, and mend what a killed process left in it, if that is not done yet.
+
+        Raises:
+            RunFolderError: another run has locked it.
+        """
+        if not self.claimed:
+            self.lock.enter_context(files.lock_folder(self.folder.path))
+            self.claimed = True
+            self.folder.recover()
+
+    def release(self) -> None:
+        """Unlock the folder."""
+        self.lock.close()
+        self.claimed = False
+
+
+def plan_run(config: TrainConfig, progress: Progress, options: Options) -> PlannedRun:
+    """Check all of a run that needs no model, before anything is locked or written.
+
+    Raises:
+        PseudowordError: a picture, a setting or the folder of the run cannot be used.
+    """
+    trackers.check(config.log)
+    folder = RunFolder(config.folder)
+    paths = picture_files.find(config.pictures, progress.note)
+    templates = captions.templates(config.template)
+    checks.before_loading(config, paths, templates, progress.note)
+    folder.check(config, restart=options.restart, overwrite=options.overwrite)
+    return PlannedRun(config, folder, paths, templates, progress)

@@ -1,0 +1,36 @@
+"""How many words of a call have ended, and how."""
+
+from dataclasses import dataclass, field
+
+from pseudoword.config import TrainConfig
+from pseudoword.progress import EachWord, Ending
+from pseudoword.runs.failures import saved_word
+from pseudoword.runs.folder import RunFolder
+
+
+@dataclass
+class Tally:
+    """The words that one call learns, in all of its packs."""
+
+    total: int
+    ended: int = 0
+    """how many are ready, stopped or failed"""
+    each: EachWord | None = None
+    """is told of each"""
+    failures: dict[str, str] = field(default_factory=dict)
+    """token -> why it could not be learned to the end"""
+    stopped: dict[str, str] = field(default_factory=dict)
+    """token -> where it is saved, of those that were asked to stop; empty if it had not begun"""
+
+    def end(self, config: TrainConfig, how: Ending, sentence: str) -> None:
+        """Count a word that is ready, was stopped or has failed, and tell it."""
+        self.ended += 1
+        token = config.token
+        if how == "failed":
+            self.failures[token] = sentence
+            if saved := saved_word(RunFolder(config.folder)):
+                sentence += f"\n{saved}"
+        elif how == "stopped":
+            self.stopped[token] = sentence
+        if self.each is not None:
+            self.each.ended(config.folder, how, sentence)
