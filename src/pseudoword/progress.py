@@ -33,6 +33,25 @@ class Silent:
         """Nothing."""
 
 
+class PassedOn:
+    """Passes everything on to another `Progress`; subclasses change a part of it."""
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+
+    def phase(self, text: str) -> None:
+        """Passed on."""
+        self._inner.phase(text)
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        """Passed on."""
+        self._inner.advance(done, total, detail)
+
+    def note(self, text: str) -> None:
+        """Passed on."""
+        self._inner.note(text)
+
+
 Ending = Literal["done", "stopped", "failed"]
 """How the training of a word ends."""
 
@@ -49,23 +68,16 @@ class EachWord(Protocol):
         ...
 
 
-class OfWord:
+class OfWord(PassedOn):
     """The progress of one word of a pack: the phases are those of the pack, the notes its own."""
 
     def __init__(self, pack: Progress, run: Path, each: EachWord | None) -> None:
-        self._pack, self._run, self._each = pack, run, each
-
-    def phase(self, text: str) -> None:
-        """Passed on to the pack's."""
-        self._pack.phase(text)
-
-    def advance(self, done: int, total: int, detail: str = "") -> None:
-        """Passed on to the pack's."""
-        self._pack.advance(done, total, detail)
+        super().__init__(pack)
+        self._run, self._each = run, each
 
     def note(self, text: str) -> None:
-        """Passed on to whoever follows each word, or else to the pack's."""
+        """Passed on to whoever follows each word, or else to the pack's progress."""
         if self._each is None:
-            self._pack.note(text)
+            super().note(text)
         else:
             self._each.note_of(self._run, text)

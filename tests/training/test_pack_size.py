@@ -1,11 +1,16 @@
 import pytest
 import torch
 
-from pseudoword.config import BaseChoice
+from pseudoword.config import TrainConfig
 from pseudoword.models.family import Family
 from pseudoword.training import pack_size
 from pseudoword.training.memory_plan import Need, Plan
 from pseudoword.training.pack_size import MOST, words_at_once
+
+
+def config(**settings: object) -> TrainConfig:
+    """Settings of a word."""
+    return TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
 
 
 def plan(weights: int, step: int) -> Plan:
@@ -50,8 +55,8 @@ def test_as_many_words_as_memory_has_room_for(
 ) -> None:
     monkeypatch.setattr(pack_size, "memory_nbytes", lambda _device: have)
     monkeypatch.setattr(pack_size, "plan_memory", lambda _config: plan(weights=400, step=100))
-    found = words_at_once(family, BaseChoice(), 512, batch=1, checkpointing=checkpointing)
-    assert found == words
+    settings = config(batch=1, gradient_checkpointing=checkpointing)
+    assert words_at_once(family, settings, 512) == words
 
 
 def test_small_pictures_are_not_computed(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,15 +64,15 @@ def test_small_pictures_are_not_computed(family: Family, monkeypatch: pytest.Mon
         raise AssertionError
 
     monkeypatch.setattr(pack_size, "plan_memory", unasked)
-    assert words_at_once(family, BaseChoice(), 64, batch=4) == MOST
+    assert words_at_once(family, config(batch=4), 64) == MOST
 
 
 def test_a_real_plan_is_read(base: object, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack_size, "SMALL_PX", 0)
     have = 2**40
     monkeypatch.setattr(pack_size, "memory_nbytes", lambda _device: have)
-    choice = BaseChoice(base=str(base))
-    assert words_at_once(family, choice, family.resolution, batch=2) == MOST
+    settings = config(base=str(base), batch=2)
+    assert words_at_once(family, settings, family.resolution) == MOST
     have = 1
-    assert words_at_once(family, choice, family.resolution, batch=2) == 1
+    assert words_at_once(family, settings, family.resolution) == 1
     assert family.device == torch.device("cpu")

@@ -8,7 +8,7 @@ from typing import Any
 from pseudoword.errors import SettingsError
 from pseudoword.fleet.jobs import Job, make_job
 from pseudoword.fleet.queue import make_queue
-from pseudoword.progress import Progress
+from pseudoword.progress import PassedOn, Progress
 from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check
 from pseudoword.runs.word_folders import word_configs
@@ -62,22 +62,15 @@ def submit_words(
     return new
 
 
-class _Once:
+class _Once(PassedOn):
     """Tells each note once, as most are the same for all words."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress, self._told = progress, set[str]()
-
-    def phase(self, text: str) -> None:
-        """A phase."""
-        self._progress.phase(text)
-
-    def advance(self, done: int, total: int, detail: str = "") -> None:
-        """A step of a phase."""
-        self._progress.advance(done, total, detail)
+    def __init__(self, inner: Progress) -> None:
+        super().__init__(inner)
+        self._told = set[str]()
 
     def note(self, text: str) -> None:
-        """A note, unless it was told before."""
+        """Passed on, unless it was told before."""
         if text not in self._told:
             self._told.add(text)
-            self._progress.note(text)
+            super().note(text)

@@ -1,6 +1,6 @@
 """What memory is planned for."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, SIDE_PX, Samples
@@ -26,3 +26,11 @@ class PlanConfig(BaseChoice):
     output_embedding: bool = False
     """Whether the word's vectors are to go in after the text encoder: no gradient passes through
     it."""
+
+    @classmethod
+    def of(cls, settings: BaseChoice, **changes: Any) -> Self:
+        """What is planned for training or drawing with `settings`, which are checked already."""
+        shared = {
+            name: getattr(settings, name) for name in cls.model_fields if hasattr(settings, name)
+        }
+        return cls.model_construct(**shared | changes)

@@ -118,17 +118,7 @@ def against_model(
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes
     for size in sizes:
         family.check_size(*size)
-    memory.check_training(
-        family,
-        config,
-        sizes[0],
-        samples=config.batch * words,
-        accumulate=config.accumulate,
-        checkpointing=config.gradient_checkpointing,
-        offload=config.offload,
-        method=config.method,
-        output_embedding=config.output_embedding,
-    )
+    memory.check_training(family, config, sizes[0], words)
     previews.check(family, config)
     _check_timesteps(family, config)
     if any(

@@ -220,19 +220,12 @@ def _learn(
 
 def _size(configs: Sequence[TrainConfig], family: Family) -> int:
     """How many concepts like the first one are learned at once."""
-    config = configs[0]
+    config = configs[0].model_copy(
+        update={"output_embedding": all(one.output_embedding for one in configs)}
+    )
     width, height = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes[0]
     side = round(math.sqrt(width * height) / family.resolution_step) * family.resolution_step
-    return words_at_once(
-        family,
-        config,
-        max(side, family.resolution_step),
-        batch=config.batch,
-        checkpointing=config.gradient_checkpointing,
-        offload=config.offload,
-        method=config.method,
-        output_embedding=all(one.output_embedding for one in configs),
-    )
+    return words_at_once(family, config, max(side, family.resolution_step))
 
 
 def _what_failed(failures: Mapping[str, str], total: int) -> str:

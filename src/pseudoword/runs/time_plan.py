@@ -5,7 +5,7 @@ import time
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO, USUAL_SAMPLER_STEPS
 from pseudoword.config.prompt_lines import PromptLine
-from pseudoword.progress import Progress
+from pseudoword.progress import PassedOn, Progress
 from pseudoword.text import duration
 from pseudoword.training import importance, learning_rate_finder
 from pseudoword.training.early_stopping import SAMPLES, earliest_stop
@@ -23,7 +23,7 @@ MEASURING, TRYING, LEARNING, DRAWING = "measuring", "trying", "learning", "drawi
 """The parts that are foretold, in their order. Those before them take as long as files to read."""
 
 
-class TimedProgress:
+class TimedProgress(PassedOn):
     """A `Progress` that also notes how long the parts of a run will take, and have taken.
 
     A part is named by the first word of its phases. There are two plans at most, and none without
@@ -34,7 +34,8 @@ class TimedProgress:
     """the settings of the only run; None where there are none yet, or several"""
 
     def __init__(self, inner: Progress, config: TrainConfig | None = None) -> None:
-        self._inner, self.config = inner, config
+        super().__init__(inner)
+        self.config = config
         self._spent: dict[str, float] = {}
         self._part, self._began = "", time.perf_counter()
         self._first: tuple[int, float] | None = None
@@ -45,23 +46,19 @@ class TimedProgress:
         """Another part begins, or one goes on."""
         self._end_phase()
         self._part = text.split()[0]
-        self._inner.phase(text)
+        super().phase(text)
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """Passed on; the first times tell how long a sample takes."""
         if self.config is not None and self._part in (MEASURING, TRYING, LEARNING):
             self._measure(done, self.config)
-        self._inner.advance(done, total, detail)
-
-    def note(self, text: str) -> None:
-        """Passed on."""
-        self._inner.note(text)
+        super().advance(done, total, detail)
 
     def finish(self) -> None:
         """Note how long the parts took."""
         self._end_phase()
         parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in self._spent.items())
-        self._inner.note(f"took {sum(self._spent.values()):.1f} s: {parts}")
+        self.note(f"took {sum(self._spent.values()):.1f} s: {parts}")
 
     def _end_phase(self) -> None:
         now = time.perf_counter()
@@ -95,7 +92,7 @@ class TimedProgress:
             f"{part} {duration(spent)}{_steps(config) if part == LEARNING else ''}"
             for part, spent in seconds.items()
         )
-        self._inner.note(f"about {duration(sum(seconds.values()))} to go: {parts}")
+        self.note(f"about {duration(sum(seconds.values()))} to go: {parts}")
 
 
 def _steps(config: TrainConfig) -> str:

@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
-from pseudoword.config import BaseChoice, PlanConfig
-from pseudoword.config.method import MethodName
+from pseudoword.config import BaseChoice, PlanConfig, TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.models.device_memory import memory_nbytes
 from pseudoword.models.family import Family
@@ -18,33 +16,33 @@ checked: the check itself takes a while."""
 
 def check_training(
     family: Family,
-    choice: BaseChoice,
+    config: TrainConfig,
     size: tuple[int, int],
-    *,
-    samples: int,
-    accumulate: int = 1,
-    checkpointing: bool = False,
-    offload: bool = False,
-    method: MethodName = "classic",
-    output_embedding: bool = False,
+    words: int,
 ) -> None:
-    """Check that a step with `samples` pictures of `size` (width, height) can fit into memory.
+    """Check that a step can fit into memory.
+
+    Args:
+        family: the base model.
+        config: the settings of each word.
+        size: width and height of the pictures.
+        words: how many are learned at once.
 
     Raises:
         SettingsError: it needs more memory than there is, by what `plan` says.
     """
+    samples = config.batch * words
+    drawn = samples * config.accumulate  # noise is made for all batches of a step at once
     asked = f"{samples} samples a step of {size[0]} x {size[1]} pixels"
-    if accumulate > 1:
-        asked += f", drawn for {accumulate} batches at once,"
+    if config.accumulate > 1:
+        asked += f", drawn for {config.accumulate} batches at once,"
 
     def need(plan: Plan) -> int:
-        step = plan.need(choice.quantize, checkpointing, offload=offload)
-        # Noise is made for all batches of a step at once: two floats for each number.
-        drawn = samples * accumulate * size[0] * size[1] // 2
-        return max(plan.encode_nbytes, step.nbytes + drawn)
+        step = plan.need(config.quantize, config.gradient_checkpointing, offload=config.offload)
+        noise_nbytes = drawn * size[0] * size[1] // 2  # two floats for each number
+        return max(plan.encode_nbytes, step.nbytes + noise_nbytes)
 
-    how = {"method": method, "output_embedding": output_embedding}
-    _check(family, choice, size, samples * accumulate, samples, asked, need, **how)
+    _check(family, config, size, drawn, samples, asked, need)
 
 
 def check_drawing(family: Family, choice: BaseChoice, size: tuple[int, int]) -> None:
@@ -65,17 +63,15 @@ def _check(
     batch: int,
     asked: str,
     need: Callable[[Plan], int],
-    **how: Any,
 ) -> None:
+    """Check that what is `asked` for fits, if it is for more than `ORDINARY` pixels."""
     have = memory_nbytes(family.device)
     ordinary = max(ORDINARY * family.resolution**2, ORDINARY_PX)
     if have is None or size[0] * size[1] * pictures <= ordinary:
         return
     step = family.resolution_step
     side = max(1, round(math.sqrt(size[0] * size[1]) / step)) * step
-    named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    config = PlanConfig.model_construct(**named, resolution=side, batch=batch, **how)
-    nbytes = need(plan_memory(config))
+    nbytes = need(plan_memory(PlanConfig.of(choice, resolution=side, batch=batch)))
     if nbytes > have:
         raise SettingsError(
             f"{asked} needs {nbytes / 2**30:,.0f} GiB, and {family.device} has "

@@ -1,11 +1,8 @@
 """How many words are learned at once: as many as pay, and as memory has room for."""
 
-from typing import Any
-
 import torch
 
-from pseudoword.config import BaseChoice, PlanConfig
-from pseudoword.config.method import MethodName
+from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.models.device_memory import memory_nbytes
 from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Need, plan_memory
@@ -20,36 +17,19 @@ SMALL_PX = 1 << 19
 """Samples with fewer pixels together fit everywhere: computing it would take longer than a step."""
 
 
-def words_at_once(
-    family: Family,
-    choice: BaseChoice,
-    side_px: int,
-    *,
-    batch: int,
-    checkpointing: bool = False,
-    offload: bool = False,
-    method: MethodName = "classic",
-    output_embedding: bool = False,
-) -> int:
-    """How many words with `batch` samples each to learn at once, from 1 to `MOST`.
+def words_at_once(family: Family, config: TrainConfig, side_px: int) -> int:
+    """How many words with such settings to learn at once, from 1 to `MOST`.
 
     Args:
         family: the base model, which is loaded.
-        choice: how it was loaded.
+        config: the settings of each word.
         side_px: of the pictures; those that are not square have as many pixels.
-        batch: samples of a word in a step.
-        checkpointing: whether activations are computed again.
-        offload: whether blocks are in main memory while they are not at work.
-        method: of the words.
-        output_embedding: whether they go in after the text encoders.
     """
     have = _room_nbytes(family.device)
-    if have is None or MOST * batch * side_px**2 <= SMALL_PX:
+    if have is None or MOST * config.batch * side_px**2 <= SMALL_PX:
         return MOST
-    named = {name: getattr(choice, name) for name in BaseChoice.model_fields}
-    how: dict[str, Any] = {"method": method, "output_embedding": output_embedding}
-    config = PlanConfig.model_construct(**named, resolution=side_px, batch=batch, **how)
-    need = plan_memory(config).need(choice.quantize, checkpointing, offload=offload)
+    plan = plan_memory(PlanConfig.of(config, resolution=side_px))
+    need = plan.need(config.quantize, config.gradient_checkpointing, offload=config.offload)
     return _words_in(SHARE * have, need)
 
 

@@ -15,7 +15,7 @@ from pseudoword.config import BaseChoice, GenerateConfig
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import split
-from pseudoword.progress import Progress, Silent
+from pseudoword.progress import PassedOn, Progress, Silent
 from pseudoword.ui.library import Library
 from pseudoword.ui.settings import bases, checked
 from pseudoword.ui.workspace import base_name
@@ -234,24 +234,16 @@ class Drawing:
         return {}
 
 
-class _Notes(Silent):
-    """Hands everything on, and keeps the notes."""
+class _Notes(PassedOn):
+    """Passes everything on, and keeps the notes."""
 
-    def __init__(self, told: Progress) -> None:
-        self._told = told
+    def __init__(self, inner: Progress) -> None:
+        super().__init__(inner)
         self.notes: list[str] = []
 
-    def phase(self, text: str) -> None:
-        """Hand it on."""
-        self._told.phase(text)
-
-    def advance(self, done: int, total: int, detail: str = "") -> None:
-        """Hand it on."""
-        self._told.advance(done, total, detail)
-
     def note(self, text: str) -> None:
-        """Hand it on, and keep it once."""
-        self._told.note(text)
+        """Passed on, and kept once."""
+        super().note(text)
         if text not in self.notes:
             self.notes.append(text)
 

@@ -209,12 +209,9 @@ class Queue:
         Raises:
             PseudowordError: as `api.plan`.
         """
-        shared = config.model_dump(include=set(PlanConfig.model_fields), exclude_none=True)
-        per_step = self._seconds_per_step(config)
-        steps = config.total_steps
-        return Estimate(
-            api.plan_memory(PlanConfig.check(**shared)), steps, per_step and per_step * steps
-        )
+        plan = api.plan_memory(PlanConfig.of(config))
+        per_step, steps = self._seconds_per_step(config), config.total_steps
+        return Estimate(plan, steps, per_step and per_step * steps)
 
     def jobs(self) -> list[Job]:
         """All trainings, in the order in which they were submitted."""

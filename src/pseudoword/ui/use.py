@@ -1,6 +1,6 @@
 """The tab where words are used: prompts, words to put into them, and what is drawn."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +169,11 @@ class DrawingPanel:
         slow = {**PRIVATE, **ONE_MODEL}
         tab.select(self._words, None, words, **QUIET)
         self.gallery.select(told(self._inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
-        gr.on([self.draw.click, self.prompt.submit], told(self._drawn), asked, shown, **slow)
-        self.pair.click(told(self._paired), asked, shown, **slow)
-        self.sweep.click(told(self._swept), asked, [*shown, self.copy, self.sheet], **slow)
+        plain = [self.draw.click, self.prompt.submit]
+        gr.on(plain, self._drawing(self._plain), asked, shown, **slow)
+        self.pair.click(self._drawing(self._paired), asked, shown, **slow)
+        swept = [*shown, self.copy, self.sheet]
+        self.sweep.click(self._drawing(self._swept), asked, swept, **slow)
         self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **PRIVATE)
         changed = [self.files, self.brought, *words, self.prompt, *self.form.inputs]
         self.files.upload(told(self._brought), self.files, changed, **PRIVATE)
@@ -185,45 +187,42 @@ class DrawingPanel:
             return [with_token(prompt, token), negative]
         return [prompt, with_token(negative, token) if negative else token]
 
-    def _drawn(
-        self,
-        prompt: str,
-        *values: Any,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> list[Any]:
-        settings, words = self._asked(prompt, values)
-        watch = Shown(progress)
-        found = self._desk.drawing.generate(prompt, words, progress=watch, **settings)
-        return [handed(found), pieces.notes(watch.notes), gr.update(visible=False)]
+    def _drawing(self, draw: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        """The handler of a button that draws.
 
-    def _paired(
-        self,
-        prompt: str,
-        *values: Any,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> list[Any]:
+        Args:
+            draw: called with the prompt, the ids of its words, and settings. It returns what it
+                has drawn, and what else changes on the page.
+        """
+
+        def run(
+            prompt: str,
+            *values: Any,
+            progress: gr.Progress = gr.Progress(),  # noqa: B008
+        ) -> list[Any]:
+            settings, words = self._asked(prompt, values)
+            watch = Shown(progress)
+            drawn, *changes = draw(prompt, words, progress=watch, **settings)
+            return [handed(drawn), pieces.notes(watch.notes), *changes]
+
+        return told(run)
+
+    def _plain(self, prompt: str, words: Sequence[str], **settings: Any) -> list[Any]:
+        """Pictures of the prompt."""
+        return [self._desk.drawing.generate(prompt, words, **settings), gr.update(visible=False)]
+
+    def _paired(self, prompt: str, words: Sequence[str], **settings: Any) -> list[Any]:
         """Pictures with the word and without it."""
-        settings, words = self._asked(prompt, values)
-        word, watch = _only(words), Shown(progress)
-        pairs = self._desk.drawing.with_and_without(prompt, word, progress=watch, **settings)
-        flat = [one for pair in pairs for one in pair]
-        return [handed(flat), pieces.notes(watch.notes), gr.update(visible=False)]
+        pairs = self._desk.drawing.with_and_without(prompt, _only(words), **settings)
+        return [[one for pair in pairs for one in pair], gr.update(visible=False)]
 
-    def _swept(
-        self,
-        prompt: str,
-        *values: Any,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> list[Any]:
+    def _swept(self, prompt: str, words: Sequence[str], **settings: Any) -> list[Any]:
         """Pictures with each saved copy of the word, and which copies there are to choose from."""
-        settings, words = self._asked(prompt, values)
-        word, watch = _only(words), Shown(progress)
+        word = _only(words)
         copies = self._desk.library.copies(word)
-        found = self._desk.drawing.sweep(prompt, word, progress=watch, **settings)
-        return [
-            handed(found), pieces.notes(watch.notes), gr.update(visible=bool(copies)),
-            gr.update(choices=copies, value=None), word,
-        ]  # fmt: skip
+        drawn = self._desk.drawing.sweep(prompt, word, **settings)
+        shown = gr.update(visible=bool(copies))
+        return [drawn, shown, gr.update(choices=copies, value=None), word]
 
     def _kept(self, word: str, step: Any) -> list[Any]:
         """Make the chosen copy the word."""
@@ -233,6 +232,7 @@ class DrawingPanel:
         return [pieces.note(f"{now.token} is now the copy of step {step}.", "good")]
 
     def _asked(self, prompt: str, values: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+        """The settings of the controls, and the ids of the words in the prompts."""
         if not (prompt or "").strip():
             raise PromptError("there is no prompt. Write what to draw, such as: a photo of a cat.")
         settings = self.form.settings(values)
