@@ -25,7 +25,7 @@ from basemodel.model_cards import write_base_card, write_similarity_card
 from basemodel.noise_schedule import new_scheduler
 from basemodel.settings import GUIDANCE, PICTURE_PX
 from basemodel.world import SHAPES, STYLES
-from pseudoword.models.families.latent import EMPHASIS_KEY, GUIDANCE_KEY, RESCALE_KEY
+from pseudoword.models.drawing_defaults import EMPHASIS_KEY, GUIDANCE_KEY, RESCALE_KEY
 
 MAX_SHARD_SIZE = "15MB"
 """No file of the bundle may be larger than 16 MB."""

@@ -310,7 +310,7 @@ def test_the_mean_is_restored_unless_the_model_or_the_user_says_otherwise(family
         assert torch.isclose(ours.mean(), plainly.mean(), rtol=1e-4) == restore_mean
     no_mean = torch.tensor([[[1.0, -1.0], [0.5, -0.5]]])
     assert torch.equal(weighted(no_mean, torch.tensor([[1.0, 2.0]]))[0, 1], no_mean[0, 0])
-    assert base_model.load_named("emoji", "cpu").emphasis == "no-norm"
+    assert base_model.load_named("emoji", "cpu").defaults.emphasis == "no-norm"
 
 
 def test_the_grammar_can_be_switched_off(family: Family) -> None:

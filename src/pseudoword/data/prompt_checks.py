@@ -98,7 +98,7 @@ def check_prompts(
             note_truncation(name, most_truncated(readers, text, counts), note)
         _note(WEIGHT, prompts.values(), counts, note, f"{family.source.name} reads no weights")
         return
-    plain_text = (emphasis or family.emphasis) == "none"
+    plain_text = (emphasis or family.defaults.emphasis) == "none"
     understand = plain if plain_text else parse
     for name, text in prompts.items():
         prompt = understand(text, counts)

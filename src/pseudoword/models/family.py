@@ -10,7 +10,7 @@ import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.config import Emphasis
+from pseudoword.models.drawing_defaults import DrawingDefaults
 from pseudoword.models.injection import Words
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
@@ -107,23 +107,8 @@ class Family(Protocol):
         ...
 
     @property
-    def guidance(self) -> float:
-        """The default guidance scale."""
-        ...
-
-    @property
-    def sampler_steps(self) -> int:
-        """The default number of denoising steps of a picture."""
-        ...
-
-    @property
-    def emphasis(self) -> Emphasis:
-        """How weights in prompts are applied by default."""
-        ...
-
-    @property
-    def guidance_rescale(self) -> float:
-        """The default guidance rescale, 0 to 1."""
+    def defaults(self) -> DrawingDefaults:
+        """How it is drawn where nobody says otherwise."""
         ...
 
     def modules(self) -> Mapping[str, torch.nn.Module]:

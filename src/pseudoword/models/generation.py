@@ -129,7 +129,7 @@ def _emphasis(family: Family, options: GenerationOptions) -> Emphasis:
     """How weights in prompts are applied."""
     if not family.reads_weights:
         return "none"
-    return options.get("emphasis") or family.emphasis
+    return options.get("emphasis") or family.defaults.emphasis
 
 
 def check(
@@ -154,9 +154,9 @@ def check(
         model=family.source.name,
     )
     settings = GenerationSettings(
-        family.guidance if guidance is None else guidance,
-        family.guidance_rescale if rescale is None else rescale,
-        family.sampler_steps if steps is None else steps,
+        family.defaults.guidance if guidance is None else guidance,
+        family.defaults.guidance_rescale if rescale is None else rescale,
+        family.defaults.sampler_steps if steps is None else steps,
         width,
         height,
         options.get("scheduler"),

@@ -1,12 +1,57 @@
-"""Check whether a scheduler of diffusers can take a number of steps, before the model runs."""
+"""Schedulers of diffusers: a model's own, others by name, and whether they take so many steps."""
 
 import inspect
 from typing import Any
 
 import torch
 
-from pseudoword.errors import SettingsError
+from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.models.loading.parts import ModelParts
 from pseudoword.text import reason
+
+STARTS, ENDS = ("", "FlowMatch"), ("", "Scheduler", "DiscreteScheduler")
+"""Of the names of diffusers' schedulers, which nobody has to write."""
+
+
+def own_scheduler(parts: ModelParts) -> Any:
+    """A new scheduler, of the class and with the config that the model comes with.
+
+    Raises:
+        BaseModelError: diffusers does not have it.
+    """
+    import diffusers
+
+    # from_pretrained would return the class that it is called on, not the model's own.
+    own = parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
+    kind = getattr(diffusers, own, None) if isinstance(own, str) else None
+    if not isinstance(kind, type) or not issubclass(kind, diffusers.SchedulerMixin):
+        raise BaseModelError(
+            f"{parts.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
+            "have. Write another _class_name into its config, such as DDIMScheduler"
+        )
+    return parts.scheduler(kind)
+
+
+def compatible_scheduler(own: Any, name: str, model: str) -> Any:
+    """A new scheduler of the class `name`, with the config of a model's own.
+
+    Args:
+        own: the model's own.
+        name: of diffusers' class, with or without its usual beginning and end.
+        model: what messages call the model.
+
+    Raises:
+        SettingsError: diffusers has no compatible one with this name, or it needs another package.
+    """
+    known = {kind.__name__: kind for kind in own.compatibles}
+    for kind in (f"{start}{name}{end}" for start in STARTS for end in ENDS):
+        if kind in known:
+            try:
+                return known[kind].from_config(own.config)
+            except ImportError as error:
+                raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
+    short = sorted(kind.removesuffix("Scheduler") for kind in known)
+    raise SettingsError(f"--scheduler {name}: {model} works with {', '.join(short)}")
 
 
 def check_steps(scheduler: Any, steps: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pseudoword.errors import SettingsError
 from pseudoword.models import pipeline_readers
-from pseudoword.models.families.latent import UsualDrawing
+from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
@@ -56,11 +56,11 @@ class Flux(PackedFamily):
         """schnell, as in the example of its pipeline; it alone neither reads a scale nor shifts."""
         reads_scale = self.denoiser.config.guidance_embeds
         schnell = not reads_scale and not self.scheduler().config.use_dynamic_shifting
-        return UsualDrawing(4, 1.0) if schnell else None
+        return UsualDrawing(guidance=1.0, sampler_steps=4) if schnell else None
 
     def check(self, settings: GenerationSettings) -> None:
         super().check(settings)
-        if not self.denoiser.config.guidance_embeds and settings.guidance != self.guidance:
+        if not self.denoiser.config.guidance_embeds and settings.guidance != self.defaults.guidance:
             raise SettingsError(
                 f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
                 "reads no guidance scale. Leave it out."

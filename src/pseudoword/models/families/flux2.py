@@ -17,8 +17,8 @@ from pseudoword.errors import SettingsError
 from pseudoword.formats.keys import WIDTHS
 from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.flux import training_guidance
-from pseudoword.models.families.latent import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily, positions
 from pseudoword.models.families.transformer import PATCH
 from pseudoword.models.family import Condition, GenerationSettings
@@ -146,14 +146,14 @@ class Flux2Klein(Flux2):
 
     def distilled(self) -> UsualDrawing | None:
         """As on the card of the distilled klein."""
-        return UsualDrawing(4, 1.0) if self._is_distilled else None
+        return UsualDrawing(guidance=1.0, sampler_steps=4) if self._is_distilled else None
 
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         return super()._pipeline(scheduler, is_distilled=self._is_distilled, **more)
 
     def check(self, settings: GenerationSettings) -> None:
         super().check(settings)
-        if self._is_distilled and settings.guidance != self.guidance:
+        if self._is_distilled and settings.guidance != self.defaults.guidance:
             raise SettingsError(
                 f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
                 "is distilled to draw without guidance. Leave it out."

@@ -1,63 +1,37 @@
 """What families of latent diffusion models share, whatever their denoiser: loading and drawing."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from PIL.Image import Image
 from torch import Generator, Tensor
 
-from pseudoword.config import Emphasis
-from pseudoword.config.fields import USUAL_SAMPLER_STEPS
 from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.models import samplers
 from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.drawing_defaults import (
+    FEW_STEP_SCHEDULERS,
+    FEW_STEPS,
+    DrawingDefaults,
+    UsualDrawing,
+)
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning, Moments
 from pseudoword.models.injection import Words
-from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.lora import Lora, apply_loras
-from pseudoword.models.noise_schedule import Diffusion, NoiseSchedule, prediction_type
+from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.part_checks import check_output, working_together
 from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.samplers import check_steps
 from pseudoword.models.text_encoder import TextEncoder
-from pseudoword.text import reason
-
-LARGEST_SAMPLE = 4096
-"""Latent positions along a side of a picture; 64 to 128 are usual."""
-LARGEST_PATCH = 8
-"""Latent positions along a side of a token; 2 is usual."""
-GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
-STEPS_KEY = "_sampler_steps"
-EMPHASIS_KEY = "_emphasis"
-"""Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
-ENDINGS = ("", "Scheduler", "DiscreteScheduler")
-"""Of the names of diffusers' schedulers, which nobody has to write."""
-
-
-@dataclass(frozen=True)
-class UsualDrawing:
-    """How a model is drawn by default."""
-
-    sampler_steps: int
-    guidance: float
-    """1 is off"""
-
-
-FEW_STEPS = UsualDrawing(4, 1.0)
-"""Of models that are distilled for consistency (Luo et al. 2023, arXiv 2310.04378)."""
-
-FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
-"""What only such models have as their own."""
 
 SUFFIXES = ("", "_2", "_3")
 """Of the names of text encoders and tokenizers in diffusers' layout."""
@@ -196,45 +170,14 @@ class LatentFamily(ABC):
         return self._resolution_and_step[1]
 
     @cached_property
-    def guidance(self) -> float:
-        return self._number_in_index(GUIDANCE_KEY, self._usual.guidance)
-
-    @cached_property
-    def sampler_steps(self) -> int:
-        steps = self._number_in_index(STEPS_KEY, self._usual.sampler_steps)
-        if not (steps.is_integer() and 1 <= steps <= self.noise_schedule.timesteps):
-            raise BaseModelError(
-                f"{self.source.name}: {STEPS_KEY} in model_index.json is {steps:g}, but should be "
-                f"a whole number from 1 to {self.noise_schedule.timesteps}"
-            )
-        return int(steps)
+    def defaults(self) -> DrawingDefaults:
+        usual = self.distilled() or UsualDrawing(self.usual_guidance)
+        return DrawingDefaults.of(self.parts, usual, self.noise_schedule.timesteps)
 
     def distilled(self) -> UsualDrawing | None:
         """How the model is drawn, if its files tell that it is distilled to few steps."""
         scheduler = type(self.scheduler()).__name__
         return FEW_STEPS if scheduler in FEW_STEP_SCHEDULERS else None
-
-    @cached_property
-    def _usual(self) -> UsualDrawing:
-        return self.distilled() or UsualDrawing(USUAL_SAMPLER_STEPS, self.usual_guidance)
-
-    @cached_property
-    def emphasis(self) -> Emphasis:
-        own: Emphasis = self.parts.setting(EMPHASIS_KEY, "original")
-        if own not in get_args(Emphasis):
-            raise BaseModelError(
-                f"{self.source.name}: {EMPHASIS_KEY} in model_index.json is {own!r:.60}, but "
-                f"should be one of {', '.join(get_args(Emphasis))}"
-            )
-        return own
-
-    @cached_property
-    def guidance_rescale(self) -> float:
-        return self._number_in_index(RESCALE_KEY, 0.0)
-
-    def _number_in_index(self, name: str, usual: float) -> float:
-        where = f"{self.source.name}: {name} in model_index.json"
-        return folder.finite_number(self.parts.setting(name, usual), where)
 
     @cached_property
     def _resolution_and_step(self) -> tuple[int, int]:
@@ -387,7 +330,7 @@ class LatentFamily(ABC):
 
     def check_steps(self, settings: GenerationSettings) -> None:
         """Check whether the scheduler can take so many steps."""
-        check_steps(self.scheduler(settings.scheduler), settings.sampler_steps)
+        samplers.check_steps(self.scheduler(settings.scheduler), settings.sampler_steps)
 
     def drawing_options(self, _settings: GenerationSettings, _count: int) -> dict[str, Any]:
         """Further inputs of the pipeline that draws `count` pictures."""
@@ -441,28 +384,8 @@ class LatentFamily(ABC):
             yield
 
     def scheduler(self, name: str | None = None) -> Any:
-        import diffusers
-
-        # from_pretrained would return the class that it is called on, not the model's own.
-        own = self.parts.config(diffusers.DDPMScheduler, "scheduler").get("_class_name")
-        kind = getattr(diffusers, own, None) if isinstance(own, str) else None
-        if not isinstance(kind, type) or not issubclass(kind, diffusers.SchedulerMixin):
-            raise BaseModelError(
-                f"{self.source.name}: its scheduler is {own!r:.60}, which this diffusers does not "
-                "have. Write another _class_name into its config, such as DDIMScheduler"
-            )
-        scheduler = self.parts.scheduler(kind)
-        if name is None:
-            return scheduler
-        known = {kind.__name__: kind for kind in scheduler.compatibles}
-        for kind in (f"{start}{name}{end}" for start in ("", "FlowMatch") for end in ENDINGS):
-            if kind in known:
-                try:
-                    return known[kind].from_config(scheduler.config)
-                except ImportError as error:
-                    raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
-        short = sorted(kind.removesuffix("Scheduler") for kind in known)
-        raise SettingsError(f"--scheduler {name}: {self.source.name} works with {', '.join(short)}")
+        own = samplers.own_scheduler(self.parts)
+        return own if name is None else samplers.compatible_scheduler(own, name, self.source.name)
 
 
 def _check_diffusers(pipeline: str, model: str) -> None:
@@ -478,42 +401,3 @@ def _check_diffusers(pipeline: str, model: str) -> None:
             f"{model} is drawn by a {pipeline}, which diffusers {diffusers.__version__} does not "
             "have. Install a newer one: pip install --upgrade diffusers"
         )
-
-
-def sample_side(config: Mapping[str, Any], where: str) -> int:
-    """A denoiser's `sample_size`: latent positions along a side of the pictures it was made for.
-
-    Raises:
-        BaseModelError: it is no whole number, or not of a square.
-    """
-    size = config["sample_size"]
-    if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
-        size = size[0]
-    return folder.whole_number({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
-
-
-def patch_step(config: Mapping[str, Any], where: str) -> int:
-    """A transformer's `patch_size`: latent positions along a side of a token.
-
-    Raises:
-        BaseModelError: it is no whole number.
-    """
-    return folder.whole_number(config, "patch_size", where, LARGEST_PATCH)
-
-
-def diffusion_schedule(parts: ModelParts) -> Diffusion:
-    """The noise schedule of a model that predicts ε or v.
-
-    Raises:
-        BaseModelError: its scheduler's config describes none, or the model predicts something else.
-    """
-    from diffusers import DDPMScheduler
-
-    scheduler = parts.scheduler(DDPMScheduler)
-    alphas = scheduler.alphas_cumprod
-    if not ((alphas >= 0) & (alphas <= 1)).all():
-        raise BaseModelError(
-            f"{parts.source.name}: its scheduler's config gives no valid noise schedule "
-            "(beta_start, beta_end or beta_schedule)"
-        )
-    return Diffusion(alphas, prediction_type(scheduler.config.prediction_type))

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.families.latent import diffusion_schedule
+from pseudoword.models.families.configs import diffusion_schedule
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import SettingsError
-from pseudoword.models.families.latent import UsualDrawing
+from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.sana import Sana
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.flow import Flow
@@ -48,7 +48,7 @@ class SanaSprint(Sana):
 
     def distilled(self) -> UsualDrawing:
         """As its pipeline draws by itself."""
-        return UsualDrawing(2, TRAINING_GUIDANCE)
+        return UsualDrawing(guidance=TRAINING_GUIDANCE, sampler_steps=2)
 
     def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, object]:
         options: dict[str, object] = {"use_resolution_binning": False}

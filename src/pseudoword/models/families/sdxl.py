@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pseudoword.models.families.latent import UsualDrawing
+from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.injection import Words, rows_of
@@ -52,7 +52,7 @@ class StableDiffusionXL(UNetFamily):
         turbo = self.denoiser.config.sample_size == 64 and (
             sampling.get("timestep_spacing") == "trailing"
         )
-        return UsualDrawing(1, 1.0) if turbo else super().distilled()
+        return UsualDrawing(guidance=1.0, sampler_steps=1) if turbo else super().distilled()
 
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         encoded = [

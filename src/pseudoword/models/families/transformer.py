@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 
 from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.families.latent import (
-    LARGEST_SAMPLE,
-    LatentFamily,
-    patch_step,
-    sample_side,
-)
+from pseudoword.models.families.configs import LARGEST_SAMPLE, patch_step, sample_side
+from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
 from pseudoword.models.loading import folder

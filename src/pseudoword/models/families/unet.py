@@ -12,7 +12,8 @@ from pseudoword.errors import BaseModelError
 from pseudoword.formats.keys import is_layered
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
-from pseudoword.models.families.latent import LatentFamily, diffusion_schedule, sample_side
+from pseudoword.models.families.configs import diffusion_schedule, sample_side
+from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning
 from pseudoword.models.injection import Words
 from pseudoword.models.loading import folder

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.models import pipeline_readers
-from pseudoword.models.families.latent import UsualDrawing
+from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.transformer import (
     PLANNED_TOKENS,
     TransformerFamily,
@@ -69,7 +69,7 @@ class ZImage(TransformerFamily):
     def distilled(self) -> UsualDrawing | None:
         """Turbo, as in the example of the pipeline. Its files differ by the scheduler's shift."""
         shift = self.scheduler().config.get("shift")
-        return UsualDrawing(8, 1.0) if shift == TURBO_SHIFT else None
+        return UsualDrawing(guidance=1.0, sampler_steps=8) if shift == TURBO_SHIFT else None
 
     def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, Any]:
         # its pipeline counts what is added to the prediction for the prompt: 0 is off, not 1

@@ -1,0 +1,89 @@
+"""How a model is drawn where nobody says otherwise: as its files say, or as is usual for it."""
+
+from dataclasses import dataclass
+from typing import Self, get_args
+
+from pseudoword.config import Emphasis
+from pseudoword.config.fields import USUAL_SAMPLER_STEPS
+from pseudoword.errors import BaseModelError
+from pseudoword.models.loading import folder
+from pseudoword.models.loading.parts import ModelParts
+
+GUIDANCE_KEY, RESCALE_KEY = "_guidance_scale", "_guidance_rescale"
+STEPS_KEY = "_sampler_steps"
+EMPHASIS_KEY = "_emphasis"
+"""Entries of `model_index.json` with a model's own defaults; diffusers ignores such names."""
+
+
+@dataclass(frozen=True)
+class UsualDrawing:
+    """How models of a kind are drawn."""
+
+    guidance: float
+    """the guidance scale; 1 is off"""
+    sampler_steps: int = USUAL_SAMPLER_STEPS
+
+
+FEW_STEPS = UsualDrawing(guidance=1.0, sampler_steps=4)
+"""Of models that are distilled for consistency (Luo et al. 2023, arXiv 2310.04378)."""
+
+FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+"""What only such models have as their own."""
+
+
+@dataclass(frozen=True)
+class DrawingDefaults:
+    """The default settings of a drawing with one model."""
+
+    guidance: float
+    """the guidance scale"""
+    guidance_rescale: float
+    """0 to 1"""
+    sampler_steps: int
+    """denoising steps of a picture"""
+    emphasis: Emphasis
+    """how weights in prompts are applied"""
+
+    @classmethod
+    def of(cls, parts: ModelParts, usual: UsualDrawing, timesteps: int) -> Self:
+        """As `model_index.json` says; where it says nothing, as is `usual`.
+
+        Args:
+            parts: of the model.
+            usual: how models like it are drawn.
+            timesteps: that the model was trained with.
+
+        Raises:
+            BaseModelError: it says something that cannot be.
+        """
+        return cls(
+            _number(parts, GUIDANCE_KEY, usual.guidance),
+            _number(parts, RESCALE_KEY, 0.0),
+            _steps(parts, usual.sampler_steps, timesteps),
+            _emphasis(parts),
+        )
+
+
+def _number(parts: ModelParts, name: str, usual: float) -> float:
+    where = f"{parts.source.name}: {name} in model_index.json"
+    return folder.finite_number(parts.setting(name, usual), where)
+
+
+def _steps(parts: ModelParts, usual: int, timesteps: int) -> int:
+    steps = _number(parts, STEPS_KEY, usual)
+    if not (steps.is_integer() and 1 <= steps <= timesteps):
+        raise BaseModelError(
+            f"{parts.source.name}: {STEPS_KEY} in model_index.json is {steps:g}, but should be a "
+            f"whole number from 1 to {timesteps}"
+        )
+    return int(steps)
+
+
+def _emphasis(parts: ModelParts) -> Emphasis:
+    emphasis: Emphasis = parts.setting(EMPHASIS_KEY, "original")
+    if emphasis not in get_args(Emphasis):
+        raise BaseModelError(
+            f"{parts.source.name}: {EMPHASIS_KEY} in model_index.json is {emphasis!r:.60}, but "
+            f"should be one of {', '.join(get_args(Emphasis))}"
+        )
+    return emphasis

@@ -1,0 +1,54 @@
+"""What the configs of denoisers and schedulers say of sizes and noise, checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pseudoword.errors import BaseModelError
+from pseudoword.models.loading import folder
+from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.noise_schedule import Diffusion, prediction_type
+
+LARGEST_SAMPLE = 4096
+"""Latent positions along a side of a picture; 64 to 128 are usual."""
+
+LARGEST_PATCH = 8
+"""Latent positions along a side of a token; 2 is usual."""
+
+
+def sample_side(config: Mapping[str, Any], where: str) -> int:
+    """A denoiser's `sample_size`: latent positions along a side of the pictures it was made for.
+
+    Raises:
+        BaseModelError: it is no whole number, or not of a square.
+    """
+    size = config["sample_size"]
+    if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
+        size = size[0]
+    return folder.whole_number({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
+
+
+def patch_step(config: Mapping[str, Any], where: str) -> int:
+    """A transformer's `patch_size`: latent positions along a side of a token.
+
+    Raises:
+        BaseModelError: it is no whole number.
+    """
+    return folder.whole_number(config, "patch_size", where, LARGEST_PATCH)
+
+
+def diffusion_schedule(parts: ModelParts) -> Diffusion:
+    """The noise schedule of a model that predicts ε or v.
+
+    Raises:
+        BaseModelError: its scheduler's config describes none, or the model predicts something else.
+    """
+    from diffusers import DDPMScheduler
+
+    scheduler = parts.scheduler(DDPMScheduler)
+    alphas = scheduler.alphas_cumprod
+    if not ((alphas >= 0) & (alphas <= 1)).all():
+        raise BaseModelError(
+            f"{parts.source.name}: its scheduler's config gives no valid noise schedule "
+            "(beta_start, beta_end or beta_schedule)"
+        )
+    return Diffusion(alphas, prediction_type(scheduler.config.prediction_type))
