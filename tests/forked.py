@@ -24,6 +24,7 @@ PRELOADED = (
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
     "diffusers.loaders.peft",
     "pseudoword.api",
+    "pseudoword.internals",
 )
 """Modules that take seconds to import; matplotlib also searches for fonts."""
 

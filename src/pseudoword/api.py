@@ -11,22 +11,15 @@ from typing import Any
 
 from PIL.Image import Image
 
-from pseudoword.benchmark.comparison import Comparison
-from pseudoword.benchmark.comparison import compare as compare
+from pseudoword.benchmark.comparison import Comparison, compare
 from pseudoword.commands.bases import Base, bundled_bases
 from pseudoword.commands.convert import convert_file
 from pseudoword.commands.demo import Demo, learn_demo
-from pseudoword.commands.evaluate import Evaluation
-from pseudoword.commands.evaluate import evaluate_word as evaluate_word
+from pseudoword.commands.evaluate import Evaluation, evaluate_word
 from pseudoword.commands.gallery import Gallery, make_gallery
-from pseudoword.commands.generate import Concepts
-from pseudoword.commands.generate import draw_files as draw_files
-from pseudoword.commands.generate import draw_pictures as draw_pictures
-from pseudoword.commands.generate import free_memory as free_memory
-from pseudoword.commands.generate import load_base as load_base
+from pseudoword.commands.generate import Concepts, draw_pictures
 from pseudoword.commands.inspect import Inspection, inspect_file
-from pseudoword.commands.prepare import Prepared
-from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
+from pseudoword.commands.prepare import Prepared, prepare_pictures
 from pseudoword.commands.push import Pushed, push_run
 from pseudoword.commands.queue import steer_queue
 from pseudoword.commands.submit import submit_words
@@ -41,35 +34,17 @@ from pseudoword.config import (
     PrepareConfig,
     TrainConfig,
 )
-from pseudoword.data.images import decode as decode
-from pseudoword.data.images import open_picture as open_picture
-from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.errors import PseudowordError
 from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.view import QueuedWord
 from pseudoword.fleet.worker import Worked
-from pseudoword.formats import WRITERS as WRITERS
-from pseudoword.formats import EmbeddingFile as EmbeddingFile
-from pseudoword.formats import encode as encode
-from pseudoword.formats import read_all as read_all
-from pseudoword.formats import read_bytes as read_bytes
-from pseudoword.formats import with_token as with_token
-from pseudoword.formats.infotext import SAMPLERS as SAMPLERS
-from pseudoword.formats.infotext import read_infotext as read_infotext
-from pseudoword.formats.keys import families_of as families_of
 from pseudoword.lookup import path_argument
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import word_sheet
-from pseudoword.report.charts import curves as curves
-from pseudoword.report.grids import grid as grid
-from pseudoword.report.picture_output import encode_picture as encode_picture
 from pseudoword.runs.finish import Trained
-from pseudoword.runs.planned import Options as Options
-from pseudoword.runs.requests import ask as ask
-from pseudoword.runs.runner import learn as learn
-from pseudoword.runs.runner import shared as shared
-from pseudoword.training.memory_plan import Plan
-from pseudoword.training.memory_plan import plan_memory as plan_memory
+from pseudoword.runs.planned import Options
+from pseudoword.runs.runner import learn
+from pseudoword.training.memory_plan import Plan, plan_memory
 
 __all__ = [
     "Base",

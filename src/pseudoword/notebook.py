@@ -14,7 +14,7 @@ from IPython.display import Image as Picture
 from IPython.display import Markdown, display
 from PIL.Image import Image
 
-from pseudoword import api
+from pseudoword import internals
 from pseudoword.text import markdown, visible
 
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -90,7 +90,7 @@ class LiveProgress:
             log = (self._run / "log.jsonl").read_text(encoding="utf-8")
             entries = [json.loads(line) for line in log.splitlines()]
             if any("loss" in entry for entry in entries):
-                curves = api.curves(entries, self._run.name)
+                curves = internals.curves(entries, self._run.name)
                 self._curves.update(Picture(curves, width=CURVES_PX))
 
 
@@ -104,7 +104,7 @@ def grid(
         heads: of the columns.
         side_px: side of the square that each picture is fitted into.
     """
-    return api.grid(list(rows.items()), heads=heads, cell_px=side_px)
+    return internals.grid(list(rows.items()), heads=heads, cell_px=side_px)
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> Markdown:

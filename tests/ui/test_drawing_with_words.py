@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from ui_uploads import embedding, hostile_png
 
-from pseudoword import api
+from pseudoword import internals
 from pseudoword.errors import PictureError
 from pseudoword.ui import training
 from pseudoword.ui.drawing import Drawing
@@ -112,13 +112,13 @@ def test_a_base_stays_loaded_until_something_is_learned(
     queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    load = api.load_base
+    load = internals.load_base
 
     def counted(*how: Any) -> Any:
         loaded.append("once")
         return load(*how)
 
-    monkeypatch.setattr(api, "load_base", counted)
+    monkeypatch.setattr(internals, "load_base", counted)
     for _ in range(2):
         queue.drawing.generate("a cat", base="tiny", sampler_steps=1)
     assert len(loaded) == 1

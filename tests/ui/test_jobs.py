@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pseudoword import api
+from pseudoword import internals
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, SettingsError, StorageError
 from pseudoword.ui import jobs, training
@@ -275,7 +275,7 @@ def test_what_nobody_thought_of_is_told_in_a_sentence(
     def fails(*_given: object, **_settings: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(api, "learn", fails)
+    monkeypatch.setattr(internals, "learn", fails)
     job = queue.submit(data_set, "<cat>", **settings)
     train(queue, job.id)
     assert queue.job(job.id).state == "failed"

@@ -279,9 +279,9 @@ def generate(
     if checked.lora:
         imports.keep("peft")
     with Console() as console:
-        from pseudoword import api
+        from pseudoword import internals
 
-        for path in api.draw_files(prompt, checked, concept or (), out, console, overwrite):
+        for path in internals.draw_files(prompt, checked, concept or (), out, console, overwrite):
             say(path)
 
 
@@ -311,9 +311,9 @@ def prepare(
     """Show what the model will see of pictures, and suggest settings."""
     checked = PrepareConfig.check(**settings)
     with Console() as console:
-        from pseudoword import api
+        from pseudoword import internals
 
-        seen = api.prepare_pictures(checked, out, caption_model, console, overwrite)
+        seen = internals.prepare_pictures(checked, out, caption_model, console, overwrite)
     _tell(seen, as_json, show_prepared)
 
 
@@ -418,9 +418,9 @@ def evaluate(
     """Measure how similar a word's pictures are to true ones. Also how they follow the prompt."""
     checked = EvaluateConfig.check(**settings)
     with Console() as console:
-        from pseudoword import api
+        from pseudoword import internals
 
-        found = api.evaluate_word(concept, token, checked, console, overwrite)
+        found = internals.evaluate_word(concept, token, checked, console, overwrite)
     show_evaluation(found)
 
 
@@ -431,9 +431,9 @@ def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train, on words whose right pictures are known."""
     checked = BenchConfig.check(**settings)
     with Console() as console:
-        from pseudoword import api
+        from pseudoword import internals
 
-        found = api.compare(checked, console, overwrite)
+        found = internals.compare(checked, console, overwrite)
     say(found.table, lines=True)
     for path in found.files:
         say(path)
@@ -464,9 +464,9 @@ def push(
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     """Say how much memory a base model needs. It is not loaded, and may be sd1, sd2 or sdxl."""
     checked = PlanConfig.check(**settings)
-    from pseudoword import api
+    from pseudoword import internals
 
-    found = api.plan_memory(checked)
+    found = internals.plan_memory(checked)
     _tell(found, as_json, show_plan)
 
 

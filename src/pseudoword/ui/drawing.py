@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from pseudoword import api, lookup
+from pseudoword import api, internals, lookup
 from pseudoword.config import BaseChoice, GenerateConfig
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.files import read_regular
@@ -88,7 +88,9 @@ class Drawing:
             **settings: fields of `GenerateConfig`; `base` and `lora` by the names that
                 `settings.bases` and `settings.loras` give.
         """
-        concepts = [concept for name in words for concept in api.read_all(self.library.file(name))]
+        concepts = [
+            concept for name in words for concept in internals.read_all(self.library.file(name))
+        ]
         with self._drawing(settings, progress) as draw:
             return draw(prompt, concepts, "")
 
@@ -96,7 +98,7 @@ class Drawing:
         self, prompt: str, word: str, *, progress: Progress | None = None, **settings: Any
     ) -> list[tuple[Drawn, Drawn]]:
         """Pairs of pictures with the same seeds: with the word, and with what it began from."""
-        (concept,) = api.read_all(self.library.file(word))
+        (concept,) = internals.read_all(self.library.file(word))
         known = _known_word(concept)
         negative = str(settings.pop("negative", "") or "")
 
@@ -122,14 +124,14 @@ class Drawing:
     ) -> list[Drawn]:
         """`prompt` drawn with each saved copy of the word (all, or those of `steps`) and with the
         word itself, by the same seed; captions tell the step."""
-        (concept,) = api.read_all(self.library.file(word))
+        (concept,) = internals.read_all(self.library.file(word))
         kept = self.library.copies(word)
         chosen = [step for step in kept if step in steps] if steps else kept
         with self._drawing({**settings, "n": 1}, progress) as draw:
             found = []
             for step in chosen:
-                (copy,) = api.read_all(self.library.copy_file(word, step))
-                found += draw(prompt, [api.with_token(copy, concept.token)], f"step {step}")
+                (copy,) = internals.read_all(self.library.copy_file(word, step))
+                found += draw(prompt, [internals.with_token(copy, concept.token)], f"step {step}")
             return [*found, *draw(prompt, [concept], "as it is")]
 
     def read_back(self, source: Path | bytes, name: str) -> ReadBack:
@@ -142,7 +144,7 @@ class Drawing:
         most = self.workspace.limits.largest_upload_mb * 1_000_000
         data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
         self.workspace.check_size(len(data), name)
-        told = api.read_infotext(data, name)
+        told = internals.read_infotext(data, name)
         settings, unknown = self._settings_of(told.values)
         texts = (told.prompt, told.negative)
         mentioned = [
@@ -164,7 +166,7 @@ class Drawing:
     def _let_go(self) -> None:
         if self._loaded is not None:
             self._loaded = None
-            api.free_memory()
+            internals.free_memory()
 
     @contextlib.contextmanager
     def _drawing(
@@ -182,15 +184,15 @@ class Drawing:
             key = config.model_dump_json(include={*BaseChoice.model_fields, "offload"})
             if self._loaded is None or self._loaded[0] != key:
                 self._let_go()
-                self._loaded = key, api.load_base(config, told)
+                self._loaded = key, internals.load_base(config, told)
             family = self._loaded[1]
 
             def draw(prompt: str, concepts: Sequence[api.Concept], caption: str) -> list[Drawn]:
                 if len(prompt) > LONGEST_PROMPT:
                     raise SettingsError(f"the prompt is longer than {LONGEST_PROMPT} characters")
-                pictures = api.draw_pictures(prompt, config, concepts, None, told, family)
+                pictures = internals.draw_pictures(prompt, config, concepts, None, told, family)
                 return [
-                    Drawn(one, api.encode_picture(one, "PNG"), caption, tuple(told.notes))
+                    Drawn(one, internals.encode_picture(one, "PNG"), caption, tuple(told.notes))
                     for one in pictures
                 ]
 
@@ -224,7 +226,7 @@ class Drawing:
         if name == "Sampler":
             kinds = {
                 called: kind.removesuffix("Scheduler")
-                for kind, called in reversed(list(api.SAMPLERS.items()))  # the first counts
+                for kind, called in reversed(list(internals.SAMPLERS.items()))  # the first counts
             }
             return {"scheduler": kinds.get(value, value)}
         if name == "Size" and (sides := re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)):

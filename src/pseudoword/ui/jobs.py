@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from pseudoword import api, lookup
+from pseudoword import api, internals, lookup
 from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
 from pseudoword.files import write_whole
@@ -209,7 +209,7 @@ class Queue:
         Raises:
             PseudowordError: as `api.plan`.
         """
-        plan = api.plan_memory(PlanConfig.of(config))
+        plan = internals.plan_memory(PlanConfig.of(config))
         per_step, steps = self._seconds_per_step(config), config.total_steps
         return Estimate(plan, steps, per_step and per_step * steps)
 
@@ -281,14 +281,14 @@ class Queue:
         if which not in self.previews(name):
             raise UnknownIdError("That preview is not there any more.")
         folder = self.workspace.path("runs", name) / "previews"
-        return api.open_picture(
+        return internals.open_picture(
             folder / f"step-{which.step:d}-{which.number:d}.png", needed_px=needed_px
         )
 
     def filmstrip(self, name: str) -> Image.Image | None:
         """All previews on one picture: a row for each prompt, a column for each step."""
         file = self.workspace.place("runs", name) / "previews" / "filmstrip.png"
-        return api.open_picture(file) if file.is_file() else None
+        return internals.open_picture(file) if file.is_file() else None
 
     def copies(self, name: str) -> list[int]:
         """The steps of which copies of the word are kept, for `Library.sweep`."""
@@ -302,7 +302,7 @@ class Queue:
                 files.end("stopped", "It was taken out of the queue before it began.")
         if files.state not in OVER:
             files.ask_to_stop()
-            api.ask(self.workspace.place("runs", name), "stop")
+            internals.ask(self.workspace.place("runs", name), "stop")
 
     def preview_now(self, name: str) -> None:
         """Draw the previews after the current step."""
@@ -362,7 +362,7 @@ class Queue:
     def _ask(self, name: str, what: Literal["preview", "save"]) -> None:
         if self.job(name).state != "running":
             raise SettingsError(f"{self.job(name).token} is not being learned at the moment.")
-        api.ask(self.workspace.place("runs", name), what)
+        internals.ask(self.workspace.place("runs", name), what)
 
     def _tokens(self, but: str) -> set[str]:
         """The names of words that are being learned, or wait for it."""

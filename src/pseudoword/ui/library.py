@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pseudoword import api
+from pseudoword import api, internals
 from pseudoword.config.word import LONGEST_TOKEN
 from pseudoword.errors import (
     ConceptError,
@@ -102,7 +102,7 @@ class Library:
     def preview(self, name: str, needed_px: int | None = None) -> Image.Image | None:
         """A picture of the word; None if there is none."""
         file = _preview_of(self._folder(name))
-        return api.open_picture(file, needed_px=needed_px) if file else None
+        return internals.open_picture(file, needed_px=needed_px) if file else None
 
     def inspect(self, name: str, base: str | None = None) -> "api.Inspection":
         """What the word's file holds, what it fits, what other tools do with it."""
@@ -118,33 +118,35 @@ class Library:
         """
         with self.workspace.turn("names"):
             file = self.file(name)
-            (concept,) = api.read_all(file)
-            renamed = api.with_token(concept, check_new_token(token))
+            (concept,) = internals.read_all(file)
+            renamed = internals.with_token(concept, check_new_token(token))
             self.check_name(renamed.token, but=name)
             with self.workspace.turn("words"):
                 about = {**read_json(file.parent / ABOUT), "token": renamed.token}
                 write_whole(file.parent / ABOUT, json.dumps(about).encode())
-                write_whole(file, api.encode(renamed, "native")[""])
+                write_whole(file, internals.encode(renamed, "native")[""])
         return self.word(name)
 
     def formats(self, name: str) -> dict[str, str]:
         """Format -> why it cannot hold this word; empty text where it can."""
-        (concept,) = api.read_all(self.file(name))
-        return {kind: writer.refuses(concept) or "" for kind, writer in api.WRITERS.items()}
+        (concept,) = internals.read_all(self.file(name))
+        return {kind: writer.refuses(concept) or "" for kind, writer in internals.WRITERS.items()}
 
     def titles(self) -> dict[str, str]:
         """Format -> what it is called, such as `AUTOMATIC1111`."""
-        return {name: writer.title for name, writer in api.WRITERS.items()}
+        return {name: writer.title for name, writer in internals.WRITERS.items()}
 
     def convert(self, name: str, format: str = "native") -> list[Download]:
         """The word in a format of another tool: one file, or two where that tool wants two."""
-        if format not in api.WRITERS:
-            raise SettingsError(f"there is no format {brief(format)}: {', '.join(api.WRITERS)}.")
-        (concept,) = api.read_all(self.file(name))
-        ending = api.WRITERS[format].ending
+        if format not in internals.WRITERS:
+            raise SettingsError(
+                f"there is no format {brief(format)}: {', '.join(internals.WRITERS)}."
+            )
+        (concept,) = internals.read_all(self.file(name))
+        ending = internals.WRITERS[format].ending
         shown = self.preview(name) if ending in PICTURES else None
         stem = file_stem(concept.token)
-        parts = api.encode(concept, format, shown)
+        parts = internals.encode(concept, format, shown)
         return [Download(f"{stem}{suffix}{ending}", data) for suffix, data in parts.items()]
 
     def add(self, source: Path | bytes, name: str, token: str | None = None) -> list[Word]:
@@ -163,14 +165,14 @@ class Library:
         most = self.workspace.limits.largest_upload_mb * 1_000_000
         data = source if isinstance(source, bytes) else read_regular(source, most, ConceptError)
         self.workspace.check_size(len(data), name)
-        found = api.read_bytes(data, Path(name))
+        found = internals.read_bytes(data, Path(name))
         concepts = list(found.concepts)
         if token is not None:
             if len(concepts) > 1:
                 raise SettingsError(
                     f"{brief(name)} holds {len(concepts)} words; they keep their own names."
                 )
-            concepts = [api.with_token(concepts[0], check_new_token(token))]
+            concepts = [internals.with_token(concepts[0], check_new_token(token))]
         with self.workspace.turn("names"):
             for concept in concepts:
                 self.check_name(concept.token)
@@ -216,10 +218,10 @@ class Library:
         """Put the copy of that step into the library in place of the word as it is."""
         folder = self._folder(word)
         (concept,), (copy,) = (
-            api.read_all(folder / CONCEPT),
-            api.read_all(self.copy_file(word, step)),
+            internals.read_all(folder / CONCEPT),
+            internals.read_all(self.copy_file(word, step)),
         )
-        data = api.encode(api.with_token(copy, concept.token), "native")[""]
+        data = internals.encode(internals.with_token(copy, concept.token), "native")[""]
         with self.workspace.turn("words"):
             write_whole(folder / CONCEPT, data)
         return self.word(word)
@@ -245,11 +247,11 @@ class Library:
         with contextlib.suppress(PseudowordError), self.workspace.turn("words"):  # else soon again
             if deleted.exists():
                 return
-            (concept,) = api.read_all(saved)
+            (concept,) = internals.read_all(saved)
             known = {"created": time.time(), "source": "learned here", "token": concept.token}
             about = {**known, **read_json(folder / ABOUT), "saved": now}
-            named = api.with_token(concept, about["token"])
-            write_whole(folder / CONCEPT, api.encode(named, "native")[""])
+            named = internals.with_token(concept, about["token"])
+            write_whole(folder / CONCEPT, internals.encode(named, "native")[""])
             for picture in _latest_previews(run / "previews"):
                 write_whole(folder / "previews" / picture.name, picture.read_bytes())
             if (run / CURVES).is_file():
@@ -282,14 +284,14 @@ class Library:
         return bool(self._being_learned(""))
 
     def _put(
-        self, concept: "api.Concept", found: "api.EmbeddingFile", data: bytes, name: str
+        self, concept: "api.Concept", found: "internals.EmbeddingFile", data: bytes, name: str
     ) -> Word:
         """A word of its own folder."""
         new, folder = self.workspace.new("words")
-        write_whole(folder / CONCEPT, api.encode(concept, "native")[""])
+        write_whole(folder / CONCEPT, internals.encode(concept, "native")[""])
         if found.container in ("chunk", "pixels"):
-            picture = api.decode(data, Path(name), "white").picture
-            write_whole(folder / PREVIEW, api.encode_picture(picture, "PNG"))
+            picture = internals.decode(data, Path(name), "white").picture
+            write_whole(folder / PREVIEW, internals.encode_picture(picture, "PNG"))
         about = {"created": time.time(), "source": name, "token": concept.token}
         write_whole(folder / ABOUT, json.dumps(about).encode())
         return self.word(new)
@@ -306,8 +308,8 @@ class Library:
 
     def _word(self, name: str, folder: Path) -> Word:
         about = read_json(folder / ABOUT)
-        (concept,) = api.read_all(folder / CONCEPT)
-        families = [concept.family] if concept.family else api.families_of(concept.widths)
+        (concept,) = internals.read_all(folder / CONCEPT)
+        families = [concept.family] if concept.family else internals.families_of(concept.widths)
         return Word(
             id=name,
             token=concept.token,

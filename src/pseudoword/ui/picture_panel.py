@@ -372,10 +372,10 @@ def _add_companion(desk: Desk, data_set: str, path: Path) -> None:
 
 
 def _set_mask(desk: Desk, data_set: str, picture: str, path: Path) -> None:
-    from pseudoword import api
+    from pseudoword import internals
 
     desk.workspace.check_size(path.stat().st_size, path.name)
-    desk.data_sets.set_mask(data_set, picture, api.open_picture(path, "black").convert("L"))
+    desk.data_sets.set_mask(data_set, picture, internals.open_picture(path, "black").convert("L"))
 
 
 def by_name(text: str, pictures: Mapping[str, Picture]) -> str:

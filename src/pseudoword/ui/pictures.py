@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from pseudoword import api
+from pseudoword import api, internals
 from pseudoword.config import PrepareConfig
 from pseudoword.errors import PictureError, SettingsError, StorageError
 from pseudoword.files import read_regular, write_whole
@@ -76,7 +76,7 @@ class DataSets:
         most = self.workspace.limits.largest_upload_mb * 1_000_000
         data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
         self.workspace.check_size(len(data), name)
-        api.decode(data, Path(name), "white")
+        internals.decode(data, Path(name), "white")
         with self._changed(data_set) as (folder, about):
             if len(about["pictures"]) >= self.workspace.limits.most_pictures:
                 raise SettingsError(
@@ -115,13 +115,13 @@ class DataSets:
     def open(self, data_set: str, picture: str, needed_px: int | None = None) -> Image.Image:
         """The upright original, RGB; reduced where its short side is far more than `needed_px`."""
         folder, entry = self._entry(data_set, picture)
-        return api.open_picture(folder / ORIGINALS / entry["file"], needed_px=needed_px)
+        return internals.open_picture(folder / ORIGINALS / entry["file"], needed_px=needed_px)
 
     def mask(self, data_set: str, picture: str) -> Image.Image | None:
         """The mask, as large as the upright original, mode L: white counts. None: there is none."""
         folder, _ = self._entry(data_set, picture)
         file = folder / ORIGINALS / f"{picture}-mask.png"
-        return api.open_picture(file, "black").convert("L") if file.is_file() else None
+        return internals.open_picture(file, "black").convert("L") if file.is_file() else None
 
     def set_caption(self, data_set: str, picture: str, caption: str) -> None:
         """Write the picture's own caption; an empty one takes it away."""
@@ -149,7 +149,7 @@ class DataSets:
             if mask is None:
                 kept.unlink(missing_ok=True)
             else:
-                width, height = api.open_picture(folder / ORIGINALS / entry["file"]).size
+                width, height = internals.open_picture(folder / ORIGINALS / entry["file"]).size
                 if not math.isclose(mask.width / mask.height, width / height, rel_tol=0.02):
                     raise PictureError(
                         f"the mask is {mask.width} x {mask.height} pixels and {entry['name']} "
@@ -167,7 +167,7 @@ class DataSets:
         with self._changed(data_set) as (folder, about):
             entry = _entry(about, picture)
             if crop is not None:
-                width, height = api.open_picture(folder / ORIGINALS / entry["file"]).size
+                width, height = internals.open_picture(folder / ORIGINALS / entry["file"]).size
                 left, upper, right, lower = (round(side) for side in crop)
                 crop = (max(0, left), max(0, upper), min(width, right), min(height, lower))
                 if crop[2] - crop[0] < 8 or crop[3] - crop[1] < 8:
@@ -208,7 +208,7 @@ class DataSets:
         values = checked(self.workspace, PrepareConfig, settings)
         config = PrepareConfig.check(pictures=[folder], **values)
         sheet = folder.parent / "sheet.png"
-        return api.prepare_pictures(config, sheet, None, progress or Silent(), overwrite=True)
+        return internals.prepare_pictures(config, sheet, None, progress or Silent(), overwrite=True)
 
     def files(self, data_set: str) -> Path:
         """The folder that training reads."""
@@ -266,13 +266,13 @@ def _cut(folder: Path, key: str, entry: dict[str, Any]) -> None:
     if crop is None:
         write_whole(folder / FILES / entry["file"], data)
     else:
-        opened = api.decode(data, Path(entry["name"]), "white")
+        opened = internals.decode(data, Path(entry["name"]), "white")
         picture = opened.picture.copy()
         if opened.alpha is not None:
             picture.putalpha(opened.alpha)
         write_whole(folder / FILES / f"{key}.png", _png(picture.crop(crop)))
     if mask.is_file():
-        seen = api.open_picture(mask, "black").convert("L")
+        seen = internals.open_picture(mask, "black").convert("L")
         write_whole(folder / FILES / f"{key}-mask.png", _png(seen.crop(crop) if crop else seen))
 
 
@@ -296,4 +296,4 @@ def _write(folder: Path, about: dict[str, Any]) -> None:
 def _ending(name: str) -> str:
     """One of the endings that pictures have: nothing else of a name gets to the disk."""
     ending = Path(name).suffix.lower()
-    return ending if ending in api.SUFFIXES else ".png"
+    return ending if ending in internals.SUFFIXES else ".png"

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword import api
+from pseudoword import internals
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 from pseudoword.progress import Ending
@@ -61,7 +61,9 @@ class Company:
             return
         more = None if self._first.alone else lambda room: self._join(config, room)
         try:
-            api.learn([config], self, api.Options(keep_going=True), more=more, each=self)
+            internals.learn(
+                [config], self, internals.Options(keep_going=True), more=more, each=self
+            )
         except KeyboardInterrupt:
             self._end_all("stopped", KEPT)
         except (StorageError, OSError) as error:  # the others would meet it, too
@@ -89,7 +91,7 @@ class Company:
             if files.state != "queued" or files.alone:
                 continue
             with contextlib.suppress(PseudowordError):  # told when it is its turn; or just removed
-                if api.shared(settings_of(files)) == api.shared(first):
+                if internals.shared(settings_of(files)) == internals.shared(first):
                     found += [config for config in [self._take(files)] if config]
                 elif float(files.about.get("created", 0.0)) > self._began:
                     break

@@ -1,0 +1,33 @@
+"""What the command line, the page and notebooks use beside the public functions of `api`.
+
+They have checked the settings already, so they call the commands themselves. Nothing here is
+public: it may change.
+"""
+
+from pseudoword.benchmark.comparison import compare as compare
+from pseudoword.commands.evaluate import evaluate_word as evaluate_word
+from pseudoword.commands.generate import draw_files as draw_files
+from pseudoword.commands.generate import draw_pictures as draw_pictures
+from pseudoword.commands.generate import free_memory as free_memory
+from pseudoword.commands.generate import load_base as load_base
+from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
+from pseudoword.data.images import decode as decode
+from pseudoword.data.images import open_picture as open_picture
+from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
+from pseudoword.formats import WRITERS as WRITERS
+from pseudoword.formats import EmbeddingFile as EmbeddingFile
+from pseudoword.formats import encode as encode
+from pseudoword.formats import read_all as read_all
+from pseudoword.formats import read_bytes as read_bytes
+from pseudoword.formats import with_token as with_token
+from pseudoword.formats.infotext import SAMPLERS as SAMPLERS
+from pseudoword.formats.infotext import read_infotext as read_infotext
+from pseudoword.formats.keys import families_of as families_of
+from pseudoword.report.charts import curves as curves
+from pseudoword.report.grids import grid as grid
+from pseudoword.report.picture_output import encode_picture as encode_picture
+from pseudoword.runs.planned import Options as Options
+from pseudoword.runs.requests import ask as ask
+from pseudoword.runs.runner import learn as learn
+from pseudoword.runs.runner import shared as shared
+from pseudoword.training.memory_plan import plan_memory as plan_memory
