@@ -1,8 +1,12 @@
 """The public functions, one per command and of the same name. `pseudoword` re-exports them.
 
-Each checks its settings and passes them to a command in `commands`. The command line and the page
-in the browser have checked the settings already, so they call the commands directly: what is
-imported here `as` itself is for them, and for what helps in notebooks.
+    word = pseudoword.train("my-pictures", "<toy>", init="toy")
+    (picture,) = pseudoword.generate("a photo of <toy>", concept=word.concept)
+
+Each checks its settings, and passes them to a command in `commands`. What a function takes beside
+its own arguments, its `settings`, are the fields of a class in `pseudoword.config`, which has their
+types, defaults and help. Whatever a user can put right is a `PseudowordError`; each subclass in
+`pseudoword.errors` says what kind of thing is wrong.
 """
 
 from collections.abc import Sequence
@@ -33,9 +37,9 @@ from pseudoword.config import (
     PlanConfig,
     PrepareConfig,
     TrainConfig,
+    WorkConfig,
 )
 from pseudoword.errors import PseudowordError
-from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.view import QueuedWord
 from pseudoword.fleet.worker import Worked
 from pseudoword.lookup import path_argument
@@ -92,9 +96,11 @@ def train(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Trained:
-    """Learn the new word `token` from `pictures`.
+    """Learn the new word `token` from `pictures`, by textual inversion.
 
-    Called again with the same settings, it resumes an unfinished run, or returns a finished one.
+    The base model stays as it is; only the word's vectors are learned (Gal et al. 2022, arXiv
+    2208.01618). Called again with the same settings, it resumes an unfinished run, or returns a
+    finished one.
 
     Args:
         pictures: a folder, or several files.
@@ -107,16 +113,24 @@ def train(
         **settings: any other field of `pseudoword.config.TrainConfig`, also by the name that
             another trainer has for it (`config.aliases`).
 
+    Returns:
+        The run. Its `concept.vectors` holds, for each text encoder, float32 rows `[n, width]` on
+        the CPU; its `folder` has the word as `concept.safetensors`.
+
     Raises:
-        PseudowordError: anything the user can put right.
+        SettingsError: a setting is wrong, or does not work with the pictures or the model.
+        PictureError: the pictures cannot be used.
+        BaseModelError: the base model cannot be loaded.
+        RunFolderError: the output folder is in use, or holds something else.
+        TrainingError: the word cannot be learned. The last good one is in the folder.
+        PseudowordError: anything else that the user can put right.
     """
     if pictures is not None:
         settings["pictures"] = pictures
     if token is not None:
         settings["token"] = token
-    file = path_argument(config, "--config") if config is not None else None
     (done,) = train_pack(
-        [TrainConfig.gather(file, **settings)],
+        [TrainConfig.gather(_optional_path(config, "--config"), **settings)],
         restart=restart,
         allow_changes=allow_changes,
         overwrite=overwrite,
@@ -135,12 +149,21 @@ def train_pack(
 ) -> list[Trained]:
     """Learn several words at once: each step takes a batch of every word, or of up to 16.
 
-    Words that do not share base, batch and resolution are in packs of their own.
+    Words that do not share base, batch and resolution are in packs of their own. The result of
+    each word is the same as if it were learned alone, up to float rounding.
 
-    The result of each word is the same as if it were learned alone, up to float rounding.
+    Args:
+        configs: the settings of each word. Each needs an output folder of its own.
+        restart: as for `train`, for every word; so are the others.
+        allow_changes: resume runs although their settings or pictures have changed.
+        overwrite: replace files in the output folders that no run has written.
+        progress: shows what is going on.
+
+    Returns:
+        The runs, in the order of `configs`.
 
     Raises:
-        PseudowordError: as `train`.
+        PseudowordError: as `train`. If a word fails in training, the others are finished first.
     """
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     return learn(configs, progress or Silent(), options)
@@ -176,21 +199,21 @@ def train_many(
             they hold for all words.
 
     Returns:
-        The results, in the order of the list, or of the folders' names.
+        The runs, in the order of the list, or of the folders' names.
 
     Raises:
-        PseudowordError: a folder or a setting does not work, and nothing was begun; or some words
-            failed. The message names each, and the others are finished.
+        PseudowordError: a folder or a setting does not work, and nothing was begun.
+        TrainingError: some words failed. The message names each, and the others are finished.
     """
     return learn_many(
         path_argument(folder, "FOLDER"),
         path_argument(out, "--out"),
         pack,
-        path_argument(config, "--config") if config is not None else None,
+        _optional_path(config, "--config"),
         settings,
         progress or Silent(),
-        allow_changes,
-        overwrite,
+        allow_changes=allow_changes,
+        overwrite=overwrite,
     )
 
 
@@ -222,23 +245,13 @@ def submit(
     return submit_words(
         queue,
         [path_argument(folder, "FOLDER") for folder in folders],
-        path_argument(config, "--config") if config is not None else None,
+        _optional_path(config, "--config"),
         settings,
         progress or Silent(),
     )
 
 
-def work(
-    queue: str | Path,
-    *,
-    pack: int = 8,
-    lease: float = 60.0,
-    tries: int = 3,
-    stay: bool = False,
-    ray: str | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Worked:
+def work(queue: str | Path, *, progress: Progress | None = None, **settings: Any) -> Worked:
     """Be a worker of a queue: learn words until all are done.
 
     Start as many workers as there are machines or GPUs. A worker may be killed at any instant: the
@@ -246,20 +259,17 @@ def work(
 
     Args:
         queue: as `submit` takes it.
-        pack: the most words that are learned at once.
-        lease: seconds without a sign of life, after which others take a worker's words.
-        tries: how often a word may fail without getting further.
-        stay: wait for more words when all are done.
-        ray: let Ray start workers, one for each GPU: the address of a cluster, `auto`, or `local`
-            (needs the extra `fleet`).
-        workers: how many workers Ray is to start.
         progress: shows what is going on.
+        **settings: any field of `pseudoword.config.WorkConfig`, such as `pack`, the most words
+            that are learned at once.
+
+    Returns:
+        The names of the words that were learned here, and why others failed.
 
     Raises:
-        PseudowordError: the queue cannot be reached, or the disk is full.
+        PseudowordError: a setting is wrong, the queue cannot be reached, or the disk is full.
     """
-    terms = Terms(pack, lease, tries, stay)
-    return work_through(queue, terms, progress or Silent(), ray, workers)
+    return work_through(queue, WorkConfig.check(**settings), progress or Silent())
 
 
 def queue(
@@ -280,6 +290,9 @@ def queue(
         out: a folder that gets the folder of the run of each word that is done.
         progress: shows what is going on.
 
+    Returns:
+        All words of the queue, by name, as they are after what was asked for.
+
     Raises:
         PseudowordError: there is no such queue or word, or a folder cannot be written.
     """
@@ -287,7 +300,7 @@ def queue(
         queue,
         [retry] if isinstance(retry, str) else retry,
         [cancel] if isinstance(cancel, str) else cancel,
-        path_argument(out, "--out") if out is not None else None,
+        _optional_path(out, "--out"),
         progress or Silent(),
     )
 
@@ -312,10 +325,14 @@ def generate(
         **settings: any field of `pseudoword.config.GenerateConfig`.
 
     Returns:
-        `n` pictures; picture i is drawn with seed + i, whatever n is.
+        `n` pictures in RGB; picture i is drawn with seed + i, whatever n is. The `info` of each
+        says how it was drawn, and is saved with it in a PNG.
 
     Raises:
-        PseudowordError: a file, width, prompt or setting does not work; the message says which.
+        SettingsError: a setting is wrong, or does not work with the model.
+        ConceptError: a file holds no concept, or one that does not fit the model.
+        PromptError: the prompt cannot be used as it is written.
+        BaseModelError: the base model or a LoRA cannot be loaded.
     """
     config = GenerateConfig.check(**settings)
     return draw_pictures(prompt, config, concept, token, progress or Silent())
@@ -329,8 +346,12 @@ def inspect(file: str | Path, *, base: str | None = None, token: str | None = No
         base: a base model, to compare norms and find the nearest vocabulary tokens.
         token: of a file of several words, which one; by default the first.
 
+    Returns:
+        The description; `model_dump()` makes it plain values for JSON.
+
     Raises:
-        PseudowordError: the file holds no concept, or `base` does not fit it.
+        ConceptError: the file holds no such concept, or `base` does not fit it.
+        BaseModelError: `base` cannot be loaded.
     """
     return inspect_file(file, base, token)
 
@@ -364,12 +385,18 @@ def convert(
         format has two files.
 
     Raises:
-        PseudowordError: the file cannot be read, the format cannot hold its word, or a file exists
-            already.
+        ConceptError: the file cannot be read, or the format cannot hold its word.
+        SettingsError: there is no such format.
+        StorageError: a file exists already, or cannot be written.
     """
-    shown = path_argument(picture, "--picture") if picture is not None else None
     return convert_file(
-        source, path_argument(out, "OUT"), format, token, shown, overwrite, progress
+        source,
+        path_argument(out, "OUT"),
+        format,
+        token,
+        _optional_path(picture, "--picture"),
+        overwrite,
+        progress,
     )
 
 
@@ -383,11 +410,15 @@ def gallery(
         out: the contact sheet; by default `gallery.png` in the folder.
         overwrite: replace a file that is not an earlier contact sheet of this folder.
 
+    Returns:
+        The words, and which files could not be read, with the reasons.
+
     Raises:
-        PseudowordError: there is no such folder, or the sheet cannot be written.
+        ConceptError: there is no such folder.
+        StorageError: the sheet cannot be written.
     """
     searched = path_argument(folder, "DIR")
-    sheet = path_argument(out, "--out") if out is not None else searched / word_sheet.FILE
+    sheet = _optional_path(out, "--out") or searched / word_sheet.FILE
     return make_gallery(searched, sheet, overwrite)
 
 
@@ -412,11 +443,17 @@ def prepare(
         progress: shows what is going on.
         **settings: any other field of `pseudoword.config.PrepareConfig`; same as for `train`.
 
+    Returns:
+        Each picture as training would see it, its problems, and the suggested settings.
+
     Raises:
-        PseudowordError: a picture, setting or model does not work; the message says which.
+        SettingsError: a setting is wrong.
+        PictureError: the pictures cannot be used.
+        BaseModelError: the base model's configs or the captioning model cannot be loaded.
+        StorageError: the sheet cannot be written.
     """
     config = PrepareConfig.check(pictures=pictures, **settings)
-    sheet = path_argument(out, "--out") if out is not None else None
+    sheet = _optional_path(out, "--out")
     return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite)
 
 
@@ -429,8 +466,13 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
         private: create a repository that only you can see.
         overwrite: replace files in the repository that are not of an earlier version of the word.
 
+    Returns:
+        The address of the repository, and the names of its files.
+
     Raises:
-        PseudowordError: there is no word, or it could not be published.
+        ConceptError: there is no word in the folder.
+        SettingsError: `to` is not the name of a repository.
+        PseudowordError: the hub refuses, cannot be reached, or has something else there.
     """
     return push_run(path_argument(folder, "DIR"), to, private, overwrite)
 
@@ -446,6 +488,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure how similar a word's pictures are to true pictures, and to their prompts.
 
+    These are the two similarities of DreamBooth's evaluation (Ruiz et al. 2022, arXiv 2208.12242).
+
     Args:
         concept: any embedding file, a run's folder, a hub id, or a `Concept`.
         pictures: true pictures, if possible ones that the word was not learned from.
@@ -454,6 +498,9 @@ def evaluate(
             word with these pictures.
         progress: shows what is going on.
         **settings: any other field of `pseudoword.config.EvaluateConfig`.
+
+    Returns:
+        Mean cosines from -1 to 1, of the word and of a known one, and the files of the report.
 
     Raises:
         PseudowordError: a file, a picture or a setting does not work; the message says which.
@@ -476,8 +523,13 @@ def bench(
         progress: shows what is going on.
         **settings: any field of `pseudoword.config.BenchConfig`.
 
+    Returns:
+        A table of things and one of styles, with a row for each of the settings compared.
+
     Raises:
-        PseudowordError: a setting does not work, or the folder holds another benchmark.
+        SettingsError: a setting does not work.
+        RunFolderError: the folder holds another benchmark.
+        StorageError: a file in it is of somebody else.
     """
     return compare(BenchConfig.check(**settings), progress or Silent(), overwrite)
 
@@ -489,8 +541,12 @@ def plan(**settings: Any) -> Plan:
         **settings: any field of `pseudoword.config.PlanConfig`; `base` may also be `sd1`, `sd2` or
             `sdxl`, for the published sizes.
 
+    Returns:
+        The bytes of each part, and the peaks of encoding, of a training step and of drawing.
+
     Raises:
-        PseudowordError: the base is not known, or the resolution does not work with it.
+        BaseModelError: the base is not known.
+        SettingsError: a setting is wrong, or the resolution does not work with the base.
     """
     return plan_memory(PlanConfig.check(**settings))
 
@@ -509,6 +565,23 @@ def demo(
 ) -> Demo:
     """Learn a concept that the bundled model has never seen, and draw it before and after.
 
-    Writes `before_after.png`, `loss.png`, `report.html` and `concept.safetensors` into `out`.
+    Args:
+        out: gets `before_after.png`, `loss.png`, `report.html`, `concept.safetensors`, and what
+            else `train` writes.
+        restart: remove the files of an earlier demo there, and begin again.
+        overwrite: replace files there that no demo has written.
+        progress: shows what is going on.
+
+    Returns:
+        The concept, and how similar the pictures are to the true ones, before and after.
+
+    Raises:
+        RunFolderError: the folder is in use, or holds another run.
+        StorageError: a file cannot be written.
     """
     return learn_demo(path_argument(out, "--out"), progress or Silent(), restart, overwrite)
+
+
+def _optional_path(argument: str | Path | None, flag: str) -> Path | None:
+    """`path_argument`, for an argument that may be left out."""
+    return None if argument is None else path_argument(argument, flag)

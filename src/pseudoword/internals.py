@@ -11,6 +11,7 @@ from pseudoword.commands.generate import draw_pictures as draw_pictures
 from pseudoword.commands.generate import free_memory as free_memory
 from pseudoword.commands.generate import load_base as load_base
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
+from pseudoword.commands.work import work_through as work_through
 from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
 from pseudoword.data.picture_files import SUFFIXES as SUFFIXES

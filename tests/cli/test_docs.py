@@ -67,7 +67,7 @@ class ReachedError(Exception):
 
 
 class NoWork:
-    """Stands for the API."""
+    """Stands for what does the work of the commands."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def function(*_: object, **__: object) -> None:
@@ -80,7 +80,8 @@ class NoWork:
 def test_commands_on_the_pages_take_their_values(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pseudoword, "api", NoWork(), raising=False)
+    for module in ("api", "internals"):
+        monkeypatch.setattr(pseudoword, module, NoWork(), raising=False)
     for line in commands_in(path.read_text(encoding="utf-8")):
         name, *given = shlex.split(line, comments=True)
         if given and not re.search(r"--help|--config|…|\b[A-Z]{2,}\b", " ".join(given)):

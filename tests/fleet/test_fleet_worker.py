@@ -16,9 +16,9 @@ from support import Notes, everything
 
 import pseudoword
 from pseudoword import files, formats
+from pseudoword.config import WorkConfig
 from pseudoword.fleet import history, life, scratch
 from pseudoword.fleet import worker as worker_module
-from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.life import SignOfLife
 from pseudoword.fleet.queue import Queue, open_queue
@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     **{"init": "cat", "batch": 2, "preview": "none", "steps": 2, "checkpoint_every": 1},
     "timestep_sampling": "uniform",
 }
-QUICK = Terms(pack=2, lease_seconds=2)
+QUICK = WorkConfig(pack=2, lease=2)
 
 
 def words(folder: Path, *names: str) -> Path:
@@ -173,7 +173,7 @@ def test_a_word_that_is_cancelled_stops_and_the_others_go_on(base: Path, tmp_pat
                 pseudoword.queue(queue.address, cancel=victim)
                 time.sleep(0.3)  # until the next sign of life
 
-    done = Worker(open_queue(queue.address), Terms(lease_seconds=0.4), CancelsOnce()).run()
+    done = Worker(open_queue(queue.address), WorkConfig(lease=0.4), CancelsOnce()).run()
     assert states(queue) == {"a": "cancelled", "b": "done"}
     assert len(done.learned) == 1
     assert kinds(queue, "b") == ["claimed", "done"]
@@ -191,7 +191,7 @@ def test_a_word_is_done_before_the_others_of_its_pack(base: Path, tmp_path: Path
             seen.append(states(queue))
             time.sleep(0.1)
 
-    Worker(open_queue(queue.address), Terms(lease_seconds=0.4), Slow()).run()
+    Worker(open_queue(queue.address), WorkConfig(lease=0.4), Slow()).run()
     assert {"a": "done", "b": "running"} in seen
     assert states(queue) == {"a": "done", "b": "done"}
     assert kinds(queue, "a") == kinds(queue, "b") == ["claimed", "done"]

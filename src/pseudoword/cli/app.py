@@ -34,6 +34,7 @@ from pseudoword.config import (
     PlanConfig,
     PrepareConfig,
     TrainConfig,
+    WorkConfig,
 )
 from pseudoword.text import command, counted, json_text
 
@@ -187,48 +188,14 @@ def submit(
 
 @app.command(cls=Command, rich_help_panel="Teach")
 @guarded
-def work(
-    queue: QueueAddress,
-    pack: Annotated[
-        int, typer.Option(min=1, metavar="<number>", help="How many words to learn at once.")
-    ] = 8,
-    lease: Annotated[
-        float,
-        typer.Option(
-            min=0.1,
-            max=86_400,
-            metavar="<number>",
-            help="Seconds without a sign of life, after which others take a worker's words.",
-        ),
-    ] = 60.0,
-    tries: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="<number>", help="How often a word may fail without getting further."
-        ),
-    ] = 3,
-    stay: Annotated[
-        bool, typer.Option("--stay", help="Wait for more words when all are done.")
-    ] = False,
-    ray: Annotated[
-        str | None,
-        text_option(
-            help="Let Ray start a worker for each GPU: the address of a cluster, auto, or local."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="<number>", help="With --ray: how many workers to start."),
-    ] = None,
-) -> None:
+@settings_from(WorkConfig)
+def work(queue: QueueAddress, **settings: Any) -> None:
     """Learn the words of a queue. Start one for each GPU, on any number of machines."""
+    checked = WorkConfig.check(**settings)
     with Console() as console:
-        from pseudoword import api
+        from pseudoword import internals
 
-        done = api.work(
-            queue, pack=pack, lease=lease, tries=tries, stay=stay, ray=ray, workers=workers,
-            progress=console,
-        )  # fmt: skip
+        done = internals.work_through(queue, checked, console)
     say(f"learned {counted(len(done.learned), 'word')} here; {len(done.failed)} failed")
 
 

@@ -12,6 +12,7 @@ from pseudoword.config.prepare import PrepareConfig
 from pseudoword.config.settings import BaseChoice, DType, Prediction, Quantize, Settings, group_of
 from pseudoword.config.train import TrainConfig
 from pseudoword.config.word import InitMode
+from pseudoword.config.work import WorkConfig
 
 __all__ = [
     "BaseChoice",
@@ -28,6 +29,7 @@ __all__ = [
     "Quantize",
     "Settings",
     "TrainConfig",
+    "WorkConfig",
     "flag",
     "group_of",
 ]

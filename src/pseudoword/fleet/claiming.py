@@ -4,10 +4,9 @@ import contextlib
 import random
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pseudoword.config import BaseChoice
+from pseudoword.config import BaseChoice, WorkConfig
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.life import Watch
@@ -19,25 +18,11 @@ OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
 """Settings that decide how the base model is loaded."""
 
 
-@dataclass(frozen=True)
-class Terms:
-    """How a worker works."""
-
-    pack: int = 8
-    """the most words that are learned at once"""
-    lease_seconds: float = 60.0
-    """without a sign of life for so long, a worker is given up, and its words are claimed anew"""
-    tries: int = 3
-    """a word that fails so often, and gets no further, is not tried again"""
-    stay: bool = False
-    """wait for more words when all are done"""
-
-
 class Claiming:
     """The claims of one worker, and its view of the others."""
 
-    def __init__(self, queue: Queue, worker: str, terms: Terms, progress: Progress) -> None:
-        self._queue, self._worker, self._terms, self._progress = queue, worker, terms, progress
+    def __init__(self, queue: Queue, worker: str, config: WorkConfig, progress: Progress) -> None:
+        self._queue, self._worker, self._config, self._progress = queue, worker, config, progress
         self._watch = Watch(queue.store)
         self._values: dict[str, Mapping[str, Any]] = {}
 
@@ -63,7 +48,7 @@ class Claiming:
             alone = self.is_alone(histories[name])
             if shared is not None and (alone or self.shared(name, SHARED) != shared):
                 continue
-            claim = self._queue.claim(name, self._worker, self._terms.lease_seconds)
+            claim = self._queue.claim(name, self._worker, self._config.lease)
             if claim is None:
                 continue
             yield claim
@@ -80,7 +65,7 @@ class Claiming:
     def bad(self, kind: history.Kind, name: str, events: Sequence[Event], why: str) -> Event:
         """The event of a bad end; the last of too many is a failure."""
         event = Event(kind=kind, step=self._queue.last_step(name), why=why)
-        if history.bad_tries([*events, event]) >= self._terms.tries:
+        if history.bad_tries([*events, event]) >= self._config.tries:
             return event.model_copy(update={"kind": "failed"})
         return event
 

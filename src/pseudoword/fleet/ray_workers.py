@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pseudoword.config import WorkConfig
 from pseudoword.errors import PseudowordError, SettingsError
-from pseudoword.fleet.claiming import Terms
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import view
 from pseudoword.fleet.worker import Worked, Worker
@@ -34,8 +34,8 @@ STOP_SECONDS = 60.0
 class _Actor:
     """A worker in a process of Ray's. Its methods run in threads, so that it can be stopped."""
 
-    def __init__(self, address: str, terms: Terms) -> None:
-        self._worker = Worker(open_queue(address), terms, Silent())
+    def __init__(self, address: str, config: WorkConfig) -> None:
+        self._worker = Worker(open_queue(address), config, Silent())
 
     def work(self) -> tuple[Worked, str]:
         """What it has done, and why it stopped early, if it did."""
@@ -51,20 +51,19 @@ class _Actor:
 
 def work_on_ray(
     address: str | Path,
-    terms: Terms,
+    config: WorkConfig,
     cluster: str,
-    workers: int | None,
     progress: Progress,
 ) -> Worked:
     """Let Ray's workers work on a queue until all its words are done, failed or cancelled.
 
     Args:
         address: of the queue; each worker opens it for itself.
-        terms: of each worker.
+        config: the settings of each worker. `workers` is how many there are; by default one for
+            each GPU that the cluster has now, or else one for each machine. More than it has lets
+            an autoscaling cluster grow.
         cluster: the address of a cluster, `auto` for the one that this machine belongs to, or
             `local`.
-        workers: how many; by default one for each GPU that the cluster has now, or else one for
-            each machine. More than it has lets an autoscaling cluster grow.
         progress: shows how many words are done.
 
     Raises:
@@ -74,16 +73,16 @@ def work_on_ray(
     """
     queue = open_queue(address)
     shared = address if "://" in str(address) else Path(address).resolve()
-    with _cluster(cluster, workers, progress) as ray, Interrupt(progress.note) as signals:
+    with _cluster(cluster, config.workers, progress) as ray, Interrupt(progress.note) as signals:
         resources = ray.cluster_resources()
         of_each: dict[str, Any] = {"num_gpus": 1} if resources.get("GPU") else {"num_cpus": 1}
         machines = sum(name.startswith("node:") and "__" not in name for name in resources)
-        count = workers or int(resources.get("GPU", 0)) or machines
+        count = config.workers or int(resources.get("GPU", 0)) or machines
         # a worker that died begins again, and claims what is left: nothing is lost by that
         kind = ray.remote(max_restarts=-1, max_task_retries=-1, max_concurrency=2, **of_each)(
             _Actor
         )
-        actors = [kind.remote(str(shared), terms) for _ in range(count)]
+        actors = [kind.remote(str(shared), config) for _ in range(count)]
         progress.phase(f"{count} workers learn")
         pending, ended = [actor.work.remote() for actor in actors], []
         stopped = False

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pseudoword import formats
-from pseudoword.config import TrainConfig
+from pseudoword.config import TrainConfig, WorkConfig
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.fleet import archive, scratch
-from pseudoword.fleet.claiming import OF_LOADING, Claiming, Terms
+from pseudoword.fleet.claiming import OF_LOADING, Claiming
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.jobs import open_job
 from pseudoword.fleet.life import SignOfLife, new_name
@@ -68,12 +68,12 @@ class _Claimed:
 class Worker:
     """A worker of a queue. It is also the progress of its runs, and so sees each of their steps."""
 
-    def __init__(self, queue: Queue, terms: Terms, progress: Progress) -> None:
+    def __init__(self, queue: Queue, config: WorkConfig, progress: Progress) -> None:
         self.name = new_name()
         self.worked = Worked()
-        self._queue, self._terms, self._progress = queue, terms, progress
+        self._queue, self._config, self._progress = queue, config, progress
         self._life = SignOfLife(queue.store, self.name)
-        self._claiming = Claiming(queue, self.name, terms, progress)
+        self._claiming = Claiming(queue, self.name, config, progress)
         self._family: Family | None = None
         self._loaded: tuple[str, ...] | None = None
         self._claims: dict[str, Claim] = {}
@@ -101,7 +101,7 @@ class Worker:
                     claims = self._claim()
                     if claims:
                         self._work_on(claims)
-                    elif not (self._terms.stay or self._claiming.others_run()):
+                    elif not (self._config.stay or self._claiming.others_run()):
                         break
                     else:
                         self._progress.phase("waiting for words")
@@ -139,7 +139,7 @@ class Worker:
 
     def _claim(self, room: int | None = None, like: Claim | None = None) -> list[Claim]:
         """Claim words; with `like`, those that can join its pack."""
-        most = self._terms.pack if room is None else room
+        most = self._config.pack if room is None else room
         claims = []
         for claim in self._claiming.claim(most, self._loaded, like):
             self._claims[claim.name] = claim
@@ -185,7 +185,7 @@ class Worker:
                 return []
             looked_at = now
             self._put_finished()
-            room = min(room, self._terms.pack - len(self._active))
+            room = min(room, self._config.pack - len(self._active))
             if room < 1:
                 return []
             joined = self._open_all(self._claim(room, some[0].claim), refill)
@@ -298,7 +298,7 @@ class Worker:
 
     @property
     def _beat_seconds(self) -> float:
-        return self._terms.lease_seconds / BEATS
+        return self._config.lease / BEATS
 
     def _give_signs(self) -> None:
         """Give signs of life, and see whether the claims still hold."""
@@ -358,6 +358,6 @@ class Worker:
         self._progress.note(text)
 
 
-def work_on(queue: Queue, terms: Terms, progress: Progress) -> Worked:
+def work_on(queue: Queue, config: WorkConfig, progress: Progress) -> Worked:
     """Work on a queue until all its words are done, failed or cancelled; see `Worker.run`."""
-    return Worker(queue, terms, progress).run()
+    return Worker(queue, config, progress).run()
