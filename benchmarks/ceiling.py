@@ -11,7 +11,8 @@ learn, the style. A style is also learned from more pictures.
 
 Identity is the mean cosine to the right pictures: of the pictures that were learned from (*seen*),
 and of the thing in other styles and on other backgrounds, or the style of other things (*new*).
-What is finished is kept in the folder: run it again to go on.
+Of things the table also says how often a style that was not learned from is drawn where a prompt
+asks for it. What is finished is kept in the folder: run it again to go on.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from pseudoword.benchmark import artwork
 from pseudoword.benchmark.compose import COLOURS, SINGLE_BOX, Placed, article, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.runner import side_by_side
+from pseudoword.benchmark.scoring import Scorer
 from pseudoword.benchmark.tasks import Task, known_style_tasks, style_tasks, thing_task
 from pseudoword.concept import Concept
 from pseudoword.files import file_stem, write_whole
@@ -299,6 +301,7 @@ class Bench:
         self._judge = SimilarityModel()
         self.art = artwork.load()
         self.side_px = self._family.resolution
+        self._scorer = Scorer(self._judge, self.art, self.side_px)
 
     def run(self, name: str, learner: Learner | None, tasks: Sequence[Task]) -> list[Identity]:
         """Of each word; what is missing is made."""
@@ -376,12 +379,20 @@ class Bench:
         )
         return found
 
-    def first_picture(self, name: str, task: Task) -> Image:
-        """Of the first new prompt."""
+    def style_right(self, name: str, task: Task) -> float:
+        """In what share of the pictures in new styles the style is that of the prompt."""
+        known = {one.style for one in seen(task)}
+        asked = [(i, one.style) for i, one in enumerate(new(task)) if one.style not in known]
+        found = self._scorer.styles([self.picture(name, task, i) for i, _ in asked])
+        return mean(one == style for one, (_, style) in zip(found, asked, strict=True))
+
+    def picture(self, name: str, task: Task, place: int = 0) -> Image:
+        """Of the new prompt at this place."""
         from PIL.Image import open as open_picture
 
         with open_picture(self._folder(name) / f"{file_stem(task.name)}.png") as sheet:
-            return sheet.convert("RGB").crop((0, 0, sheet.height, sheet.height))
+            side = sheet.height
+            return sheet.convert("RGB").crop((place * side, 0, (place + 1) * side, side))
 
     def _folder(self, name: str) -> Path:
         return self._out / file_stem(name)
@@ -395,6 +406,8 @@ class Row:
     identity: Sequence[Identity]
     start: Sequence[Identity]
     """of the same things or styles, by their starting words"""
+    styles: Sequence[float] = ()
+    """of things: in what share of each one's pictures in new styles the style is right"""
 
     def shares(self, kind: str, known: float) -> list[float]:
         """The way from the starting words to `known`, as the part of each word in the mean."""
@@ -408,17 +421,18 @@ class Row:
 KINDS = {"seen": "pictures that were learned from", "new": "new prompts"}
 
 
-def table(rows: Sequence[Row], known: Identity) -> str:
-    """The shares as markdown, with standard errors over words."""
-    lines = [
-        f"| what learns | {' | '.join(KINDS.values())} | identity there |",
-        "| --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        shares = [_percent(row.shares(kind, known[kind])) for kind in KINDS]
+def table(rows: Sequence[Row], baselines: Sequence[Row], known: Identity) -> str:
+    """The shares as markdown, with standard errors over words; baselines have none."""
+    heads = ["what learns", *KINDS.values(), "identity there"]
+    heads += ["style asked for"] if rows[0].styles else []
+    lines = [heads, ["---"] * len(heads)]
+    for row in (*baselines, *rows):
+        is_baseline = row in baselines
+        shares = ["" if is_baseline else _percent(row.shares(k, known[k])) for k in KINDS]
         identity = mean(one["new"] for one in row.identity)
-        lines.append(f"| {row.name} | {' | '.join(shares)} | {identity:.3f} |")
-    return "\n".join(lines) + "\n"
+        cells = [row.name, *shares, f"{identity:.3f}"]
+        lines.append([*cells, _percent(row.styles)] if row.styles else cells)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _percent(shares: Sequence[float]) -> str:
@@ -469,23 +483,34 @@ def main() -> None:
     start, again_start = (bench.run(START, Learner(), each) for each in (tasks.new, tasks.again))
     right = bench.run(KNOWN, Learner(), tasks.named)
     known = {kind: mean(one[kind] for one in right) for kind in KINDS}
-    rows = []
+
+    def styles(name: str, tasks: Sequence[Task]) -> list[float]:
+        if asked.of == "styles":  # they are what is learned
+            return []
+        return [bench.style_right(name, task) for task in tasks]
+
+    baselines = [
+        Row(name, found, found, styles(name, each))
+        for name, found, each in ((START, start, tasks.new), (KNOWN, right, tasks.named))
+    ]
+    rows: list[Row] = []
     for name, learner in {**learners, OTHER: None, VAE: None}.items():
         again = learner is not None and learner.known
-        found = bench.run(name, learner, tasks.again if again else tasks.new)
-        rows.append(Row(name, found, again_start if again else start))
-        write_whole(out / "ceiling.md", table(rows, known).encode())
+        each = tasks.again if again else tasks.new
+        found = bench.run(name, learner, each)
+        rows.append(Row(name, found, again_start if again else start, styles(name, each)))
+        write_whole(out / "ceiling.md", table(rows, baselines, known).encode())
     write_whole(out / "ceiling.png", bars(rows, known))
     shown = [START, *(name for name, learner in learners.items() if not learner.known)]
     grid = grids.grid(
         [
             ("right pictures", [new(one)[0].picture for one in tasks.new]),
-            *((name, [bench.first_picture(name, one) for one in tasks.new]) for name in shown),
+            *((name, [bench.picture(name, one) for one in tasks.new]) for name in shown),
         ],
         heads=[one.name for one in tasks.new], cell_px=96,
     )  # fmt: skip
     write_whole(out / "ceiling-grid.png", encode_picture(grid, "PNG"))
-    print(table(rows, known))
+    print(table(rows, baselines, known))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,10 @@ class Scorer:
             kinds=kinds,
         )
 
+    def styles(self, pictures: Sequence[Image]) -> list[str]:
+        """The style of each picture, as the probe reads it."""
+        return self._style(self._model.features(pictures))
+
     def _follows(
         self, prompt: TaskPrompt, pictures: Sequence[Image], features: Tensor
     ) -> list[bool]:
