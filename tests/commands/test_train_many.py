@@ -248,6 +248,16 @@ def test_other_settings_are_refused_before_any_work(base: Path, tmp_path: Path) 
     assert not (out / "b").exists()
 
 
+def test_words_that_were_moved_with_their_pictures_are_still_ready(
+    base: Path, tmp_path: Path
+) -> None:
+    learn(base, words(tmp_path / "words", "a"), tmp_path / "out")
+    folder = (tmp_path / "words").rename(tmp_path / "elsewhere")
+    out = (tmp_path / "out").rename(tmp_path / "moved")
+    (done,) = learn(base, folder, out)
+    assert done.seconds == 0
+
+
 def test_files_of_somebody_else_are_not_replaced(base: Path, tmp_path: Path) -> None:
     folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
     (out / "b").mkdir(parents=True)
@@ -271,6 +281,7 @@ def test_the_command_says_what_failed_and_ends_with_an_error(base: Path, tmp_pat
     code, _, said = run("train-many", folder, *given)
     assert code == 2
     assert "1 of 3 words could not be learned" in said
+    assert "is safe" not in said  # of words that are ready
 
 
 def test_a_word_that_cannot_be_evaluated_is_not_learned_and_stops_no_other_one(

@@ -11,7 +11,6 @@ from pseudoword.errors import ConceptError, PseudowordError
 from pseudoword.formats import folder_scan
 from pseudoword.formats.keys import families_of
 from pseudoword.formats.raw_content import NoEmbeddingError
-from pseudoword.outputs import maker_of
 from pseudoword.report import picture_output, word_sheet
 from pseudoword.report.word_sheet import Cell
 
@@ -47,7 +46,7 @@ def make_gallery(folder: Path, out: Path, overwrite: bool = False) -> Gallery:
     """Read every embedding under `folder` and draw a contact sheet; the public `gallery`."""
     if not folder.is_dir():
         raise ConceptError(f"{folder} is not a folder. Give a folder that holds embeddings.")
-    maker = maker_of(word_sheet.MAKER, folder)
+    maker = word_sheet.maker(folder, out)
     picture_output.check(out, maker, overwrite=overwrite)
     scan = folder_scan.scan_folder(folder, out)
     skipped: dict[str, str] = {}

@@ -7,7 +7,6 @@ from typing import Any
 from pseudoword import formats
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError, TrainingError
-from pseudoword.outputs import maker_of
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output, word_sheet
 from pseudoword.runs import checkpoint
@@ -75,7 +74,7 @@ def _check_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> 
                 f"{sheet} will show all words, so {config.token} cannot be learned in a folder of "
                 "this name. Call its pictures' folder otherwise."
             )
-    picture_output.check(sheet, maker_of(word_sheet.MAKER, out), overwrite=overwrite)
+    picture_output.check(sheet, word_sheet.maker(out, sheet), overwrite=overwrite)
 
 
 def _draw_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> None:
@@ -84,7 +83,6 @@ def _draw_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> N
     files = [RunFolder(config.folder).concept for config in ready[: word_sheet.MAX_CELLS]]
     cells = [word_sheet.cell(formats.read(one), word_sheet.preview_of(one)) for one in files]
     if cells:
-        maker = maker_of(word_sheet.MAKER, out)
-        picture_output.write(
-            word_sheet.sheet(cells), out / word_sheet.FILE, maker, overwrite=overwrite
-        )
+        sheet = out / word_sheet.FILE
+        maker = word_sheet.maker(out, sheet)
+        picture_output.write(word_sheet.sheet(cells), sheet, maker, overwrite=overwrite)

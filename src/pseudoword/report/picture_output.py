@@ -25,6 +25,9 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 SOFTWARE = 0x0131
 """The EXIF tag for the program that made a picture."""
 
+OURS = "pseudoword"
+"""How that tag begins in pictures of ours."""
+
 LARGEST_NBYTES = 2**30
 """A larger file is not read, and is not one of ours."""
 
@@ -68,7 +71,8 @@ def check(path: Path, maker: str, *, overwrite: bool = False) -> None:
 
     Args:
         path: of the picture.
-        maker: the command that writes it (`outputs.maker_of`).
+        maker: the command that writes it: with its inputs (`outputs.maker_of`), or whatever those
+            were.
         overwrite: whether it may replace a file of anyone else.
 
     Raises:
@@ -107,11 +111,15 @@ def _made_by(path: Path, maker: str) -> bool:
         kinds = sorted({*FORMATS.values()})
         ignored = warnings.catch_warnings(action="ignore")  # of damaged EXIF data
         with ignored, Image.open(data, formats=kinds) as picture:
-            return bool(picture.getexif().get(SOFTWARE) == _mark(picture, maker))
+            mark = str(picture.getexif().get(SOFTWARE))
+            return mark.startswith(f"{OURS} {maker} ") and mark.endswith(f" {_digest(picture)}")
     except Exception:  # whatever it is, it is not one of ours
         return False
 
 
 def _mark(picture: Image.Image, maker: str) -> str:
-    digest = hashlib.blake2b(picture.convert("RGB").tobytes(), digest_size=16)
-    return f"pseudoword {maker} {digest.hexdigest()}"
+    return f"{OURS} {maker} {_digest(picture)}"
+
+
+def _digest(picture: Image.Image) -> str:
+    return hashlib.blake2b(picture.convert("RGB").tobytes(), digest_size=16).hexdigest()

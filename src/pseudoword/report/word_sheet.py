@@ -13,6 +13,7 @@ from pseudoword.data import images
 from pseudoword.errors import PictureError
 from pseudoword.formats import folder_scan
 from pseudoword.formats.token_picture import token_picture
+from pseudoword.outputs import maker_of
 from pseudoword.report import grids
 from pseudoword.report.fonts import fitted, font
 from pseudoword.text import vector_sizes
@@ -21,7 +22,7 @@ FILE = "gallery.png"
 """The name of the sheet in a folder of words."""
 
 MAKER = "gallery"
-"""The command whose sheets these are (`outputs.maker_of`)."""
+"""The command whose sheets these are."""
 
 CELL_PX, TEXT_PX, GAP_PX, COLUMNS = 200, 52, 12, 5
 MAX_CELLS = 300
@@ -34,6 +35,15 @@ class Cell(NamedTuple):
     picture: Image.Image
     token: str
     sizes: str
+
+
+def maker(folder: Path, sheet: Path) -> str:
+    """Who makes the sheet of the words in `folder`.
+
+    In this folder it is any gallery, as folders are renamed and moved; elsewhere the one of this
+    folder only, so that the sheet of another one is not replaced.
+    """
+    return MAKER if sheet.resolve() == (folder / FILE).resolve() else maker_of(MAKER, folder)
 
 
 def cell(concept: Concept, preview: Path | None) -> Cell:

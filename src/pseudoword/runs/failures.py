@@ -6,7 +6,11 @@ from contextlib import contextmanager
 from pseudoword import formats
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, TrainingError, is_out_of_memory
+from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
+
+MOST_NAMED = 3
+"""So many words are named one by one."""
 
 
 @contextmanager
@@ -66,6 +70,11 @@ def saved_word(folder: RunFolder) -> str | None:
 
 
 def _note_saved_words(error: PseudowordError, folders: Sequence[RunFolder]) -> None:
-    for folder in folders:
-        if sentence := saved_word(folder):
-            error.add_note(sentence)
+    """Add where the words are; of several, those that are not finished, and only the first few."""
+    if len(folders) > 1:
+        folders = [one for one in folders if checkpoint.finished_step(one.path) is None]
+    saved = [sentence for sentence in map(saved_word, folders) if sentence]
+    for sentence in saved[:MOST_NAMED]:
+        error.add_note(sentence)
+    if more := len(saved[MOST_NAMED:]):
+        error.add_note(f"So are the words of {more} more.")
