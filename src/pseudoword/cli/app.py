@@ -182,7 +182,7 @@ def submit(
         from pseudoword import api
 
         new = api.submit(queue, *folder, config=config, progress=console, **settings)
-    say(f"waiting in {queue}: {counted(len(new), 'word')}")
+    say(f"submitted to {queue}: {counted(len(new), 'word')}")
     say(f"try: {command('pseudoword', 'work', queue)}")
 
 
