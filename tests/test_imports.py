@@ -67,11 +67,15 @@ def test_in_other_programs_libraries_are_imported_as_they_are(found: list[bool])
     assert found == []
 
 
+def in_a_process(*lines: str) -> str:
+    """What a process prints that runs these lines."""
+    code = [sys.executable, "-c", "\n".join(lines)]
+    return subprocess.run(code, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def in_a_command(*lines: str) -> str:
     """What a process prints that only runs a command."""
-    code = "\n".join(["from pseudoword import imports", "imports.spare()", "import sys", *lines])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return in_a_process("from pseudoword import imports", "imports.spare()", "import sys", *lines)
 
 
 def stepped() -> float:
@@ -132,6 +136,16 @@ def test_garbage_is_hardly_searched_for_while_modules_are_imported() -> None:
         "print(len(searched) >= 4)",
     )
     assert said.split("\n") == ["True True", "True"]
+
+
+def test_nothing_is_searched_for_garbage_at_the_end() -> None:
+    said = in_a_process(
+        "import atexit, gc",
+        "atexit.register(lambda: print(len(gc.get_objects())))",  # the last one that is called
+        "from pseudoword import imports",
+        "imports.spare()",
+    )
+    assert int(said) < 10
 
 
 @pytest.mark.parametrize(("given", "kept"), [((), set()), (("--lora", "a.safetensors"), {"peft"})])

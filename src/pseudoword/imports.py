@@ -3,6 +3,7 @@
 In other programs that import pseudoword, somebody else may need it.
 """
 
+import atexit
 import gc
 import importlib
 import importlib.util
@@ -45,6 +46,7 @@ def spare() -> None:
     global _spares
     _spares = True
     gc.set_threshold(NEW_OBJECTS)
+    atexit.register(gc.freeze)  # or everything would be searched at the end of the process
     if COMPILER not in sys.modules:
         sys.modules[COMPILER] = NothingCompiled(COMPILER)
         sys.meta_path.insert(0, _PartsOfCompiler())
