@@ -4,15 +4,24 @@ import contextlib
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from forked import Process
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-LONG_MS = 120_000
-"""For what waits for a process to start; machines of CI are slow."""
+LONG_MS = 300_000
+"""For everything that is waited for: machines of CI are slow, and what is quick does not wait."""
+
+expect.set_options(timeout=LONG_MS)
+
+
+class Answers(Protocol):
+    """A page that is served, here or in another process."""
+
+    url: str
 
 
 class Served:
@@ -20,9 +29,7 @@ class Served:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._more = more
         self.start()
@@ -54,7 +61,7 @@ class Served:
         for job in queue.jobs():
             if not job.over:
                 queue.stop(job.id)
-        until = time.monotonic() + 30
+        until = time.monotonic() + LONG_MS / 1000
         while time.monotonic() < until and not all(job.over for job in queue.jobs()):
             time.sleep(0.2)
 
@@ -67,11 +74,27 @@ def keep_picture(page: Page, path: Path) -> None:
         shot.convert("RGB").quantize(256).save(path, optimize=True)
 
 
-def open_page(page: Page, served: Served) -> None:
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def open_page(page: Page, served: Answers) -> None:
     """Load the page, and wait until it lives."""
+    page.set_default_timeout(LONG_MS)
     page.goto(served.url)
-    expect(page.get_by_role("tab", name="Teach", exact=True)).to_be_visible(timeout=LONG_MS)
-    expect(page.locator("#name textarea, #name input")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_role("tab", name="Teach", exact=True)).to_be_visible()
+    expect(page.locator("#name textarea, #name input")).to_be_visible()
+
+
+def wait_until(page: Page, holds: Callable[[], object]) -> None:
+    """Give the page time until `holds`."""
+    until = time.monotonic() + LONG_MS / 1000
+    while not holds():
+        assert time.monotonic() < until, "it never came to hold"
+        page.wait_for_timeout(50)
 
 
 def drop(page: Page, files: Sequence[Path]) -> None:
@@ -82,6 +105,13 @@ def drop(page: Page, files: Sequence[Path]) -> None:
 def put(page: Page, control: str, value: object) -> None:
     """Type into the control of that id, as a person does: leave it, too."""
     place = page.locator(f"#{control} textarea, #{control} input").first
+    place.fill(str(value))
+    place.blur()
+
+
+def put_number(page: Page, slider: str, value: float) -> None:
+    """Type a number into the field of the slider that is called so."""
+    place = page.get_by_label(f"number input for {slider}")
     place.fill(str(value))
     place.blur()
 

@@ -15,7 +15,6 @@ from starlette.middleware import Middleware
 from pseudoword.errors import SettingsError
 from pseudoword.ui import teach, use, words
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import PRIVATE
 from pseudoword.ui.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
@@ -44,15 +43,13 @@ def page(desk: Desk) -> gr.Blocks:
             shade.click(None, js=TOGGLE, api_visibility="private")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Teach", id="teach"):
-                training, opened = teach.build(desk)
+                training = teach.build(desk, blocks.load)
             with gr.Tab("Use", id="use") as use_tab:
                 drawing = use.build(desk, use_tab)
             with gr.Tab("Words", id="words") as words_tab:
                 library = words.build(desk, words_tab)
         for button, word in ((training.use, training.job), (library.use, library.word)):
-            button.click(drawing.take, word, [tabs, *drawing.taken], **PRIVATE)
-        for handler, inputs, outputs in opened:
-            blocks.load(handler, inputs, outputs, show_progress="hidden", **PRIVATE)
+            button.click(drawing.take, word, [tabs, *drawing.taken], **use.IN_TURN)
     return blocks
 
 

@@ -1,4 +1,15 @@
-"""How the page's events call Python: errors become sentences, and no event is a public endpoint."""
+"""How the page's events call Python.
+
+Errors become sentences, and no event is a public endpoint. What a person does counts, in the order
+in which it is done, however long each thing takes:
+
+- Events that change or show the same are `in_turn`: one of them runs at a time.
+- An event that takes the value of a control is `LATEST`: a change during an earlier one is sent
+  after it. Gradio's own way ("once") drops it: what a person did last would be lost.
+- An event that tells what was pressed is `EACH`: sent later, it would tell the earlier press.
+- A button that makes or deletes something is as Gradio has it: a double click counts once.
+- The id of what is shown is in the page (`shown_id`), not with the server, which may be further.
+"""
 
 import functools
 import traceback
@@ -15,6 +26,22 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 """For what is quick and frequent: it does not wait behind long work, and nothing flickers."""
+
+LATEST: dict[str, Any] = {"trigger_mode": "always_last"}
+"""The last value of a control counts, whatever is going on while it is set."""
+
+EACH: dict[str, Any] = {"trigger_mode": "multiple"}
+"""Each press counts."""
+
+
+def in_turn(what: str) -> dict[str, Any]:
+    """For all events that change or show `what`, for whoever has the page open: one at a time."""
+    return {**PRIVATE, "concurrency_id": what, "concurrency_limit": 1}
+
+
+def shown_id() -> gr.Textbox:
+    """Holds the id of what the page shows, and is sent together with the controls beside it."""
+    return gr.Textbox(visible=False)
 
 
 def sentence(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from pseudoword.config import PrepareConfig
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import PRIVATE, sentence, told
+from pseudoword.ui.events import EACH, LATEST, PRIVATE, QUIET, in_turn, sentence, shown_id, told
 
 if TYPE_CHECKING:
     from pseudoword.api import Prepared
@@ -26,6 +26,11 @@ TAKEN = ["image", ".txt", ".caption"]
 """Captions and masks may be dropped with their pictures, and are told by their names."""
 
 _MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
+
+IN_TURN = in_turn("pictures")
+
+START = (1, 50, 50)
+"""Zoom, across and down: where the sliders stand for a whole picture."""
 
 EDITOR_PX = 640
 BRUSH = "#f97316"
@@ -150,7 +155,7 @@ class PicturePanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.data_set = gr.BrowserState("", storage_key="pseudoword-data-set")
-        self._selected = gr.State("")
+        self._selected = shown_id()
         with gr.Group():
             self.files = gr.File(
                 label="Pictures: drop three to five of the same thing here",
@@ -232,57 +237,72 @@ class PicturePanel:
                 self.remove = gr.Button("Take this picture out", variant="stop", size="sm")
                 self.close = gr.Button("Done", size="sm")
 
-    def connect(self, settings: Any, token: Any, inputs: Sequence[Any]) -> None:
+    def connect(
+        self, opened: Any, settings: Any, inputs: Sequence[Any], looked_anew: Sequence[Any]
+    ) -> None:
         """Let events happen.
 
         Args:
-            settings: from a data set and the values of `inputs`, the settings to look with.
-            token: the control in which the new word is named.
+            opened: the event of a page that is opened.
+            settings: from a data set and the values of `inputs`, the settings to look with, and
+                how the word is written.
             inputs: of a form.
+            looked_anew: events after which the pictures are looked at again.
         """
-        desk, shown = self._desk, self.shown
-        state = [self.data_set, token, *inputs]
+        desk = self._desk
+        state = [self.data_set, *inputs]
 
-        def after(data_set: str, called: str, values: Sequence[Any], note: str = "") -> list[Any]:
+        def found(data_set: str, values: Sequence[Any]) -> View:
             if not existing(desk, data_set):
-                return self._shown(View(), note)
-            return self._shown(view(desk, data_set, settings(data_set, values), called), note)
+                return View()
+            asked, token = settings(data_set, values)
+            return view(desk, data_set, asked, token)
 
-        def dropped(paths: Any, data_set: str, called: str, *values: Any) -> list[Any]:
+        def dropped(paths: Any, data_set: str, *values: Any) -> list[Any]:
             given = [paths] if isinstance(paths, str) else list(paths or [])
             data_set, refused = add_files(desk, data_set or "", given)
             note = pieces.notes(refused, "error")
-            return [data_set, None, *after(data_set, called, values, note)]
+            return [data_set, None, *self._shown(found(data_set, values), note)]
 
-        def looked(data_set: str, called: str, *values: Any) -> list[Any]:
-            return after(data_set or "", called, values)
+        def looked(data_set: str, *values: Any) -> list[Any]:
+            return self._seen(found(data_set, values))
 
-        def captioned(rows: Any, data_set: str, called: str, *values: Any) -> list[Any]:
+        def looked_first(data_set: str, *values: Any) -> list[Any]:
+            return self._shown(found(data_set, values))
+
+        def captioned(rows: Any, data_set: str, *values: Any) -> list[Any]:
             pictures = desk.data_sets.pictures(data_set)
-            for one, row in zip(pictures, rows, strict=False):
+            if [row[0] for row in rows] != [one.name for one in pictures]:  # just taken out
+                return self._shown(found(data_set, values))
+            for one, row in zip(pictures, rows, strict=True):
                 if one.caption != row[1]:
                     desk.data_sets.set_caption(data_set, one.id, str(row[1] or ""))
-            gallery, warnings, *_ = after(data_set, called, values)
-            return [gallery, warnings]
+            return [*self._seen(found(data_set, values)), gr.skip(), gr.skip()]
 
         for upload in (self.files, self.folder):
             upload.upload(
-                told(dropped), [upload, *state], [self.data_set, upload, *shown], **PRIVATE
+                told(dropped), [upload, *state], [self.data_set, upload, *self.shown], **IN_TURN
             )
         self.captions.input(
-            told(captioned), [self.captions, *state], [self.gallery, self.told], **PRIVATE
+            told(captioned),
+            [self.captions, *state],
+            self.shown,
+            show_progress_on=self.gallery,  # else it would cover the table
+            **LATEST,
+            **IN_TURN,
         )
-        self.look = (told(looked), state, shown)
-        self._connect_editor(state, after)
+        gr.on(looked_anew, told(looked), state, self.seen, **LATEST, **IN_TURN)
+        opened(told(looked_first), state, self.shown, show_progress="hidden", **IN_TURN)
+        self._connect_editor(state, found)
 
-    def _connect_editor(self, state: Sequence[Any], after: Callable[..., list[Any]]) -> None:
-        desk, shown = self._desk, self.shown
+    def _connect_editor(self, state: Sequence[Any], found: Callable[..., View]) -> None:
+        desk, seen = self._desk, self.seen
         sliders = [self.zoom, self.across, self.down]
         opened = [self._selected, self.editor, self.editing, self.framed, *sliders, self.canvas]
 
         def chosen(event: gr.SelectData, data_set: str) -> list[Any]:
-            found = desk.data_sets.pictures(data_set)
-            one = found[min(int(event.index), len(found) - 1)]
+            pictures = desk.data_sets.pictures(data_set)
+            one = pictures[min(int(event.index), len(pictures) - 1)]
             title = f"### {_markdown(one.name)}"
             sides = _where(desk.data_sets.open(data_set, one.id).size, one.crop)
             return [
@@ -291,64 +311,68 @@ class PicturePanel:
             ]  # fmt: skip
 
         def moved(
-            zoom: float, across: float, down: float, one: str, data_set: str, called: str, *v: Any
+            zoom: float, across: float, down: float, one: str, data_set: str, *v: Any
         ) -> list[Any]:
+            at = (zoom, across, down)
+            if None in at:  # a number is being typed
+                return [gr.skip()] * (1 + len(seen))
             size = desk.data_sets.open(data_set, one).size
-            desk.data_sets.set_crop(data_set, one, box(size, 1.0, zoom, across, down))
+            desk.data_sets.set_crop(data_set, one, None if at == START else box(size, 1.0, *at))
             picture = desk.data_sets.one(data_set, one)
-            return [_framed(desk, data_set, picture), *after(data_set, called, v)]
+            return [_framed(desk, data_set, picture), *self._seen(found(data_set, v))]
 
-        def uncropped(one: str, data_set: str, called: str, *v: Any) -> list[Any]:
-            desk.data_sets.set_crop(data_set, one, None)
-            picture = desk.data_sets.one(data_set, one)
-            return [1, 50, 50, _framed(desk, data_set, picture), *after(data_set, called, v)]
-
-        def masked(editor: Any, one: str, data_set: str, called: str, *v: Any) -> list[Any]:
+        def masked(editor: Any, one: str, data_set: str, *v: Any) -> list[Any]:
             size = desk.data_sets.open(data_set, one).size
             desk.data_sets.set_mask(data_set, one, painted(editor or {}, size))
-            return after(data_set, called, v)
+            return self._seen(found(data_set, v))
 
-        def mask_given(path: str, one: str, data_set: str, called: str, *v: Any) -> list[Any]:
+        def mask_given(path: str, one: str, data_set: str, *v: Any) -> list[Any]:
             _set_mask(desk, data_set, one, Path(path))
             picture = desk.data_sets.one(data_set, one)
-            return [_canvas(desk, data_set, picture), *after(data_set, called, v)]
+            return [_canvas(desk, data_set, picture), *self._seen(found(data_set, v))]
 
-        def unmasked(one: str, data_set: str, called: str, *v: Any) -> list[Any]:
+        def unmasked(one: str, data_set: str, *v: Any) -> list[Any]:
             desk.data_sets.set_mask(data_set, one, None)
             picture = desk.data_sets.one(data_set, one)
-            return [_canvas(desk, data_set, picture), *after(data_set, called, v)]
+            return [_canvas(desk, data_set, picture), *self._seen(found(data_set, v))]
 
-        def removed(one: str, data_set: str, called: str, *v: Any) -> list[Any]:
+        def removed(one: str, data_set: str, *v: Any) -> list[Any]:
             desk.data_sets.remove(data_set, one)
-            return [gr.update(visible=False), *after(data_set, called, v)]
+            return [gr.update(visible=False), *self._shown(found(data_set, v))]
 
         this = [self._selected, *state]
-        self.gallery.select(told(chosen), self.data_set, opened, **PRIVATE)
-        for slider in sliders:
-            slider.release(told(moved), [*sliders, *this], [self.framed, *shown], **PRIVATE)
-        self.whole.click(told(uncropped), this, [*sliders, self.framed, *shown], **PRIVATE)
-        self.use_mask.click(told(masked), [self.canvas, *this], shown, **PRIVATE)
+        self.gallery.select(told(chosen), self.data_set, opened, **EACH, **IN_TURN)
+        move = (told(moved), [*sliders, *this], [self.framed, *seen])
+        gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
+        # First on the page: an edit that waits to be sent must not bring the old places back.
+        back = self.whole.click(None, None, sliders, js=f"() => {[*START]}", **PRIVATE)
+        back.then(*move, **EACH, **IN_TURN)
+        self.use_mask.click(told(masked), [self.canvas, *this], seen, **EACH, **IN_TURN)
         self.mask_file.upload(
-            told(mask_given), [self.mask_file, *this], [self.canvas, *shown], **PRIVATE
+            told(mask_given), [self.mask_file, *this], [self.canvas, *seen], **EACH, **IN_TURN
         )
-        self.no_mask.click(told(unmasked), this, [self.canvas, *shown], **PRIVATE)
-        self.remove.click(told(removed), this, [self.editor, *shown], **PRIVATE)
-        self.close.click(lambda: gr.update(visible=False), None, self.editor, **PRIVATE)
+        self.no_mask.click(told(unmasked), this, [self.canvas, *seen], **EACH, **IN_TURN)
+        self.remove.click(told(removed), this, [self.editor, *self.shown], **IN_TURN)
+        self.close.click(lambda: gr.update(visible=False), None, self.editor, **QUIET)
+
+    @property
+    def seen(self) -> list[Any]:
+        """What shows how the pictures of a data set are seen."""
+        return [self.gallery, self.told, self.suggested]
 
     @property
     def shown(self) -> list[Any]:
-        """What shows a data set."""
-        return [self.gallery, self.told, self.suggested, self.texts, self.captions]
+        """What shows a data set: also its captions, which a person may be writing."""
+        return [*self.seen, self.texts, self.captions]
 
-    def _shown(self, found: View, note: str) -> list[Any]:
+    def _seen(self, found: View, note: str = "") -> list[Any]:
         some = bool(found.pictures)
-        return [
-            gr.update(value=list(found.tiles), visible=some),
-            note + found.told,
-            found.suggested,
-            gr.update(visible=some),
-            gr.update(value=found.captions),
-        ]
+        tiles = gr.update(value=list(found.tiles), visible=some)
+        return [tiles, note + found.told, found.suggested]
+
+    def _shown(self, found: View, note: str = "") -> list[Any]:
+        texts = [gr.update(visible=bool(found.pictures)), gr.update(value=found.captions)]
+        return [*self._seen(found, note), *texts]
 
 
 def _belongs_to(path: Path, files: Sequence[Path]) -> bool:
@@ -413,7 +437,7 @@ def _framed(desk: Desk, data_set: str, one: Picture) -> Image.Image:
 def _where(size: tuple[int, int], crop: Box | None) -> tuple[float, float, float]:
     """Where the sliders stand for a crop: zoom, across, down."""
     if crop is None:
-        return 1, 50, 50
+        return START
     left, upper, right, lower = crop
     wide, high = right - left, lower - upper
     across = 100 * left / (size[0] - wide) if size[0] > wide else 50

@@ -1,6 +1,7 @@
 """The tab where words are taught: pictures, a name, one button; and all settings, if wanted."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import PRIVATE, QUIET, sentence, told
+from pseudoword.ui.events import LATEST, PRIVATE, QUIET, in_turn, sentence, told
 from pseudoword.ui.forms import Form
 from pseudoword.ui.jobs import Estimate
 from pseudoword.ui.picture_panel import PicturePanel, existing
@@ -25,6 +26,17 @@ KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
 
 BEGINNINGS = {"a thing": "object", "a style": "style", "a person": "person"}
 """The word to start from, if there is no better one."""
+
+DECIDE_HOW_SEEN = (
+    *("crop", "crops", "flip", "background", "mask", "unmasked_weight", "template"),
+    *("resolution", "width", "height"),
+)
+"""Settings after whose change the pictures are looked at again."""
+
+DECIDE_NEED = (
+    "base", "resolution", "batch", "steps", "max_steps", "quantize", "gradient_checkpointing",
+)  # fmt: skip
+"""Settings after whose change memory and time are estimated again."""
 
 OPTIMISERS = [
     *("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor"),
@@ -80,8 +92,13 @@ def base_choice(desk: Desk) -> dict[str, Any]:
     }
 
 
-def build(desk: Desk) -> tuple[TrainingPanel, list[Any]]:
-    """The tab: its trainings, and what happens when the page is opened."""
+def build(desk: Desk, opened: Any) -> TrainingPanel:
+    """The tab; returns its trainings.
+
+    Args:
+        desk: what the page works on.
+        opened: the event of a page that is opened.
+    """
     form = Form(TrainConfig, "teach")
     with gr.Row(elem_classes="two", equal_height=False):
         with gr.Column(scale=3, min_width=340):
@@ -123,14 +140,13 @@ def build(desk: Desk) -> tuple[TrainingPanel, list[Any]]:
                 )
         with gr.Column(scale=2, min_width=340):
             training = TrainingPanel(desk)
-    opened = _connect(
-        desk, form, pictures, training, name, kind, sentences, need, start, told_start
-    )
-    return training, opened
+    _connect(desk, opened, form, pictures, training, name, kind, sentences, need, start, told_start)
+    return training
 
 
 def _connect(
     desk: Desk,
+    opened: Any,
     form: Form,
     pictures: PicturePanel,
     training: TrainingPanel,
@@ -140,12 +156,13 @@ def _connect(
     need: Any,
     start: Any,
     told_start: Any,
-) -> list[Any]:
-    """Let events happen; returns those of a page that is opened."""
+) -> None:
+    """Let events happen."""
 
-    def looked_with(data_set: str, values: Sequence[Any]) -> Mapping[str, Any]:
-        which, *others = values
-        return settings_of(form, which, others, desk.data_sets.pictures(data_set))
+    def looked_with(data_set: str, values: Sequence[Any]) -> tuple[Mapping[str, Any], str]:
+        called, which, *others = values
+        found = settings_of(form, which, others, desk.data_sets.pictures(data_set))
+        return found, token_of(called or "")
 
     def estimated(data_set: str, called: str, which: str, *values: Any) -> str:
         if not existing(desk, data_set):
@@ -160,14 +177,14 @@ def _connect(
         except PseudowordError:  # told when it is started
             return ""
 
-    def started(
-        data_set: str, called: str, own: str, which: str, *values: Any
-    ) -> tuple[str, Any, Any]:
+    def refused(why: str) -> list[Any]:
+        return [pieces.note(why, "error"), gr.skip(), gr.skip(), gr.skip()]
+
+    def started(data_set: str, own: str, called: str, which: str, *values: Any) -> list[Any]:
         if not (called or "").strip():
-            return pieces.note("Give the new word a name first.", "error"), gr.skip(), gr.skip()
+            return refused("Give the new word a name first.")
         if not existing(desk, data_set):
-            told_of = "Drop three to five pictures of the same thing first."
-            return pieces.note(told_of, "error"), gr.skip(), gr.skip()
+            return refused("Drop three to five pictures of the same thing first.")
         try:
             job = desk.queue.submit(
                 data_set,
@@ -176,31 +193,28 @@ def _connect(
                 **settings_of(form, which, values, desk.data_sets.pictures(data_set)),
             )
         except (PseudowordError, OSError) as error:
-            return pieces.note(sentence(error), "error"), gr.skip(), gr.skip()
-        return pieces.note(f"{job.token} is in the queue.", "good"), "", {}
+            return refused(sentence(error))
+        return [pieces.note(f"{job.token} is in the queue.", "good"), "", {}, time.monotonic()]
 
-    inputs = [kind, *form.inputs]
-    token = gr.State("")
-    pictures.connect(looked_with, token, inputs)
-    name.change(token_of, name, token, **QUIET)
-    name.blur(*pictures.look, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
-    kind.input(BEGINNINGS.get, kind, form.controls["init"], **QUIET)
-    state = [pictures.data_set, name, *inputs]
-    decisive = ("base", "resolution", "batch", "steps", "max_steps", "quantize")
-    estimate = (estimated, state, need)
-    seen = [pictures.gallery, *(form.controls[one] for one in decisive)]
-    seen.append(form.controls["gradient_checkpointing"])
-    for control in seen:
-        control.change(*estimate, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
-    how_seen = ("crop", "crops", "flip", "background", "mask", "unmasked_weight", "template")
-    sizes = ("resolution", "width", "height")
-    for one in (*how_seen, *sizes):
-        form.controls[one].change(*pictures.look, trigger_mode="always_last", **PRIVATE)
-    training.connect()
+    changed = {one: control.change for one, control in form.controls.items()}
+    inputs = [name, kind, *form.inputs]
+    pictures.connect(
+        opened, looked_with, inputs, [name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
+    )
+    kind.input(BEGINNINGS.get, kind, form.controls["init"], **LATEST, **QUIET)
+    gr.on(
+        [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],
+        estimated,
+        [pictures.data_set, *inputs],
+        need,
+        show_progress="hidden",
+        **LATEST,
+        **in_turn("estimate"),
+    )
+    training.connect(opened)
     start.click(
         told(started),
-        [pictures.data_set, name, sentences, *inputs],
-        [told_start, training.chosen, training.seen],
+        [pictures.data_set, sentences, *inputs],
+        [told_start, training.chosen, training.seen, training.asked],
         **PRIVATE,
-    ).then(*training.polled, **QUIET)
-    return [training.polled, pictures.look, estimate]
+    )

@@ -15,7 +15,7 @@ from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import QUIET, sentence, told
+from pseudoword.ui.events import LATEST, QUIET, sentence, shown_id, told
 from pseudoword.ui.job_files import State
 from pseudoword.ui.jobs import Job
 from pseudoword.ui.picture_panel import by_name
@@ -114,9 +114,10 @@ class TrainingPanel:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self.job = gr.State("")  # the one that is shown
+        self.job = shown_id()
         self.chosen = gr.State("")  # the one to show; none: whichever runs
         self.seen = gr.State({})
+        self.asked = gr.State(0.0)  # when something was asked of a training
         self.timer = gr.Timer(POLL_S)
         self.status = gr.HTML(elem_id="status", elem_classes="live")
         with gr.Row(visible=False) as self.buttons:
@@ -150,8 +151,12 @@ class TrainingPanel:
             [], label="All trainings, in their order", visible=False, elem_id="queue"
         )
 
-    def connect(self) -> None:
-        """Let events happen."""
+    def connect(self, opened: Any) -> None:
+        """Let events happen.
+
+        Args:
+            opened: the event of a page that is opened.
+        """
         desk = self._desk
         shown = [
             self.job, self.seen, self.status, self.buttons, self.stop, self.preview, self.save,
@@ -168,38 +173,45 @@ class TrainingPanel:
                 return kept
 
         def act(what: str) -> Any:
-            def run(chosen: str) -> None:
+            def run(chosen: str) -> float:
                 getattr(desk.queue, what)(chosen)
+                return time.monotonic()
 
             return told(run)
 
         def removed(chosen: str) -> list[Any]:
             desk.queue.remove(chosen)
-            return [chosen, "", {}, gr.update(visible=True)]
+            return [chosen, "", {}, gr.update(visible=True), time.monotonic()]
 
         def undone(name: str) -> list[Any]:
             desk.queue.undo_remove(name)
-            return [name, {}, gr.update(visible=False)]
+            return [name, {}, gr.update(visible=False), time.monotonic()]
 
-        poll = (polled, [self.chosen, self.seen], shown)
-        self.timer.tick(*poll, **QUIET)
+        def picked(name: str) -> list[Any]:
+            return [name or "", {}, time.monotonic()]
+
+        # One event for all, so that of two answers the later one is shown.
+        gr.on(
+            [opened, self.timer.tick, self.asked.change],
+            polled,
+            [self.chosen, self.seen],
+            shown,
+            **LATEST,
+            **QUIET,
+        )
         for button, what in (
             (self.stop, "stop"),
             (self.preview, "preview_now"),
             (self.save, "save_now"),
             (self.resume, "resume"),
         ):
-            button.click(act(what), self.job, None, **QUIET).then(*poll, **QUIET)
+            button.click(act(what), self.job, self.asked, **QUIET)
+        again = [self.chosen, self.seen]
         self.remove.click(
-            told(removed), self.job, [self._removed, self.chosen, self.seen, self.undo], **QUIET
-        ).then(*poll, **QUIET)
-        self.undo.click(
-            told(undone), self._removed, [self.chosen, self.seen, self.undo], **QUIET
-        ).then(*poll, **QUIET)
-        self.queue.input(
-            lambda name: [name or "", {}], self.queue, [self.chosen, self.seen], **QUIET
-        ).then(*poll, **QUIET)
-        self.polled = poll
+            told(removed), self.job, [self._removed, *again, self.undo, self.asked], **QUIET
+        )
+        self.undo.click(told(undone), self._removed, [*again, self.undo, self.asked], **QUIET)
+        self.queue.input(picked, self.queue, [*again, self.asked], **LATEST, **QUIET)
 
     def poll(self, chosen: str, seen: dict[str, Any], now: float) -> list[Any]:
         """What has changed since the values in `seen` were shown."""

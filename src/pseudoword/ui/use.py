@@ -12,7 +12,7 @@ from pseudoword.placeholders import split
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
-from pseudoword.ui.events import PRIVATE, QUIET, sentence, told
+from pseudoword.ui.events import LATEST, QUIET, in_turn, sentence, told
 from pseudoword.ui.forms import Form
 from pseudoword.ui.galleries import pressable
 from pseudoword.ui.handed_out import hand_out
@@ -31,8 +31,10 @@ SCHEDULERS = [
 
 TILE_PX = 256
 
-ONE_MODEL: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+ONE_MODEL = in_turn("model")
 """One drawing at a time, whoever asks."""
+
+IN_TURN = in_turn("words to use")
 
 
 class Shown:
@@ -166,17 +168,16 @@ class DrawingPanel:
         prompts = [self.prompt, self.negative]
         asked = [self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
-        slow = {**PRIVATE, **ONE_MODEL}
-        tab.select(self._words, None, words, **QUIET)
+        tab.select(self._words, None, words, show_progress="hidden", **LATEST, **IN_TURN)
         self.gallery.select(told(self._inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
         plain = [self.draw.click, self.prompt.submit]
-        gr.on(plain, self._drawing(self._plain), asked, shown, **slow)
-        self.pair.click(self._drawing(self._paired), asked, shown, **slow)
+        gr.on(plain, self._drawing(self._plain), asked, shown, **ONE_MODEL)
+        self.pair.click(self._drawing(self._paired), asked, shown, **ONE_MODEL)
         swept = [*shown, self.copy, self.sheet]
-        self.sweep.click(self._drawing(self._swept), asked, swept, **slow)
-        self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **PRIVATE)
+        self.sweep.click(self._drawing(self._swept), asked, swept, **ONE_MODEL)
+        self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **ONE_MODEL)
         changed = [self.files, self.brought, *words, self.prompt, *self.form.inputs]
-        self.files.upload(told(self._brought), self.files, changed, **PRIVATE)
+        self.files.upload(told(self._brought), self.files, changed, **IN_TURN)
 
     def _inserted(
         self, event: gr.SelectData, ids: Sequence[str], where: str, prompt: str, negative: str

@@ -10,11 +10,13 @@ from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import PRIVATE, QUIET, told
+from pseudoword.ui.events import EACH, LATEST, in_turn, shown_id, told
 from pseudoword.ui.galleries import pressable
 from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.teach import token_of
 from pseudoword.ui.use import tile
+
+IN_TURN = in_turn("library")
 
 
 class WordsPanel:
@@ -22,7 +24,7 @@ class WordsPanel:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self.word = gr.State("")
+        self.word = shown_id()
         self._ids = gr.State([])
         self.gallery = pressable("Words: press one", 8, "library")
         self.told = gr.HTML(elem_id="words-told")
@@ -136,17 +138,19 @@ class WordsPanel:
             done = library.push(word, (to or "").strip(), private=private)
             return pieces.note(f"Published: {done.url}", "good")
 
-        tab.select(self._listed, None, self._list, **QUIET)
-        self.gallery.select(told(chosen), self._ids, self._one, **PRIVATE)
+        tab.select(self._listed, None, self._list, show_progress="hidden", **LATEST, **IN_TURN)
+        self.gallery.select(told(chosen), self._ids, self._one, **EACH, **IN_TURN)
         self.rename.click(
-            told(renamed), [self.word, self.name], [self.told, *self._list, *self._one], **PRIVATE
+            told(renamed), [self.word, self.name], [self.told, *self._list, *self._one], **IN_TURN
         )
-        self.format.input(told(converted), [self.word, self.format], self.files, **PRIVATE)
+        self.format.input(
+            told(converted), [self.word, self.format], self.files, **LATEST, **IN_TURN
+        )
         self.delete.click(
-            told(deleted), self.word, [self.told, *self._list, self.word, self.details], **PRIVATE
+            told(deleted), self.word, [self.told, *self._list, self.word, self.details], **IN_TURN
         )
-        self.undo.click(told(undone), self.trash, [self.told, *self._list], **PRIVATE)
-        self.push.click(told(pushed), [self.word, self.to, self.private], self.told, **PRIVATE)
+        self.undo.click(told(undone), self.trash, [self.told, *self._list], **IN_TURN)
+        self.push.click(told(pushed), [self.word, self.to, self.private], self.told, **IN_TURN)
 
 
 def _on_page(said: str, token: str) -> str:

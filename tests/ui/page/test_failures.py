@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from served import LONG_MS, Served, drop, open_page, put, quick_settings, tab
+from served import Served, drop, open_page, put, quick_settings, tab
 
 from pseudoword.commands.demo import PICTURES
 
@@ -32,7 +32,7 @@ def test_a_bad_picture_is_named_and_the_good_ones_are_taken(
     lone.write_text("on a beach")
     open_page(page, served)
     drop(page, [*PANDA, bad, lone])
-    expect(page.locator("#seen img")).to_have_count(2, timeout=LONG_MS)
+    expect(page.locator("#seen img")).to_have_count(2)
     told = page.locator("#warnings [role=alert]")
     expect(told.filter(has_text="torn.png")).to_be_visible()
     expect(told.filter(has_text="nobody.txt belongs to no picture here")).to_be_visible()
@@ -61,12 +61,12 @@ def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served
     base.blur()
     page.click("#teach-start")
     failed = page.locator("#status [role=alert]")
-    expect(failed).to_contain_text("nobody/nothing", timeout=LONG_MS)
+    expect(failed).to_contain_text("nobody/nothing")
     expect(failed).not_to_contain_text("Traceback")
     page.get_by_role("button", name="Remove from the list").click()
-    expect(page.locator("#status")).not_to_contain_text("nobody/nothing", timeout=LONG_MS)
+    expect(page.locator("#status")).not_to_contain_text("nobody/nothing")
     page.get_by_role("button", name="Undo: bring it back").click()
-    expect(page.locator("#status")).to_contain_text("nobody/nothing", timeout=LONG_MS)
+    expect(page.locator("#status")).to_contain_text("nobody/nothing")
 
 
 def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
@@ -85,22 +85,20 @@ def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
     )
     other.close()
 
-    expect(page.locator("#status")).to_contain_text("learning <victim>", timeout=LONG_MS)
-    expect(page.locator("#status .when")).to_contain_text(" of 3000", timeout=LONG_MS)
+    expect(page.locator("#status")).to_contain_text("learning <victim>")
+    expect(page.locator("#status .when")).to_contain_text(" of 3000")
     os.kill(_worker_pid(served), signal.SIGKILL)
     before = page.locator("#status .when").inner_text()
-    expect(page.locator("#status .when")).not_to_have_text(before, timeout=LONG_MS)  # it trains on
+    expect(page.locator("#status .when")).not_to_have_text(before)  # it trains on
     os.kill(_pid(served), signal.SIGKILL)
     failed = page.locator("#status [role=alert]")
-    expect(failed).to_contain_text("ended from outside: killed", timeout=LONG_MS)
+    expect(failed).to_contain_text("ended from outside: killed")
     page.get_by_role("button", name="Go on").click()
-    expect(page.locator("#status .when")).to_contain_text(" of 3000", timeout=LONG_MS)
-    expect(page.locator("#job-notes")).to_contain_text(
-        "resuming <victim> from step", timeout=LONG_MS
-    )
+    expect(page.locator("#status .when")).to_contain_text(" of 3000")
+    expect(page.locator("#job-notes")).to_contain_text("resuming <victim> from step")
 
     page.get_by_role("button", name="Stop and keep the word").click()
-    expect(page.locator("#status")).to_contain_text("stopped", timeout=LONG_MS)
+    expect(page.locator("#status")).to_contain_text("stopped")
     tab(page, "Words")
     expect(page.locator("#library")).to_contain_text("<victim>")
     tab(page, "Teach")
@@ -115,11 +113,11 @@ def test_a_full_disk_is_told_and_the_word_before_it_is_kept(page: Page, served: 
     _ready(page, served, "full")
     quick_settings(page, **QUICK)
     page.click("#teach-start")
-    expect(page.locator("#status")).to_contain_text("learning <full>", timeout=LONG_MS)
-    expect(page.get_by_role("button", name="Use the word")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#status")).to_contain_text("learning <full>")
+    expect(page.get_by_role("button", name="Use the word")).to_be_visible()
     resource.prlimit(_pid(served), resource.RLIMIT_FSIZE, (500, 500))
     expect(page.locator("#status [role=alert]")).to_contain_text(
-        "The disk is full. Free some space and press “Go on”", timeout=LONG_MS
+        "The disk is full. Free some space and press “Go on”"
     )
     expect(page.get_by_role("button", name="Use the word")).to_be_visible()
 
@@ -128,7 +126,7 @@ def _ready(page: Page, served: Served, name: str) -> None:
     """A tab with two pictures and a name."""
     open_page(page, served)
     drop(page, PANDA)
-    expect(page.locator("#seen img").nth(1)).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#seen img").nth(1)).to_be_visible()
     put(page, "name", name)
 
 

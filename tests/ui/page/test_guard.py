@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from served import LONG_MS, Served, drop, open_page, put, tab
+from served import Served, drop, open_page, put, tab
 
 from pseudoword.commands.demo import PICTURES
 from pseudoword.errors import SettingsError
@@ -129,14 +129,14 @@ def test_markup_in_names_and_captions_is_text(page: Page, served: Served, tmp_pa
     named.with_suffix(".txt").write_text(f"{MARKUP} <script>window.harmed=1</script>")
     open_page(page, served)
     drop(page, [named, named.with_suffix(".txt")])
-    expect(page.locator("#seen img")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#seen img")).to_be_visible()
     expect(page.locator("#seen")).to_contain_text("onerror=window.harmed")
     put(page, "name", f"{MARKUP} ![x](javascript:harm)")
     page.locator("#seen button").first.click()
-    expect(page.locator("#edit")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#edit")).to_be_visible()
     page.get_by_role("button", name="Captions").click()
     page.click("#teach-start")
-    expect(page.locator("#start-told")).not_to_be_empty(timeout=LONG_MS)
+    expect(page.locator("#start-told")).not_to_be_empty()
     page.wait_for_timeout(500)
     assert page.evaluate("window.harmed") is None
     own = {served.url, "data:", "blob:"}
@@ -158,9 +158,9 @@ def test_hostile_files_of_words_are_refused_and_nothing_in_them_runs(
     open_page(page, served)
     tab(page, "Use")
     page.set_input_files("#bring input[type=file]", [bad])
-    expect(page.locator("#brought [role=alert]")).to_contain_text("bad.pt", timeout=LONG_MS)
+    expect(page.locator("#brought [role=alert]")).to_contain_text("bad.pt")
     page.set_input_files("#bring input[type=file]", [plain])
-    expect(page.locator("#brought [role=alert]")).to_contain_text("plain.png", timeout=LONG_MS)
+    expect(page.locator("#brought [role=alert]")).to_contain_text("plain.png")
     assert not ran.exists()
     expect(page.locator("#word-gallery img")).to_have_count(0)
 

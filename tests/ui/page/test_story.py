@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from served import LONG_MS, Served, drop, keep_picture, open_page, put, quick_settings, tab
+from served import Served, drop, keep_picture, open_page, put, quick_settings, tab
 
 from pseudoword import formats
 from pseudoword.commands.demo import PICTURES
@@ -18,7 +18,7 @@ PANDA = sorted(path for path in (PICTURES / "learn").iterdir() if path.suffix in
 def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_path: Path) -> None:
     open_page(page, served)
     drop(page, PANDA)
-    expect(page.locator("#seen img")).to_have_count(4, timeout=LONG_MS)
+    expect(page.locator("#seen img")).to_have_count(4)
     expect(page.locator("#seen")).to_contain_text("on a green background")
     put(page, "name", "my panda")
     quick_settings(
@@ -27,32 +27,31 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     )  # fmt: skip
     page.click("#teach-start")
     told = page.locator("#start-told")
-    expect(told).to_contain_text("<my-panda> is in the queue", timeout=LONG_MS)
+    expect(told).to_contain_text("<my-panda> is in the queue")
 
     put(page, "name", "second")
     put(page, "teach-steps", "2")
     put(page, "teach-batch", "2")  # else it would join the first one
     page.click("#teach-start")
-    expect(told).to_contain_text("<second> is in the queue", timeout=LONG_MS)
+    expect(told).to_contain_text("<second> is in the queue")
     expect(page.locator("#queue")).to_contain_text("<second> waits")
 
     bar = page.locator("#status [role=progressbar]")
-    expect(page.locator("#status")).to_contain_text("learning <my-panda>", timeout=LONG_MS)
-    expect(page.locator("#filmstrip img")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#status")).to_contain_text("learning <my-panda>")
+    expect(page.locator("#filmstrip img")).to_be_visible()
     before = _steps(page)
-    expect(page.locator("#curves canvas, #curves svg").first).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#curves canvas, #curves svg").first).to_be_visible()
 
     open_page(page, served)  # the page is loaded again, in the middle of the run
-    expect(bar).to_be_visible(timeout=LONG_MS)
-    expect(page.locator("#filmstrip img")).to_be_visible(timeout=LONG_MS)
+    expect(bar).to_be_visible()
+    expect(page.locator("#filmstrip img")).to_be_visible()
     page.wait_for_function(
         "before => parseInt(document.querySelector('#status .when')?.innerText) > before",
         arg=before,
-        timeout=LONG_MS,
     )
     _looks_like_a_page(page, tmp_path / "teach.png")
     page.get_by_role("button", name="Stop and keep the word").click()
-    expect(page.locator("#queue")).to_contain_text("<my-panda> was stopped", timeout=LONG_MS)
+    expect(page.locator("#queue")).to_contain_text("<my-panda> was stopped")
     page.locator("#queue label", has_text="<my-panda>").click()
     page.get_by_role("button", name="Use the word").click()
 
@@ -60,16 +59,14 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     put(page, "use-sampler-steps", "2")
     page.click("#draw")
     drawn = page.locator("#results img").first
-    expect(drawn).to_be_visible(timeout=LONG_MS)
+    expect(drawn).to_be_visible()
     _looks_like_a_page(page, tmp_path / "use.png")
     picture = tmp_path / "drawn.png"
     picture.write_bytes(page.request.get(str(drawn.get_attribute("src"))).body())
     put(page, "use-sampler-steps", "9")
     page.get_by_label("Prompt", exact=True).fill("something else")
     page.set_input_files("#bring input[type=file]", picture)
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value(
-        "a photo of <my-panda>", timeout=LONG_MS
-    )
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a photo of <my-panda>")
     steps = page.locator("#use-sampler-steps textarea, #use-sampler-steps input").first
     expect(steps).to_have_value("2")
 
@@ -77,7 +74,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     page.locator("#library button", has_text="<my-panda>").click()
     page.locator("#format input").click()
     page.get_by_role("option", name="AUTOMATIC1111", exact=True).click()
-    expect(page.locator("#files a[download]").first).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#files a[download]").first).to_be_visible()
     _looks_like_a_page(page, tmp_path / "words.png")
     with page.expect_download() as started:
         page.locator("#files a[download]").first.click()
@@ -89,7 +86,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     assert {len(rows) for rows in word.vectors.values()} == {3}
 
     tab(page, "Teach")
-    expect(page.locator("#queue")).to_contain_text("<second> is ready", timeout=LONG_MS)
+    expect(page.locator("#queue")).to_contain_text("<second> is ready")
 
 
 def _looks_like_a_page(page: Page, path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
-from served import LONG_MS, Served, open_page, put, tab
+from served import Served, open_page, put, tab
 
 from pseudoword import formats
 from pseudoword.concept import Concept
@@ -28,9 +28,9 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     open_page(page, served)
     tab(page, "Use")
     page.set_input_files("#bring input[type=file]", file)
-    expect(page.locator("#brought")).to_contain_text("<blob> is in the library", timeout=LONG_MS)
+    expect(page.locator("#brought")).to_contain_text("<blob> is in the library")
     page.set_input_files("#bring input[type=file]", file)
-    expect(page.locator("#brought [role=alert]")).to_contain_text("already", timeout=LONG_MS)
+    expect(page.locator("#brought [role=alert]")).to_contain_text("already")
 
     page.get_by_label("Prompt", exact=True).fill("a drawing of")
     page.locator("#word-gallery button", has_text="<blob>").click()
@@ -41,29 +41,29 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     page.get_by_role("textbox", name="Negative prompt").fill("")
     put(page, "use-sampler-steps", 2)
     page.click("#pair")
-    expect(page.locator("#results img")).to_have_count(2, timeout=LONG_MS)
+    expect(page.locator("#results img")).to_have_count(2)
     put(page, "use-sampler-steps", 0)
     page.click("#draw")
-    expect(page.get_by_text("“Sampler steps”: should be")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("“Sampler steps”: should be")).to_be_visible()
 
     tab(page, "Words")
     page.locator("#library button", has_text="<blob>").click()
-    expect(page.locator("#facts")).to_contain_text("2 of 256 numbers", timeout=LONG_MS)
+    expect(page.locator("#facts")).to_contain_text("2 of 256 numbers")
     put(page, "rename", "drop")
     page.get_by_role("button", name="Rename").click()
-    expect(page.locator("#library")).to_contain_text("<drop>", timeout=LONG_MS)
+    expect(page.locator("#library")).to_contain_text("<drop>")
 
     other = browser.new_page()
     open_page(other, served)
     tab(other, "Words")
     other.locator("#library button", has_text="<drop>").click()
-    expect(other.locator("#facts")).to_contain_text("<drop>", timeout=LONG_MS)
+    expect(other.locator("#facts")).to_contain_text("<drop>")
     page.get_by_role("button", name="Delete").click()
-    expect(page.locator("#words-told")).to_contain_text("<drop> is deleted", timeout=LONG_MS)
+    expect(page.locator("#words-told")).to_contain_text("<drop> is deleted")
     expect(page.locator("#library")).not_to_contain_text("<drop>")
     other.get_by_role("button", name="Rename").click()
-    expect(other.get_by_text("is not in this workspace any more")).to_be_visible(timeout=LONG_MS)
+    expect(other.get_by_text("is not in this workspace any more")).to_be_visible()
     other.close()
 
     page.get_by_role("button", name="Undo: bring it back").locator("visible=true").click()
-    expect(page.locator("#library")).to_contain_text("<drop>", timeout=LONG_MS)
+    expect(page.locator("#library")).to_contain_text("<drop>")

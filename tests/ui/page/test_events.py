@@ -1,0 +1,118 @@
+"""What a person does on the page counts, in the order in which it is done, fast or slow."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from served import LONG_MS, drop, free_port, open_page, put_number, wait_until
+
+from pseudoword.commands.demo import PICTURES
+from pseudoword.ui import app
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.pictures import Box, DataSets
+
+pytestmark = pytest.mark.slow
+
+PANDA = sorted((PICTURES / "learn").glob("*.png"))[:2]
+
+OF_VALUES = {"change", "input", "blur", "release", "submit"}
+"""Events that come after a control was changed."""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "workspace")
+
+
+@pytest.fixture
+def events(desk: Desk) -> dict[str, Any]:
+    """All events of the page that call Python, by what they call."""
+    return {f"{one._id} {one.name}": one for one in app.page(desk).fns.values() if one.fn}
+
+
+def test_no_change_of_a_control_is_dropped_during_an_earlier_one(events: dict[str, Any]) -> None:
+    draws = {name for name, one in events.items() if one.concurrency_id == "model"}
+    dropped = {
+        name
+        for name, one in events.items()
+        if OF_VALUES & {event for _, event in one.targets} and one.trigger_mode == "once"
+    }
+    assert dropped - draws == set()
+
+
+def test_what_waits_for_its_turn_is_not_told_anew_of_a_press(events: dict[str, Any]) -> None:
+    """Gradio would tell it of the press before."""
+    told = {name: one.trigger_mode for name, one in events.items() if one.collects_event_data}
+    assert "always_last" not in told.values(), told
+
+
+def test_no_two_events_show_something_in_one_place_at_once(events: dict[str, Any]) -> None:
+    """Of two answers, the older one could come last."""
+    queued = [(name, one) for name, one in events.items() if one.queue]
+    for name, one in queued:
+        for other, two in queued:
+            if name != other and {o._id for o in one.outputs} & {o._id for o in two.outputs}:
+                turns = {(it.concurrency_id, it.concurrency_limit) for it in (one, two)}
+                assert len(turns) == 1, (name, other)
+                assert one.concurrency_limit == 1, name
+
+
+@dataclass
+class Slow:
+    """A page in this process, whose first crop takes as long as a test wants."""
+
+    url: str
+    desk: Desk
+    began: threading.Event
+    may_go_on: threading.Event
+
+
+@pytest.fixture
+def slow(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    made = Slow("", desk, threading.Event(), threading.Event())
+    set_crop = DataSets.set_crop
+
+    def slow_first(self: DataSets, data_set: str, picture: str, crop: Box | None) -> None:
+        if not made.began.is_set():
+            made.began.set()
+            assert made.may_go_on.wait(LONG_MS / 1000)
+        set_crop(self, data_set, picture, crop)
+
+    monkeypatch.setattr(DataSets, "set_crop", slow_first)
+    blocks = app.page(desk)
+    port = free_port()
+    app._launch(blocks, desk, tmp_path / "uploads", "127.0.0.1", port, False, None)
+    made.url = f"http://127.0.0.1:{port}"
+    yield made
+    made.may_go_on.set()
+    blocks.close(verbose=False)
+
+
+def test_the_last_edit_of_a_picture_counts_and_is_of_the_picture_it_was_made_of(
+    page: Page, slow: Slow
+) -> None:
+    open_page(page, slow)
+    drop(page, PANDA)
+    expect(page.locator("#seen img")).to_have_count(2)
+    (mine,) = slow.desk.workspace.ids("pictures")
+    page.locator("#seen button").first.click()
+    expect(page.locator("#edit")).to_contain_text(PANDA[0].name)
+
+    put_number(page, "Zoom", 2)
+    assert slow.began.wait(LONG_MS / 1000)
+    put_number(page, "Zoom", 4)
+    put_number(page, "Left to right", 0)
+    page.locator("#seen button").nth(1).click()
+    slow.may_go_on.set()
+    expect(page.locator("#edit")).to_contain_text(PANDA[1].name)
+
+    first, second = slow.desk.data_sets.pictures(mine)
+    side = slow.desk.data_sets.open(mine, first.id).height
+    expected = (0, side * 3 // 8, side // 4, side * 5 // 8)
+    wait_until(page, lambda: slow.desk.data_sets.one(mine, first.id).crop == expected)
+    assert slow.desk.data_sets.one(mine, second.id).crop is None
