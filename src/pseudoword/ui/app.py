@@ -170,6 +170,7 @@ def _launch(
             pwa=False,
             favicon_path=ICON,
             mcp_server=False,
+            _frontend=False,  # else a machine too busy to answer in 3 s counts as out of reach
             app_kwargs={"middleware": [guard], "docs_url": None, "redoc_url": None},
         )
     except OSError as error:
