@@ -1,17 +1,15 @@
 import errno
-import multiprocessing
 import os
 import re
 import sys
 from collections.abc import Callable
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import platformdirs
 import pytest
 
-from pseudoword import files
-from pseudoword.errors import PictureError, RunFolderError, StorageError
+from pseudoword import files, locks
+from pseudoword.errors import PictureError, StorageError
 
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_file(
@@ -84,7 +82,7 @@ LEFT = {
 @pytest.mark.parametrize("ours", [False, True])
 def test_only_files_of_dead_processes_are_removed(what: str, ours: bool, tmp_path: Path) -> None:
     gone = 2**22 + 1  # no process has such a high number
-    with files.lock_folder(tmp_path):
+    with locks.lock_folder(tmp_path):
         name, goes = LEFT[what]
         path = tmp_path / name.format(host=files._HOST, dead=gone, alive=os.getppid())
         path.touch()
@@ -132,31 +130,6 @@ def test_a_checksum_detects_every_change(change: Callable[[bytes], bytes]) -> No
     whole = files.with_checksum(bytes(range(256)))
     assert files.without_checksum(whole) == bytes(range(256))
     assert files.without_checksum(change(whole)) is None
-
-
-def _hold(folder: Path, held: Event, done: Event) -> None:
-    with files.lock_folder(folder):
-        held.set()
-        done.wait(60)
-
-
-def test_a_locked_folder_names_its_process_and_is_free_after_a_kill(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(tmp_path, held, done))
-    other.start()
-    try:
-        assert held.wait(60)
-        with (
-            pytest.raises(RunFolderError, match=rf"process {other.pid} on"),
-            files.lock_folder(tmp_path),
-        ):
-            pass
-    finally:
-        other.kill()
-        other.join()
-    with files.lock_folder(tmp_path):
-        pass
 
 
 def test_a_token_s_file_name_has_only_letters_that_the_system_allows(

@@ -1,25 +1,22 @@
-"""Files that are written whole or not at all, and folders that only one run uses at a time."""
+"""Files that are written whole or not at all, and read only if they are files."""
 
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
-import shutil
 import socket
 import stat
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import platformdirs
 
-from pseudoword.errors import PseudowordError, RunFolderError, StorageError
+from pseudoword.errors import PseudowordError, StorageError
 
 _NONBLOCKING_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -38,8 +35,6 @@ _OLDER_TEMPORARY = re.compile(
 
 _ABANDONED_S, _ABANDONED_IN_OURS_S = 3600, 60
 """An unfinished file that is older than this is removed: in any folder, and in a locked one."""
-
-LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
 
 NAME_NBYTES, STEM_NBYTES = 255, 100
 """The longest name that a folder allows, and the longest that is made from a token."""
@@ -254,74 +249,6 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     else:
         advice = "Check the permissions, or choose another folder."
     return StorageError(f"cannot write {path}: {error.strerror or error}. {advice}")
-
-
-@contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock `folder` for this process. The operating system unlocks it when the process ends.
-
-    Raises:
-        RunFolderError: another process has locked it; the message says which.
-    """
-    from filelock import FileLock, Timeout
-
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunFolderError(
-            f"{folder} is in use by another run ({_holder_text(folder)}). "
-            "Wait for it, stop it, or choose another --out."
-        ) from None
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    note = folder / HOLDER
-    try:
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now_text()}
-        with contextlib.suppress(
-            StorageError
-        ):  # only for messages; the lock works on a full disk, too
-            write_whole(note, json.dumps(who).encode())
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-        if made and [p.name for p in folder.iterdir()] in ([], [LOCK]):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing was written: leave no empty folder
-            with contextlib.suppress(OSError):  # somebody else uses it
-                for parent in made[1:]:
-                    parent.rmdir()
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process has locked `folder`. Locks it for a moment to find out."""
-    from filelock import FileLock, Timeout
-
-    if not (folder / LOCK).exists():
-        return False
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    lock.release()
-    return False
-
-
-def _holder_text(folder: Path) -> str:
-    try:
-        who = json.loads((folder / HOLDER).read_bytes())
-        return f"process {who['pid']} on {who['host']}, since {who['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "it has just started"
-
-
-def _now_text() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _umask() -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 from support import Notes, everything
 
 import pseudoword
-from pseudoword import files, formats
+from pseudoword import formats, locks
 from pseudoword.config import WorkConfig
 from pseudoword.fleet import history, life, scratch
 from pseudoword.fleet import worker as worker_module
@@ -344,8 +344,8 @@ def test_folders_of_killed_workers_are_removed_and_those_in_use_are_not(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(scratch, "YOUNG_SECONDS", -1.0)
     abandoned = tmp_path / f"{scratch.PREFIX}abandoned"
-    with files.lock_folder(abandoned / "inside"):
-        (abandoned / files.LOCK).touch()
+    with locks.lock_folder(abandoned / "inside"):
+        (abandoned / locks.LOCK).touch()
     other = tmp_path / f"{scratch.PREFIX}other"
     other.mkdir()  # no lock: of an older version
     with scratch.folder() as first:

@@ -22,7 +22,8 @@ from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
 from pseudoword.benchmark.tasks import PROMPTS, Task, TaskSet
 from pseudoword.config import BenchConfig
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
-from pseudoword.files import file_stem, lock_folder, read_regular
+from pseudoword.files import file_stem, read_regular
+from pseudoword.locks import lock_folder
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.outputs import Outputs, would_replace

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pseudoword.errors import StorageError
-from pseudoword.files import HOLDER, LOCK, write_whole
+from pseudoword.files import write_whole
+from pseudoword.locks import HOLDER, LOCK
 
 LARGEST_NBYTES = 2**31
 """A larger archive is not unpacked."""

@@ -6,16 +6,14 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pseudoword.config import BaseChoice, WorkConfig
+from pseudoword.config import WorkConfig
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.life import Watch
 from pseudoword.fleet.queue import Claim, Queue
 from pseudoword.progress import Progress
+from pseudoword.runs.loaded_base import OF_BASE
 from pseudoword.runs.runner import SHARED
-
-OF_LOADING = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
-"""Settings that decide how the base model is loaded."""
 
 
 class Claiming:
@@ -35,7 +33,7 @@ class Claiming:
 
         Args:
             most: how many.
-            loaded: the values of `OF_LOADING` that the loaded base model has; None if none is.
+            loaded: the values of `OF_BASE` that the loaded base model has; None if none is.
             like: one of the pack that they are to join.
         """
         histories = self._queue.histories()
@@ -86,7 +84,7 @@ class Claiming:
         """`names`, those for the loaded base model first; settings are read one by one."""
         others = []
         for name in names:
-            if loaded in (None, self.shared(name, OF_LOADING)):
+            if loaded in (None, self.shared(name, OF_BASE)):
                 yield name
             else:
                 others.append(name)

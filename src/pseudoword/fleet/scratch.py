@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pseudoword import files
+from pseudoword import locks
 from pseudoword.errors import PseudowordError
 
 PREFIX = "pseudoword-work-"
@@ -20,7 +20,7 @@ YOUNG_SECONDS = 60.0
 def folder() -> Iterator[Path]:
     """A new folder, locked while it is in use and then removed; abandoned ones are removed, too."""
     remove_abandoned()
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, files.lock_folder(Path(name)):
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, locks.lock_folder(Path(name)):
         yield Path(name)
 
 
@@ -29,7 +29,7 @@ def remove_abandoned() -> None:
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(PseudowordError, OSError):
             young = time.time() - path.stat().st_mtime < YOUNG_SECONDS
-            if young or not (path / files.LOCK).is_file():
+            if young or not (path / locks.LOCK).is_file():
                 continue
-            with files.lock_folder(path):
+            with locks.lock_folder(path):
                 shutil.rmtree(path, ignore_errors=True)

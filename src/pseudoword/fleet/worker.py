@@ -17,17 +17,17 @@ from pseudoword import formats
 from pseudoword.config import TrainConfig, WorkConfig
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.fleet import archive, scratch
-from pseudoword.fleet.claiming import OF_LOADING, Claiming
+from pseudoword.fleet.claiming import Claiming
 from pseudoword.fleet.history import Event
 from pseudoword.fleet.jobs import open_job
 from pseudoword.fleet.life import SignOfLife, new_name
 from pseudoword.fleet.queue import Claim, Queue
-from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
 from pseudoword.runs.folder import CONFIG, RunFolder
 from pseudoword.runs.interrupt import SIGNALS, Interrupted
+from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import finished, learn
 from pseudoword.text import counted, reason
@@ -74,8 +74,9 @@ class Worker:
         self._queue, self._config, self._progress = queue, config, progress
         self._life = SignOfLife(queue.store, self.name)
         self._claiming = Claiming(queue, self.name, config, progress)
-        self._family: Family | None = None
+        self._base = LoadedBase(progress)
         self._loaded: tuple[str, ...] | None = None
+        """the settings of the base model in memory, as jobs write them"""
         self._claims: dict[str, Claim] = {}
         self._active: dict[str, _Claimed] = {}
         self._taken: set[str] = set()
@@ -224,16 +225,10 @@ class Worker:
                     self._learn(left[at : at + smaller])
 
     def _load(self, one: _Claimed) -> Family:
-        key = self._claiming.shared(one.claim.name, OF_LOADING)
-        if self._family is None or key != self._loaded:
-            self._family, self._loaded = None, None  # two would need the memory of both
-            self._progress.phase(f"loading {one.config.base}")
-            config = one.config
-            self._family = base_model.load(
-                config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
-            )
-            self._loaded = key
-        return self._family
+        self._loaded = None  # until it is
+        family = self._base.of(one.config)
+        self._loaded = self._claiming.shared(one.claim.name, OF_BASE)
+        return family
 
     def _is_finished(self, one: _Claimed) -> bool:
         with contextlib.suppress(PseudowordError):

@@ -90,7 +90,31 @@ def load(
     """
     path = folder / _name(step)
     stored = _read(path)
-    saved, average, best = stored.parameters, stored.average, stored.best
+    differing = _check_sources(folder, stored, sources, changed)
+    _check_word(path, stored, state)
+    parameters = state.method.parameters()
+    for parameter, value in zip(parameters, stored.parameters, strict=True):
+        parameter.data.copy_(value)
+    if stored.optimiser_name == state.hyper.optimiser:
+        try:
+            state.optimiser.load_state_dict(stored.optimiser)
+        except Exception as error:  # something is missing, or has another type
+            raise _damaged(path, reason(error)) from error
+    if state.averaging:
+        device = parameters[0].device
+        state.average = {key: rows.to(device) for key, rows in stored.average.items()}
+    losses = [EvaluationLoss(*each) for each in stored.found]
+    state.evaluations = EvaluationHistory(losses, stored.best, stored.best_step)
+    state.stopped = None if changed else stored.stopped
+    state.step = state.good_step = step
+    state.good = state.word()
+    return differing
+
+
+def _check_sources(
+    folder: Path, stored: "_Checkpoint", sources: Mapping[str, str], changed: bool
+) -> list[str]:
+    """How what is learned from differs from that of the checkpoint; with `changed` it may."""
     differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
     if differing and not changed:
         raise RunFolderError(
@@ -98,37 +122,26 @@ def load(
             "--allow-changes to go on with what there is now, --restart to begin again, or choose "
             "another --out."
         )
+    return differing
+
+
+def _check_word(path: Path, stored: "_Checkpoint", state: TrainState) -> None:
+    """Check that a checkpoint is of the method of `state`, and its word as large."""
+    folder = path.parent
     if stored.method != state.method.name:
         raise RunFolderError(
             f"{folder} was begun with --method {stored.method}, which cannot change during a run. "
             "Give that, add --restart to begin again, or choose another --out."
         )
-    parameters = state.method.parameters()
-    if [p.shape for p in parameters] != [p.shape for p in saved]:
+    if [p.shape for p in state.method.parameters()] != [p.shape for p in stored.parameters]:
         raise RunFolderError(
             f"{folder} was begun with vectors of another number or width, which cannot change "
             "during a run. Add --restart to begin again, or choose another --out."
         )
     shapes = {key: rows.shape for key, rows in state.method.word().items()}
-    for word in (average, best):
+    for word in (stored.average, stored.best):
         if word and {key: rows.shape for key, rows in word.items()} != shapes:
             raise _damaged(path, "its words have different shapes")
-    for parameter, value in zip(parameters, saved, strict=True):
-        parameter.data.copy_(value)
-    if stored.optimiser_name == state.hyper.optimiser:
-        try:
-            state.optimiser.load_state_dict(stored.optimiser)
-        except Exception as error:  # something is missing, or has another type
-            raise _damaged(path, reason(error)) from error
-    device = parameters[0].device
-    if state.averaging:
-        state.average = {key: rows.to(device) for key, rows in average.items()}
-    losses = [EvaluationLoss(*each) for each in stored.found]
-    state.evaluations = EvaluationHistory(losses, best, stored.best_step)
-    state.stopped = None if changed else stored.stopped
-    state.step = state.good_step = step
-    state.good = state.word()
-    return differing
 
 
 def _damaged(path: Path, why: str) -> RunFolderError:

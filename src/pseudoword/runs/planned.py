@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pseudoword import files
+from pseudoword import locks
 from pseudoword.config import TrainConfig
 from pseudoword.data import captions, picture_files
 from pseudoword.progress import Progress
@@ -49,7 +49,7 @@ class PlannedRun:
             RunFolderError: another run has locked it.
         """
         if not self.claimed:
-            self.lock.enter_context(files.lock_folder(self.folder.path))
+            self.lock.enter_context(locks.lock_folder(self.folder.path))
             self.claimed = True
             self.folder.recover()
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from pseudoword import files, formats
-from pseudoword.config import BaseChoice, TrainConfig
+from pseudoword import formats, locks
+from pseudoword.config import TrainConfig
 from pseudoword.data import examples
 from pseudoword.errors import PseudowordError, SettingsError, TrainingError
-from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import EachWord, OfWord, Progress
 from pseudoword.runs import checks
@@ -18,6 +17,7 @@ from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, stopped
+from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.pack import Pack
 from pseudoword.runs.planned import Options, PlannedRun, plan_run
 from pseudoword.runs.tally import Tally
@@ -25,12 +25,8 @@ from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
 from pseudoword.training.pack_size import MOST, words_at_once
 
-OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
-"""Settings that say which base model is in memory."""
-
 SHARED = (*OF_BASE, "deterministic", "graphs", "batch", "resolution")
 """Settings that all concepts of a pack share, because they share each batch."""
-
 
 USUAL = Options()
 
@@ -82,7 +78,7 @@ def learn(
         timed.config = todo[0].config if len(todo) == 1 else None
         if len(configs) == 1 and todo and family is None:
             examples.check(todo[0].paths, todo[0].config)  # loading may take minutes
-        loaded = _Loaded(family, timed)
+        loaded = LoadedBase(timed, family)
         for alike in _alike(todo):
             base = loaded.of(alike[0].config)
             done |= _learn(alike, base, tally, timed, options, size, more)
@@ -118,7 +114,7 @@ def finished(config: TrainConfig, allow_changes: bool = False) -> Trained | None
     folder = RunFolder(config.folder)
     if not folder.config.exists():  # so that nothing is made where there is no run
         return None
-    with files.lock_folder(folder.path):
+    with locks.lock_folder(folder.path):
         folder.recover()
         options = Options(allow_changes=allow_changes)
         return _result(folder) if _nothing_left(folder, config, options) else None
@@ -144,27 +140,6 @@ def _claim(
         if not first or one.folder.path in done:
             one.release()
     return done, todo
-
-
-class _Loaded:
-    """The base model in memory: loaded when it is needed, and kept for those that need the same."""
-
-    def __init__(self, family: Family | None, progress: Progress) -> None:
-        self._family, self._progress = family, progress
-        self._key: tuple[object, ...] | None = None
-        self._given = family is not None
-
-    def of(self, config: TrainConfig) -> Family:
-        """The base model of a concept."""
-        key = tuple(getattr(config, name) for name in OF_BASE)
-        if self._family is None or not (self._given or key == self._key):
-            self._family = None  # before the next one is loaded
-            self._progress.phase(f"loading {config.base}")
-            self._family = base_model.load(
-                config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
-            )
-            self._key = key
-        return self._family
 
 
 def _alike(todo: Sequence[PlannedRun]) -> Iterable[list[PlannedRun]]:

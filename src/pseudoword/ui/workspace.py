@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pseudoword import files
+from pseudoword import files, locks
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.text import brief
@@ -159,7 +159,7 @@ class Workspace:
         with contextlib.ExitStack() as held:
             while True:
                 try:
-                    held.enter_context(files.lock_folder(folder))
+                    held.enter_context(locks.lock_folder(folder))
                     break
                 except RunFolderError:
                     if time.monotonic() > until:
@@ -171,7 +171,7 @@ class Workspace:
 
     def is_held(self, name: str) -> bool:
         """Whether a live process holds the lock `name`."""
-        return files.is_locked(self.folder / "locks" / name)
+        return locks.is_locked(self.folder / "locks" / name)
 
     def move_to_trash(self, kind: Kind, name: str) -> None:
         """Take something out of sight; `bring_back` undoes it."""
