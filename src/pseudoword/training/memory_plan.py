@@ -7,9 +7,9 @@ when memory is needed.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Context, Initialisation
 from pseudoword.models import base_model
+from pseudoword.models.base_model import Detected
 from pseudoword.models.block_offload import blocks_of
 from pseudoword.models.family import Family
 from pseudoword.models.frozen_layers import can_pack, packed_nbytes
@@ -86,6 +87,20 @@ class Plan(BaseModel):
         )
 
 
+@dataclass(frozen=True)
+class _Peaks:
+    """The most bytes that live beside the weights, in each kind of work."""
+
+    encode: int
+    """of one picture"""
+    draw: int
+    """of one picture"""
+    step: int
+    """of training"""
+    step_checkpointing: int
+    step_offloaded: int
+
+
 def plan_memory(config: PlanConfig) -> Plan:
     """Compute what is needed; the public `plan`.
 
@@ -94,10 +109,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         SettingsError: the model does not work with the resolution.
     """
     place = base_model.placement(config, empty=True)
-    choice = config
-    if config.base in single_file_configs.names() and not Path(config.base).exists():
-        choice = config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
-    found = base_model.detect(choice)
+    found = base_model.detect(_of_published_size(config))
     family = base_model.build(found, place)
     side, _ = picture_size(
         config.resolution,
@@ -107,39 +119,16 @@ def plan_memory(config: PlanConfig) -> Plan:
     )
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
-    kept = [module for name, module in modules.items() if name != "vae"]
-    plain = sum(nbytes(module) for module in kept) + PROCESS_NBYTES
     with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
-        encode, draw = _encode(family, side), _draw(family, side)
-        after = config.output_embedding
-        steps = {False: _step(family, side, config.batch, config.method, after)}
-        sparing = base_model.build(found, replace(place, checkpointing=True))
-        steps[True] = _step(sparing, side, config.batch, config.method, after)
-        with_blocks_away = base_model.build(found, replace(place, offload_blocks=True))
-        away = _step(with_blocks_away, side, config.batch, "classic", after)
-        if after:
-            gone = encoded_prompts.freed(family, [_rows(family, after)])
-            kept = [module for name, module in modules.items() if name not in {"vae", *gone}]
-    needs = []
+        peaks = _peaks(found, family, side, config)
+        gone = _not_needed_in_training(family, config)
+    without_vae = [module for name, module in modules.items() if name != "vae"]
+    in_training = [module for name, module in modules.items() if name not in {"vae", *gone}]
     device = devices.device(config.device)
-    all_packed = [m for n, m in modules.items() if n != "vae" and can_pack(m, device, place.dtype)]
-    packed = [module for module in kept if module in all_packed]
-    for checkpointing, step in steps.items():
-        for quantize in ("none", "8bit", "4bit"):
-            weights, extra = _weights(kept, quantize)
-            if quantize == "none":
-                weights += sum(map(packed_nbytes, packed))
-            needs.append(
-                Need(
-                    quantize=quantize,
-                    gradient_checkpointing=checkpointing,
-                    weights_nbytes=weights,
-                    step_nbytes=step + extra,
-                    nbytes=weights + step + extra + PROCESS_NBYTES,
-                )
-            )
+    packed = [module for module in without_vae if can_pack(module, device, place.dtype)]
+    drawing = sum(packed_nbytes(module, False) for module in packed)
+    all_parts = sum(parts.values()) + PROCESS_NBYTES
     return Plan(
-        train_offloaded=[_offloaded(kept, quantize, away) for quantize in ("none", "8bit")],
         base=config.base,
         family=family.name,
         recognised_by=found.recognised_by,
@@ -148,10 +137,43 @@ def plan_memory(config: PlanConfig) -> Plan:
         method=config.method,
         dtype=str(place.dtype).removeprefix("torch."),
         parts=parts,
-        encode_nbytes=plain + parts["vae"] + encode,
-        train=needs,
-        draw_nbytes=plain + parts["vae"] + draw + sum(packed_nbytes(m, False) for m in all_packed),
+        encode_nbytes=all_parts + peaks.encode,
+        train=[
+            _need(in_training, packed, quantize, checkpointing, step)
+            for checkpointing, step in ((False, peaks.step), (True, peaks.step_checkpointing))
+            for quantize in ("none", "8bit", "4bit")
+        ],
+        train_offloaded=[
+            _offloaded(in_training, quantize, peaks.step_offloaded) for quantize in ("none", "8bit")
+        ],
+        draw_nbytes=all_parts + peaks.draw + drawing,
     )
+
+
+def _of_published_size(config: PlanConfig) -> PlanConfig:
+    """With the configs of a published model as base, if it is named by such as `sd1`."""
+    if config.base not in single_file_configs.names() or Path(config.base).exists():
+        return config
+    return config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
+
+
+def _peaks(found: Detected, family: Family, side: int, config: PlanConfig) -> _Peaks:
+    """Count them for pictures of `side` pixels."""
+    after = config.output_embedding
+    sparing = base_model.build(found, replace(family.placement, checkpointing=True))
+    with_blocks_away = base_model.build(found, replace(family.placement, offload_blocks=True))
+    return _Peaks(
+        encode=_encode(family, side),
+        draw=_draw(family, side),
+        step=_step(family, side, config.batch, config.method, after),
+        step_checkpointing=_step(sparing, side, config.batch, config.method, after),
+        step_offloaded=_step(with_blocks_away, side, config.batch, "classic", after),
+    )
+
+
+def _not_needed_in_training(family: Family, config: PlanConfig) -> Sequence[str]:
+    """The text encoders that leave memory once all prompts are encoded, if they do."""
+    return encoded_prompts.freed(family, [_rows(family, True)]) if config.output_embedding else ()
 
 
 @contextmanager
@@ -168,7 +190,7 @@ def _counting(what: str) -> Iterator[None]:
         ) from error
 
 
-def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
+def _weights(modules: Sequence[nn.Module], quantize: Quantize) -> tuple[int, int]:
     """Bytes of the quantised weights, and of the largest one when it is unpacked."""
     total = sum(nbytes(module) for module in modules)
     if quantize == "none":
@@ -183,17 +205,35 @@ def _weights(modules: list[nn.Module], quantize: Quantize) -> tuple[int, int]:
     return total - sum(sizes) + packed, max(sizes, default=0)
 
 
-def _offloaded(modules: list[nn.Module], quantize: Quantize, step: int) -> Need:
+def _need(
+    modules: Sequence[nn.Module],
+    packed: Sequence[nn.Module],
+    quantize: Quantize,
+    checkpointing: bool,
+    step: int,
+) -> Need:
+    """What training needs with `modules`; those of them that are `packed` are twice in memory."""
+    weights, extra = _weights(modules, quantize)
+    if quantize == "none":
+        weights += sum(packed_nbytes(module) for module in modules if module in packed)
+    return _summed(quantize, checkpointing, weights, step + extra)
+
+
+def _offloaded(modules: Sequence[nn.Module], quantize: Quantize, step: int) -> Need:
     """What training needs while only the largest block is on the device, and all that is none."""
     total, extra = _weights(modules, quantize)
     blocks = [_weights([block], quantize)[0] for one in modules for block in blocks_of(one)]
     weights = total - sum(blocks) + max(blocks, default=0)
+    return _summed(quantize, True, weights, step + extra)
+
+
+def _summed(quantize: Quantize, checkpointing: bool, weights: int, step: int) -> Need:
     return Need(
         quantize=quantize,
-        gradient_checkpointing=True,
+        gradient_checkpointing=checkpointing,
         weights_nbytes=weights,
-        step_nbytes=step + extra,
-        nbytes=weights + step + extra + PROCESS_NBYTES,
+        step_nbytes=step,
+        nbytes=weights + step + PROCESS_NBYTES,
     )
 
 
