@@ -199,7 +199,7 @@ class Outputs:
         return list(self._read())
 
     def owned(self, names: Iterable[str] | None = None) -> list[str]:
-        """Those of `names` (by default of all) whose files are as we wrote them."""
+        """The `names` (by default all) whose files are as we wrote them."""
         recorded = self._read()
         return [
             name
@@ -208,7 +208,7 @@ class Outputs:
         ]
 
     def foreign(self, names: Iterable[str]) -> list[Path]:
-        """Those of `names` whose files exist, but are not as we wrote them."""
+        """The `names` whose files exist, but are not as we wrote them."""
         recorded = self._read()
         return [
             self.folder / name

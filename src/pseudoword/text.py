@@ -24,7 +24,7 @@ _STEERING = re.compile(
 scripts and emoji are made with are none of them."""
 
 _BEGINNING = r"(?:file:/+|~[\w.-]*[/\\]|[A-Za-z]:[/\\]|\\\\(?=\w)|\.\.?[/\\]|/(?=[^/\s]+/))"
-"""Of a path that leads somewhere on a machine: `/x/`, `~/`, `C:\\`, `\\\\server`, `../`."""
+"""How a path on a machine begins: `/x/`, `~/`, `C:\\`, `\\\\server`, `../`."""
 _IS_PATH = re.compile(_BEGINNING, re.IGNORECASE)
 _PATH_INSIDE = re.compile(
     rf'(?<![\w:/.~\\-]){_BEGINNING}(?:[^\n";,]|,(?! )|,(?=[^\n";,/\\]*\w[/\\]))*+', re.IGNORECASE

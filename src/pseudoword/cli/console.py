@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LOG_EVERY_SECONDS = 10.0
 
 UNCUT = 1000
-"""Columns of what is not a terminal: a table is as wide as it needs to be."""
+"""How many columns a file or pipe has: a table is as wide there as it needs to be."""
 
 COLUMN_WIDTH = 12
 """Where the columns of a table have less room than this each, it is shown as a list."""

@@ -15,13 +15,13 @@ from typing import Annotated, Any
 import typer
 
 WIDEST = 80
-"""Columns of a page; longer lines are hard to read."""
+"""The most columns of a page; longer lines are hard to read."""
 
 SIDE_BY_SIDE = 60
-"""Columns. On a narrower page, what a term means stands below it."""
+"""The fewest columns of a page on which a term and its meaning stand side by side."""
 
 TERM_WIDTH = 26
-"""Columns. A longer term has a line of its own."""
+"""The most columns of a term; a longer one has a line of its own."""
 
 OTHER_NAMES = "Names elsewhere and formerly"
 """The group of options that are other names of options."""

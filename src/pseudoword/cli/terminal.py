@@ -18,7 +18,7 @@ from pseudoword.errors import StorageError
 from pseudoword.text import visible, without_middle
 
 NARROWEST = 40
-"""Columns. Narrower terminals break lines themselves, which leaves more to read than wrapping."""
+"""The fewest columns that text is laid out for; narrower terminals break the lines themselves."""
 
 _LOOKALIKES = str.maketrans("×–—…“”‘’│", "x--~\"\"''|", "")
 

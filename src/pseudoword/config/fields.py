@@ -38,7 +38,7 @@ MOST_SAMPLES = 4096
 MOST_PICTURES = 1000
 
 SIDE_PX = Field(ge=8, le=MOST_PX)
-"""Of pictures."""
+"""The side of a picture in pixels."""
 
 GUIDANCE = Field(ge=0, le=1000, allow_inf_nan=False)
 """Classifier-free guidance; 1 is off."""
@@ -61,7 +61,7 @@ STEPS = Field(ge=1, le=1000)
 SamplerSteps = Annotated[int, STEPS]
 
 USUAL_SAMPLER_STEPS = 25
-"""Of models that are not distilled to draw in fewer."""
+"""Denoising steps of a picture, with models that are not distilled to draw in fewer."""
 
 Pictures = Annotated[int, Field(ge=1, le=MOST_PICTURES)]
 """Pictures to draw."""

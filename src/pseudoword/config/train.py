@@ -27,7 +27,7 @@ MAY_BE_PATHS = frozenset({"base", "configs", "init", "template"})
 """Settings that name something known, or a file."""
 
 MOST_NBYTES = 1 << 20
-"""Of a file of settings."""
+"""A larger file of settings is not read."""
 
 
 # pydantic collects fields from the last base to the first: help shows the word first.

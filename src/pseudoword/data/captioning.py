@@ -17,7 +17,7 @@ from pseudoword.progress import Progress
 from pseudoword.text import counted, reason
 
 MAX_NEW_TOKENS = 40
-"""Of a caption. A prompt has room for 75 tokens."""
+"""The most tokens of a caption. A prompt has room for 75."""
 
 NEEDED_PX = 1024
 """Captioning models take smaller pictures than this."""

@@ -25,7 +25,7 @@ LOCAL = "local"
 """Instead of a cluster's address: one of this machine alone, which ends with the command."""
 
 LOOK_SECONDS = 2.0
-"""From one look at the queue to the next."""
+"""Time from one look at the queue to the next."""
 
 STOP_SECONDS = 60.0
 """How long workers may take to end their step, save and give their words back."""

@@ -25,7 +25,7 @@ LONGEST_TOKEN = 1000
 """Characters."""
 
 MOST_CONCEPTS = 4096
-"""In one file."""
+"""The most concepts in one file."""
 
 
 class NoEmbeddingError(ConceptError):

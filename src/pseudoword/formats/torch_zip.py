@@ -37,7 +37,7 @@ _BROKEN = (
 """Errors that Python's zipfile raises for damaged zips."""
 
 _LONGEST_ENTRY_NBYTES = 256
-"""Of a file's entry in the zip's directory; torch's file names are short."""
+"""The longest entry of a file in the zip's directory; torch's file names are short."""
 
 _CALLS = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "STACK_GLOBAL", "PERSID"}
 

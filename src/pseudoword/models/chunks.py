@@ -100,7 +100,7 @@ def _chunks(
 def _units(
     tokenizer: Any, part: Iterable[Run], counts: Mapping[str, int], room: int
 ) -> Iterable[list[_Token]]:
-    """What is not cut: single tokens, and the rows of a word."""
+    """The units that are never cut: single tokens, and all rows of a word."""
     rows = rows_by_name(counts)
     filler = filler_id(tokenizer)
     for run in part:

@@ -1,4 +1,4 @@
-"""How a model is drawn where nobody says otherwise: as its files say, or as is usual for it."""
+"""How a model is drawn by default: as its files state, or as is usual for models like it."""
 
 from dataclasses import dataclass
 from typing import Self, get_args
@@ -25,10 +25,10 @@ class UsualDrawing:
 
 
 FEW_STEPS = UsualDrawing(guidance=1.0, sampler_steps=4)
-"""Of models that are distilled for consistency (Luo et al. 2023, arXiv 2310.04378)."""
+"""How models are drawn that are distilled for consistency (Luo et al. 2023, arXiv 2310.04378)."""
 
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
-"""What only such models have as their own."""
+"""Schedulers that only such models come with."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DrawingDefaults:
 
     @classmethod
     def of(cls, parts: ModelParts, usual: UsualDrawing, timesteps: int) -> Self:
-        """As `model_index.json` says; where it says nothing, as is `usual`.
+        """The defaults that `model_index.json` states; the `usual` ones where it states none.
 
         Args:
             parts: of the model.

@@ -108,7 +108,7 @@ class Family(Protocol):
 
     @property
     def defaults(self) -> DrawingDefaults:
-        """How it is drawn where nobody says otherwise."""
+        """How it is drawn by default."""
         ...
 
     def modules(self) -> Mapping[str, torch.nn.Module]:

@@ -26,7 +26,7 @@ from pseudoword.prompt_weights import has_signs, parse, plain
 from pseudoword.text import public, visible
 
 PICTURES_PER_PASS, MOST_PER_PASS = 4, 16
-"""In one call of the pipeline; small pictures are more."""
+"""Pictures in one call of the pipeline: at least, and at most where they are small."""
 
 PIXELS_PER_PASS = PICTURES_PER_PASS * 512**2
 """So many pictures have as many pixels as those of Stable Diffusion 1.5."""

@@ -1,4 +1,4 @@
-"""Of a language model that reads prompts: the part that is read.
+"""The part of a language model that is needed to read prompts.
 
 Pipelines take the hidden states of some blocks. The blocks behind these, the head that predicts the
 next token and the part that sees pictures would take memory and time for nothing.

@@ -10,7 +10,7 @@ from pseudoword.models.loading.parts import ModelParts
 from pseudoword.text import reason
 
 STARTS, ENDS = ("", "FlowMatch"), ("", "Scheduler", "DiscreteScheduler")
-"""Of the names of diffusers' schedulers, which nobody has to write."""
+"""Beginnings and ends of diffusers' names of schedulers, which nobody has to write."""
 
 
 def own_scheduler(parts: ModelParts) -> Any:

@@ -141,7 +141,7 @@ class TextEncoder:
         return float(self.table.detach().float().norm(dim=-1).median())
 
     def keep(self) -> None:
-        """From now on, keep what it gives for prompts whose words all have rows for its output."""
+        """Begin to keep what it gives for prompts whose words all have rows for its output."""
         if self._kept is None:
             self._kept = {}
 

@@ -71,7 +71,7 @@ class RunCallbacks:
         return self._run.state.unfinished and (due or "preview" in self._requested)
 
     def on_train_begin(self, evaluation: EvaluationLoss | None) -> None:
-        """Of a new run, save the first state and log the evaluation of the word."""
+        """Save the first state of a new run, and log the evaluation of its word."""
         run = self._run
         # every run of a pack has this step, so all can resume from a common one
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
@@ -113,7 +113,7 @@ class RunCallbacks:
 
     @property
     def due(self) -> previews.Due:
-        """The word of now, whose previews are due."""
+        """The current word, whose previews are due."""
         run = self._run
         return previews.Due(run.concept(), run.config, run.folder, run.state.step)
 
@@ -161,7 +161,7 @@ class RunCallbacks:
                 self._progress.note(f"{token}: {loss}: {why}. The word is not affected.")
 
     def _evaluated(self, evaluation: EvaluationLoss) -> Mapping[str, float]:
-        """Keep the best word, and stop the run if the loss has settled; what is logged."""
+        """Keep the best word, and stop the run if the loss has settled. Returns what to log."""
         run, config = self._run, self._run.config
         evaluations = run.state.evaluations
         if evaluations.add(evaluation, run.state.word()):

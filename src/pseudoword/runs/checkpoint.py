@@ -114,7 +114,7 @@ def load(
 def _check_sources(
     folder: Path, stored: "_Checkpoint", sources: Mapping[str, str], changed: bool
 ) -> list[str]:
-    """How what is learned from differs from that of the checkpoint; with `changed` it may."""
+    """The sources that differ from those of the checkpoint: an error, unless `changed`."""
     differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
     if differing and not changed:
         raise RunFolderError(
@@ -126,7 +126,7 @@ def _check_sources(
 
 
 def _check_word(path: Path, stored: "_Checkpoint", state: TrainState) -> None:
-    """Check that a checkpoint is of the method of `state`, and its word as large."""
+    """Check that a checkpoint has the method of `state`, and rows of the same number and width."""
     folder = path.parent
     if stored.method != state.method.name:
         raise RunFolderError(

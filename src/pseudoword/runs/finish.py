@@ -1,4 +1,4 @@
-"""The end of a run: its word is written, its effect is measured, and what is of note is told."""
+"""The end of a run: write its word, measure its effect, and tell what the user should know."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -102,7 +102,7 @@ class Pack:
 
     @property
     def _room(self) -> int:
-        """How many concepts enter together: as many as have left, at least the one asked for."""
+        """How many concepts may enter together: as many as have left, but at least one."""
         return max(self._size - len(self._active), 1)
 
     def _ask_for_more(self) -> list[PlannedRun]:
@@ -159,7 +159,7 @@ class Pack:
 
     @staticmethod
     def _save(active: ActiveRun) -> str:
-        """Save the state and the word of now; where that is."""
+        """Save the state and the current word. Returns a text that says where."""
         active.callbacks.save()
         active.callbacks.draw_curves()
         run = active.run
@@ -337,7 +337,7 @@ class Pack:
 
     @contextmanager
     def _blamed_on(self, planned: PlannedRun) -> Iterator[None]:
-        """If a concept cannot begin, the others are learned all the same, where that is wanted."""
+        """With `keep_going`, a concept that cannot begin has failed, and stops no other one."""
         try:
             yield
         except StorageError:
@@ -353,7 +353,7 @@ class Pack:
             self._forget(planned, "failed", str(error))
 
     def _remove(self, active: ActiveRun) -> None:
-        """A concept is in training no more."""
+        """Let a concept leave the training."""
         self._steps_left_with += active.run.config.total_steps
         del self._active[id(active.run.state)]
 

@@ -251,7 +251,7 @@ def _filmstrip(config: TrainConfig, folder: Path, until: int) -> Image.Image:
 
 
 def _spread_evenly(steps: Sequence[int]) -> list[int]:
-    """At most `MAX_COLUMNS` of the steps: the first, the last, and some between them."""
+    """The first of the steps, the last, and some between them: at most `MAX_COLUMNS`."""
     if len(steps) <= MAX_COLUMNS:
         return list(steps)
     last = len(steps) - 1

@@ -80,7 +80,7 @@ class Run:
         return self.setup.folder
 
     def concept(self) -> Concept:
-        """The word of now.
+        """The current word.
 
         After a failure it is the last good one; with early stopping, the best one so far.
         """

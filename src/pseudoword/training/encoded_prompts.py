@@ -18,7 +18,7 @@ from pseudoword.training.batches import TrainingData, prompt
 from pseudoword.training.loss import pack_placeholder
 
 ALWAYS_NBYTES = 64 << 20
-"""So much is kept of any encoder; more only if it is less than the encoder itself."""
+"""The output of an encoder is kept up to this size, or up to the size of the encoder itself."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def plan_memory(config: PlanConfig) -> Plan:
 
 
 def _of_published_size(config: PlanConfig) -> PlanConfig:
-    """With the configs of a published model as base, if it is named by such as `sd1`."""
+    """`config`, whose base is a folder of configs where it was a name such as `sd1`."""
     if config.base not in single_file_configs.names() or Path(config.base).exists():
         return config
     return config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
@@ -220,7 +220,7 @@ def _need(
 
 
 def _offloaded(modules: Sequence[nn.Module], quantize: Quantize, step: int) -> Need:
-    """What training needs while only the largest block is on the device, and all that is none."""
+    """What training needs while, of all blocks, only the largest is on the device."""
     total, extra = _weights(modules, quantize)
     blocks = [_weights([block], quantize)[0] for one in modules for block in blocks_of(one)]
     weights = total - sum(blocks) + max(blocks, default=0)

@@ -11,7 +11,7 @@ MOST = 16
 """More words at once hardly shorten the step of each (`benchmarks/pack.py`)."""
 
 SHARE = 0.8
-"""Of the memory there is; the rest is for previews, and for what other programs take."""
+"""The share of memory that training may take. Previews and other programs have the rest."""
 
 SMALL_PX = 1 << 19
 """Samples with fewer pixels together fit everywhere: computing it would take longer than a step."""

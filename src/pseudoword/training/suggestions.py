@@ -4,7 +4,7 @@ from pseudoword.config.optimisation import OptimiserSettings
 
 FEW_PICTURES = 9
 FEW_VECTORS, MOST_VECTORS = 3, 4
-"""For few pictures, and for more. From five pictures, three vectors learn more than one."""
+"""Vectors for few pictures, and for more. From five pictures, three learn more than one."""
 
 USES_PER_PICTURE, FEWEST_STEPS = 100, 100
 """Number of times that each picture is used, and the smallest number of steps."""

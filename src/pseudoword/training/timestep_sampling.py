@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 MODE_SCALE = 1.29
-"""Of `mode`: the most that the paper tries, and what other trainers use."""
+"""The scale of `mode`: the largest that the paper tries, and the one other trainers use."""
 
 
 @dataclass(frozen=True)

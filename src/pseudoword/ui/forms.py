@@ -229,7 +229,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
-    """From where to where a number may go.
+    """The smallest and the largest value of a number.
 
     The settings hold it to that, and name it: what Gradio says does not tell which number it is.
     """

@@ -46,7 +46,7 @@ from pseudoword.ui.settings import checked
 from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
 
 KEPT: tuple[Kind, ...] = ("runs", "queue")
-"""What of a training is moved to the trash; its word stays."""
+"""The folders of a training that are moved to the trash; its word stays."""
 
 WAKE_EVERY_S = 3.0
 

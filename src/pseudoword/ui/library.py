@@ -227,7 +227,7 @@ class Library:
         return self.word(word)
 
     def _folder(self, name: str) -> Path:
-        """Where the word is; one that is being learned as it was saved last."""
+        """The folder of the word. A word that is being learned is there as it was saved last."""
         self._take_from_run(name)
         return self.workspace.path("words", name)
 
@@ -337,7 +337,7 @@ def check_new_token(token: str) -> str:
 
 
 def _latest_previews(folder: Path) -> list[Path]:
-    """Those of the last step that was drawn."""
+    """The previews of the last step that was drawn."""
     steps: dict[int, list[Path]] = {}
     for path in folder.glob("step-*-*.png"):
         if match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name):

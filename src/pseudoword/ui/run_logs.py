@@ -18,7 +18,7 @@ TAIL_NBYTES = 16 * 1024
 LARGEST_NBYTES = 256 * 1024 * 1024
 
 MOST_POINTS = 1000
-"""Of a curve."""
+"""The most points of a curve."""
 
 Point = tuple[int, float]
 """(step, value)"""
@@ -36,7 +36,7 @@ class Curves:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Those of the log at `path` so far."""
+        """The curves of the log at `path` so far."""
         entries, columns = read_log(path), ("loss", "evaluation", "held_out", "lr")
         return cls(*(_thin([(e["step"], e[one]) for e in entries if one in e]) for one in columns))
 
@@ -71,7 +71,7 @@ def _entries(text: bytes) -> list[Mapping[str, Any]]:
 
 
 def seconds_left(entries: Sequence[Mapping[str, Any]], total: int) -> float | None:
-    """Of training, going by the last steps."""
+    """The time that training still needs, judged by the last steps."""
     seconds = seconds_per_step(entries[-20:])
     return None if seconds is None else seconds * max(0, total - int(entries[-1]["step"]))
 

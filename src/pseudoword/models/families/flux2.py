@@ -87,7 +87,7 @@ class Flux2(PackedFamily):
         return signature(self._pipeline_kind.__call__).parameters[name].default
 
     def own_shift(self, tokens: int) -> float:
-        """As in a drawing of as many steps as the pipeline makes by itself."""
+        """The shift of a drawing in as many steps as the pipeline takes by default."""
         from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 
         return float(compute_empirical_mu(tokens, self._setting_of_pipeline("num_inference_steps")))
@@ -145,7 +145,7 @@ class Flux2Klein(Flux2):
         return bool(self.parts.setting("is_distilled", False))
 
     def distilled(self) -> UsualDrawing | None:
-        """As on the card of the distilled klein."""
+        """The settings on the card of the distilled klein."""
         return UsualDrawing(guidance=1.0, sampler_steps=4) if self._is_distilled else None
 
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
@@ -171,7 +171,7 @@ def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _unscaling_nothing(channels: int) -> Any:
-    """In the place of the VAE in a pipeline, it leaves latents as they are: `decode` unscales."""
+    """Stands for the VAE in a pipeline, and leaves latents as they are: `decode` unscales them."""
     statistics = SimpleNamespace(
         running_mean=torch.zeros(channels), running_var=torch.ones(channels)
     )

@@ -34,7 +34,7 @@ from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
 
 SUFFIXES = ("", "_2", "_3")
-"""Of the names of text encoders and tokenizers in diffusers' layout."""
+"""Ends of the names of text encoders and tokenizers in diffusers' layout."""
 
 
 class _StepBar:

@@ -47,7 +47,7 @@ class SanaSprint(Sana):
         return predicted
 
     def distilled(self) -> UsualDrawing:
-        """As its pipeline draws by itself."""
+        """The defaults of its pipeline."""
         return UsualDrawing(guidance=TRAINING_GUIDANCE, sampler_steps=2)
 
     def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, object]:

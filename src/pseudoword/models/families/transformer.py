@@ -22,7 +22,7 @@ RESOLUTION_KEY = "_resolution"
 """The entry of `model_index.json` of a model made for others, in pixels; diffusers ignores it."""
 
 PLANNED_TOKENS = 64
-"""Of a prompt, where memory is counted without numbers for a transformer that reads no padding."""
+"""Tokens of a prompt for a transformer that reads no padding, where memory is only counted."""
 
 
 class TransformerFamily(LatentFamily):
@@ -40,7 +40,7 @@ class TransformerFamily(LatentFamily):
 
     @classmethod
     def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        """As the transformer's config says."""
+        """The resolution and the step that the transformer's config states."""
         import diffusers
 
         config = parts.config(getattr(diffusers, cls.kind), "transformer")
@@ -76,7 +76,7 @@ class TransformerFamily(LatentFamily):
 
     @property
     def largest_side(self) -> int | None:
-        """As many positions as the config gives to frames, rows and columns, if it counts them."""
+        """The side for which the config has positions of rows and columns, if it counts them."""
         positions = self.denoiser.config.get("axes_lens")
         return int(min(positions[1:]) * self.resolution_step) if positions else None
 

@@ -27,7 +27,7 @@ from pseudoword.models.prompts import Prompts
 from pseudoword.models.text_encoder import TextEncoder
 
 TURBO_SHIFT = 3.0
-"""Of noise levels; the base has 6."""
+"""The shift of Turbo's noise levels; the base has 6."""
 
 
 class ZImage(TransformerFamily):

@@ -16,7 +16,7 @@ Config = dict[str, Any]
 
 LARGEST_CONFIG_NBYTES = 4 << 20
 LARGEST_TEXT_NBYTES = 64 << 20
-"""For vocabularies, merges and tokenizers."""
+"""A larger vocabulary, list of merges or tokenizer is not read."""
 
 MOST_BLOCKS = 8
 """Of a U-Net or a VAE; 4 are usual."""
