@@ -24,7 +24,7 @@ class NoiseSchedule(ABC):
 
     @abstractmethod
     def scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """How much signal and how much noise at `t` `[B]`: `[B, 1, 1, 1]`, on the device of `like`."""
+        """Scales of signal and noise at `t` `[B]`: `[B, 1, 1, 1]` each, on the device of `like`."""
 
     @abstractmethod
     def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
