@@ -9,7 +9,7 @@ from typing import Any
 from pseudoword.files import storage_error
 from pseudoword.ui.workspace import Workspace
 
-WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training"
+WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training_process"
 """What `python -m` runs."""
 
 

@@ -1,13 +1,11 @@
-"""The process that trains words of the queue: `python -m pseudoword.ui.training WORKSPACE ID`.
+"""Train a word of the queue, and with it, in one pack, others that wait and can share its batches.
 
-It trains the word of that id, and together with it, in one pack, others that wait and can share its
-batches. For each it writes down how far it is, and how it ended. If it is killed, all that it has
+For each it is written down how far it is, and how it ended. If the process is killed, all that was
 saved is there, and they go on from there when they are started again.
 """
 
 import contextlib
 import math
-import sys
 import time
 import traceback
 from contextlib import ExitStack
@@ -22,7 +20,6 @@ from pseudoword.text import reason
 from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue
 from pseudoword.ui.jobs import settings_of
 from pseudoword.ui.progress import FileProgress
-from pseudoword.ui.workspace import Workspace
 
 LOOK_EVERY_S = 2.0
 """A pack with room for more words looks for them so often."""
@@ -177,12 +174,3 @@ def train(first: JobFiles) -> None:
         Company(first).train()
     except PseudowordError as error:  # it has not even begun
         first.end("failed", str(error))
-
-
-def main() -> None:
-    """Train the word that the command line names."""
-    train(JobFiles(Workspace(sys.argv[1]), sys.argv[2]))
-
-
-if __name__ == "__main__":
-    main()
