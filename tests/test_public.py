@@ -58,6 +58,7 @@ def test_the_public_names() -> None:
         "train_pack",
         "work",
     ]
+    assert set(pseudoword.__all__) < set(dir(pseudoword))  # where a shell completes names
     for name in pseudoword.__all__:
         result = getattr(pseudoword, name)
         assert not isinstance(result, ModuleType), f"a module hides {name}"

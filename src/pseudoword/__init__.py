@@ -15,3 +15,8 @@ def __getattr__(name: str) -> Any:
         if name == "__all__" or name in api.__all__:
             return getattr(api, name)
     raise AttributeError(f"module 'pseudoword' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is public, for whoever completes a name or reads the help."""
+    return sorted({*globals(), *import_module("pseudoword.api").__all__})

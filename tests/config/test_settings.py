@@ -85,6 +85,11 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
         TrainConfig.gather(file, **given)
 
 
+def test_an_empty_list_is_told_in_a_sentence() -> None:
+    with pytest.raises(SettingsError, match=r"^--pictures: should have at least 1 item, got \[\]$"):
+        TrainConfig.check(pictures=[], token="<cat>")
+
+
 def test_a_file_of_any_editor_is_read(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_bytes("\ufeffpictures = ['p']\r\ntoken = 'ä'\r\n".encode())

@@ -1,5 +1,6 @@
 """What all settings share: how they are checked, and how a mistake in them is told."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -148,8 +149,8 @@ def _explained(
         return f"{brief(where)}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
         return f"{where} is missing"
-    said = (error["msg"].removeprefix("Input should ") for error in errors)
-    told = dict.fromkeys(text.split(", unable")[0] for text in said)
+    said = (re.sub(r"^\w+ should ", "", error["msg"]) for error in errors)
+    told = dict.fromkeys(re.split(", unable| after validation", text)[0] for text in said)
     return f"{where}: should {' or '.join(told)}, got {brief(given)}"
 
 

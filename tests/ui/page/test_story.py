@@ -97,6 +97,10 @@ def _looks_like_a_page(page: Page, path: Path) -> None:
         assert shot.width == page.viewport_size["width"]
         assert shot.height > 600
         assert len(shot.convert("RGB").getcolors(256) or ()) > 30
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})  # of a phone
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.set_viewport_size(wide)
 
 
 def _steps(page: Page) -> int:
