@@ -395,8 +395,8 @@ def convert(
         format,
         token,
         _optional_path(picture, "--picture"),
-        overwrite,
         progress,
+        overwrite=overwrite,
     )
 
 
@@ -419,7 +419,7 @@ def gallery(
     """
     searched = path_argument(folder, "DIR")
     sheet = _optional_path(out, "--out") or searched / word_sheet.FILE
-    return make_gallery(searched, sheet, overwrite)
+    return make_gallery(searched, sheet, overwrite=overwrite)
 
 
 def prepare(
@@ -454,7 +454,7 @@ def prepare(
     """
     config = PrepareConfig.check(pictures=pictures, **settings)
     sheet = _optional_path(out, "--out")
-    return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite)
+    return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite=overwrite)
 
 
 def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool = False) -> Pushed:
@@ -474,7 +474,7 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
         SettingsError: `to` is not the name of a repository.
         PseudowordError: the hub refuses, cannot be reached, or has something else there.
     """
-    return push_run(path_argument(folder, "DIR"), to, private, overwrite)
+    return push_run(path_argument(folder, "DIR"), to, private=private, overwrite=overwrite)
 
 
 def evaluate(
@@ -506,7 +506,7 @@ def evaluate(
         PseudowordError: a file, a picture or a setting does not work; the message says which.
     """
     config = EvaluateConfig.check(pictures=pictures, **settings)
-    return evaluate_word(concept, token, config, progress or Silent(), overwrite)
+    return evaluate_word(concept, token, config, progress or Silent(), overwrite=overwrite)
 
 
 def bench(
@@ -531,7 +531,7 @@ def bench(
         RunFolderError: the folder holds another benchmark.
         StorageError: a file in it is of somebody else.
     """
-    return compare(BenchConfig.check(**settings), progress or Silent(), overwrite)
+    return compare(BenchConfig.check(**settings), progress or Silent(), overwrite=overwrite)
 
 
 def plan(**settings: Any) -> Plan:
@@ -579,7 +579,9 @@ def demo(
         RunFolderError: the folder is in use, or holds another run.
         StorageError: a file cannot be written.
     """
-    return learn_demo(path_argument(out, "--out"), progress or Silent(), restart, overwrite)
+    return learn_demo(
+        path_argument(out, "--out"), progress or Silent(), restart=restart, overwrite=overwrite
+    )
 
 
 def _optional_path(argument: str | Path | None, flag: str) -> Path | None:

@@ -90,7 +90,7 @@ def _only(scores: Scores, tasks: Sequence[Task]) -> Scores:
     return {task.name: scores[task.name] for task in tasks}
 
 
-def compare(config: BenchConfig, progress: Progress, overwrite: bool = False) -> Comparison:
+def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False) -> Comparison:
     """Learn, draw and score everything that is not in `config.out` yet.
 
     Raises:

@@ -248,7 +248,9 @@ def generate(
     with Console() as console:
         from pseudoword import internals
 
-        for path in internals.draw_files(prompt, checked, concept or (), out, console, overwrite):
+        for path in internals.draw_files(
+            prompt, checked, concept or (), out, console, overwrite=overwrite
+        ):
             say(path)
 
 
@@ -280,7 +282,7 @@ def prepare(
     with Console() as console:
         from pseudoword import internals
 
-        seen = internals.prepare_pictures(checked, out, caption_model, console, overwrite)
+        seen = internals.prepare_pictures(checked, out, caption_model, console, overwrite=overwrite)
     _tell(seen, as_json, show_prepared)
 
 
@@ -387,7 +389,7 @@ def evaluate(
     with Console() as console:
         from pseudoword import internals
 
-        found = internals.evaluate_word(concept, token, checked, console, overwrite)
+        found = internals.evaluate_word(concept, token, checked, console, overwrite=overwrite)
     show_evaluation(found)
 
 
@@ -400,7 +402,7 @@ def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     with Console() as console:
         from pseudoword import internals
 
-        found = internals.compare(checked, console, overwrite)
+        found = internals.compare(checked, console, overwrite=overwrite)
     say(found.table, lines=True)
     for path in found.files:
         say(path)

@@ -35,8 +35,9 @@ def convert_file(
     name: str | None,
     token: str | None,
     picture: Path | None,
-    overwrite: bool = False,
     progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write the words of `source` in another format; the public `convert`."""
     into_folder = out.is_dir() or not out.suffix

@@ -62,7 +62,7 @@ class Demo:
     """of training"""
 
 
-def learn_demo(out: Path, progress: Progress, restart: bool, overwrite: bool = False) -> Demo:
+def learn_demo(out: Path, progress: Progress, *, restart: bool, overwrite: bool) -> Demo:
     """Learn, draw, compare and report; the public `demo`."""
     outputs, folder = Outputs(out, "demo"), RunFolder(out)
     if folder.is_from_older_version():

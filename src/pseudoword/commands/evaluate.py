@@ -70,6 +70,7 @@ def evaluate_word(
     token: str | None,
     config: EvaluateConfig,
     progress: Progress,
+    *,
     overwrite: bool = False,
 ) -> Evaluation:
     """Draw, compare and report; the public `evaluate`."""

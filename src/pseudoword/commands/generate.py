@@ -115,6 +115,7 @@ def draw_files(
     concept: Concepts,
     out: Path | None,
     progress: Progress,
+    *,
     overwrite: bool = False,
 ) -> list[Path]:
     """Draw `prompt` and write the pictures: what the command `generate` does.

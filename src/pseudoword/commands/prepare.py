@@ -74,6 +74,7 @@ def prepare_pictures(
     out: Path | None,
     caption_model: str | None,
     progress: Progress,
+    *,
     overwrite: bool = False,
 ) -> Prepared:
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""

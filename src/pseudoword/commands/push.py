@@ -35,7 +35,7 @@ class Pushed(BaseModel):
     files: list[str]
 
 
-def push_run(folder: Path, to: str, private: bool, overwrite: bool = False) -> Pushed:
+def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -> Pushed:
     """Upload the word in `folder` to the repository `to`; the public `push`.
 
     Raises:

@@ -25,6 +25,7 @@ def learn_many(
     file: Path | None,
     settings: Mapping[str, Any],
     progress: Progress,
+    *,
     allow_changes: bool = False,
     overwrite: bool = False,
 ) -> list[Trained]:
@@ -52,8 +53,8 @@ def learn_many(
     problems = Problems()
     for config in configs:
         with problems.of(config.pictures[0]):
-            check(config, Silent(), overwrite)  # what is of note is said when it begins
-            finished(config, allow_changes)
+            check(config, Silent(), overwrite=overwrite)  # what is of note is said when it begins
+            finished(config, allow_changes=allow_changes)
     problems.raise_all()
     options = Options(allow_changes=allow_changes, overwrite=overwrite, keep_going=True)
     try:

@@ -83,6 +83,8 @@ class Worker:
         """claims that somebody else has ended"""
         self._ended, self._woken = threading.Event(), threading.Event()
         self._stopping: int | None = None
+        self._looked_at = 0.0
+        """when a pack last looked for words to join it"""
         self._saved_at = 0.0
         self._saved: dict[str, int] = {}
 
@@ -177,19 +179,25 @@ class Worker:
             some: the words of its beginning; those that come later are added to it.
             refill: the folder for words that are claimed when others have left; None for none.
         """
-        why, looked_at = "", time.monotonic()
+        why = self._try(some, refill)
+        left = self._settle(some)
+        if self._stopping is not None:
+            self._save(left)
+        elif why and len(some) == 1:
+            why = why.removeprefix(f"{some[0].config.token}: ")
+            self._fail(some[0].claim, why.replace(f"{some[0].folder / 'job'}/", ""))  # soon gone
+        elif left:
+            smaller = (len(left) + 1) // 2 if len(left) == len(some) and why else len(left)
+            for at in range(0, len(left), smaller):
+                if self._stopping is None:
+                    self._learn(left[at : at + smaller])
+
+    def _try(self, some: list[_Claimed], refill: Path | None) -> str:
+        """Learn a pack until it ends; why it failed, if it did."""
+        self._looked_at = time.monotonic()
 
         def more(room: int) -> list[TrainConfig]:
-            nonlocal looked_at
-            now = time.monotonic()
-            if refill is None or self._stopping or now - looked_at < REFILL_SECONDS:
-                return []
-            looked_at = now
-            self._put_finished()
-            room = min(room, self._config.pack - len(self._active))
-            if room < 1:
-                return []
-            joined = self._open_all(self._claim(room, some[0].claim), refill)
+            joined = [] if refill is None else self._join(some[0].claim, room, refill)
             some.extend(joined)
             return [one.config for one in joined]
 
@@ -202,7 +210,21 @@ class Worker:
         except StorageError:
             raise
         except Exception as error:  # the error itself would hold the memory of the pack
-            why = str(error) if isinstance(error, PseudowordError) else reason(error)
+            return str(error) if isinstance(error, PseudowordError) else reason(error)
+        return ""
+
+    def _join(self, like: Claim, room: int, folder: Path) -> list[_Claimed]:
+        """Claim and open words that can join the pack of `like`; from time to time only."""
+        now = time.monotonic()
+        if self._stopping or now - self._looked_at < REFILL_SECONDS:
+            return []
+        self._looked_at = now
+        self._put_finished()
+        room = min(room, self._config.pack - len(self._active))
+        return self._open_all(self._claim(room, like), folder) if room > 0 else []
+
+    def _settle(self, some: Sequence[_Claimed]) -> list[_Claimed]:
+        """Put the results of finished words, forget those that others took, return the rest."""
         left = []
         for one in some:
             if one.claim.name not in self._active:
@@ -213,16 +235,7 @@ class Worker:
                 self._put_result(one)
             else:
                 left.append(one)
-        if self._stopping is not None:
-            self._save(left)
-        elif why and len(some) == 1:
-            why = why.removeprefix(f"{some[0].config.token}: ")
-            self._fail(some[0].claim, why.replace(f"{some[0].folder / 'job'}/", ""))  # soon gone
-        elif left:
-            smaller = (len(left) + 1) // 2 if len(left) == len(some) and why else len(left)
-            for at in range(0, len(left), smaller):
-                if self._stopping is None:
-                    self._learn(left[at : at + smaller])
+        return left
 
     def _load(self, one: _Claimed) -> Family:
         self._loaded = None  # until it is

@@ -71,7 +71,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
 
 
 def load(
-    folder: Path, state: TrainState, step: int, sources: Mapping[str, str], changed: bool = False
+    folder: Path, state: TrainState, step: int, sources: Mapping[str, str], *, changed: bool = False
 ) -> list[str]:
     """Load the checkpoint of `step` into `state`.
 
@@ -90,7 +90,7 @@ def load(
     """
     path = folder / _name(step)
     stored = _read(path)
-    differing = _check_sources(folder, stored, sources, changed)
+    differing = _check_sources(folder, stored, sources, changed=changed)
     _check_word(path, stored, state)
     parameters = state.method.parameters()
     for parameter, value in zip(parameters, stored.parameters, strict=True):
@@ -112,7 +112,7 @@ def load(
 
 
 def _check_sources(
-    folder: Path, stored: "_Checkpoint", sources: Mapping[str, str], changed: bool
+    folder: Path, stored: "_Checkpoint", sources: Mapping[str, str], *, changed: bool
 ) -> list[str]:
     """The sources that differ from those of the checkpoint: an error, unless `changed`."""
     differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]

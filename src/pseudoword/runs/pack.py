@@ -242,8 +242,13 @@ class Pack:
         """Load the checkpoint of `step`, if it is not 0."""
         other: list[str] = []
         if step:
-            changed = self._options.allow_changes
-            other = checkpoint.load(run.folder.path, run.state, step, run.setup.sources, changed)
+            other = checkpoint.load(
+                run.folder.path,
+                run.state,
+                step,
+                run.setup.sources,
+                changed=self._options.allow_changes,
+            )
             progress.note(f"resuming {run.config.token} from step {step}")
             for change in [*run.folder.changed_settings(run.config), *other]:
                 progress.note(f"from here on, {change}")

@@ -91,7 +91,7 @@ def learn(
         return [done[folder.path] for folder in folders]
 
 
-def check(config: TrainConfig, progress: Progress, overwrite: bool = False) -> None:
+def check(config: TrainConfig, progress: Progress, *, overwrite: bool = False) -> None:
     """Check all of a run that needs no model, as `learn` does before it begins.
 
     Raises:
@@ -105,7 +105,7 @@ def shared(config: TrainConfig) -> tuple[object, ...]:
     return tuple(getattr(config, name) for name in SHARED)
 
 
-def finished(config: TrainConfig, allow_changes: bool = False) -> Trained | None:
+def finished(config: TrainConfig, *, allow_changes: bool = False) -> Trained | None:
     """The result of a run that has nothing left to do; None if it has.
 
     Raises:
@@ -175,7 +175,7 @@ def _learn(
             try:
                 planned = plan_run(config, own, options)
                 checks.against_model(family, config, planned.templates, own.note, size)
-                if finished(config, options.allow_changes):
+                if finished(config, allow_changes=options.allow_changes):
                     tally.end(config, "done", _ready(config))
                 else:
                     joining.append(planned)
@@ -220,7 +220,7 @@ def _check_folders(configs: Sequence[TrainConfig]) -> None:
 
 def _nothing_left(folder: RunFolder, config: TrainConfig, options: Options) -> bool:
     """Whether the run is finished and not to be extended; reopens it if it is."""
-    if not folder.is_finished(config, options.allow_changes):
+    if not folder.is_finished(config, allow_changes=options.allow_changes):
         return False
     return not folder.reopen(config)
 
