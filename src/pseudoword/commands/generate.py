@@ -38,16 +38,11 @@ def draw_pictures(
     family: Family | None = None,
 ) -> list[Image]:
     """Draw `prompt`; the public `generate`. `family` is the loaded base model (`load_base`)."""
-    check_text("the prompt", prompt)
-    if config.toward_word is not None:
-        check_text("--toward-word", config.toward_word)
-    for sentence in config.without_effect():
-        progress.note(sentence)
+    _check_texts(prompt, config, progress)
     named = sources.read_named(concept, token)
-    concepts = [each.concept for each in named]
     if config.toward:
-        for each in concepts:
-            toward.words_behind(each, config.toward_word)
+        for each in named:
+            toward.words_behind(each.concept, config.toward_word)
     loras = [lora.parse(text) for text in config.lora]
     prompts = {
         "the prompt": undelimited(prompt),
@@ -58,14 +53,11 @@ def draw_pictures(
         family = load_base(config, progress)
     options = _options(config)
     _check_memory(family, config, options, progress)
-    for each in concepts:
-        check_compatible(each, family)
-        if (not_read := partly_read(each, family)) is not None:
+    for each in named:
+        check_compatible(each.concept, family)
+        if (not_read := partly_read(each.concept, family)) is not None:
             progress.note(not_read)
-    concepts = [
-        initialisation.turn(family, each, config.toward, config.toward_word).first_rows(config.rows)
-        for each in concepts
-    ]
+    concepts = [_as_drawn(each.concept, family, config) for each in named]
     counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)
     progress.phase("drawing")
@@ -80,6 +72,21 @@ def draw_pictures(
         stated=_stated(config),
         advance=progress.advance,
     )
+
+
+def _check_texts(prompt: str, config: GenerateConfig, progress: Progress) -> None:
+    """Check that the texts can be written to a file, and report settings without effect."""
+    check_text("the prompt", prompt)
+    if config.toward_word is not None:
+        check_text("--toward-word", config.toward_word)
+    for sentence in config.without_effect():
+        progress.note(sentence)
+
+
+def _as_drawn(concept: Concept, family: Family, config: GenerateConfig) -> Concept:
+    """The word, turned and shortened as the settings ask for."""
+    turned = initialisation.turn(family, concept, config.toward, config.toward_word)
+    return turned.first_rows(config.rows)
 
 
 def _stated(config: GenerateConfig) -> dict[str, object]:

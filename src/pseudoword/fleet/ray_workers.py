@@ -74,32 +74,41 @@ def work_on_ray(
     queue = open_queue(address)
     shared = address if "://" in str(address) else Path(address).resolve()
     with _cluster(cluster, config.workers, progress) as ray, Interrupt(progress.note) as signals:
-        resources = ray.cluster_resources()
-        of_each: dict[str, Any] = {"num_gpus": 1} if resources.get("GPU") else {"num_cpus": 1}
-        machines = sum(name.startswith("node:") and "__" not in name for name in resources)
-        count = config.workers or int(resources.get("GPU", 0)) or machines
-        # a worker that died begins again, and claims what is left: nothing is lost by that
-        kind = ray.remote(max_restarts=-1, max_task_retries=-1, max_concurrency=2, **of_each)(
-            _Actor
-        )
-        actors = [kind.remote(str(shared), config) for _ in range(count)]
-        progress.phase(f"{count} workers learn")
-        pending, ended = [actor.work.remote() for actor in actors], []
-        stopped = False
-        while pending:
-            done, pending = ray.wait(pending, num_returns=len(pending), timeout=LOOK_SECONDS)
-            ended += done
-            _show(queue, progress)
-            if signals.signum is not None and not stopped:
-                stopped, until = True, time.monotonic() + STOP_SECONDS
-                for actor in actors:
-                    actor.stop.remote()
-            if stopped and time.monotonic() > until:
-                break
-        found = [_result(ray, one) for one in ended]
+        actors = _start(ray, str(shared), config)
+        progress.phase(f"{len(actors)} workers learn")
+        found = _wait(ray, actors, queue, signals, progress)
     if signals.signum is not None:
         raise Interrupted("stopped: the workers have given their words back", signals.signum)
     return _together(found)
+
+
+def _start(ray: Any, address: str, config: WorkConfig) -> list[Any]:
+    """Start the workers, each with a GPU if the cluster has any."""
+    resources = ray.cluster_resources()
+    of_each: dict[str, Any] = {"num_gpus": 1} if resources.get("GPU") else {"num_cpus": 1}
+    machines = sum(name.startswith("node:") and "__" not in name for name in resources)
+    count = config.workers or int(resources.get("GPU", 0)) or machines
+    # A worker that died begins again, and claims what is left: nothing is lost by that.
+    forever = {"max_restarts": -1, "max_task_retries": -1}
+    kind = ray.remote(max_concurrency=2, **forever, **of_each)(_Actor)
+    return [kind.remote(address, config) for _ in range(count)]
+
+
+def _wait(
+    ray: Any, actors: Sequence[Any], queue: Queue, signals: Interrupt, progress: Progress
+) -> list[tuple[Worked, str]]:
+    """Let the workers work until they end, or until some time after a signal to stop."""
+    pending, ended = [actor.work.remote() for actor in actors], []
+    until: float | None = None
+    while pending and (until is None or time.monotonic() <= until):
+        done, pending = ray.wait(pending, num_returns=len(pending), timeout=LOOK_SECONDS)
+        ended += done
+        _show(queue, progress)
+        if signals.signum is not None and until is None:
+            until = time.monotonic() + STOP_SECONDS
+            for actor in actors:
+                actor.stop.remote()
+    return [_result(ray, one) for one in ended]
 
 
 def _together(found: Sequence[tuple[Worked, str]]) -> Worked:

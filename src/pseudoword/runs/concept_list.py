@@ -13,7 +13,7 @@ pictures = ["lamp-1.jpg", "lamp-2.jpg"]
 steps = 400
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,40 @@ def listed_configs(
     Raises:
         SettingsError: a setting or the list does not work; one error tells all that is wrong.
     """
+    above, concepts = _read(source)
+    given = TrainConfig.own_names(settings)
+    if of_each := [name for name in OF_EACH if name in above or name in given]:
+        raise SettingsError(
+            f"{listed(of_each)} cannot be given for all concepts: each concept in {source} has its "
+            "own token and pictures."
+        )
+    shared: list[tuple[Mapping[str, Any], Path | str]] = [(above, source)]
+    if file is not None:  # it may be the config.toml of a run
+        values = TrainConfig.own_names(read_toml(file), file)
+        shared.insert(0, ({n: v for n, v in values.items() if n not in OF_EACH}, file))
+    configs: list[TrainConfig] = []
+    problems = Problems()
+    for i, values in enumerate(concepts, start=1):
+        where = f"{source}, concept {i}"
+        with problems.of(where):
+            config = TrainConfig.layered([*shared, (values, where)], **given)
+            if config.out is not None:
+                raise SettingsError(
+                    f"out cannot be given: the folder is in {out}, and is called as the token."
+                )
+            config = config.model_copy(update={"out": out / file_stem(config.token)})
+            _check_folder(config, configs)
+            configs.append(config)
+    problems.raise_all()
+    return configs
+
+
+def _read(source: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings above the list, by our names, and those of each concept.
+
+    Raises:
+        SettingsError: the file has no list, or cannot be read.
+    """
     above = read_toml(source)
     concepts = above.pop(LIST, None)
     is_list = isinstance(concepts, list) and all(isinstance(c, dict) for c in concepts)
@@ -55,34 +89,18 @@ def listed_configs(
             f"{source} has no list of concepts. Begin each with a line [[{LIST}]], and give it "
             "its token and pictures below."
         )
-    above, given = TrainConfig.own_names(above, source), TrainConfig.own_names(settings)
-    if of_each := [name for name in OF_EACH if name in above or name in given]:
-        raise SettingsError(
-            f"{listed(of_each)} cannot be given for all concepts: each concept in {source} has its "
-            "own token and pictures."
-        )
-    layers: list[tuple[Mapping[str, Any], Path | str]] = []
-    if file is not None:  # it may be the config.toml of a run
-        values = TrainConfig.own_names(read_toml(file), file)
-        layers.append(({n: v for n, v in values.items() if n not in OF_EACH}, file))
-    layers.append((above, source))
-    configs: list[TrainConfig] = []
-    problems = Problems()
-    for i, values in enumerate(concepts, start=1):
-        where = f"{source}, concept {i}"
-        with problems.of(where):
-            config = TrainConfig.layered([*layers, (values, where)], **given)
-            if config.out is not None:
-                raise SettingsError(
-                    f"out cannot be given: the folder is in {out}, and is called as the token."
-                )
-            config = config.model_copy(update={"out": out / file_stem(config.token)})
-            for before, other in enumerate(configs, start=1):
-                if other.folder.name.casefold() == config.folder.name.casefold():
-                    raise SettingsError(
-                        f"{brief(config.token)} would be in the same folder as concept {before}, "
-                        f"{brief(other.token)}. Call one of them otherwise."
-                    )
-            configs.append(config)
-    problems.raise_all()
-    return configs
+    return TrainConfig.own_names(above, source), concepts
+
+
+def _check_folder(config: TrainConfig, others: Sequence[TrainConfig]) -> None:
+    """Check that no concept before it has the same folder, also where case does not count.
+
+    Raises:
+        SettingsError: one has.
+    """
+    for number, other in enumerate(others, start=1):
+        if other.folder.name.casefold() == config.folder.name.casefold():
+            raise SettingsError(
+                f"{brief(config.token)} would be in the same folder as concept {number}, "
+                f"{brief(other.token)}. Call one of them otherwise."
+            )
