@@ -1,0 +1,273 @@
+"""How families draw: by diffusers' own pipeline, on prompts that were encoded with the words."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
+from inspect import signature
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import Generator, Tensor
+
+from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.models import samplers
+from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.drawing_defaults import (
+    FEW_STEP_SCHEDULERS,
+    FEW_STEPS,
+    DrawingDefaults,
+    UsualDrawing,
+)
+from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.injection import Words
+from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
+from pseudoword.models.loading.source import BaseSource, Placement
+from pseudoword.models.lora import Lora, apply_loras
+from pseudoword.models.noise_schedule import NoiseSchedule
+from pseudoword.models.part_checks import working_together
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
+
+SUFFIXES = ("", "_2", "_3")
+"""Ends of the names of text encoders and tokenizers in diffusers' layout."""
+
+
+class _StepBar:
+    """Stands where a pipeline has its progress bar, and calls `on_step` after each step."""
+
+    def __init__(self, on_step: Callable[[], None]) -> None:
+        self._on_step = on_step
+
+    def __call__(self, **_total: int) -> "_StepBar":
+        return self
+
+    def __enter__(self) -> "_StepBar":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def update(self) -> None:
+        """A step is done."""
+        self._on_step()
+
+
+class DiffusersDrawing(ABC):
+    """Drawing with diffusers' pipeline of a family. See `Family`.
+
+    A family names its pipelines, and overrides what its pipeline wants in another way.
+    """
+
+    pipelines: Sequence[str]
+    """diffusers' pipelines for it; the first one draws from text"""
+    reads_negative = True
+    usual_guidance = 7.5
+    mask_argument = "prompt_attention_mask"
+    """what the pipeline calls the mask of a text"""
+
+    source: BaseSource
+    placement: Placement
+    parts: ModelParts
+    encoders: dict[str, TextEncoder]
+    denoiser: Any
+    denoiser_part: str
+    """the denoiser's name in diffusers' layout"""
+    autoencoder: Autoencoder
+    noise_schedule: NoiseSchedule
+
+    @abstractmethod
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition: ...
+
+    def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
+        """Encode the negative prompts; a family may treat empty prompts in its own way."""
+        return self.encode_text(prompts, words)
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def check_size(self, width: int, height: int) -> None: ...
+
+    @property
+    def device(self) -> torch.device:
+        return self.placement.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.placement.dtype
+
+    @cached_property
+    def defaults(self) -> DrawingDefaults:
+        usual = self.distilled() or UsualDrawing(self.usual_guidance)
+        return DrawingDefaults.of(self.parts, usual, self.noise_schedule.timesteps)
+
+    def distilled(self) -> UsualDrawing | None:
+        """How the model is drawn, if its files tell that it is distilled to few steps."""
+        scheduler = type(self.scheduler()).__name__
+        return FEW_STEPS if scheduler in FEW_STEP_SCHEDULERS else None
+
+    @torch.no_grad()
+    def draw(
+        self,
+        prompts: Prompts,
+        negatives: Prompts,
+        words: Words,
+        generators: Sequence[Generator],
+        settings: GenerationSettings,
+        on_step: Callable[[], None],
+    ) -> list[Image]:
+        offloads = self.placement.offload
+        models = [encoder.model for encoder in self.encoders.values()] if offloads else []
+        with self.parts.on_device(*models):
+            positive = self.encode_text(prompts, words)
+            negative = self.encode_negative(negatives, words) if self.reads_negative else None
+        latents = self._draw_latents(positive, negative, generators, settings, on_step)
+        pixels = self.decode(latents)
+        if not torch.isfinite(pixels).all():
+            raise BaseModelError(
+                f"{self.source.name} draws numbers that are not finite with these settings, so "
+                "there is no picture"
+                f"{TOO_LARGE if self.dtype is torch.float16 else ''}."
+            )
+        from diffusers.image_processor import VaeImageProcessor
+
+        pictures: list[Image] = VaeImageProcessor().postprocess(pixels, output_type="pil")
+        return pictures
+
+    def _draw_latents(
+        self,
+        positive: Condition,
+        negative: Condition | None,
+        generators: Sequence[Generator],
+        settings: GenerationSettings,
+        on_step: Callable[[], None],
+    ) -> Tensor:
+        """Run diffusers' pipeline on encoded prompts; the latents `[B, C, h, w]`."""
+        options: dict[str, Any] = {"guidance_scale": settings.guidance}
+        options |= self.drawing_options(settings, len(generators))
+        if settings.guidance_rescale:
+            options["guidance_rescale"] = settings.guidance_rescale
+        pipeline = self._pipeline(settings.scheduler)
+        pipeline.progress_bar = _StepBar(on_step)
+        with self.parts.on_device(*self.drawing_models), self.reading(positive):
+            latents: Tensor = pipeline(
+                **self.prompt_embeds("", positive),
+                **self.prompt_embeds("negative_", negative),
+                **options,
+                generator=list(generators),
+                num_inference_steps=settings.sampler_steps,
+                height=settings.height,
+                width=settings.width,
+                output_type="latent",
+            ).images
+        return self.from_pipeline(latents, settings)
+
+    def prompt_embeds(self, prefix: str, condition: Condition | None) -> dict[str, Any]:
+        """`condition` as arguments of the pipeline."""
+        if condition is None:
+            return {}
+        arguments = {f"{prefix}prompt_embeds": condition.hidden}
+        if condition.pooled is not None:
+            arguments[f"{prefix}pooled_prompt_embeds"] = condition.pooled
+        if condition.mask is not None:
+            arguments[f"{prefix}{self.mask_argument}"] = condition.mask
+        return arguments
+
+    def from_pipeline(self, latents: Tensor, _settings: GenerationSettings) -> Tensor:
+        """What the pipeline gives, as latents `[B, C, h, w]`."""
+        return latents
+
+    def check(self, settings: GenerationSettings) -> None:
+        self.check_size(settings.width, settings.height)
+        kind = self._pipeline_kind
+        # Guidance rescale: Lin et al. 2023, arXiv 2305.08891, section 3.4.
+        if (
+            settings.guidance_rescale
+            and "guidance_rescale" not in signature(kind.__call__).parameters
+        ):
+            raise SettingsError(
+                f"--guidance-rescale does not work with {self.source.name}: diffusers' "
+                f"{kind.__name__} has no such setting. Give 0."
+            )
+        self.check_steps(settings)
+
+    def check_steps(self, settings: GenerationSettings) -> None:
+        """Check whether the scheduler can take so many steps."""
+        samplers.check_steps(self.scheduler(settings.scheduler), settings.sampler_steps)
+
+    def check_pipeline(self) -> None:
+        """Check that diffusers' pipeline takes the parts."""
+        with working_together(self.source.name, "scheduler and pipeline"):
+            self._pipeline()
+
+    def drawing_options(self, _settings: GenerationSettings, _count: int) -> dict[str, Any]:
+        """Further inputs of the pipeline that draws `count` pictures."""
+        return {}
+
+    @property
+    def drawing_models(self) -> list[Any]:
+        """What the pipeline runs."""
+        return [self.denoiser]
+
+    def reading(self, _condition: Condition) -> AbstractContextManager[None]:
+        """While open, the denoiser reads the condition in the way that it is meant for."""
+        return nullcontext()
+
+    @property
+    def _pipeline_kind(self) -> Any:
+        import diffusers
+
+        return getattr(diffusers, self.pipelines[0])
+
+    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
+        """A new pipeline of diffusers with our parts; new each time, as its scheduler has state."""
+        kind = self._pipeline_kind
+        parameters = signature(kind).parameters
+        parts: dict[str, Any] = {n: None for n, p in parameters.items() if p.default is p.empty}
+        parts |= {self.denoiser_part: self.denoiser, "scheduler": self.scheduler(scheduler)}
+        parts |= more
+        if "requires_safety_checker" in parameters:
+            parts["requires_safety_checker"] = False
+        pipeline = kind(**parts)
+        pipeline.vae_scale_factor = self.autoencoder.scale
+        return pipeline
+
+    @property
+    def text_width(self) -> int | None:
+        """Width of the text that the denoiser reads, if LoRA files show theirs."""
+        return None
+
+    @contextmanager
+    def with_loras(self, loras: Sequence[Lora]) -> Iterator[None]:
+        if not loras:
+            yield
+            return
+        parts: dict[str, Any] = {}
+        for suffix, encoder in zip(SUFFIXES, self.encoders.values(), strict=False):
+            parts |= {
+                f"text_encoder{suffix}": encoder.model,
+                f"tokenizer{suffix}": encoder.reader.tokenizer,
+            }
+        with apply_loras(self._pipeline(**parts), loras, self.text_width):
+            yield
+
+    def scheduler(self, name: str | None = None) -> Any:
+        own = samplers.own_scheduler(self.parts)
+        return own if name is None else samplers.compatible_scheduler(own, name, self.source.name)
+
+
+def check_diffusers(pipeline: str, model: str) -> None:
+    """Check that the installed diffusers is not older than the pipeline of a model.
+
+    Raises:
+        BaseModelError: it is.
+    """
+    import diffusers
+
+    if not hasattr(diffusers, pipeline):
+        raise BaseModelError(
+            f"{model} is drawn by a {pipeline}, which diffusers {diffusers.__version__} does not "
+            "have. Install a newer one: pip install --upgrade diffusers"
+        )
