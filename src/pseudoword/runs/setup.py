@@ -18,7 +18,7 @@ from pseudoword.data.examples import CropSizes
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.data.prompt_checks import check_captions, note_weights
 from pseudoword.formats import names
-from pseudoword.methods import Initialisation
+from pseudoword.methods import Initialisation, Rows
 from pseudoword.models.compatibility import vocabulary
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
@@ -151,35 +151,51 @@ def set_up(
     if config.init_mode == "nearest":
         init = _nearest_word(family, config, data, chosen.init, progress)
         chosen = chosen.model_copy(update={"init": init})
-    vectors = _vectors(family, config, init, len(learned))
-    rows = initialisation.initial_rows(
-        *(family, init, config.init_mode, vectors, config.token, config.seed),
-        output=config.output_embedding,
-    )
-    if warning := names.diffusers_warning(config.token, vectors, vocabulary(family)):
-        progress.note(f"{config.token}: {warning}")
+    rows = _initial_rows(family, config, init, len(learned), progress)
     _check_prompts(family, config, pictures, templates, max(map(len, rows.values())), progress)
-    sources = {
-        "pictures": hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest(),
-        "template": hashlib.sha256("\n".join(templates).encode()).hexdigest(),
-        "base": family.fingerprint(),
-    }
+    if config.keep_context:
+        data = replace(data, initial={key: r.to(family.device) for key, r in rows.items()})
+    sources = _checksums(family, pictures, templates)
     return Setup(
         config,
         folder,
         family.name,
-        replace(
-            data,
-            initial={key: r.to(family.device) for key, r in rows.items()}
-            if config.keep_context
-            else {},
-        ),
+        data,
         held_out,
         initialisation.begin(family, rows),
         chosen,
         sources,
         _provenance(family, config, init, sizes.resolution, len(learned), sources),
     )
+
+
+def _initial_rows(
+    family: Family, config: TrainConfig, init: str, pictures: int, progress: Progress
+) -> Rows:
+    """The rows that a word for so many pictures begins as; report what its name is elsewhere."""
+    vectors = _vectors(family, config, init, pictures)
+    if warning := names.diffusers_warning(config.token, vectors, vocabulary(family)):
+        progress.note(f"{config.token}: {warning}")
+    return initialisation.initial_rows(
+        family,
+        init,
+        config.init_mode,
+        vectors,
+        config.token,
+        config.seed,
+        output=config.output_embedding,
+    )
+
+
+def _checksums(
+    family: Family, pictures: Sequence[EncodedPicture], templates: Sequence[str]
+) -> dict[str, str]:
+    """A checksum for each of `checkpoint.SOURCES`."""
+    return {
+        "pictures": hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest(),
+        "template": hashlib.sha256("\n".join(templates).encode()).hexdigest(),
+        "base": family.fingerprint(),
+    }
 
 
 def _nearest_word(
