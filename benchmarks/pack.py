@@ -41,13 +41,13 @@ from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
 from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
-from pseudoword.data import captions, picture_files
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.planned import plan_run
 from pseudoword.runs.setup import begin, set_up
 from pseudoword.training.loop import train
 from pseudoword.training.state import TrainState
@@ -195,10 +195,7 @@ class PackBenchmark:
         given = {**self.settings(task), "out": folder / file_stem(task.name)}
         given |= {"lr": "0.005", "steps": 10_000, "timestep_sampling": "uniform", "preview": ()}
         config = TrainConfig.check(**given)
-        paths = picture_files.find(config.pictures)
-        lines = captions.templates(config.template)
-        run = RunFolder(config.folder)
-        setup = set_up(self.family, config, run, paths, lines, self.console)
+        setup = set_up(self.family, plan_run(config, self.console))
         return begin(self.family, setup, self.console).state
 
 

@@ -46,11 +46,11 @@ from benchmarks import memory
 from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
 from pseudoword.commands.demo import PICTURES
 from pseudoword.config import BaseChoice, DType, TrainConfig
-from pseudoword.data import captions, picture_files
+from pseudoword.data import captions
 from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
-from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.planned import plan_run
 from pseudoword.runs.setup import begin, set_up
 from pseudoword.training.loop import train
 
@@ -108,11 +108,9 @@ def ours(
         config = TrainConfig.check(
             pictures=[pictures], token=f"<new-{k}>", init="cat", batch=case.batch, steps=steps,
             resolution=case.resolution, timestep_sampling="uniform", evaluate_every=0, preview=(),
-            **more,
+            out=out / f"run-{k}", **more,
         )  # fmt: skip
-        lines = captions.templates(config.template)
-        paths = picture_files.find([pictures])
-        setup = set_up(family, config, RunFolder(out / f"run-{k}"), paths, lines, Silent())
+        setup = set_up(family, plan_run(config, Silent()))
         states.append(begin(family, setup, Silent()).state)
     taken = train(family, states)
     return lambda: next(taken)

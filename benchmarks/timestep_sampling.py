@@ -21,12 +21,11 @@ from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.tasks import Task, thing_task, write_training_pictures
 from pseudoword.cli.console import Console
 from pseudoword.config import TrainConfig
-from pseudoword.data import captions, picture_files
 from pseudoword.files import file_stem
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
-from pseudoword.runs.folder import RunFolder
+from pseudoword.runs.planned import plan_run
 from pseudoword.runs.setup import begin, set_up
 from pseudoword.training import importance
 from pseudoword.training.batches import batch
@@ -46,10 +45,9 @@ def at_start(family: Family, task: Task, out: Path, progress: Progress) -> Train
         pictures=[pictures], token=f"<{file_stem(task.name)}>", init=task.init_word,
         template="captioned", vectors=1, steps=LEARNED, lr="0.006",
         timestep_sampling="uniform", clip_norm=0, evaluate_every=0, preview=(),
+        out=out / "run" / pictures.name,
     )  # fmt: skip
-    lines = captions.templates(config.template)
-    folder = RunFolder(out / "run" / pictures.name)
-    setup = set_up(family, config, folder, picture_files.find([pictures]), lines, progress)
+    setup = set_up(family, plan_run(config, progress))
     return begin(family, setup, progress).state
 
 

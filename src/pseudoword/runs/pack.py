@@ -181,15 +181,7 @@ class Pack:
                 continue
             with self._blamed_on(planned):
                 planned.claim()
-                setup = set_up(
-                    self._family,
-                    planned.config,
-                    planned.folder,
-                    planned.paths,
-                    planned.templates,
-                    planned.progress,
-                    restart=self._options.restart,
-                )
+                setup = set_up(self._family, planned, restart=self._options.restart)
                 setups.append((planned, setup))
         self._family.release_vae()
         return setups

@@ -59,7 +59,10 @@ class PlannedRun:
         self.claimed = False
 
 
-def plan_run(config: TrainConfig, progress: Progress, options: Options) -> PlannedRun:
+USUAL = Options()
+
+
+def plan_run(config: TrainConfig, progress: Progress, options: Options = USUAL) -> PlannedRun:
     """Check all of a run that needs no model, before anything is locked or written.
 
     Raises:

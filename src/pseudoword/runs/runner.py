@@ -19,7 +19,7 @@ from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.interrupt import Interrupt, stopped
 from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.pack import Pack
-from pseudoword.runs.planned import Options, PlannedRun, plan_run
+from pseudoword.runs.planned import USUAL, Options, PlannedRun, plan_run
 from pseudoword.runs.tally import Tally
 from pseudoword.runs.time_plan import TimedProgress
 from pseudoword.training.loop import train
@@ -27,8 +27,6 @@ from pseudoword.training.pack_size import MOST, words_at_once
 
 SHARED = (*OF_BASE, "deterministic", "graphs", "batch", "resolution")
 """Settings that all concepts of a pack share, because they share each batch."""
-
-USUAL = Options()
 
 
 def learn(

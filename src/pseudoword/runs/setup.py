@@ -27,6 +27,7 @@ from pseudoword.rng import generator
 from pseudoword.runs import previews
 from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
+from pseudoword.runs.planned import PlannedRun
 from pseudoword.text import brief, counted, listed, public
 from pseudoword.training import early_stopping, importance, initialisation, nearest_word
 from pseudoword.training.batches import TrainingData, fixed
@@ -115,30 +116,19 @@ def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
     ]
 
 
-def set_up(
-    family: Family,
-    config: TrainConfig,
-    folder: RunFolder,
-    paths: Sequence[Path],
-    templates: Sequence[str],
-    progress: Progress,
-    *,
-    restart: bool = False,
-) -> Setup:
+def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Setup:
     """Read and encode the pictures, and make the initial rows.
 
     Args:
         family: the base model.
-        config: the settings of the concept.
-        folder: of the run.
-        paths: the pictures.
-        templates: the prompts to train with.
-        progress: shows what is going on.
+        planned: the run, which has been checked.
         restart: whether what an earlier run has chosen does not count.
 
     Raises:
         PseudowordError: a picture, a caption or a prompt cannot be used.
     """
+    config, folder, progress = planned.config, planned.folder, planned.progress
+    paths, templates = planned.paths, planned.templates
     captions.note_unused(paths, templates, progress.note)
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     pictures = _encode(family, config, paths, sizes, progress)
