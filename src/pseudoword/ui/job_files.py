@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.ui.workspace import Workspace
@@ -183,6 +184,13 @@ def in_queue(workspace: Workspace) -> Sequence[JobFiles]:
             if about := files.about:  # else half submitted
                 found.append((float(about.get("created", 0)), files))
     return [files for _, files in sorted(found, key=lambda one: (one[0], one[1].name))]
+
+
+def settings_of(files: JobFiles) -> TrainConfig:
+    """The settings of a training, with where its run is."""
+    return TrainConfig.gather(
+        files.folder / SETTINGS, out=files.workspace.place("runs", files.name)
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

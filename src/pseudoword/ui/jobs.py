@@ -10,18 +10,20 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from PIL import Image
 
-from pseudoword import api, internals, lookup
-from pseudoword.config import PlanConfig, TrainConfig
-from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
+from pseudoword import internals
+from pseudoword.config import TrainConfig
+from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import write_whole
 from pseudoword.text import brief
 from pseudoword.ui import processes
 from pseudoword.ui.drawing import Drawing
+from pseudoword.ui.estimates import Estimate, estimate
+from pseudoword.ui.job import Job, Preview, job_of
 from pseudoword.ui.job_files import (
     OVER,
     PICTURES,
@@ -30,17 +32,13 @@ from pseudoword.ui.job_files import (
     WORKER,
     JobFiles,
     in_queue,
+    settings_of,
 )
-from pseudoword.ui.job_files import State as State
 from pseudoword.ui.library import Library
 from pseudoword.ui.pictures import DataSets, link_or_copy
 from pseudoword.ui.run_logs import (
     LOG,
     Curves,
-    last_entries,
-    read_log,
-    seconds_left,
-    seconds_per_step,
 )
 from pseudoword.ui.settings import checked
 from pseudoword.ui.workspace import Kind, UnknownIdError, Workspace
@@ -49,64 +47,6 @@ KEPT: tuple[Kind, ...] = ("runs", "queue")
 """The folders of a training that are moved to the trash; its word stays."""
 
 WAKE_EVERY_S = 3.0
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A picture that was drawn on the way."""
-
-    step: int
-    number: int
-    """which prompt it was drawn for, from 1"""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training, as it is at one moment."""
-
-    id: str
-    token: str
-    state: State
-    sentence: str
-    """what is going on, or what has happened; plain text of one or a few lines"""
-    created: float
-    """seconds since 1970; so are `began` and `ended`"""
-    began: float | None
-    ended: float | None
-    step: int
-    """steps of training that are done"""
-    total: int
-    """steps of training there will be; at most, where it stops by itself"""
-    seconds_left: float | None
-    """of training; None: not known yet"""
-    phase: str
-    """what it does now, such as `loading emoji`; empty unless it runs"""
-    phase_done: int
-    """of `phase_total`; 0 of 0 where it does not say"""
-    phase_total: int
-    notes: tuple[str, ...]
-    """what the user should know, in order"""
-    word: str | None
-    """the id of its word in the library, once it has one"""
-    data_set: str
-    """the id of the data set that it was begun with, which may be gone"""
-
-    @property
-    def over(self) -> bool:
-        """Whether it waits or runs no more."""
-        return self.state in OVER
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a training will need."""
-
-    plan: "api.Plan"
-    """memory"""
-    steps: int
-    """at most so many, where it stops by itself"""
-    seconds: float | None
-    """from earlier trainings like it in this workspace; None: there was none"""
 
 
 class Queue:
@@ -209,16 +149,14 @@ class Queue:
         Raises:
             PseudowordError: as `api.plan`.
         """
-        plan = internals.plan_memory(PlanConfig.of(config))
-        per_step, steps = self._seconds_per_step(config), config.total_steps
-        return Estimate(plan, steps, per_step and per_step * steps)
+        return estimate(self.workspace, config)
 
     def jobs(self) -> list[Job]:
         """All trainings, in the order in which they were submitted."""
         found = []
         before = 0
         for files in in_queue(self.workspace):
-            job = self._job(files)
+            job = job_of(files, self.library)
             if job.state == "queued" and before:
                 job = replace(job, sentence=f"It waits for {before} before it.")
             before += not job.over
@@ -231,31 +169,7 @@ class Queue:
         Raises:
             UnknownIdError: it is not in the queue any more.
         """
-        return self._job(JobFiles(self.workspace, name))
-
-    def _job(self, files: JobFiles) -> Job:
-        about, state, running, progress = files.about, files.state, files.running, files.progress
-        live = state in ("running", "stopping")
-        entries = last_entries(self.workspace.place("runs", files.name) / LOG)
-        total = int(about.get("total", 0))
-        return Job(
-            id=files.name,
-            token=str(about.get("token", "?")),
-            state=state,
-            sentence="It starts in a moment." if state == "queued" else files.sentence,
-            created=float(about.get("created", 0.0)),
-            began=running.get("began", progress.get("began")),
-            ended=files.outcome.get("ended"),
-            step=entries[-1]["step"] if entries else 0,
-            total=total,
-            seconds_left=seconds_left(entries, total) if live else None,
-            phase=str(progress.get("phase", "")) if live else "",
-            phase_done=int(progress.get("done", 0)) if live else 0,
-            phase_total=int(progress.get("total", 0)) if live else 0,
-            notes=tuple(map(str, progress.get("notes", ()))),
-            word=files.name if self.library.has(files.name) else None,
-            data_set=str(about.get("data_set", "")),
-        )
+        return job_of(JobFiles(self.workspace, name), self.library)
 
     def settings(self, name: str) -> TrainConfig:
         """The settings of a training, with where its run is."""
@@ -367,34 +281,3 @@ class Queue:
     def _tokens(self, but: str) -> set[str]:
         """The names of words that are being learned, or wait for it."""
         return {job.token for job in self.jobs() if not job.over and job.id != but}
-
-    def _seconds_per_step(self, config: TrainConfig) -> float | None:
-        """What a step took in the latest training on the same base, with pictures as large."""
-        for files in reversed(in_queue(self.workspace)):
-            with contextlib.suppress(PseudowordError):
-                if _speed_of(settings_of(files)) == _speed_of(config):
-                    entries = read_log(self.workspace.place("runs", files.name) / LOG)
-                    if (seconds := seconds_per_step(entries)) is not None:
-                        return seconds
-        return None
-
-
-def settings_of(files: JobFiles) -> TrainConfig:
-    """The settings of a training, with where its run is."""
-    return TrainConfig.gather(
-        files.folder / SETTINGS, out=files.workspace.place("runs", files.name)
-    )
-
-
-def _speed_of(config: TrainConfig) -> tuple[object, ...]:
-    """The settings that decide how long a step takes."""
-    alike = (
-        "device",
-        "dtype",
-        "quantize",
-        "resolution",
-        "batch",
-        "gradient_checkpointing",
-        "offload",
-    )
-    return lookup.absolute(config.base), *(getattr(config, name) for name in alike)

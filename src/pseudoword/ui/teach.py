@@ -13,9 +13,9 @@ from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
+from pseudoword.ui.estimates import Estimate
 from pseudoword.ui.events import LATEST, PRIVATE, QUIET, in_turn, sentence, told
 from pseudoword.ui.forms import Form
-from pseudoword.ui.jobs import Estimate
 from pseudoword.ui.picture_panel import PicturePanel, existing
 from pseudoword.ui.pictures import Picture
 from pseudoword.ui.settings import NEVER, SENTENCES, bases

@@ -17,8 +17,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
 from pseudoword.progress import Ending
 from pseudoword.text import reason
-from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue
-from pseudoword.ui.jobs import settings_of
+from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue, settings_of
 from pseudoword.ui.progress import FileProgress
 
 LOOK_EVERY_S = 2.0

@@ -16,8 +16,8 @@ from pseudoword.text import duration
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import LATEST, QUIET, sentence, shown_id, told
+from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import State
-from pseudoword.ui.jobs import Job
 from pseudoword.ui.picture_panel import by_name
 from pseudoword.ui.run_logs import Curves
 

@@ -11,7 +11,7 @@ from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.training import optimisers
 from pseudoword.ui import pieces, use
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.jobs import Job
+from pseudoword.ui.job import Job
 from pseudoword.ui.library import Word
 from pseudoword.ui.picture_panel import add_files, box, by_name, painted, view
 from pseudoword.ui.pictures import Picture

@@ -1,0 +1,59 @@
+"""What memory and what time a training will need."""
+
+import contextlib
+from dataclasses import dataclass
+
+from pseudoword import api, internals, lookup
+from pseudoword.config import PlanConfig, TrainConfig
+from pseudoword.errors import PseudowordError
+from pseudoword.ui.job_files import in_queue, settings_of
+from pseudoword.ui.run_logs import LOG, read_log, seconds_per_step
+from pseudoword.ui.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will need."""
+
+    plan: "api.Plan"
+    """memory"""
+    steps: int
+    """at most so many, where it stops by itself"""
+    seconds: float | None
+    """from earlier trainings like it in this workspace; None: there was none"""
+
+
+def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
+    """What a training needs, without loading the model.
+
+    Raises:
+        PseudowordError: as `api.plan`.
+    """
+    plan = internals.plan_memory(PlanConfig.of(config))
+    per_step, steps = _seconds_per_step(workspace, config), config.total_steps
+    return Estimate(plan, steps, per_step and per_step * steps)
+
+
+def _seconds_per_step(workspace: Workspace, config: TrainConfig) -> float | None:
+    """What a step took in the latest training on the same base, with pictures as large."""
+    for files in reversed(in_queue(workspace)):
+        with contextlib.suppress(PseudowordError):
+            if _speed_of(settings_of(files)) == _speed_of(config):
+                entries = read_log(workspace.place("runs", files.name) / LOG)
+                if (seconds := seconds_per_step(entries)) is not None:
+                    return seconds
+    return None
+
+
+def _speed_of(config: TrainConfig) -> tuple[object, ...]:
+    """The settings that decide how long a step takes."""
+    alike = (
+        "device",
+        "dtype",
+        "quantize",
+        "resolution",
+        "batch",
+        "gradient_checkpointing",
+        "offload",
+    )
+    return lookup.absolute(config.base), *(getattr(config, name) for name in alike)
