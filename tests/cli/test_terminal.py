@@ -22,7 +22,8 @@ from typer.testing import CliRunner, Result
 
 import pseudoword
 from pseudoword import formats, text
-from pseudoword.cli import console, terminal
+from pseudoword.cli import tables as cli_tables
+from pseudoword.cli import terminal
 from pseudoword.cli.app import app
 from pseudoword.concept import Concept
 from pseudoword.runs import checkpoint
@@ -202,11 +203,11 @@ def tables(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sh
     prepared = pseudoword.prepare(evil / "pictures", base=base, out=out / "b.png")
     planned = pseudoword.plan(base=base)
     return {
-        "inspect": lambda: console.show_inspection(inspected),
-        "gallery": lambda: console.show_gallery(found),
-        "prepare": lambda: console.show_prepared(prepared),
-        "plan": lambda: console.show_plan(planned),
-        "bases": lambda: console.show_bases(pseudoword.bases()),
+        "inspect": lambda: cli_tables.show_inspection(inspected),
+        "gallery": lambda: cli_tables.show_gallery(found),
+        "prepare": lambda: cli_tables.show_prepared(prepared),
+        "plan": lambda: cli_tables.show_plan(planned),
+        "bases": lambda: cli_tables.show_bases(pseudoword.bases()),
     }
 
 

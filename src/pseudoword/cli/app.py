@@ -7,16 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pseudoword import imports
-from pseudoword.cli.console import (
-    Console,
-    show_bases,
-    show_evaluation,
-    show_gallery,
-    show_inspection,
-    show_plan,
-    show_prepared,
-    show_queue,
-)
+from pseudoword.cli.console import Console
 from pseudoword.cli.options import (
     dashed,
     file_path,
@@ -26,6 +17,15 @@ from pseudoword.cli.options import (
     text_option,
 )
 from pseudoword.cli.program import Command, Program
+from pseudoword.cli.tables import (
+    show_bases,
+    show_evaluation,
+    show_gallery,
+    show_inspection,
+    show_plan,
+    show_prepared,
+    show_queue,
+)
 from pseudoword.cli.terminal import say
 from pseudoword.config import (
     BenchConfig,

@@ -1,35 +1,14 @@
-"""What commands show: a live bar on a terminal, plain lines in a log. All of it on stderr."""
+"""How long work goes on: a live bar on a terminal, plain lines in a log. All of it on stderr."""
 
-import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pseudoword.cli.terminal import Page, Unbreakable, say, writable, write
-from pseudoword.text import duration, vector_sizes, visible, without_middle
-
-if TYPE_CHECKING:
-    from pseudoword.api import (
-        Base,
-        Evaluation,
-        Gallery,
-        Inspection,
-        Plan,
-        Prepared,
-        QueuedWord,
-    )
+from pseudoword.cli.terminal import Unbreakable
+from pseudoword.text import duration, visible, without_middle
 
 LOG_EVERY_SECONDS = 10.0
-
-UNCUT = 1000
-"""How many columns a file or pipe has: a table is as wide there as it needs to be."""
-
-COLUMN_WIDTH = 12
-"""Where the columns of a table have less room than this each, it is shown as a list."""
 
 
 class Console:
@@ -104,139 +83,3 @@ class Console:
         from rich.text import Text
 
         self._out.print(Text(without_middle(visible(text))), soft_wrap=True)
-
-
-def show_inspection(seen: "Inspection") -> None:
-    """Print what a concept file holds, as a table."""
-    rows = [("file", f"{seen.layout} layout, {seen.container}")]
-    if seen.others:
-        rows.append(("other words", ", ".join(seen.others)))
-    rows.append(("method", seen.method))
-    rows.append(("family", seen.family or "not stated"))
-    rows.append(("fits", ", ".join(seen.fits) or "no model family known here"))
-    for key, (n, width) in seen.encoders.items():
-        norms = ", ".join(f"{norm:.3f}" for norm in seen.norms[key][:8])
-        beside = ""
-        if seen.vocabulary_norms:
-            beside = f"  (the vocabulary's median: {seen.vocabulary_norms[key]:.3f})"
-        rows.append((key, f"{n} × {width}"))
-        rows.append(("  norms", norms + beside))
-        for i, near in enumerate((seen.nearest or {}).get(key, [])):
-            words = ", ".join(f"{other.token} {other.cosine:.2f}" for other in near)
-            rows.append((f"  row {i} is near", words))
-    rows += seen.provenance.items()
-    rows += [(f"in {tool}", happens) for tool, happens in seen.tools.items()]
-    _show((), rows, f"{seen.token}  ({seen.file})")
-
-
-def show_evaluation(found: "Evaluation") -> None:
-    """Print the similarities, the new word beside a known one."""
-    near = found.similarities
-    values = {
-        "nearness to the true pictures": (near.image, near.image_known, near.image_true),
-        "nearness to the prompt": (near.text, near.text_known, None),
-    }
-    rows = [
-        (name, *("–" if value is None else f"{value:.3f}" for value in three))
-        for name, three in values.items()
-    ]
-    _show(("", found.concept.token, "a known word", "true pictures"), rows)
-    for path in found.files:
-        say(path)
-
-
-def show_gallery(found: "Gallery") -> None:
-    """Print the words of a folder, as a table, and what could not be read."""
-    rows = []
-    for word in found.words:
-        counts = vector_sizes(word.vectors)
-        family = ", ".join(word.families) or "unknown"
-        inside = Path(word.file).relative_to(found.folder)
-        rows.append((word.token, family, counts, word.format, inside))
-    _show(("token", "family", "vectors", "format", "file"), rows, found.folder)
-    for file, reason in found.skipped.items():
-        say(f"skipped {file}: {reason}")
-    for file, reason in found.left_out.items():
-        say(f"left out {file}: {reason}")
-    if found.sheet:
-        some = "" if found.shown == len(found.words) else f" (the first {found.shown} words)"
-        say(f"contact sheet: {found.sheet}{some}")
-
-
-def show_prepared(seen: "Prepared") -> None:
-    """Print what will be seen of each picture, as a table, and what is suggested."""
-    rows = []
-    for one in seen.pictures:
-        sizes = ("{} × {}".format(*one.size), "{} × {}".format(*one.frame))
-        views = f"{one.views}, masked" if one.masked else str(one.views)
-        rows.append((Path(one.file).name, *sizes, views, one.prompt, "; ".join(one.problems)))
-    _show(("picture", "size", "seen as", "views", "example", "look at this"), rows)
-    if seen.shared_problem:
-        say(seen.shared_problem)
-    say(f"contact sheet: {seen.sheet}")
-    say(f"to begin with: --vectors {seen.vectors} --steps {seen.steps}")
-
-
-def show_bases(found: "list[Base]") -> None:
-    """Print the known base models, as a table."""
-    rows = [(base.name, base.family, base.licence, base.path) for base in found]
-    _show(("name", "family", "licence", "path"), rows)
-
-
-def show_queue(found: "list[QueuedWord]") -> None:
-    """Print the words of a queue, as a table, and how many there are in each state."""
-    rows = [(word.name, word.state, word.tries, word.why or word.worker) for word in found]
-    _show(("word", "state", "tries", "worker, or what went wrong"), rows)
-    counts = Counter(word.state for word in found)
-    say(", ".join(f"{count} {state}" for state, count in counts.items()) or "no words")
-
-
-def show_plan(found: "Plan") -> None:
-    """Print what fits in how much memory, as a table."""
-    parts = ", ".join(f"{name} {_gib(nbytes)}" for name, nbytes in found.parts.items())
-    rows = [(f"encoding a picture of {found.resolution} px", _gib(found.encode_nbytes))]
-    for need in found.train:
-        quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
-        spared = quantize + (" --gradient-checkpointing" if need.gradient_checkpointing else "")
-        rows.append((f"training, batch {found.batch}{spared}", _gib(need.nbytes)))
-    for need in found.train_offloaded:
-        quantize = f" --quantize {need.quantize}" if need.quantize != "none" else ""
-        rows.append((f"training, batch {found.batch}{quantize} --offload", _gib(need.nbytes)))
-    rows.append(("drawing a picture", _gib(found.draw_nbytes)))
-    title = f"{found.base}: {found.recognised_by}; {found.dtype}, GiB: {parts}"
-    _show(("what", "GiB at most"), rows, title)
-
-
-def _show(heads: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table, no text of which means anything to the terminal; too narrow, as a list.
-
-    Without `heads`, each row is a name and what it is.
-    """
-    import rich.console
-    from rich.table import Table
-    from rich.text import Text
-
-    unlimited = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    page: Any = Page(sys.stdout)
-    out = rich.console.Console(file=page, highlight=False, width=UNCUT if unlimited else None)
-    title = writable(title, sys.stdout)
-    table = Table(title=Text(title) if title else None, show_header=bool(heads))
-    cells = [[writable(cell, sys.stdout) for cell in row] for row in rows]
-    names = [writable(head, sys.stdout) for head in heads]
-    if out.width < COLUMN_WIDTH * len(names):
-        lines = [title] if title else []
-        for row in cells:
-            lines += [f"{name}: {cell}" for name, cell in zip(names, row, strict=True) if cell]
-            lines.append("")
-        say("\n".join(lines), lines=True)
-        return
-    for name in names or ("", ""):
-        table.add_column(Text(name), overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    out.print(table)
-    write(page.text)
-
-
-def _gib(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.1f}"

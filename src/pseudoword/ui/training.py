@@ -40,7 +40,7 @@ class Training:
     """unlocks its id"""
 
 
-class Company:
+class TrainingPack:
     """The words that this process trains; it shows and ends each of them on its own."""
 
     def __init__(self, first: JobFiles) -> None:
@@ -170,6 +170,6 @@ class Company:
 def train(first: JobFiles) -> None:
     """Train a word of the queue, and others with it."""
     try:
-        Company(first).train()
+        TrainingPack(first).train()
     except PseudowordError as error:  # it has not even begun
         first.end("failed", str(error))
