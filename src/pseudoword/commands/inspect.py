@@ -1,6 +1,7 @@
 """`inspect`: what an embedding file holds, and what fits it."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 from torch import Tensor
@@ -14,6 +15,7 @@ from pseudoword.formats.advice import advise
 from pseudoword.formats.keys import base_encoder, is_output, read_by
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, vocabulary
+from pseudoword.models.family import Family
 from pseudoword.models.text_encoder import TextEncoder
 
 NEAREST = 5
@@ -88,21 +90,24 @@ def inspect_file(file: str | Path, base: str | None, token: str | None = None) -
         return inspection
     family = base_model.load_named(base, "cpu")
     check_compatible(concept, family)
-    read = {
-        key: rows
-        for key, rows in concept.vectors.items()
-        if base_encoder(key) in family.encoders
-        and not is_output([key])  # those are no vocabulary's
+    tools = advise(content, concept, vocabulary(family))
+    return inspection.model_copy(update={**_compared(concept, family), "tools": tools})
+
+
+def _compared(concept: Concept, family: Family) -> dict[str, Any]:
+    """The norms of the vocabulary, and its tokens near to each row."""
+    encoders = {
+        key: family.encoders[base_encoder(key)]
+        for key in concept.vectors
+        if base_encoder(key) in family.encoders and not is_output([key])  # these are no rows of it
     }
-    comparison = {
-        "vocabulary_norms": {key: family.encoders[base_encoder(key)].median_norm for key in read},
+    return {
+        "vocabulary_norms": {key: encoder.median_norm for key, encoder in encoders.items()},
         "nearest": {
-            key: [_nearest(family.encoders[base_encoder(key)], row) for row in rows]
-            for key, rows in read.items()
+            key: [_nearest(encoder, row) for row in concept.vectors[key]]
+            for key, encoder in encoders.items()
         },
-        "tools": advise(content, concept, vocabulary(family)),
     }
-    return inspection.model_copy(update=comparison)
 
 
 def _of_these_widths(concept: Concept) -> str:

@@ -103,11 +103,7 @@ def prepare_pictures(
     prepared: list[PreparedPicture] = []
     panels: list[Image] = []
     for example in examples.read(paths, config, sizes, seed=config.seed, note=note):
-        picture = check(example, len(prepared))
-        prepared.append(picture)
-        if contact_sheet.has_room(panels):
-            picture.shown.extend(contact_sheet.tiles(example))
-            panels.append(contact_sheet.panel(example, picture.prompt, picture.problems))
+        prepared.append(_prepared(example, check, len(prepared), panels))
         progress.advance(len(prepared), len(paths))
     prompt_checks.note_weights([*templates, *(picture.caption for picture in prepared)], note)
     if len(panels) < len(prepared):
@@ -124,6 +120,17 @@ def prepare_pictures(
         steps=steps,
         sheet=str(out),
     )
+
+
+def _prepared(
+    example: Example, check: "_PictureCheck", number: int, panels: list[Image]
+) -> PreparedPicture:
+    """One picture, looked at; its panel is added while the contact sheet has room."""
+    picture = check(example, number)
+    if contact_sheet.has_room(panels):
+        picture.shown.extend(contact_sheet.tiles(example))
+        panels.append(contact_sheet.panel(example, picture.prompt, picture.problems))
+    return picture
 
 
 def _check_output(out: Path | None, maker: str, config: PrepareConfig, overwrite: bool) -> Path:
