@@ -148,6 +148,18 @@ def test_nothing_is_searched_for_garbage_at_the_end() -> None:
     assert int(said) < 10
 
 
+def test_a_command_says_that_it_starts_before_it_imports_torch() -> None:
+    said = in_a_process(
+        "import sys",
+        "from pseudoword.cli import app, console",
+        "console.Console.phase = lambda _, text: print(text, 'torch' in sys.modules)",
+        "sys.argv = ['pseudoword', 'train', 'no such folder', '--token', '<cat>']",
+        "try: app.main()",
+        "except SystemExit: pass",
+    )
+    assert said == "starting False"
+
+
 @pytest.mark.parametrize(("given", "kept"), [((), set()), (("--lora", "a.safetensors"), {"peft"})])
 def test_loras_need_peft(
     given: tuple[str, ...], kept: set[str], monkeypatch: pytest.MonkeyPatch

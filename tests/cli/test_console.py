@@ -25,9 +25,9 @@ def test_a_log_gets_plain_lines_and_the_end(monkeypatch: pytest.MonkeyPatch) -> 
             console.advance(step, 3, f"loss {step}")
         console.note("[name] is kept")
     said = out.getvalue().splitlines()
-    assert said[0] == "learning <cat> [x]"
-    assert said[1].startswith("learning <cat> [x]: 3/3 (loss 3, ")
-    assert said[2] == "[name] is kept"
+    assert said[:2] == ["starting", "learning <cat> [x]"]
+    assert said[2].startswith("learning <cat> [x]: 3/3 (loss 3, ")
+    assert said[3] == "[name] is kept"
     assert "\x1b" not in out.getvalue()
 
 
@@ -61,7 +61,7 @@ def test_a_terminal_that_can_move_no_cursor_gets_plain_lines(
     with console:
         console.phase("learning")
         console.advance(3, 3, "loss 3")
-    assert out.getvalue() == "learning\nlearning: 3/3 (loss 3)\n"
+    assert out.getvalue() == "starting\nlearning\nlearning: 3/3 (loss 3)\n"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -38,6 +38,7 @@ class Console:
 
     def __enter__(self) -> "Console":
         self._bar.start()
+        self.phase("starting")  # importing torch and all that needs it takes seconds
         return self
 
     def __exit__(
