@@ -22,7 +22,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match=r"a\.bin.*disk is full.*resumes"):
+    with pytest.raises(StorageError, match=r"a\.bin.*disk is full.*what was saved is kept"):
         files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

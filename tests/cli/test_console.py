@@ -1,4 +1,5 @@
 import io
+import itertools
 
 import pytest
 import rich.console
@@ -6,12 +7,14 @@ import rich.console
 from pseudoword.cli.console import Console
 
 
-def lines(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> tuple[Console, io.StringIO]:
+def lines(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, width: int = 120
+) -> tuple[Console, io.StringIO]:
     out = io.StringIO()
     made = rich.console.Console
 
     def console(**_options: object) -> rich.console.Console:
-        return made(file=out, force_terminal=terminal, width=120, highlight=False)
+        return made(file=out, force_terminal=terminal, width=width, highlight=False)
 
     monkeypatch.setattr(rich.console, "Console", console)
     return Console(), out
@@ -89,3 +92,20 @@ def test_a_terminal_gets_a_bar_that_ends_full(monkeypatch: pytest.MonkeyPatch) -
     assert "loading [x]" in out.getvalue()
     assert "1/1" in out.getvalue()
     assert "3/3" in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 72, 80])
+def test_a_narrow_terminal_shows_how_far_a_phase_with_a_long_name_is(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    console, out = lines(monkeypatch, terminal=True, width=width)
+    with console:
+        console.phase("measuring which timesteps move <w00>, <w01>, <w02> and 3 more")
+        console.advance(38, 40, "loss 0.4567")
+        console.phase("learning <w00>, <w01>, <w02> and 3 more")
+        console.advance(1998, 2000, "loss 0.4567")
+        console.advance(1999, 2000, "loss 0.4567")
+    last = [line for line in out.getvalue().splitlines() if "learning" in line][-1]
+    assert "1999/2000" in last

@@ -10,6 +10,11 @@ from pseudoword.text import duration, visible, without_middle
 
 LOG_EVERY_SECONDS = 10.0
 
+BAR_WIDTH = 72
+"""On a narrower terminal, a phase has its text, its count and the time that is left, but no bar."""
+
+COLUMNS, NARROW_COLUMNS = 50, 19
+"""Of a phase beside its text: `1999/2000`, `0:01:40`, and where there is room a bar and details."""
 
 class Console:
     """A `Progress` on a terminal or in a log."""
@@ -22,16 +27,19 @@ class Console:
         stream: Any = Unbreakable(sys.stderr)
         self._out = rich.console.Console(file=stream, highlight=False)
         self._live = self._out.is_terminal and not self._out.is_dumb_terminal
-        self._bar = Bar(
+        columns = [
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
             TextColumn("{task.fields[speed]}", markup=False),
             TimeRemainingColumn(),
-            console=self._out,
-            disable=not self._live,
-        )
+        ]
+        narrow = self._out.width < BAR_WIDTH
+        if narrow:
+            del columns[3:5], columns[1]
+        self._room = self._out.width - (NARROW_COLUMNS if narrow else COLUMNS)
+        self._bar = Bar(*columns, console=self._out, disable=not self._live)
         self._text = ""
         self._began = self._logged = time.monotonic()
         self._first = 0
@@ -59,8 +67,10 @@ class Console:
         for task in self._bar.tasks:
             if task.total is None:  # it never said how much there was: it is done now
                 self._bar.update(task.id, total=1, completed=1)
+            self._bar.update(task.id, speed="")
             self._bar.stop_task(task.id)
-        self._bar.add_task(self._text, total=None, detail="", speed="")
+        shown = without_middle(self._text, max(self._room, 8))
+        self._bar.add_task(shown, total=None, detail="", speed="")
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """Move the bar; in a log, a line every ten seconds and at the end."""

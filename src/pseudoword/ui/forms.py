@@ -16,7 +16,7 @@ from pseudoword.config.fields import OFTEN
 _FLAG = re.compile(r"--(no-)?([a-z]+(?:-[a-z]+)*)")
 BUTTONS = {
     "Run the same command again to go on": "Press “Go on”",
-    "run the same command again: it resumes": "press “Go on”",
+    "run the same command again; what was saved is kept": "press “Go on”",
     "run the same command again": "try again",
     "Resume it": "Press “Go on”",
     "resume it, and it goes on": "press “Go on”, and it goes on",
