@@ -241,7 +241,10 @@ def cache_folder() -> Path:
 def storage_error(path: Path, error: OSError) -> StorageError:
     """An error that explains a failed write, with what the user can do."""
     if error.errno in _DISK_FULL:
-        advice = "The disk is full. Free some space and run the same command again; what was saved is kept."
+        advice = (
+            "The disk is full. Free some space and run the same command again; what was saved is "
+            "kept."
+        )
     elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         advice = "A file has the name of a folder, or a folder that of a file. Choose another path."
     elif error.errno == errno.ENAMETOOLONG:
