@@ -16,6 +16,7 @@ BAR_WIDTH = 72
 COLUMNS, NARROW_COLUMNS = 50, 19
 """Of a phase beside its text: `1999/2000`, `0:01:40`, and where there is room a bar and details."""
 
+
 class Console:
     """A `Progress` on a terminal or in a log."""
 
