@@ -341,17 +341,22 @@ class PicturePanel:
             return [gr.update(visible=False), *self._shown(found(data_set, v))]
 
         this = [self._selected, *state]
-        self.gallery.select(told(chosen), self.data_set, opened, **EACH, **IN_TURN)
+        # Nothing shows its progress on the canvas: the browser would draw and upload it again at
+        # each event of the page, which is every other second while a training is watched.
+        self.gallery.select(
+            told(chosen), self.data_set, opened, show_progress_on=self.editing, **EACH, **IN_TURN
+        )
         move = (told(moved), [*sliders, *this], [self.framed, *seen])
         gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
         # First on the page: an edit that waits to be sent must not bring the old places back.
         back = self.whole.click(None, None, sliders, js=f"() => {[*START]}", **PRIVATE)
         back.then(*move, **EACH, **IN_TURN)
         self.use_mask.click(told(masked), [self.canvas, *this], seen, **EACH, **IN_TURN)
+        repaint = {"outputs": [self.canvas, *seen], "show_progress_on": self.gallery}
         self.mask_file.upload(
-            told(mask_given), [self.mask_file, *this], [self.canvas, *seen], **EACH, **IN_TURN
+            told(mask_given), [self.mask_file, *this], **repaint, **EACH, **IN_TURN
         )
-        self.no_mask.click(told(unmasked), this, [self.canvas, *seen], **EACH, **IN_TURN)
+        self.no_mask.click(told(unmasked), this, **repaint, **EACH, **IN_TURN)
         self.remove.click(told(removed), this, [self.editor, *self.shown], **IN_TURN)
         self.close.click(lambda: gr.update(visible=False), None, self.editor, **QUIET)
 

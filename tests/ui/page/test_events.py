@@ -61,6 +61,13 @@ def test_no_two_events_show_something_in_one_place_at_once(events: dict[str, Any
                 assert one.concurrency_limit == 1, name
 
 
+def test_no_event_shows_its_progress_on_the_canvas(events: dict[str, Any]) -> None:
+    """All events of the page would draw and upload it again."""
+    for name, one in events.items():
+        places = one.show_progress_on or one.outputs
+        assert "imageeditor" not in {place.get_block_name() for place in places}, name
+
+
 @dataclass
 class Slow:
     """A page in this process, whose first crop takes as long as a test wants."""
