@@ -138,23 +138,30 @@ def test_a_finished_run_says_how_it_is_trained_further(
     assert way.format(out=tmp_path) in notes.lines[-1]
 
 
-def test_a_run_goes_on_where_its_pictures_have_moved(
+def test_a_run_goes_on_where_all_that_it_learns_from_has_moved(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = learn(base, pictures, tmp_path / "whole")
-    before = shutil.copytree(pictures, tmp_path / "before")
+    def learn_in(folder: Path, out: str) -> Trained:
+        template = str(folder / "lines.txt")
+        return learn(folder / "base", folder / "pictures", tmp_path / out, template=template)
+
+    before, after = tmp_path / "before", tmp_path / "after"
+    shutil.copytree(pictures, before / "pictures")
+    shutil.copytree(base, before / "base")
+    (before / "lines.txt").write_text("my [name]\none [name]\n")
+    whole = learn_in(before, "whole")
     with monkeypatch.context() as patch:
         stop_at(4, patch)
         with pytest.raises(KeyboardInterrupt):
-            learn(base, before, tmp_path / "run")
-    with pytest.raises(RunFolderError, match=r"--pictures was .*before, is .*pictures"):
-        learn(base, pictures, tmp_path / "run")
-    after = before.rename(tmp_path / "after")
-    resumed = learn(base, after, tmp_path / "run")
+            learn_in(before, "run")
+    shutil.copytree(before, after)
+    with pytest.raises(RunFolderError, match=r"--base was .*--pictures was .*before.*, is .*after"):
+        learn_in(after, "run")
+    shutil.rmtree(before)
+    resumed = learn_in(after, "run")
     assert word(resumed) == word(whole)
-    (after / "0.png").unlink()
-    after.rename(pictures.with_name("again"))
-    assert learn(base, pictures.with_name("again"), tmp_path / "run").seconds == 0
+    again = after.rename(tmp_path / "again")
+    assert learn_in(again, "run").seconds == 0
 
 
 def test_without_its_last_checkpoint_a_run_cannot_be_extended(

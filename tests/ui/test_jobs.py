@@ -232,6 +232,20 @@ def test_a_base_that_is_gone_is_told_and_the_training_can_go_on(
     assert queue.job(job.id).state == "done"
 
 
+def test_a_workspace_may_be_moved_while_a_training_waits(
+    queue: Queue, data_set: str, settings: dict[str, Any], base: Path
+) -> None:
+    own = shutil.copytree(base, queue.workspace.folder / "models" / "other")
+    settings |= {"base": own.name}
+    first = queue.submit(data_set, "<cat>", **settings)
+    train(queue, first.id)
+    job = queue.submit(data_set, "<b>", **settings, start_from=first.id, sentences=["my [name]"])
+    folder = queue.workspace.folder.rename(queue.workspace.folder.with_name("moved"))
+    moved = Queue(Workspace(folder))
+    train(moved, job.id)
+    assert moved.job(job.id).state == "done", moved.job(job.id).sentence
+
+
 def test_on_a_full_disk_it_says_so_and_loses_nothing(
     queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,8 +158,9 @@ class RunFolder:
     ) -> list[str]:
         """How `config` differs from the settings of the run in this folder, as sentences.
 
-        More `extend` is not a difference. Neither are pictures that are no longer where they were:
-        a checkpoint knows them by what they show. `shown` converts a value to text.
+        More `extend` is not a difference. Neither is another path where there is nothing at the
+        old one any more: a checkpoint knows what it learns from by what that holds. `shown`
+        converts a value to text.
         """
         if not self._is_run():
             return []
@@ -171,7 +172,7 @@ class RunFolder:
             if name not in CHANGEABLE
             and getattr(before, name) != getattr(after, name)
             and not (name == "extend" and after.extend > before.extend)
-            and not (name == "pictures" and not any(map(os.path.lexists, before.pictures)))
+            and not _has_moved(getattr(before, name), getattr(after, name))
         }
         return [f"{flag(name)} was {old}, is {new}" for name, (old, new) in values.items()]
 
@@ -343,6 +344,14 @@ class RunFolder:
             f"{self.path / name} is not as a run writes it: {why}. Restore the original file, "
             "add --restart to begin again, or choose another --out."
         )
+
+
+def _has_moved(before: object, after: object) -> bool:
+    """Whether both are paths, or lists of paths, and nothing is left at those of before."""
+    old, new = (value if isinstance(value, tuple) else (value,) for value in (before, after))
+    paths = [*old, *new]
+    are_paths = all(isinstance(one, str | Path) and Path(one).is_absolute() for one in paths)
+    return are_paths and bool(old) and not any(map(os.path.lexists, old))
 
 
 def _inside(folder: Path, path: Path) -> str | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.train import MAY_BE_PATHS
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.ui.workspace import Workspace
@@ -187,10 +188,19 @@ def in_queue(workspace: Workspace) -> Sequence[JobFiles]:
 
 
 def settings_of(files: JobFiles) -> TrainConfig:
-    """The settings of a training, with where its run is."""
-    return TrainConfig.gather(
-        files.folder / SETTINGS, out=files.workspace.place("runs", files.name)
-    )
+    """The settings of a training, with where its run is; also in a workspace that was moved."""
+    file, out = files.folder / SETTINGS, files.workspace.place("runs", files.name)
+    written, now = TrainConfig.gather(file, out=out), files.workspace.folder
+    before = written.pictures[0].parents[2]  # of queue/ID/pictures
+    if before == now:
+        return written
+    named = {name: str(getattr(written, name)) for name in MAY_BE_PATHS}
+    moved = {
+        name: str(now / Path(place).relative_to(before))
+        for name, place in named.items()
+        if Path(place).is_relative_to(before)
+    }
+    return TrainConfig.gather(file, out=out, pictures=(files.folder / PICTURES,), **moved)
 
 
 def read_json(path: Path) -> dict[str, Any]:
