@@ -64,7 +64,7 @@ class EachWord(Protocol):
         ...
 
     def ended(self, run: Path, how: Ending, sentence: str) -> None:
-        """A word has left the pack, and its folder is free; `sentence` is for the user."""
+        """A word has left the pack, and its folder is unlocked; `sentence` is for the user."""
         ...
 
 

@@ -49,7 +49,7 @@ PLACEHOLDER = delimited(0)
 def most_truncated(
     readers: Iterable[PromptReader], prompt: str, counts: Mapping[str, int]
 ) -> PromptReading:
-    """Of all text encoders, what the one reads that cuts off most of `prompt`.
+    """What is read by the text encoder that cuts off most of `prompt`.
 
     Args:
         readers: the tokenizers.

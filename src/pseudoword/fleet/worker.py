@@ -36,7 +36,7 @@ BEATS = 4
 """How many signs of life a worker gives in the time after which it is given up."""
 
 REFILL_SECONDS = 2.0
-"""A pack with room for more words looks for them so often."""
+"""How often a pack with room for more words looks for them."""
 
 KEEP_GOING = Options(keep_going=True)
 

@@ -22,7 +22,7 @@ MOST_NUMBERS = 1 << 25
 """Larger tensors (128 MiB of float32) are refused before memory is allocated."""
 
 LONGEST_TOKEN = 1000
-"""Characters."""
+"""The most characters of a token."""
 
 MOST_CONCEPTS = 4096
 """The most concepts in one file."""

@@ -130,7 +130,7 @@ def encode(family: Family, words: Sequence[Due]) -> None:
 
 
 OnStep = Callable[[int, int], None]
-"""Gets how many denoising steps of how many are done."""
+"""Called with how many denoising steps are done, and of how many."""
 
 _Number = tuple[int, int]
 """The index of a word, and the number of one of its previews."""

@@ -1,4 +1,4 @@
-"""How many words of a call have ended, and how."""
+"""How many of the words that one call learns have ended, and how."""
 
 from dataclasses import dataclass, field
 

@@ -33,7 +33,7 @@ FIELDS = {
 """What a picture says of how it was drawn -> our setting, where the value is the same."""
 
 LONGEST_PROMPT = 20_000
-"""Characters."""
+"""The most characters of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Drawn:
 
     image: Image.Image
     png: bytes
-    """the same as a file, in which stands how it was drawn"""
+    """the same as a PNG file, which also says how it was drawn"""
     caption: str
     """what tells it from the others that were drawn with it"""
     notes: tuple[str, ...] = ()
@@ -155,7 +155,7 @@ class Drawing:
         return ReadBack(told.prompt, told.negative, settings, tuple(mentioned), unknown)
 
     def release(self) -> None:
-        """Let go of the base model that was drawn with last, or is drawn with now, afterwards."""
+        """Free the base model that was drawn with last; one that draws now, when it has ended."""
         self._is_wanted = False
         if self._turn.acquire(blocking=False):
             try:
@@ -172,7 +172,7 @@ class Drawing:
     def _drawing(
         self, settings: Mapping[str, Any], progress: Progress | None
     ) -> Iterator[Callable[[str, Sequence[api.Concept], str], list[Drawn]]]:
-        """What draws.
+        """A function that draws.
 
         The base model stays loaded until another is drawn with, unless something is being learned,
         which needs the memory.
@@ -204,7 +204,7 @@ class Drawing:
                     self._let_go()
 
     def _settings_of(self, values: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Settings of ours, and what there is no setting for."""
+        """The settings that a picture tells, and what else it tells."""
         settings: dict[str, Any] = {}
         unknown: dict[str, str] = {}
         for name, value in values.items():

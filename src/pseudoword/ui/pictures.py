@@ -28,7 +28,7 @@ from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 ABOUT, ORIGINALS, FILES = "about.json", "originals", "files"
 
 LONGEST_CAPTION = 10_000
-"""Characters."""
+"""The most characters of a caption."""
 
 LARGEST_ABOUT_NBYTES = 10_000_000
 

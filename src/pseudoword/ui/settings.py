@@ -22,7 +22,7 @@ SENTENCES = ("subject", "style", "minimal", "captioned", "object")
 """What `template` may be; sentences of one's own are given as such."""
 
 PACKAGES = ("prodigyopt", "schedulefree", "bitsandbytes")
-"""Whose optimisers a page may name, beside torch's: to import a package is to run it."""
+"""Packages whose optimisers a page may name, beside torch's: to import a package is to run it."""
 
 
 def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:

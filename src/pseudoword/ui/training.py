@@ -21,7 +21,7 @@ from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue, setti
 from pseudoword.ui.progress import FileProgress
 
 LOOK_EVERY_S = 2.0
-"""A pack with room for more words looks for them so often."""
+"""How often a pack with room for more words looks for them."""
 
 LEARNING = "learning"
 """The first word of a phase in which words take steps; each word's log tells how many."""
@@ -144,20 +144,20 @@ class TrainingPack:
             training.progress.phase(text)
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
-        """How far a phase is; steps are told by the logs, as those of a pack are of all words."""
+        """Told, unless words take steps: a pack counts those of all words, and each log its own."""
         if not self._steps:
             for training in self._trainings.values():
                 training.progress.advance(done, total, detail)
 
     def note(self, text: str) -> None:
-        """What is of note for all."""
+        """The user should know this of all words."""
         for training in self._trainings.values():
             training.progress.note(text)
 
     # What each word tells
 
     def note_of(self, run: Path, text: str) -> None:
-        """What is of note for one word."""
+        """The user should know this of one word."""
         self._trainings[run].progress.note(text)
 
     def ended(self, run: Path, how: Ending, sentence: str) -> None:

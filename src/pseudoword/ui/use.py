@@ -21,7 +21,7 @@ from pseudoword.ui.settings import NEVER
 from pseudoword.ui.teach import base_choice
 
 FILES = ["image", ".safetensors", ".pt", ".bin", ".ckpt", ".pth"]
-"""What may be dropped: pictures, and files that may hold a word."""
+"""Files that may be dropped: pictures, and files that may hold a word."""
 
 SCHEDULERS = [
     *("DDIM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep"),
@@ -32,7 +32,7 @@ SCHEDULERS = [
 TILE_PX = 256
 
 ONE_MODEL = in_turn("model")
-"""One drawing at a time, whoever asks."""
+"""Only one drawing runs at a time, whoever asks for it."""
 
 IN_TURN = in_turn("words to use")
 
@@ -255,7 +255,7 @@ class DrawingPanel:
 
 
 def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
-    """What is in a dropped file: messages, and how it was drawn if it says so."""
+    """What a dropped file holds: messages, and how a picture was drawn if it says so."""
     nothing = ""
     try:
         for word in desk.library.add(path, path.name):
