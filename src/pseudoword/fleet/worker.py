@@ -78,15 +78,19 @@ class Worker:
         self._loaded: tuple[str, ...] | None = None
         """the settings of the base model in memory, as jobs write them"""
         self._claims: dict[str, Claim] = {}
+        """name of a job -> its claim, as long as it is ours"""
         self._active: dict[str, _Claimed] = {}
+        """name of a job -> what was unpacked to be learned now"""
         self._taken: set[str] = set()
-        """claims that somebody else has ended"""
+        """names of jobs whose claims somebody else has ended"""
         self._ended, self._woken = threading.Event(), threading.Event()
         self._stopping: int | None = None
         self._looked_at = 0.0
         """when a pack last looked for words to join it"""
         self._saved_at = 0.0
+        """when checkpoints were last put into the queue"""
         self._saved: dict[str, int] = {}
+        """name of a job -> the step of its checkpoint there"""
 
     def run(self) -> Worked:
         """Work until all words of the queue are done, failed or cancelled.
@@ -273,19 +277,19 @@ class Worker:
         self._end(claim, self._claiming.bad("error", claim.name, events, why))
 
     def _end(self, claim: Claim, event: Event) -> bool:
-        self._claims.pop(claim.name, None)
-        self._active.pop(claim.name, None)
-        self._saved.pop(claim.name, None)
+        """End a claim of ours; False if somebody else has ended it before."""
+        self._forget(claim.name)
         return self._queue.end(claim, event)
 
     def _drop(self, one: _Claimed) -> None:
-        """Forget a word that is no longer ours."""
-        name = one.claim.name
-        self._claims.pop(name, None)
-        self._active.pop(name, None)
-        self._taken.discard(name)
-        self._saved.pop(name, None)
+        """Remove all of a word that is no longer ours."""
+        self._forget(one.claim.name)
+        self._taken.discard(one.claim.name)
         shutil.rmtree(one.folder, ignore_errors=True)
+
+    def _forget(self, name: str) -> None:
+        for known in (self._claims, self._active, self._saved):
+            known.pop(name, None)
 
     @contextlib.contextmanager
     def _failing(self, claim: Claim) -> Iterator[None]:
