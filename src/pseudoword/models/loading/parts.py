@@ -18,6 +18,7 @@ from pseudoword.models.clip_reader import ClipReader, prompt_length
 from pseudoword.models.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.header import read_header
+from pseudoword.models.loading.plain_weights import load_plain
 from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
@@ -252,6 +253,11 @@ class ModelParts:
         if self._is_here:
             paths, headers = folder.read_headers(Path(self._configs) / part, self.source.variant)
             safe = paths[0].suffix == folder.WEIGHTS[0]
+            if safe and options["torch_dtype"] is torch.float32:
+                with limit_weights(*folder.size_of(headers)):
+                    model = load_plain(self.maker(kind, part), paths, headers)
+                if model is not None:
+                    return model
             with limit_weights(*folder.size_of(headers)):
                 loaded = kind.from_pretrained(self._configs, use_safetensors=safe, **options)
         else:

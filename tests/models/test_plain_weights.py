@@ -1,0 +1,84 @@
+"""Models whose files hold just their weights are loaded without the libraries' own loaders."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pseudoword.models import base_model
+from pseudoword.models.loading import parts, plain_weights
+
+
+def test_all_of_a_model_is_as_its_library_loads_it(
+    any_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = base_model.load_named(str(any_base), "cpu").modules()
+    monkeypatch.setattr(parts, "load_plain", lambda *_: None)
+    theirs = base_model.load_named(str(any_base), "cpu").modules()
+    assert plain.keys() == theirs.keys()
+    for name, module in plain.items():
+        assert described(module) == described(theirs[name])
+        ours, same = tensors(module), tensors(theirs[name])
+        assert ours.keys() == same.keys()
+        assert all(torch.equal(ours[key], same[key]) for key in ours)
+
+
+def tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Its weights and all buffers, those that are in no file too."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def described(module: torch.nn.Module) -> tuple[Any, ...]:
+    config: Any = getattr(module, "config", {})
+    entries = dict(config if isinstance(config, dict) else config.to_dict())
+    attention = getattr(config, "_attn_implementation", None)
+    kinds = [(key, type(one), one.training) for key, one in module.named_modules()]
+    return {k: v for k, v in entries.items() if k != "_name_or_path"}, attention, kinds
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each part was loaded plainly."""
+    said: list[bool] = []
+
+    def load(*given: Any) -> Any:
+        model = plain_weights.load_plain(*given)
+        said.append(model is not None)
+        return model
+
+    monkeypatch.setattr(parts, "load_plain", load)
+    return said
+
+
+def test_weights_by_former_names_are_left_to_the_library(
+    base: Path, tmp_path: Path, loaded: list[bool]
+) -> None:
+    """Such as those of CLIPs that transformers wrote for years."""
+    before = tensors(base_model.load_named(str(base), "cpu").modules()["clip_l"])
+    assert all(loaded)
+    folder = shutil.copytree(base, tmp_path / "base")
+    file = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(file)
+    old = {f"text_model.{name.removeprefix('text_model.')}": w for name, w in weights.items()}
+    new = {name.removeprefix("text_model."): w for name, w in weights.items()}
+    other = old if old.keys() != weights.keys() else new
+    save_file(other, file, {"format": "pt"})
+    loaded.clear()
+    after = tensors(base_model.load_named(str(folder), "cpu").modules()["clip_l"])
+    assert not loaded[0]
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_file_in_other_precision_gives_float32(
+    base: Path, tmp_path: Path, loaded: list[bool], dtype: torch.dtype
+) -> None:
+    folder = shutil.copytree(base, tmp_path / "base")
+    file = folder / "text_encoder" / "model.safetensors"
+    save_file({name: w.to(dtype) for name, w in load_file(file).items()}, file, {"format": "pt"})
+    encoder = base_model.load_named(str(folder), "cpu").modules()["clip_l"]
+    assert loaded[0] == (dtype is torch.float16)
+    assert {weight.dtype for weight in encoder.parameters()} == {torch.float32}
