@@ -373,6 +373,8 @@ def test_variants_are_settings_of_train() -> None:
     for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0"):
         with pytest.raises(SettingsError):
             parse_variant(wrong)
+    with pytest.raises(SettingsError, match=r"--batchs: there is no such .* mean --batch"):
+        parse_variant("batchs=3")
 
 
 def test_words_are_learned_on_the_device_and_in_the_precision_that_are_asked_for(

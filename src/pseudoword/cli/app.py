@@ -169,7 +169,7 @@ def submit(
     folder: Annotated[
         list[str],
         typer.Argument(
-            metavar="FOLDER...",
+            metavar="FOLDER",
             help="A folder of folders of pictures, or several; cat/ teaches <cat>.",
         ),
     ],
