@@ -150,16 +150,18 @@ def test_a_word_goes_on_from_the_checkpoint_of_a_worker_that_was_killed(
 
 
 def test_sigterm_saves_and_gives_back(base: Path, tmp_path: Path) -> None:
-    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"), steps=500)
+    folder = words(tmp_path / "words", "a", "b")
+    queue = submit(base, str(tmp_path / "queue"), folder, steps=2000, checkpoint_every=2)
     worker = Process("work", queue.address)
-    until(lambda: set(states(queue).values()) == {"running"})
-    time.sleep(1.5)
+    until(lambda: all(queue.last_step(job) > 0 for job in queue.jobs()))
+    before = [queue.last_step(job) for job in queue.jobs()]
     worker.terminate()
     assert worker.wait() == 128 + signal.SIGTERM
     assert "has been given back" in worker.stderr
     assert set(states(queue).values()) == {"waiting"}
     assert all(kinds(queue, name) == ["claimed", "returned"] for name in "ab")
-    assert all(queue.last_step(job) > 0 for job in queue.jobs())
+    after = [queue.last_step(job) for job in queue.jobs()]
+    assert all(now >= then > 0 for now, then in zip(after, before, strict=True))
     assert queue.store.names("workers") == []
 
 
