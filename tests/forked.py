@@ -19,6 +19,9 @@ from typing import IO
 
 import huggingface_hub.constants
 
+from pseudoword.ui import processes
+from pseudoword.ui.workspace import Workspace
+
 PRELOADED = (
     "matplotlib.figure",
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
@@ -93,6 +96,27 @@ class Process:
     def _read(self, stream: str) -> str:
         path = Path(self._said.name, stream)
         return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+class Trainings:
+    """Starts trainings of a page's queue, as `processes.start_training` does."""
+
+    def __init__(self) -> None:
+        self.started: list[Process] = []
+
+    def __call__(self, workspace: Workspace, name: str) -> Process:
+        """Start the training of the word of that id."""
+        one = Process(workspace.folder, name, module=processes.TRAINING)
+        self.started.append(one)
+        return one
+
+    def kill(self) -> None:
+        """Kill those that go on."""
+        for one in self.started:
+            if one.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    one.send_signal(signal.SIGKILL)
+                one.wait()
 
 
 def _give(number: int, kind: str) -> None:

@@ -3,14 +3,20 @@
 import contextlib
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from forked import Process
+from forked import Process, Trainings
 from PIL import Image
 from playwright.sync_api import Page, expect
+
+from pseudoword.errors import RunFolderError
+from pseudoword.ui import worker
+from pseudoword.ui.jobs import Queue
+from pseudoword.ui.workspace import Workspace
 
 LONG_MS = 300_000
 """For everything that is waited for: machines of CI are slow, and what is quick does not wait."""
@@ -25,19 +31,30 @@ class Answers(Protocol):
 
 
 class Served:
-    """A page that answers at `url`, over the workspace in `folder`."""
+    """A page that answers at `url`, over the workspace in `folder`.
 
-    def __init__(self, folder: Path, *more: str) -> None:
+    Its queue is worked on from here, where a training need not import torch again; with
+    `own_worker`, by the processes that the page starts.
+    """
+
+    def __init__(self, folder: Path, *more: str, own_worker: bool = False) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._more = more
+        self._command = ("ui", "--port", self.port, "--workspace", folder, *more)
+        self._own_worker = own_worker
+        self._over = threading.Event()
+        self._trainings = Trainings()
+        self._worker = threading.Thread(target=self._work, daemon=True)
         self.start()
+        if not own_worker:
+            self._worker.start()
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         self.process = Process(
-            *("ui", "--port", self.port, "--workspace", self.folder, *self._more),
+            *self._command,
+            module="pseudoword" if self._own_worker else "page_alone",
             env={"GRADIO_ANALYTICS_ENABLED": "False"},
         )
         until = time.monotonic() + LONG_MS / 1000
@@ -54,9 +71,6 @@ class Served:
 
     def end_trainings(self) -> None:
         """End what outlives the page, and wait for it."""
-        from pseudoword.ui.jobs import Queue
-        from pseudoword.ui.workspace import Workspace
-
         queue = Queue(Workspace(self.folder))
         for job in queue.jobs():
             if not job.over:
@@ -64,6 +78,15 @@ class Served:
         until = time.monotonic() + LONG_MS / 1000
         while time.monotonic() < until and not all(job.over for job in queue.jobs()):
             time.sleep(0.2)
+        self._over.set()
+        self._trainings.kill()
+        if not self._own_worker:
+            self._worker.join()
+
+    def _work(self) -> None:
+        while not self._over.wait(0.2):
+            with contextlib.suppress(RunFolderError):  # another page's
+                worker.work(Workspace(self.folder), idle_s=0.0, start=self._trainings)
 
 
 def keep_picture(page: Page, path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import forked
 import pytest
 import torch
+from forked import Trainings
 
 from pseudoword import formats, train
 from pseudoword.errors import RunFolderError
@@ -36,27 +37,11 @@ def until(holds: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-class Trainings:
-    """Starts trainings without importing torch again, and kills what a test has left."""
-
-    def __init__(self) -> None:
-        self.started: list[forked.Process] = []
-
-    def __call__(self, workspace: Workspace, name: str) -> forked.Process:
-        """As `processes.start_training`."""
-        one = forked.Process(workspace.folder, name, module=processes.TRAINING)
-        self.started.append(one)
-        return one
-
-
 @pytest.fixture
 def trainings() -> Iterator[Trainings]:
     made = Trainings()
     yield made
-    for one in made.started:
-        if one.poll() is None:
-            one.send_signal(signal.SIGKILL)
-            one.wait()
+    made.kill()
 
 
 @pytest.fixture
@@ -72,9 +57,7 @@ def working(queue: Queue, trainings: Trainings) -> Iterator[Callable[[], threadi
         return thread
 
     yield begin
-    for one in trainings.started:
-        if one.poll() is None:
-            one.send_signal(signal.SIGKILL)
+    trainings.kill()
     for thread in threads:
         thread.join(240)
 

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,19 @@ def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served
     expect(page.locator("#status")).to_contain_text("nobody/nothing")
 
 
+@pytest.fixture
+def with_processes(tmp_path: Path) -> Iterator[Served]:
+    """A page whose processes are its own."""
+    made = Served(tmp_path / "workspace", own_worker=True)
+    yield made
+    made.stop()
+    made.end_trainings()
+
+
 def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
-    page: Page, browser: Browser, served: Served
+    page: Page, browser: Browser, with_processes: Served
 ) -> None:
+    served = with_processes
     _ready(page, served, "victim")
     quick_settings(page, **QUICK)
     page.click("#teach-start")

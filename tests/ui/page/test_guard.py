@@ -187,3 +187,4 @@ def test_nothing_is_shown_without_the_password(tmp_path: Path) -> None:
         assert ask(locked, "/login", b"username=me&password=open+sesame", **form)[0] == 200
     finally:
         locked.stop()
+        locked.end_trainings()
