@@ -63,13 +63,13 @@ def learn(
     _check_folders(configs)
     at_most = MOST if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
-    with explain_failures(configs[:at_most], folders), ExitStack() as locks:
+    with explain_failures(configs[:at_most], folders), ExitStack() as stack:
         timed = TimedProgress(progress)
         planned = [
             plan_run(config, OfWord(timed, config.folder, each), options) for config in configs
         ]
         for one in planned:
-            locks.callback(one.release)
+            stack.callback(one.release)
         done, todo = _claim(planned, at_most, options)
         tally = Tally(len(planned), each=each)
         _end_finished(done, planned, tally, timed)
