@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from pseudoword.errors import SettingsError
 from pseudoword.ui import teach, use, words
 from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import LISTEN
 from pseudoword.ui.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
@@ -25,6 +26,10 @@ UPLOADS_AT_ONCE = 20
 
 KEPT_S = 24 * 3600
 """Gradio's copies of uploads and pictures go after so long; the workspace has its own."""
+
+LISTEN_S = 3.0
+"""The server closes the connection for answers when it has sent all. A question that was asked just
+before the browser knows of it gets its answer only with that of a later one: this event is one."""
 
 TOGGLE = "() => document.body.classList.toggle('dark')"
 
@@ -50,6 +55,7 @@ def page(desk: Desk) -> gr.Blocks:
                 library = words.build(desk, words_tab)
         for button, word in ((training.use, training.job), (library.use, library.word)):
             button.click(drawing.take, word, [tabs, *drawing.taken], **use.IN_TURN)
+        gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)
     return blocks
 
 

@@ -34,6 +34,12 @@ EACH: dict[str, Any] = {"trigger_mode": "multiple"}
 """Each press counts."""
 
 
+LISTEN: dict[str, Any] = {
+    **PRIVATE, **EACH, "show_progress": "hidden", "concurrency_limit": None
+}  # fmt: skip
+"""For an event that does nothing, and waits for nothing."""
+
+
 def in_turn(what: str) -> dict[str, Any]:
     """For all events that change or show `what`, for whoever has the page open: one at a time."""
     return {**PRIVATE, "concurrency_id": what, "concurrency_limit": 1}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from served import LONG_MS, drop, free_port, open_page, put_number, wait_until
+from served import LONG_MS, Served, drop, free_port, open_page, put_number, tab, wait_until
 
 from pseudoword.commands.demo import PICTURES
 from pseudoword.ui import app
@@ -18,6 +18,24 @@ from pseudoword.ui.pictures import Box, DataSets
 pytestmark = pytest.mark.slow
 
 PANDA = sorted((PICTURES / "learn").glob("*.png"))[:2]
+
+LATE_ANSWERS = """
+const usual = window.fetch;
+window.fetch = async (...asked) => {
+  const answer = await usual(...asked);
+  if (!answer.url.includes("/queue/data")) return answer;
+  const reader = answer.body.getReader();
+  const late = new ReadableStream({
+    async pull(to) {
+      const { done, value } = await reader.read();
+      await new Promise(passed => setTimeout(passed, 1500));
+      done ? to.close() : to.enqueue(value);
+    },
+  });
+  return new Response(late, { status: answer.status, headers: answer.headers });
+};
+"""
+"""A slow connection: what the server sends of events comes in after a while."""
 
 OF_VALUES = {"change", "input", "blur", "release", "submit"}
 """Events that come after a control was changed."""
@@ -123,3 +141,16 @@ def test_the_last_edit_of_a_picture_counts_and_is_of_the_picture_it_was_made_of(
     expected = (0, side * 3 // 8, side // 4, side * 5 // 8)
     wait_until(page, lambda: slow.desk.data_sets.one(mine, first.id).crop == expected)
     assert slow.desk.data_sets.one(mine, second.id).crop is None
+
+
+def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
+    page: Page, served: Served
+) -> None:
+    page.add_init_script(LATE_ANSWERS)
+    open_page(page, served)
+    page.wait_for_timeout(5000)  # until what a new page asks for is answered
+    tab(page, "Words")
+    page.wait_for_timeout(500)  # its answer is on the way, and the server has closed behind it
+    tab(page, "Teach")
+    page.click("#teach-start")
+    expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
