@@ -53,7 +53,7 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     page.get_by_role("button", name="Stop and keep the word").click()
     expect(page.locator("#queue")).to_contain_text("<my-panda> was stopped")
     page.locator("#queue label", has_text="<my-panda>").click()
-    expect(page.locator("#status")).to_contain_text("<my-panda>")  # until then, it is <second>
+    expect(page.locator("#status")).to_contain_text("stopped")  # until then, it is <second>'s
     page.get_by_role("button", name="Use the word").click()
 
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a photo of <my-panda>")
