@@ -9,12 +9,13 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 `pseudoword.errors` says what kind of thing is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
+from pseudoword.arguments import checked
 from pseudoword.benchmark.comparison import Comparison, compare
 from pseudoword.commands.bases import Base, bundled_bases
 from pseudoword.commands.convert import convert_file
@@ -85,8 +86,9 @@ __all__ = [
 ]
 
 
+@checked
 def train(
-    pictures: str | Path | Sequence[str | Path] | None = None,
+    pictures: str | Path | Iterable[str | Path] | None = None,
     token: str | None = None,
     *,
     config: str | Path | None = None,
@@ -139,6 +141,7 @@ def train(
     return done
 
 
+@checked
 def train_pack(
     configs: Sequence[TrainConfig],
     *,
@@ -169,6 +172,7 @@ def train_pack(
     return learn(configs, progress or Silent(), options)
 
 
+@checked
 def train_many(
     folder: str | Path,
     out: str | Path,
@@ -217,6 +221,7 @@ def train_many(
     )
 
 
+@checked
 def submit(
     queue: str | Path,
     *folders: str | Path,
@@ -251,6 +256,7 @@ def submit(
     )
 
 
+@checked
 def work(queue: str | Path, *, progress: Progress | None = None, **settings: Any) -> Worked:
     """Be a worker of a queue: learn words until all are done.
 
@@ -272,6 +278,7 @@ def work(queue: str | Path, *, progress: Progress | None = None, **settings: Any
     return work_through(queue, WorkConfig.check(**settings), progress or Silent())
 
 
+@checked
 def queue(
     queue: str | Path,
     *,
@@ -305,6 +312,7 @@ def queue(
     )
 
 
+@checked
 def generate(
     prompt: str,
     *,
@@ -338,6 +346,7 @@ def generate(
     return draw_pictures(prompt, config, concept, token, progress or Silent())
 
 
+@checked
 def inspect(file: str | Path, *, base: str | None = None, token: str | None = None) -> Inspection:
     """Describe an embedding file: its word, the models it fits, and what other tools do with it.
 
@@ -356,6 +365,7 @@ def inspect(file: str | Path, *, base: str | None = None, token: str | None = No
     return inspect_file(file, base, token)
 
 
+@checked
 def convert(
     source: str | Path,
     out: str | Path,
@@ -400,6 +410,7 @@ def convert(
     )
 
 
+@checked
 def gallery(
     folder: str | Path, *, out: str | Path | None = None, overwrite: bool = False
 ) -> Gallery:
@@ -422,8 +433,9 @@ def gallery(
     return make_gallery(searched, sheet, overwrite=overwrite)
 
 
+@checked
 def prepare(
-    pictures: str | Path | Sequence[str | Path],
+    pictures: str | Path | Iterable[str | Path],
     *,
     out: str | Path | None = None,
     caption_model: str | None = None,
@@ -457,6 +469,7 @@ def prepare(
     return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite=overwrite)
 
 
+@checked
 def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool = False) -> Pushed:
     """Publish a run's word on the Hugging Face hub, with a model card.
 
@@ -477,9 +490,10 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
     return push_run(path_argument(folder, "DIR"), to, private=private, overwrite=overwrite)
 
 
+@checked
 def evaluate(
     concept: str | Path | Concept,
-    pictures: str | Path | Sequence[str | Path],
+    pictures: str | Path | Iterable[str | Path],
     *,
     token: str | None = None,
     overwrite: bool = False,
@@ -509,6 +523,7 @@ def evaluate(
     return evaluate_word(concept, token, config, progress or Silent(), overwrite=overwrite)
 
 
+@checked
 def bench(
     *, overwrite: bool = False, progress: Progress | None = None, **settings: Any
 ) -> Comparison:
@@ -556,6 +571,7 @@ def bases() -> list[Base]:
     return bundled_bases()
 
 
+@checked
 def demo(
     out: str | Path = "demo",
     *,

@@ -1,9 +1,10 @@
 """Progress of long work. Commands show it; library calls are silent by default."""
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Shows what is going on. All methods return quickly and never raise."""
 
