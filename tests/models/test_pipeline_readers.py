@@ -13,8 +13,19 @@ import torch
 from tiny_encoders import encoder
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
+from pseudoword.models.families.auraflow import AuraFlow
+from pseudoword.models.families.chroma import Chroma
+from pseudoword.models.families.flux import Flux
+from pseudoword.models.families.flux2 import Flux2, Flux2Klein
+from pseudoword.models.families.latent import LatentFamily
+from pseudoword.models.families.lumina2 import Lumina2
+from pseudoword.models.families.pixart import PixArtSigma
+from pseudoword.models.families.qwen_image import QwenImage
+from pseudoword.models.families.sana import Sana
+from pseudoword.models.families.sd3 import StableDiffusion3
+from pseudoword.models.families.z_image import ZImage
 from pseudoword.models.live_memory import count_peak
+from pseudoword.models.prompt_reader import Reads
 from pseudoword.models.text_encoder import Encoded, TextEncoder
 
 PROMPTS = ["", "a Photo of my cat,  red and blue ", "(Café) and naïve 猫 100%", "one cat " * 400]
@@ -26,6 +37,18 @@ KINDS = {
     "qwen": ("Qwen 3", tiny_tokenizers.qwen),
     "qwen-vl": ("Qwen 2.5 VL", tiny_tokenizers.qwen),
 }
+
+
+def _reads(family: type[LatentFamily], which: int = 0) -> Reads:
+    reads = family.text_encoders[which].reads
+    assert reads is not None
+    return reads
+
+
+def _reads_negative(family: type[LatentFamily]) -> Reads:
+    reads = family.text_encoders[0].reads_negative
+    assert reads is not None
+    return reads
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +88,9 @@ def test_t5_of_stable_diffusion_3_flux_and_chroma(
 ) -> None:
     words, model = parts["t5"]
     for name, suffix, reads, masked in (
-        ("StableDiffusion3Pipeline", "_3", pipeline_readers.stable_diffusion_3, False),
-        ("FluxPipeline", "_2", pipeline_readers.flux, False),
-        ("ChromaPipeline", "", pipeline_readers.flux, True),
+        ("StableDiffusion3Pipeline", "_3", _reads(StableDiffusion3, 2), False),
+        ("FluxPipeline", "_2", _reads(Flux, 1), False),
+        ("ChromaPipeline", "", _reads(Chroma), True),
     ):
         read = TextEncoder(reads(words), model, masked=masked)
         pipeline = _pipeline(name, words, model, suffix, text_encoder=model)
@@ -79,8 +102,8 @@ def test_t5_of_stable_diffusion_3_flux_and_chroma(
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_t5_of_pixart_and_umt5_of_aura_flow(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     for kind, name, reads in (
-        ("t5", "PixArtSigmaPipeline", pipeline_readers.pixart),
-        ("umt5", "AuraFlowPipeline", pipeline_readers.aura_flow),
+        ("t5", "PixArtSigmaPipeline", _reads(PixArtSigma)),
+        ("umt5", "AuraFlowPipeline", _reads(AuraFlow)),
     ):
         words, model = parts[kind]
         encoded = TextEncoder(reads(words), model, masked=True)([prompt], {})
@@ -97,8 +120,8 @@ def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     words, model = parts["gemma"]
     pipeline = _pipeline("SanaPipeline", words, model)
     instruction = signature(pipeline.__call__).parameters["complex_human_instruction"].default
-    read = TextEncoder(pipeline_readers.sana(words), model, masked=True)
-    negative = read.reading_with(pipeline_readers.sana_negative(words))
+    read = TextEncoder(_reads(Sana)(words), model, masked=True)
+    negative = read.reading_with(_reads_negative(Sana)(words))
     found, found_mask, against, against_mask = pipeline.encode_prompt(
         [prompt], True, [prompt], complex_human_instruction=instruction
     )
@@ -113,8 +136,8 @@ def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     words, model = parts["gemma"]
-    read = TextEncoder(pipeline_readers.lumina2(words), model, masked=True)
-    negative = read.reading_with(pipeline_readers.lumina2_negative(words))
+    read = TextEncoder(_reads(Lumina2)(words), model, masked=True)
+    negative = read.reading_with(_reads_negative(Lumina2)(words))
     found, found_mask, against, against_mask = _pipeline(
         "Lumina2Pipeline", words, model
     ).encode_prompt([prompt], True, [prompt])
@@ -128,7 +151,7 @@ def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None
 
 def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
     words, model = parts["qwen-vl"]
-    read = TextEncoder(pipeline_readers.qwen_image(words), model, masked=True)
+    read = TextEncoder(_reads(QwenImage)(words), model, masked=True)
     pipeline = _pipeline("QwenImagePipeline", words, model)
     most = signature(pipeline.__call__).parameters["max_sequence_length"].default
     for prompts, within in ((PROMPTS[:-1], 0.0), (PROMPTS, 1e-6)):  # it cuts what it has encoded
@@ -141,13 +164,13 @@ def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
 
 def test_qwen_3_of_z_image_and_flux_2_klein(parts: dict[str, tuple[Any, Any]]) -> None:
     words, model = parts["qwen"]
-    z_image = TextEncoder(pipeline_readers.z_image(words), model, masked=True)
+    z_image = TextEncoder(_reads(ZImage)(words), model, masked=True)
     encoded = z_image(PROMPTS, {}, output_hidden_states=True)
     states = encoded.text(encoded.output.hidden_states[-2])
     theirs = _pipeline("ZImagePipeline", words, model)._encode_prompt(list(PROMPTS), "cpu")
     for b, one in enumerate(theirs):
         assert torch.equal(states[b][encoded.mask[b].bool()], one)
-    klein = TextEncoder(pipeline_readers.flux2_klein(words), model, masked=True)
+    klein = TextEncoder(_reads(Flux2Klein)(words), model, masked=True)
     encoded = klein(PROMPTS, {}, output_hidden_states=True, use_cache=False)
     joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
     get = diffusers.Flux2KleinPipeline._get_qwen3_prompt_embeds
@@ -158,7 +181,7 @@ def test_mistral_of_flux_2(tmp_path: Path) -> None:
     """Its template writes the begin token, and padding is on the left."""
     words = tiny_tokenizers.mistral(tmp_path, tiny.WORDS)
     model = encoder("Qwen 3", len(words))
-    read = TextEncoder(pipeline_readers.flux2(words), model, masked=True)
+    read = TextEncoder(_reads(Flux2)(words), model, masked=True)
     prompts = ["a cat", "a photo [IMG] of my Toy "]
     encoded = read(prompts, {}, output_hidden_states=True, use_cache=False)
     joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
@@ -170,10 +193,10 @@ def test_mistral_of_flux_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "reads"),
     [
-        ("t5", pipeline_readers.pixart),
-        ("gemma", pipeline_readers.sana),
-        ("qwen", pipeline_readers.z_image),
-        ("qwen-vl", pipeline_readers.qwen_image),
+        ("t5", _reads(PixArtSigma)),
+        ("gemma", _reads(Sana)),
+        ("qwen", _reads(ZImage)),
+        ("qwen-vl", _reads(QwenImage)),
     ],
 )
 def test_what_a_step_takes_is_counted_without_weights(
@@ -199,6 +222,6 @@ def test_the_instruction_leaves_room_for_a_prompt_of_its_own_length(
     """The prompt behind Sana's instruction may be as long as one without it."""
     words, _ = parts["gemma"]
     with_instruction, without = (
-        reads(words).max_tokens for reads in (pipeline_readers.sana, pipeline_readers.sana_negative)
+        reads(words).max_tokens for reads in (_reads(Sana), _reads_negative(Sana))
     )
     assert abs(with_instruction - without) <= 1

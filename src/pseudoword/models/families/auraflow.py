@@ -8,14 +8,17 @@ import math
 
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
-from pseudoword.models.families.transformer import TransformerFamily, usual_resolution
+from pseudoword.models.families.transformer import (
+    TransformerFamily,
+    usual_resolution,
+    without_padding,
+)
 from pseudoword.models.family import Condition
-from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.injection import Words
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.pipeline_readers import cut_as_in
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
 
 
 class AuraFlow(TransformerFamily):
@@ -25,16 +28,11 @@ class AuraFlow(TransformerFamily):
     pipelines = ("AuraFlowPipeline",)
     kind = "AuraFlowTransformer2DModel"
     usual_guidance = 3.5
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.aura_flow)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import UMT5EncoderModel
-
-        reads = pipeline_readers.aura_flow
-        return {"pile_t5xl": self.parts.text_encoder(UMT5EncoderModel, "", reads, masked=True)}
+    text_encoders = (
+        EncoderPart(
+            "pile_t5xl", "UMT5EncoderModel", reads=cut_as_in("AuraFlowPipeline"), masked=True
+        ),
+    )
 
     @classmethod
     def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
@@ -46,9 +44,7 @@ class AuraFlow(TransformerFamily):
         return math.isqrt(self.denoiser.config.pos_embed_max_size) * self.resolution_step
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
-        encoded = self.encoders["pile_t5xl"](prompts, rows_of(words, "pile_t5xl"))
-        states = encoded.text(encoded.part("last_hidden_state"))
-        return Condition(states * encoded.mask.unsqueeze(-1), mask=encoded.mask)
+        return without_padding(super().encode_text(prompts, words))
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted: Tensor = self.denoiser(

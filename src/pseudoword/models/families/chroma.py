@@ -5,6 +5,7 @@ are padding, and the transformer reads the first one of these as the end of the 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,14 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pseudoword.models import pipeline_readers
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.family import Condition
-from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.injection import Words
+from pseudoword.models.loading.encoder_part import EncoderPart
+from pseudoword.models.pipeline_readers import cut_as_in
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
 
 
 class Chroma(PackedFamily):
@@ -29,24 +28,18 @@ class Chroma(PackedFamily):
     pipelines = ("ChromaPipeline",)
     kind = "ChromaTransformer2DModel"
     usual_guidance = 5.0
+    text_encoders = (
+        EncoderPart("t5xxl", "T5EncoderModel", reads=cut_as_in("ChromaPipeline"), masked=True),
+    )
     _mask: Tensor
     """of the prediction that is being made"""
 
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.flux)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import T5EncoderModel
-
-        t5 = self.parts.text_encoder(T5EncoderModel, "", pipeline_readers.flux, masked=True)
-        return {"t5xxl": t5}
-
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
-        encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
-        places = torch.arange(encoded.mask.shape[1], device=encoded.mask.device)
-        read = places <= encoded.mask.sum(1, keepdim=True)
-        return Condition(encoded.text(encoded.part("last_hidden_state")), mask=read.to(self.dtype))
+        condition = super().encode_text(prompts, words)
+        assert condition.mask is not None
+        places = torch.arange(condition.mask.shape[1], device=condition.mask.device)
+        read = places <= condition.mask.sum(1, keepdim=True)
+        return replace(condition, mask=read.to(self.dtype))
 
     def conditions(self, condition: Condition, tokens: int) -> dict[str, Any]:
         assert condition.mask is not None

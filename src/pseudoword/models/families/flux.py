@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import SettingsError
-from pseudoword.models import pipeline_readers
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.loading.encoder_part import EncoderPart
+from pseudoword.models.pipeline_readers import cut_as_in
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
 
 
 class Flux(PackedFamily):
@@ -29,18 +27,10 @@ class Flux(PackedFamily):
     kind = "FluxTransformer2DModel"
     reads_negative = False
     usual_guidance = 3.5
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader(), parts.reader("_2", pipeline_readers.flux)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import CLIPTextModel, T5EncoderModel
-
-        return {
-            "clip_l": self.parts.text_encoder(CLIPTextModel),
-            "t5xxl": self.parts.text_encoder(T5EncoderModel, "_2", pipeline_readers.flux),
-        }
+    text_encoders = (
+        EncoderPart("clip_l", "CLIPTextModel"),
+        EncoderPart("t5xxl", "T5EncoderModel", "_2", cut_as_in("FluxPipeline")),
+    )
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         clip = self.encoders["clip_l"](prompts, rows_of(words, "clip_l"))

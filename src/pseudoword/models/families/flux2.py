@@ -5,8 +5,6 @@ is distilled for guidance and reads its scale as a number, which is 1 in trainin
 klein is guided by an empty prompt, or by a negative one; the distilled klein is not guided.
 """
 
-from functools import partial
-from inspect import signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +12,6 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import SettingsError
-from pseudoword.formats.keys import WIDTHS
-from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.flux import training_guidance
@@ -24,11 +20,13 @@ from pseudoword.models.families.transformer import PATCH
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.language_model import up_to
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.source import BaseSource, Placement
-from pseudoword.models.prompt_reader import PromptReader, Reads
+from pseudoword.models.pipeline_readers import default, in_chat, most_tokens
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.sequence_reader import SequenceReader
+
+PIPELINE, KLEIN_PIPELINE = "Flux2Pipeline", "Flux2KleinPipeline"
 
 
 class Flux2Autoencoder(Autoencoder):
@@ -52,50 +50,54 @@ class Flux2Autoencoder(Autoencoder):
         return f"{vae.config.batch_norm_eps}"
 
 
+def read_blocks(pipeline: str) -> tuple[int, ...]:
+    """The blocks of the language model whose hidden states are the text."""
+    blocks: tuple[int, ...] = default(pipeline, "text_encoder_out_layers")
+    return blocks
+
+
+def _in_chat(tokenizer: Any) -> SequenceReader:
+    """Mistral 3 in a chat with a system message; its template writes the begin token."""
+    from diffusers.pipelines.flux2.pipeline_flux2 import format_input
+
+    def template(prompt: str) -> str:
+        (messages,) = format_input([prompt])
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False)
+        return text
+
+    return SequenceReader(tokenizer, most_tokens(PIPELINE), template, special_tokens=False)
+
+
 class Flux2(PackedFamily):
     """FLUX.2 dev; a concept has rows for Mistral 3."""
 
     name = "flux2"
-    pipelines = ("Flux2Pipeline",)
+    pipelines = (PIPELINE,)
     kind = "Flux2Transformer2DModel"
     reads_negative = False
     usual_guidance = 4.0
+    text_encoders = (
+        EncoderPart(
+            "mistral3_24b",
+            "Mistral3ForConditionalGeneration",
+            reads=_in_chat,
+            masked=True,
+            take=lambda model: up_to(model, last=max(read_blocks(PIPELINE))),
+        ),
+    )
     autoencoder_kind = Flux2Autoencoder
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.flux2)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import Mistral3ForConditionalGeneration
-
-        mistral = self.language_model(Mistral3ForConditionalGeneration, pipeline_readers.flux2)
-        return {"mistral3_24b": mistral}
-
-    def language_model(self, kind: Any, reads: Reads) -> TextEncoder:
-        """The text encoder, as far as it is read."""
-        take = partial(up_to, last=max(self._blocks))
-        return self.parts.text_encoder(kind, "", reads, masked=True, take=take)
-
-    @property
-    def _blocks(self) -> tuple[int, ...]:
-        """The blocks of the language model whose hidden states are the text."""
-        usual: tuple[int, ...] = self._setting_of_pipeline("text_encoder_out_layers")
-        return usual
-
-    def _setting_of_pipeline(self, name: str) -> Any:
-        return signature(self._pipeline_kind.__call__).parameters[name].default
 
     def own_shift(self, tokens: int) -> float:
         """The shift of a drawing in as many steps as the pipeline takes by default."""
         from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 
-        return float(compute_empirical_mu(tokens, self._setting_of_pipeline("num_inference_steps")))
+        steps = default(self.pipelines[0], "num_inference_steps")
+        return float(compute_empirical_mu(tokens, steps))
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         ((key, encoder),) = self.encoders.items()
         encoded = encoder(prompts, rows_of(words, key), output_hidden_states=True)
-        states = [encoded.part("hidden_states", block) for block in self._blocks]
+        states = [encoded.part("hidden_states", block) for block in read_blocks(self.pipelines[0])]
         return Condition(encoded.text(torch.cat(states, dim=-1)))
 
     def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
@@ -124,21 +126,21 @@ class Flux2(PackedFamily):
 class Flux2Klein(Flux2):
     """FLUX.2 klein of any size, distilled or not; a concept has rows for Qwen 3."""
 
-    pipelines = ("Flux2KleinPipeline",)
+    pipelines = (KLEIN_PIPELINE,)
+    text_encoders = (
+        EncoderPart(
+            "qwen3_4b",
+            "Qwen3ForCausalLM",
+            other_keys=("qwen3_8b",),
+            reads=in_chat(KLEIN_PIPELINE, thinking=False),
+            masked=True,
+            take=lambda model: up_to(model, last=max(read_blocks(KLEIN_PIPELINE))),
+        ),
+    )
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         super().__init__(source, placement)
         self.reads_negative = not self._is_distilled
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.flux2_klein)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import Qwen3ForCausalLM
-
-        qwen = self.language_model(Qwen3ForCausalLM, pipeline_readers.flux2_klein)
-        return {"qwen3_8b" if qwen.width == WIDTHS["qwen3_8b"] else "qwen3_4b": qwen}
 
     @property
     def _is_distilled(self) -> bool:

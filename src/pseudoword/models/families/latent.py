@@ -12,6 +12,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.drawing import DiffusersDrawing, check_diffusers
 from pseudoword.models.family import Condition, MicroConditioning, Moments
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
@@ -25,7 +26,7 @@ from pseudoword.models.text_encoder import TextEncoder
 class LatentFamily(DiffusersDrawing):
     """A denoiser of latents, the VAE that makes them, and text encoders. See `Family`.
 
-    A family is a subclass that names its pipelines in diffusers, loads its text encoders and its
+    A family is a subclass that names its pipelines in diffusers and its text encoders, loads its
     denoiser, and says how text conditions it.
     """
 
@@ -34,13 +35,15 @@ class LatentFamily(DiffusersDrawing):
     """what messages call it"""
     reads_weights: bool
     ragged = False
+    text_encoders: Sequence[EncoderPart]
+    """in the order of their pipeline"""
     autoencoder_kind: type[Autoencoder] = Autoencoder
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         check_diffusers(self.pipelines[0], source.name)
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipelines[0])
-        self.encoders = self.load_encoders()
+        self.encoders = self._load_encoders()
         self.denoiser = self.load_denoiser()
         if placement.checkpointing and not placement.offload_blocks:
             self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
@@ -59,14 +62,18 @@ class LatentFamily(DiffusersDrawing):
     def resolution_of(parts: ModelParts) -> tuple[int, int]:
         """The model's resolution, and what sides must be multiples of, without loading weights."""
 
-    @staticmethod
-    @abstractmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
+    @classmethod
+    def readers(cls, parts: ModelParts) -> list[PromptReader]:
         """The tokenizers and prompt lengths of the text encoders, without their weights."""
+        return [parts.reader(one) for one in cls._encoders_in(parts)]
 
-    @abstractmethod
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        """Load the text encoders: ComfyUI's key -> text encoder."""
+    def _load_encoders(self) -> dict[str, TextEncoder]:
+        loaded = [(one, self.parts.text_encoder(one)) for one in self._encoders_in(self.parts)]
+        return {one.key_of(encoder.width): encoder for one, encoder in loaded}
+
+    @classmethod
+    def _encoders_in(cls, parts: ModelParts) -> list[EncoderPart]:
+        return [one for one in cls.text_encoders if not one.optional or parts.has(one.folder)]
 
     @abstractmethod
     def load_denoiser(self) -> Any:

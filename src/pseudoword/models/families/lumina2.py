@@ -5,26 +5,57 @@ the last block of Gemma. A negative prompt has no sentence before it. Time runs 
 the picture, 1, and the transformer predicts the direction from noise to latents.
 """
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
-from pseudoword.models.families.gemma import GemmaFamily
-from pseudoword.models.families.transformer import PLANNED_TOKENS
+from pseudoword.models.families.transformer import PLANNED_TOKENS, TransformerFamily
 from pseudoword.models.family import Condition
+from pseudoword.models.language_model import up_to
+from pseudoword.models.loading.encoder_part import EncoderPart
+from pseudoword.models.pipeline_readers import empty, most_tokens
+from pseudoword.models.sequence_reader import SequenceReader
+
+PIPELINE = "Lumina2Pipeline"
 
 
-class Lumina2(GemmaFamily):
+def _behind_sentence(tokenizer: Any) -> SequenceReader:
+    """Prompts with the sentence of the pipeline before them."""
+    sentence: str = empty(PIPELINE).system_prompt
+    tokenizer.padding_side = "right"
+    return SequenceReader(
+        tokenizer,
+        most_tokens(PIPELINE),
+        lambda prompt: f"{sentence} <Prompt Start> {prompt}",
+    )
+
+
+def _alone(tokenizer: Any) -> SequenceReader:
+    """Negative prompts, which have no sentence before them."""
+    tokenizer.padding_side = "right"
+    return SequenceReader(tokenizer, most_tokens(PIPELINE))
+
+
+class Lumina2(TransformerFamily):
     """A Lumina 2-style model; a concept has rows for Gemma 2."""
 
     name = "lumina2"
-    pipelines = ("Lumina2Pipeline", "Lumina2Text2ImgPipeline")  # an older name for it
+    pipelines = (PIPELINE, "Lumina2Text2ImgPipeline")  # an older name for it
     kind = "Lumina2Transformer2DModel"
     ragged = True
     usual_guidance = 4.0
-    reads = staticmethod(pipeline_readers.lumina2)
-    reads_against = staticmethod(pipeline_readers.lumina2_negative)
-    last = -2
+    text_encoders = (
+        EncoderPart(
+            "gemma2_2b",
+            "Gemma2Model",
+            reads=_behind_sentence,
+            reads_negative=_alone,
+            masked=True,
+            take=partial(up_to, last=-2),
+        ),
+    )
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted: Tensor = self.denoiser(

@@ -8,16 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
 from pseudoword.models.families.configs import diffusion_schedule
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.pipeline_readers import cut_as_in, lower_case
 
 
 class PixArtSigma(TransformerFamily):
@@ -27,23 +23,17 @@ class PixArtSigma(TransformerFamily):
     pipelines = ("PixArtSigmaPipeline",)
     kind = "PixArtTransformer2DModel"
     usual_guidance = 4.5
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.pixart)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import T5EncoderModel
-
-        t5 = self.parts.text_encoder(T5EncoderModel, "", pipeline_readers.pixart, masked=True)
-        return {"t5xxl": t5}
+    text_encoders = (
+        EncoderPart(
+            "t5xxl",
+            "T5EncoderModel",
+            reads=cut_as_in("PixArtSigmaPipeline", lower_case),
+            masked=True,
+        ),
+    )
 
     def make_noise_schedule(self) -> NoiseSchedule:
         return diffusion_schedule(self.parts)
-
-    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
-        encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
-        return Condition(encoded.text(encoded.part("last_hidden_state")), mask=encoded.mask)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted: Tensor = self.denoiser(

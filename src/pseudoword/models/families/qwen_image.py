@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.packed import PackedFamily
+from pseudoword.models.families.transformer import without_padding
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.injection import Words
 from pseudoword.models.language_model import up_to
-from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.loading.encoder_part import EncoderPart
+from pseudoword.models.pipeline_readers import empty, most_tokens
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.sequence_reader import SequenceReader
+
+PIPELINE = "QwenImagePipeline"
 
 
 class QwenImageAutoencoder(Autoencoder):
@@ -46,36 +48,41 @@ class QwenImageAutoencoder(Autoencoder):
         return f"{list(vae.config.latents_mean)} {list(vae.config.latents_std)}"
 
 
+def _in_chat(tokenizer: Any) -> SequenceReader:
+    """Qwen 2.5 VL in a chat about the picture, whose beginning is no text."""
+    pipeline = empty(PIPELINE)
+    first = pipeline.prompt_template_encode_start_idx
+    tokenizer.padding_side = "right"
+    return SequenceReader(
+        tokenizer,
+        most_tokens(PIPELINE) + first,  # the pipeline encodes twice as many, and then cuts them
+        pipeline.prompt_template_encode.format,
+        used=slice(first, None),
+        pad_to="longest",
+    )
+
+
 class QwenImage(PackedFamily):
     """A Qwen-Image-style model; a concept has rows for Qwen 2.5 VL."""
 
     name = "qwen-image"
-    pipelines = ("QwenImagePipeline",)
+    pipelines = (PIPELINE,)
     kind = "QwenImageTransformer2DModel"
     usual_guidance = 4.0
+    text_encoders = (
+        EncoderPart(
+            "qwen25_7b",
+            "Qwen2_5_VLForConditionalGeneration",
+            reads=_in_chat,
+            masked=True,
+            take=up_to,
+        ),
+    )
     autoencoder_kind = QwenImageAutoencoder
     mask_argument = "prompt_embeds_mask"
 
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.qwen_image)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import Qwen2_5_VLForConditionalGeneration
-
-        qwen = self.parts.text_encoder(
-            Qwen2_5_VLForConditionalGeneration,
-            "",
-            pipeline_readers.qwen_image,
-            masked=True,
-            take=up_to,
-        )
-        return {"qwen25_7b": qwen}
-
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
-        encoded = self.encoders["qwen25_7b"](prompts, rows_of(words, "qwen25_7b"))
-        states = encoded.text(encoded.part("last_hidden_state"))
-        return Condition(states * encoded.mask.unsqueeze(-1), mask=encoded.mask)
+        return without_padding(super().encode_text(prompts, words))
 
     def places(self, text: Tensor, rows: int, columns: int) -> dict[str, Any]:
         return {"img_shapes": [[(1, rows, columns)]] * len(text)}

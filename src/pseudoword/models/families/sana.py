@@ -9,26 +9,58 @@ from typing import Any
 
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
 from pseudoword.models.autoencoder import DeepAutoencoder
-from pseudoword.models.families.gemma import GemmaFamily
+from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.language_model import up_to
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import ModelParts
+from pseudoword.models.pipeline_readers import default, lower_case, most_tokens
+from pseudoword.models.sequence_reader import SequenceReader
+
+PIPELINE = "SanaPipeline"
 
 SIDES = 32
 """The pipeline takes only sides that are multiples of so many pixels."""
 
 
-class Sana(GemmaFamily):
+def _behind_instruction(tokenizer: Any) -> SequenceReader:
+    """Prompts with an instruction before them, of which only the first token is text."""
+    instruction = "\n".join(default(PIPELINE, "complex_human_instruction"))
+    own = _alone(tokenizer).length
+    length = len(tokenizer.encode(instruction)) + own - 2
+    return SequenceReader(
+        tokenizer,
+        length,
+        lambda prompt: instruction + lower_case(prompt),
+        used=[0, *range(length - own + 1, length)],
+    )
+
+
+def _alone(tokenizer: Any) -> SequenceReader:
+    """Negative prompts, which have no instruction."""
+    tokenizer.padding_side = "right"
+    return SequenceReader(tokenizer, most_tokens(PIPELINE), lower_case)
+
+
+class Sana(TransformerFamily):
     """A Sana-style model; a concept has rows for Gemma 2."""
 
     name = "sana"
-    pipelines = ("SanaPipeline",)
+    pipelines = (PIPELINE,)
     kind = "SanaTransformer2DModel"
     usual_guidance = 4.5
     autoencoder_kind = DeepAutoencoder
-    reads = staticmethod(pipeline_readers.sana)
-    reads_against = staticmethod(pipeline_readers.sana_negative)
+    text_encoders = (
+        EncoderPart(
+            "gemma2_2b",
+            "Gemma2Model",
+            reads=_behind_instruction,
+            reads_negative=_alone,
+            masked=True,
+            take=up_to,
+        ),
+    )
 
     @classmethod
     def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:

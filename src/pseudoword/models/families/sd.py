@@ -5,13 +5,12 @@ Conditioning is as in diffusers' StableDiffusionPipeline, which draws the pictur
 
 from collections.abc import Sequence
 
-from pseudoword.concept import ENCODER_OF_WIDTH
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusion(UNetFamily):
@@ -19,18 +18,13 @@ class StableDiffusion(UNetFamily):
 
     name = "sd"
     pipelines = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
+    text_encoders = (EncoderPart("clip_l", "CLIPTextModel", other_keys=("clip_h", "clip_g")),)
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
         if not header.has("model.diffusion_model.") or not header.has("cond_stage_model."):
             return None
         return "sd2" if header.has("cond_stage_model.model.") else "sd1"
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import CLIPTextModel
-
-        encoder = self.parts.text_encoder(CLIPTextModel)
-        return {ENCODER_OF_WIDTH.get(encoder.width, "clip_l"): encoder}
 
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         ((key, encoder),) = self.encoders.items()

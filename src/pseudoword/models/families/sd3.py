@@ -8,43 +8,28 @@ behind them those of T5; and the pooled text of both CLIPs. A model without T5 r
 import torch
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
 from pseudoword.models.families.transformer import TransformerFamily, padded
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.loading.encoder_part import EncoderPart
+from pseudoword.models.pipeline_readers import cut_as_in, most_tokens
 from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+
+PIPELINE = "StableDiffusion3Pipeline"
 
 
 class StableDiffusion3(TransformerFamily):
     """An SD 3-style model; a concept has rows for each of its encoders."""
 
     name = "sd3"
-    pipelines = ("StableDiffusion3Pipeline",)
+    pipelines = (PIPELINE,)
     kind = "SD3Transformer2DModel"
     usual_guidance = 7.0
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        clip = [parts.reader(suffix) for suffix in ("", "_2")]
-        if not parts.has("text_encoder_3"):
-            return clip
-        return [*clip, parts.reader("_3", pipeline_readers.stable_diffusion_3)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import CLIPTextModelWithProjection, T5EncoderModel
-
-        encoders = {
-            "clip_l": self.parts.text_encoder(CLIPTextModelWithProjection),
-            "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
-        }
-        if self.parts.has("text_encoder_3"):
-            encoders["t5xxl"] = self.parts.text_encoder(
-                T5EncoderModel, "_3", pipeline_readers.stable_diffusion_3
-            )
-        return encoders
+    text_encoders = (
+        EncoderPart("clip_l", "CLIPTextModelWithProjection"),
+        EncoderPart("clip_g", "CLIPTextModelWithProjection", "_2"),
+        EncoderPart("t5xxl", "T5EncoderModel", "_3", cut_as_in(PIPELINE), optional=True),
+    )
 
     @property
     def largest_side(self) -> int:
@@ -63,7 +48,7 @@ class StableDiffusion3(TransformerFamily):
             encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
             t5 = encoded.text(encoded.part("last_hidden_state"))
         else:
-            most = pipeline_readers.most_tokens(self._pipeline_kind)
+            most = most_tokens(PIPELINE)
             t5 = texts.new_zeros(len(texts), most, width)
         return Condition(torch.cat([texts, t5], dim=1), pooled)
 

@@ -14,11 +14,9 @@ from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.injection import Words, rows_of
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
-from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import ChunkedPrompts, Prompts
-from pseudoword.models.text_encoder import TextEncoder
 
 
 class StableDiffusionXL(UNetFamily):
@@ -26,6 +24,10 @@ class StableDiffusionXL(UNetFamily):
 
     name = "sdxl"
     pipelines = ("StableDiffusionXLPipeline", "StableDiffusionXLInpaintPipeline")
+    text_encoders = (
+        EncoderPart("clip_l", "CLIPTextModel"),
+        EncoderPart("clip_g", "CLIPTextModelWithProjection", "_2"),
+    )
 
     @staticmethod
     def layout_of(header: Header) -> str | None:
@@ -33,18 +35,6 @@ class StableDiffusionXL(UNetFamily):
             "conditioner.embedders.1.model."
         )
         return "sdxl" if is_sdxl else None
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader(suffix) for suffix in ("", "_2")]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import CLIPTextModel, CLIPTextModelWithProjection
-
-        return {
-            "clip_l": self.parts.text_encoder(CLIPTextModel),
-            "clip_g": self.parts.text_encoder(CLIPTextModelWithProjection, "_2"),
-        }
 
     def distilled(self) -> UsualDrawing | None:
         """SDXL-Turbo, as on its card: small pictures in one step, from the highest noise level."""

@@ -1,6 +1,8 @@
 """What families with a transformer as denoiser share: plain prompts, and usually a flow."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +13,13 @@ from pseudoword.models.families.configs import LARGEST_SAMPLE, patch_step, sampl
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
+from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.noise_schedule import NoiseSchedule
+from pseudoword.models.output_rows import WordRows
+from pseudoword.models.prompts import Prompts
+from pseudoword.models.text_encoder import TextEncoder
 
 USUAL_SAMPLE, PATCH = 128, 2
 """Latent positions along a side of pictures of 1024 pixels and of a token, where no config says."""
@@ -28,7 +34,7 @@ PLANNED_TOKENS = 64
 class TransformerFamily(LatentFamily):
     """A latent diffusion model with a transformer, which predicts a flow if not said otherwise.
 
-    A family is a subclass that names its transformer and its pipeline in diffusers, loads its text
+    A family is a subclass that names its transformer and its pipeline in diffusers and its text
     encoders, and says how they condition the transformer.
     """
 
@@ -69,6 +75,19 @@ class TransformerFamily(LatentFamily):
     def latent_channels(self) -> int:
         return int(self.denoiser.config.in_channels)
 
+    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
+        """Of a family with one text encoder: its last states, and which are of no padding."""
+        ((key, encoder),) = self.encoders.items()
+        return _last_states(encoder, prompts, rows_of(words, key))
+
+    def encode_negative(self, prompts: Prompts, words: Words) -> Condition:
+        reads = self.text_encoders[0].reads_negative
+        if reads is None:
+            return self.encode_text(prompts, words)
+        ((key, encoder),) = self.encoders.items()
+        negative = encoder.reading_with(reads(encoder.reader.tokenizer))
+        return _last_states(negative, prompts, rows_of(words, key))
+
     def predict(
         self, noisy: Tensor, t: Tensor, condition: Condition, _: MicroConditioning
     ) -> Tensor:
@@ -89,6 +108,17 @@ class TransformerFamily(LatentFamily):
             times: [B] as the noise schedule tells them, 0 to 1000.
             condition: the text.
         """
+
+
+def _last_states(encoder: TextEncoder, prompts: Prompts, rows: Mapping[str, WordRows]) -> Condition:
+    encoded = encoder(prompts, rows)
+    return Condition(encoded.text(encoded.part("last_hidden_state")), mask=encoded.mask)
+
+
+def without_padding(condition: Condition) -> Condition:
+    """A condition with zeros for the states of padding."""
+    assert condition.mask is not None
+    return replace(condition, hidden=condition.hidden * condition.mask.unsqueeze(-1))
 
 
 def usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:

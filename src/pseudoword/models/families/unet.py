@@ -20,7 +20,6 @@ from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.prompts import Prompts
 from pseudoword.models.unet_activations import replace_activations
 
@@ -29,7 +28,7 @@ class UNetFamily(LatentFamily):
     """A latent diffusion model with a U-Net.
 
     A family is a subclass that names its pipelines in diffusers, first the one that draws from
-    text, then the one for inpainting; loads its text encoders; and says how they condition the
+    text, then the one for inpainting; names its text encoders; and says how they condition the
     U-Net.
     """
 
@@ -40,10 +39,6 @@ class UNetFamily(LatentFamily):
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         self._blanks: dict[tuple[int, ...], Tensor] = {}
         super().__init__(source, placement)
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader()]
 
     def load_denoiser(self) -> Any:
         from diffusers import UNet2DConditionModel

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models import pipeline_readers
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.transformer import (
     PLANNED_TOKENS,
@@ -19,12 +18,10 @@ from pseudoword.models.families.transformer import (
     usual_resolution,
 )
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.language_model import up_to
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.pipeline_readers import in_chat
 
 TURBO_SHIFT = 3.0
 """The shift of Turbo's noise levels; the base has 6."""
@@ -38,24 +35,19 @@ class ZImage(TransformerFamily):
     kind = "ZImageTransformer2DModel"
     ragged = True
     usual_guidance = 6.0
-
-    @staticmethod
-    def readers(parts: ModelParts) -> list[PromptReader]:
-        return [parts.reader("", pipeline_readers.z_image)]
-
-    def load_encoders(self) -> dict[str, TextEncoder]:
-        from transformers import Qwen3Model
-
-        reads, take = pipeline_readers.z_image, partial(up_to, last=-2)
-        return {"qwen3_4b": self.parts.text_encoder(Qwen3Model, "", reads, masked=True, take=take)}
+    text_encoders = (
+        EncoderPart(
+            "qwen3_4b",
+            "Qwen3Model",
+            reads=in_chat("ZImagePipeline", thinking=True),
+            masked=True,
+            take=partial(up_to, last=-2),
+        ),
+    )
 
     @classmethod
     def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
         return usual_resolution(parts, cls.autoencoder_kind)
-
-    def encode_text(self, prompts: Prompts, words: Words) -> Condition:
-        encoded = self.encoders["qwen3_4b"](prompts, rows_of(words, "qwen3_4b"))
-        return Condition(encoded.text(encoded.part("last_hidden_state")), mask=encoded.mask)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted = self.denoiser(

@@ -17,13 +17,14 @@ from pseudoword.models.checkpointing import checkpoint_blocks
 from pseudoword.models.clip_reader import ClipReader, prompt_length
 from pseudoword.models.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.loading import folder
+from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole
 from pseudoword.models.loading.header import read_header
 from pseudoword.models.loading.plain_weights import load_plain
 from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
-from pseudoword.models.prompt_reader import PromptReader, Reads
+from pseudoword.models.prompt_reader import PromptReader
 from pseudoword.models.text_encoder import TextEncoder
 from pseudoword.models.transformer_blocks import replace_blocks
 from pseudoword.text import reason
@@ -43,15 +44,6 @@ MOST_TIMESTEPS = 100_000
 TOO_LARGE = ". Perhaps they are too large for float16: try --dtype float32"
 
 
-Take = Callable[[Any], Any]
-"""Gives what is needed of a model that was just loaded; the rest is freed."""
-
-
-def whole(model: Any) -> Any:
-    """Everything is needed."""
-    return model
-
-
 class ModelParts:
     """Loads each part of `source` on demand, frozen, and places it as `placement` says."""
 
@@ -63,51 +55,36 @@ class ModelParts:
         if self._is_here:
             folder.check(Path(self._configs))
 
-    def text_encoder(
-        self,
-        kind: Any,
-        suffix: str = "",
-        reads: Reads | None = None,
-        *,
-        masked: bool = False,
-        take: Take = whole,
-    ) -> TextEncoder:
-        """The text encoder of class `kind`, with its tokenizer; both names end in `suffix`.
-
-        Args:
-            kind: its class in transformers.
-            suffix: of the names of both folders.
-            reads: makes a reader of its tokenizer, as in `pipeline_readers`; by default a CLIP's.
-            masked: whether it is told which tokens are padding; a CLIP's config says so.
-            take: gives what is needed of the model.
-        """
+    def text_encoder(self, part: EncoderPart) -> TextEncoder:
+        """A text encoder with its tokenizer."""
+        import transformers
 
         def load() -> Any:
-            model = self.load_frozen(kind, f"text_encoder{suffix}", take)
-            if reads is not None:
+            model = self.load_frozen(getattr(transformers, part.kind), part.folder, part.take)
+            if part.reads is not None:
                 # no keys and values for the next token
                 model.config.get_text_config().use_cache = False
                 if self.placement.checkpointing and not self.placement.offload_blocks:
                     checkpoint_blocks(model)
             return model
 
-        reader, model = self.reader(suffix, reads), load()
-        if reads is None:
+        reader, model, masked = self.reader(part), load(), part.masked
+        if part.reads is None:
             masked = getattr(model.config, "use_attention_mask", False)
         return TextEncoder(reader, model, masked=masked, load=load)
 
-    def reader(self, suffix: str = "", reads: Reads | None = None) -> PromptReader:
-        """How a text encoder reads prompts, without its weights; options as in `text_encoder`."""
+    def reader(self, part: EncoderPart) -> PromptReader:
+        """How a text encoder reads prompts, without its weights."""
         from transformers import AutoTokenizer, CLIPTextConfig, CLIPTokenizer
 
-        part = f"tokenizer{suffix}"
-        tokenizer = self._config_of(AutoTokenizer if reads else CLIPTokenizer, part)
+        name = f"tokenizer{part.suffix}"
+        tokenizer = self._config_of(AutoTokenizer if part.reads else CLIPTokenizer, name)
         # transformers makes an empty one if the file is missing
-        if len(tokenizer) < (FEWEST_ENTRIES if reads else LEAST_TOKENS):
-            raise BaseModelError(f"{self.source.name}: its {part} has no vocabulary")
-        if reads:
-            return reads(tokenizer)
-        config = self._config_of(CLIPTextConfig, f"text_encoder{suffix}")
+        if len(tokenizer) < (FEWEST_ENTRIES if part.reads else LEAST_TOKENS):
+            raise BaseModelError(f"{self.source.name}: its {name} has no vocabulary")
+        if part.reads:
+            return part.reads(tokenizer)
+        config = self._config_of(CLIPTextConfig, part.folder)
         return ClipReader(tokenizer, prompt_length(tokenizer, config))
 
     def load_frozen(self, kind: Any, part: str, take: Take = whole, **options: Any) -> Any:
