@@ -30,7 +30,7 @@ def of_published_size(family: Family) -> Concept:
 def test_the_keys_of_a_family_have_widths_that_name_it(any_family: Family) -> None:
     widths = of_published_size(any_family).widths
     assert any_family.name in keys.families_of(widths)
-    assert any_family.name in keys.TITLES
+    assert any_family.name in keys.MODEL_FAMILIES
     for key, width in widths.items():
         assert keys.encoder_of(keys.onetrainer_key(key), width) == key
         assert keys.families_of({**widths, key: width + 1}) == ()

@@ -23,6 +23,15 @@ class TextEncoderKey(NamedTuple):
     """OneTrainer's key, where it differs"""
 
 
+class ModelFamily(NamedTuple):
+    """What is known of a family of base models, without a model."""
+
+    title: str
+    """what people call its models"""
+    encoders: Sequence[Sequence[str]]
+    """the text encoders of its models; of some of them others than of others"""
+
+
 KNOWN: Mapping[str, TextEncoderKey] = {
     "clip_l": TextEncoderKey(768),
     "clip_h": TextEncoderKey(1024),
@@ -67,26 +76,38 @@ _ENCODER_OF_WIDTH = {
 }
 """Width -> the encoder that is meant where a file names none; several have 1024, 2048 or more."""
 
-FAMILIES_OF_ENCODERS: Mapping[frozenset[str], tuple[str, ...]] = {
-    frozenset({"clip_l"}): ("sd",),
-    frozenset({"clip_h"}): ("sd",),
-    frozenset({"clip_g"}): ("wuerstchen",),
-    frozenset({"clip_l", "clip_g"}): ("sdxl", "sd3"),
-    frozenset({"clip_l", "clip_g", "t5xxl"}): ("sd3",),
-    frozenset({"clip_l", "t5xxl"}): ("flux",),
-    frozenset({"t5xxl"}): ("chroma", "pixart"),
-    frozenset({"umt5xxl"}): ("wan",),
-    frozenset({"pile_t5xl"}): ("auraflow",),
-    frozenset({"gemma2_2b"}): ("sana", "lumina2"),
-    frozenset({"llama", "clip_l"}): ("hunyuan-video",),
-    frozenset({"clip_l", "clip_g", "t5xxl", "llama"}): ("hidream",),
-    frozenset({"qwen25_7b"}): ("qwen-image",),
-    frozenset({"qwen3_4b"}): ("z-image", "flux2"),
-    frozenset({"qwen3_8b"}): ("flux2",),
-    frozenset({"qwen25_3b"}): ("omnigen2",),
-    frozenset({"mistral3_24b"}): ("flux2",),
+MODEL_FAMILIES: Mapping[str, ModelFamily] = {
+    "sd": ModelFamily("SD 1.x or SD 2.x", [("clip_l",), ("clip_h",)]),
+    "sdxl": ModelFamily("SDXL", [("clip_l", "clip_g")]),
+    "sd3": ModelFamily("SD 3", [("clip_l", "clip_g", "t5xxl"), ("clip_l", "clip_g")]),
+    "flux": ModelFamily("FLUX.1", [("clip_l", "t5xxl")]),
+    "chroma": ModelFamily("Chroma", [("t5xxl",)]),
+    "pixart": ModelFamily("PixArt", [("t5xxl",)]),
+    "sana": ModelFamily("Sana", [("gemma2_2b",)]),
+    "lumina2": ModelFamily("Lumina 2", [("gemma2_2b",)]),
+    "qwen-image": ModelFamily("Qwen-Image", [("qwen25_7b",)]),
+    "z-image": ModelFamily("Z-Image", [("qwen3_4b",)]),
+    "flux2": ModelFamily("FLUX.2", [("qwen3_4b",), ("qwen3_8b",), ("mistral3_24b",)]),
+    "auraflow": ModelFamily("AuraFlow", [("pile_t5xl",)]),
+    "hidream": ModelFamily("HiDream", [("clip_l", "clip_g", "t5xxl", "llama")]),
+    "hunyuan-video": ModelFamily("HunyuanVideo", [("llama", "clip_l")]),
+    "omnigen2": ModelFamily("OmniGen2", [("qwen25_3b",)]),
+    "wan": ModelFamily("Wan", [("umt5xxl",)]),
+    "wuerstchen": ModelFamily("Würstchen", [("clip_g",)]),
 }
-"""Text encoders -> the model families that have exactly these; SD 3 may be without its T5."""
+"""Model family -> what is known of it, also of those whose words are only read and written."""
+
+
+def _families_of_encoders() -> Mapping[frozenset[str], tuple[str, ...]]:
+    found: dict[frozenset[str], tuple[str, ...]] = {}
+    for name, family in MODEL_FAMILIES.items():
+        for encoders in map(frozenset, family.encoders):
+            found[encoders] = (*found.get(encoders, ()), name)
+    return found
+
+
+FAMILIES_OF_ENCODERS = _families_of_encoders()
+"""Text encoders -> the model families that have exactly these."""
 
 ALSO_READ_BY: Mapping[frozenset[str], tuple[str, ...]] = {
     frozenset({"t5xxl"}): ("sd3", "flux"),
@@ -94,27 +115,6 @@ ALSO_READ_BY: Mapping[frozenset[str], tuple[str, ...]] = {
 """Text encoders -> the families with more encoders that read a word without rows for the others.
 
 Other tools make words for T5 alone. SD 3 and FLUX.1 read most of a prompt with it."""
-
-TITLES: Mapping[str, str] = {
-    "sd": "SD 1.x or SD 2.x",
-    "sdxl": "SDXL",
-    "sd3": "SD 3",
-    "flux": "FLUX.1",
-    "flux2": "FLUX.2",
-    "chroma": "Chroma",
-    "pixart": "PixArt",
-    "sana": "Sana",
-    "lumina2": "Lumina 2",
-    "qwen-image": "Qwen-Image",
-    "z-image": "Z-Image",
-    "auraflow": "AuraFlow",
-    "hidream": "HiDream",
-    "hunyuan-video": "HunyuanVideo",
-    "omnigen2": "OmniGen2",
-    "wan": "Wan",
-    "wuerstchen": "Würstchen",
-}
-"""Family -> what people call its models."""
 
 DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
     frozenset({"clip_l"}): {"clip_l": ""},

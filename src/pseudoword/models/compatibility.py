@@ -6,7 +6,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats.keys import (
     ALSO_READ_BY,
-    TITLES,
+    MODEL_FAMILIES,
     base_encoder,
     families_of,
     is_layered,
@@ -119,7 +119,7 @@ def _model_title(widths: Mapping[str, int], family: str | None) -> str:
     if not families:
         return ""
     own = family if family in families else likely_family(widths)
-    titles = [TITLES[name] for name in ([own] if own else families)]
+    titles = [MODEL_FAMILIES[name].title for name in ([own] if own else families)]
     return f" ({SD_TITLES.get(frozenset(widths), ' or '.join(titles))})"
 
 

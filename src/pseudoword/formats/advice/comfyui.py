@@ -37,7 +37,9 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     known = {encoder: keys.KNOWN.get(encoder) for encoder in concept.vectors}
     silent = [encoder for encoder, key in known.items() if key and not key.comfyui]
     if silent:
-        models = " and ".join(keys.TITLES[name] for name in keys.families_of(concept.widths))
+        models = " and ".join(
+            keys.MODEL_FAMILIES[name].title for name in keys.families_of(concept.widths)
+        )
         return (
             f"does not look for words in prompts for {models or ', '.join(silent)}, "
             f"though it knows the key {silent[0]}"

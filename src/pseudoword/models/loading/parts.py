@@ -102,45 +102,44 @@ class ModelParts:
             BaseModelError: its files are damaged, or do not match its config.
         """
         options = {"torch_dtype": self.placement.dtype, **options}
+        place, is_vae, packed = self.placement, part == "vae", False
+        offloads_blocks = place.offload_blocks and not is_vae
         with self._explained(part):
-            if self.placement.device.type == "meta":
+            if place.device.type == "meta":
                 model = take(self.empty(kind, part))
                 nn.Module.to(model, options["torch_dtype"])  # diffusers' own warns of nothing
-                model.requires_grad_(False).eval()
-                if part != "vae":
-                    replace_forwards(model, packed=False)
-                    if self.placement.offload_blocks:
-                        keep_away(model, self.placement.device)
-                return model
-            if self.source.layout is None or self.source.file_part not in {None, part}:
-                model = self._from_folder(kind, part, options)
-            elif self.source.file_part is None:
-                model = self._from_single_file(part, options["torch_dtype"])
             else:
-                model = self._only_part_of_file(kind, part, options["torch_dtype"])
-            model = take(model)
-            damaged = find_not_finite(model)
-            if damaged:
-                raise BaseModelError(
-                    f"{self.source.name}: its {part} has numbers that are not finite, in "
-                    f"{damaged}, so it can neither train nor draw: the file is damaged"
-                    f"{TOO_LARGE if options['torch_dtype'] is torch.float16 else ''}."
-                )
-            if part != "vae":
-                model = quantize(model, self.placement.quantize)
-            offloads_blocks = self.placement.offload_blocks and part != "vae"
-            stays = self.placement.offload or offloads_blocks
-            model.to("cpu" if stays else self.placement.device)
-            copy_mapped(model)
+                model = take(self._with_weights(kind, part, options))
+                self._check_finite(model, part, options["torch_dtype"])
+                model = model if is_vae else quantize(model, place.quantize)
+                model.to("cpu" if place.offload or offloads_blocks else place.device)
+                copy_mapped(model)
+                packed = self._packs(model) and not offloads_blocks and not is_vae
             model.requires_grad_(False).eval()
-            if part != "vae":
-                packed = self._packs(model) and not offloads_blocks
+            if not is_vae:
                 replace_forwards(model, packed=packed)
-                if packed:
-                    replace_blocks(model)
+            if packed:
+                replace_blocks(model)
             if offloads_blocks:
-                keep_away(model, self.placement.device)
+                keep_away(model, place.device)
             return model
+
+    def _with_weights(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
+        """A part as its files have it."""
+        if self.source.layout is None or self.source.file_part not in {None, part}:
+            return self._from_folder(kind, part, options)
+        if self.source.file_part is None:
+            return self._from_single_file(part, options["torch_dtype"])
+        return self._only_part_of_file(kind, part, options["torch_dtype"])
+
+    def _check_finite(self, model: Any, part: str, dtype: torch.dtype) -> None:
+        damaged = find_not_finite(model)
+        if damaged:
+            raise BaseModelError(
+                f"{self.source.name}: its {part} has numbers that are not finite, in "
+                f"{damaged}, so it can neither train nor draw: the file is damaged"
+                f"{TOO_LARGE if dtype is torch.float16 else ''}."
+            )
 
     def _packs(self, model: nn.Module) -> bool:
         """Whether its weights are laid out for the CPU; who quantises wants to spare memory."""
