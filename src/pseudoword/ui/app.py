@@ -48,7 +48,7 @@ def page(desk: Desk) -> gr.Blocks:
             shade.click(None, js=TOGGLE, api_visibility="private")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Teach", id="teach"):
-                training = teach.build(desk, blocks.load)
+                training = teach.build(desk, blocks.load).training
             with gr.Tab("Use", id="use") as use_tab:
                 drawing = use.build(desk, use_tab)
             with gr.Tab("Words", id="words") as words_tab:

@@ -322,6 +322,12 @@ class Library:
         )
 
 
+def token_of(name: str) -> str:
+    """How a word that a person calls `name` is written in prompts: `my cat` as `<my-cat>`."""
+    name = re.sub(r"\s+", "-", name.strip())
+    return name if not name or re.search(r"[<>\[\]{}*@$]", name) else f"<{name}>"
+
+
 def check_new_token(token: str) -> str:
     """A name that a page gives to a word.
 

@@ -7,8 +7,9 @@ pictures, cut where a crop was chosen, each with its mask and its caption beside
 import io
 import json
 import math
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,14 @@ class DataSets:
             )
             for key, entry in about["pictures"].items()
         ]
+
+    def has(self, data_set: str) -> bool:
+        """Whether there is a data set of that id."""
+        try:
+            self.pictures(data_set or "")
+        except UnknownIdError:
+            return False
+        return True
 
     def one(self, data_set: str, picture: str) -> Picture:
         """One picture of a data set."""
@@ -236,6 +245,15 @@ class DataSets:
         """Drop data sets that nobody has touched for longest, where there are too many."""
         for name in self.workspace.ids("pictures")[: -self.workspace.limits.most_data_sets]:
             self.discard(name)
+
+
+def by_name(text: str, pictures: Mapping[str, Picture]) -> str:
+    """`text`, in which pictures are called as people called them."""
+    return re.sub(
+        r"(?:[^\s,;:]*/)?(\d{4})\.\w{2,5}\b",
+        lambda found: pictures[found[1]].name if found[1] in pictures else found[0],
+        text,
+    )
 
 
 def link_or_copy(files: Sequence[Path], folder: Path) -> None:

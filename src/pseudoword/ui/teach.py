@@ -1,8 +1,7 @@
 """The tab where words are taught: pictures, a name, one button; and all settings, if wanted."""
 
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,9 +15,10 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.estimates import Estimate
 from pseudoword.ui.events import LATEST, PRIVATE, QUIET, in_turn, sentence, told
 from pseudoword.ui.forms import Form
-from pseudoword.ui.picture_panel import PicturePanel, existing
+from pseudoword.ui.library import token_of
+from pseudoword.ui.picture_panel import PicturePanel
 from pseudoword.ui.pictures import Picture
-from pseudoword.ui.settings import NEVER, SENTENCES, bases
+from pseudoword.ui.settings import NEVER, SENTENCES, base_choice
 from pseudoword.ui.training_panel import TrainingPanel
 
 KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
@@ -43,12 +43,6 @@ OPTIMISERS = [
     *("prodigyopt.Prodigy", "schedulefree.AdamWScheduleFree"),
 ]
 """Offered by name; any other of torch.optim may be typed."""
-
-
-def token_of(name: str) -> str:
-    """How a word that a person calls `name` is written in prompts: `my cat` as `<my-cat>`."""
-    name = re.sub(r"\s+", "-", name.strip())
-    return name if not name or re.search(r"[<>\[\]{}*@$]", name) else f"<{name}>"
 
 
 def settings_of(
@@ -81,140 +75,133 @@ def needs(found: Estimate, config: TrainConfig) -> str:
     )
 
 
-def base_choice(desk: Desk) -> dict[str, Any]:
-    """How the control of the base model differs from what its field says: a page names no files."""
-    return {
-        "label": "Base model",
-        "info": "A model that came with pseudoword, one in the folder models/ of the workspace, or "
-        "the id of one on the Hugging Face hub, such as owner/name or owner/name@revision.",
-        "choices": bases(desk.workspace),
-        "allow_custom_value": True,
-    }
+class TeachPanel:
+    """The controls of the tab; its trainings are in `training`."""
 
-
-def build(desk: Desk, opened: Any) -> TrainingPanel:
-    """The tab; returns its trainings.
-
-    Args:
-        desk: what the page works on.
-        opened: the event of a page that is opened.
-    """
-    form = Form(TrainConfig, "teach")
-    with gr.Row(elem_classes="two", equal_height=False):
-        with gr.Column(scale=3, min_width=340):
-            pictures = PicturePanel(desk)
-            with gr.Group():
-                with gr.Row():
-                    name = gr.Textbox(
-                        label="Name of the new word",
-                        info="As you will write it in prompts.",
-                        placeholder="my-cat",
-                        max_lines=1,
-                        max_length=200,
-                        elem_id="name",
-                    )
-                    form.add(
-                        "init",
-                        label="Starting word",
-                        info="A known word for the same kind of thing; learning starts from it.",
-                        elem_id="init",
-                    )
-                kind = gr.Radio(list(KINDS), value="a thing", label="It is", elem_id="kind")
-                form.add("base", **base_choice(desk))
-            need = gr.HTML(elem_id="need")
-            start = gr.Button("Teach", variant="primary", size="lg", elem_id="teach-start")
-            told_start = gr.HTML(elem_id="start-told")
-            with gr.Accordion("All settings", open=False, elem_id="all-settings"):
-                sentences = gr.Textbox(
-                    label="Sentences of your own to learn in, one a line",
-                    info="Each with [name] where the word belongs, and [filewords] where a "
-                    "picture's caption does. They are used instead of “Template”.",
-                    lines=2,
-                    max_lines=8,
-                    max_length=10_000,
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._form = Form(TrainConfig, "teach")
+        with gr.Row(elem_classes="two", equal_height=False):
+            with gr.Column(scale=3, min_width=340):
+                self._pictures = PicturePanel(desk)
+                self._build_word()
+                self._need = gr.HTML(elem_id="need")
+                self._start = gr.Button(
+                    "Teach", variant="primary", size="lg", elem_id="teach-start"
                 )
-                form.more(
-                    without=[*NEVER, "token"],
-                    template={"choices": list(SENTENCES)},
-                    optimiser={"choices": OPTIMISERS, "allow_custom_value": True},
+                self._told = gr.HTML(elem_id="start-told")
+                with gr.Accordion("All settings", open=False, elem_id="all-settings"):
+                    self._build_settings()
+            with gr.Column(scale=2, min_width=340):
+                self.training = TrainingPanel(desk)
+
+    def _build_word(self) -> None:
+        with gr.Group():
+            with gr.Row():
+                self._name = gr.Textbox(
+                    label="Name of the new word",
+                    info="As you will write it in prompts.",
+                    placeholder="my-cat",
+                    max_lines=1,
+                    max_length=200,
+                    elem_id="name",
                 )
-        with gr.Column(scale=2, min_width=340):
-            training = TrainingPanel(desk)
-    _connect(desk, opened, form, pictures, training, name, kind, sentences, need, start, told_start)
-    return training
+                self._form.add(
+                    "init",
+                    label="Starting word",
+                    info="A known word for the same kind of thing; learning starts from it.",
+                    elem_id="init",
+                )
+            self._kind = gr.Radio(list(KINDS), value="a thing", label="It is", elem_id="kind")
+            self._form.add("base", **base_choice(self._desk.workspace))
 
+    def _build_settings(self) -> None:
+        self._sentences = gr.Textbox(
+            label="Sentences of your own to learn in, one a line",
+            info="Each with [name] where the word belongs, and [filewords] where a picture's "
+            "caption does. They are used instead of “Template”.",
+            lines=2,
+            max_lines=8,
+            max_length=10_000,
+        )
+        self._form.more(
+            without=[*NEVER, "token"],
+            template={"choices": list(SENTENCES)},
+            optimiser={"choices": OPTIMISERS, "allow_custom_value": True},
+        )
 
-def _connect(
-    desk: Desk,
-    opened: Any,
-    form: Form,
-    pictures: PicturePanel,
-    training: TrainingPanel,
-    name: Any,
-    kind: Any,
-    sentences: Any,
-    need: Any,
-    start: Any,
-    told_start: Any,
-) -> None:
-    """Let events happen."""
+    def connect(self, opened: Any) -> None:
+        """Let events happen.
 
-    def looked_with(data_set: str, values: Sequence[Any]) -> tuple[Mapping[str, Any], str]:
-        called, which, *others = values
-        found = settings_of(form, which, others, desk.data_sets.pictures(data_set))
-        return found, token_of(called or "")
+        Args:
+            opened: the event of a page that is opened.
+        """
+        pictures, training, controls = self._pictures, self.training, self._form.controls
+        changed = {one: control.change for one, control in controls.items()}
+        inputs = [self._name, self._kind, *self._form.inputs]
+        looked_anew = [self._name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
+        pictures.connect(opened, self._looked_with, inputs, looked_anew)
+        self._kind.input(BEGINNINGS.get, self._kind, controls["init"], **LATEST, **QUIET)
+        gr.on(
+            [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],
+            self._estimated,
+            [pictures.data_set, *inputs],
+            self._need,
+            show_progress="hidden",
+            **LATEST,
+            **in_turn("estimate"),
+        )
+        training.connect(opened)
+        self._start.click(
+            told(self._started),
+            [pictures.data_set, self._sentences, *inputs],
+            [self._told, training.chosen, training.seen, training.asked],
+            **PRIVATE,
+        )
 
-    def estimated(data_set: str, called: str, which: str, *values: Any) -> str:
-        if not existing(desk, data_set):
+    def _settings(self, data_set: str, kind: str, values: Sequence[Any]) -> dict[str, Any]:
+        return settings_of(self._form, kind, values, self._desk.data_sets.pictures(data_set))
+
+    def _looked_with(self, data_set: str, values: Sequence[Any]) -> tuple[dict[str, Any], str]:
+        """The settings to look at the pictures with, and how the word is written."""
+        name, kind, *others = values
+        return self._settings(data_set, kind, others), token_of(name or "")
+
+    def _estimated(self, data_set: str, name: str, kind: str, *values: Any) -> str:
+        """What a training would need, as HTML."""
+        queue = self._desk.queue
+        if not self._desk.data_sets.has(data_set):
             return ""
         try:
-            config = desk.queue.config(
-                data_set,
-                token_of(called) or "<word>",
-                **settings_of(form, which, values, desk.data_sets.pictures(data_set)),
-            )
-            return needs(desk.queue.estimate(config), config)
+            settings = self._settings(data_set, kind, values)
+            config = queue.config(data_set, token_of(name) or "<word>", **settings)
+            return needs(queue.estimate(config), config)
         except PseudowordError:  # told when it is started
             return ""
 
-    def refused(why: str) -> list[Any]:
-        return [pieces.note(why, "error"), gr.skip(), gr.skip(), gr.skip()]
-
-    def started(data_set: str, own: str, called: str, which: str, *values: Any) -> list[Any]:
-        if not (called or "").strip():
-            return refused("Give the new word a name first.")
-        if not existing(desk, data_set):
-            return refused("Drop three to five pictures of the same thing first.")
+    def _started(
+        self, data_set: str, sentences: str, name: str, kind: str, *values: Any
+    ) -> list[Any]:
+        """Put a training into the queue, and look at it."""
+        if not (name or "").strip():
+            return _refused("Give the new word a name first.")
+        if not self._desk.data_sets.has(data_set):
+            return _refused("Drop three to five pictures of the same thing first.")
+        own = [line.strip() for line in (sentences or "").splitlines() if line.strip()]
         try:
-            job = desk.queue.submit(
-                data_set,
-                token_of(called),
-                sentences=[line.strip() for line in (own or "").splitlines() if line.strip()],
-                **settings_of(form, which, values, desk.data_sets.pictures(data_set)),
-            )
+            settings = self._settings(data_set, kind, values)
+            job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:
-            return refused(sentence(error))
+            return _refused(sentence(error))
         return [pieces.note(f"{job.token} is in the queue.", "good"), "", {}, time.monotonic()]
 
-    changed = {one: control.change for one, control in form.controls.items()}
-    inputs = [name, kind, *form.inputs]
-    pictures.connect(
-        opened, looked_with, inputs, [name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
-    )
-    kind.input(BEGINNINGS.get, kind, form.controls["init"], **LATEST, **QUIET)
-    gr.on(
-        [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],
-        estimated,
-        [pictures.data_set, *inputs],
-        need,
-        show_progress="hidden",
-        **LATEST,
-        **in_turn("estimate"),
-    )
-    training.connect(opened)
-    start.click(
-        told(started),
-        [pictures.data_set, sentences, *inputs],
-        [told_start, training.chosen, training.seen, training.asked],
-        **PRIVATE,
-    )
+
+def _refused(why: str) -> list[Any]:
+    return [pieces.note(why, "error"), gr.skip(), gr.skip(), gr.skip()]
+
+
+def build(desk: Desk, opened: Any) -> TeachPanel:
+    """The tab; `opened` is the event of a page that is opened."""
+    panel = TeachPanel(desk)
+    panel.connect(opened)
+    return panel

@@ -5,8 +5,9 @@ A timer polls what is on disk, so the panel shows the same after a reload, and i
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -18,7 +19,7 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import LATEST, QUIET, sentence, shown_id, told
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import State
-from pseudoword.ui.picture_panel import by_name
+from pseudoword.ui.pictures import by_name
 from pseudoword.ui.run_logs import Curves
 
 POLL_S = 1.5
@@ -157,61 +158,54 @@ class TrainingPanel:
         Args:
             opened: the event of a page that is opened.
         """
-        desk = self._desk
-        shown = [
-            self.job, self.seen, self.status, self.buttons, self.stop, self.preview, self.save,
-            self.resume, self.use, self.remove, self.notes, self.filmstrip, self.plot, self.queue,
-        ]  # fmt: skip
-        self._removed = gr.State("")
-
-        def polled(chosen: str, seen: dict[str, Any]) -> list[Any]:
-            try:
-                return self.poll(chosen, seen, time.time())
-            except (PseudowordError, OSError) as error:  # it is asked again in a moment
-                kept = [gr.skip()] * len(shown)
-                kept[shown.index(self.status)] = pieces.note(sentence(error), "error")
-                return kept
-
-        def act(what: str) -> Any:
-            def run(chosen: str) -> float:
-                getattr(desk.queue, what)(chosen)
-                return time.monotonic()
-
-            return told(run)
-
-        def removed(chosen: str) -> list[Any]:
-            desk.queue.remove(chosen)
-            return [chosen, "", {}, gr.update(visible=True), time.monotonic()]
-
-        def undone(name: str) -> list[Any]:
-            desk.queue.undo_remove(name)
-            return [name, {}, gr.update(visible=False), time.monotonic()]
-
-        def picked(name: str) -> list[Any]:
-            return [name or "", {}, time.monotonic()]
-
         # One event for all, so that of two answers the later one is shown.
         gr.on(
             [opened, self.timer.tick, self.asked.change],
-            polled,
+            self._polled,
             [self.chosen, self.seen],
-            shown,
+            self._shown,
             **LATEST,
             **QUIET,
         )
-        for button, what in (
-            (self.stop, "stop"),
-            (self.preview, "preview_now"),
-            (self.save, "save_now"),
-            (self.resume, "resume"),
+        queue = self._desk.queue
+        for button, act in (
+            (self.stop, queue.stop),
+            (self.preview, queue.preview_now),
+            (self.save, queue.save_now),
+            (self.resume, queue.resume),
         ):
-            button.click(act(what), self.job, self.asked, **QUIET)
-        again = [self.chosen, self.seen]
+            button.click(told(partial(_ask, act)), self.job, self.asked, **QUIET)
+        removed, again = gr.State(""), [self.chosen, self.seen]
         self.remove.click(
-            told(removed), self.job, [self._removed, *again, self.undo, self.asked], **QUIET
+            told(self._removed), self.job, [removed, *again, self.undo, self.asked], **QUIET
         )
-        self.undo.click(told(undone), self._removed, [*again, self.undo, self.asked], **QUIET)
-        self.queue.input(picked, self.queue, [*again, self.asked], **LATEST, **QUIET)
+        self.undo.click(told(self._undone), removed, [*again, self.undo, self.asked], **QUIET)
+        self.queue.input(_picked, self.queue, [*again, self.asked], **LATEST, **QUIET)
+
+    @property
+    def _shown(self) -> list[Any]:
+        """What `poll` changes."""
+        return [
+            self.job, self.seen, self.status, self.buttons, self.stop, self.preview, self.save,
+            self.resume, self.use, self.remove, self.notes, self.filmstrip, self.plot, self.queue,
+        ]  # fmt: skip
+
+    def _polled(self, chosen: str, seen: dict[str, Any]) -> list[Any]:
+        """As `poll`, or why it cannot be told now."""
+        try:
+            return self.poll(chosen, seen, time.time())
+        except (PseudowordError, OSError) as error:  # it is asked again in a moment
+            kept = [gr.skip()] * len(self._shown)
+            kept[self._shown.index(self.status)] = pieces.note(sentence(error), "error")
+            return kept
+
+    def _removed(self, job: str) -> list[Any]:
+        self._desk.queue.remove(job)
+        return [job, "", {}, gr.update(visible=True), time.monotonic()]
+
+    def _undone(self, job: str) -> list[Any]:
+        self._desk.queue.undo_remove(job)
+        return [job, {}, gr.update(visible=False), time.monotonic()]
 
     def poll(self, chosen: str, seen: dict[str, Any], now: float) -> list[Any]:
         """What has changed since the values in `seen` were shown."""
@@ -262,6 +256,15 @@ class TrainingPanel:
         except PseudowordError:  # it is being written
             return gr.skip()
         return gr.update(value=strip, visible=strip is not None)
+
+
+def _ask(act: Callable[[str], object], job: str) -> float:
+    act(job)
+    return time.monotonic()
+
+
+def _picked(job: str | None) -> list[Any]:
+    return [job or "", {}, time.monotonic()]
 
 
 def _plot(curves: Curves) -> Any:

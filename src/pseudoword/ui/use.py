@@ -14,11 +14,10 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
 from pseudoword.ui.events import LATEST, QUIET, in_turn, sentence, told
 from pseudoword.ui.forms import Form
-from pseudoword.ui.galleries import pressable
+from pseudoword.ui.galleries import pressable, tile
 from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.library import Word
-from pseudoword.ui.settings import NEVER
-from pseudoword.ui.teach import base_choice
+from pseudoword.ui.settings import NEVER, base_choice
 
 FILES = ["image", ".safetensors", ".pt", ".bin", ".ckpt", ".pth"]
 """Files that may be dropped: pictures, and files that may hold a word."""
@@ -28,8 +27,6 @@ SCHEDULERS = [
     *("DPMSolverSinglestep", "HeunDiscrete", "LMSDiscrete", "PNDM", "UniPCMultistep"),
 ]
 """Offered by name; any other of diffusers' may be typed."""
-
-TILE_PX = 256
 
 ONE_MODEL = in_turn("model")
 """Only one drawing runs at a time, whoever asks for it."""
@@ -94,7 +91,6 @@ class DrawingPanel:
                 self._build_results()
 
     def _build_prompt(self) -> None:
-        desk = self._desk
         long = {"lines": 2, "max_lines": 6, "max_length": 4000}
         self.prompt = gr.Textbox(label="Prompt", placeholder="a photo of …", **long)
         self.negative = self.form.add("negative", label="Negative prompt", lines=1, max_lines=4)
@@ -114,7 +110,7 @@ class DrawingPanel:
             self.form.add("guidance", min_width=220)
             self.form.add("resolution", label="Size", min_width=220)
         with gr.Row():
-            self.form.add("base", **base_choice(desk))
+            self.form.add("base", **base_choice(self._desk.workspace))
             self.form.add("scheduler", choices=SCHEDULERS, allow_custom_value=True, value=None)
         with gr.Accordion("All settings", open=False):
             self.form.more(without=[*NEVER])
@@ -271,18 +267,6 @@ def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
         if nothing:
             picture = path.suffix.lower() in {".png", ".webp", ".jpg", ".jpeg"}
             yield pieces.note(sentence(error) if picture else nothing, "error"), None
-
-
-def tile(desk: Desk, word: Word) -> Any:
-    """A picture of a word, to press on."""
-    from PIL import Image
-
-    found = None
-    try:
-        found = desk.library.preview(word.id, TILE_PX) if word.has_preview else None
-    except PseudowordError:
-        found = None
-    return found or Image.new("RGB", (TILE_PX, TILE_PX), "#a8a29e")
 
 
 def _only(words: Sequence[str]) -> str:

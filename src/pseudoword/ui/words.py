@@ -11,10 +11,9 @@ from pseudoword.files import file_stem
 from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.events import EACH, LATEST, in_turn, shown_id, told
-from pseudoword.ui.galleries import pressable
+from pseudoword.ui.galleries import pressable, tile
 from pseudoword.ui.handed_out import hand_out
-from pseudoword.ui.teach import token_of
-from pseudoword.ui.use import tile
+from pseudoword.ui.library import token_of
 
 IN_TURN = in_turn("library")
 
@@ -107,50 +106,56 @@ class WordsPanel:
 
     def connect(self, tab: Any) -> None:
         """Let events happen."""
-        library = self._desk.library
-
-        def chosen(event: gr.SelectData, ids: list[str]) -> list[Any]:
-            return self._opened(ids[int(event.index)])
-
-        def renamed(word: str, name: str) -> list[Any]:
-            one = library.rename(word, token_of(name))
-            said = pieces.note(f"It is called {one.token} now.", "good")
-            return [said, *self._listed(), *self._opened(word)]
-
-        def converted(word: str, form: str | None) -> Any:
-            made = library.convert(word, form) if form else []
-            files = [hand_out(one.data, one.name) for one in made]
-            return gr.update(value=files or None, visible=bool(files))
-
-        def deleted(word: str) -> list[Any]:
-            token = library.word(word).token
-            library.delete(word)
-            said = pieces.note(f"{token} is deleted; “Undo” brings it back.")
-            return [said, *self._listed(), "", gr.update(visible=False)]
-
-        def undone(word: str | None) -> list[Any]:
-            if not word:
-                raise SettingsError("there is nothing to bring back")
-            one = library.undo(word)
-            return [pieces.note(f"{one.token} is back.", "good"), *self._listed()]
-
-        def pushed(word: str, to: str, private: bool) -> str:
-            done = library.push(word, (to or "").strip(), private=private)
-            return pieces.note(f"Published: {done.url}", "good")
-
         tab.select(self._listed, None, self._list, show_progress="hidden", **LATEST, **IN_TURN)
-        self.gallery.select(told(chosen), self._ids, self._one, **EACH, **IN_TURN)
+        self.gallery.select(told(self._chosen), self._ids, self._one, **EACH, **IN_TURN)
         self.rename.click(
-            told(renamed), [self.word, self.name], [self.told, *self._list, *self._one], **IN_TURN
+            told(self._renamed),
+            [self.word, self.name],
+            [self.told, *self._list, *self._one],
+            **IN_TURN,
         )
         self.format.input(
-            told(converted), [self.word, self.format], self.files, **LATEST, **IN_TURN
+            told(self._converted), [self.word, self.format], self.files, **LATEST, **IN_TURN
         )
         self.delete.click(
-            told(deleted), self.word, [self.told, *self._list, self.word, self.details], **IN_TURN
+            told(self._deleted),
+            self.word,
+            [self.told, *self._list, self.word, self.details],
+            **IN_TURN,
         )
-        self.undo.click(told(undone), self.trash, [self.told, *self._list], **IN_TURN)
-        self.push.click(told(pushed), [self.word, self.to, self.private], self.told, **IN_TURN)
+        self.undo.click(told(self._undone), self.trash, [self.told, *self._list], **IN_TURN)
+        self.push.click(
+            told(self._pushed), [self.word, self.to, self.private], self.told, **IN_TURN
+        )
+
+    def _chosen(self, event: gr.SelectData, ids: list[str]) -> list[Any]:
+        return self._opened(ids[int(event.index)])
+
+    def _renamed(self, word: str, name: str) -> list[Any]:
+        one = self._desk.library.rename(word, token_of(name))
+        said = pieces.note(f"It is called {one.token} now.", "good")
+        return [said, *self._listed(), *self._opened(word)]
+
+    def _converted(self, word: str, form: str | None) -> Any:
+        made = self._desk.library.convert(word, form) if form else []
+        files = [hand_out(one.data, one.name) for one in made]
+        return gr.update(value=files or None, visible=bool(files))
+
+    def _deleted(self, word: str) -> list[Any]:
+        token = self._desk.library.word(word).token
+        self._desk.library.delete(word)
+        said = pieces.note(f"{token} is deleted; “Undo” brings it back.")
+        return [said, *self._listed(), "", gr.update(visible=False)]
+
+    def _undone(self, word: str | None) -> list[Any]:
+        if not word:
+            raise SettingsError("there is nothing to bring back")
+        one = self._desk.library.undo(word)
+        return [pieces.note(f"{one.token} is back.", "good"), *self._listed()]
+
+    def _pushed(self, word: str, to: str, private: bool) -> str:
+        done = self._desk.library.push(word, (to or "").strip(), private=private)
+        return pieces.note(f"Published: {done.url}", "good")
 
 
 def _on_page(said: str, token: str) -> str:

@@ -12,13 +12,15 @@ from pseudoword.training import optimisers
 from pseudoword.ui import pieces, use
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
-from pseudoword.ui.library import Word
-from pseudoword.ui.picture_panel import add_files, box, by_name, painted, view
-from pseudoword.ui.pictures import Picture
+from pseudoword.ui.library import Word, token_of
+from pseudoword.ui.picture_editor import box, painted
+from pseudoword.ui.picture_view import view
+from pseudoword.ui.pictures import Picture, by_name
 from pseudoword.ui.run_logs import Curves
 from pseudoword.ui.settings import checked
-from pseudoword.ui.teach import OPTIMISERS, token_of
+from pseudoword.ui.teach import OPTIMISERS
 from pseudoword.ui.training_panel import asked_of, curve_rows, progress, to_show
+from pseudoword.ui.uploads import add_files
 
 
 @pytest.fixture

@@ -1,0 +1,245 @@
+"""One picture of a data set: what of it is used, and what of that counts."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image, ImageDraw, ImageOps
+
+from pseudoword.errors import PictureError
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import EACH, LATEST, PRIVATE, QUIET, in_turn, shown_id, told
+from pseudoword.ui.pictures import Box, Picture
+from pseudoword.ui.uploads import set_mask
+
+IN_TURN = in_turn("pictures")
+
+START = (1, 50, 50)
+"""Zoom, across and down: where the sliders stand for a whole picture."""
+
+EDITOR_PX = 640
+BRUSH = "#f97316"
+
+Outputs = list[Any]
+"""Values for the outputs of an event."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an event changes on the page."""
+
+    outputs: Sequence[Any]
+    of: Callable[..., Outputs]
+    """gives their values, from the values of its inputs"""
+
+
+def box(size: tuple[int, int], aspect: float, zoom: float, across: float, down: float) -> Box:
+    """The part of a picture to use.
+
+    Args:
+        size: (width, height) of the picture in pixels.
+        aspect: width by height of the part.
+        zoom: 1 takes as much as there is, 2 half as wide and high.
+        across: 0 at the left, 100 at the right.
+        down: 0 at the top, 100 at the bottom.
+    """
+    width, height = size
+    wide = min(width, height * aspect) / max(zoom, 1.0)
+    high = wide / aspect
+    left, upper = (width - wide) * across / 100, (height - high) * down / 100
+    return round(left), round(upper), round(left + wide), round(upper + high)
+
+
+def painted(editor: Mapping[str, Any], size: tuple[int, int]) -> Image.Image:
+    """What was painted in an image editor, as a mask: white where there is paint.
+
+    Raises:
+        PictureError: nothing was.
+    """
+    found = np.zeros(size[::-1], dtype=bool)
+    for layer in editor.get("layers") or []:
+        alpha = layer.convert("RGBA").getchannel("A").resize(size)
+        found |= np.asarray(alpha) > 127
+    if not found.any():
+        raise PictureError("nothing is painted. Paint over what counts, then press again.")
+    return Image.fromarray(found.astype(np.uint8) * 255)
+
+
+class PictureEditor:
+    """The controls around the picture whose id is in `picture`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.picture = shown_id()
+        with gr.Column(visible=False, elem_id="edit") as self.box:
+            self.title = gr.Markdown()
+            with gr.Tabs():
+                with gr.Tab("Crop"), gr.Row():
+                    self.framed = gr.Image(
+                        label="What is used", interactive=False, buttons=[], height=300
+                    )
+                    with gr.Column():
+                        sliders: dict[str, Any] = {"buttons": []}
+                        self.zoom = gr.Slider(1, 6, 1, label="Zoom", **sliders)
+                        self.across = gr.Slider(0, 100, 50, label="Left to right", **sliders)
+                        self.down = gr.Slider(0, 100, 50, label="Top to bottom", **sliders)
+                        self.whole = gr.Button("Use the whole picture", size="sm")
+                with gr.Tab("Mask"):
+                    self.canvas = gr.ImageEditor(
+                        label="Paint over what counts; the rest is not learned",
+                        type="pil",
+                        sources=(),
+                        transforms=(),
+                        layers=False,
+                        brush=gr.Brush(
+                            colors=[BRUSH], default_color=BRUSH, default_size=40, color_mode="fixed"
+                        ),
+                        buttons=[],
+                        height=420,
+                        elem_id="canvas",
+                    )
+                    with gr.Row():
+                        self.use_mask = gr.Button("Only what is painted counts", variant="primary")
+                        self.mask_file = gr.UploadButton(
+                            "Mask from a file (white counts)", file_types=["image"]
+                        )
+                        self.no_mask = gr.Button("Everything counts")
+            with gr.Row():
+                self.remove = gr.Button("Take this picture out", variant="stop", size="sm")
+                self.close = gr.Button("Done", size="sm")
+
+    def connect(self, gallery: Any, state: Sequence[Any], seen: Answer, shown: Answer) -> None:
+        """Let events happen.
+
+        Args:
+            gallery: its pictures are pressed to choose one.
+            state: the data set, and what else the pictures are looked at with.
+            seen: shows from the values of `state` how the pictures are seen.
+            shown: shows also their captions.
+        """
+        edits = Edits(self._desk, seen, shown)
+        sliders = [self.zoom, self.across, self.down]
+        opened = [self.picture, self.box, self.title, self.framed, *sliders, self.canvas]
+        this = [self.picture, *state]
+        # Nothing shows its progress on the canvas: the browser would draw and upload it again at
+        # each event of the page, which is every other second while a training is watched.
+        gallery.select(
+            told(edits.chosen), state[0], opened, show_progress_on=self.title, **EACH, **IN_TURN
+        )
+        move = (told(edits.moved), [*sliders, *this], [self.framed, *seen.outputs])
+        gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
+        # First on the page: an edit that waits to be sent must not bring the old places back.
+        back = self.whole.click(None, None, sliders, js=f"() => {[*START]}", **PRIVATE)
+        back.then(*move, **EACH, **IN_TURN)
+        self.use_mask.click(
+            told(edits.painted), [self.canvas, *this], seen.outputs, **EACH, **IN_TURN
+        )
+        repaint = {"outputs": [self.canvas, *seen.outputs], "show_progress_on": gallery}
+        self.mask_file.upload(
+            told(edits.mask_given), [self.mask_file, *this], **repaint, **EACH, **IN_TURN
+        )
+        self.no_mask.click(told(edits.unmasked), this, **repaint, **EACH, **IN_TURN)
+        self.remove.click(told(edits.removed), this, [self.box, *shown.outputs], **IN_TURN)
+        self.close.click(lambda: gr.update(visible=False), None, self.box, **QUIET)
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What a person does with one picture; the answer ends with how its data set is seen then."""
+
+    desk: Desk
+    seen: Answer
+    shown: Answer
+
+    def chosen(self, event: gr.SelectData, data_set: str) -> Outputs:
+        """The pressed picture in all controls."""
+        pictures = self.desk.data_sets.pictures(data_set)
+        one = pictures[min(int(event.index), len(pictures) - 1)]
+        size = self.desk.data_sets.open(data_set, one.id).size
+        return [
+            *(one.id, gr.update(visible=True), f"### {_markdown(one.name)}"),
+            _framed(self.desk, data_set, one),
+            *_where(size, one.crop),
+            _canvas(self.desk, data_set, one.id),
+        ]
+
+    def moved(
+        self, zoom: float, across: float, down: float, one: str, data_set: str, *values: Any
+    ) -> Outputs:
+        """Use what is between the sliders."""
+        at = (zoom, across, down)
+        if None in at:  # a number is being typed
+            return [gr.skip()] * (1 + len(self.seen.outputs))
+        data_sets = self.desk.data_sets
+        size = data_sets.open(data_set, one).size
+        data_sets.set_crop(data_set, one, None if at == START else box(size, 1.0, *at))
+        framed = _framed(self.desk, data_set, data_sets.one(data_set, one))
+        return [framed, *self.seen.of(data_set, *values)]
+
+    def painted(self, editor: Any, one: str, data_set: str, *values: Any) -> Outputs:
+        """Let only what is painted count."""
+        size = self.desk.data_sets.open(data_set, one).size
+        self.desk.data_sets.set_mask(data_set, one, painted(editor or {}, size))
+        return self.seen.of(data_set, *values)
+
+    def mask_given(self, path: str, one: str, data_set: str, *values: Any) -> Outputs:
+        """Let only what is white in a file count."""
+        set_mask(self.desk, data_set, one, Path(path))
+        return [_canvas(self.desk, data_set, one), *self.seen.of(data_set, *values)]
+
+    def unmasked(self, one: str, data_set: str, *values: Any) -> Outputs:
+        """Let everything count."""
+        self.desk.data_sets.set_mask(data_set, one, None)
+        return [_canvas(self.desk, data_set, one), *self.seen.of(data_set, *values)]
+
+    def removed(self, one: str, data_set: str, *values: Any) -> Outputs:
+        """Take the picture out."""
+        self.desk.data_sets.remove(data_set, one)
+        return [gr.update(visible=False), *self.shown.of(data_set, *values)]
+
+
+def _framed(desk: Desk, data_set: str, one: Picture) -> Image.Image:
+    """The whole picture, with what is used of it framed."""
+    whole = desk.data_sets.open(data_set, one.id)
+    left, upper, right, lower = one.crop or box(whole.size, 1.0, 1, 50, 50)
+    small = whole.copy()
+    small.thumbnail((EDITOR_PX, EDITOR_PX))
+    scale = small.width / whole.width
+    left, upper, right, lower = (round(s * scale) for s in (left, upper, right - 1, lower - 1))
+    inside = (left, upper, right, lower)
+    pale = Image.blend(small, Image.new("RGB", small.size, "white"), 0.6)
+    pale.paste(small.crop(inside), (left, upper))
+    ImageDraw.Draw(pale).rectangle(inside, outline=BRUSH, width=3)
+    return pale
+
+
+def _where(size: tuple[int, int], crop: Box | None) -> tuple[float, float, float]:
+    """Where the sliders stand for a crop: zoom, across, down."""
+    if crop is None:
+        return START
+    left, upper, right, lower = crop
+    wide, high = right - left, lower - upper
+    across = 100 * left / (size[0] - wide) if size[0] > wide else 50
+    down = 100 * upper / (size[1] - high) if size[1] > high else 50
+    return round(min(size) / max(1, min(wide, high)), 2), round(across), round(down)
+
+
+def _canvas(desk: Desk, data_set: str, one: str) -> dict[str, Any]:
+    """A value of the image editor: the picture, and its mask as paint."""
+    whole = desk.data_sets.open(data_set, one)
+    background = ImageOps.contain(whole, (EDITOR_PX, EDITOR_PX))  # the brush suits this size
+    layers = []
+    mask = desk.data_sets.mask(data_set, one)
+    if mask is not None:
+        paint = Image.new("RGBA", background.size, BRUSH)
+        paint.putalpha(mask.resize(background.size))
+        layers = [paint]
+    return {"background": background, "layers": layers, "composite": None}
+
+
+def _markdown(name: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>#|&])", r"\\\1", name)

@@ -1,0 +1,73 @@
+"""Uploaded files become a data set: pictures, and the captions and masks that belong to them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pseudoword import internals
+from pseudoword.errors import PictureError, PseudowordError
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.events import sentence
+
+TEXTS = (".txt", ".caption")
+
+TAKEN = ["image", *TEXTS]
+"""Captions and masks may be dropped with their pictures, and are told by their names."""
+
+_MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
+
+
+def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> tuple[str, list[str]]:
+    """Take uploaded files into a data set; a new one, if there is none of that id any more.
+
+    Returns:
+        The id of the data set, and a sentence for each file that was not taken.
+    """
+    data_set = data_set if desk.data_sets.has(data_set) else desk.data_sets.new()
+    refused = []
+    files = [path for path in map(Path, paths) if not path.name.startswith(".")]
+    companions = {path for path in files if _is_text(path) or _is_mask(path, files)}
+    for path in sorted(files, key=companions.__contains__):  # pictures first
+        try:
+            if path in companions:
+                _add_companion(desk, data_set, path)
+            else:
+                desk.data_sets.add(data_set, path, path.name)
+        except PseudowordError as error:
+            refused.append(sentence(error))
+    return data_set, refused
+
+
+def set_mask(desk: Desk, data_set: str, picture: str, path: Path) -> None:
+    """Let an uploaded file be the mask of a picture.
+
+    Raises:
+        PictureError: it is no picture, or of another shape.
+        SettingsError: it is too large.
+    """
+    desk.workspace.check_size(path.stat().st_size, path.name)
+    desk.data_sets.set_mask(data_set, picture, internals.open_picture(path, "black").convert("L"))
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() in TEXTS
+
+
+def _is_mask(path: Path, files: Sequence[Path]) -> bool:
+    """Whether `path` is the mask of another file that came with it."""
+    found = _MASK.fullmatch(path.stem)
+    return found is not None and any(one.stem == found[1] for one in files if one != path)
+
+
+def _add_companion(desk: Desk, data_set: str, path: Path) -> None:
+    found = None if _is_text(path) else _MASK.fullmatch(path.stem)
+    stem = found[1] if found else path.stem
+    pictures = [p for p in desk.data_sets.pictures(data_set) if Path(p.name).stem == stem]
+    if not pictures:
+        raise PictureError(f"{path.name} belongs to no picture here: none is called {stem}.")
+    if _is_text(path):
+        with open(path, "rb") as file:
+            text = file.read(100_000).decode("utf-8-sig", "replace")
+        desk.data_sets.set_caption(data_set, pictures[-1].id, text.strip())
+    else:
+        set_mask(desk, data_set, pictures[-1].id, path)
