@@ -48,7 +48,8 @@ from pseudoword.models.generation import generate
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import plan_run
-from pseudoword.runs.setup import begin, set_up
+from pseudoword.runs.run import begin
+from pseudoword.runs.setup import set_up
 from pseudoword.training.loop import train
 from pseudoword.training.state import TrainState
 

@@ -51,7 +51,8 @@ from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.planned import plan_run
-from pseudoword.runs.setup import begin, set_up
+from pseudoword.runs.run import begin
+from pseudoword.runs.setup import set_up
 from pseudoword.training.loop import train
 
 OURS, GRAPHS = "pseudoword", "pseudoword --graphs"

@@ -26,7 +26,8 @@ from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs.planned import plan_run
-from pseudoword.runs.setup import begin, set_up
+from pseudoword.runs.run import begin
+from pseudoword.runs.setup import set_up
 from pseudoword.training import importance
 from pseudoword.training.batches import batch
 from pseudoword.training.loop import train

@@ -12,11 +12,12 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending, Silent
-from pseudoword.runs import pack, requests, setup
+from pseudoword.runs import pack, requests
 from pseudoword.runs.interrupt import Interrupted
 from pseudoword.runs.planned import Options
+from pseudoword.runs.run import Run
+from pseudoword.runs.run import evaluate as real_evaluate
 from pseudoword.runs.runner import learn
-from pseudoword.runs.setup import Run
 from pseudoword.training.early_stopping import EvaluationLoss
 
 
@@ -77,7 +78,7 @@ def test_where_memory_is_too_small_to_evaluate_words_together_each_is_evaluated_
     def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
         if len(runs) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return setup.evaluate(family, runs)
+        return real_evaluate(family, runs)
 
     monkeypatch.setattr(pack, "evaluate", evaluate)
     done = train_pack(configs)
@@ -91,7 +92,7 @@ def test_a_word_whose_evaluation_fails_leaves_and_the_others_go_on(
     def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
         if any(run.config.token == "<a>" and run.state.step == 2 for run in runs):
             raise PseudowordError("broken")
-        return setup.evaluate(family, runs)
+        return real_evaluate(family, runs)
 
     class Each:
         """Keeps how each word ended."""

@@ -18,8 +18,8 @@ from forked import Trainings
 from pseudoword import formats, train
 from pseudoword.errors import RunFolderError
 from pseudoword.models.family import Family
-from pseudoword.runs import pack, setup
-from pseudoword.runs.setup import Run
+from pseudoword.runs import pack
+from pseudoword.runs.run import Run, evaluate
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.ui import processes, training, worker
 from pseudoword.ui.job_files import WORKER, JobFiles
@@ -145,7 +145,7 @@ def test_a_pack_that_fails_as_a_whole_is_learned_word_by_word(
     queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packs: list[list[str]] = []
-    real = setup.evaluate
+    real = evaluate
 
     def fails(family: Family, runs: Sequence[Run]) -> Sequence[EvaluationLoss]:
         packs.append([run.config.token for run in runs])

@@ -13,7 +13,7 @@ from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs import checkpoint, previews, requests
 from pseudoword.runs.folder import BEST, CSV, CURVES
-from pseudoword.runs.setup import Run
+from pseudoword.runs.run import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
 from pseudoword.text import public, reason
 from pseudoword.training.early_stopping import EvaluationLoss

@@ -10,7 +10,7 @@ from pseudoword.methods import norms
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint
-from pseudoword.runs.setup import Run
+from pseudoword.runs.run import Run
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 

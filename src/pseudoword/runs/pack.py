@@ -15,7 +15,8 @@ from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.finish import Trained, finish
 from pseudoword.runs.interrupt import stopped
 from pseudoword.runs.planned import Options, PlannedRun
-from pseudoword.runs.setup import Run, Setup, begin, evaluate, measure, prompts_of_run, set_up
+from pseudoword.runs.run import Run, begin, evaluate, measure, prompts_of_run
+from pseudoword.runs.setup import Setup, set_up
 from pseudoword.runs.tally import Tally
 from pseudoword.text import listed
 from pseudoword.training import encoded_prompts, nested_rows

@@ -1,0 +1,162 @@
+"""One concept in training: what was measured before, its state, and its word as it is now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pseudoword import methods
+from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
+from pseudoword.config.fields import AUTO
+from pseudoword.config.rates import Rates
+from pseudoword.models.family import Family
+from pseudoword.progress import Progress
+from pseudoword.report import charts
+from pseudoword.runs.folder import RATE_CURVE, RunFolder
+from pseudoword.runs.setup import Setup
+from pseudoword.text import listed, public
+from pseudoword.training import early_stopping, importance
+from pseudoword.training.batches import TrainingData, fixed
+from pseudoword.training.early_stopping import EvaluationLoss
+from pseudoword.training.encoded_prompts import prompts_of
+from pseudoword.training.learning_rate_finder import find_learning_rate
+from pseudoword.training.loss import Batch
+from pseudoword.training.rate_schedules import Schedule
+from pseudoword.training.state import TrainState
+
+
+@dataclass
+class Run:
+    """One concept of a pack, with its state."""
+
+    setup: Setup
+    state: TrainState
+    rates: Rates
+    """the learning rates that are used"""
+    samples: list[Batch]
+    """samples of the training pictures, for evaluations; empty without evaluations"""
+    held_out: list[Batch]
+    """samples of the held-out pictures"""
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings."""
+        return self.setup.config
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the run."""
+        return self.setup.folder
+
+    def concept(self) -> Concept:
+        """The current word.
+
+        After a failure it is the last good one; with early stopping, the best one so far.
+        """
+        state = self.state
+        if state.failure is not None and state.good:
+            rows, step = state.good, state.good_step
+        elif self.config.steps is AUTO and state.evaluations.best:
+            rows, step = state.evaluations.best, state.evaluations.best_step
+        else:
+            rows, step = state.word(), state.step
+        changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
+        facts = {**self.setup.provenance, "lr": str(self.rates), "steps": str(step), **changes}
+        return Concept(
+            token=state.token,
+            vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
+            family=self.setup.family,
+            method=state.method.name,
+            provenance={name: public(value) for name, value in facts.items()},
+        )
+
+
+def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:
+    """Evaluate the current words of several runs together."""
+    words = [(run.state.word(), run) for run in runs]
+    asked = [(word, run.samples) for word, run in words]
+    asked += [(word, run.held_out) for word, run in words if run.held_out]
+    losses = early_stopping.evaluation_losses(family, asked)
+    held_out = iter(losses[len(runs) :])
+    return [
+        EvaluationLoss(run.state.step, loss, next(held_out) if run.held_out else None)
+        for run, loss in zip(runs, losses, strict=False)
+    ]
+
+
+def begin(family: Family, setup: Setup, progress: Progress) -> Run:
+    """Make the run of what `measure` has returned.
+
+    An `auto` learning rate is found before, unless the folder has it.
+    """
+    config, data = setup.config, setup.data
+    method = methods.begin(setup.start, config)
+    if config.lr is AUTO:
+        rates = _found_rate(family, setup, data, progress)
+    else:
+        rates = config.lr.absolute(method.rate_unit)
+    unseen = replace(data, pictures=setup.held_out)
+    return Run(
+        setup,
+        TrainState.begin(data, method, Schedule.of(config, rates)),
+        rates,
+        samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
+        held_out=fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else [],
+    )
+
+
+def prompts_of_run(run: Run) -> list[str] | None:
+    """All prompts of the steps and evaluations; None if captions change at random."""
+    data = run.setup.data
+    return prompts_of(replace(data, pictures=[*data.pictures, *run.setup.held_out]))
+
+
+def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list[Setup]:
+    """Measure how often to sample each part of the timesteps, together for all that want it.
+
+    What is measured is kept in the folders, and read from there, as is the word that a run starts
+    from if it was chosen. A short run samples all alike; that is kept as well, for when the run is
+    extended.
+
+    Returns:
+        The same, with the densities in their data.
+    """
+    wanted = [s for s in setups if s.config.timestep_sampling == "importance"]
+    known = {s.folder.path: s.chosen.density for s in wanted}
+    new = [s for s in wanted if s.chosen.density is None]
+    long = [s for s in new if importance.is_worth_it(s.config)]
+    if long:
+        progress.phase(f"measuring which timesteps move {listed(s.config.token for s in long)}")
+        words = [(s.data, s.start.rows) for s in long]
+        found = importance.densities(family, words, progress.advance)
+        known |= {s.folder.path: density for s, density in zip(long, found, strict=True)}
+    for setup in new:
+        if known[setup.folder.path] is None:
+            known[setup.folder.path] = ()
+            progress.note(
+                f"{setup.config.token}: timesteps are sampled evenly, because measuring which ones "
+                "move the word would take long beside so few steps"
+            )
+    measured = []
+    for setup in setups:
+        density = known.get(setup.folder.path, setup.chosen.density)
+        chosen = setup.chosen.model_copy(update={"density": density})
+        if chosen != setup.folder.read_chosen():
+            setup.folder.write_chosen(chosen)
+        data = replace(setup.data, density=known.get(setup.folder.path) or ())
+        measured.append(replace(setup, data=data, chosen=chosen))
+    return measured
+
+
+def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Progress) -> Rates:
+    """The learning rate from the learning-rate finder, or from the folder."""
+    token, folder = setup.config.token, setup.folder
+    rates = setup.chosen.lr
+    if rates is None:
+        progress.phase(f"trying learning rates for {token}")
+        found = find_learning_rate(family, data, setup.start, progress.advance)
+        folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, token))
+        rates = Rates.parse(f"{found.rate:g}")
+        values = {"lr": rates, "tried": found.curve}
+        folder.write_chosen(setup.chosen.model_copy(update=values))
+    progress.note(f"{token}: the learning rate is {rates}, see rate.png")
+    return rates
