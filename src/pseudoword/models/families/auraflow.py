@@ -10,13 +10,11 @@ from torch import Tensor
 
 from pseudoword.models.families.transformer import (
     TransformerFamily,
-    usual_resolution,
     without_padding,
 )
 from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.pipeline_readers import cut_as_in
 from pseudoword.models.prompts import Prompts
 
@@ -28,16 +26,12 @@ class AuraFlow(TransformerFamily):
     pipelines = ("AuraFlowPipeline",)
     kind = "AuraFlowTransformer2DModel"
     usual_guidance = 3.5
+    states_size = False  # the pipeline draws 1024 pixels, whatever `sample_size` is
     text_encoders = (
         EncoderPart(
             "pile_t5xl", "UMT5EncoderModel", reads=cut_as_in("AuraFlowPipeline"), masked=True
         ),
     )
-
-    @classmethod
-    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        # the pipeline draws 1024 pixels by default, whatever `sample_size` is
-        return usual_resolution(parts, cls.autoencoder_kind)
 
     @property
     def largest_side(self) -> int:

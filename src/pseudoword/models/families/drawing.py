@@ -192,6 +192,16 @@ class DiffusersDrawing(ABC):
                 f"{kind.__name__} has no such setting. Give 0."
             )
         self.check_steps(settings)
+        if self.ignores_guidance and settings.guidance != self.defaults.guidance:
+            raise SettingsError(
+                f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
+                f"{self.ignores_guidance}. Leave it out."
+            )
+
+    @property
+    def ignores_guidance(self) -> str:
+        """Why the guidance scale has no effect, behind "which"; empty if it has one."""
+        return ""
 
     def check_steps(self, settings: GenerationSettings) -> None:
         """Check whether the scheduler can take so many steps."""

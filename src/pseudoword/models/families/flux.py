@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.errors import SettingsError
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily
-from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.family import Condition
 from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.pipeline_readers import cut_as_in
@@ -42,19 +41,15 @@ class Flux(PackedFamily):
         pooled = condition.pooled.to(self.dtype)
         return {"pooled_projections": pooled, "guidance": training_guidance(self.denoiser, pooled)}
 
+    @property
+    def ignores_guidance(self) -> str:
+        return "" if self.denoiser.config.guidance_embeds else "reads no guidance scale"
+
     def distilled(self) -> UsualDrawing | None:
         """schnell, as in the example of its pipeline; it alone neither reads a scale nor shifts."""
         reads_scale = self.denoiser.config.guidance_embeds
         schnell = not reads_scale and not self.scheduler().config.use_dynamic_shifting
         return UsualDrawing(guidance=1.0, sampler_steps=4) if schnell else None
-
-    def check(self, settings: GenerationSettings) -> None:
-        super().check(settings)
-        if not self.denoiser.config.guidance_embeds and settings.guidance != self.defaults.guidance:
-            raise SettingsError(
-                f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
-                "reads no guidance scale. Leave it out."
-            )
 
 
 def training_guidance(denoiser: Any, text: Tensor) -> Tensor | None:

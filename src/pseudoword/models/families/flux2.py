@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.flux import training_guidance
@@ -150,16 +149,12 @@ class Flux2Klein(Flux2):
         """The settings on the card of the distilled klein."""
         return UsualDrawing(guidance=1.0, sampler_steps=4) if self._is_distilled else None
 
+    @property
+    def ignores_guidance(self) -> str:
+        return "is distilled to draw without guidance" if self._is_distilled else ""
+
     def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
         return super()._pipeline(scheduler, is_distilled=self._is_distilled, **more)
-
-    def check(self, settings: GenerationSettings) -> None:
-        super().check(settings)
-        if self._is_distilled and settings.guidance != self.defaults.guidance:
-            raise SettingsError(
-                f"--guidance {settings.guidance:g} has no effect with {self.source.name}, which "
-                "is distilled to draw without guidance. Leave it out."
-            )
 
 
 def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:

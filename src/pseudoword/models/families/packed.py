@@ -6,17 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pseudoword.models.families.transformer import PATCH, TransformerFamily, usual_resolution
+from pseudoword.models.families.transformer import PATCH, TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.loading.parts import ModelParts
 
 
 class PackedFamily(TransformerFamily):
     """A model whose transformer reads patches as one sequence, with the position of each."""
 
-    @classmethod
-    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        return usual_resolution(parts, cls.autoencoder_kind)
+    states_size = False
 
     @property
     def latent_channels(self) -> int:

@@ -43,10 +43,14 @@ class TransformerFamily(LatentFamily):
     kind: str
     """diffusers' class of the transformer"""
     reads_weights = False
+    states_size = True
+    """whether its config states the size of the pictures that it was made for"""
 
     @classmethod
     def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        """The resolution and the step that the transformer's config states."""
+        """The resolution and the step that the transformer's config states, or usual ones."""
+        if not cls.states_size:
+            return _usual_resolution(parts, cls.autoencoder_kind)
         import diffusers
 
         config = parts.config(getattr(diffusers, cls.kind), "transformer")
@@ -121,7 +125,7 @@ def without_padding(condition: Condition) -> Condition:
     return replace(condition, hidden=condition.hidden * condition.mask.unsqueeze(-1))
 
 
-def usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
+def _usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
     """The resolution of a model none of whose configs says it, and what sides are multiples of."""
     scale = vae.pixels(parts)
     own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}

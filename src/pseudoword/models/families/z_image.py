@@ -15,12 +15,10 @@ from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.transformer import (
     PLANNED_TOKENS,
     TransformerFamily,
-    usual_resolution,
 )
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.language_model import up_to
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.pipeline_readers import in_chat
 
 TURBO_SHIFT = 3.0
@@ -34,6 +32,7 @@ class ZImage(TransformerFamily):
     pipelines = ("ZImagePipeline",)
     kind = "ZImageTransformer2DModel"
     ragged = True
+    states_size = False
     usual_guidance = 6.0
     text_encoders = (
         EncoderPart(
@@ -44,10 +43,6 @@ class ZImage(TransformerFamily):
             take=partial(up_to, last=-2),
         ),
     )
-
-    @classmethod
-    def resolution_of(cls, parts: ModelParts) -> tuple[int, int]:
-        return usual_resolution(parts, cls.autoencoder_kind)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
         predicted = self.denoiser(
