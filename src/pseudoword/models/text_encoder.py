@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -190,12 +190,7 @@ class TextEncoder:
         """
         counts = {placeholder: count(own) for placeholder, own in rows.items()}
         tokens = self.reader.tokenize(prompts, counts)
-        largest = int(tokens.ids.max())
-        if largest >= self._vocabulary:
-            raise BaseModelError(
-                f"the tokenizer has a token with the id {largest}, and the text encoder has only "
-                f"{self._vocabulary} rows: they are of different models"
-            )
+        self._check_ids(tokens)
         read = [own for own in rows.values() if len(own)]
         stacked, replaced = before(read, self.width), replacement(read)
         output: Any
@@ -214,15 +209,20 @@ class TextEncoder:
                 tokens = tokens.per_layer(*stacked.shape[:2])
                 stacked = stacked.flatten(0, 1)
             output = self._run(tokens, stacked if read else None, options)
-        if isinstance(prompts, ChunkedPrompts):
-            return Encoded(
-                *(output, tokens, prompts.chunks, prompts.restore_mean),
-                replacement=replaced,
-                watch=self.watch,
-            )
-        return Encoded(
+        encoded = Encoded(
             output, tokens, used=self.reader.used, replacement=replaced, watch=self.watch
         )
+        if isinstance(prompts, ChunkedPrompts):
+            return replace(encoded, chunks=prompts.chunks, restore_mean=prompts.restore_mean)
+        return encoded
+
+    def _check_ids(self, tokens: Tokenized) -> None:
+        largest = int(tokens.ids.max())
+        if largest >= self._vocabulary:
+            raise BaseModelError(
+                f"the tokenizer has a token with the id {largest}, and the text encoder has only "
+                f"{self._vocabulary} rows: they are of different models"
+            )
 
     def _run(self, tokens: Tokenized, stacked: Tensor | None, options: Mapping[str, Any]) -> Any:
         """The transformer's output; it reads the rows `stacked` where the slots of `tokens` say."""
