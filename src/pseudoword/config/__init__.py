@@ -3,13 +3,14 @@
 One file per group of settings; `TrainConfig` puts the groups together.
 """
 
+from pseudoword.config.base_choice import BaseChoice, DType, Prediction, Quantize
 from pseudoword.config.bench import BenchConfig, EvaluateConfig
 from pseudoword.config.fields import flag
 from pseudoword.config.generate import Emphasis, GenerateConfig
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.plan import PlanConfig
 from pseudoword.config.prepare import PrepareConfig
-from pseudoword.config.settings import BaseChoice, DType, Prediction, Quantize, Settings, group_of
+from pseudoword.config.settings import Settings, group_of
 from pseudoword.config.train import TrainConfig
 from pseudoword.config.word import InitMode
 from pseudoword.config.work import WorkConfig

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from pseudoword.config.aliases import Alias, Formerly
+from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import (
     GUIDANCE,
     OFTEN,
@@ -18,7 +19,6 @@ from pseudoword.config.fields import (
     Samples,
     Seed,
 )
-from pseudoword.config.settings import BaseChoice
 
 
 class BenchConfig(BaseChoice):

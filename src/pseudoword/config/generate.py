@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pseudoword.config.aliases import Alias, Synonyms
+from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, STEPS, Name, Pictures, Seed
-from pseudoword.config.settings import BaseChoice, Idle
+from pseudoword.config.settings import Idle
 from pseudoword.errors import SettingsError
 
 Emphasis = Literal["original", "no-norm", "none"]

@@ -3,9 +3,9 @@
 from typing import Annotated, Any, ClassVar, Self
 
 from pseudoword.config.aliases import Alias
+from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import OFTEN, SIDE_PX, Samples
 from pseudoword.config.method import MethodName
-from pseudoword.config.settings import BaseChoice
 
 
 class PlanConfig(BaseChoice):

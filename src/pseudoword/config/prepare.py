@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
+from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.fields import Seed
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.config.settings import BaseChoice, Idle
+from pseudoword.config.settings import Idle
 
 
 class PrepareConfig(CaptionSettings, PictureSettings, BaseChoice):

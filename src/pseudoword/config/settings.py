@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -14,14 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from pseudoword.config.aliases import Alias, Formerly, Synonyms, names_of, synonyms_of
-from pseudoword.config.fields import OFTEN, Name, Place, check_text, flag
+from pseudoword.config.aliases import names_of, synonyms_of
+from pseudoword.config.fields import check_text, flag
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, nearest
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
-Quantize = Literal["none", "8bit", "4bit"]
-Prediction = Literal["auto", "epsilon", "v_prediction"]
 Where = Path | str
 """A file of settings, or a place in one, as messages name it."""
 
@@ -166,39 +163,3 @@ def group_of(kind: type[Settings], field: str) -> str:
     """The heading under which `field` of `kind` is shown: that of the class which declares it."""
     owner = next(c for c in kind.__mro__ if field in vars(c).get("__annotations__", {}))
     return str(owner.heading)  # type: ignore[attr-defined]
-
-
-class BaseChoice(Settings):
-    """Which model to use, and how."""
-
-    heading: ClassVar[str] = "Base model"
-
-    base: Annotated[Place, OFTEN, Alias("pretrained_model_name_or_path")] = "emoji"
-    """Base model: emoji (bundled), a folder, a file, or a hub id. A folder has diffusers' layout, a
-    file ends in .safetensors or .ckpt, and a hub id may be owner/name@revision."""
-
-    device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1 or mps. auto is the device that the environment
-    variable PSEUDOWORD_DEVICE names, or else the fastest one."""
-
-    dtype: Annotated[
-        DType,
-        Alias("mixed_precision"),
-        Synonyms({"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "no": "float32"}),
-    ] = "auto"
-    """Precision of the frozen weights. auto is 16 bits on an NVIDIA GPU, and float32 elsewhere. The
-    new word is always float32."""
-
-    variant: Name | None = None
-    """Load weights that have this in their file names, for example fp16."""
-
-    configs: Place | None = None
-    """For a base model in one file: a folder in diffusers' layout, or a hub id, with its configs
-    and tokenizers; for one with a transformer also with all of its other parts."""
-
-    prediction_type: Annotated[Prediction, Formerly("prediction")] = "auto"
-    """What the model predicts. auto is what its files say."""
-
-    quantize: Quantize = "none"
-    """Keep the frozen linear layers in 8 or 4 bits, to save memory (4bit needs the extra
-    `quantize`)."""

@@ -10,13 +10,14 @@ from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias
+from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.pictures import PictureSettings
-from pseudoword.config.settings import BaseChoice, Where
+from pseudoword.config.settings import Where
 from pseudoword.config.stopping import StopSettings
 from pseudoword.config.word import WordSettings
 from pseudoword.errors import SettingsError
