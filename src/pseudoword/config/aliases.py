@@ -43,13 +43,6 @@ def names_of(kind: type[BaseModel]) -> Mapping[str, str]:
 
 
 @cache
-def peers_names_of(kind: type[BaseModel]) -> Mapping[str, str]:
-    """A name that other trainers have for a field of `kind` -> the field."""
-    former = {name for _, one in _marks(kind, Formerly) for name in one.names}
-    return {name: field for name, field in names_of(kind).items() if name not in former}
-
-
-@cache
 def synonyms_of(kind: type[BaseModel]) -> Mapping[str, Mapping[str, str]]:
     """Field of `kind` -> other words for its values."""
     return {field: one.values for field, one in _marks(kind, Synonyms)}

@@ -56,10 +56,6 @@ class ReadBack:
     negative: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """fields of `GenerateConfig`, without `negative`"""
-    words: tuple[str, ...] = ()
-    """ids of words of the library that it mentions"""
-    unknown: Mapping[str, str] = field(default_factory=dict)
-    """what else it says, and has no setting here"""
 
 
 class Drawing:
@@ -117,19 +113,16 @@ class Drawing:
         self,
         prompt: str,
         word: str,
-        steps: Sequence[int] = (),
         *,
         progress: Progress | None = None,
         **settings: Any,
     ) -> list[Drawn]:
-        """`prompt` drawn with each saved copy of the word (all, or those of `steps`) and with the
-        word itself, by the same seed; captions tell the step."""
+        """`prompt` drawn with each saved copy of the word and with the word itself, by the
+        same seed; captions tell the step."""
         (concept,) = internals.read_all(self.library.file(word))
-        kept = self.library.copies(word)
-        chosen = [step for step in kept if step in steps] if steps else kept
         with self._drawing({**settings, "n": 1}, progress) as draw:
             found = []
-            for step in chosen:
+            for step in self.library.copies(word):
                 (copy,) = internals.read_all(self.library.copy_file(word, step))
                 found += draw(prompt, [internals.with_token(copy, concept.token)], f"step {step}")
             return [*found, *draw(prompt, [concept], "as it is")]
@@ -145,14 +138,7 @@ class Drawing:
         data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
         self.workspace.check_size(len(data), name)
         told = internals.read_infotext(data, name)
-        settings, unknown = self._settings_of(told.values)
-        texts = (told.prompt, told.negative)
-        mentioned = [
-            word.id
-            for word in self.library.words()
-            if any(len(split(text, [word.token])) > 1 for text in texts)
-        ]
-        return ReadBack(told.prompt, told.negative, settings, tuple(mentioned), unknown)
+        return ReadBack(told.prompt, told.negative, self._settings_of(told.values))
 
     def release(self) -> None:
         """Free the base model that was drawn with last; one that draws now, when it has ended."""
@@ -203,22 +189,17 @@ class Drawing:
                 if not self._is_wanted:
                     self._let_go()
 
-    def _settings_of(self, values: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The settings that a picture tells, and what else it tells."""
+    def _settings_of(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """The settings among what a picture tells."""
         settings: dict[str, Any] = {}
-        unknown: dict[str, str] = {}
         for name, value in values.items():
-            try:
+            with contextlib.suppress(PseudowordError):  # it has no such value here
                 found = self._setting(name, value)
                 read = GenerateConfig.check(**checked(self.workspace, GenerateConfig, found))
                 settings |= {
                     one: found[one] if one == "base" else getattr(read, one) for one in found
                 }
-            except PseudowordError:
-                found = {}
-            if not found:
-                unknown[name] = value
-        return settings, unknown
+        return settings
 
     def _setting(self, name: str, value: str) -> dict[str, Any]:
         if name in FIELDS:

@@ -8,15 +8,6 @@ from pseudoword.ui.run_logs import LOG, last_entries, seconds_left
 
 
 @dataclass(frozen=True)
-class Preview:
-    """A picture that was drawn on the way."""
-
-    step: int
-    number: int
-    """which prompt it was drawn for, from 1"""
-
-
-@dataclass(frozen=True)
 class Job:
     """A training, as it is at one moment."""
 

@@ -6,7 +6,6 @@ What is asked for, and what has come of it, is in `queue/ID/` (see `job_files`);
 
 import contextlib
 import math
-import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from pseudoword.text import brief
 from pseudoword.ui import processes
 from pseudoword.ui.drawing import Drawing
 from pseudoword.ui.estimates import Estimate, estimate
-from pseudoword.ui.job import Job, Preview, job_of
+from pseudoword.ui.job import Job, job_of
 from pseudoword.ui.job_files import (
     OVER,
     PICTURES,
@@ -179,34 +178,15 @@ class Queue:
         """What the training has logged so far."""
         return Curves.of(self.workspace.place("runs", name) / LOG)
 
-    def previews(self, name: str) -> list[Preview]:
-        """The pictures that were drawn on the way, the latest last."""
-        found = []
+    def preview_count(self, name: str) -> int:
+        """How many pictures were drawn on the way."""
         folder = self.workspace.place("runs", name) / "previews"
-        for path in folder.glob("step-*-*.png"):
-            if (
-                match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)
-            ) and not path.is_symlink():
-                found.append(Preview(int(match[1]), int(match[2])))
-        return sorted(found, key=lambda one: (one.step, one.number))
-
-    def preview(self, name: str, which: Preview, needed_px: int | None = None) -> Image.Image:
-        """One of the `previews`."""
-        if which not in self.previews(name):
-            raise UnknownIdError("That preview is not there any more.")
-        folder = self.workspace.path("runs", name) / "previews"
-        return internals.open_picture(
-            folder / f"step-{which.step:d}-{which.number:d}.png", needed_px=needed_px
-        )
+        return sum(1 for _ in folder.glob("step-*-*.png"))
 
     def filmstrip(self, name: str) -> Image.Image | None:
         """All previews on one picture: a row for each prompt, a column for each step."""
         file = self.workspace.place("runs", name) / "previews" / "filmstrip.png"
         return internals.open_picture(file) if file.is_file() else None
-
-    def copies(self, name: str) -> list[int]:
-        """The steps of which copies of the word are kept, for `Library.sweep`."""
-        return self.library.copies(name)
 
     def stop(self, name: str) -> None:
         """Stop a training after its current step, keep its word; take a waiting one out."""

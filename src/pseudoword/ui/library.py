@@ -346,7 +346,8 @@ def _latest_previews(folder: Path) -> list[Path]:
     """The previews of the last step that was drawn."""
     steps: dict[int, list[Path]] = {}
     for path in folder.glob("step-*-*.png"):
-        if match := re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name):
+        match = re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)
+        if match and not path.is_symlink():  # which might show a file from elsewhere
             steps.setdefault(int(match[1]), []).append(path)
     return sorted(steps[max(steps)]) if steps else []
 
