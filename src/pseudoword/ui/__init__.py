@@ -1,4 +1,4 @@
-"""The page in the browser, and what stands behind it. Imports the API and the settings only."""
+"""The page in the browser, and the workspace behind it. Imports the API and the settings only."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ def serve(
     password: str | None,
     ready: Callable[[str], None],
 ) -> None:
-    """Give the page out until Ctrl-C; see `pseudoword.ui.app.serve`.
+    """Give the page out until Ctrl-C; see `pseudoword.ui.page.app.serve`.
 
     Raises:
         SettingsError: Gradio is not installed, the page would be open to others without a
@@ -25,6 +25,6 @@ def serve(
         import gradio  # noqa: F401
     except ImportError as error:
         raise SettingsError("the page needs gradio: pip install 'pseudoword[ui]'") from error
-    from pseudoword.ui import app
+    from pseudoword.ui.page import app
 
     app.serve(folder, host=host, port=port, share=share, password=password, ready=ready)

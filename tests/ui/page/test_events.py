@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 from served import LONG_MS, Served, drop, free_port, open_page, put_number, tab, wait_until
 
 from pseudoword.commands.demo import PICTURES
-from pseudoword.ui import app
 from pseudoword.ui.desk import Desk
+from pseudoword.ui.page import app
 from pseudoword.ui.pictures import Box, DataSets
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 
 from pseudoword.config import TrainConfig
-from pseudoword.ui.forms import Form, holds_path, in_words, label
+from pseudoword.ui.page.forms import Form, holds_path, in_words, label
 from pseudoword.ui.settings import NEVER
 
 

@@ -16,7 +16,7 @@ from served import Served, drop, open_page, put, tab
 
 from pseudoword.commands.demo import PICTURES
 from pseudoword.errors import SettingsError
-from pseudoword.ui.app import check_address
+from pseudoword.ui.page.app import check_address
 from pseudoword.ui.workspace import Workspace
 
 pytestmark = pytest.mark.slow

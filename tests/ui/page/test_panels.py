@@ -9,18 +9,18 @@ from PIL import Image
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.training import optimisers
-from pseudoword.ui import pieces, use
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
 from pseudoword.ui.library import Word, token_of
-from pseudoword.ui.picture_editor import box, painted
-from pseudoword.ui.picture_view import view
+from pseudoword.ui.page import pieces, use
+from pseudoword.ui.page.picture_editor import box, painted
+from pseudoword.ui.page.picture_view import view
+from pseudoword.ui.page.teach import OPTIMISERS
+from pseudoword.ui.page.training_panel import asked_of, curve_rows, progress, to_show
+from pseudoword.ui.page.uploads import add_files
 from pseudoword.ui.pictures import Picture, by_name
 from pseudoword.ui.run_logs import Curves
 from pseudoword.ui.settings import checked
-from pseudoword.ui.teach import OPTIMISERS
-from pseudoword.ui.training_panel import asked_of, curve_rows, progress, to_show
-from pseudoword.ui.uploads import add_files
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from pseudoword.errors import PictureError
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import EACH, LATEST, PRIVATE, QUIET, in_turn, shown_id, told
+from pseudoword.ui.page.events import EACH, LATEST, PRIVATE, QUIET, in_turn, shown_id, told
+from pseudoword.ui.page.uploads import set_mask
 from pseudoword.ui.pictures import Box, Picture
-from pseudoword.ui.uploads import set_mask
 
 IN_TURN = in_turn("pictures")
 

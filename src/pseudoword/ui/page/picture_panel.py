@@ -5,12 +5,12 @@ from typing import Any
 
 import gradio as gr
 
-from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import LATEST, told
-from pseudoword.ui.picture_editor import IN_TURN, Answer, PictureEditor
-from pseudoword.ui.picture_view import View, view
-from pseudoword.ui.uploads import TAKEN, add_files
+from pseudoword.ui.page import pieces
+from pseudoword.ui.page.events import LATEST, told
+from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
+from pseudoword.ui.page.picture_view import View, view
+from pseudoword.ui.page.uploads import TAKEN, add_files
 
 
 class PicturePanel:

@@ -10,9 +10,9 @@ from PIL import Image
 from pseudoword.config import PrepareConfig
 from pseudoword.errors import PseudowordError
 from pseudoword.text import counted
-from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import sentence
+from pseudoword.ui.page import pieces
+from pseudoword.ui.page.events import sentence
 from pseudoword.ui.pictures import Picture, by_name
 
 if TYPE_CHECKING:

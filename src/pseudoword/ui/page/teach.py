@@ -10,16 +10,16 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
-from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.estimates import Estimate
-from pseudoword.ui.events import LATEST, PRIVATE, QUIET, in_turn, sentence, told
-from pseudoword.ui.forms import Form
 from pseudoword.ui.library import token_of
-from pseudoword.ui.picture_panel import PicturePanel
+from pseudoword.ui.page import pieces
+from pseudoword.ui.page.events import LATEST, PRIVATE, QUIET, in_turn, sentence, told
+from pseudoword.ui.page.forms import Form
+from pseudoword.ui.page.picture_panel import PicturePanel
+from pseudoword.ui.page.training_panel import TrainingPanel
 from pseudoword.ui.pictures import Picture
 from pseudoword.ui.settings import NEVER, SENTENCES, base_choice
-from pseudoword.ui.training_panel import TrainingPanel
 
 KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
 """What a word can be for, and the sentences that suit."""

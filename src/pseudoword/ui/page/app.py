@@ -13,10 +13,10 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from pseudoword.errors import SettingsError
-from pseudoword.ui import teach, use, words
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import LISTEN
-from pseudoword.ui.guard import HERE, Guard
+from pseudoword.ui.page import teach, use, words
+from pseudoword.ui.page.events import LISTEN
+from pseudoword.ui.page.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
 ICON = Path(__file__).with_name("icon.svg")

@@ -5,7 +5,7 @@ from html import escape
 from typing import Literal
 
 from pseudoword.text import visible
-from pseudoword.ui.forms import in_words
+from pseudoword.ui.page.forms import in_words
 
 Tone = Literal["plain", "warning", "error", "good"]
 

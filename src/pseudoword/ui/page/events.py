@@ -19,8 +19,8 @@ from typing import Any
 import gradio as gr
 
 from pseudoword.errors import PseudowordError
-from pseudoword.ui.forms import in_words
-from pseudoword.ui.pieces import text
+from pseudoword.ui.page.forms import in_words
+from pseudoword.ui.page.pieces import text
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 

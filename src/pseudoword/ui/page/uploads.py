@@ -7,7 +7,7 @@ from pathlib import Path
 from pseudoword import internals
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import sentence
+from pseudoword.ui.page.events import sentence
 
 TEXTS = (".txt", ".caption")
 

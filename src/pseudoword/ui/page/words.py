@@ -8,12 +8,12 @@ import gradio as gr
 
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
-from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import EACH, LATEST, in_turn, shown_id, told
-from pseudoword.ui.galleries import pressable, tile
-from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.library import token_of
+from pseudoword.ui.page import pieces
+from pseudoword.ui.page.events import EACH, LATEST, in_turn, shown_id, told
+from pseudoword.ui.page.galleries import pressable, tile
+from pseudoword.ui.page.handed_out import hand_out
 
 IN_TURN = in_turn("library")
 

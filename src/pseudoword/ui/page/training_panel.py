@@ -14,11 +14,11 @@ import gradio as gr
 
 from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
-from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.events import LATEST, QUIET, sentence, shown_id, told
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import State
+from pseudoword.ui.page import pieces
+from pseudoword.ui.page.events import LATEST, QUIET, sentence, shown_id, told
 from pseudoword.ui.pictures import by_name
 from pseudoword.ui.run_logs import Curves
 

@@ -9,14 +9,14 @@ import gradio as gr
 from pseudoword.config import GenerateConfig
 from pseudoword.errors import ConceptError, PictureError, PromptError, PseudowordError
 from pseudoword.placeholders import split
-from pseudoword.ui import pieces
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
-from pseudoword.ui.events import LATEST, QUIET, in_turn, sentence, told
-from pseudoword.ui.forms import Form
-from pseudoword.ui.galleries import pressable, tile
-from pseudoword.ui.handed_out import hand_out
 from pseudoword.ui.library import Word
+from pseudoword.ui.page import pieces
+from pseudoword.ui.page.events import LATEST, QUIET, in_turn, sentence, told
+from pseudoword.ui.page.forms import Form
+from pseudoword.ui.page.galleries import pressable, tile
+from pseudoword.ui.page.handed_out import hand_out
 from pseudoword.ui.settings import NEVER, base_choice
 
 FILES = ["image", ".safetensors", ".pt", ".bin", ".ckpt", ".pth"]

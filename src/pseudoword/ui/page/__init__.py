@@ -1,0 +1,1 @@
+"""What is seen in the browser: controls, their events, and the server that gives them out."""
