@@ -40,7 +40,7 @@ def test_the_tree_keeps_its_floors(source: Path) -> None:
         ("config/rates.py", "pseudoword.training.loss"),
         ("formats/keys.py", "pseudoword.models.family"),
         ("methods/classic.py", "pseudoword.models.families.sd"),
-        ("models/injection.py", "pseudoword.methods.classic"),
+        ("models/reading/injection.py", "pseudoword.methods.classic"),
         ("report/charts.py", "pseudoword.training.loop"),
         ("training/loop.py", "pseudoword.runs.folder"),
         ("commands/push.py", "pseudoword.commands.gallery"),

@@ -14,10 +14,10 @@ from pseudoword.config import BaseChoice, Emphasis, TrainConfig
 from pseudoword.data import prompt_checks
 from pseudoword.errors import ConceptError, PromptError
 from pseudoword.models import base_model
-from pseudoword.models.clip_reader import ClipReader
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.reading.clip_reader import ClipReader
+from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.placeholders import delimited
 from pseudoword.runs import checks
 

@@ -8,7 +8,7 @@ from tiny_encoders import KINDS, encoder
 
 from pseudoword.models.checkpointing import checkpoint_blocks
 from pseudoword.models.live_memory import count_peak
-from pseudoword.models.lookup_site import injected, lookup_site
+from pseudoword.models.reading.lookup_site import injected, lookup_site
 
 LARGE = [name for name in KINDS if not name.startswith("CLIP")]
 

@@ -13,7 +13,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PseudowordError
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.text_encoder import TextEncoder
 
 WORDS = {
     "SD 1.x": {"clip_l": torch.ones(2, 768)},

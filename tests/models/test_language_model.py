@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_encoders import encoder
 
-from pseudoword.models.language_model import up_to
+from pseudoword.models.reading.language_model import up_to
 
 IDS = torch.tensor([[5, 7, 1, 2], [9, 3, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])

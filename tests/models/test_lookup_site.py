@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model
-from pseudoword.models.lookup_site import LookupSite, check_site, injected, lookup_site
+from pseudoword.models.reading.lookup_site import LookupSite, check_site, injected, lookup_site
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -88,7 +88,7 @@ def test_a_base_model_is_checked_when_it_is_loaded(
         module.weight = model.get_input_embeddings().weight
         return LookupSite(module)
 
-    monkeypatch.setattr("pseudoword.models.text_encoder.lookup_site", elsewhere)
+    monkeypatch.setattr("pseudoword.models.reading.text_encoder.lookup_site", elsewhere)
     with pytest.raises(BaseModelError, match="does not look up its tokens"):
         base_model.load_named(str(base), "cpu")
 

@@ -17,7 +17,7 @@ from pseudoword.formats import keys
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
-from pseudoword.models.injection import rows_of
+from pseudoword.models.reading.injection import rows_of
 from pseudoword.training import initialisation, loss
 from pseudoword.training.batches import batch
 from pseudoword.training.initialisation import begin, initial_rows, output_rows, turn

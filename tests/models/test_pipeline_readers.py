@@ -25,8 +25,8 @@ from pseudoword.models.families.sana import Sana
 from pseudoword.models.families.sd3 import StableDiffusion3
 from pseudoword.models.families.z_image import ZImage
 from pseudoword.models.live_memory import count_peak
-from pseudoword.models.prompt_reader import Reads
-from pseudoword.models.text_encoder import Encoded, TextEncoder
+from pseudoword.models.reading.prompt_reader import Reads
+from pseudoword.models.reading.text_encoder import Encoded, TextEncoder
 
 PROMPTS = ["", "a Photo of my cat,  red and blue ", "(Café) and naïve 猫 100%", "one cat " * 400]
 

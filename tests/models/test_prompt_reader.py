@@ -7,9 +7,9 @@ from support import Snapshot
 from transformers import CLIPTokenizer
 
 from pseudoword.errors import PromptError
-from pseudoword.models.clip_reader import ClipReader
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
+from pseudoword.models.reading.clip_reader import ClipReader
 from pseudoword.placeholders import split
 
 

@@ -8,7 +8,7 @@ from tiny_encoders import encoder
 
 from pseudoword.config import Quantize
 from pseudoword.models.loading.quantisation import quantize
-from pseudoword.models.lookup_site import check_site, injected, lookup_site
+from pseudoword.models.reading.lookup_site import check_site, injected, lookup_site
 
 WIDTH = 64  # narrower layers are left as they are
 

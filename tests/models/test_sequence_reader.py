@@ -12,9 +12,9 @@ from diffusers import ChromaPipeline, FluxPipeline
 from support import Snapshot
 
 from pseudoword.errors import BaseModelError, PromptError
-from pseudoword.models.prompts import ChunkedPrompts
-from pseudoword.models.sequence_reader import SequenceReader, Template
-from pseudoword.models.text_encoder import Encoded, TextEncoder
+from pseudoword.models.reading.prompts import ChunkedPrompts
+from pseudoword.models.reading.sequence_reader import SequenceReader, Template
+from pseudoword.models.reading.text_encoder import Encoded, TextEncoder
 from pseudoword.placeholders import delimited
 from pseudoword.prompt_weights import parse
 

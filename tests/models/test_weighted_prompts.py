@@ -23,13 +23,13 @@ from pseudoword.concept import Concept
 from pseudoword.errors import PromptError
 from pseudoword.formats.infotext import parse as parse_infotext
 from pseudoword.models import base_model
-from pseudoword.models.chunks import COMMA_REACH, count_chunks, tokenize_chunks
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
-from pseudoword.models.injection import Words, row_counts
-from pseudoword.models.prompts import ChunkedPrompts
-from pseudoword.models.text_encoder import weighted
+from pseudoword.models.reading.chunks import COMMA_REACH, count_chunks, tokenize_chunks
+from pseudoword.models.reading.injection import Words, row_counts
+from pseudoword.models.reading.prompts import ChunkedPrompts
+from pseudoword.models.reading.text_encoder import weighted
 from pseudoword.prompt_weights import parse, plain
 
 UP, DOWN = 1.1, 1 / 1.1

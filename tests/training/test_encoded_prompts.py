@@ -12,7 +12,7 @@ from pseudoword import methods, train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.text_encoder import TextEncoder
 from pseudoword.training import encoded_prompts, loop, loss, step
 from pseudoword.training.batches import batch
 from pseudoword.training.encoded_prompts import PromptsOfWord

@@ -16,7 +16,7 @@ from pseudoword.formats.keys import base_encoder, is_output, read_by
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible, vocabulary
 from pseudoword.models.family import Family
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.text_encoder import TextEncoder
 
 NEAREST = 5
 

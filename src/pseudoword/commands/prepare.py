@@ -18,7 +18,7 @@ from pseudoword.data import (
 from pseudoword.data.examples import Example
 from pseudoword.errors import PromptError
 from pseudoword.models import base_model
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.outputs import check_not_input, maker_of
 from pseudoword.progress import Progress
 from pseudoword.report import contact_sheet, picture_output

@@ -7,10 +7,10 @@ from pathlib import Path
 from pseudoword.config import Emphasis
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError
-from pseudoword.models.chunks import count_chunks
 from pseudoword.models.family import Family
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.prompts import PromptReading
+from pseudoword.models.reading.chunks import count_chunks
+from pseudoword.models.reading.prompt_reader import PromptReader
+from pseudoword.models.reading.prompts import PromptReading
 from pseudoword.placeholders import delimited, replace_placeholder, split, undelimited
 from pseudoword.prompt_weights import parse, plain
 

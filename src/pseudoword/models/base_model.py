@@ -22,7 +22,7 @@ from pseudoword.models.loading.recognition import (
     transformer_of,
 )
 from pseudoword.models.loading.source import BaseSource, Placement
-from pseudoword.models.prompt_reader import PromptReader
+from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.text import brief, reason
 
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}

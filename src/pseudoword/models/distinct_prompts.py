@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.models.family import Condition, Family
-from pseudoword.models.injection import Words
+from pseudoword.models.reading.injection import Words
 
 
 def encode_distinct(family: Family, prompts: Sequence[str], words: Words) -> Condition:

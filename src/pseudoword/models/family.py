@@ -11,11 +11,11 @@ from PIL.Image import Image
 from torch import Generator, Tensor
 
 from pseudoword.models.drawing_defaults import DrawingDefaults
-from pseudoword.models.injection import Words
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.injection import Words
+from pseudoword.models.reading.prompts import Prompts
+from pseudoword.models.reading.text_encoder import TextEncoder
 
 MicroConditioning = Tensor
 """How pictures were cropped, `[B, 6]` in pixels: height and width of the original, top and left of

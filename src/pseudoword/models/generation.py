@@ -14,13 +14,13 @@ from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats.infotext import EMPHASES, KEYWORD, SAMPLERS, infotext
-from pseudoword.models.chunks import count_chunks
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
-from pseudoword.models.injection import Words, row_counts
 from pseudoword.models.lora import Lora
 from pseudoword.models.picture_size import picture_size
-from pseudoword.models.prompts import ChunkedPrompts, Prompts
+from pseudoword.models.reading.chunks import count_chunks
+from pseudoword.models.reading.injection import Words, row_counts
+from pseudoword.models.reading.prompts import ChunkedPrompts, Prompts
 from pseudoword.placeholders import as_written
 from pseudoword.prompt_weights import has_signs, parse, plain
 from pseudoword.text import public, visible

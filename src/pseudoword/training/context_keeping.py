@@ -13,9 +13,9 @@ from torch import Tensor
 from pseudoword.formats.keys import is_layered
 from pseudoword.methods import Context
 from pseudoword.models.family import Family
-from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.prompts import Tokenized
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.prompts import Tokenized
+from pseudoword.models.reading.text_encoder import TextEncoder
 from pseudoword.rng import generator
 from pseudoword.training.loss import pack_placeholder
 from pseudoword.training.state import TrainState

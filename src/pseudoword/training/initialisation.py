@@ -19,7 +19,7 @@ from pseudoword.methods import Initialisation
 from pseudoword.models import toward
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family
-from pseudoword.models.text_encoder import TextEncoder, watched
+from pseudoword.models.reading.text_encoder import TextEncoder, watched
 from pseudoword.placeholders import delimited
 from pseudoword.rng import generator
 from pseudoword.text import brief

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Condition, Family, MicroConditioning
-from pseudoword.models.injection import Vectors
+from pseudoword.models.reading.injection import Vectors
 from pseudoword.placeholders import delimited
 from pseudoword.training.weighting import huber
 

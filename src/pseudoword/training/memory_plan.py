@@ -31,7 +31,7 @@ from pseudoword.models.live_memory import count_peak, nbytes
 from pseudoword.models.loading import devices, single_file_configs
 from pseudoword.models.loading.quantisation import quantized_layers
 from pseudoword.models.picture_size import picture_size
-from pseudoword.models.text_encoder import watched
+from pseudoword.models.reading.text_encoder import watched
 from pseudoword.text import reason
 from pseudoword.training import encoded_prompts, loss
 from pseudoword.training.encoded_prompts import PromptsOfWord

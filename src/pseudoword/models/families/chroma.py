@@ -15,10 +15,10 @@ from torch.utils.checkpoint import checkpoint
 
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.family import Condition
-from pseudoword.models.injection import Words
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.pipeline_readers import cut_as_in
-from pseudoword.models.prompts import Prompts
+from pseudoword.models.reading.injection import Words
+from pseudoword.models.reading.pipeline_readers import cut_as_in
+from pseudoword.models.reading.prompts import Prompts
 
 
 class Chroma(PackedFamily):

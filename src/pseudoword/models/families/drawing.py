@@ -21,14 +21,14 @@ from pseudoword.models.drawing_defaults import (
     UsualDrawing,
 )
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.injection import Words
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.lora import Lora, apply_loras
 from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.part_checks import working_together
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.injection import Words
+from pseudoword.models.reading.prompts import Prompts
+from pseudoword.models.reading.text_encoder import TextEncoder
 
 SUFFIXES = ("", "_2", "_3")
 """Ends of the names of text encoders and tokenizers in diffusers' layout."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.family import Condition
-from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.pipeline_readers import cut_as_in
-from pseudoword.models.prompts import Prompts
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.pipeline_readers import cut_as_in
+from pseudoword.models.reading.prompts import Prompts
 
 
 class Flux(PackedFamily):

@@ -17,13 +17,13 @@ from pseudoword.models.families.flux import training_guidance
 from pseudoword.models.families.packed import PackedFamily, positions
 from pseudoword.models.families.transformer import PATCH
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.injection import Words, rows_of
-from pseudoword.models.language_model import up_to
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.source import BaseSource, Placement
-from pseudoword.models.pipeline_readers import default, in_chat, most_tokens
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.sequence_reader import SequenceReader
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.language_model import up_to
+from pseudoword.models.reading.pipeline_readers import default, in_chat, most_tokens
+from pseudoword.models.reading.prompts import Prompts
+from pseudoword.models.reading.sequence_reader import SequenceReader
 
 PIPELINE, KLEIN_PIPELINE = "Flux2Pipeline", "Flux2KleinPipeline"
 

@@ -19,8 +19,8 @@ from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.part_checks import check_output, working_together
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.prompt_reader import PromptReader
+from pseudoword.models.reading.text_encoder import TextEncoder
 
 
 class LatentFamily(DiffusersDrawing):

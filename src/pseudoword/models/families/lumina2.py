@@ -13,10 +13,10 @@ from torch import Tensor
 
 from pseudoword.models.families.transformer import PLANNED_TOKENS, TransformerFamily
 from pseudoword.models.family import Condition
-from pseudoword.models.language_model import up_to
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.pipeline_readers import empty, most_tokens
-from pseudoword.models.sequence_reader import SequenceReader
+from pseudoword.models.reading.language_model import up_to
+from pseudoword.models.reading.pipeline_readers import empty, most_tokens
+from pseudoword.models.reading.sequence_reader import SequenceReader
 
 PIPELINE = "Lumina2Pipeline"
 

@@ -13,7 +13,7 @@ from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.pipeline_readers import cut_as_in, lower_case
+from pseudoword.models.reading.pipeline_readers import cut_as_in, lower_case
 
 
 class PixArtSigma(TransformerFamily):

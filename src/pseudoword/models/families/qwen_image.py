@@ -14,12 +14,12 @@ from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.packed import PackedFamily
 from pseudoword.models.families.transformer import without_padding
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.injection import Words
-from pseudoword.models.language_model import up_to
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.pipeline_readers import empty, most_tokens
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.sequence_reader import SequenceReader
+from pseudoword.models.reading.injection import Words
+from pseudoword.models.reading.language_model import up_to
+from pseudoword.models.reading.pipeline_readers import empty, most_tokens
+from pseudoword.models.reading.prompts import Prompts
+from pseudoword.models.reading.sequence_reader import SequenceReader
 
 PIPELINE = "QwenImagePipeline"
 

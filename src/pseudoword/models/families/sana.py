@@ -12,11 +12,11 @@ from torch import Tensor
 from pseudoword.models.autoencoder import DeepAutoencoder
 from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.language_model import up_to
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import ModelParts
-from pseudoword.models.pipeline_readers import default, lower_case, most_tokens
-from pseudoword.models.sequence_reader import SequenceReader
+from pseudoword.models.reading.language_model import up_to
+from pseudoword.models.reading.pipeline_readers import default, lower_case, most_tokens
+from pseudoword.models.reading.sequence_reader import SequenceReader
 
 PIPELINE = "SanaPipeline"
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition
-from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
-from pseudoword.models.prompts import Prompts
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.prompts import Prompts
 
 
 class StableDiffusion(UNetFamily):

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from pseudoword.models.families.transformer import TransformerFamily, padded
 from pseudoword.models.family import Condition
-from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.pipeline_readers import cut_as_in, most_tokens
-from pseudoword.models.prompts import Prompts
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.pipeline_readers import cut_as_in, most_tokens
+from pseudoword.models.reading.prompts import Prompts
 
 PIPELINE = "StableDiffusion3Pipeline"
 

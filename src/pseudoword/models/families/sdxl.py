@@ -13,10 +13,10 @@ from torch import Tensor
 from pseudoword.models.drawing_defaults import UsualDrawing
 from pseudoword.models.families.unet import UNetFamily
 from pseudoword.models.family import Condition, MicroConditioning
-from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
-from pseudoword.models.prompts import ChunkedPrompts, Prompts
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.prompts import ChunkedPrompts, Prompts
 
 
 class StableDiffusionXL(UNetFamily):

@@ -13,13 +13,13 @@ from pseudoword.models.families.configs import LARGEST_SAMPLE, patch_step, sampl
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
-from pseudoword.models.injection import Words, rows_of
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.output_rows import WordRows
-from pseudoword.models.prompts import Prompts
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.injection import Words, rows_of
+from pseudoword.models.reading.output_rows import WordRows
+from pseudoword.models.reading.prompts import Prompts
+from pseudoword.models.reading.text_encoder import TextEncoder
 
 USUAL_SAMPLE, PATCH = 128, 2
 """Latent positions along a side of pictures of 1024 pixels and of a token, where no config says."""

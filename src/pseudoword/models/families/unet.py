@@ -15,12 +15,12 @@ from pseudoword.models.cross_attention import cross_attention_layers, join_layer
 from pseudoword.models.families.configs import diffusion_schedule, sample_side
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, GenerationSettings, MicroConditioning
-from pseudoword.models.injection import Words
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
-from pseudoword.models.prompts import Prompts
+from pseudoword.models.reading.injection import Words
+from pseudoword.models.reading.prompts import Prompts
 from pseudoword.models.unet_activations import replace_activations
 
 

@@ -17,9 +17,9 @@ from pseudoword.models.families.transformer import (
     TransformerFamily,
 )
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.language_model import up_to
 from pseudoword.models.loading.encoder_part import EncoderPart
-from pseudoword.models.pipeline_readers import in_chat
+from pseudoword.models.reading.language_model import up_to
+from pseudoword.models.reading.pipeline_readers import in_chat
 
 TURBO_SHIFT = 3.0
 """The shift of Turbo's noise levels; the base has 6."""

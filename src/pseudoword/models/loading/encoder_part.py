@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pseudoword.formats.keys import WIDTHS
-from pseudoword.models.prompt_reader import Reads
+from pseudoword.models.reading.prompt_reader import Reads
 
 Take = Callable[[Any], Any]
 """Gives what is needed of a model that was just loaded; the rest is freed."""

@@ -14,7 +14,6 @@ from torch import nn
 from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models.block_offload import keep_away
 from pseudoword.models.checkpointing import checkpoint_blocks
-from pseudoword.models.clip_reader import ClipReader, prompt_length
 from pseudoword.models.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole
@@ -24,8 +23,9 @@ from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.text_encoder import TextEncoder
+from pseudoword.models.reading.clip_reader import ClipReader, prompt_length
+from pseudoword.models.reading.prompt_reader import PromptReader
+from pseudoword.models.reading.text_encoder import TextEncoder
 from pseudoword.models.transformer_blocks import replace_blocks
 from pseudoword.text import reason
 

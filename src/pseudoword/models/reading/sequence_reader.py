@@ -12,8 +12,14 @@ from typing import Any, Literal
 import torch
 
 from pseudoword.errors import BaseModelError, PromptError
-from pseudoword.models.prompt_reader import Found, PromptReader, Token
-from pseudoword.models.prompts import ChunkedPrompts, Positions, Prompts, Tokenized, rows_by_name
+from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token
+from pseudoword.models.reading.prompts import (
+    ChunkedPrompts,
+    Positions,
+    Prompts,
+    Tokenized,
+    rows_by_name,
+)
 from pseudoword.placeholders import as_written, split
 
 Template = Callable[[str], str]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
-from pseudoword.models.kept_states import Kept, OneByOne, part_of
-from pseudoword.models.lookup_site import LookupSite, check_site, injected, lookup_site
-from pseudoword.models.output_rows import (
+from pseudoword.models.reading.kept_states import Kept, OneByOne, part_of
+from pseudoword.models.reading.lookup_site import LookupSite, check_site, injected, lookup_site
+from pseudoword.models.reading.output_rows import (
     OutputRows,
     Replacement,
     WordRows,
@@ -21,8 +21,8 @@ from pseudoword.models.output_rows import (
     count,
     replacement,
 )
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.prompts import ChunkedPrompts, Positions, Prompts, Tokenized
+from pseudoword.models.reading.prompt_reader import PromptReader
+from pseudoword.models.reading.prompts import ChunkedPrompts, Positions, Prompts, Tokenized
 from pseudoword.models.releasable import Releasable
 
 ROUNDING = 1e-6

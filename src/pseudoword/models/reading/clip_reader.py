@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from pseudoword.errors import BaseModelError
-from pseudoword.models.chunks import tokenize_chunks
-from pseudoword.models.prompt_reader import Found, PromptReader, Token
-from pseudoword.models.prompts import ChunkedPrompts, Prompts, Tokenized, rows_by_name
+from pseudoword.models.reading.chunks import tokenize_chunks
+from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token
+from pseudoword.models.reading.prompts import ChunkedPrompts, Prompts, Tokenized, rows_by_name
 from pseudoword.placeholders import as_written, split
 
 REMEMBERED = 4096

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.formats.keys import OUTPUT_SUFFIX, base_encoder, of_layer
-from pseudoword.models.output_rows import OutputRows, WordRows
+from pseudoword.models.reading.output_rows import OutputRows, WordRows
 
 Vectors = Mapping[str, Tensor]
 """One concept's rows: key of a text encoder, of its output (`clip_l_out`), or of one layer of the

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from pseudoword.errors import PromptError
-from pseudoword.models.prompt_reader import PromptReader
-from pseudoword.models.prompts import ChunkedPrompts, Tokenized, filler_id, rows_by_name
+from pseudoword.models.reading.prompt_reader import PromptReader
+from pseudoword.models.reading.prompts import ChunkedPrompts, Tokenized, filler_id, rows_by_name
 from pseudoword.prompt_weights import Prompt, Run
 
 COMMA_REACH = 20

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pseudoword.models.prompts import Tokenized
+from pseudoword.models.reading.prompts import Tokenized
 
 Kept = dict[tuple[object, ...], Tensor]
 """What a prompt is for the encoder, and a part of the output -> that part, in main memory."""

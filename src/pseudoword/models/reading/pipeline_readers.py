@@ -8,8 +8,8 @@ its file. Pipelines are named, since diffusers takes seconds to import.
 from inspect import signature
 from typing import Any
 
-from pseudoword.models.prompt_reader import Reads
-from pseudoword.models.sequence_reader import SequenceReader, Template, as_it_is
+from pseudoword.models.reading.prompt_reader import Reads
+from pseudoword.models.reading.sequence_reader import SequenceReader, Template, as_it_is
 
 
 def cut_as_in(pipeline: str, template: Template = as_it_is) -> Reads:

@@ -13,7 +13,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from pseudoword.errors import PromptError
-from pseudoword.models.prompts import Positions, PromptReading, Prompts, Tokenized, filler_id
+from pseudoword.models.reading.prompts import (
+    Positions,
+    PromptReading,
+    Prompts,
+    Tokenized,
+    filler_id,
+)
 
 _LONGEST_SHOWN = 200
 """Characters of a prompt that an error shows."""
