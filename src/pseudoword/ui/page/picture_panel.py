@@ -1,6 +1,6 @@
 """The pictures of a new word: dropped, seen as the model will, cropped, masked, captioned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,12 +12,16 @@ from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
 from pseudoword.ui.page.uploads import TAKEN, add_files
 
+HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
+"""From a data set and the values of a form: the settings to look at it with, and how its word is
+written."""
+
 
 class PicturePanel:
     """The controls around one data set, whose id is in `data_set`."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, settings: HowToLook) -> None:
+        self._desk, self._settings = desk, settings
         self.data_set = gr.BrowserState("", storage_key="pseudoword-data-set")
         with gr.Group():
             self.files = gr.File(
@@ -62,65 +66,60 @@ class PicturePanel:
                 type="array",
             )
 
-    def connect(
-        self, opened: Any, settings: Any, inputs: Sequence[Any], looked_anew: Sequence[Any]
-    ) -> None:
+    def connect(self, opened: Any, inputs: Sequence[Any], looked_anew: Sequence[Any]) -> None:
         """Let events happen.
 
         Args:
             opened: the event of a page that is opened.
-            settings: from a data set and the values of `inputs`, the settings to look with, and
-                how the word is written.
-            inputs: of a form.
+            inputs: of a form, whose values tell how to look.
             looked_anew: events after which the pictures are looked at again.
         """
-        desk = self._desk
         state = [self.data_set, *inputs]
-
-        def found(data_set: str, values: Sequence[Any]) -> View:
-            if not desk.data_sets.has(data_set):
-                return View()
-            asked, token = settings(data_set, values)
-            return view(desk, data_set, asked, token)
-
-        def looked(data_set: str, *values: Any) -> list[Any]:
-            return self._seen(found(data_set, values))
-
-        def looked_first(data_set: str, *values: Any) -> list[Any]:
-            return self._shown(found(data_set, values))
-
-        def dropped(paths: Any, data_set: str, *values: Any) -> list[Any]:
-            given = [paths] if isinstance(paths, str) else list(paths or [])
-            data_set, refused = add_files(desk, data_set or "", given)
-            note = pieces.notes(refused, "error")
-            return [data_set, None, *self._shown(found(data_set, values), note)]
-
-        def captioned(rows: Any, data_set: str, *values: Any) -> list[Any]:
-            pictures = desk.data_sets.pictures(data_set)
-            if [row[0] for row in rows] != [one.name for one in pictures]:  # just taken out
-                return self._shown(found(data_set, values))
-            for one, row in zip(pictures, rows, strict=True):
-                if one.caption != row[1]:
-                    desk.data_sets.set_caption(data_set, one.id, str(row[1] or ""))
-            return [*self._seen(found(data_set, values)), gr.skip(), gr.skip()]
-
         for upload in (self.files, self.folder):
-            upload.upload(
-                told(dropped), [upload, *state], [self.data_set, upload, *self.shown], **IN_TURN
-            )
+            changed = [self.data_set, upload, *self.shown]
+            upload.upload(told(self._dropped), [upload, *state], changed, **IN_TURN)
         self.captions.input(
-            told(captioned),
+            told(self._captioned),
             [self.captions, *state],
             self.shown,
             show_progress_on=self.gallery,  # else it would cover the table
             **LATEST,
             **IN_TURN,
         )
-        gr.on(looked_anew, told(looked), state, self.seen, **LATEST, **IN_TURN)
-        opened(told(looked_first), state, self.shown, show_progress="hidden", **IN_TURN)
-        self._editor.connect(
-            self.gallery, state, Answer(self.seen, looked), Answer(self.shown, looked_first)
-        )
+        gr.on(looked_anew, told(self._seen_anew), state, self.seen, **LATEST, **IN_TURN)
+        opened(told(self._shown_anew), state, self.shown, show_progress="hidden", **IN_TURN)
+        seen, shown = Answer(self.seen, self._seen_anew), Answer(self.shown, self._shown_anew)
+        self._editor.connect(self.gallery, state, seen, shown)
+
+    def _found(self, data_set: str, values: Sequence[Any]) -> View:
+        if not self._desk.data_sets.has(data_set):
+            return View()
+        settings, token = self._settings(data_set, values)
+        return view(self._desk, data_set, settings, token)
+
+    def _seen_anew(self, data_set: str, *values: Any) -> list[Any]:
+        return self._seen(self._found(data_set, values))
+
+    def _shown_anew(self, data_set: str, *values: Any) -> list[Any]:
+        return self._shown(self._found(data_set, values))
+
+    def _dropped(self, paths: Any, data_set: str, *values: Any) -> list[Any]:
+        """Take files into the data set."""
+        given = [paths] if isinstance(paths, str) else list(paths or [])
+        data_set, refused = add_files(self._desk, data_set or "", given)
+        note = pieces.notes(refused, "error")
+        return [data_set, None, *self._shown(self._found(data_set, values), note)]
+
+    def _captioned(self, rows: Any, data_set: str, *values: Any) -> list[Any]:
+        """Write the captions that have changed."""
+        data_sets = self._desk.data_sets
+        pictures = data_sets.pictures(data_set)
+        if [row[0] for row in rows] != [one.name for one in pictures]:  # just taken out
+            return self._shown_anew(data_set, *values)
+        for one, row in zip(pictures, rows, strict=True):
+            if one.caption != row[1]:
+                data_sets.set_caption(data_set, one.id, str(row[1] or ""))
+        return [*self._seen_anew(data_set, *values), gr.skip(), gr.skip()]
 
     @property
     def seen(self) -> list[Any]:

@@ -83,7 +83,7 @@ class TeachPanel:
         self._form = Form(TrainConfig, "teach")
         with gr.Row(elem_classes="two", equal_height=False):
             with gr.Column(scale=3, min_width=340):
-                self._pictures = PicturePanel(desk)
+                self._pictures = PicturePanel(desk, self._looked_with)
                 self._build_word()
                 self._need = gr.HTML(elem_id="need")
                 self._start = gr.Button(
@@ -140,7 +140,7 @@ class TeachPanel:
         changed = {one: control.change for one, control in controls.items()}
         inputs = [self._name, self._kind, *self._form.inputs]
         looked_anew = [self._name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
-        pictures.connect(opened, self._looked_with, inputs, looked_anew)
+        pictures.connect(opened, inputs, looked_anew)
         self._kind.input(BEGINNINGS.get, self._kind, controls["init"], **LATEST, **QUIET)
         gr.on(
             [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],
