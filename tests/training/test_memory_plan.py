@@ -149,6 +149,17 @@ def test_the_benchmark_s_models_have_random_weights(base: Path) -> None:
     assert [*made.modules()] == [*real.modules()]
 
 
+def test_the_benchmark_measures_training_of_a_folder_without_weights(tmp_path: Path) -> None:
+    configs = tiny.stable_diffusion(tmp_path)
+    for weights in configs.rglob("*.safetensors"):
+        weights.unlink()
+    measured = memory.measure(
+        "cpu", {"layout": str(configs), "resolution": 16, "checkpointing": False}
+    )
+    assert measured["peak"] > 0
+    assert measured["seconds"] > 0
+
+
 @pytest.mark.parametrize(("kind", "stays"), [("flux", "clip_l"), ("sana", None)])
 def test_encoders_that_leave_are_not_counted_in_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, stays: str | None
