@@ -8,6 +8,7 @@ process. The table is printed, and written to benchmarks/memory-DEVICE.md.
 """
 
 import argparse
+import copy
 import ctypes
 import gc
 import itertools
@@ -144,7 +145,8 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
 
     Its buffers are those that its class computes. Weights are drawn on the device, and stay there
     unless the part is offloaded. A layer is quantised as soon as it has weights: there may be no
-    room for those of all.
+    room for those of all. Quantised layers of the same size are copies of one, since quantising
+    takes most of the time on a CPU.
     """
     place = self.placement
     home = torch.device("cpu") if place.offload or place.offload_blocks else place.device
@@ -170,11 +172,17 @@ def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> 
                 made[weight] = torch.nn.Parameter(empty.copy_(drawn), requires_grad=False)
             setattr(module, name, made[weight])
 
+    first: dict[tuple[Any, ...], torch.nn.Module] = {}
     for parent, name, layer, bits in quantized_layers(model, stored):
+        size = (layer.in_features, layer.out_features, layer.bias is not None, bits)
+        if size in first:
+            setattr(parent, name, copy.deepcopy(first[size]))
+            continue
         draw(layer)
         made.clear()  # else it would keep the weights as drawn
         alone = torch.nn.Sequential(layer)
         quantize(alone, bits).to(home)
+        first[size] = alone[0]
         setattr(parent, name, alone[0])
     for module in model.modules():
         draw(module)

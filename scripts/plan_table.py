@@ -290,6 +290,12 @@ MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
 }
 """Model -> its tiny member, and the configs of its parts."""
 
+NAMED: Mapping[str, str] = {"SD 1.x": "sd1", "SD 2.x": "sd2", "SDXL": "sdxl"}
+"""Model -> what `plan` calls it: its configs come with the package."""
+
+ALL = (*NAMED, *MODELS)
+"""In the order of the table."""
+
 TINY: Mapping[str, Callable[[Path], Path]] = {
     **tiny.BASES,
     "flux2 dev": lambda folder: tiny.flux2(folder, klein=False),
@@ -328,8 +334,8 @@ def make_folder(folder: Path, model: str, *, tiny_member: bool = False) -> None:
 def plan(model: str) -> Plan:
     """What training on `model` needs."""
     choice = {"resolution": 1024, "batch": 1, "dtype": "bfloat16"}
-    if model not in MODELS:
-        return plan_memory(PlanConfig.check(base=model, **choice))
+    if model in NAMED:
+        return plan_memory(PlanConfig.check(base=NAMED[model], **choice))
     with tempfile.TemporaryDirectory() as folder:
         configs(Path(folder), model)
         return plan_memory(PlanConfig.check(base=folder, **choice))
@@ -370,13 +376,12 @@ def row(model: str) -> str:
 
 def main() -> None:
     """Plan each model, and print the table."""
-    known = ["sdxl", *(name for name, (member, _) in MODELS.items() if member in TINY)]
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("model", nargs="*", help=f"of {', '.join(known)}; by default all")
+    parser.add_argument("model", nargs="*", help=f"of {', '.join(ALL)}; by default all")
     heads = ["model", *WAYS, "drawing", *(f"{card} GB" for card in CARDS)]
     print(f"| {' | '.join(heads)} |")
     print("| --- " * len(heads) + "|")
-    for model in parser.parse_args().model or known:
+    for model in parser.parse_args().model or ALL:
         print(row(model), flush=True)
 
 

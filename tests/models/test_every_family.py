@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from support import Snapshot, Unplugged, asked, train_state
 
 from pseudoword import formats, train
 from pseudoword.models import base_model
+from pseudoword.models.families import FAMILIES
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
+
+BUILDERS = {"sd": "sd1", "flux2-klein": "flux2", "sana-sprint": "sana"}
+"""Family -> its builder, or that of the family that it is a variant of, where names differ."""
+
+
+def test_every_family_has_a_tiny_member() -> None:
+    assert {BUILDERS.get(name, name) for name in FAMILIES} <= set(tiny.DISTINCT)
 
 
 def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(

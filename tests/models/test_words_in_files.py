@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pseudoword import formats
+from pseudoword import formats, inspect
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import WRITERS, keys
@@ -61,6 +61,7 @@ def test_a_file_without_our_metadata_is_read_by_its_keys_and_widths(
         back = formats.read(tmp_path / "theirs.safetensors", "<cat>")
         assert same(back.vectors, word.vectors), name
         assert any_family.name in keys.families_of(back.widths)
+        assert any_family.name in inspect(tmp_path / "theirs.safetensors").fits
 
 
 def test_a_word_from_a_file_is_read_in_prompts_as_before(

@@ -1,12 +1,15 @@
 """What memory is said to be needed, on tiny models; `benchmarks/memory.py` has full-size ones."""
 
+import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 from benchmarks import memory
@@ -16,7 +19,7 @@ from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.models import base_model, live_memory
 from pseudoword.models.loading.quantisation import quantize
-from pseudoword.training import memory_plan
+from pseudoword.training import loss, memory_plan
 
 
 def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
@@ -106,6 +109,43 @@ def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
         quantize(family.modules()[name], "8bit")
     counted = memory_plan._step(family, 64, 4)
     assert 0.95 * planned.step_nbytes < counted <= planned.step_nbytes
+
+
+def allocated_peak(work: Callable[[], None], trace: Path) -> int:
+    """The most bytes that torch's allocator had given to `work` at a time."""
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    profiler.export_chrome_trace(str(trace))
+    events = [e for e in json.loads(trace.read_text())["traceEvents"] if e["name"] == "[memory]"]
+    live = peak = 0
+    for event in sorted(events, key=lambda event: float(event["ts"])):
+        live += event["args"]["Bytes"]  # less than 0 where it is given back
+        peak = max(peak, live)
+    return peak
+
+
+def test_a_step_takes_what_is_planned_for_it(any_base: Path, tmp_path: Path) -> None:
+    side, batch = 64, 8
+    family = base_model.load_named(str(any_base), "cpu")
+    with torch.no_grad():
+        latents = family.encode_pictures(torch.zeros(1, 3, side, side)).mean
+    sample = memory_plan.stand_in(latents.repeat(batch, 1, 1, 1))
+
+    def step() -> None:
+        rows = {
+            key: torch.zeros(1, encoder.width, requires_grad=True)
+            for key, encoder in family.encoders.items()
+        }
+        loss.losses(family, [rows], sample).sum().backward()
+
+    step()  # lays out weights, and makes tables
+    measured = allocated_peak(step, tmp_path / "trace.json")
+    empty = base_model.load(BaseChoice(base=str(any_base)), empty=True)
+    planned = memory_plan._step(empty, side, batch)
+    # the plan counts 64 tokens of texts that are read in their own length, and these are shorter
+    more = 0.3 if any_base.name.startswith(("z-image", "lumina2")) else 0.05
+    assert 0.95 * measured < planned < (1 + more) * measured
 
 
 @pytest.mark.usefixtures("weights_alone")
