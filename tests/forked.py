@@ -150,7 +150,7 @@ def _run(
     os.environ.clear()
     os.environ.update(env)
     importlib.reload(huggingface_hub.constants)  # it read the environment when it was imported
-    vars(os)["fsync"] = lambda _descriptor: None  # as in conftest
+    vars(os)["fsync"] = lambda _descriptor: None  # as in shared_fixtures
     os.chdir(cwd)
     for number, name in ((1, "stdout"), (2, "stderr")):
         written = os.open(Path(said, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
