@@ -20,8 +20,6 @@ from basemodel.settings import Settings
 from basemodel.similarity_model import build_similarity_model
 from basemodel.tokenizer import learn_tokenizer
 
-CAPTIONS_FOR_TOKENIZER = 40_000
-
 
 class OutOfTimeError(Exception):
     """The deadline came before a stage was complete; the next run continues it."""
@@ -78,7 +76,8 @@ class Artifacts:
             trained = self.all_drawings.for_training()
             maker, rng = SceneMaker(trained), keyed(self.settings.seed, 0)
             captions = [
-                caption(maker.scene(rng), trained, rng) for _ in range(CAPTIONS_FOR_TOKENIZER)
+                caption(maker.scene(rng), trained, rng)
+                for _ in range(self.settings.tokenizer_captions)
             ]
             learn_tokenizer(captions, folder)
         return CLIPTokenizer.from_pretrained(folder)

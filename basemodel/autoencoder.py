@@ -103,7 +103,7 @@ class VaeStage(Stage):
         self.vae, self.device = vae, next(vae.parameters()).device
         trained = drawings.for_training()
         self.maker, self.painter = SceneMaker(trained), Painter(trained, settings.painters)
-        self.unseen = held_out_pictures(drawings, 128, settings.seed)
+        self.unseen = held_out_pictures(drawings, settings.unseen_pictures // 2, settings.seed)
         optimizer = Muon(*split(vae, ("encoder.conv_in", "decoder.conv_out")))
         super().__init__("vae", settings, settings.vae.steps, {"vae": vae}, optimizer, deadline)
 

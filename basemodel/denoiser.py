@@ -21,7 +21,7 @@ from basemodel.noise_schedule import new_scheduler, noisy
 from basemodel.pool import LatentPool
 from basemodel.rng import keyed
 from basemodel.sampling import sample, tile
-from basemodel.settings import LATENT_CHANNELS, LATENT_SIDE, TEXT_WIDTH, Settings, UnetSettings
+from basemodel.settings import LATENT_CHANNELS, LATENT_SIDE, Settings, UnetSettings
 from basemodel.tokenizer import token_ids
 from pseudoword.files import write_whole
 from pseudoword.report.picture_output import encode_picture
@@ -51,7 +51,7 @@ GRID_PROMPTS = (
 """Drawn now and then while the U-Net is trained, to look at."""
 
 
-def new_unet(settings: UnetSettings) -> UNet2DConditionModel:
+def new_unet(settings: UnetSettings, text_width: int) -> UNet2DConditionModel:
     """A small U-Net with random weights.
 
     Text reaches it twice: by cross-attention at every level, and pooled into the time embedding.
@@ -66,7 +66,7 @@ def new_unet(settings: UnetSettings) -> UNet2DConditionModel:
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D",) * levels,
         up_block_types=("CrossAttnUpBlock2D",) * levels,
-        cross_attention_dim=TEXT_WIDTH,
+        cross_attention_dim=text_width,
         attention_head_dim=settings.heads,  # diffusers reads this as the number of heads
         addition_embed_type="text",
         addition_embed_type_num_heads=settings.heads,
@@ -74,7 +74,7 @@ def new_unet(settings: UnetSettings) -> UNet2DConditionModel:
 
 
 def encode_text(text_encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
-    """Token ids [B,32] -> hidden states [B,32,256] float32, without gradient."""
+    """Token ids [B,32] -> hidden states [B,32,D] float32, without gradient."""
     with torch.no_grad(), mixed(ids.device):
         hidden: torch.Tensor = text_encoder(ids).last_hidden_state.float()
     return hidden
@@ -184,6 +184,7 @@ class UnetStage(Stage):
             self.tokenizer,
             list(GRID_PROMPTS),
             self.settings.seed,
+            self.settings.sampler_steps,
         )
         write_whole(path, encode_picture(tile(pictures, 8), "PNG"))
 
@@ -212,7 +213,11 @@ def build_unet(
     """
     device = pick_device()
     torch.manual_seed(settings.seed)
-    unet = (start or new_unet(settings.unet)).to(device).to(memory_format=torch.channels_last)
+    unet = (
+        (start or new_unet(settings.unet, text_encoder.config.hidden_size))
+        .to(device)
+        .to(memory_format=torch.channels_last)
+    )
     if device.type == "cpu":  # where the backward pass of fused attention is slower
         unet.set_attn_processor(AttnProcessor())
     stage = UnetStage(unet, drawings, vae, text_encoder, tokenizer, settings, first, deadline)

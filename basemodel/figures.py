@@ -71,7 +71,8 @@ def draw_contact_sheet(artifacts: Artifacts, path: Path) -> list[str]:
             artifacts.text_encoder,
             artifacts.tokenizer,
             prompts[start : start + 32],
-            seed=start,
+            start,
+            artifacts.settings.sampler_steps,
         )
         for start in range(0, len(prompts), 32)
     ]

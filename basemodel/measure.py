@@ -92,7 +92,8 @@ def _draw(
                 artifacts.text_encoder,
                 artifacts.tokenizer,
                 [prompt.text for prompt in prompts[start : start + 50]],
-                seed=1000 + start,
+                1000 + start,
+                artifacts.settings.sampler_steps,
                 guidance=guidance,
             )
             for start in range(0, len(prompts), 50)
@@ -162,7 +163,7 @@ def _binding(artifacts: Artifacts) -> dict[str, float]:
 def measure(artifacts: Artifacts) -> None:
     """Measure all numbers of the model card, and keep them in work/measured.json."""
     settings, vae = artifacts.settings, artifacts.vae
-    unseen = held_out_pictures(artifacts.drawings, 256, settings.seed)
+    unseen = held_out_pictures(artifacts.drawings, settings.unseen_pictures, settings.seed)
     numbers = {"psnr_unseen": psnr(reconstruct(vae, unseen), unseen)} | _binding(artifacts)
 
     def add(prefix: str, prompts: list[KnownPrompt], pictures: np.ndarray) -> None:

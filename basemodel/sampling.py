@@ -25,8 +25,8 @@ def sample(
     tokenizer: CLIPTokenizer,
     prompts: list[str],
     seed: int,
+    steps: int,
     guidance: Guidance = GUIDANCE,
-    steps: int = 25,
 ) -> np.ndarray:
     """One picture for each prompt, [B,64,64,3] uint8."""
     device = next(unet.parameters()).device

@@ -103,6 +103,12 @@ class Settings:
     log_every: int = 50
     binding_pictures: int = 192
     """Pictures whose right and wrong captions are compared while the U-Net is trained."""
+    sampler_steps: int = 25
+    """Of the pictures that are drawn to look at or to measure."""
+    tokenizer_captions: int = 40_000
+    """Captions that the tokenizer is learned from."""
+    unseen_pictures: int = 256
+    """Pictures of held-out things that measure the VAE; half of them while it is trained."""
     whitened: int = 512
     """Pictures from which the mean and deviation of latents are measured."""
     measured_prompts: int = 200
@@ -152,14 +158,17 @@ GPU = replace(
 )
 
 # Every stage as small as possible: it shows that the recipe runs and resumes, but learns nothing.
+_MINI_CLIP = ClipSettings(
+    steps=10, batch=16, width=32, text_layers=1, vision_layers=1, projection=32, labels=True
+)
 MINI = Settings(
     work=HERE / "work" / "mini",
     bundled=HERE / "work" / "mini" / "bundled",
-    clip=ClipSettings(steps=10, batch=16, labels=True),
-    similarity=replace(CPU.similarity, steps=10, batch=16, distil_steps=10, text_steps=10),
-    vae=VaeSettings(steps=10, batch=8, channels=(32, 32, 32, 32)),
+    clip=_MINI_CLIP,
+    similarity=replace(_MINI_CLIP, distil_steps=10, text_steps=10),
+    vae=VaeSettings(steps=10, batch=8, channels=(8, 8, 8, 8)),
     unet=UnetSettings(
-        steps=12, batch=8, channels=(32, 64, 64), shard_size=64, pool_shards=2, warmup_steps=5
+        steps=12, batch=8, channels=(32, 32), shard_size=64, pool_shards=2, warmup_steps=5
     ),
     threads=1,
     save_every_seconds=0.0,
@@ -167,7 +176,10 @@ MINI = Settings(
     binding_every=6,
     grid_every=12,
     binding_pictures=16,
-    whitened=64,
+    sampler_steps=2,
+    tokenizer_captions=500,
+    unseen_pictures=8,
+    whitened=16,
     measured_prompts=2,
     sheet_prompts=8,
     packing_effort=0,

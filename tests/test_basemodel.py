@@ -64,7 +64,10 @@ def test_the_recipe_makes_a_bundle_that_loads(unbroken: Path) -> None:
     picture = pipeline("a cat", num_inference_steps=2, output_type="np").images[0]
     assert picture.shape == (64, 64, 3)
     assert np.isfinite(picture).all()
-    assert CLIPModel.from_pretrained(unbroken / "judge").config.projection_dim == 192
+    assert (
+        CLIPModel.from_pretrained(unbroken / "judge").config.projection_dim
+        == MINI.similarity.projection
+    )
     assert json.loads((unbroken / "groundtruth" / "index.json").read_text())["sheets"]
     assert "CC-BY-4.0" in (unbroken / "emoji" / "ATTRIBUTION.md").read_text()
     large = [p for p in unbroken.rglob("*") if p.is_file() and p.stat().st_size > 16e6]
