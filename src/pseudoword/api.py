@@ -206,7 +206,7 @@ def train_many(
         The runs, in the order of the list, or of the folders' names.
 
     Raises:
-        PseudowordError: a folder or a setting does not work, and nothing was begun.
+        PseudowordError: a setting does not work, or no folder does, and nothing was begun.
         TrainingError: some words failed. The message names each, and the others are finished.
     """
     return learn_many(

@@ -9,6 +9,7 @@ from pseudoword import Trained, formats, train_many
 from pseudoword.errors import PromptError, PseudowordError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
+from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
 from pseudoword.runs.callbacks import RunCallbacks
 from pseudoword.runs.word_folders import token_of
@@ -170,6 +171,42 @@ def test_a_word_that_fails_stops_no_other_one(base: Path, tmp_path: Path) -> Non
     assert [one.seconds > 0 for one in done] == [False, True, False, False]
 
 
+def test_an_empty_folder_is_told_first_and_stops_no_other_word(base: Path, tmp_path: Path) -> None:
+    folder, out, told = words(tmp_path / "words", "a", "c"), tmp_path / "out", EarlyNotes()
+    (folder / "b").mkdir()
+    with pytest.raises(TrainingError, match=r"1 of 3 words.*\n<b>: .*b holds no pictures"):
+        learn(base, folder, out, progress=told)
+    assert told.before_loading == [f"<b> cannot be learned: {folder / 'b'} holds no pictures"]
+    assert [checkpoint.finished_step(out / name) for name in "abc"] == [2, None, 2]
+    (folder / "b").rmdir()
+    words(folder, "b")
+    done = learn(base, folder, out)
+    assert [one.seconds > 0 for one in done] == [False, True, False]
+
+
+def test_no_folder_with_pictures_is_refused_before_any_work(base: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "words" / name).mkdir(parents=True)
+    with pytest.raises(PseudowordError, match=r"a holds no pictures(.|\n)*b holds no pictures"):
+        learn(base, tmp_path / "words", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+class EarlyNotes(Silent):
+    """Keeps what is told before the base model is loaded."""
+
+    def __init__(self) -> None:
+        self.before_loading: list[str] = []
+        self._loading = False
+
+    def phase(self, text: str) -> None:
+        self._loading |= text.startswith("loading")
+
+    def note(self, text: str) -> None:
+        if not self._loading:
+            self.before_loading.append(text.partition(". Three")[0])
+
+
 def test_a_loss_that_is_not_finite_stops_only_its_word(base: Path, tmp_path: Path) -> None:
     folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
     take_step = step.take_step
@@ -193,10 +230,6 @@ def _nothing(_folder: Path) -> None:
     pass
 
 
-def _empty(folder: Path) -> None:
-    (folder / "b").mkdir()
-
-
 def _nameless(folder: Path) -> None:
     words(folder, "<>")
 
@@ -212,7 +245,6 @@ def _lone_picture(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "settings", "said"),
     [
-        (_empty, {}, "b holds no pictures"),
         (_nameless, {}, "<>: its name gives no word"),
         (_same_word, {}, "my-cat: teaches <my-cat>, as .*my cat does. Rename"),
         (_lone_picture, {}, "lone.png. Move them"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from pseudoword import formats
 from pseudoword.config import TrainConfig
-from pseudoword.errors import SettingsError, TrainingError
+from pseudoword.errors import PictureError, SettingsError, TrainingError
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output, word_sheet
 from pseudoword.runs import checkpoint
@@ -42,7 +42,7 @@ def learn_many(
         overwrite: replace files in the folders of the runs that no run has written.
 
     Raises:
-        SettingsError: a folder or a setting does not work. Nothing has been learned then.
+        SettingsError: a setting does not work, or none of the folders. Nothing was learned then.
         TrainingError: some words could not be learned; all others are finished.
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
@@ -50,12 +50,15 @@ def learn_many(
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")
     configs = word_configs(folder, out, file, settings)
     _check_sheet(out, configs, overwrite)
-    problems = Problems()
+    problems, without_pictures = Problems(), Problems()
     for config in configs:
-        with problems.of(config.pictures[0]):
+        where = config.pictures[0]
+        with problems.of(where), without_pictures.of(where, PictureError):
             check(config, Silent(), overwrite=overwrite)  # what is of note is said when it begins
             finished(config, allow_changes=allow_changes)
     problems.raise_all()
+    if len(without_pictures) == len(configs):
+        without_pictures.raise_all()  # else `learn` tells them, and learns the others
     options = Options(allow_changes=allow_changes, overwrite=overwrite, keep_going=True)
     try:
         trained = learn(configs, progress, options, size=pack)

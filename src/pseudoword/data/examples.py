@@ -135,7 +135,7 @@ def read(
             example = read_one(path, settings, sizes, seed, mask_files)
         except PictureError as error:
             if not settings.skip_bad:
-                raise
+                raise _with_way_out(error, paths) from error
             note(f"skipped: {error}")
             continue
         used += 1
@@ -183,7 +183,16 @@ def check(paths: Sequence[Path], settings: PictureSettings) -> None:
         PictureError: one cannot; the message names it.
     """
     for path in () if settings.skip_bad else paths:
-        images.open_picture(path, needed_px=64)
+        try:
+            images.open_picture(path, needed_px=64)
+        except PictureError as error:
+            raise _with_way_out(error, paths) from error
+
+
+def _with_way_out(error: PictureError, paths: Sequence[Path]) -> PictureError:
+    """The error about one picture; beside others, it says how to go on without that one."""
+    more = " Or add --skip-bad, which leaves out all that cannot be used."
+    return PictureError(f"{error}{more if len(paths) > 1 else ''}")
 
 
 def read_one(

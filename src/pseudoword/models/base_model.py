@@ -1,6 +1,6 @@
 """Find a base model, say which family it is of, and load it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,12 @@ class Detected:
     source: BaseSource
 
 
-def detect(choice: BaseChoice) -> Detected:
+def detect(choice: BaseChoice, others: Sequence[str] = ()) -> Detected:
     """Find the base model of `choice`: a bundled name, a folder, a file, or a hub id.
+
+    Args:
+        choice: which model.
+        others: further names that the caller knows, for the message.
 
     Raises:
         BaseModelError: there is no such model, or its kind is not supported; the message says
@@ -52,8 +56,9 @@ def detect(choice: BaseChoice) -> Detected:
     place = lookup.find(choice.base, "--base", bundled=BUNDLED, error=BaseModelError)
     if place is None:
         raise BaseModelError(
-            f"no base model {brief(choice.base)}: no bundled model of that name "
-            f"({', '.join(BUNDLED)}), no such folder or file, and not a hub id like 'owner/name'."
+            f"no base model {brief(choice.base)}: none of that name is known here "
+            f"({', '.join([*BUNDLED, *others])}), there is no such folder or file, and it is no "
+            "hub id like owner/name."
         )
     if isinstance(place, Path) and place.is_file():
         return _detect_single_file(place, choice)

@@ -13,12 +13,17 @@ class Problems:
     def __init__(self) -> None:
         self._lines: list[str] = []
 
+    def __len__(self) -> int:
+        return len(self._lines)
+
     @contextmanager
-    def of(self, where: Path | str) -> Iterator[None]:
-        """Collect an error about what stands at this place."""
+    def of(
+        self, where: Path | str, kind: type[PseudowordError] = PseudowordError
+    ) -> Iterator[None]:
+        """Collect an error, if it is of this kind, about what stands at this place."""
         try:
             yield
-        except PseudowordError as error:
+        except kind as error:
             self._lines.append(str(error) if str(where) in str(error) else f"{where}: {error}")
 
     def raise_all(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pseudoword import formats, locks
 from pseudoword.config import TrainConfig
 from pseudoword.data import examples
-from pseudoword.errors import PseudowordError, SettingsError, TrainingError
+from pseudoword.errors import PictureError, PseudowordError, SettingsError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.progress import EachWord, OfWord, Progress
 from pseudoword.runs import checks
@@ -65,13 +65,11 @@ def learn(
     folders = [RunFolder(config.folder) for config in configs]
     with explain_failures(configs[:at_most], folders), ExitStack() as stack:
         timed = TimedProgress(progress)
-        planned = [
-            plan_run(config, OfWord(timed, config.folder, each), options) for config in configs
-        ]
+        tally = Tally(len(configs), each=each)
+        planned = _planned(configs, timed, options, tally)
         for one in planned:
             stack.callback(one.release)
         done, todo = _claim(planned, at_most, options)
-        tally = Tally(len(planned), each=each)
         _end_finished(done, planned, tally, timed)
         timed.config = todo[0].config if len(todo) == 1 else None
         if len(configs) == 1 and todo and family is None:
@@ -85,7 +83,7 @@ def learn(
         if tally.stopped:
             raise stopped(tally.stopped.values(), signal.SIGTERM)
         if tally.failures:
-            raise TrainingError(_what_failed(tally.failures, len(planned)))
+            raise TrainingError(_what_failed(tally.failures, len(configs)))
         return [done[folder.path] for folder in folders]
 
 
@@ -116,6 +114,24 @@ def finished(config: TrainConfig, *, allow_changes: bool = False) -> Trained | N
         folder.recover()
         options = Options(allow_changes=allow_changes)
         return _result(folder) if _nothing_left(folder, config, options) else None
+
+
+def _planned(
+    configs: Sequence[TrainConfig], progress: Progress, options: Options, tally: Tally
+) -> list[PlannedRun]:
+    """The runs, checked. One of several whose pictures cannot be used stops no other one."""
+    planned = []
+    for config in configs:
+        try:
+            own = OfWord(progress, config.folder, tally.each)
+            planned.append(plan_run(config, own, options))
+        except PictureError as error:
+            if not options.keep_going or len(configs) == 1:
+                raise
+            tally.end(config, "failed", str(error))
+            if tally.each is None:
+                progress.note(f"{config.token} cannot be learned: {error}")
+    return planned
 
 
 def _claim(

@@ -109,7 +109,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         SettingsError: the model does not work with the resolution.
     """
     place = base_model.placement(config, empty=True)
-    found = base_model.detect(_of_published_size(config))
+    found = base_model.detect(_of_published_size(config), others=single_file_configs.names())
     family = base_model.build(found, place)
     side, _ = picture_size(
         config.resolution,
