@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import embedding_files
 import pytest
+import torch
 from PIL import Image
 from support import as_older, everything, learn, run
 
@@ -307,6 +309,27 @@ def test_a_run_does_not_replace_what_it_learns_from(
         ):
             learn(base, seen, out, init=init, restart=True)
     assert everything(out) == before
+
+
+def test_sheets_are_made_again_where_all_was_moved_together(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    def sheets(work: Path) -> list[str]:
+        pseudoword.prepare(work / "photos", base=str(base), out=work / "photos.png")
+        pseudoword.gallery(work / "words", out=work / "words.png")
+        return sorted(path.name for path in work.iterdir())
+
+    work = tmp_path / "work"
+    shutil.copytree(pictures, work / "photos")
+    formats.write(
+        Concept("<cat>", {"clip_l": torch.ones(1, 768)}), work / "words" / "cat.safetensors"
+    )
+    made = sheets(work)
+    moved = work.rename(tmp_path / "moved")
+    assert sheets(moved) == made
+    (moved / "words").rename(moved / "others")
+    with pytest.raises(StorageError, match="would be replaced"):
+        pseudoword.gallery(moved / "others", out=moved / "words.png")
 
 
 @pytest.mark.usefixtures("nothing_heavy")

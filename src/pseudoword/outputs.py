@@ -124,12 +124,24 @@ def next_free(first: Path, files: Callable[[Path], Iterable[Path]] = lambda path
     raise AssertionError
 
 
-def maker_of(command: str, *of: str | Path) -> str:
-    """The maker's name: a command and a hash of its inputs (files, folders or words)."""
-    inputs = "\0".join(str(each.resolve() if isinstance(each, Path) else each) for each in of)
+def maker_of(command: str, folder: Path, *of: str | Path) -> str:
+    """The name of what writes into `folder`: a command and a hash of its inputs.
+
+    Inputs are words, files or folders. Files and folders count by where they lie from `folder`, so
+    all may be moved together.
+    """
+    inputs = "\0".join(_seen_from(folder, one) if isinstance(one, Path) else one for one in of)
     return (
         f"{command} {hashlib.blake2b(inputs.encode(errors='replace'), digest_size=8).hexdigest()}"
     )
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    """The way from `folder` to `path`; `path` itself if there is none, as on another drive."""
+    try:
+        return os.path.relpath(path.resolve(), folder.resolve())
+    except ValueError:
+        return str(path.resolve())
 
 
 def check_not_input(out: Path, pictures: Iterable[Path]) -> None:

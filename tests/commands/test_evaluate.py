@@ -1,6 +1,7 @@
 """`evaluate`, with the bundled similarity model and with another kind."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
-from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.errors import BaseModelError, SettingsError, StorageError
 from pseudoword.models.base_model import load_named
 
 
@@ -60,6 +61,24 @@ def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path
     assert "--concept" not in page, "the report's folder holds no word"
     sheet = np.asarray(Image.open(tmp_path / "evaluation.png").convert("RGB"))
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 500
+
+
+def test_a_report_is_made_again_where_all_was_moved_together(
+    apple: Concept, dino: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"n": 1, "sampler_steps": 1, "similarity_model": dino}
+
+    def evaluate(work: Path, pictures: str) -> None:
+        pseudoword.evaluate(apple, work / pictures, out=work / "report", **settings)
+
+    work = tmp_path / "work"
+    shutil.copytree(TRUE, work / "photos")
+    shutil.copytree(TRUE, work / "others")
+    evaluate(work, "photos")
+    moved = work.rename(tmp_path / "moved")
+    evaluate(moved, "photos")
+    with pytest.raises(StorageError, match="would be replaced"):
+        evaluate(moved, "others")
 
 
 def test_the_right_text_is_more_similar_to_a_picture_than_a_wrong_one() -> None:

@@ -76,7 +76,7 @@ def evaluate_word(
     """Draw, compare and report; the public `evaluate`."""
     concept = sources.read_one(file, token)
     digest = hashlib.sha256(native.dump(concept)).hexdigest()
-    out = Outputs(config.out, maker_of("evaluate", digest, *config.pictures))
+    out = Outputs(config.out, maker_of("evaluate", config.out, digest, *config.pictures))
     check_not_input(config.out, config.pictures)
     out.check(FILES, overwrite=overwrite)
     _check(config)

@@ -80,7 +80,7 @@ def prepare_pictures(
     """Read the pictures as `train` would and draw a contact sheet; the public `prepare`."""
     for sentence in config.without_effect():
         progress.note(sentence)
-    maker = maker_of("prepare", *config.pictures)
+    maker = maker_of("prepare", (out or SHEET).parent, *config.pictures)
     out = _check_output(out, maker, config, overwrite)
     templates = captions.templates(config.template)
     for sentence in captions.without_effect(config, templates):

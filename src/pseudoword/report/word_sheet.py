@@ -43,7 +43,11 @@ def maker(folder: Path, sheet: Path) -> str:
     In this folder it is any gallery, as folders are renamed and moved; elsewhere the one of this
     folder only, so that the sheet of another one is not replaced.
     """
-    return MAKER if sheet.resolve() == (folder / FILE).resolve() else maker_of(MAKER, folder)
+    return (
+        MAKER
+        if sheet.resolve() == (folder / FILE).resolve()
+        else maker_of(MAKER, sheet.parent, folder)
+    )
 
 
 def cell(concept: Concept, preview: Path | None) -> Cell:
