@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,14 @@ def test_what_is_finished_is_left_alone_and_the_rest_goes_on(base: Path, tmp_pat
         learn(base, folder, out, progress=UnpluggedWithTheLast(4 + 4 + 3), **settings)
     assert checkpoint.steps(out / "c") == [0, 2]
     before = everything(out / "a")
+    shutil.copy(next((folder / "a").iterdir()), folder / "a" / "another.png")
     notes = Notes()
     done = learn(base, folder, out, progress=notes, **settings)
     assert "2 of 3 words are finished already" in notes.lines
     assert "resuming <c> from step 2" in notes.lines
+    assert [line[: len(str(out / "a"))] for line in notes.lines if "remove it" in line] == [
+        str(out / "a")
+    ]
     assert everything(out / "a") == before
     assert [one.seconds > 0 for one in done] == [False, False, True]
     for one, other in zip(done, whole, strict=True):

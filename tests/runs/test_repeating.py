@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,29 @@ def test_a_finished_run_says_how_it_is_trained_further(
     notes = Notes()
     learn(base, pictures, tmp_path, progress=notes, **settings)
     assert way.format(out=tmp_path) in notes.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda p: shutil.copy(p / "0.png", p / "9.png"), True),
+        (lambda p: shutil.copy(p / "1.png", p / "0.png"), True),
+        (lambda p: (p / "0.png").unlink(), True),
+        (lambda p: (p / "0.png").write_bytes(b""), True),
+        (lambda p: (p / "0.txt").write_text("on a table"), True),
+        (lambda p: (p / "0.png").touch(), False),
+        (lambda p: shutil.copy(p / "0.png", p / "0-mask.png"), False),  # no mask is asked for
+    ],
+)
+def test_a_finished_run_says_that_its_pictures_have_changed(
+    base: Path, pictures: Path, tmp_path: Path, change: Callable[[Path], None], told: bool
+) -> None:
+    done = learn(base, pictures, tmp_path / "run", steps=1)
+    change(pictures)
+    notes = Notes()
+    assert learn(base, pictures, done.folder, steps=1, progress=notes).seconds == 0
+    said = f"{done.folder} was learned from other, more or fewer pictures, masks or captions than"
+    assert any(line.startswith(said) for line in notes.lines) == told
 
 
 def test_a_run_goes_on_where_all_that_it_learns_from_has_moved(

@@ -1,6 +1,7 @@
 """Picture files -> training examples: cropped views with their masks and captions."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,15 @@ from pseudoword.data import captions, crops, images, masks, picture_files, salie
 from pseudoword.data.crops import Crop, Size
 from pseudoword.data.images import OpenedPicture
 from pseudoword.errors import PictureError, SettingsError
+from pseudoword.files import open_regular, read_errors
 from pseudoword.models.picture_size import picture_size
 
 MAX_VIEWS_PX = 200_000_000
 """Pixels of all views of one picture together. They are in memory at the same time, with 12 bytes
 for each pixel."""
+
+END_NBYTES = 2**16
+"""How much of each end of a file counts for `fingerprint`."""
 
 TRANSFORM = "exif,short-side-lanczos"
 """Names what is done to every picture; part of the cache key of latents."""
@@ -187,6 +192,28 @@ def check(paths: Sequence[Path], settings: PictureSettings) -> None:
             images.open_picture(path, needed_px=64)
         except PictureError as error:
             raise _with_way_out(error, paths) from error
+
+
+def fingerprint(paths: Sequence[Path], settings: PictureSettings) -> str:
+    """A checksum of what would be learned from: pictures, their captions, and masks that are used.
+
+    Of each file its size and both ends count, so it takes no longer for large ones.
+
+    Raises:
+        PictureError: a file cannot be read.
+    """
+    mask_files = picture_files.mask_files(paths) if settings.mask == "file" else {}
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in (path, *mask_files.get(path, ())[:1]):
+            with open_regular(file, PictureError) as opened, read_errors(file, PictureError):
+                nbytes = opened.seek(0, os.SEEK_END)
+                digest.update(f"{nbytes} ".encode())
+                for start in {0, max(nbytes - END_NBYTES, 0)}:
+                    opened.seek(start)
+                    digest.update(opened.read(END_NBYTES))
+        digest.update(f" {captions.filewords(path)}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _with_way_out(error: PictureError, paths: Sequence[Path]) -> PictureError:

@@ -11,6 +11,7 @@ import io
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Self
@@ -39,6 +40,9 @@ SOURCES = {
 }
 """What a run learns from -> how an error names a change of it."""
 
+FILES = "files"
+"""Beside those: what tells quickly whether the pictures are still the same (`fingerprint`)."""
+
 
 def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     """Write a checkpoint.
@@ -46,7 +50,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     Args:
         folder: of the run.
         state: of the concept.
-        sources: a checksum for each of `SOURCES`.
+        sources: a checksum for each of `SOURCES`, and of `FILES`.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
@@ -115,7 +119,9 @@ def _check_sources(
     folder: Path, stored: "_Checkpoint", sources: Mapping[str, str], *, changed: bool
 ) -> list[str]:
     """The sources that differ from those of the checkpoint: an error, unless `changed`."""
-    differing = [SOURCES[name] for name, now in sources.items() if stored.sources.get(name) != now]
+    differing = [
+        change for name, change in SOURCES.items() if stored.sources.get(name) != sources[name]
+    ]
     if differing and not changed:
         raise RunFolderError(
             f"{folder} was begun with {' and '.join(differing)}. Restore that, add "
@@ -208,6 +214,15 @@ def steps(folder: Path) -> list[int]:
 def finished_step(folder: Path) -> int | None:
     """The last step of a finished run; None if its checkpoint is missing."""
     return max(_steps_of(folder, "finished"), default=None)
+
+
+def learned_from(folder: Path) -> str | None:
+    """The checksum of the files that a finished run has learned from; None if it is not known."""
+    step = finished_step(folder)
+    if step is not None:
+        with suppress(RunFolderError):  # damaged; who extends the run is told
+            return _read(folder / _name(step, "finished")).sources.get(FILES)
+    return None
 
 
 def finish(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pseudoword import formats, locks
@@ -12,7 +12,7 @@ from pseudoword.data import examples
 from pseudoword.errors import PictureError, PseudowordError, SettingsError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.progress import EachWord, OfWord, Progress
-from pseudoword.runs import checks
+from pseudoword.runs import checkpoint, checks
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
@@ -253,6 +253,7 @@ def _end_finished(
     for one in planned:
         if one.folder.path in done:
             tally.end(one.config, "done", _ready(one.config))
+            _note_other_pictures(one, "remove it" if len(planned) > 1 else "add --restart")
     if len(done) > 1:
         progress.note(f"{len(done)} of {len(planned)} words are finished already")
     for one in planned if len(done) == 1 else ():
@@ -261,6 +262,18 @@ def _end_finished(
                 f"{one.folder.path} is finished already; {_to_train_further(one)}, or add "
                 "--restart to learn it again"
             )
+
+
+def _note_other_pictures(one: PlannedRun, way: str) -> None:
+    """Report that a finished run has not learned from the pictures as they are now."""
+    before, now = checkpoint.learned_from(one.folder.path), None
+    with suppress(PictureError):  # those that cannot be read are others, too
+        now = examples.fingerprint(one.paths, one.config)
+    if before not in (None, now):
+        one.progress.note(
+            f"{one.folder.path} was learned from other, more or fewer pictures, masks or captions "
+            f"than there are now; {way} to learn it again"
+        )
 
 
 def _to_train_further(one: PlannedRun) -> str:

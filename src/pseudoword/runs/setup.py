@@ -20,7 +20,7 @@ from pseudoword.models.compatibility import vocabulary
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.rng import generator
-from pseudoword.runs import previews
+from pseudoword.runs import checkpoint, previews
 from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import PlannedRun
@@ -43,7 +43,7 @@ class Setup:
     chosen: Chosen
     """what has been chosen so far"""
     sources: dict[str, str]
-    """a checksum for each of `checkpoint.SOURCES`"""
+    """a checksum for each of `checkpoint.SOURCES`, and of `checkpoint.FILES`"""
     provenance: dict[str, str]
 
 
@@ -77,6 +77,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     if config.keep_context:
         data = replace(data, initial={key: r.to(family.device) for key, r in rows.items()})
     sources = _checksums(family, pictures, templates)
+    sources[checkpoint.FILES] = examples.fingerprint(paths, config)
     return Setup(
         config,
         folder,
