@@ -37,7 +37,7 @@ FORKS.set_forkserver_preload(list(PRELOADED))
 
 
 class Process:
-    """A command that runs beside the test: `module` as `python -m module` would run it.
+    """A command that runs beside the test, as `python -m module` or `python script.py` runs it.
 
     Of its streams, 0 to 2, any may be "closed", one that a reader has "left", or lead to a device;
     `env` is added to the test's own environment.
@@ -46,7 +46,7 @@ class Process:
     def __init__(
         self,
         *arguments: object,
-        module: str = "pseudoword",
+        module: str | Path = "pseudoword",
         streams: Mapping[int, str] = MappingProxyType({}),
         env: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -139,7 +139,7 @@ def _stream(number: int) -> IO[str]:
 
 
 def _run(
-    module: str,
+    module: str | Path,
     arguments: list[str],
     cwd: Path,
     env: dict[str, str],
@@ -160,5 +160,10 @@ def _run(
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         closed = streams.get(number) == "closed"
         setattr(sys, name, None if closed else _stream(number))
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.argv = [str(module), *arguments]
+    if isinstance(module, str):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        of_tests = {str(folder) for folder in Path(__file__).parents[:2]}
+        sys.path[:] = [str(module.parent), *(path for path in sys.path if path not in of_tests)]
+        runpy.run_path(str(module), run_name="__main__")
