@@ -1,11 +1,12 @@
 """`prepare` shows what training sees, and reports the problems of pictures."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 from support import SHARED
 from typer.testing import CliRunner
 
@@ -13,6 +14,7 @@ import pseudoword
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.cli.app import app
+from pseudoword.commands.demo import PICTURES
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import examples, image_quality, images, picture_files
 from pseudoword.errors import SettingsError
@@ -49,6 +51,40 @@ def test_problems_are_reported_and_good_pictures_have_none(tmp_path: Path) -> No
         "turning": ["has several frames, and only the first one is used"],
         "twin": ["looks like a copy of good0.png"],
     }
+
+
+def test_one_drawing_on_two_backgrounds_is_no_copy() -> None:
+    assert {name for name, said in said_of(PICTURES / "learn").items() if said} == set()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda p: p.resize((80, 80)),
+        lambda p: ImageEnhance.Brightness(p).enhance(1.1),
+        lambda p: ImageEnhance.Brightness(p).enhance(0.6),
+        lambda p: ImageEnhance.Contrast(p).enhance(1.6),
+        lambda p: p.convert("L"),
+        lambda p: p.crop((3, 3, p.width - 3, p.height - 3)),
+    ],
+)
+def test_changed_copies_are_found(
+    tmp_path: Path, changed: Callable[[Image.Image], Image.Image]
+) -> None:
+    originals = sorted((PICTURES / "learn").glob("*.png"))
+    for path in originals:
+        picture = Image.open(path).convert("RGB")
+        picture.save(tmp_path / path.name)
+        changed(picture).save(tmp_path / f"z-{path.name}")
+    said = said_of(tmp_path)
+    for path in originals:
+        assert f"looks like a copy of {path.name}" in said[f"z-{path.stem}"]
+
+
+def test_plain_pictures_are_copies(tmp_path: Path) -> None:
+    for name in "ab":
+        Image.new("RGB", (64, 64), "white").save(tmp_path / f"{name}.png")
+    assert said_of(tmp_path)["b"] == ["looks blurred", "looks like a copy of a.png"]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")

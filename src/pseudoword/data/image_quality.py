@@ -26,6 +26,11 @@ MAX_DUPLICATE_BITS = 20
 subject differ in 52 of the 256 bits or more; resized, brightened or compressed copies in 20 or
 fewer."""
 
+MIN_DUPLICATE_CORRELATION = 0.75
+"""Copies also have nearly the same grey levels: reduced to the side of the hash, they correlate by
+0.9 or more, also brightened or with more contrast. One drawing on two backgrounds, whose hashes are
+those of a copy, correlates by 0.68."""
+
 WATERMARK_MIN_PICTURES = 5
 """With fewer pictures, lines may agree by chance."""
 
@@ -68,7 +73,8 @@ class ProblemFinder:
     """
 
     def __init__(self) -> None:
-        self._hashes: list[tuple[str, int]] = []
+        self._looks: list[tuple[str, int, np.ndarray]] = []
+        """of each picture: its name, its hash and its grey levels, reduced to the hash's side"""
         self._grey: list[np.ndarray] = []
 
     def __call__(self, example: Example) -> list[str]:
@@ -91,15 +97,17 @@ class ProblemFinder:
     def _duplicate_of(self, example: Example) -> str | None:
         """The name of an earlier picture that looks the same. Remembers this picture."""
         new_hash = difference_hash(example.whole)
+        new_grey = _grey_levels(example.whole, HASH_SIDE_PX, HASH_SIDE_PX)
         original = next(
             (
                 name
-                for name, old_hash in self._hashes
+                for name, old_hash, old_grey in self._looks
                 if (new_hash ^ old_hash).bit_count() <= MAX_DUPLICATE_BITS
+                and correlation(new_grey, old_grey) >= MIN_DUPLICATE_CORRELATION
             ),
             None,
         )
-        self._hashes.append((example.path.name, new_hash))
+        self._looks.append((example.path.name, new_hash, new_grey))
         if original is None and len(self._grey) < WATERMARK_MAX_PICTURES:
             grey = _grey_levels(example.whole, WATERMARK_SIDE_PX, WATERMARK_SIDE_PX)
             self._grey.append(grey.astype(np.float32))
@@ -142,6 +150,13 @@ def difference_hash(picture: Image.Image) -> int:
     """
     grey = _grey_levels(picture, HASH_SIDE_PX + 1, HASH_SIDE_PX)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes())
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation of two arrays of one shape, in [-1, 1]; 1 if one of them is all the same."""
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float((one * other).sum()) / spread if spread else 1.0
 
 
 def find_watermark(pictures: Sequence[np.ndarray]) -> str | None:
