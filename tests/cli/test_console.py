@@ -44,9 +44,23 @@ def test_a_log_says_in_words_how_long_it_takes_at_most(monkeypatch: pytest.Monke
         console.advance(step, 2000, "loss 1")
         now[0] += 4
     assert out.getvalue().splitlines()[1:] == [
-        "learning: 1/2000 (loss 1, 0.2/s, at most 2 h 13 min left)",
-        "learning: 2/2000 (loss 1, 0.2/s, at most 2 h 13 min left)",
+        "learning: 1/2000 (loss 1, 4.0 s each, at most 2 h 13 min left)",
+        "learning: 2/2000 (loss 1, 4.0 s each, at most 2 h 13 min left)",
     ]
+
+
+@pytest.mark.parametrize(("seconds", "speed"), [(0.25, "4.0/s"), (1, "1.0/s"), (90, "90.0 s each")])
+def test_speed_is_never_told_as_nothing(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, speed: str
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console, out = lines(monkeypatch, terminal=False)
+    console.phase("drawing")
+    console.advance(0, 1)
+    now[0] += seconds
+    console.advance(1, 1)
+    assert out.getvalue().splitlines()[1:] == [f"drawing: 1/1 ({speed})"]
 
 
 def test_a_log_has_no_empty_brackets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,22 +31,36 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_each_part_that_is_left_has_its_share() -> None:
     asked = config(steps=100)
-    left = samples_left(asked, "measuring", 4)
+    left = samples_left(asked, "measuring", 4, 100)
     assert left == {"measuring": 36, "learning": 200, "drawing": FORWARD * 9 * 2}
-    assert samples_left(asked, "learning", 90) == {"learning": 20, "drawing": FORWARD * 9 * 2}
-    assert samples_left(config(steps=100, preview=()), "learning", 90) == {"learning": 20}
+    assert samples_left(asked, "learning", 90, 100) == {"learning": 20, "drawing": FORWARD * 9 * 2}
+    assert samples_left(config(steps=100, preview=()), "learning", 90, 100) == {"learning": 20}
 
 
 def test_previews_on_the_way_and_larger_ones_take_longer() -> None:
     lines = ["[name] --s 3 --l 1", "[name] --s 3 --w 64 --h 32"]
     asked = config(steps=10, preview=lines, preview_every=4, resolution=32)
-    assert samples_left(asked, "learning", 5)["drawing"] == pytest.approx(2 * FORWARD * (3 + 12))
+    left = samples_left(asked, "learning", 5, 10)
+    assert left["drawing"] == pytest.approx(2 * FORWARD * (3 + 12))
 
 
 def test_a_run_that_stops_by_itself_is_planned_to_where_it_can_first_stop() -> None:
     asked = config(steps="auto", max_steps=500, evaluate_every=5)
     assert last_step(asked) == 40
     assert last_step(config(steps="auto", max_steps=30, evaluate_every=5)) == 30
+
+
+def test_where_the_end_is_open_the_plan_tells_both_ends(clock: Clock) -> None:
+    notes = Notes()
+    open_end = config(steps="auto", max_steps=1000, evaluate_every=10, preview=())
+    timed = TimedProgress(notes, open_end)
+    timed.phase("measuring which timesteps move <cat>")
+    clock.now = 4.0
+    timed.advance(4, 40)
+    assert notes.lines == [
+        "at least 4 min to go, at most 43 min: "
+        "measuring 36 s, learning 3 min (to step 80, at most 1000)"
+    ]
 
 
 def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock: Clock) -> None:

@@ -79,7 +79,7 @@ class Console:
         if self._first < 0:
             self._first, self._began = done, now
         rate = (done - self._first) / max(now - self._began, 1e-9)
-        speed = f"{rate:.1f}/s" if done > self._first else ""
+        speed = _speed(rate) if done > self._first else ""
         if self._live:
             task = self._bar.task_ids[-1]
             shown = visible(detail)
@@ -95,3 +95,8 @@ class Console:
         from rich.text import Text
 
         self._out.print(Text(without_middle(visible(text))), soft_wrap=True)
+
+
+def _speed(rate: float) -> str:
+    """How many in a second, or how many seconds for each, whichever is at least one."""
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each"

@@ -86,13 +86,20 @@ class TimedProgress(PassedOn):
     def _plan(self, done: int, sample_seconds: float, config: TrainConfig) -> None:
         """Note how long what is left will take."""
         self._sample_seconds = sample_seconds
-        left = samples_left(config, self._part, done)
+        left = samples_left(config, self._part, done, last_step(config))
+        most = sample_seconds * sum(
+            samples_left(config, self._part, done, config.total_steps).values()
+        )
         seconds = {part: samples * sample_seconds for part, samples in left.items()}
         parts = ", ".join(
             f"{part} {duration(spent)}{_steps(config) if part == LEARNING else ''}"
             for part, spent in seconds.items()
         )
-        self.note(f"about {duration(sum(seconds.values()))} to go: {parts}")
+        about = duration(sum(seconds.values()))
+        if last_step(config) < config.total_steps:
+            self.note(f"at least {about} to go, at most {duration(most)}: {parts}")
+        else:
+            self.note(f"about {about} to go: {parts}")
 
 
 def _steps(config: TrainConfig) -> str:
@@ -107,16 +114,17 @@ def last_step(config: TrainConfig) -> int:
     return min(earliest_stop(config.evaluate_every, config.patience), config.total_steps)
 
 
-def samples_left(config: TrainConfig, part: str, done: int) -> dict[str, float]:
+def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[str, float]:
     """The work that is left in each part, from `part` on, in training samples.
 
     Args:
         config: the settings of the run.
         part: in which it is now.
         done: samples that are measured, rates that are tried, or the step.
+        end: the step at which the run ends.
     """
     batch, now = config.batch * config.accumulate, done if part == LEARNING else 0
-    end = max(last_step(config), now)
+    end = max(end, now)
     step = batch + (FORWARD * SAMPLES / config.evaluate_every if config.evaluate_every else 0)
     drawings = 1 + (end // config.preview_every - now // config.preview_every
                     if config.preview_every else 0)  # fmt: skip
