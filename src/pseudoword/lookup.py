@@ -5,12 +5,18 @@ path or a name use `find`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.errors import (
+    BaseModelError,
+    ConceptError,
+    PictureError,
+    PseudowordError,
+    SettingsError,
+)
 from pseudoword.text import brief, nearest
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -27,6 +33,9 @@ LOCAL_FOLDERS = frozenset({"runs", "embeddings", "models", ".", "..", "~"})
 
 MAX_PATH_CHARS = 4096
 """Longer text is not a path."""
+
+SHOWN_CHARS = 300
+"""An error shows at most this much of a path that does not exist."""
 
 MAX_NAMES = 2000
 """How many names of a folder are compared with a mistyped one."""
@@ -113,6 +122,47 @@ def model_source(argument: str | Path, flag: str) -> str:
             "without a revision, such as openai/clip-vit-base-patch32."
         )
     return source.repository if isinstance(source, HubId) else str(source)
+
+
+def concept_place(name: str | Path, flag: str = "") -> Path | HubId:
+    """The file, folder or repository that holds a concept.
+
+    Raises:
+        ConceptError: there is no such file or folder, and it is no hub id.
+    """
+    place = find(name, flag, error=ConceptError)
+    if place is None:
+        raise ConceptError(
+            f"{argument_text(flag, name)}: there is no such file or folder here."
+            f"{suggestion(Path(name))} Give an embedding file, a run's folder, or a hub id such as "
+            "sd-concepts-library/cat-toy."
+        )
+    return place
+
+
+def pictures_there(pictures: Iterable[Path]) -> None:
+    """Check that there are such files and folders.
+
+    Raises:
+        PictureError: one is not there.
+    """
+    _check_there(pictures, "Give a folder of pictures, or the files.")
+
+
+def words_there(source: Path) -> None:
+    """Check that there is such a folder of words, or list of concepts.
+
+    Raises:
+        PictureError: it is not there.
+    """
+    _check_there([source], "Give a folder of folders of pictures, or a TOML list of concepts.")
+
+
+def _check_there(paths: Iterable[Path], instead: str) -> None:
+    for path in paths:
+        if not exists(path):
+            near = suggestion(path) if exists(path.parent) else ""
+            raise PictureError(f"{brief(str(path), SHOWN_CHARS)} does not exist.{near} {instead}")
 
 
 def looks_like_path(text: str) -> bool:

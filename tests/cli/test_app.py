@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from support import SHARED, run
+
+import pseudoword
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +116,59 @@ def test_bases_lists_the_bundled_model() -> None:
     assert emoji["family"] == "sd"
     assert (Path(emoji["path"]) / "model_index.json").is_file()
     assert "emoji" in run("bases")[1]
+
+
+class NotImported:
+    """Takes the place of what imports torch."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} is imported")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["train", "photo", "--token", "<a>"],
+            "photo does not exist. Did you mean photos? Give a folder",
+        ),
+        (
+            ["train", "photos", "--token", "<a>", "--base", "./nosuch"],
+            "--base ./nosuch: there is no",
+        ),
+        (
+            ["train-many", "photo", "--out", "o"],
+            "photo does not exist. Did you mean photos? Give a folder",
+        ),
+        (
+            ["submit", "queue", "photos", "photo"],
+            "photo does not exist. Did you mean photos? Give a folder",
+        ),
+        (["generate", "a cat", "--concept", "a.pt=<b>"], "--concept a.pt: there is no such file"),
+        (["generate", "a cat", "--concept", "photo"], "--concept photo: there is no such file"),
+        (["generate", "a cat", "--base", "./nosuch"], "--base ./nosuch: there is no such"),
+        (["prepare", "photos", "photo"], "photo does not exist. Did you mean photos? Give"),
+        (["inspect", "a.pt"], "a.pt: there is no such file"),
+        (["convert", "a.pt", "b.pt"], "a.pt: there is no such file"),
+        (["evaluate", "a.pt", "--pictures", "photos"], "a.pt: there is no such file"),
+        (
+            ["evaluate", "photos", "--pictures", "photo"],
+            "photo does not exist. Did you mean photos?",
+        ),
+        (["plan", "--base", "./nosuch"], "--base ./nosuch: there is no such"),
+    ],
+)
+def test_what_is_not_there_is_told_before_torch_is_imported(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("api", "internals"):
+        monkeypatch.setattr(pseudoword, name, NotImported(), raising=False)
+    code, _, stderr = run(*arguments)
+    assert code == 2
+    assert f"error: {said}" in stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
 def bad_inputs(tmp_path: Path, pictures: Path, base: Path) -> dict[str, tuple[list[object], str]]:

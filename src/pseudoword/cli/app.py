@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pseudoword import imports
+from pseudoword import imports, lookup
 from pseudoword.cli.console import Console
 from pseudoword.cli.options import (
+    check_there,
     dashed,
     file_path,
     guarded,
@@ -100,6 +101,7 @@ def train(
 ) -> None:
     """Learn a new word from pictures."""
     checked = TrainConfig.gather(config, **settings)  # before anything heavy is imported
+    check_there(checked)
     with Console() as console:
         from pseudoword import api
 
@@ -145,6 +147,7 @@ def train_many(
     **settings: Any,
 ) -> None:
     """Learn many words, several at once."""
+    lookup.words_there(folder)
     with Console() as console:
         from pseudoword import api
 
@@ -178,6 +181,8 @@ def submit(
     **settings: Any,
 ) -> None:
     """Put words into a queue, for workers on any number of machines."""
+    for source in folder:
+        lookup.words_there(file_path(source))
     with Console() as console:
         from pseudoword import api
 
@@ -243,6 +248,7 @@ def generate(
 ) -> None:
     """Draw pictures with new words in the prompt. They work in the negative prompt too."""
     checked = GenerateConfig.check(**settings)
+    check_there(checked, *concept or (), flag="--concept")
     if checked.lora:
         imports.keep("peft")
     with Console() as console:
@@ -279,6 +285,7 @@ def prepare(
 ) -> None:
     """Show what the model will see of pictures, and suggest settings."""
     checked = PrepareConfig.check(**settings)
+    check_there(checked)
     with Console() as console:
         from pseudoword import internals
 
@@ -304,6 +311,7 @@ def inspect_(
     as_json: AsJson = False,
 ) -> None:
     """Show what an embedding file holds. Also what it fits, and what other tools do with it."""
+    check_there(None, *file)
     from pseudoword import api
 
     seen = [api.inspect(one, base=base, token=token) for one in file]
@@ -339,6 +347,7 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Write an embedding in another tool's format. Every vector stays as it was."""
+    check_there(None, source)
     with Console() as console:
         from pseudoword import api
 
@@ -386,6 +395,7 @@ def evaluate(
 ) -> None:
     """Measure how similar a word's pictures are to true ones. Also how they follow the prompt."""
     checked = EvaluateConfig.check(**settings)
+    check_there(checked, concept)
     with Console() as console:
         from pseudoword import internals
 
@@ -433,6 +443,7 @@ def push(
 def plan(*, as_json: AsJson = False, **settings: Any) -> None:
     """Say how much memory a base model needs. It is not loaded, and may be sd1, sd2 or sdxl."""
     checked = PlanConfig.check(**settings)
+    check_there(checked)
     from pseudoword import internals
 
     found = internals.plan_memory(checked)

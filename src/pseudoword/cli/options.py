@@ -22,7 +22,7 @@ from pseudoword.config import Settings, flag, group_of
 from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.text import brief
 
 
@@ -212,6 +212,24 @@ def file_path(text: str) -> Path:
             f"{brief(str(text)) or repr(text)} is the name of no file or folder."
         )
     return lookup.expand_home(str(text))
+
+
+def check_there(settings: Settings | None, *concepts: str, flag: str = "") -> None:
+    """Check that what a command reads is there, before it imports torch: that takes seconds.
+
+    Args:
+        settings: those of the command, if it has any.
+        concepts: embedding files, run's folders or hub ids.
+        flag: their option.
+
+    Raises:
+        PseudowordError: a file or folder is not there.
+    """
+    lookup.pictures_there(getattr(settings, "pictures", ()))
+    for concept in concepts:
+        lookup.concept_place(lookup.split_token(concept, flag)[0], flag)
+    if base := getattr(settings, "base", ""):
+        lookup.find(base, "--base", error=BaseModelError)
 
 
 def dashed(name: str) -> str:

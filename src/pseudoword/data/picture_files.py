@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from pseudoword import lookup
 from pseudoword.errors import PictureError
 from pseudoword.files import read_errors
 from pseudoword.text import listed
@@ -43,9 +44,6 @@ SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 MAX_LISTED = 5
 """A message lists at most this many file names."""
 
-MAX_PATH_CHARS = 300
-"""An error shows at most this much of a path that does not exist."""
-
 Note = Callable[[str], None]
 
 
@@ -64,11 +62,8 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
         PictureError: a path does not exist, or a folder has no pictures.
     """
     files: list[Path] = []
+    lookup.pictures_there(pictures)
     for path in pictures:
-        if not _exists(path):
-            name = str(path)
-            name = name if len(name) < MAX_PATH_CHARS else f"{name[:MAX_PATH_CHARS]}…"
-            raise PictureError(f"{name} does not exist. Give a folder of pictures, or the files.")
         files += _pictures_in(path, note) if path.is_dir() else [path]
     kept = _without_companions(files)
     if not kept:
@@ -100,13 +95,6 @@ def caption_files(picture: Path) -> list[Path]:
     """The caption files of a picture; the first is the one to read."""
     candidates = [picture.with_suffix(suffix) for suffix in CAPTION_SUFFIXES]
     return [path for path in candidates if path.exists()]
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # no file can have this name
-        return False
 
 
 def _pictures_in(folder: Path, note: Note) -> list[Path]:

@@ -88,13 +88,7 @@ def locate(name: str | Path, flag: str = "") -> Path:
     Raises:
         ConceptError: there is neither such a file nor such a repository.
     """
-    place = lookup.find(name, flag, error=ConceptError)
-    if place is None:
-        raise ConceptError(
-            f"{lookup.argument_text(flag, name)}: there is no such file or folder here."
-            f"{lookup.suggestion(Path(name))} Give an embedding file, a run's folder, or a hub id "
-            "such as sd-concepts-library/cat-toy."
-        )
+    place = lookup.concept_place(name, flag)
     return fetch(place, flag) if isinstance(place, HubId) else place
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pseudoword import lookup
 from pseudoword.config import TrainConfig
 from pseudoword.data.picture_files import SUFFIXES
 from pseudoword.errors import PictureError, SettingsError
@@ -39,6 +40,7 @@ def word_configs(
     Raises:
         PseudowordError: a folder or a setting does not work; one error tells all that is wrong.
     """
+    lookup.words_there(source)
     if source.is_file():
         return listed_configs(source, out, file, settings)
     return _folder_configs(source, out, file, settings)
