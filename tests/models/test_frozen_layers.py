@@ -28,6 +28,14 @@ CONVOLUTIONS: dict[str, Callable[[], nn.Conv2d]] = {
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch comes without oneDNN"
 )
+needs_bfloat16 = pytest.mark.skipif(
+    not torch.cpu._is_avx512_bf16_supported(), reason="this processor does not compute in bfloat16"
+)
+PRECISIONS = [
+    pytest.param(torch.float32, 1e-5, id="float32"),
+    pytest.param(torch.bfloat16, 2e-2, id="bfloat16", marks=needs_bfloat16),
+]
+"""And how far results may be apart: one rounds sums that the other does not."""
 
 
 def gradient(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,27 +67,31 @@ def test_a_frozen_convolution_gives_torch_s_numbers_to_the_bit(
 
 
 @needs_onednn
+@pytest.mark.parametrize(("dtype", "near"), PRECISIONS)
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
-def test_a_packed_convolution_gives_torch_s_numbers_but_for_rounding(kind: str) -> None:
+def test_a_packed_convolution_gives_torch_s_numbers_but_for_rounding(
+    kind: str, dtype: torch.dtype, near: float
+) -> None:
     torch.manual_seed(0)
-    layer, x = CONVOLUTIONS[kind]().requires_grad_(False), torch.randn(3, 6, 9, 7)
-    packed = replaced(layer, True)
+    layer = CONVOLUTIONS[kind]().to(dtype).requires_grad_(False)
+    packed, x = replaced(layer, True), torch.randn(3, 6, 9, 7, dtype=dtype)
     for size in (3, 1):  # laid out for the first batch, used for all
         for one, other in zip(gradient(layer, x[:size]), gradient(packed, x[:size]), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(one, other, rtol=near, atol=near)
     with torch.no_grad():
-        torch.testing.assert_close(layer(x), packed(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(layer(x), packed(x), rtol=near, atol=near)
 
 
 @needs_onednn
+@pytest.mark.parametrize(("dtype", "near"), PRECISIONS)
 @pytest.mark.parametrize("shape", [(5, 12), (2, 3, 12)])
 def test_a_packed_linear_layer_gives_torch_s_numbers_but_for_rounding(
-    shape: tuple[int, ...],
+    shape: tuple[int, ...], dtype: torch.dtype, near: float
 ) -> None:
     torch.manual_seed(0)
-    layer, x = nn.Linear(12, 20).requires_grad_(False), torch.randn(shape)
+    layer, x = nn.Linear(12, 20).to(dtype).requires_grad_(False), torch.randn(shape).to(dtype)
     for one, other in zip(gradient(layer, x), gradient(replaced(layer, True), x), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(one, other, rtol=near, atol=near)
 
 
 @needs_onednn
@@ -160,8 +172,11 @@ def test_weights_are_laid_out_where_the_cpu_has_memory_for_it(
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(frozen_layers, "memory_nbytes", lambda _device: enough + 1)
     assert can_pack(model, cpu, torch.float32)
-    assert not can_pack(model, cpu, torch.bfloat16)
     assert not can_pack(model, torch.device("cuda"), torch.float32)
+    for supported in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda found=supported: found)
+        assert can_pack(model, cpu, torch.bfloat16) == supported
+    assert not can_pack(model, cpu, torch.float16)
     monkeypatch.setattr(frozen_layers, "memory_nbytes", lambda _device: enough - 1)
     assert not can_pack(model, cpu, torch.float32)
 

@@ -3,7 +3,7 @@
 A small block takes longer to find its kernels than to compute: nine linear layers, a graph of forty
 nodes, and gradients that are added one by one. Here the queries, keys and values that read the same
 states are one matrix product, and autograd sees one node. The kernels are those of
-`frozen_layers`, so this is for float32 on a CPU, and nothing is kept that they would not keep.
+`frozen_layers`, so this is for a CPU, and nothing is kept that they would not keep.
 
 The block and its layers stay what they are. Only the block's `forward` is replaced.
 """

@@ -67,14 +67,18 @@ def _gated(block: Any, x: Tensor, *_: object, **__: object) -> Tensor:
 def gated_gelu(both: Tensor) -> Tensor:
     """`[…, 2·D]` -> `[…, D]`: one half, times the GELU of the other."""
     value, gate = both.chunk(2, dim=-1)
-    return value * F.gelu(gate)
+    return F.gelu(gate).mul_(value)
 
 
 def gated_gelu_gradient(gradient: Tensor, both: Tensor) -> Tensor:
     """The gradient of `both` halves, from that of the result."""
     value, gate = both.chunk(2, dim=-1)
-    of_gate = torch.ops.aten.gelu_backward(gradient * value, gate)
-    return torch.cat([gradient * F.gelu(gate), of_gate], dim=-1)
+    result = torch.empty_like(both)
+    of_value, of_gate = result.chunk(2, dim=-1)
+    torch.mul(gradient, value, out=of_gate)
+    torch.ops.aten.gelu_backward(of_gate, gate, grad_input=of_gate)
+    torch.mul(gradient, F.gelu(gate), out=of_value)
+    return result
 
 
 def _norm_and_silu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
@@ -96,14 +100,14 @@ class _NormAndSilu(torch.autograd.Function):
         # the norm may have lost its weights by the backward pass (`block_offload`)
         ctx.save_for_backward(x, mean, rstd, norm.weight, norm.bias)
         ctx.norm = norm
-        return F.silu(normed)
+        return F.silu(normed, inplace=True)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         x, mean, rstd, weight, bias = ctx.saved_tensors
         norm = ctx.norm
         normed, _, _ = _group_norm(x, norm, weight, bias)
-        of_norm = torch.ops.aten.silu_backward(gradient, normed)
+        of_norm = torch.ops.aten.silu_backward(gradient, normed, grad_input=normed)
         return torch.ops.aten.native_group_norm_backward(
             of_norm.contiguous(memory_format=_layout(x)),
             x,
