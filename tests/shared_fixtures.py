@@ -67,7 +67,7 @@ def short_range_test(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def own_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers are torch's own, as on a GPU: on a CPU in float32, faster ones round differently."""
+    """Layers are torch's own, as on a GPU: on a CPU, faster ones round differently."""
     monkeypatch.setattr(parts, "can_pack", lambda *_: False)
 
 
