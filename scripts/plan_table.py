@@ -232,11 +232,11 @@ MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
         },
     ),
     "FLUX.2 klein 4B": (
-        "flux2",
+        "flux2-klein",
         {"transformer": KLEIN, "vae": ("AutoencoderKLFlux2", {}), "text_encoder": QWEN3_4B},
     ),
     "FLUX.2 dev": (
-        "flux2 dev",
+        "flux2",
         {
             "transformer": ("Flux2Transformer2DModel", {}),
             **{"vae": ("AutoencoderKLFlux2", {}), "text_encoder": MISTRAL},
@@ -299,7 +299,6 @@ ALL = (*NAMED, *MODELS)
 
 TINY: Mapping[str, Callable[[Path], Path]] = {
     **tiny.BASES,
-    "flux2 dev": lambda folder: tiny.flux2(folder, klein=False),
     "sd3 without T5": lambda folder: tiny.sd3(folder, t5=False),
 }
 

@@ -145,6 +145,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "sd3": sd3,
     "flux": flux,
     "flux2": flux2,
+    "flux2-klein": flux2,
     "qwen-image": qwen_image,
     "z-image": z_image,
     "chroma": chroma,

@@ -18,7 +18,7 @@ from pseudoword.models.families import FAMILIES
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
-BUILDERS = {"sd": "sd1", "flux2-klein": "flux2", "sana-sprint": "sana"}
+BUILDERS = {"sd": "sd1", "sana-sprint": "sana"}
 """Family -> its builder, or that of the family that it is a variant of, where names differ."""
 
 

@@ -83,7 +83,7 @@ def sigmas(family: str, config: Any) -> torch.Tensor:
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(dict(config) | shift)
     names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
     mu = calculate_shift(4 * 4, *(scheduler.config[name] for name in names))
-    if family == "flux2":
+    if family.startswith("flux2"):
         mu = compute_empirical_mu(4 * 4, num_steps=50)
     scheduler.set_timesteps(sigmas=np.linspace(1, 0.001, 1000), mu=mu)
     levels: torch.Tensor = scheduler.sigmas[:-1].flip(0)

@@ -137,6 +137,9 @@ def _fused_attention(
     enable_gqa: bool = False,  # noqa: ARG001 (torch's name; all heads are equal here)
 ) -> Any:
     """Attention without a matrix of scores, as on real devices; meta would use the plain form."""
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        # torch makes numbers of it that are added to the scores, in each call, and keeps them
+        attn_mask = query.new_empty(attn_mask.shape)
     attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     return attention(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
 

@@ -241,7 +241,7 @@ class TextEncoder:
         if tokens.mask.device.type != "meta":
             return tokens.mask
         count, length = tokens.mask.shape
-        return torch.zeros(count, 1, length, length, dtype=self.table.dtype, device="meta")
+        return torch.ones(count, 1, length, length, dtype=torch.bool, device="meta")
 
 
 def _reads_zeros(words: Sequence[WordRows]) -> bool:
