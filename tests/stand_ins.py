@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-WORDS = ("toy", "animal", "object")
+WORDS = ("toy", "animal", "painting")
 """Each is one token of the tiny tokenizers, and in no template."""
 
 

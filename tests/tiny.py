@@ -285,6 +285,7 @@ def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
         guidance_embeds=not klein,
     )
     _open_gates(transformer, "_modulation.", 20)
+    _open_gates(transformer, ".norm_", 3)  # a word is little among 512 tokens
     vae = AutoencoderKLFlux2(**VAE)
     vae.bn.running_mean.normal_(0, 0.5)
     vae.bn.running_var.uniform_(0.5, 2)
