@@ -241,7 +241,9 @@ class TextEncoder:
         if tokens.mask.device.type != "meta":
             return tokens.mask
         count, length = tokens.mask.shape
-        return torch.ones(count, 1, length, length, dtype=torch.bool, device="meta")
+        eager = self.model.config._attn_implementation == "eager"
+        dtype = self.table.dtype if eager else torch.bool
+        return torch.ones(count, 1, length, length, dtype=dtype, device="meta")
 
 
 def _reads_zeros(words: Sequence[WordRows]) -> bool:
