@@ -20,6 +20,10 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 """All that can be kept in float32 without loss."""
 
 
+FILLING = (nn.init.__name__, "transformers.initialization")
+"""Modules of functions that fill a weight; transformers puts its own in the place of torch's."""
+
+
 def load_plain(
     make: Callable[[], nn.Module], paths: Sequence[Path], headers: Sequence[Header]
 ) -> nn.Module | None:
@@ -74,8 +78,8 @@ class _NothingFilled(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """What `func` gives; of a function in `torch.nn.init`, the weight as it is."""
+        """What `func` gives; of one that fills a weight, that weight as it is."""
         given = kwargs or {}
-        if getattr(func, "__module__", None) == nn.init.__name__:
+        if getattr(func, "__module__", None) in FILLING:
             return args[0] if args else given["tensor"]
         return func(*args, **given)
