@@ -42,7 +42,7 @@ from pseudoword.benchmark.scoring import Scorer
 from pseudoword.benchmark.tasks import Task, known_style_tasks, style_tasks, thing_task
 from pseudoword.concept import Concept
 from pseudoword.files import file_stem, write_whole
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 from pseudoword.models.family import Condition, Family
 from pseudoword.models.generation import generate
 from pseudoword.report import grids
@@ -275,7 +275,7 @@ def _free_unet(names: str) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
     unet: nn.Module = UNet2DConditionModel.from_pretrained(
-        base_model.BUNDLED[BASE], subfolder="unet"
+        detection.BUNDLED[BASE], subfolder="unet"
     )
     for name, weight in unet.named_parameters():
         weight.requires_grad_(re.search(names, name) is not None)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pseudoword.benchmark.tasks import Task
-from pseudoword.models.base_model import BUNDLED
+from pseudoword.models.detection import BUNDLED
 
 SAVED = "learned_embeds-steps-{}.safetensors"
 

@@ -47,7 +47,7 @@ from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
 from pseudoword.commands.demo import PICTURES
 from pseudoword.config import BaseChoice, DType, TrainConfig
 from pseudoword.data import captions
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.planned import plan_run
@@ -78,7 +78,7 @@ class Case:
     @property
     def is_bundled(self) -> bool:
         """Whether it has trained weights; the others get random ones."""
-        return self.base in base_model.BUNDLED
+        return self.base in detection.BUNDLED
 
 
 def cases(device: str) -> Sequence[Case]:
@@ -252,7 +252,7 @@ def script(
     """The script on the same model, pictures and sizes."""
     ((_, encoder),) = family.encoders.items()
     precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[case.dtype]
-    base = base_model.BUNDLED.get(case.base) or memory.folder(case.base)
+    base = detection.BUNDLED.get(case.base) or memory.folder(case.base)
     arguments = {
         "pretrained_model_name_or_path": base, "train_data_dir": pictures, "output_dir": out,
         "placeholder_token": "<new>", "initializer_token": "cat", "learning_rate": RATE,

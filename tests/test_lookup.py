@@ -15,7 +15,7 @@ from pseudoword.config.fields import AUTO
 from pseudoword.errors import ConceptError, PseudowordError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.lookup import HubId
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 from pseudoword.training import initialisation
 
 PATHS = [
@@ -194,8 +194,8 @@ def test_a_path_object_is_never_a_hub_id() -> None:
 
 def test_a_bundled_name_comes_before_a_folder_of_that_name(somewhere: Path) -> None:
     (somewhere / "emoji").mkdir()
-    assert lookup.find("emoji", "--base", bundled=base_model.BUNDLED) == base_model.BUNDLED["emoji"]
-    assert lookup.find("./emoji", "--base", bundled=base_model.BUNDLED) == Path("emoji")
+    assert lookup.find("emoji", "--base", bundled=detection.BUNDLED) == detection.BUNDLED["emoji"]
+    assert lookup.find("./emoji", "--base", bundled=detection.BUNDLED) == Path("emoji")
 
 
 @pytest.mark.parametrize(

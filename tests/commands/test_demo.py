@@ -18,9 +18,9 @@ from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands.demo import PICTURES, TOKEN
 from pseudoword.data import images, picture_files
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 
-EMOJI = base_model.BUNDLED["emoji"]
+EMOJI = detection.BUNDLED["emoji"]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from pseudoword.config import BaseChoice
-from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
+from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.loading import devices
@@ -52,54 +52,6 @@ def test_the_vae_s_digest_follows_its_weights(base: Path) -> None:
     assert family.vae_digest() != before
 
 
-@pytest.mark.parametrize("name", ["nonesuch", "./nonesuch", "a/b/c", ""])
-def test_an_unknown_base_is_explained(name: str) -> None:
-    with pytest.raises(PseudowordError, match=r"no base model|there is no|is empty"):
-        base_model.load_named(name)
-
-
-def test_a_hub_id_that_cannot_be_fetched_is_explained() -> None:
-    with pytest.raises(BaseModelError, match="could not be fetched from the hub"):
-        base_model.load_named("nobody/no-such-model")
-
-
-def test_a_folder_that_is_no_model_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(BaseModelError, match=r"holds no model_index\.json"):
-        base_model.load_named(str(tmp_path))
-    (tmp_path / "x.ckpt").touch()
-    with pytest.raises(BaseModelError, match="is an empty file"):
-        base_model.load_named(str(tmp_path / "x.ckpt"))
-
-
-def test_a_model_of_another_kind_is_named(broken: Path) -> None:
-    (broken / "model_index.json").write_text(json.dumps({"_class_name": "KandinskyPipeline"}))
-    with pytest.raises(BaseModelError, match="is a KandinskyPipeline"):
-        base_model.load_named(str(broken))
-    (broken / "model_index.json").write_text("{")
-    with pytest.raises(BaseModelError, match="damaged"):
-        base_model.load_named(str(broken))
-
-
-@pytest.mark.parametrize(
-    ("pipeline", "plain"),
-    [
-        ("QwenImageEditPlusPipeline", "QwenImagePipeline"),
-        ("FluxKontextPipeline", "FluxPipeline"),
-        ("Flux2KleinKVPipeline", "Flux2KleinPipeline"),
-        ("StableDiffusion3ControlNetPipeline", "StableDiffusion3Pipeline"),
-    ],
-)
-def test_of_a_model_that_changes_pictures_the_one_that_draws_them_is_named(
-    broken: Path, pipeline: str, plain: str
-) -> None:
-    (broken / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
-    with pytest.raises(BaseModelError, match=f"is a {pipeline}, .*text alone, a {plain}: "):
-        base_model.load_named(str(broken))
-    (broken / "model_index.json").write_text(json.dumps({"_class_name": "QwenImage21Pipeline"}))
-    with pytest.raises(BaseModelError, match="is a QwenImage21Pipeline; supported so far"):
-        base_model.load_named(str(broken))
-
-
 def test_a_model_that_is_too_new_for_the_installed_diffusers_says_so(
     broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,20 +67,6 @@ def test_a_damaged_part_is_named(broken: Path, part: str) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BaseModelError, match=rf"/{part}/.* is cut short: its header alone has"):
         base_model.load_named(str(broken))
-
-
-def test_a_revision_on_the_hub_is_requested(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    requests = []
-
-    def download(name: str, file: str, revision: str | None) -> str:
-        requests.append((name, file, revision))
-        return str(base / file)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    source = base_model.detect(BaseChoice(base="some/model@v2", variant="fp16")).source
-    assert requests == [("some/model", "model_index.json", "v2")]
-    assert (source.path, source.revision, source.variant) == ("some/model", "v2", "fp16")
-    assert base_model.detect(BaseChoice(base="some/model")).source.revision is None
 
 
 def test_weights_of_a_variant_are_loaded_if_it_is_given(base: Path, tmp_path: Path) -> None:

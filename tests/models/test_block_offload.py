@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pseudoword.config import BaseChoice, PlanConfig, Quantize, TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.models import base_model, block_offload
+from pseudoword.models import base_model, block_offload, detection
 from pseudoword.models.live_memory import nbytes
 from pseudoword.training import loss, memory_plan
 from pseudoword.training.batches import batch
@@ -22,7 +22,7 @@ def load(base: Path, *, away: bool, device: str = "cpu", quantize: Quantize = "n
     """Also on a CPU, which has no other memory: what is moved there is moved nowhere."""
     choice = BaseChoice(base=str(base), device=device, quantize=quantize)
     place = replace(base_model.placement(choice), offload_blocks=away)
-    return base_model.build(base_model.detect(choice), place)
+    return base_model.build(detection.detect(choice), place)
 
 
 def gradients(family: Any, pictures: Path) -> list[Tensor]:

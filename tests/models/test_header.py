@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 from pseudoword.config import BaseChoice
 from pseudoword.errors import PseudowordError
-from pseudoword.models import base_model, lora
+from pseudoword.models import base_model, detection, lora
 from pseudoword.models.family import Family
 
 WEIGHTS = {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(8, 4, 3, 3)}
@@ -197,9 +197,9 @@ def test_a_file_with_the_wrong_ending_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.ckpt").write_bytes(save(WEIGHTS))
     (tmp_path / "b.safetensors").write_bytes(torch_bytes(WEIGHTS))
     with pytest.raises(PseudowordError, match=r"is a safetensors file .* Rename it to a.safetens"):
-        base_model.detect(BaseChoice(base=str(tmp_path / "a.ckpt")))
+        detection.detect(BaseChoice(base=str(tmp_path / "a.ckpt")))
     with pytest.raises(PseudowordError, match=r"is a torch file .* Rename it to b.ckpt"):
-        base_model.detect(BaseChoice(base=str(tmp_path / "b.safetensors")))
+        detection.detect(BaseChoice(base=str(tmp_path / "b.safetensors")))
 
 
 def test_a_checkpoint_of_gigabytes_is_examined_without_reading_its_weights(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_a_checkpoint_of_gigabytes_is_examined_without_reading_its_weights(tmp_p
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     with pytest.raises(PseudowordError, match="is the transformer of SD 3"):
-        base_model.detect(BaseChoice(base=str(path)))
+        detection.detect(BaseChoice(base=str(path)))
     assert time.perf_counter() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
@@ -229,7 +229,7 @@ def test_an_unknown_first_layer_is_an_error(tmp_path: Path, shape: tuple[int, ..
             )
         )
         with pytest.raises(PseudowordError, match="has no first layer that takes"):
-            base_model.detect(BaseChoice(base=str(tmp_path / "x.safetensors")))
+            detection.detect(BaseChoice(base=str(tmp_path / "x.safetensors")))
 
 
 def test_other_values_beside_the_weights_are_allowed(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_other_values_beside_the_weights_are_allowed(tmp_path: Path) -> None:
         torch_bytes({"state_dict": {"joint_blocks.0.x.weight": torch.ones(9, 9)}} | notes)
     )
     with pytest.raises(PseudowordError, match="is the transformer of SD 3"):
-        base_model.detect(BaseChoice(base=str(tmp_path / "x.ckpt")))
+        detection.detect(BaseChoice(base=str(tmp_path / "x.ckpt")))

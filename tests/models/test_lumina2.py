@@ -11,7 +11,7 @@ from support import diffusers_own
 import pseudoword
 from pseudoword.config import BaseChoice
 from pseudoword.errors import PseudowordError
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_the_last_block_of_gemma_is_not_kept(base: Path, family: Any) -> None:
 def test_a_folder_from_an_older_diffusers_names_its_pipeline_differently(tmp_path: Path) -> None:
     index = tmp_path / "model_index.json"
     index.write_text('{"_class_name": "Lumina2Text2ImgPipeline"}')
-    assert base_model.detect(BaseChoice(base=str(tmp_path))).family == "lumina2"
+    assert detection.detect(BaseChoice(base=str(tmp_path))).family == "lumina2"
 
 
 @torch.no_grad()

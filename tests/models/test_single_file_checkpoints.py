@@ -16,7 +16,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from pseudoword import generate, train
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 from pseudoword.models.loading import single_file_configs
 
 
@@ -44,7 +44,7 @@ def test_one_file_trains_and_draws_like_its_folder(
     for key, rows in words[0].vectors.items():
         assert torch.equal(rows, words[1].vectors[key])
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
-    detected = base_model.detect(BaseChoice(base=str(file), configs=str(unet_base)))
+    detected = detection.detect(BaseChoice(base=str(file), configs=str(unet_base)))
     assert "single-file checkpoint with the keys of sd" in detected.recognised_by
 
 
@@ -71,7 +71,7 @@ def test_the_prediction_type_in_a_file_is_used(
 def test_published_sizes_need_no_configs(unet_base: Path, tmp_path: Path) -> None:
     """The layouts that come along name every part; only the tiny sizes do not fit them."""
     file = single_file.write(unet_base, tmp_path / "model.safetensors")
-    detected = base_model.detect(BaseChoice(base=str(file)))
+    detected = detection.detect(BaseChoice(base=str(file)))
     assert detected.source.layout is not None
     with pytest.raises(BaseModelError, match=r"its text_encoder cannot be loaded.*--configs"):
         base_model.load_named(str(file), "cpu")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from pseudoword import train
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 
 
 def qwen(base: Path, file: Path) -> Path:
@@ -63,7 +63,7 @@ def test_a_plan_needs_no_weights_of_the_rest(tmp_path: Path) -> None:
         weights.unlink()
     choice = BaseChoice.check(base=str(file), configs=base, device="cpu")
     assert (
-        "single file with the transformer of Qwen-Image" in base_model.detect(choice).recognised_by
+        "single file with the transformer of Qwen-Image" in detection.detect(choice).recognised_by
     )
     assert all(one.is_meta for one in base_model.load(choice, empty=True).denoiser.parameters())
 
@@ -95,14 +95,14 @@ def test_what_a_file_with_a_transformer_needs_is_said(tmp_path: Path) -> None:
     base = tiny.sd3(tmp_path / "sd3")
     file = single_file.write_sd3_transformer(base, tmp_path / "x.safetensors")
     with pytest.raises(BaseModelError, match=r"transformer of SD 3\. Give the rest with"):
-        base_model.detect(BaseChoice(base=str(file)))
+        detection.detect(BaseChoice(base=str(file)))
     other = tiny.flux(tmp_path / "flux")
     with pytest.raises(BaseModelError, match=r"of SD 3, and --configs .* a FluxPipeline"):
-        base_model.detect(BaseChoice.check(base=str(file), configs=other))
+        detection.detect(BaseChoice.check(base=str(file), configs=other))
     with pytest.raises(BaseModelError, match=r"no model_index\.json"):
-        base_model.detect(BaseChoice.check(base=str(file), configs=base / "vae"))
+        detection.detect(BaseChoice.check(base=str(file), configs=base / "vae"))
     with pytest.raises(BaseModelError, match="--configs nothing: there is no such folder"):
-        base_model.detect(BaseChoice.check(base=str(file), configs="nothing"))
+        detection.detect(BaseChoice.check(base=str(file), configs="nothing"))
 
 
 def test_a_file_that_lacks_weights_or_is_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_weights_that_are_to_be_scaled_are_refused(tmp_path: Path) -> None:
     file = qwen(base, tmp_path / "x.safetensors")
     save_file(load_file(file) | {"proj_out.scale_weight": torch.ones(1)}, file)
     with pytest.raises(BaseModelError, match="8 bits with scales"):
-        base_model.detect(BaseChoice.check(base=str(file), configs=base))
+        detection.detect(BaseChoice.check(base=str(file), configs=base))
 
 
 def test_the_rest_may_be_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
 from pseudoword.data import captions, picture_files
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
-from pseudoword.models import base_model
+from pseudoword.models import base_model, detection
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.runs import checks
@@ -217,12 +217,12 @@ def test_options_that_do_not_work_with_one_file_are_refused(
 ) -> None:
     file = single_file.write(base, tmp_path / "one.safetensors")
     with pytest.raises(PseudowordError, match=message):
-        base_model.detect(BaseChoice.check(base=str(file), **setting))
+        detection.detect(BaseChoice.check(base=str(file), **setting))
 
 
 def test_configs_beside_a_folder_are_refused(base: Path) -> None:
     with pytest.raises(PseudowordError, match=r"--configs .* has no effect with --base"):
-        base_model.detect(BaseChoice.check(base=str(base), configs=base))
+        detection.detect(BaseChoice.check(base=str(base), configs=base))
 
 
 @pytest.mark.parametrize(

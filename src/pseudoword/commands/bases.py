@@ -5,7 +5,7 @@ import json
 from pydantic import BaseModel
 
 from pseudoword.config import BaseChoice
-from pseudoword.models import base_model
+from pseudoword.models import detection
 
 
 class Base(BaseModel):
@@ -20,9 +20,9 @@ class Base(BaseModel):
 def bundled_bases() -> list[Base]:
     """Describe the bundled models; the public `bases`."""
     described = []
-    for name, path in base_model.BUNDLED.items():
+    for name, path in detection.BUNDLED.items():
         index = json.loads((path / "model_index.json").read_bytes())
         licence = index.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
-        family = base_model.detect(BaseChoice(base=name)).family
+        family = detection.detect(BaseChoice(base=name)).family
         described.append(Base(name=name, path=str(path), family=family, licence=licence))
     return described

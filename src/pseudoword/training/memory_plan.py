@@ -22,9 +22,9 @@ from pseudoword.config.method import MethodName, MethodSettings
 from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Context, Initialisation
-from pseudoword.models import base_model
-from pseudoword.models.base_model import Detected
+from pseudoword.models import base_model, detection
 from pseudoword.models.block_offload import blocks_of
+from pseudoword.models.detection import Detected
 from pseudoword.models.family import Family
 from pseudoword.models.frozen_layers import can_pack, packed_nbytes
 from pseudoword.models.live_memory import count_peak, nbytes
@@ -109,7 +109,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         SettingsError: the model does not work with the resolution.
     """
     place = base_model.placement(config, empty=True)
-    found = base_model.detect(_of_published_size(config), others=single_file_configs.names())
+    found = detection.detect(_of_published_size(config), others=single_file_configs.names())
     family = base_model.build(found, place)
     side, _ = picture_size(
         config.resolution,
