@@ -19,7 +19,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ from pseudoword.models import base_model
 from pseudoword.runs import checkpoint
 
 Settings = dict[str, Any]
+
+COMPARED = ("alone", "pack")
+"""What killed commands are compared with: words learned one by one, and by an unbroken command."""
 
 STEPS = 12
 SETTINGS: Settings = {
@@ -142,7 +145,13 @@ class Outcome:
 
 
 def learn_and_kill(
-    out: Path, count: int, kills: int, source: random.Random, model: str = "tiny", **own: Any
+    out: Path,
+    count: int,
+    kills: int,
+    source: random.Random,
+    model: str = "tiny",
+    compare: Collection[str] = COMPARED,
+    **own: Any,
 ) -> Outcome:
     """Learn `count` words alone, and by commands of which the first `kills` are killed.
 
@@ -152,15 +161,16 @@ def learn_and_kill(
         kills: how many kills.
         source: of the moments.
         model: its size.
+        compare: which of `COMPARED` to learn.
         own: settings of the training, beside `SETTINGS`.
     """
     settings = {**SETTINGS, **AT_SIZE[model], **own}
     base = make_base(out / "base", model, settings)
     words, alone, pack, together = (out / name for name in ("words", "alone", "pack", "together"))
     names = make_words(words, count)
-    learn_alone(base, words, alone, names, settings)
-    whole = begin(base, words, pack, settings)
-    if whole.wait(WAIT):
+    if "alone" in compare:
+        learn_alone(base, words, alone, names, settings)
+    if "pack" in compare and (whole := begin(base, words, pack, settings)).wait(WAIT):
         raise SystemExit(f"train-many failed: {whole.stderr}")
     killed = 0
     for lines, seconds in moments(kills, count, source):
@@ -190,7 +200,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--graphs", action="store_true", help="with CUDA graphs")
-    parser.add_argument("--compare", choices=["alone", "pack"], default="alone")
+    parser.add_argument("--compare", choices=COMPARED, default="alone")
     told = parser.parse_args()
     if told.out.exists() and any(told.out.iterdir()):
         parser.error(f"{told.out} is not empty; name another folder with --out")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,21 @@ import pseudoword
 from pseudoword import formats
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
+from pseudoword.commands import demo as demo_command
 from pseudoword.commands.demo import PICTURES, TOKEN
 from pseudoword.data import images, picture_files
-from pseudoword.models import base_model, detection
+from pseudoword.models import base_model, detection, generation
 
 EMOJI = detection.BUNDLED["emoji"]
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The demo's folder and what it printed, at its real settings."""
+    """The demo's folder and what it printed, at its real settings, but drawn in fewer steps."""
     out = tmp_path_factory.mktemp("demo") / "demo"
-    result = CliRunner().invoke(app, ["demo", "--out", str(out)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_command, "generate", partial(generation.generate, sampler_steps=8))
+        result = CliRunner().invoke(app, ["demo", "--out", str(out)])
     assert result.exit_code == 0, result.stderr
     return out, result.stdout
 

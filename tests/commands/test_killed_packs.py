@@ -13,7 +13,7 @@ from pseudoword.runs import checkpoint
 
 @pytest.mark.slow
 def test_many_words_are_learned_in_spite_of_kills(tmp_path: Path) -> None:
-    found = learn_and_kill(tmp_path, 10, 4, random.Random(0))
+    found = learn_and_kill(tmp_path, 10, 4, random.Random(0), compare=["alone"])
     assert found.kills >= 3
     assert found.code == 0
     for name in found.names:
