@@ -10,6 +10,7 @@ import pytest
 
 from pseudoword import files, locks
 from pseudoword.errors import PictureError, StorageError
+from pseudoword.files import storage_error
 
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_file(
@@ -26,6 +27,22 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_file(
         files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "The disk is full. Free some space"),
+        (errno.EDQUOT, "The disk is full. Free some space"),
+        (errno.EFBIG, "No larger file is allowed here (ulimit -f)"),
+        (errno.EACCES, "Check the permissions"),
+        (errno.EROFS, "Check the permissions"),
+    ],
+)
+def test_a_write_that_fails_says_what_to_do(number: int, advice: str, tmp_path: Path) -> None:
+    why = os.strerror(number)
+    error = storage_error(tmp_path / "file", OSError(number, why))
+    assert str(error).startswith(f"cannot write {tmp_path / 'file'}: {why}. {advice}")
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:

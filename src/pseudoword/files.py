@@ -19,7 +19,7 @@ import platformdirs
 from pseudoword.errors import PseudowordError, StorageError
 
 _NONBLOCKING_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
 
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
@@ -247,6 +247,11 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         )
     elif isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         advice = "A file has the name of a folder, or a folder that of a file. Choose another path."
+    elif error.errno == errno.EFBIG:
+        advice = (
+            "No larger file is allowed here (ulimit -f), or the disk cannot hold one. Allow larger "
+            "files, or choose another folder; what was saved is kept."
+        )
     elif error.errno == errno.ENAMETOOLONG:
         advice = "Choose a shorter name."
     else:

@@ -154,8 +154,8 @@ def check_not_input(out: Path, pictures: Iterable[Path]) -> None:
         for read in (folder, folder / "masks"):
             if out.is_dir() and read.is_dir() and out.samefile(read):
                 raise SettingsError(
-                    f"--out {out} is the folder that pictures are read from, and what is written "
-                    "there would be read as a picture; choose another folder"
+                    f"nothing can be written to {out}: it is the folder that pictures are read "
+                    "from, so it would be read as a picture. Give an --out in another folder."
                 )
 
 

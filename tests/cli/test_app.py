@@ -12,6 +12,7 @@ from PIL import Image
 from support import SHARED, run
 
 import pseudoword
+from pseudoword.__main__ import main
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,22 @@ def test_what_is_not_there_is_told_before_torch_is_imported(
     assert code == 2
     assert f"error: {said}" in stderr
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_ctrl_c_while_it_is_imported_ends_it_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "pseudoword.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "pseudoword.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def bad_inputs(tmp_path: Path, pictures: Path, base: Path) -> dict[str, tuple[list[object], str]]:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
+from pseudoword.runs.interrupt import Interrupt
 
 STEPS = 30
 
@@ -82,7 +84,9 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
     assert not list(cut.glob("checkpoint*"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_run_asked_to_stop_saves_its_state_and_resumes_later(
     base: Path, pictures: Path, tmp_path: Path, whole: Path, number: int, code: int
 ) -> None:
@@ -102,6 +106,27 @@ def test_a_run_asked_to_stop_saves_its_state_and_resumes_later(
     assert (done.folder / "concept.safetensors").read_bytes() == (
         whole / "concept.safetensors"
     ).read_bytes()
+
+
+def test_a_terminal_that_is_closed_may_say_so_twice() -> None:
+    told = threading.Event()
+    with Interrupt(lambda _text: told.set()) as interrupt:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGHUP)
+        assert told.wait(60)
+        assert interrupt.signum == signal.SIGHUP
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_what_nohup_turned_off_stays_off() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt(lambda _text: None) as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupt.signum is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_finished_run_is_left_alone(base: Path, pictures: Path, tmp_path: Path) -> None:

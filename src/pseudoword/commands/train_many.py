@@ -44,7 +44,7 @@ def learn_many(
     Raises:
         SettingsError: a setting does not work, or none of the folders. Nothing was learned then.
         TrainingError: some words could not be learned; all others are finished.
-        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after the state has been saved.
     """
     if pack is not None and pack < 1:
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")

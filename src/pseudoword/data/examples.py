@@ -218,7 +218,7 @@ def fingerprint(paths: Sequence[Path], settings: PictureSettings) -> str:
 
 def _with_way_out(error: PictureError, paths: Sequence[Path]) -> PictureError:
     """The error about one picture; beside others, it says how to go on without that one."""
-    more = " Or add --skip-bad, which leaves out all that cannot be used."
+    more = " To go on without pictures that cannot be used, add --skip-bad."
     return PictureError(f"{error}{more if len(paths) > 1 else ''}")
 
 

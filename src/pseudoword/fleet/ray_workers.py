@@ -69,7 +69,7 @@ def work_on_ray(
     Raises:
         SettingsError: Ray is not installed, or there is no such cluster.
         PseudowordError: all workers stopped early; the message says why.
-        Interrupted: on Ctrl-C or SIGTERM; the workers have given their words back.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP; the workers have given their words back.
     """
     queue = open_queue(address)
     shared = address if "://" in str(address) else Path(address).resolve()

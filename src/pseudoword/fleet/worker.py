@@ -26,7 +26,7 @@ from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
 from pseudoword.runs.folder import CONFIG, RunFolder
-from pseudoword.runs.interrupt import SIGNALS, Interrupted
+from pseudoword.runs.interrupt import Interrupted, insists, signals_to
 from pseudoword.runs.loaded_base import OF_BASE, LoadedBase
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import finished, learn
@@ -97,13 +97,13 @@ class Worker:
 
         Raises:
             StorageError: the store cannot be reached, or the disk here is full.
-            Interrupted: on Ctrl-C or SIGTERM; all claims have been given back.
+            Interrupted: on Ctrl-C, SIGTERM or SIGHUP; all claims have been given back.
         """
         self._life.give()
         signs = threading.Thread(target=self._give_signs, daemon=True)
         signs.start()
         try:
-            with self._signals():
+            with signals_to(self._on_signal):  # in training, the run takes them
                 while self._stopping is None:
                     claims = self._claim()
                     if claims:
@@ -326,21 +326,8 @@ class Worker:
             except PseudowordError as error:  # tried again at the next one
                 self._progress.note(str(error))
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Let signals outside of training stop the worker; in training, the run takes them."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def _on_signal(self, signum: int, _frame: object) -> None:
-        if self._stopping is not None:
+        if self._stopping is not None and insists(signum):
             raise KeyboardInterrupt
         self.stop(signum)
 

@@ -1,12 +1,13 @@
-"""Ctrl-C and SIGTERM stop a run after the current step; the second time, at once."""
+"""Ctrl-C, SIGTERM and a closed terminal stop a run after its step; the first two twice, at once."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
-from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)
+"""What a terminal sends when it is closed, often twice; Windows has no such signal."""
 
 STOPPING = "stopping after this step; do it again to stop at once"
 
@@ -26,21 +27,45 @@ def stopped(saved: Iterable[str], signum: int) -> Interrupted:
     return Interrupted(f"stopped. {where}Run the same command again to go on.", signum)
 
 
+@contextmanager
+def signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While open, each signal that asks for a stop calls `handler`.
+
+    Not so outside the main thread, because Python handles signals only there. What `nohup` has
+    turned off stays off.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
+        numbers.append(HANGUP)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def insists(signum: int) -> bool:
+    """Whether this signal, coming after another one, asks for a stop at once."""
+    return signum != HANGUP
+
+
 class Interrupt:
     """A context in which `signum` is the signal that asked for a stop, or None.
 
-    Outside the main thread it stays None, because Python handles signals only there. `note` tells
-    the user that the signal has come, as a step may take minutes.
+    `note` tells the user that the signal has come, as a step may take minutes.
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
         self.signum: int | None = None
-        self._old_handlers: dict[int, Any] = {}
+        self._signals = ExitStack()
 
     def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            self._old_handlers = {s: signal.signal(s, self._handle) for s in SIGNALS}
+        self._signals.enter_context(signals_to(self._handle))
         return self
 
     def __exit__(
@@ -49,12 +74,13 @@ class Interrupt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for number, handler in self._old_handlers.items():
-            signal.signal(number, handler)
+        self._signals.close()
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is not None:
-            raise KeyboardInterrupt
+            if insists(signum):
+                raise KeyboardInterrupt
+            return
         self.signum = signum
         # Of its own thread: whatever the signal has interrupted may hold what a note waits for.
         threading.Thread(target=self._note, args=(STOPPING,), daemon=True).start()

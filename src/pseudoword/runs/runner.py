@@ -57,8 +57,8 @@ def learn(
         PseudowordError: anything the user can put right; see the subclasses. When a concept fails
             in training, the others are finished first. The last good word of each is on disk; notes
             on the error say where.
-        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved. When a concept was asked
-            to stop (`requests`), after the others are finished.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after the state has been saved. When a concept
+            was asked to stop (`requests`), after the others are finished.
     """
     _check_folders(configs)
     at_most = MOST if size is None else size
