@@ -153,7 +153,7 @@ def test_a_command_says_that_it_starts_before_it_imports_torch() -> None:
         "import sys",
         "from pseudoword.cli import app, console",
         "console.Console.phase = lambda _, text: print(text, 'torch' in sys.modules)",
-        "sys.argv = ['pseudoword', 'train', 'no such folder', '--token', '<cat>']",
+        "sys.argv = ['pseudoword', 'train', '.', '--token', '<cat>']",  # no pictures
         "try: app.main()",
         "except SystemExit: pass",
     )
