@@ -28,8 +28,9 @@ PRELOADED = (
     "diffusers.loaders.peft",
     "pseudoword.api",
     "pseudoword.internals",
+    "gradio",
 )
-"""Modules that take seconds to import; matplotlib also searches for fonts."""
+"""Modules that take seconds to import, where they are there; matplotlib also searches for fonts."""
 
 FORKS = multiprocessing.get_context("forkserver")
 """The server that forks."""
