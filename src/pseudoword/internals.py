@@ -31,4 +31,5 @@ from pseudoword.runs.planned import Options as Options
 from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import learn as learn
 from pseudoword.runs.runner import shared as shared
+from pseudoword.runs.time_plan import last_step as last_step
 from pseudoword.training.memory_plan import plan_memory as plan_memory

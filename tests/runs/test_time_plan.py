@@ -63,6 +63,18 @@ def test_where_the_end_is_open_the_plan_tells_both_ends(clock: Clock) -> None:
     ]
 
 
+def test_whoever_shows_the_time_himself_is_told_it_and_there_is_no_note(clock: Clock) -> None:
+    notes, told = Notes(), []
+    open_end = config(steps="auto", max_steps=1000, evaluate_every=10, preview=())
+    timed = TimedProgress(notes, open_end, lambda least, most: told.append((least, most)))
+    timed.phase("measuring which timesteps move <cat>")
+    clock.now = 4.0
+    timed.advance(4, 40)
+    ((least, most),) = told
+    assert 4 * 60 < least + 30 < most < 43.5 * 60
+    assert notes.lines == []
+
+
 def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock: Clock) -> None:
     notes = Notes()
     timed = TimedProgress(notes, config(steps=10, preview=()))

@@ -37,12 +37,26 @@ def test_a_training_waits_runs_and_leaves_a_word(
     (word,) = page.library.words()
     assert (word.id, word.token, word.has_preview) == (job.word, "<cat>", True)
     assert [step for step, _ in page.curves(job.id).loss] == [1, 2]
+    assert not [note for note in job.notes if "to go" in note]  # true only when it was made
+    assert JobFiles(queue.workspace, job.id).progress["ends"]
     assert page.preview_count(job.id) == 1
     strip = page.filmstrip(job.id)
     assert strip is not None
     preview = page.library.preview(job.id)
     assert preview is not None
     assert preview.size == (32, 32)
+
+
+def test_a_word_that_stopped_by_itself_is_ready_and_a_note_says_why(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    by_itself = {"steps": "auto", "evaluate_every": 5, "patience": 1}
+    job = queue.submit(data_set, "<cat>", **settings | by_itself)
+    assert job.soonest < job.total
+    train(queue, job.id)
+    job = queue.job(job.id)
+    assert (job.state, job.sentence) == ("done", "<cat> is ready.")
+    assert [note for note in job.notes if "<cat> stopped at step" in note]
 
 
 def test_a_training_without_previews_leaves_a_word_without_a_picture(
@@ -326,13 +340,13 @@ def test_what_it_needs_is_told_before_it_starts(
 ) -> None:
     config = queue.config(data_set, "<cat>", **settings)
     found = queue.estimate(config)
-    assert (found.steps, found.seconds) == (2, None)
+    assert (found.soonest, found.steps, found.seconds_per_step) == (2, 2, None)
     assert found.plan.model_dump()
     job = queue.submit(data_set, "<cat>", **settings)
     train(queue, job.id)
     again = queue.estimate(queue.config(data_set, "<dog>", **{**settings, "steps": 100}))
-    assert again.seconds is not None
-    assert again.seconds > 0
+    assert again.seconds_per_step is not None
+    assert again.seconds_per_step > 0
 
 
 def test_long_curves_are_thinned_and_keep_their_end(queue: Queue) -> None:

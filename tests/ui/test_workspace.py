@@ -148,6 +148,8 @@ def test_a_base_is_bundled_the_owners_or_on_the_hub(
         ("../../etc/passwd", "passwd"),
         ("C:\\pictures\\cat.png", "cat.png"),
         ("..", ".."),
+        ("a %22b%22 c%0Ad 100%.png", 'a "b" c\nd 100%.png'),  # as browsers write it
+        ("a%20b%41.png", "a%20b%41.png"),
         ("", "upload"),
         ("x" * 1000, "x" * 200),
     ],

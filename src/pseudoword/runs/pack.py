@@ -331,7 +331,7 @@ class Pack:
         if state.failure:
             self._end(planned, "failed", state.failure)
         else:
-            self._end(planned, "done", state.stopped or f"{run.config.token} is ready.")
+            self._end(planned, "done", f"{run.config.token} is ready.")
 
     @contextmanager
     def _blamed_on(self, planned: PlannedRun) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """A run before the model is needed: its settings, pictures and folder are checked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,9 @@ class Options:
     """replace files in the folders that no run has written"""
     keep_going: bool = False
     """learn the other words where one cannot begin"""
+    foretold: Callable[[float, float], None] | None = None
+    """told in how many seconds a run ends, or may first end, and in how many at most; without it,
+    that is a note, which is true only when it is made"""
 
 
 @dataclass

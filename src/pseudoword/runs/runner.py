@@ -64,7 +64,7 @@ def learn(
     at_most = MOST if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
     with explain_failures(configs[:at_most], folders), ExitStack() as stack:
-        timed = TimedProgress(progress)
+        timed = TimedProgress(progress, foretold=options.foretold)
         tally = Tally(len(configs), each=each)
         planned = _planned(configs, timed, options, tally)
         for one in planned:

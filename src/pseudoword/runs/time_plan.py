@@ -1,6 +1,7 @@
 """How long each part of a run takes: foretold from its first samples, and told at the end."""
 
 import time
+from collections.abc import Callable
 
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO, USUAL_SAMPLER_STEPS
@@ -28,14 +29,25 @@ class TimedProgress(PassedOn):
 
     A part is named by the first word of its phases. There are two plans at most, and none without
     the settings of the run, as for several words.
+
+    Args:
+        inner: shows it all.
+        config: the settings of the only run.
+        foretold: as in `Options`.
     """
 
     config: TrainConfig | None
     """the settings of the only run; None where there are none yet, or several"""
 
-    def __init__(self, inner: Progress, config: TrainConfig | None = None) -> None:
+    def __init__(
+        self,
+        inner: Progress,
+        config: TrainConfig | None = None,
+        foretold: Callable[[float, float], None] | None = None,
+    ) -> None:
         super().__init__(inner)
         self.config = config
+        self._foretold = foretold
         self._spent: dict[str, float] = {}
         self._part, self._began = "", time.perf_counter()
         self._first: tuple[int, float] | None = None
@@ -84,13 +96,16 @@ class TimedProgress(PassedOn):
                 self._plan(done, seconds, config)
 
     def _plan(self, done: int, sample_seconds: float, config: TrainConfig) -> None:
-        """Note how long what is left will take."""
+        """Tell how long what is left will take."""
         self._sample_seconds = sample_seconds
         left = samples_left(config, self._part, done, last_step(config))
         most = sample_seconds * sum(
             samples_left(config, self._part, done, config.total_steps).values()
         )
         seconds = {part: samples * sample_seconds for part, samples in left.items()}
+        if self._foretold:
+            self._foretold(sum(seconds.values()), most)
+            return
         parts = ", ".join(
             f"{part} {duration(spent)}{_steps(config) if part == LEARNING else ''}"
             for part, spent in seconds.items()

@@ -17,10 +17,12 @@ class Estimate:
 
     plan: "api.Plan"
     """memory"""
+    soonest: int
+    """the step after which it ends; may first end, where it stops by itself"""
     steps: int
     """at most so many, where it stops by itself"""
-    seconds: float | None
-    """from earlier trainings like it in this workspace; None: there was none"""
+    seconds_per_step: float | None
+    """in the latest training like it in this workspace; None: there was none"""
 
 
 def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
@@ -30,8 +32,8 @@ def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
         PseudowordError: as `api.plan`.
     """
     plan = internals.plan_memory(PlanConfig.of(config))
-    per_step, steps = _seconds_per_step(workspace, config), config.total_steps
-    return Estimate(plan, steps, per_step and per_step * steps)
+    per_step = _seconds_per_step(workspace, config)
+    return Estimate(plan, internals.last_step(config), config.total_steps, per_step)
 
 
 def _seconds_per_step(workspace: Workspace, config: TrainConfig) -> float | None:

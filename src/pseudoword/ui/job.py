@@ -1,6 +1,9 @@
 """A training as it is at one moment, for whoever shows it."""
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pseudoword.ui.job_files import OVER, JobFiles, State
 from pseudoword.ui.library import Library
@@ -22,10 +25,12 @@ class Job:
     ended: float | None
     step: int
     """steps of training that are done"""
+    soonest: int
+    """the step after which it ends; may first end, where it stops by itself"""
     total: int
     """steps of training there will be; at most, where it stops by itself"""
-    seconds_left: float | None
-    """of training; None: not known yet"""
+    seconds_left: tuple[float, float] | None
+    """until it ends: until it may first end, and at most; None: not known yet"""
     phase: str
     """what it does now, such as `loading emoji`; empty unless it runs"""
     phase_done: int
@@ -50,6 +55,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
     live = state in ("running", "stopping")
     entries = last_entries(files.workspace.place("runs", files.name) / LOG)
     total = int(about.get("total", 0))
+    soonest = int(about.get("soonest", total))
     return Job(
         id=files.name,
         token=str(about.get("token", "?")),
@@ -59,8 +65,9 @@ def job_of(files: JobFiles, library: Library) -> Job:
         began=running.get("began", progress.get("began")),
         ended=files.outcome.get("ended"),
         step=entries[-1]["step"] if entries else 0,
+        soonest=soonest,
         total=total,
-        seconds_left=seconds_left(entries, total) if live else None,
+        seconds_left=_seconds_left(entries, soonest, total, progress) if live else None,
         phase=str(progress.get("phase", "")) if live else "",
         phase_done=int(progress.get("done", 0)) if live else 0,
         phase_total=int(progress.get("total", 0)) if live else 0,
@@ -68,3 +75,17 @@ def job_of(files: JobFiles, library: Library) -> Job:
         word=files.name if library.has(files.name) else None,
         data_set=str(about.get("data_set", "")),
     )
+
+
+def _seconds_left(
+    entries: Sequence[Mapping[str, Any]], soonest: int, total: int, progress: Mapping[str, Any]
+) -> tuple[float, float] | None:
+    """By the steps that were taken last; before the first, by what was foretold."""
+    least, most = seconds_left(entries, soonest), seconds_left(entries, total)
+    if least is not None and most is not None:
+        return least, most
+    now = time.time()
+    match progress.get("ends"):
+        case [float(least), float(most)] if most > now:
+            return max(0.0, least - now), most - now
+    return None

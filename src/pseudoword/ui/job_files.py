@@ -59,16 +59,18 @@ class JobFiles:
         self.workspace, self.name = workspace, name
         self.folder = workspace.path("queue", name)
 
-    def submit(self, token: str, data_set: str, total: int) -> None:
+    def submit(self, token: str, data_set: str, soonest: int, total: int) -> None:
         """Write down, as the last thing, that it is in the queue.
 
         Args:
             token: what the word is called.
             data_set: the id of the data set it came from.
-            total: steps of training there will be.
+            soonest: the step after which it ends, or may first end.
+            total: steps of training there will be at most.
         """
         self._make_room_for_last_words()
-        about = {"token": token, "data_set": data_set, "total": total, "created": time.time()}
+        steps = {"soonest": soonest, "total": total}
+        about = {"token": token, "data_set": data_set, **steps, "created": time.time()}
         write_whole(self.folder / JOB, json.dumps(about).encode())
 
     @property

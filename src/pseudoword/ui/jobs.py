@@ -117,7 +117,7 @@ class Queue:
         config = config.model_copy(update=changes)
         text = config.to_toml().encode(errors="surrogateescape")
         write_whole(files.folder / SETTINGS, text)
-        files.submit(config.token, data_set, config.total_steps)
+        files.submit(config.token, data_set, internals.last_step(config), config.total_steps)
 
     def config(
         self,

@@ -15,9 +15,10 @@ MOST_NOTES = 200
 
 
 class FileProgress:
-    """A `Progress` that writes `{"began", "phase", "done", "total", "notes"}` to a file.
+    """A `Progress` that writes `{"began", "phase", "done", "total", "ends", "notes"}` to a file.
 
-    `done` and `total` are those of the phase. It never raises: no training fails for it.
+    `done` and `total` are those of the phase; `ends` is when it ends, or may first, and at the
+    latest, in seconds since 1970. It never raises: no training fails for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,6 +46,12 @@ class FileProgress:
         if text not in notes and len(notes) < MOST_NOTES:
             notes.append(text)
             self._write()
+
+    def foretold(self, least_s: float, most_s: float) -> None:
+        """It ends in so many seconds; the last one counts."""
+        now = time.time()
+        self._told["ends"] = [now + least_s, now + most_s]
+        self._write()
 
     def _write(self) -> None:
         self._written = time.monotonic()

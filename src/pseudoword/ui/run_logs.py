@@ -70,10 +70,10 @@ def _entries(text: bytes) -> list[Mapping[str, Any]]:
     return entries
 
 
-def seconds_left(entries: Sequence[Mapping[str, Any]], total: int) -> float | None:
-    """The time that training still needs, judged by the last steps."""
+def seconds_left(entries: Sequence[Mapping[str, Any]], last_step: int) -> float | None:
+    """The time that training needs to a step, judged by its last steps."""
     seconds = seconds_per_step(entries[-20:])
-    return None if seconds is None else seconds * max(0, total - int(entries[-1]["step"]))
+    return None if seconds is None else seconds * max(0, last_step - int(entries[-1]["step"]))
 
 
 def seconds_per_step(entries: Sequence[Mapping[str, Any]]) -> float | None:

@@ -119,7 +119,6 @@ def _is_path(text: str) -> bool:
 def base_choice(workspace: Workspace) -> dict[str, Any]:
     """How the control of the base model differs from what its field says: a page names no files."""
     return {
-        "label": "Base model",
         "info": "A model that came with pseudoword, one in the folder models/ of the workspace, or "
         "the id of one on the Hugging Face hub, such as owner/name or owner/name@revision.",
         "choices": bases(workspace),

@@ -57,9 +57,8 @@ class TrainingPack:
             return
         more = None if self._first.alone else lambda room: self._join(config, room)
         try:
-            internals.learn(
-                [config], self, internals.Options(keep_going=True), more=more, each=self
-            )
+            options = internals.Options(keep_going=True, foretold=self.foretold)
+            internals.learn([config], self, options, more=more, each=self)
         except KeyboardInterrupt:
             self._end_all("stopped", KEPT)
         except (StorageError, OSError) as error:  # the others would meet it, too
@@ -153,6 +152,11 @@ class TrainingPack:
         """The user should know this of all words."""
         for training in self._trainings.values():
             training.progress.note(text)
+
+    def foretold(self, least_s: float, most_s: float) -> None:
+        """In how many seconds it ends, or may first end, and in how many at most."""
+        for training in self._trainings.values():
+            training.progress.foretold(least_s, most_s)
 
     # What each word tells
 

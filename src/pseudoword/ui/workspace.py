@@ -206,5 +206,10 @@ class Workspace:
 
 
 def base_name(name: str) -> str:
-    """The last part of a name that came with an upload, for showing only."""
+    """The last part of a name that came with an upload, for showing only.
+
+    Browsers write a quotation mark and the ends of lines in names as `%22`, `%0A` and `%0D`.
+    """
+    for letter in '"\n\r':
+        name = name.replace(f"%{ord(letter):02X}", letter)
     return name.replace("\\", "/").rpartition("/")[2].replace("\0", "")[:200] or "upload"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
-from playwright.sync_api import Page, expect
-from served import LONG_MS, Served, drop, free_port, open_page, put_number, tab, wait_until
+from playwright.sync_api import Page, Route, expect
+from served import LONG_MS, Served, drop, free_port, open_page, put, put_number, tab, wait_until
 
 from pseudoword.commands.demo import PICTURES
 from pseudoword.ui.desk import Desk
@@ -154,3 +155,64 @@ def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     tab(page, "Teach")
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
+
+
+def test_nothing_is_taught_before_the_pictures_are_read(page: Page, served: Served) -> None:
+    held: list[Route] = []
+    holding = False
+
+    def pass_on(asked: Route) -> None:
+        if holding:
+            held.append(asked)
+        else:
+            asked.continue_()
+
+    open_page(page, served)
+    page.route("**/gradio_api/queue/join*", pass_on)
+    put(page, "name", "early")
+    begin = page.locator("#teach-start")
+    for _ in range(2):  # each time, not only the first
+        holding = True
+        drop(page, PANDA)
+        expect(begin).to_have_text("Reading the pictures …")
+        expect(begin).to_be_disabled()
+        holding = False
+        while held:
+            held.pop().continue_()
+        expect(begin).to_have_text("Teach")
+        expect(begin).to_be_enabled()
+        expect(page.locator("#seen img")).to_have_count(2)
+        page.click("#others")
+        expect(page.locator("#seen img")).to_have_count(0)
+
+
+def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
+    page: Page, served: Served
+) -> None:
+    open_page(page, served)
+    put(page, "name", "my cat")
+    page.get_by_label("a person").click()
+    expect(page.locator("#init input, #init textarea")).to_have_value("person")
+    put(page, "init", "woman")
+    page.get_by_label("a style").click()
+    drop(page, PANDA)
+    expect(page.locator("#seen img")).to_have_count(2)
+    page.reload()
+    expect(page.locator("#seen img")).to_have_count(2)
+    expect(page.locator("#name input, #name textarea")).to_have_value("my cat")
+    expect(page.locator("#init input, #init textarea")).to_have_value("woman")  # as typed
+    expect(page.get_by_label("a style")).to_be_checked()
+    expect(page.locator("#seen")).to_contain_text("<my-cat>")
+
+
+def test_another_server_reads_what_the_browser_has_kept(desk: Desk) -> None:
+    kept = [
+        {one.storage_key: one.secret for one in app.page(desk).blocks.values() if _is_kept(one)}
+        for _ in range(2)
+    ]
+    assert kept[0] == kept[1]
+    assert kept[0]
+
+
+def _is_kept(block: object) -> bool:
+    return isinstance(block, gr.BrowserState)

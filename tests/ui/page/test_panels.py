@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import diffusers
+import gradio as gr
 import pytest
+import torch
 from PIL import Image
 
+from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, PromptError, SettingsError
+from pseudoword.formats import encode
 from pseudoword.training import optimisers
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
@@ -36,8 +40,9 @@ def picture(path: Path, size: tuple[int, int] = (96, 64), colour: str = "red") -
 def job(name: str, state: str, **more: object) -> Job:
     values = {
         **{"id": name, "token": f"<{name}>", "state": state, "sentence": "", "created": 0.0},
-        **{"began": None, "ended": None, "phase": "", "step": 0, "total": 0, "word": None},
+        **{"began": None, "ended": None, "phase": "", "step": 0, "soonest": 0, "total": 0},
         **{"seconds_left": None, "notes": (), "data_set": "", "phase_done": 0, "phase_total": 0},
+        "word": None,
     }
     return Job(**{**values, **more})  # type: ignore[arg-type]
 
@@ -55,6 +60,20 @@ def test_captions_and_masks_find_their_pictures_by_name(desk: Desk, tmp_path: Pa
     assert refused == []
     (found,) = desk.data_sets.pictures(data_set)
     assert (found.name, found.caption, found.masked) == ("cat.png", "on a beach", True)
+
+
+def test_a_quotation_mark_in_a_name_is_one_and_its_caption_is_found(
+    desk: Desk, tmp_path: Path
+) -> None:
+    cat = picture(tmp_path / "my %22big%22 cat.png")  # what a browser makes of it
+    caption = tmp_path / "my %22big%22 cat.txt"
+    caption.write_text("on a beach")
+    lone = tmp_path / "%22b%22.txt"
+    lone.write_text("asleep")
+    data_set, (refused,) = add_files(desk, "", [str(lone), str(caption), str(cat)])
+    (found,) = desk.data_sets.pictures(data_set)
+    assert (found.name, found.caption) == ('my "big" cat.png', "on a beach")
+    assert refused.startswith('"b".txt belongs to no picture')
 
 
 def test_a_file_that_looks_like_a_mask_of_nothing_is_a_picture(desk: Desk, tmp_path: Path) -> None:
@@ -141,12 +160,29 @@ def test_the_training_that_runs_is_shown_unless_another_is_chosen() -> None:
 
 
 def test_progress_is_told_to_eyes_and_to_screen_readers() -> None:
-    runs = job("a", "running", step=30, total=120, phase="learning <a>", began=10.0)
+    steps = {"step": 30, "soonest": 120, "total": 120}
+    runs = job("a", "running", **steps, phase="learning <a>", began=10.0)
     told = progress(runs, now=70.0)
     assert 'aria-valuenow="25"' in told
-    assert "30 of 120, for 60 s" in told
+    assert "30 of 120 steps, for 60 s" in told
     assert "&lt;a&gt;" in told
     assert "<a>" not in told
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "expected"),
+    [
+        (40.0, 40.2, "about 40 s left"),
+        (40.0, 1000.0, "40 s to 17 min left"),
+        (0.0, 1000.0, "at most 17 min left"),
+    ],
+)
+def test_where_a_training_stops_by_itself_both_ends_are_told(
+    least: float, most: float, expected: str
+) -> None:
+    open_end = {"step": 30, "soonest": 80, "total": 2000, "seconds_left": (least, most)}
+    told = progress(job("a", "running", **open_end), now=70.0)
+    assert f"30 of at most 2000 steps, {expected}<" in told
 
 
 def test_the_loss_of_single_steps_is_smoothed_and_evaluations_are_not() -> None:
@@ -182,6 +218,16 @@ def test_what_is_offered_by_name_is_there(desk: Desk) -> None:
         optimisers.check(name, ())
     for name in use.SCHEDULERS:
         assert hasattr(diffusers, f"{name}Scheduler"), name
+
+
+def test_where_there_are_no_copies_to_compare_nothing_is_drawn_instead(desk: Desk) -> None:
+    rows = {"clip_l": torch.ones(1, 256)}
+    data = encode(Concept("<cat>", rows), "native")[""]
+    (cat,) = desk.library.add(data, "cat.safetensors")
+    with gr.Blocks():
+        panel = use.DrawingPanel(desk)
+    with pytest.raises(PromptError, match=r"no saved copies of <cat> .* “Save every”"):
+        panel._swept("a <cat>", [cat.id])
 
 
 def test_a_comparison_is_of_one_word(desk: Desk) -> None:

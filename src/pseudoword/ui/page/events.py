@@ -50,6 +50,15 @@ def shown_id() -> gr.Textbox:
     return gr.Textbox(visible=False)
 
 
+def kept_by_browser(value: Any, key: str) -> gr.BrowserState:
+    """Holds what stays with the browser when the page is loaded again, by whichever server.
+
+    Gradio makes up a new secret each time a page is served, and could not read it then. The value
+    is nobody else's to read, so the secret need be none.
+    """
+    return gr.BrowserState(value, storage_key=f"pseudoword-{key}", secret="pseudoword")
+
+
 def sentence(error: BaseException) -> str:
     """What to tell of an error; what nobody has foreseen is told as such."""
     if isinstance(error, PseudowordError):

@@ -13,6 +13,12 @@ from pseudoword.config import GenerateConfig, Settings, TrainConfig, group_of
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN
 
+CALLED = {
+    **{"base": "Base model", "ema": "EMA", "init": "Starting word", "n": "Pictures"},
+    **{"negative": "Negative prompt", "token": "Name of the new word"},
+}
+"""Settings that are called something else on the page than in the settings."""
+
 _FLAG = re.compile(r"--(no-)?([a-z]+(?:-[a-z]+)*)")
 BUTTONS = {
     "Run the same command again to go on": "Press “Go on”",
@@ -42,7 +48,7 @@ def label(name: str, kind: type[Settings] = TrainConfig) -> str:
     """What a setting is called on the page: by its longer name, if it has one, such as `lr`."""
     names = _aliases(kind, name)
     called = names[0] if names and len(name) < 3 else name
-    return called.replace("_", " ").capitalize() if called != "ema" else "EMA"
+    return CALLED.get(name) or called.replace("_", " ").capitalize()
 
 
 def _aliases(kind: type[Settings], name: str) -> list[str]:

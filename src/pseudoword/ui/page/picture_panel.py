@@ -1,13 +1,14 @@
 """The pictures of a new word: dropped, seen as the model will, cropped, masked, captioned."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, told
+from pseudoword.ui.page.events import LATEST, QUIET, kept_by_browser, told
 from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
 from pseudoword.ui.page.uploads import TAKEN, add_files
@@ -22,7 +23,7 @@ class PicturePanel:
 
     def __init__(self, desk: Desk, settings: HowToLook) -> None:
         self._desk, self._settings = desk, settings
-        self.data_set = gr.BrowserState("", storage_key="pseudoword-data-set")
+        self.data_set = kept_by_browser("", "data-set")
         with gr.Group():
             self.files = gr.File(
                 label="Pictures: drop three to five of the same thing here",
@@ -46,6 +47,9 @@ class PicturePanel:
             buttons=[],
             elem_id="seen",
         )
+        self.others = gr.Button(
+            "Another word: take these pictures out", size="sm", visible=False, elem_id="others"
+        )
         self.told = gr.HTML(elem_id="warnings")
         self.suggested = gr.HTML()
         self._editor = PictureEditor(desk)
@@ -64,20 +68,38 @@ class PicturePanel:
                 show_label=False,
                 label="Captions",
                 type="array",
+                column_widths=["40%", "60%"],
             )
 
-    def connect(self, opened: Any, inputs: Sequence[Any], looked_anew: Sequence[Any]) -> None:
+    def connect(
+        self, opened: Any, inputs: Sequence[Any], looked_anew: Sequence[Any], start: gr.Button
+    ) -> None:
         """Let events happen.
 
         Args:
             opened: the event of a page that is opened.
             inputs: of a form, whose values tell how to look.
             looked_anew: events after which the pictures are looked at again.
+            start: cannot be pressed while pictures are read: it would be too early for them.
         """
         state = [self.data_set, *inputs]
+        held, usual = [start, self.folder, self.others], start.value
+
+        def may_press(yes: bool) -> list[Any]:
+            begin = gr.update(interactive=yes, value=usual if yes else "Reading the pictures …")
+            return [begin, gr.update(interactive=yes), gr.update(interactive=yes)]
+
         for upload in (self.files, self.folder):
             changed = [self.data_set, upload, *self.shown]
-            upload.upload(told(self._dropped), [upload, *state], changed, **IN_TURN)
+            begun = upload.upload(partial(may_press, False), None, held, **QUIET)
+            read = begun.then(told(self._dropped), [upload, *state], changed, **IN_TURN)
+            read.then(partial(may_press, True), None, held, **QUIET)
+        self.others.click(
+            lambda: ["", gr.update(visible=False), *self._shown(View())],
+            None,
+            [self.data_set, self._editor.box, *self.shown],
+            **IN_TURN,
+        )
         self.captions.input(
             told(self._captioned),
             [self.captions, *state],
@@ -119,7 +141,7 @@ class PicturePanel:
         for one, row in zip(pictures, rows, strict=True):
             if one.caption != row[1]:
                 data_sets.set_caption(data_set, one.id, str(row[1] or ""))
-        return [*self._seen_anew(data_set, *values), gr.skip(), gr.skip()]
+        return [*self._seen_anew(data_set, *values), *[gr.skip()] * 3]
 
     @property
     def seen(self) -> list[Any]:
@@ -129,7 +151,7 @@ class PicturePanel:
     @property
     def shown(self) -> list[Any]:
         """What shows a data set: also its captions, which a person may be writing."""
-        return [*self.seen, self.texts, self.captions]
+        return [*self.seen, self.others, self.texts, self.captions]
 
     def _seen(self, found: View, note: str = "") -> list[Any]:
         some = bool(found.pictures)
@@ -137,5 +159,5 @@ class PicturePanel:
         return [tiles, note + found.told, found.suggested]
 
     def _shown(self, found: View, note: str = "") -> list[Any]:
-        texts = [gr.update(visible=bool(found.pictures)), gr.update(value=found.captions)]
-        return [*self._seen(found, note), *texts]
+        some = [gr.update(visible=bool(found.pictures))] * 2
+        return [*self._seen(found, note), *some, gr.update(value=found.captions)]

@@ -7,15 +7,24 @@ from typing import Any
 import gradio as gr
 
 from pseudoword.config import TrainConfig
-from pseudoword.config.fields import AUTO
+from pseudoword.config.word import LONGEST_TOKEN
 from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.estimates import Estimate
 from pseudoword.ui.library import token_of
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, PRIVATE, QUIET, in_turn, sentence, told
-from pseudoword.ui.page.forms import Form
+from pseudoword.ui.page.events import (
+    LATEST,
+    PRIVATE,
+    QUIET,
+    in_turn,
+    kept_by_browser,
+    sentence,
+    told,
+)
+from pseudoword.ui.page.forms import CALLED, Form
+from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
 from pseudoword.ui.pictures import Picture
@@ -60,19 +69,24 @@ def settings_of(
     return found
 
 
+def beginning(kind: str, now: str) -> str:
+    """The word to start from for that kind, unless a person has written another one."""
+    return BEGINNINGS[kind] if not now or now in BEGINNINGS.values() else now
+
+
 def needs(found: Estimate, config: TrainConfig) -> str:
     """Memory and time, as HTML."""
     need = found.plan.need(config.quantize, config.gradient_checkpointing, offload=config.offload)
     memory = f"It needs about {pieces.size(need.nbytes)} of memory"
-    most = "at most " if config.steps is AUTO else ""
-    if found.seconds is None:
+    steps, each = f"{found.steps} steps", found.seconds_per_step
+    if found.soonest < found.steps:
+        steps = f"{found.soonest} to {steps}, since it stops by itself"
+    if each is None:
         return pieces.note(
-            f"{memory}. How long it takes is known after the first steps; {most}"
-            f"{found.steps} of them are made."
+            f"{memory}. How long it takes is known after the first steps; there will be {steps}."
         )
-    return pieces.note(
-        f"{memory}, and {most}about {duration(found.seconds)} for {found.steps} steps."
-    )
+    seconds = [duration(each * last) for last in (found.soonest, found.steps)]
+    return pieces.note(f"{memory}, and about {' to '.join(dict.fromkeys(seconds))} for {steps}.")
 
 
 class TeachPanel:
@@ -81,6 +95,7 @@ class TeachPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._form = Form(TrainConfig, "teach")
+        self._typed = kept_by_browser(["", "object", "a thing"], "typed")
         with gr.Row(elem_classes="two", equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 self._pictures = PicturePanel(desk, self._looked_with)
@@ -99,16 +114,15 @@ class TeachPanel:
         with gr.Group():
             with gr.Row():
                 self._name = gr.Textbox(
-                    label="Name of the new word",
+                    label=CALLED["token"],
                     info="As you will write it in prompts.",
                     placeholder="my-cat",
                     max_lines=1,
-                    max_length=200,
+                    max_length=LONGEST_TOKEN - len("<>"),
                     elem_id="name",
                 )
                 self._form.add(
                     "init",
-                    label="Starting word",
                     info="A known word for the same kind of thing; learning starts from it.",
                     elem_id="init",
                 )
@@ -140,8 +154,15 @@ class TeachPanel:
         changed = {one: control.change for one, control in controls.items()}
         inputs = [self._name, self._kind, *self._form.inputs]
         looked_anew = [self._name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
-        pictures.connect(opened, inputs, looked_anew)
-        self._kind.input(BEGINNINGS.get, self._kind, controls["init"], **LATEST, **QUIET)
+        typed = [self._name, controls["init"], self._kind]
+        keep: dict[str, Any] = {"js": "(...typed) => [typed]", **PRIVATE}
+        gr.on([one.input for one in typed], None, typed, self._typed, **keep)
+        again = opened(None, self._typed, typed, js="(typed) => typed", **PRIVATE)
+        pictures.connect(again.then, inputs, looked_anew, self._start)
+        began = self._kind.input(
+            beginning, [self._kind, controls["init"]], controls["init"], **LATEST, **QUIET
+        )
+        began.then(None, typed, self._typed, **keep)
         gr.on(
             [opened, pictures.gallery.change, *(changed[one] for one in DECIDE_NEED)],
             self._estimated,
@@ -156,7 +177,7 @@ class TeachPanel:
             told(self._started),
             [pictures.data_set, self._sentences, *inputs],
             [self._told, training.chosen, training.seen, training.asked],
-            **PRIVATE,
+            **IN_TURN,
         )
 
     def _settings(self, data_set: str, kind: str, values: Sequence[Any]) -> dict[str, Any]:
@@ -186,7 +207,9 @@ class TeachPanel:
         if not (name or "").strip():
             return _refused("Give the new word a name first.")
         if not self._desk.data_sets.has(data_set):
-            return _refused("Drop three to five pictures of the same thing first.")
+            return _refused(
+                "Drop three to five pictures of the same thing first, and wait until you see them."
+            )
         own = [line.strip() for line in (sentences or "").splitlines() if line.strip()]
         try:
             settings = self._settings(data_set, kind, values)

@@ -85,11 +85,20 @@ def progress(job: Job, now: float) -> str:
         what += f" ({job.phase_done} of {job.phase_total})"
     if job.state == "stopping":
         what = f"stopping: {what}"
-    parts = [f"{job.step} of {job.total}"]
+    most = "at most " if job.soonest < job.total else ""
+    parts = [f"{job.step} of {most}{job.total} steps"]
     parts += [f"for {duration(now - job.began)}"] if job.began else []
     if job.seconds_left is not None:
-        parts.append(f"at most {duration(job.seconds_left)} left")
+        parts.append(time_left(*job.seconds_left))
     return pieces.bar(what, job.step, job.total, ", ".join(parts))
+
+
+def time_left(least: float, most: float) -> str:
+    """`about 40 s left`, `40 s to 17 min left`, `at most 17 min left`."""
+    soon, late = duration(least), duration(most)
+    if soon == late:
+        return f"about {late} left"
+    return f"{soon} to {late} left" if least > 0 else f"at most {late} left"
 
 
 def curve_rows(curves: Curves) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from pseudoword import internals
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page.events import sentence
+from pseudoword.ui.workspace import base_name
 
 TEXTS = (".txt", ".caption")
 
@@ -60,11 +61,12 @@ def _is_mask(path: Path, files: Sequence[Path]) -> bool:
 
 
 def _add_companion(desk: Desk, data_set: str, path: Path) -> None:
-    found = None if _is_text(path) else _MASK.fullmatch(path.stem)
-    stem = found[1] if found else path.stem
+    name = base_name(path.name)
+    found = None if _is_text(path) else _MASK.fullmatch(Path(name).stem)
+    stem = found[1] if found else Path(name).stem
     pictures = [p for p in desk.data_sets.pictures(data_set) if Path(p.name).stem == stem]
     if not pictures:
-        raise PictureError(f"{path.name} belongs to no picture here: none is called {stem}.")
+        raise PictureError(f"{name} belongs to no picture here: none is called {stem}.")
     if _is_text(path):
         with open(path, "rb") as file:
             text = file.read(100_000).decode("utf-8-sig", "replace")

@@ -84,7 +84,7 @@ class DrawingPanel:
         self._desk = desk
         self.form = Form(GenerateConfig, "use")
         self.ids = gr.State([])
-        with gr.Row(elem_classes="two", equal_height=False):
+        with gr.Row(elem_classes=["two", "asking"], equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 self._build_prompt()
             with gr.Column(scale=2, min_width=340):
@@ -93,7 +93,7 @@ class DrawingPanel:
     def _build_prompt(self) -> None:
         long = {"lines": 2, "max_lines": 6, "max_length": 4000}
         self.prompt = gr.Textbox(label="Prompt", placeholder="a photo of …", **long)
-        self.negative = self.form.add("negative", label="Negative prompt", lines=1, max_lines=4)
+        self.negative = self.form.add("negative", lines=1, max_lines=4)
         self.gallery = pressable("Words: press one to write it into the prompt", 6, "word-gallery")
         self.into = gr.Radio(
             ["prompt", "negative prompt"], value="prompt", label="Write into the", elem_id="into"
@@ -103,7 +103,7 @@ class DrawingPanel:
             self.pair = gr.Button("With and without the word", size="sm", elem_id="pair")
             self.sweep = gr.Button("Compare saved copies", size="sm", elem_id="sweep")
         with gr.Row():
-            self.form.add("n", label="Pictures", min_width=150)
+            self.form.add("n", min_width=150)
             self.form.add("sampler_steps", min_width=150)
             self.form.add("seed", min_width=150)
         with gr.Row():
@@ -217,9 +217,13 @@ class DrawingPanel:
         """Pictures with each saved copy of the word, and which copies there are to choose from."""
         word = _only(words)
         copies = self._desk.library.copies(word)
+        if not copies:
+            raise PromptError(
+                f"There are no saved copies of {self._desk.library.word(word).token} to compare. "
+                "“Save every”, in all settings of “Teach”, keeps some while a word is learned."
+            )
         drawn = self._desk.drawing.sweep(prompt, word, **settings)
-        shown = gr.update(visible=bool(copies))
-        return [drawn, shown, gr.update(choices=copies, value=None), word]
+        return [drawn, gr.update(visible=True), gr.update(choices=copies, value=None), word]
 
     def _kept(self, word: str, step: Any) -> list[Any]:
         """Make the chosen copy the word."""

@@ -1,0 +1,71 @@
+"""On a phone nothing is cut off or covered, and what comes of a press is seen beside it."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import FloatRect, Page, expect
+from served import Served, drop, open_page, put, tab
+
+pytestmark = pytest.mark.slow
+
+PHONE = {"width": 360, "height": 640}
+
+LONG = "x" * 150
+
+BEYOND = """() => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+    while (texts.nextNode()) {
+        const text = texts.currentNode, all = document.createRange();
+        if (!text.textContent.trim() || !text.parentElement.checkVisibility()) continue;
+        all.selectNodeContents(text);
+        if (all.getBoundingClientRect().right > innerWidth + 1) found.push(text.textContent);
+    }
+    return found;
+}"""
+"""Texts that reach over the right edge."""
+
+
+@pytest.fixture
+def phone(page: Page, served: Served) -> Page:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    open_page(page, served)
+    return page
+
+
+def place(page: Page, what: str) -> FloatRect:
+    found = page.locator(what).bounding_box()
+    assert found is not None
+    return found
+
+
+def test_long_names_stay_on_the_screen(phone: Page, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{LONG}.png", tmp_path / "b.png", tmp_path / "c.png"]
+    for path, colour in zip(paths, ("red", "red", "blue"), strict=True):
+        Image.new("RGB", (64, 64), colour).save(path)
+    put(phone, "name", LONG)
+    drop(phone, paths)
+    expect(phone.locator("#seen img")).to_have_count(3)
+    expect(phone.locator("#warnings")).to_contain_text(LONG)
+    expect(phone.locator("#seen")).to_contain_text(f"<{LONG}>")
+    phone.click("#teach-start")
+    expect(phone.locator("#status")).to_contain_text(LONG)
+    assert phone.evaluate(BEYOND) == []
+
+
+def test_nothing_covers_the_name_of_the_page(phone: Page) -> None:
+    title, button = place(phone, "#masthead h1"), place(phone, "#shade")
+    text = phone.evaluate("""() => {
+        const all = document.createRange();
+        all.selectNodeContents(document.querySelector("#masthead h1"));
+        return all.getBoundingClientRect().right;
+    }""")
+    assert max(text, title["x"] + title["width"]) <= button["x"]
+
+
+def test_pictures_are_drawn_below_the_buttons_that_draw_them(phone: Page) -> None:
+    tab(phone, "Use")
+    expect(phone.locator("#results")).to_be_visible()
+    order = ["#draw", "#sweep", "#results", "#use-n", "#bring"]
+    assert order == sorted(order, key=lambda one: place(phone, one)["y"])
+    assert phone.evaluate(BEYOND) == []
