@@ -17,11 +17,21 @@ from support import as_older, everything, learn, run
 
 import pseudoword
 from pseudoword import formats, outputs, train
+from pseudoword.commands import generate
 from pseudoword.concept import Concept
-from pseudoword.config import BenchConfig, EvaluateConfig, PrepareConfig, Settings, TrainConfig
+from pseudoword.config import (
+    BenchConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    PrepareConfig,
+    Settings,
+    TrainConfig,
+)
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
 from pseudoword.models import base_model
 from pseudoword.outputs import RECORD, Outputs
+from pseudoword.progress import Silent
+from pseudoword.report import picture_output
 from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RunFolder
 
@@ -549,6 +559,44 @@ def test_drawing_again_without_a_name_keeps_earlier_pictures(
     assert names == [["picture.png"], ["picture-2.png"]]
     code, said, _ = run("generate", "a cat", "--sampler-steps", 1, "-n", 2)
     assert (code, said.split()) == (0, ["picture-3-1.png", "picture-3-2.png", "picture-3.png"])
+
+
+@pytest.mark.parametrize(
+    ("n", "at"), [(1, "picture.png"), (2, "picture-1.png"), (2, "picture.png")]
+)
+def test_drawing_without_a_name_keeps_what_others_draw_meanwhile(
+    n: int, at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other, ours = Image.new("RGB", (8, 8), "blue"), Image.new("RGB", (8, 8), "red")
+
+    def draw(*_: object) -> list[Image.Image]:
+        picture_output.write(other, Path(at), generate.MAKER)
+        return [ours] * n
+
+    monkeypatch.setattr(generate, "draw_pictures", draw)
+    files = generate.draw_files("a cat", GenerateConfig(n=n), [], None, Silent())
+    assert Path(at) not in files
+    assert len(files) == (n if n == 1 else n + 1)
+    assert Image.open(at).getpixel((0, 0)) == (0, 0, 255)
+    assert Image.open(files[0]).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_full_disk_ends_a_drawing_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generate, "draw_pictures", lambda *_: [Image.new("RGB", (8, 8))] * 2)
+    write = picture_output.write_new
+
+    def once(path: Path, data: bytes, *, overwrite: bool) -> None:
+        if any(tmp_path.iterdir()):
+            raise StorageError("The disk is full.")
+        write(path, data, overwrite=overwrite)
+
+    monkeypatch.setattr(picture_output, "write_new", once)
+    with pytest.raises(StorageError, match="full"):
+        generate.draw_files("a cat", GenerateConfig(n=2), [], None, Silent())
 
 
 def test_an_evaluation_replaces_only_one_of_the_same_word_and_pictures(

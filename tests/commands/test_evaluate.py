@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from typer.testing import CliRunner
 import pseudoword
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
+from pseudoword.commands import evaluate
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
-from pseudoword.errors import BaseModelError, SettingsError, StorageError
+from pseudoword.errors import BaseModelError, RunFolderError, SettingsError, StorageError
 from pseudoword.models.base_model import load_named
 
 
@@ -68,17 +70,34 @@ def test_a_report_is_made_again_where_all_was_moved_together(
 ) -> None:
     settings: dict[str, Any] = {"n": 1, "sampler_steps": 1, "similarity_model": dino}
 
-    def evaluate(work: Path, pictures: str) -> None:
+    def report(work: Path, pictures: str) -> None:
         pseudoword.evaluate(apple, work / pictures, out=work / "report", **settings)
 
     work = tmp_path / "work"
     shutil.copytree(TRUE, work / "photos")
     shutil.copytree(TRUE, work / "others")
-    evaluate(work, "photos")
+    report(work, "photos")
     moved = work.rename(tmp_path / "moved")
-    evaluate(moved, "photos")
+    report(moved, "photos")
     with pytest.raises(StorageError, match="would be replaced"):
-        evaluate(moved, "others")
+        report(moved, "others")
+
+
+def test_two_evaluations_at_once_do_not_share_a_folder(
+    apple: Concept, dino: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, draw = tmp_path / "report", evaluate.generate
+    settings: dict[str, Any] = {"n": 1, "sampler_steps": 1, "similarity_model": dino, "out": out}
+
+    def another(*of: Any, **options: Any) -> Any:
+        monkeypatch.setattr(evaluate, "generate", draw)
+        with pytest.raises(RunFolderError, match="report is in use by another run"):
+            pseudoword.evaluate(replace(apple, token="<pear>"), TRUE, **settings)
+        return draw(*of, **options)
+
+    monkeypatch.setattr(evaluate, "generate", another)
+    found = pseudoword.evaluate(apple, TRUE, **settings)
+    assert "&lt;apple&gt;" in found.files[-1].read_text()
 
 
 def test_the_right_text_is_more_similar_to_a_picture_than_a_wrong_one() -> None:

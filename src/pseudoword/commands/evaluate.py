@@ -14,7 +14,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from pseudoword import lookup
+from pseudoword import locks, lookup
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
@@ -81,6 +81,18 @@ def evaluate_word(
     out.check(FILES, overwrite=overwrite)
     _check(config)
     paths = picture_files.find(config.pictures, progress.note)
+    with locks.lock_folder(config.out):
+        out.check(FILES, overwrite=overwrite)  # again, as another evaluation may just have ended
+        return _evaluate(concept, paths, config, out, progress)
+
+
+def _evaluate(
+    concept: Concept,
+    paths: Sequence[Path],
+    config: EvaluateConfig,
+    out: Outputs,
+    progress: Progress,
+) -> Evaluation:
     known = config.compare_with or _init_word(concept)
     progress.phase(f"loading {config.base}")
     model = SimilarityModel(config.similarity_model or BUNDLED)

@@ -1,6 +1,7 @@
 """`generate`: draw a prompt that may hold new words, and write the pictures."""
 
 import gc
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import GenerateConfig
 from pseudoword.config.fields import check_text
 from pseudoword.data import prompt_checks
+from pseudoword.errors import StorageError
 from pseudoword.formats import sources
 from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, generation, lora, toward
@@ -153,7 +155,7 @@ class PictureFiles:
     One picture goes into the named file. Several go into `NAME-1`, `NAME-2` … beside it, and a
     contact sheet into the file itself. Pictures that `generate` wrote there before are replaced.
     Without a name, the file is `picture.png`, or `picture-2.png` and so on; then nothing is
-    replaced.
+    replaced, also not what another command has written there while this one was drawing.
     """
 
     def __init__(self, out: Path | None, n: int, *, overwrite: bool = False) -> None:
@@ -163,21 +165,33 @@ class PictureFiles:
             SettingsError: the file's suffix is not that of a picture.
             StorageError: a file cannot be written, or is there and was not written by `generate`.
         """
-        self._overwrite = overwrite
-        if out is None:
-            out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT, lambda path: _paths(path, n))
-        self.paths = _paths(out, n)
-        for path in self.paths:
+        self._n, self._overwrite = n, overwrite
+        self._out = DEFAULT_OUT if out is None and overwrite else out
+        for path in self._paths():
             picture_output.check(path, MAKER, overwrite=overwrite)
 
     def write(self, pictures: Sequence[Image]) -> list[Path]:
-        """Write the pictures, and then the contact sheet."""
+        """Write the pictures and the contact sheet, which is the last of the files."""
         images = [*pictures]
         if len(images) > 1:
             images.append(grids.square_grid(pictures))
-        for path, image in zip(self.paths, images, strict=True):
-            picture_output.write(image, path, MAKER, overwrite=self._overwrite)
-        return self.paths
+        named = self._out is not None
+        while True:
+            paths = self._paths()
+            try:
+                for path, image in zip(paths, images, strict=True):
+                    picture_output.write(
+                        image, path, MAKER, overwrite=self._overwrite, replace=named
+                    )
+                return paths
+            except StorageError:
+                if named or not os.path.lexists(path):
+                    raise  # else another command has just taken a name, and the next one is tried
+
+    def _paths(self) -> list[Path]:
+        """The files as they would be written now."""
+        n = self._n
+        return _paths(self._out or next_free(DEFAULT_OUT, lambda path: _paths(path, n)), n)
 
 
 def _paths(out: Path, n: int) -> list[Path]:

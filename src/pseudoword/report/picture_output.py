@@ -90,8 +90,17 @@ def next_path(first: Path, maker: str) -> Path:
     return next_free(first, lambda path: [] if _made_by(path, maker) else [path])
 
 
-def write(picture: Image.Image, path: Path, maker: str, *, overwrite: bool = False) -> None:
+def write(
+    picture: Image.Image, path: Path, maker: str, *, overwrite: bool = False, replace: bool = True
+) -> None:
     """Write a picture with its maker's mark. Replaces only pictures of the same maker.
+
+    Args:
+        picture: the picture.
+        path: the file.
+        maker: as for `check`.
+        overwrite: whether it may replace a file of anyone else.
+        replace: whether it may replace a file at all.
 
     Raises:
         StorageError: the path cannot be written, or there is another file.
@@ -100,7 +109,7 @@ def write(picture: Image.Image, path: Path, maker: str, *, overwrite: bool = Fal
     with Image.open(io.BytesIO(encode_picture(picture, kind)), formats=[kind]) as decoded:
         exif = Image.Exif()
         exif[SOFTWARE] = _mark(decoded, maker)
-    ours = overwrite or _made_by(path, maker)
+    ours = replace and (overwrite or _made_by(path, maker))
     write_new(path, encode_picture(picture, kind, exif), overwrite=ours)
 
 
