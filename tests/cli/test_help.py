@@ -52,16 +52,21 @@ def test_help_all_shows_every_option_and_all_that_is_said_of_it(name: str) -> No
         assert " ".join((parameter.help or "").split()) in said
 
 
+@pytest.fixture(scope="module")
+def all_words() -> dict[tuple[str, ...], list[str]]:
+    """The words of every page, by what asks for it."""
+    calls = [("--help",), *((n, which) for n in COMMANDS for which in ("--help", "--help-all"))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        return {call: page(*call).split() for call in calls}
+
+
 @pytest.mark.parametrize("columns", WIDTHS)
-def test_no_word_is_cut_and_no_line_too_long(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    calls = [
-        ("--help",),
-        *((name, which) for name in COMMANDS for which in ("--help", "--help-all")),
-    ]
-    wide = [page(*call).split() for call in calls]
+def test_no_word_is_cut_and_no_line_too_long(
+    columns: str, all_words: dict[tuple[str, ...], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    for call, words in zip(calls, wide, strict=True):
+    for call, words in all_words.items():
         said = page(*call)
         assert said.isascii()
         assert max(map(len, said.splitlines())) < WIDTHS[columns]

@@ -120,7 +120,7 @@ def _check_sources(
 ) -> list[str]:
     """The sources that differ from those of the checkpoint: an error, unless `changed`."""
     differing = [
-        change for name, change in SOURCES.items() if stored.sources.get(name) != sources[name]
+        change for name, change in SOURCES.items() if stored.sources.get(name) != sources.get(name)
     ]
     if differing and not changed:
         raise RunFolderError(
