@@ -43,8 +43,8 @@ def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Pat
 
 def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:
     family = base_model.load_named(str(any_base), "cpu")
-    one = train_state(family, pictures, steps=8, batch=4, lr=0.05)
-    samples = [batch(family, [one.data], 1000 + i) for i in range(4)]
+    one = train_state(family, pictures, steps=15, batch=4, lr=0.05)
+    samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
 
     def measured() -> float:
         with torch.no_grad():
