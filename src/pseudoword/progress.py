@@ -53,6 +53,20 @@ class PassedOn:
         self._inner.note(text)
 
 
+class Once(PassedOn):
+    """Passes each note on once: most are the same for all words."""
+
+    def __init__(self, inner: Progress) -> None:
+        super().__init__(inner)
+        self._told = set[str]()
+
+    def note(self, text: str) -> None:
+        """Passed on, unless it was told before."""
+        if text not in self._told:
+            self._told.add(text)
+            super().note(text)
+
+
 Ending = Literal["done", "stopped", "failed"]
 """How the training of a word ends."""
 

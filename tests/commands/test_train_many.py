@@ -158,6 +158,16 @@ def test_what_is_finished_is_left_alone_and_the_rest_goes_on(base: Path, tmp_pat
         assert (one.folder / file).read_bytes() == (other.folder / file).read_bytes()
 
 
+def test_what_holds_for_all_words_is_told_once(base: Path, tmp_path: Path) -> None:
+    folder, notes = words(tmp_path / "words", "a", "b"), Notes()
+    for name in "ab":
+        (folder / name / "0.txt").write_text("on a table")
+    learn(base, folder, tmp_path / "out", timestep_sampling="importance", progress=notes)
+    assert sum("do not use the pictures' captions" in line for line in notes.lines) == 1
+    (even,) = (line for line in notes.lines if "timesteps are sampled evenly" in line)
+    assert even.startswith("<a>, <b>: ")
+
+
 def test_a_word_that_fails_stops_no_other_one(base: Path, tmp_path: Path) -> None:
     folder, out = words(tmp_path / "words", "a", "b", "c", "d"), tmp_path / "out"
     for picture in (folder / "b").iterdir():

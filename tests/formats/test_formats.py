@@ -82,7 +82,13 @@ def test_what_is_no_concept_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     with pytest.raises(ConceptError, match="cannot be read"):
         formats.read(path)
-    with pytest.raises(ConceptError, match=r"holds no concept\.safetensors"):
+    with pytest.raises(ConceptError, match=r"holds no concept\.safetensors.*Give a run's folder"):
+        formats.read(tmp_path)
+    for name in "ba":
+        formats.write(
+            Concept("<a>", {"clip_l": torch.ones(1, 2)}), tmp_path / name / "concept.safetensors"
+        )
+    with pytest.raises(ConceptError, match="but folders in it do: a, b. Give one"):
         formats.read(tmp_path)
     path.write_bytes(b"not a safetensors file")
     with pytest.raises(ConceptError, match="not a safetensors file"):

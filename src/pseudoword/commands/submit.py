@@ -8,7 +8,7 @@ from typing import Any
 from pseudoword.errors import SettingsError
 from pseudoword.fleet.jobs import Job, make_job
 from pseudoword.fleet.queue import make_queue
-from pseudoword.progress import PassedOn, Progress
+from pseudoword.progress import Once, Progress
 from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check
 from pseudoword.runs.word_folders import word_configs
@@ -41,7 +41,7 @@ def submit_words(
             "FOLDER is missing. Give a folder with a folder of pictures for a word."
         )
     jobs: dict[str, Job] = {}
-    problems, noted = Problems(), _Once(progress)
+    problems, noted = Problems(), Once(progress)
     with tempfile.TemporaryDirectory() as elsewhere:
         for folder in folders:
             for config in word_configs(folder, Path(elsewhere, "runs"), file, settings):
@@ -60,17 +60,3 @@ def submit_words(
     if len(new) < len(jobs):
         progress.note(f"{len(jobs) - len(new)} of {len(jobs)} words were submitted before")
     return new
-
-
-class _Once(PassedOn):
-    """Tells each note once, as most are the same for all words."""
-
-    def __init__(self, inner: Progress) -> None:
-        super().__init__(inner)
-        self._told = set[str]()
-
-    def note(self, text: str) -> None:
-        """Passed on, unless it was told before."""
-        if text not in self._told:
-            self._told.add(text)
-            super().note(text)

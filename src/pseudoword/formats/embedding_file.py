@@ -4,9 +4,11 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from pseudoword import lookup
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import read_errors, read_regular
@@ -14,6 +16,7 @@ from pseudoword.formats import grouping, keys, layouts, pictures, safetensors_fi
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes, kind_of_names
 from pseudoword.formats.raw_content import RawContent
 from pseudoword.placeholders import check_token
+from pseudoword.text import listed
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """Larger files are refused before memory is allocated. No embedding is as large."""
@@ -175,9 +178,17 @@ def _file_in(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise ConceptError(
-        f"{path} holds no {CONCEPT_FILE} and no learned_embeds. "
-        "Give a run's folder, or the file itself."
+        f"{path} holds no {CONCEPT_FILE} and no learned_embeds{_where_instead(path)}"
     )
+
+
+def _where_instead(path: Path) -> str:
+    """How an error goes on about a folder that holds no embedding: perhaps folders in it do."""
+    with suppress(OSError):
+        inside = islice(path.iterdir(), lookup.MAX_NAMES)
+        if found := sorted(one.name for one in inside if one.is_dir() and is_concept(one)):
+            return f", but folders in it do: {listed(found)}. Give one of those."
+    return ". Give a run's folder, or the file itself."
 
 
 def _second_of_pair(path: Path) -> Path:

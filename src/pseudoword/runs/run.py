@@ -129,13 +129,12 @@ def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list
         words = [(s.data, s.start.rows) for s in long]
         found = importance.densities(family, words, progress.advance)
         known |= {s.folder.path: density for s, density in zip(long, found, strict=True)}
-    for setup in new:
-        if known[setup.folder.path] is None:
-            known[setup.folder.path] = ()
-            progress.note(
-                f"{setup.config.token}: timesteps are sampled evenly, because measuring which ones "
-                "move the word would take long beside so few steps"
-            )
+    if short := [s for s in new if known[s.folder.path] is None]:
+        known |= {s.folder.path: () for s in short}
+        progress.note(
+            f"{listed(s.config.token for s in short)}: timesteps are sampled evenly, because "
+            "measuring which ones move the word would take long beside so few steps"
+        )
     measured = []
     for setup in setups:
         density = known.get(setup.folder.path, setup.chosen.density)

@@ -11,7 +11,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.data import examples
 from pseudoword.errors import PictureError, PseudowordError, SettingsError, TrainingError
 from pseudoword.models.family import Family
-from pseudoword.progress import EachWord, OfWord, Progress
+from pseudoword.progress import EachWord, OfWord, Once, Progress
 from pseudoword.runs import checkpoint, checks
 from pseudoword.runs.failures import explain_failures
 from pseudoword.runs.finish import Trained
@@ -66,7 +66,7 @@ def learn(
     with explain_failures(configs[:at_most], folders), ExitStack() as stack:
         timed = TimedProgress(progress, foretold=options.foretold)
         tally = Tally(len(configs), each=each)
-        planned = _planned(configs, timed, options, tally)
+        planned = _planned(configs, Once(timed), options, tally)
         for one in planned:
             stack.callback(one.release)
         done, todo = _claim(planned, at_most, options)
