@@ -172,6 +172,19 @@ def test_what_is_not_there_is_told_before_torch_is_imported(
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+def test_a_current_folder_that_was_removed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run("bases") == (
+        2,
+        "",
+        "error: the current folder is there no longer. Change to another one.\n",
+    )
+
+
 def test_ctrl_c_while_it_is_imported_ends_it_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

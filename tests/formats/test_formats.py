@@ -88,7 +88,7 @@ def test_what_is_no_concept_is_explained(tmp_path: Path) -> None:
         formats.write(
             Concept("<a>", {"clip_l": torch.ones(1, 2)}), tmp_path / name / "concept.safetensors"
         )
-    with pytest.raises(ConceptError, match="but folders in it do: a, b. Give one"):
+    with pytest.raises(ConceptError, match=r"but folders in it do: a, b\. Give one"):
         formats.read(tmp_path)
     path.write_bytes(b"not a safetensors file")
     with pytest.raises(ConceptError, match="not a safetensors file"):

@@ -1,6 +1,7 @@
 """The program around its commands: its streams, and what it says of wrong arguments."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -16,6 +17,11 @@ class Program(WholeWords, TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that the arguments name."""
         ready()
+        try:
+            Path.cwd()
+        except OSError:  # torch would say that it cannot load a file of its own
+            complain("error: the current folder is there no longer. Change to another one.")
+            sys.exit(2)
         try:
             with not_too_narrow():
                 return super().main(*args, **kwargs)
