@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config.fields import AUTO
-from pseudoword.errors import ConceptError, PseudowordError, SettingsError
+from pseudoword.errors import ConceptError, PictureError, PseudowordError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.lookup import HubId
 from pseudoword.models import base_model, detection
@@ -150,6 +150,15 @@ def test_the_error_about_a_name_without_suffix_suggests_the_file(somewhere: Path
     word(somewhere / "my-toy.pt")
     with pytest.raises(ConceptError, match=r"my-toy: there is no .* Did you mean my-toy\.pt\?"):
         sources.read_one("my-toy")
+
+
+@pytest.mark.parametrize("leads_to", ["moved.pt", "my-toy.pt"])
+def test_a_link_that_leads_nowhere_is_called_one(somewhere: Path, leads_to: str) -> None:
+    (somewhere / "my-toy.pt").symlink_to(leads_to)
+    with pytest.raises(ConceptError, match=f"my-toy.pt: it is a link to {leads_to}, which is not"):
+        sources.read_one("my-toy.pt")
+    with pytest.raises(PictureError, match=f"it is a link to {leads_to}, .* Give"):
+        lookup.pictures_there([Path("my-toy.pt")])
 
 
 def test_init_takes_a_word_on_the_hub(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 `pseudoword.errors` says what kind of thing is wrong.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -383,7 +384,8 @@ def convert(
     Args:
         source: any embedding file, a run's folder, or a hub id.
         out: the file to write; or a folder, for a file for each word of `source`. A file gets a
-            number after its name if another file has the name.
+            number after its name if another file has the name. A text that ends in a slash is a
+            folder, dots or not.
         format: a name in `pseudoword.formats.WRITERS`; by default the one for the suffix of `out`.
         token: a new token for the word; of a file of several words, which one to write.
         picture: the picture for formats that are pictures; by default one with the token on it.
@@ -406,6 +408,7 @@ def convert(
         token,
         _optional_path(picture, "--picture"),
         progress,
+        into_folder=str(out).endswith(("/", os.sep)),
         overwrite=overwrite,
     )
 

@@ -161,8 +161,11 @@ def words_there(source: Path) -> None:
 def _check_there(paths: Iterable[Path], instead: str) -> None:
     for path in paths:
         if not exists(path):
+            shown = brief(str(path), SHOWN_CHARS)
+            if _link(path):
+                raise PictureError(f"{shown}: {_missing(str(path), path, words=False)} {instead}")
             near = suggestion(path) if exists(path.parent) else ""
-            raise PictureError(f"{brief(str(path), SHOWN_CHARS)} does not exist.{near} {instead}")
+            raise PictureError(f"{shown} does not exist.{near} {instead}")
 
 
 def looks_like_path(text: str) -> bool:
@@ -252,9 +255,19 @@ def _missing(text: str, path: Path, words: bool) -> str:
     if "://" in text:
         return "is an address. Give a file or a folder, or owner/name of a repository on the hub."
     instead = " If you mean words, write them without slashes and endings." if words else ""
+    if link := _link(path):
+        return f"it is a link to {brief(link, SHOWN_CHARS)}, which is not there."
     if not exists(path.parent):
         return f"there is no folder {brief(str(path.parent))} here.{instead}"
     return f"there is no such file or folder.{suggestion(path) or instead}"
+
+
+def _link(path: Path) -> str:
+    """Where the link `path` leads; empty if it is none."""
+    try:
+        return str(path.readlink())
+    except (OSError, ValueError):
+        return ""
 
 
 def suggestion(path: Path) -> str:
@@ -262,7 +275,7 @@ def suggestion(path: Path) -> str:
 
     It begins with a space.
     """
-    names = _names(path.parent)
+    names = [name for name in _names(path.parent) if name != path.name]
     same_stem = (name for name in names if Path(name).stem == path.name)
     near = nearest(path.name, names) or next(same_stem, "")
     return f" Did you mean {brief(str(path.parent / near))}?" if near else ""

@@ -26,6 +26,14 @@ def test_the_suffix_decides_the_format(ending: str, tmp_path: Path) -> None:
     assert back.vectors["clip_l"].equal(L)
 
 
+def test_a_slash_at_the_end_says_that_it_is_a_folder(tmp_path: Path) -> None:
+    source = embedding_files.write("a1111", tmp_path)
+    options = ("--token", "<dog>", "--format", "kohya")
+    assert run("convert", source, f"{tmp_path}/v1.5", *options)[0] == 2
+    code, output, _ = run("convert", source, f"{tmp_path}/v1.5/", *options)
+    assert (code, output.split()) == (0, [str(tmp_path / "v1.5" / "dog.safetensors")])
+
+
 def test_two_files_for_sdxl_and_back_to_one(tmp_path: Path) -> None:
     source = embedding_files.write("SDXL", tmp_path)
     written = pseudoword.convert(

@@ -50,6 +50,24 @@ TEXTS: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.parametrize("missing", [1, 3000, 6200])
+def test_a_download_that_broke_off_is_called_one(missing: int, tmp_path: Path) -> None:
+    whole = save({"emb_params": torch.ones(2, 768), "other": torch.zeros(2)}, {"a": "b"})
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(whole[:-missing])
+    with pytest.raises(
+        ConceptError, match=f"not downloaded to its end: .* {len(whole) - missing} "
+    ):
+        formats.read(path)
+
+
+def test_a_tensor_without_rows_is_no_encoded_prompt(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"emb_params": torch.ones(0, 768)}))
+    with pytest.raises(ConceptError, match=r"\[0, 768\] .*expected \[n, width\]"):
+        formats.read(path)
+
+
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("ending", ["pt", "safetensors", "png"])
 def test_a_file_that_is_no_embedding_is_called_what_it_is(

@@ -179,7 +179,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "header too long": (lambda: (2**62).to_bytes(8, "little") + b"{", "no embedding"),
     "shape too large": (
         lambda: _header({"a": {"dtype": "F32", "shape": [2**40, 8], "data_offsets": [0, 4]}}),
-        "not a safetensors|damaged",
+        "not a safetensors|damaged|not downloaded to its end",
     ),
     "NaN": (lambda: save({"<cat>": NAN}), "not finite"),
     "NaN in torch": (lambda: torch_bytes({"<cat>": NAN}), "not finite"),

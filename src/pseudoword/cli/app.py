@@ -11,6 +11,7 @@ from pseudoword.cli.console import Console
 from pseudoword.cli.options import (
     check_there,
     dashed,
+    file_or_folder,
     file_path,
     guarded,
     path_option,
@@ -327,9 +328,11 @@ def convert(
         typer.Argument(metavar="IN", help="An embedding file, a run's folder, or a hub id."),
     ],
     out: Annotated[
-        Path,
+        str,
         typer.Argument(
-            parser=file_path, metavar="OUT", help="The file to write, or a folder for every word."
+            parser=file_or_folder,
+            metavar="OUT",
+            help="The file to write, or a folder for every word.",
         ),
     ],
     format_: Annotated[

@@ -214,6 +214,12 @@ def file_path(text: str) -> Path:
     return lookup.expand_home(str(text))
 
 
+def file_or_folder(text: str) -> str:
+    """As `file_path`, and a slash at its end, which says that it is a folder, stays."""
+    path = file_path(text)
+    return f"{path}/" if text.endswith(("/", os.sep)) else str(path)
+
+
 def check_there(settings: Settings | None, *concepts: str, flag: str = "") -> None:
     """Check that what a command reads is there, before it imports torch: that takes seconds.
 

@@ -37,10 +37,14 @@ def convert_file(
     picture: Path | None,
     progress: Progress | None = None,
     *,
+    into_folder: bool = False,
     overwrite: bool = False,
 ) -> tuple[Path, ...]:
-    """Write the words of `source` in another format; the public `convert`."""
-    into_folder = out.is_dir() or not out.suffix
+    """Write the words of `source` in another format; the public `convert`.
+
+    `into_folder` says that `out` is a folder, which otherwise is guessed where it is not there.
+    """
+    into_folder = into_folder or out.is_dir() or not out.suffix
     kind = _format(out, name, into_folder)
     if picture is not None and formats.WRITERS[kind].ending not in PICTURE_ENDINGS:
         raise SettingsError(

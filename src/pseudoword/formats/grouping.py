@@ -135,7 +135,7 @@ def check_not_a_prompt(raw: RawContent) -> None:
     for key, tensor in raw.tensors.items():
         columns, count = width(tensor), row_count(tensor)
         if tensor.ndim == 2 and (
-            (columns in (768, 1024, 1280, 2048) and count % _PROMPT_ROWS == 0)
+            (columns in (768, 1024, 1280, 2048) and count and count % _PROMPT_ROWS == 0)
             or (columns == 4096 and count in (256, 512))
         ):
             raise ConceptError(

@@ -49,6 +49,7 @@ def read(data: bytes, where: str) -> RawContent:
     if length > LARGEST_HEADER_NBYTES:
         raise ConceptError(f"{where} is not a safetensors file (its header has {length} bytes)")
     try:
+        _check_whole(data, where)
         entries, numbers = split_header(data)
         given = entries.pop(METADATA, None)
         metadata = _metadata_texts(given)
@@ -66,6 +67,24 @@ def read(data: bytes, where: str) -> RawContent:
     tensors = {name: loaded[name] for name in order}  # the library returns them in random order
     quirks: frozenset[Quirk] = frozenset() if plain else frozenset({"metadata"})
     return RawContent(tensors, where, "safetensors", metadata, quirks=quirks)
+
+
+def _check_whole(data: bytes, where: str) -> None:
+    """See that the file is as long as its header says.
+
+    Raises:
+        ConceptError: it is shorter.
+    """
+    needed, at_least = 8 + int.from_bytes(data[:8], "little"), "at least "
+    if len(data) >= needed:
+        entries, _ = split_header(data)
+        ends = (one["data_offsets"][1] for name, one in entries.items() if name != METADATA)
+        needed, at_least = needed + max(ends, default=0), ""
+    if len(data) < needed:
+        raise ConceptError(
+            f"{where} was not downloaded to its end: it has {len(data)} bytes of {at_least}"
+            f"{needed}. Download it again."
+        )
 
 
 def _metadata_texts(metadata: object) -> dict[str, str]:
