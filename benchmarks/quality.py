@@ -12,7 +12,8 @@ from: identity is the mean cosine to the right pictures; following is the share 
 show what the prompt asks for.
 
 With --captions, pseudoword is told what else each picture shows: its style and background. The
-script cannot read that.
+script cannot read that. With --pack, all words are learned once more, by one `train-many`; a word's
+time is then its share of what the process had taken.
 
 The script counts with the rate that gives the highest mean identity at its best step. What is
 finished is kept in the folder: run it again to go on.
@@ -21,14 +22,16 @@ finished is kept in the folder: run it again to go on.
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import peer_script
+import tomli_w
 from peer_script import Word
 
 from pseudoword import formats
@@ -41,7 +44,7 @@ from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 from pseudoword.report.charts import empty_figure, png_of
 
-OURS = "pseudoword"
+OURS, PACK = "pseudoword", "pseudoword, in a pack"
 RATES = (5e-4, 2e-3, 5e-3, 1e-2)
 """Of the script. Its examples use the first one, scaled by the batch size: the second one."""
 
@@ -71,9 +74,11 @@ class Bench:
     """Learns and scores; what is finished is in `out`."""
 
     def __init__(
-        self, out: Path, script: Path | None, seeds: range, steps: int, captions: bool, drawing: int
-    ) -> None:
+        self, out: Path, script: Path | None, seeds: range, steps: int, captions: bool,
+        drawing: int, pack: bool,
+    ) -> None:  # fmt: skip
         self._out, self._script, self._seeds, self._captions = out, script, seeds, captions
+        self._pack = pack
         self._steps = range(PEER_EVERY, steps + 1, PEER_EVERY)
         self._drawing = drawing
         self._scorer: Scorer | None = None
@@ -86,8 +91,11 @@ class Bench:
     def run(self, tasks: Sequence[Task]) -> list[Scored]:
         """Learn everything of a thing, so that all share the speed of the moment, then score it."""
         scored = []
+        packed = self._learn_together(tasks) if self._pack else {}
         for task in tasks:
             learned = {OURS: self._words(OURS, task)}
+            if task.name in packed:
+                learned[PACK] = packed[task.name]
             if self._script is not None:
                 learned |= {_peer(rate): self._words(_peer(rate), task, rate) for rate in RATES}
             for who, words in learned.items():
@@ -103,20 +111,71 @@ class Bench:
         done = folder / "words.json"
         if done.exists():
             return [Word(**one) for one in json.loads(done.read_text())]
-        pictures = peer_script.write_pictures(task, self._out / "pictures" / file_stem(task.name))
         if who == OURS:
-            words = _learn_ours(pictures, task, folder / "run", self._captions)
+            words = self._learn_ours(task, folder / "run")
         else:
+            pictures = peer_script.write_pictures(
+                task, self._out / "pictures" / file_stem(task.name)
+            )
             assert self._script is not None
             words = peer_script.learn(
                 self._script, pictures, task.init_word, folder / "run", rate=rate,
                 save_at=self._steps,
             )  # fmt: skip
-        write_whole(done, json.dumps([asdict(word) for word in words]).encode())
+        self._keep(who, task, words)
         return words
 
+    def _keep(self, who: str, task: Task, words: Sequence[Word]) -> None:
+        done = self._folder(who, task) / "words.json"
+        done.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(done, json.dumps([asdict(word) for word in words]).encode())
+
+    def _learn_ours(self, task: Task, out: Path) -> list[Word]:
+        """`pseudoword train` with its defaults, and copies of the word on the way."""
+        shutil.rmtree(out, ignore_errors=True)  # of an interrupted call, whose time is not known
+        command = ["train", str(self._pictures(task, out)), "--token", _token(task)]
+        command += ["--init", task.init_word, "--out", str(out / "word")]
+        return _saved(self._watched(command, out), out / "word")
+
+    def _learn_together(self, tasks: Sequence[Task]) -> dict[str, list[Word]]:
+        """`pseudoword train-many` with its defaults: all words in one pack."""
+        if not all((self._folder(PACK, task) / "words.json").exists() for task in tasks):
+            out = self._folder(PACK, tasks[0]).parent / "run"
+            shutil.rmtree(out, ignore_errors=True)
+            concepts = [
+                {
+                    "token": _token(task),
+                    "init": task.init_word,
+                    "pictures": str(self._pictures(task, out / file_stem(task.name))),
+                }
+                for task in tasks
+            ]
+            listed = out / "concepts.toml"
+            write_whole(listed, tomli_w.dumps({"concept": concepts}).encode())
+            command = ["train-many", str(listed), "--out", str(out / "words")]
+            process = self._watched([*command, "--pack", str(len(tasks))], out)
+            for task in tasks:
+                words = _saved(process, out / "words" / file_stem(task.name), len(tasks))
+                self._keep(PACK, task, words)
+        return {task.name: self._words(PACK, task) for task in tasks}
+
+    def _pictures(self, task: Task, out: Path) -> Path:
+        """The pictures to learn from; with their captions, where these are given."""
+        folder = out / "pictures"
+        if not self._captions:
+            peer_script.write_pictures(task, folder)
+            return folder
+        folder.mkdir(parents=True, exist_ok=True)
+        write_training_pictures(task, folder)
+        return folder
+
+    def _watched(self, command: Sequence[str], out: Path) -> peer_script.Process:
+        more = ["--save-every", str(OUR_EVERY)]
+        more += ["--template", "captioned"] if self._captions else []
+        return peer_script.watched([sys.executable, "-m", "pseudoword", *command, *more], out)
+
     def _folder(self, who: str, task: Task) -> Path:
-        kind = f"{who}, captions" if who == OURS and self._captions else who
+        kind = f"{who}, captions" if who in {OURS, PACK} and self._captions else who
         return self._out / kind / file_stem(task.name)
 
     def _score(self, who: str, task: Task, word: Word, final: bool) -> Scored:
@@ -147,24 +206,21 @@ class Bench:
         return scored
 
 
-def _learn_ours(pictures: Path, task: Task, out: Path, captions: bool) -> list[Word]:
-    """`pseudoword train` with its defaults, and copies of the word on the way."""
-    more = ["--save-every", str(OUR_EVERY)]
-    if captions:
-        pictures = out / "pictures"
-        pictures.mkdir(parents=True, exist_ok=True)
-        write_training_pictures(task, pictures)
-        more += ["--template", "captioned"]
-    token = f"<{file_stem(task.name)}>"
-    command = [sys.executable, "-m", "pseudoword", "train", str(pictures), "--token", token]
-    command += ["--init", task.init_word, "--out", str(out / "word")]
-    process = peer_script.watched([*command, *more], out)
-    copies = (out / "word" / "words").glob("step-*.safetensors")
+def _token(task: Task) -> str:
+    return f"<{file_stem(task.name)}>"
+
+
+def _saved(process: peer_script.Process, run: Path, together: int = 1) -> list[Word]:
+    """The words that a run saved, each with its share of what the process had taken by then."""
+    copies = (run / "words").glob("step-*.safetensors")
     words = [process.word(int(copy.stem[5:]), copy) for copy in copies]
     last = max(word.step for word in words)
     words = sorted((word for word in words if word.step < last), key=lambda word: word.step)
-    final = str(out / "word" / "concept.safetensors")
-    return [*words, Word(last, process.seconds, process.cpu_seconds[-1], final)]
+    end = Word(last, process.seconds, process.cpu_seconds[-1], str(run / formats.CONCEPT_FILE))
+    return [
+        replace(word, seconds=word.seconds / together, cpu_seconds=word.cpu_seconds / together)
+        for word in [*words, end]
+    ]
 
 
 @dataclass(frozen=True)
@@ -228,28 +284,30 @@ def report(found: Mapping[str, Sequence[Mean]]) -> str:
             f"{row.identity:.3f} | {row.following:.3f} | {row.recognised:.3f} |"
             for name, row in shown.items()
         ]
-    peers = [row for who, row in best.items() if who != OURS]
-    if peers:
-        lines += ["", *_verdict(found[OURS], max(peers, key=lambda row: row.identity), found)]
+    peers = [row for who, row in best.items() if who not in {OURS, PACK}]
+    for who in (OURS, PACK):
+        if peers and who in found:
+            peer = max(peers, key=lambda row: row.identity)
+            lines += ["", *_verdict(who, found[who], peer, found[peer.who][-1])]
     return "\n".join(lines) + "\n"
 
 
-def _verdict(ours: Sequence[Mean], peer: Mean, found: Mapping[str, Sequence[Mean]]) -> list[str]:
+def _verdict(who: str, ours: Sequence[Mean], peer: Mean, theirs: Mean) -> list[str]:
     """Our time to the best identity of the script, and both final words beside each other."""
     there = next((row for row in ours if row.identity >= peer.identity), None)
-    last, theirs = ours[-1], found[peer.who][-1]
+    last = ours[-1]
     if there is None:
-        equal = f"pseudoword does not reach the script's best identity, {peer.identity:.3f}"
+        equal = f"{who} does not reach the script's best identity, {peer.identity:.3f}"
     else:
         equal = (
             f"The script's best identity, {peer.identity:.3f}, took it {peer.cpu_seconds:.1f} "
-            f"CPU seconds ({peer.who}, step {peer.step}), and pseudoword {there.cpu_seconds:.1f} "
+            f"CPU seconds ({peer.who}, step {peer.step}), and {who} {there.cpu_seconds:.1f} "
             f"(step {there.step}): {there.cpu_seconds / peer.cpu_seconds:.2f} of that"
         )
     return [
         f"{equal}.",
         "",
-        f"At the end, pseudoword's identity is {last.identity - peer.identity:+.3f} beside the "
+        f"At the end, the identity of {who} is {last.identity - peer.identity:+.3f} beside the "
         f"script's best and its following {last.following - peer.following:+.3f}; beside the "
         f"script's last word {last.identity - theirs.identity:+.3f} and "
         f"{last.following - theirs.following:+.3f}.",
@@ -261,7 +319,7 @@ def picture(found: Mapping[str, Sequence[Mean]]) -> bytes:
     figure = empty_figure(9, 4)
     for axes, name in zip(figure.subplots(1, 2), ("identity", "following"), strict=True):
         for who, rows in found.items():
-            ours = who == OURS
+            ours = who in {OURS, PACK}
             axes.plot(
                 [row.cpu_seconds for row in rows], [getattr(row, name) for row in rows],
                 marker=".", label=who, color="#c03030" if ours else None,
@@ -288,6 +346,7 @@ def main() -> None:
     parser.add_argument("--peer-steps", type=int, default=300)
     parser.add_argument("--things", type=int, default=10)
     parser.add_argument("--captions", action="store_true", help="give pseudoword captions, too")
+    parser.add_argument("--pack", action="store_true", help="learn all words together, too")
     parser.add_argument("--pictures-each", type=int, default=2)
     parser.add_argument("--sampler-steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("quality"))
@@ -296,8 +355,9 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     seeds = range(asked.pictures_each)
     bench = Bench(
-        asked.out, asked.peer_script, seeds, asked.peer_steps, asked.captions, asked.sampler_steps
-    )
+        asked.out, asked.peer_script, seeds, asked.peer_steps, asked.captions,
+        asked.sampler_steps, asked.pack,
+    )  # fmt: skip
     found = means(bench.run(bench.tasks(asked.things)))
     write_whole(asked.out / "quality.md", report(found).encode())
     write_whole(asked.out / "quality.png", picture(found))
