@@ -164,6 +164,8 @@ def _check_there(paths: Iterable[Path], instead: str) -> None:
             shown = brief(str(path), SHOWN_CHARS)
             if _link(path):
                 raise PictureError(f"{shown}: {_missing(str(path), path, words=False)} {instead}")
+            if str(path).startswith(("http:/", "https:/")):
+                instead = f"It is an address: download it first. {instead}"
             near = suggestion(path) if exists(path.parent) else ""
             raise PictureError(f"{shown} does not exist.{near} {instead}")
 

@@ -152,11 +152,19 @@ def check_not_input(out: Path, pictures: Iterable[Path]) -> None:
     """
     for folder in pictures:
         for read in (folder, folder / "masks"):
-            if out.is_dir() and read.is_dir() and out.samefile(read):
+            if _is_same_folder(out, read):
                 raise SettingsError(
                     f"nothing can be written to {out}: it is the folder that pictures are read "
                     "from, so it would be read as a picture. Give an --out in another folder."
                 )
+
+
+def _is_same_folder(one: Path, other: Path) -> bool:
+    """Whether both are one folder; not if nobody may look at one: who reads it is told."""
+    try:
+        return one.is_dir() and other.is_dir() and one.samefile(other)
+    except PermissionError:
+        return False
 
 
 class Outputs:

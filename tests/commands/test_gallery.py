@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -124,6 +125,24 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     ]
     assert [Path(name).name for name in result.skipped] == ["damaged.png"]
     assert {Path(name).name for name in result.left_out} == {".hidden.pt", "pipe.pt", "picture.jxl"}
+
+
+def test_a_file_that_nobody_may_look_at_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(pseudoword.gallery(folder).words)
+    (folder / "forbidden.pt").symlink_to("/elsewhere")
+    is_file = Path.is_file
+
+    def looked_at(path: Path) -> bool:
+        if path.name == "forbidden.pt":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", looked_at)
+    result = pseudoword.gallery(folder)
+    assert len(result.words) == before
+    assert result.left_out[str(folder / "forbidden.pt")] == "cannot be read: Permission denied"
 
 
 def test_the_two_files_of_an_sdxl_word_are_one_word(tmp_path: Path) -> None:

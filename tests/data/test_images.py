@@ -106,6 +106,8 @@ def test_errors_name_the_bad_picture(tmp_path: Path) -> None:
         picture_files.find([Path("x" * 5000)])
     with pytest.raises(PictureError, match="does not exist"):
         picture_files.find([Path("a\0b")])
+    with pytest.raises(PictureError, match=r"cat\.jpg does not exist. It is an address: download"):
+        picture_files.find([Path("https://example.com/cat.jpg")])
     with pytest.raises(PictureError, match="holds no pictures"):
         picture_files.find([tmp_path])
     (tmp_path / "text.jpg").write_text("not a picture")

@@ -1,5 +1,6 @@
 """Which files are pictures, masks and captions, by their names; and that the rest is named."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from pseudoword.data import picture_files
 from pseudoword.errors import PictureError
+from pseudoword.outputs import check_not_input
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -36,6 +38,23 @@ def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
     assert "not used as pictures: A.TXT, a.json, c.psd\n" in notes
     assert "captions without a picture: b.txt\n" in notes
     assert notes.endswith("folders in it are not searched: old")
+
+
+def test_a_folder_whose_files_nobody_may_look_at_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder with permission to list it, but not to enter it."""
+    folder, is_dir = made(tmp_path / "photos", "a.png"), Path.is_dir
+
+    def looked_at(path: Path) -> bool:
+        if path.parent == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", looked_at)
+    with pytest.raises(PictureError, match="photos cannot be read: Permission denied"):
+        picture_files.find([folder])
+    check_not_input(tmp_path, [folder])
 
 
 def test_many_files_are_not_all_listed(tmp_path: Path) -> None:

@@ -101,8 +101,9 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     """The pictures in a folder, or in its kohya-style folders. Reports everything else."""
     with read_errors(folder, PictureError):
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    folders = [p for p in entries if p.is_dir() and p.name.lower() not in MASK_FOLDERS]
-    files = [p for p in entries if not p.is_dir() and p.name.lower() not in SYSTEM_FILES]
+        inside = [p for p in entries if p.is_dir()]
+    folders = [p for p in inside if p.name.lower() not in MASK_FOLDERS]
+    files = [p for p in entries if p not in inside and p.name.lower() not in SYSTEM_FILES]
     pictures = [
         p
         for p in files

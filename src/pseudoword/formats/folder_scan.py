@@ -42,7 +42,10 @@ def scan_folder(folder: Path, exclude: Path) -> FolderFiles:
             path = place / name
             if path == exclude:
                 continue
-            reason = _why_left_out(path, set(names), runs)
+            try:
+                reason = _why_left_out(path, set(names), runs)
+            except OSError as error:  # such as a link into a folder of somebody else's
+                reason = f"cannot be read: {error.strerror or error}"
             if reason is None:
                 result.files.append(path)
             elif reason:
