@@ -189,18 +189,24 @@ def test_nothing_is_taught_before_the_pictures_are_read(page: Page, served: Serv
 def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
     page: Page, served: Served
 ) -> None:
+    name, init = (page.locator(f"#{one} input, #{one} textarea") for one in ("name", "init"))
     open_page(page, served)
     put(page, "name", "my cat")
+    put(page, "init", "woman")
+    page.reload()
+    expect(name).to_have_value("my cat")
+    expect(init).to_have_value("woman")
+    put(page, "init", "object")
     page.get_by_label("a person").click()
-    expect(page.locator("#init input, #init textarea")).to_have_value("person")
+    expect(init).to_have_value("person")
     put(page, "init", "woman")
     page.get_by_label("a style").click()
     drop(page, PANDA)
     expect(page.locator("#seen img")).to_have_count(2)
     page.reload()
     expect(page.locator("#seen img")).to_have_count(2)
-    expect(page.locator("#name input, #name textarea")).to_have_value("my cat")
-    expect(page.locator("#init input, #init textarea")).to_have_value("woman")  # as typed
+    expect(name).to_have_value("my cat")
+    expect(init).to_have_value("woman")  # as typed
     expect(page.get_by_label("a style")).to_be_checked()
     expect(page.locator("#seen")).to_contain_text("<my-cat>")
 

@@ -15,6 +15,7 @@ from pseudoword.ui.estimates import Estimate
 from pseudoword.ui.library import token_of
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import (
+    EACH,
     LATEST,
     PRIVATE,
     QUIET,
@@ -155,8 +156,9 @@ class TeachPanel:
         inputs = [self._name, self._kind, *self._form.inputs]
         looked_anew = [self._name.blur, *(changed[one] for one in DECIDE_HOW_SEEN)]
         typed = [self._name, controls["init"], self._kind]
-        keep: dict[str, Any] = {"js": "(...typed) => [typed]", **PRIVATE}
-        gr.on([one.input for one in typed], None, typed, self._typed, **keep)
+        keep: dict[str, Any] = {"js": "(...typed) => [typed]", **EACH, **PRIVATE}
+        # When a field is left: while it is typed into, the browser still tells the text before.
+        gr.on([one.blur for one in typed[:2]], None, typed, self._typed, **keep)
         again = opened(None, self._typed, typed, js="(typed) => typed", **PRIVATE)
         pictures.connect(again.then, inputs, looked_anew, self._start)
         began = self._kind.input(
