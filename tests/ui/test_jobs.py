@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from PIL import Image
 from ui_uploads import embedding
 
@@ -347,6 +348,24 @@ def test_what_it_needs_is_told_before_it_starts(
     again = queue.estimate(queue.config(data_set, "<dog>", **{**settings, "steps": 100}))
     assert again.seconds_per_step is not None
     assert again.seconds_per_step > 0
+
+
+def test_memory_is_counted_once_for_all_words_and_again_for_another_base(
+    queue: Queue, data_set: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    link = queue.workspace.folder / "models" / "tiny"
+    base = shutil.copytree(link, tmp_path / "base")
+    link.unlink()
+    link.symlink_to(base)
+
+    def plan(token: str, **more: int) -> Any:
+        return queue.estimate(queue.config(data_set, token, **settings | more)).plan
+
+    first = plan("<cat>")
+    assert plan("<dog>", steps=9) is first
+    assert plan("<dog>", batch=8).train[0].step_nbytes > first.train[0].step_nbytes
+    tiny.sdxl(base)
+    assert plan("<cat>").family == "sdxl"
 
 
 def test_long_curves_are_thinned_and_keep_their_end(queue: Queue) -> None:

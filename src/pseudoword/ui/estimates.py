@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from pseudoword import api, internals, lookup
 from pseudoword.config import PlanConfig, TrainConfig
@@ -9,6 +10,11 @@ from pseudoword.errors import PseudowordError
 from pseudoword.ui.job_files import in_queue, settings_of
 from pseudoword.ui.run_logs import LOG, read_log, seconds_per_step
 from pseudoword.ui.workspace import Workspace
+
+MOST_PLANS = 100
+"""So many are kept."""
+
+_plans: "dict[tuple[object, ...], api.Plan]" = {}
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,30 @@ def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
     Raises:
         PseudowordError: as `api.plan`.
     """
-    plan = internals.plan_memory(PlanConfig.of(config))
+    plan = _plan(PlanConfig.of(config))
     per_step = _seconds_per_step(workspace, config)
     return Estimate(plan, internals.last_step(config), config.total_steps, per_step)
+
+
+def _plan(config: PlanConfig) -> "api.Plan":
+    """What memory is needed; counted once, as the page asks after each change of a control."""
+    asked = config.model_dump_json(), _state_of(Path(config.base))
+    if asked not in _plans:
+        if len(_plans) >= MOST_PLANS:
+            _plans.clear()
+        _plans[asked] = internals.plan_memory(config)
+    return _plans[asked]
+
+
+def _state_of(base: Path) -> tuple[tuple[str, int, int], ...]:
+    """Sizes and times of a model's configs, which tell one that was replaced."""
+    files = [*base.glob("*.json"), *base.glob("*/*.json")] if base.is_dir() else [base]
+    found = []
+    for file in sorted(files):
+        with contextlib.suppress(OSError):
+            stat = file.stat()
+            found.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
 
 
 def _seconds_per_step(workspace: Workspace, config: TrainConfig) -> float | None:
