@@ -84,6 +84,8 @@ def test_options_override_the_file_and_the_file_overrides_defaults(
     [
         (None, "cannot be read"),
         ("steps = = 2", "is damaged"),
+        (r'pictures = "C:\photos"', "Write paths with /, or in single quotes"),
+        (r'pictures = "C:\Users\me"', "Write paths with /, or in single quotes"),
         ('token = "<a>"\nspeed = 3', "run.toml: speed: there is no such setting"),
         ("steps = 3", r"--token is missing"),
     ],

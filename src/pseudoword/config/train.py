@@ -173,4 +173,6 @@ def _parsed(text: bytes, where: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
-        raise SettingsError(f"{where} is damaged: {reason(error)}") from error
+        more = ". Write paths with /, or in single quotes: in double ones, \\ means something else."
+        hint = more if b"\\" in text else ""
+        raise SettingsError(f"{where} is damaged: {reason(error)}{hint}") from error
