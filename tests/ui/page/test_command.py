@@ -1,5 +1,6 @@
 """`pseudoword ui` says in a sentence why it cannot open the page."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -27,4 +28,17 @@ def test_another_address_needs_a_password(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("PSEUDOWORD_PASSWORD", raising=False)
     assert "give a --password, too" in ui("--host", "0.0.0.0", "--workspace", tmp_path / "w")
     assert "give a --password, too" in ui("--share", "--workspace", tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
+def test_where_it_cannot_answer_the_host_or_the_port_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    to = ("--workspace", tmp_path / "w", "--password", "long")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert f"--port {port} is taken" in " ".join(ui("--port", port, *to).split())
+        assert "--host no such host is no address that is" in ui("--host", "no such host", *to)
+        assert "--host 192.0.2.1 is no address of this" in ui("--host", "192.0.2.1", *to)
     assert not (tmp_path / "w").exists()

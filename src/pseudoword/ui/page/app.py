@@ -1,8 +1,10 @@
 """The page as a whole: its tabs, its look, and the server that gives it out."""
 
+import errno
 import hmac
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from pseudoword.errors import SettingsError
+from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import teach, use, words
 from pseudoword.ui.page.events import LISTEN
@@ -96,6 +99,37 @@ def check_address(host: str, share: bool, password: str | None) -> None:
         )
 
 
+def check_free(host: str, port: int) -> None:
+    """See that the page can answer there.
+
+    Raises:
+        SettingsError: it cannot; the message says whether for the host or for the port.
+    """
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"--host {brief(host)} is no address that is known here. Give one of this machine, or "
+            "0.0.0.0 for all of them."
+        ) from error
+    family, kind, protocol, _, place = found[0]
+    with socket.socket(family, kind, protocol) as tried:
+        if os.name == "posix":  # as the server does: of a page that was just stopped, it is free
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(place)
+        except OSError as error:
+            why = {
+                errno.EADDRINUSE: f"--port {port} is taken: another page, or another program, "
+                "answers there. Choose another --port.",
+                errno.EADDRNOTAVAIL: f"--host {brief(host)} is no address of this machine. "
+                "0.0.0.0 stands for all of them.",
+                errno.EACCES: f"--port {port} is not for everybody. Choose one above 1023.",
+            }
+            other = f"the page cannot answer at {host}, --port {port}: {reason(error)}."
+            raise SettingsError(why.get(error.errno or 0, other)) from error
+
+
 def serve(
     folder: Path,
     *,
@@ -116,9 +150,10 @@ def serve(
         ready: told each address of the page, once it answers there.
 
     Raises:
-        SettingsError: others could reach it without a password, or the port is taken.
+        SettingsError: others could reach it without a password, or it cannot answer there.
     """
     check_address(host, share, password)
+    check_free(host, port)
     with tempfile.TemporaryDirectory(prefix="pseudoword-page-") as uploads:  # mode 0700
         os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = uploads
         desk = Desk(folder)

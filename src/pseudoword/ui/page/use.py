@@ -18,6 +18,7 @@ from pseudoword.ui.page.forms import Form
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
 from pseudoword.ui.settings import NEVER, base_choice
+from pseudoword.ui.workspace import base_name
 
 FILES = ["image", ".safetensors", ".pt", ".bin", ".ckpt", ".pth"]
 """Files that may be dropped: pictures, and files that may hold a word."""
@@ -256,17 +257,17 @@ class DrawingPanel:
 
 def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
     """What a dropped file holds: messages, and how a picture was drawn if it says so."""
-    nothing = ""
+    nothing, name = "", base_name(path.name)
     try:
-        for word in desk.library.add(path, path.name):
+        for word in desk.library.add(path, name):
             yield pieces.note(f"{word.token} is in the library now.", "good"), None
     except ConceptError as error:
         nothing = sentence(error)
     except PseudowordError as error:
         yield pieces.note(sentence(error), "error"), None
     try:
-        back = desk.drawing.read_back(path, path.name)
-        yield pieces.note(f"The settings of {path.name} are in the controls now.", "good"), back
+        back = desk.drawing.read_back(path, name)
+        yield pieces.note(f"The settings of {name} are in the controls now.", "good"), back
     except PictureError as error:
         if nothing:
             picture = path.suffix.lower() in {".png", ".webp", ".jpg", ".jpeg"}
