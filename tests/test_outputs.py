@@ -587,7 +587,7 @@ def test_a_full_disk_ends_a_drawing_without_a_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(generate, "draw_pictures", lambda *_: [Image.new("RGB", (8, 8))] * 2)
-    write = picture_output.write_new
+    write = outputs.write_new
 
     def once(path: Path, data: bytes, *, overwrite: bool) -> None:
         if any(tmp_path.iterdir()):

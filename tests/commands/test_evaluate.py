@@ -20,6 +20,7 @@ from pseudoword.commands import evaluate
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.errors import BaseModelError, RunFolderError, SettingsError, StorageError
+from pseudoword.models import generation
 from pseudoword.models.base_model import load_named
 
 
@@ -86,7 +87,7 @@ def test_a_report_is_made_again_where_all_was_moved_together(
 def test_two_evaluations_at_once_do_not_share_a_folder(
     apple: Concept, dino: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, draw = tmp_path / "report", evaluate.generate
+    out, draw = tmp_path / "report", generation.generate
     settings: dict[str, Any] = {"n": 1, "sampler_steps": 1, "similarity_model": dino, "out": out}
 
     def another(*of: Any, **options: Any) -> Any:
