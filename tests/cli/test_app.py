@@ -172,6 +172,14 @@ def test_what_is_not_there_is_told_before_torch_is_imported(
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
+@pytest.mark.parametrize("given", [("generate", "-dark cat"), ("train", "-p", "--token", "<a>")])
+def test_an_argument_that_begins_with_a_dash_is_told_its_place(given: tuple[str, ...]) -> None:
+    code, _, stderr = run(*given)
+    assert code == 2
+    assert "goes to the end, after --" in stderr
+    assert "after --" not in run("train", "--nosuch")[2]
+
+
 def test_a_current_folder_that_was_removed_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The program around its commands: its streams, and what it says of wrong arguments."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ class Program(WholeWords, TyperGroup):
         except Exception as error:
             if hasattr(error, "format_message"):  # typer's own, whose class it has moved about
                 said = visible(vars(error).get("message", ""), lines=True)
+                if re.fullmatch(r"-[^-]", getattr(error, "option_name", "")):
+                    said += ". A text or a path that begins with a dash goes to the end, after --"
                 vars(error)["message"] = "\n".join(map(without_middle, said.split("\n")))
             raise
 
