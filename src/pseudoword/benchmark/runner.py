@@ -136,7 +136,6 @@ class BenchmarkRun:
         scores, seconds = {}, 0.0
         for first in range(0, len(tasks), self._config.pack):
             pack = tasks[first : first + self._config.pack]
-            self._progress.phase(f"{variant.name}: learning {', '.join(t.name for t in pack)}")
             trained = self.learn(variant, pack)
             seconds += max(map(_training_seconds, trained))  # words of a pack share each step
             self._progress.phase(f"{variant.name}: drawing")
@@ -150,6 +149,7 @@ class BenchmarkRun:
 
     def learn(self, variant: Variant, tasks: Sequence[Task]) -> list[Trained]:
         """Learn a word for each task, in one pack; what is learned already is read."""
+        self._progress.phase(f"{variant.name}: learning {', '.join(t.name for t in tasks)}")
         configs = []
         for task in tasks:
             stem = file_stem(task.name)
