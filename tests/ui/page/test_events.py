@@ -1,7 +1,7 @@
 """What a person does on the page counts, in the order in which it is done, fast or slow."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,17 +190,26 @@ def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
     page: Page, served: Served
 ) -> None:
     name, init = (page.locator(f"#{one} input, #{one} textarea") for one in ("name", "init"))
+
+    def kept() -> object:
+        return page.evaluate("localStorage.getItem('pseudoword-typed')")
+
+    def until_kept(act: Callable[[], None]) -> None:
+        before = kept()
+        act()
+        wait_until(page, lambda: kept() != before)
+
     open_page(page, served)
-    put(page, "name", "my cat")
-    put(page, "init", "woman")
+    until_kept(lambda: put(page, "name", "my cat"))
+    until_kept(lambda: put(page, "init", "woman"))
     page.reload()
     expect(name).to_have_value("my cat")
     expect(init).to_have_value("woman")
-    put(page, "init", "object")
-    page.get_by_label("a person").click()
+    until_kept(lambda: put(page, "init", "object"))
+    until_kept(page.get_by_label("a person").click)
     expect(init).to_have_value("person")
-    put(page, "init", "woman")
-    page.get_by_label("a style").click()
+    until_kept(lambda: put(page, "init", "woman"))
+    until_kept(page.get_by_label("a style").click)
     drop(page, PANDA)
     expect(page.locator("#seen img")).to_have_count(2)
     page.reload()

@@ -1,10 +1,16 @@
 """Controls are made of the settings: no name, bound, choice, default or help is declared twice."""
 
+from pathlib import Path
+from typing import Any
+
 import gradio as gr
 import pytest
 
 from pseudoword.config import TrainConfig
-from pseudoword.ui.page.forms import CALLED, Form, holds_path, in_words, label
+from pseudoword.errors import SettingsError
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.page import app
+from pseudoword.ui.page.forms import CALLED, LONGEST, Form, holds_path, in_words, label
 from pseudoword.ui.settings import NEVER
 
 
@@ -70,3 +76,14 @@ def test_settings_are_called_as_on_the_page() -> None:
 
 def test_help_is_text_and_no_markup(form: Form) -> None:
     assert "&lt;cat>" in form.controls["token"].info
+
+
+def test_what_a_browser_has_cut_is_refused_and_not_used(form: Form, tmp_path: Path) -> None:
+    page = app.page(Desk(tmp_path)).blocks.values()
+    cut = {one.max_length for one in page if isinstance(one, gr.Textbox)} - {None}
+    assert cut == {LONGEST + 1}
+    names = list(form.controls)
+    values: list[Any] = [form.shown_at_first[name] for name in names]
+    values[names.index("init")] = "x" * (LONGEST + 1)
+    with pytest.raises(SettingsError, match="“Starting word” is too long: at most 20000"):
+        form.settings(values)

@@ -12,6 +12,7 @@ import gradio as gr
 from pseudoword.config import GenerateConfig, Settings, TrainConfig, group_of
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN
+from pseudoword.errors import SettingsError
 
 CALLED = {
     **{"base": "Base model", "ema": "EMA", "init": "Starting word", "n": "Pictures"},
@@ -30,8 +31,12 @@ BUTTONS = {
 }
 """What messages say of commands, and what it is on the page."""
 
-LONGEST = 2000
-"""Characters of a text that is typed into one control."""
+LONGEST = 20_000
+"""The most characters of a text that is typed into one control."""
+
+TYPED: dict[str, Any] = {"max_length": LONGEST + 1}
+"""For controls of text. What is longer, the browser cuts without a word: one character more than is
+taken, so that `whole` refuses it."""
 
 SEARCH = """(asked) => {
     const words = asked.toLowerCase().split(/[\\s_-]+/);
@@ -70,6 +75,17 @@ def in_words(text: str) -> str:
     for command, button in BUTTONS.items():
         text = text.replace(command, button)
     return _FLAG.sub(called, text)
+
+
+def whole(called: str, text: str) -> str:
+    """`text` that was typed into a control, not cut by the browser.
+
+    Raises:
+        SettingsError: it may have been: it is too long.
+    """
+    if len(text) > LONGEST:
+        raise SettingsError(f"“{called}” is too long: at most {LONGEST} characters are taken.")
+    return text
 
 
 def holds_path(annotation: Any) -> bool:
@@ -147,6 +163,8 @@ def _changed(
     for name, value in given:
         if value in (None, "", []) or value == first[name]:
             continue
+        if isinstance(value, str):
+            value = whole(label(name, kind), value)
         several = get_origin(kind.model_fields[name].annotation) is tuple
         if several and isinstance(value, str):
             yield name, [line.strip() for line in value.splitlines() if line.strip()]
@@ -181,7 +199,7 @@ def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> 
         whole = {"precision": 0} if plain is int else {}
         return gr.Number(**shared | whole | own)
     lines = {"lines": 2, "max_lines": 8} if several else {"max_lines": 1}
-    return gr.Textbox(**shared | lines | {"max_length": LONGEST} | own)
+    return gr.Textbox(**shared | lines | TYPED | own)
 
 
 def _as_html(text: str) -> str:

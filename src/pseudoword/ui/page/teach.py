@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from pseudoword.config import TrainConfig
-from pseudoword.config.word import LONGEST_TOKEN
 from pseudoword.errors import PseudowordError
 from pseudoword.text import duration
 from pseudoword.ui.desk import Desk
@@ -24,7 +23,7 @@ from pseudoword.ui.page.events import (
     sentence,
     told,
 )
-from pseudoword.ui.page.forms import CALLED, Form
+from pseudoword.ui.page.forms import CALLED, TYPED, Form, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
@@ -119,7 +118,7 @@ class TeachPanel:
                     info="As you will write it in prompts.",
                     placeholder="my-cat",
                     max_lines=1,
-                    max_length=LONGEST_TOKEN - len("<>"),
+                    **TYPED,
                     elem_id="name",
                 )
                 self._form.add(
@@ -137,7 +136,7 @@ class TeachPanel:
             "caption does. They are used instead of “Template”.",
             lines=2,
             max_lines=8,
-            max_length=10_000,
+            **TYPED,
         )
         self._form.more(
             without=[*NEVER, "token"],
@@ -212,8 +211,9 @@ class TeachPanel:
             return _refused(
                 "Drop three to five pictures of the same thing first, and wait until you see them."
             )
-        own = [line.strip() for line in (sentences or "").splitlines() if line.strip()]
         try:
+            whole("Sentences of your own", sentences or "")
+            own = [line.strip() for line in (sentences or "").splitlines() if line.strip()]
             settings = self._settings(data_set, kind, values)
             job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:

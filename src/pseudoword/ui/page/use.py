@@ -14,7 +14,7 @@ from pseudoword.ui.drawing import Drawn
 from pseudoword.ui.library import Word
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import LATEST, QUIET, in_turn, sentence, told
-from pseudoword.ui.page.forms import Form
+from pseudoword.ui.page.forms import TYPED, Form, whole
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
 from pseudoword.ui.settings import NEVER, base_choice
@@ -92,8 +92,9 @@ class DrawingPanel:
                 self._build_results()
 
     def _build_prompt(self) -> None:
-        long = {"lines": 2, "max_lines": 6, "max_length": 4000}
-        self.prompt = gr.Textbox(label="Prompt", placeholder="a photo of …", **long)
+        self.prompt = gr.Textbox(
+            label="Prompt", placeholder="a photo of …", lines=2, max_lines=6, **TYPED
+        )
         self.negative = self.form.add("negative", lines=1, max_lines=4)
         self.gallery = pressable("Words: press one to write it into the prompt", 6, "word-gallery")
         self.into = gr.Radio(
@@ -237,6 +238,7 @@ class DrawingPanel:
         """The settings of the controls, and the ids of the words in the prompts."""
         if not (prompt or "").strip():
             raise PromptError("there is no prompt. Write what to draw, such as: a photo of a cat.")
+        whole("Prompt", prompt)
         settings = self.form.settings(values)
         words = self._desk.library.words()
         return settings, mentioned(words, prompt, str(settings.get("negative", "")))

@@ -12,6 +12,7 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.library import token_of
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import EACH, LATEST, in_turn, shown_id, told
+from pseudoword.ui.page.forms import TYPED
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
 
@@ -48,7 +49,7 @@ class WordsPanel:
                 label="Press to save", interactive=False, visible=False, elem_id="files"
             )
         with gr.Group():
-            self.name = gr.Textbox(label="New name", max_lines=1, max_length=200, elem_id="rename")
+            self.name = gr.Textbox(label="New name", max_lines=1, elem_id="rename", **TYPED)
             self.rename = gr.Button("Rename", size="sm")
         with gr.Accordion("Publish on the Hugging Face hub", open=False), gr.Group():
             self.to = gr.Textbox(label="Repository", placeholder="your-name/my-cat", max_lines=1)
