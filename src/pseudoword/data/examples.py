@@ -197,23 +197,31 @@ def check(paths: Sequence[Path], settings: PictureSettings) -> None:
 def fingerprint(paths: Sequence[Path], settings: PictureSettings) -> str:
     """A checksum of what would be learned from: pictures, their captions, and masks that are used.
 
-    Of each file its size and both ends count, so it takes no longer for large ones.
-
-    Raises:
-        PictureError: a file cannot be read.
+    Of each file its size and both ends count, so it takes no longer for large ones. One that cannot
+    be read counts as such: a run may go on without it.
     """
     mask_files = picture_files.mask_files(paths) if settings.mask == "file" else {}
     digest = hashlib.sha256()
     for path in paths:
-        for file in (path, *mask_files.get(path, ())[:1]):
-            with open_regular(file, PictureError) as opened, read_errors(file, PictureError):
-                nbytes = opened.seek(0, os.SEEK_END)
-                digest.update(f"{nbytes} ".encode())
-                for start in {0, max(nbytes - END_NBYTES, 0)}:
-                    opened.seek(start)
-                    digest.update(opened.read(END_NBYTES))
-        digest.update(f" {captions.filewords(path)}\0".encode(errors="surrogateescape"))
+        caption = picture_files.caption_files(path)[:1]
+        for file in (path, *mask_files.get(path, ())[:1], *caption):
+            digest.update(_size_and_ends(file))
+        name = "" if caption else captions.filewords(path)
+        digest.update(f" {name}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _size_and_ends(file: Path) -> bytes:
+    try:
+        with open_regular(file, PictureError) as opened, read_errors(file, PictureError):
+            nbytes = opened.seek(0, os.SEEK_END)
+            read = [f"{nbytes} ".encode()]
+            for start in sorted({0, max(nbytes - END_NBYTES, 0)}):
+                opened.seek(start)
+                read.append(opened.read(END_NBYTES))
+            return b"".join(read)
+    except PictureError:
+        return b"unreadable"
 
 
 def _with_way_out(error: PictureError, paths: Sequence[Path]) -> PictureError:

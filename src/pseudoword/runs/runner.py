@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from pseudoword import formats, locks
@@ -266,9 +266,8 @@ def _end_finished(
 
 def _note_other_pictures(one: PlannedRun, way: str) -> None:
     """Report that a finished run has not learned from the pictures as they are now."""
-    before, now = checkpoint.learned_from(one.folder.path), None
-    with suppress(PictureError):  # those that cannot be read are others, too
-        now = examples.fingerprint(one.paths, one.config)
+    before = checkpoint.learned_from(one.folder.path)
+    now = examples.fingerprint(one.paths, one.config)
     if before not in (None, now):
         one.progress.note(
             f"{one.folder.path} was learned from other, more or fewer pictures, masks or captions "

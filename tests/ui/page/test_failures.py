@@ -119,17 +119,15 @@ def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
     )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a full disk is feigned with Linux's prlimit")
-def test_a_full_disk_is_told_and_the_word_before_it_is_kept(page: Page, served: Served) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="files are limited by prlimit")
+def test_a_failed_write_is_told_and_the_word_before_it_is_kept(page: Page, served: Served) -> None:
     _ready(page, served, "full")
     quick_settings(page, **QUICK)
     page.click("#teach-start")
     expect(page.locator("#status")).to_contain_text("learning <full>")
     expect(page.get_by_role("button", name="Use the word")).to_be_visible()
     resource.prlimit(_pid(served), resource.RLIMIT_FSIZE, (500, 500))
-    expect(page.locator("#status [role=alert]")).to_contain_text(
-        "The disk is full. Free some space and press “Go on”"
-    )
+    expect(page.locator("#status [role=alert]")).to_contain_text("No larger file is allowed here")
     expect(page.get_by_role("button", name="Use the word")).to_be_visible()
 
 
