@@ -181,8 +181,9 @@ class Bench:
     def _score(self, who: str, task: Task, word: Word, final: bool) -> Scored:
         """Score a word, or read its score."""
         file = self._folder(who, task) / f"score-{Path(word.file).stem}.json"
-        if file.exists():
-            return Scored(**json.loads(file.read_text()))
+        times = {"seconds": round(word.seconds, 2), "cpu_seconds": round(word.cpu_seconds, 2)}
+        if file.exists():  # its times may be those of an earlier call that learned the word
+            return Scored(**(json.loads(file.read_text()) | times))
         if self._scorer is None:
             self._scorer = Scorer(SimilarityModel(), self._art, SIDE_PX)
             self._family = base_model.load_named("emoji")
@@ -199,8 +200,8 @@ class Bench:
             task, [pictures[i : i + count] for i in range(0, len(pictures), count)]
         )
         scored = Scored(
-            who, task.name, word.step, round(word.seconds, 2), round(word.cpu_seconds, 2),
-            score.identity, score.following, score.recognised, final,
+            who, task.name, word.step, identity=score.identity, following=score.following,
+            recognised=score.recognised, final=final, **times,
         )  # fmt: skip
         write_whole(file, json.dumps(asdict(scored)).encode())
         return scored

@@ -35,7 +35,7 @@ class _LiveBytes(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.nbytes = 0
         self.peak_nbytes = 0
-        self._known: dict[int, weakref.ref[Any]] = {}
+        self._alive: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(
         self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -69,14 +69,14 @@ class _LiveBytes(TorchDispatchMode):
 
     def _add(self, storage: Any) -> None:
         key, nbytes = id(storage), storage.nbytes()
-        if key in self._known:
+        if key in self._alive:
             return
 
         def free(_: Any) -> None:
             self.nbytes -= nbytes
-            del self._known[key]
+            del self._alive[key]
 
-        self._known[key] = weakref.ref(storage, free)
+        self._alive[key] = weakref.ref(storage, free)
         self.nbytes += nbytes
         self.peak_nbytes = max(self.peak_nbytes, self.nbytes)
 
