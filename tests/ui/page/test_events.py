@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 from served import LONG_MS, Served, drop, free_port, open_page, put, put_number, tab, wait_until
 
 from pseudoword.commands.demo import PICTURES
@@ -155,35 +155,6 @@ def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     tab(page, "Teach")
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
-
-
-def test_nothing_is_taught_before_the_pictures_are_read(page: Page, served: Served) -> None:
-    held: list[Route] = []
-    holding = False
-
-    def pass_on(asked: Route) -> None:
-        if holding:
-            held.append(asked)
-        else:
-            asked.continue_()
-
-    open_page(page, served)
-    page.route("**/gradio_api/queue/join*", pass_on)
-    put(page, "name", "early")
-    begin = page.locator("#teach-start")
-    for _ in range(2):  # each time, not only the first
-        holding = True
-        drop(page, PANDA)
-        expect(begin).to_have_text("Reading the pictures …")
-        expect(begin).to_be_disabled()
-        holding = False
-        while held:
-            held.pop().continue_()
-        expect(begin).to_have_text("Teach")
-        expect(begin).to_be_enabled()
-        expect(page.locator("#seen img")).to_have_count(2)
-        page.click("#others")
-        expect(page.locator("#seen img")).to_have_count(0)
 
 
 def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
