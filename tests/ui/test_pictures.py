@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pseudoword.config.workspace import WorkspaceLimits
-from pseudoword.errors import PictureError, SettingsError
+from pseudoword.errors import PictureError, SettingsError, StorageError
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.pictures import DataSets
 from pseudoword.ui.workspace import UnknownIdError, Workspace
@@ -36,6 +36,13 @@ def test_a_name_is_shown_and_names_no_file(sets: DataSets, one: tuple[str, str])
     name, key = one
     assert sets.one(name, key).name == "b>.png"
     assert [path.name for path in sets.files(name).iterdir()] == [f"{key}.png"]
+
+
+def test_a_data_set_is_not_made_over_another_one(sets: DataSets, one: tuple[str, str]) -> None:
+    name, key = one
+    with pytest.raises(StorageError):
+        sets.new(name)
+    assert [found.id for found in sets.pictures(name)] == [key]
 
 
 def test_what_is_no_picture_is_told_by_its_own_name(sets: DataSets) -> None:

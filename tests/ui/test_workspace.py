@@ -25,6 +25,8 @@ def test_what_is_no_id_leads_nowhere(workspace: Workspace, kind: Any, name: str)
         workspace.path(kind, name)
     with pytest.raises(UnknownIdError):
         workspace.place(kind, name)
+    with pytest.raises(UnknownIdError):
+        workspace.new(kind, name)
 
 
 def test_an_id_of_something_else_leads_nowhere(workspace: Workspace) -> None:

@@ -52,14 +52,18 @@ class Picture:
 
 
 class DataSets:
-    """The data sets of a workspace. Each method takes the id that `new` gave."""
+    """The data sets of a workspace. Each method takes an id that `new` gave or was given."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
 
-    def new(self) -> str:
-        """A new, empty data set; its id is known to whoever called this only."""
-        name, folder = self.workspace.new("pictures")
+    def new(self, name: str | None = None) -> str:
+        """Make an empty data set; its id is `name`, or one that only the caller knows.
+
+        Raises:
+            UnknownIdError: `name` is no id: 32 hexadecimal digits.
+        """
+        name, folder = self.workspace.new("pictures", name)
         for inside in (ORIGINALS, FILES):
             (folder / inside).mkdir(mode=0o700)
         _write(folder, {"next": 1, "pictures": {}})

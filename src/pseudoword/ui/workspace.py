@@ -71,10 +71,15 @@ class Workspace:
         except OSError as error:
             raise files.storage_error(self.folder, error) from error
 
-    def new(self, kind: Kind) -> tuple[str, Path]:
-        """A new id, and its empty folder."""
-        name = secrets.token_hex(16)
-        path = self.folder / kind / name
+    def new(self, kind: Kind, name: str | None = None) -> tuple[str, Path]:
+        """A new id, or the one that is given, and its empty folder.
+
+        Raises:
+            UnknownIdError: `name` is no id.
+            StorageError: the folder cannot be made, or is there already.
+        """
+        name = secrets.token_hex(16) if name is None else name
+        path = self.place(kind, name)
         try:
             path.mkdir(mode=0o700)
         except OSError as error:

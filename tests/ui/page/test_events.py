@@ -8,13 +8,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from served import LONG_MS, Served, drop, free_port, open_page, put, put_number, tab, wait_until
 
 from pseudoword.commands.demo import PICTURES
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import app
-from pseudoword.ui.pictures import Box, DataSets
+from pseudoword.ui.pictures import DataSets
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_no_event_shows_its_progress_on_the_canvas(events: dict[str, Any]) -> No
 
 @dataclass
 class Slow:
-    """A page in this process, whose first crop takes as long as a test wants."""
+    """A page in this process, which lets something take as long as a test wants, the first time."""
 
     url: str
     desk: Desk
@@ -98,18 +98,21 @@ class Slow:
 
 
 @pytest.fixture
-def slow(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+def slow(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Slow]:
+    """Its parameter names the method of `DataSets` that is slow."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     made = Slow("", desk, threading.Event(), threading.Event())
-    set_crop = DataSets.set_crop
+    usual = getattr(DataSets, request.param)
 
-    def slow_first(self: DataSets, data_set: str, picture: str, crop: Box | None) -> None:
+    def slow_first(*given: Any) -> Any:
         if not made.began.is_set():
             made.began.set()
             assert made.may_go_on.wait(LONG_MS / 1000)
-        set_crop(self, data_set, picture, crop)
+        return usual(*given)
 
-    monkeypatch.setattr(DataSets, "set_crop", slow_first)
+    monkeypatch.setattr(DataSets, request.param, slow_first)
     blocks = app.page(desk)
     port = free_port()
     app._launch(blocks, desk, tmp_path / "uploads", "127.0.0.1", port, False, None)
@@ -119,6 +122,7 @@ def slow(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     blocks.close(verbose=False)
 
 
+@pytest.mark.parametrize("slow", ["set_crop"], indirect=True)
 def test_the_last_edit_of_a_picture_counts_and_is_of_the_picture_it_was_made_of(
     page: Page, slow: Slow
 ) -> None:
@@ -155,6 +159,53 @@ def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     tab(page, "Teach")
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
+
+
+@pytest.fixture
+def late_pictures(page: Page) -> list[Route]:
+    """Holds the questions that bring pictures on their way to the server."""
+    held: list[Route] = []
+
+    def hold(asked: Route) -> None:
+        if "gradio.FileData" in (asked.request.post_data or ""):
+            held.append(asked)
+        else:
+            asked.continue_()
+
+    page.route("**/gradio_api/queue/join*", hold)
+    return held
+
+
+def test_nothing_is_taught_before_the_pictures_are_read(
+    page: Page, served: Served, late_pictures: list[Route]
+) -> None:
+    open_page(page, served)
+    put(page, "name", "early")
+    begin = page.locator("#teach-start")
+    for _ in range(2):  # each time, not only the first
+        drop(page, PANDA)
+        expect(begin).to_have_text("Reading the pictures …")
+        expect(begin).to_be_disabled()
+        wait_until(page, lambda: late_pictures)
+        late_pictures.pop().continue_()
+        expect(begin).to_have_text("Teach")
+        expect(begin).to_be_enabled()
+        expect(page.locator("#seen img")).to_have_count(2)
+        page.click("#others")
+        expect(page.locator("#seen img")).to_have_count(0)
+
+
+@pytest.mark.parametrize("slow", ["add"], indirect=True)
+def test_a_word_may_be_named_while_its_pictures_are_read(page: Page, slow: Slow) -> None:
+    open_page(page, slow)
+    drop(page, PANDA)
+    assert slow.began.wait(LONG_MS / 1000)
+    with page.expect_request("**/gradio_api/queue/join*") as named:
+        put(page, "name", "hasty")
+    assert named.value.response()
+    slow.may_go_on.set()
+    expect(page.locator("#seen")).to_contain_text("<hasty>")
+    expect(page.locator("#seen img")).to_have_count(2)
 
 
 def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(

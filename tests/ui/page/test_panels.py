@@ -26,6 +26,9 @@ from pseudoword.ui.pictures import Picture, by_name
 from pseudoword.ui.run_logs import Curves
 from pseudoword.ui.settings import checked
 
+DATA_SET = "5" * 32
+"""An id that a browser made up."""
+
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
@@ -56,9 +59,9 @@ def test_captions_and_masks_find_their_pictures_by_name(desk: Desk, tmp_path: Pa
     mask = picture(tmp_path / "cat-mask.png", colour="white")
     caption = tmp_path / "cat.txt"
     caption.write_text(" on a beach\n")
-    data_set, refused = add_files(desk, "", [str(mask), str(caption), str(cat)])
+    refused = add_files(desk, DATA_SET, [str(mask), str(caption), str(cat)])
     assert refused == []
-    (found,) = desk.data_sets.pictures(data_set)
+    (found,) = desk.data_sets.pictures(DATA_SET)
     assert (found.name, found.caption, found.masked) == ("cat.png", "on a beach", True)
 
 
@@ -70,22 +73,22 @@ def test_a_quotation_mark_in_a_name_is_one_and_its_caption_is_found(
     caption.write_text("on a beach")
     lone = tmp_path / "%22b%22.txt"
     lone.write_text("asleep")
-    data_set, (refused,) = add_files(desk, "", [str(lone), str(caption), str(cat)])
-    (found,) = desk.data_sets.pictures(data_set)
+    (refused,) = add_files(desk, DATA_SET, [str(lone), str(caption), str(cat)])
+    (found,) = desk.data_sets.pictures(DATA_SET)
     assert (found.name, found.caption) == ('my "big" cat.png', "on a beach")
     assert refused.startswith('"b".txt belongs to no picture')
 
 
 def test_a_file_that_looks_like_a_mask_of_nothing_is_a_picture(desk: Desk, tmp_path: Path) -> None:
-    data_set, refused = add_files(desk, "", [str(picture(tmp_path / "snow_mask.png"))])
-    assert [one.name for one in desk.data_sets.pictures(data_set)] == ["snow_mask.png"]
+    refused = add_files(desk, DATA_SET, [str(picture(tmp_path / "snow_mask.png"))])
+    assert [one.name for one in desk.data_sets.pictures(DATA_SET)] == ["snow_mask.png"]
     assert refused == []
 
 
 def test_pictures_are_shown_with_their_sentence_and_what_is_odd(desk: Desk, tmp_path: Path) -> None:
-    data_set, _ = add_files(desk, "", [str(picture(tmp_path / "cat.png"))])
-    desk.data_sets.set_caption(data_set, "0001", "asleep")
-    found = view(desk, data_set, {"template": "captioned", "base": "emoji"}, "<cat>")
+    add_files(desk, DATA_SET, [str(picture(tmp_path / "cat.png"))])
+    desk.data_sets.set_caption(DATA_SET, "0001", "asleep")
+    found = view(desk, DATA_SET, {"template": "captioned", "base": "emoji"}, "<cat>")
     ((tile, sentence),) = found.tiles
     assert tile.width == tile.height
     assert "<cat>" in sentence
@@ -95,8 +98,8 @@ def test_pictures_are_shown_with_their_sentence_and_what_is_odd(desk: Desk, tmp_
 
 
 def test_settings_that_do_not_work_still_show_the_pictures(desk: Desk, tmp_path: Path) -> None:
-    data_set, _ = add_files(desk, "", [str(picture(tmp_path / "cat.png"))])
-    found = view(desk, data_set, {"background": "no colour", "base": "emoji"}, "<cat>")
+    add_files(desk, DATA_SET, [str(picture(tmp_path / "cat.png"))])
+    found = view(desk, DATA_SET, {"background": "no colour", "base": "emoji"}, "<cat>")
     assert len(found.tiles) == 1
     assert "“Background”" in found.told
     assert 'role="alert"' in found.told

@@ -8,7 +8,7 @@ import gradio as gr
 
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, QUIET, kept_by_browser, told
+from pseudoword.ui.page.events import LATEST, PRIVATE, QUIET, kept_by_browser, told
 from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
 from pseudoword.ui.page.uploads import TAKEN, add_files
@@ -17,13 +17,20 @@ HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
 """From a data set and the values of a form: the settings to look at it with, and how its word is
 written."""
 
+NEW_ID = (
+    "Array.from(crypto.getRandomValues(new Uint8Array(16)), "
+    "byte => byte.toString(16).padStart(2, '0')).join('')"
+)
+"""Of a data set, in JavaScript: the browser makes it up, so that whatever is asked for while the
+first pictures are on their way is of the same data set."""
+
 
 class PicturePanel:
     """The controls around one data set, whose id is in `data_set`."""
 
     def __init__(self, desk: Desk, settings: HowToLook) -> None:
         self._desk, self._settings = desk, settings
-        self.data_set = kept_by_browser("", "data-set")
+        self.data_set = kept_by_browser(None, "data-set")
         with gr.Group():
             self.files = gr.File(
                 label="Pictures: drop three to five of the same thing here",
@@ -90,14 +97,15 @@ class PicturePanel:
             return [begin, gr.update(interactive=yes), gr.update(interactive=yes)]
 
         for upload in (self.files, self.folder):
-            changed = [self.data_set, upload, *self.shown]
             begun = upload.upload(partial(may_press, False), None, held, **QUIET)
+            changed = [upload, *self.shown]
             read = begun.then(told(self._dropped), [upload, *state], changed, **IN_TURN)
             read.then(partial(may_press, True), None, held, **QUIET)
-        self.others.click(
-            lambda: ["", gr.update(visible=False), *self._shown(View())],
+        other = self.others.click(None, None, self.data_set, js=f"() => {NEW_ID}", **PRIVATE)
+        other.then(
+            lambda: [gr.update(visible=False), *self._shown(View())],
             None,
-            [self.data_set, self._editor.box, *self.shown],
+            [self._editor.box, *self.shown],
             **IN_TURN,
         )
         self.captions.input(
@@ -109,7 +117,10 @@ class PicturePanel:
             **IN_TURN,
         )
         gr.on(looked_anew, told(self._seen_anew), state, self.seen, **LATEST, **IN_TURN)
-        opened(told(self._shown_anew), state, self.shown, show_progress="hidden", **IN_TURN)
+        known = opened(
+            None, self.data_set, self.data_set, js=f"(known) => known || {NEW_ID}", **PRIVATE
+        )
+        known.then(told(self._shown_anew), state, self.shown, show_progress="hidden", **IN_TURN)
         seen, shown = Answer(self.seen, self._seen_anew), Answer(self.shown, self._shown_anew)
         self._editor.connect(self.gallery, state, seen, shown)
 
@@ -128,9 +139,8 @@ class PicturePanel:
     def _dropped(self, paths: Any, data_set: str, *values: Any) -> list[Any]:
         """Take files into the data set."""
         given = [paths] if isinstance(paths, str) else list(paths or [])
-        data_set, refused = add_files(self._desk, data_set or "", given)
-        note = pieces.notes(refused, "error")
-        return [data_set, None, *self._shown(self._found(data_set, values), note)]
+        note = pieces.notes(add_files(self._desk, data_set, given), "error")
+        return [None, *self._shown(self._found(data_set, values), note)]
 
     def _captioned(self, rows: Any, data_set: str, *values: Any) -> list[Any]:
         """Write the captions that have changed."""

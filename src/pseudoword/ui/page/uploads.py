@@ -18,13 +18,14 @@ TAKEN = ["image", *TEXTS]
 _MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
 
 
-def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> tuple[str, list[str]]:
-    """Take uploaded files into a data set; a new one, if there is none of that id any more.
+def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> list[str]:
+    """Take uploaded files into a data set, which is made if there is none of that id.
 
     Returns:
-        The id of the data set, and a sentence for each file that was not taken.
+        A sentence for each file that was not taken.
     """
-    data_set = data_set if desk.data_sets.has(data_set) else desk.data_sets.new()
+    if not desk.data_sets.has(data_set):
+        desk.data_sets.new(data_set)
     refused = []
     files = [path for path in map(Path, paths) if not path.name.startswith(".")]
     companions = {path for path in files if _is_text(path) or _is_mask(path, files)}
@@ -36,7 +37,7 @@ def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> tuple[str, lis
                 desk.data_sets.add(data_set, path, path.name)
         except PseudowordError as error:
             refused.append(sentence(error))
-    return data_set, refused
+    return refused
 
 
 def set_mask(desk: Desk, data_set: str, picture: str, path: Path) -> None:
