@@ -19,6 +19,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from pseudoword.models.allocator import lasting_blocks
 from pseudoword.models.device_memory import memory_nbytes
 
 LARGEST_SHARE = 0.6
@@ -193,7 +194,8 @@ class _Packed(ABC):
         if made_from != self._made_from:
             self._made_from, self._packs = made_from, {}
         if use not in self._packs:
-            self._packs[use] = make(weight.detach())
+            with lasting_blocks():
+                self._packs[use] = make(weight.detach())
         return self._packs[use]
 
 
@@ -247,8 +249,11 @@ class JoinedLinear:
 
     def _lay_out(self, x: Tensor) -> None:
         """Join the weights, and lay them out; again where one was written to."""
-        if self._state() == self._made_from:
-            return
+        if self._state() != self._made_from:
+            with lasting_blocks():
+                self._lay_out_anew(x)
+
+    def _lay_out_anew(self, x: Tensor) -> None:
         weights: list[Tensor] = [layer.weight for layer in self.layers]
         whole = weights[0].detach()
         if len(weights) > 1:

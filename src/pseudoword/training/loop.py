@@ -15,10 +15,10 @@ from itertools import islice
 import torch
 
 from pseudoword.errors import is_out_of_memory
+from pseudoword.models.allocator import keep_freed_memory
 from pseudoword.models.family import Family
 from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
 from pseudoword.training.determinism import repeatable
-from pseudoword.training.freed_memory import keep_freed_memory
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import StepMetrics as StepMetrics
 from pseudoword.training.step import take_step
