@@ -123,7 +123,9 @@ class DataSets:
         for one in self.pictures(data_set):
             if one.id == picture:
                 return one
-        raise UnknownIdError(f"{brief(picture)} is no picture of this data set any more.")
+        raise UnknownIdError(
+            "this picture is not here any more: it was taken out. Load the page again."
+        )
 
     def open(self, data_set: str, picture: str, needed_px: int | None = None) -> Image.Image:
         """The upright original, RGB; reduced where its short side is far more than `needed_px`."""
@@ -272,7 +274,9 @@ def link_or_copy(files: Sequence[Path], folder: Path) -> None:
 
 def _entry(about: dict[str, Any], picture: str) -> dict[str, Any]:
     if picture not in about["pictures"]:
-        raise UnknownIdError(f"{brief(picture)} is no picture of this data set any more.")
+        raise UnknownIdError(
+            "this picture is not here any more: it was taken out. Load the page again."
+        )
     entry: dict[str, Any] = about["pictures"][picture]
     return entry
 

@@ -1,5 +1,6 @@
 """What a person does on the page counts, in the order in which it is done, fast or slow."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from playwright.sync_api import Page, Route, expect
 from served import LONG_MS, Served, drop, free_port, open_page, put, put_number, tab, wait_until
 
 from pseudoword.commands.demo import PICTURES
+from pseudoword.errors import SettingsError
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import app
 from pseudoword.ui.pictures import DataSets
@@ -78,6 +80,42 @@ def test_no_two_events_show_something_in_one_place_at_once(events: dict[str, Any
                 turns = {(it.concurrency_id, it.concurrency_limit) for it in (one, two)}
                 assert len(turns) == 1, (name, other)
                 assert one.concurrency_limit == 1, name
+
+
+def test_what_was_seen_is_told_by_the_page_not_by_the_server(events: dict[str, Any]) -> None:
+    """Which may be further than what was seen when something was pressed."""
+    asks = {
+        name
+        for name, one in events.items()
+        if any(isinstance(given, gr.State) for given in one.inputs) and one.name != "_polled"
+    }
+    assert asks == set()
+
+
+def test_no_dropped_file_is_lost_or_taken_twice(events: dict[str, Any]) -> None:
+    """Gradio leaves out an upload that comes during an earlier one; then both come together."""
+    taking = {
+        name: one.trigger_mode
+        for name, one in events.items()
+        if any(given.get_block_name() in {"file", "uploadbutton"} for given in one.inputs)
+    }
+    assert taking
+    assert set(taking.values()) == {"multiple"}, taking
+
+
+@pytest.mark.parametrize("error", [SettingsError("it cannot be"), PermissionError(13, "no way")])
+def test_every_event_tells_its_errors_in_a_sentence(
+    desk: Desk, events: dict[str, Any], error: Exception
+) -> None:
+    class Fails:
+        def __getattr__(self, _name: str) -> Any:
+            raise error
+
+    for part in ("library", "queue", "data_sets", "drawing"):
+        object.__setattr__(desk, part, Fails())
+    for one in events.values():
+        with contextlib.suppress(gr.Error):
+            one.fn(*["a thing" for _ in one.inputs])
 
 
 def test_no_event_shows_its_progress_on_the_canvas(events: dict[str, Any]) -> None:
@@ -253,3 +291,16 @@ def test_another_server_reads_what_the_browser_has_kept(desk: Desk) -> None:
 
 def _is_kept(block: object) -> bool:
     return isinstance(block, gr.BrowserState)
+
+
+@pytest.mark.parametrize("slow", ["add"], indirect=True)
+def test_pictures_that_are_dropped_while_others_are_read_are_taken_too(
+    page: Page, slow: Slow
+) -> None:
+    open_page(page, slow)
+    drop(page, PANDA[:1])
+    assert slow.began.wait(LONG_MS / 1000)
+    with page.expect_request("**/gradio_api/queue/join*"):
+        drop(page, PANDA[1:])
+    slow.may_go_on.set()
+    expect(page.locator("#seen img")).to_have_count(2)

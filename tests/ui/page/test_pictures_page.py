@@ -68,8 +68,16 @@ def test_a_picture_is_cropped_masked_captioned_and_taken_out(
     wait_until(page, lambda: data_sets.one(mine, "0002").caption == "in the snow")
     expect(page.locator("#seen")).to_contain_text("in the snow")
 
+    other = page.context.new_page()  # which has seen both
+    open_page(other, served)
+    expect(other.locator("#seen img")).to_have_count(2)
     page.get_by_role("button", name="Take this picture out").click()
     expect(page.locator("#seen img")).to_have_count(1)
+    other.locator("#seen button").first.click()
+    expect(other.get_by_text("it was taken out")).to_be_visible()
+    other.locator("#seen button").nth(1).click()
+    expect(other.locator("#edit")).to_contain_text("other.png")
+    other.close()
     open_page(page, served)
     expect(page.locator("#seen img")).to_have_count(1)
     expect(page.locator("#seen")).to_contain_text("in the snow")

@@ -18,7 +18,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import teach, use, words
-from pseudoword.ui.page.events import LISTEN
+from pseudoword.ui.page.events import LISTEN, told
 from pseudoword.ui.page.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
@@ -57,7 +57,7 @@ def page(desk: Desk) -> gr.Blocks:
             with gr.Tab("Words", id="words") as words_tab:
                 library = words.build(desk, words_tab)
         for button, word in ((training.use, training.job), (library.use, library.word)):
-            button.click(drawing.take, word, [tabs, *drawing.taken], **use.IN_TURN)
+            button.click(told(drawing.take), word, [tabs, *drawing.taken], **use.IN_TURN)
         gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)
     return blocks
 

@@ -8,12 +8,13 @@ in which it is done, however long each thing takes:
   after it. Gradio's own way ("once") drops it: what a person did last would be lost.
 - An event that tells what was pressed is `EACH`: sent later, it would tell the earlier press.
 - A button that makes or deletes something is as Gradio has it: a double click counts once.
-- The id of what is shown is in the page (`shown_id`), not with the server, which may be further.
+- The ids of what is shown are in the page (`shown_id`), not with the server, which may be further:
+  what is pressed is what was seen.
 """
 
 import functools
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -48,6 +49,16 @@ def in_turn(what: str) -> dict[str, Any]:
 def shown_id() -> gr.Textbox:
     """Holds the id of what the page shows, and is sent together with the controls beside it."""
     return gr.Textbox(visible=False)
+
+
+def shown_ids(ids: Sequence[str]) -> str:
+    """What a `shown_id` beside a gallery holds: the ids of its pictures, in their order."""
+    return " ".join(ids)
+
+
+def pressed(event: gr.SelectData, shown: str) -> str:
+    """The id of the picture that was pressed in a gallery, beside which were the ids `shown`."""
+    return shown.split()[int(event.index)]
 
 
 def kept_by_browser(value: Any, key: str) -> gr.BrowserState:

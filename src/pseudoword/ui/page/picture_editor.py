@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from pseudoword.errors import PictureError
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.page.events import EACH, LATEST, PRIVATE, QUIET, in_turn, shown_id, told
+from pseudoword.ui.page.events import EACH, LATEST, PRIVATE, QUIET, in_turn, pressed, shown_id, told
 from pseudoword.ui.page.uploads import set_mask
 from pseudoword.ui.pictures import Box, Picture
 
@@ -112,11 +112,14 @@ class PictureEditor:
                 self.remove = gr.Button("Take this picture out", variant="stop", size="sm")
                 self.close = gr.Button("Done", size="sm")
 
-    def connect(self, gallery: Any, state: Sequence[Any], seen: Answer, shown: Answer) -> None:
+    def connect(
+        self, gallery: Any, ids: Any, state: Sequence[Any], seen: Answer, shown: Answer
+    ) -> None:
         """Let events happen.
 
         Args:
             gallery: its pictures are pressed to choose one.
+            ids: holds the ids of what is in it.
             state: the data set, and what else the pictures are looked at with.
             seen: shows from the values of `state` how the pictures are seen.
             shown: shows also their captions.
@@ -128,7 +131,12 @@ class PictureEditor:
         # Nothing shows its progress on the canvas: the browser would draw and upload it again at
         # each event of the page, which is every other second while a training is watched.
         gallery.select(
-            told(edits.chosen), state[0], opened, show_progress_on=self.title, **EACH, **IN_TURN
+            told(edits.chosen),
+            [ids, state[0]],
+            opened,
+            show_progress_on=self.title,
+            **EACH,
+            **IN_TURN,
         )
         move = (told(edits.moved), [*sliders, *this], [self.framed, *seen.outputs])
         gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
@@ -155,10 +163,9 @@ class Edits:
     seen: Answer
     shown: Answer
 
-    def chosen(self, event: gr.SelectData, data_set: str) -> Outputs:
+    def chosen(self, event: gr.SelectData, ids: str, data_set: str) -> Outputs:
         """The pressed picture in all controls."""
-        pictures = self.desk.data_sets.pictures(data_set)
-        one = pictures[min(int(event.index), len(pictures) - 1)]
+        one = self.desk.data_sets.one(data_set, pressed(event, ids))
         size = self.desk.data_sets.open(data_set, one.id).size
         return [
             *(one.id, gr.update(visible=True), f"### {_markdown(one.name)}"),

@@ -1,17 +1,25 @@
 """The pictures of a new word: dropped, seen as the model will, cropped, masked, captioned."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, PRIVATE, QUIET, kept_by_browser, told
+from pseudoword.ui.page.events import (
+    EACH,
+    LATEST,
+    PRIVATE,
+    QUIET,
+    kept_by_browser,
+    shown_id,
+    shown_ids,
+    told,
+)
 from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
-from pseudoword.ui.page.uploads import TAKEN, add_files
+from pseudoword.ui.page.uploads import TAKEN, add_files, arrived
 
 HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
 """From a data set and the values of a form: the settings to look at it with, and how its word is
@@ -54,6 +62,7 @@ class PicturePanel:
             buttons=[],
             elem_id="seen",
         )
+        self._ids = shown_id()
         self.others = gr.Button(
             "Another word: take these pictures out", size="sm", visible=False, elem_id="others"
         )
@@ -90,17 +99,21 @@ class PicturePanel:
             start: cannot be pressed while pictures are read: it would be too early for them.
         """
         state = [self.data_set, *inputs]
-        held, usual = [start, self.folder, self.others], start.value
+        held = [start, self.folder, self.others]
+        usual = start.value
+        reading: dict[Any, dict[str, Any]] = {one: {"interactive": False} for one in held}
+        reading[start]["value"] = "Reading the pictures …"
 
-        def may_press(yes: bool) -> list[Any]:
-            begin = gr.update(interactive=yes, value=usual if yes else "Reading the pictures …")
-            return [begin, gr.update(interactive=yes), gr.update(interactive=yes)]
+        def may_press() -> list[Any]:
+            begin = gr.update(interactive=True, value=usual)
+            return [begin, gr.update(interactive=True), gr.update(interactive=True)]
 
-        for upload in (self.files, self.folder):
-            begun = upload.upload(partial(may_press, False), None, held, **QUIET)
-            changed = [upload, *self.shown]
-            read = begun.then(told(self._dropped), [upload, *state], changed, **IN_TURN)
-            read.then(partial(may_press, True), None, held, **QUIET)
+        for place in (self.files, self.folder):
+            event, files = arrived(place, reading)
+            read = event.then(
+                told(self._dropped), [files, *state], [files, *self.shown], **EACH, **IN_TURN
+            )
+            read.then(may_press, None, held, **QUIET)
         other = self.others.click(None, None, self.data_set, js=f"() => {NEW_ID}", **PRIVATE)
         other.then(
             lambda: [gr.update(visible=False), *self._shown(View())],
@@ -122,7 +135,7 @@ class PicturePanel:
         )
         known.then(told(self._shown_anew), state, self.shown, show_progress="hidden", **IN_TURN)
         seen, shown = Answer(self.seen, self._seen_anew), Answer(self.shown, self._shown_anew)
-        self._editor.connect(self.gallery, state, seen, shown)
+        self._editor.connect(self.gallery, self._ids, state, seen, shown)
 
     def _found(self, data_set: str, values: Sequence[Any]) -> View:
         if not self._desk.data_sets.has(data_set):
@@ -156,7 +169,7 @@ class PicturePanel:
     @property
     def seen(self) -> list[Any]:
         """What shows how the pictures of a data set are seen."""
-        return [self.gallery, self.told, self.suggested]
+        return [self.gallery, self._ids, self.told, self.suggested]
 
     @property
     def shown(self) -> list[Any]:
@@ -166,7 +179,7 @@ class PicturePanel:
     def _seen(self, found: View, note: str = "") -> list[Any]:
         some = bool(found.pictures)
         tiles = gr.update(value=list(found.tiles), visible=some)
-        return [tiles, note + found.told, found.suggested]
+        return [tiles, shown_ids(found.ids), note + found.told, found.suggested]
 
     def _shown(self, found: View, note: str = "") -> list[Any]:
         some = [gr.update(visible=bool(found.pictures))] * 2

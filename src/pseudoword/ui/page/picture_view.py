@@ -26,6 +26,8 @@ class View:
     pictures: tuple[Picture, ...] = ()
     tiles: tuple[tuple[Image.Image, str], ...] = ()
     """each picture as it is seen, and a sentence it is learned with"""
+    ids: tuple[str, ...] = ()
+    """of the picture of each tile"""
     told: str = ""
     """warnings, as HTML"""
     suggested: str = ""
@@ -48,17 +50,21 @@ def view(desk: Desk, data_set: str, settings: Mapping[str, Any], token: str) -> 
         seen = desk.data_sets.look(data_set, **asked)
     except PseudowordError as error:
         plain = tuple((desk.data_sets.open(data_set, one.id, 256), one.name) for one in pictures)
-        return View(pictures, plain, pieces.note(by_name(sentence(error), named), "error"))
-    tiles, warnings = [], [*map(str, seen.skipped), *seen.notes]
+        return View(
+            pictures, plain, tuple(named), pieces.note(by_name(sentence(error), named), "error")
+        )
+    tiles, ids, warnings = [], [], [*map(str, seen.skipped), *seen.notes]
     for found in seen.pictures:
-        name = named[Path(found.file).stem].name if Path(found.file).stem in named else "a picture"
+        key = Path(found.file).stem
+        name = named[key].name if key in named else "a picture"
         warnings += [f"{name} {problem}" for problem in found.problems]
         prompt = found.prompt.replace("[name]", token or "<…>")
         tiles += [(tile, f"“{prompt}”") for tile in found.shown[1:2]]
+        ids += [key for _ in found.shown[1:2]]
     if seen.shared_problem:
         warnings.append(f"All pictures together: {seen.shared_problem}")
     told_of = pieces.notes((by_name(one, named) for one in warnings), "warning")
-    return View(pictures, tuple(tiles), told_of, _suggested(seen))
+    return View(pictures, tuple(tiles), tuple(ids), told_of, _suggested(seen))
 
 
 def _suggested(seen: "Prepared") -> str:

@@ -47,6 +47,9 @@ DECIDE_NEED = (
 )  # fmt: skip
 """Settings after whose change memory and time are estimated again."""
 
+WITHOUT_ERROR = """(told) => [(told || "").includes('role="alert"') ? "" : told]"""
+"""In JavaScript: what was told, unless it was of a mistake, which may be mended now."""
+
 OPTIMISERS = [
     *("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor"),
     *("prodigyopt.Prodigy", "schedulefree.AdamWScheduleFree"),
@@ -174,6 +177,18 @@ class TeachPanel:
             **in_turn("estimate"),
         )
         training.connect(opened)
+        gr.on(
+            [
+                *(one.change for one in (self._sentences, *inputs)),
+                *(place.upload for place in (pictures.files, pictures.folder)),
+            ],
+            None,
+            self._told,
+            self._told,
+            js=WITHOUT_ERROR,
+            **LATEST,
+            **PRIVATE,
+        )
         self._start.click(
             told(self._started),
             [pictures.data_set, self._sentences, *inputs],
@@ -192,13 +207,13 @@ class TeachPanel:
     def _estimated(self, data_set: str, name: str, kind: str, *values: Any) -> str:
         """What a training would need, as HTML."""
         queue = self._desk.queue
-        if not self._desk.data_sets.has(data_set):
-            return ""
         try:
+            if not self._desk.data_sets.has(data_set):
+                return ""
             settings = self._settings(data_set, kind, values)
             config = queue.config(data_set, token_of(name) or "<word>", **settings)
             return needs(queue.estimate(config), config)
-        except PseudowordError:  # told when it is started
+        except (PseudowordError, OSError):  # told when it is started
             return ""
 
     def _started(
@@ -207,11 +222,12 @@ class TeachPanel:
         """Put a training into the queue, and look at it."""
         if not (name or "").strip():
             return _refused("Give the new word a name first.")
-        if not self._desk.data_sets.has(data_set):
-            return _refused(
-                "Drop three to five pictures of the same thing first, and wait until you see them."
-            )
         try:
+            if not self._desk.data_sets.has(data_set):
+                return _refused(
+                    "Drop three to five pictures of the same thing first, and wait until you see "
+                    "them."
+                )
             whole("Sentences of your own", sentences or "")
             own = [line.strip() for line in (sentences or "").splitlines() if line.strip()]
             settings = self._settings(data_set, kind, values)

@@ -125,6 +125,7 @@ class TrainingPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.job = shown_id()
+        self._gone = shown_id()  # the one that can be brought back
         self.chosen = gr.State("")  # the one to show; none: whichever runs
         self.seen = gr.State({})
         self.asked = gr.State(0.0)  # when something was asked of a training
@@ -184,11 +185,11 @@ class TrainingPanel:
             (self.resume, queue.resume),
         ):
             button.click(told(partial(_ask, act)), self.job, self.asked, **QUIET)
-        removed, again = gr.State(""), [self.chosen, self.seen]
+        again = [self.chosen, self.seen]
         self.remove.click(
-            told(self._removed), self.job, [removed, *again, self.undo, self.asked], **QUIET
+            told(self._removed), self.job, [self._gone, *again, self.undo, self.asked], **QUIET
         )
-        self.undo.click(told(self._undone), removed, [*again, self.undo, self.asked], **QUIET)
+        self.undo.click(told(self._undone), self._gone, [*again, self.undo, self.asked], **QUIET)
         self.queue.input(_picked, self.queue, [*again, self.asked], **LATEST, **QUIET)
 
     @property

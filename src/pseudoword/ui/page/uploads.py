@@ -1,13 +1,17 @@
 """Uploaded files become a data set: pictures, and the captions and masks that belong to them."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import gradio as gr
 
 from pseudoword import internals
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.page.events import sentence
+from pseudoword.ui.page.events import EACH, PRIVATE, sentence
 from pseudoword.ui.workspace import base_name
 
 TEXTS = (".txt", ".caption")
@@ -16,6 +20,23 @@ TAKEN = ["image", *TEXTS]
 """Captions and masks may be dropped with their pictures, and are told by their names."""
 
 _MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
+
+
+def arrived(place: Any, changes: Mapping[Any, Mapping[str, Any]] | None = None) -> tuple[Any, Any]:
+    """The event of files that have arrived at `place`, and what holds them then.
+
+    In the browser they leave `place` at once: if they stayed there until they are read, those that
+    are dropped meanwhile would come together with them once more.
+
+    Args:
+        place: where files are dropped, or a button that takes them.
+        changes: control -> what changes about it at the same time, such as `interactive`.
+    """
+    held = gr.File(visible=False, file_count="multiple")
+    changes = changes or {}
+    new = [{"__type__": "update", **change} for change in changes.values()]
+    js = f"(files) => [files, null, ...{json.dumps(new)}]"
+    return place.upload(None, place, [held, place, *changes], js=js, **EACH, **PRIVATE), held
 
 
 def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> list[str]:

@@ -13,10 +13,21 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
 from pseudoword.ui.library import Word
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import LATEST, QUIET, in_turn, sentence, told
+from pseudoword.ui.page.events import (
+    EACH,
+    LATEST,
+    QUIET,
+    in_turn,
+    pressed,
+    sentence,
+    shown_id,
+    shown_ids,
+    told,
+)
 from pseudoword.ui.page.forms import TYPED, Form, whole
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
+from pseudoword.ui.page.uploads import arrived
 from pseudoword.ui.settings import NEVER, base_choice
 from pseudoword.ui.workspace import base_name
 
@@ -84,7 +95,7 @@ class DrawingPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.form = Form(GenerateConfig, "use")
-        self.ids = gr.State([])
+        self.ids = shown_id()
         with gr.Row(elem_classes=["two", "asking"], equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 self._build_prompt()
@@ -141,7 +152,7 @@ class DrawingPanel:
         with gr.Row(visible=False) as self.choice:
             self.copy = gr.Dropdown([], label="The best copy is the one of step", scale=2)
             self.keep_copy = gr.Button("Keep that one as the word", scale=1)
-        self.sheet = gr.State("")
+        self.sheet = shown_id()  # the word whose copies there are to choose from
 
     @property
     def taken(self) -> list[Any]:
@@ -158,7 +169,7 @@ class DrawingPanel:
         shown = [(tile(self._desk, word), word.token) for word in words]
         empty = "Words: none yet; teach one, or drop a file below"
         label = "Words: press one to write it into the prompt" if words else empty
-        return [gr.update(value=shown, label=label), [word.id for word in words]]
+        return [gr.update(value=shown, label=label), shown_ids([word.id for word in words])]
 
     def connect(self, tab: Any) -> None:
         """Let events happen."""
@@ -166,7 +177,7 @@ class DrawingPanel:
         prompts = [self.prompt, self.negative]
         asked = [self.prompt, *self.form.inputs]
         shown = [self.results, self.told, self.choice]
-        tab.select(self._words, None, words, show_progress="hidden", **LATEST, **IN_TURN)
+        tab.select(told(self._words), None, words, show_progress="hidden", **LATEST, **IN_TURN)
         self.gallery.select(told(self._inserted), [self.ids, self.into, *prompts], prompts, **QUIET)
         plain = [self.draw.click, self.prompt.submit]
         gr.on(plain, self._drawing(self._plain), asked, shown, **ONE_MODEL)
@@ -174,14 +185,15 @@ class DrawingPanel:
         swept = [*shown, self.copy, self.sheet]
         self.sweep.click(self._drawing(self._swept), asked, swept, **ONE_MODEL)
         self.keep_copy.click(told(self._kept), [self.sheet, self.copy], [self.told], **ONE_MODEL)
-        changed = [self.files, self.brought, *words, self.prompt, *self.form.inputs]
-        self.files.upload(told(self._brought), self.files, changed, **IN_TURN)
+        event, files = arrived(self.files)
+        changed = [files, self.brought, *words, self.prompt, *self.form.inputs]
+        event.then(told(self._brought), files, changed, **EACH, **IN_TURN)
 
     def _inserted(
-        self, event: gr.SelectData, ids: Sequence[str], where: str, prompt: str, negative: str
+        self, event: gr.SelectData, ids: str, where: str, prompt: str, negative: str
     ) -> list[str]:
         """Both prompts with the pressed word in one of them."""
-        token = self._desk.library.word(ids[int(event.index)]).token
+        token = self._desk.library.word(pressed(event, ids)).token
         if where == "prompt":
             return [with_token(prompt, token), negative]
         return [prompt, with_token(negative, token) if negative else token]

@@ -11,7 +11,7 @@ from pseudoword.files import file_stem
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.library import token_of
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import EACH, LATEST, in_turn, shown_id, told
+from pseudoword.ui.page.events import EACH, LATEST, in_turn, pressed, shown_id, shown_ids, told
 from pseudoword.ui.page.forms import TYPED
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
@@ -25,7 +25,7 @@ class WordsPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.word = shown_id()
-        self._ids = gr.State([])
+        self._ids = shown_id()
         self.gallery = pressable("Words: press one", 8, "library")
         self.told = gr.HTML(elem_id="words-told")
         with gr.Row():
@@ -71,7 +71,7 @@ class WordsPanel:
         label = "Words: press one" if words else "Words: none yet; teach one, or drop one on “Use”"
         return [
             gr.update(value=[(tile(self._desk, w), w.token) for w in words], label=label),
-            [w.id for w in words],
+            shown_ids([w.id for w in words]),
             gr.update(
                 choices=[(w.token, w.id) for w in gone], value=gone[0].id if gone else None,
                 visible=some,
@@ -107,7 +107,9 @@ class WordsPanel:
 
     def connect(self, tab: Any) -> None:
         """Let events happen."""
-        tab.select(self._listed, None, self._list, show_progress="hidden", **LATEST, **IN_TURN)
+        tab.select(
+            told(self._listed), None, self._list, show_progress="hidden", **LATEST, **IN_TURN
+        )
         self.gallery.select(told(self._chosen), self._ids, self._one, **EACH, **IN_TURN)
         self.rename.click(
             told(self._renamed),
@@ -129,8 +131,8 @@ class WordsPanel:
             told(self._pushed), [self.word, self.to, self.private], self.told, **IN_TURN
         )
 
-    def _chosen(self, event: gr.SelectData, ids: list[str]) -> list[Any]:
-        return self._opened(ids[int(event.index)])
+    def _chosen(self, event: gr.SelectData, ids: str) -> list[Any]:
+        return self._opened(pressed(event, ids))
 
     def _renamed(self, word: str, name: str) -> list[Any]:
         one = self._desk.library.rename(word, token_of(name))
