@@ -114,8 +114,7 @@ table(
 # measured on samples that never change. When it no longer falls, training stops by itself.
 #
 # You can stop this cell at any time. If you run it again, it goes on where it was. For another word, or with other
-# settings, give `OUT` another folder. Messages call settings as the command line does: `--allow-changes` is
-# `allow_changes=True` here.
+# settings, give `OUT` another folder.
 
 # %%
 word = pseudoword.train(

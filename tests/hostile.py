@@ -26,8 +26,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.cli import app
 from pseudoword.concept import Concept
 from pseudoword.config import (
@@ -367,7 +366,7 @@ class Sandbox:
         if not kept.exists():
             with chdir(self.folder):
                 settings: dict[str, Any] = {"init": "cat", "base": "base", "device": "cpu"}
-                pseudoword.train("pics", "<toy>", steps=2, preview=(), **settings)
+                api.train("pics", "<toy>", steps=2, preview=(), **settings)
             shutil.copytree(self.folder / "runs" / "toy", kept)
         shutil.rmtree(self.folder / "runs" / "toy", ignore_errors=True)
         shutil.copytree(kept, self.folder / "runs" / "toy")
@@ -384,8 +383,8 @@ def _someones_files(folder: Path) -> None:
     (folder / "pics" / "0.txt").write_text("a red thing, on grey")
     (folder / "many" / "toy").mkdir(parents=True)
     Image.new("RGB", (48, 40), "red").save(folder / "many" / "toy" / "0.png")
-    pseudoword.submit(folder / "queue", folder / "many", steps=1)
-    pseudoword.queue(folder / "queue", cancel="all")
+    api.submit(folder / "queue", folder / "many", steps=1)
+    api.queue(folder / "queue", cancel="all")
     (folder / "cat").touch()
     word = {"clip_l": torch.ones(2, 32)}
     formats.write_as(Concept("<cat>", word, "sd"), folder / "words" / "cat.pt", "a1111")

@@ -12,7 +12,8 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from pseudoword import methods, train
+from pseudoword import methods
+from pseudoword.api import train
 from pseudoword.cli.app import app
 from pseudoword.config import Hyperparameters
 from pseudoword.config.captions import CaptionSettings

@@ -148,6 +148,16 @@ def test_nothing_is_searched_for_garbage_at_the_end() -> None:
     assert int(said) < 10
 
 
+def test_python_without_docstrings_is_told_at_once() -> None:
+    for arguments in (["train", "--help"], ["generate", "a cat"]):
+        done = subprocess.run(
+            [sys.executable, "-OO", "-m", "pseudoword", *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: diffusers does not work without docstrings.")
+        assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_command_says_that_it_starts_before_it_imports_torch() -> None:
     said = in_a_process(
         "import sys",

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from support import as_older, everything, learn, run
 
-import pseudoword
-from pseudoword import formats, outputs, train
+from pseudoword import api, formats, outputs
+from pseudoword.api import train
 from pseudoword.commands import generate
 from pseudoword.concept import Concept
 from pseudoword.config import (
@@ -325,8 +325,8 @@ def test_sheets_are_made_again_where_all_was_moved_together(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     def sheets(work: Path) -> list[str]:
-        pseudoword.prepare(work / "photos", base=str(base), out=work / "photos.png")
-        pseudoword.gallery(work / "words", out=work / "words.png")
+        api.prepare(work / "photos", base=str(base), out=work / "photos.png")
+        api.gallery(work / "words", out=work / "words.png")
         return sorted(path.name for path in work.iterdir())
 
     work = tmp_path / "work"
@@ -339,7 +339,7 @@ def test_sheets_are_made_again_where_all_was_moved_together(
     assert sheets(moved) == made
     (moved / "words").rename(moved / "others")
     with pytest.raises(StorageError, match="would be replaced"):
-        pseudoword.gallery(moved / "others", out=moved / "words.png")
+        api.gallery(moved / "others", out=moved / "words.png")
 
 
 @pytest.mark.usefixtures("nothing_heavy")
@@ -359,7 +359,7 @@ def test_no_output_goes_into_the_folder_of_pictures(
     with pytest.raises(SettingsError, match="the folder that pictures are read from"):
         learn(base, read, out)
     with pytest.raises(SettingsError, match="the folder that pictures are read from"):
-        pseudoword.prepare(read, out=(read if out != pictures / "masks" else out) / "x.png")
+        api.prepare(read, out=(read if out != pictures / "masks" else out) / "x.png")
     assert everything(tmp_path) == before
 
 
@@ -495,25 +495,25 @@ def test_a_sheet_replaces_only_an_earlier_one_of_the_same_pictures(
     word: Path, pictures: Path, tmp_path: Path
 ) -> None:
     folder = put(tmp_path / "embeddings" / "a.safetensors", word.read_bytes()).parent
-    sheet = Path(pseudoword.gallery(folder).sheet or "")
+    sheet = Path(api.gallery(folder).sheet or "")
     first = sheet.read_bytes()
     put(folder / "b.safetensors", word.read_bytes())
-    pseudoword.gallery(folder)
+    api.gallery(folder)
     assert sheet.read_bytes() != first
     with pytest.raises(StorageError, match="is there already"):  # another folder's
-        pseudoword.gallery(tmp_path, out=sheet)
+        api.gallery(tmp_path, out=sheet)
     for ending in (".png", ".jpg", ".webp"):
         out = tmp_path / f"sheet{ending}"
-        pseudoword.prepare(pictures, out=out, base="emoji")
+        api.prepare(pictures, out=out, base="emoji")
         first = out.read_bytes()
-        pseudoword.prepare(pictures, out=out, base="emoji", flip=True)
+        api.prepare(pictures, out=out, base="emoji", flip=True)
         assert out.read_bytes() != first
         with Image.open(out) as changed:  # by someone else, with its EXIF data
             exif, painted = changed.getexif(), changed.convert("RGB")
         painted.paste("red", (0, 0, 40, 40))
         painted.save(out, exif=exif)
         with pytest.raises(StorageError, match="not as it is now"):
-            pseudoword.prepare(pictures, out=out, base="emoji")
+            api.prepare(pictures, out=out, base="emoji")
 
 
 def test_sheets_of_other_pictures_get_a_number(
@@ -522,7 +522,7 @@ def test_sheets_of_other_pictures_get_a_number(
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "contact-sheet.png")
     (one, other) = sorted(pictures.iterdir())[:2]
-    names = [pseudoword.prepare(seen, base="emoji").sheet for seen in (one, other, one)]
+    names = [api.prepare(seen, base="emoji").sheet for seen in (one, other, one)]
     assert names == ["contact-sheet-2.png", "contact-sheet-3.png", "contact-sheet-2.png"]
     assert (tmp_path / "contact-sheet.png").read_bytes() == PRECIOUS
 
@@ -531,23 +531,21 @@ def test_words_of_the_same_name_get_a_file_each(word: Path, tmp_path: Path) -> N
     other = tmp_path / "other.safetensors"
     formats.write(Concept("<cat>", {"clip_l": embedding_files.rows(2, 256)}), other)
     out = tmp_path / "words"
-    names = [
-        path.name for one in (word, other, word, other) for path in pseudoword.convert(one, out)
-    ]
+    names = [path.name for one in (word, other, word, other) for path in api.convert(one, out)]
     assert names == ["cat.safetensors", "cat-2.safetensors"] * 2
     assert formats.read(out / "cat.safetensors").vectors["clip_l"].shape == (1, 256)
     assert formats.read(out / "cat-2.safetensors").vectors["clip_l"].shape == (2, 256)
-    pseudoword.convert(other, out, overwrite=True)
+    api.convert(other, out, overwrite=True)
     assert formats.read(out / "cat.safetensors").vectors["clip_l"].shape == (2, 256)
 
 
 def test_a_file_is_not_converted_onto_itself(word: Path) -> None:
     before = word.read_bytes()
-    assert pseudoword.convert(word, word) == (word,)  # the same bytes
+    assert api.convert(word, word) == (word,)  # the same bytes
     with pytest.raises(StorageError, match="is there already"):
-        pseudoword.convert(word, word, token="<dog>")
+        api.convert(word, word, token="<dog>")
     assert word.read_bytes() == before
-    pseudoword.convert(word, word, token="<dog>", overwrite=True)
+    api.convert(word, word, token="<dog>", overwrite=True)
     assert formats.read(word).token == "<dog>"
 
 
@@ -604,12 +602,12 @@ def test_an_evaluation_replaces_only_one_of_the_same_word_and_pictures(
 ) -> None:
     out = tmp_path / "evaluation"
     settings: dict[str, Any] = {"out": out, "n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
-    pseudoword.evaluate(word, pictures, **settings)
+    api.evaluate(word, pictures, **settings)
     first = (out / "evaluation.json").read_bytes()
-    pseudoword.evaluate(word, pictures, seed=5, **settings)
+    api.evaluate(word, pictures, seed=5, **settings)
     second = (out / "evaluation.json").read_bytes()
     assert first != second
     other = formats.with_token(formats.read(word), "<dog>")
     with pytest.raises(StorageError, match=r"evaluation\.png.*are there already"):
-        pseudoword.evaluate(other, pictures, **settings)
+        api.evaluate(other, pictures, **settings)
     assert (out / "evaluation.json").read_bytes() == second

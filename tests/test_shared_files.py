@@ -19,8 +19,7 @@ import yaml
 from embedding_files import rows
 from PIL import Image
 
-import pseudoword
-from pseudoword import formats, text
+from pseudoword import api, formats, text
 from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
@@ -101,11 +100,11 @@ def run(secret: Path) -> tuple[Path, list[str]]:
         patch.setattr(charts, "curves", recorded)
         patch.setenv("PSEUDOWORD_CACHE", str(secret / "cache"))
         first: dict[str, Any] = {**settings, "template": str(secret / "lines.txt"), "steps": 2}
-        pseudoword.train(secret / "pictures", "<cat>", **first)
+        api.train(secret / "pictures", "<cat>", **first)
         moved = str(secret / "link" / "base")
         later: dict[str, Any] = {"steps": 4, "template": str(secret / "more.txt"), "base": moved}
         later = {**settings, **later, "pictures": [secret / "others"]}
-        pseudoword.train(token="<cat>", allow_changes=True, **later)
+        api.train(token="<cat>", allow_changes=True, **later)
     return secret / "run", titles
 
 
@@ -118,7 +117,7 @@ def test_no_file_of_a_run_holds_a_path_of_this_machine(run: tuple[Path, list[str
     assert tells((folder / "config.toml").read_bytes()), "the test would see it"
     assert titles
     assert not any(tells(title.encode()) for title in titles)
-    texts = pseudoword.inspect(folder).provenance
+    texts = api.inspect(folder).provenance
     assert texts["base"] == "base"
     assert texts["init"] == "start.safetensors"
     assert "--template was lines.txt, is more.txt" in texts["changed"]
@@ -147,7 +146,7 @@ def test_no_card_picture_page_or_tracker_gets_a_path_of_this_machine(
     for name, data in push.repository_files(run[0], word, "me/cat").items():
         assert not tells(name.encode() + data), name
     drawing: dict[str, Any] = {"base": str(secret / "base"), "sampler_steps": 1, "n": 2}
-    (picture, _) = pseudoword.generate("a <cat>", concept=run[0], **drawing)
+    (picture, _) = api.generate("a <cat>", concept=run[0], **drawing)
     (tmp_path / "drawn.png").write_bytes(picture_output.encode_picture(picture, "PNG"))
     assert b"Model: base" in (tmp_path / "drawn.png").read_bytes()
     shown: dict[str, Any] = {
@@ -157,7 +156,7 @@ def test_no_card_picture_page_or_tracker_gets_a_path_of_this_machine(
     facts = {"judge": str(secret / "judge"), "pictures": f"{secret}/a, {secret}/b"}
     page = html.page(concept=word, facts=facts, run=secret / "run", **shown)
     (tmp_path / "report.html").write_bytes(page)
-    pseudoword.gallery(secret, out=tmp_path / "gallery.png")
+    api.gallery(secret, out=tmp_path / "gallery.png")
     for path in tmp_path.iterdir():
         assert not tells(path.read_bytes()), path.name
     sent: dict[str, Any] = {}

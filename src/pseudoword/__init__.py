@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,10 @@ def __getattr__(name: str) -> Any:
     if name == "__all__" or not (name.startswith("_") or find_spec(f"{__name__}.{name}")):
         api = import_module("pseudoword.api")
         if name == "__all__" or name in api.__all__:
-            return getattr(api, name)
+            found = getattr(api, name)
+            if isinstance(found, FunctionType):
+                return import_module("pseudoword.in_python").for_python(found)
+            return found
     raise AttributeError(f"module 'pseudoword' has no attribute {name!r}")
 
 

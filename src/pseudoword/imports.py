@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from pseudoword.errors import SettingsError
+
 LIBRARIES = ("diffusers", "accelerate", "transformers.modeling_utils")
 
 EXTRAS = ("peft", "bitsandbytes", "boto3")
@@ -58,12 +60,26 @@ def keep(extra: str) -> None:
     _kept.add(extra)
 
 
+def need_docstrings() -> None:
+    """See that Python has not left out docstrings.
+
+    Raises:
+        SettingsError: it has; diffusers would fail in the middle of something.
+    """
+    if sys.flags.optimize > 1:
+        raise SettingsError(
+            "diffusers does not work without docstrings. Start Python without -OO, and without "
+            "PYTHONOPTIMIZE=2."
+        )
+
+
 def import_libraries() -> None:
     """Import diffusers and transformers; in a process that spares imports, without unused parts.
 
     They look for `EXTRAS` and for other processes to compute with once, when they are imported.
     What is there then stays to the end, so it is not searched for garbage again.
     """
+    need_docstrings()
     global _spares
     if not _spares:
         return

@@ -1,4 +1,4 @@
-"""Progress of long work. Commands show it; library calls are silent by default."""
+"""Progress of long work. Commands show it; the functions of `api` are silent by default."""
 
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable

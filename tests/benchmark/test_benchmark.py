@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-import pseudoword
+from pseudoword import api
 from pseudoword.benchmark import artwork, runner
 from pseudoword.benchmark import tasks as benchmark_tasks
 from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
@@ -419,7 +419,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     settings: dict[str, Any] = {
         "out": out, "concepts": 2, "pictures_each": 1, "sampler_steps": 1, "pack": 4,
     }  # fmt: skip
-    first = pseudoword.bench(compare=["steps=2"], **settings)
+    first = api.bench(compare=["steps=2"], **settings)
     assert first.relearned is None
     assert [row.name for row in first.things.rows] == ["steps=2"]
     assert len(first.things.rows[0].scores) == 2
@@ -431,7 +431,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert grid.width > 600
     kept = (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns
     variants = ["steps=2", "steps=3", "steps=2,toward=1"]
-    second = pseudoword.bench(compare=variants, **settings)
+    second = api.bench(compare=variants, **settings)
     seconds = second.things.rows[0].seconds
     assert seconds == first.things.rows[0].seconds
     assert seconds
@@ -440,12 +440,12 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert second.table.count("| steps=3") == 4, "in two tables, and in their differences"
     assert second.things.rows[2].seconds == seconds, "its words are not learned again"
     assert (out / "steps-2-toward-1" / "octopus" / "marks-octopus.json").exists()
-    third = pseudoword.bench(compare=["steps=2"], relearn=True, **settings)
+    third = api.bench(compare=["steps=2"], relearn=True, **settings)
     assert third.relearned
     assert third.relearned.known == third.things.known
     assert third.relearned.start.keys() == third.relearned.known.keys()
     assert "learned again" in third.table
     with pytest.raises(RunFolderError, match="pictures_each"):
-        pseudoword.bench(compare=["steps=2"], **{**settings, "pictures_each": 2})
+        api.bench(compare=["steps=2"], **{**settings, "pictures_each": 2})
     with pytest.raises(SettingsError, match="twice"):
-        pseudoword.bench(compare=["steps=2", "steps=2"], **settings)
+        api.bench(compare=["steps=2", "steps=2"], **settings)

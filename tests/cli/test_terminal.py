@@ -20,8 +20,7 @@ from PIL import Image
 from safetensors.torch import save
 from typer.testing import CliRunner, Result
 
-import pseudoword
-from pseudoword import formats, text
+from pseudoword import api, formats, text
 from pseudoword.cli import tables as cli_tables
 from pseudoword.cli import terminal
 from pseudoword.cli.app import app
@@ -198,16 +197,16 @@ def tables(evil: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sh
     """What prints each table that is made of files."""
     out = tmp_path_factory.mktemp("out")
     base = str(evil / f"base {EVIL}")
-    inspected = pseudoword.inspect(word(evil), base=base)
-    found = pseudoword.gallery(evil, out=out / "a.png")
-    prepared = pseudoword.prepare(evil / "pictures", base=base, out=out / "b.png")
-    planned = pseudoword.plan(base=base)
+    inspected = api.inspect(word(evil), base=base)
+    found = api.gallery(evil, out=out / "a.png")
+    prepared = api.prepare(evil / "pictures", base=base, out=out / "b.png")
+    planned = api.plan(base=base)
     return {
         "inspect": lambda: cli_tables.show_inspection(inspected),
         "gallery": lambda: cli_tables.show_gallery(found),
         "prepare": lambda: cli_tables.show_prepared(prepared),
         "plan": lambda: cli_tables.show_plan(planned),
-        "bases": lambda: cli_tables.show_bases(pseudoword.bases()),
+        "bases": lambda: cli_tables.show_bases(api.bases()),
     }
 
 

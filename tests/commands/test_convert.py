@@ -8,8 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from support import SHARED, run
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.commands.convert import FORMAT_OF_ENDING
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
@@ -36,14 +35,14 @@ def test_a_slash_at_the_end_says_that_it_is_a_folder(tmp_path: Path) -> None:
 
 def test_two_files_for_sdxl_and_back_to_one(tmp_path: Path) -> None:
     source = embedding_files.write("SDXL", tmp_path)
-    written = pseudoword.convert(
+    written = api.convert(
         source, tmp_path / "new" / "learned_embeds.safetensors", format="diffusers", token="<cat>"
     )
     assert [p.name for p in written] == [
         "learned_embeds.safetensors",
         "learned_embeds_2.safetensors",
     ]
-    (one,) = pseudoword.convert(tmp_path / "new", tmp_path / "one.safetensors", format="onetrainer")
+    (one,) = api.convert(tmp_path / "new", tmp_path / "one.safetensors", format="onetrainer")
     assert load_file(one)["clip_l"].equal(L)
     assert load_file(one)["clip_g"].equal(G)
 
@@ -99,7 +98,7 @@ def test_what_cannot_be_converted_is_explained(
 @pytest.mark.parametrize("token", ["../../x", "<a/b>", "...", "a" * 500, "猫", "-"])
 def test_a_token_as_a_file_name_stays_in_its_folder(token: str, tmp_path: Path) -> None:
     formats.write(Concept(token, {"clip_l": rows(1, 8)}), tmp_path / "in.safetensors")
-    (path,) = pseudoword.convert(tmp_path / "in.safetensors", tmp_path / "out")
+    (path,) = api.convert(tmp_path / "in.safetensors", tmp_path / "out")
     assert path.parent == tmp_path / "out"
     assert path.name == f"{file_stem(token)}.safetensors"
     assert formats.read(path).token == token
@@ -107,9 +106,9 @@ def test_a_token_as_a_file_name_stays_in_its_folder(token: str, tmp_path: Path) 
 
 def test_inspect_describes_a_file_and_what_tools_do_with_it(tmp_path: Path) -> None:
     def tools(name: str) -> dict[str, str]:
-        return pseudoword.inspect(embedding_files.write(name, tmp_path)).tools
+        return api.inspect(embedding_files.write(name, tmp_path)).tools
 
-    inspection = pseudoword.inspect(embedding_files.write("a1111", tmp_path))
+    inspection = api.inspect(embedding_files.write("a1111", tmp_path))
     assert (inspection.layout, inspection.container, inspection.fits) == ("a1111", "torch", ["sd"])
     assert "then write <cat>" in inspection.tools["diffusers"]
     assert list(inspection.tools)[3:] == ["InvokeAI", "OneTrainer"]
@@ -121,9 +120,9 @@ def test_inspect_describes_a_file_and_what_tools_do_with_it(tmp_path: Path) -> N
     assert "cannot read" in tools("diffusers several")["diffusers"]
     assert "per layer" in tools("kohya XTI")["AUTOMATIC1111"]
     assert "models/Lora" in tools("LoRA with OneTrainer's words")["AUTOMATIC1111"]
-    pseudoword.convert(embedding_files.write("a1111", tmp_path), tmp_path / "a.png")
-    assert "no pictures" in pseudoword.inspect(tmp_path / "a.png").tools["ComfyUI"]
-    several = pseudoword.inspect(embedding_files.write("paper, several", tmp_path), token="<dog>")
+    api.convert(embedding_files.write("a1111", tmp_path), tmp_path / "a.png")
+    assert "no pictures" in api.inspect(tmp_path / "a.png").tools["ComfyUI"]
+    several = api.inspect(embedding_files.write("paper, several", tmp_path), token="<dog>")
     assert (several.token, several.others) == ("<dog>", ["<cat>"])
     text = run("inspect", embedding_files.write("OneTrainer SD3", tmp_path))[1]
     assert "sd3" in text
@@ -146,7 +145,7 @@ def test_generate_takes_any_file_and_renames(base: Path, tmp_path: Path) -> None
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 2}
 
     def draw(prompt: str, **more: Any) -> bytes:
-        return pseudoword.generate(prompt, **more, **settings)[0].tobytes()
+        return api.generate(prompt, **more, **settings)[0].tobytes()
 
     first = draw("a <cat>", concept=tmp_path / "cat.pt")
     assert first != draw("a photo")
@@ -169,11 +168,11 @@ def test_generate_takes_every_word_of_a_file(base: Path, tmp_path: Path) -> None
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 2}
     word = Concept("<a>", {"clip_l": rows(1, 32, 1)})
     other = Concept("<b>", {"clip_l": rows(1, 32, 2)})
-    (one,) = pseudoword.generate("<a> with <b>", concept=path, **settings)
-    (same,) = pseudoword.generate("<a> with <b>", concept=[word, other], **settings)
+    (one,) = api.generate("<a> with <b>", concept=path, **settings)
+    (same,) = api.generate("<a> with <b>", concept=[word, other], **settings)
     assert one.tobytes() == same.tobytes()
-    (alone,) = pseudoword.generate("a <b>", concept=f"{path}=<b>", **settings)
-    (same,) = pseudoword.generate("a <b>", concept=other, **settings)
+    (alone,) = api.generate("a <b>", concept=f"{path}=<b>", **settings)
+    (same,) = api.generate("a <b>", concept=other, **settings)
     assert alone.tobytes() == same.tobytes()
 
 
@@ -182,13 +181,11 @@ def test_generate_refuses_a_width_that_does_not_fit_and_names_both(
 ) -> None:
     source = embedding_files.write("a1111", tmp_path)
     with pytest.raises(PseudowordError, match=r"clip_l of width 768.*clip_l of width 32"):
-        pseudoword.generate("a cat", concept=source, base=str(base))
+        api.generate("a cat", concept=source, base=str(base))
 
 
 def test_previews_carry_the_word(base: Path, pictures: Path, tmp_path: Path) -> None:
-    done = pseudoword.train(
-        pictures, "<cat>", base=str(base), steps=1, init="cat", out=tmp_path / "run"
-    )
+    done = api.train(pictures, "<cat>", base=str(base), steps=1, init="cat", out=tmp_path / "run")
     (preview,) = (tmp_path / "run" / "previews").glob("step-*.png")
     back = formats.read(preview)
     assert back.token == "<cat>"

@@ -13,8 +13,7 @@ from PIL import Image
 from support import SHARED
 from typer.testing import CliRunner
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands import demo as demo_command
@@ -85,7 +84,7 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
     concept = demo[0]
     if vectors == 1:
         concept = tmp_path / "one"
-        pseudoword.train(
+        api.train(
             PICTURES / "learn",
             TOKEN,
             init="animal",
@@ -99,7 +98,7 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_textual_inversion(str(concept / "concept.safetensors"))
     for seed, prompt in enumerate((f"a photo of a {TOKEN}", f"a {TOKEN} on a blue background")):
-        (ours,) = pseudoword.generate(prompt, concept=concept, seed=seed, sampler_steps=8)
+        (ours,) = api.generate(prompt, concept=concept, seed=seed, sampler_steps=8)
         theirs = pictures_of(pipeline, prompt, seed)
         assert np.abs(np.asarray(ours, dtype=np.int16) - theirs).max() <= 1
 
@@ -135,8 +134,6 @@ def test_unknown_words_do_not_break_the_bundled_tokenizer() -> None:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no sample photographs here")
 def test_photographs_train_on_the_bundled_base(tmp_path: Path) -> None:
-    done = pseudoword.train(
-        SHARED / "photos" / "dog", "<dog>", init="dog", steps=3, out=tmp_path / "run"
-    )
+    done = api.train(SHARED / "photos" / "dog", "<dog>", init="dog", steps=3, out=tmp_path / "run")
     assert done.effect > 0
     assert done.concept.provenance["pictures"] == "5"

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 from typer.testing import CliRunner
 
-import pseudoword
+from pseudoword import api
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands import evaluate
@@ -50,7 +50,7 @@ TRUE = PICTURES / "unseen"
 
 
 def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path) -> None:
-    evaluation = pseudoword.evaluate(apple, TRUE, n=1, sampler_steps=4, guidance=4, out=tmp_path)
+    evaluation = api.evaluate(apple, TRUE, n=1, sampler_steps=4, guidance=4, out=tmp_path)
     near = evaluation.similarities
     assert near.image_known is not None
     assert near.image == pytest.approx(near.image_known, abs=1e-4)
@@ -72,7 +72,7 @@ def test_a_report_is_made_again_where_all_was_moved_together(
     settings: dict[str, Any] = {"n": 1, "sampler_steps": 1, "similarity_model": dino}
 
     def report(work: Path, pictures: str) -> None:
-        pseudoword.evaluate(apple, work / pictures, out=work / "report", **settings)
+        api.evaluate(apple, work / pictures, out=work / "report", **settings)
 
     work = tmp_path / "work"
     shutil.copytree(TRUE, work / "photos")
@@ -93,11 +93,11 @@ def test_two_evaluations_at_once_do_not_share_a_folder(
     def another(*of: Any, **options: Any) -> Any:
         monkeypatch.setattr(evaluate, "generate", draw)
         with pytest.raises(RunFolderError, match="report is in use by another run"):
-            pseudoword.evaluate(replace(apple, token="<pear>"), TRUE, **settings)
+            api.evaluate(replace(apple, token="<pear>"), TRUE, **settings)
         return draw(*of, **options)
 
     monkeypatch.setattr(evaluate, "generate", another)
-    found = pseudoword.evaluate(apple, TRUE, **settings)
+    found = api.evaluate(apple, TRUE, **settings)
     assert "&lt;apple&gt;" in found.files[-1].read_text()
 
 
@@ -113,7 +113,7 @@ def test_a_similarity_model_without_a_text_encoder_leaves_texts_out(
     apple: Concept, dino: Path, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"n": 1, "sampler_steps": 1, "prompt": ["a [name]"]}
-    evaluation = pseudoword.evaluate(
+    evaluation = api.evaluate(
         apple, TRUE, similarity_model=str(dino), out=tmp_path / "out", **options
     )
     assert evaluation.similarities.text is None
@@ -136,6 +136,6 @@ def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:
 
 def test_mistakes_are_explained(apple: Concept, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"\[name\]"):
-        pseudoword.evaluate(apple, TRUE, prompt=["a cat"], out=tmp_path)
+        api.evaluate(apple, TRUE, prompt=["a cat"], out=tmp_path)
     with pytest.raises(BaseModelError, match="CLIP, SigLIP or DINOv2"):
-        pseudoword.evaluate(apple, TRUE, similarity_model=str(tmp_path), out=tmp_path)
+        api.evaluate(apple, TRUE, similarity_model=str(tmp_path), out=tmp_path)

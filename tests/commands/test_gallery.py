@@ -10,8 +10,7 @@ from embedding_files import rows
 from PIL import Image
 from support import run
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
 from pseudoword.report import word_sheet
@@ -39,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
-    result = pseudoword.gallery(folder)
+    result = api.gallery(folder)
     assert [(Path(w.file).name, w.token, w.families) for w in result.words] == [
         ("blue.safetensors", "<red>", ["sd"]),
         ("file.pt", "<cat>", ["sd"]),
@@ -57,7 +56,7 @@ def test_gallery_lists_words_and_says_what_it_skipped(folder: Path) -> None:
     assert sheet[middle, middle].tolist() == [0, 0, 255]  # blue's preview comes first
     fourth = GAP_PX + 3 * (CELL_PX + GAP_PX) + CELL_PX // 2
     assert sheet[middle, fourth].tolist() == [255, 0, 0]
-    assert len(pseudoword.gallery(folder).words) == 5  # the sheet itself holds no word
+    assert len(api.gallery(folder).words) == 5  # the sheet itself holds no word
 
 
 def test_gallery_on_the_command_line(folder: Path, tmp_path: Path) -> None:
@@ -77,25 +76,25 @@ def test_a_run_counts_once_and_shows_its_preview(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "runs" / "cat"
-    pseudoword.train(pictures, "<cat>", base=str(base), steps=1, init="cat", out=out)
-    result = pseudoword.gallery(tmp_path / "runs")
+    api.train(pictures, "<cat>", base=str(base), steps=1, init="cat", out=out)
+    result = api.gallery(tmp_path / "runs")
     assert [w.token for w in result.words] == ["<cat>"]
     assert result.words[0].preview == str(out / "previews" / "step-1-1.png")
     assert result.skipped == {}
 
 
 def test_an_empty_folder_gives_no_sheet(tmp_path: Path) -> None:
-    result = pseudoword.gallery(tmp_path)
+    result = api.gallery(tmp_path)
     assert (result.words, result.sheet) == ([], None)
     with pytest.raises(PseudowordError):
-        pseudoword.gallery(tmp_path / "nowhere")
+        api.gallery(tmp_path / "nowhere")
 
 
 def test_a_sheet_shows_as_many_words_as_it_has_room_for_and_reports_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(word_sheet, "MAX_CELLS", 2)
-    result = pseudoword.gallery(folder)
+    result = api.gallery(folder)
     assert (result.shown, len(result.words)) == (2, 5)
     assert Image.open(folder / "gallery.png").height < 2 * CELL_PX
     assert "(the first 2 words)" in run("gallery", folder)[1]
@@ -118,7 +117,7 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     formats.write(other, outside / "linked.safetensors")
     (tmp_path / "link").symlink_to(outside)
     (outside / "ring").symlink_to(tmp_path)
-    result = pseudoword.gallery(tmp_path)
+    result = api.gallery(tmp_path)
     assert [Path(w.file).name for w in result.words] == [
         *("alone.preview.png", "no ending", "odd.pti", "toy.safetensors", "toy_2.safetensors"),
         "linked.safetensors",
@@ -130,7 +129,7 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
 def test_a_file_that_nobody_may_look_at_is_left_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = len(pseudoword.gallery(folder).words)
+    before = len(api.gallery(folder).words)
     (folder / "forbidden.pt").symlink_to("/elsewhere")
     is_file = Path.is_file
 
@@ -140,7 +139,7 @@ def test_a_file_that_nobody_may_look_at_is_left_out(
         return is_file(path)
 
     monkeypatch.setattr(Path, "is_file", looked_at)
-    result = pseudoword.gallery(folder)
+    result = api.gallery(folder)
     assert len(result.words) == before
     assert result.left_out[str(folder / "forbidden.pt")] == "cannot be read: Permission denied"
 
@@ -148,7 +147,7 @@ def test_a_file_that_nobody_may_look_at_is_left_out(
 def test_the_two_files_of_an_sdxl_word_are_one_word(tmp_path: Path) -> None:
     both = Concept("<cat>", {"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, "sdxl")
     formats.write_as(both, tmp_path / "cat.safetensors", "diffusers")
-    result = pseudoword.gallery(tmp_path)
+    result = api.gallery(tmp_path)
     assert [(w.token, w.families) for w in result.words] == [("<cat>", ["sdxl"])]
 
 
@@ -161,10 +160,10 @@ def test_only_files_of_a_run_are_left_out_of_its_folder(tmp_path: Path) -> None:
         formats.write(word, run / name)
     for name in ("config.toml", "log.jsonl"):
         (run / name).touch()
-    result = pseudoword.gallery(tmp_path)
+    result = api.gallery(tmp_path)
     assert [Path(w.file).name for w in result.words] == [
         *("theirs.safetensors", "concept.safetensors", "x.bin")
     ]
     (run / "concept.safetensors").unlink()
-    result = pseudoword.gallery(tmp_path)
+    result = api.gallery(tmp_path)
     assert "has not ended" in result.left_out[str(run)]

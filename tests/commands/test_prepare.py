@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 from support import SHARED
 from typer.testing import CliRunner
 
-import pseudoword
+from pseudoword import api
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.cli.app import app
@@ -149,14 +149,14 @@ def test_a_watermark_is_reported_once_for_all_pictures(base: Path, tmp_path: Pat
         picture = Image.new("RGB", (400, 400), (40 + 20 * i, 60, 90))
         picture.paste(texture(i, (300, 300)), (20 * i, 10 * i))
         printed(picture, 0.55, 0.9).save(tmp_path / f"{i}.png")
-    seen = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
+    seen = api.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
     assert seen.shared_problem
     assert "at the bottom right, like a watermark" in seen.shared_problem
     arguments = ["prepare", str(tmp_path), "--base", str(base)]
     shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "sheets" / "sheet.png")])
     assert "like a watermark" in shown.stdout.replace("\n", " ")
     (tmp_path / "0.png").unlink()
-    fewer = pseudoword.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
+    fewer = api.prepare(tmp_path, out=tmp_path / "sheets" / "sheet.png", base=str(base))
     assert fewer.shared_problem is None, "four pictures may agree by chance"
 
 
@@ -214,7 +214,7 @@ def test_suggestions_grow_with_the_pictures(pictures: int, vectors: int, steps: 
 def test_prepare_shows_what_training_will_see(base: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "0.txt").write_text("red, round")
     (pictures / "bad.png").touch()
-    seen = pseudoword.prepare(
+    seen = api.prepare(
         pictures,
         out=tmp_path / "sheet.png",
         base=str(base),
@@ -256,7 +256,7 @@ def test_the_sheet_is_not_written_into_the_folder_of_pictures(
     base: Path, pictures: Path, tmp_path: Path, out: str
 ) -> None:
     with pytest.raises(SettingsError, match="--out "):
-        pseudoword.prepare(pictures, out=tmp_path / out, base=str(base))
+        api.prepare(pictures, out=tmp_path / out, base=str(base))
     assert len(list(pictures.iterdir())) == 4
 
 
@@ -268,7 +268,7 @@ def test_a_sheet_is_bounded_and_reports_what_it_leaves_out(
         (pictures / f"4{i}.png").write_bytes((pictures / "0.png").read_bytes())
     (pictures / "0.txt").write_text("word " * 20_000)
     out = tmp_path / "sheet.png"
-    seen = pseudoword.prepare(pictures, out=out, base=str(base), template="captioned")
+    seen = api.prepare(pictures, out=out, base=str(base), template="captioned")
     assert len(seen.pictures) == 10
     assert f"{out} shows the first 4 of 10 pictures" in seen.notes
     assert Image.open(out).height < 900

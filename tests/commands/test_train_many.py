@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from support import Notes, Unplugged, everything, run
 
-from pseudoword import Trained, formats, train_many
+from pseudoword import formats
+from pseudoword.api import Trained, train_many
 from pseudoword.errors import PromptError, PseudowordError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family

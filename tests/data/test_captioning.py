@@ -4,7 +4,7 @@ import pytest
 import tiny
 from PIL import Image
 
-import pseudoword
+from pseudoword import api
 from pseudoword.data import captioning
 from pseudoword.errors import BaseModelError
 from pseudoword.progress import Silent
@@ -41,7 +41,7 @@ def test_kohya_s_captions_are_left_alone(captioner: Path, pictures: Path) -> Non
 def test_prepare_shows_the_new_captions(
     captioner: Path, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    prepared = pseudoword.prepare(
+    prepared = api.prepare(
         pictures, out=tmp_path / "a.png", base=str(base), caption_model=str(captioner)
     )
     assert [look.caption for look in prepared.pictures] == [

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from support import train_state
 
-import pseudoword
+from pseudoword import api
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import examples, picture_files
 from pseudoword.data.examples import Example
@@ -254,9 +254,9 @@ def test_captions_that_would_cut_the_word_off_are_named_before_the_first_step(
         "out": tmp_path / "run",
     }
     with pytest.raises(PromptError, match=r"1\.png: with the template '\[filewords\], a \[name\]'"):
-        pseudoword.train(pictures, "<x>", steps=1, **settings)
+        api.train(pictures, "<x>", steps=1, **settings)
     template.write_text("a [name], [filewords]\n")
-    assert pseudoword.train(pictures, "<x>", steps=1, preview=(), **settings).effect > 0
+    assert api.train(pictures, "<x>", steps=1, preview=(), **settings).effect > 0
 
 
 def test_pictures_may_be_deleted_once_they_are_encoded(
@@ -271,8 +271,8 @@ def test_pictures_may_be_deleted_once_they_are_encoded(
     copy = tmp_path / "copy"
     shutil.copytree(pictures, copy)
     settings: dict[str, Any] = {"base": str(base), "steps": 5, "preview": ()}
-    whole = pseudoword.train(copy, "<x>", out=tmp_path / "whole", **settings)
-    done = pseudoword.train(pictures, "<x>", out=tmp_path / "run", progress=Vandal(), **settings)
+    whole = api.train(copy, "<x>", out=tmp_path / "whole", **settings)
+    done = api.train(pictures, "<x>", out=tmp_path / "run", progress=Vandal(), **settings)
     assert not list(pictures.iterdir())
     for key, rows in whole.concept.vectors.items():
         assert torch.equal(rows, done.concept.vectors[key])
@@ -305,12 +305,12 @@ def test_with_every_setting_on_a_resumed_run_ends_as_an_unbroken_one(
         **{"template": "captioned", "shuffle_tags": True, "drop_tags": 0.3, "keep_tags": 1},
         **{"drop_caption": 0.2, "background": "teal"},
     }
-    whole = pseudoword.train(folder, "<x>", out=tmp_path / "whole", **settings)
+    whole = api.train(folder, "<x>", out=tmp_path / "whole", **settings)
     with pytest.raises(CutError):
-        pseudoword.train(folder, "<x>", out=tmp_path / "cut", progress=PowerCut(), **settings)
-    again = pseudoword.train(folder, "<x>", out=tmp_path / "cut", **settings)
+        api.train(folder, "<x>", out=tmp_path / "cut", progress=PowerCut(), **settings)
+    again = api.train(folder, "<x>", out=tmp_path / "cut", **settings)
     for key, rows in whole.concept.vectors.items():
         assert torch.equal(rows, again.concept.vectors[key])
     plain = {"crop": "random", "background": "white", "drop_caption": 0.0}
-    other = pseudoword.train(folder, "<x>", out=tmp_path / "other", **(settings | plain))
+    other = api.train(folder, "<x>", out=tmp_path / "other", **(settings | plain))
     assert not torch.equal(*(run.concept.vectors["clip_l"] for run in (whole, other)))

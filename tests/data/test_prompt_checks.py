@@ -8,7 +8,7 @@ import tiny
 import torch
 from support import Notes
 
-import pseudoword
+from pseudoword import api
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, Emphasis, TrainConfig
 from pseudoword.data import prompt_checks
@@ -105,17 +105,15 @@ def test_a_word_that_is_in_no_prompt_is_reported(base: Path, prompt: str, change
     reported = Notes()
     word = Concept("猫", {"clip_l": torch.randn(1, 32)})
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1}
-    with_word = pseudoword.generate(prompt, concept=word, progress=reported, **settings)
+    with_word = api.generate(prompt, concept=word, progress=reported, **settings)
     assert ("猫 is in neither prompt, so it changes nothing" in reported.lines) == (not changes)
-    without = pseudoword.generate(prompt, **settings)
+    without = api.generate(prompt, **settings)
     assert (with_word[0].tobytes() != without[0].tobytes()) == changes
 
 
 def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]:
     reported = Notes()
-    pseudoword.train(
-        pictures, "<x>", base=str(base), out=out, steps=1, progress=reported, **settings
-    )
+    api.train(pictures, "<x>", base=str(base), out=out, steps=1, progress=reported, **settings)
     return reported.lines
 
 
@@ -137,7 +135,7 @@ def test_training_reports_captions_and_previews_that_are_cut_off(
     assert any(line.startswith("[red:blue:0.5] is plain text here") for line in lines)
     assert sum(line.startswith("--preview a dog: no [name] in it") for line in lines) == 1
     assert any("(red:1.2) is plain text" in line for line in lines)
-    prepared = pseudoword.prepare(
+    prepared = api.prepare(
         pictures, out=tmp_path / "sheet.png", base=str(base), template="captioned"
     )
     cut = [look.problems[-1] for look in prepared.pictures if "tokens" in str(look.problems)]

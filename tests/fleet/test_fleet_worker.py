@@ -15,7 +15,7 @@ from PIL import Image
 from support import Notes, everything
 
 import pseudoword
-from pseudoword import formats, locks
+from pseudoword import api, formats, locks
 from pseudoword.config import WorkConfig
 from pseudoword.fleet import history, life, scratch
 from pseudoword.fleet import worker as worker_module
@@ -45,7 +45,7 @@ def words(folder: Path, *names: str) -> Path:
 
 
 def submit(base: Path, address: str, folder: Path, **settings: Any) -> Queue:
-    pseudoword.submit(address, folder, **(SETTINGS | {"base": str(base)} | settings))
+    api.submit(address, folder, **(SETTINGS | {"base": str(base)} | settings))
     return open_queue(address)
 
 
@@ -59,7 +59,7 @@ def result(queue: Queue, name: str) -> bytes:
 def alone(base: Path, pictures: Path, out: Path, **settings: Any) -> bytes:
     """The word as `train` learns it."""
     given = SETTINGS | {"base": str(base)} | settings
-    done = pseudoword.train(pictures, f"<{pictures.name}>", out=out, **given)
+    done = api.train(pictures, f"<{pictures.name}>", out=out, **given)
     return (done.folder / formats.CONCEPT_FILE).read_bytes()
 
 
@@ -82,13 +82,13 @@ def until(happened: Callable[[], bool], seconds: float = 60) -> None:
 def test_a_worker_learns_what_train_learns(base: Path, address: str, tmp_path: Path) -> None:
     folder = words(tmp_path / "words", "a", "b", "c")
     queue = submit(base, address, folder)
-    done = pseudoword.work(address, pack=1)
+    done = api.work(address, pack=1)
     assert (len(done.learned), done.failed) == (3, {})
     for name in "abc":
         assert result(queue, name) == alone(base, folder / name, tmp_path / name)
         assert kinds(queue, name) == ["claimed", "done"]
     assert queue.store.names("checkpoints") == queue.store.names("workers") == []
-    assert pseudoword.work(address).learned == []
+    assert api.work(address).learned == []
 
 
 @pytest.mark.parametrize("address", ["folder", "bucket"], indirect=True)
@@ -125,7 +125,7 @@ def test_a_job_is_learned_without_the_files_it_was_made_of(
     for path in (tmp_path / "first.safetensors", tmp_path / "lines.txt"):
         path.unlink()
     folder.rename(tmp_path / "gone")
-    assert pseudoword.work(queue.address, pack=1).failed == {}
+    assert api.work(queue.address, pack=1).failed == {}
     assert result(queue, "toy") == expected
 
 
@@ -172,15 +172,15 @@ def test_a_word_that_is_cancelled_stops_and_the_others_go_on(base: Path, tmp_pat
     class CancelsOnce(Silent):
         def advance(self, done: int, total: int, detail: str = "") -> None:
             if done == 4 and history.state(queue.history(victim)) == "running":
-                pseudoword.queue(queue.address, cancel=victim)
+                api.queue(queue.address, cancel=victim)
                 time.sleep(0.3)  # until the next sign of life
 
     done = Worker(open_queue(queue.address), WorkConfig(lease=0.4), CancelsOnce()).run()
     assert states(queue) == {"a": "cancelled", "b": "done"}
     assert len(done.learned) == 1
     assert kinds(queue, "b") == ["claimed", "done"]
-    pseudoword.queue(queue.address, retry=victim)
-    assert pseudoword.work(queue.address).learned == [victim]
+    api.queue(queue.address, retry=victim)
+    assert api.work(queue.address).learned == [victim]
 
 
 def test_a_word_is_done_before_the_others_of_its_pack(base: Path, tmp_path: Path) -> None:
@@ -204,15 +204,15 @@ def test_a_word_that_fails_is_tried_again_and_then_given_up(base: Path, tmp_path
     for picture in (folder / "b").iterdir():
         picture.write_bytes(b"no picture")
     queue = submit(base, str(tmp_path / "queue"), folder)
-    done = pseudoword.work(queue.address, tries=2)
+    done = api.work(queue.address, tries=2)
     assert len(done.learned) == 2
     assert states(queue) == {"a": "done", "b": "failed", "c": "done"}
     assert kinds(queue, "b") == ["claimed", "error", "claimed", "failed"]
     assert kinds(queue, "a") == ["claimed", "done"]
-    (failed,) = (word for word in pseudoword.queue(queue.address) if word.state == "failed")
+    (failed,) = (word for word in api.queue(queue.address) if word.state == "failed")
     assert failed.why.startswith("pictures/0.png ")  # nothing of a folder that is gone
-    assert pseudoword.work(queue.address).learned == []
-    pseudoword.queue(queue.address, retry="all")
+    assert api.work(queue.address).learned == []
+    api.queue(queue.address, retry="all")
     assert states(queue)["b"] == "waiting"
 
 
@@ -227,14 +227,14 @@ def test_an_error_of_any_kind_ends_only_its_word(
         return learn(configs, *args, **more)
 
     monkeypatch.setattr("pseudoword.fleet.worker.learn", fails)
-    pseudoword.work(queue.address, tries=1)
+    api.work(queue.address, tries=1)
     assert states(queue) == {"a": "done", "b": "failed"}
     assert "of a library" in next(word.why for word in view(queue) if word.why)
 
 
 def test_a_base_that_cannot_be_loaded_is_the_reason_of_each_word(tmp_path: Path) -> None:
     queue = submit(tmp_path / "nothing", str(tmp_path / "queue"), words(tmp_path / "words", "a"))
-    pseudoword.work(queue.address, tries=1)
+    api.work(queue.address, tries=1)
     assert "nothing" in view(queue)[0].why
 
 
@@ -246,7 +246,7 @@ def test_a_result_of_a_worker_that_was_lost_right_after_is_taken(
     assert queue.claim(job, "lost", 1)
     queue.put_result(job, b"folder", b"word")
     queue.add(job, 2, Event(kind="lost"))
-    pseudoword.work(queue.address)
+    api.work(queue.address)
     assert kinds(queue, "a") == ["claimed", "lost", "claimed", "done"]
     assert result(queue, "a") == b"word"
 
@@ -261,7 +261,7 @@ def test_the_base_is_loaded_once_for_all_packs(base: Path, tmp_path: Path) -> No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base_model, "load", counted)
-        pseudoword.work(queue.address, pack=1)
+        api.work(queue.address, pack=1)
     assert len(loads) == 1
 
 
@@ -269,20 +269,20 @@ def test_words_of_other_settings_get_packs_of_their_own(base: Path, tmp_path: Pa
     folder = words(tmp_path / "words", "a", "b")
     queue = submit(base, str(tmp_path / "queue"), folder)
     submit(base, queue.address, folder, batch=4)
-    assert len(pseudoword.work(queue.address).learned) == 4
+    assert len(api.work(queue.address).learned) == 4
     assert all(history.state(queue.history(job)) == "done" for job in queue.jobs())
 
 
 def test_learned_words_are_fetched_as_folders_of_runs(base: Path, tmp_path: Path) -> None:
     queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
-    pseudoword.work(queue.address)
+    api.work(queue.address)
     out = tmp_path / "out"
-    pseudoword.queue(queue.address, out=out)
+    api.queue(queue.address, out=out)
     (run,) = out.iterdir()
     assert formats.read(run).token == "<a>"
     assert checkpoint.finished_step(run) == 2
     before = everything(out)
-    pseudoword.queue(queue.address, out=out)
+    api.queue(queue.address, out=out)
     assert everything(out) == before
 
 

@@ -11,7 +11,7 @@ import pytest
 from forked import Process
 from PIL import Image
 
-import pseudoword
+from pseudoword import api
 from pseudoword.errors import SettingsError
 from pseudoword.fleet import history
 from pseudoword.fleet.queue import open_queue
@@ -21,13 +21,13 @@ def test_without_the_extra_it_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
     queue = _queue(tmp_path, tmp_path / "base")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SettingsError, match=r"pseudoword\[fleet\]"):
-        pseudoword.work(queue, ray="local")
+        api.work(queue, ray="local")
 
 
 def test_workers_belong_to_ray(tmp_path: Path) -> None:
     queue = _queue(tmp_path, tmp_path / "base")
     with pytest.raises(SettingsError, match="--workers has no effect without --ray"):
-        pseudoword.work(queue, workers=2)
+        api.work(queue, workers=2)
 
 
 @pytest.mark.slow
@@ -54,5 +54,5 @@ def _queue(folder: Path, base: Path) -> str:
         Image.new("RGB", (40, 32), "red").save(folder / "words" / name / "0.png")
     settings: dict[str, Any] = {"init": "cat", "batch": 2, "preview": "none", "base": str(base)}
     settings |= {"steps": 10, "checkpoint_every": 1, "timestep_sampling": "uniform"}
-    pseudoword.submit(folder / "queue", folder / "words", **settings)
+    api.submit(folder / "queue", folder / "words", **settings)
     return str(folder / "queue")

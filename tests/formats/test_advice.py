@@ -20,8 +20,7 @@ from safetensors.torch import load_file, save, save_file
 from support import run
 from torch import Tensor
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.commands.push import repository_files
 from pseudoword.concept import Concept
 from pseudoword.formats import WRITERS, EmbeddingFile, keys, names
@@ -265,7 +264,7 @@ def test_the_vocabulary_of_the_base_is_used(base: Path, tmp_path: Path) -> None:
     assert sentences["diffusers"] == "load_textual_inversion(file), then write x1"
     assert "<x1>" in advise(content, word, {"x1"})["diffusers"]
     formats.write(Concept("*", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "y.safetensors")
-    seen = pseudoword.inspect(tmp_path / "y.safetensors", base=str(base))
+    seen = api.inspect(tmp_path / "y.safetensors", base=str(base))
     assert "Under * it is refused: the model's vocabulary has" in seen.tools["diffusers"]
 
 

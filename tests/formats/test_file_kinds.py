@@ -10,8 +10,7 @@ from safetensors.torch import save
 from support import run
 from torch import Tensor
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.errors import ConceptError
 from pseudoword.formats import embedding_file
 
@@ -227,7 +226,7 @@ def test_damaged_files_do_not_stop_a_gallery(tmp_path: Path) -> None:
         (tmp_path / f"{name}.pt").write_bytes(data)
     (tmp_path / "lora.safetensors").write_bytes(save(NETWORKS["PEFT"][0]))
     (tmp_path / "word.safetensors").write_bytes(save({"<cat>": rows(1, 768)}))
-    found = pseudoword.gallery(tmp_path)
+    found = api.gallery(tmp_path)
     assert [word.token for word in found.words] == ["<cat>"]
     assert len(found.skipped) == len(TEXTS) + 1
 
@@ -264,7 +263,7 @@ def test_no_control_characters_come_out_of_a_file(data: bytes, tmp_path: Path) -
     path = tmp_path / "a.pt"
     path.write_bytes(data)
     try:
-        seen = pseudoword.inspect(path)
+        seen = api.inspect(path)
         texts = [seen.token, seen.family or "", seen.method, *seen.encoders, *seen.fits]
         texts += [*seen.others, *seen.provenance, *seen.provenance.values(), *seen.tools.values()]
     except ConceptError as error:

@@ -9,8 +9,7 @@ import torch
 from support import Unplugged, train_state
 from torch import Tensor
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.errors import ConceptError, RunFolderError
 from pseudoword.methods import METHODS
 from pseudoword.models import base_model
@@ -49,18 +48,16 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes_and_draws(
     family = base_model.load_named(str(any_base), "cpu")
     if not can_learn(method, family):
         with pytest.raises(ConceptError, match="layers"):
-            pseudoword.train(
+            api.train(
                 pictures, "<cat>", base=str(any_base), out=tmp_path, init="cat", method=method
             )
         return
     settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
     settings |= {"batch": 8, "checkpoint_every": 2, "method": method}
-    whole = pseudoword.train(pictures, "<cat>", out=tmp_path / "whole", **settings)
+    whole = api.train(pictures, "<cat>", out=tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="unplugged"):
-        pseudoword.train(
-            pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings
-        )
-    again = pseudoword.train(pictures, "<cat>", out=tmp_path / "cut", **settings)
+        api.train(pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings)
+    again = api.train(pictures, "<cat>", out=tmp_path / "cut", **settings)
     files = [(run.folder / "concept.safetensors").read_bytes() for run in (whole, again)]
     assert files[0] == files[1]
     assert whole.effect > 0
@@ -114,10 +111,10 @@ def test_it_goes_on_from_a_word_in_a_file_and_finds_a_rate(
     method: str, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"base": str(base), "steps": 2, "preview": (), "batch": 8}
-    first = pseudoword.train(
+    first = api.train(
         pictures, "<a>", out=tmp_path / "a", init="cat", vectors=2, method=method, **settings
     )
-    again = pseudoword.train(
+    again = api.train(
         pictures, "<b>", out=tmp_path / "b", init=str(tmp_path / "a"), method=method, lr="auto",
         **settings,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from support import Notes, asked, run, train_state
 from torch import Tensor
 
 import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.errors import ConceptError
@@ -234,24 +234,24 @@ def test_a_word_goes_to_kohya_s_file_and_back_and_draws(
 ) -> None:
     settings: dict[str, Any] = {"base": str(published_shape), "steps": 2, "preview": ()}
     told = Notes()
-    done = pseudoword.train(
+    done = api.train(
         pictures, "<cat>", out=tmp_path / "run", method="layered", init="cat", progress=told,
         **settings,
     )  # fmt: skip
     assert any("kohya's XTI script" in note for note in told.lines)
-    (file,) = pseudoword.convert(done.folder, tmp_path / "xti.safetensors", format="xti")
+    (file,) = api.convert(done.folder, tmp_path / "xti.safetensors", format="xti")
     back = formats.read(file)
     assert list(back.vectors) == [f"clip_l.{layer}" for layer in keys.XTI_LAYERS]
     assert all(torch.equal(back.vectors[key], r) for key, r in done.concept.vectors.items())
     pictures_of = [
-        pseudoword.generate(
-            "a <cat>", concept=path, base=str(published_shape), seed=1, sampler_steps=2
-        )[0].tobytes()
+        api.generate("a <cat>", concept=path, base=str(published_shape), seed=1, sampler_steps=2)[
+            0
+        ].tobytes()
         for path in (done.folder, file)
     ]
     assert pictures_of[0] == pictures_of[1]
     with pytest.raises(ConceptError, match="--method layered"):
-        pseudoword.train(pictures, "<b>", out=tmp_path / "b", init=str(file), **settings)
+        api.train(pictures, "<b>", out=tmp_path / "b", init=str(file), **settings)
 
 
 def test_other_tools_get_the_mean_of_the_layers_which_is_said(
@@ -261,7 +261,7 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
     formats.write_as(word, tmp_path / "own.safetensors", "native")
     told = Notes()
     for name in ("a1111", "diffusers-bin", "comfyui"):
-        (file,) = pseudoword.convert(
+        (file,) = api.convert(
             tmp_path / "own.safetensors",
             tmp_path / f"{name}{formats.WRITERS[name].ending}",
             format=name,
@@ -276,7 +276,7 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
     assert [note.partition(" holds")[0] for note in told.lines] == [
         f"<cat>: {name}" for name in ("a1111", "diffusers-bin", "comfyui")
     ]
-    (file,) = pseudoword.convert(
+    (file,) = api.convert(
         tmp_path / "own.safetensors", tmp_path / "copy.safetensors", progress=told
     )
     assert len(formats.read(file).vectors) == len(family.layers)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
-from pseudoword import plan
+from pseudoword.api import plan
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models import base_model

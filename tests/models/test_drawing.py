@@ -14,8 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from support import as_large_as_asked, guided, lora
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
@@ -25,7 +24,7 @@ from pseudoword.report import picture_output
 
 
 def draw(base: Path, prompt: str = "a cat", **settings: Any) -> Image.Image:
-    (picture,) = pseudoword.generate(prompt, base=str(base), sampler_steps=3, **settings)
+    (picture,) = api.generate(prompt, base=str(base), sampler_steps=3, **settings)
     return picture
 
 
@@ -165,13 +164,13 @@ def test_a_model_that_edits_pictures_is_refused(tmp_path: Path) -> None:
 
 def test_an_inpainting_model_cannot_rescale_guidance(inpainting: Path) -> None:
     with pytest.raises(SettingsError, match="StableDiffusionInpaintPipeline has no such setting"):
-        pseudoword.generate("a cat", base=str(inpainting), guidance_rescale=0.7, sampler_steps=1)
+        api.generate("a cat", base=str(inpainting), guidance_rescale=0.7, sampler_steps=1)
 
 
 def test_an_inpainting_model_learns_with_all_of_the_picture_masked(
     inpainting: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    done = pseudoword.train(
+    done = api.train(
         *(pictures, "<cat>"), base=str(inpainting), out=tmp_path, init="cat", steps=2, preview=()
     )
     assert done.effect > 0

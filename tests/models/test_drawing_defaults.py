@@ -10,7 +10,7 @@ import pytest
 import tiny
 from support import learn
 
-import pseudoword
+from pseudoword import api
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.generation import check
@@ -66,13 +66,13 @@ def test_sdxl_turbo_is_known_by_its_size_and_its_timesteps(tmp_path: Path) -> No
 
 def test_a_model_index_may_say_how_many_steps(base: Path, tmp_path: Path) -> None:
     few = changed(base, tmp_path / "few", "model_index.json", _sampler_steps=2)
-    (picture,) = pseudoword.generate("a cat", base=str(few))
+    (picture,) = api.generate("a cat", base=str(few))
     assert "Steps: 2," in str(picture.info["parameters"])
     for wrong in (0, 1.5, 2000):
         index = few / "model_index.json"
         index.write_text(json.dumps(json.loads(index.read_text()) | {"_sampler_steps": wrong}))
         with pytest.raises(BaseModelError, match=r"_sampler_steps in model_index\.json is"):
-            pseudoword.generate("a cat", base=str(few))
+            api.generate("a cat", base=str(few))
 
 
 def test_a_negative_prompt_without_guidance_by_default_is_refused(
@@ -81,8 +81,8 @@ def test_a_negative_prompt_without_guidance_by_default_is_refused(
     unguided = changed(base, tmp_path / "unguided", "model_index.json", _guidance_scale=1.0)
     drawn: dict[str, Any] = {"base": str(unguided), "sampler_steps": 1, "negative": "dog"}
     with pytest.raises(SettingsError, match="give a --guidance above 1"):
-        pseudoword.generate("a cat", **drawn)
-    assert pseudoword.generate("a cat", guidance=2.0, **drawn)
+        api.generate("a cat", **drawn)
+    assert api.generate("a cat", guidance=2.0, **drawn)
 
 
 def test_a_preview_with_a_negative_prompt_that_has_no_effect_is_refused_before_training(

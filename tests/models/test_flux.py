@@ -9,7 +9,7 @@ import tiny
 import torch
 from diffusers import DiffusionPipeline
 
-import pseudoword
+from pseudoword import api
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
@@ -38,7 +38,7 @@ def test_without_a_guidance_scale_it_learns_and_draws_as_diffusers_does(
     assert np.array_equal(np.asarray(ours), np.asarray(theirs.images[0]))
     with pytest.raises(SettingsError, match="--guidance 2 has no effect"):
         generate(family, ["a cat"], [], seeds=[0], guidance=2.0)
-    done = pseudoword.train(
+    done = api.train(
         *(pictures, "<cat>"), base=str(schnell), out=tmp_path, init="cat", steps=2, preview=()
     )
     assert done.effect > 0
@@ -46,7 +46,7 @@ def test_without_a_guidance_scale_it_learns_and_draws_as_diffusers_does(
 
 def test_the_guidance_scale_changes_a_picture_and_a_negative_prompt_is_refused(dev: Path) -> None:
     drawn: dict[str, Any] = {"base": str(dev), "sampler_steps": 1}
-    one, other = (pseudoword.generate("a cat", guidance=g, **drawn)[0] for g in (1.0, 9.0))
+    one, other = (api.generate("a cat", guidance=g, **drawn)[0] for g in (1.0, 9.0))
     assert one.tobytes() != other.tobytes()
     with pytest.raises(SettingsError, match=r"--negative has no effect.*Leave it out"):
-        pseudoword.generate("a cat", negative="dog", **drawn)
+        api.generate("a cat", negative="dog", **drawn)

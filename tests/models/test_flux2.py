@@ -12,7 +12,7 @@ from diffusers import Flux2KleinPipeline, Flux2Pipeline
 from support import diffusers_own, train_state
 from transformer_references import REFERENCES
 
-import pseudoword
+from pseudoword import api
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.families.flux2 import Flux2Autoencoder
@@ -79,8 +79,8 @@ def test_dev_draws_as_diffusers_does_with_its_guidance_scale_and_learns(
         seen.append(ours.tobytes())
     assert seen[0] != seen[1]
     with pytest.raises(SettingsError, match=r"--negative has no effect.*Leave it out"):
-        pseudoword.generate("a cat", base=str(dev), negative="dog", sampler_steps=1)
-    done = pseudoword.train(
+        api.generate("a cat", base=str(dev), negative="dog", sampler_steps=1)
+    done = api.train(
         *(pictures, "<cat>"), base=str(dev), out=tmp_path, init="cat", steps=2, preview=()
     )
     assert done.effect > 0
@@ -106,12 +106,12 @@ def test_the_distilled_klein_is_not_guided(distilled: Path) -> None:
     drawn: dict[str, Any] = {"base": str(distilled), "sampler_steps": 1}
     for refused in ({"guidance": 2.0}, {"negative": "dog"}):
         with pytest.raises(SettingsError, match="has no effect"):
-            pseudoword.generate("a cat", **drawn, **refused)
+            api.generate("a cat", **drawn, **refused)
     seeded = torch.Generator().manual_seed(0)
     (theirs,) = diffusers_own(distilled)(
         prompt="a cat", height=32, width=32, num_inference_steps=1, generator=seeded
     ).images
-    (ours,) = pseudoword.generate("a cat", seed=0, **drawn)
+    (ours,) = api.generate("a cat", seed=0, **drawn)
     assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs)).max() <= 1
 
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from support import Unplugged, asked, learn, run, train_state
 
-from pseudoword import formats, generate, methods, train
+from pseudoword import formats, methods
+from pseudoword.api import generate, train
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.errors import ConceptError, SettingsError

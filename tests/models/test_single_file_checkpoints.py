@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from pseudoword import generate, train
+from pseudoword.api import generate, train
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model, detection

@@ -12,7 +12,7 @@ import torch
 from diffusers import QwenImageTransformer2DModel
 from safetensors.torch import load_file, save_file
 
-from pseudoword import train
+from pseudoword.api import train
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model, detection

@@ -10,8 +10,7 @@ from support import run
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-import pseudoword
-from pseudoword import formats
+from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.models.family import Family
@@ -33,7 +32,7 @@ def learned(init: str = "cat", mode: str = "words", rows: int = 3) -> Concept:
 
 def draw(base: Path, concept: Concept, **settings: Any) -> bytes:
     options: dict[str, Any] = {"base": str(base), "sampler_steps": 2, "device": "cpu"}
-    (picture,) = pseudoword.generate("a <x>", concept=concept, **options, **settings)
+    (picture,) = api.generate("a <x>", concept=concept, **options, **settings)
     return picture.tobytes()
 
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from support import Notes, run
 
-from pseudoword import formats, generate, train
+from pseudoword import formats
+from pseudoword.api import generate, train
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError, StorageError

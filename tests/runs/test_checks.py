@@ -9,8 +9,7 @@ import single_file
 import torch
 from PIL import Image
 
-import pseudoword
-from pseudoword import config, formats
+from pseudoword import api, config, formats
 from pseudoword.benchmark.runner import parse_variant
 from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
@@ -254,9 +253,7 @@ def test_a_word_with_too_long_vectors_is_reported(
 ) -> None:
     reported = Told()
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "norm": "none"}
-    word = pseudoword.train(
-        pictures, "<cat>", lr=1e9, out=tmp_path / "run", progress=reported, **settings
-    )
+    word = api.train(pictures, "<cat>", lr=1e9, out=tmp_path / "run", progress=reported, **settings)
     assert word.concept.vectors["clip_l"].norm(dim=-1).mean() > TOO_LONG
     assert any("--norm keep, or a lower --lr" in note for note in reported.notes)
 
@@ -265,7 +262,7 @@ def test_a_random_initialisation_is_recorded_and_has_no_init_word(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"steps": 1, "base": base, "preview": (), "init_mode": "random"}
-    word = pseudoword.train(pictures, "<cat>", out=tmp_path / "run", **settings)
+    word = api.train(pictures, "<cat>", out=tmp_path / "run", **settings)
     assert _init_word(word.concept) == ""
     again = formats.read(tmp_path / "run")
     assert again.provenance["init_mode"] == "random"
@@ -279,21 +276,21 @@ def test_a_background_without_transparent_pictures_is_reported(
 ) -> None:
     reported = Told()
     settings: dict[str, Any] = {"base": base, "background": "red", "progress": reported}
-    pseudoword.prepare(pictures, out=tmp_path / "sheet.png", **settings)
+    api.prepare(pictures, out=tmp_path / "sheet.png", **settings)
     assert "--background red has no effect: no picture is transparent" in reported.notes
     Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(pictures / "clear.png")
     reported.notes.clear()
-    pseudoword.prepare(pictures, out=tmp_path / "other.png", **settings)
+    api.prepare(pictures, out=tmp_path / "other.png", **settings)
     assert not any("--background" in note for note in reported.notes)
 
 
 def test_arguments_of_files_that_would_be_ignored_are_refused(tmp_path: Path) -> None:
     formats.write(Concept("<cat>", {"clip_l": torch.ones(1, 768)}), tmp_path / "cat.safetensors")
     with pytest.raises(SettingsError, match=r"--picture .* has no effect with the format a1111,"):
-        pseudoword.convert(tmp_path / "cat.safetensors", tmp_path / "cat.pt", picture="x.png")
+        api.convert(tmp_path / "cat.safetensors", tmp_path / "cat.pt", picture="x.png")
     with pytest.raises(PseudowordError, match="holds one word, <cat>, and none called <dog>"):
-        pseudoword.inspect(tmp_path / "cat.safetensors", token="<dog>")
-    assert pseudoword.inspect(tmp_path / "cat.safetensors", token="<cat>").token == "<cat>"
+        api.inspect(tmp_path / "cat.safetensors", token="<dog>")
+    assert api.inspect(tmp_path / "cat.safetensors", token="<cat>").token == "<cat>"
 
 
 def test_a_damaged_picture_is_told_before_the_base_model_is_loaded(
@@ -308,9 +305,9 @@ def test_a_damaged_picture_is_told_before_the_base_model_is_loaded(
     files = [*sorted(pictures.iterdir()), damaged]
     settings: dict[str, Any] = {"token": "<cat>", "out": tmp_path / "run", "preview": ()}
     with pytest.raises(PictureError, match=r"damaged\.png is damaged.* add --skip-bad"):
-        pseudoword.train(files, **settings)
+        api.train(files, **settings)
     with pytest.raises(AssertionError, match="loaded"):
-        pseudoword.train(files, **settings, skip_bad=True)
+        api.train(files, **settings, skip_bad=True)
     with pytest.raises(PictureError, match=r"damaged\.png is damaged") as alone:
-        pseudoword.train(damaged, **settings)
+        api.train(damaged, **settings)
     assert "--skip-bad" not in str(alone.value)

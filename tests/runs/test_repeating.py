@@ -11,7 +11,8 @@ import pytest
 import torch
 from support import Notes, run
 
-from pseudoword import formats, train, train_pack
+from pseudoword import formats
+from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PictureError, RunFolderError, SettingsError, TrainingError
 from pseudoword.runs import checkpoint

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from forked import Process
 
-from pseudoword import files, formats, outputs, train, train_pack
+from pseudoword import files, formats, outputs
+from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
 from pseudoword.runs import checkpoint

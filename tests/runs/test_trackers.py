@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support import Notes
 
-from pseudoword import train
+from pseudoword.api import train
 from pseudoword.errors import RunFolderError, SettingsError
 
 SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 8, "evaluate_every": 2}

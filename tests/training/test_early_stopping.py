@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from support import asked, train_state
 
-from pseudoword import formats, train, train_pack
+from pseudoword import formats
+from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.data import picture_files
 from pseudoword.errors import SettingsError

@@ -8,7 +8,8 @@ import tiny
 import torch
 from support import Unplugged, asked, learn, train_state
 
-from pseudoword import methods, train, train_pack
+from pseudoword import methods
+from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.models import base_model
 from pseudoword.models.family import Family

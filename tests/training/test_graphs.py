@@ -11,7 +11,7 @@ import torch
 from support import train_state
 from torch import Tensor
 
-from pseudoword import train
+from pseudoword.api import train
 from pseudoword.errors import SettingsError, TrainingError
 from pseudoword.models.family import Condition, Family
 from pseudoword.training import graphs

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 from benchmarks import memory
-from pseudoword import plan
+from pseudoword.api import plan
 from pseudoword.cli.app import app
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError

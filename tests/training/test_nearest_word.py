@@ -9,7 +9,7 @@ import pytest
 import torch
 from support import Notes, train_state
 
-from pseudoword import train
+from pseudoword.api import train
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TrainingPicture, thing_task, write_training_pictures
 from pseudoword.errors import SettingsError

@@ -15,7 +15,8 @@ import pytest
 import torch
 from forked import Trainings
 
-from pseudoword import formats, train
+from pseudoword import formats
+from pseudoword.api import train
 from pseudoword.errors import RunFolderError
 from pseudoword.models.family import Family
 from pseudoword.runs import pack

@@ -9,6 +9,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from pseudoword.cli.help import WholeWords, of_command, of_program
 from pseudoword.cli.terminal import GoneError, complain, not_too_narrow, ready
+from pseudoword.errors import SettingsError
+from pseudoword.imports import need_docstrings
 from pseudoword.text import visible, without_middle
 
 
@@ -22,6 +24,11 @@ class Program(WholeWords, TyperGroup):
             Path.cwd()
         except OSError:  # torch would say that it cannot load a file of its own
             complain("error: the current folder is there no longer. Change to another one.")
+            sys.exit(2)
+        try:
+            need_docstrings()  # `--help` shows them, too
+        except SettingsError as error:
+            complain(f"error: {error}")
             sys.exit(2)
         try:
             with not_too_narrow():

@@ -1,0 +1,116 @@
+"""What the public functions say to who calls them from Python, where options are arguments.
+
+The command line and the page use the same functions of `api`, and say it in their own ways.
+"""
+
+import inspect
+import logging
+import re
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+from pseudoword import config
+from pseudoword.config.aliases import names_of
+from pseudoword.errors import PseudowordError
+from pseudoword.progress import PassedOn, Progress, Silent
+from pseudoword.text import visible
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OPTION = re.compile(r"(?<![\w-])(?:--(no-)?([a-z]+(?:-[a-z]+)+|[a-z]{2,})|-(n))(?![\w-])")
+
+_COMMAND = re.compile(r"\bpseudoword [a-z]")
+"""A line with a command in it is to be typed in a terminal."""
+
+
+def in_python(text: str) -> str:
+    """A message in which options are called as arguments: `--overwrite` as `overwrite=True`.
+
+    What belongs to a line of prompts, such as `--s 20`, stays.
+    """
+    lines = text.split("\n")
+    return "\n".join(
+        line if _COMMAND.search(line) else _OPTION.sub(_argument, line) for line in lines
+    )
+
+
+def _argument(found: re.Match[str]) -> str:
+    name = (found[2] or found[3]).replace("-", "_")
+    if name not in _switches():
+        return found[0]
+    if found[1]:
+        return f"`{name}=False`"
+    return f"`{name}=True`" if _switches()[name] else f"`{name}`"
+
+
+@cache
+def _switches() -> dict[str, bool]:
+    """All arguments and settings, and whether they are only on or off."""
+    from pseudoword import api
+
+    functions = [one for one in vars(api).values() if inspect.isfunction(one)]
+    arguments = {
+        name: one.annotation is bool
+        for function in functions
+        for name, one in inspect.signature(function).parameters.items()
+    }
+    kinds = [one for one in vars(config).values() if isinstance(one, type)]
+    fields = {
+        name: field.annotation is bool
+        for kind in kinds
+        if issubclass(kind, config.Settings)
+        for name, field in kind.model_fields.items()
+    }
+    other_names = {
+        name: False
+        for kind in kinds
+        if issubclass(kind, config.Settings)
+        for name in names_of(kind)
+    }
+    return other_names | arguments | fields
+
+
+class Logged(Silent):
+    """What the user should know goes to the log `pseudoword`, which Python prints by default."""
+
+    def note(self, text: str) -> None:
+        """A warning."""
+        logging.getLogger("pseudoword").warning("%s", visible(text))
+
+
+class InPython(PassedOn):
+    """Passes everything on; notes are told `in_python`."""
+
+    def note(self, text: str) -> None:
+        """Passed on."""
+        super().note(in_python(text))
+
+
+@cache
+def for_python(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, whose errors and notes are told `in_python`.
+
+    Without a `progress`, notes are logged.
+    """
+    shows = "progress" in inspect.signature(function).parameters
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = kwargs.get("progress")
+        if shows and given is None:
+            kwargs["progress"] = InPython(Logged())
+        elif isinstance(given, Progress) and not isinstance(given, type):  # else it is refused
+            kwargs["progress"] = InPython(given)
+        try:
+            return function(*args, **kwargs)
+        except PseudowordError as error:
+            error.args = tuple(
+                in_python(one) if isinstance(one, str) else one for one in error.args
+            )
+            if hasattr(error, "__notes__"):
+                error.__notes__ = [*map(in_python, error.__notes__)]
+            raise
+
+    return called

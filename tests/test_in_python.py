@@ -1,0 +1,88 @@
+"""Who calls a public function from Python is told of arguments, and misses no note."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pseudoword
+from pseudoword import api
+from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
+from pseudoword.in_python import in_python
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("--steps: should be 3", "`steps`: should be 3"),
+        ("-n: should be 3", "`n`: should be 3"),
+        ("add --overwrite.", "add `overwrite=True`."),
+        ("leave out --no-deterministic", "leave out `deterministic=False`"),
+        ("--learning-rate and --lr", "`learning_rate` and `lr`"),
+        ("--preview 'a [name] --s 2 --n red'", "`preview` 'a [name] --s 2 --n red'"),
+        ("two--steps is--a --stepson", "two--steps is--a --stepson"),
+        ("Try\npseudoword train a --steps 3\n--out", "Try\npseudoword train a --steps 3\n`out`"),
+    ],
+)
+def test_options_are_called_as_arguments(said: str, told: str) -> None:
+    assert in_python(said) == told
+
+
+def test_errors_name_arguments_in_python_and_options_elsewhere(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=r"^`steps`: should be"):
+        pseudoword.train(pictures, "<toy>", steps="many")
+    with pytest.raises(SettingsError, match=r"^--steps: should be"):
+        api.train(pictures, "<toy>", steps="many")
+    quick: dict[str, Any] = {"init": "cat", "base": base, "batch": 2, "preview": "none"}
+    quick["out"] = tmp_path / "run"
+    pseudoword.train(pictures, "<toy>", steps=1, **quick)
+    with pytest.raises(RunFolderError, match=r"`steps` was 1, is 2.*`allow_changes=True`"):
+        pseudoword.train(pictures, "<toy>", steps=2, **quick)
+
+
+def test_what_is_added_to_an_error_names_arguments_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        error = PseudowordError("out of memory")
+        error.add_note("--gradient-checkpointing needs less")
+        raise error
+
+    monkeypatch.setattr(api, "plan_memory", fails)
+    with pytest.raises(PseudowordError) as raised:
+        pseudoword.plan()
+    assert raised.value.__notes__ == ["`gradient_checkpointing=True` needs less"]
+
+
+def test_notes_go_to_the_log_or_to_the_progress_that_was_given(
+    base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def phase(self, text: str) -> None: ...
+
+        def advance(self, done: int, total: int, detail: str = "") -> None: ...
+
+        def note(self, text: str) -> None:
+            self.lines.append(text)
+
+    settings: dict[str, Any] = {"base": base, "sampler_steps": 1, "guidance": 1, "negative": "dog"}
+    given = Notes()
+    with caplog.at_level(logging.WARNING, "pseudoword"):
+        pseudoword.generate("a cat", progress=given, **settings)
+        assert caplog.messages == []
+        pseudoword.generate("a cat", **settings)
+    assert any(
+        "`negative` dog has no effect without guidance (`guidance` above 1)" in line
+        for line in given.lines
+    )
+    assert caplog.messages == given.lines
+
+
+def test_a_public_function_is_one_and_the_same() -> None:
+    assert pseudoword.train is pseudoword.train
+    assert pseudoword.train.__doc__ == api.train.__doc__
+    assert pseudoword.Concept is api.Concept
