@@ -98,6 +98,21 @@ def test_parts_of_a_prompt_that_are_not_supported_are_reported(family: Family) -
     assert "'(red (c++) dog :('. For a bracket that is text, write \\( or \\[" in line
 
 
+def test_a_name_that_no_given_word_has_is_reported(family: Family) -> None:
+    def notes(text: str) -> list[str]:
+        lines: list[str] = []
+        prompt_checks.check_prompts(family, {"the prompt": text}, {"<x>": 2}, lines.append)
+        return lines
+
+    for name in ("<my-cat>", "<猫>", "<x2>"):
+        expected = f"{name} is plain text here: no word that was given is called so"
+        assert notes(f"a <x> and ({name}:1.2)") == [expected]
+    of_model = next(iter(family.encoders.values())).reader.tokenizer
+    of_model.add_tokens(["<merged>"])
+    for text in ("a <x>", "a < b > c", "<3", "1 <2> 3", "a <merged> cat"):
+        assert notes(text) == []
+
+
 @pytest.mark.parametrize(
     ("prompt", "changes"), [("猫の写真", True), ("two 猫s", True), ("a cat", False)]
 )

@@ -38,6 +38,9 @@ NOT_SUPPORTED = re.compile(rf"{_NOT_SUPPORTED} | \b AND \b", re.VERBOSE)
 WEIGHT = re.compile(f"{_SUPPORTED} | {_NOT_SUPPORTED}", re.VERBOSE)
 """The syntax of weights in all of these tools, which in captions is text."""
 
+NAME = re.compile(r"< [^\W\d_] [\w-]* >", re.VERBOSE)
+"""How words are mostly called."""
+
 FIELDS = ("[name]", "[filewords]")
 STAND_IN = "\ue002"
 """Stands for placeholders and fields, which may look like weights."""
@@ -93,6 +96,9 @@ def check_prompts(
         PromptError: a placeholder would be cut off, or a weight is too large.
     """
     readers = [encoder.reader for encoder in family.encoders.values()]
+    of_model = [token for reader in readers for token in reader.tokenizer.get_added_vocab()]
+    known = [*counts, *of_model]
+    _note(NAME, prompts.values(), known, note, "no word that was given is called so")
     if not family.reads_weights:
         for name, text in prompts.items():
             note_truncation(name, most_truncated(readers, text, counts), note)
