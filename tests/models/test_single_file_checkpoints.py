@@ -48,6 +48,17 @@ def test_one_file_trains_and_draws_like_its_folder(
     assert "single-file checkpoint with the keys of sd" in detected.recognised_by
 
 
+def test_configs_are_had_where_there_can_be_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "file" / "cache"))
+    one, again = (single_file_configs.folder("sd1") for _ in range(2))
+    assert one == again
+    assert any((one / "tokenizer").iterdir())
+    assert (one / "unet" / "config.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("more", "prediction", "zero_snr"),
     [

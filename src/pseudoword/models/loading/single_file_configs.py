@@ -5,12 +5,14 @@ hub; ours come with the package, so no network is needed. The numbers are those 
 models; `clip_merges.txt` is the vocabulary of OpenAI's CLIP (MIT).
 """
 
+import atexit
 import hashlib
 import inspect
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,32 @@ def layout(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) ->
 
 
 def folder(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
-    """A folder with the configs and tokenizers of `layout(name, changes)`, in the cache."""
+    """A folder with the configs and tokenizers of `layout(name, changes)`, in the cache.
+
+    Where there can be no cache, it is there until the process ends.
+    """
     configs = {part: _with_defaults(values) for part, values in layout(name, changes).items()}
     digest = hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()[:12]
-    path = cache_folder() / "layouts" / f"{name}-{digest}"
+    called = f"{name}-{digest}"
+    try:
+        return _written(cache_folder() / "layouts" / called, configs)
+    except OSError:
+        return _written(_folder_of_process() / called, configs)
+
+
+@cache
+def _folder_of_process() -> Path:
+    made = tempfile.mkdtemp(prefix="pseudoword-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def _written(path: Path, configs: Layout) -> Path:
+    """`path`, a folder with `configs`, which is written unless it is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     if path.is_dir():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
