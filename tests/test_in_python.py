@@ -8,6 +8,7 @@ import pytest
 
 import pseudoword
 from pseudoword import api
+from pseudoword.commands.demo import PICTURES
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
 from pseudoword.in_python import in_python
 
@@ -80,6 +81,18 @@ def test_notes_go_to_the_log_or_to_the_progress_that_was_given(
         for line in given.lines
     )
     assert caplog.messages == given.lines
+
+
+def test_times_are_for_whoever_watches_not_for_the_log(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "pseudoword"):
+        pseudoword.train(
+            PICTURES / "learn", "<cat>", base=base, steps=2, preview=[], out=tmp_path / "run"
+        )
+    assert "captions" in caplog.text  # a warning
+    assert "took" not in caplog.text
+    assert "to go" not in caplog.text
 
 
 def test_a_public_function_is_one_and_the_same() -> None:

@@ -4,7 +4,6 @@ The command line and the page use the same functions of `api`, and say it in the
 """
 
 import inspect
-import logging
 import re
 from collections.abc import Callable
 from functools import cache, wraps
@@ -13,8 +12,7 @@ from typing import ParamSpec, TypeVar
 from pseudoword import config
 from pseudoword.config.aliases import names_of
 from pseudoword.errors import PseudowordError
-from pseudoword.progress import PassedOn, Progress, Silent
-from pseudoword.text import visible
+from pseudoword.progress import Logged, PassedOn, Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,14 +68,6 @@ def _switches() -> dict[str, bool]:
         for name in names_of(kind)
     }
     return other_names | arguments | fields
-
-
-class Logged(Silent):
-    """What the user should know goes to the log `pseudoword`, which Python prints by default."""
-
-    def note(self, text: str) -> None:
-        """A warning."""
-        logging.getLogger("pseudoword").warning("%s", visible(text))
 
 
 class InPython(PassedOn):

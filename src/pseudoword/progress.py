@@ -1,7 +1,10 @@
 """Progress of long work. Commands show it; the functions of `api` are silent by default."""
 
+import logging
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
+
+from pseudoword.text import visible
 
 
 @runtime_checkable
@@ -34,6 +37,14 @@ class Silent:
         """Nothing."""
 
 
+class Logged(Silent):
+    """What the user should know goes to the log `pseudoword`, which Python prints by default."""
+
+    def note(self, text: str) -> None:
+        """A warning."""
+        logging.getLogger("pseudoword").warning("%s", visible(text))
+
+
 class PassedOn:
     """Passes everything on to another `Progress`; subclasses change a part of it."""
 
@@ -51,6 +62,13 @@ class PassedOn:
     def note(self, text: str) -> None:
         """Passed on."""
         self._inner.note(text)
+
+
+def is_watched(progress: Progress) -> bool:
+    """Whether what passes it on ends with somebody who sees the phases, and not with a log."""
+    while isinstance(progress, PassedOn):
+        progress = progress._inner
+    return not isinstance(progress, Logged)
 
 
 class Once(PassedOn):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO, USUAL_SAMPLER_STEPS
 from pseudoword.config.prompt_lines import PromptLine
-from pseudoword.progress import PassedOn, Progress
+from pseudoword.progress import PassedOn, Progress, is_watched
 from pseudoword.text import duration
 from pseudoword.training import importance, learning_rate_finder
 from pseudoword.training.early_stopping import SAMPLES, earliest_stop
@@ -48,6 +48,7 @@ class TimedProgress(PassedOn):
         super().__init__(inner)
         self.config = config
         self._foretold = foretold
+        self._watched = is_watched(inner)
         self._spent: dict[str, float] = {}
         self._part, self._began = "", time.perf_counter()
         self._first: tuple[int, float] | None = None
@@ -70,7 +71,12 @@ class TimedProgress(PassedOn):
         """Note how long the parts took."""
         self._end_phase()
         parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in self._spent.items())
-        self.note(f"took {sum(self._spent.values()):.1f} s: {parts}")
+        self._note_time(f"took {sum(self._spent.values()):.1f} s: {parts}")
+
+    def _note_time(self, text: str) -> None:
+        """To whoever watches; it is nothing for a log of warnings."""
+        if self._watched:
+            self.note(text)
 
     def _end_phase(self) -> None:
         now = time.perf_counter()
@@ -112,9 +118,9 @@ class TimedProgress(PassedOn):
         )
         about = duration(sum(seconds.values()))
         if last_step(config) < config.total_steps:
-            self.note(f"at least {about} to go, at most {duration(most)}: {parts}")
+            self._note_time(f"at least {about} to go, at most {duration(most)}: {parts}")
         else:
-            self.note(f"about {about} to go: {parts}")
+            self._note_time(f"about {about} to go: {parts}")
 
 
 def _steps(config: TrainConfig) -> str:
