@@ -41,7 +41,7 @@ class Process:
     """A command that runs beside the test, as `python -m module` or `python script.py` runs it.
 
     Of its streams, 0 to 2, any may be "closed", one that a reader has "left", or lead to a device;
-    `env` is added to the test's own environment.
+    `env` is added to the test's own environment. Without `cwd`, it is in the test's own folder.
     """
 
     def __init__(
@@ -50,9 +50,10 @@ class Process:
         module: str | Path = "pseudoword",
         streams: Mapping[int, str] = MappingProxyType({}),
         env: Mapping[str, str] = MappingProxyType({}),
+        cwd: Path | None = None,
     ) -> None:
         self._said = tempfile.TemporaryDirectory()
-        here = (Path.cwd(), {**os.environ, **env}, self._said.name, dict(streams))
+        here = (cwd or Path.cwd(), {**os.environ, **env}, self._said.name, dict(streams))
         given = (module, [*map(str, arguments)], *here)
         self._process = FORKS.Process(target=_run, args=given, daemon=True)
         self._process.start()

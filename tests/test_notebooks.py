@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import tiny
 
@@ -13,9 +14,27 @@ for package in ("IPython", "ipykernel", "jupytext", "nbclient"):
     pytest.importorskip(package, reason=f"needs {package}, which is not installed")
 
 import nbformat  # noqa: E402
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner  # noqa: E402
 
 from pseudoword.notebook import EXAMPLE_WORDS  # noqa: E402
 from scripts import notebooks  # noqa: E402
+
+
+class Kernel(forked.Process):
+    """Runs the cells of a notebook; to `jupyter_client` it is as if it had started the process."""
+
+    stdin = stdout = stderr = None  # type: ignore[assignment]  # nothing that it would have to close
+
+
+@pytest.fixture(autouse=True)
+def _kernels_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def launch(self: Any, cmd: list[str], *, cwd: str, env: dict[str, str], **_: Any) -> Any:
+        at = cmd.index("-m")
+        self.process = Kernel(*cmd[at + 2 :], module=cmd[at + 1], env=env, cwd=Path(cwd))
+        return self.connection_info
+
+    monkeypatch.setattr(LocalProvisioner, "launch_kernel", launch)
+
 
 FAST = {"SAMPLER_STEPS": 2}
 TEACHING = {
