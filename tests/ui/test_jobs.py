@@ -155,6 +155,18 @@ def test_two_pages_that_submit_one_name_at_once_train_it_once(
     assert all("is being learned already" in told for told in refused)
 
 
+def test_a_word_that_was_saved_on_the_way_is_still_being_learned(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    run = queue.workspace.place("runs", job.id)
+    run.mkdir()
+    (run / "concept.safetensors").write_bytes(embedding("<cat>"))
+    assert [word.token for word in queue.library.words()] == ["<cat>"]
+    with pytest.raises(SettingsError, match="<cat> is being learned already"):
+        queue.submit(data_set, "<cat>", **settings)
+
+
 def test_a_name_in_the_library_is_taken(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:

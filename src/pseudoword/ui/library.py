@@ -268,15 +268,15 @@ class Library:
         Raises:
             SettingsError: it is taken.
         """
+        if token in self._being_learned(but):  # it may be here already, as it was saved last
+            raise SettingsError(
+                f"a word {brief(token)} is being learned already. Choose another name, or wait "
+                "for it."
+            )
         if any(word.token == token and word.id != but for word in self.words()):
             raise SettingsError(
                 f"there is a word {brief(token)} already. Choose another name, or rename or delete "
                 "that word."
-            )
-        if token in self._being_learned(but):
-            raise SettingsError(
-                f"a word {brief(token)} is being learned already. Choose another name, or wait "
-                "for it."
             )
 
     def is_learning(self) -> bool:
