@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_explained(base: Path, family: Family) -> None:
         generate(family, ["a <a>"], [concept("<a>"), concept("<a>", 2)], seeds=[0])
     with pytest.raises(SettingsError, match="multiple of 8"):
         generate(family, ["a cat"], [], seeds=[0], resolution=33)
-    with pytest.raises(SettingsError, match=r"^-n: .*greater than or equal to 1, got 0"):
+    with pytest.raises(SettingsError, match=r"^`n`: .*greater than or equal to 1, got 0"):
         pseudoword.generate("a cat", base=str(base), n=0)
 
 

@@ -46,12 +46,6 @@ def test_what_is_missing_is_asked_for(page: Page, served: Served) -> None:
     put(page, "name", "nothing")
     page.click("#teach-start")
     expect(page.locator("#start-told")).to_contain_text("Drop three to five pictures")
-    put(page, "init", "thing")  # it may be right now
-    expect(page.locator("#start-told [role=alert]")).to_have_count(0)
-    page.click("#teach-start")
-    expect(page.locator("#start-told")).to_contain_text("Drop three to five pictures")
-    drop(page, PANDA[:1])
-    expect(page.locator("#start-told [role=alert]")).to_have_count(0)
 
 
 def test_a_setting_that_is_wrong_is_called_as_on_the_page(page: Page, served: Served) -> None:

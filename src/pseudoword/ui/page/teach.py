@@ -47,9 +47,6 @@ DECIDE_NEED = (
 )  # fmt: skip
 """Settings after whose change memory and time are estimated again."""
 
-WITHOUT_ERROR = """(told) => [(told || "").includes('role="alert"') ? "" : told]"""
-"""In JavaScript: what was told, unless it was of a mistake, which may be mended now."""
-
 OPTIMISERS = [
     *("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor"),
     *("prodigyopt.Prodigy", "schedulefree.AdamWScheduleFree"),
@@ -177,18 +174,6 @@ class TeachPanel:
             **in_turn("estimate"),
         )
         training.connect(opened)
-        gr.on(
-            [
-                *(one.change for one in (self._sentences, *inputs)),
-                *(place.upload for place in (pictures.files, pictures.folder)),
-            ],
-            None,
-            self._told,
-            self._told,
-            js=WITHOUT_ERROR,
-            **LATEST,
-            **PRIVATE,
-        )
         self._start.click(
             told(self._started),
             [pictures.data_set, self._sentences, *inputs],
