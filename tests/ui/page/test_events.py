@@ -254,15 +254,16 @@ def test_what_was_typed_and_dropped_is_there_when_the_page_is_loaded_again(
     def kept() -> object:
         return page.evaluate("localStorage.getItem('pseudoword-typed')")
 
-    def until_kept(act: Callable[[], None]) -> None:
+    def until_kept(act: Callable[[], object]) -> None:
         before = kept()
         act()
         wait_until(page, lambda: kept() != before)
 
     open_page(page, served)
+    wait_until(page, kept)  # a page that is loaded writes, too
     until_kept(lambda: put(page, "name", "my cat"))
     until_kept(lambda: put(page, "init", "woman"))
-    page.reload()
+    until_kept(page.reload)
     expect(name).to_have_value("my cat")
     expect(init).to_have_value("woman")
     until_kept(lambda: put(page, "init", "object"))

@@ -1,5 +1,6 @@
 """The tab where words are taught: pictures, a name, one button; and all settings, if wanted."""
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +36,9 @@ KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
 
 BEGINNINGS = {"a thing": "object", "a style": "style", "a person": "person"}
 """The word to start from, if there is no better one."""
+
+UNTYPED = ["", "object", "a thing"]
+"""Name, starting word and kind of a new word, before a person has said any."""
 
 DECIDE_HOW_SEEN = (
     *("crop", "crops", "flip", "background", "mask", "unmasked_weight", "template"),
@@ -95,7 +99,7 @@ class TeachPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._form = Form(TrainConfig, "teach")
-        self._typed = kept_by_browser(["", "object", "a thing"], "typed")
+        self._typed = kept_by_browser(UNTYPED, "typed")
         with gr.Row(elem_classes="two", equal_height=False):
             with gr.Column(scale=3, min_width=340):
                 self._pictures = PicturePanel(desk, self._looked_with)
@@ -158,7 +162,9 @@ class TeachPanel:
         keep: dict[str, Any] = {"js": "(...typed) => [typed]", **EACH, **PRIVATE}
         # When a field is left: while it is typed into, the browser still tells the text before.
         gr.on([one.blur for one in typed[:2]], None, typed, self._typed, **keep)
-        again = opened(None, self._typed, typed, js="(typed) => typed", **PRIVATE)
+        # What is typed while the page is loaded counts more than what was typed before.
+        js = f"(kept, ...now) => `${{now}}` === `${{{json.dumps(UNTYPED)}}}` ? kept : now"
+        again = opened(None, [self._typed, *typed], typed, js=js, **PRIVATE)
         pictures.connect(again.then, inputs, looked_anew, self._start)
         began = self._kind.input(
             beginning, [self._kind, controls["init"]], controls["init"], **LATEST, **QUIET
