@@ -7,6 +7,7 @@ import random
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from embedding_files import rows, torch_bytes
@@ -25,11 +26,12 @@ def seeds(folder: Path) -> dict[str, bytes]:
     """A small valid file of every kind."""
     sd = Concept("<cat>", {"clip_l": rows(2, 32)}, "sd")
     sdxl = Concept("<cat>", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)}, "sdxl")
-    layered = {f"clip_l.{key}": rows(1, 8) for key in keys.XTI_LAYERS}
+    xti = Concept("<x>", {f"clip_l.{key}": rows(1, 8) for key in keys.XTI_LAYERS})
+    layered = replace(xti, vectors={"clip_l": rows(1, 8), **xti.vectors})
     picture = Image.new("RGB", (24, 24), "orange")
     found = {}
     for name, writer in WRITERS.items():
-        for kind, concept in (("sd", sd), ("sdxl", sdxl), ("xti", Concept("<x>", layered))):
+        for kind, concept in (("sd", sd), ("sdxl", sdxl), ("xti", xti), ("layered", layered)):
             if not writer.refuses(concept):
                 (path, *_) = formats.write_as(concept, folder / "seed", name, picture)
                 found[f"{name}/{kind}"] = path.read_bytes()

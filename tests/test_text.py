@@ -68,6 +68,8 @@ def test_the_vectors_of_many_layers_are_counted() -> None:
     assert vector_sizes(layered) == (
         "clip_l 2 × 768 for each of 3 layers, clip_g 2 × 1280 for each of 3 layers"
     )
+    layered["clip_l"] = 2, 768
+    assert "clip_l 2 × 768 for all and each of 3 layers" in vector_sizes(layered)
 
 
 def test_a_long_list_shows_its_first_items_and_counts_the_rest() -> None:

@@ -24,6 +24,7 @@ from pseudoword.formats import with_token as with_token
 from pseudoword.formats.infotext import SAMPLERS as SAMPLERS
 from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
+from pseudoword.formats.layers import adapted as adapted
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture

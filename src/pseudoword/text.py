@@ -132,9 +132,16 @@ def vector_sizes(vectors: Mapping[str, tuple[int, int]]) -> str:
         encoder, dot, _ = key.partition(".")
         layers[encoder, n, width] = layers.get((encoder, n, width), 0) + bool(dot)
     return ", ".join(
-        f"{encoder} {n} × {width}" + (f" for each of {count} layers" if count else "")
+        f"{encoder} {n} × {width}" + _for_layers(count, encoder in vectors)
         for (encoder, n, width), count in layers.items()
     )
+
+
+def _for_layers(count: int, also_all: bool) -> str:
+    """What vectors are for, if it is layers of a denoiser."""
+    if not count:
+        return ""
+    return f" for {'all and ' if also_all else ''}each of {count} layers"
 
 
 def markdown(text: object) -> str:

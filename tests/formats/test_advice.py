@@ -4,6 +4,7 @@ import contextlib
 import copy
 import re
 import shutil
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pseudoword.concept import Concept
 from pseudoword.formats import WRITERS, EmbeddingFile, keys, names
 from pseudoword.formats.advice import advise, onetrainer
 from pseudoword.formats.keys import base_encoder
+from pseudoword.formats.layers import adapted, for_other_tools
 
 SD = Concept("<cat>", {"clip_l": L}, "sd")
 SDXL = Concept("<cat>", {"clip_l": L, "clip_g": G}, "sdxl")
@@ -41,7 +43,18 @@ FLUX2 = Concept("<cat>", {"mistral3_24b": rows(2, 5120)}, "flux2")
 QWEN = Concept("<cat>", {"qwen25_7b": rows(2, 3584)}, "qwen-image")
 CHROMA = Concept("<cat>", {"t5xxl": rows(2, 4096)}, "chroma")
 AURA = Concept("<cat>", {"pile_t5xl": rows(2, 2048)}, "auraflow")
+LAYERED, LAYERED_SDXL = (
+    replace(
+        word,
+        vectors={
+            **word.vectors,
+            **{f"{key}.{layer}": r + 1 for key, r in word.vectors.items() for layer in "AB"},
+        },
+    )
+    for word in (SD, SDXL)
+)
 NEWER = (SD3, CHROMA, KLEIN, FLUX2, QWEN, AURA)
+LAYERS = (LAYERED, LAYERED_SDXL)
 WIDTHS = {"clip_l": 768, "clip_h": 1024, "clip_g": 1280, "t5xxl": 4096}
 
 MORE_FILES: dict[str, bytes] = {
@@ -86,6 +99,11 @@ def advice(path: Path, token: str | None = None) -> tuple[EmbeddingFile, Concept
     return content, word, advise(content, word)
 
 
+def sentences_of(content: EmbeddingFile, tool: str) -> list[tuple[Concept, str]]:
+    """What is said of each word of a file, and the word as other tools read it."""
+    return [(for_other_tools(word), advise(content, word)[tool]) for word in content.concepts]
+
+
 def every_file(folder: Path) -> list[Path]:
     """Every kind of file that is read or written here, each in a folder of its own."""
     paths = []
@@ -93,7 +111,9 @@ def every_file(folder: Path) -> list[Path]:
         (folder / name.replace("/", "-")).mkdir()
         paths.append(write(folder / name.replace("/", "-"), name))
     for writer in WRITERS:
-        for i, word in enumerate((SD, SD2, SDXL, FLUX, T5, WÜRSTCHEN, SANA, OUTPUT, *NEWER)):
+        for i, word in enumerate(
+            (SD, SD2, SDXL, FLUX, T5, WÜRSTCHEN, SANA, OUTPUT, *NEWER, *LAYERS)
+        ):
             if not WRITERS[writer].refuses(word):
                 path = folder / f"{writer} {i}" / f"my-cat{WRITERS[writer].ending}"
                 paths.append(formats.write_as(word, path, writer, Image.new("RGB", (64, 64)))[0])
@@ -183,15 +203,15 @@ def check_diffusers(path: Path, word: Concept, sentence: str, tokenizer: Any) ->
 def test_the_advice_for_diffusers_is_true_for_every_file(files: list[Path], tokenizer: Any) -> None:
     beginnings = set()
     for path in files:
-        for word in formats.read_file(path).concepts:
-            sentence = advise(formats.read_file(path), word)["diffusers"]
+        content = formats.read_file(path)
+        for word, sentence in sentences_of(content, "diffusers"):
             check_diffusers(path, word, sentence, tokenizer)
             beginnings.add(sentence[:22])
     assert len(beginnings) > 7
 
 
 @pytest.mark.parametrize("token", ["<cat>", "<My-Toy>", "*"])
-@pytest.mark.parametrize("word", [SD, SDXL, T5, FLUX, CHROMA, SANA, SD3])
+@pytest.mark.parametrize("word", [SD, SDXL, T5, FLUX, CHROMA, SANA, SD3, *LAYERS])
 def test_the_model_card_s_code_loads_the_word(
     word: Concept, token: str, tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -203,10 +223,11 @@ def test_the_model_card_s_code_loads_the_word(
         assert code is None
         return
     assert code
-    pipe = Pipe(tokenizer, *encoders_of(word))
+    pipe = Pipe(tokenizer, *encoders_of(for_other_tools(word)))
     exec(code[1].replace("me/toy", str(tmp_path)), {"pipeline": pipe})
     other = re.search("then write (.*)", code[1])
-    for encoder, suffix in (keys.diffusers_suffixes(word.vectors, word.family) or {}).items():
+    suffixes = keys.diffusers_suffixes(for_other_tools(word).vectors, word.family)
+    for encoder, suffix in (suffixes or {}).items():
         assert pipe.rows(other[1] if other else token, suffix).equal(word.vectors[encoder])
 
 
@@ -372,8 +393,7 @@ def test_the_advice_for_automatic1111_is_true_for_every_file(
     beginnings = set()
     for path in files:
         content = formats.read_file(path)
-        for word in content.concepts:
-            sentence = advise(content, word)["AUTOMATIC1111"]
+        for word, sentence in sentences_of(content, "AUTOMATIC1111"):
             check_a1111(path, content, word, sentence, tokenizer)
             beginnings.add(sentence[:18])
     assert len(beginnings) > 8
@@ -439,8 +459,7 @@ def test_the_advice_for_comfyui_is_true_for_every_file(files: list[Path]) -> Non
     beginnings = set()
     for path in files:
         content = formats.read_file(path)
-        for word in content.concepts:
-            sentence = advise(content, word)["ComfyUI"]
+        for word, sentence in sentences_of(content, "ComfyUI"):
             check_comfyui(path, word, sentence)
             beginnings.add(sentence[:18])
     assert len(beginnings) > 5
@@ -475,8 +494,7 @@ def test_the_advice_for_invokeai_is_true_for_every_file(files: list[Path]) -> No
     beginnings = set()
     for path in files:
         content = formats.read_file(path)
-        for word in content.concepts:
-            sentence = advise(content, word)["InvokeAI"]
+        for word, sentence in sentences_of(content, "InvokeAI"):
             check_invokeai(path, word, sentence)
             beginnings.add(sentence[:18])
     assert len(beginnings) > 5
@@ -486,8 +504,7 @@ def test_the_advice_for_onetrainer_is_true_for_every_file(files: list[Path]) -> 
     beginnings = set()
     for path in files:
         content = formats.read_file(path)
-        for word in content.concepts:
-            sentence = advise(content, word)["OneTrainer"]
+        for word, sentence in sentences_of(content, "OneTrainer"):
             beginnings.add(sentence[:18])
             encoders = frozenset(map(base_encoder, word.vectors))
             if encoders not in onetrainer.KEYS:
@@ -523,7 +540,7 @@ def test_a_file_works_after_the_conversion_that_is_advised(
             if not match:
                 continue
             out = tmp_path / str(done) / f"toy{WRITERS[match[1]].ending}"
-            formats.write_as(word, out, match[1])
+            formats.write_as(adapted(word, match[1])[0], out, match[1])
             again = advice(out)[2][tool]
             assert "convert" not in again.removesuffix(
                 "; or convert with --format diffusers, and load a file each"

@@ -80,6 +80,19 @@ CONCEPTS = {
         "sd",
         "layered",
     ),
+    "layered, and for all": Concept(
+        "<cat>",
+        {"clip_l": L, **{f"clip_l.{layer}": L + 1 for layer in LAYERS.split()}},
+        "sd",
+        "layered",
+        {"steps": "3"},
+    ),
+    "layered SDXL, and for all": Concept(
+        "<cat>",
+        {"clip_l": L, "clip_l.MID": L + 1, "clip_g": G, "clip_g.MID": G + 1},
+        "sdxl",
+        "layered",
+    ),
     "output": Concept("<cat>", {"clip_l_out": L, "clip_g_out": G}),
 }
 FITTING = [

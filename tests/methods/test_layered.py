@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from support import Notes, asked, run, train_state
 from torch import Tensor
 
@@ -16,14 +19,15 @@ from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.errors import ConceptError
-from pseudoword.formats import keys
+from pseudoword.formats import keys, layered_rows
+from pseudoword.formats.layouts import LAYERED_ROWS
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.cross_attention import cross_attention_layers
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.models.loading import single_file_configs
-from pseudoword.training import loss, memory_plan
+from pseudoword.training import loop, loss, memory_plan
 from pseudoword.training.batches import batch
 
 
@@ -121,7 +125,7 @@ def test_the_loss_reaches_the_rows_of_every_layer(unet_family: Family, pictures:
     assert len(found) == len(unet_family.encoders)
     for rows in found:
         assert rows.grad is not None
-        assert rows.shape[0] == len(unet_family.layers)
+        assert rows.shape[0] == 1 + len(unet_family.layers)
         assert (rows.grad.abs().amax(-1) > 0).all()
 
 
@@ -238,11 +242,12 @@ def test_a_word_goes_to_kohya_s_file_and_back_and_draws(
         pictures, "<cat>", out=tmp_path / "run", method="layered", init="cat", progress=told,
         **settings,
     )  # fmt: skip
-    assert any("kohya's XTI script" in note for note in told.lines)
-    (file,) = api.convert(done.folder, tmp_path / "xti.safetensors", format="xti")
+    assert any("other tools read those for all layers" in note for note in told.lines)
+    (file,) = api.convert(done.folder, tmp_path / "xti.safetensors", format="xti", progress=told)
+    assert "xti holds the rows for each layer, and not those for all" in told.lines[-1]
     back = formats.read(file)
     assert list(back.vectors) == [f"clip_l.{layer}" for layer in keys.XTI_LAYERS]
-    assert all(torch.equal(back.vectors[key], r) for key, r in done.concept.vectors.items())
+    assert all(torch.equal(r, done.concept.vectors[key]) for key, r in back.vectors.items())
     pictures_of = [
         api.generate("a <cat>", concept=path, base=str(published_shape), seed=1, sampler_steps=2)[
             0
@@ -252,6 +257,82 @@ def test_a_word_goes_to_kohya_s_file_and_back_and_draws(
     assert pictures_of[0] == pictures_of[1]
     with pytest.raises(ConceptError, match="--method layered"):
         api.train(pictures, "<b>", out=tmp_path / "b", init=str(file), **settings)
+
+
+def test_its_file_is_an_ordinary_word_to_those_who_know_no_layers(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"base": str(base), "init": "cat", "preview": ()}
+    done = api.train(
+        pictures, "<cat>", out=tmp_path / "run", method="layered", vectors=2, steps=4, **settings
+    )
+    file = done.folder / formats.CONCEPT_FILE
+    ((name, theirs),) = load_file(file).items()
+    assert name == "<cat>"
+    assert torch.equal(theirs, done.concept.vectors["clip_l"])
+    each = [rows for key, rows in done.concept.vectors.items() if key != "clip_l"]
+    assert not any(torch.equal(rows, theirs) for rows in each)
+    back = formats.read(file)
+    assert back.vectors.keys() == done.concept.vectors.keys()
+    assert all(torch.equal(rows, done.concept.vectors[key]) for key, rows in back.vectors.items())
+    again = api.train(
+        pictures, "<b>", out=tmp_path / "b", init=str(file), steps=2, lr=1e-9, base=str(base),
+        preview=(),
+    )  # fmt: skip
+    assert list(again.concept.vectors) == ["clip_l"]
+    torch.testing.assert_close(again.concept.vectors["clip_l"], theirs, rtol=0, atol=1e-6)
+    (copy,) = api.convert(file, tmp_path / "cat.pt", format="a1111")
+    assert torch.equal(formats.read(copy).vectors["clip_l"], theirs)
+
+
+def test_rows_for_each_layer_that_are_damaged_are_told(tmp_path: Path) -> None:
+    rows = torch.ones(1, 32)
+    word = Concept("<cat>", {"clip_l": rows, "clip_l.MID": rows})
+    other = layered_rows.as_text({"clip_h.MID": rows})
+    for text in ("!", "AAAA", layered_rows.as_text(word.vectors)[:-8], other):
+        path = tmp_path / "cat.safetensors"
+        formats.write(word, path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() | {LAYERED_ROWS: text}
+        save_file({"<cat>": rows}, path, metadata)
+        with pytest.raises(ConceptError, match=r"cat\.safetensors"):
+            formats.read(path)
+
+
+def test_a_step_without_layers_reads_the_same_rows_everywhere(
+    unet_family: Family, pictures: Path
+) -> None:
+    one = train_state(unet_family, pictures, method="layered", steps=4)
+    start = [p.detach().clone() for p in one.method.parameters()]
+    list(islice(loop.train(unet_family, [one]), 1))
+    key = next(iter(unet_family.encoders))
+    assert set(asked(one)) == set(unet_family.encoders)
+    (shared, *added), first = one.method.parameters()[0], start[0]
+    assert not torch.equal(shared, first[0])
+    assert all(rows.any() for rows in added)
+    each = zip(unet_family.layers, added, strict=True)
+    expected = {key: shared, **{f"{key}.{layer}": shared + own for layer, own in each}}
+    for name, rows in expected.items():
+        torch.testing.assert_close(one.method.word()[name], rows)
+
+
+def test_words_that_are_read_once_share_no_batch_with_one_that_is_read_for_each_layer(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their gradients would be summed in another order than alone."""
+    found, real = list[list[bool]](), loss.losses
+
+    def seen(family: Family, words: Any, *others: Any) -> Tensor:
+        found.append([keys.is_layered(rows) for rows in words])
+        return real(family, words, *others)
+
+    monkeypatch.setattr(loss, "losses", seen)
+    pack = [
+        train_state(family, pictures, f"<{name}>", method=method, steps=2)
+        for name, method in (("a", "classic"), ("b", "layered"), ("c", "classic"))
+    ]
+    list(loop.train(family, pack))
+    assert found == [[False, False], [True], [False, False, False]]
 
 
 def test_other_tools_get_the_mean_of_the_layers_which_is_said(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,19 @@ def test_an_embedding_of_any_kind_is_taken_in_and_handed_over(library: Library, 
         assert download.name.startswith("cat")
         (again,) = formats.read_bytes(download.data, Path(download.name)).concepts
         assert torch.allclose(again.vectors["clip_l"], concept.vectors["clip_l"])
+
+
+@pytest.mark.parametrize("kind", ["a1111", "diffusers", "onetrainer", "native"])
+def test_a_layered_word_is_handed_over_as_what_a_format_can_hold(
+    library: Library, kind: str
+) -> None:
+    layered = replace(WORD, vectors={**WORD.vectors, "clip_l.MID": torch.zeros(1, 768)})
+    (word,) = library.add(formats.encode(layered, "native")[""], "cat.safetensors")
+    assert not library.formats(word.id)[kind]
+    (download,) = library.convert(word.id, kind)
+    (again,) = formats.read_bytes(download.data, Path(download.name)).concepts
+    assert torch.equal(again.vectors["clip_l"], WORD.vectors["clip_l"])
+    assert len(again.vectors) == (2 if kind == "native" else 1)
 
 
 def test_a_word_without_a_name_is_called_as_its_file(library: Library) -> None:

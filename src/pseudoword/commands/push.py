@@ -12,6 +12,7 @@ from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import WRITERS
 from pseudoword.formats.advice import diffusers
+from pseudoword.formats.layers import for_other_tools
 from pseudoword.lookup import HUB_ID
 from pseudoword.text import code, command, markdown, reason, vector_sizes
 
@@ -94,8 +95,9 @@ def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes
     """The repository's files: the word in our format and diffusers', pictures and a model card."""
     native = dict(WRITERS["native"].write(concept, None))
     files = {formats.CONCEPT_FILE: native[""]}
-    if not WRITERS["diffusers"].refuses(concept):
-        for suffix, data in WRITERS["diffusers"].write(concept, None).items():
+    theirs = for_other_tools(concept)
+    if not WRITERS["diffusers"].refuses(theirs):
+        for suffix, data in WRITERS["diffusers"].write(theirs, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
     run = folder if folder.is_dir() else folder.parent
     pngs = sorted((run / "previews").glob("*.png"))
@@ -128,7 +130,7 @@ def model_card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
     shapes = vector_sizes({key: (len(r), r.shape[1]) for key, r in concept.vectors.items()})
     facts = {"family": concept.family or "not stated", "method": concept.method, "vectors": shapes}
     draw = command("pseudoword", "generate", prompt, "--concept", to, "--base", base)
-    loading = diffusers.from_hub(concept, to)
+    loading = diffusers.from_hub(for_other_tools(concept), to)
     parts = [
         f"---\n{head.to_yaml()}\n---",
         f"# {markdown(concept.token)}",

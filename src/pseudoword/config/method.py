@@ -24,8 +24,8 @@ class MethodSettings(Settings):
     method: MethodName = "classic"
     """How the vectors come to be. classic learns them freely; directional learns their direction
     alone, in steps of an angle: --lr is in radians, and 100% is a quarter of a radian;
-    layered learns other vectors for each cross-attention layer (P+), which hardly any other tool
-    can use."""
+    layered also learns other vectors for each cross-attention layer (P+), with which pseudoword
+    draws; other tools use those for all layers."""
 
     norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
     """Length of the vectors: free (none); as at the start, so that only their direction is learned

@@ -228,7 +228,7 @@ def is_layered(vectors: Iterable[str]) -> bool:
 
 def layers_in(vectors: Iterable[str]) -> list[str]:
     """The layers that a layered concept has rows for, in its order."""
-    return list(dict.fromkeys(key.partition(".")[2] for key in vectors))
+    return list(dict.fromkeys(key.partition(".")[2] for key in vectors if is_layered([key])))
 
 
 def of_layer(vectors: Mapping[str, Rows], encoder: str, layer: str) -> Rows:

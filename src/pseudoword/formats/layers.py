@@ -1,13 +1,9 @@
-"""Layered concepts (rows for each layer of a denoiser) in formats without layers."""
+"""Layered concepts (rows for each layer of a denoiser) in formats that hold less."""
 
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
-
 from pseudoword.concept import Concept
-from pseudoword.formats import keys
+from pseudoword.formats import keys, layered_rows
 from pseudoword.formats.writers import WRITERS
 
 
@@ -15,27 +11,33 @@ def adapted(concept: Concept, name: str) -> tuple[Concept, str | None]:
     """Adapt `concept` to the format `name`: an ordinary concept if the format has no layers.
 
     Returns:
-        The concept, and a sentence that says what was changed; None if nothing was.
+        The concept, and a sentence that says what was left out; None if nothing was.
     """
     if not keys.is_layered(concept.vectors) or WRITERS[name].refuses(concept) is None:
         return concept, None
-    ordinary = mean_over_layers(concept)
-    if WRITERS[name].refuses(ordinary) is not None:
+    for_each = replace(concept, vectors=layered_rows.for_each(concept.vectors))
+    count = len(keys.layers_in(concept.vectors))
+    shared = bool(layered_rows.for_all(concept.vectors))
+    if WRITERS[name].refuses(for_each) is None:
+        return for_each, (
+            f"{concept.token}: {name} holds the rows for each layer, and not those for all"
+        )
+    if WRITERS[name].refuses(ordinary(concept)) is not None:
         return concept, None
-    return ordinary, (
-        f"{concept.token}: {name} holds no layers, so it gets the mean of the rows of all "
-        f"{len(keys.layers_in(concept.vectors))} layers"
-    )
+    what = "rows for all layers alone" if shared else f"mean of the rows of all {count} layers"
+    return ordinary(concept), f"{concept.token}: {name} holds no layers, so it gets the {what}"
 
 
-def mean_over_layers(concept: Concept) -> Concept:
-    """The mean of a layered concept's rows over the layers, scaled to their mean length."""
-    layers: dict[str, list[Tensor]] = {}
-    for key, rows in concept.vectors.items():
-        layers.setdefault(keys.base_encoder(key), []).append(rows)
-    vectors = {}
-    for encoder, of_layers in layers.items():
-        length = torch.stack([rows.norm(dim=-1, keepdim=True) for rows in of_layers]).mean(0)
-        vectors[encoder] = length * normalize(torch.stack(of_layers).mean(0), dim=-1)
-    provenance = {**concept.provenance, "layers": f"mean of {len(keys.layers_in(concept.vectors))}"}
-    return replace(concept, vectors=vectors, provenance=provenance)
+def for_other_tools(concept: Concept) -> Concept:
+    """What tools without layers read of our file of `concept`: its rows for all, if it has any."""
+    shared = layered_rows.for_all(concept.vectors)
+    return replace(concept, vectors=shared) if shared else concept
+
+
+def ordinary(concept: Concept) -> Concept:
+    """A layered concept without layers: with its rows for all, or else their mean."""
+    if layered_rows.for_all(concept.vectors):
+        return for_other_tools(concept)
+    count = len(keys.layers_in(concept.vectors))
+    provenance = {**concept.provenance, "layers": f"mean of {count}"}
+    return replace(concept, vectors=layered_rows.mean(concept.vectors), provenance=provenance)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import grouping, keys
+from pseudoword.formats import grouping, keys, layered_rows
 from pseudoword.formats.file_kinds import is_network_weight
 from pseudoword.formats.raw_content import (
     MOST_CONCEPTS,
@@ -26,6 +26,9 @@ from pseudoword.text import brief
 
 PREFIX = "pseudoword."
 """Prefix of the keys of our own metadata."""
+
+LAYERED_ROWS = f"{PREFIX}layered_rows"
+"""The key of a layered concept's rows for each layer."""
 
 _NO_TOKEN = ("", *keys.UNNAMED)
 
@@ -121,9 +124,11 @@ def _a1111_provenance(raw: RawContent) -> dict[str, str]:
 def read_native(raw: RawContent) -> list[Concept]:
     """Our own file: one tensor under the token, or a tensor per text encoder."""
     tensors = raw.tensors
-    if len(tensors) == 1:
-        return read_placeholders(raw)
     order = raw.metadata[f"{PREFIX}encoders"].split(",")
+    if len(tensors) == 1:
+        ((key, tensor),) = tensors.items()
+        token = None if key in _NO_TOKEN else key
+        return [_with_metadata(raw, {order[0] or _encoder_of(tensor): tensor}, token=token)]
     if set(order) != set(tensors):
         raise ConceptError(f"{raw.where} is damaged: it should hold {brief(', '.join(order), 200)}")
     return [_with_metadata(raw, {key: tensors[key] for key in order})]
@@ -195,10 +200,8 @@ def read_placeholders(raw: RawContent) -> list[Concept]:
     if len(tensors) == 1:
         ((key, tensor),) = tensors.items()
         token = None if key in _NO_TOKEN else key
-        ours = raw.metadata.get(f"{PREFIX}encoders", "").split(",")[0]
-        if not ours:
-            grouping.check_not_a_prompt(raw)
-        return [_with_metadata(raw, {ours or _encoder_of(tensor): tensor}, token=token)]
+        grouping.check_not_a_prompt(raw)
+        return [_with_metadata(raw, {_encoder_of(tensor): tensor}, token=token)]
     widths = sorted({grouping.width(tensor) for tensor in tensors.values()})
     if len(widths) > 1 and not all(map(keys.is_known_width, widths)):
         raise raw.refusal(
@@ -237,6 +240,9 @@ def _with_metadata(
     """A concept with what the metadata says about it, ours or ModelSpec's."""
     ours = {k.removeprefix(PREFIX): v for k, v in raw.metadata.items() if k.startswith(PREFIX)}
     ours.pop("encoders", None)
+    layers = ours.pop(LAYERED_ROWS.removeprefix(PREFIX), None)
+    if layers is not None:
+        vectors = {**vectors, **layered_rows.from_text(layers, vectors, raw.where)}
     is_ours = "token" in ours
     name = ours.pop("token", None) or token or raw.metadata.get("modelspec.trigger_phrase")
     family, method = ours.pop("family", None), ours.pop("method", method)

@@ -1,22 +1,25 @@
 """Our own file, which other tools also read: safetensors, float32, provenance in the metadata.
 
 One tensor `[n, width]` per text encoder under ComfyUI's keys. That of a word for one CLIP alone is
-under the token, as diffusers writes it and AUTOMATIC1111 and ComfyUI read it.
+under the token, as diffusers writes it and AUTOMATIC1111 and ComfyUI read it. Rows for each layer
+of a denoiser are in the metadata, if there are also rows for all (`layered_rows`).
 """
 
 from pseudoword.concept import Concept
-from pseudoword.formats import keys, safetensors_file
-from pseudoword.formats.layouts import PREFIX
+from pseudoword.formats import keys, layered_rows, safetensors_file
+from pseudoword.formats.layouts import LAYERED_ROWS, PREFIX
 
 
 def dump(concept: Concept) -> bytes:
     """The bytes of the file; the same concept always gives the same bytes."""
-    first, *others = concept.vectors
+    tensors = layered_rows.for_all(concept.vectors) or concept.vectors
+    first, *others = tensors
     if not others and (first.startswith("clip_") or first not in keys.KNOWN):
-        return dump_half(concept)
-    encoders = ",".join(concept.vectors)
-    metadata = {"format": "pt", f"{PREFIX}encoders": encoders} | metadata_of(concept)
-    return safetensors_file.write(concept.vectors, metadata)
+        tensors = {concept.token: tensors[first]}
+    metadata = {"format": "pt", f"{PREFIX}encoders": ",".join([first, *others])}
+    if len(tensors) < len(concept.vectors):
+        metadata[LAYERED_ROWS] = layered_rows.as_text(concept.vectors)
+    return safetensors_file.write(tensors, metadata | metadata_of(concept))
 
 
 def dump_half(concept: Concept) -> bytes:

@@ -117,7 +117,7 @@ def _stable_diffusion_only(concept: Concept) -> str | None:
 
 
 def _onetrainer_refuses(concept: Concept) -> str | None:
-    return "has no layers" if any("." in key for key in concept.vectors) else None
+    return "has no layers" if keys.is_layered(concept.vectors) else None
 
 
 def _xti_refuses(concept: Concept) -> str | None:

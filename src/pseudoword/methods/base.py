@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pseudoword.config.method import MethodSettings
 from pseudoword.errors import ConceptError
-from pseudoword.formats.keys import is_layered
+from pseudoword.formats import layered_rows
 
 Rows = Mapping[str, Tensor]
 """A word's rows: the key of a text encoder, or of one layer of the denoiser behind it
@@ -36,17 +36,17 @@ class Initialisation:
 
     @property
     def plain_rows(self) -> Rows:
-        """`rows`, of a word that is not layered.
+        """`rows` for all layers.
 
         Raises:
-            ConceptError: it is.
+            ConceptError: there are only some for each layer.
         """
-        if is_layered(self.rows):
-            raise ConceptError(
-                "--init is a layered word: go on with it by --method layered, or write it as an "
-                "ordinary word with `pseudoword convert` first"
-            )
-        return self.rows
+        if shared := layered_rows.for_all(self.rows):
+            return shared
+        raise ConceptError(
+            "--init is a layered word: go on with it by --method layered, or write it as an "
+            "ordinary word with `pseudoword convert` first"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ class Method(ABC):
     @abstractmethod
     def parameters(self) -> list[nn.Parameter]:
         """All that the optimiser may change, float32, in a stable order."""
+
+    def reads_layers(self, _step: int) -> bool:
+        """Whether `rows` are for each layer in that step, counted from 0."""
+        return False
 
     @abstractmethod
     def rows(self, context: Context) -> Rows:

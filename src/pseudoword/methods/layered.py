@@ -1,15 +1,20 @@
 """Extended Textual Inversion (P+; Voynov et al. 2023, arXiv 2303.09522): rows for each layer.
 
 Each cross-attention layer of the denoiser reads the prompt with rows of its own for the word: the
-coarse layers learn its shape and the fine ones its colours and textures.
+coarse layers learn its shape and the fine ones its colours and textures. Here they are rows for all
+layers, and what each layer adds to them. In every second step nothing is added, so that the rows
+for all are a word by themselves: the one that tools without layers read.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pseudoword.config.method import MethodSettings
 from pseudoword.errors import ConceptError
-from pseudoword.formats.keys import of_layer
+from pseudoword.formats import layered_rows
+from pseudoword.formats.keys import base_encoder, of_layer
 from pseudoword.methods import norms
 from pseudoword.methods.base import Context, Initialisation, Method, Rows
 
@@ -19,8 +24,8 @@ class Layered(Method):
 
     name = "layered"
     for_other_tools = (
-        "only pseudoword uses a word with rows for each layer; `pseudoword convert` makes an "
-        "ordinary one of it, and of SD 1's also a file for kohya's XTI script (--format xti)"
+        "pseudoword draws with its rows for each layer; other tools read those for all layers, "
+        "which are in the same file"
     )
 
     def __init__(self, start: Initialisation, settings: MethodSettings) -> None:
@@ -30,43 +35,60 @@ class Layered(Method):
                 "apart, and this one has none. Use --method classic."
             )
         self._layers = start.layers
-        rows = self._stacked(start.rows, list(start.usual_norms))
-        self._rows = {
-            key: nn.Parameter(r.detach().to(start.device, torch.float32, copy=True))
-            for key, r in rows.items()
+        shared = layered_rows.for_all(start.rows) or layered_rows.mean(start.rows)
+        self._added = {
+            key: nn.Parameter(
+                _added(
+                    shared[key], [of_layer(start.rows, key, layer) for layer in self._layers]
+                ).to(start.device)
+            )
+            for key in start.usual_norms
         }
-        self._aims = norms.aims(rows, start.usual_norms, settings.norm, start.device)
+        self._aims = norms.aims(shared, start.usual_norms, settings.norm, start.device)
         self._norm, self._pull = settings.norm, settings.norm_pull
         self.rate_unit = start.usual_number
 
     def parameters(self) -> list[nn.Parameter]:
-        """One parameter `[layers, n, width]` per text encoder."""
-        return list(self._rows.values())
+        """One parameter `[1 + layers, n, width]` per text encoder.
 
-    def rows(self, _context: Context) -> Rows:
-        return self._by_layer(self._rows)
+        The first rows are for all layers; the others are what each layer adds to them.
+        """
+        return list(self._added.values())
+
+    def reads_layers(self, step: int) -> bool:
+        return step % 2 == 0
+
+    def rows(self, context: Context) -> Rows:
+        return self._each() if self.reads_layers(context.step) else self._all()
 
     def word(self) -> dict[str, Tensor]:
-        return {key: rows.detach().clone() for key, rows in self._by_layer(self._rows).items()}
+        rows = self._all() | self._each()
+        return {key: rows.detach().clone() for key, rows in rows.items()}
 
+    @torch.no_grad()
     def constrain(self) -> None:
-        norms.control(self._rows, self._aims, self._norm, self._pull)
+        for key, added in self._added.items():
+            rows = torch.cat([added[:1], added[:1] + added[1:]])
+            norms.control({key: rows}, self._aims, self._norm, self._pull)
+            added.copy_(_added(rows[0], rows[1:]))
 
     def constrained(self, rows: Rows) -> dict[str, Tensor]:
-        stacked = self._stacked(rows, list(self._rows))
-        norms.control(stacked, self._aims, self._norm, pull=0)
-        return self._by_layer(stacked)
+        copy = {key: r.clone() for key, r in rows.items()}
+        for key, r in copy.items():
+            norms.control({base_encoder(key): r}, self._aims, self._norm, pull=0)
+        return copy
 
-    def _stacked(self, rows: Rows, encoders: list[str]) -> dict[str, Tensor]:
-        """A copy with all layers of a text encoder in one tensor, `[layers, n, width]`."""
+    def _all(self) -> dict[str, Tensor]:
+        return {key: added[0] for key, added in self._added.items()}
+
+    def _each(self) -> dict[str, Tensor]:
         return {
-            key: torch.stack([of_layer(rows, key, layer) for layer in self._layers])
-            for key in encoders
+            f"{key}.{layer}": added[0] + own
+            for key, added in self._added.items()
+            for layer, own in zip(self._layers, added[1:], strict=True)
         }
 
-    def _by_layer(self, rows: Rows) -> dict[str, Tensor]:
-        return {
-            f"{key}.{layer}": r[i]
-            for key, r in rows.items()
-            for i, layer in enumerate(self._layers)
-        }
+
+def _added(shared: Tensor, each: Sequence[Tensor] | Tensor) -> Tensor:
+    """Rows for all layers `[n, width]`, and what each layer adds: `[1 + layers, n, width]`."""
+    return torch.stack([shared, *(rows - shared for rows in each)]).float()

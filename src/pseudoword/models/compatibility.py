@@ -49,7 +49,7 @@ def check_compatible(concept: Concept, family: Family, *, whole: bool = False) -
     word = {base_encoder(key): width for key, width in concept.widths.items()}
     layered = is_layered(concept.vectors)
     per_layer = {f"{k}.{layer}": w for k, w in model.items() for layer in family.layers}
-    fits = concept.widths == per_layer if layered else word == model
+    fits = concept.widths in (per_layer, model | per_layer) if layered else word == model
     if fits or (not whole and not layered and _fits_in_part(concept, model, family.name)):
         _check_counts(concept)
         check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)

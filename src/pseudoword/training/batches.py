@@ -36,16 +36,22 @@ class TrainingData:
 
 
 def batches(
-    family: Family, pack: Sequence[TrainingData], steps: Sequence[int]
+    family: Family,
+    pack: Sequence[TrainingData],
+    steps: Sequence[int],
+    layered: Sequence[bool] = (),
 ) -> Iterator[tuple[list[int], loss.Batch]]:
     """The batches of a pack: for each batch to accumulate, one per shape of latents.
 
-    Together they hold the samples of one large batch.
+    Together they hold the samples of one large batch. Concepts that are read in another way have
+    batches of their own: the gradient of one that is read once is summed in another order than if
+    it were read for each layer, and would be rounded otherwise than alone.
 
     Args:
         family: the frozen model.
         pack: what each concept learns from.
         steps: the step that each concept takes, counted from 0.
+        layered: whether each has rows for each layer in that step; by default none has.
 
     Yields:
         The indices of the concepts in the batch, and the batch.
@@ -60,12 +66,10 @@ def batches(
             for k, (data, own) in enumerate(zip(pack, samples, strict=True))
             if part < data.hyper.accumulate
         }
-        for shape in dict.fromkeys(own.noise.shape for own in in_part.values()):
-            same_shape = [k for k, own in in_part.items() if own.noise.shape == shape]
-            yield (
-                same_shape,
-                _assemble(family, [pack[k] for k in same_shape], [in_part[k] for k in same_shape]),
-            )
+        kinds = {k: (own.noise.shape, bool(layered and layered[k])) for k, own in in_part.items()}
+        for kind in dict.fromkeys(kinds.values()):
+            alike = [k for k, own in kinds.items() if own == kind]
+            yield alike, _assemble(family, [pack[k] for k in alike], [in_part[k] for k in alike])
 
 
 def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:

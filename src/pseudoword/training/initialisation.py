@@ -13,8 +13,8 @@ from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats import sources
-from pseudoword.formats.keys import OUTPUT_SUFFIX, is_layered, is_output
+from pseudoword.formats import layered_rows, sources
+from pseudoword.formats.keys import OUTPUT_SUFFIX, is_output
 from pseudoword.methods import Initialisation
 from pseudoword.models import toward
 from pseudoword.models.compatibility import check_compatible
@@ -76,8 +76,8 @@ def check(
         A note for the user, if words were taken although there is a file of that name.
 
     Raises:
-        ConceptError: as `named_concept`; or the concept is layered, and `method` is not; or it is
-            for the output of a text encoder, and the word is not.
+        ConceptError: as `named_concept`; or the concept has rows for each layer alone, and
+            `method` is not layered; or it is for the output of a text encoder, and the word is not.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
     concept = named_concept(init, mode)
@@ -86,7 +86,7 @@ def check(
             mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
         )
         return f"--init {init} is a word; write ./{init} for the file here" if same_name else None
-    if is_layered(concept.vectors) and method != "layered":
+    if method != "layered" and not layered_rows.for_all(concept.vectors):
         raise ConceptError(
             f"--init {brief(init)} is a layered word. Continue it with --method layered, or make "
             "it an ordinary word with `pseudoword convert` first."

@@ -46,7 +46,9 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
     total = torch.zeros_like(parts)
     for state in states:
         state.optimiser.zero_grad()
-    for which, batch in batches(family, [s.data for s in states], [s.step for s in states]):
+    layered = [state.method.reads_layers(state.step) for state in states]
+    data, steps = [state.data for state in states], [state.step for state in states]
+    for which, batch in batches(family, data, steps, layered):
         own = [states[k] for k in which]
         each_t = batch.t.view(len(own), -1)
         contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]

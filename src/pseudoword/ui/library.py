@@ -130,7 +130,8 @@ class Library:
     def formats(self, name: str) -> dict[str, str]:
         """Format -> why it cannot hold this word; empty text where it can."""
         (concept,) = internals.read_all(self.file(name))
-        return {kind: writer.refuses(concept) or "" for kind, writer in internals.WRITERS.items()}
+        fitting = {kind: internals.adapted(concept, kind)[0] for kind in internals.WRITERS}
+        return {kind: internals.WRITERS[kind].refuses(one) or "" for kind, one in fitting.items()}
 
     def titles(self) -> dict[str, str]:
         """Format -> what it is called, such as `AUTOMATIC1111`."""
@@ -146,7 +147,8 @@ class Library:
         ending = internals.WRITERS[format].ending
         shown = self.preview(name) if ending in PICTURES else None
         stem = file_stem(concept.token)
-        parts = internals.encode(concept, format, shown)
+        fitting, _ = internals.adapted(concept, format)
+        parts = internals.encode(fitting, format, shown)
         return [Download(f"{stem}{suffix}{ending}", data) for suffix, data in parts.items()]
 
     def add(self, source: Path | bytes, name: str, token: str | None = None) -> list[Word]:

@@ -7,6 +7,7 @@ loaders of the others, written again in `tests/other_tools.py`.
 from collections.abc import Collection
 
 from pseudoword.concept import Concept
+from pseudoword.formats import layers
 from pseudoword.formats.advice import automatic1111, comfyui, diffusers, invokeai, onetrainer
 from pseudoword.formats.embedding_file import EmbeddingFile
 
@@ -23,6 +24,7 @@ def advise(
         word: the word in it, or one of several.
         vocabulary: the tokens of the base model that it is for, if known.
     """
+    concept = layers.for_other_tools(concept)
     return {
         "diffusers": diffusers.advise(file, concept, vocabulary),
         "AUTOMATIC1111": automatic1111.advise(file, concept),
