@@ -373,6 +373,8 @@ def test_variants_are_settings_of_train() -> None:
     for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0"):
         with pytest.raises(SettingsError):
             parse_variant(wrong)
+    with pytest.raises(SettingsError, match="steps is given twice"):
+        parse_variant("steps=2,lr=1e-3, steps = 3")
     with pytest.raises(SettingsError, match=r"--batchs: there is no such .* mean --batch"):
         parse_variant("batchs=3")
 

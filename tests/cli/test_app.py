@@ -1,6 +1,7 @@
 """The command line as its users meet it: in a process of its own where exit codes matter."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from support import SHARED, run
 
 import pseudoword
 from pseudoword.__main__ import main
+from pseudoword.cli.app import app
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +183,48 @@ def test_an_argument_that_begins_with_a_dash_is_told_its_place(given: tuple[str,
     assert "after --" not in run("train", "--nosuch")[2]
 
 
+def _of_one_value(name: str) -> list[Any]:
+    """The options of a command that take one value, or are on or off."""
+    kind = _commands()[name]
+    options = [one for one in kind.params if one.param_type_name == "option" and not one.multiple]
+    return [one for one in options if not one.is_flag or one.secondary_opts]
+
+
+def _commands() -> dict[str, Any]:
+    return vars(typer.main.get_command(app))["commands"]
+
+
+@pytest.mark.parametrize("name", _commands())
+def test_of_two_values_none_is_chosen(name: str, tmp_path: Path) -> None:
+    options = _of_one_value(name)
+    assert options or name in {"bases", "gallery"}
+    for option in options:
+        (flag, *_), value = option.opts, [] if option.is_flag else ["1"]
+        code, said, complained = run(name, flag, *value, *option.secondary_opts, flag, *value)
+        assert (code, said) == (2, "")
+        assert re.search(rf"{flag}(/--no-\S+)? is given [23] times, and takes one value", complained)
+
+
+def test_what_may_be_given_again_may(tmp_path: Path) -> None:
+    given = ["--concept", tmp_path / "a.pt", "--concept", tmp_path / "b.pt", "--overwrite"]
+    _, _, complained = run("generate", "a cat", *given, "--overwrite")
+    assert "a.pt: there is no such file" in complained
+    (tmp_path / "settings.toml").write_text("steps = 0")
+    file = ["--config", tmp_path / "settings.toml"]
+    _, _, complained = run("train", tmp_path / "no", "--token", "<a>", "--steps", 2, *file)
+    assert "no does not exist" in complained, "an option counts more than a file"
+
+
+@pytest.mark.parametrize("name", [name for name in _commands() if name != "bases"])
+def test_a_setting_without_dashes_is_told(name: str, tmp_path: Path) -> None:
+    for option in _of_one_value(name):
+        if not option.is_flag:
+            given = option.opts[0].lstrip("-").replace("-", "_")
+            code, said, complained = run(name, f"{given}=a b")
+            assert (code, said) == (2, "")
+            assert f'{given}=a b: write {option.opts[0]} "a b"' in complained
+
+
 def test_a_current_folder_that_was_removed_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,19 +307,14 @@ def test_bad_input_is_named_and_nothing_is_written(
     out = tmp_path / "run"
     if "--out" not in arguments:
         arguments += ["--out", out]
-    code, said, complained = run("train", *arguments, "--steps", 2, *_last_steps(arguments))
+    if "--steps" not in arguments:
+        arguments += ["--steps", 2]
+    code, said, complained = run("train", *arguments)
     assert code == 2
     assert said == ""
     assert named in " ".join(complained.replace("│", " ").split())
     assert "Traceback" not in complained
     assert not out.exists()
-
-
-def _last_steps(arguments: list[object]) -> list[object]:
-    """The flag's last mention counts, so repeat a case's own."""
-    if "--steps" not in arguments:
-        return []
-    return ["--steps", arguments[arguments.index("--steps") + 1]]
 
 
 @pytest.mark.parametrize(

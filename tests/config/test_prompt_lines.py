@@ -16,6 +16,7 @@ def test_a_line_says_what_to_draw_and_how() -> None:
     ("line", "says"),
     [
         ("a --x 3", "no --x; there are --n negative"),
+        ("a --s 3 --s 4", "--s is given twice"),
         ("a --s many", "should be a valid integer"),
         ("a --w 0", "greater than or equal to 8"),
         ("a --w 99999", "less than or equal to 8192"),

@@ -79,8 +79,12 @@ def parse_variant(text: str) -> Variant:
     Raises:
         SettingsError: the text is written in another way, or names no settings of train.
     """
-    parts = [part.partition("=") for part in text.split(",") if part.strip()]
-    given = {key.strip(): value.strip() for key, _, value in parts}
+    given: dict[str, str] = {}
+    for part in filter(str.strip, text.split(",")):
+        key, _, value = map(str.strip, part.partition("="))
+        if key in given:
+            raise SettingsError(f"--compare {brief(text)}: {brief(key)} is given twice")
+        given[key] = value
     own = {name: given.pop(name) for name in DRAWING if name in given}
     drawing = GenerateConfig.check(**own)
     settings = TrainConfig.own_names(given)

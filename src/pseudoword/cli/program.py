@@ -2,20 +2,23 @@
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pseudoword.cli.help import WholeWords, of_command, of_program
-from pseudoword.cli.terminal import GoneError, complain, not_too_narrow, ready
+from pseudoword.cli.terminal import complain, not_too_narrow, ready
+from pseudoword.config import flag
 from pseudoword.errors import SettingsError
 from pseudoword.imports import need_docstrings
-from pseudoword.text import visible, without_middle
+from pseudoword.lookup import exists
+from pseudoword.text import command, visible, without_middle
 
 
 class Program(WholeWords, TyperGroup):
-    """All commands: streams are made ready first, and a reader who has gone ends it quietly."""
+    """All commands: streams are made ready first, and last longer than their readers."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that the arguments name."""
@@ -33,8 +36,6 @@ class Program(WholeWords, TyperGroup):
         try:
             with not_too_narrow():
                 return super().main(*args, **kwargs)
-        except GoneError:
-            sys.exit(1)
         except OSError as error:  # help and mistakes are written by typer
             complain(f"error: {error.strerror or error}")
             sys.exit(2)
@@ -62,3 +63,27 @@ class Command(WholeWords, TyperCommand):
     def get_help(self, ctx: Any) -> str:
         """What `--help` prints."""
         return of_command(self, ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; which of two values was meant is not guessed."""
+        values, places, given = self.make_parser(ctx).parse_args(list(args))
+        options = [one for one in self.params if isinstance(one, TyperOption)]
+        for argument in (one for one in self.params if one not in options):
+            value = values.get(argument.name) or ()
+            places += [value] if isinstance(value, str) else value
+        named = {name for one in options if not one.is_flag for name in one.opts}
+        for place in filter(None, places):
+            name, equals, value = place.partition("=")
+            if equals and flag(name) in named and not exists(Path(place)):
+                ctx.fail(f"{place}: write {command(flag(name), value)}")
+        for option, times in Counter(given).items():
+            if times > 1 and option in options and not _repeats(option):
+                name = "/".join([*option.opts, *option.secondary_opts])
+                ctx.fail(f"{name} is given {times} times, and takes one value. Give it once.")
+        return list(super().parse_args(ctx, args))
+
+
+def _repeats(option: TyperOption) -> bool:
+    """Whether an option may be given again: it takes several values, or is a switch without an
+    opposite."""
+    return option.multiple or (option.is_flag and not option.secondary_opts)

@@ -6,6 +6,7 @@ Results go to stdout through `say`, what went wrong to stderr through `complain`
 import codecs
 import contextlib
 import errno
+import io
 import logging
 import os
 import shutil
@@ -23,10 +24,6 @@ NARROWEST = 40
 _LOOKALIKES = str.maketrans("×–—…“”‘’│", "x--~\"\"''|", "")
 
 
-class GoneError(Exception):
-    """Nobody reads stdout any more, as in `pseudoword … | head`."""
-
-
 def ready() -> None:
     """Make the standard streams take any text, and hold their places if they are closed.
 
@@ -39,11 +36,43 @@ def ready() -> None:
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="pseudoword")
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, _outliving_its_reader(getattr(sys, name)))
+        if hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="pseudoword")
     logging.setLogRecordFactory(_Record)
     warnings.formatwarning = _warning
+
+
+class _Lasting(io.FileIO):
+    """A file or pipe to write to; what is written when its reader has gone goes nowhere."""
+
+    def write(self, data: Any) -> int | None:
+        """Write what can be written."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _outliving_its_reader(stream: Any) -> Any:
+    """A standard stream that breaks nothing when its reader goes, as in `pseudoword … | head -1`.
+
+    Whoever writes to it, other libraries too: hours of work do not end because of a line.
+    """
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # what a program has put in its place
+        return stream
+    if number not in {1, 2} or stream.isatty():
+        return stream
+    lasting: Any = io.TextIOWrapper(
+        io.BufferedWriter(_Lasting(number, "w", closefd=False)),
+        encoding=stream.encoding,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
+    lasting.instead_of = stream  # or Python would close it
+    return lasting
 
 
 class _Record(logging.LogRecord):
@@ -101,7 +130,6 @@ def say(text: object, *, lines: bool = False) -> None:
     """Write a result to stdout: a line, or `lines` of them.
 
     Raises:
-        GoneError: nobody reads it any more.
         StorageError: it leads to a file that cannot take it.
     """
     write(visible(text, lines=lines) + "\n")
@@ -112,9 +140,6 @@ def write(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError as error:
-        _abandon(sys.stdout)
-        raise GoneError from error
     except OSError as error:
         _abandon(sys.stdout)
         raise StorageError(

@@ -48,7 +48,7 @@ def parse(line: str) -> PromptLine:
     """Read one line.
 
     Raises:
-        SettingsError: a letter is unknown, or its value is none.
+        SettingsError: a letter is unknown or given twice, or its value is none.
     """
     prompt, *options = re.split(r"(?<!\S)--(?=[a-z]{1,2}\b)", line)
     given: dict[str, Any] = {}
@@ -59,6 +59,8 @@ def parse(line: str) -> PromptLine:
             known = ", ".join(f"--{one} {name}" for one, (name, _) in _LETTERS.items())
             raise SettingsError(f"--preview {brief(line)}: no --{letter}; there are {known}")
         name, kind = _LETTERS[letter]
+        if name in given:
+            raise SettingsError(f"--preview {brief(line)}: --{letter} is given twice")
         try:
             given[name] = TypeAdapter(kind).validate_python(value)
         except ValidationError as error:

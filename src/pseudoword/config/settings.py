@@ -88,8 +88,13 @@ class Settings(BaseModel):
         return cls.own_names(values) if isinstance(values, Mapping) else values
 
     @classmethod
-    def _checked(cls, values: Mapping[str, Any], said_in: Mapping[str, Where]) -> Self:
-        """Build from `values`; those of them that a file said are told with its name."""
+    def _checked(
+        cls,
+        values: Mapping[str, Any],
+        said_in: Mapping[str, Where],
+        missing_in: Where | None = None,
+    ) -> Self:
+        """Build from `values`; those that a file said, or did not say, are told with its name."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -98,7 +103,13 @@ class Settings(BaseModel):
                 found.setdefault(str(one["loc"][0]) if one["loc"] else "", []).append(one)
             raise SettingsError(
                 "\n".join(
-                    _explained(cls, name, values.get(name), errors, said_in.get(name))
+                    _explained(
+                        cls,
+                        name,
+                        values.get(name),
+                        errors,
+                        said_in.get(name) if name in values else missing_in,
+                    )
                     for name, errors in found.items()
                 )
             ) from error

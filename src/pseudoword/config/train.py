@@ -70,7 +70,7 @@ class TrainConfig(
             SettingsError: not TOML, or a value is wrong.
         """
         values = cls.own_names(_parsed(text.encode(), where), where)
-        return cls._checked(values, dict.fromkeys(values, where))
+        return cls._checked(values, dict.fromkeys(values, where), where)
 
     @classmethod
     def gather(cls, file: Path | None, **given: Any) -> Self:
@@ -82,11 +82,18 @@ class TrainConfig(
         return cls.layered([] if file is None else [(read_toml(file), file)], **given)
 
     @classmethod
-    def layered(cls, layers: Iterable[tuple[Mapping[str, Any], Where]], **given: Any) -> Self:
+    def layered(
+        cls,
+        layers: Iterable[tuple[Mapping[str, Any], Where]],
+        missing_in: Where | None = None,
+        /,
+        **given: Any,
+    ) -> Self:
         """Settings `given`, over those of each layer, over those of the layers before it.
 
         Args:
             layers: values, and the file that they stand in, or the place in it.
+            missing_in: where what is missing is to be written; None: where `given` comes from.
             given: by the user, now.
 
         Raises:
@@ -103,7 +110,8 @@ class TrainConfig(
             if name not in given and not cls._by_default(name, value)
         }
         values = {name: value for name, (value, _) in chosen.items()}
-        return cls._checked(values | given, {n: where for n, (_, where) in chosen.items()})
+        said_in = {name: where for name, (_, where) in chosen.items()}
+        return cls._checked(values | given, said_in, missing_in)
 
     @classmethod
     def _by_default(cls, name: str, value: object) -> bool:

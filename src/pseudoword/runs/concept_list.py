@@ -63,7 +63,7 @@ def listed_configs(
     for i, values in enumerate(concepts, start=1):
         where = f"{source}, concept {i}"
         with problems.of(where):
-            config = TrainConfig.layered([*shared, (values, where)], **given)
+            config = TrainConfig.layered([*shared, (values, where)], where, **given)
             if config.out is not None:
                 raise SettingsError(
                     f"out cannot be given: the folder is in {out}, and is called as the token."
