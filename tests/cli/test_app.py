@@ -191,7 +191,7 @@ def _of_one_value(name: str) -> list[Any]:
 
 
 def _commands() -> dict[str, Any]:
-    return vars(typer.main.get_command(app))["commands"]
+    return dict(vars(typer.main.get_command(app))["commands"])
 
 
 @pytest.mark.parametrize("name", _commands())
@@ -202,7 +202,9 @@ def test_of_two_values_none_is_chosen(name: str, tmp_path: Path) -> None:
         (flag, *_), value = option.opts, [] if option.is_flag else ["1"]
         code, said, complained = run(name, flag, *value, *option.secondary_opts, flag, *value)
         assert (code, said) == (2, "")
-        assert re.search(rf"{flag}(/--no-\S+)? is given [23] times, and takes one value", complained)
+        assert re.search(
+            rf"{flag}(/--no-\S+)? is given [23] times, and takes one value", complained
+        )
 
 
 def test_what_may_be_given_again_may(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def ready() -> None:
 class _Lasting(io.FileIO):
     """A file or pipe to write to; what is written when its reader has gone goes nowhere."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         """Write what can be written."""
         try:
             return super().write(data)
