@@ -107,8 +107,8 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
     art, model = load(), SimilarityModel(config.similarity_model or BUNDLED)
     family = base_model.load(config)
     with lock_folder(config.out):
-        tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
         _check_conditions(files, config, family, model)
+        tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
         scorer = Scorer(model, art, family.resolution)
         run = BenchmarkRun(family, scorer, config, progress, overwrite)
         scores = _AllScores(

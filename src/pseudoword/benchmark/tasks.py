@@ -131,8 +131,8 @@ class TaskSet:
         return cls(
             [thing_task(art, thing, side_px) for thing in art.held_out[:concepts]],
             [thing_task(art, thing, side_px, init_word=thing.name) for thing in known],
-            style_tasks(art, side_px)[:concepts],
-            known_style_tasks(art, side_px)[:concepts],
+            style_tasks(art, side_px, concepts),
+            known_style_tasks(art, side_px, concepts),
             [thing_task(art, thing, side_px) for thing in known] if relearn else (),
         )
 
@@ -173,17 +173,17 @@ def thing_task(art: Artwork, thing: Thing, side_px: int, init_word: str | None =
     return Task(thing.name, init_word or thing.init_word, training_pictures, prompts)
 
 
-def style_tasks(art: Artwork, side_px: int) -> list[Task]:
+def style_tasks(art: Artwork, side_px: int, concepts: int | None = None) -> list[Task]:
     """Several words for the new style, each learned from other pictures."""
     return [
         _style_task(art, art.new_style, f"style-{n + 1}", art.styles[n % len(art.styles)], side_px)
-        for n in range(STYLE_TASKS)
+        for n in range(STYLE_TASKS)[:concepts]
     ]
 
 
-def known_style_tasks(art: Artwork, side_px: int) -> list[Task]:
+def known_style_tasks(art: Artwork, side_px: int, concepts: int | None = None) -> list[Task]:
     """The same prompts for the styles that the base model knows by name."""
-    return [_style_task(art, style, style, style, side_px) for style in art.styles]
+    return [_style_task(art, style, style, style, side_px) for style in art.styles[:concepts]]
 
 
 def _style_task(art: Artwork, style: str, name: str, init_word: str, side_px: int) -> Task:
