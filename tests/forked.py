@@ -28,7 +28,7 @@ PRELOADED = (
     "diffusers.loaders.peft",
     "pseudoword.api",
     "pseudoword.internals",
-    "gradio",
+    "pseudoword.ui.page",
 )
 """Modules that take seconds to import, where they are there; matplotlib also searches for fonts."""
 

@@ -148,6 +148,20 @@ def test_nothing_is_searched_for_garbage_at_the_end() -> None:
     assert int(said) < 10
 
 
+@pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="needs gradio")
+def test_gradio_is_imported_without_writing_stubs_beside_its_source() -> None:
+    said = in_a_process(
+        "import ast",
+        "read = []",
+        "ast.get_source_segment = lambda *given: read.append(given) or ''",
+        "import pseudoword.ui.page, sys",
+        "from gradio.components import Textbox",
+        "class Own(Textbox): pass",
+        "print(Own().get_block_name(), callable(Own.change), len(read))",
+    )
+    assert said == "own True 0"
+
+
 def test_python_without_docstrings_is_told_at_once() -> None:
     for arguments in (["train", "--help"], ["generate", "a cat"]):
         done = subprocess.run(

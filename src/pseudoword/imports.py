@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_loader
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -118,6 +118,38 @@ def _without_other_processes() -> Iterator[None]:
         yield
     finally:
         distributed.is_available = is_available
+
+
+def import_gradio() -> None:
+    """Import Gradio, which then writes no stubs for editors: that takes half the time of it.
+
+    Raises:
+        ImportError: it is not installed, or broken.
+    """
+    finder = _WithoutStubs()
+    sys.meta_path.insert(0, finder)
+    try:
+        importlib.import_module("gradio")
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _WithoutStubs(MetaPathFinder):
+    """Takes the writing of stubs, which belong beside its source, out of Gradio."""
+
+    def find_spec(self, name: str, path: Any, _target: object = None) -> ModuleSpec | None:
+        """Of the module that writes them, which does so whenever a component is defined."""
+        found = PathFinder.find_spec(name, path) if name == "gradio.component_meta" else None
+        loader: Any = found and found.loader
+        if loader:
+            usual = loader.exec_module
+
+            def run(module: Any) -> None:
+                usual(module)
+                module.create_or_modify_pyi = lambda *_: None
+
+            loader.exec_module = run
+        return found
 
 
 class Later(ModuleType):

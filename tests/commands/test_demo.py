@@ -71,7 +71,7 @@ def pictures_of(pipeline: StableDiffusionPipeline, prompt: str, seed: int) -> np
         generator=torch.Generator().manual_seed(seed),
         guidance_scale=own["_guidance_scale"],
         guidance_rescale=own["_guidance_rescale"],
-        num_inference_steps=8,
+        num_inference_steps=3,
     ).images[0]
     return np.asarray(drawn, dtype=np.int16)
 
@@ -98,7 +98,7 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_textual_inversion(str(concept / "concept.safetensors"))
     for seed, prompt in enumerate((f"a photo of a {TOKEN}", f"a {TOKEN} on a blue background")):
-        (ours,) = api.generate(prompt, concept=concept, seed=seed, sampler_steps=8)
+        (ours,) = api.generate(prompt, concept=concept, seed=seed, sampler_steps=3)
         theirs = pictures_of(pipeline, prompt, seed)
         assert np.abs(np.asarray(ours, dtype=np.int16) - theirs).max() <= 1
 

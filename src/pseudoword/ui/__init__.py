@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pseudoword.errors import SettingsError
+from pseudoword.imports import import_gradio
 
 
 def serve(
@@ -22,7 +23,7 @@ def serve(
             password, or the port is taken.
     """
     try:
-        import gradio  # noqa: F401
+        import_gradio()
     except ImportError as error:
         raise SettingsError("the page needs gradio: pip install 'pseudoword[ui]'") from error
     from pseudoword.ui.page import app

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from served import Served
 
+import pseudoword.ui.page  # noqa: F401 (before any test imports Gradio: it takes half the time)
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
