@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -112,21 +113,22 @@ def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
     assert 0.95 * planned.step_nbytes < counted <= planned.step_nbytes
 
 
-def allocated_peak(work: Callable[[], object], trace: Path) -> int:
+def allocated_peak(work: Callable[[], object]) -> int:
     """The most bytes that torch's allocator had given to `work` at a time."""
     gc.collect()
+    gc.freeze()  # or each call would search all that is there already
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
-    profiler.export_chrome_trace(str(trace))
-    events = [e for e in json.loads(trace.read_text())["traceEvents"] if e["name"] == "[memory]"]
+    results: Any = profiler.profiler
+    events = [e for e in results.kineto_results.events() if e.name() == "[memory]"]
     live = peak = 0
-    for event in sorted(events, key=lambda event: float(event["ts"])):
-        live += event["args"]["Bytes"]  # less than 0 where it is given back
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()  # less than 0 where it is given back
         peak = max(peak, live)
     return peak
 
 
-def test_a_step_takes_what_is_planned_for_it(any_base: Path, tmp_path: Path) -> None:
+def test_a_step_takes_what_is_planned_for_it(any_base: Path) -> None:
     side, batch = 64, 8
     family = base_model.load_named(str(any_base), "cpu")
     with torch.no_grad():
@@ -143,7 +145,7 @@ def test_a_step_takes_what_is_planned_for_it(any_base: Path, tmp_path: Path) -> 
         loss.losses(family, [rows], sample).sum().backward()
 
     step()  # lays out weights, and makes tables
-    measured = allocated_peak(step, tmp_path / "trace.json")
+    measured = allocated_peak(step)
     empty = base_model.load(BaseChoice(base=str(any_base)), empty=True)
     planned = memory_plan._step(empty, side, batch)
     # the plan counts 64 tokens of texts that are read in their own length, and these are shorter
@@ -152,7 +154,7 @@ def test_a_step_takes_what_is_planned_for_it(any_base: Path, tmp_path: Path) -> 
 
 
 @torch.no_grad()
-def test_encoding_and_drawing_take_what_is_planned_for_them(any_base: Path, tmp_path: Path) -> None:
+def test_encoding_and_drawing_take_what_is_planned_for_them(any_base: Path) -> None:
     side = 64
     family = base_model.load_named(str(any_base), "cpu")
     pixels = torch.zeros(1, 3, side, side)
@@ -165,7 +167,7 @@ def test_encoding_and_drawing_take_what_is_planned_for_them(any_base: Path, tmp_
 
     def measured(work: Callable[[], object]) -> int:
         work()  # lays out weights, and makes tables
-        return allocated_peak(work, tmp_path / "trace.json")
+        return allocated_peak(work)
 
     empty = base_model.load(BaseChoice(base=str(any_base)), empty=True)
     planned_encode, planned_draw = memory_plan._encode(empty, side), memory_plan._draw(empty, side)
