@@ -303,7 +303,12 @@ class _PackedConvolution(_Packed):
     ) -> Tensor:
         layer = self.layer
         if not _turns(layer):
-            return _input_gradient(layer, layer.weight, gradient, shape, stride)
+            if len(gradient) > 1:
+                return _input_gradient(layer, layer.weight, gradient, shape, stride)
+            # One sample has a kernel of its own, which rounds in another way.
+            twice = gradient.expand(2, -1, -1, -1).contiguous()
+            whole = torch.Size([2, *shape[1:]])
+            return _input_gradient(layer, layer.weight, twice, whole, stride)[:1]
         padding = [size - 1 - p for size, p in zip(layer.kernel_size, layer.padding, strict=True)]
         how = (padding, [1, 1], [1, 1], 1)
 
@@ -317,12 +322,14 @@ class _PackedConvolution(_Packed):
 
 
 def _reordered_matrix(weight: Tensor, x: Tensor) -> Tensor:
-    rows = x.numel() // x.shape[-1]
+    rows = max(x.numel() // x.shape[-1], 2)
     made: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
     return made
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if x.numel() == x.shape[-1]:  # one row has a kernel of its own, which rounds in another way
+        return _product(torch.stack([x, x]), weight, bias)[0]
     made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return made
 

@@ -1,14 +1,16 @@
 """A word's numbers do not depend on the other words of its pack, as far as kernels allow it.
 
 Of the operations of a denoiser and its text encoders, libraries choose the kernel of a 1×1
-convolution by the size of the batch, and that of many small matrix products by their number and
-the threads there are; kernels round differently. Written in another way they are exact, and as
-fast.
+convolution by the size of the batch, that of many small matrix products by their number and the
+threads there are, and for a matrix product with one row (of a time, or of a text as one vector, in
+a batch of one sample) another one than with several; kernels round differently. Written in another
+way they are exact, and as fast.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,23 +24,30 @@ Exact = Sequence[tuple[Any, Callable[[Tensor], Tensor]]]
 """Modules, and for each another `forward`."""
 
 
-def exact_forwards(denoiser: nn.Module) -> Exact:
-    """The modules in `denoiser` that need another `forward`, with it."""
+def exact_forwards(*models: nn.Module) -> Exact:
+    """The modules in `models` that need another `forward`, with it."""
     found: list[tuple[Any, Callable[[Tensor], Tensor]]] = []
-    for part in denoiser.modules():
+    for part in chain.from_iterable(model.modules() for model in models):
         if "forward" in vars(part):  # somebody else's already
             continue
-        if isinstance(part, nn.Conv2d) and _is_pointwise(part):
+        if type(part) is nn.Linear:
+            found.append((part, partial(_linear, part)))
+        elif isinstance(part, nn.Conv2d) and _is_pointwise(part):
             found.append((part, partial(_pointwise, part)))
         elif type(part).__name__ == "AttentionPooling":  # without importing diffusers
             found.append((part, partial(_pooled, part)))
     return found
 
 
+def reading_and_denoising(family: Family) -> list[nn.Module]:
+    """The parts of a model that a step runs: its text encoders and its denoiser."""
+    return [encoder.model for encoder in family.encoders.values()] + [family.denoiser]
+
+
 @contextmanager
 def exact(family: Family, *, deterministic: bool) -> Iterator[None]:
     """While open, a word's numbers are the same in every batch, and its gradients in every run."""
-    forwards = exact_forwards(family.denoiser)
+    forwards = exact_forwards(*reading_and_denoising(family))
     with repeatable(family.device, deterministic), batch_invariant(forwards):
         yield
 
@@ -60,6 +69,13 @@ def _is_pointwise(convolution: nn.Conv2d) -> bool:
     if not convolution.kernel_size == convolution.stride == (1, 1):
         return False
     return convolution.groups == 1 and convolution.padding in {(0, 0), 0, "valid", "same"}
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """`[…, C]` -> `[…, D]`, never as the product with a single row."""
+    if x.numel() > x.shape[-1]:
+        return linear(x, layer.weight, layer.bias)
+    return linear(torch.stack([x, x]), layer.weight, layer.bias)[0]
 
 
 def _pointwise(convolution: nn.Conv2d, x: Tensor) -> Tensor:

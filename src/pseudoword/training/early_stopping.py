@@ -122,7 +122,9 @@ def evaluation_losses(
     rows = [own for own, _ in words]
     found = torch.zeros(len(parts))
     with exact(family, deterministic=False):  # no gradients
-        for some, batch in joined(parts):
-            found[some] = loss.losses(family, rows, batch, parts=len(some)).cpu()
+        for some, batch in joined(parts, rows):
+            here = {parts[i][0] for i in some}
+            read = [own if k in here else {} for k, own in enumerate(rows)]
+            found[some] = loss.losses(family, read, batch, parts=len(some)).cpu()
     own = found.split([len(samples) for _, samples in words])
     return [float(losses.mean()) for losses in own]

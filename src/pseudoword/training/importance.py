@@ -62,7 +62,7 @@ def densities(
     squares = [torch.zeros(len(batch.t)) for _, batch in parts]
     done, total = 0, sum(len(batch.t) for _, batch in parts)
     with exact(family, deterministic=all(data.hyper.deterministic for data, _ in words)):
-        for some, batch in joined(parts):
+        for some, batch in joined(parts, [rows for _, rows in words]):
             owners = [parts[i][0] for i in some]
             found = _squares(family, [rows for _, rows in words], owners, batch)
             for i, each in zip(some, found.view(len(some), -1), strict=True):

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import torch
 
+from pseudoword.formats.keys import is_layered
+from pseudoword.methods import Rows
 from pseudoword.training.loss import Batch, pack_placeholder
 
 POSITIONS = 4096
@@ -19,20 +21,26 @@ POSITIONS = 4096
 TENSORS = ("latents", "noise", "t", "micro_conditioning", "mask", "weight", "delta")
 
 
-def joined(parts: Sequence[tuple[int, Batch]]) -> Iterator[tuple[list[int], Batch]]:
+def joined(
+    parts: Sequence[tuple[int, Batch]], rows: Sequence[Rows]
+) -> Iterator[tuple[list[int], Batch]]:
     """Join batches into larger ones of about the same size, which are no larger than a step's.
+
+    Words that are read once and words that are read for each layer are not joined (`batches`).
 
     Args:
         parts: the index of a word, and samples of it in which its placeholder is that of index 0.
             All have the same number of samples; a step of a word has as many.
+        rows: of each word.
 
     Yields:
         The indices of the parts that are in a joint batch, and the batch. There, the placeholder
         of each word is that of its index.
     """
     words = len({word for word, _ in parts})
-    for shape in dict.fromkeys(part.latents.shape for _, part in parts):
-        alike = [i for i, (_, part) in enumerate(parts) if part.latents.shape == shape]
+    kinds = [(part.latents.shape, is_layered(rows[word])) for word, part in parts]
+    for kind in dict.fromkeys(kinds):
+        alike = [i for i, one in enumerate(kinds) if one == kind]
         most = max(words, room(parts[alike[0]][1]))
         pieces = math.ceil(len(alike) / most)
         for piece in range(pieces):

@@ -17,7 +17,11 @@ import torch
 from pseudoword.errors import is_out_of_memory
 from pseudoword.models.allocator import keep_freed_memory
 from pseudoword.models.family import Family
-from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
+from pseudoword.training.batch_invariance import (
+    batch_invariant,
+    exact_forwards,
+    reading_and_denoising,
+)
 from pseudoword.training.determinism import repeatable
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import StepMetrics as StepMetrics
@@ -55,7 +59,7 @@ def train(
         note: told when it is.
     """
     keep_freed_memory()
-    forwards = exact_forwards(family.denoiser)
+    forwards = exact_forwards(*reading_and_denoising(family))
     waiting = (state for state in states if state is None or state.unfinished)
     inside: list[TrainState] = []
     while True:

@@ -61,9 +61,10 @@ def predict(
 ) -> Tensor:
     """The prediction for `batch` with these rows, `[K·B, C, h, w]` float32.
 
-    `denoise` is how the denoiser is run; by default `family.predict`.
+    Words that are in none of its prompts may have none. `denoise` is how the denoiser is run; by
+    default `family.predict`.
     """
-    placed = {pack_placeholder(k): rows for k, rows in enumerate(words)}
+    placed = {pack_placeholder(k): rows for k, rows in enumerate(words) if rows}
     condition = encode_distinct(family, batch.prompts, placed)
     noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
     run = denoise or family.predict
