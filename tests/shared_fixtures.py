@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,24 +18,28 @@ from pseudoword.runs import callbacks
 from pseudoword.training import learning_rate_finder
 
 
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model of a kind, made once: pytest asks again for each file's tests."""
+    return functools.cache(lambda kind: tiny.BASES[kind](tmp_path_factory.mktemp(kind)))
+
+
 @pytest.fixture(scope="session", params=tiny.DISTINCT)
-def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def any_base(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> Path:
     """The folder of a tiny model, once per kind of base model."""
-    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
+    return tiny_base(request.param)
 
 
 @pytest.fixture(scope="session", params=tiny.DISTINCT_UNETS)
-def unet_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unet_base(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> Path:
     """The folder of a tiny model, once per kind of base model with a U-Net."""
-    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
+    return tiny_base(request.param)
 
 
 @pytest.fixture(scope="session", params=tiny.TRANSFORMERS)
-def transformer_base(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def transformer_base(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> Path:
     """The folder of a tiny model, once per kind of base model with a transformer."""
-    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
+    return tiny_base(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """What must hold for every method: a new one is found by its line in `METHODS`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 import torch
 from support import Unplugged, train_state
 from torch import Tensor
@@ -28,9 +28,9 @@ def method(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session", params=["sd1", "sdxl", "sd3"])
-def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def any_base(request: pytest.FixtureRequest, tiny_base: Callable[[str], Path]) -> Path:
     """What a method may know of a model: one encoder or several, layers or none."""
-    return tiny.BASES[request.param](tmp_path_factory.mktemp(request.param))
+    return tiny_base(request.param)
 
 
 def can_learn(method: str, family: Family) -> bool:
