@@ -373,7 +373,9 @@ def test_variants_are_settings_of_train() -> None:
     )  # fmt: skip
     assert parse_variant("toward=0.2").learned_as == "defaults"
     assert parse_variant("vectors=3,rows=1").learned_as == "vectors=3"
-    for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0"):
+    theirs = parse_variant("method=layered, layers=false")
+    assert (theirs.layers, theirs.learned_as) == (False, "method=layered")
+    for wrong in ("lr", "rate=3", "lr=", "toward=3", "rows=0", "layers=1"):
         with pytest.raises(SettingsError):
             parse_variant(wrong)
     with pytest.raises(SettingsError, match="steps is given twice"):

@@ -15,6 +15,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, BenchConfig, GenerateConfig, TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import file_stem, read_regular
+from pseudoword.formats.layers import for_other_tools
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
@@ -40,6 +41,9 @@ DEFAULTS = "defaults"
 DRAWING = ("toward", "rows")
 """Settings of a variant that are not of train, but of generate."""
 
+WITHOUT_LAYERS = "layers=false"
+"""Draws layered words as tools without layers do."""
+
 OWN_SETTINGS = ("pictures", "token", "out", "base")
 """Settings of train that the benchmark chooses itself."""
 
@@ -55,11 +59,13 @@ class Variant:
     """how far the learned words are turned towards their starting words when they are drawn"""
     rows: int | None = None
     """how many of their rows are drawn with; None for all"""
+    layers: bool = True
+    """whether they are drawn with their rows for each layer, if they have such"""
 
     @property
     def learned_as(self) -> str:
         """The name of the variant that has its words as they were learned."""
-        as_learned = not self.toward and self.rows is None
+        as_learned = not self.toward and self.rows is None and self.layers
         return self.name if as_learned else (_text(self.settings) or DEFAULTS)
 
 
@@ -80,7 +86,10 @@ def parse_variant(text: str) -> Variant:
         SettingsError: the text is written in another way, or names no settings of train.
     """
     given: dict[str, str] = {}
-    for part in filter(str.strip, text.split(",")):
+    parts = [part for part in text.split(",") if part.strip()]
+    for part in parts:
+        if part.strip() == WITHOUT_LAYERS:
+            continue
         key, _, value = map(str.strip, part.partition("="))
         if key in given:
             raise SettingsError(f"--compare {brief(text)}: {brief(key)} is given twice")
@@ -99,7 +108,8 @@ def parse_variant(text: str) -> Variant:
             )
     config = TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
     optimisers.check(config.optimiser, config.optimiser_option)
-    return Variant(text or DEFAULTS, settings, drawing.toward, drawing.rows)
+    layers = WITHOUT_LAYERS not in map(str.strip, parts)
+    return Variant(text or DEFAULTS, settings, drawing.toward, drawing.rows, layers)
 
 
 def _text(settings: Mapping[str, Any]) -> str:
@@ -144,8 +154,8 @@ class BenchmarkRun:
             seconds += max(map(_training_seconds, trained))  # words of a pack share each step
             self._progress.phase(f"{variant.name}: drawing")
             for done, (task, word) in enumerate(zip(pack, trained, strict=True), 1):
-                turned = turn(self._family, word.concept, variant.toward)
-                concept = turned.first_rows(variant.rows)
+                drawn = word.concept if variant.layers else for_other_tools(word.concept)
+                concept = turn(self._family, drawn, variant.toward).first_rows(variant.rows)
                 folder = self._out / file_stem(variant.name) / file_stem(task.name)
                 scores[task.name] = self._draw_and_score(folder, task, concept.token, [concept])
                 self._progress.advance(done, len(pack), task.name)

@@ -28,7 +28,8 @@ class BenchConfig(BaseChoice):
 
     compare: Annotated[tuple[str, ...], OFTEN] = ("",)
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable.
-    toward=0.2 or rows=1 among them draws the words as generate does with these."""
+    toward=0.2 or rows=1 among them draws the words as generate does with these, and layers=false
+    draws layered words as tools without layers do."""
 
     concepts: Annotated[int | None, Field(ge=2, le=1000), OFTEN] = None
     """Number of things to learn, and of words for the new style; by default, all."""
