@@ -5,9 +5,8 @@ changed crop or another model never gets a stale latent. Each cache file has a c
 one is encoded again.
 """
 
-import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from pseudoword.files import (
     write_whole,
 )
 from pseudoword.models.family import Family, MicroConditioning, Moments
+from pseudoword.text import reason
 
 LARGEST_NBYTES = 2**30
 """A larger cache file is not read."""
@@ -52,7 +52,10 @@ class EncodedPicture:
 
 
 def encode(
-    family: Family, examples: Iterable[Example], unmasked: float = 0.0
+    family: Family,
+    examples: Iterable[Example],
+    unmasked: float = 0.0,
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[EncodedPicture]:
     """Encode all views of each picture, or read them from the cache, one picture at a time.
 
@@ -60,18 +63,32 @@ def encode(
         family: the model with the VAE.
         examples: the pictures.
         unmasked: the loss weight of parts that their masks leave out.
+        note: told once if the cache cannot be written.
 
     Raises:
         BaseModelError: the VAE's output is not finite.
     """
     vae = family.vae_digest()
     remove_abandoned(_cache())
+    told = False
     for example in examples:
-        yield _encode(family, example, vae, unmasked)
+        unwritten: list[StorageError] = []
+        picture = _encode(family, example, vae, unmasked, unwritten)
+        if unwritten and note and not told:
+            told = True
+            error = unwritten[0]
+            why = getattr(error.__cause__, "strerror", None) or reason(error)
+            note(
+                f"nothing can be kept in {_cache()} ({why}), so the next run encodes these "
+                "pictures again. The environment variable PSEUDOWORD_CACHE names another folder."
+            )
+        yield picture
 
 
-def _encode(family: Family, example: Example, vae: str, unmasked: float) -> EncodedPicture:
-    moments = [_moments(family, example, view, vae) for view in example.views]
+def _encode(
+    family: Family, example: Example, vae: str, unmasked: float, unwritten: list[StorageError]
+) -> EncodedPicture:
+    moments = [_moments(family, example, view, vae, unwritten) for view in example.views]
     mean = torch.cat([each.mean for each in moments])
     std = torch.cat([each.std for each in moments])
     h, w = mean.shape[-2:]
@@ -85,8 +102,13 @@ def _encode(family: Family, example: Example, vae: str, unmasked: float) -> Enco
     )
 
 
-def _moments(family: Family, example: Example, view: View, vae: str) -> Moments:
-    """The moments of one view `[1, C, h, w]` on the CPU, from the cache or from the VAE."""
+def _moments(
+    family: Family, example: Example, view: View, vae: str, unwritten: list[StorageError]
+) -> Moments:
+    """The moments of one view `[1, C, h, w]` on the CPU, from the cache or from the VAE.
+
+    Why they could not be written to the cache is added to `unwritten`.
+    """
     key = hashlib.sha256(f"{example.digest} {view.transform} {vae}".encode()).hexdigest()
     path = _cache() / f"{key}.latents"
     cached = _read_cached(path, view)
@@ -100,8 +122,10 @@ def _moments(family: Family, example: Example, view: View, vae: str) -> Moments:
             "Try --dtype float32, or another base model."
         )
     data = save_tensors({"mean": moments.mean, "std": moments.std})
-    with contextlib.suppress(StorageError):  # without a cache, training is only slower
+    try:
         write_whole(path, with_checksum(data))
+    except StorageError as error:  # without a cache, training is only slower
+        unwritten.append(error)
     return moments
 
 

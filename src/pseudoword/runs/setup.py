@@ -169,7 +169,7 @@ def _encode(
     read = examples.read(paths, config, sizes, seed=config.seed, note=progress.note)
     read = image_quality.note_problems(read, progress.note)
     pictures = []
-    for picture in latents.encode(family, read, config.unmasked_weight):
+    for picture in latents.encode(family, read, config.unmasked_weight, progress.note):
         pictures.append(picture)
         progress.advance(len(pictures), len(paths))
     return pictures
