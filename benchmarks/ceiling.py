@@ -41,8 +41,9 @@ from pseudoword.benchmark.runner import side_by_side
 from pseudoword.benchmark.scoring import Scorer
 from pseudoword.benchmark.tasks import Task, known_style_tasks, style_tasks, thing_task
 from pseudoword.concept import Concept
+from pseudoword.config.base_choice import BUNDLED
 from pseudoword.files import file_stem, write_whole
-from pseudoword.models import base_model, detection
+from pseudoword.models import base_model
 from pseudoword.models.family import Condition, Family
 from pseudoword.models.generation import generate
 from pseudoword.report import grids
@@ -274,9 +275,7 @@ def _free_unet(names: str) -> nn.Module:
     """A U-Net of its own, of which the weights of these names can learn."""
     from diffusers import UNet2DConditionModel
 
-    unet: nn.Module = UNet2DConditionModel.from_pretrained(
-        detection.BUNDLED[BASE], subfolder="unet"
-    )
+    unet: nn.Module = UNet2DConditionModel.from_pretrained(BUNDLED[BASE], subfolder="unet")
     for name, weight in unet.named_parameters():
         weight.requires_grad_(re.search(names, name) is not None)
     return unet

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pseudoword.benchmark.tasks import Task
-from pseudoword.models.detection import BUNDLED
+from pseudoword.config.base_choice import BUNDLED
 
 SAVED = "learned_embeds-steps-{}.safetensors"
 

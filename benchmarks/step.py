@@ -46,8 +46,9 @@ from benchmarks import memory
 from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
 from pseudoword.commands.demo import PICTURES
 from pseudoword.config import BaseChoice, DType, TrainConfig
+from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import captions
-from pseudoword.models import base_model, detection
+from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.planned import plan_run
@@ -78,7 +79,7 @@ class Case:
     @property
     def is_bundled(self) -> bool:
         """Whether it has trained weights; the others get random ones."""
-        return self.base in detection.BUNDLED
+        return self.base in BUNDLED
 
 
 def cases(device: str) -> Sequence[Case]:
@@ -252,7 +253,7 @@ def script(
     """The script on the same model, pictures and sizes."""
     ((_, encoder),) = family.encoders.items()
     precision = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}[case.dtype]
-    base = detection.BUNDLED.get(case.base) or memory.folder(case.base)
+    base = BUNDLED.get(case.base) or memory.folder(case.base)
     arguments = {
         "pretrained_model_name_or_path": base, "train_data_dir": pictures, "output_dir": out,
         "placeholder_token": "<new>", "initializer_token": "cat", "learning_rate": RATE,

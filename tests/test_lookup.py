@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from pseudoword import formats, lookup
 from pseudoword.concept import Concept
+from pseudoword.config.base_choice import BUNDLED
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import ConceptError, PictureError, PseudowordError, SettingsError
 from pseudoword.formats import sources
 from pseudoword.lookup import HubId
-from pseudoword.models import base_model, detection
+from pseudoword.models import base_model
 from pseudoword.training import initialisation
 
 PATHS = [
@@ -203,8 +204,8 @@ def test_a_path_object_is_never_a_hub_id() -> None:
 
 def test_a_bundled_name_comes_before_a_folder_of_that_name(somewhere: Path) -> None:
     (somewhere / "emoji").mkdir()
-    assert lookup.find("emoji", "--base", bundled=detection.BUNDLED) == detection.BUNDLED["emoji"]
-    assert lookup.find("./emoji", "--base", bundled=detection.BUNDLED) == Path("emoji")
+    assert lookup.find("emoji", "--base", bundled=BUNDLED) == BUNDLED["emoji"]
+    assert lookup.find("./emoji", "--base", bundled=BUNDLED) == Path("emoji")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def pictures_there(pictures: Iterable[Path]) -> None:
     Raises:
         PictureError: one is not there.
     """
-    _check_there(pictures, "Give a folder of pictures, or the files.")
+    check_there(pictures, "Give a folder of pictures, or the files.")
 
 
 def words_there(source: Path) -> None:
@@ -155,19 +155,31 @@ def words_there(source: Path) -> None:
     Raises:
         PictureError: it is not there.
     """
-    _check_there([source], "Give a folder of folders of pictures, or a TOML list of concepts.")
+    check_there([source], "Give a folder of folders of pictures, or a TOML list of concepts.")
 
 
-def _check_there(paths: Iterable[Path], instead: str) -> None:
+def check_there(
+    paths: Iterable[Path], instead: str, error: type[PseudowordError] = PictureError
+) -> None:
+    """Check that there are such files and folders.
+
+    Args:
+        paths: the files and folders.
+        instead: a sentence that says what to give.
+        error: the class of errors to raise.
+
+    Raises:
+        PseudowordError: `error`: one is not there.
+    """
     for path in paths:
         if not exists(path):
             shown = brief(str(path), SHOWN_CHARS)
             if _link(path):
-                raise PictureError(f"{shown}: {_missing(str(path), path, words=False)} {instead}")
+                raise error(f"{shown}: {_missing(str(path), path, words=False)} {instead}")
             if str(path).startswith(("http:/", "https:/")):
                 instead = f"It is an address: download it first. {instead}"
             near = suggestion(path) if exists(path.parent) else ""
-            raise PictureError(f"{shown} does not exist.{near} {instead}")
+            raise error(f"{shown} does not exist.{near} {instead}")
 
 
 def looks_like_path(text: str) -> bool:

@@ -160,6 +160,16 @@ class NotImported:
             "photo does not exist. Did you mean photos?",
         ),
         (["plan", "--base", "./nosuch"], "--base ./nosuch: there is no such"),
+        (["bench", "--base", "nosuch"], "no base model nosuch"),
+        (["gallery", "photo"], "photo does not exist. Did you mean photos? Give a folder that"),
+        (["push", "run", "--to", "me/cat"], "run does not exist. Give a run's folder"),
+        (["queue", "line"], "line does not exist. `pseudoword submit` makes a queue"),
+        (["work", "line"], "line does not exist. `pseudoword submit` makes a queue"),
+        (["inspect", "photos", "--base", "nosuch"], "no base model nosuch"),
+        (["train-many", "photos", "--out", "o", "--optimiser", "Adm"], "--optimiser Adm cannot"),
+        (["submit", "queue", "photos", "--template", "x"], "--template x is neither"),
+        (["generate", "a cat", "--lora", "x"], "--lora x: there is no such file"),
+        (["prepare", "photos", "--caption-model", "x"], "--caption-model x: there is no such"),
     ],
 )
 def test_what_is_not_there_is_told_before_torch_is_imported(

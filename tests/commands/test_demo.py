@@ -18,10 +18,11 @@ from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands import demo as demo_command
 from pseudoword.commands.demo import PICTURES, TOKEN
+from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import images, picture_files
-from pseudoword.models import base_model, detection, generation
+from pseudoword.models import base_model, generation
 
-EMOJI = detection.BUNDLED["emoji"]
+EMOJI = BUNDLED["emoji"]
 
 
 @pytest.fixture(scope="module")

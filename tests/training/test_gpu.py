@@ -29,7 +29,8 @@ from pseudoword import formats, generate, methods, train
 from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
-from pseudoword.models import base_model, detection
+from pseudoword.config.base_choice import BUNDLED
+from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.live_memory import nbytes
 from pseudoword.models.loading import devices
@@ -342,7 +343,7 @@ def test_diffusers_draws_the_same_pictures(unet_base: Path, tmp_path: Path, dtyp
 
 
 def test_the_bundled_base_draws_as_diffusers_does() -> None:
-    emoji = detection.BUNDLED["emoji"]
+    emoji = BUNDLED["emoji"]
     pipeline = DiffusionPipeline.from_pretrained(emoji).to("cuda")
     pipeline.set_progress_bar_config(disable=True)
     own = json.loads((emoji / "model_index.json").read_bytes())

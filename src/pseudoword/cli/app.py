@@ -9,6 +9,8 @@ import typer
 from pseudoword import imports, lookup
 from pseudoword.cli.console import Console
 from pseudoword.cli.options import (
+    check_queue_there,
+    check_shared,
     check_there,
     dashed,
     file_or_folder,
@@ -30,14 +32,17 @@ from pseudoword.cli.tables import (
 )
 from pseudoword.cli.terminal import say
 from pseudoword.config import (
+    BaseChoice,
     BenchConfig,
     EvaluateConfig,
     GenerateConfig,
     PlanConfig,
     PrepareConfig,
+    Settings,
     TrainConfig,
     WorkConfig,
 )
+from pseudoword.errors import ConceptError
 from pseudoword.text import command, counted, json_text
 
 app = typer.Typer(
@@ -148,7 +153,7 @@ def train_many(
     **settings: Any,
 ) -> None:
     """Learn many words, several at once."""
-    lookup.words_there(folder)
+    check_shared(config, folder, settings)
     with Console() as console:
         from pseudoword import api
 
@@ -183,7 +188,7 @@ def submit(
 ) -> None:
     """Put words into a queue, for workers on any number of machines."""
     for source in folder:
-        lookup.words_there(file_path(source))
+        check_shared(config, file_path(source), settings)
     with Console() as console:
         from pseudoword import api
 
@@ -198,6 +203,7 @@ def submit(
 def work(queue: QueueAddress, **settings: Any) -> None:
     """Learn the words of a queue. Start one for each GPU, on any number of machines."""
     checked = WorkConfig.check(**settings)
+    check_queue_there(queue)
     with Console() as console:
         from pseudoword import internals
 
@@ -224,6 +230,7 @@ def queue(
     as_json: AsJson = False,
 ) -> None:
     """Show the words of a queue, and steer it."""
+    check_queue_there(queue)
     with Console() as console:
         from pseudoword import api
 
@@ -287,6 +294,8 @@ def prepare(
     """Show what the model will see of pictures, and suggest settings."""
     checked = PrepareConfig.check(**settings)
     check_there(checked)
+    if caption_model is not None:
+        lookup.model_source(caption_model, "--caption-model")
     with Console() as console:
         from pseudoword import internals
 
@@ -312,7 +321,7 @@ def inspect_(
     as_json: AsJson = False,
 ) -> None:
     """Show what an embedding file holds. Also what it fits, and what other tools do with it."""
-    check_there(None, *file)
+    check_there(BaseChoice() if base is None else BaseChoice.check(base=base), *file)
     from pseudoword import api
 
     seen = [api.inspect(one, base=base, token=token) for one in file]
@@ -350,7 +359,7 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Write an embedding in another tool's format. Every vector stays as it was."""
-    check_there(None, source)
+    check_there(Settings(), source)
     with Console() as console:
         from pseudoword import api
 
@@ -375,6 +384,7 @@ def gallery(
     as_json: AsJson = False,
 ) -> None:
     """List the embeddings in a folder. Also draw them on one contact sheet."""
+    lookup.check_there([folder], "Give a folder that holds embeddings.", ConceptError)
     from pseudoword import api
 
     found = api.gallery(folder, out=out, overwrite=overwrite)
@@ -412,6 +422,7 @@ def evaluate(
 def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
     """Compare settings of train, on words whose right pictures are known."""
     checked = BenchConfig.check(**settings)
+    check_there(checked)
     with Console() as console:
         from pseudoword import internals
 
@@ -432,6 +443,7 @@ def push(
     overwrite: Overwrite = False,
 ) -> None:
     """Publish a word on the Hugging Face hub, with a model card."""
+    lookup.check_there([folder], "Give a run's folder.", ConceptError)
     from pseudoword import api
 
     done = api.push(folder, to, private=private, overwrite=overwrite)

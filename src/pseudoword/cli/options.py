@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,11 +18,11 @@ import typer
 from pseudoword import lookup
 from pseudoword.cli.help import OTHER_NAMES, with_help_all
 from pseudoword.cli.terminal import complain
-from pseudoword.config import Settings, flag, group_of
+from pseudoword.config import Settings, TrainConfig, flag, group_of
 from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
-from pseudoword.errors import BaseModelError, PseudowordError
+from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.text import brief
 
 
@@ -220,22 +220,39 @@ def file_or_folder(text: str) -> str:
     return f"{path}/" if text.endswith(("/", os.sep)) else str(path)
 
 
-def check_there(settings: Settings | None, *concepts: str, flag: str = "") -> None:
+def check_there(settings: Settings, *concepts: str, flag: str = "") -> None:
     """Check that what a command reads is there, before it imports torch: that takes seconds.
 
     Args:
-        settings: those of the command, if it has any.
+        settings: those of the command.
         concepts: embedding files, run's folders or hub ids.
         flag: their option.
 
     Raises:
-        PseudowordError: a file or folder is not there.
+        PseudowordError: it is not there.
     """
-    lookup.pictures_there(getattr(settings, "pictures", ()))
     for concept in concepts:
         lookup.concept_place(lookup.split_token(concept, flag)[0], flag)
-    if base := getattr(settings, "base", ""):
-        lookup.find(base, "--base", error=BaseModelError)
+    settings.check_there()
+
+
+def check_shared(file: Path | None, pictures: Path, settings: Mapping[str, Any]) -> None:
+    """As `check_there`, for settings that many words share; those of a list are checked later."""
+    lookup.words_there(pictures)
+    if not pictures.is_file():
+        own = {"pictures": [pictures], "token": "<word>"}
+        TrainConfig.gather(file, **settings, **own).check_there()
+
+
+def check_queue_there(address: str) -> None:
+    """As `check_there`, of a queue in a folder.
+
+    Raises:
+        SettingsError: it is not there.
+    """
+    if "://" not in address:
+        instead = "`pseudoword submit` makes a queue."
+        lookup.check_there([file_path(address)], instead, SettingsError)
 
 
 def dashed(name: str) -> str:

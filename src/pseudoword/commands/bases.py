@@ -5,6 +5,7 @@ import json
 from pydantic import BaseModel
 
 from pseudoword.config import BaseChoice
+from pseudoword.config.base_choice import BUNDLED
 from pseudoword.models import detection
 
 
@@ -20,7 +21,7 @@ class Base(BaseModel):
 def bundled_bases() -> list[Base]:
     """Describe the bundled models; the public `bases`."""
     described = []
-    for name, path in detection.BUNDLED.items():
+    for name, path in BUNDLED.items():
         index = json.loads((path / "model_index.json").read_bytes())
         licence = index.get("licence", "Apache-2.0 (weights); see ATTRIBUTION.md for the artwork")
         family = detection.detect(BaseChoice(base=name)).family

@@ -1,10 +1,19 @@
 """Settings of which base model is used, and how."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.fields import OFTEN, Name, Place
 from pseudoword.config.settings import Settings
+from pseudoword.errors import BaseModelError
+from pseudoword.lookup import HubId
+from pseudoword.text import brief
+
+BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
+"""Base models that come with the package: name -> folder."""
 
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantize = Literal["none", "8bit", "4bit"]
@@ -15,6 +24,9 @@ class BaseChoice(Settings):
     """Which model to use, and how."""
 
     heading: ClassVar[str] = "Base model"
+
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """What `base` may name beside models: published sizes."""
 
     base: Annotated[Place, OFTEN, Alias("pretrained_model_name_or_path")] = "emoji"
     """Base model: emoji (bundled), a folder, a file, or a hub id. A folder has diffusers' layout, a
@@ -45,3 +57,40 @@ class BaseChoice(Settings):
     quantize: Quantize = "none"
     """Keep the frozen linear layers in 8 or 4 bits, to save memory (4bit needs the extra
     `quantize`)."""
+
+    def base_place(self) -> Path | HubId:
+        """The folder, file or repository of the base model.
+
+        Raises:
+            BaseModelError: there is none of this name here, and it is no hub id.
+        """
+        place = lookup.find(self.base, "--base", bundled=BUNDLED, error=BaseModelError)
+        if place is None:
+            raise BaseModelError(
+                f"no base model {brief(self.base)}: none of that name is known here "
+                f"({', '.join([*BUNDLED, *self.sizes])}), there is no such folder or file, and it "
+                "is no hub id like owner/name."
+            )
+        return place
+
+    def configs_place(self) -> Path | HubId | None:
+        """The folder or repository that `configs` names; None without it.
+
+        Raises:
+            BaseModelError: there is no such folder here, and it is no hub id.
+        """
+        if self.configs is None:
+            return None
+        place = lookup.find(self.configs, "--configs", error=BaseModelError)
+        if place is None:
+            raise BaseModelError(
+                f"--configs {brief(self.configs)}: there is no such folder, and it is no hub id"
+            )
+        return place
+
+    def check_there(self) -> None:
+        """Also the base model and its configs."""
+        super().check_there()
+        if self.base not in self.sizes:
+            self.base_place()
+        self.configs_place()

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import (
@@ -58,6 +59,12 @@ class BenchConfig(BaseChoice):
     out: Annotated[FilePath, OFTEN] = Path("bench")
     """Folder for everything; a run that was stopped continues there."""
 
+    def check_there(self) -> None:
+        """Also the similarity model."""
+        super().check_there()
+        if self.similarity_model is not None:
+            lookup.model_source(self.similarity_model, "--similarity-model")
+
 
 class EvaluateConfig(BaseChoice):
     """How `evaluate` measures a word."""
@@ -98,3 +105,10 @@ class EvaluateConfig(BaseChoice):
 
     out: Annotated[FilePath, OFTEN] = Path("evaluation")
     """Folder for the report."""
+
+    def check_there(self) -> None:
+        """Also the pictures and the similarity model."""
+        super().check_there()
+        lookup.pictures_there(self.pictures)
+        if self.similarity_model is not None:
+            lookup.model_source(self.similarity_model, "--similarity-model")

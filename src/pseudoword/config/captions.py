@@ -1,12 +1,36 @@
 """Settings of the sentences around the word."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.fields import OFTEN, Place
 from pseudoword.config.settings import Idle, Settings
+from pseudoword.errors import SettingsError
+from pseudoword.text import brief
+
+TEMPLATE_SETS = ("subject", "style", "minimal", "captioned")
+"""The sets of sentences that come with the package."""
+
+
+def template_file(name: str) -> Path | None:
+    """The file of sentences that `--template` names; None if it names a set.
+
+    Raises:
+        SettingsError: there is no such set or file.
+    """
+    if name in TEMPLATE_SETS:
+        return None
+    path = lookup.find(name, "--template")
+    if isinstance(path, Path):
+        return path
+    raise SettingsError(
+        f"--template {brief(name)} is neither one of {', '.join(TEMPLATE_SETS)} nor a file of "
+        "templates"
+    )
 
 
 class CaptionSettings(Settings):
@@ -42,3 +66,8 @@ class CaptionSettings(Settings):
 
     drop_caption: Annotated[float, Field(ge=0, le=1), Alias("caption_dropout_rate")] = 0.0
     """Probability of leaving out all of [filewords]. The word itself always stays."""
+
+    def check_there(self) -> None:
+        """Also the file of sentences."""
+        super().check_there()
+        template_file(self.template)

@@ -1,16 +1,50 @@
 """How pictures are drawn."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, STEPS, Name, Pictures, Seed
 from pseudoword.config.settings import Idle
 from pseudoword.errors import SettingsError
+from pseudoword.text import brief
 
 Emphasis = Literal["original", "no-norm", "none"]
+
+
+MOST_WEIGHT = 100
+"""Largest absolute weight of a LoRA; 1 is usual."""
+
+
+def file_and_weight(text: str) -> tuple[Path, float]:
+    """Read `FILE` or `FILE:WEIGHT` of a LoRA; the name of the file may contain a colon.
+
+    Raises:
+        SettingsError: there is no such file, or the weight is no number, or a huge one.
+    """
+    name, colon, last = text.rpartition(":")
+    # An existing file is a file, whatever its name; so is `C:\\x`, also if it does not exist.
+    has_weight = (
+        colon and not lookup.exists(lookup.expand_home(text)) and not {"/", "\\"} & set(last)
+    )
+    path = lookup.find(name if has_weight else text, "--lora")
+    if not isinstance(path, Path) or path.is_dir():
+        raise SettingsError(
+            f"--lora {brief(text)}: there is no such file here. Give FILE or FILE:WEIGHT."
+        )
+    try:
+        weight = float(last) if has_weight else 1.0
+    except ValueError:
+        raise SettingsError(
+            f"--lora {brief(text)}: {brief(last)!r} after the last : is no number"
+        ) from None
+    if not abs(weight) <= MOST_WEIGHT:
+        raise SettingsError(f"--lora {brief(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
+    return path, weight
 
 
 class GenerateConfig(BaseChoice):
@@ -95,3 +129,9 @@ class GenerateConfig(BaseChoice):
         if self.seed + self.n > 2**63:
             raise SettingsError(f"--seed {self.seed}: no seeds are left for -n {self.n} pictures")
         return self
+
+    def check_there(self) -> None:
+        """Also the LoRAs."""
+        super().check_there()
+        for one in self.lora:
+            file_and_weight(one)

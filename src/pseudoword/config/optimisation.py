@@ -18,7 +18,7 @@ from pseudoword.config.fields import (
     Steps,
 )
 from pseudoword.config.method import MethodSettings
-from pseudoword.config.optimiser_options import Option
+from pseudoword.config.optimiser_options import Option, check_installed
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -100,6 +100,11 @@ class OptimiserSettings(Settings):
     graphs: bool = False
     """On an NVIDIA GPU, run the denoiser as CUDA graphs, recorded in the first step. This is faster
     where batches are small."""
+
+    def check_there(self) -> None:
+        """Also the optimiser."""
+        super().check_there()
+        check_installed(self.optimiser)
 
     @property
     def total_steps(self) -> int:

@@ -1,12 +1,15 @@
 """Arguments of an optimiser, as `key=value`."""
 
 import ast
+import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pseudoword.config.fields import AS_WRITTEN, parsed
 from pseudoword.errors import SettingsError
-from pseudoword.text import brief
+from pseudoword.text import brief, nearest
 
 SET_ELSEWHERE = {
     "lr": "it is --lr",
@@ -51,3 +54,39 @@ class OptimiserOption:
 
 Option = Annotated[OptimiserOption, parsed(OptimiserOption, OptimiserOption.parse), AS_WRITTEN]
 """An argument; written to a file as the user wrote it."""
+
+
+TORCH = "torch.optim"
+"""The module of optimisers that are called without one."""
+
+
+def no_optimiser(name: str, why: str) -> SettingsError:
+    """An error: `--optimiser` names nothing that can be imported."""
+    return SettingsError(
+        f"--optimiser {brief(name)} cannot be imported ({why}). Give the name of a class in "
+        f"{TORCH}, such as AdamW, or an import path of an installed package, such as "
+        "prodigyopt.Prodigy or schedulefree.AdamWScheduleFree."
+    )
+
+
+def check_installed(name: str) -> None:
+    """Check that there may be an optimiser of this name, as far as nothing is imported for it.
+
+    Raises:
+        SettingsError: its package is not installed, or torch does not speak of it.
+    """
+    module, _, kind = name.rpartition(".")
+    package = (module or TORCH).partition(".")[0]
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):  # what is no name, or was imported from nowhere
+        return
+    if found is None:
+        raise no_optimiser(name, f"no package {brief(package)} is installed")
+    if module in {"", TORCH} and found.origin:
+        text = (Path(found.origin).parent / "optim" / "__init__.py").read_text(encoding="utf-8")
+        known = set(re.findall(r"\w+", text))
+        if kind not in known:
+            alike = nearest(kind, sorted(one for one in known if one[0].isupper()))
+            meant = f"; did you mean {alike}?" if alike else ""
+            raise no_optimiser(name, f"{TORCH} has no {brief(kind)}{meant}")

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pseudoword import lookup
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import OFTEN, SIDE_PX, FilePaths
 from pseudoword.config.settings import Idle, Settings
@@ -78,3 +79,8 @@ class PictureSettings(Settings):
                 "--height out, or choose another --crop"
             )
         return self
+
+    def check_there(self) -> None:
+        """Also the pictures."""
+        super().check_there()
+        lookup.pictures_there(self.pictures)

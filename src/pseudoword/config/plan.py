@@ -13,6 +13,8 @@ class PlanConfig(BaseChoice):
 
     heading: ClassVar[str] = "Plan"
 
+    sizes: ClassVar = ("sd1", "sd2", "sdxl")
+
     resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
     """Side of the pictures in pixels; by default the model's own."""
 

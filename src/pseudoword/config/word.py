@@ -4,10 +4,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from pseudoword import lookup
 from pseudoword.config.aliases import Alias
 from pseudoword.config.fields import AUTO, OFTEN, Auto, a_path, at_home
 from pseudoword.config.settings import Idle, Settings
-from pseudoword.errors import SettingsError
+from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 
@@ -15,6 +16,34 @@ LONGEST_TOKEN = 200
 """Characters; other tools make a file's name of it."""
 
 InitMode = Literal["auto", "rows", "mean", "nearest", "cross", "random", "file"]
+
+
+def names_concept(init: str, mode: InitMode) -> bool:
+    """Whether `init` names a concept to continue from; if not, it is words, or not used.
+
+    With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word of
+    several. A plain word is a word, even if there is a file of that name.
+
+    Raises:
+        ConceptError: `init` looks like a path or a hub id, but is not there.
+        SettingsError: `init` looks like a path or a hub id, but `mode` takes words.
+    """
+    if mode == "random":
+        return False
+    if not init.strip():
+        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+    if mode == "file":
+        lookup.concept_place(lookup.split_token(init, "--init")[0], "--init")
+        return True
+    source, _ = lookup.split_token(init, "--init") if lookup.looks_like_path(init) else (init, None)
+    if lookup.find(source, "--init", words=True, error=ConceptError) is None:
+        return False
+    if mode != "auto":
+        raise SettingsError(
+            f"--init-mode {mode} takes words, and --init {brief(init)} is a file's or folder's "
+            "name. Leave --init-mode out, or give words."
+        )
+    return True
 
 
 class WordSettings(Settings):
@@ -68,3 +97,8 @@ class WordSettings(Settings):
                     f"--token {token!r}: {ours} has a meaning in templates. Leave it out."
                 )
         return check_token(token)
+
+    def check_there(self) -> None:
+        """Also a concept to continue from."""
+        super().check_there()
+        names_concept(self.init, self.init_mode)

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudoword import lookup
-from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.captions import CaptionSettings, template_file
 from pseudoword.config.fields import flag
 from pseudoword.data import picture_files
 from pseudoword.errors import PictureError, SettingsError
@@ -81,15 +80,8 @@ def templates(name: str) -> tuple[str, ...]:
     Raises:
         SettingsError: there is no such set or file, or a line has no `[name]`.
     """
-    if name in TEMPLATE_SETS:
-        return TEMPLATE_SETS[name]
-    path = lookup.find(name, "--template")
-    if isinstance(path, Path):
-        return _from_file(path)
-    raise SettingsError(
-        f"--template {brief(name)} is neither one of {', '.join(TEMPLATE_SETS)} nor a file of "
-        "templates"
-    )
+    path = template_file(name)
+    return TEMPLATE_SETS[name] if path is None else _from_file(path)
 
 
 def _from_file(path: Path) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
 """Find a base model, and say which family it is of."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pseudoword import imports, lookup
+from pseudoword import imports
 from pseudoword.config import BaseChoice, Prediction
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
@@ -22,9 +21,6 @@ from pseudoword.models.loading.recognition import (
 from pseudoword.models.loading.source import BaseSource
 from pseudoword.text import brief, reason
 
-BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
-"""Base models that come with the package: name -> folder."""
-
 MOST_CHANNELS = 64
 """A U-Net takes 4 channels of latents; for inpainting 5 more."""
 
@@ -39,24 +35,17 @@ class Detected:
     source: BaseSource
 
 
-def detect(choice: BaseChoice, others: Sequence[str] = ()) -> Detected:
+def detect(choice: BaseChoice) -> Detected:
     """Find the base model of `choice`: a bundled name, a folder, a file, or a hub id.
 
     Args:
         choice: which model.
-        others: further names that the caller knows, for the message.
 
     Raises:
         BaseModelError: there is no such model, or its kind is not supported; the message says
             what it is instead.
     """
-    place = lookup.find(choice.base, "--base", bundled=BUNDLED, error=BaseModelError)
-    if place is None:
-        raise BaseModelError(
-            f"no base model {brief(choice.base)}: none of that name is known here "
-            f"({', '.join([*BUNDLED, *others])}), there is no such folder or file, and it is no "
-            "hub id like owner/name."
-        )
+    place = choice.base_place()
     if isinstance(place, Path) and place.is_file():
         return _detect_single_file(place, choice)
     return _detect_pipeline(place, choice)
@@ -94,7 +83,7 @@ def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
             break
     else:
         return _detect_transformer_file(path, header, choice)
-    place = _place_of_configs(choice)
+    place = choice.configs_place()
     if isinstance(place, HubId):
         raise BaseModelError(
             f"--configs {choice.configs}: a {layout} model in one file needs only configs beside "
@@ -133,7 +122,7 @@ def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> 
             f"{path} has weights in 8 bits with scales beside them, which diffusers does not read. "
             "Take the model in 16 bits; --quantize 8bit makes it small."
         )
-    place = _place_of_configs(choice)
+    place = choice.configs_place()
     if place is None:
         raise BaseModelError(
             f"{path} is the transformer of {name}. Give the rest with --configs: a folder "
@@ -153,18 +142,6 @@ def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> 
         scheduler=_asked_changes(choice),
     )
     return Detected(family, f"a single file with the transformer of {name}", source)
-
-
-def _place_of_configs(choice: BaseChoice) -> Path | HubId | None:
-    """The folder or repository that `--configs` names; None without it."""
-    if choice.configs is None:
-        return None
-    place = lookup.find(choice.configs, "--configs", error=BaseModelError)
-    if place is None:
-        raise BaseModelError(
-            f"--configs {brief(choice.configs)}: there is no such folder, and it is no hub id"
-        )
-    return place
 
 
 def _refuse_option(flag: str, value: object, base: str, what: str) -> None:

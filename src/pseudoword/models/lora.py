@@ -10,16 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from pseudoword import lookup
-from pseudoword.errors import BaseModelError, SettingsError
+from pseudoword.config.generate import file_and_weight
+from pseudoword.errors import BaseModelError
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.recognition import BASE_OF_TEXT_WIDTH, LORA_KEYS, describe_file
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite
 from pseudoword.text import brief, reason
-
-MOST_WEIGHT = 100
-"""Largest absolute weight; 1 is usual."""
 
 PEFT_METADATA = "lora_adapter_metadata"
 """The metadata entry for peft's settings."""
@@ -41,24 +38,7 @@ def parse(text: str) -> Lora:
         BaseModelError: the file is no LoRA.
         SettingsError: there is no such file, or the weight is no number, or a huge one.
     """
-    name, colon, last = text.rpartition(":")
-    # An existing file is a file, whatever its name; so is `C:\\x`, also if it does not exist.
-    has_weight = (
-        colon and not lookup.exists(lookup.expand_home(text)) and not {"/", "\\"} & set(last)
-    )
-    path = lookup.find(name if has_weight else text, "--lora")
-    if not isinstance(path, Path) or path.is_dir():
-        raise SettingsError(
-            f"--lora {brief(text)}: there is no such file here. Give FILE or FILE:WEIGHT."
-        )
-    try:
-        weight = float(last) if has_weight else 1.0
-    except ValueError:
-        raise SettingsError(
-            f"--lora {brief(text)}: {brief(last)!r} after the last : is no number"
-        ) from None
-    if not abs(weight) <= MOST_WEIGHT:
-        raise SettingsError(f"--lora {brief(text)}: a weight of {weight:g} is beyond {MOST_WEIGHT}")
+    path, weight = file_and_weight(text)
     _read_lora_header(path)
     return path, weight
 

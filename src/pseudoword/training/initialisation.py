@@ -12,6 +12,7 @@ from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
+from pseudoword.config.word import names_concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import layered_rows, sources
 from pseudoword.formats.keys import OUTPUT_SUFFIX, is_output
@@ -29,28 +30,11 @@ from pseudoword.training import suggestions
 def named_concept(init: str, mode: InitMode) -> Concept | None:
     """The concept that `init` names, to continue from; None if `init` is words, or not used.
 
-    With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word of
-    several. A plain word is a word, even if there is a file of that name.
-
     Raises:
         ConceptError: `init` looks like a path or a hub id, but is not there or not a concept.
         SettingsError: `init` looks like a path or a hub id, but `mode` takes words.
     """
-    if mode == "random":
-        return None
-    if not init.strip():
-        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
-    if mode == "file":
-        return sources.read_one(init, flag="--init")
-    source, _ = lookup.split_token(init, "--init") if lookup.looks_like_path(init) else (init, None)
-    if lookup.find(source, "--init", words=True, error=ConceptError) is None:
-        return None
-    if mode != "auto":
-        raise SettingsError(
-            f"--init-mode {mode} takes words, and --init {brief(init)} is a file's or folder's "
-            "name. Leave --init-mode out, or give words."
-        )
-    return sources.read_one(init, flag="--init")
+    return sources.read_one(init, flag="--init") if names_concept(init, mode) else None
 
 
 def mode_of(init: str, mode: InitMode) -> str:

@@ -109,7 +109,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         SettingsError: the model does not work with the resolution.
     """
     place = base_model.placement(config, empty=True)
-    found = detection.detect(_of_published_size(config), others=single_file_configs.names())
+    found = detection.detect(_of_published_size(config))
     family = base_model.build(found, place)
     side, _ = picture_size(
         config.resolution,
@@ -152,7 +152,7 @@ def plan_memory(config: PlanConfig) -> Plan:
 
 def _of_published_size(config: PlanConfig) -> PlanConfig:
     """`config`, whose base is a folder of configs where it was a name such as `sd1`."""
-    if config.base not in single_file_configs.names() or Path(config.base).exists():
+    if config.base not in config.sizes or Path(config.base).exists():
         return config
     return config.model_copy(update={"base": str(single_file_configs.folder(config.base))})
 

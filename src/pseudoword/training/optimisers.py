@@ -10,7 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pseudoword.config.optimiser_options import SET_ELSEWHERE, OptimiserOption
+from pseudoword.config.optimiser_options import (
+    SET_ELSEWHERE,
+    TORCH,
+    OptimiserOption,
+    check_installed,
+    no_optimiser,
+)
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, reason
 
@@ -117,15 +123,12 @@ def final_parameters(
 
 
 def _find(name: str) -> Any:
+    check_installed(name)
     module, _, kind = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module or "torch.optim"), kind)
+        found = getattr(importlib.import_module(module or TORCH), kind)
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
-        raise SettingsError(
-            f"--optimiser {brief(name)} cannot be imported ({reason(error)}). Give the name of a "
-            "class in torch.optim, such as AdamW, or an import path of an installed package, such "
-            "as prodigyopt.Prodigy or schedulefree.AdamWScheduleFree."
-        ) from error
+        raise no_optimiser(name, reason(error)) from error
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
         raise SettingsError(f"--optimiser {brief(name)} is not an optimiser of torch")
     if found is torch.optim.Optimizer or found.__name__ in {"LBFGS", "SparseAdam"}:
