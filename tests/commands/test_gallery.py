@@ -69,7 +69,7 @@ def test_gallery_on_the_command_line(folder: Path, tmp_path: Path) -> None:
     assert len(result["words"]) == 5
     code, _, complained = run("gallery", tmp_path / "none")
     assert code == 2
-    assert "is not a folder" in complained
+    assert "none does not exist" in complained
 
 
 def test_a_run_counts_once_and_shows_its_preview(
