@@ -83,9 +83,9 @@ def check_installed(name: str) -> None:
         return
     if found is None:
         raise no_optimiser(name, f"no package {brief(package)} is installed")
-    if module in {"", TORCH} and found.origin:
-        text = (Path(found.origin).parent / "optim" / "__init__.py").read_text(encoding="utf-8")
-        known = set(re.findall(r"\w+", text))
+    source = Path(found.origin or "").parent / "optim" / "__init__.py"
+    if module in {"", TORCH} and source.is_file():
+        known = set(re.findall(r"\w+", source.read_text(encoding="utf-8")))
         if kind not in known:
             alike = nearest(kind, sorted(one for one in known if one[0].isupper()))
             meant = f"; did you mean {alike}?" if alike else ""
