@@ -1,5 +1,6 @@
 """Rows for each cross-attention layer (P+, arXiv 2303.09522), in training and in drawing."""
 
+import base64
 import json
 import shutil
 from itertools import islice
@@ -10,7 +11,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from support import Notes, asked, run, train_state
 from torch import Tensor
 
@@ -289,7 +290,8 @@ def test_rows_for_each_layer_that_are_damaged_are_told(tmp_path: Path) -> None:
     rows = torch.ones(1, 32)
     word = Concept("<cat>", {"clip_l": rows, "clip_l.MID": rows})
     other = layered_rows.as_text({"clip_h.MID": rows})
-    for text in ("!", "AAAA", layered_rows.as_text(word.vectors)[:-8], other):
+    more = base64.b64encode(save({"clip_l": rows, "clip_l.MID": rows})).decode()
+    for text in ("!", "AAAA", layered_rows.as_text(word.vectors)[:-8], other, more):
         path = tmp_path / "cat.safetensors"
         formats.write(word, path)
         with safe_open(path, "pt") as file:

@@ -23,11 +23,11 @@ from pseudoword.runs.interrupt import Interrupt
 STEPS = 30
 
 
-def begin(base: Path, pictures: Path, out: Path, *more: object) -> Process:
+def begin(base: Path, pictures: Path, out: Path, steps: int = STEPS) -> Process:
     """A training run that saves often, so that some kills come while it saves."""
     options = ["--token", "<cat>", "--init", "cat", "--base", base, "--out", out]
-    options += ["--steps", STEPS, "--vectors", 2, "--checkpoint-every", 3]
-    return Process("train", pictures, *options, *more)
+    options += ["--steps", steps, "--vectors", 2, "--checkpoint-every", 3]
+    return Process("train", pictures, *options)
 
 
 def run(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
@@ -285,10 +285,10 @@ def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: A
 
 def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = begin(base, pictures, out, "--steps", 1_000_000)
+    process = begin(base, pictures, out, 1_000_000)
     try:
         until(out / "log.jsonl", '"step": 1,', process)
-        second = begin(base, pictures, out, "--steps", 1_000_000)
+        second = begin(base, pictures, out, 1_000_000)
         assert second.wait() == 2
     finally:
         process.send_signal(signal.SIGKILL)

@@ -53,6 +53,7 @@ def from_text(text: str, encoders: Mapping[str, Tensor], where: str) -> dict[str
         found = safetensors_file.read(base64.b64decode(text, validate=True), where).tensors
     except (binascii.Error, ValueError) as error:
         raise ConceptError(f"{where} is damaged: its rows for each layer cannot be read") from error
-    if not found or {keys.base_encoder(key) for key in for_each(found)} != set(encoders):
+    of = {keys.base_encoder(key) for key in found}
+    if for_each(found).keys() != found.keys() or of != set(encoders):
         raise ConceptError(f"{where} is damaged: its rows for each layer are of another word")
     return found
