@@ -184,10 +184,13 @@ def test_a_command_says_that_it_starts_before_it_imports_torch() -> None:
     assert said == "starting False"
 
 
-@pytest.mark.parametrize(("given", "kept"), [((), set()), (("--lora", "a.safetensors"), {"peft"})])
+@pytest.mark.parametrize(("lora", "kept"), [("", set()), ("a.safetensors", {"peft"})])
 def test_loras_need_peft(
-    given: tuple[str, ...], kept: set[str], monkeypatch: pytest.MonkeyPatch
+    lora: str, kept: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imports, "_kept", set())
-    run("generate", "a cat", "--base", "no such base", *given)
+    (tmp_path / "a.safetensors").touch()
+    no_model = tmp_path / "base"
+    no_model.mkdir()
+    run("generate", "a cat", "--base", no_model, *(["--lora", tmp_path / lora] if lora else []))
     assert imports._kept == kept
