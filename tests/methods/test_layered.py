@@ -290,7 +290,7 @@ def test_rows_for_each_layer_that_are_damaged_are_told(tmp_path: Path) -> None:
     rows = torch.ones(1, 32)
     word = Concept("<cat>", {"clip_l": rows, "clip_l.MID": rows})
     other = layered_rows.as_text({"clip_h.MID": rows})
-    more = base64.b64encode(save({"clip_l": rows, "clip_l.MID": rows})).decode()
+    more = base64.b64encode(save({"clip_l": rows, "clip_l.MID": rows.clone()})).decode()
     for text in ("!", "AAAA", layered_rows.as_text(word.vectors)[:-8], other, more):
         path = tmp_path / "cat.safetensors"
         formats.write(word, path)
