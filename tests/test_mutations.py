@@ -49,7 +49,7 @@ class Bad:
             case "hangs":
                 time.sleep(99)
             case "takes":
-                self.held = b"x" * (1 << 28)
+                self.held = b"x" * (1 << 26)
                 self.held = b""
             case "breaks":
                 pickle.loads(torch_bytes({}))
@@ -60,8 +60,8 @@ class Bad:
 
 
 def test_the_harness_sees_what_goes_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(mutations, "SLOW_SECONDS", 0.5)
-    monkeypatch.setattr(mutations, "GIGABYTE", 1 << 27)
+    monkeypatch.setattr(mutations, "SLOW_SECONDS", 1.0)
+    monkeypatch.setattr(mutations, "GIGABYTE", 1 << 25)
     came = mutations.run(Bad, 8, kept=tmp_path / "kept")
     assert came.numbers == came.numbers | {
         **{"files": 8, "accepted": 3, "refused": 1, "crashed": 2, "hung": 1, "gigabytes": 1},

@@ -70,10 +70,10 @@ METADATA: dict[str, Any] = {
 def refusal_of(loaded: Family, file: Path) -> str:
     """The error of drawing with the LoRA in `file`; the model is as before."""
     before = generate(loaded, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BaseModelError) as refusal:
         generate(loaded, ["a cat"], [], seeds=[0], sampler_steps=1, loras=[(file, 1.0)])
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     after = generate(loaded, ["a cat"], [], seeds=[0], sampler_steps=1)[0]
     assert before.tobytes() == after.tobytes()
     return str(refusal.value)
