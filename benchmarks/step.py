@@ -6,7 +6,8 @@
 
 The script is `examples/textual_inversion/textual_inversion.py` of diffusers. It is run as it is,
 one step at a time. The textbook's step is the same without its data loader and its bookkeeping. A
-pack's step counts for one of its words. All take turns in one process, on the same weights, so that
+pack's step counts for one of its words. A layered word reads layers in every second step: two steps
+are its turn, and their mean is told. All take turns in one process, on the same weights, so that
 ratios hold on a machine that is not idle.
 The limit is what a step's matrix products, convolutions and attention need at the rate of
 `torch.mm`, which `benchmarks/limit.py` measures in between.
@@ -56,7 +57,7 @@ from pseudoword.runs.run import begin
 from pseudoword.runs.setup import set_up
 from pseudoword.training.loop import train
 
-OURS, GRAPHS = "pseudoword", "pseudoword --graphs"
+OURS, GRAPHS, LAYERED = "pseudoword", "pseudoword --graphs", "pseudoword --method layered"
 TEXTBOOK, SCRIPT, LIMIT = "the textbook's step", "diffusers' script", "limit"
 WARM_UP = 3
 RATE = 1e-3
@@ -316,9 +317,15 @@ def _measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Pa
     graphs = family.device.type == "cuda"
     if graphs:
         ways[GRAPHS] = ours_on(folder / "graphs", graphs=True)
-    words = {f"{OURS}, {case.pack} words, each": case.pack} if case.pack > 1 else {}
-    for name, count in words.items():
-        ways[name] = ours_on(folder / "pack", words=count, graphs=graphs)
+    parts = {LAYERED: 2}
+    layered = ours(
+        family, case, pictures, 2 * steps, folder / "layered", method="layered", graphs=graphs
+    )
+    ways[LAYERED] = lambda: (layered(), layered())
+    if case.pack > 1:
+        name = f"{OURS}, {case.pack} words, each"
+        parts[name] = case.pack
+        ways[name] = ours_on(folder / "pack", words=case.pack, graphs=graphs)
     running = None
     if peer is not None and case.has_script:
         running = script(peer, family, case, pictures, steps, folder / "peer")
@@ -333,7 +340,7 @@ def _measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Pa
             way()
             synchronize(family.device)
             if i >= WARM_UP:
-                seconds[name].append((time.perf_counter() - began) / words.get(name, 1))
+                seconds[name].append((time.perf_counter() - began) / parts.get(name, 1))
     if running is not None:
         running.end()
     return Measured(case, seconds, flops, rate.flops)
