@@ -31,7 +31,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, PlanConfig
 from pseudoword.files import write_whole
 from pseudoword.models import base_model, generation
-from pseudoword.models.device_memory import memory_nbytes
+from pseudoword.models.compute.device_memory import memory_nbytes
 from pseudoword.text import reason
 from pseudoword.training.memory_plan import Plan, plan_memory, stand_in
 from scripts import plan_table

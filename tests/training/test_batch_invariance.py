@@ -7,7 +7,7 @@ import torch
 from diffusers.models.embeddings import AttentionPooling
 from torch import Tensor, nn
 
-from pseudoword.models.frozen_layers import replace_forwards
+from pseudoword.models.compute.frozen_layers import replace_forwards
 from pseudoword.training import batch_invariance
 from pseudoword.training.batch_invariance import batch_invariant, exact_forwards
 

@@ -31,8 +31,8 @@ from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.models import base_model
+from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
-from pseudoword.models.live_memory import nbytes
 from pseudoword.models.loading import devices
 from pseudoword.training import encoded_prompts, loop, loss, memory_plan
 from pseudoword.training.batches import batch

@@ -15,8 +15,8 @@ from pseudoword import generate
 from pseudoword.config import BaseChoice, Quantize
 from pseudoword.errors import BaseModelError
 from pseudoword.models import base_model, generation
+from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
-from pseudoword.models.live_memory import nbytes
 from pseudoword.models.loading.quantisation import Linear8bit
 from pseudoword.training import loss
 from pseudoword.training.batches import batch

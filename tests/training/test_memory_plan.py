@@ -19,7 +19,8 @@ from pseudoword.api import plan
 from pseudoword.cli.app import app
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
-from pseudoword.models import base_model, live_memory
+from pseudoword.models import base_model
+from pseudoword.models.compute import live_memory
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import loss, memory_plan
 

@@ -12,8 +12,8 @@ import torch
 
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Rows
+from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
-from pseudoword.models.live_memory import nbytes
 from pseudoword.training.batches import TrainingData, prompt
 from pseudoword.training.loss import pack_placeholder
 

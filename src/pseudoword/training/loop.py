@@ -15,7 +15,7 @@ from itertools import islice
 import torch
 
 from pseudoword.errors import is_out_of_memory
-from pseudoword.models.allocator import keep_freed_memory
+from pseudoword.models.compute.allocator import keep_freed_memory
 from pseudoword.models.family import Family
 from pseudoword.training.batch_invariance import (
     batch_invariant,

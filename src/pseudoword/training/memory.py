@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pseudoword.config import BaseChoice, PlanConfig, TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.models.device_memory import memory_nbytes
+from pseudoword.models.compute.device_memory import memory_nbytes
 from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Plan, plan_memory
 

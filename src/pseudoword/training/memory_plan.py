@@ -23,11 +23,11 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Context, Initialisation
 from pseudoword.models import base_model, detection
-from pseudoword.models.block_offload import blocks_of
+from pseudoword.models.compute.block_offload import blocks_of
+from pseudoword.models.compute.frozen_layers import can_pack, packed_nbytes
+from pseudoword.models.compute.live_memory import count_peak, nbytes
 from pseudoword.models.detection import Detected
 from pseudoword.models.family import Family
-from pseudoword.models.frozen_layers import can_pack, packed_nbytes
-from pseudoword.models.live_memory import count_peak, nbytes
 from pseudoword.models.loading import devices, single_file_configs
 from pseudoword.models.loading.quantisation import quantized_layers
 from pseudoword.models.picture_size import picture_size

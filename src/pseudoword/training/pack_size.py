@@ -3,7 +3,7 @@
 import torch
 
 from pseudoword.config import PlanConfig, TrainConfig
-from pseudoword.models.device_memory import memory_nbytes
+from pseudoword.models.compute.device_memory import memory_nbytes
 from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Need, plan_memory
 

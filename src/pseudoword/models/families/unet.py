@@ -11,6 +11,7 @@ from torch import Tensor
 from pseudoword.errors import BaseModelError
 from pseudoword.formats.keys import is_layered
 from pseudoword.models.autoencoder import Autoencoder
+from pseudoword.models.compute.unet_activations import replace_activations
 from pseudoword.models.cross_attention import cross_attention_layers, join_layers, text_per_layer
 from pseudoword.models.families.configs import diffusion_schedule, sample_side
 from pseudoword.models.families.latent import LatentFamily
@@ -21,7 +22,6 @@ from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.noise_schedule import NoiseSchedule
 from pseudoword.models.reading.injection import Words
 from pseudoword.models.reading.prompts import Prompts
-from pseudoword.models.unet_activations import replace_activations
 
 
 class UNetFamily(LatentFamily):

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from pseudoword.errors import BaseModelError, PseudowordError
-from pseudoword.models.block_offload import keep_away
-from pseudoword.models.checkpointing import checkpoint_blocks
-from pseudoword.models.frozen_layers import can_pack, replace_forwards
+from pseudoword.models.compute.block_offload import keep_away
+from pseudoword.models.compute.checkpointing import checkpoint_blocks
+from pseudoword.models.compute.frozen_layers import can_pack, replace_forwards
+from pseudoword.models.compute.transformer_blocks import replace_blocks
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole
 from pseudoword.models.loading.header import read_header
@@ -26,7 +27,6 @@ from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limi
 from pseudoword.models.reading.clip_reader import ClipReader, prompt_length
 from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.models.reading.text_encoder import TextEncoder
-from pseudoword.models.transformer_blocks import replace_blocks
 from pseudoword.text import reason
 
 MOST_TENSORS, MOST_NUMBERS = 1 << 12, 1 << 37

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
+from pseudoword.models.compute.releasable import Releasable
 from pseudoword.models.reading.kept_states import Kept, OneByOne, part_of
 from pseudoword.models.reading.lookup_site import LookupSite, check_site, injected, lookup_site
 from pseudoword.models.reading.output_rows import (
@@ -23,7 +24,6 @@ from pseudoword.models.reading.output_rows import (
 )
 from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.models.reading.prompts import ChunkedPrompts, Positions, Prompts, Tokenized
-from pseudoword.models.releasable import Releasable
 
 ROUNDING = 1e-6
 """A smaller mean of hidden states, relative to their size, is none."""

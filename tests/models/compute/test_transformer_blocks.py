@@ -8,8 +8,8 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
-from pseudoword.models.frozen_layers import replace_forwards
-from pseudoword.models.transformer_blocks import replace_blocks, usual_blocks
+from pseudoword.models.compute.frozen_layers import replace_forwards
+from pseudoword.models.compute.transformer_blocks import replace_blocks, usual_blocks
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch comes without oneDNN"

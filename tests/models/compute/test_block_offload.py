@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pseudoword.config import BaseChoice, PlanConfig, Quantize, TrainConfig
 from pseudoword.errors import SettingsError
-from pseudoword.models import base_model, block_offload, detection
-from pseudoword.models.live_memory import nbytes
+from pseudoword.models import base_model, detection
+from pseudoword.models.compute import block_offload
+from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.training import loss, memory_plan
 from pseudoword.training.batches import batch
 from pseudoword.training.memory_plan import plan_memory

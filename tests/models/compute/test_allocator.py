@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pseudoword.models.allocator import keep_freed_memory
-from pseudoword.models.frozen_layers import packed_nbytes, replace_forwards
+from pseudoword.models.compute.allocator import keep_freed_memory
+from pseudoword.models.compute.frozen_layers import packed_nbytes, replace_forwards
 
 resource = pytest.importorskip("resource")
 NUMBERS = 1 << 21

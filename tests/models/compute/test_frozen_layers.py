@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.limit import counted_flops
-from pseudoword.models import base_model, frozen_layers
-from pseudoword.models.frozen_layers import can_pack, packed_nbytes, replace_forwards
+from pseudoword.models import base_model
+from pseudoword.models.compute import frozen_layers
+from pseudoword.models.compute.frozen_layers import can_pack, packed_nbytes, replace_forwards
 
 CONVOLUTIONS: dict[str, Callable[[], nn.Conv2d]] = {
     "3x3": lambda: nn.Conv2d(6, 10, 3, padding=1),

@@ -13,6 +13,7 @@ import torch
 from tiny_encoders import encoder
 from torch import Tensor
 
+from pseudoword.models.compute.live_memory import count_peak
 from pseudoword.models.families.auraflow import AuraFlow
 from pseudoword.models.families.chroma import Chroma
 from pseudoword.models.families.flux import Flux
@@ -24,7 +25,6 @@ from pseudoword.models.families.qwen_image import QwenImage
 from pseudoword.models.families.sana import Sana
 from pseudoword.models.families.sd3 import StableDiffusion3
 from pseudoword.models.families.z_image import ZImage
-from pseudoword.models.live_memory import count_peak
 from pseudoword.models.reading.prompt_reader import Reads
 from pseudoword.models.reading.text_encoder import Encoded, TextEncoder
 

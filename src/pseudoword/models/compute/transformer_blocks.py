@@ -15,8 +15,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from pseudoword.models.frozen_layers import JoinedLinear
-from pseudoword.models.unet_activations import gated_gelu, gated_gelu_gradient
+from pseudoword.models.compute.frozen_layers import JoinedLinear
+from pseudoword.models.compute.unet_activations import gated_gelu, gated_gelu_gradient
 
 aten = torch.ops.aten
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny_encoders import KINDS, encoder
 
-from pseudoword.models.checkpointing import checkpoint_blocks
-from pseudoword.models.live_memory import count_peak
+from pseudoword.models.compute.checkpointing import checkpoint_blocks
+from pseudoword.models.compute.live_memory import count_peak
 from pseudoword.models.reading.lookup_site import injected, lookup_site
 
 LARGE = [name for name in KINDS if not name.startswith("CLIP")]

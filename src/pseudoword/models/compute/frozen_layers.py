@@ -19,8 +19,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from pseudoword.models.allocator import lasting_blocks
-from pseudoword.models.device_memory import memory_nbytes
+from pseudoword.models.compute.allocator import lasting_blocks
+from pseudoword.models.compute.device_memory import memory_nbytes
 
 LARGEST_SHARE = 0.6
 """Of the memory there is, that a model may take together with its weights as laid out. A share of

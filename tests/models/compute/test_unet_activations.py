@@ -11,8 +11,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from pseudoword.models import base_model
-from pseudoword.models.frozen_layers import replace_forwards
-from pseudoword.models.unet_activations import replace_activations
+from pseudoword.models.compute.frozen_layers import replace_forwards
+from pseudoword.models.compute.unet_activations import replace_activations
 
 
 def gradient(block: nn.Module, x: Tensor, *more: Tensor) -> tuple[Tensor, ...]:
