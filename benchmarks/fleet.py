@@ -37,6 +37,7 @@ import pseudoword
 from pseudoword import formats
 from pseudoword.benchmark.artwork import load
 from pseudoword.benchmark.tasks import thing_task
+from pseudoword.config.word_folders import word_configs
 from pseudoword.files import write_whole
 from pseudoword.fleet import history
 from pseudoword.fleet.queue import Queue, open_queue
@@ -44,7 +45,6 @@ from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.runner import learn
-from pseudoword.runs.word_folders import word_configs
 
 SETTINGS: Mapping[str, Any] = {
     **{"init": "object", "preview": "none", "batch": 1, "checkpoint_every": 2},

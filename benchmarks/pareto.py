@@ -24,11 +24,12 @@ import numpy as np
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.benchmark.results import Interval, ResultTable, difference, mean
-from pseudoword.benchmark.runner import BenchmarkRun, Variant, parse_variant
+from pseudoword.benchmark.runner import BenchmarkRun
 from pseudoword.benchmark.scoring import Scorer, Scores
 from pseudoword.benchmark.tasks import Task, TaskPrompt, TaskSet
 from pseudoword.cli.console import Console
 from pseudoword.config import BenchConfig
+from pseudoword.config.variants import Variant, parse_variant
 from pseudoword.files import file_stem, write_whole
 from pseudoword.models import base_model
 from pseudoword.report.charts import empty_figure, png_of

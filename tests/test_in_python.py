@@ -18,6 +18,8 @@ from pseudoword.in_python import in_python
     [
         ("--steps: should be 3", "`steps`: should be 3"),
         ("-n: should be 3", "`n`: should be 3"),
+        ("--average: should be true or false", "`average`: should be true or false"),
+        ("--num-steps: there is no such setting", "`num_steps`: there is no such setting"),
         ("add --overwrite.", "add `overwrite=True`."),
         ("leave out --no-deterministic", "leave out `deterministic=False`"),
         ("--learning-rate and --lr", "`learning_rate` and `lr`"),

@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks import pareto
 from pseudoword.benchmark.results import ResultTable
-from pseudoword.benchmark.runner import parse_variant
 from pseudoword.benchmark.scoring import Score, Scores
 from pseudoword.benchmark.tasks import Task
+from pseudoword.config.variants import parse_variant
 
 NAMES = ("octopus", "owl")
 

@@ -348,7 +348,9 @@ def generate(
 
 
 @checked
-def inspect(file: str | Path, *, base: str | None = None, token: str | None = None) -> Inspection:
+def inspect(
+    file: str | Path, *, base: str | Path | None = None, token: str | None = None
+) -> Inspection:
     """Describe an embedding file: its word, the models it fits, and what other tools do with it.
 
     Args:
@@ -441,7 +443,7 @@ def prepare(
     pictures: str | Path | Iterable[str | Path],
     *,
     out: str | Path | None = None,
-    caption_model: str | None = None,
+    caption_model: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
     **settings: Any,

@@ -19,6 +19,9 @@ R = TypeVar("R")
 
 _OPTION = re.compile(r"(?<![\w-])(?:--(no-)?([a-z]+(?:-[a-z]+)+|[a-z]{2,})|-(n))(?![\w-])")
 
+_WRONG = re.compile(r"^--([^:]+)(?=: (?:should|there is no such setting))")
+"""What a message begins with: that setting is wrong, be it a switch or nothing known."""
+
 _COMMAND = re.compile(r"\bpseudoword [a-z]")
 """A line with a command in it is to be typed in a terminal."""
 
@@ -28,10 +31,14 @@ def in_python(text: str) -> str:
 
     What belongs to a line of prompts, such as `--s 20`, stays.
     """
-    lines = text.split("\n")
     return "\n".join(
-        line if _COMMAND.search(line) else _OPTION.sub(_argument, line) for line in lines
+        line if _COMMAND.search(line) else _OPTION.sub(_argument, _WRONG.sub(_name, line))
+        for line in text.split("\n")
     )
+
+
+def _name(found: re.Match[str]) -> str:
+    return f"`{found[1].replace('-', '_')}`"
 
 
 def _argument(found: re.Match[str]) -> str:

@@ -14,7 +14,6 @@ from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.work import work_through as work_through
 from pseudoword.data.images import decode as decode
 from pseudoword.data.images import open_picture as open_picture
-from pseudoword.data.picture_files import SUFFIXES as SUFFIXES
 from pseudoword.formats import WRITERS as WRITERS
 from pseudoword.formats import EmbeddingFile as EmbeddingFile
 from pseudoword.formats import encode as encode

@@ -20,7 +20,6 @@ from pseudoword.benchmark import tasks as benchmark_tasks
 from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.benchmark.results import ResultTable, Row, difference, mean, pareto_plot
-from pseudoword.benchmark.runner import parse_variant
 from pseudoword.benchmark.scoring import (
     LinearProbe,
     Score,
@@ -30,6 +29,7 @@ from pseudoword.benchmark.scoring import (
 )
 from pseudoword.benchmark.tasks import Task, TaskSet
 from pseudoword.config import BenchConfig, TrainConfig
+from pseudoword.config.variants import parse_variant
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.progress import Silent
 from pseudoword.training import importance

@@ -168,6 +168,12 @@ class NotImported:
         (["inspect", "photos", "--base", "nosuch"], "no base model nosuch"),
         (["train-many", "photos", "--out", "o", "--optimiser", "Adm"], "--optimiser Adm cannot"),
         (["submit", "queue", "photos", "--template", "x"], "--template x is neither"),
+        (["train-many", "photos", "--out", "photos/o"], "--out photos/o is in photos"),
+        (["train-many", "list.toml", "--out", "o"], "list.toml, concept 1: --optimiser Adm cannot"),
+        (["submit", "queue", "list.toml"], "list.toml, concept 1: --optimiser Adm cannot"),
+        (["bench", "--compare", "lr=x"], "--compare lr=x: --lr: 'x' in 'x' is no rate"),
+        (["bench", "--compare", "optimiser=Adm"], "--optimiser Adm cannot"),
+        (["generate", "a cat", "--scheduler", "Eulr"], "--scheduler: diffusers has no scheduler"),
         (["generate", "a cat", "--lora", "x"], "--lora x: there is no such file"),
         (["prepare", "photos", "--caption-model", "x"], "--caption-model x: there is no such"),
     ],
@@ -175,14 +181,17 @@ class NotImported:
 def test_what_is_not_there_is_told_before_torch_is_imported(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "list.toml").write_text(
+        "[[concept]]\ntoken='<a>'\npictures='photos'\noptimiser='Adm'"
+    )
     monkeypatch.chdir(tmp_path)
     for name in ("api", "internals"):
         monkeypatch.setattr(pseudoword, name, NotImported(), raising=False)
     code, _, stderr = run(*arguments)
     assert code == 2
     assert f"error: {said}" in stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "list.toml"}
 
 
 @pytest.mark.parametrize("given", [("generate", "-dark cat"), ("train", "-p", "--token", "<a>")])

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 import pseudoword
 from pseudoword import lookup
+from pseudoword.config import word_folders
 from pseudoword.cli.app import app
-from pseudoword.config import TrainConfig, flag
+from pseudoword.config import TrainConfig, flag, word_folders
 from pseudoword.config.fields import OFTEN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,6 +85,7 @@ def test_commands_on_the_pages_take_their_values(
     for module in ("api", "internals"):
         monkeypatch.setattr(pseudoword, module, NoWork(), raising=False)
     monkeypatch.setattr(lookup, "exists", lambda _path: True)  # files of the reader's
+    monkeypatch.setattr(word_folders, "_folders", lambda _folder: [])
     for line in commands_in(path.read_text(encoding="utf-8")):
         name, *given = shlex.split(line, comments=True)
         if given and not re.search(r"--help|--config|…|\b[A-Z]{2,}\b", " ".join(given)):

@@ -8,13 +8,13 @@ from support import Notes, Unplugged, everything, run
 
 from pseudoword import formats
 from pseudoword.api import Trained, train_many
+from pseudoword.config.word_folders import token_of
 from pseudoword.errors import PromptError, PseudowordError, TrainingError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
 from pseudoword.runs.callbacks import RunCallbacks
-from pseudoword.runs.word_folders import token_of
 from pseudoword.training import loop, step
 from pseudoword.training.early_stopping import EvaluationLoss
 

@@ -1,10 +1,15 @@
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.optimiser_options import OptimiserOption
+from pseudoword.config.prompt_lines import parse
+from pseudoword.config.rates import Rates
 from pseudoword.errors import SettingsError
 
 
@@ -88,6 +93,44 @@ def test_what_is_wrong_in_a_file_is_told_with_its_name(
 def test_an_empty_list_is_told_in_a_sentence() -> None:
     with pytest.raises(SettingsError, match=r"^--pictures: should have at least 1 item, got \[\]$"):
         TrainConfig.check(pictures=[], token="<cat>")
+
+
+@pytest.mark.parametrize(
+    ("changed", "read"),
+    [
+        ({"lr": np.float32(0.25)}, {"lr": Rates.parse("0.25")}),
+        ({"lr": np.int64(1)}, {"lr": Rates.parse("1.0")}),
+        ({"steps": np.int64(7)}, {"steps": 7}),
+        ({"preview": "a photo of <cat>"}, {"preview": (parse("a photo of <cat>"),)}),
+        ({"preview": "none"}, {"preview": ()}),
+        ({"log": "csv"}, {"log": ("csv",)}),
+        ({"optimiser_option": "eps=1"}, {"optimiser_option": (OptimiserOption.parse("eps=1"),)}),
+    ],
+)
+def test_numbers_of_numpy_and_one_value_of_several_are_taken(
+    changed: dict[str, Any], read: dict[str, Any]
+) -> None:
+    assert {name: getattr(config(**changed), name) for name in changed} == read
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"pictures": 3}, "--pictures: should be a path, got 3"),
+        ({"pictures": {"a": 1}}, "--pictures: should be a list, got {'a': 1}"),
+        ({"out": b"x"}, "--out: should be a path, got b'x'"),
+        ({"preview": None}, "--preview: should be a text, got None"),
+        ({"device": 3}, "--device: should be a text, got 3"),
+        ({"average": "maybe"}, "--average: should be true or false, got maybe"),
+        ({"batch": 3.5}, "--batch: should be a valid integer, got 3.5"),
+        ({"num_steps": 3}, "--num-steps: there is no such setting; did you mean --steps?"),
+        ({"init_modes": 3}, "--init-modes: there is no such setting; did you mean --init-mode?"),
+    ],
+)
+def test_a_wrong_type_is_told_in_plain_words(changed: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        config(**changed)
+    assert str(raised.value) == says
 
 
 def test_a_file_of_any_editor_is_read(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_every_path_that_does_not_exist_is_told(kind: type[Settings]) -> None:
         ({"optimiser": "Adm"}, r"torch.optim has no Adm; did you mean Adam\?"),
         ({"optimiser": "torch.optim.AdanW"}, r"has no AdanW; did you mean AdamW\?"),
         ({"optimiser": "nosuchpackage.Prodigy"}, "no package nosuchpackage is installed"),
+        ({"preview": "a --ss Eulr"}, "--preview a --ss Eulr: diffusers has no scheduler Eulr"),
         ({"init": "runs/nosuch", "init_mode": "file"}, "--init runs/nosuch: there is no folder"),
         ({"init": "./pyproject.toml", "init_mode": "mean"}, "--init-mode mean takes words"),
     ],
@@ -69,6 +70,13 @@ def test_every_path_that_does_not_exist_is_told(kind: type[Settings]) -> None:
 def test_what_is_mistyped_is_told(given: dict[str, str], told: str) -> None:
     with pytest.raises(PseudowordError, match=told):
         made(config.TrainConfig, **given).check_there()
+
+
+def test_what_drawing_and_comparing_name_is_told() -> None:
+    with pytest.raises(PseudowordError, match=r"--scheduler: .* has no scheduler Eulr\. .* PNDM"):
+        made(config.GenerateConfig, scheduler="Eulr").check_there()
+    with pytest.raises(PseudowordError, match="has no Adm; did you mean Adam"):
+        made(config.BenchConfig, compare=["", "optimiser=Adm"]).check_there()
 
 
 def test_what_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +94,8 @@ def test_what_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ):
         made(config.TrainConfig, **given).check_there()
     made(config.PlanConfig, base="sdxl").check_there()
+    for scheduler in ("DDIM", "EulerDiscrete", "FlowMatchHeun", "Heun", "PNDMScheduler"):
+        made(config.GenerateConfig, scheduler=scheduler).check_there()
 
 
 def test_the_names_are_those_that_are_there() -> None:

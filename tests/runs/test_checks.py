@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from pseudoword import api, config, formats
-from pseudoword.benchmark.runner import parse_variant
 from pseudoword.commands.evaluate import _init_word
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Settings, TrainConfig
+from pseudoword.config.variants import parse_variant
 from pseudoword.data import captions, picture_files
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.models import base_model, detection

@@ -14,15 +14,14 @@ from pseudoword.benchmark.results import ResultTable, Row, pareto_plot
 from pseudoword.benchmark.runner import (
     MAKER,
     BenchmarkRun,
-    Variant,
     VariantScores,
-    parse_variant,
 )
 from pseudoword.benchmark.scoring import Scorer, Scores, nearest_style
 from pseudoword.benchmark.tasks import PROMPTS, Task, TaskSet
 from pseudoword.config import BenchConfig
-from pseudoword.errors import RunFolderError, SettingsError, StorageError
-from pseudoword.files import file_stem, read_regular
+from pseudoword.config.variants import Variant, parse_variant
+from pseudoword.errors import RunFolderError, StorageError
+from pseudoword.files import read_regular
 from pseudoword.locks import lock_folder
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
@@ -30,6 +29,7 @@ from pseudoword.outputs import Outputs, would_replace
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
 from pseudoword.text import public
+from pseudoword.training import optimisers
 
 CONDITIONS_FILE = "bench.json"
 CONDITIONS = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
@@ -94,13 +94,15 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
     """Learn, draw and score everything that is not in `config.out` yet.
 
     Raises:
-        SettingsError: a variant is not written as settings, or two variants are the same.
+        SettingsError: an optimiser does not work.
         RunFolderError: `config.out` holds a benchmark of another model or with other settings.
         StorageError: there are files that no benchmark has written.
     """
-    ceiling = [CEILING] if config.ceiling and CEILING not in config.compare else []
-    variants = [parse_variant(text) for text in (*config.compare, *ceiling)]
-    _check_variants(variants)
+    variants = [*config.compare]
+    if config.ceiling and CEILING not in map(str, variants):
+        variants.append(parse_variant(CEILING))
+    for one in variants:
+        optimisers.check(one.config.optimiser, one.config.optimiser_option)
     files = Outputs(config.out, MAKER)
     _check_files(files, overwrite)
     progress.phase(f"loading {config.base}")
@@ -135,11 +137,6 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
         ]
         written = [files.write(n, d) for n, d in zip(RESULT_FILES, contents, strict=True)]
         return Comparison(things, styles, relearned, text, tuple(written))
-
-
-def _check_variants(variants: Sequence[Variant]) -> None:
-    if len({file_stem(variant.name) for variant in variants}) < len(variants):
-        raise SettingsError("--compare: the same settings are given twice; leave one out")
 
 
 def _check_files(files: Outputs, overwrite: bool) -> None:

@@ -1,10 +1,9 @@
 """Run the benchmark's tasks: learn every word, draw every prompt, and score the pictures."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
@@ -12,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from pseudoword.benchmark.scoring import Score, Scorer, Scores
 from pseudoword.benchmark.tasks import Task, write_training_pictures
 from pseudoword.concept import Concept
-from pseudoword.config import BaseChoice, BenchConfig, GenerateConfig, TrainConfig
-from pseudoword.errors import RunFolderError, SettingsError
+from pseudoword.config import BaseChoice, BenchConfig, TrainConfig
+from pseudoword.config.variants import Variant
+from pseudoword.errors import RunFolderError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.formats.layers import for_other_tools
 from pseudoword.models.family import Family
@@ -25,8 +25,6 @@ from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
-from pseudoword.text import brief
-from pseudoword.training import optimisers
 from pseudoword.training.initialisation import turn
 
 MAKER = "bench"
@@ -34,39 +32,6 @@ MAKER = "bench"
 
 LARGEST_NBYTES = 1024 * 1024
 """No file of a score is larger."""
-
-DEFAULTS = "defaults"
-"""The name of a variant without settings."""
-
-DRAWING = ("toward", "rows")
-"""Settings of a variant that are not of train, but of generate."""
-
-WITHOUT_LAYERS = "layers=false"
-"""Draws layered words as tools without layers do."""
-
-OWN_SETTINGS = ("pictures", "token", "out", "base")
-"""Settings of train that the benchmark chooses itself."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Settings of train to compare with others."""
-
-    name: str
-    settings: Mapping[str, Any]
-    """fields of `TrainConfig`; the others have their defaults"""
-    toward: float = 0
-    """how far the learned words are turned towards their starting words when they are drawn"""
-    rows: int | None = None
-    """how many of their rows are drawn with; None for all"""
-    layers: bool = True
-    """whether they are drawn with their rows for each layer, if they have such"""
-
-    @property
-    def learned_as(self) -> str:
-        """The name of the variant that has its words as they were learned."""
-        as_learned = not self.toward and self.rows is None and self.layers
-        return self.name if as_learned else (_text(self.settings) or DEFAULTS)
 
 
 @dataclass(frozen=True)
@@ -77,43 +42,6 @@ class VariantScores:
     scores: Scores
     seconds: float
     """of training, all words together"""
-
-
-def parse_variant(text: str) -> Variant:
-    """Read `lr=2e-3,steps=200` as settings; an empty text means the defaults.
-
-    Raises:
-        SettingsError: the text is written in another way, or names no settings of train.
-    """
-    given: dict[str, str] = {}
-    parts = [part for part in text.split(",") if part.strip()]
-    for part in parts:
-        if part.strip() == WITHOUT_LAYERS:
-            continue
-        key, _, value = map(str.strip, part.partition("="))
-        if key in given:
-            raise SettingsError(f"--compare {brief(text)}: {brief(key)} is given twice")
-        given[key] = value
-    own = {name: given.pop(name) for name in DRAWING if name in given}
-    drawing = GenerateConfig.check(**own)
-    settings = TrainConfig.own_names(given)
-    if not all(settings.values()):
-        raise SettingsError(
-            f"--compare {brief(text)}: write settings of train as name=value, with commas between"
-        )
-    for name in settings:
-        if name in OWN_SETTINGS:
-            raise SettingsError(
-                f"--compare {brief(text)}: the benchmark chooses {name} itself; leave it out"
-            )
-    config = TrainConfig.check(pictures=["pictures"], token="<word>", **settings)
-    optimisers.check(config.optimiser, config.optimiser_option)
-    layers = WITHOUT_LAYERS not in map(str.strip, parts)
-    return Variant(text or DEFAULTS, settings, drawing.toward, drawing.rows, layers)
-
-
-def _text(settings: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={value}" for name, value in settings.items())
 
 
 class BenchmarkRun:

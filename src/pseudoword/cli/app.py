@@ -10,7 +10,6 @@ from pseudoword import imports, lookup
 from pseudoword.cli.console import Console
 from pseudoword.cli.options import (
     check_queue_there,
-    check_shared,
     check_there,
     dashed,
     file_or_folder,
@@ -42,6 +41,7 @@ from pseudoword.config import (
     TrainConfig,
     WorkConfig,
 )
+from pseudoword.config.word_folders import word_configs
 from pseudoword.errors import ConceptError
 from pseudoword.text import command, counted, json_text
 
@@ -153,7 +153,7 @@ def train_many(
     **settings: Any,
 ) -> None:
     """Learn many words, several at once."""
-    check_shared(config, folder, settings)
+    word_configs(folder, out, config, settings)  # before anything heavy is imported
     with Console() as console:
         from pseudoword import api
 
@@ -188,7 +188,7 @@ def submit(
 ) -> None:
     """Put words into a queue, for workers on any number of machines."""
     for source in folder:
-        check_shared(config, file_path(source), settings)
+        word_configs(file_path(source), None, config, settings)
     with Console() as console:
         from pseudoword import api
 

@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,7 +18,7 @@ import typer
 from pseudoword import lookup
 from pseudoword.cli.help import OTHER_NAMES, with_help_all
 from pseudoword.cli.terminal import complain
-from pseudoword.config import Settings, TrainConfig, flag, group_of
+from pseudoword.config import Settings, flag, group_of
 from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
@@ -234,14 +234,6 @@ def check_there(settings: Settings, *concepts: str, flag: str = "") -> None:
     for concept in concepts:
         lookup.concept_place(lookup.split_token(concept, flag)[0], flag)
     settings.check_there()
-
-
-def check_shared(file: Path | None, pictures: Path, settings: Mapping[str, Any]) -> None:
-    """As `check_there`, for settings that many words share; those of a list are checked later."""
-    lookup.words_there(pictures)
-    if not pictures.is_file():
-        own = {"pictures": [pictures], "token": "<word>"}
-        TrainConfig.gather(file, **settings, **own).check_there()
 
 
 def check_queue_there(address: str) -> None:

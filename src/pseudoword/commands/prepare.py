@@ -72,7 +72,7 @@ class Prepared(BaseModel):
 def prepare_pictures(
     config: PrepareConfig,
     out: Path | None,
-    caption_model: str | None,
+    caption_model: str | Path | None,
     progress: Progress,
     *,
     overwrite: bool = False,

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pseudoword.config.problems import Problems
+from pseudoword.config.word_folders import word_configs
 from pseudoword.errors import SettingsError
 from pseudoword.fleet.jobs import Job, make_job
 from pseudoword.fleet.queue import make_queue
 from pseudoword.progress import Once, Progress
-from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check
-from pseudoword.runs.word_folders import word_configs
 
 
 def submit_words(

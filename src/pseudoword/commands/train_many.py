@@ -6,6 +6,8 @@ from typing import Any
 
 from pseudoword import formats
 from pseudoword.config import TrainConfig
+from pseudoword.config.problems import Problems
+from pseudoword.config.word_folders import word_configs
 from pseudoword.errors import PictureError, SettingsError, TrainingError
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output, word_sheet
@@ -13,9 +15,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import Options
-from pseudoword.runs.problems import Problems
 from pseudoword.runs.runner import check, finished, learn
-from pseudoword.runs.word_folders import word_configs
 
 
 def learn_many(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Formerly
@@ -20,6 +20,9 @@ from pseudoword.config.fields import (
     Samples,
     Seed,
 )
+from pseudoword.config.variants import Compared, Variant, parse_variant
+from pseudoword.errors import SettingsError
+from pseudoword.files import file_stem
 
 
 class BenchConfig(BaseChoice):
@@ -27,7 +30,7 @@ class BenchConfig(BaseChoice):
 
     heading: ClassVar[str] = "Benchmark"
 
-    compare: Annotated[tuple[str, ...], OFTEN] = ("",)
+    compare: Annotated[tuple[Compared, ...], OFTEN] = (parse_variant(""),)
     """Settings of train to try, like "lr=2e-3,steps=200"; empty for the defaults. Repeatable.
     toward=0.2 or rows=1 among them draws the words as generate does with these, and layers=false
     draws layered words as tools without layers do."""
@@ -59,9 +62,18 @@ class BenchConfig(BaseChoice):
     out: Annotated[FilePath, OFTEN] = Path("bench")
     """Folder for everything; a run that was stopped continues there."""
 
+    @field_validator("compare")
+    @classmethod
+    def _in_folders_of_their_own(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        if len({file_stem(one.name) for one in variants}) < len(variants):
+            raise SettingsError("--compare: the same settings are given twice; leave one out")
+        return variants
+
     def check_there(self) -> None:
-        """Also the similarity model."""
+        """Also what the variants name, and the similarity model."""
         super().check_there()
+        for one in self.compare:
+            one.config.check_there()
         if self.similarity_model is not None:
             lookup.model_source(self.similarity_model, "--similarity-model")
 

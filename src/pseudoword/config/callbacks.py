@@ -7,7 +7,9 @@ from pydantic import field_validator
 from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.fields import OFTEN, Every, Steps
 from pseudoword.config.prompt_lines import Preview, parse
+from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle, Settings
+from pseudoword.text import brief
 
 NO_PREVIEW = "none"
 """Instead of a prompt: nothing is drawn, which saves minutes on a slow device."""
@@ -66,6 +68,13 @@ class CallbackSettings(Settings):
         if len(lines) > 1:
             raise ValueError(f"{NO_PREVIEW!r} is no preview, so it cannot be given with others")
         return ()
+
+    def check_there(self) -> None:
+        """Also the schedulers of previews."""
+        super().check_there()
+        for line in self.preview:
+            if line.scheduler is not None:
+                check_known(line.scheduler, f"--preview {brief(line.text)}")
 
     @field_validator("log")
     @classmethod

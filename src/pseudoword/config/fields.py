@@ -140,10 +140,5 @@ FilePath = Annotated[
 ]
 """A file or folder; an empty one would be the current folder."""
 
-
-def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str | Path) else value
-
-
-FilePaths = Annotated[tuple[FilePath, ...], BeforeValidator(_several), Field(min_length=1)]
+FilePaths = Annotated[tuple[FilePath, ...], Field(min_length=1)]
 """One file or folder, or several."""

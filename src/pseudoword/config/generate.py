@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.base_choice import BaseChoice
-from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, STEPS, Name, Pictures, Seed
+from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, STEPS, Name, Pictures, Place, Seed
+from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
@@ -116,7 +117,7 @@ class GenerateConfig(BaseChoice):
     offload: bool = False
     """Keep only the part of the model that is at work on the device. Slower, with less memory."""
 
-    lora: tuple[Name, ...] = ()
+    lora: tuple[Place, ...] = ()
     """A LoRA file, FILE or FILE:WEIGHT (needs the extra `lora`). May be repeated."""
 
     @property
@@ -131,7 +132,9 @@ class GenerateConfig(BaseChoice):
         return self
 
     def check_there(self) -> None:
-        """Also the LoRAs."""
+        """Also the LoRAs and the scheduler."""
         super().check_there()
+        if self.scheduler is not None:
+            check_known(self.scheduler, "--scheduler")
         for one in self.lora:
             file_and_weight(one)

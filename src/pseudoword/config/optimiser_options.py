@@ -1,13 +1,12 @@
 """Arguments of an optimiser, as `key=value`."""
 
 import ast
-import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pseudoword.config.fields import AS_WRITTEN, parsed
+from pseudoword.config.installed import names_in
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, nearest
 
@@ -83,10 +82,8 @@ def check_installed(name: str) -> None:
         return
     if found is None:
         raise no_optimiser(name, f"no package {brief(package)} is installed")
-    source = Path(found.origin or "").parent / "optim" / "__init__.py"
-    if module in {"", TORCH} and source.is_file():
-        known = set(re.findall(r"\w+", source.read_text(encoding="utf-8")))
-        if kind not in known:
-            alike = nearest(kind, sorted(one for one in known if one[0].isupper()))
-            meant = f"; did you mean {alike}?" if alike else ""
-            raise no_optimiser(name, f"{TORCH} has no {brief(kind)}{meant}")
+    known = names_in(package, "optim", "__init__.py") if module in {"", TORCH} else ()
+    if known and kind not in known:
+        alike = nearest(kind, sorted(one for one in known if one[0].isupper()))
+        meant = f"; did you mean {alike}?" if alike else ""
+        raise no_optimiser(name, f"{TORCH} has no {brief(kind)}{meant}")

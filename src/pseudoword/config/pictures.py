@@ -10,6 +10,13 @@ from pseudoword.config.fields import OFTEN, SIDE_PX, FilePaths
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
+SUFFIXES = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".webp", ".gif", ".bmp"),
+    *(".tif", ".tiff", ".pnm", ".ppm", ".pgm", ".pbm", ".pfm", ".avif", ".avifs"),
+    *(".heic", ".heif", ".hif", ".jxl"),
+}
+"""Suffixes of the pictures in a folder. A file that is named itself is always read."""
+
 
 class PictureSettings(Settings):
     """Which pictures to learn from, and which part of them."""

@@ -1,9 +1,10 @@
 """What all settings share: how they are checked, and how a mistake in them is told."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Number
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, get_origin
 
 from pydantic import (
     BaseModel,
@@ -117,8 +118,16 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what no setting takes: text that cannot be written, true or false for a number."""
+        """Refuse what no setting takes: text that cannot be written, true or false for a number.
+
+        A number of numpy is that number, and where several values may be, one is one of them.
+        """
         name = str(info.field_name)
+        if isinstance(value, Number) and hasattr(value, "item"):
+            value = value.item()
+        is_one = isinstance(value, str | bytes) or not isinstance(value, Iterable)
+        if is_one and get_origin(cls.model_fields[name].annotation) is tuple:
+            value = (value,)
         for part in value if isinstance(value, list | tuple) else [value]:
             if isinstance(part, str | Path):
                 check_text(flag(name), str(part))
@@ -149,6 +158,17 @@ class Settings(BaseModel):
         ]
 
 
+_SHOULD = {
+    "tuple_type": "be a list",
+    "path_type": "be a path",
+    "string_type": "be a text",
+    "bool_type": "be true or false",
+    "bool_parsing": "be true or false",
+    "int_from_float": "be a valid integer",
+}
+"""Kind of a mistake of pydantic's -> what a value should be, in words for any reader."""
+
+
 def _explained(
     kind: type[Settings], name: str, given: object, errors: Sequence[Any], file: Where | None
 ) -> str:
@@ -166,7 +186,10 @@ def _explained(
         return f"{brief(where)}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
         return f"{where} is missing"
-    said = (re.sub(r"^\w+ should ", "", error["msg"]) for error in errors)
+    errors = [one for one in errors if one["type"] != "too_short"] or errors
+    said = (
+        _SHOULD.get(error["type"]) or re.sub(r"^\w+ should ", "", error["msg"]) for error in errors
+    )
     told = dict.fromkeys(re.split(", unable| after validation", text)[0] for text in said)
     return f"{where}: should {' or '.join(told)}, got {brief(given)}"
 

@@ -23,7 +23,7 @@ NEEDED_PX = 1024
 """Captioning models take smaller pictures than this."""
 
 
-def write_captions(paths: Sequence[Path], model: str, progress: Progress) -> list[Path]:
+def write_captions(paths: Sequence[Path], model: str | Path, progress: Progress) -> list[Path]:
     """Write a `.txt` file beside each picture that has no caption. Existing captions stay.
 
     Args:
@@ -38,20 +38,20 @@ def write_captions(paths: Sequence[Path], model: str, progress: Progress) -> lis
         BaseModelError: the model cannot be loaded, or does not write captions.
         StorageError: a caption cannot be written.
     """
-    model = lookup.model_source(model, "--caption-model")
+    name = lookup.model_source(model, "--caption-model")
     uncaptioned = [path for path in paths if not caption_files(path)]
     if not uncaptioned:
         progress.note("--caption-model has no effect: all pictures have captions")
         return []
     check_writable(*(path.with_suffix(".txt") for path in uncaptioned))
-    progress.phase(f"loading {model}")
-    processor, captioner = _load(model)
+    progress.phase(f"loading {name}")
+    processor, captioner = _load(name)
     progress.phase(f"captioning {counted(len(uncaptioned), 'picture')}")
     written = []
     for done, path in enumerate(uncaptioned, 1):
         with contextlib.suppress(PictureError):  # reported when the pictures are read
             picture = images.open_picture(path, needed_px=NEEDED_PX)
-            text = _describe(processor, captioner, picture, model)
+            text = _describe(processor, captioner, picture, name)
             write_new(path.with_suffix(".txt"), f"{text}\n".encode())
             written.append(path.with_suffix(".txt"))
         progress.advance(done, len(uncaptioned))

@@ -8,16 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pseudoword import lookup
+from pseudoword.config.pictures import SUFFIXES
 from pseudoword.errors import PictureError
 from pseudoword.files import read_errors
 from pseudoword.text import listed
-
-SUFFIXES = {
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".webp", ".gif", ".bmp"),
-    *(".tif", ".tiff", ".pnm", ".ppm", ".pgm", ".pbm", ".pfm", ".avif", ".avifs"),
-    *(".heic", ".heif", ".hif", ".jxl"),
-}
-"""Suffixes of the pictures in a folder. A file that is named itself is always read."""
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 """Suffixes of captions; the first one found is read. kohya's scripts use the second by default, all

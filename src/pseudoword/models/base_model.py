@@ -1,6 +1,7 @@
 """Load a base model."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pseudoword import imports
@@ -51,7 +52,7 @@ def build(detected: Detected, place: Placement) -> Family:
     return family
 
 
-def load_named(base: str, device: str = "auto", dtype: DType = "auto") -> Family:
+def load_named(base: str | Path, device: str = "auto", dtype: DType = "auto") -> Family:
     """Load a base model by name, as `load` does."""
     return load(BaseChoice.check(base=base, device=device, dtype=dtype))
 

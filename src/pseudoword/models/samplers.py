@@ -5,12 +5,10 @@ from typing import Any
 
 import torch
 
+from pseudoword.config.schedulers import classes
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.text import reason
-
-STARTS, ENDS = ("", "FlowMatch"), ("", "Scheduler", "DiscreteScheduler")
-"""Beginnings and ends of diffusers' names of schedulers, which nobody has to write."""
 
 
 def own_scheduler(parts: ModelParts) -> Any:
@@ -44,7 +42,7 @@ def compatible_scheduler(own: Any, name: str, model: str) -> Any:
         SettingsError: diffusers has no compatible one with this name, or it needs another package.
     """
     known = {kind.__name__: kind for kind in own.compatibles}
-    for kind in (f"{start}{name}{end}" for start in STARTS for end in ENDS):
+    for kind in classes(name):
         if kind in known:
             try:
                 return known[kind].from_config(own.config)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pseudoword import api, internals
 from pseudoword.config import PrepareConfig
+from pseudoword.config.pictures import SUFFIXES
 from pseudoword.errors import PictureError, SettingsError, StorageError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.progress import Progress, Silent
@@ -322,4 +323,4 @@ def _write(folder: Path, about: dict[str, Any]) -> None:
 def _ending(name: str) -> str:
     """One of the endings that pictures have: nothing else of a name gets to the disk."""
     ending = Path(name).suffix.lower()
-    return ending if ending in internals.SUFFIXES else ".png"
+    return ending if ending in SUFFIXES else ".png"

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pseudoword import lookup
-from pseudoword.config import TrainConfig
-from pseudoword.data.picture_files import SUFFIXES
+from pseudoword.config.concept_list import OF_EACH, listed_configs
+from pseudoword.config.pictures import SUFFIXES
+from pseudoword.config.problems import Problems
+from pseudoword.config.train import TrainConfig
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_errors
-from pseudoword.runs.concept_list import OF_EACH, listed_configs
-from pseudoword.runs.problems import Problems
 from pseudoword.text import listed
 
 
@@ -27,13 +27,13 @@ def token_of(name: str) -> str:
 
 
 def word_configs(
-    source: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
+    source: Path, out: Path | None, file: Path | None, settings: Mapping[str, Any]
 ) -> list[TrainConfig]:
     """The settings of each word, in the order of the list, or of their folders' names.
 
     Args:
         source: a folder that has a folder of pictures for each word, or a TOML list of concepts.
-        out: gets the folder of a run for each word.
+        out: gets the folder of a run for each word; None: not known yet.
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all words.
 
@@ -47,7 +47,7 @@ def word_configs(
 
 
 def _folder_configs(
-    folder: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
+    folder: Path, out: Path | None, file: Path | None, settings: Mapping[str, Any]
 ) -> list[TrainConfig]:
     """A word for each folder in `folder`."""
     given = TrainConfig.own_names(settings)
@@ -56,8 +56,9 @@ def _folder_configs(
             f"{listed(of_each)} cannot be given for all words: each folder in {folder} has the "
             "pictures of one word and its name."
         )
-    TrainConfig.gather(file, **given, pictures=[folder], token="<word>", out=out)
-    if out.resolve().is_relative_to(folder.resolve()):
+    shared = TrainConfig.gather(file, **given, pictures=[folder], token="<word>", out=out)
+    shared.check_there()
+    if out and out.resolve().is_relative_to(folder.resolve()):
         raise SettingsError(
             f"--out {out} is in {folder}, where each folder is a word to learn. Choose one outside."
         )
@@ -67,7 +68,7 @@ def _folder_configs(
         with problems.of(inner):
             token = token_of(inner.name)
             config = TrainConfig.gather(
-                file, **given, pictures=[inner], token=token, out=out / inner.name
+                file, **given, pictures=[inner], token=token, out=out and out / inner.name
             )
             for other in configs:
                 if other.token == config.token:

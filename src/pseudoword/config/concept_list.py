@@ -14,14 +14,14 @@ steps = 400
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pseudoword.config import TrainConfig
-from pseudoword.config.train import read_toml
-from pseudoword.errors import SettingsError
+from pseudoword.config.problems import Problems
+from pseudoword.config.train import TrainConfig, read_toml
+from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import file_stem
-from pseudoword.runs.problems import Problems
 from pseudoword.text import brief, listed
 
 OF_EACH = ("pictures", "token", "out")
@@ -32,7 +32,7 @@ LIST = "concept"
 
 
 def listed_configs(
-    source: Path, out: Path, file: Path | None, settings: Mapping[str, Any]
+    source: Path, out: Path | None, file: Path | None, settings: Mapping[str, Any]
 ) -> list[TrainConfig]:
     """The settings of each concept, in the order of the list.
 
@@ -40,7 +40,7 @@ def listed_configs(
 
     Args:
         source: the TOML list.
-        out: gets the folder of a run for each concept, called as its token.
+        out: gets the folder of a run for each concept, called as its token; None: not known yet.
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all concepts.
 
@@ -66,11 +66,15 @@ def listed_configs(
             config = TrainConfig.layered([*shared, (values, where)], where, **given)
             if config.out is not None:
                 raise SettingsError(
-                    f"out cannot be given: the folder is in {out}, and is called as the token."
+                    f"out cannot be given: the folder is in {out or '--out'}, and is called as the "
+                    "token."
                 )
-            config = config.model_copy(update={"out": out / file_stem(config.token)})
+            if out is not None:
+                config = config.model_copy(update={"out": out / file_stem(config.token)})
             _check_folder(config, configs)
             configs.append(config)
+            with suppress(PictureError):  # the others are learned
+                config.check_there()
     problems.raise_all()
     return configs
 

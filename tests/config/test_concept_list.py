@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.word_folders import word_configs
 from pseudoword.errors import PseudowordError
-from pseudoword.runs.word_folders import word_configs
 
 TWO = """
 steps = 20
