@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 import pseudoword
 from pseudoword import lookup
-from pseudoword.config import word_folders
 from pseudoword.cli.app import app
 from pseudoword.config import TrainConfig, flag, word_folders
 from pseudoword.config.fields import OFTEN
