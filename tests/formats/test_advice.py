@@ -289,45 +289,45 @@ def test_the_vocabulary_of_the_base_is_used(base: Path, tmp_path: Path) -> None:
     assert "Under * it is refused: the model's vocabulary has" in seen.tools["diffusers"]
 
 
-@pytest.mark.parametrize(
-    ("encoders", "pipelines"),
-    [
-        ({"clip_l"}, ["StableDiffusionPipeline"]),
-        ({"clip_l", "clip_g"}, ["StableDiffusionXLPipeline"]),
-        ({"clip_l", "t5xxl"}, ["FluxPipeline"]),
-        ({"clip_l", "clip_g", "t5xxl"}, ["StableDiffusion3Pipeline"]),
-        ({"gemma2_2b"}, ["SanaPipeline", "Lumina2Pipeline"]),
-        ({"clip_l", "llama"}, ["HunyuanVideoPipeline"]),
-        ({"umt5xxl"}, ["WanPipeline"]),
-        ({"clip_g"}, ["StableCascadePriorPipeline"]),
-        ({"qwen25_7b"}, ["QwenImagePipeline"]),
-        ({"qwen3_4b"}, ["ZImagePipeline", "Flux2KleinPipeline"]),
-        ({"mistral3_24b"}, ["Flux2Pipeline"]),
-        ({"pile_t5xl"}, ["AuraFlowPipeline"]),
-    ],
-)
-def test_diffusers_has_a_loader_for_exactly_the_families_that_we_list(
-    encoders: set[str], pipelines: list[str]
-) -> None:
-    for name in pipelines:
-        able = issubclass(getattr(diffusers, name), TextualInversionLoaderMixin)
-        assert able == (frozenset(encoders) in keys.DIFFUSERS_SUFFIXES)
+PIPELINES = {
+    "sd": "StableDiffusionPipeline",
+    "sdxl": "StableDiffusionXLPipeline",
+    "sd3": "StableDiffusion3Pipeline",
+    "flux": "FluxPipeline",
+    "chroma": "ChromaPipeline",
+    "pixart": "PixArtSigmaPipeline",
+    "sana": "SanaPipeline",
+    "lumina2": "Lumina2Pipeline",
+    "qwen-image": "QwenImagePipeline",
+    "z-image": "ZImagePipeline",
+    "flux2": "Flux2KleinPipeline",
+    "auraflow": "AuraFlowPipeline",
+    "hidream": "HiDreamImagePipeline",
+    "hunyuan-video": "HunyuanVideoPipeline",
+    "omnigen2": "",
+    "wan": "WanPipeline",
+    "wuerstchen": "StableCascadePriorPipeline",
+}
+"""Model family -> a pipeline of diffusers, if it has one."""
 
 
-@pytest.mark.parametrize(
-    ("family", "pipeline"),
-    [
-        ("chroma", "ChromaPipeline"),
-        ("pixart", "PixArtSigmaPipeline"),
-        ("sd3", "StableDiffusion3Pipeline"),
-    ],
-)
-def test_families_with_the_encoders_of_others_are_told_apart(family: str, pipeline: str) -> None:
-    able = issubclass(getattr(diffusers, pipeline), TextualInversionLoaderMixin)
-    suffixes = keys.diffusers_suffixes({"t5xxl"}, family)
-    assert able == (suffixes is not None)
-    for suffix in (suffixes or {}).values():
-        assert f"text_encoder{suffix}" in signature(getattr(diffusers, pipeline)).parameters
+@pytest.mark.parametrize("family", keys.MODEL_FAMILIES)
+def test_diffusers_has_a_loader_for_exactly_the_families_that_we_list(family: str) -> None:
+    known, pipeline = keys.MODEL_FAMILIES[family], getattr(diffusers, PIPELINES[family], object)
+    assert known.loads_words == issubclass(pipeline, TextualInversionLoaderMixin)
+    for encoders in known.encoders:
+        suffixes = keys.diffusers_suffixes(encoders, family)
+        assert known.loads_words == (suffixes is not None)
+        for suffix in (suffixes or {}).values():
+            assert f"text_encoder{suffix}" in signature(pipeline).parameters
+
+
+def test_a_word_of_unknown_family_is_that_of_the_likeliest() -> None:
+    assert keys.diffusers_suffixes({"t5xxl"}) == {"t5xxl": "_2"}
+    assert keys.diffusers_suffixes({"t5xxl"}, "chroma") == {"t5xxl": ""}
+    assert keys.diffusers_suffixes({"clip_g"}, "sdxl") == {"clip_g": "_2"}
+    assert keys.diffusers_suffixes({"clip_l", "clip_g"}) == {"clip_l": "", "clip_g": "_2"}
+    assert keys.diffusers_suffixes({"gemma2_2b"}) is None
 
 
 def a1111_reads(path: Path) -> tuple[str, Any, int]:

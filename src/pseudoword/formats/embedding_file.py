@@ -210,7 +210,7 @@ def _join(file: EmbeddingFile, second: tuple[Concept, ...]) -> Concept | None:
     if len(second) != 1 or second[0].token != first.token:
         return None
     vectors = {**first.vectors, **second[0].vectors}
-    if len(vectors) < 2 or frozenset(vectors) not in keys.DIFFUSERS_SUFFIXES:
+    if len(vectors) < 2 or keys.diffusers_suffixes(vectors) is None:
         return None
     families = keys.FAMILIES_OF_ENCODERS[frozenset(vectors)]
     written = file.raw.metadata.get(f"{layouts.PREFIX}family")  # a half alone is another family's

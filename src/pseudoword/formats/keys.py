@@ -29,7 +29,9 @@ class ModelFamily(NamedTuple):
     title: str
     """what people call its models"""
     encoders: Sequence[Sequence[str]]
-    """the text encoders of its models; of some of them others than of others"""
+    """the text encoders of its models, in diffusers' order; some have others than others"""
+    loads_words: bool = False
+    """whether its pipelines in diffusers have `load_textual_inversion`"""
 
 
 KNOWN: Mapping[str, TextEncoderKey] = {
@@ -77,11 +79,11 @@ _ENCODER_OF_WIDTH = {
 """Width -> the encoder that is meant where a file names none; several have 1024, 2048 or more."""
 
 MODEL_FAMILIES: Mapping[str, ModelFamily] = {
-    "sd": ModelFamily("SD 1.x or SD 2.x", [("clip_l",), ("clip_h",)]),
-    "sdxl": ModelFamily("SDXL", [("clip_l", "clip_g")]),
+    "sd": ModelFamily("SD 1.x or SD 2.x", [("clip_l",), ("clip_h",)], loads_words=True),
+    "sdxl": ModelFamily("SDXL", [("clip_l", "clip_g")], loads_words=True),
     "sd3": ModelFamily("SD 3", [("clip_l", "clip_g", "t5xxl"), ("clip_l", "clip_g")]),
-    "flux": ModelFamily("FLUX.1", [("clip_l", "t5xxl")]),
-    "chroma": ModelFamily("Chroma", [("t5xxl",)]),
+    "flux": ModelFamily("FLUX.1", [("clip_l", "t5xxl")], loads_words=True),
+    "chroma": ModelFamily("Chroma", [("t5xxl",)], loads_words=True),
     "pixart": ModelFamily("PixArt", [("t5xxl",)]),
     "sana": ModelFamily("Sana", [("gemma2_2b",)]),
     "lumina2": ModelFamily("Lumina 2", [("gemma2_2b",)]),
@@ -116,31 +118,25 @@ ALSO_READ_BY: Mapping[frozenset[str], tuple[str, ...]] = {
 
 Other tools make words for T5 alone. SD 3 and FLUX.1 read most of a prompt with it."""
 
-DIFFUSERS_SUFFIXES: Mapping[frozenset[str], Mapping[str, str]] = {
-    frozenset({"clip_l"}): {"clip_l": ""},
-    frozenset({"clip_h"}): {"clip_h": ""},
-    frozenset({"clip_l", "clip_g"}): {"clip_l": "", "clip_g": "_2"},
-    frozenset({"clip_l", "t5xxl"}): {"clip_l": "", "t5xxl": "_2"},
-    frozenset({"t5xxl"}): {"t5xxl": "_2"},
-}
-"""Text encoders of the pipelines with `load_textual_inversion` in diffusers -> encoder -> suffix.
-
-The suffix follows `text_encoder`, and `learned_embeds` if a concept has two files."""
-
 
 def diffusers_suffixes(
     encoders: Iterable[str], family: str | None = None
 ) -> Mapping[str, str] | None:
-    """`DIFFUSERS_SUFFIXES` for a word of these encoders; None if no pipeline loads such words.
+    """What follows `text_encoder` in diffusers' pipelines for each of a word's encoders.
 
-    Families with the same encoders differ: T5 is FLUX.1's second encoder and Chroma's only one, and
-    the pipelines of SD 3 and PixArt load no words.
+    The same follows `learned_embeds` if a word has two files. None if no pipeline loads such words.
+    A word of unknown family with rows for T5 alone is FLUX.1's: its second encoder is Chroma's only
+    one.
     """
-    if family in {"sd3", "pixart"}:
-        return None
-    if family == "chroma":
-        return {"t5xxl": ""}
-    return DIFFUSERS_SUFFIXES.get(frozenset(encoders))
+    own = frozenset(encoders)
+    likely = (*ALSO_READ_BY.get(own, ()), *FAMILIES_OF_ENCODERS.get(own, ()))
+    for name in likely if family is None else (family,):
+        if name in MODEL_FAMILIES and MODEL_FAMILIES[name].loads_words:
+            for each in MODEL_FAMILIES[name].encoders:
+                if own <= set(each):
+                    suffixes = zip(each, ("", "_2"), strict=False)
+                    return {encoder: suffix for encoder, suffix in suffixes if encoder in own}
+    return None
 
 
 def encoder_of(key: str, width: int) -> str | None:

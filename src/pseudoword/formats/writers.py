@@ -101,7 +101,7 @@ def _diffusers_suffixes(concept: Concept) -> Mapping[str, str]:
     """Text encoder -> what follows `learned_embeds`."""
     if len(concept.vectors) == 1:
         return dict.fromkeys(concept.vectors, "")
-    return keys.DIFFUSERS_SUFFIXES.get(frozenset(concept.vectors), {})
+    return keys.diffusers_suffixes(concept.vectors) or {}
 
 
 def _plain_keys_only(concept: Concept) -> str | None:
