@@ -55,6 +55,24 @@ def test_a_run_s_settings_can_stand_below_a_list(tmp_path: Path) -> None:
         word_configs(tmp_path / "list.toml", tmp_path / "out", tmp_path / "config.toml", {})
 
 
+def test_one_folder_for_two_is_told_by_the_number_of_the_other(tmp_path: Path) -> None:
+    tokens = ("<Cat>", "<cat>", "<a/b>", "<a b>")
+    text = "".join(f"[[concept]]\ntoken = '{token}'\npictures = 'p'\n" for token in tokens)
+    with pytest.raises(PseudowordError) as caught:
+        configs(tmp_path, text)
+    first, second = str(caught.value).splitlines()
+    assert "concept 2: <cat> would be in the same folder as concept 1, <Cat>" in first
+    assert "concept 4: <a b> would be in the same folder as concept 3, <a/b>" in second
+
+
+def test_a_list_that_is_no_text_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8\\")
+    with pytest.raises(
+        PseudowordError, match=r"cat\.jpg is no TOML file: it is not text in UTF-8$"
+    ):
+        word_configs(tmp_path / "cat.jpg", tmp_path / "out", None, {})
+
+
 def test_one_error_tells_all_that_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(PseudowordError) as caught:
         configs(

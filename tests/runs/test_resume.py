@@ -16,6 +16,7 @@ from pseudoword import files, formats, outputs
 from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError
+from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.interrupt import Interrupt
@@ -107,6 +108,24 @@ def test_a_run_asked_to_stop_saves_its_state_and_resumes_later(
     assert (done.folder / "concept.safetensors").read_bytes() == (
         whole / "concept.safetensors"
     ).read_bytes()
+
+
+def test_a_stop_that_comes_when_all_is_done_asks_for_nothing_more(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    class StopsWhenItDraws(Silent):
+        def phase(self, text: str) -> None:
+            if text.startswith("drawing previews"):
+                signal.raise_signal(signal.SIGINT)
+
+    out, shown = tmp_path / "run", StopsWhenItDraws()
+    preview = "a photo of [name] --s 1"
+    with pytest.raises(KeyboardInterrupt, match="nothing is left to do"):
+        run(base, pictures, out, steps=1, preview=preview, progress=shown)
+    assert checkpoint.finished_step(out) == 1
+    with pytest.raises(KeyboardInterrupt, match="Run the same command again"):
+        run(base, pictures, out, steps=3, preview_every=2, preview=preview, allow_changes=True,
+            progress=shown)  # fmt: skip
 
 
 def test_a_terminal_that_is_closed_may_say_so_twice() -> None:

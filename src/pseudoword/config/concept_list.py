@@ -13,7 +13,7 @@ pictures = ["lamp-1.jpg", "lamp-2.jpg"]
 steps = 400
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def listed_configs(
     if file is not None:  # it may be the config.toml of a run
         values = TrainConfig.own_names(read_toml(file), file)
         shared.insert(0, ({n: v for n, v in values.items() if n not in OF_EACH}, file))
-    configs: list[TrainConfig] = []
+    configs: dict[int, TrainConfig] = {}
     problems = Problems()
     for i, values in enumerate(concepts, start=1):
         where = f"{source}, concept {i}"
@@ -72,11 +72,11 @@ def listed_configs(
             if out is not None:
                 config = config.model_copy(update={"out": out / file_stem(config.token)})
             _check_folder(config, configs)
-            configs.append(config)
+            configs[i] = config
             with suppress(PictureError):  # the others are learned
                 config.check_there()
     problems.raise_all()
-    return configs
+    return [*configs.values()]
 
 
 def _read(source: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -96,13 +96,13 @@ def _read(source: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return TrainConfig.own_names(above, source), concepts
 
 
-def _check_folder(config: TrainConfig, others: Sequence[TrainConfig]) -> None:
+def _check_folder(config: TrainConfig, others: Mapping[int, TrainConfig]) -> None:
     """Check that no concept before it has the same folder, also where case does not count.
 
     Raises:
         SettingsError: one has.
     """
-    for number, other in enumerate(others, start=1):
+    for number, other in others.items():
         if other.folder.name.casefold() == config.folder.name.casefold():
             raise SettingsError(
                 f"{brief(config.token)} would be in the same folder as concept {number}, "

@@ -180,6 +180,8 @@ def read_toml(file: Path) -> dict[str, Any]:
 def _parsed(text: bytes, where: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
+    except UnicodeDecodeError:
+        raise SettingsError(f"{where} is no TOML file: it is not text in UTF-8") from None
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
         more = ". Write paths with /, or in single quotes: in double ones, \\ means something else."
         hint = more if b"\\" in text else ""

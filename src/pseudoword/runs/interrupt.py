@@ -20,8 +20,16 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + signum
 
 
-def stopped(saved: Iterable[str], signum: int) -> Interrupted:
-    """What is raised when concepts were stopped that are saved at these places."""
+def stopped(saved: Iterable[str], signum: int, *, late: bool = False) -> Interrupted:
+    """What is raised when concepts were stopped that are saved at these places.
+
+    Args:
+        saved: the places; empty texts for those that had not begun.
+        signum: the signal that asked for it.
+        late: whether nothing was left to do when it came.
+    """
+    if late:
+        return Interrupted("stopped after the last step: nothing is left to do.", signum)
     places = ", ".join(place for place in saved if place)
     where = f"Saved {places}. " if places else ""
     return Interrupted(f"stopped. {where}Run the same command again to go on.", signum)

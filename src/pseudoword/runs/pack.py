@@ -145,8 +145,10 @@ class Pack:
         Raises:
             Interrupted: always, when that is done.
         """
-        saved = [self._save(active) for active in self._active.values()]
-        raise stopped([*self._tally.stopped.values(), *saved], signum)
+        tally, saved = self._tally, [self._save(active) for active in self._active.values()]
+        # Of several words there is more to do, such as their sheet.
+        late = tally.ended == tally.total == 1 and not (tally.failures or tally.stopped)
+        raise stopped([*tally.stopped.values(), *saved], signum, late=late)
 
     def _leave_if_asked(self) -> None:
         """Save the concepts that were asked to stop, and let them leave."""
