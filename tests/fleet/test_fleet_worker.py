@@ -293,6 +293,10 @@ def test_nothing_is_submitted_if_a_word_cannot_be(base: Path, tmp_path: Path) ->
         submit(base, str(tmp_path / "queue"), folder)
     with pytest.raises(pseudoword.PseudowordError, match="--lr"):
         submit(base, str(tmp_path / "queue"), words(tmp_path / "others", "a"), lr=-1)
+    several = tmp_path / "list.toml"
+    several.write_text(f"[[concept]]\ntoken='<a>'\npictures=['{folder}/a', '{folder}/a']")
+    with pytest.raises(pseudoword.PseudowordError, match="takes one folder of pictures"):
+        submit(base, str(tmp_path / "queue"), several)
     assert not (tmp_path / "queue").exists()
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pseudoword.commands.queue import steer_queue
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.fleet import archive, history
 from pseudoword.fleet.history import Event, Kind
@@ -11,6 +12,7 @@ from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.life import SignOfLife, Watch
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import view
+from pseudoword.progress import Silent
 
 
 def again(queue: Queue) -> Queue:
@@ -100,6 +102,22 @@ def test_a_job_is_steered(queue: Queue) -> None:
     other.retry("cat-1")
     assert queue.checkpoint("cat-1") is None
     assert [word.state for word in view(queue)] == ["waiting"]
+
+
+def test_a_job_is_called_by_its_word_if_that_is_clear(queue: Queue) -> None:
+    assert queue.named("cat") == queue.named("cat-1") == "cat-1"
+    assert queue.submit(Job("cat-2", "", b""))
+    assert queue.named("cat-2") == "cat-2"
+    with pytest.raises(SettingsError, match=r"^cat: which one is meant, cat-1, cat-2\?"):
+        queue.named("cat")
+
+
+def test_nothing_is_steered_if_one_job_is_not_there(queue: Queue) -> None:
+    with pytest.raises(SettingsError, match="mouse: there is no such job"):
+        steer_queue(queue.address, [], ["cat", "mouse"], None, Silent())
+    assert [word.state for word in view(queue)] == ["waiting"]
+    steer_queue(queue.address, [], ["cat"], None, Silent())
+    assert [word.state for word in view(queue)] == ["cancelled"]
 
 
 def test_the_last_checkpoint_is_kept(queue: Queue) -> None:

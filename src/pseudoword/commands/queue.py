@@ -23,9 +23,11 @@ def steer_queue(
 ) -> list[QueuedWord]:
     """Steer a queue, and say what is in it; the public `queue`."""
     queue = open_queue(address)
-    for name in _named(queue, retry, ("failed",)):
+    retried = _named(queue, retry, ("failed",))
+    cancelled = _named(queue, cancel, ("waiting", "running"))
+    for name in retried:
         queue.retry(name)
-    for name in _named(queue, cancel, ("waiting", "running")):
+    for name in cancelled:
         queue.cancel(name)
     words = view(queue)
     if out is not None:
@@ -35,7 +37,7 @@ def steer_queue(
 
 def _named(queue: Queue, names: Sequence[str], states: Sequence[str]) -> list[str]:
     if ALL not in names:
-        return list(names)
+        return [queue.named(name) for name in names]
     return [word.name for word in view(queue) if word.state in states]
 
 

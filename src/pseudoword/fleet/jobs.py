@@ -47,13 +47,17 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
     """Put together all that a worker elsewhere needs to learn a word.
 
     Args:
-        config: its settings; `pictures` is one folder.
+        config: its settings.
         note: called with what each worker must have by itself.
 
     Raises:
-        PseudowordError: a file cannot be read.
+        PseudowordError: a file cannot be read, or the pictures are not one folder.
     """
-    (folder,) = config.pictures
+    folder = config.pictures[0]
+    if len(config.pictures) > 1 or not folder.is_dir():
+        raise PictureError(
+            f"{config.token}: a queue takes one folder of pictures for each word. Put them into one."
+        )
     found = picture_files.find([folder])
     masks = [path for paths in picture_files.mask_files(found).values() for path in paths]
     texts = [path for picture in found for path in picture_files.caption_files(picture)]

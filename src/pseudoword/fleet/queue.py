@@ -21,7 +21,7 @@ from pseudoword.fleet import history
 from pseudoword.fleet.history import Event, State
 from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.stores import Store, open_store
-from pseudoword.text import brief
+from pseudoword.text import brief, listed
 
 MARK = "queue.json"
 
@@ -60,6 +60,20 @@ class Queue:
         """The names of all jobs."""
         names = self.store.names("jobs")
         return [name[len("jobs/") : -len(".toml")] for name in names if name.endswith(".toml")]
+
+    def named(self, name: str) -> str:
+        """The job of this name, or of this word if no other job is of the same one.
+
+        Raises:
+            SettingsError: there is none, or there are several of the word.
+        """
+        jobs = self.jobs()
+        of_word = [job for job in jobs if job.rpartition("-")[0] == name]
+        if name in jobs or len(of_word) == 1:
+            return name if name in jobs else of_word[0]
+        if of_word:
+            raise SettingsError(f"{name}: which one is meant, {listed(of_word)}?")
+        raise self._no_job(name)
 
     def settings(self, name: str) -> str:
         """The settings of a job, as TOML."""
@@ -139,13 +153,16 @@ class Queue:
         while not self.add(name, len(self._check(name, states, done)) + 1, event):
             pass  # something happened meanwhile
 
+    def _no_job(self, name: str) -> SettingsError:
+        return SettingsError(
+            f"{brief(name) or repr(name)}: there is no such job in {brief(self.address)}. "
+            "`pseudoword queue` lists them."
+        )
+
     def _check(self, name: str, states: Sequence[State], done: str) -> Sequence[Event]:
         """What has happened to a job, if its state is one of `states`."""
         if name not in self.jobs():
-            raise SettingsError(
-                f"{brief(name) or repr(name)}: there is no such job in {brief(self.address)}. "
-                "`pseudoword queue` lists them."
-            )
+            raise self._no_job(name)
         events = self.history(name)
         if (state := history.state(events)) not in states:
             raise SettingsError(f"{name} is {state}, so it cannot be {done}.")
