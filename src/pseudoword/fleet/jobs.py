@@ -56,7 +56,7 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
     folder = config.pictures[0]
     if len(config.pictures) > 1 or not folder.is_dir():
         raise PictureError(
-            f"{config.token}: a queue takes one folder of pictures for each word. Put them into one."
+            f"{config.token}: a queue takes one folder of pictures for each word. Make one of them."
         )
     found = picture_files.find([folder])
     masks = [path for paths in picture_files.mask_files(found).values() for path in paths]
