@@ -187,8 +187,9 @@ def test_the_last_edit_of_a_picture_counts_and_is_of_the_picture_it_was_made_of(
 
 
 def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
-    page: Page, served: Served
+    own_page: Page, served: Served
 ) -> None:
+    page = own_page
     page.add_init_script(LATE_ANSWERS)
     open_page(page, served)
     page.wait_for_timeout(5000)  # until what a new page asks for is answered

@@ -1,8 +1,10 @@
 """Nothing outside the workspace is served, and nothing that came along is run."""
 
+import gzip
 import http.client
 import io
 import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -42,6 +44,23 @@ def upload(served: Served, name: str, data: bytes) -> tuple[int, bytes]:
     return ask(
         served, "/gradio_api/upload", body, **{"Content-Type": "multipart/form-data; boundary=x"}
     )
+
+
+def test_what_does_not_change_is_not_asked_for_again_and_the_page_is_sent_short(
+    served: Served,
+) -> None:
+    zipped = {"Accept-Encoding": "gzip"}
+    with urllib.request.urlopen(urllib.request.Request(served.url, headers=zipped)) as answer:
+        assert answer.headers["content-encoding"] == "gzip"
+        assert "immutable" not in (answer.headers["cache-control"] or "")
+        html = gzip.decompress(answer.read()).decode()
+    asset = re.search(r"assets/[^\"']+\.js", html)
+    assert asset is not None
+    with urllib.request.urlopen(f"{served.url}/{asset[0]}") as answer:
+        assert "immutable" in answer.headers["cache-control"]
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        urllib.request.urlopen(f"{served.url}/assets/none.js")
+    assert "immutable" not in (missing.value.headers["cache-control"] or "")
 
 
 def test_no_file_outside_is_served(served: Served, tmp_path: Path) -> None:

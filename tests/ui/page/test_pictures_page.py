@@ -15,8 +15,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.browser_context_args(device_scale_factor=0.25)  # the canvas is drawn by the CPU
 def test_a_picture_is_cropped_masked_captioned_and_taken_out(
-    page: Page, served: Served, tmp_path: Path
+    own_page: Page, served: Served, tmp_path: Path
 ) -> None:
+    page = own_page
     paths = [tmp_path / "wide.png", tmp_path / "other.png"]
     for path in paths:
         Image.effect_noise((240, 120), 80).convert("RGB").save(path)

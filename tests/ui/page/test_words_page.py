@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from served import Served, open_page, put, tab
 
 from pseudoword import formats
@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
-    page: Page, browser: Browser, served: Served, file: Path
+    page: Page, served: Served, file: Path
 ) -> None:
     open_page(page, served)
     tab(page, "Use")
@@ -53,7 +53,7 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     page.get_by_role("button", name="Rename").click()
     expect(page.locator("#library")).to_contain_text("<drop>")
 
-    other = browser.new_page()
+    other = page.context.new_page()
     open_page(other, served)
     tab(other, "Words")
     other.locator("#library button", has_text="<drop>").click()
