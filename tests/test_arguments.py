@@ -92,7 +92,7 @@ def test_pictures_may_come_one_after_another(tmp_path: Path) -> None:
 
 def test_python_tells_which_function_has_too_many_arguments() -> None:
     with pytest.raises(TypeError, match=r"train\(\) takes from 0 to 2 positional arguments but 3"):
-        pseudoword.train(*["pictures", "<cat>", "cat"])  # type: ignore[arg-type]
+        pseudoword.train(*["pictures", "<cat>", "cat"])
 
 
 def test_what_settings_name_is_told_before_a_model_is_loaded(
