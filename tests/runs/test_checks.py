@@ -16,6 +16,7 @@ from pseudoword.config import BaseChoice, GenerateConfig, PrepareConfig, Setting
 from pseudoword.config.variants import parse_variant
 from pseudoword.data import captions, picture_files
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
+from pseudoword.formats import native
 from pseudoword.models import base_model, detection
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
@@ -193,6 +194,17 @@ def test_settings_that_are_too_much_for_model_or_memory_are_refused(
     base = {"base": family.source.name, "device": "cpu"}
     made = TrainConfig.check(**least(TrainConfig), **base, **settings)
     with pytest.raises(SettingsError, match=message):
+        checks.against_model(family, made, captions.SUBJECT, lambda _text: None)
+
+
+def test_a_word_to_continue_from_that_does_not_fit_is_refused_before_pictures_are_read(
+    family: Family, tmp_path: Path
+) -> None:
+    rows = {"clip_l": torch.ones(1, 7)}
+    (tmp_path / "other.safetensors").write_bytes(native.dump(Concept("<other>", rows)))
+    init = tmp_path / "other.safetensors"
+    made = TrainConfig.check(pictures=["p"], token="<a>", base=family.source.name, init=init)
+    with pytest.raises(PseudowordError, match=r"<other> does not fit .* of width 7"):
         checks.against_model(family, made, captions.SUBJECT, lambda _text: None)
 
 

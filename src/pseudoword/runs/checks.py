@@ -11,7 +11,7 @@ from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, examples
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
-from pseudoword.models.compatibility import check_vector_count
+from pseudoword.models.compatibility import check_compatible, check_vector_count
 from pseudoword.models.family import Family
 from pseudoword.placeholders import split
 from pseudoword.runs import previews
@@ -102,8 +102,11 @@ def against_model(
     Raises:
         SettingsError: timesteps, vectors or sizes are too much for the model or the memory, or the
             device cannot do what is asked for.
-        ConceptError: the word would be longer than the longest prompt.
+        ConceptError: the word would be longer than the longest prompt, or the one to continue from
+            does not fit the model.
     """
+    if concept := initialisation.named_concept(config.init, config.init_mode):
+        check_compatible(concept, family, whole=True)  # before pictures are encoded
     if config.graphs and family.ragged:
         raise SettingsError(
             f"--graphs does not work with {family.source.name}, whose denoiser runs "
