@@ -31,28 +31,55 @@ def test_a_bad_picture_is_named_and_the_good_ones_are_taken(
     bad.write_bytes(PANDA[0].read_bytes()[:200])
     lone = tmp_path / "nobody.txt"
     lone.write_text("on a beach")
+    other = tmp_path / "notes.pdf"
+    other.write_bytes(b"%PDF-1.4")
     open_page(page, served)
-    drop(page, [*PANDA, bad, lone])
+    drop(page, [*PANDA, bad, lone, other])
     expect(page.locator("#seen img")).to_have_count(2)
+    expect(page.locator("#seen").get_by_role("button", name="<…>")).to_have_count(2)
     told = page.locator("#warnings [role=alert]")
     expect(told.filter(has_text="torn.png")).to_be_visible()
     expect(told.filter(has_text="nobody.txt belongs to no picture here")).to_be_visible()
+    expect(told.filter(has_text="notes.pdf is not a picture")).to_be_visible()
+
+
+def test_what_the_server_does_not_take_is_told_and_the_next_can_be_dropped(
+    page: Page, served: Served
+) -> None:
+    open_page(page, served)
+    refused = "That is too much at once"
+    page.route("**/gradio_api/upload?*", lambda asked: asked.fulfill(status=413, body=refused))
+    drop(page, PANDA)
+    expect(page.get_by_text(refused)).to_be_visible()
+    expect(page.locator("#drop [data-testid=status-tracker] .error")).to_have_count(1)
+    expect(page.locator("#drop [data-testid=status-tracker] .error")).to_be_hidden()
+    page.unroute_all()
+    drop(page, PANDA)
+    expect(page.locator("#seen img")).to_have_count(2)
 
 
 def test_what_is_missing_is_asked_for(page: Page, served: Served) -> None:
+    told = page.locator("#start-told [role=alert]")
     open_page(page, served)
     page.click("#teach-start")
-    expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
+    expect(told).to_contain_text("Give the new word a name first.")
     put(page, "name", "nothing")
+    expect(told).to_have_count(0)  # not until it is asked for again
     page.click("#teach-start")
-    expect(page.locator("#start-told")).to_contain_text("Drop three to five pictures")
+    expect(told).to_contain_text("Drop three to five pictures")
+    drop(page, PANDA)
+    expect(told).to_have_count(0)
+    expect(page.locator("#seen img")).to_have_count(2)
 
 
 def test_a_setting_that_is_wrong_is_called_as_on_the_page(page: Page, served: Served) -> None:
     _ready(page, served, "wrong")
     quick_settings(page, steps="many")
     page.click("#teach-start")
-    expect(page.locator("#start-told [role=alert]")).to_contain_text("“Steps”: should be")
+    told = page.locator("#start-told [role=alert]")
+    expect(told).to_contain_text("“Steps”: should be")
+    put(page, "teach-steps", "100")
+    expect(told).to_have_count(0)
 
 
 def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served: Served) -> None:

@@ -179,6 +179,10 @@ def test_hostile_files_of_words_are_refused_and_nothing_in_them_runs(
     tab(page, "Use")
     page.set_input_files("#bring input[type=file]", [bad])
     expect(page.locator("#brought [role=alert]")).to_contain_text("bad.pt")
+    other = tmp_path / "notes.pdf"
+    other.write_bytes(b"%PDF-1.4")
+    page.set_input_files("#bring input[type=file]", [other])
+    expect(page.locator("#brought [role=alert]")).to_contain_text("notes.pdf")
     page.set_input_files("#bring input[type=file]", [plain])
     expect(page.locator("#brought [role=alert]")).to_contain_text("plain.png")
     assert not ran.exists()

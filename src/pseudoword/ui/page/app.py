@@ -19,6 +19,7 @@ from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import teach, use, words
 from pseudoword.ui.page.events import LISTEN, told
+from pseudoword.ui.page.galleries import NAME_PICTURES
 from pseudoword.ui.page.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
@@ -201,6 +202,7 @@ def _launch(
             show_error=True,
             theme=theme(),
             css_paths=[STYLES],
+            js=NAME_PICTURES,
             footer_links=[],
             run_history=False,
             allowed_paths=[],

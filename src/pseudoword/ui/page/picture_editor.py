@@ -104,9 +104,7 @@ class PictureEditor:
                     )
                     with gr.Row():
                         self.use_mask = gr.Button("Only what is painted counts", variant="primary")
-                        self.mask_file = gr.UploadButton(
-                            "Mask from a file (white counts)", file_types=["image"]
-                        )
+                        self.mask_file = gr.UploadButton("Mask from a file (white counts)")
                         self.no_mask = gr.Button("Everything counts")
             with gr.Row():
                 self.remove = gr.Button("Take this picture out", variant="stop", size="sm")

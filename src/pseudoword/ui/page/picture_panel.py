@@ -19,7 +19,7 @@ from pseudoword.ui.page.events import (
 )
 from pseudoword.ui.page.picture_editor import IN_TURN, Answer, PictureEditor
 from pseudoword.ui.page.picture_view import View, view
-from pseudoword.ui.page.uploads import TAKEN, add_files, arrived
+from pseudoword.ui.page.uploads import add_files, arrived
 
 HowToLook = Callable[[str, Sequence[Any]], tuple[Mapping[str, Any], str]]
 """From a data set and the values of a form: the settings to look at it with, and how its word is
@@ -43,7 +43,6 @@ class PicturePanel:
             self.files = gr.File(
                 label="Pictures: drop three to five of the same thing here",
                 file_count="multiple",
-                file_types=TAKEN,
                 height=150,
                 elem_id="drop",
             )
@@ -165,6 +164,11 @@ class PicturePanel:
             if one.caption != row[1]:
                 data_sets.set_caption(data_set, one.id, str(row[1] or ""))
         return [*self._seen_anew(data_set, *values), *[gr.skip()] * 3]
+
+    @property
+    def given(self) -> list[Any]:
+        """The events of files that a person gives or takes out."""
+        return [self.files.upload, self.folder.upload, self.others.click]
 
     @property
     def seen(self) -> list[Any]:

@@ -16,9 +16,6 @@ from pseudoword.ui.workspace import base_name
 
 TEXTS = (".txt", ".caption")
 
-TAKEN = ["image", *TEXTS]
-"""Captions and masks may be dropped with their pictures, and are told by their names."""
-
 _MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
 
 

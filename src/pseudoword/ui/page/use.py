@@ -31,9 +31,6 @@ from pseudoword.ui.page.uploads import arrived
 from pseudoword.ui.settings import NEVER, base_choice
 from pseudoword.ui.workspace import base_name
 
-FILES = ["image", ".safetensors", ".pt", ".bin", ".ckpt", ".pth"]
-"""Files that may be dropped: pictures, and files that may hold a word."""
-
 SCHEDULERS = [
     *("DDIM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep"),
     *("DPMSolverSinglestep", "HeunDiscrete", "LMSDiscrete", "PNDM", "UniPCMultistep"),
@@ -130,7 +127,6 @@ class DrawingPanel:
         self.files = gr.File(
             label="Drop a word's file, or a picture: one that holds a word, or one to draw again",
             file_count="multiple",
-            file_types=FILES,
             height=120,
             elem_id="bring",
         )
