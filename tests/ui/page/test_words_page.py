@@ -49,8 +49,11 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     tab(page, "Words")
     page.locator("#library button", has_text="<blob>").click()
     expect(page.locator("#facts")).to_contain_text("2 of 256 numbers")
-    put(page, "rename", "drop")
+    put(page, "rename", "")
     page.get_by_role("button", name="Rename").click()
+    expect(page.get_by_text("“Name of the new word” is empty")).to_be_visible()
+    put(page, "rename", "drop")
+    page.get_by_role("button", name="Rename").click()  # nothing covers it
     expect(page.locator("#library")).to_contain_text("<drop>")
 
     other = page.context.new_page()
