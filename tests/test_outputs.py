@@ -156,6 +156,18 @@ def test_check_writable_finds_problems_without_writing(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_nothing_is_written_to_a_folder_that_is_called_as_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for address in ("s3://bucket/toy.pt", "https://example.org/toy.pt", "gs:/bucket/toy.pt"):
+        with pytest.raises(StorageError, match="it is an address"):
+            outputs.check_writable(Path(address))
+    outputs.check_writable(Path("a b:/toy.pt"), Path("./toy.pt"))
+    (tmp_path / "s3:").mkdir()
+    outputs.check_writable(Path("s3:/toy.pt"))
+
+
 def test_check_writable_finds_a_folder_without_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,13 @@ def path_argument(argument: str | Path, flag: str) -> Path:
     return expand_home(text)
 
 
+def is_address(path: Path) -> bool:
+    """Whether `path` was meant as an address, such as `s3://bucket/file`: its first folder would be
+    called `s3:`, and is not there."""
+    first = Path(*path.parts[:1])
+    return bool(re.fullmatch(r"[A-Za-z][\w+.-]+:", str(first), re.ASCII)) and not exists(first)
+
+
 def find(
     argument: str | Path,
     flag: str,

@@ -27,6 +27,7 @@ from pseudoword.files import (
     storage_error,
     write_whole,
 )
+from pseudoword.lookup import is_address
 from pseudoword.text import listed
 
 RECORD = ".pseudoword.jsonl"
@@ -39,10 +40,12 @@ def check_writable(*paths: Path) -> None:
     """Check before any work that files can be written, without writing them.
 
     Raises:
-        StorageError: a folder cannot be created or written to, a name is too long, or there is
-            something that is not a file.
+        StorageError: a folder cannot be created or written to, a name is too long or an address,
+            or there is something that is not a file.
     """
     for path in paths:
+        if is_address(path):
+            raise StorageError(f"cannot write {path}: it is an address. Give a path here instead.")
         with _as_storage_error(path), contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise IsADirectoryError(errno.EISDIR, "it is there and is not a file")

@@ -91,6 +91,7 @@ def test_a_folder_without_links_is_refused(tmp_path: Path) -> None:
         ("https://example.org/queue", "Of https it is not known"),
         ("s3://", "names no bucket"),
         ("", "names no file or folder"),
+        ("s3:/bucket/queue", "write a bucket as s3://bucket/path"),
     ],
 )
 def test_an_address_of_no_store_is_refused(address: str, said: str) -> None:

@@ -9,6 +9,7 @@ from pseudoword.config.fields import OFTEN, Every, Steps
 from pseudoword.config.prompt_lines import Preview, parse
 from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle, Settings
+from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 
 NO_PREVIEW = "none"
@@ -66,7 +67,7 @@ class CallbackSettings(Settings):
         if not isinstance(lines, list | tuple) or NO_PREVIEW not in lines:
             return given
         if len(lines) > 1:
-            raise ValueError(f"{NO_PREVIEW!r} is no preview, so it cannot be given with others")
+            raise SettingsError(f"--preview {NO_PREVIEW} cannot be given with other previews.")
         return ()
 
     def check_there(self) -> None:

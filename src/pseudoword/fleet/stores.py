@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import create_temporary, storage_error, write_whole
-from pseudoword.lookup import path_argument
+from pseudoword.lookup import is_address, path_argument
 from pseudoword.text import brief, reason
 
 
@@ -191,6 +191,8 @@ def open_store(address: str | Path) -> Store:
     """
     text = str(address)
     protocol, sign, rest = text.partition("://")
+    if not sign and is_address(Path(text)):
+        raise SettingsError(f"{brief(text)}: write a bucket as s3://bucket/path, or give a folder.")
     if not sign or protocol == "file":
         return FolderStore(path_argument(rest if sign else text, "QUEUE"))
     if protocol not in BUCKETS:
