@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pseudoword import imports, lookup
+from pseudoword import imports, lookup, threads
 from pseudoword.cli.console import Console
 from pseudoword.cli.options import (
     check_queue_there,
@@ -536,4 +536,5 @@ def ui(
 def main() -> None:
     """Entry point of the `pseudoword` command."""
     imports.spare()
+    threads.wait_briefly()
     app()
