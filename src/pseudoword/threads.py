@@ -12,8 +12,8 @@ def wait_briefly() -> None:
 
     To be called before torch is imported: GNU's OpenMP, which torch has on Linux, reads this once.
     By itself, a thread asks for ten milliseconds whether the others are ready. Where other programs
-    use a core too, these wait for it, and it for them: on two busy cores a step took four times as
-    long. On idle ones it is no slower.
+    use a core too, these wait for it, and it for them: on two busy cores a step took up to four
+    times as long. On idle ones it is no slower.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault(SPIN, ROUNDS)
