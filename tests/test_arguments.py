@@ -11,7 +11,6 @@ import pytest
 import pseudoword
 from pseudoword.arguments import checked
 from pseudoword.errors import SettingsError
-from pseudoword.models import base_model
 from pseudoword.progress import Progress, Silent
 
 NO_TYPE_OF_ANY: tuple[Any, ...] = (object(), b"bytes", {}, 1.5, [object()], Silent)
@@ -88,26 +87,3 @@ def test_the_message_says_what_is_given_and_what_must_be(given: dict[str, Any], 
 def test_pictures_may_come_one_after_another(tmp_path: Path) -> None:
     with pytest.raises(pseudoword.PseudowordError, match=r"none\.png"):
         pseudoword.train((tmp_path / name for name in ["none.png"]), "<toy>", out=tmp_path / "run")
-
-
-def test_python_tells_which_function_has_too_many_arguments() -> None:
-    with pytest.raises(TypeError, match=r"train\(\) takes from 0 to 2 positional arguments but 3"):
-        pseudoword.train(*["pictures", "<cat>", "cat"])
-
-
-def test_what_settings_name_is_told_before_a_model_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def loaded(*_: object, **__: object) -> None:
-        raise AssertionError("the base model is loaded")
-
-    monkeypatch.setattr(base_model, "load", loaded)
-    monkeypatch.chdir(tmp_path)
-    for call in (
-        lambda: pseudoword.generate("a cat", scheduler="Eulr"),
-        lambda: pseudoword.train(tmp_path, "<a>", preview="a [name] --ss Eulr"),
-    ):
-        with pytest.raises(SettingsError, match="diffusers has no scheduler Eulr"):
-            call()
-    with pytest.raises(SettingsError, match="has no Adm"):
-        pseudoword.bench(compare="optimiser=Adm")

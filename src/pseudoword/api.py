@@ -157,8 +157,7 @@ def train_pack(
     each word is the same as if it were learned alone, up to float rounding.
 
     Args:
-        configs: the settings of each word, from `pseudoword.config.TrainConfig.check`. Each needs
-            an output folder of its own.
+        configs: the settings of each word. Each needs an output folder of its own.
         restart: as for `train`, for every word; so are the others.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the output folders that no run has written.
@@ -170,8 +169,6 @@ def train_pack(
     Raises:
         PseudowordError: as `train`. If a word fails in training, the others are finished first.
     """
-    for config in configs:
-        config.check_there()
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     return learn(configs, progress or Silent(), options)
 
@@ -347,7 +344,6 @@ def generate(
         BaseModelError: the base model or a LoRA cannot be loaded.
     """
     config = GenerateConfig.check(**settings)
-    config.check_there()
     return draw_pictures(prompt, config, concept, token, progress or Silent())
 
 
@@ -474,7 +470,6 @@ def prepare(
         StorageError: the sheet cannot be written.
     """
     config = PrepareConfig.check(pictures=pictures, **settings)
-    config.check_there()
     sheet = _optional_path(out, "--out")
     return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite=overwrite)
 
@@ -530,7 +525,6 @@ def evaluate(
         PseudowordError: a file, a picture or a setting does not work; the message says which.
     """
     config = EvaluateConfig.check(pictures=pictures, **settings)
-    config.check_there()
     return evaluate_word(concept, token, config, progress or Silent(), overwrite=overwrite)
 
 
@@ -557,9 +551,7 @@ def bench(
         RunFolderError: the folder holds another benchmark.
         StorageError: a file in it is of somebody else.
     """
-    config = BenchConfig.check(**settings)
-    config.check_there()
-    return compare(config, progress or Silent(), overwrite=overwrite)
+    return compare(BenchConfig.check(**settings), progress or Silent(), overwrite=overwrite)
 
 
 def plan(**settings: Any) -> Plan:

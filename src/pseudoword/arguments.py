@@ -30,11 +30,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def with_checked_arguments(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return function(*args, **kwargs)  # Python's own error names the function
-        for name, value in given.items():
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
             kind, hint = signature.parameters[name].kind, hints()[name]
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 hint = Sequence[hint]  # type: ignore[valid-type]
