@@ -27,7 +27,12 @@ def token_of(name: str) -> str:
 
 
 def word_configs(
-    source: Path, out: Path | None, file: Path | None, settings: Mapping[str, Any]
+    source: Path,
+    out: Path | None,
+    file: Path | None,
+    settings: Mapping[str, Any],
+    *,
+    here: bool = True,
 ) -> list[TrainConfig]:
     """The settings of each word, in the order of the list, or of their folders' names.
 
@@ -36,6 +41,7 @@ def word_configs(
         out: gets the folder of a run for each word; None: not known yet.
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all words.
+        here: what they name must be on this machine; workers of a queue may be on others.
 
     Raises:
         PseudowordError: a folder or a setting does not work; one error tells all that is wrong.
@@ -43,11 +49,11 @@ def word_configs(
     lookup.words_there(source)
     if source.is_file():
         return listed_configs(source, out, file, settings)
-    return _folder_configs(source, out, file, settings)
+    return _folder_configs(source, out, file, settings, here)
 
 
 def _folder_configs(
-    folder: Path, out: Path | None, file: Path | None, settings: Mapping[str, Any]
+    folder: Path, out: Path | None, file: Path | None, settings: Mapping[str, Any], here: bool
 ) -> list[TrainConfig]:
     """A word for each folder in `folder`."""
     given = TrainConfig.own_names(settings)
@@ -57,7 +63,8 @@ def _folder_configs(
             "pictures of one word and its name."
         )
     shared = TrainConfig.gather(file, **given, pictures=[folder], token="<word>", out=out)
-    shared.check_there()
+    if here:
+        shared.check_there()
     if out and out.resolve().is_relative_to(folder.resolve()):
         raise SettingsError(
             f"--out {out} is in {folder}, where each folder is a word to learn. Choose one outside."
