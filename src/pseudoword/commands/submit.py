@@ -44,7 +44,7 @@ def submit_words(
     problems, noted = Problems(), Once(progress)
     with tempfile.TemporaryDirectory() as elsewhere:
         for folder in folders:
-            for config in word_configs(folder, Path(elsewhere, "runs"), file, settings):
+            for config in word_configs(folder, Path(elsewhere, "runs"), file, settings, here=False):
                 with problems.of(config.pictures[0]):
                     check(config, noted)
                     job = make_job(config, noted.note)
