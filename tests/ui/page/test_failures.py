@@ -64,12 +64,8 @@ def test_what_is_missing_is_asked_for(page: Page, served: Served) -> None:
     page.click("#teach-start")
     expect(told).to_contain_text("Give the new word a name first.")
     put(page, "name", "nothing")
-    expect(told).to_have_count(0)  # not until it is asked for again
     page.click("#teach-start")
     expect(told).to_contain_text("Drop three to five pictures")
-    drop(page, PANDA)
-    expect(told).to_have_count(0)
-    expect(page.locator("#seen img")).to_have_count(2)
 
 
 def test_a_setting_that_is_wrong_is_called_as_on_the_page(page: Page, served: Served) -> None:
@@ -78,8 +74,6 @@ def test_a_setting_that_is_wrong_is_called_as_on_the_page(page: Page, served: Se
     page.click("#teach-start")
     told = page.locator("#start-told [role=alert]")
     expect(told).to_contain_text("“Steps”: should be")
-    put(page, "teach-steps", "100")
-    expect(told).to_have_count(0)
 
 
 def test_a_base_model_that_is_not_there_fails_with_a_sentence(page: Page, served: Served) -> None:

@@ -166,11 +166,6 @@ class PicturePanel:
         return [*self._seen_anew(data_set, *values), *[gr.skip()] * 3]
 
     @property
-    def given(self) -> list[Any]:
-        """The events of files that a person gives or takes out."""
-        return [self.files.upload, self.folder.upload, self.others.click]
-
-    @property
     def seen(self) -> list[Any]:
         """What shows how the pictures of a data set are seen."""
         return [self.gallery, self._ids, self.told, self.suggested]

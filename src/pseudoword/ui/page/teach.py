@@ -180,11 +180,6 @@ class TeachPanel:
             **in_turn("estimate"),
         )
         training.connect(opened)
-        # What was answered is not said any longer when something about it is changed. Of a text,
-        # Gradio's "input" tells only of keys: not of what is pasted, spoken, or typed on a phone.
-        given = [self._name, self._kind, self._sentences, *self._form.inputs]
-        changes = [one.change for one in given] + pictures.given
-        gr.on(changes, None, None, self._told, js="() => ''", **EACH, **PRIVATE)
         self._start.click(
             told(self._started),
             [pictures.data_set, self._sentences, *inputs],
