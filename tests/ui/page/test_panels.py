@@ -17,7 +17,8 @@ from pseudoword.ui.desk import Desk
 from pseudoword.ui.job import Job
 from pseudoword.ui.library import Word, token_of
 from pseudoword.ui.page import pieces, use
-from pseudoword.ui.page.picture_editor import box, painted
+from pseudoword.ui.page.events import shown_ids
+from pseudoword.ui.page.picture_editor import Answer, Edits, box, painted
 from pseudoword.ui.page.picture_view import view
 from pseudoword.ui.page.teach import OPTIMISERS
 from pseudoword.ui.page.training_panel import asked_of, curve_rows, progress, to_show
@@ -124,6 +125,25 @@ def test_a_crop_is_a_square_that_lies_where_the_sliders_say(
     size: tuple[int, int], zoom: float, across: float, down: float, expected: tuple[int, ...]
 ) -> None:
     assert box(size, 1.0, zoom, across, down) == expected
+
+
+def test_the_crop_of_a_picture_that_is_left_counts_though_its_event_comes_later(
+    desk: Desk, tmp_path: Path
+) -> None:
+    data_set = desk.data_sets.new()
+    add_files(desk, data_set, [str(picture(tmp_path / f"{one}.png")) for one in "ab"])
+    first, second = (one.id for one in desk.data_sets.pictures(data_set))
+    edits = Edits(desk, Answer([], lambda *_: []), Answer([], lambda *_: []))
+    press = gr.SelectData(None, {"index": 1, "value": None})
+    ids = shown_ids([first, second])
+    edits.chosen(press, ids, data_set, first, "1 50 50", 2, 0, 50)
+    assert desk.data_sets.one(data_set, first).crop == (0, 16, 32, 48)
+    edits.moved(1, 50, 50, second, data_set)  # as the controls stand by then
+    assert desk.data_sets.one(data_set, second).crop is None
+
+    desk.data_sets.set_crop(data_set, first, (8, 8, 40, 40))  # in another tab
+    edits.chosen(press, ids, data_set, first, "2 0 50", 2, 0, 50)  # nothing was done here
+    assert desk.data_sets.one(data_set, first).crop == (8, 8, 40, 40)
 
 
 def test_paint_becomes_a_mask_in_the_size_of_the_picture() -> None:

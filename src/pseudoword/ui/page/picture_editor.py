@@ -1,5 +1,6 @@
 """One picture of a data set: what of it is used, and what of that counts."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from pseudoword.errors import PictureError
+from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page.events import EACH, LATEST, PRIVATE, QUIET, in_turn, pressed, shown_id, told
 from pseudoword.ui.page.uploads import set_mask
@@ -75,6 +76,7 @@ class PictureEditor:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.picture = shown_id()
+        self.used = shown_id()  # where the sliders stood when its crop was last told
         with gr.Column(visible=False, elem_id="edit") as self.box:
             self.title = gr.Markdown()
             with gr.Tabs():
@@ -124,19 +126,19 @@ class PictureEditor:
         """
         edits = Edits(self._desk, seen, shown)
         sliders = [self.zoom, self.across, self.down]
-        opened = [self.picture, self.box, self.title, self.framed, *sliders, self.canvas]
+        opened = [self.picture, self.box, self.title, self.framed, *sliders, self.used]
         this = [self.picture, *state]
         # Nothing shows its progress on the canvas: the browser would draw and upload it again at
         # each event of the page, which is every other second while a training is watched.
         gallery.select(
             told(edits.chosen),
-            [ids, state[0]],
-            opened,
+            [ids, state[0], self.picture, self.used, *sliders],
+            [*opened, self.canvas],
             show_progress_on=self.title,
             **EACH,
             **IN_TURN,
         )
-        move = (told(edits.moved), [*sliders, *this], [self.framed, *seen.outputs])
+        move = (told(edits.moved), [*sliders, *this], [self.framed, self.used, *seen.outputs])
         gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
         # First on the page: an edit that waits to be sent must not bring the old places back.
         back = self.whole.click(None, None, sliders, js=f"() => {[*START]}", **PRIVATE)
@@ -161,16 +163,41 @@ class Edits:
     seen: Answer
     shown: Answer
 
-    def chosen(self, event: gr.SelectData, ids: str, data_set: str) -> Outputs:
-        """The pressed picture in all controls."""
+    def chosen(
+        self,
+        event: gr.SelectData,
+        ids: str,
+        data_set: str,
+        before: str,
+        used: str,
+        zoom: float,
+        across: float,
+        down: float,
+    ) -> Outputs:
+        """The pressed picture in all controls.
+
+        What was done with the picture `before` counts first: an edit that waits for an earlier one
+        is sent with what the controls hold by then, and they may hold the pressed picture.
+        """
+        at = (zoom, across, down)
+        if before and None not in at and used != _told_at(at):
+            with contextlib.suppress(PseudowordError):  # it is not there any more
+                self._crop(data_set, before, at)
         one = self.desk.data_sets.one(data_set, pressed(event, ids))
-        size = self.desk.data_sets.open(data_set, one.id).size
+        where = _where(self.desk.data_sets.open(data_set, one.id).size, one.crop)
         return [
             *(one.id, gr.update(visible=True), f"### {_markdown(one.name)}"),
             _framed(self.desk, data_set, one),
-            *_where(size, one.crop),
+            *(*where, _told_at(where)),
             _canvas(self.desk, data_set, one.id),
         ]
+
+    def _crop(self, data_set: str, one: str, at: tuple[float, float, float]) -> None:
+        """Use what is between the sliders; where they already stood, nothing changes."""
+        data_sets = self.desk.data_sets
+        size = data_sets.open(data_set, one).size
+        if at != _where(size, data_sets.one(data_set, one).crop):
+            data_sets.set_crop(data_set, one, None if at == START else box(size, 1.0, *at))
 
     def moved(
         self, zoom: float, across: float, down: float, one: str, data_set: str, *values: Any
@@ -178,12 +205,10 @@ class Edits:
         """Use what is between the sliders."""
         at = (zoom, across, down)
         if None in at:  # a number is being typed
-            return [gr.skip()] * (1 + len(self.seen.outputs))
-        data_sets = self.desk.data_sets
-        size = data_sets.open(data_set, one).size
-        data_sets.set_crop(data_set, one, None if at == START else box(size, 1.0, *at))
-        framed = _framed(self.desk, data_set, data_sets.one(data_set, one))
-        return [framed, *self.seen.of(data_set, *values)]
+            return [gr.skip()] * (2 + len(self.seen.outputs))
+        self._crop(data_set, one, at)
+        framed = _framed(self.desk, data_set, self.desk.data_sets.one(data_set, one))
+        return [framed, _told_at(at), *self.seen.of(data_set, *values)]
 
     def painted(self, editor: Any, one: str, data_set: str, *values: Any) -> Outputs:
         """Let only what is painted count."""
@@ -205,6 +230,11 @@ class Edits:
         """Take the picture out."""
         self.desk.data_sets.remove(data_set, one)
         return [gr.update(visible=False), *self.shown.of(data_set, *values)]
+
+
+def _told_at(at: tuple[float, float, float]) -> str:
+    """Where the sliders stand, as a text to compare."""
+    return " ".join(f"{float(one):g}" for one in at)
 
 
 def _framed(desk: Desk, data_set: str, one: Picture) -> Image.Image:
