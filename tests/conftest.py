@@ -8,6 +8,7 @@ import gc
 import os
 
 os.environ["PSEUDOWORD_DEVICE"] = "cpu"
+os.environ["PSEUDOWORD_DTYPE"] = "float32"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

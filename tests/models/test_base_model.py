@@ -104,7 +104,31 @@ def test_auto_is_the_device_of_the_environment_or_the_best_one(
 
     assert placed() == ("cpu", torch.float32)  # all tests run so, on any machine
     monkeypatch.delenv(devices.VARIABLE)
+    assert placed() == ("cuda", torch.float32)
+    monkeypatch.delenv(devices.DTYPE_VARIABLE)
     assert placed() == ("cuda", torch.bfloat16)
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_auto_is_bfloat16_on_a_cpu_that_multiplies_in_it(
+    multiplies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(devices.DTYPE_VARIABLE)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    best = torch.bfloat16 if multiplies else torch.float32
+    assert base_model.placement(BaseChoice()).dtype is best
+    assert base_model.placement(BaseChoice(dtype="float16")).dtype is torch.float16
+
+
+@pytest.mark.parametrize("name", ["float64", "device", "bf16,"])
+def test_an_unknown_precision_in_the_environment_is_an_error(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(devices.DTYPE_VARIABLE, name)
+    with pytest.raises(SettingsError, match=f"PSEUDOWORD_DTYPE={name}: must be one of auto"):
+        base_model.placement(BaseChoice())
+    assert base_model.placement(BaseChoice(dtype="bfloat16")).dtype is torch.bfloat16
 
 
 def test_names_of_devices_may_be_in_upper_or_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,9 @@ class BaseChoice(Settings):
         Alias("mixed_precision"),
         Synonyms({"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "no": "float32"}),
     ] = "auto"
-    """Precision of the frozen weights. auto is 16 bits on an NVIDIA GPU, and float32 elsewhere. The
-    new word is always float32."""
+    """Precision of the frozen weights. auto is what the environment variable PSEUDOWORD_DTYPE
+    names, or else 16 bits on an NVIDIA GPU and on a CPU that multiplies in bfloat16 (AVX512-BF16),
+    and float32 elsewhere. The new word is always float32."""
 
     variant: Name | None = None
     """Load weights that have this in their file names, for example fp16."""

@@ -92,16 +92,13 @@ def placement(
     """The device and precision of `choice`; `auto` is the best that this machine has.
 
     Raises:
-        SettingsError: there is no such device.
+        SettingsError: there is no such device, or the environment names no such precision.
     """
     import torch
 
     from pseudoword.models.loading import devices
 
-    device, dtype = devices.device(choice.device), choice.dtype
-    if dtype == "auto":
-        dtype = "float32"
-        if device.type == "cuda":
-            dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    device = devices.device(choice.device)
     home = torch.device("meta") if empty else device
-    return Placement(home, getattr(torch, dtype), choice.quantize, checkpointing, offload)
+    dtype = devices.dtype(choice.dtype, device)
+    return Placement(home, dtype, choice.quantize, checkpointing, offload)

@@ -8,11 +8,15 @@ import torch
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
+from pseudoword.models.compute import precision
 from pseudoword.models.compute.frozen_layers import replace_forwards
 from pseudoword.models.compute.transformer_blocks import replace_blocks, usual_blocks
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch comes without oneDNN"
+)
+needs_bfloat16 = pytest.mark.skipif(
+    not precision.multiplies_in(torch.bfloat16), reason="this processor has no products in bfloat16"
 )
 
 
@@ -73,6 +77,21 @@ def test_a_block_gives_the_numbers_of_its_layers_but_for_rounding(bias: bool) ->
     for other in (block, layer_by_layer(block)):
         for one, expected in zip(found, gradients(other, *states()), strict=True):
             torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("few", [1, 10_000], ids=["as it is", "attention in float32"])
+def test_a_block_is_no_less_exact_in_bfloat16(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "FEW", few)
+    block = usual()
+    exact = gradients(copy.deepcopy(block).double(), *(one.double() for one in states()))
+    inputs = [one.bfloat16() for one in states()]
+    layers, whole = layer_by_layer(block.bfloat16()), as_one(block.bfloat16())
+    for right, its, own in zip(
+        exact, gradients(layers, *inputs), gradients(whole, *inputs), strict=True
+    ):
+        assert own.dtype is torch.bfloat16
+        assert (own - right).norm() <= 1.25 * (its - right).norm()
 
 
 def test_a_block_rounds_the_same_in_every_batch_and_without_a_gradient() -> None:

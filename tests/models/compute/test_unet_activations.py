@@ -57,19 +57,67 @@ BLOCKS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_a_residual_block_gives_its_own_numbers_to_the_bit(
-    kind: str, layout: torch.memory_format, dtype: torch.dtype
-) -> None:
+LAYOUTS = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+
+
+def residual(
+    kind: str, dtype: torch.dtype, layout: torch.memory_format
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """A block of that kind, with inputs."""
     torch.manual_seed(0)
     block = ResnetBlock2D(in_channels=16, temb_channels=12, groups=4, **BLOCKS[kind])
-    block = block.to(dtype).requires_grad_(False).eval()
-    x = torch.randn(3, 16, 6, 6, dtype=dtype).to(memory_format=layout)
-    temb = torch.randn(3, 12, dtype=dtype)
-    usual, ours = gradient(block, x, temb), gradient(replaced(block), x, temb)
+    x, temb = torch.randn(3, 16, 6, 6).to(memory_format=layout), torch.randn(3, 12)
+    return block.to(dtype).requires_grad_(False).eval(), x.to(dtype), temb.to(dtype)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_residual_block_gives_its_own_numbers_to_the_bit(
+    kind: str, layout: torch.memory_format
+) -> None:
+    block, *inputs = residual(kind, torch.float32, layout)
+    usual, ours = gradient(block, *inputs), gradient(replaced(block), *inputs)
     assert all(torch.equal(one, other) for one, other in zip(usual, ours, strict=True))
+
+
+def no_less_exact(block: nn.Module, *inputs: Tensor) -> None:
+    """What replaces a `block` is as near to its numbers in float64 as it is itself."""
+    exact = gradient(copy.deepcopy(block).double(), *(one.double() for one in inputs))
+    usual, ours = gradient(block, *inputs), gradient(replaced(block), *inputs)
+    for right, its, own in zip(exact, usual, ours, strict=True):
+        assert own.dtype is torch.bfloat16
+        assert (own - right).norm() <= 1.25 * (its - right).norm()
+
+
+@LAYOUTS
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_residual_block_is_no_less_exact_in_bfloat16(
+    kind: str, layout: torch.memory_format
+) -> None:
+    no_less_exact(*residual(kind, torch.bfloat16, layout))
+
+
+@LAYOUTS
+def test_a_group_norm_is_no_less_exact_in_bfloat16(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    norm = nn.GroupNorm(4, 16).requires_grad_(False)
+    for weight in norm.parameters():
+        nn.init.normal_(weight)
+    x = 5 + torch.randn(3, 16, 6, 6).to(memory_format=layout)
+    no_less_exact(norm.bfloat16(), x.bfloat16())
+    learning, _ = gradient(replaced(norm), x.bfloat16())
+    with torch.no_grad():
+        assert torch.equal(replaced(norm)(x.bfloat16()), learning)
+
+
+def test_a_group_norm_in_bfloat16_that_somebody_trains_gets_its_gradients() -> None:
+    torch.manual_seed(0)
+    norm, x = nn.GroupNorm(2, 4).bfloat16(), torch.randn(2, 4, 3, 3).bfloat16()
+    own = replaced(norm)
+    for one in (norm, own):
+        one(x).square().sum().backward()
+    for weight, other in zip(norm.parameters(), own.parameters(), strict=True):
+        torch.testing.assert_close(weight.grad, other.grad, rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -87,6 +135,16 @@ def test_less_is_kept() -> None:
     assert kept(replaced(block), x, temb) < 0.3 * kept(block, x, temb)
     gate, y = GEGLU(8, 20).requires_grad_(False), torch.randn(2, 5, 8, requires_grad=True)
     assert kept(replaced(gate), y) < 0.7 * kept(gate, y)
+
+
+def test_in_bfloat16_nothing_is_kept_in_float32_but_means_and_deviations() -> None:
+    block, x, temb = residual("same width", torch.bfloat16, torch.contiguous_format)
+    x = x.requires_grad_()
+    in_all = block.float()
+    assert kept(replaced(in_all), x.float(), temb.float()) > 0
+    half = kept(replaced(block.bfloat16()), x, temb)
+    means = 2 * 2 * 3 * 4 * 4  # of two norms, three pictures and four groups, in bytes
+    assert half - means <= 0.5 * (kept(replaced(in_all.float()), x.float(), temb.float()) - means)
 
 
 @pytest.mark.usefixtures("own_kernels")

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from pseudoword.models.compute.allocator import lasting_blocks
 from pseudoword.models.compute.device_memory import memory_nbytes
+from pseudoword.models.compute.precision import multiplies_in
 
 LARGEST_SHARE = 0.6
 """Of the memory there is, that a model may take together with its weights as laid out. A share of
@@ -62,19 +63,11 @@ def can_pack(model: nn.Module, device: torch.device, dtype: torch.dtype) -> bool
         device: where it computes.
         dtype: in which precision.
     """
-    if device.type != "cpu" or not _multiplies_in(dtype):
+    if device.type != "cpu" or not multiplies_in(dtype):
         return False
     have = memory_nbytes(device)
     weights = sum(weight.nbytes for weight in model.parameters())
     return have is not None and weights + packed_nbytes(model) <= LARGEST_SHARE * have
-
-
-def _multiplies_in(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is there, and this processor multiplies in that precision."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    in_16_bits = dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported()
-    return dtype == torch.float32 or in_16_bits
 
 
 def packed_nbytes(model: nn.Module, backward: bool = True) -> int:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudoword.models.compute.frozen_layers import JoinedLinear
+from pseudoword.models.compute.precision import for_attention
 from pseudoword.models.compute.unet_activations import gated_gelu, gated_gelu_gradient
 
 aten = torch.ops.aten
@@ -197,14 +198,19 @@ class _Attention:
     def run(self, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, ...]:
         """Of `[B, L, C]`, `[B, T, C]` twice: the result, and what the backward pass needs."""
         split = [self._split(part) for part in (queries, keys, values)]
-        attended, log_sums = aten._scaled_dot_product_flash_attention_for_cpu(*split)
+        wide = for_attention(*split)
+        attended, log_sums = aten._scaled_dot_product_flash_attention_for_cpu(*wide)
+        attended = attended.to(queries.dtype)
         return self.out.run(_joined(attended)), *split, attended, log_sums
 
     def gradients(self, of_result: Tensor, *saved: Tensor) -> tuple[Tensor, ...]:
         """The gradients of queries, keys and values, each like it."""
         of_attended = self._split(self.out.input_gradient(of_result))
+        *split, attended, log_sums = saved
+        *wide, attended, of_attended = for_attention(*split, attended, of_attended)
         backward = aten._scaled_dot_product_flash_attention_for_cpu_backward
-        return tuple(map(_joined, backward(of_attended, *saved, 0.0, False)))
+        found = backward(of_attended, *wide, attended, log_sums, 0.0, False)
+        return tuple(_joined(one.to(of_result.dtype)) for one in found)
 
     def _split(self, states: Tensor) -> Tensor:
         """`[B, L, C]` -> `[B, heads, L, C / heads]`."""

@@ -3,7 +3,8 @@
 torch keeps the input of a group norm and of the SiLU after it, and of a gated GELU (Shazeer 2020,
 arXiv 2002.05202) the gate, its GELU and the other half. Here the norm's input and what the gate's
 linear layer gives are kept, and the rest is computed again by the same kernels in the same order:
-the gradient is the same to the bit, in less memory.
+the gradient is the same to the bit, in less memory. Only in bfloat16 on a CPU it is not: norms are
+computed in float32 there, which is faster and more exact.
 
 Only `forward` of these blocks is replaced; the blocks stay what they are.
 """
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pseudoword.models.compute.precision import for_norms
 
 
 def replace_activations(unet: Any) -> Any:
@@ -31,6 +34,8 @@ def replace_activations(unet: Any) -> Any:
             block.forward = partial(_residual, block)
         elif type(block) is GEGLU:
             block.forward = partial(_gated, block)
+        elif type(block) is nn.GroupNorm:
+            setattr(block, "forward", partial(_norm, block))  # noqa: B010 (a method, to mypy)
     return unet
 
 
@@ -83,11 +88,40 @@ def gated_gelu_gradient(gradient: Tensor, both: Tensor) -> Tensor:
 
 def _norm_and_silu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     """SiLU of the group norm of `x` `[B, C, h, w]`."""
-    learns_input = torch.is_grad_enabled() and x.requires_grad
-    if not learns_input or norm.weight.requires_grad or norm.bias.requires_grad:
-        return F.silu(norm(x))
+    if not _learns_input_only(norm, x):
+        return F.silu(_norm(norm, x))
     result: Tensor = _NormAndSilu.apply(x, norm)  # type: ignore[no-untyped-call]
     return result
+
+
+def _norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """The group norm of `x` `[B, C, h, w]`; what is converted for it is not kept."""
+    if for_norms(x) is x:
+        plain: Tensor = nn.GroupNorm.forward(norm, x)
+        return plain
+    if not _learns_input_only(norm, x):
+        weight, bias = for_norms(norm.weight), for_norms(norm.bias)
+        return F.group_norm(for_norms(x), norm.num_groups, weight, bias, norm.eps).to(x.dtype)
+    result: Tensor = _Norm.apply(x, norm)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _learns_input_only(norm: nn.GroupNorm, x: Tensor) -> bool:
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return False
+    return not (norm.weight.requires_grad or norm.bias.requires_grad)
+
+
+class _Norm(torch.autograd.Function):
+    """Keeps `x`, and its mean and deviation in each group."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm: nn.GroupNorm) -> Tensor:
+        return _keep_for_norm(ctx, x, norm).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _norm_gradient(for_norms(gradient), ctx.norm, *ctx.saved_tensors), None
 
 
 class _NormAndSilu(torch.autograd.Function):
@@ -95,35 +129,58 @@ class _NormAndSilu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, norm: nn.GroupNorm) -> Tensor:
-        x = _as_the_kernel_reads_it(x)
-        normed, mean, rstd = _group_norm(x, norm, norm.weight, norm.bias)
-        # the norm may have lost its weights by the backward pass (`block_offload`)
-        ctx.save_for_backward(x, mean, rstd, norm.weight, norm.bias)
-        ctx.norm = norm
-        return F.silu(normed, inplace=True)
+        return F.silu(_keep_for_norm(ctx, x, norm), inplace=True).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         x, mean, rstd, weight, bias = ctx.saved_tensors
-        norm = ctx.norm
-        normed, _, _ = _group_norm(x, norm, weight, bias)
-        of_norm = torch.ops.aten.silu_backward(gradient, normed, grad_input=normed)
-        return torch.ops.aten.native_group_norm_backward(
-            of_norm.contiguous(memory_format=_layout(x)),
-            x,
-            mean,
-            rstd,
-            weight,
-            *x.shape[:2],
-            x[0, 0].numel(),
-            norm.num_groups,
-            [True, False, False],
-        )[0], None
+        normed, _, _ = _group_norm(x, ctx.norm, weight, bias)
+        of_norm = torch.ops.aten.silu_backward(for_norms(gradient), normed, grad_input=normed)
+        return _norm_gradient(of_norm, ctx.norm, x, mean, rstd, weight), None
+
+
+def _keep_for_norm(ctx: Any, x: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """The group norm of `x`; what its backward pass needs is kept."""
+    x = _as_the_kernel_reads_it(x)
+    normed, mean, rstd = _group_norm(x, norm, norm.weight, norm.bias)
+    # the norm may have lost its weights by the backward pass (`block_offload`)
+    ctx.save_for_backward(x, mean, rstd, norm.weight, norm.bias)
+    ctx.norm = norm
+    result: Tensor = normed
+    return result
+
+
+def _norm_gradient(
+    of_norm: Tensor,
+    norm: nn.GroupNorm,
+    x: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    weight: Tensor,
+    *_: Tensor,
+) -> Tensor:
+    """The gradient of the norm's input `x`, from that of its result."""
+    found: Tensor = torch.ops.aten.native_group_norm_backward(
+        of_norm.contiguous(memory_format=_layout(x)),
+        for_norms(x),
+        mean,
+        rstd,
+        for_norms(weight),
+        *x.shape[:2],
+        x[0, 0].numel(),
+        norm.num_groups,
+        [True, False, False],
+    )[0]
+    return found.to(x.dtype)
 
 
 def _group_norm(x: Tensor, norm: nn.GroupNorm, weight: Tensor, bias: Tensor) -> Any:
     return torch.ops.aten.native_group_norm(
-        x, weight, bias, *x.shape[:2], x[0, 0].numel(), norm.num_groups, norm.eps
+        *map(for_norms, (x, weight, bias)),
+        *x.shape[:2],
+        x[0, 0].numel(),
+        norm.num_groups,
+        norm.eps,
     )
 
 

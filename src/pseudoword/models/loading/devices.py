@@ -1,14 +1,17 @@
-"""Which device `--device` names."""
+"""Which device `--device` names, and which precision `--dtype`."""
 
 import os
+from typing import get_args
 
 import torch
 
+from pseudoword.config.base_choice import DType
 from pseudoword.errors import SettingsError
+from pseudoword.models.compute.precision import fastest
 from pseudoword.text import brief
 
-VARIABLE = "PSEUDOWORD_DEVICE"
-"""The environment variable for what `auto` means, on a machine or in a test run."""
+VARIABLE, DTYPE_VARIABLE = "PSEUDOWORD_DEVICE", "PSEUDOWORD_DTYPE"
+"""The environment variables for what `auto` means, on a machine or in a test run."""
 
 
 def device(name: str) -> torch.device:
@@ -32,6 +35,21 @@ def device(name: str) -> torch.device:
         f"{argument}: there is no such device here. Available: {', '.join(devices)}, "
         f"or auto, which is {devices[-1]}."
     )
+
+
+def dtype(name: DType, device: torch.device) -> torch.dtype:
+    """The precision called `name`; `auto` is the one in which `device` is fastest.
+
+    Raises:
+        SettingsError: the environment names no precision.
+    """
+    wanted = name if name != "auto" else os.environ.get(DTYPE_VARIABLE, "").strip().lower()
+    if wanted in {"", "auto"}:
+        return fastest(device)
+    if wanted in (known := get_args(DType)):
+        named: torch.dtype = getattr(torch, wanted)
+        return named
+    raise SettingsError(f"{DTYPE_VARIABLE}={brief(wanted)}: must be one of {', '.join(known)}.")
 
 
 def available() -> list[str]:
