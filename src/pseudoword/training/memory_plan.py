@@ -26,6 +26,7 @@ from pseudoword.models import base_model, detection
 from pseudoword.models.compute.block_offload import blocks_of
 from pseudoword.models.compute.frozen_layers import can_pack, packed_nbytes
 from pseudoword.models.compute.live_memory import count_peak, nbytes
+from pseudoword.models.compute.precision import shapes_of
 from pseudoword.models.detection import Detected
 from pseudoword.models.family import Family
 from pseudoword.models.loading import devices, single_file_configs
@@ -119,12 +120,13 @@ def plan_memory(config: PlanConfig) -> Plan:
     )
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
-    with _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
+    device = devices.device(config.device)
+    where = shapes_of(device)
+    with where, _counting(f"{config.base} at {side} pixels, {config.batch} at once"):
         peaks = _peaks(found, family, side, config)
         gone = _not_needed_in_training(family, config)
     without_vae = [module for name, module in modules.items() if name != "vae"]
     in_training = [module for name, module in modules.items() if name not in {"vae", *gone}]
-    device = devices.device(config.device)
     packed = [module for module in without_vae if can_pack(module, device, place.dtype)]
     drawing = sum(packed_nbytes(module, False) for module in packed)
     all_parts = sum(parts.values()) + PROCESS_NBYTES

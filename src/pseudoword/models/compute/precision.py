@@ -5,7 +5,9 @@ float32, but torch's kernels for some other operations take several times as lon
 float32, and their results rounded; so nothing is less exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -13,6 +15,8 @@ from torch import Tensor
 FEW = 512
 """Positions from which on torch's attention is as fast in bfloat16. With 64, its backward pass
 takes four times as long as in float32, with 256 one and a half times, with 1024 0.8 times."""
+
+_stood_for = ContextVar("the kind of device that shapes without numbers stand for", default="meta")
 
 
 def multiplies_in(dtype: torch.dtype) -> bool:
@@ -32,9 +36,20 @@ def fastest(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+@contextmanager
+def shapes_of(device: torch.device) -> Iterator[None]:
+    """While open, tensors on the meta device are treated as if they were on `device`."""
+    before = _stood_for.set(device.type)
+    try:
+        yield
+    finally:
+        _stood_for.reset(before)
+
+
 def for_norms(x: Tensor) -> Tensor:
     """`x` as a group norm is to read it: in float32 on a CPU."""
-    return _widened(x) if x.device.type == "cpu" else x
+    kind = _stood_for.get() if x.is_meta else x.device.type
+    return _widened(x) if kind == "cpu" else x
 
 
 def for_attention(queries: Tensor, keys: Tensor, *more: Tensor) -> Sequence[Tensor]:
