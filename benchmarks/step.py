@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -50,6 +50,7 @@ from pseudoword.config import BaseChoice, DType, TrainConfig
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import captions
 from pseudoword.models import base_model
+from pseudoword.models.compute.precision import multiplies_in
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.planned import plan_run
@@ -77,6 +78,9 @@ class Case:
     pack: int = 1
     """how many words a pack has; 1: no pack is measured"""
 
+    def __str__(self) -> str:
+        return f"{self.name}, {self.resolution} px, {self.dtype}"
+
     @property
     def is_bundled(self) -> bool:
         """Whether it has trained weights; the others get random ones."""
@@ -87,7 +91,9 @@ def cases(device: str) -> Sequence[Case]:
     """The cases to measure on a device."""
     bundled = Case("bundled base", "emoji", 64, 4, "float32", pack=8)
     if device == "cpu":
-        return bundled, Case("SD 1.5", "sd1", 256, 1, "float32")
+        of_cpu = bundled, Case("SD 1.5", "sd1", 256, 1, "float32")
+        half = [replace(case, dtype="bfloat16") for case in of_cpu]
+        return (*of_cpu, *half) if multiplies_in(torch.bfloat16) else of_cpu
     return (
         bundled,
         Case("SD 1.5", "sd1", 512, 1, "float32"),
@@ -380,7 +386,7 @@ def picture(found: Sequence[Measured], title: str) -> bytes:
         panel.axhline(one.limit * 1e3, color="tab:red", linewidth=1, label=LIMIT)
         panel.set_xticks(range(len(times)), [name.replace(" ", "\n", 1) for name in times])
         panel.tick_params(labelsize=8)
-        panel.set_title(f"{one.case.name}, {one.case.resolution} px, {one.case.dtype}", fontsize=9)
+        panel.set_title(str(one.case), fontsize=9)
         panel.set_ylabel("ms a step", fontsize=8)
         panel.legend(fontsize=8)
     return png_of(figure)
@@ -394,9 +400,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", help="cases whose name contains this")
+    parser.add_argument("--only", help='cases such as "SD 1.5" or "bfloat16"')
     told = parser.parse_args()
-    chosen = [case for case in cases(told.device) if (told.only or "") in case.name]
+    chosen = [case for case in cases(told.device) if (told.only or "") in str(case)]
     found = []
     for case in chosen:
         with TemporaryDirectory() as folder:

@@ -254,6 +254,10 @@ def _same_word(folder: Path) -> None:
     words(folder, "my cat", "my-cat")
 
 
+def _same_but_for_case(folder: Path) -> None:
+    words(folder, "My-Cat", "my cat")
+
+
 def _lone_picture(folder: Path) -> None:
     Image.new("RGB", (40, 32)).save(folder / "lone.png")
 
@@ -262,7 +266,8 @@ def _lone_picture(folder: Path) -> None:
     ("spoil", "settings", "said"),
     [
         (_nameless, {}, "<>: its name gives no word"),
-        (_same_word, {}, "my-cat: teaches <my-cat>, as .*my cat does. Rename"),
+        (_same_word, {}, "my-cat: teaches <my-cat>, and .*my cat <my-cat>. Rename"),
+        (_same_but_for_case, {}, "my cat: teaches <my-cat>, and .*My-Cat <My-Cat>. Rename"),
         (_lone_picture, {}, "lone.png. Move them"),
         (_nothing, {"token": "<x>"}, "token cannot be given for all words"),
         (_nothing, {"output_dir": "x"}, "out cannot be given for all words"),

@@ -302,6 +302,18 @@ def _stop_after(base: Path, pictures: Path, out: Path, steps: int, **settings: A
             run(base, pictures, out, **settings)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_in_either_precision_a_resumed_run_ends_with_the_same_bytes(
+    dtype: str, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    unbroken = run(base, pictures, tmp_path / "unbroken", dtype=dtype)
+    _stop_after(base, pictures, tmp_path / "cut", steps=6, dtype=dtype)
+    resumed = run(base, pictures, tmp_path / "cut", dtype=dtype)
+    words = [(one.folder / "concept.safetensors").read_bytes() for one in (unbroken, resumed)]
+    assert words[0] == words[1]
+    assert 0 < unbroken.effect < float("inf")
+
+
 def test_two_runs_never_share_a_folder(base: Path, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = begin(base, pictures, out, 1_000_000)

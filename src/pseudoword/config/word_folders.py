@@ -78,9 +78,10 @@ def _folder_configs(
                 file, **given, pictures=[inner], token=token, out=out and out / inner.name
             )
             for other in configs:
-                if other.token == config.token:
+                if other.token.casefold() == token.casefold():  # one file, where case is ignored
                     raise SettingsError(
-                        f"teaches {token}, as {other.pictures[0]} does. Rename one of them."
+                        f"teaches {token}, and {other.pictures[0]} {other.token}. Rename one of "
+                        "them; upper and lower case make no other word."
                     )
             configs.append(config)
     problems.raise_all()
