@@ -1,19 +1,19 @@
 """A training step of one word: ours, the textbook's, and that of diffusers' script.
 
-    python benchmarks/step.py                       on the CPU: the bundled base, SD 1.5 at 256 px
-    python benchmarks/step.py --device cuda         SD 1.5 at 512 px, SDXL at 1024 px
+    python benchmarks/step.py                   on the CPU: the bundled base, SD 1.5 at 256 px
+    python benchmarks/step.py --device cuda --dtype bfloat16     SD 1.5 at 512 px, SDXL at 1024 px
     python benchmarks/step.py --peer-script textual_inversion.py
 
 The script is `examples/textual_inversion/textual_inversion.py` of diffusers. It is run as it is,
 one step at a time. The textbook's step is the same without its data loader and its bookkeeping. A
 pack's step counts for one of its words. A layered word reads layers in every second step: two steps
 are its turn, and their mean is told. All take turns in one process, on the same weights, so that
-ratios hold on a machine that is not idle.
+ratios hold on a machine that is not idle. A process has one precision: accelerate knows no other.
 The limit is what a step's matrix products, convolutions and attention need at the rate of
 `torch.mm`, which `benchmarks/limit.py` measures in between.
 
 Published models have random weights here, which take as long as real ones. The table is printed,
-and written with a picture to benchmarks/step-DEVICE.md and .png.
+and written with a picture to benchmarks/step-DEVICE-DTYPE.md and .png.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 from unittest import mock
 
 import numpy as np
@@ -50,7 +50,6 @@ from pseudoword.config import BaseChoice, DType, TrainConfig
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import captions
 from pseudoword.models import base_model
-from pseudoword.models.compute.precision import multiplies_in
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
 from pseudoword.runs.planned import plan_run
@@ -78,9 +77,6 @@ class Case:
     pack: int = 1
     """how many words a pack has; 1: no pack is measured"""
 
-    def __str__(self) -> str:
-        return f"{self.name}, {self.resolution} px, {self.dtype}"
-
     @property
     def is_bundled(self) -> bool:
         """Whether it has trained weights; the others get random ones."""
@@ -92,8 +88,7 @@ def cases(device: str) -> Sequence[Case]:
     bundled = Case("bundled base", "emoji", 64, 4, "float32", pack=8)
     if device == "cpu":
         of_cpu = bundled, Case("SD 1.5", "sd1", 256, 1, "float32")
-        half = [replace(case, dtype="bfloat16") for case in of_cpu]
-        return (*of_cpu, *half) if multiplies_in(torch.bfloat16) else of_cpu
+        return *of_cpu, *(replace(case, dtype="bfloat16") for case in of_cpu)
     return (
         bundled,
         Case("SD 1.5", "sd1", 512, 1, "float32"),
@@ -138,13 +133,14 @@ def textbook(family: Any, case: Case, pictures: Path) -> Callable[[], object]:
     frozen = table.detach().clone()
     optimiser = torch.optim.AdamW([table], lr=RATE)
     unet, vae, schedule = plain(family.unet), family.vae, family.scheduler("DDPM")
-    pixels = _pixels(pictures, case).to(family.device, family.dtype)
+    pixels = _pixels(pictures, case).to(family.device, vae.dtype)  # which may be float32
     prompts = [line.replace("[name]", "<new>") for line in captions.templates("subject")]
 
     def step() -> None:
         chosen = torch.randint(0, len(pixels), (case.batch,))
         with torch.no_grad():
             latents = vae.encode(pixels[chosen]).latent_dist.sample() * vae.config.scaling_factor
+            latents = latents.to(family.dtype)
         noise = torch.randn_like(latents)
         t = torch.randint(0, schedule.config.num_train_timesteps, (case.batch,))
         t = t.to(family.device)
@@ -269,7 +265,7 @@ def script(
     }  # fmt: skip
     models = {
         "UNet2DConditionModel": plain(family.unet),
-        "AutoencoderKL": family.vae,
+        "AutoencoderKL": copy.deepcopy(family.vae),  # the script casts it
         "CLIPTextModel": copy.deepcopy(plain(encoder.model)).float().requires_grad_(True),
         "CLIPTokenizer": copy.deepcopy(encoder.reader.tokenizer),
     }
@@ -386,7 +382,7 @@ def picture(found: Sequence[Measured], title: str) -> bytes:
         panel.axhline(one.limit * 1e3, color="tab:red", linewidth=1, label=LIMIT)
         panel.set_xticks(range(len(times)), [name.replace(" ", "\n", 1) for name in times])
         panel.tick_params(labelsize=8)
-        panel.set_title(str(one.case), fontsize=9)
+        panel.set_title(f"{one.case.name}, {one.case.resolution} px, {one.case.dtype}", fontsize=9)
         panel.set_ylabel("ms a step", fontsize=8)
         panel.legend(fontsize=8)
     return png_of(figure)
@@ -400,16 +396,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peer-script", type=Path, help="diffusers' textual_inversion.py")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", help='cases such as "SD 1.5" or "bfloat16"')
+    parser.add_argument("--dtype", choices=get_args(DType)[1:], default="float32")
+    parser.add_argument("--only", help="cases whose name contains this")
     told = parser.parse_args()
-    chosen = [case for case in cases(told.device) if (told.only or "") in str(case)]
+    chosen = [case for case in cases(told.device) if case.dtype == told.dtype]
+    chosen = [case for case in chosen if (told.only or "") in case.name]
     found = []
     for case in chosen:
         with TemporaryDirectory() as folder:
             found.append(measure(case, told.device, told.peer_script, told.rounds, Path(folder)))
         print(table(found[-1:]), flush=True)
     title = machine(torch.device(told.device))
-    out = Path(__file__).with_name(f"step-{told.device}.md")
+    out = Path(__file__).with_name(f"step-{told.device}-{told.dtype}.md")
     out.write_text(f"{title}\n\n{table(found)}\n", encoding="utf-8")
     out.with_suffix(".png").write_bytes(picture(found, title))
 
