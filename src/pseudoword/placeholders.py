@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from pseudoword import errors
 from pseudoword.text import brief
@@ -23,6 +24,8 @@ _VARIATION_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _JOINER = "\u200d"
 _PLURAL = re.compile("e?s", re.IGNORECASE)
 
+_REMEMBERED = 64
+"""Sets of placeholders whose pattern is kept: a run asks for the same ones in each step."""
 
 _INVISIBLE = {0x200C: None, 0x200D: None}
 """Joiners: invisible parts of words in Persian and Indian scripts, and of emoji."""
@@ -81,23 +84,29 @@ def split(prompt: str, placeholders: Iterable[str]) -> list[str]:
     Text is compared, and returned, in Unicode's composed form (NFC).
     """
     prompt = unicodedata.normalize("NFC", prompt)
-    known = sorted({unicodedata.normalize("NFC", p) for p in placeholders}, key=len, reverse=True)
-    if not known:
+    written, start = _forms(tuple(placeholders))
+    if not written:
         return [prompt]
-    written = {form: p for p in known for form in (delimited(p), p)}  # with delimiters first
-    forms = sorted(written, key=len, reverse=True)
-    start = re.compile("|".join(map(re.escape, forms)))
     pieces, done, at = [], 0, 0
     while match := start.search(prompt, at):
         at = match.start()
-        for form in forms:
+        for form, placeholder in written.items():
             if prompt.startswith(form, at) and _stands_alone(prompt, at, at + len(form)):
-                pieces += [prompt[done:at], written[form]]
+                pieces += [prompt[done:at], placeholder]
                 done = at = at + len(form)
                 break
         else:
             at += 1
     return [*pieces, prompt[done:]]
+
+
+@lru_cache(_REMEMBERED)
+def _forms(placeholders: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str]]:
+    """How placeholders are written -> which, longest first; and a pattern that finds any."""
+    known = sorted({unicodedata.normalize("NFC", p) for p in placeholders}, key=len, reverse=True)
+    written = {form: p for p in known for form in (delimited(p), p)}  # with delimiters first
+    longest_first = dict(sorted(written.items(), key=lambda one: len(one[0]), reverse=True))
+    return longest_first, re.compile("|".join(map(re.escape, longest_first)))
 
 
 def replace_placeholder(prompt: str, placeholder: str, mark: str) -> str:

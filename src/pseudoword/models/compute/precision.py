@@ -48,15 +48,18 @@ def shapes_of(device: torch.device) -> Iterator[None]:
 
 def for_norms(x: Tensor) -> Tensor:
     """`x` as a group norm is to read it: in float32 on a CPU."""
-    kind = _stood_for.get() if x.is_meta else x.device.type
-    return _widened(x) if kind == "cpu" else x
+    return _widened(x) if _is_on_cpu(x) else x
 
 
 def for_attention(queries: Tensor, keys: Tensor, *more: Tensor) -> Sequence[Tensor]:
     """`[B, heads, L, C]`, `[B, heads, T, C]` and more, as attention on a CPU is to read them."""
     every = queries, keys, *more
     few = min(queries.shape[2], keys.shape[2]) < FEW
-    return [_widened(one) for one in every] if few else every
+    return [_widened(one) for one in every] if few and _is_on_cpu(queries) else every
+
+
+def _is_on_cpu(x: Tensor) -> bool:
+    return (_stood_for.get() if x.is_meta else x.device.type) == "cpu"
 
 
 def _widened(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models.compute.block_offload import keep_away
 from pseudoword.models.compute.checkpointing import checkpoint_blocks
 from pseudoword.models.compute.frozen_layers import can_pack, replace_forwards
+from pseudoword.models.compute.text_attention import replace_attention
 from pseudoword.models.compute.transformer_blocks import replace_blocks
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole
@@ -61,6 +62,8 @@ class ModelParts:
 
         def load() -> Any:
             model = self.load_frozen(getattr(transformers, part.kind), part.folder, part.take)
+            if self.placement.device.type in {"cpu", "meta"}:
+                replace_attention(model)
             if part.reads is not None:
                 # no keys and values for the next token
                 model.config.get_text_config().use_cache = False

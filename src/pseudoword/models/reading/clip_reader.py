@@ -16,7 +16,8 @@ from pseudoword.models.reading.prompts import ChunkedPrompts, Prompts, Tokenized
 from pseudoword.placeholders import as_written, split
 
 REMEMBERED = 4096
-"""Prompts whose tokens are kept: those of a run come back in its steps and evaluations."""
+"""Prompts, and texts between new words, whose tokens are kept: those of a run come back in its
+steps and evaluations, its texts also with other numbers of rows."""
 
 LEAST_TOKENS = 3
 """The begin token, the end token and one more."""
@@ -30,6 +31,7 @@ class ClipReader(PromptReader):
         self._sequence = lru_cache(REMEMBERED)(
             lambda prompt, counts: self.sequence(prompt, dict(counts))
         )
+        self._tokens = lru_cache(REMEMBERED)(self._find_tokens)
 
     def tokenize(self, prompts: Prompts, counts: Mapping[str, int]) -> Tokenized:
         """The token ids of `B` prompts, `[B, length]`, or of n chunks each, `[B·n, length]`.
@@ -41,14 +43,14 @@ class ClipReader(PromptReader):
         """
         if isinstance(prompts, ChunkedPrompts):
             return tokenize_chunks(self.tokenizer, prompts, counts, self.length)
-        ids = torch.full((len(prompts), self.length), self.tokenizer.pad_token_id)
-        slots = torch.full((len(prompts), self.length), -1)
-        known = tuple(counts.items())
-        for b, prompt in enumerate(prompts):
-            found = self._sequence(prompt, known)
-            ids[b, : len(found[0])] = torch.tensor(found[0])
-            slots[b, : len(found[1])] = torch.tensor(found[1])
-        return Tokenized(ids, slots, (ids != self.tokenizer.pad_token_id).long())
+        known, pad = tuple(counts.items()), self.tokenizer.pad_token_id
+        found = [self._sequence(prompt, known) for prompt in prompts]
+        ids = torch.tensor([self._padded(ids, pad) for ids, _ in found])
+        slots = torch.tensor([self._padded(slots, -1) for _, slots in found])
+        return Tokenized(ids, slots, (ids != pad).long())
+
+    def _padded(self, numbers: list[int], with_: int) -> list[int]:
+        return [*numbers, *[with_] * (self.length - len(numbers))]
 
     def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
         """All tokens of a prompt, and the prompt as the user wrote it."""
@@ -59,17 +61,17 @@ class ClipReader(PromptReader):
             if i % 2:
                 tokens += [Token(-1, row, len(text)) for row in rows[piece]]
             elif piece.strip():
-                encoded = self.tokenizer(
-                    piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-                )
-                tokens += [
-                    Token(id_, -1, len(text) + begin)
-                    for id_, (begin, _) in zip(
-                        encoded.input_ids, encoded.offset_mapping, strict=True
-                    )
-                ]
+                tokens += [Token(id_, -1, len(text) + begin) for id_, begin in self._tokens(piece)]
             text += as_written(piece)
         return Found(tokens, text)
+
+    def _find_tokens(self, text: str) -> list[tuple[int, int]]:
+        """The tokens of a text without new words: the id, and the character where it begins."""
+        encoded = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        begins = [begin for begin, _ in encoded.offset_mapping]
+        return list(zip(encoded.input_ids, begins, strict=True))
 
 
 def prompt_length(tokenizer: Any, config: Any) -> int:
