@@ -9,6 +9,7 @@ from support import Notes, learn
 
 from pseudoword.config import TrainConfig
 from pseudoword.runs.time_plan import FORWARD, TimedProgress, last_step, samples_left
+from pseudoword.training.early_stopping import SAMPLES
 
 
 def config(**settings: Any) -> TrainConfig:
@@ -32,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_each_part_that_is_left_has_its_share() -> None:
     asked = config(steps=100)
     left = samples_left(asked, "measuring", 4, 100)
-    assert left == {"measuring": 36, "learning": 200, "drawing": FORWARD * 9 * 2}
+    assert left == {"measuring": 16, "learning": 200, "drawing": FORWARD * 9 * 2}
     assert samples_left(asked, "learning", 90, 100) == {"learning": 20, "drawing": FORWARD * 9 * 2}
     assert samples_left(config(steps=100, preview=()), "learning", 90, 100) == {"learning": 20}
 
@@ -56,10 +57,10 @@ def test_where_the_end_is_open_the_plan_tells_both_ends(clock: Clock) -> None:
     timed = TimedProgress(notes, open_end)
     timed.phase("measuring which timesteps move <cat>")
     clock.now = 4.0
-    timed.advance(4, 40)
+    timed.advance(4, 20)
     assert notes.lines == [
-        "at least 4 min to go, at most 43 min: "
-        "measuring 36 s, learning 3 min (to step 80, at most 1000)"
+        "at least 3 min to go, at most 38 min: "
+        "measuring 16 s, learning 3 min (to step 80, at most 1000)"
     ]
 
 
@@ -69,9 +70,9 @@ def test_whoever_shows_the_time_himself_is_told_it_and_there_is_no_note(clock: C
     timed = TimedProgress(notes, open_end, lambda least, most: told.append((least, most)))
     timed.phase("measuring which timesteps move <cat>")
     clock.now = 4.0
-    timed.advance(4, 40)
+    timed.advance(4, 20)
     ((least, most),) = told
-    assert 4 * 60 < least + 30 < most < 43.5 * 60
+    assert 3 * 60 < least < most < 38.5 * 60
     assert notes.lines == []
 
 
@@ -80,8 +81,8 @@ def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock
     timed = TimedProgress(notes, config(steps=10, preview=()))
     timed.phase("measuring which timesteps move <cat>")
     clock.now = 8.0
-    timed.advance(4, 40)
-    assert notes.lines == ["about 2 min to go: measuring 72 s, learning 40 s (to step 10)"]
+    timed.advance(4, 20)
+    assert notes.lines == ["about 72 s to go: measuring 32 s, learning 40 s (to step 10)"]
     clock.now = 20.0
     timed.phase("learning <cat>")
     for step in range(1, 11):
@@ -108,7 +109,7 @@ def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
     timed = TimedProgress(notes, config(steps=100, preview=()))
     timed.phase("learning <cat>")
     for step in range(91, 101):
-        clock.now += (2 + FORWARD * 16) / 2 if step == 91 else 1.0
+        clock.now += (2 + FORWARD * SAMPLES) / 2 if step == 91 else 1.0
         timed.advance(step, 100)
     assert notes.lines == ["about 9 s to go: learning 9 s (to step 100)"]
 

@@ -16,7 +16,7 @@ from pseudoword.training import loss
 from pseudoword.training.batch_invariance import exact
 from pseudoword.training.joint_batches import joined
 
-SAMPLES = 16
+SAMPLES = 8
 """Number of samples. Without a backward pass, each costs about a third of a training sample."""
 
 EARLIEST = 8

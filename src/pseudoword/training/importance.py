@@ -26,7 +26,7 @@ from pseudoword.training.step import LOSS_SCALE
 PARTS = 10
 """Number of parts that the timesteps are divided into."""
 
-EACH = 4
+EACH = 2
 """Samples per part."""
 
 LONGEST = 0.5
