@@ -4,9 +4,11 @@ import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
-from typing import get_args
+from typing import Any, NoReturn, get_args
 
+import pytest
 import typer
 
 import pseudoword
@@ -20,8 +22,11 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.config.method import MethodName
+from pseudoword.errors import PseudowordError
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
+from pseudoword.models import base_model
+from pseudoword.notebook import EXAMPLE_WORDS
 
 
 def test_the_public_names() -> None:
@@ -109,3 +114,37 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_the_setting_takes_the_methods_there_are() -> None:
     assert tuple(METHODS) == get_args(MethodName)
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "generate": {"prompt": "a cat", "scheduler": "DMP"},
+    "train": {"token": "<cat>", "preview": ["[name] --ss DMP"]},
+    "train_many": {"preview": ["[name] --ss DMP"]},
+    "evaluate": {"similarity_model": "nowhere/at/all"},
+    "bench": {"compare": "optimiser=adamm"},
+    "prepare": {"pictures": "nowhere"},
+    "plan": {"base": "nowhere/at/all"},
+}
+"""Function -> arguments one of which names something that is not there."""
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_not_there_is_told_before_anything_is_loaded(
+    name: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object, **__: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr(base_model, "load", load)
+    monkeypatch.setattr(base_model, "build", load)
+    monkeypatch.setattr(base_model, "load_named", load)
+    function = getattr(pseudoword, name)
+    taken = inspect.signature(function).parameters
+    out = tmp_path.parent / f"{tmp_path.name}-out"
+    usual = {"pictures": pictures, "out": out, "folder": pictures.parent}
+    given = {one: value for one, value in usual.items() if one in taken} | WRONG[name]
+    if "concept" in taken and "prompt" not in taken:
+        given["concept"] = EXAMPLE_WORDS / "panda.safetensors"
+    with pytest.raises(PseudowordError, match=r"nowhere|DMP|adamm"):
+        function(**given)
+    assert not out.exists()

@@ -12,7 +12,7 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL.Image import Image
 
@@ -38,6 +38,7 @@ from pseudoword.config import (
     GenerateConfig,
     PlanConfig,
     PrepareConfig,
+    Settings,
     TrainConfig,
     WorkConfig,
 )
@@ -51,6 +52,8 @@ from pseudoword.runs.finish import Trained
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
 from pseudoword.training.memory_plan import Plan, plan_memory
+
+S = TypeVar("S", bound=Settings)
 
 __all__ = [
     "Base",
@@ -169,6 +172,8 @@ def train_pack(
     Raises:
         PseudowordError: as `train`. If a word fails in training, the others are finished first.
     """
+    for config in configs:
+        _there(config)
     options = Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite)
     return learn(configs, progress or Silent(), options)
 
@@ -343,7 +348,7 @@ def generate(
         PromptError: the prompt cannot be used as it is written.
         BaseModelError: the base model or a LoRA cannot be loaded.
     """
-    config = GenerateConfig.check(**settings)
+    config = _there(GenerateConfig.check(**settings))
     return draw_pictures(prompt, config, concept, token, progress or Silent())
 
 
@@ -469,7 +474,7 @@ def prepare(
         BaseModelError: the base model's configs or the captioning model cannot be loaded.
         StorageError: the sheet cannot be written.
     """
-    config = PrepareConfig.check(pictures=pictures, **settings)
+    config = _there(PrepareConfig.check(pictures=pictures, **settings))
     sheet = _optional_path(out, "--out")
     return prepare_pictures(config, sheet, caption_model, progress or Silent(), overwrite=overwrite)
 
@@ -524,7 +529,7 @@ def evaluate(
     Raises:
         PseudowordError: a file, a picture or a setting does not work; the message says which.
     """
-    config = EvaluateConfig.check(pictures=pictures, **settings)
+    config = _there(EvaluateConfig.check(pictures=pictures, **settings))
     return evaluate_word(concept, token, config, progress or Silent(), overwrite=overwrite)
 
 
@@ -551,7 +556,7 @@ def bench(
         RunFolderError: the folder holds another benchmark.
         StorageError: a file in it is of somebody else.
     """
-    return compare(BenchConfig.check(**settings), progress or Silent(), overwrite=overwrite)
+    return compare(_there(BenchConfig.check(**settings)), progress or Silent(), overwrite=overwrite)
 
 
 def plan(**settings: Any) -> Plan:
@@ -568,7 +573,7 @@ def plan(**settings: Any) -> Plan:
         BaseModelError: the base is not known.
         SettingsError: a setting is wrong, or the resolution does not work with the base.
     """
-    return plan_memory(PlanConfig.check(**settings))
+    return plan_memory(_there(PlanConfig.check(**settings)))
 
 
 def bases() -> list[Base]:
@@ -603,6 +608,12 @@ def demo(
     return learn_demo(
         path_argument(out, "--out"), progress or Silent(), restart=restart, overwrite=overwrite
     )
+
+
+def _there(settings: S) -> S:
+    """The same settings; nothing is loaded for them if something that they name is missing."""
+    settings.check_there()
+    return settings
 
 
 def _optional_path(argument: str | Path | None, flag: str) -> Path | None:
