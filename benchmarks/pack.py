@@ -281,6 +281,7 @@ def chart(
     bars = left.bar(["one by one", "train-many"], hourly, color=["#888888", "#3060c0"])
     left.bar_label(bars, [f"{each:.0f}" for each in hourly])
     left.set(ylabel="words an hour, by the clock")
+    left.margins(y=0.1)
     sizes = [one.size for one in times]
     right.plot(sizes, [1000 * t.seconds / t.size for t in times], color="#3060c0", marker=".")
     limits = [1000 * t.flops / flops / t.size for t in times]
