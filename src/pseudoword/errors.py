@@ -1,5 +1,8 @@
 """All errors that a user can cause. Each message says what is wrong, where, and what to do."""
 
+from pathlib import Path
+from typing import Self
+
 from pseudoword.text import visible
 
 
@@ -32,6 +35,14 @@ class PromptError(PseudowordError):
 
 class RunFolderError(PseudowordError):
     """The output folder is in use by another run, or holds files that must not be replaced."""
+
+    @classmethod
+    def altered(cls, path: Path, why: str) -> Self:
+        """A file of a run holds something else."""
+        return cls(
+            f"{path} is not as a run writes it: {why}. Restore the original file, add --restart to "
+            "begin again, or choose another --out."
+        )
 
 
 class StorageError(PseudowordError):

@@ -98,7 +98,7 @@ def test_a_word_without_a_known_one_is_an_error_before_the_model_is_loaded(
 ) -> None:
     word = replace(learned(), provenance=provenance)
     with pytest.raises(ConceptError, match=f"<x> .*{why}.*--toward-word"):
-        draw(Path("nowhere"), word, toward=0.2)
+        draw(Path("some/hub-id"), word, toward=0.2)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])

@@ -123,7 +123,10 @@ def test_a_preview_that_cannot_be_drawn_is_refused_before_the_first_step(
     for line, message in (
         ("a [name] --w 33", "33 does not work"),
         ("a --x 2", "no --x"),
-        ("[name] --ss Nonsense", "--preview '.name. --ss Nonsense': --scheduler Nonsense"),
+        (
+            "[name] --ss Nonsense",
+            "--preview .name. --ss Nonsense: diffusers has no scheduler Nonsense",
+        ),
         ("[name] --ss LMSDiscrete", "scipy"),
         ("[name] --ss PNDM --s 1", "PNDM"),
         ("[name] --s 1001", "trained for 1000 steps|less than or equal to 1000"),

@@ -12,19 +12,15 @@ from pydantic import ValidationError
 
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.config import TrainConfig, flag
-from pseudoword.config.callbacks import CallbackSettings
+from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
 from pseudoword.files import read_regular, remove_abandoned, storage_error
 from pseudoword.formats import native
 from pseudoword.outputs import Outputs, check_not_input, check_writable
-from pseudoword.runs import checkpoint
+from pseudoword.runs import checkpoint, run_log, setting_changes
 from pseudoword.runs.chosen import Chosen
 from pseudoword.text import listed, public
-
-CHANGEABLE = {"out", *CallbackSettings.model_fields}
-"""Settings that may change when a run is resumed: they have no effect on the result."""
 
 CONFIG, LOG, CURVES, RATE_CURVE = "config.toml", "log.jsonl", "loss.png", "rate.png"
 BEST, CHOSEN, CHANGES = "best.safetensors", "chosen.json", "changes.json"
@@ -48,7 +44,7 @@ NUMBERED = re.compile(
 """Names of the other files, which include the step they were written at."""
 
 LARGEST_NBYTES = 256 * 1024 * 1024
-"""A larger text file is not read."""
+"""A larger file of settings is not read."""
 
 
 class RunFolder:
@@ -158,23 +154,12 @@ class RunFolder:
     ) -> list[str]:
         """How `config` differs from the settings of the run in this folder, as sentences.
 
-        More `extend` is not a difference. Neither is another path where there is nothing at the
-        old one any more: a checkpoint knows what it learns from by what that holds. `shown`
-        converts a value to text.
+        `shown` converts a value to text.
         """
         if not self._is_run():
             return []
-        before = self._settings()
         after = TrainConfig.from_toml(config.to_toml(), self.config)
-        values = {
-            name: [_shown(getattr(settings, name), shown) for settings in (before, after)]
-            for name in TrainConfig.model_fields
-            if name not in CHANGEABLE
-            and getattr(before, name) != getattr(after, name)
-            and not (name == "extend" and after.extend > before.extend)
-            and not _has_moved(getattr(before, name), getattr(after, name))
-        }
-        return [f"{flag(name)} was {old}, is {new}" for name, (old, new) in values.items()]
+        return setting_changes.sentences(self._settings(), after, shown)
 
     def begin(self, config: TrainConfig, step: int, other: Sequence[str] = ()) -> None:
         """Write the settings, and remove log lines after `step`; they will be written again.
@@ -196,7 +181,7 @@ class RunFolder:
             self.files.write(CHANGES, json.dumps([*self.changes, *new]).encode())
         self.files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
         if self.log.exists():
-            self.files.write(LOG, b"".join(map(_log_line, kept)))
+            self.files.write(LOG, b"".join(map(run_log.line, kept)))
         self.files.register(LOG)
 
     @property
@@ -236,11 +221,7 @@ class RunFolder:
 
     def append_log(self, entry: Mapping[str, float]) -> None:
         """Add a line: step, loss, lr, norm, grad, seconds, and the losses of an evaluation."""
-        try:
-            with self.log.open("ab") as file:
-                file.write(_log_line(entry))
-        except OSError as error:
-            raise storage_error(self.log, error) from error
+        run_log.append(self.log, entry)
 
     def read_log(self) -> list[dict[str, float]]:
         """All lines of the log; a line that was cut off by a crash is left out.
@@ -248,19 +229,7 @@ class RunFolder:
         Raises:
             RunFolderError: a line was not written by a run, or the file cannot be read.
         """
-        if not self.log.exists():
-            return []
-        entries = []
-        data = read_regular(self.log, LARGEST_NBYTES, RunFolderError)
-        for number, line in enumerate(data.splitlines(), 1):
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if not _is_entry(entry):
-                raise self._unexpected(LOG, f"line {number} does not hold the metrics of a step")
-            entries.append(entry)
-        return entries
+        return run_log.read(self.log)
 
     def write_concept(self, concept: Concept) -> None:
         """Write the current word."""
@@ -340,18 +309,7 @@ class RunFolder:
             raise self._unexpected(name, str(error)) from error
 
     def _unexpected(self, name: str, why: str) -> RunFolderError:
-        return RunFolderError(
-            f"{self.path / name} is not as a run writes it: {why}. Restore the original file, "
-            "add --restart to begin again, or choose another --out."
-        )
-
-
-def _has_moved(before: object, after: object) -> bool:
-    """Whether both are paths, or lists of paths, and nothing is left at those of before."""
-    old, new = (value if isinstance(value, tuple) else (value,) for value in (before, after))
-    paths = [*old, *new]
-    are_paths = all(isinstance(one, str | Path) and Path(one).is_absolute() for one in paths)
-    return are_paths and bool(old) and not any(map(os.path.lexists, old))
+        return RunFolderError.altered(self.path / name, why)
 
 
 def _inside(folder: Path, path: Path) -> str | None:
@@ -360,23 +318,3 @@ def _inside(folder: Path, path: Path) -> str | None:
         if path.exists():
             return path.resolve().relative_to(folder.resolve()).as_posix()
     return None
-
-
-def _is_entry(entry: object) -> bool:
-    if not (isinstance(entry, dict) and type(entry.get("step")) is int):
-        return False
-    try:
-        numbers = [float(value) for value in entry.values() if type(value) in {int, float}]
-    except OverflowError:
-        return False
-    return len(numbers) == len(entry) and 0 <= entry["step"] < 2**63
-
-
-def _log_line(entry: Mapping[str, float]) -> bytes:
-    return json.dumps(dict(entry)).encode() + b"\n"
-
-
-def _shown(value: object, shown: Callable[[object], str]) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(shown, value))
-    return shown(value)

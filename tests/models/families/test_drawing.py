@@ -50,7 +50,7 @@ def test_a_scheduler_draws_as_it_does_in_diffusers(base: Path, name: str) -> Non
 
 
 def test_an_unknown_scheduler_names_those_that_work(base: Path) -> None:
-    with pytest.raises(SettingsError, match=r"--scheduler Nonesuch: .* works with .*DDIM.*Euler"):
+    with pytest.raises(SettingsError, match=r"no scheduler Nonesuch.* work with .*DDIM.*Euler"):
         draw(base, scheduler="Nonesuch")
 
 

@@ -15,7 +15,7 @@ from pseudoword.models.loading import quantisation
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
-ROUNDING = 0.2
+ROUNDING = 0.3
 """of bfloat16 and of 8 bits, in the gradient of a tiny member"""
 
 
