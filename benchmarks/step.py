@@ -45,10 +45,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import memory
 from benchmarks.limit import MatrixRate, counted_flops, machine, synchronize
-from pseudoword.commands.demo import PICTURES
 from pseudoword.config import BaseChoice, DType, TrainConfig
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import captions
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.models import base_model
 from pseudoword.progress import Silent
 from pseudoword.report.charts import empty_figure, png_of
@@ -306,7 +306,7 @@ def _measure(case: Case, device: str, peer: Path | None, rounds: int, folder: Pa
     torch.manual_seed(0)
     pictures = folder / "pictures"
     pictures.mkdir()
-    for path in (PICTURES / "learn").glob("*.png"):  # the script takes every file for a picture
+    for path in EXAMPLE_PICTURES.glob("*.png"):  # the script takes every file for a picture
         shutil.copy(path, pictures)
     family = load(case, device)
     steps = rounds + WARM_UP + 1

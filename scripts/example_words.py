@@ -11,10 +11,11 @@ from pseudoword import convert, generate, train_pack
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TaskSet, write_training_pictures
 from pseudoword.cli.console import Console
-from pseudoword.commands.demo import INIT, PICTURES, TOKEN
+from pseudoword.commands.demo import TOKEN
 from pseudoword.config import TrainConfig
+from pseudoword.example_files import EXAMPLE_INIT, EXAMPLE_PICTURES, EXAMPLE_WORDS
 
-OUT = PICTURES.parents[1] / "words"
+OUT = EXAMPLE_WORDS
 DEMO = "panda"
 FORMATS = {DEMO: "native", "pumpkin": "a1111", "penguin": "a1111-png", "style-1": "kohya"}
 """Task -> format. All of these say what the word was learned for."""
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def _config(task_name: str, folder: Path) -> TrainConfig:
-    pictures, token, init = PICTURES / "learn", TOKEN, INIT
+    pictures, token, init = EXAMPLE_PICTURES, TOKEN, EXAMPLE_INIT
     if task_name != DEMO:
         tasks = TaskSet.build(artwork.load(), side_px=64).to_learn
         (task,) = [task for task in tasks if task.name == task_name]

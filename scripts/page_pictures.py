@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from served import LONG_MS, Served, drop, keep_picture, open_page, put, quick_settings, tab  # noqa: E402
 from ui.page.conftest import CHROMIUM, QUIET  # noqa: E402
 
-from pseudoword.commands.demo import PICTURES  # noqa: E402
+from pseudoword.example_files import EXAMPLE_PICTURES  # noqa: E402
 
 OUT = ROOT / "docs" / "page"
 WIDE = {"width": 1280, "height": 900}
@@ -48,7 +48,7 @@ def _teach(page: Page, served: Served) -> None:
     open_page(page, served)
     put(page, "name", "my panda")
     put(page, "init", "bear")
-    drop(page, sorted(p for p in (PICTURES / "learn").iterdir() if p.suffix in {".png", ".txt"}))
+    drop(page, sorted(p for p in EXAMPLE_PICTURES.iterdir() if p.suffix in {".png", ".txt"}))
     expect(page.locator("#seen img")).to_have_count(4, timeout=LONG_MS)
     settings = page.get_by_role("button", name="All settings").first
     quick_settings(page, steps=120, preview_every=20, save_every=40)

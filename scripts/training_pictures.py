@@ -10,7 +10,8 @@ from PIL import Image
 
 from pseudoword import train
 from pseudoword.cli.console import Console
-from pseudoword.commands.demo import INIT, PICTURES, TOKEN
+from pseudoword.commands.demo import TOKEN
+from pseudoword.example_files import EXAMPLE_INIT, EXAMPLE_PICTURES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PREVIEWS = (
@@ -24,9 +25,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Console() as console:
         out = Path(folder) / "run"
         train(
-            PICTURES / "learn",
+            EXAMPLE_PICTURES,
             TOKEN,
-            init=INIT,
+            init=EXAMPLE_INIT,
             template="captioned",
             lr="auto",
             preview=PREVIEWS,

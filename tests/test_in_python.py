@@ -8,8 +8,8 @@ import pytest
 
 import pseudoword
 from pseudoword import api
-from pseudoword.commands.demo import PICTURES
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.in_python import in_python
 
 
@@ -90,7 +90,7 @@ def test_times_are_for_whoever_watches_not_for_the_log(
 ) -> None:
     with caplog.at_level(logging.WARNING, "pseudoword"):
         pseudoword.train(
-            PICTURES / "learn", "<cat>", base=base, steps=2, preview=[], out=tmp_path / "run"
+            EXAMPLE_PICTURES, "<cat>", base=base, steps=2, preview=[], out=tmp_path / "run"
         )
     assert "captions" in caplog.text  # a warning
     assert "took" not in caplog.text

@@ -15,15 +15,16 @@ from IPython.display import Markdown, display
 from PIL.Image import Image
 
 from pseudoword import internals
+from pseudoword.example_files import EXAMPLE_PICTURES, EXAMPLE_WORDS
 from pseudoword.text import markdown, visible
 
-_BUNDLED = Path(__file__).parent / "bundled"
-
-EXAMPLE_PICTURES = _BUNDLED / "demo" / "panda" / "learn"
-"""Four drawings of a panda with captions, which the bundled base model has never seen."""
-
-EXAMPLE_WORDS = _BUNDLED / "words"
-"""Words for the bundled base model, each in the format of another tool."""
+__all__ = [
+    "EXAMPLE_PICTURES",
+    "EXAMPLE_WORDS",
+    "LiveProgress",
+    "grid",
+    "table",
+]
 
 SHOW_EVERY_S = 0.2
 

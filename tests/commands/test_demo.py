@@ -17,9 +17,10 @@ from pseudoword import api, formats
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands import demo as demo_command
-from pseudoword.commands.demo import PICTURES, TOKEN
+from pseudoword.commands.demo import TOKEN
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.data import images, picture_files
+from pseudoword.example_files import EXAMPLE_PICTURES, PANDA
 from pseudoword.models import base_model, generation
 
 EMOJI = BUNDLED["emoji"]
@@ -86,7 +87,7 @@ def test_diffusers_draws_the_same_pictures_on_the_bundled_base(
     if vectors == 1:
         concept = tmp_path / "one"
         api.train(
-            PICTURES / "learn",
+            EXAMPLE_PICTURES,
             TOKEN,
             init="animal",
             vectors=vectors,
@@ -120,8 +121,8 @@ def test_an_end_of_text_in_the_middle_never_happens() -> None:
 
 def test_the_similarity_model_tells_the_panda_from_plain_pictures() -> None:
     model = SimilarityModel()
-    learn = [images.open_picture(p) for p in picture_files.find([PICTURES / "learn"])]
-    unseen = [images.open_picture(p) for p in picture_files.find([PICTURES / "unseen"])]
+    learn = [images.open_picture(p) for p in picture_files.find([EXAMPLE_PICTURES])]
+    unseen = [images.open_picture(p) for p in picture_files.find([PANDA / "unseen"])]
     plain = [Image.new("RGB", (64, 64), colour) for colour in ("white", "blue", "green")]
     assert model.image_similarity(learn, unseen) > model.image_similarity(plain, unseen) + 0.2
     assert model.image_similarity(unseen[:1], unseen[:1]) == pytest.approx(1, abs=1e-5)

@@ -17,9 +17,9 @@ from pseudoword import api
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.cli.app import app
 from pseudoword.commands import evaluate
-from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.errors import BaseModelError, RunFolderError, SettingsError, StorageError
+from pseudoword.example_files import PANDA
 from pseudoword.models import generation
 from pseudoword.models.base_model import load_named
 
@@ -46,7 +46,7 @@ def dino(tmp_path: Path) -> Path:
     return tmp_path / "dino"
 
 
-TRUE = PICTURES / "unseen"
+TRUE = PANDA / "unseen"
 
 
 def test_a_word_like_a_known_one_measures_like_it(apple: Concept, tmp_path: Path) -> None:

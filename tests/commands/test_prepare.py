@@ -14,10 +14,10 @@ from pseudoword import api
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.cli.app import app
-from pseudoword.commands.demo import PICTURES
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import examples, image_quality, images, picture_files
 from pseudoword.errors import SettingsError
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.report import contact_sheet
 from pseudoword.training import suggestions
 
@@ -54,7 +54,7 @@ def test_problems_are_reported_and_good_pictures_have_none(tmp_path: Path) -> No
 
 
 def test_one_drawing_on_two_backgrounds_is_no_copy() -> None:
-    assert {name for name, said in said_of(PICTURES / "learn").items() if said} == set()
+    assert {name for name, said in said_of(EXAMPLE_PICTURES).items() if said} == set()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_one_drawing_on_two_backgrounds_is_no_copy() -> None:
 def test_changed_copies_are_found(
     tmp_path: Path, changed: Callable[[Image.Image], Image.Image]
 ) -> None:
-    originals = sorted((PICTURES / "learn").glob("*.png"))
+    originals = sorted(EXAMPLE_PICTURES.glob("*.png"))
     for path in originals:
         picture = Image.open(path).convert("RGB")
         picture.save(tmp_path / path.name)

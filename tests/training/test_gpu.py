@@ -26,10 +26,10 @@ from support import asked, train_state
 
 from benchmarks import full_size, memory
 from pseudoword import formats, generate, methods, train
-from pseudoword.commands.demo import PICTURES
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, DType, Quantize
 from pseudoword.config.base_choice import BUNDLED
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.models import base_model
 from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
@@ -183,7 +183,7 @@ def test_killed_and_gone_on_or_run_again_it_ends_with_the_same_bytes(
 ) -> None:
     """On the bundled base, in float32, by real kills."""
     settings: dict[str, Any] = {
-        "pictures": str(PICTURES / "learn"),
+        "pictures": str(EXAMPLE_PICTURES),
         "token": "<panda>",
         "init": "bear",
         "template": "captioned",

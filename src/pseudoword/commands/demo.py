@@ -12,6 +12,7 @@ from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.data import images, picture_files
 from pseudoword.data.captions import render
+from pseudoword.example_files import EXAMPLE_INIT, EXAMPLE_NAME, EXAMPLE_PICTURES, PANDA
 from pseudoword.models import base_model
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
@@ -22,9 +23,7 @@ from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import Options
 from pseudoword.runs.runner import learn
 
-PICTURES = Path(__file__).parent.parent / "bundled" / "demo" / "panda"
-TOKEN = "<panda>"
-INIT = "bear"
+TOKEN, INIT = f"<{EXAMPLE_NAME}>", EXAMPLE_INIT
 SEEDS = (0, 1, 2)
 SHEET, PAGE = "before_after.png", "report.html"
 
@@ -70,7 +69,7 @@ def learn_demo(out: Path, progress: Progress, *, restart: bool, overwrite: bool)
         outputs.adopt((SHEET, PAGE))
     outputs.check((SHEET, PAGE), overwrite=overwrite)
     config = TrainConfig.check(
-        pictures=(PICTURES / "learn",),
+        pictures=(EXAMPLE_PICTURES,),
         token=TOKEN,
         init=INIT,
         template="captioned",  # captions name style and background, so the word need not
@@ -79,8 +78,8 @@ def learn_demo(out: Path, progress: Progress, *, restart: bool, overwrite: bool)
     )
     trained = learn([config], progress, Options(restart=restart, overwrite=overwrite))[0]
     family = base_model.load_named(config.base)
-    learned_from = [images.open_picture(p) for p in picture_files.find([PICTURES / "learn"])]
-    unseen = [images.open_picture(PICTURES / "unseen" / name) for name in MEASURED_PROMPTS]
+    learned_from = [images.open_picture(p) for p in picture_files.find([EXAMPLE_PICTURES])]
+    unseen = [images.open_picture(PANDA / "unseen" / name) for name in MEASURED_PROMPTS]
 
     def draw(lines: Sequence[str], name: str, seeds: Sequence[int]) -> list[Image]:
         prompts = [render(line, name) for line in lines for _ in seeds]
@@ -114,7 +113,12 @@ def _write(
     """The contact sheet and the page; `drawn` and `similarity` by the word in the prompts."""
     out = outputs.folder
     sheet = grids.before_after(
-        learned_from, [render(p, "…") for p in PROMPTS], drawn[INIT], drawn[TOKEN], INIT, TOKEN
+        learned_from,
+        [render(p, "…") for p in PROMPTS],
+        drawn[INIT],
+        drawn[TOKEN],
+        INIT,
+        TOKEN,
     )
     page = html.page(
         run=out,

@@ -12,15 +12,15 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from served import LONG_MS, Served, drop, free_port, open_page, put, put_number, tab, wait_until
 
-from pseudoword.commands.demo import PICTURES
 from pseudoword.errors import SettingsError
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import app
 from pseudoword.ui.pictures import DataSets
 
 pytestmark = pytest.mark.slow
 
-PANDA = sorted((PICTURES / "learn").glob("*.png"))[:2]
+PANDA = sorted(EXAMPLE_PICTURES.glob("*.png"))[:2]
 
 LATE_ANSWERS = """
 const usual = window.fetch;

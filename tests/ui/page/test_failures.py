@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from served import Served, drop, open_page, put, quick_settings, tab
 
-from pseudoword.commands.demo import PICTURES
+from pseudoword.example_files import EXAMPLE_PICTURES
 
 pytestmark = pytest.mark.slow
 
-PANDA = sorted((PICTURES / "learn").glob("*.png"))[:2]
+PANDA = sorted(EXAMPLE_PICTURES.glob("*.png"))[:2]
 QUICK: dict[str, object] = {
     **{"steps": 3000, "batch": 1, "evaluate_every": 0, "checkpoint_every": 1},
     **{"preview": "", "timestep_sampling": "uniform"},

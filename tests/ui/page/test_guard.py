@@ -16,14 +16,14 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from served import Served, drop, open_page, put, tab
 
-from pseudoword.commands.demo import PICTURES
 from pseudoword.errors import SettingsError
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.ui.page.app import check_address
 from pseudoword.ui.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
-PANDA = PICTURES / "learn" / "noto-white.png"
+PANDA = EXAMPLE_PICTURES / "noto-white.png"
 MARKUP = "<img src=x onerror=window.harmed=1>"
 
 

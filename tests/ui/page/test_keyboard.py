@@ -4,11 +4,11 @@ import pytest
 from playwright.sync_api import Page, expect
 from served import Served, drop, open_page
 
-from pseudoword.commands.demo import PICTURES
+from pseudoword.example_files import EXAMPLE_PICTURES
 
 pytestmark = pytest.mark.slow
 
-PANDA = sorted((PICTURES / "learn").glob("*.png"))[:2]
+PANDA = sorted(EXAMPLE_PICTURES.glob("*.png"))[:2]
 
 MARKED = """() => {
     const now = document.activeElement;

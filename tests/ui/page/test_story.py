@@ -8,11 +8,11 @@ from playwright.sync_api import Page, expect
 from served import Served, drop, keep_picture, open_page, put, quick_settings, tab
 
 from pseudoword import formats
-from pseudoword.commands.demo import PICTURES
+from pseudoword.example_files import EXAMPLE_PICTURES
 
 pytestmark = pytest.mark.slow
 
-PANDA = sorted(path for path in (PICTURES / "learn").iterdir() if path.suffix in {".png", ".txt"})
+PANDA = sorted(path for path in EXAMPLE_PICTURES.iterdir() if path.suffix in {".png", ".txt"})
 
 
 def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def _attend(
     position_bias: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers' `sdpa_attention_forward`: torch's attention, here as `for_attention` says."""
+    """As transformers' `sdpa_attention_forward`, in the precision of `for_attention`."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     wide = for_attention(queries, keys, values)
