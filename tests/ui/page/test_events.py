@@ -200,6 +200,20 @@ def test_an_answer_comes_although_the_connection_for_it_was_just_closed(
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
 
 
+def test_the_example_fills_in_what_a_person_has_not_written(page: Page, served: Served) -> None:
+    open_page(page, served)
+    put(page, "name", "my-panda")
+    page.click("#example")
+    expect(page.locator("#seen img")).to_have_count(4)
+    expect(page.locator("#seen")).to_contain_text("<my-panda> in noto style on a gray background")
+    expect(page.locator("#init textarea, #init input")).to_have_value("bear")
+    expect(page.locator("#name textarea, #name input")).to_have_value("my-panda")
+    expect(page.locator("#example")).to_be_hidden()
+    page.click("#others")
+    expect(page.locator("#example")).to_be_visible()
+    expect(page.locator("#seen")).to_be_hidden()
+
+
 @pytest.fixture
 def late_pictures(page: Page) -> list[Route]:
     """Holds the questions that bring pictures on their way to the server."""

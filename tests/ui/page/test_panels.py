@@ -20,7 +20,7 @@ from pseudoword.ui.page import pieces, use
 from pseudoword.ui.page.events import shown_ids
 from pseudoword.ui.page.picture_editor import Answer, Edits, box, painted
 from pseudoword.ui.page.picture_view import view
-from pseudoword.ui.page.teach import OPTIMISERS
+from pseudoword.ui.page.teach import OPTIMISERS, as_example
 from pseudoword.ui.page.training_panel import asked_of, curve_rows, progress, to_show
 from pseudoword.ui.page.uploads import add_files
 from pseudoword.ui.pictures import Picture, by_name
@@ -266,3 +266,18 @@ def test_text_of_files_is_escaped_and_cannot_turn_around() -> None:
     assert pieces.note("") == ""
     assert pieces.notes(["twice", "twice"]).count("twice") == 1
     assert (pieces.size(741e6), pieces.size(3.2e9)) == ("741 MB", "3.2 GB")
+
+
+@pytest.mark.parametrize(
+    ("written", "filled_in"),
+    [
+        (("", "object"), ["panda", "bear"]),
+        (("", ""), ["panda", "bear"]),
+        (("my-panda", "person"), ["my-panda", "bear"]),
+        (("", "cat"), ["panda", "cat"]),
+    ],
+)
+def test_the_example_leaves_what_a_person_has_written(
+    written: tuple[str, str], filled_in: list[str]
+) -> None:
+    assert as_example(*written) == filled_in

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import (
@@ -46,9 +47,11 @@ class PicturePanel:
                 height=150,
                 elem_id="drop",
             )
-            self.folder = gr.UploadButton(
-                "or take a whole folder", file_count="directory", size="sm", elem_id="folder"
-            )
+            with gr.Row():
+                self.folder = gr.UploadButton(
+                    "or take a whole folder", file_count="directory", size="sm", elem_id="folder"
+                )
+                self.example = gr.Button("or try it with a panda", size="sm", elem_id="example")
         self.gallery = gr.Gallery(
             label="As the model will see them; press one to crop or mask it",
             columns=5,
@@ -87,7 +90,12 @@ class PicturePanel:
             )
 
     def connect(
-        self, opened: Any, inputs: Sequence[Any], looked_anew: Sequence[Any], start: gr.Button
+        self,
+        opened: Any,
+        inputs: Sequence[Any],
+        looked_anew: Sequence[Any],
+        exampled: Any,
+        start: gr.Button,
     ) -> None:
         """Let events happen.
 
@@ -95,6 +103,7 @@ class PicturePanel:
             opened: the event of a page that is opened.
             inputs: of a form, whose values tell how to look.
             looked_anew: events after which the pictures are looked at again.
+            exampled: the event after which the pictures of the example are taken.
             start: cannot be pressed while pictures are read: it would be too early for them.
         """
         state = [self.data_set, *inputs]
@@ -113,6 +122,7 @@ class PicturePanel:
                 told(self._dropped), [files, *state], [files, *self.shown], **EACH, **IN_TURN
             )
             read.then(may_press, None, held, **QUIET)
+        exampled(told(self._exampled), state, self.shown, **IN_TURN)
         other = self.others.click(None, None, self.data_set, js=f"() => {NEW_ID}", **PRIVATE)
         other.then(
             lambda: [gr.update(visible=False), *self._shown(View())],
@@ -154,6 +164,14 @@ class PicturePanel:
         note = pieces.notes(add_files(self._desk, data_set, given), "error")
         return [None, *self._shown(self._found(data_set, values), note)]
 
+    def _exampled(self, data_set: str, *values: Any) -> list[Any]:
+        """Take the pictures of the example into the data set, unless it has some."""
+        data_sets, refused = self._desk.data_sets, []
+        if not (data_sets.has(data_set) and data_sets.pictures(data_set)):
+            files = sorted(map(str, EXAMPLE_PICTURES.iterdir()))
+            refused = add_files(self._desk, data_set, files)
+        return self._shown(self._found(data_set, values), pieces.notes(refused, "error"))
+
     def _captioned(self, rows: Any, data_set: str, *values: Any) -> list[Any]:
         """Write the captions that have changed."""
         data_sets = self._desk.data_sets
@@ -163,7 +181,7 @@ class PicturePanel:
         for one, row in zip(pictures, rows, strict=True):
             if one.caption != row[1]:
                 data_sets.set_caption(data_set, one.id, str(row[1] or ""))
-        return [*self._seen_anew(data_set, *values), *[gr.skip()] * 3]
+        return [*self._seen_anew(data_set, *values), *[gr.skip()] * 4]
 
     @property
     def seen(self) -> list[Any]:
@@ -173,7 +191,7 @@ class PicturePanel:
     @property
     def shown(self) -> list[Any]:
         """What shows a data set: also its captions, which a person may be writing."""
-        return [*self.seen, self.others, self.texts, self.captions]
+        return [*self.seen, self.example, self.others, self.texts, self.captions]
 
     def _seen(self, found: View, note: str = "") -> list[Any]:
         some = bool(found.pictures)
@@ -181,5 +199,5 @@ class PicturePanel:
         return [tiles, shown_ids(found.ids), note + found.told, found.suggested]
 
     def _shown(self, found: View, note: str = "") -> list[Any]:
-        some = [gr.update(visible=bool(found.pictures))] * 2
-        return [*self._seen(found, note), *some, gr.update(value=found.captions)]
+        none, some = (gr.update(visible=bool(found.pictures) == any_) for any_ in (False, True))
+        return [*self._seen(found, note), none, some, some, gr.update(value=found.captions)]

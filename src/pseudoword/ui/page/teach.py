@@ -9,6 +9,7 @@ import gradio as gr
 
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError
+from pseudoword.example_files import EXAMPLE_INIT, EXAMPLE_NAME
 from pseudoword.text import duration
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.estimates import Estimate
@@ -76,6 +77,12 @@ def settings_of(
 def beginning(kind: str, now: str) -> str:
     """The word to start from for that kind, unless a person has written another one."""
     return BEGINNINGS[kind] if not now or now in BEGINNINGS.values() else now
+
+
+def as_example(name: str, init: str) -> list[str]:
+    """Name and starting word for the example, unless a person has written others."""
+    is_own = init and init not in BEGINNINGS.values()
+    return [name or EXAMPLE_NAME, init if is_own else EXAMPLE_INIT]
 
 
 def needs(found: Estimate, config: TrainConfig) -> str:
@@ -165,7 +172,9 @@ class TeachPanel:
         # What is typed while the page is loaded counts more than what was typed before.
         js = f"(kept, ...now) => `${{now}}` === `${{{json.dumps(UNTYPED)}}}` ? kept : now"
         again = opened(None, [self._typed, *typed], typed, js=js, **PRIVATE)
-        pictures.connect(again.then, inputs, looked_anew, self._start)
+        named = pictures.example.click(as_example, typed[:2], typed[:2], **QUIET)
+        named.then(None, typed, self._typed, **keep)
+        pictures.connect(again.then, inputs, looked_anew, named.then, self._start)
         began = self._kind.input(
             beginning, [self._kind, controls["init"]], controls["init"], **LATEST, **QUIET
         )
