@@ -36,7 +36,6 @@ from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
-from pseudoword.training.importance import EACH, PARTS
 from pseudoword.training.learning_rate_finder import STEPS as PROBE_STEPS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmark" / "auto.md"
@@ -310,7 +309,7 @@ def table(rows: Sequence[Row]) -> str:
             "- In at most half of the best cell's steps, where the grid says that half is enough: "
             f"{sum(row.auto_took_half for row in possible)} of {len(possible)}. Auto takes "
             f"{taken:.0f} on average, the best cells {best_steps:.0f}. Its steps are all until it "
-            f"stopped, without the {PROBE_STEPS} of its range test and the {PARTS * EACH} samples "
+            f"stopped, without the {PROBE_STEPS} of its range test and the samples "
             "that measure which timesteps matter.",
         ]
     )
