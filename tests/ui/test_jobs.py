@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,26 @@ def test_a_workspace_may_be_moved_while_a_training_waits(
     moved = Queue(Workspace(folder))
     train(moved, job.id)
     assert moved.job(job.id).state == "done", moved.job(job.id).sentence
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits on Windows")
+@pytest.mark.parametrize("nbytes", [512, 4000])
+def test_where_files_may_not_be_large_the_beginning_says_what_happened(
+    queue: Queue, data_set: str, settings: dict[str, Any], nbytes: int
+) -> None:
+    import resource
+
+    job = queue.submit(data_set, "<cat>", **settings)
+    files = JobFiles(queue.workspace, job.id)
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told = "No larger file is allowed here. " + "And so on. " * 400
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, largest[1]))
+        files.end("failed", told)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, largest)
+    assert files.state == "failed"
+    assert files.sentence == told[: 3000 if nbytes > 3500 else 300]
 
 
 def test_on_a_full_disk_it_says_so_and_loses_nothing(

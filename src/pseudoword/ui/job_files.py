@@ -143,19 +143,33 @@ class JobFiles:
         write_whole(self.folder / RUNNING, json.dumps(running).encode())
 
     def end(self, state: State, sentence: str) -> None:
-        """Write down how it has ended; on a full disk too."""
-        outcome = {"state": state, "sentence": sentence[:3000], "ended": time.time()}
-        data = json.dumps(outcome, ensure_ascii=False).encode("utf-8", "replace")
-        if len(data) > LAST_WORDS_NBYTES:
-            outcome["sentence"] = sentence[:500]
-            data = json.dumps(outcome).encode()
+        """Write down how it has ended; on a full disk, and where files may not be large, too.
+
+        Raises:
+            StorageError: no sentence can be written at all.
+        """
+        for longest in (3000, 300):
+            outcome = {"state": state, "sentence": sentence[:longest], "ended": time.time()}
+            data = json.dumps(outcome, ensure_ascii=False).encode("utf-8", "replace")
+            if self._kept(data):
+                return
+        raise StorageError(f"cannot write how it has ended: {self.folder / OUTCOME}")
+
+    def _kept(self, outcome: bytes) -> bool:
+        """Write it where there is room for it, if there is."""
         try:
-            write_whole(self.folder / OUTCOME, data)
+            write_whole(self.folder / OUTCOME, outcome)
         except StorageError:
-            with open(self.folder / LAST_WORDS, "r+b") as file:  # its room is there already
-                file.write(data.ljust(LAST_WORDS_NBYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            if len(outcome) > LAST_WORDS_NBYTES:
+                return False
+            try:
+                with open(self.folder / LAST_WORDS, "r+b") as file:  # its room is there already
+                    file.write(outcome.ljust(LAST_WORDS_NBYTES))
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                return False
+        return True
 
     @property
     def alone(self) -> bool:
