@@ -22,6 +22,9 @@ from pseudoword.text import (
         (0.005, "0.005"),
         (["a", 1], "['a', 1]"),
         ("a" * 60 + "b" * 60, "a" * 48 + " … " + "b" * 48),
+        ("/home/" + "a" * 200, "/home/" + "a" * 200),
+        ("D:\\" + "a" * 200, "D:\\" + "a" * 200),
+        ("/home/" + "a" * 500, "/home/" + "a" * 192 + " … " + "a" * 198),
     ],
 )
 def test_any_value_fits_into_a_sentence(value: object, expected: str) -> None:

@@ -61,13 +61,18 @@ def without_middle(text: str, most: int = 2000) -> str:
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
 
 
+_LONGEST_PATH = 400
+"""Characters of a path that are shown: what is wrong with one may be anywhere in it."""
+
+
 def brief(value: object, most: int = 100) -> str:
     """`value` as it can stand in a sentence: on one line, nothing that steers, not too long."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except ValueError:  # Python does not write numbers of thousands of digits
         return "a number of thousands of digits"
-    return visible(without_middle(text, most))
+    may_be_path = "/" in text or "\\" in text
+    return visible(without_middle(text, max(most, _LONGEST_PATH) if may_be_path else most))
 
 
 def reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.text import visible
 
 
 class Problems:
@@ -24,7 +25,8 @@ class Problems:
         try:
             yield
         except kind as error:
-            self._lines.append(str(error) if str(where) in str(error) else f"{where}: {error}")
+            told, place = str(error), visible(where)
+            self._lines.append(told if place in told else f"{place}: {told}")
 
     def raise_all(self) -> None:
         """Raise one error of all problems, if there are any."""

@@ -18,7 +18,7 @@ from pydantic import (
 from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import check_text, flag
 from pseudoword.errors import SettingsError
-from pseudoword.text import brief, nearest
+from pseudoword.text import brief, nearest, visible
 
 Where = Path | str
 """A file of settings, or a place in one, as messages name it."""
@@ -71,7 +71,7 @@ class Settings(BaseModel):
             if own in called:
                 two = (called[own], name)
                 first, second = two if file else map(flag, two)
-                where = f"{brief(str(file))}: " if file else ""
+                where = f"{visible(file)}: " if file else ""
                 raise SettingsError(
                     f"{where}{first} and {second} are two names of one setting. Give one of them."
                 )
@@ -176,14 +176,14 @@ def _explained(
     own = [e["ctx"]["error"] for e in errors if "error" in e.get("ctx", {})]
     own = [error for error in own if isinstance(error, SettingsError)]
     if own:
-        return f"{brief(str(file))}: {own[0]}" if file else str(own[0])
-    where = flag(name) if name else "settings"
+        return f"{visible(file)}: {own[0]}" if file else str(own[0])
+    where = brief(flag(name)) if name else "settings"
     if file:
-        where = f"{brief(str(file))}: {brief(name) or repr(name)}"
+        where = f"{visible(file)}: {brief(name) or repr(name)}"
     if name not in kind.model_fields:
         alike = nearest(name, [*kind.model_fields, *names_of(kind)])
         meant = f"; did you mean {alike if file else flag(alike)}?" if alike else ""
-        return f"{brief(where)}: there is no such setting{meant}"
+        return f"{where}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
         return f"{where} is missing"
     errors = [one for one in errors if one["type"] != "too_short"] or errors
