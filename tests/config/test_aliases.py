@@ -19,6 +19,7 @@ from pseudoword.config import (
     flag,
 )
 from pseudoword.config.aliases import Formerly, names_of, synonyms_of
+from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.errors import SettingsError
 
 KINDS = (TrainConfig, GenerateConfig, PrepareConfig, PlanConfig, BenchConfig, EvaluateConfig)
@@ -140,3 +141,57 @@ def test_the_page_has_a_table_of_them() -> None:
             if not any(isinstance(one, Formerly) and name in one.names for one in marks):
                 expected.setdefault(flag(field), set()).add(flag(name))
     assert told == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_other_trainers_alone_have_is_no_setting(kind: type[Settings]) -> None:
+    assert not kind.instead.keys() & {*kind.model_fields, *names_of(kind)}
+
+
+def test_the_advice_names_settings_that_are_there() -> None:
+    known = {flag(name) for name in (*TrainConfig.model_fields, *names_of(TrainConfig))}
+    known |= {"--config", *(f"--{one}" for one in ("n", "d", "w", "h", "s", "l", "ss"))}
+    named = {one for text in INSTEAD.values() for one in re.findall(r"--[a-z][a-z-]*", text)}
+    assert not named - known
+    assert "--preview" in named
+
+
+def test_all_options_that_others_alone_have_are_told_at_once() -> None:
+    given = ["--scale_lr", "--repeats=100", "--push-to-hub", "--max_train_epochs", "3"]
+    said = CliRunner().invoke(app, ["train", "p", "--token", "<a>", *given]).stderr
+    for name in ("--scale-lr", "--repeats", "--push-to-hub", "--max-train-epochs"):
+        assert f"{name}: {INSTEAD[name[2:].replace('-', '_')]}" in said
+    said = CliRunner().invoke(app, ["train", "--token", "<a>", "--", "--scale_lr"]).stderr
+    assert "--scale_lr does not exist" in said
+
+
+def test_a_file_of_another_trainer_is_told_what_to_do_instead(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.toml"
+    file.write_text("xformers = true\nhuber_c = 0.2\n[[datasets]]\nresolution = 64\n")
+    with pytest.raises(SettingsError) as told:
+        TrainConfig.gather(file, **NEEDED)
+    said = str(told.value)
+    assert f"xformers: there is no such setting; {INSTEAD['xformers']}" in said
+    assert f"datasets: there is no such setting; {INSTEAD['datasets']}" in said
+    assert "huber" not in said
+
+
+@pytest.mark.parametrize(
+    ("theirs", "path"),
+    [
+        ("PRODIGY", "prodigyopt.Prodigy"),
+        ("AdamW8bit", "bitsandbytes.optim.AdamW8bit"),
+        ("SCHEDULE_FREE_ADAMW", "SCHEDULE_FREE_ADAMW"),
+        ("adamw", "AdamW"),
+        ("ADAMW_8BIT", "bitsandbytes.optim.AdamW8bit"),
+        ("mine.AdamW", "mine.AdamW"),
+    ],
+)
+def test_optimisers_are_known_by_their_usual_names(theirs: str, path: str) -> None:
+    assert TrainConfig.check(**NEEDED, optimizer_type=theirs).optimiser == path
+
+
+def test_several_options_of_an_optimiser_after_one_name_are_explained() -> None:
+    given = ["--optimizer_args", "weight_decay=0.01", "betas=.9,.999"]
+    said = CliRunner().invoke(app, ["train", "p", "--token", "<a>", *given]).stderr
+    assert "betas=.9,.999: write --optimiser-option betas=.9,.999" in " ".join(said.split())

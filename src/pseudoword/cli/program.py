@@ -1,16 +1,20 @@
 """The program around its commands: its streams, and what it says of wrong arguments."""
 
+import itertools
 import re
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pseudoword.cli.help import WholeWords, of_command, of_program
+from pseudoword.cli.options import dashed
 from pseudoword.cli.terminal import complain, not_too_narrow, ready
 from pseudoword.config import flag
+from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.errors import SettingsError
 from pseudoword.imports import need_docstrings
 from pseudoword.lookup import exists
@@ -66,21 +70,39 @@ class Command(WholeWords, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; which of two values was meant is not guessed."""
+        self._tell_unknown(ctx, args)
         values, places, given = self.make_parser(ctx).parse_args(list(args))
         options = [one for one in self.params if isinstance(one, TyperOption)]
         for argument in (one for one in self.params if one not in options):
             value = values.get(argument.name) or ()
             places += [value] if isinstance(value, str) else value
         named = {name for one in options if not one.is_flag for name in one.opts}
+        lists = {"optimiser_option", "optimizer_args"} & {one.name for one in given}
         for place in filter(None, places):
             name, equals, value = place.partition("=")
-            if equals and flag(name) in named and not exists(Path(place)):
+            if not equals or exists(Path(place)):
+                continue
+            if flag(name) in named:
                 ctx.fail(f"{place}: write {command(flag(name), value)}")
+            if lists:  # kohya's scripts take several after one name
+                ctx.fail(f"{place}: write {command('--optimiser-option', place)}")
         for option, times in Counter(given).items():
             if times > 1 and option in options and not _repeats(option):
                 name = "/".join([*option.opts, *option.secondary_opts])
                 ctx.fail(f"{name} is given {times} times, and takes one value. Give it once.")
         return list(super().parse_args(ctx, args))
+
+    def _tell_unknown(self, ctx: Any, args: Sequence[str]) -> None:
+        """Say of all options of other trainers at once what to do instead."""
+        names = {name for one in self.params for name in (*one.opts, *one.secondary_opts)}
+        if flag("max_train_steps") not in names:  # the command does not train
+            return
+        options = itertools.takewhile(lambda one: one != "--", args)
+        given = dict.fromkeys(dashed(one.partition("=")[0]) for one in options)
+        told = {name: INSTEAD.get(name[2:].replace("-", "_")) for name in given}
+        lines = [f"{n}: {why}" for n, why in told.items() if why and n not in names]
+        if lines:
+            ctx.fail("there are no such options here\n  " + "\n  ".join(lines))
 
 
 def _repeats(option: TyperOption) -> bool:

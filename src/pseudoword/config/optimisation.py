@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pseudoword.config.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.fields import (
@@ -18,7 +18,7 @@ from pseudoword.config.fields import (
     Steps,
 )
 from pseudoword.config.method import MethodSettings
-from pseudoword.config.optimiser_options import Option, check_installed
+from pseudoword.config.optimiser_options import Option, by_usual_name, check_installed
 from pseudoword.config.rates import LearningRate, Rates
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -71,7 +71,9 @@ class OptimiserSettings(Settings):
     warmup: Annotated[Every, Alias("lr_warmup_steps")] = 0
     """Number of steps in which the rate rises from zero."""
 
-    optimiser: Annotated[Name, Alias("optimizer", "optimizer_type")] = "AdamW"
+    optimiser: Annotated[
+        Name, AfterValidator(by_usual_name), Alias("optimizer", "optimizer_type")
+    ] = "AdamW"
     """A class of torch.optim, or an import path such as prodigyopt.Prodigy."""
 
     optimiser_option: Annotated[tuple[Option, ...], Alias("optimizer_args")] = ()
@@ -206,7 +208,7 @@ class ObjectiveSettings(Settings):
     ] = "l2"
     """Squared error (l2), or Huber's loss, in which large errors count less."""
 
-    huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    huber_delta: Annotated[float, Field(gt=0, allow_inf_nan=False), Alias("huber_c")] = 0.1
     """With --loss huber: errors above this are large."""
 
     keep_context: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

@@ -58,6 +58,25 @@ Option = Annotated[OptimiserOption, parsed(OptimiserOption, OptimiserOption.pars
 TORCH = "torch.optim"
 """The module of optimisers that are called without one."""
 
+_USUAL = ("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor")
+_OF_PACKAGES = (
+    "prodigyopt.Prodigy",
+    "schedulefree.AdamWScheduleFree",
+    "schedulefree.RAdamScheduleFree",
+    "schedulefree.SGDScheduleFree",
+    "bitsandbytes.optim.AdamW8bit",
+    "bitsandbytes.optim.PagedAdamW8bit",
+    "bitsandbytes.optim.Lion8bit",
+)
+"""Optimisers that other trainers know by the last part of their path, in any case of letters."""
+
+_BY_NAME = {path.rpartition(".")[2].lower(): path for path in (*_USUAL, *_OF_PACKAGES)}
+
+
+def by_usual_name(name: str) -> str:
+    """The import path of what other trainers call `prodigy` or `AdamW8bit`; else `name` itself."""
+    return _BY_NAME.get(name.lower().replace("_", ""), name)
+
 
 def no_optimiser(name: str, why: str) -> SettingsError:
     """An error: `--optimiser` names nothing that can be imported."""

@@ -42,6 +42,9 @@ class Settings(BaseModel):
     idle: ClassVar[Mapping[str, Idle]] = {}
     """Fields of this class that have no effect beside certain other settings."""
 
+    instead: ClassVar[Mapping[str, str]] = {}
+    """Settings of other trainers that there are none of here -> what to do instead."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
@@ -181,6 +184,8 @@ def _explained(
     if file:
         where = f"{visible(file)}: {brief(name) or repr(name)}"
     if name not in kind.model_fields:
+        if advice := kind.instead.get(name):
+            return f"{brief(where)}: there is no such setting; {advice}"
         alike = nearest(name, [*kind.model_fields, *names_of(kind)])
         meant = f"; did you mean {alike if file else flag(alike)}?" if alike else ""
         return f"{where}: there is no such setting{meant}"

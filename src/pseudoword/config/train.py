@@ -13,6 +13,7 @@ from pseudoword.config.aliases import Alias
 from pseudoword.config.base_choice import BaseChoice
 from pseudoword.config.callbacks import CallbackSettings
 from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyperparameters
@@ -45,6 +46,8 @@ class TrainConfig(
     """Everything that decides what `train` learns."""
 
     heading: ClassVar[str] = "Run"
+
+    instead: ClassVar = INSTEAD
 
     out: Annotated[FilePath | None, OFTEN, Alias("output_dir")] = None
     """Folder of the run; by default runs/ and the name of the word."""

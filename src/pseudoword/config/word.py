@@ -53,7 +53,7 @@ class WordSettings(Settings):
 
     idle: ClassVar = {"init": Idle("beside --init-mode random", lambda s: s.init_mode == "random")}
 
-    token: Annotated[str, OFTEN, Alias("placeholder_token")]
+    token: Annotated[str, OFTEN, Alias("placeholder_token", "token_string")]
     """The new word as it is written in prompts, such as "<cat>"."""
 
     init: Annotated[
@@ -61,7 +61,7 @@ class WordSettings(Settings):
         BeforeValidator(a_path),
         AfterValidator(at_home),
         OFTEN,
-        Alias("initializer_token", "init_word"),
+        Alias("initializer_token", "init_word", "weights"),
     ] = "object"
     """Start from this word or these words, or continue from a concept file."""
 

@@ -1,0 +1,142 @@
+"""Settings of other trainers that there are none of here, and what to do instead."""
+
+from collections.abc import Mapping
+
+_STEPS = "--steps counts steps, of --batch pictures each"
+_EQUAL = "all pictures are used equally often, and --steps says for how long"
+_ATTENTION = "torch's own fast attention is always used"
+_ENCODED = "pictures are encoded once, before the first step, and kept on disk"
+_CAPTIONS = "captions in .txt and .caption files are found by themselves"
+_KEPT = "the same command continues the run in its folder, --out, where the last state is kept"
+_PUSH = "`pseudoword push` publishes the finished word"
+_FORMATS = "`pseudoword convert` writes the finished word in other formats"
+_FOUND = "what the base model is, its files say"
+_FEW = "the optimiser holds a few vectors only, so 8 bits save nothing; leave it out"
+_BUCKETS = "--crop buckets chooses the shapes; their area is --resolution squared"
+_NOISE = "there is no such noise; --noise-offset is for very dark or bright pictures"
+_LOSS = "losses are weighted by --min-snr, and --timestep-sampling says which timesteps are drawn"
+_HUBER = "--loss huber has one --huber-delta for all timesteps"
+_NO_PRIOR = "the model does not change, so there is nothing of it to preserve; leave it out"
+_PREVIEWS = "each --preview is a picture, and may end in its own --n, --d, --w, --h, --s, --l"
+_LOG = "--log names other logs, and they lie in the folder of the run"
+_SPEED = "leave it out; `pseudoword plan` says what fits, and docs/training.md what saves memory"
+
+_NAMES: Mapping[str, str] = {
+    # what is learned, and from where
+    "v2 v_parameterization model_type force_v_prediction force_epsilon_prediction": (
+        f"{_FOUND}; where they say what it predicts wrongly, give --prediction-type"
+    ),
+    "revision": "write it into --base, as owner/name@revision",
+    "tokenizer_name tokenizer_cache_dir": "the tokenizer is that of the base model",
+    "vae": "the VAE is that of the base model; a folder in diffusers' layout may have another one",
+    "clip_skip text_encoder_layer_skip text_encoder_2_layer_skip": (
+        "the text encoder is read to its last layer, or as far as the base model's files say"
+    ),
+    "max_token_length text_encoder_sequence_length": (
+        "a prompt to learn in is as long as the text encoder reads at once"
+    ),
+    "output_name save_filename_prefix output_model_destination": (
+        "the word is concept.safetensors in --out, and --token is its name"
+    ),
+    "no_half_vae full_fp16 full_bf16 fp8_base weight_dtype": (
+        "--dtype is that of the frozen weights; the word is always float32"
+    ),
+    "initial_phrase initial_embedding_text initial_embedding_file": (
+        "--init takes words, and embedding files, too"
+    ),
+    # pictures
+    "repeats dataset_repeats num_repeats balancing": _EQUAL,
+    "center_crop": "it is the default, --crop centre",
+    "random_crop enable_crop_jitter": "it is --crop random",
+    "enable_bucket aspect_ratio_bucketing aspect_ratio_buckets min_bucket_reso max_bucket_reso "
+    "bucket_reso_steps bucket_no_upscale": _BUCKETS,
+    "face_crop_aug_range": "--crop focal finds the place with most to see",
+    "color_aug": "colours stay as they are: the word would learn the changed ones",
+    "masked_loss masked_training use_masks conditioning_data_dir": (
+        "it is --mask file, with NAME-mask.png beside each picture or in masks/"
+    ),
+    "alpha_mask": "it is --mask alpha",
+    "normalize_masked_area_loss": "it is always so: the mean of a picture's weights is one",
+    "cache_latents cache_latents_to_disk latent_caching cache_vae_outputs vae_batch_size "
+    "skip_cache_check cache_info dataloader_num_workers max_data_loader_n_workers "
+    "persistent_data_loader_workers dataloader_threads": _ENCODED,
+    "reg_data_dir prior_loss_weight class_data_dir": _NO_PRIOR,
+    "dataset_config concept_file_name concepts datasets general data_loader dataset_class": (
+        "PICTURES is the folder, and options such as --crop and --template say the rest; "
+        "`pseudoword train-many` takes a list of words"
+    ),
+    "debug_dataset": "`pseudoword prepare` shows what the model will see",
+    # captions
+    "use_object_template": "it is --template subject, the default",
+    "use_style_template": "it is --template style",
+    "caption_preset caption_templates caption_prefix caption_suffix keep_original_captions": (
+        "--template takes a file of sentences, with [name] and perhaps [filewords] in them"
+    ),
+    "caption_extension caption_extention in_json jsonl_path": _CAPTIONS,
+    "enable_wildcard secondary_separator keep_tokens_separator shuffle_caption_delimiter "
+    "tag_delimiter": "tags are parted by commas, and --keep-tags counts those that stay in place",
+    "token_warmup_min token_warmup_step caption_dropout_every_n_epochs": (
+        "--drop-tags and --drop-caption drop with the same probability in every step"
+    ),
+    # optimisation
+    "num_train_epochs max_train_epochs epochs": _STEPS,
+    "scale_lr": "a step takes the mean of its samples, so --lr needs no scale",
+    "adam_beta1 adam_beta2": "it is --optimiser-option betas=0.9,0.999",
+    "adam_weight_decay": "it is --optimiser-option weight_decay=0.01",
+    "adam_epsilon": "it is --optimiser-option eps=1e-8",
+    "use_8bit_adam use_8bit": _FEW,
+    "use_lion_optimizer": "--optimiser takes an import path, such as lion_pytorch.Lion",
+    "lr_num_cycles lr_scheduler_num_cycles lr_power lr_scheduler_power lr_decay_steps "
+    "lr_scheduler_timescale lr_scheduler_min_lr_ratio lr_scheduler_type lr_scheduler_args "
+    "learning_rate_cycles learning_rate_min_factor": (
+        '--schedule falls once; --lr takes any steps, such as "0.005:100, 0.001:300, 0.005"'
+    ),
+    "preserve_embedding_norm": "it is the default, --norm keep",
+    "embedding_learning_rate text_encoder_lr unet_lr": "it is --lr: only the word is learned",
+    # noise and loss
+    "multires_noise_iterations multires_noise_discount ip_noise_gamma "
+    "ip_noise_gamma_random_strength adaptive_noise_scale noise_offset_random_strength "
+    "perturbation_noise_weight": _NOISE,
+    "zero_terminal_snr rescale_noise_scheduler_to_zero_terminal_snr": (
+        "the noise is that of the base model; its scheduler_config.json says "
+        "rescale_betas_zero_snr where it ends in pure noise"
+    ),
+    "debiased_estimation_loss scale_v_pred_loss_like_noise_pred v_pred_like_loss "
+    "weighting_scheme logit_mean logit_std mode_scale loss_weight_fn timestep_distribution": _LOSS,
+    "huber_schedule huber_scale": _HUBER,
+    # previews, copies, logs
+    "num_validation_images num_validation_images_per_prompt": (
+        "--preview may be repeated, each with a seed of its own: --d 1"
+    ),
+    "validation_epochs sample_every_n_epochs validate_every_n_epochs": (
+        "--preview-every counts steps"
+    ),
+    "sample_at_first": "`pseudoword generate` draws the starting word",
+    "sample_sampler": "a line of --preview names its scheduler: --ss DDIM",
+    "negative_validation_prompts samples sample_definition_file_name": _PREVIEWS,
+    "save_every_n_epochs save_n_epoch_ratio save_last_n_epochs": "--save-every counts steps",
+    "save_last_n_steps max_checkpoints": "--keep-last counts copies of the word, not steps",
+    "resume resume_from_checkpoint continue_last_backup save_state save_state_on_train_end "
+    "save_last_n_steps_state save_last_n_epochs_state checkpoints_total_limit "
+    "initial_epoch initial_step skip_until_initial_step": _KEPT,
+    "save_as_full_pipeline": "the model does not change; `pseudoword inspect` shows how to load it",
+    "no_safe_serialization save_model_as save_precision use_safetensors output_model_format": (
+        _FORMATS
+    ),
+    "push_to_hub hub_model_id hub_token huggingface_repo_id huggingface_repo_type "
+    "huggingface_path_in_repo huggingface_repo_visibility huggingface_token async_upload": _PUSH,
+    "logging_dir log_prefix log_tracker_name log_tracker_config wandb_run_name wandb_api_key": _LOG,
+    # speed and memory
+    "enable_xformers_memory_efficient_attention xformers sdpa mem_eff_attn "
+    "attention_mechanism": _ATTENTION,
+    "torch_compile dynamo_backend compile": "--graphs records the denoiser on an NVIDIA GPU",
+    "allow_tf32 lowram highvram blocks_to_swap "
+    "enable_cpu_offload_during_validation ddp_timeout local_rank": _SPEED,
+    "config_file output_config": "--config takes a file of settings; each run writes config.toml",
+}
+
+INSTEAD: Mapping[str, str] = {
+    name: advice for names, advice in _NAMES.items() for name in names.split()
+}
+"""Name of a setting in diffusers' scripts, kohya's sd-scripts, OneTrainer or invoke-training ->
+what to do here, as the end of a sentence."""
