@@ -152,7 +152,7 @@ def test_a_word_goes_on_from_the_checkpoint_of_a_worker_that_was_killed(
 def test_sigterm_saves_and_gives_back(base: Path, tmp_path: Path) -> None:
     folder = words(tmp_path / "words", "a", "b")
     queue = submit(base, str(tmp_path / "queue"), folder, steps=2000, checkpoint_every=2)
-    worker = Process("work", queue.address)
+    worker = Process("work", queue.address, "--lease", 2)
     until(lambda: all(queue.last_step(job) > 0 for job in queue.jobs()))
     before = [queue.last_step(job) for job in queue.jobs()]
     worker.terminate()
