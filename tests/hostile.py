@@ -121,7 +121,7 @@ OF_NAME: Mapping[str, list[str]] = {
     "background": ["red", "#123", "#12345678", "hsl(0,100%,50%)", "no colour", "rgb(1,2,3)"],
     "token": ["<toy>", "<new>", "cat", "a", "[name]", "two words", "../up", "T" * 300, "猫" * 200],
     "out": ["pics", "words/cat.pt", "notes.txt", "runs/toy", "runs/new", "empty", "new.jpg", "cat"],
-    "template": ["subject", "object", "style", "minimal", "captioned"],
+    "template": ["subject", "object", "style", "minimal", "captioned", "filewords"],
     "compare_with": ["cat", "words/cat.pt"],
     "init": ["cat", "red cat", "object"],
     "base": ["emoji", "base"],

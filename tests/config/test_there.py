@@ -9,7 +9,7 @@ import pytest
 
 from pseudoword import config
 from pseudoword.config import Settings
-from pseudoword.config.captions import TEMPLATE_SETS
+from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS
 from pseudoword.data import captions
 from pseudoword.errors import PseudowordError
 from pseudoword.models.loading import single_file_configs
@@ -90,7 +90,7 @@ def test_what_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         {"optimiser": "torch.optim.Adam"},
         {"optimiser": "os.path.Nothing"},  # only importing it would tell
         {"template": "./sentences.txt"},
-        *({"template": one} for one in TEMPLATE_SETS),
+        *({"template": one} for one in (*TEMPLATE_SETS, FILEWORDS)),
     ):
         made(config.TrainConfig, **given).check_there()
     made(config.PlanConfig, base="sdxl").check_there()

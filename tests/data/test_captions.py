@@ -23,6 +23,9 @@ def test_templates_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("a [name]\n\n  [name] in bed  \n")
     assert captions.templates(str(file)) == ("a [name]", "[name] in bed")
+    file.write_text("[filewords]\na [name]\n")
+    assert captions.templates(str(file)) == ("[filewords]", "a [name]")
+    assert captions.templates("filewords") == ("[filewords]",)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,17 @@ def test_unused_captions_are_reported(tmp_path: Path) -> None:
     assert notes(tmp_path, "captioned") == [
         "1 of 2 pictures have two captions, and the .txt is used: a.txt, not a.caption"
     ]
+
+
+def test_a_caption_of_several_lines_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("red\n\n")
+    assert notes(tmp_path, "captioned") == []
+    (tmp_path / "a.txt").write_text("red\nblue\n")
+    (said,) = notes(tmp_path, "captioned")
+    assert said.startswith("1 of 2 captions have several lines, which are read as one: a.txt.")
+    assert captions.filewords(tmp_path / "a.png") == "red blue"
+    (tmp_path / "a.txt").write_bytes(b"\xff\n\xfe\n")
+    assert notes(tmp_path, "captioned") == []
 
 
 def test_a_pipe_as_a_caption_is_refused_without_waiting(tmp_path: Path) -> None:

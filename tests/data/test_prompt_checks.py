@@ -190,3 +190,26 @@ def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, capt
     prompt_checks.check_captions([reader], tags, lines, 3, **check)
     with pytest.raises(PromptError, match=r"a\.png: with the template"):
         prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)
+
+
+CAPTIONS = {Path("a.png"): "a photo of <x>, red", Path("b.png"): "[name] asleep"}
+
+
+def test_captions_may_be_whole_prompts_if_the_word_is_in_each(reader: PromptReader) -> None:
+    notes = Notes()
+    prompt_checks.check_captions([reader], CAPTIONS, ["[filewords]"], 2, notes.note, token="<x>")
+    assert not notes.lines
+    without = CAPTIONS | {Path("c.png"): "a red cat"}
+    with pytest.raises(PromptError, match=r"c\.png: the word is not in its caption, 'a red cat'"):
+        prompt_checks.check_captions([reader], without, ["[filewords]"], 2, notes.note, token="<x>")
+    prompt_checks.check_captions([reader], without, ["a [name]"], 2, notes.note, token="<x>")
+    assert not notes.lines
+
+
+def test_a_word_that_is_in_caption_and_template_is_reported(reader: PromptReader) -> None:
+    notes = Notes()
+    templates = ["[name], [filewords]"]
+    captions = CAPTIONS | {Path("c.png"): "a red cat"}
+    prompt_checks.check_captions([reader], captions, templates, 1, notes.note, token="<x>")
+    (said,) = notes.lines
+    assert said.startswith("2 of 3 captions have the word in them")

@@ -97,6 +97,21 @@ def test_all_prompts_of_a_run_are_known(captioned: Path, base: Path) -> None:
         assert len(known) == len({*known})
 
 
+def test_the_word_stays_where_its_tag_or_caption_is_left_out(pictures: Path, base: Path) -> None:
+    for picture in pictures.glob("*.png"):
+        picture.with_suffix(".txt").write_text("red, a <cat>, at night")
+    family = base_model.load_named(str(base), "cpu")
+    word = loss.pack_placeholder(0)
+    for settings, expected in (
+        ({}, {f"red, a {word}, at night"}),
+        ({"drop_caption": 1.0}, {word}),
+        ({"drop_tags": 1.0}, {word}),
+        ({"drop_tags": 1.0, "keep_tags": 1}, {f"{word}, red"}),
+    ):
+        made = train_state(family, pictures, templates=("[filewords]",), caption_settings=settings)
+        assert set(batch(family, [made.data], 0).prompts) == expected
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happened: a load or the run of a text encoder, or a step."""

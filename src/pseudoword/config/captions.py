@@ -15,21 +15,24 @@ from pseudoword.text import brief
 TEMPLATE_SETS = ("subject", "style", "minimal", "captioned")
 """The sets of sentences that come with the package."""
 
+FILEWORDS = "filewords"
+"""What `--template` is where each picture's caption is the whole sentence."""
+
 
 def template_file(name: str) -> Path | None:
-    """The file of sentences that `--template` names; None if it names a set.
+    """The file of sentences that `--template` names; None if it names a set, or captions alone.
 
     Raises:
         SettingsError: there is no such set or file.
     """
-    if name in TEMPLATE_SETS:
+    if name in {*TEMPLATE_SETS, FILEWORDS}:
         return None
     path = lookup.find(name, "--template")
     if isinstance(path, Path):
         return path
     raise SettingsError(
-        f"--template {brief(name)} is neither one of {', '.join(TEMPLATE_SETS)} nor a file of "
-        "templates"
+        f"--template {brief(name)} is neither one of {', '.join(TEMPLATE_SETS)} nor {FILEWORDS}, "
+        "nor a file of templates"
     )
 
 
@@ -52,8 +55,9 @@ class CaptionSettings(Settings):
     template: Annotated[
         Place, OFTEN, Alias("learnable_property"), Synonyms({"object": "subject"})
     ] = "subject"
-    """Sentences to learn in: subject, style, minimal, captioned, or a file. A file has one sentence
-    per line, with [name] in it."""
+    """Sentences: subject, style, minimal, captioned, filewords, or a file. A file has
+    one sentence per line, with [name] in it. With filewords each picture's caption is the whole
+    sentence, with [name] or the word in it."""
 
     shuffle_tags: Annotated[bool, Alias("shuffle_caption")] = False
     """Shuffle the tags of [filewords] each time. Tags are separated by commas."""

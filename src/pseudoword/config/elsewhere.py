@@ -70,7 +70,8 @@ _NAMES: Mapping[str, str] = {
     "use_object_template": "it is --template subject, the default",
     "use_style_template": "it is --template style",
     "caption_preset caption_templates caption_prefix caption_suffix keep_original_captions": (
-        "--template takes a file of sentences, with [name] and perhaps [filewords] in them"
+        "--template takes a file of sentences, with [name] and perhaps [filewords] in them; with "
+        "--template filewords each caption is the whole sentence"
     ),
     "caption_extension caption_extention in_json jsonl_path": _CAPTIONS,
     "enable_wildcard secondary_separator keep_tokens_separator shuffle_caption_delimiter "

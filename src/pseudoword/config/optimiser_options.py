@@ -68,14 +68,20 @@ _OF_PACKAGES = (
     "bitsandbytes.optim.PagedAdamW8bit",
     "bitsandbytes.optim.Lion8bit",
 )
-"""Optimisers that other trainers know by the last part of their path, in any case of letters."""
+"""Optimisers that other trainers know by the last part of their path: kohya's scripts in small
+letters too, OneTrainer in capitals."""
 
-_BY_NAME = {path.rpartition(".")[2].lower(): path for path in (*_USUAL, *_OF_PACKAGES)}
+_BY_NAME = {
+    written: path
+    for path in (*_USUAL, *_OF_PACKAGES)
+    for name in [path.rpartition(".")[2]]
+    for written in (name, name.lower(), name.upper(), name.upper().replace("8BIT", "_8BIT"))
+}
 
 
 def by_usual_name(name: str) -> str:
     """The import path of what other trainers call `prodigy` or `AdamW8bit`; else `name` itself."""
-    return _BY_NAME.get(name.lower().replace("_", ""), name)
+    return _BY_NAME.get(name, name)
 
 
 def no_optimiser(name: str, why: str) -> SettingsError:

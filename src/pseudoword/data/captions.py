@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pseudoword.config.captions import CaptionSettings, template_file
+from pseudoword.config.captions import FILEWORDS, CaptionSettings, template_file
 from pseudoword.config.fields import flag
 from pseudoword.data import picture_files
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import undelimited
-from pseudoword.text import brief
+from pseudoword.text import brief, listed
 
 LARGEST_NBYTES = 1_000_000
 """A larger caption or template file is not read."""
@@ -77,9 +77,13 @@ TEMPLATE_SETS = {"subject": SUBJECT, "style": STYLE, "minimal": MINIMAL, "captio
 def templates(name: str) -> tuple[str, ...]:
     """The templates of a set in `TEMPLATE_SETS`, or of a file with one template per line.
 
+    A template without `[name]` is one for captions that have the word in them.
+
     Raises:
-        SettingsError: there is no such set or file, or a line has no `[name]`.
+        SettingsError: there is no such set or file, or a line has no `[name]` nor `[filewords]`.
     """
+    if name == FILEWORDS:
+        return ("[filewords]",)
     path = template_file(name)
     return TEMPLATE_SETS[name] if path is None else _from_file(path)
 
@@ -92,7 +96,7 @@ def _from_file(path: Path) -> tuple[str, ...]:
         raise SettingsError(f"--template {path}: cannot be read as UTF-8 text ({error})") from error
     kept = tuple(line for line in lines if line)
     for number, line in enumerate(lines, 1):
-        if line and "[name]" not in line:
+        if line and not any(field in line for field in ("[name]", "[filewords]")):
             raise SettingsError(f"{path}, line {number}: no [name] in {line!r}")
     if not kept:
         raise SettingsError(f"--template {path}: the file is empty; write one sentence per line")
@@ -162,6 +166,21 @@ def note_unused(
             f"{len(several)} of {len(pictures)} pictures have two captions, and the .txt is used: "
             f"{used}, not {unused}"
         )
+    of_lines = [files[0].name for files in captions if _has_lines(files[0])]
+    if of_lines:
+        note(
+            f"{len(of_lines)} of {len(pictures)} captions have several lines, which are read as "
+            f"one: {listed(of_lines)}. Other trainers take one of the lines each time"
+        )
+
+
+def _has_lines(file: Path) -> bool:
+    """Whether a caption is of several lines; one that cannot be read is told later."""
+    try:
+        text = decode_text(read_regular(file, LARGEST_NBYTES, PictureError))
+    except (PictureError, UnicodeError):
+        return False
+    return sum(bool(line.strip()) for line in text.splitlines()) > 1
 
 
 def decode_text(data: bytes) -> str:

@@ -170,10 +170,11 @@ def check_captions(
         shuffled: whether tags are shuffled.
 
     Raises:
-        PromptError: with some caption the word itself would be cut off; the message names the
-            picture.
+        PromptError: with some caption the word itself would be cut off, or there is no word in it
+            and none in a template; the message names the picture.
     """
     check_templates(readers, templates, vectors, token)
+    _check_word(captions, templates, token or PLACEHOLDER, note)
     cut: list[tuple[PromptReading, Path]] = []
     for picture, caption in captions.items():
         try:
@@ -186,6 +187,26 @@ def check_captions(
         reading, picture = max(cut, key=lambda item: item[0].tokens)
         count = f"{len(cut)} of {len(captions)} captions are cut off"
         note_truncation(f"{count}: the longest prompt, of {picture.name},", reading, note)
+
+
+def _check_word(
+    captions: Mapping[Path, str], templates: Sequence[str], token: str, note: Note
+) -> None:
+    """Check that the word is in every prompt; report captions that have it beside a template."""
+    has_it = {p: len(split(caption, [token, "[name]"])) > 1 for p, caption in captions.items()}
+    lacking = [picture for picture, has in has_it.items() if not has]
+    if lacking and not all("[name]" in template for template in templates):
+        caption = _short(captions[lacking[0]])
+        raise PromptError(
+            f"{lacking[0]}: the word is not in its caption, {caption!r}, and a template has no "
+            "[name] either. Write [name] into the caption, or choose --template captioned."
+        )
+    twice = len(captions) - len(lacking)
+    if twice and any("[name]" in one and "[filewords]" in one for one in templates):
+        note(
+            f"{twice} of {len(captions)} captions have the word in them, and so have these "
+            "templates: it is there twice. --template filewords takes captions as they are"
+        )
 
 
 def check_templates(

@@ -11,7 +11,8 @@ import tomli_w
 
 from pseudoword import lookup
 from pseudoword.config import TrainConfig, flag
-from pseudoword.data import captions, picture_files
+from pseudoword.config.captions import template_file
+from pseudoword.data import picture_files
 from pseudoword.errors import ConceptError, PictureError, SettingsError
 from pseudoword.files import file_stem, read_regular, write_whole
 from pseudoword.fleet import archive
@@ -70,8 +71,7 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
     if (concept := _concept_file(config)) is not None:
         files[f"init/{public(config.init)}"] = concept
         del values["init"]
-    if config.template not in captions.TEMPLATE_SETS:
-        path = lookup.expand_home(config.template)
+    if (path := template_file(config.template)) is not None:
         files[f"template/{path.name}"] = _read(path)
         del values["template"]
     for name in NOT_SENT:

@@ -148,9 +148,13 @@ def _assemble(
 
 
 def prompt(data: TrainingData, template: int, filewords: str, k: int) -> str:
-    """A prompt of the k-th concept of a pack, with the template of that number."""
+    """A prompt of the k-th concept of a pack, with the template of that number.
+
+    Where the word was in the part of a caption that was left out, it comes first.
+    """
     name = loss.pack_placeholder(k)
-    return replace_placeholder(render(data.templates[template], name, filewords), data.token, name)
+    text = replace_placeholder(render(data.templates[template], name, filewords), data.token, name)
+    return text if name in text else f"{name}, {text}".rstrip(" ,")
 
 
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

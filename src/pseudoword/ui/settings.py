@@ -18,7 +18,7 @@ from pseudoword.ui.workspace import LORAS, MODELS, Workspace
 NEVER = frozenset({"out", "pictures", "configs", "similarity_model"})
 """Settings that a page does not have."""
 
-SENTENCES = ("subject", "style", "minimal", "captioned", "object")
+SENTENCES = ("subject", "style", "minimal", "captioned", "filewords", "object")
 """What `template` may be; sentences of one's own are given as such."""
 
 PACKAGES = ("prodigyopt", "schedulefree", "bitsandbytes")
