@@ -12,6 +12,7 @@ from pseudoword.models.families import FAMILIES, load_class
 from pseudoword.models.loading import folder, single_file_configs
 from pseudoword.models.loading.header import Header, read_header
 from pseudoword.models.loading.recognition import (
+    EDM,
     SCALED,
     describe_file,
     describe_folder,
@@ -83,6 +84,11 @@ def _detect_single_file(path: Path, choice: BaseChoice) -> Detected:
             break
     else:
         return _detect_transformer_file(path, header, choice)
+    if any(map(header.has, EDM)):
+        raise BaseModelError(
+            f"{path} is a model of EDM, such as Playground 2.5 and CosXL. Its noise is another one "
+            f"than that of other {layout} models, so it is not supported."
+        )
     place = choice.configs_place()
     if isinstance(place, HubId):
         raise BaseModelError(

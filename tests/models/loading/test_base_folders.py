@@ -64,6 +64,12 @@ INVALID: dict[str, tuple[str, dict[str, Any], str]] = {
     "an unknown scheduler": (SCHEDULER, {"_class_name": "NewSchedulerX"}, "'NewSchedulerX', which"),
     "no scheduler": (SCHEDULER, {"_class_name": None}, "its scheduler"),
     "a model as scheduler": (SCHEDULER, {"_class_name": "UNet2DModel"}, "'UNet2DModel', which"),
+    "noise of EDM": (SCHEDULER, {"_class_name": "EDMEulerScheduler"}, "is EDMEuler.*another way"),
+    "noise of a flow": (
+        SCHEDULER,
+        {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+        "another way than models of its family",
+    ),
     "many timesteps": (SCHEDULER, {"num_train_timesteps": 10**12}, "num_train_timesteps is 10000"),
     "no timesteps": (SCHEDULER, {"num_train_timesteps": 0}, "num_train_timesteps is 0"),
     "noise in words": (SCHEDULER, {"beta_end": "x"}, "scheduler cannot be loaded"),

@@ -79,6 +79,13 @@ def test_the_prediction_type_in_a_file_is_used(
     assert noise_schedule.prediction_type == "v_prediction"
 
 
+@pytest.mark.parametrize("mark", ["edm_mean", "edm_vpred.sigma_max"])
+def test_a_file_with_the_noise_of_edm_is_refused(base: Path, tmp_path: Path, mark: str) -> None:
+    file = single_file.write(base, tmp_path / "model.safetensors", **{mark: torch.zeros(1)})
+    with pytest.raises(BaseModelError, match="is a model of EDM, such as Playground"):
+        base_model.load_named(str(file), "cpu")
+
+
 def test_published_sizes_need_no_configs(unet_base: Path, tmp_path: Path) -> None:
     """The layouts that come along name every part; only the tiny sizes do not fit them."""
     file = single_file.write(unet_base, tmp_path / "model.safetensors")

@@ -1,9 +1,11 @@
 """What the configs of denoisers and schedulers say of sizes and noise, checked."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from pseudoword.errors import BaseModelError
+from pseudoword.models import samplers
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.noise_schedule import Diffusion, prediction_type
@@ -44,6 +46,12 @@ def diffusion_schedule(parts: ModelParts) -> Diffusion:
     """
     from diffusers import DDPMScheduler
 
+    own = type(samplers.own_scheduler(parts))
+    if "beta_schedule" not in signature(own).parameters:  # such as those of EDM and of a flow
+        raise BaseModelError(
+            f"{parts.source.name}: its scheduler is {own.__name__}, which adds noise in "
+            "another way than models of its family do, so a word cannot be learned for it"
+        )
     scheduler = parts.scheduler(DDPMScheduler)
     alphas = scheduler.alphas_cumprod
     if not ((alphas >= 0) & (alphas <= 1)).all():

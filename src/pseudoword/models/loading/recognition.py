@@ -31,6 +31,9 @@ The first one that fits is meant: later ones have such a part too."""
 SCALED = (".scale_weight", ".weight_scale", "scaled_fp8")
 """Parts of keys of files whose weights are to be multiplied with numbers beside them."""
 
+EDM = ("edm_mean", "edm_vpred.")
+"""Parts of keys that mark a single file of a model with the noise of EDM (Karras et al. 2022)."""
+
 UNSUPPORTED_MODELS = {
     "SDXL refiner": "conditioner.embedders.0.model.",
     "Stable Cascade": "clip_txt_mapper.",
