@@ -18,6 +18,7 @@ from pseudoword.errors import PictureError, RunFolderError, SettingsError, Train
 from pseudoword.runs import checkpoint
 from pseudoword.runs.failures import memory_advice
 from pseudoword.runs.finish import Trained
+from pseudoword.training.early_stopping import EvaluationLoss
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
@@ -219,6 +220,36 @@ def test_changed_settings_are_named_and_allowed_only_when_asked_for(
     with pytest.raises(RunFolderError, match="vectors of another number"):
         learn(base, pictures, tmp_path, allow_changes=True, vectors=2, **changed | {"steps": 9})
     assert (tmp_path / "config.toml").read_bytes() == before
+
+
+def test_changed_options_of_the_optimiser_count_from_there_on(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for out in ("same", "other"):
+        with monkeypatch.context() as patch:
+            stop_at(4, patch)
+            with pytest.raises(KeyboardInterrupt):
+                learn(base, pictures, tmp_path / out)
+    decay = ("weight_decay=10.0",)
+    same = learn(base, pictures, tmp_path / "same", allow_changes=True)
+    other = learn(base, pictures, tmp_path / "other", allow_changes=True, optimiser_option=decay)
+    assert same.concept.vectors["clip_l"].ne(other.concept.vectors["clip_l"]).all()
+    plain = learn(base, pictures, tmp_path / "plain")
+    assert same.concept.vectors["clip_l"].equal(plain.concept.vectors["clip_l"])
+
+
+def test_evaluations_on_other_pictures_do_not_count(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of before were lower, so their word would be the best to the end."""
+    settings: dict[str, Any] = {"steps": "auto", "max_steps": 8, "evaluate_every": 2}
+    with monkeypatch.context() as patch:
+        stop_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            learn(base, pictures, tmp_path, **settings)
+    monkeypatch.setattr(EvaluationLoss, "deciding_loss", property(lambda one: one.step))
+    done = learn(base, pictures, tmp_path, allow_changes=True, template="style", **settings)
+    assert done.concept.provenance["steps"] == "6"
 
 
 def test_an_error_about_a_deleted_picture_says_where_the_word_is(

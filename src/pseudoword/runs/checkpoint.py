@@ -43,6 +43,9 @@ SOURCES = {
 FILES = "files"
 """Beside those: what tells quickly whether the pictures are still the same (`fingerprint`)."""
 
+SAMPLES = "samples"
+"""And what the word is evaluated on (`early_stopping.digest`)."""
+
 
 def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     """Write a checkpoint.
@@ -50,7 +53,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
     Args:
         folder: of the run.
         state: of the concept.
-        sources: a checksum for each of `SOURCES`, and of `FILES`.
+        sources: a checksum for each of `SOURCES`, of `FILES` and of `SAMPLES`.
 
     Raises:
         StorageError: it cannot be written; earlier checkpoints are untouched.
@@ -62,6 +65,7 @@ def save(folder: Path, state: TrainState, sources: Mapping[str, str]) -> None:
         "average": state.average,
         "optimiser": state.optimiser.state_dict(),
         "optimiser_name": state.hyper.optimiser,
+        "optimiser_options": _options(state),
         "found": [astuple(each) for each in state.evaluations.found],
         "best": state.evaluations.best,
         "best_step": state.evaluations.best_step,
@@ -78,6 +82,9 @@ def load(
     folder: Path, state: TrainState, step: int, sources: Mapping[str, str], *, changed: bool = False
 ) -> list[str]:
     """Load the checkpoint of `step` into `state`.
+
+    What no longer counts after a change begins anew: the state of another optimiser or of one with
+    other options, and evaluations on other samples.
 
     Args:
         folder: of the run.
@@ -99,7 +106,8 @@ def load(
     parameters = state.method.parameters()
     for parameter, value in zip(parameters, stored.parameters, strict=True):
         parameter.data.copy_(value)
-    if stored.optimiser_name == state.hyper.optimiser:
+    same_options = stored.optimiser_options in (None, _options(state))  # they are in its state
+    if stored.optimiser_name == state.hyper.optimiser and same_options:
         try:
             state.optimiser.load_state_dict(stored.optimiser)
         except Exception as error:  # something is missing, or has another type
@@ -107,12 +115,19 @@ def load(
     if state.averaging:
         device = parameters[0].device
         state.average = {key: rows.to(device) for key, rows in stored.average.items()}
-    losses = [EvaluationLoss(*each) for each in stored.found]
-    state.evaluations = EvaluationHistory(losses, stored.best, stored.best_step)
+    same_samples = stored.sources.get(SAMPLES) == sources.get(SAMPLES) and not differing
+    if same_samples or not changed:
+        losses = [EvaluationLoss(*each) for each in stored.found]
+        state.evaluations = EvaluationHistory(losses, stored.best, stored.best_step)
     state.stopped = None if changed else stored.stopped
     state.step = state.good_step = step
     state.good = state.word()
     return differing
+
+
+def _options(state: TrainState) -> list[str]:
+    """The options of the optimiser, whatever spaces they were written with."""
+    return [f"{option.key}={option.value!r}" for option in state.hyper.optimiser_option]
 
 
 def _check_sources(
@@ -165,6 +180,8 @@ class _Checkpoint(BaseModel, arbitrary_types_allowed=True, strict=True):
     average: dict[str, Tensor]
     optimiser: dict[str, Any]
     optimiser_name: str
+    optimiser_options: list[str] | None = None
+    """None in those of older versions"""
     found: list[tuple[int, float, float | None]]
     best: dict[str, Tensor]
     best_step: int

@@ -11,6 +11,7 @@ from pseudoword.config.rates import Rates
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.report import charts
+from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.runs.setup import Setup
 from pseudoword.text import listed, public
@@ -95,12 +96,15 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     else:
         rates = config.lr.absolute(method.rate_unit)
     unseen = replace(data, pictures=setup.held_out)
+    samples = fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else []
+    held_out = fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else []
+    measured_on = {checkpoint.SAMPLES: early_stopping.digest([*samples, *held_out])}
     return Run(
-        setup,
+        replace(setup, sources=setup.sources | measured_on),
         TrainState.begin(data, method, Schedule.of(config, rates)),
         rates,
-        samples=fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else [],
-        held_out=fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else [],
+        samples,
+        held_out,
     )
 
 

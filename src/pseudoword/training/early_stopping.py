@@ -4,6 +4,7 @@ The training loss is noisy, since each step has other noise at other timesteps. 
 loss falls smoothly.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from pseudoword.methods import Rows
 from pseudoword.models.family import Family
 from pseudoword.training import loss
 from pseudoword.training.batch_invariance import exact
-from pseudoword.training.joint_batches import joined
+from pseudoword.training.joint_batches import TENSORS, joined
 
 SAMPLES = 8
 """Number of samples. Without a backward pass, each costs about a third of a training sample."""
@@ -111,6 +112,16 @@ class EvaluationHistory:
             f"{lowest:.4f} to {last.held_out:.4f}, while that on the others has fallen. "
             "Fewer steps or vectors, or more pictures, would do better."
         )
+
+
+def digest(samples: Sequence[loss.Batch]) -> str:
+    """A hash of samples. Losses can be compared if they were measured on the same ones."""
+    found = hashlib.sha256()
+    for batch in samples:
+        found.update("\0".join(batch.prompts).encode())
+        for name in TENSORS:
+            found.update(getattr(batch, name).cpu().numpy().tobytes())
+    return found.hexdigest()
 
 
 @torch.no_grad()
