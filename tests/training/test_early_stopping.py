@@ -15,7 +15,7 @@ from pseudoword.api import train, train_pack
 from pseudoword.config import TrainConfig
 from pseudoword.data import picture_files
 from pseudoword.errors import SettingsError
-from pseudoword.models.family import Family
+from pseudoword.models.family import Condition, Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.training import early_stopping, loop, loss
@@ -128,6 +128,24 @@ def test_a_range_test_finds_a_rate_and_leaves_the_run_alone(family: Family, pict
     for one in (plain, probed):
         list(loop.train(family, [one]))
     assert torch.equal(plain.word()["clip_l"], probed.word()["clip_l"])
+
+
+def test_a_range_test_reads_the_word_where_a_caption_names_it(
+    family: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (picture_files.find([pictures])[0]).with_suffix(".txt").write_text("my <cat> on red")
+    one = train_state(family, pictures, templates=["a [name], [filewords]"])
+    read: set[str] = set()
+    encode = family.encode_text
+
+    def note_and_encode(texts: Any, words: Any) -> Condition:
+        read.update(texts)
+        return encode(texts, words)
+
+    monkeypatch.setattr(family, "encode_text", note_and_encode)
+    find_learning_rate(family, one.data, begin(family, one.word()), lambda _done, _all: None)
+    assert any("on red" in text for text in read)
+    assert not any("<cat>" in text for text in read)
 
 
 def test_a_range_test_is_as_short_for_a_run_that_is_extended(
