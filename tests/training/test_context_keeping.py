@@ -151,6 +151,21 @@ def test_prompts_are_a_function_of_the_step(family: StableDiffusion, pictures: P
     assert prompts(state, "<x>", own) != found
 
 
+def test_batches_to_accumulate_have_the_prompts_of_one_larger_batch(
+    family: StableDiffusion, pictures: Path
+) -> None:
+    gradients = []
+    for batch, accumulate in ((8, 1), (1, 8)):
+        state = train_state(
+            family, pictures, keep_context=100, batch=batch, accumulate=accumulate, clip_norm=0
+        )
+        with torch.no_grad():
+            asked(state)["clip_l"].mul_(1.5)
+        (metrics,) = take_step(family, [state])
+        gradients.append(metrics.grad)
+    assert gradients[1] == pytest.approx(gradients[0], rel=1e-3)
+
+
 def test_random_rows_are_no_word_whose_context_could_be_kept() -> None:
     with pytest.raises(SettingsError, match="--keep-context needs a known word"):
         TrainConfig.check(pictures=["p"], token="<x>", init_mode="random", keep_context=1)

@@ -41,6 +41,7 @@ def add_gradients(
     contexts: Sequence[Context],
     learned: Sequence[str],
     scale: float,
+    part: int,
 ) -> None:
     """Add the gradient of each concept's weighted `drift` to that of its parameters.
 
@@ -50,6 +51,7 @@ def add_gradients(
         contexts: what their rows are asked for with.
         learned: [K·B] the prompts of the batch.
         scale: what the gradient is multiplied by.
+        part: which batch of the step it is, counted from 0.
     """
     keeping = [k for k, state in enumerate(states) if state.hyper.keep_context]
     if not keeping:
@@ -58,7 +60,7 @@ def add_gradients(
     texts, words, initial, weights = [], {}, {}, []
     for k in keeping:
         state, placeholder = states[k], pack_placeholder(k)
-        texts += prompts(state, placeholder, learned[k * count : (k + 1) * count])
+        texts += prompts(state, placeholder, learned[k * count : (k + 1) * count], part)
         words[placeholder] = state.method.rows(contexts[k])
         initial[placeholder] = state.data.initial
         weights.append(state.hyper.keep_context / state.hyper.accumulate)
@@ -66,16 +68,21 @@ def add_gradients(
     (each @ torch.tensor(weights, device=family.device) * scale).backward()
 
 
-def prompts(state: TrainState, placeholder: str, learned: Sequence[str]) -> list[str]:
-    """As many prompts as `learned` for the next step: a function of (seed, token, step).
+def prompts(
+    state: TrainState, placeholder: str, learned: Sequence[str], part: int = 0
+) -> list[str]:
+    """As many prompts as `learned` for a batch of the next step.
 
+    They are a function of (seed, token, step), and those of all batches those of one large batch.
     About half of them name another thing. The others are of those that the concept learns from:
     their styles and backgrounds are to stay what they are, too.
     """
     source = generator(state.hyper.seed, state.token, state.step, "context")
-    with_thing = torch.rand(len(learned), generator=source) < 0.5
-    templates = torch.randint(len(TEMPLATES), (len(learned),), generator=source)
-    things = torch.randint(len(THINGS), (len(learned),), generator=source)
+    every = len(learned) * state.hyper.accumulate
+    own = slice(part * len(learned), (part + 1) * len(learned))
+    with_thing = torch.rand(every, generator=source)[own] < 0.5
+    templates = torch.randint(len(TEMPLATES), (every,), generator=source)[own]
+    things = torch.randint(len(THINGS), (every,), generator=source)[own]
     return [
         TEMPLATES[template].format(word=placeholder, thing=THINGS[thing]) if other else prompt
         for prompt, other, template, thing in zip(

@@ -48,15 +48,18 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         state.optimiser.zero_grad()
     layered = [state.method.reads_layers(state.step) for state in states]
     data, steps = [state.data for state in states], [state.step for state in states]
+    before = [0] * len(states)  # batches of this step so far
     for which, batch in batches(family, data, steps, layered):
         own = [states[k] for k in which]
         each_t = batch.t.view(len(own), -1)
         contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]
-        keeping.add_gradients(family, own, contexts, batch.prompts, scale)
+        keeping.add_gradients(family, own, contexts, batch.prompts, scale, before[which[0]])
         rows = [nested_rows.rows(state, at) for state, at in zip(own, contexts, strict=True)]
         losses = loss.losses(family, rows, batch, denoise) / parts[which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
         total[which] += losses.detach()
+        for k in which:
+            before[k] += 1
     readings = []
     for state, value in zip(states, total, strict=True):
         hyper, parameters = state.hyper, state.method.parameters()
