@@ -450,7 +450,7 @@ class Settings:
 
 
 class Texts:
-    """Template files, and captions beside pictures."""
+    """Template files, and captions beside pictures or in a list."""
 
     sentences = 1
 
@@ -459,7 +459,8 @@ class Texts:
         line = "a photo of [name], [filewords]\n"
         self.whole = [
             *(line.encode(how) for how in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252")),
-            *("\n".join(CAPTIONED).encode(), "кот,猫\r\n[name] 😀".encode(), b""),
+            *("\n".join(CAPTIONED).encode(), "кот,猫\r\n[name] 😀".encode()),
+            *(b'{"file_name": "0.png", "text": "a \\ud83d red, cat"}\n' * 2, b""),
         ]
         self.read("template", self.whole[0])
 
@@ -467,15 +468,19 @@ class Texts:
         data = broken(chance.choice(self.whole), chance, self.whole[:-1])
         if chance.random() < 0.05:
             data *= chance.choice((1000, 100_000))
-        return ("template", "caption")[i % 2], data
+        return ("template", "caption", "list")[i % 3], data
 
     def read(self, kind: str, data: bytes) -> None:
+        listing = self.picture.parent / "metadata.jsonl"
+        listing.unlink(missing_ok=True)
         if kind == "template":
             self.templates.write_bytes(data)
             for line in captions.templates(str(self.templates)):
                 captions.render(line, "<cat>", "a, b").encode()
             return
-        self.picture.with_suffix(".txt").write_bytes(data)
+        beside = self.picture.with_suffix(".txt")
+        beside.unlink(missing_ok=True)
+        (beside if kind == "caption" else listing).write_bytes(data)
         found = captions.filewords(self.picture)
         how = CaptionSettings(shuffle_tags=True, drop_tags=0.1, keep_tags=1)
         captions.render("[name] [filewords]", "<cat>", captions.augment(found, how, 1)).encode()

@@ -98,6 +98,7 @@ def prepare_pictures(
     if caption_model:
         captioning.write_captions(paths, caption_model, progress)
     captions.note_unused(paths, templates, note)
+    captions.note_names(paths, templates, note)
     progress.phase(f"reading {counted(len(paths), 'picture')}")
     check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)))
     prepared: list[PreparedPicture] = []

@@ -9,7 +9,7 @@ from PIL.Image import Image
 
 from pseudoword import lookup
 from pseudoword.data import images
-from pseudoword.data.picture_files import caption_files
+from pseudoword.data.captions import has_caption
 from pseudoword.errors import BaseModelError, PictureError
 from pseudoword.models.loading.auto_classes import autoload, automodel
 from pseudoword.outputs import check_writable, write_new
@@ -39,7 +39,7 @@ def write_captions(paths: Sequence[Path], model: str | Path, progress: Progress)
         StorageError: a caption cannot be written.
     """
     name = lookup.model_source(model, "--caption-model")
-    uncaptioned = [path for path in paths if not caption_files(path)]
+    uncaptioned = [path for path in paths if not has_caption(path)]
     if not uncaptioned:
         progress.note("--caption-model has no effect: all pictures have captions")
         return []

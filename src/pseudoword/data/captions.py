@@ -13,6 +13,7 @@ from pathlib import Path
 from pseudoword.config.captions import FILEWORDS, CaptionSettings, template_file
 from pseudoword.config.fields import flag
 from pseudoword.data import picture_files
+from pseudoword.data.caption_lists import listed_caption
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import undelimited
@@ -127,16 +128,20 @@ def render(template: str, placeholder: str, filewords: str = "") -> str:
 
 
 def filewords(picture: Path) -> str:
-    """A picture's own caption: its caption file as one line, or else its file name.
+    """A picture's own caption: its caption file as one line, or the text of a list, or else its
+    file name.
 
     Of a file name, digits and dashes at the start and the suffix are left out, as in AUTOMATIC1111;
     bytes that are not text become question marks. An empty caption file is an empty caption.
 
     Raises:
-        PictureError: the caption file is not text; the message names it.
+        PictureError: the caption file is not text, or a list is damaged; the message names it.
     """
     files = picture_files.caption_files(picture)
     if not files:
+        in_list = listed_caption(picture)
+        if in_list is not None:
+            return " ".join(in_list.split())
         return _LEADING_DIGITS.sub("", picture.stem.encode(errors="replace").decode())
     data = read_regular(files[0], LARGEST_NBYTES, PictureError)
     try:
@@ -153,9 +158,10 @@ def note_unused(
 ) -> None:
     """Report captions that are not used."""
     captions = [files for files in map(picture_files.caption_files, pictures) if files]
-    if captions and not any("[filewords]" in template for template in templates):
+    count = sum(map(has_caption, pictures))
+    if count and not any("[filewords]" in template for template in templates):
         note(
-            f"these templates do not use the pictures' captions ({len(captions)} of "
+            f"these templates do not use the pictures' captions ({count} of "
             f"{len(pictures)} have one); --template captioned does"
         )
         return
@@ -171,6 +177,29 @@ def note_unused(
         note(
             f"{len(of_lines)} of {len(pictures)} captions have several lines, which are read as "
             f"one: {listed(of_lines)}. Other trainers take one of the lines each time"
+        )
+
+
+def has_caption(picture: Path) -> bool:
+    """Whether a picture has a caption that is not the name of its file.
+
+    Raises:
+        PictureError: a list of captions is damaged.
+    """
+    return bool(picture_files.caption_files(picture)) or listed_caption(picture) is not None
+
+
+def note_names(
+    pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
+) -> None:
+    """Report that names of files are used as captions."""
+    if not any("[filewords]" in template for template in templates):
+        return
+    named = [words for p in pictures if not has_caption(p) and (words := filewords(p))]
+    if named:
+        note(
+            f"{len(named)} of {len(pictures)} pictures have no caption, so the names of their "
+            f"files are used: {brief(named[0])!r}"
         )
 
 

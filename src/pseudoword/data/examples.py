@@ -206,9 +206,17 @@ def fingerprint(paths: Sequence[Path], settings: PictureSettings) -> str:
         caption = picture_files.caption_files(path)[:1]
         for file in (path, *mask_files.get(path, ())[:1], *caption):
             digest.update(_size_and_ends(file))
-        name = "" if caption else captions.filewords(path)
+        name = "" if caption else _listed_or_name(path)
         digest.update(f" {name}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def _listed_or_name(path: Path) -> str:
+    """The caption of a picture that has no caption file."""
+    try:
+        return captions.filewords(path)
+    except PictureError:
+        return "unreadable"
 
 
 def _size_and_ends(file: Path) -> bytes:

@@ -17,6 +17,9 @@ CAPTION_SUFFIXES = (".txt", ".caption")
 """Suffixes of captions; the first one found is read. kohya's scripts use the second by default, all
 other tools the first."""
 
+CAPTION_LISTS = ("metadata.jsonl", "data.jsonl")
+"""Files with captions of several pictures."""
+
 MASK_ENDINGS = ("-mask", "_mask", ".mask", "-masklabel")
 """`cat-mask.png` is the mask of `cat.jpg`, not a picture. OneTrainer writes `cat-masklabel.png`."""
 
@@ -132,6 +135,7 @@ def _note_other_files(
     captions = {p for p in rest if p.suffix in CAPTION_SUFFIXES}
     lone_captions = [p.name for p in rest if p in captions and _without_suffix(p) not in owners]
     unused = [p.name for p in rest if p not in captions and not owners & set(_owners(p))]
+    unused = [name for name in unused if name not in CAPTION_LISTS]
     if lone_captions:
         note(f"{folder}: captions without a picture: {listed(lone_captions, MAX_LISTED)}")
     if unused:
@@ -139,13 +143,14 @@ def _note_other_files(
 
 
 def _without_companions(files: Sequence[Path]) -> list[Path]:
-    """The files that are neither the mask nor the caption of another file."""
+    """The files that are neither the mask nor the caption of another file, nor a list of those."""
     captions = {p for p in files if p.suffix in CAPTION_SUFFIXES}
     owners = {_without_suffix(p) for p in files if p not in captions}
     return [
         path
         for path in files
         if not owners & set(_owners(path))
+        and not (path.name in CAPTION_LISTS and len(files) > 1)
         and not (path in captions and _without_suffix(path) in owners)
     ]
 

@@ -13,6 +13,7 @@ from pseudoword import lookup
 from pseudoword.config import TrainConfig, flag
 from pseudoword.config.captions import template_file
 from pseudoword.data import picture_files
+from pseudoword.data.caption_lists import listed_caption
 from pseudoword.errors import ConceptError, PictureError, SettingsError
 from pseudoword.files import file_stem, read_regular, write_whole
 from pseudoword.fleet import archive
@@ -66,6 +67,11 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
         f"{PICTURES}/{path.relative_to(folder).as_posix()}": _read(path)
         for path in (*found, *masks, *texts)
     }
+    for picture in found:  # lists of captions stay here
+        text = None if picture_files.caption_files(picture) else listed_caption(picture)
+        if text is not None:
+            name = picture.with_suffix(".txt").relative_to(folder).as_posix()
+            files[f"{PICTURES}/{name}"] = text.encode()
     values: dict[str, Any] = tomllib.loads(config.to_toml())
     del values["pictures"]
     if (concept := _concept_file(config)) is not None:

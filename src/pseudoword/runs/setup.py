@@ -61,6 +61,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     config, folder, progress = planned.config, planned.folder, planned.progress
     paths, templates = planned.paths, planned.templates
     captions.note_unused(paths, templates, progress.note)
+    captions.note_names(paths, templates, progress.note)
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     pictures = _encode(family, config, paths, sizes, progress)
     learned, held_out = _hold_out(config, pictures)

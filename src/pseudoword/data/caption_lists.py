@@ -1,0 +1,75 @@
+"""Captions in a list beside the pictures, a line for each: the hub's data sets have
+`metadata.jsonl`, and invoke-training has `data.jsonl`.
+
+A line is `{"file_name": "red/cat.png", "text": "asleep on a sofa"}`; the name is a path from the
+folder of the list.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from pseudoword.data.picture_files import CAPTION_LISTS
+from pseudoword.errors import PictureError
+from pseudoword.files import read_regular
+
+LARGEST_NBYTES = 16_000_000
+"""A larger list is not read."""
+
+TEXTS = ("text", "caption", "prompt")
+"""What lists call a caption; the first one that a line has is read."""
+
+
+def listed_caption(picture: Path) -> str | None:
+    """The caption of a picture in a list in its folder, or else in the folder above; None if no
+    list names it.
+
+    A list in the folder above that cannot be read is none: it may be of something else.
+
+    Raises:
+        PictureError: a list in its folder is damaged; the message names it and its line.
+    """
+    name = os.path.abspath(picture)  # noqa: PTH100 - lists name links, too, not their targets
+    folder = Path(name).parent
+    for place in (folder, folder.parent):
+        for file in (place / one for one in CAPTION_LISTS):
+            try:
+                changed = file.stat()
+            except OSError:
+                continue
+            try:
+                found = _read(file, changed.st_mtime_ns, changed.st_size)
+            except PictureError:
+                if place == folder:
+                    raise
+                continue
+            if name in found:
+                return found[name]
+    return None
+
+
+@lru_cache(maxsize=8)
+def _read(file: Path, _changed: int, _nbytes: int) -> Mapping[str, str]:
+    """Picture -> caption, of the lines that have both. A list is read again when it has changed."""
+    found = {}
+    data = read_regular(file, LARGEST_NBYTES, PictureError)
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode())
+        except (ValueError, RecursionError) as error:
+            raise PictureError(
+                f"{file}, line {number}: this is no JSON in UTF-8, of which each line of a list of "
+                "captions is one. Correct it, or give the list another name."
+            ) from error
+        if not isinstance(row, dict):
+            continue
+        name = row.get("file_name")
+        text = next((row[key] for key in TEXTS if isinstance(row.get(key), str)), None)
+        if isinstance(name, str) and text is not None:
+            place = os.path.abspath(file.parent / name)  # noqa: PTH100
+            found[place] = text.encode(errors="replace").decode()
+    return found

@@ -1,0 +1,91 @@
+"""Captions in `metadata.jsonl` and `data.jsonl`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support import Notes
+
+from pseudoword.config import TrainConfig
+from pseudoword.config.pictures import PictureSettings
+from pseudoword.data import captions, examples, picture_files
+from pseudoword.data.caption_lists import listed_caption
+from pseudoword.errors import PictureError
+from pseudoword.fleet import jobs
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures in `train/`."""
+    (tmp_path / "train").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (32, 32), "red").save(tmp_path / "train" / f"{name}.png")
+    return tmp_path / "train"
+
+
+def write(file: Path, *rows: object) -> None:
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8-sig")
+
+
+def test_a_list_in_the_folder_or_above_it_has_the_captions(folder: Path) -> None:
+    a, b = folder / "a.png", folder / "b.png"
+    write(folder.parent / "data.jsonl", {"file_name": "train/a.png", "text": "above"})
+    assert (listed_caption(a), listed_caption(b)) == ("above", None)
+    write(
+        folder / "metadata.jsonl",
+        {"file_name": "a.png", "caption": " grey,\n striped"},
+        3,
+        {"file_name": str(b), "prompt": "\ud800"},
+        {"file_name": "b.png", "objects": []},
+    )
+    assert (captions.filewords(a), captions.filewords(b)) == ("grey, striped", "?")
+    a.with_suffix(".txt").write_text("beside it")
+    assert captions.filewords(a) == "beside it"
+
+
+def test_a_list_is_read_again_when_it_has_changed(folder: Path) -> None:
+    write(folder / "metadata.jsonl", {"file_name": "a.png", "text": "old"})
+    before = examples.fingerprint([folder / "a.png"], PictureSettings(pictures=(folder,)))
+    assert listed_caption(folder / "a.png") == "old"
+    write(folder / "metadata.jsonl", {"file_name": "a.png", "text": "new one"})
+    assert listed_caption(folder / "a.png") == "new one"
+    after = examples.fingerprint([folder / "a.png"], PictureSettings(pictures=(folder,)))
+    assert before != after
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"\xff", b"[" * 100_000, b"9" * 9000])
+def test_a_damaged_list_is_told_if_it_lies_beside_the_pictures(
+    damaged: bytes, folder: Path
+) -> None:
+    (folder.parent / "metadata.jsonl").write_bytes(damaged)
+    assert captions.filewords(folder / "a.png") == "a"
+    (folder / "metadata.jsonl").write_bytes(b"\n" + damaged)
+    with pytest.raises(PictureError, match=r"metadata\.jsonl, line 2: this is no JSON in UTF-8"):
+        captions.filewords(folder / "a.png")
+    examples.fingerprint([folder / "a.png"], PictureSettings(pictures=(folder,)))
+
+
+def test_a_list_is_no_picture_and_its_captions_count(folder: Path) -> None:
+    write(folder / "metadata.jsonl", {"file_name": "a.png", "text": "red"})
+    notes = Notes()
+    found = picture_files.find([folder], notes.note)
+    assert found == picture_files.find(sorted(folder.iterdir()), notes.note)
+    assert not notes.lines
+    captions.note_unused(found, captions.SUBJECT, notes.note)
+    assert notes.lines[0].startswith("these templates do not use the pictures' captions (1 of 2")
+    captions.note_names(found, captions.SUBJECT, notes.note)
+    assert len(notes.lines) == 1
+    captions.note_names(found, captions.CAPTIONED, notes.note)
+    assert notes.lines[1:] == [
+        "1 of 2 pictures have no caption, so the names of their files are used: 'b'"
+    ]
+
+
+def test_a_queue_carries_listed_captions(folder: Path, tmp_path: Path) -> None:
+    write(folder.parent / "data.jsonl", {"file_name": "train/a.png", "text": "red, größer"})
+    config = TrainConfig(pictures=(folder,), token="<x>", template="filewords")
+    job = jobs.make_job(config, Notes().note)
+    opened = jobs.open_job(job, tmp_path / "there", tmp_path / "out")
+    assert opened.template == "filewords"
+    assert captions.filewords(opened.pictures[0] / "a.png") == "red, größer"
