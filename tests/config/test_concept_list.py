@@ -5,7 +5,7 @@ import pytest
 
 from pseudoword.config import TrainConfig
 from pseudoword.config.word_folders import word_configs
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import PseudowordError, SettingsError
 
 TWO = """
 steps = 20
@@ -107,3 +107,19 @@ def test_a_list_that_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(PseudowordError, match=said):
         configs(tmp_path, text, **settings)
+
+
+def test_folders_called_as_kohya_s_scripts_want_them_teach_the_word_behind_the_number(
+    tmp_path: Path,
+) -> None:
+    def tokens(*names: str) -> list[str]:
+        folder = tmp_path / "-".join(names)
+        for name in names:
+            (folder / name).mkdir(parents=True)
+        return [one.token for one in word_configs(folder, None, None, {})]
+
+    assert tokens("10_panda bear", "5_dog") == ["<panda-bear>", "<dog>"]
+    assert tokens("10_panda", "dog") == ["<10_panda>", "<dog>"]
+    assert tokens("10_", "5_dog") == ["<10_>", "<5_dog>"]
+    with pytest.raises(SettingsError, match="teaches <cat>, and"):
+        tokens("1_cat", "2_cat")

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 
+from pseudoword.config import TrainConfig
 from pseudoword.config.prompt_lines import PromptLine, parse
 from pseudoword.errors import SettingsError
 
@@ -29,3 +32,29 @@ def test_a_line_says_what_to_draw_and_how() -> None:
 def test_mistakes_are_named(line: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         parse(line)
+
+
+def test_a_file_stands_for_the_prompts_on_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "my prompts.TXT"
+    file.write_text("# theirs\n\na [name] --d 3\n  [name] in snow\n", encoding="utf-8-sig")
+
+    def read(*previews: str) -> TrainConfig:
+        return TrainConfig.check(pictures=["p"], token="<x>", sample_prompts=list(previews))
+
+    config = read("a [name] at sea", str(file))
+    assert [line.text for line in config.preview] == [
+        "a [name] at sea", "a [name] --d 3", "[name] in snow",
+    ]  # fmt: skip
+    file.unlink()
+    again = TrainConfig.from_toml(config.to_toml(), tmp_path / "config.toml")
+    assert again.preview == config.preview
+    with pytest.raises(SettingsError, match=r"my prompts\.TXT does not exist"):
+        read(str(file))
+    file.write_text("# nothing\n")
+    with pytest.raises(SettingsError, match="the file has no prompt"):
+        read(str(file))
+    file.write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match="not text in UTF-8"):
+        read(str(file))
+    with pytest.raises(SettingsError, match=r"are read from a \.txt file"):
+        read("prompts.toml")

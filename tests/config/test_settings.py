@@ -139,6 +139,13 @@ def test_a_file_of_any_editor_is_read(tmp_path: Path) -> None:
     assert TrainConfig.gather(file).token == "ä"
 
 
+@pytest.mark.parametrize("name", ["theirs.json", "theirs.yaml", "theirs.YML"])
+def test_a_file_of_settings_in_another_language_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(SettingsError, match=rf"{name} is no TOML file\. Give its settings as"):
+        TrainConfig.gather(tmp_path / name, pictures=["p"], token="<x>")
+
+
 def test_a_damaged_file_is_named() -> None:
     with pytest.raises(SettingsError, match=r"runs/x/config\.toml is damaged"):
         TrainConfig.from_toml("steps = = 3", Path("runs/x/config.toml"))

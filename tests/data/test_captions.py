@@ -29,7 +29,13 @@ def test_templates_come_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a cat\n", "line 1"), ("\n", "empty"), ("\xff", "UTF-8")]
+    ("text", "message"),
+    [
+        ("a cat\n", r"line 1: no \[name\] in 'a cat'$"),
+        ("a photo of a {}\n", r"Write \[name\] instead of \{\}"),
+        ("\n", "empty"),
+        ("\xff", "UTF-8"),
+    ],
 )
 def test_a_bad_template_file_is_explained(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "mine.txt"

@@ -102,6 +102,8 @@ def test_the_trash_gives_back_what_it_was_given(workspace: Workspace) -> None:
         *(("init", value) for value in ("/etc/passwd", "../a.pt", "word.pt", "runs/toy")),
         ("template", "/etc/passwd"),
         ("template", "lines.txt"),
+        ("preview", ["a [name]", "/etc/secret.txt"]),
+        ("sample_prompts", "secret.txt"),
         ("out", "elsewhere"),
         ("pictures", ["/etc"]),
         ("train_data_dir", ["/etc"]),

@@ -6,7 +6,7 @@ from pydantic import field_validator
 
 from pseudoword.config.aliases import Alias, Formerly
 from pseudoword.config.fields import OFTEN, Every, Steps
-from pseudoword.config.prompt_lines import Preview, parse
+from pseudoword.config.prompt_lines import Preview, lines_of, parse
 from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
@@ -33,12 +33,12 @@ class CallbackSettings(Settings):
         "save_every": Idle("in so short a run", lambda s: s.save_every > s.total_steps),
     }
 
-    preview: Annotated[tuple[Preview, ...], OFTEN, Alias("validation_prompt")] = (
+    preview: Annotated[tuple[Preview, ...], OFTEN, Alias("validation_prompt", "sample_prompts")] = (
         parse("a photo of [name]"),
     )
     """Prompt to draw with the word; [name] stands for it. May end in --n NEGATIVE --d SEED
-    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated.
-    "none" draws nothing."""
+    --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated,
+    or be a .txt file with one on each line. "none" draws nothing."""
 
     preview_every: Annotated[Every, Alias("validation_steps", "sample_every_n_steps")] = 0
     """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them
@@ -61,11 +61,15 @@ class CallbackSettings(Settings):
 
     @field_validator("preview", mode="before")
     @classmethod
-    def _none(cls, given: object) -> object:
-        """`none` is no preview; beside others it would be a guess."""
+    def _lines(cls, given: object) -> object:
+        """`none` is no preview; beside others it would be a guess. Files stand for their lines."""
         lines = [given] if isinstance(given, str) else given
-        if not isinstance(lines, list | tuple) or NO_PREVIEW not in lines:
+        if not isinstance(lines, list | tuple):
             return given
+        if NO_PREVIEW not in lines:
+            return tuple(
+                part for one in lines for part in (lines_of(one) if isinstance(one, str) else [one])
+            )
         if len(lines) > 1:
             raise SettingsError(f"--preview {NO_PREVIEW} cannot be given with other previews.")
         return ()

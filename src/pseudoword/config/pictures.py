@@ -1,5 +1,6 @@
 """Settings of the pictures a word is learned from."""
 
+import re
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -16,6 +17,9 @@ SUFFIXES = {
     *(".heic", ".heif", ".hif", ".jxl"),
 }
 """Suffixes of the pictures in a folder. A file that is named itself is always read."""
+
+REPEATS = re.compile(r"\d+_(?=.)")
+"""How the name of a folder begins that is called as kohya's scripts want it: `REPEATS_NAME`."""
 
 
 class PictureSettings(Settings):

@@ -1,17 +1,23 @@
 """A prompt and how to draw it, on one line: `a [name] --n blurry --d 7 --s 20 --l 5`.
 
-The letters are those of kohya's sample prompts.
+The letters are those of kohya's sample prompts. Several lines may be in a file.
 """
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pseudoword import lookup
 from pseudoword.config.fields import AS_WRITTEN, GUIDANCE, SIDE_PX, SamplerSteps, Seed, parsed
 from pseudoword.errors import SettingsError
+from pseudoword.files import read_regular
 from pseudoword.text import brief
+
+MOST_NBYTES = 1 << 20
+"""A larger file of prompts is not read."""
 
 _LETTERS: dict[str, tuple[str, Any]] = {
     "n": ("negative", str),
@@ -69,6 +75,35 @@ def parse(line: str) -> PromptLine:
                 f"--preview {brief(line)}: --{letter} {brief(value)} should {why}"
             ) from error
     return PromptLine(prompt.strip(), **given, text=line)
+
+
+def names_file(line: str) -> bool:
+    """Whether a preview is the name of a file; no prompt ends like one."""
+    return Path(line).suffix.lower() in {".txt", ".toml", ".json"}
+
+
+def lines_of(line: str) -> list[str]:
+    """The lines of the file that a preview names, or else itself.
+
+    Of a file, empty lines and those that begin with # are left out.
+
+    Raises:
+        SettingsError: the file cannot be read, has no line, or is of another kind.
+    """
+    if not names_file(line):
+        return [line]
+    told, file = f"--preview {brief(line)}", lookup.expand_home(line)
+    if file.suffix.lower() != ".txt":
+        raise SettingsError(f"{told}: previews are read from a .txt file, which has one on a line")
+    lookup.check_there([file], "Give a file of prompts, or a prompt.", SettingsError)
+    try:
+        text = read_regular(file, MOST_NBYTES, SettingsError).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{told}: the file is not text in UTF-8") from None
+    found = [one for one in map(str.strip, text.splitlines()) if one and not one.startswith("#")]
+    if not found:
+        raise SettingsError(f"{told}: the file has no prompt. Write one on each line.")
+    return found
 
 
 Preview = Annotated[PromptLine, parsed(PromptLine, parse), AS_WRITTEN]

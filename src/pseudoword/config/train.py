@@ -181,6 +181,11 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def _parsed(text: bytes, where: Path) -> dict[str, Any]:
+    if where.suffix.lower() in {".json", ".jsonl", ".yaml", ".yml"}:
+        raise SettingsError(
+            f"{where} is no TOML file. Give its settings as options, or write them into a .toml "
+            "file, as name = value."
+        )
     try:
         return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError:

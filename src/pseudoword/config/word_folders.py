@@ -6,7 +6,7 @@ from typing import Any
 
 from pseudoword import lookup
 from pseudoword.config.concept_list import OF_EACH, listed_configs
-from pseudoword.config.pictures import SUFFIXES
+from pseudoword.config.pictures import REPEATS, SUFFIXES
 from pseudoword.config.problems import Problems
 from pseudoword.config.train import TrainConfig
 from pseudoword.errors import PictureError, SettingsError
@@ -71,9 +71,11 @@ def _folder_configs(
         )
     configs: list[TrainConfig] = []
     problems = Problems()
-    for inner in _folders(folder):
+    folders = _folders(folder)
+    have_repeats = all(REPEATS.match(inner.name) for inner in folders)
+    for inner in folders:
         with problems.of(inner):
-            token = token_of(inner.name)
+            token = token_of(REPEATS.sub("", inner.name, 1) if have_repeats else inner.name)
             config = TrainConfig.gather(
                 file, **given, pictures=[inner], token=token, out=out and out / inner.name
             )

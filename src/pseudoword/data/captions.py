@@ -22,6 +22,9 @@ from pseudoword.text import brief, listed
 LARGEST_NBYTES = 1_000_000
 """A larger caption or template file is not read."""
 
+ELSEWHERE = ("{}", "<embedding>")
+"""How sentences of other trainers write `[name]`; the second is OneTrainer's."""
+
 _LEADING_DIGITS = re.compile(r"^[-\d]+\s*")
 
 SUBJECT = (
@@ -98,7 +101,9 @@ def _from_file(path: Path) -> tuple[str, ...]:
     kept = tuple(line for line in lines if line)
     for number, line in enumerate(lines, 1):
         if line and not any(field in line for field in ("[name]", "[filewords]")):
-            raise SettingsError(f"{path}, line {number}: no [name] in {line!r}")
+            theirs = next((one for one in ELSEWHERE if one in line), None)
+            hint = f". Write [name] instead of {theirs}" if theirs else ""
+            raise SettingsError(f"{path}, line {number}: no [name] in {line!r}{hint}")
     if not kept:
         raise SettingsError(f"--template {path}: the file is empty; write one sentence per line")
     return kept

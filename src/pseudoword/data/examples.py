@@ -153,7 +153,7 @@ def read(
         missing = (
             "transparency"
             if settings.mask == "alpha"
-            else "a mask (NAME-mask.png or masks/NAME.png)"
+            else "a mask (NAME-mask.png beside it, or NAME.png in a folder masks/ there)"
         )
         raise SettingsError(f"--mask {settings.mask}: none of the {used} pictures has {missing}")
     _note_masks(settings, used, masked, mask_files, note)

@@ -3,12 +3,11 @@
 Every file of a folder that is not used is reported.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pseudoword import lookup
-from pseudoword.config.pictures import SUFFIXES
+from pseudoword.config.pictures import REPEATS, SUFFIXES
 from pseudoword.errors import PictureError
 from pseudoword.files import read_errors
 from pseudoword.text import listed
@@ -31,9 +30,6 @@ CONDITIONING_ENDING = "-condlabel"
 
 COMPANION_ENDINGS = ("-masklabel", CONDITIONING_ENDING)
 """Files with these endings always belong to a picture, even if that picture is missing."""
-
-REPEATS_FOLDER = re.compile(r"\d+_.+")
-"""kohya's scripts want pictures in folders called `REPEATS_NAME`."""
 
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
 """Files that operating systems put into folders of pictures."""
@@ -107,7 +103,7 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
         if p.suffix.lower() in SUFFIXES and not _ends_with_any(p.stem, COMPANION_ENDINGS)
     ]
     _note_other_files(folder, files, pictures, note)
-    repeats = [] if pictures else [p for p in folders if REPEATS_FOLDER.fullmatch(p.name)]
+    repeats = [] if pictures else [p for p in folders if REPEATS.match(p.name)]
     unsearched = [p.name for p in folders if p not in repeats]
     if repeats:
         note(

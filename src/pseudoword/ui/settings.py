@@ -11,6 +11,7 @@ from typing import Any
 from pseudoword import lookup
 from pseudoword.config import Settings, flag
 from pseudoword.config.aliases import names_of
+from pseudoword.config.prompt_lines import names_file
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 from pseudoword.ui.workspace import LORAS, MODELS, Workspace
@@ -44,6 +45,12 @@ def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]
             f"--template {brief(str(values['template']))}: choose one of {', '.join(SENTENCES)}, "
             "or write sentences of your own."
         )
+    previews = values.get("preview", ())
+    for line in [previews] if isinstance(previews, str) else previews:
+        if names_file(str(line)):
+            raise SettingsError(
+                f"--preview {brief(str(line))} looks like a file, and the page takes none."
+            )
     for name in ("init", "variant", "scheduler"):
         if name in kind.model_fields and _is_path(str(values.get(name, ""))):
             raise SettingsError(
