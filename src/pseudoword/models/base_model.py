@@ -34,7 +34,7 @@ def load(
 
     Raises:
         BaseModelError: there is no such model, it cannot be loaded, or its kind is not supported.
-        SettingsError: there is no such device.
+        SettingsError: there is no such device, or the model predicts something else than is said.
     """
     place = placement(choice, checkpointing, offload, empty)
     away = offload_blocks and place.device.type != "cpu"

@@ -13,8 +13,11 @@ import torch
 from support import Snapshot, Unplugged, asked, train_state
 
 from pseudoword import formats, train
+from pseudoword.config import BaseChoice
+from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.families import FAMILIES
+from pseudoword.models.flow import Flow
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
@@ -59,6 +62,18 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     assert files[0] == files[1]
     assert set(formats.read(whole.folder).vectors) == set(whole.concept.vectors)
     assert whole.effect > 0
+
+
+def test_another_prediction_type_is_used_or_refused(any_base: Path) -> None:
+    choice = BaseChoice.check(base=str(any_base), device="cpu")
+    noise_schedule = base_model.load(choice).noise_schedule
+    other = choice.model_copy(update={"prediction_type": "v_prediction"})
+    if isinstance(noise_schedule, Flow):
+        with pytest.raises(SettingsError, match="which predicts a flow"):
+            base_model.load(other)
+    else:
+        found: Any = base_model.load(other).noise_schedule
+        assert found.prediction_type == "v_prediction"
 
 
 def test_micro_conditioning_changes_the_prediction_of_sdxl_only(

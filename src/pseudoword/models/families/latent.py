@@ -12,6 +12,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
 from pseudoword.models.families.drawing import DiffusersDrawing, check_diffusers
 from pseudoword.models.family import Condition, MicroConditioning, Moments
+from pseudoword.models.flow import Flow
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.header import Header
 from pseudoword.models.loading.parts import ModelParts
@@ -43,11 +44,16 @@ class LatentFamily(DiffusersDrawing):
         check_diffusers(self.pipelines[0], source.name)
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipelines[0])
+        self.noise_schedule = self.make_noise_schedule()
+        if isinstance(self.noise_schedule, Flow) and "prediction_type" in source.scheduler:
+            raise SettingsError(
+                f"--prediction-type {source.scheduler['prediction_type']} is not for "
+                f"{source.name}, which predicts a flow. Leave it out."
+            )
         self.encoders = self._load_encoders()
         self.denoiser = self.load_denoiser()
         if placement.checkpointing and not placement.offload_blocks:
             self.denoiser.enable_gradient_checkpointing(*self.checkpointing())
-        self.noise_schedule = self.make_noise_schedule()
         self.autoencoder = self.autoencoder_kind(self.parts, self.latent_channels)
         if placement.device.type != "meta":
             self._check_parts()
