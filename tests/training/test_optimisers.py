@@ -152,6 +152,17 @@ def test_looking_at_a_schedule_free_word_does_not_move_it(family: Family, pictur
     assert torch.equal(rows(looked), rows(unseen))
 
 
+@pytest.mark.parametrize("name", ["test_optimisers.TwoPoints", "schedulefree.AdamWScheduleFree"])
+def test_a_schedule_free_word_is_as_long_as_it_is_to_be(
+    name: str, family: Family, pictures: Path
+) -> None:
+    pytest.importorskip(name.partition(".")[0])
+    one = train_state(family, pictures, optimiser=name, lr=0.1, norm="keep", steps=6)
+    length = rows(one).norm()
+    list(loop.train(family, [one]))
+    torch.testing.assert_close(one.word()["clip_l"].norm(), length)
+
+
 def test_the_schedule_is_what_the_optimiser_gets(family: Family, pictures: Path) -> None:
     one = train_state(family, pictures, optimiser="SGD", lr="0.5:2, 0.25", clip_norm=0)
     before = rows(one)

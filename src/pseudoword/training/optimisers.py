@@ -103,19 +103,22 @@ def clip(
 @contextmanager
 def final_parameters(
     optimiser: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]
-) -> Iterator[None]:
+) -> Iterator[bool]:
     """While open, `parameters` have the values that the optimiser calls its result.
 
     Schedule-free optimisers (Defazio et al. 2024, arXiv 2405.15682) take steps from other
     points than their result. Those are restored exactly, since computing them back is not exact.
+
+    Yields:
+        Whether it is such an optimiser.
     """
     if not (hasattr(optimiser, "eval") and hasattr(optimiser, "train")):
-        yield
+        yield False
         return
     stepping = [p.detach().clone() for p in parameters]
     optimiser.eval()
     try:
-        yield
+        yield True
     finally:
         optimiser.train()
         for parameter, value in zip(parameters, stepping, strict=True):

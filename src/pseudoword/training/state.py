@@ -92,8 +92,9 @@ class TrainState:
         """The learned word at this step: a copy of its rows, `[n, width]` per text encoder."""
         if self.average:
             return self.method.constrained(self.average)
-        with optimisers.final_parameters(self.optimiser, self.method.parameters()):
-            return self.method.word()
+        with optimisers.final_parameters(self.optimiser, self.method.parameters()) as other_points:
+            word = self.method.word()
+        return self.method.constrained(word) if other_points else word
 
     def update(self, lr: float) -> None:
         """Remember the rows as good, take an optimiser step, and update the running mean."""
