@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -10,7 +11,9 @@ from pseudoword.errors import PromptError
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
 from pseudoword.models.reading.clip_reader import ClipReader
+from pseudoword.models.reading.prompts import ChunkedPrompts
 from pseudoword.placeholders import split
+from pseudoword.prompt_weights import plain
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,15 @@ def test_ids_are_those_of_a_tokenizer_that_knows_the_token(
         assert torch.equal(ours.slots >= 0, is_new)
         assert torch.equal(ours.ids[~is_new], theirs[~is_new])
         assert ours.slots[ours.slots >= 0].tolist() == [0, 1] * prompt.count("<cat>")
+
+
+def test_the_end_token_is_told_from_padding_that_has_its_id(words: CLIPTokenizer) -> None:
+    assert words.pad_token_id == words.eos_token_id
+    for prompt in ("a cat", "", "cat " * 75):
+        given: Any = words(prompt, padding="max_length", truncation=True, return_tensors="pt")
+        drawn = ChunkedPrompts([plain(prompt, {})], 1)
+        for ours in (ClipReader(words, 77).tokenize(read, {}) for read in ([prompt], drawn)):
+            assert torch.equal(ours.mask, given.attention_mask)
 
 
 def test_fillers_are_never_the_end_of_text(words: CLIPTokenizer) -> None:

@@ -56,6 +56,7 @@ def tokenize_chunks(
     shape = (len(prompts.prompts) * prompts.chunks, length)
     ids = torch.full(shape, tokenizer.pad_token_id)
     slots = torch.full(shape, -1)
+    mask = torch.zeros(shape, dtype=torch.int64)
     weights = torch.ones(shape)
     ids[:, 0] = tokenizer.bos_token_id
     for b, prompt in enumerate(prompts.prompts):
@@ -65,9 +66,9 @@ def tokenize_chunks(
             end = 1 + len(chunk)
             ids[i, 1:end] = torch.tensor([token.id for token in chunk], dtype=torch.int64)
             ids[i, end] = tokenizer.eos_token_id
+            mask[i, : end + 1] = 1
             slots[i, 1:end] = torch.tensor([token.row for token in chunk], dtype=torch.int64)
             weights[i, 1:end] = torch.tensor([token.weight for token in chunk])
-    mask = (ids != tokenizer.pad_token_id).long()
     return Tokenized(ids, slots, mask, None if (weights == 1).all() else weights)
 
 

@@ -47,7 +47,9 @@ class ClipReader(PromptReader):
         found = [self._sequence(prompt, known) for prompt in prompts]
         ids = torch.tensor([self._padded(ids, pad) for ids, _ in found])
         slots = torch.tensor([self._padded(slots, -1) for _, slots in found])
-        return Tokenized(ids, slots, (ids != pad).long())
+        # not where the ids are other ones: mostly, the end token is the padding too
+        mask = torch.tensor([self._padded([1] * len(own), 0) for own, _ in found])
+        return Tokenized(ids, slots, mask)
 
     def _padded(self, numbers: list[int], with_: int) -> list[int]:
         return [*numbers, *[with_] * (self.length - len(numbers))]
