@@ -20,6 +20,7 @@ from pseudoword.config import (
 )
 from pseudoword.config.aliases import Formerly, names_of, synonyms_of
 from pseudoword.config.elsewhere import INSTEAD
+from pseudoword.config.schedulers import check_known, classes
 from pseudoword.errors import SettingsError
 
 KINDS = (TrainConfig, GenerateConfig, PrepareConfig, PlanConfig, BenchConfig, EvaluateConfig)
@@ -32,7 +33,8 @@ def test_no_name_means_two_settings(kind: type[Settings]) -> None:
     assert not names_of(kind).keys() & kind.model_fields.keys()
     for field, words in synonyms_of(kind).items():
         for word, own in words.items():
-            needed = {k: v for k, v in NEEDED.items() if k in kind.model_fields}
+            needed = NEEDED | {"steps": 9}  # a rate that falls ends
+            needed = {k: v for k, v in needed.items() if k in kind.model_fields}
             by_word, by_own = (kind.check(**needed, **{field: value}) for value in (word, own))
             assert by_word == by_own
 
@@ -189,6 +191,36 @@ def test_a_file_of_another_trainer_is_told_what_to_do_instead(tmp_path: Path) ->
 )
 def test_optimisers_are_known_by_their_usual_names(theirs: str, path: str) -> None:
     assert TrainConfig.check(**NEEDED, optimizer_type=theirs).optimiser == path
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("euler_a", "EulerAncestralDiscreteScheduler"),
+        ("Euler a", "EulerAncestralDiscreteScheduler"),
+        ("k_dpm_2", "KDPM2DiscreteScheduler"),
+        ("DPM++ 2M", "DPMSolverMultistepScheduler"),
+        ("UniPC", "UniPCMultistepScheduler"),
+        ("DDIM", "DDIMScheduler"),
+    ],
+)
+def test_samplers_are_known_by_their_usual_names(theirs: str, ours: str) -> None:
+    config = GenerateConfig.check(sampler=theirs)
+    config.check_there()
+    assert config.scheduler is not None
+    assert ours in classes(config.scheduler)
+    line = TrainConfig.check(**NEEDED, preview=f"a [name] --ss {theirs}")
+    check_known(str(line.preview[0].scheduler), "--preview")
+    with pytest.raises(SettingsError, match=r"no scheduler DPM\+\+ 2M Karras"):
+        GenerateConfig.check(sampler="DPM++ 2M Karras").check_there()
+
+
+def test_schedules_with_the_defaults_of_other_trainers_are_ours() -> None:
+    def schedule(theirs: str) -> str:
+        return TrainConfig.check(**NEEDED, steps=9, lr_scheduler=theirs).schedule
+
+    assert schedule("polynomial") == "linear"
+    assert schedule("cosine_with_restarts") == "cosine"
 
 
 def test_several_options_of_an_optimiser_after_one_name_are_explained() -> None:

@@ -30,7 +30,8 @@ _NAMES: Mapping[str, str] = {
     "tokenizer_name tokenizer_cache_dir": "the tokenizer is that of the base model",
     "vae": "the VAE is that of the base model; a folder in diffusers' layout may have another one",
     "clip_skip text_encoder_layer_skip text_encoder_2_layer_skip": (
-        "the text encoder is read to its last layer, or as far as the base model's files say"
+        "of a base model in a folder, num_hidden_layers in text_encoder/config.json says how many "
+        "layers are read: for a clip skip of 2 with SD 1 write 11"
     ),
     "max_token_length text_encoder_sequence_length": (
         "a prompt to learn in is as long as the text encoder reads at once"

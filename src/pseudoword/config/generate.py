@@ -111,7 +111,7 @@ class GenerateConfig(BaseChoice):
     It does not suit words that were learned with train --nested 0, or by other tools. By default,
     all."""
 
-    scheduler: Name | None = None
+    scheduler: Annotated[Name | None, Alias("sampler", "sampler_name")] = None
     """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
 
     offload: bool = False

@@ -64,7 +64,13 @@ class OptimiserSettings(Settings):
     schedule: Annotated[
         Literal["constant", "linear", "cosine"],
         Alias("lr_scheduler"),
-        Synonyms({"constant_with_warmup": "constant"}),
+        Synonyms(
+            {
+                "constant_with_warmup": "constant",
+                "polynomial": "linear",  # of power one, as by default there
+                "cosine_with_restarts": "cosine",  # of one cycle, as by default there
+            }
+        ),
     ] = "constant"
     """How the rate changes: it stays, or falls to zero by the last step."""
 

@@ -10,9 +10,30 @@ STARTS, END = ("", "FlowMatch"), "Scheduler"
 ENDS = ("", END, f"Discrete{END}")
 """Beginnings and ends of diffusers' names of schedulers, which nobody has to write."""
 
+_ELSEWHERE = {
+    "ddim": "DDIM",
+    "ddpm": "DDPM",
+    "pndm": "PNDM",
+    "lms": "LMSDiscrete",
+    "euler": "EulerDiscrete",
+    "euler_a": "EulerAncestralDiscrete",
+    "heun": "HeunDiscrete",
+    "dpm_2": "KDPM2Discrete",
+    "dpm2": "KDPM2Discrete",
+    "dpm_2_a": "KDPM2AncestralDiscrete",
+    "dpm2_a": "KDPM2AncestralDiscrete",
+    "dpmsolver++": "DPMSolverMultistep",
+    "dpm++_2m": "DPMSolverMultistep",
+    "dpmsingle": "DPMSolverSinglestep",
+    "unipc": "UniPCMultistep",
+}
+"""Names in kohya's scripts and AUTOMATIC1111 -> diffusers'. They are compared in small letters,
+with `_` for a space, and without kohya's `k_` before them."""
+
 
 def classes(name: str) -> Iterator[str]:
     """The classes that may be meant by `name`, with or without its usual beginning and end."""
+    name = _ELSEWHERE.get(name.lower().replace(" ", "_").removeprefix("k_"), name)
     return (f"{start}{name}{end}" for start in STARTS for end in ENDS)
 
 

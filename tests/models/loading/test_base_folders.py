@@ -12,7 +12,7 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from pseudoword.api import plan
 from pseudoword.config import BaseChoice
@@ -261,3 +261,18 @@ def test_pipes_and_devices_in_a_folder_do_not_block(folder: Path, name: str) -> 
     file.symlink_to("/dev/zero")
     with pytest.raises(BaseModelError, match=r"device|holds no model_index"):
         load_and_draw(folder)
+
+
+def test_a_config_with_fewer_text_layers_is_a_clip_skip(base: Path, folder: Path) -> None:
+    """The last layer but one is read, and the final norm is applied to it."""
+    change(folder / "text_encoder/config.json", num_hidden_layers=1)
+    hidden = base_model.load_named(str(folder), "cpu").encode_text(["a red cat"], {}).hidden
+    whole = CLIPTextModel.from_pretrained(base / "text_encoder")
+    tokenizer = CLIPTokenizer.from_pretrained(base / "tokenizer")
+    length = whole.config.max_position_embeddings
+    ids = tokenizer("a red cat", padding="max_length", max_length=length, return_tensors="pt")
+    with torch.no_grad():
+        read = whole(ids.input_ids, output_hidden_states=True)
+        wanted = whole.final_layer_norm(read.hidden_states[-2])
+    torch.testing.assert_close(hidden, wanted)
+    assert not torch.allclose(hidden, read.last_hidden_state, atol=1e-3)
