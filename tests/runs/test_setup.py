@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from support import Notes, learn
 
 import pseudoword
 
@@ -29,3 +30,24 @@ def test_a_run_has_one_optimiser_and_a_test_of_rates_one_of_its_own(
     settings |= {"base": base, "out": tmp_path / "run", "optimiser": f"{__name__}.Counted"}
     pseudoword.train(pictures, "<cat>", init="cat", lr=lr, held_out=1, **settings)
     assert Counted.for_rows == made
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"lr": 1e-4, "steps": 3}, True),
+        ({"lr": "0.1%:1, 0.01%", "steps": 3, "optimiser": "NAdam"}, True),
+        ({"lr": "50%", "steps": 1}, False),
+        ({"lr": "9%", "steps": 3}, False),
+        ({"lr": 1e-4, "steps": 3, "optimiser": "SGD"}, False),
+        ({"lr": 1e-4, "steps": 3, "method": "directional"}, False),
+    ],
+)
+def test_a_rate_that_leaves_the_word_what_it_was_is_told_before_the_first_step(
+    settings: dict[str, Any], told: bool, base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    notes = Notes()
+    learn(base, pictures, tmp_path / "run", batch=1, progress=notes, **settings)
+    said = [line for line in notes.lines if "remains nearly what it starts from" in line]
+    assert bool(said) == told
+    assert not said or f"in {settings['steps']} steps with --lr {settings['lr']}" in said[0]
