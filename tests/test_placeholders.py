@@ -10,7 +10,7 @@ from pseudoword.placeholders import (
     as_written,
     check_token,
     delimited,
-    replace_placeholder,
+    replace_placeholders,
     split,
     undelimited,
 )
@@ -104,10 +104,9 @@ def test_a_text_of_many_partial_placeholders_takes_no_time() -> None:
 
 def test_a_word_in_a_caption_becomes_the_placeholder() -> None:
     mark = delimited(0)
-    assert (
-        replace_placeholder(f"{mark} beside two <cat>s", "<cat>", mark)
-        == f"{mark} beside two {mark}s"
-    )
+    written = f"{mark} beside two <cat>s and a <cat>-hat"
+    marks = {"<cat>": mark, "<cat>-hat": delimited("=a"), "0": delimited("=b")}
+    assert replace_placeholders(written, marks) == f"{mark} beside two {mark}s and a \ue000=a\ue001"
     assert as_written(f"a {mark} and {delimited('<cat>')}") == "a [name] and <cat>"
     assert undelimited(mark) == "0"
 

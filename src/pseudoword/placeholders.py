@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from pseudoword import errors
@@ -109,10 +109,14 @@ def _forms(placeholders: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[st
     return longest_first, re.compile("|".join(map(re.escape, longest_first)))
 
 
-def replace_placeholder(prompt: str, placeholder: str, mark: str) -> str:
-    """`prompt` with `mark` in place of `placeholder`; existing marks stay."""
-    pieces = split(prompt, [placeholder, mark])
-    return "".join(mark if i % 2 else piece for i, piece in enumerate(pieces))
+def replace_placeholders(prompt: str, marks: Mapping[str, str]) -> str:
+    """`prompt` with the mark of each placeholder in its place; existing marks stay."""
+    known = {unicodedata.normalize("NFC", placeholder): mark for placeholder, mark in marks.items()}
+    pieces = split(prompt, known.values())
+    for i in range(0, len(pieces), 2):  # between the marks
+        parts = split(pieces[i], known)
+        pieces[i] = "".join(known[part] if k % 2 else part for k, part in enumerate(parts))
+    return "".join(pieces)
 
 
 def _stands_alone(prompt: str, start: int, end: int) -> bool:

@@ -113,12 +113,12 @@ def test_a_job_is_learned_without_the_files_it_was_made_of(
     (folder / "toy" / "10_toy").mkdir(parents=True)
     for path in pictures.iterdir():
         (folder / "toy" / "10_toy" / path.name).write_bytes(path.read_bytes())
-    (folder / "toy" / "10_toy" / "0.txt").write_text("a red thing")
+    (folder / "toy" / "10_toy" / "0.txt").write_text("a red thing on a <hat>")
     mask = Image.new("L", (48, 40), "white")
     mask.save(folder / "toy" / "10_toy" / "0-mask.png")
     settings = {
         **{"init": str(tmp_path / "first.safetensors"), "template": str(tmp_path / "lines.txt")},
-        "mask": "file",
+        **{"mask": "file", "words": [f"{tmp_path / 'first.safetensors'}=<hat>"]},
     }
     expected = alone(base, folder / "toy", tmp_path / "solo", **settings)
     queue = submit(base, str(tmp_path / "queue"), folder, **settings)

@@ -16,6 +16,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.training import importance, loss
 from pseudoword.training.batches import batch, fixed
+from pseudoword.training.joint_batches import TENSORS
 from pseudoword.training.state import TrainState
 
 
@@ -58,7 +59,7 @@ def test_it_is_in_proportion_to_the_gradients_of_single_samples(
             word = {key: rows.requires_grad_() for key, rows in one.word().items()}
             alone = loss.Batch(
                 [some.prompts[i]],
-                *(getattr(some, name)[i : i + 1] for name in list(vars(some))[1:]),
+                **{name: getattr(some, name)[i : i + 1] for name in TENSORS},
             )
             loss.losses(family, [word], alone).sum().backward()
             part = int(some.t[i]) * 3 // family.noise_schedule.timesteps

@@ -71,7 +71,13 @@ class CaptionSettings(Settings):
     drop_caption: Annotated[float, Field(ge=0, le=1), Alias("caption_dropout_rate")] = 0.0
     """Probability of leaving out all of [filewords]. The word itself always stays."""
 
+    words: tuple[Place, ...] = ()
+    """Another word that captions, sentences and previews may have in them: a run's folder, an
+    embedding file or a hub id; FILE=<new-name> renames it. It stays as it is. May be repeated."""
+
     def check_there(self) -> None:
-        """Also the file of sentences."""
+        """Also the file of sentences, and other words."""
         super().check_there()
         template_file(self.template)
+        for one in self.words:
+            lookup.concept_place(lookup.split_token(one, "--words")[0], "--words")

@@ -25,7 +25,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.text import reason
 
-MAY_BE_PATHS = frozenset({"base", "configs", "init", "template"})
+MAY_BE_PATHS = frozenset({"base", "configs", "init", "template", "words"})
 """Settings that name something known, or a file."""
 
 MOST_NBYTES = 1 << 20
@@ -62,7 +62,12 @@ class TrainConfig(
         values = self.model_dump(mode="json", exclude_none=True, exclude={"out"})
         values["pictures"] = [str(p.resolve()) for p in self.pictures]
         for name in MAY_BE_PATHS & values.keys():
-            values[name] = lookup.absolute(values[name])
+            value = values[name]
+            values[name] = (
+                [*map(lookup.absolute, value)]
+                if isinstance(value, list)
+                else lookup.absolute(value)
+            )
         return tomli_w.dumps(values)
 
     @classmethod

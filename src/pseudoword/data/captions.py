@@ -117,7 +117,7 @@ def without_effect(settings: CaptionSettings, templates: Sequence[str]) -> list[
         f"{flag(name)} has no effect with --template {brief(settings.template)}: none of its "
         "sentences has [filewords] in it"
         for name in CaptionSettings.model_fields
-        if name != "template" and getattr(settings, name)
+        if name not in ("template", "words") and getattr(settings, name)
     ]
 
 

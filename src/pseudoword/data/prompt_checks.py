@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from pseudoword.config import Emphasis
 from pseudoword.data.captions import render
@@ -11,7 +12,7 @@ from pseudoword.models.family import Family
 from pseudoword.models.reading.chunks import count_chunks
 from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.models.reading.prompts import PromptReading
-from pseudoword.placeholders import delimited, replace_placeholder, split, undelimited
+from pseudoword.placeholders import delimited, replace_placeholders, split, undelimited
 from pseudoword.prompt_weights import parse, plain
 
 Note = Callable[[str], None]
@@ -47,6 +48,8 @@ STAND_IN = "\ue002"
 
 PLACEHOLDER = delimited(0)
 """Stands for the new word in a template."""
+
+NONE: Mapping[str, int] = MappingProxyType({})
 
 
 def most_truncated(
@@ -124,6 +127,11 @@ def note_weights(texts: Iterable[str], note: Note, placeholders: Iterable[str] =
     _note(WEIGHT, texts, placeholders, note, "only prompts to draw have weights")
 
 
+def note_names(texts: Iterable[str], note: Note, known: Iterable[str]) -> None:
+    """Report the first caption or template that seems to name a word that is not there."""
+    _note(NAME, texts, known, note, "no word is called so; --words FILE gives one")
+
+
 def _note(
     syntax: re.Pattern[str], texts: Iterable[str], placeholders: Iterable[str], note: Note, why: str
 ) -> None:
@@ -157,6 +165,7 @@ def check_captions(
     *,
     token: str = "",
     shuffled: bool = False,
+    others: Mapping[str, int] = NONE,
 ) -> None:
     """Check that every caption leaves room for the word; report captions that are cut off.
 
@@ -168,17 +177,18 @@ def check_captions(
         note: called with how many captions are cut off.
         token: the word; a caption may hold it instead of `[name]`.
         shuffled: whether tags are shuffled.
+        others: the tokens of other words -> how many vectors each has.
 
     Raises:
         PromptError: with some caption the word itself would be cut off, or there is no word in it
             and none in a template; the message names the picture.
     """
-    check_templates(readers, templates, vectors, token)
-    _check_word(captions, templates, token or PLACEHOLDER, note)
+    check_templates(readers, templates, vectors, token, others)
+    _check_word(captions, templates, [token or PLACEHOLDER, "[name]"], others, note)
     cut: list[tuple[PromptReading, Path]] = []
     for picture, caption in captions.items():
         try:
-            worst = check_caption(readers, caption, templates, vectors, token, shuffled)
+            worst = check_caption(readers, caption, templates, vectors, token, shuffled, others)
         except PromptError as error:
             raise PromptError(f"{picture}: {error}") from error
         if worst is not None:
@@ -190,10 +200,14 @@ def check_captions(
 
 
 def _check_word(
-    captions: Mapping[Path, str], templates: Sequence[str], token: str, note: Note
+    captions: Mapping[Path, str],
+    templates: Sequence[str],
+    own: Sequence[str],
+    others: Iterable[str],
+    note: Note,
 ) -> None:
     """Check that the word is in every prompt; report captions that have it beside a template."""
-    has_it = {p: len(split(caption, [token, "[name]"])) > 1 for p, caption in captions.items()}
+    has_it = {p: names_one(caption, own, others) for p, caption in captions.items()}
     lacking = [picture for picture, has in has_it.items() if not has]
     if lacking and not all("[name]" in template for template in templates):
         caption = _short(captions[lacking[0]])
@@ -209,8 +223,17 @@ def _check_word(
         )
 
 
+def names_one(text: str, own: Iterable[str], others: Iterable[str] = ()) -> bool:
+    """Whether `text` has one of `own` in it, elsewhere than in a longer one of `others`."""
+    return not {*own}.isdisjoint(split(text, [*own, *others])[1::2])
+
+
 def check_templates(
-    readers: Sequence[PromptReader], templates: Sequence[str], vectors: int, token: str = ""
+    readers: Sequence[PromptReader],
+    templates: Sequence[str],
+    vectors: int,
+    token: str = "",
+    others: Mapping[str, int] = NONE,
 ) -> None:
     """Check that a word with this many vectors fits into each template.
 
@@ -218,11 +241,9 @@ def check_templates(
         PromptError: it does not.
     """
     for template in templates:
-        prompt = replace_placeholder(
-            render(template, PLACEHOLDER), token or PLACEHOLDER, PLACEHOLDER
-        )
+        prompt = _with_placeholder(render(template, PLACEHOLDER), token, others)
         try:
-            most_truncated(readers, prompt, {PLACEHOLDER: vectors})
+            most_truncated(readers, prompt, {**others, PLACEHOLDER: vectors})
         except PromptError as error:
             raise PromptError(
                 f"a word of {vectors} vectors does not fit into the template {template!r}: {error} "
@@ -237,6 +258,7 @@ def check_caption(
     vectors: int,
     token: str = "",
     shuffled: bool = False,
+    others: Mapping[str, int] = NONE,
 ) -> PromptReading | None:
     """Check one caption with all templates.
 
@@ -251,11 +273,9 @@ def check_caption(
     for template in templates if caption else ():
         if "[filewords]" not in template:
             continue
-        prompt = replace_placeholder(
-            render(template, PLACEHOLDER, filewords), token or PLACEHOLDER, PLACEHOLDER
-        )
+        prompt = _with_placeholder(render(template, PLACEHOLDER, filewords), token, others)
         try:
-            readings.append(most_truncated(readers, prompt, {PLACEHOLDER: vectors}))
+            readings.append(most_truncated(readers, prompt, {**others, PLACEHOLDER: vectors}))
         except PromptError as error:
             raise PromptError(
                 f"with the template {template!r} its caption is too long, and the word would be "
@@ -263,6 +283,13 @@ def check_caption(
             ) from error
     cut = [reading for reading in readings if reading.cut_off]
     return max(cut, key=lambda reading: reading.tokens, default=None)
+
+
+def _with_placeholder(prompt: str, token: str, others: Iterable[str]) -> str:
+    """`prompt` with `PLACEHOLDER` in place of the new word; the names of `others` stay."""
+    return replace_placeholders(
+        prompt, {other: other for other in others} | {token or PLACEHOLDER: PLACEHOLDER}
+    )
 
 
 def _word_last(caption: str, token: str) -> str:

@@ -17,16 +17,16 @@ from pseudoword.data.caption_lists import listed_caption
 from pseudoword.errors import ConceptError, PictureError, SettingsError
 from pseudoword.files import file_stem, read_regular, write_whole
 from pseudoword.fleet import archive
-from pseudoword.formats import native
+from pseudoword.formats import native, sources
 from pseudoword.text import public
 from pseudoword.training import initialisation
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """A larger picture is not submitted."""
 
-PICTURES, SENT = "pictures", ("init", "template")
-"""The folder of the pictures in an archive, and of the file that each of these settings names. A
-file keeps its name, as it stands in what is said of the word."""
+PICTURES, SENT, WORDS = "pictures", ("init", "template"), "words"
+"""The folder of the pictures in an archive, of the file that each of these settings names, and of
+other words. A file keeps its name, as it stands in what is said of the word."""
 
 NOT_SENT = ("base", "configs")
 """Settings that may name something too large for a queue."""
@@ -80,6 +80,8 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
     if (path := template_file(config.template)) is not None:
         files[f"template/{path.name}"] = _read(path)
         del values["template"]
+    others, values[WORDS] = _other_words(config)
+    files |= others
     for name in NOT_SENT:
         if lookup.exists(Path(values.get(name, ""))) and values.get(name):
             note(f"{flag(name)} {values[name]} is not put into the queue: workers need it there")
@@ -97,7 +99,9 @@ def open_job(job: Job, folder: Path, out: Path) -> TrainConfig:
     archive.unpack(job.files, folder, f"the archive of {job.name}")
     file = folder / "settings.toml"
     write_whole(file, job.settings.encode(errors="surrogateescape"))
-    sent = {name: str(path) for name in SENT for path in (folder / name).glob("*")}
+    sent: dict[str, Any] = {n: str(path) for n in SENT for path in (folder / n).glob("*")}
+    if words := [str(path) for path in sorted((folder / WORDS).glob("*"))]:
+        sent[WORDS] = [*words, *tomllib.loads(job.settings).get(WORDS, ())]
     return TrainConfig.gather(file, pictures=[folder / PICTURES], out=out, **sent)
 
 
@@ -109,6 +113,21 @@ def _concept_file(config: TrainConfig) -> bytes | None:
     source, _ = lookup.split_token(config.init, "--init")
     place = lookup.find(source, "--init", error=ConceptError)
     return native.dump(concept) if isinstance(place, Path) else None
+
+
+def _other_words(config: TrainConfig) -> tuple[dict[str, bytes], list[str]]:
+    """The files of an archive for the words in files here, and the others, which are on the hub."""
+    files: dict[str, bytes] = {}
+    elsewhere = []
+    for one in config.words:
+        place = lookup.concept_place(lookup.split_token(one, "--words")[0], "--words")
+        if not isinstance(place, Path):
+            elsewhere.append(one)
+            continue
+        for concept in sources.read_concepts(one, flag="--words"):
+            name = f"{len(files):02}-{file_stem(concept.token)}.safetensors"
+            files[f"{WORDS}/{name}"] = native.dump(concept)
+    return files, elsewhere
 
 
 def _read(path: Path) -> bytes:

@@ -30,14 +30,16 @@ class NamedConcept:
 def read_concepts(
     source: ConceptSource | Sequence[ConceptSource],
     token: str | Sequence[str | None] | None = None,
+    flag: str = "--concept",
 ) -> list[Concept]:
     """Read every concept in `source`, as `read_named` does, without where it came from."""
-    return [named.concept for named in read_named(source, token)]
+    return [named.concept for named in read_named(source, token, flag)]
 
 
 def read_named(
     source: ConceptSource | Sequence[ConceptSource],
     token: str | Sequence[str | None] | None = None,
+    flag: str = "--concept",
 ) -> list[NamedConcept]:
     """Read every concept in `source`, and rename it if `token` is given.
 
@@ -45,6 +47,7 @@ def read_named(
         source: one or several of: a file, a run's folder, a hub id, `FILE=TOKEN`, a `Concept`.
         token: the new token; one per source, `None` to keep its own. If a file holds several
             concepts, the one with this token is read.
+        flag: what sources are given with.
 
     Raises:
         ConceptError: a source cannot be read, or two concepts have the same token.
@@ -60,13 +63,13 @@ def read_named(
     concepts = [
         concept
         for given, new in zip(sources, tokens, strict=True)
-        for concept in _read_source(given, new)
+        for concept in _read_source(given, new, flag)
     ]
     by_token: dict[str, NamedConcept] = {}
     for named in concepts:
         first = by_token.setdefault(named.concept.token, named)
         if first is not named:
-            raise ConceptError(_same_token(named.concept.token, first, named))
+            raise ConceptError(_same_token(named.concept.token, first, named, flag))
     return concepts
 
 
@@ -92,20 +95,20 @@ def locate(name: str | Path, flag: str = "") -> Path:
     return fetch(place, flag) if isinstance(place, HubId) else place
 
 
-def _read_source(source: ConceptSource, token: str | None) -> list[NamedConcept]:
+def _read_source(source: ConceptSource, token: str | None, flag: str) -> list[NamedConcept]:
     if isinstance(source, Concept):
         return [NamedConcept(formats.with_token(source, token) if token else source, None)]
-    file, own_token = lookup.split_token(source, "--concept")
-    path = locate(file, "--concept")
+    file, own_token = lookup.split_token(source, flag)
+    path = locate(file, flag)
     if token or own_token:
         return [NamedConcept(formats.read(path, token or own_token), str(file))]
     return [NamedConcept(concept, str(file)) for concept in formats.read_all(path)]
 
 
-def _same_token(token: str, first: NamedConcept, second: NamedConcept) -> str:
+def _same_token(token: str, first: NamedConcept, second: NamedConcept, flag: str) -> str:
     if first.name is None or second.name is None or first.name == second.name:
         return f"2 concepts are called {token}; each needs its own token"
-    flags = (f'--concept {named.name}="<{named.stem}>"' for named in (first, second))
+    flags = (f'{flag} {named.name}="<{named.stem}>"' for named in (first, second))
     return (
         f"{first.name} and {second.name} both hold a word called {token}, and each needs a name "
         f"of its own: {' '.join(flags)}"

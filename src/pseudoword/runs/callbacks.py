@@ -115,7 +115,7 @@ class RunCallbacks:
     def due(self) -> previews.Due:
         """The current word, whose previews are due."""
         run = self._run
-        return previews.Due(run.concept(), run.config, run.folder, run.state.step)
+        return previews.Due(run.concept(), run.config, run.folder, run.state.step, run.setup.others)
 
     def write_previews(self, due: previews.Due, drawn: previews.Drawn) -> None:
         """Write the curves, and what was drawn for `due`."""

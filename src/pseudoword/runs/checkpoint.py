@@ -36,6 +36,7 @@ LARGEST_NBYTES = 2**31
 SOURCES = {
     "pictures": "other, more or fewer pictures, crops, masks or captions",
     "template": "another template",
+    "words": "other words beside it (--words)",
     "base": "another base model",
 }
 """What a run learns from -> how an error names a change of it."""

@@ -11,7 +11,8 @@ from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, examples
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
-from pseudoword.models.compatibility import check_compatible, check_vector_count
+from pseudoword.formats.sources import NamedConcept
+from pseudoword.models.compatibility import check_compatible, check_vector_count, partly_read
 from pseudoword.models.family import Family
 from pseudoword.placeholders import split
 from pseudoword.runs import previews
@@ -60,6 +61,20 @@ def before_loading(
             )
 
 
+def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:
+    """Check that the new word is not called like one of the others.
+
+    Raises:
+        SettingsError: it is.
+    """
+    for other in others:
+        if other.concept.token == config.token:
+            raise SettingsError(
+                f"--words {other.name} is called {config.token}, as the new word is. Call it "
+                f'otherwise: --words {other.name}="<{other.stem}-2>"'
+            )
+
+
 def _note_useless_previews(config: TrainConfig, note: Note) -> None:
     for line in config.preview:
         texts = (line.prompt, line.negative)
@@ -88,7 +103,12 @@ def _note_rate_of_optimiser(config: TrainConfig, note: Note) -> None:
 
 
 def against_model(
-    family: Family, config: TrainConfig, templates: Sequence[str], note: Note, words: int = 1
+    family: Family,
+    config: TrainConfig,
+    templates: Sequence[str],
+    note: Note,
+    words: int = 1,
+    others: Sequence[NamedConcept] = (),
 ) -> None:
     """Check that the model can do what the settings ask for.
 
@@ -98,15 +118,20 @@ def against_model(
         templates: its templates.
         note: called with what the user should know.
         words: how many words are learned at once.
+        others: other words of its prompts.
 
     Raises:
         SettingsError: timesteps, vectors or sizes are too much for the model or the memory, or the
             device cannot do what is asked for.
         ConceptError: the word would be longer than the longest prompt, or the one to continue from
-            does not fit the model.
+            or another one does not fit the model.
     """
     if concept := initialisation.named_concept(config.init, config.init_mode):
         check_compatible(concept, family, whole=True)  # before pictures are encoded
+    for other in others:
+        check_compatible(other.concept, family)
+        if (not_read := partly_read(other.concept, family)) is not None:
+            note(not_read)
     if config.graphs and family.ragged:
         raise SettingsError(
             f"--graphs does not work with {family.source.name}, whose denoiser runs "

@@ -275,7 +275,8 @@ class Pack:
             if prompts is None:  # they change at random
                 return []
             lengths = nested_rows.all_lengths(state.word(), state.hyper)
-            words += [PromptsOfWord(rows, prompts) for rows in lengths]
+            others = active.run.setup.data.others.rows
+            words += [PromptsOfWord(rows, prompts, others) for rows in lengths]
         return words
 
     def _evaluate_new(self, runs: Sequence[ActiveRun]) -> None:

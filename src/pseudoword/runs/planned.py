@@ -8,6 +8,8 @@ from pathlib import Path
 from pseudoword import locks
 from pseudoword.config import TrainConfig
 from pseudoword.data import captions, picture_files
+from pseudoword.formats import sources
+from pseudoword.formats.sources import NamedConcept
 from pseudoword.progress import Progress
 from pseudoword.runs import checks, trackers
 from pseudoword.runs.folder import RunFolder
@@ -40,6 +42,8 @@ class PlannedRun:
     """the pictures"""
     templates: Sequence[str]
     progress: Progress
+    others: Sequence[NamedConcept] = ()
+    """other words that its prompts may have in them"""
     lock: ExitStack = field(default_factory=ExitStack)
     """unlocks the folder"""
     claimed: bool = False
@@ -76,5 +80,7 @@ def plan_run(config: TrainConfig, progress: Progress, options: Options = USUAL) 
     paths = picture_files.find(config.pictures, progress.note)
     templates = captions.templates(config.template)
     checks.before_loading(config, paths, templates, progress.note)
+    others = sources.read_named(config.words, flag="--words")
+    checks.other_words(config, others)
     folder.check(config, restart=options.restart, overwrite=options.overwrite)
-    return PlannedRun(config, folder, paths, templates, progress)
+    return PlannedRun(config, folder, paths, templates, progress, others)

@@ -23,7 +23,7 @@ from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
 from pseudoword.text import listed
-from pseudoword.training import encoded_prompts, memory
+from pseudoword.training import encoded_prompts, memory, other_words
 
 CELL_PX, MAX_COLUMNS = 160, 48
 """Size of a picture on the filmstrip, and how many columns it has at most."""
@@ -45,9 +45,12 @@ def check(family: Family, config: TrainConfig) -> None:
 
 
 def check_prompts(
-    family: Family, config: TrainConfig, vectors: int, note: Callable[[str], None]
+    family: Family,
+    config: TrainConfig,
+    vectors: Mapping[str, int],
+    note: Callable[[str], None],
 ) -> None:
-    """Check the previews' prompts with a word of so many vectors, as `generate` checks its own.
+    """Check the previews' prompts with words of so many vectors, as `generate` checks its own.
 
     Raises:
         PromptError: the word itself would be cut off, or a weight is too large.
@@ -59,7 +62,7 @@ def check_prompts(
             for name, text in texts.items()
         }
         try:
-            prompt_checks.check_prompts(family, prompts, {config.token: vectors}, note)
+            prompt_checks.check_prompts(family, prompts, vectors, note)
         except PromptError as error:
             raise PromptError(f"--preview {line.text!r}: {error}") from error
 
@@ -72,6 +75,8 @@ class Due:
     config: TrainConfig
     folder: RunFolder
     step: int
+    others: Sequence[Concept] = ()
+    """other words that its prompts may have in them"""
 
 
 @dataclass
@@ -140,7 +145,8 @@ def _drawn_alike(words: Sequence[Due]) -> list[list[_Number]]:
     """The previews of all words, in groups for one call of `generate`.
 
     A call has one negative prompt, and finds each token wherever it stands. So words of one token,
-    and previews that name another word of the group, are not together.
+    and previews that name another word of the group, are not together; nor are those with other
+    words beside them.
     """
     groups: dict[object, list[_Number]] = {}
     tokens = [due.concept.token for due in words]
@@ -149,7 +155,9 @@ def _drawn_alike(words: Sequence[Due]) -> list[list[_Number]]:
         for number, line in enumerate(due.config.preview, 1):
             texts = [_rendered(text, due) for text in (line.prompt, line.negative)]
             names_others = any(len(split(text, others)) > 1 for text in texts)
-            alike = (tokens[:k].count(due.concept.token), k if names_others else None, texts[1])
+            same_name = tokens[:k].count(due.concept.token)
+            beside = tuple((other.token, other_words.mark(other)) for other in due.others)
+            alike = (same_name, k if names_others else None, texts[1], beside)
             options = tuple(_options(line, due.config).items())
             groups.setdefault((alike, options), []).append((k, number))
     return list(groups.values())
@@ -169,7 +177,10 @@ def _arguments(words: Sequence[Due], group: Sequence[_Number]) -> dict[str, Any]
     first, line = asked[0]
     return {
         "prompts": [_rendered(line.prompt, due) for due, line in asked],
-        "concepts": [words[k].concept for k in dict.fromkeys(k for k, _ in group)],
+        "concepts": [
+            *(words[k].concept for k in dict.fromkeys(k for k, _ in group)),
+            *first.others,
+        ],
         "seeds": [due.config.seed if line.seed is None else line.seed for due, line in asked],
         "negative": _rendered(line.negative, first),
         **_options(line, first.config),

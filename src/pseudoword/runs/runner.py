@@ -178,7 +178,9 @@ def _learn(
         size = _size([one.config for one in todo], family) if len(todo) > 1 or more else 1
     for one in todo:
         at_once = min(size, len(todo))
-        checks.against_model(family, one.config, one.templates, one.progress.note, at_once)
+        checks.against_model(
+            family, one.config, one.templates, one.progress.note, at_once, one.others
+        )
 
     def ask(room: int) -> list[PlannedRun]:
         joining = []
@@ -188,7 +190,9 @@ def _learn(
             own = OfWord(progress, config.folder, tally.each)
             try:
                 planned = plan_run(config, own, options)
-                checks.against_model(family, config, planned.templates, own.note, size)
+                checks.against_model(
+                    family, config, planned.templates, own.note, size, planned.others
+                )
                 if finished(config, allow_changes=options.allow_changes):
                     tally.end(config, "done", _ready(config))
                 else:

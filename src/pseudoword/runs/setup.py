@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, examples, image_quality, latents
 from pseudoword.data.examples import CropSizes
 from pseudoword.data.latents import EncodedPicture
-from pseudoword.data.prompt_checks import check_captions, note_weights
+from pseudoword.data.prompt_checks import check_captions, names_one, note_names, note_weights
 from pseudoword.formats import names
 from pseudoword.methods import Initialisation, Rows
 from pseudoword.models.compatibility import vocabulary
@@ -25,7 +26,7 @@ from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import PlannedRun
 from pseudoword.text import brief, counted
-from pseudoword.training import initialisation, nearest_word
+from pseudoword.training import initialisation, nearest_word, other_words
 from pseudoword.training.batches import TrainingData
 
 
@@ -39,6 +40,8 @@ class Setup:
     data: TrainingData
     held_out: list[EncodedPicture]
     """pictures that it does not learn from; empty if there are too few"""
+    others: Sequence[Concept]
+    """other words that its prompts may have in them"""
     start: Initialisation
     chosen: Chosen
     """what has been chosen so far"""
@@ -67,17 +70,19 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     learned, held_out = _hold_out(config, pictures)
     if held_out:
         progress.note(f"{config.token}: held out {len(held_out)} of {len(pictures)} pictures")
-    data = TrainingData(config.token, learned, templates, config, config)
+    others = [named.concept for named in planned.others]
+    placed = other_words.placed(family, others)
+    data = TrainingData(config.token, learned, templates, config, config, others=placed)
     chosen = Chosen() if restart else folder.read_chosen()
     init = config.init
     if config.init_mode == "nearest":
         init = _nearest_word(family, config, data, chosen.init, progress)
         chosen = chosen.model_copy(update={"init": init})
     rows = _initial_rows(family, config, init, len(learned), progress)
-    _check_prompts(family, config, pictures, templates, max(map(len, rows.values())), progress)
+    _check_prompts(family, planned, pictures, max(map(len, rows.values())))
     if config.keep_context:
         data = replace(data, initial={key: r.to(family.device) for key, r in rows.items()})
-    sources = _checksums(family, pictures, templates)
+    sources = _checksums(family, pictures, templates, others)
     sources[checkpoint.FILES] = examples.fingerprint(paths, config)
     return Setup(
         config,
@@ -85,6 +90,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
         family.name,
         data,
         held_out,
+        others,
         initialisation.begin(family, rows),
         chosen,
         sources,
@@ -111,14 +117,18 @@ def _initial_rows(
 
 
 def _checksums(
-    family: Family, pictures: Sequence[EncodedPicture], templates: Sequence[str]
+    family: Family,
+    pictures: Sequence[EncodedPicture],
+    templates: Sequence[str],
+    others: Sequence[Concept],
 ) -> dict[str, str]:
-    """A checksum for each of `checkpoint.SOURCES`."""
-    return {
+    """A checksum for each of `checkpoint.SOURCES` that there is."""
+    found = {
         "pictures": hashlib.sha256("".join(p.identity for p in pictures).encode()).hexdigest(),
         "template": hashlib.sha256("\n".join(templates).encode()).hexdigest(),
         "base": family.fingerprint(),
     }
+    return found | ({"words": other_words.fingerprint(others)} if others else {})
 
 
 def _nearest_word(
@@ -177,25 +187,32 @@ def _encode(
 
 
 def _check_prompts(
-    family: Family,
-    config: TrainConfig,
-    pictures: Sequence[EncodedPicture],
-    templates: Sequence[str],
-    vectors: int,
-    progress: Progress,
+    family: Family, planned: PlannedRun, pictures: Sequence[EncodedPicture], vectors: int
 ) -> None:
     """Check that captions and previews leave room for the word; report what is cut off."""
+    config, templates, note = planned.config, planned.templates, planned.progress.note
+    others = other_words.counts(named.concept for named in planned.others)
     check_captions(
         [encoder.reader for encoder in family.encoders.values()],
         {picture.path: picture.filewords for picture in pictures},
         templates,
         vectors,
-        progress.note,
+        note,
         token=config.token,
         shuffled=config.shuffle_tags,
+        others=others,
     )
-    note_weights([*templates, *(p.filewords for p in pictures)], progress.note, [config.token])
-    previews.check_prompts(family, config, vectors, progress.note)
+    texts = [*templates]
+    if any("[filewords]" in template for template in templates):
+        texts += [picture.filewords for picture in pictures]
+    note_weights(texts, note, [config.token, *others])
+    note_names(texts, note, [config.token, *others])
+    previews.check_prompts(family, config, {config.token: vectors, **others}, note)
+    shown = [text for line in config.preview for text in (line.prompt, line.negative)]
+    for named in planned.others:
+        token = named.concept.token
+        if not any(names_one(text, [token], [config.token, *others]) for text in (*texts, *shown)):
+            note(f"--words {named.name}: no caption, sentence or preview has {token} in it")
 
 
 def _provenance(

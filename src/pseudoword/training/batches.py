@@ -13,8 +13,9 @@ from pseudoword.data.captions import augment, render
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.methods import Rows
 from pseudoword.models.family import Family
-from pseudoword.placeholders import replace_placeholder
-from pseudoword.training import loss
+from pseudoword.placeholders import replace_placeholders
+from pseudoword.training import loss, other_words
+from pseudoword.training.other_words import NONE, OtherWords
 from pseudoword.training.sampling import StepSamples, fixed_latent_noise, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
 from pseudoword.training.weighting import min_snr
@@ -33,6 +34,8 @@ class TrainingData:
     """the initial rows, on the model's device, if settings need them"""
     density: tuple[float, ...] = ()
     """relative frequency of each part of the timesteps; empty: all the same"""
+    others: OtherWords = NONE
+    """what else its prompts may have in them"""
 
 
 def batches(
@@ -144,6 +147,7 @@ def _assemble(
         mask=_sent(torch.stack(mask), family.device),
         weight=_sent(torch.cat(weight), family.device),
         delta=_sent(torch.cat(delta), family.device),
+        others=other_words.together(data.others.rows for data in pack),
     )
 
 
@@ -153,7 +157,8 @@ def prompt(data: TrainingData, template: int, filewords: str, k: int) -> str:
     Where the word was in the part of a caption that was left out, it comes first.
     """
     name = loss.pack_placeholder(k)
-    text = replace_placeholder(render(data.templates[template], name, filewords), data.token, name)
+    marks = {**data.others.marks, data.token: name}
+    text = replace_placeholders(render(data.templates[template], name, filewords), marks)
     return text if name in text else f"{name}, {text}".rstrip(" ,")
 
 

@@ -17,7 +17,7 @@ from pseudoword.models.reading.injection import Words, rows_of
 from pseudoword.models.reading.prompts import Tokenized
 from pseudoword.models.reading.text_encoder import TextEncoder
 from pseudoword.rng import generator
-from pseudoword.training.loss import pack_placeholder
+from pseudoword.training.loss import Batch, pack_placeholder
 from pseudoword.training.state import TrainState
 
 TEMPLATES = (
@@ -39,7 +39,7 @@ def add_gradients(
     family: Family,
     states: Sequence[TrainState],
     contexts: Sequence[Context],
-    learned: Sequence[str],
+    batch: Batch,
     scale: float,
     part: int,
 ) -> None:
@@ -49,18 +49,18 @@ def add_gradients(
         family: the base model.
         states: the K concepts of a batch; those whose settings do not ask for it are left out.
         contexts: what their rows are asked for with.
-        learned: [K·B] the prompts of the batch.
+        batch: theirs.
         scale: what the gradient is multiplied by.
         part: which batch of the step it is, counted from 0.
     """
     keeping = [k for k, state in enumerate(states) if state.hyper.keep_context]
     if not keeping:
         return
-    count = len(learned) // len(states)
-    texts, words, initial, weights = [], {}, {}, []
+    count = len(batch.prompts) // len(states)
+    texts, words, initial, weights = [], {**batch.others}, {**batch.others}, []
     for k in keeping:
         state, placeholder = states[k], pack_placeholder(k)
-        texts += prompts(state, placeholder, learned[k * count : (k + 1) * count], part)
+        texts += prompts(state, placeholder, batch.prompts[k * count : (k + 1) * count], part)
         words[placeholder] = state.method.rows(contexts[k])
         initial[placeholder] = state.data.initial
         weights.append(state.hyper.keep_context / state.hyper.accumulate)

@@ -6,7 +6,7 @@ random. What the encoders give is kept in main memory.
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -14,6 +14,8 @@ from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Rows
 from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
+from pseudoword.models.reading.injection import Vectors, Words
+from pseudoword.training import other_words
 from pseudoword.training.batches import TrainingData, prompt
 from pseudoword.training.loss import pack_placeholder
 
@@ -28,6 +30,8 @@ class PromptsOfWord:
     rows: Rows
     prompts: Sequence[str]
     """with `pack_placeholder(0)`"""
+    others: Words = field(default_factory=dict)
+    """placeholder -> rows of further words in them"""
 
 
 def prompts_of(data: TrainingData) -> list[str] | None:
@@ -57,14 +61,15 @@ def keep(
     Returns:
         Whether anything is kept, so that `release` will free something.
     """
-    names = set(freed(family, [word.rows for word in words]))
+    others = other_words.together(word.others for word in words)
+    names = set(freed(family, [*(word.rows for word in words), *others.values()]))
     for key in names:
         family.encoders[key].keep()
     done, total = 0, sum(len(word.prompts) for word in words)
     for word in words:
         for text in word.prompts if names else ():
             with torch.no_grad():
-                family.encode_text([text], {pack_placeholder(0): word.rows})
+                family.encode_text([text], {pack_placeholder(0): word.rows, **word.others})
             done += 1
             for key in [key for key in names if _is_much(family, key, total / done)]:
                 family.encoders[key].forget()
@@ -73,7 +78,7 @@ def keep(
     return bool(names)
 
 
-def freed(family: Family, words: Sequence[Rows]) -> list[str]:
+def freed(family: Family, words: Sequence[Vectors]) -> list[str]:
     """The text encoders that are not needed once the prompts of `words` are encoded."""
     return [
         key

@@ -12,6 +12,7 @@ import torch
 
 from pseudoword.formats.keys import is_layered
 from pseudoword.methods import Rows
+from pseudoword.training import other_words
 from pseudoword.training.loss import Batch, pack_placeholder
 
 POSITIONS = 4096
@@ -63,4 +64,5 @@ def _join(parts: Sequence[tuple[int, Batch]]) -> Batch:
         for prompt in part.prompts
     ]
     tensors = {name: torch.cat([getattr(part, name) for _, part in parts]) for name in TENSORS}
-    return replace(first, prompts=prompts, **tensors)
+    others = other_words.together(part.others for _, part in parts)
+    return replace(first, prompts=prompts, others=others, **tensors)

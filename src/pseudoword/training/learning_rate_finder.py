@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pseudoword import methods
 from pseudoword.methods import Initialisation
 from pseudoword.models.family import Family
-from pseudoword.placeholders import replace_placeholder
+from pseudoword.placeholders import replace_placeholders
 from pseudoword.training import early_stopping
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.loop import train
@@ -62,9 +62,9 @@ def find_learning_rate(
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     hyper = data.hyper.model_copy(update={"ema": 0.0})
     # another token has other random draws; captions may name the word by its own
+    names = {token: token for token in data.others.marks} | {data.token: "[name]"}
     pictures = [
-        replace(one, filewords=replace_placeholder(one.filewords, data.token, "[name]"))
-        for one in data.pictures
+        replace(one, filewords=replace_placeholders(one.filewords, names)) for one in data.pictures
     ]
     own = replace(data, token=f"{data.token}/rate", hyper=hyper, pictures=pictures)
     trial = TrainState.begin(own, copy, lambda step: lowest_rate * growth**step, STEPS)

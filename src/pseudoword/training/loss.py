@@ -1,14 +1,14 @@
 """The samples of a batch, and one loss per concept: equation 2 of the paper."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Condition, Family, MicroConditioning
-from pseudoword.models.reading.injection import Vectors
+from pseudoword.models.reading.injection import Vectors, Words
 from pseudoword.placeholders import delimited
 from pseudoword.training.weighting import huber
 
@@ -36,6 +36,8 @@ class Batch:
     """[K·B] weight of each sample"""
     delta: Tensor
     """[K·B] where the Huber loss changes from a square to a line; infinite: never"""
+    others: Words = field(default_factory=dict)
+    """placeholder -> rows, of further words in the prompts, which are not learned"""
 
 
 def pack_placeholder(k: int) -> str:
@@ -65,7 +67,7 @@ def predict(
     default `family.predict`.
     """
     placed = {pack_placeholder(k): rows for k, rows in enumerate(words) if rows}
-    condition = encode_distinct(family, batch.prompts, placed)
+    condition = encode_distinct(family, batch.prompts, placed | {**batch.others})
     noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
     run = denoise or family.predict
     return run(noisy, batch.t, condition, batch.micro_conditioning).float()

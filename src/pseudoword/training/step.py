@@ -53,7 +53,7 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         own = [states[k] for k in which]
         each_t = batch.t.view(len(own), -1)
         contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]
-        keeping.add_gradients(family, own, contexts, batch.prompts, scale, before[which[0]])
+        keeping.add_gradients(family, own, contexts, batch, scale, before[which[0]])
         rows = [nested_rows.rows(state, at) for state, at in zip(own, contexts, strict=True)]
         losses = loss.losses(family, rows, batch, denoise) / parts[which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
