@@ -12,6 +12,7 @@ from support import Notes
 import pseudoword
 from pseudoword import api
 from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
 from pseudoword.errors import ConceptError, PseudowordError, RunFolderError, SettingsError
 from pseudoword.formats import native
 
@@ -50,6 +51,26 @@ def test_it_is_learned_beside_them_and_goes_on_as_it_was(
     shutil.copytree(tmp_path / "a", cut)
     longer = learned(pictures, cut, **given | {"extend": 2})
     assert longer == learned(pictures, tmp_path / "long", **given | {"steps": 4})
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_words_before_and_behind_the_text_encoder_are_read_together(
+    own: bool, given: dict[str, Any], pictures: Path, tmp_path: Path
+) -> None:
+    """`own`: it is the learned word that goes in behind, and not the other."""
+    settings = SETTINGS | {"base": given["base"], "output_embedding": not own}
+    api.train(pictures, "<hat>", out=tmp_path / "hat", restart=True, **settings)
+    kind = given | {"output_embedding": own}
+    beside = learned(pictures, tmp_path / "a", **kind)
+    assert beside != learned(pictures, tmp_path / "b", **kind | {"words": ()})
+    pack = pseudoword.train_pack(
+        [
+            TrainConfig.check(pictures=pictures, token=token, out=tmp_path / name, **kind)
+            for name, token in (("toy", "<toy>"), ("other", "<other>"))
+        ]
+    )
+    assert [one.concept.token for one in pack] == ["<toy>", "<other>"]
+    assert (tmp_path / "toy" / "concept.safetensors").read_bytes() == beside
 
 
 def test_a_run_does_not_go_on_with_another_word_of_the_same_name(

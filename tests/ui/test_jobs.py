@@ -275,6 +275,41 @@ def test_a_workspace_may_be_moved_while_a_training_waits(
     assert moved.job(job.id).state == "done", moved.job(job.id).sentence
 
 
+def test_words_of_the_library_that_captions_name_are_read_as_such(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    """And as they were when the training was submitted, also where the workspace has moved."""
+    hat = queue.submit(data_set, "<hat>", **settings)
+    train(queue, hat.id)
+    queue.library.add(embedding("<cap>"), "cap.pt")  # nobody knows for which model
+    picture, *_ = queue.data_sets.pictures(data_set)
+    queue.data_sets.set_caption(data_set, picture.id, "a [name] with a <hat> and a <cap>")
+    captioned = settings | {"template": "captioned"}
+    job, *others = [
+        queue.submit(data_set, token, **given)
+        for token, given in (
+            ("<a>", captioned),
+            ("<b>", captioned),
+            ("<c>", settings | {"sentences": ["a [name] under a <hat>"]}),
+            ("<d>", settings | {"preview": ["a [name] --n <hat>"]}),
+        )
+    ]
+    of_hat = queue.library.file(hat.id).read_bytes()
+    for one in (job, *others):
+        (copy,) = queue.settings(one.id).words
+        assert Path(copy).read_bytes() == of_hat
+    train(queue, job.id)
+    assert [note for note in queue.job(job.id).notes if "<cap> is plain text here" in note]
+    queue.library.rename(hat.id, "<new>")
+    queue.library.delete(hat.id)
+    folder = queue.workspace.folder.rename(queue.workspace.folder.with_name("moved"))
+    moved = Queue(Workspace(folder))
+    train(moved, others[0].id)
+    assert moved.job(others[0].id).state == "done", moved.job(others[0].id).sentence
+    without = moved.submit(data_set, "<e>", **captioned)
+    assert moved.settings(without.id).words == ()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such limits on Windows")
 @pytest.mark.parametrize("nbytes", [512, 4000])
 def test_where_files_may_not_be_large_the_beginning_says_what_happened(

@@ -1,10 +1,10 @@
 """What a training leaves in `queue/ID/`, and the state that follows from it.
 
 `job.json` and `settings.toml` are written once, when it is submitted; beside them are the pictures
-as they were then. `running.json` is there while a process trains it, which also holds the lock ID;
-`outcome.json` when that has ended; `stopping` when somebody has asked it to stop; `alone` when a
-pack has failed in which it was. No two writers can disagree: the state is not written anywhere, it
-is what these files say together.
+and other words as they were then. `running.json` is there while a process trains it, which also
+holds the lock ID; `outcome.json` when that has ended; `stopping` when somebody has asked it to
+stop; `alone` when a pack has failed in which it was. No two writers can disagree: the state is not
+written anywhere, it is what these files say together.
 
 Imports no torch, for the process that only waits for others.
 """
@@ -30,6 +30,7 @@ OVER: tuple[State, ...] = ("done", "stopped", "failed")
 """States of a training that waits or runs no more."""
 
 JOB, SETTINGS, PICTURES, SENTENCES = "job.json", "settings.toml", "pictures", "sentences.txt"
+OTHERS = "words"
 RUNNING, STOPPING, OUTCOME = "running.json", "stopping", "outcome.json"
 PROGRESS, LAST_WORDS, NO_WORD, STARTED = "progress.json", "last-words", "no-word", "started"
 ALONE = "alone"
@@ -210,13 +211,18 @@ def settings_of(files: JobFiles) -> TrainConfig:
     before = written.pictures[0].parents[2]  # of queue/ID/pictures
     if before == now:
         return written
-    named = {name: str(getattr(written, name)) for name in MAY_BE_PATHS}
-    moved = {
-        name: str(now / Path(place).relative_to(before))
-        for name, place in named.items()
-        if Path(place).is_relative_to(before)
-    }
-    return TrainConfig.gather(file, out=out, pictures=(files.folder / PICTURES,), **moved)
+
+    def moved(place: str) -> str:
+        inside = Path(place).is_relative_to(before)
+        return str(now / Path(place).relative_to(before)) if inside else place
+
+    there: dict[str, Any] = {}
+    for name in MAY_BE_PATHS:
+        value = getattr(written, name)
+        place = tuple(map(moved, value)) if isinstance(value, tuple) else moved(str(value))
+        if place not in (value, str(value)):
+            there[name] = place
+    return TrainConfig.gather(file, out=out, pictures=(files.folder / PICTURES,), **there)
 
 
 def read_json(path: Path) -> dict[str, Any]:

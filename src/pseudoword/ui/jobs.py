@@ -10,20 +10,23 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
 
-from pseudoword import internals
+from pseudoword import internals, lookup
 from pseudoword.config import TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import write_whole
-from pseudoword.text import brief
+from pseudoword.placeholders import split
+from pseudoword.text import brief, public
 from pseudoword.ui import processes
 from pseudoword.ui.drawing import Drawing
 from pseudoword.ui.estimates import Estimate, estimate
 from pseudoword.ui.job import Job, job_of
 from pseudoword.ui.job_files import (
+    OTHERS,
     OVER,
     PICTURES,
     SENTENCES,
@@ -114,10 +117,30 @@ class Queue:
         if sentences:
             write_whole(files.folder / SENTENCES, "\n".join(sentences).encode())
             changes["template"] = str(files.folder / SENTENCES)
+        for i, word in enumerate(self._other_words(config, data_set, sentences)):
+            copy = files.folder / OTHERS / f"{i:03}.safetensors"
+            write_whole(copy, word.read_bytes())
+            changes["words"] = (*changes.get("words", ()), str(copy))
         config = config.model_copy(update=changes)
         text = config.to_toml().encode(errors="surrogateescape")
         write_whole(files.folder / SETTINGS, text)
         files.submit(config.token, data_set, internals.last_step(config), config.total_steps)
+
+    def _other_words(
+        self, config: TrainConfig, data_set: str, sentences: Sequence[str]
+    ) -> list[Path]:
+        """The files of the words that captions, sentences and previews name.
+
+        Only those that were learned on the same base model: others may not fit it.
+        """
+        lines = [text for line in config.preview for text in (line.prompt, line.negative)]
+        captions = [picture.caption for picture in self.data_sets.pictures(data_set)]
+        texts, base = [*captions, *sentences, *lines], public(lookup.absolute(config.base))
+        return [
+            self.library.file(word.id)
+            for word in self.library.words()
+            if word.base == base and any(len(split(text, [word.token])) > 1 for text in texts)
+        ]
 
     def config(
         self,

@@ -28,6 +28,7 @@ BUTTONS = {
     "Resume it": "Press “Go on”",
     "resume it, and it goes on": "press “Go on”, and it goes on",
     "resume it": "press “Go on”",
+    "; --words FILE gives one": " that was learned here on this base model",
 }
 """What messages say of commands, and what it is on the page."""
 
