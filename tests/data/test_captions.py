@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pseudoword.config.captions import CaptionSettings
-from pseudoword.data import captions
+from pseudoword.data import captions, picture_files
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.training import loss
 
@@ -126,6 +126,18 @@ def test_unused_captions_are_reported(tmp_path: Path) -> None:
     assert notes(tmp_path, "captioned") == [
         "1 of 2 pictures have two captions, and the .txt is used: a.txt, not a.caption"
     ]
+
+
+def test_captions_may_have_endings_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "a.TXT").write_text("red")
+    (tmp_path / "a.png").touch()
+    said: list[str] = []
+    assert picture_files.find([tmp_path], said.append) == [tmp_path / "a.png"]
+    assert picture_files.find(sorted(tmp_path.iterdir())) == [tmp_path / "a.png"]
+    assert not said
+    assert captions.filewords(tmp_path / "a.png") == "red"
+    (tmp_path / "a.txt").write_text("blue")
+    assert captions.filewords(tmp_path / "a.png") == "blue"
 
 
 def test_a_caption_of_several_lines_is_reported(tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ def test_caption_settings_without_captions_in_the_templates_are_reported(picture
 def test_previews_without_the_word_are_reported(pictures: Path) -> None:
     (reported,) = asked(pictures, preview=["a cat", "a [name]", "my <cat>", "a --n [name]"])
     assert reported == "--preview a cat: no [name] in it, so it does not show the word"
+    (reported,) = asked(pictures, preview=["a [name], [filewords]"])
+    assert reported.endswith("[filewords] is left out: a preview has no caption")
 
 
 def test_a_run_that_ends_before_early_stopping_can_is_reported(pictures: Path) -> None:

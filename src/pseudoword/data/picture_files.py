@@ -86,8 +86,11 @@ def mask_files(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
 
 def caption_files(picture: Path) -> list[Path]:
     """The caption files of a picture; the first is the one to read."""
-    candidates = [picture.with_suffix(suffix) for suffix in CAPTION_SUFFIXES]
-    return [path for path in candidates if path.exists()]
+    found = []
+    for suffix in CAPTION_SUFFIXES:
+        written = (picture.with_suffix(suffix), picture.with_suffix(suffix.upper()))
+        found += [path for path in written if path.exists()][:1]  # case may make no difference
+    return found
 
 
 def _pictures_in(folder: Path, note: Note) -> list[Path]:
@@ -129,6 +132,8 @@ def _note_other_files(
     owners = {_without_suffix(p) for p in pictures}
     rest = [p for p in files if p not in set(pictures)]
     captions = {p for p in rest if p.suffix in CAPTION_SUFFIXES}
+    capitals = {p for p in rest if p.suffix.lower() in CAPTION_SUFFIXES} - captions
+    captions |= {p for p in capitals if _without_suffix(p) in owners}
     lone_captions = [p.name for p in rest if p in captions and _without_suffix(p) not in owners]
     unused = [p.name for p in rest if p not in captions and not owners & set(_owners(p))]
     unused = [name for name in unused if name not in CAPTION_LISTS]
@@ -140,7 +145,7 @@ def _note_other_files(
 
 def _without_companions(files: Sequence[Path]) -> list[Path]:
     """The files that are neither the mask nor the caption of another file, nor a list of those."""
-    captions = {p for p in files if p.suffix in CAPTION_SUFFIXES}
+    captions = {p for p in files if p.suffix.lower() in CAPTION_SUFFIXES}
     owners = {_without_suffix(p) for p in files if p not in captions}
     return [
         path

@@ -78,6 +78,8 @@ def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:
 def _note_useless_previews(config: TrainConfig, note: Note) -> None:
     for line in config.preview:
         texts = (line.prompt, line.negative)
+        if any("[filewords]" in text for text in texts):
+            note(f"--preview {brief(line.text)}: [filewords] is left out: a preview has no caption")
         if not any("[name]" in text or len(split(text, [config.token])) > 1 for text in texts):
             note(f"--preview {brief(line.text)}: no [name] in it, so it does not show the word")
 
