@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 from support import SHARED
 from typer.testing import CliRunner
@@ -14,10 +16,12 @@ from pseudoword import api
 from pseudoword.benchmark import artwork
 from pseudoword.benchmark.tasks import TaskSet
 from pseudoword.cli.app import app
+from pseudoword.concept import Concept
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import examples, image_quality, images, picture_files
 from pseudoword.errors import SettingsError
 from pseudoword.example_files import EXAMPLE_PICTURES
+from pseudoword.formats import native
 from pseudoword.report import contact_sheet
 from pseudoword.training import suggestions
 
@@ -235,6 +239,21 @@ def test_prepare_shows_what_training_will_see(base: Path, pictures: Path, tmp_pa
     assert second.prompt == "a photo of a [name]", "a number is no caption"
     assert "bad.png" in seen.skipped[0]
     assert Image.open(seen.sheet).width > 4 * contact_sheet.VIEW_PX
+
+
+def test_other_words_in_captions_take_their_room(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """A caption that fits as plain text is too long with a word of many vectors in it."""
+    hat = Concept("<hat>", {"clip_l": torch.ones(20, 32)})
+    (tmp_path / "hat.safetensors").write_bytes(native.dump(hat))
+    (pictures / "0.txt").write_text("red dog " * 22 + "on a <hat> and a <hat>")
+    out = tmp_path / "sheet.png"
+    given: dict[str, Any] = {"base": str(base), "template": "captioned"}
+    assert not api.prepare(pictures, out=out, **given).pictures[0].problems
+    seen = api.prepare(pictures, out=out, words=tmp_path / "hat.safetensors", **given)
+    (problem,) = seen.pictures[0].problems
+    assert "its caption is too long, and the word would be cut off" in problem
 
 
 def test_the_command_prints_a_table_or_json(base: Path, pictures: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """`prepare`: show what the model will see of each picture, and suggest settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -17,13 +17,14 @@ from pseudoword.data import (
 )
 from pseudoword.data.examples import Example
 from pseudoword.errors import PromptError
+from pseudoword.formats import sources
 from pseudoword.models import base_model
 from pseudoword.models.reading.prompt_reader import PromptReader
 from pseudoword.outputs import check_not_input, maker_of
 from pseudoword.progress import Progress
 from pseudoword.report import contact_sheet, picture_output
 from pseudoword.text import counted
-from pseudoword.training import suggestions
+from pseudoword.training import other_words, suggestions
 
 SHEET = Path("contact-sheet.png")
 
@@ -85,6 +86,7 @@ def prepare_pictures(
     templates = captions.templates(config.template)
     for sentence in captions.without_effect(config, templates):
         progress.note(sentence)
+    others = other_words.counts(sources.read_concepts(config.words, flag="--words"))
     base = base_model.Unloaded(config)
     sizes = examples.crop_sizes(config, *base.resolution)
     skipped: list[str] = []
@@ -100,13 +102,14 @@ def prepare_pictures(
     captions.note_unused(paths, templates, note)
     captions.note_names(paths, templates, note)
     progress.phase(f"reading {counted(len(paths), 'picture')}")
-    check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)))
+    check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)), others)
     prepared: list[PreparedPicture] = []
     panels: list[Image] = []
     for example in examples.read(paths, config, sizes, seed=config.seed, note=note):
         prepared.append(_prepared(example, check, len(prepared), panels))
         progress.advance(len(prepared), len(paths))
-    prompt_checks.note_weights([*templates, *(picture.caption for picture in prepared)], note)
+    texts = [*templates, *(picture.caption for picture in prepared)]
+    prompt_checks.note_weights(texts, note, others)
     if len(panels) < len(prepared):
         note(f"{out} shows the first {len(panels)} of {len(prepared)} pictures")
     vectors, steps = suggestions.vectors(len(prepared)), suggestions.steps(len(prepared))
@@ -152,10 +155,11 @@ class _PictureCheck:
         readers: Sequence[PromptReader],
         templates: Sequence[str],
         vectors: int,
+        others: Mapping[str, int],
     ) -> None:
         self.find_problems = image_quality.ProblemFinder()
         self._config, self._readers = config, readers
-        self._templates, self._vectors = templates, vectors
+        self._templates, self._vectors, self._others = templates, vectors, others
 
     def __call__(self, example: Example, number: int) -> PreparedPicture:
         view = example.views[0]
@@ -181,6 +185,7 @@ class _PictureCheck:
                 self._templates,
                 self._vectors,
                 shuffled=self._config.shuffle_tags,
+                others=self._others,
             )
         except PromptError as error:
             return [str(error)]
