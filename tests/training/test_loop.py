@@ -1,6 +1,6 @@
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import batch, batches
 from pseudoword.training.state import TrainState
-from pseudoword.training.step import take_step
+from pseudoword.training.step import LOSS_SCALE, take_step
 
 
 def rows(m: TrainState) -> torch.Tensor:
@@ -39,6 +39,17 @@ def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Pat
     assert not any(p.requires_grad or p.grad is not None for m in frozen for p in m.parameters())
     assert not torch.equal(rows(one), start)
     assert rows(one).dtype == torch.float32
+
+
+def test_a_gradient_that_overflows_in_float16_is_computed_with_a_smaller_scale(
+    tiny_base: Callable[[str], Path], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, found = base_model.load_named(str(tiny_base("sana")), "cpu", "float16"), []
+    for scale in (1.0, 2.0**30):  # the second is too large for any gradient
+        monkeypatch.setitem(LOSS_SCALE, torch.float16, scale)
+        pack = [train_state(family, pictures, token, batch=4) for token in ("<a>", "<b>")]
+        found.append([one.grad for one in take_step(family, pack)])
+    assert found[1] == pytest.approx(found[0], rel=0.01)
 
 
 def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:

@@ -15,7 +15,11 @@ from pseudoword.training.batches import batches
 from pseudoword.training.state import TrainState
 
 LOSS_SCALE = {torch.float16: 4096.0}
-"""In float16, gradients of a mean over many pixels would underflow before they reach the rows."""
+"""In float16, gradients of a mean over many pixels would underflow before they reach the rows..."""
+
+LESS = 64
+"""... and where they overflow, the scale is divided by this, until it is 1. It has no state: the
+next step begins with the large one again."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,29 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
     Returns:
         The metrics of each concept. Concepts that cannot continue are left out: `failure` says why.
     """
-    scale = LOSS_SCALE.get(family.dtype, 1.0)
+    numbers = _gradients(family, states, LOSS_SCALE.get(family.dtype, 1.0))
+    metrics = []
+    for state, (value, norm, grad, least) in zip(states, numbers, strict=True):
+        state.failure = _failure(state, value, grad, least)
+        if state.failure is None:
+            lr = state.schedule(state.step)
+            state.update(lr)
+            metrics.append(StepMetrics(state, value, lr, norm, grad))
+    return metrics
+
+
+def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> list[list[float]]:
+    """Give the parameters of `states` the gradients of their next step, clipped.
+
+    Args:
+        family: the frozen model.
+        states: the concepts.
+        scale: what the loss is multiplied by, and the gradients are divided by.
+
+    Returns:
+        Of each concept: the loss, the mean norm of its rows, the norm of the gradient before
+        clipping, and the largest number of its smallest part (`optimisers.clip`).
+    """
     as_graphs = all(state.hyper.graphs for state in states)
     denoise = partial(graphs.predict, family) if as_graphs else family.predict
     parts = torch.tensor([float(s.hyper.accumulate) for s in states], device=family.device)
@@ -65,15 +91,18 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
         hyper, parameters = state.hyper, state.method.parameters()
         clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale)
         readings.append(torch.stack([value, norms.mean_norm(state.method.word()), *clipped]))
-    numbers = torch.stack(readings).tolist()  # together: each transfer waits for the device
-    metrics = []
-    for state, (value, norm, grad, least) in zip(states, numbers, strict=True):
-        state.failure = _failure(state, value, grad, least)
-        if state.failure is None:
-            lr = state.schedule(state.step)
-            state.update(lr)
-            metrics.append(StepMetrics(state, value, lr, norm, grad))
-    return metrics
+    # together: each transfer waits for the device
+    numbers: list[list[float]] = torch.stack(readings).tolist()
+    over = [
+        k
+        for k, (value, _, grad, _) in enumerate(numbers)
+        if math.isfinite(value) and not math.isfinite(grad)
+    ]
+    if over and scale > 1:
+        again = _gradients(family, [states[k] for k in over], max(scale / LESS, 1.0))
+        for k, found in zip(over, again, strict=True):
+            numbers[k] = found
+    return numbers
 
 
 def _failure(state: TrainState, value: float, grad: float, least: float) -> str | None:
