@@ -120,7 +120,9 @@ def train(
         )
     say(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
     prompt = f"a photo of {done.concept.token}"
-    given = ("--concept", done.folder, "--base", checked.base, "--out", "picture.png")
+    given = ["--concept", done.folder, "--base", checked.base, "--out", "picture.png"]
+    if checked.clip_skip > 1:
+        given += ["--clip-skip", checked.clip_skip]
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
 
 

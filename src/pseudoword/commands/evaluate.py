@@ -23,6 +23,7 @@ from pseudoword.data.captions import render
 from pseudoword.errors import SettingsError
 from pseudoword.formats import native, sources
 from pseudoword.models import base_model
+from pseudoword.models.compatibility import remarks
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs, check_not_input, maker_of
@@ -98,6 +99,8 @@ def _evaluate(
     model = SimilarityModel(config.similarity_model or BUNDLED)
     true_features, true_pictures = _true_pictures(paths, model)
     family = base_model.load(config)
+    for said in remarks(concept, family):
+        progress.note(said)
     _note_prompts(family, concept, config, progress)
     with_word = _draw(family, concept, delimited(concept.token), config, progress)
     with_known = _draw(family, concept, known, config, progress) if known else []

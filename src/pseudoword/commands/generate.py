@@ -16,7 +16,7 @@ from pseudoword.errors import StorageError
 from pseudoword.formats import sources
 from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, generation, lora, toward
-from pseudoword.models.compatibility import check_compatible, partly_read
+from pseudoword.models.compatibility import check_compatible, remarks
 from pseudoword.models.family import Family
 from pseudoword.outputs import next_free
 from pseudoword.placeholders import split, undelimited
@@ -57,8 +57,8 @@ def draw_pictures(
     _check_memory(family, config, options, progress)
     for each in named:
         check_compatible(each.concept, family)
-        if (not_read := partly_read(each.concept, family)) is not None:
-            progress.note(not_read)
+        for said in remarks(each.concept, family):
+            progress.note(said)
     concepts = [_as_drawn(each.concept, family, config) for each in named]
     counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Formerly, Synonyms
 from pseudoword.config.fields import OFTEN, Name, Place
@@ -54,6 +56,10 @@ class BaseChoice(Settings):
 
     prediction_type: Annotated[Prediction, Formerly("prediction")] = "auto"
     """What the model predicts. auto is what its files say."""
+
+    clip_skip: Annotated[int, Field(ge=1, le=12)] = 1
+    """Which layer of the text encoder is read, counted from the last: 2 suits many models of
+    drawings. For SD 1.x and 2.x; draw with the same number."""
 
     quantize: Quantize = "none"
     """Keep the frozen linear layers in 8 or 4 bits, to save memory (4bit needs the extra

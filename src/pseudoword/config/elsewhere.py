@@ -29,9 +29,9 @@ _NAMES: Mapping[str, str] = {
     "revision": "write it into --base, as owner/name@revision",
     "tokenizer_name tokenizer_cache_dir": "the tokenizer is that of the base model",
     "vae": "the VAE is that of the base model; a folder in diffusers' layout may have another one",
-    "clip_skip text_encoder_layer_skip text_encoder_2_layer_skip": (
-        "of a base model in a folder, num_hidden_layers in text_encoder/config.json says how many "
-        "layers are read: for a clip skip of 2 with SD 1 write 11"
+    "text_encoder_layer_skip text_encoder_2_layer_skip": (
+        "--clip-skip says which layer of the text encoder is read, counted from 1: skip 1 is "
+        "--clip-skip 2"
     ),
     "max_token_length text_encoder_sequence_length": (
         "a prompt to learn in is as long as the text encoder reads at once"

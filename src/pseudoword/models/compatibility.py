@@ -14,6 +14,7 @@ from pseudoword.formats.keys import (
     likely_family,
 )
 from pseudoword.models.family import Family
+from pseudoword.text import brief
 
 SD_TITLES = {frozenset({"clip_l"}): "SD 1.x", frozenset({"clip_h"}): "SD 2.x"}
 """Usual names of models by their text encoders, where a family has several."""
@@ -69,6 +70,12 @@ def check_compatible(concept: Concept, family: Family, *, whole: bool = False) -
     )
 
 
+def remarks(concept: Concept, family: Family) -> list[str]:
+    """What a user should know of a compatible word, a sentence each."""
+    found = (partly_read(concept, family), read_otherwise(concept, family))
+    return [said for said in found if said is not None]
+
+
 def partly_read(concept: Concept, family: Family) -> str | None:
     """What is not read of a compatible word, or not read with it, as a sentence; None if all is."""
     own = {base_encoder(key) for key in concept.vectors}
@@ -83,6 +90,18 @@ def partly_read(concept: Concept, family: Family) -> str | None:
             "without it"
         )
     return None
+
+
+def read_otherwise(concept: Concept, family: Family) -> str | None:
+    """How the text was read when a word was learned here, as a sentence; None if as it is now."""
+    facts = concept.provenance
+    learned = facts.get("clip_skip", "1" if "base_fingerprint" in facts else "")
+    if not learned or learned == str(family.source.clip_skip):
+        return None
+    return (
+        f"{concept.token} was learned with --clip-skip {brief(learned)}, and this is --clip-skip "
+        f"{family.source.clip_skip}: it may be less like what it was learned from"
+    )
 
 
 def _fits_in_part(concept: Concept, model: Mapping[str, int], family: str) -> bool:

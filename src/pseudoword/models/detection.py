@@ -1,6 +1,6 @@
 """Find a base model, and say which family it is of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,10 @@ def detect(choice: BaseChoice) -> Detected:
     """
     place = choice.base_place()
     if isinstance(place, Path) and place.is_file():
-        return _detect_single_file(place, choice)
-    return _detect_pipeline(place, choice)
+        found = _detect_single_file(place, choice)
+    else:
+        found = _detect_pipeline(place, choice)
+    return replace(found, source=replace(found.source, clip_skip=choice.clip_skip))
 
 
 def _detect_pipeline(place: Path | HubId, choice: BaseChoice) -> Detected:

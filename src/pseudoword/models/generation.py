@@ -238,6 +238,8 @@ def _infotext_values(
         "Size": f"{settings.width}x{settings.height}",
         "Model": public(family.source.name),
     }
+    if family.source.clip_skip > 1:
+        values["Clip skip"] = family.source.clip_skip
     if settings.guidance_rescale:
         values["CFG Rescale"] = settings.guidance_rescale
     if loras:

@@ -12,7 +12,11 @@ from pseudoword.data import captions, examples
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
 from pseudoword.formats.sources import NamedConcept
-from pseudoword.models.compatibility import check_compatible, check_vector_count, partly_read
+from pseudoword.models.compatibility import (
+    check_compatible,
+    check_vector_count,
+    remarks,
+)
 from pseudoword.models.family import Family
 from pseudoword.placeholders import split
 from pseudoword.runs import previews
@@ -130,10 +134,12 @@ def against_model(
     """
     if concept := initialisation.named_concept(config.init, config.init_mode):
         check_compatible(concept, family, whole=True)  # before pictures are encoded
+        for said in remarks(concept, family):
+            note(said)
     for other in others:
         check_compatible(other.concept, family)
-        if (not_read := partly_read(other.concept, family)) is not None:
-            note(not_read)
+        for said in remarks(other.concept, family):
+            note(said)
     if config.graphs and family.ragged:
         raise SettingsError(
             f"--graphs does not work with {family.source.name}, whose denoiser runs "

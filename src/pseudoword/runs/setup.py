@@ -227,6 +227,7 @@ def _provenance(
     return {
         "base": family.source.name,
         "base_fingerprint": sources["base"],
+        **({"clip_skip": str(config.clip_skip)} if config.clip_skip > 1 else {}),
         "init": init,
         "init_mode": initialisation.mode_of(init, config.init_mode),
         "batch": str(config.batch),

@@ -26,6 +26,7 @@ FIELDS = {
     "CFG Rescale": "guidance_rescale",
     "Seed": "seed",
     "Emphasis": "emphasis",
+    "Clip skip": "clip_skip",
     "Toward": "toward",
     "Toward word": "toward_word",
     "Rows": "rows",

@@ -36,6 +36,8 @@ class LatentFamily(DiffusersDrawing):
     """what messages call it"""
     reads_weights: bool
     ragged = False
+    skips_layers = False
+    """whether people draw with models of it that read a text encoder's layer before the last"""
     text_encoders: Sequence[EncoderPart]
     """in the order of their pipeline"""
     autoencoder_kind: type[Autoencoder] = Autoencoder
@@ -49,6 +51,11 @@ class LatentFamily(DiffusersDrawing):
             raise SettingsError(
                 f"--prediction-type {source.scheduler['prediction_type']} is not for "
                 f"{source.name}, which predicts a flow. Leave it out."
+            )
+        if source.clip_skip > 1 and not self.skips_layers:
+            raise SettingsError(
+                f"--clip-skip {source.clip_skip} is not for {source.name}, whose denoiser was "
+                "trained with one layer only. Leave it out."
             )
         self.encoders = self._load_encoders()
         self.denoiser = self.load_denoiser()

@@ -17,6 +17,7 @@ class StableDiffusion(UNetFamily):
     """An SD 1.x/2.x-style model."""
 
     name = "sd"
+    skips_layers = True
     pipelines = ("StableDiffusionPipeline", "StableDiffusionInpaintPipeline")
     text_encoders = (EncoderPart("clip_l", "CLIPTextModel", other_keys=("clip_h", "clip_g")),)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pseudoword.errors import SettingsError
 from pseudoword.formats.keys import WIDTHS
 from pseudoword.models.reading.prompt_reader import Reads
 
@@ -13,6 +14,25 @@ Take = Callable[[Any], Any]
 
 def whole(model: Any) -> Any:
     """Everything is needed."""
+    return model
+
+
+def without_last_layers(count: int, model: Any) -> Any:
+    """A CLIP that gives the states before its last `count` layers, with the final norm applied.
+
+    As "clip skip" in AUTOMATIC1111 and kohya's scripts, which call none of them left out 1.
+
+    Raises:
+        SettingsError: it has no more layers than that.
+    """
+    layers = model.encoder.layers
+    if count >= len(layers):
+        raise SettingsError(
+            f"--clip-skip {count + 1} is too much for a text encoder of {len(layers)} layers."
+        )
+    if count:
+        model.encoder.layers = layers[:-count]
+        model.config.num_hidden_layers = len(model.encoder.layers)
     return model
 
 

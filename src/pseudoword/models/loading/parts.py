@@ -18,7 +18,7 @@ from pseudoword.models.compute.frozen_layers import can_pack, replace_forwards
 from pseudoword.models.compute.text_attention import replace_attention
 from pseudoword.models.compute.transformer_blocks import replace_blocks
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole
+from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole, without_last_layers
 from pseudoword.models.loading.header import read_header
 from pseudoword.models.loading.plain_weights import load_plain
 from pseudoword.models.loading.progress_bars import without_progress_bars
@@ -60,8 +60,12 @@ class ModelParts:
         """A text encoder with its tokenizer."""
         import transformers
 
+        take = part.take
+        if self.source.clip_skip > 1:
+            take = partial(without_last_layers, self.source.clip_skip - 1)
+
         def load() -> Any:
-            model = self.load_frozen(getattr(transformers, part.kind), part.folder, part.take)
+            model = self.load_frozen(getattr(transformers, part.kind), part.folder, take)
             if self.placement.device.type in {"cpu", "meta"}:
                 replace_attention(model)
             if part.reads is not None:

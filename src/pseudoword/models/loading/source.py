@@ -26,6 +26,8 @@ class BaseSource:
     """the only part that is read from a single file; the others are in `layout`. None: all are"""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     """what to change in the scheduler's config, such as `prediction_type`"""
+    clip_skip: int = 1
+    """which layer of a CLIP is read, counted from the last"""
 
 
 @dataclass(frozen=True)
