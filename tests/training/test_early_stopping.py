@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,23 @@ def test_the_samples_are_fixed_even_and_not_those_of_training(
     assert t.sort().values.tolist() == [62, 187, 312, 437, 562, 687, 812, 937]
     for step in range(3):
         assert not torch.equal(batch(family, [one.data], step).noise, first[0].noise)
+
+
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_pictures_of_all_shapes_are_among_them(size: int, family: Family, tmp_path: Path) -> None:
+    """Each as often as pictures have it, whatever the size of a step."""
+    for number, side in enumerate(((64, 32), (32, 64), (32, 32), (32, 32))):
+        Image.effect_noise(side, 80).save(tmp_path / f"{number}.png")
+    settings = {"crop": "buckets"}
+    one = train_state(family, tmp_path, batch=size, picture_settings=settings)
+    parts = fixed(family, one.data, 8)
+    assert sum(len(part.t) for part in parts) == 8
+    of_shape = {part.latents.shape[2:]: 0 for part in parts}
+    for part in parts:
+        of_shape[part.latents.shape[2:]] += len(part.t)
+    assert sorted(of_shape.values()) == [2, 2, 4]
+    many = replace(one.data, pictures=[*one.data.pictures] * 5)
+    assert len({part.latents.shape for part in fixed(family, many, 8)}) > 1
 
 
 def test_the_samples_do_not_depend_on_the_seed(family: Family, pictures: Path) -> None:

@@ -81,14 +81,18 @@ def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch
 
 
 def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
-    """At least `n` samples for evaluation, always the same, in batches of the concept's size.
+    """At least `n` samples for evaluation, always the same, in batches of one size.
 
-    They are spread evenly over timesteps and pictures. Training never uses them: they have a random
-    key of their own. Their noise does not depend on the seed, so that runs with different seeds can
-    be compared.
+    They are spread evenly over timesteps and pictures. A batch has latents of one shape; where
+    there are several, batches are smaller than those of steps, so that all have a turn, or as many
+    as there are samples. Training never uses them: they have a random key of their own. Their noise
+    does not depend on the seed, so that runs with different seeds can be compared.
     """
-    size = data.hyper.batch
-    parts = math.ceil(n / size)
+    size, turns = data.hyper.batch, 1
+    if len({picture.moments.mean.shape[1:] for picture in data.pictures}) > 1:
+        turns = min(len(data.pictures), n)
+        size = min(size, max(2, n // turns))  # one sample alone would be rounded otherwise
+    parts = max(math.ceil(n / size), turns)
     spread = timesteps(family, data)
     t = spread.even(parts * size)
     key = f"{data.token}/evaluation"
