@@ -227,3 +227,13 @@ def test_several_options_of_an_optimiser_after_one_name_are_explained() -> None:
     given = ["--optimizer_args", "weight_decay=0.01", "betas=.9,.999"]
     said = CliRunner().invoke(app, ["train", "p", "--token", "<a>", *given]).stderr
     assert "betas=.9,.999: write --optimiser-option betas=.9,.999" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, GenerateConfig, PlanConfig])
+def test_the_side_of_a_square_may_be_written_twice(kind: type[Settings]) -> None:
+    """As in kohya's scripts, which also take two that differ."""
+    needed = {name: value for name, value in NEEDED.items() if name in kind.model_fields}
+    for written in ("64,64", "64x64", " 64, 64 ", 64):
+        assert kind.check(**needed, resolution=written).model_dump()["resolution"] == 64
+    with pytest.raises(SettingsError, match=r"--resolution 64,96: it is the side of a square"):
+        kind.check(**needed, resolution="64,96")

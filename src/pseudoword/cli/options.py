@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic import BeforeValidator
 
 from pseudoword import lookup
 from pseudoword.cli.help import OTHER_NAMES, with_help_all
@@ -164,8 +165,12 @@ def _alias(kind: type[Settings], name: str, field: str, argument: str) -> inspec
 
 
 def _taken(kind: type[Settings], name: str) -> Any:
-    """How the command line takes a field; as text where its values have other words, too."""
-    return str if name in synonyms_of(kind) else _typed(kind.model_fields[name].annotation)
+    """How the command line takes a field; as text where it may be written in other ways, too."""
+    field = kind.model_fields[name]
+    read = any(isinstance(one, BeforeValidator) for one in field.metadata)
+    if name in synonyms_of(kind) or (read and get_origin(field.annotation) is not tuple):
+        return str
+    return _typed(field.annotation)
 
 
 PLAIN = (bool, int, float, NoneType)

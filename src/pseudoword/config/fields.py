@@ -1,6 +1,7 @@
 """Types that several settings share, with their bounds. The bounds are far beyond what makes sense:
 a larger value would only use up all memory or time."""
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -116,6 +117,23 @@ def _filled(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _side_of_square(value: Any, info: ValidationInfo) -> Any:
+    """`512,512`, as in kohya's scripts, is 512."""
+    sides = (
+        re.fullmatch(r"\s*(\d{1,9})\s*[,x]\s*(\d{1,9})\s*", value)
+        if isinstance(value, str)
+        else None
+    )
+    if sides is None:
+        return value
+    if int(sides[1]) != int(sides[2]):
+        raise SettingsError(
+            f"{flag(str(info.field_name))} {brief(value)}: it is the side of a square, one number. "
+            "For other shapes, train and generate have --width and --height."
+        )
+    return sides[1]
+
+
 def a_path(value: Any) -> Any:
     """A `Path` as text that is taken for nothing but a path."""
     if not isinstance(value, Path):
@@ -128,6 +146,9 @@ def at_home(text: str) -> str:
     """`text`, in which `~` is the home folder."""
     return str(lookup.expand_home(text)) if text.startswith("~") else text
 
+
+SideOfSquare = Annotated[int | None, SIDE_PX, BeforeValidator(_side_of_square)]
+"""The side of a square picture; None: the model's own."""
 
 Name = Annotated[str, BeforeValidator(_filled)]
 """Something that is known by name."""

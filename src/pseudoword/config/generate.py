@@ -8,7 +8,17 @@ from pydantic import Field, model_validator
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Synonyms
 from pseudoword.config.base_choice import BaseChoice
-from pseudoword.config.fields import GUIDANCE, OFTEN, SIDE_PX, STEPS, Name, Pictures, Place, Seed
+from pseudoword.config.fields import (
+    GUIDANCE,
+    OFTEN,
+    SIDE_PX,
+    STEPS,
+    Name,
+    Pictures,
+    Place,
+    Seed,
+    SideOfSquare,
+)
 from pseudoword.config.schedulers import check_known
 from pseudoword.config.settings import Idle
 from pseudoword.errors import SettingsError
@@ -81,7 +91,7 @@ class GenerateConfig(BaseChoice):
     """Denoising steps per picture. The default is 25, or fewer for a model that is distilled to
     few steps, such as FLUX.1 schnell."""
 
-    resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
+    resolution: Annotated[SideOfSquare, OFTEN] = None
     """Side of the picture in pixels; by default the model's own."""
 
     width: Annotated[int | None, SIDE_PX] = None

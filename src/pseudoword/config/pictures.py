@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias
-from pseudoword.config.fields import OFTEN, SIDE_PX, FilePaths
+from pseudoword.config.fields import OFTEN, SIDE_PX, FilePaths, SideOfSquare
 from pseudoword.config.settings import Idle, Settings
 from pseudoword.errors import SettingsError
 
@@ -36,7 +36,7 @@ class PictureSettings(Settings):
     pictures: Annotated[FilePaths, Alias("train_data_dir")]
     """A folder of pictures, or several files. Three to five are enough."""
 
-    resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
+    resolution: Annotated[SideOfSquare, OFTEN] = None
     """Side in pixels of the square that pictures are cut to; by default the model's own."""
 
     width: Annotated[int | None, SIDE_PX] = None

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pseudoword.config.aliases import Alias
 from pseudoword.config.base_choice import BaseChoice
-from pseudoword.config.fields import OFTEN, SIDE_PX, Samples
+from pseudoword.config.fields import OFTEN, Samples, SideOfSquare
 from pseudoword.config.method import MethodName
 
 
@@ -15,7 +15,7 @@ class PlanConfig(BaseChoice):
 
     sizes: ClassVar = ("sd1", "sd2", "sdxl")
 
-    resolution: Annotated[int | None, SIDE_PX, OFTEN] = None
+    resolution: Annotated[SideOfSquare, OFTEN] = None
     """Side of the pictures in pixels; by default the model's own."""
 
     batch: Annotated[Samples, OFTEN, Alias("batch_size", "train_batch_size")] = 1
