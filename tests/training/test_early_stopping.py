@@ -86,6 +86,8 @@ def test_the_best_word_is_kept() -> None:
     made = evaluations([0.5, 0.3, 0.4, 0.3])
     assert made.best_step == 10
     assert made.best["clip_l"].item() == 1
+    overflowed = evaluations([0.5, math.nan, 0.4, math.nan, 0.3])
+    assert overflowed.best_step == 40
     by_held_out = evaluations([0.5, 0.3, 0.2], [0.6, 0.4, 0.5])
     assert by_held_out.best_step == 10
 

@@ -5,6 +5,7 @@ loss falls smoothly.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -51,8 +52,12 @@ class EvaluationLoss:
 
     @property
     def deciding_loss(self) -> float:
-        """The loss that decides which word is best: that of held-out pictures, if there are any."""
-        return self.loss if self.held_out is None else self.held_out
+        """The loss that decides which word is best: that of held-out pictures, if there are any.
+
+        What is no number, such as after an overflow in 16 bits, is worse than any.
+        """
+        found = self.loss if self.held_out is None else self.held_out
+        return math.inf if math.isnan(found) else found
 
 
 @dataclass
@@ -86,6 +91,8 @@ class EvaluationHistory:
         last = max(patience, len(self.found) // 3)
         losses = [one.deciding_loss for one in self.found]
         before, lately = min(losses[:-last]), min(losses[-last:])
+        if math.isinf(lately):
+            return None
         gained = losses[0] - min(before, lately)
         at_mean_pace = gained * last / (len(losses) - 1)
         if before - lately > min(PACE * at_mean_pace, LITTLE * before):
