@@ -1,6 +1,7 @@
 """Timesteps that move a word are found, drawn more often, and remembered with the run."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from support import Notes, train_state
 from torch import Tensor
 
 from pseudoword import train
+from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
@@ -18,6 +20,7 @@ from pseudoword.training import importance, loss
 from pseudoword.training.batches import batch, fixed
 from pseudoword.training.joint_batches import TENSORS
 from pseudoword.training.state import TrainState
+from pseudoword.training.step import LOSS_SCALE
 
 
 def deaf_below(family: Family, t_heard: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +48,18 @@ def test_what_moves_nothing_is_drawn_least(
     assert found[:4] == (importance.LEAST,) * 4
     assert max(found) == 1
     assert min(found[5:]) > importance.LEAST
+
+
+def test_a_sample_whose_gradient_overflows_in_float16_counts_as_the_others(
+    tiny_base: Callable[[str], Path], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, found = base_model.load_named(str(tiny_base("sana")), "cpu", "float16"), []
+    for scale in (1.0, 2.0**30):  # the second is too large for any gradient
+        monkeypatch.setitem(LOSS_SCALE, torch.float16, scale)
+        one = train_state(family, pictures, batch=4)
+        found += importance.densities(family, [(one.data, one.word())])
+    assert found[1]
+    assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
 def test_it_is_in_proportion_to_the_gradients_of_single_samples(

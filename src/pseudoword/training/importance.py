@@ -21,7 +21,7 @@ from pseudoword.training import batches, loss
 from pseudoword.training.batch_invariance import exact
 from pseudoword.training.batches import TrainingData
 from pseudoword.training.joint_batches import joined
-from pseudoword.training.step import LOSS_SCALE
+from pseudoword.training.step import LESS, LOSS_SCALE
 
 PARTS = 10
 """Number of parts that the timesteps are divided into."""
@@ -89,6 +89,22 @@ def _squares(
         owners: the index of the word of each of the equal parts of the batch.
         batch: `B` samples.
     """
+    scale = LOSS_SCALE.get(family.dtype, 1.0)
+    found = _squares_at(scale, family, words, owners, batch)
+    while scale > 1 and not found.isfinite().all():  # it is too large for some samples
+        scale = max(scale / LESS, 1.0)
+        found = found.where(found.isfinite(), _squares_at(scale, family, words, owners, batch))
+    return found
+
+
+def _squares_at(
+    scale: float,
+    family: Family,
+    words: Sequence[Rows],
+    owners: Sequence[int],
+    batch: loss.Batch,
+) -> Tensor:
+    """As `_squares`, where the loss is multiplied by `scale`; not finite where that overflows."""
     owner = [k for k in owners for _ in range(len(batch.t) // len(owners))]
     # Each sample has its own copy of the word: one backward pass gives a gradient for each.
     copies = [_leaves(words[k], family.device) for k in owner]
@@ -96,9 +112,8 @@ def _squares(
         prompt.replace(loss.pack_placeholder(k), loss.pack_placeholder(i))
         for i, (prompt, k) in enumerate(zip(batch.prompts, owner, strict=True))
     ]
-    scale = LOSS_SCALE.get(family.dtype, 1.0)
     (loss.losses(family, copies, replace(batch, prompts=prompts)).sum() * scale).backward()
-    return torch.stack([_square(word) for word in copies]).cpu()
+    return torch.stack([_square(word) for word in copies]).cpu() / scale**2
 
 
 def _density(part: Tensor, squares: Tensor) -> tuple[float, ...]:
