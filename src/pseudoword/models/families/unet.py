@@ -126,10 +126,26 @@ class UNetFamily(LatentFamily):
                 channels.to(self.dtype),
                 t,
                 condition.hidden.to(self.dtype),
+                timestep_cond=self._guidance_read(len(channels)),
                 added_cond_kwargs=self.added_conditions(condition, micro_conditioning),
                 return_dict=False,
             )[0]
         return predicted
+
+    def _guidance_read(self, count: int) -> Tensor | None:
+        """What a latent consistency model reads with the timestep, `[count, width]`; else None.
+
+        It has learned what guidance makes of a prediction, and reads the scale minus one as sines
+        and cosines (Luo et al. 2023, arXiv 2310.04378). As with other models that are
+        distilled for guidance, a word learns at a scale of 1, where it leaves predictions as they
+        are: there all sines are 0, and all cosines are 1.
+        """
+        width = self.unet.config.time_cond_proj_dim
+        if width is None:
+            return None
+        read = torch.zeros(count, width, device=self.device, dtype=self.dtype)
+        read[:, width // 2 : 2 * (width // 2)] = 1
+        return read
 
     def try_denoiser(self, side: int, condition: Condition) -> Tensor:
         # of all channels: the VAE, which predicting with a mask needs, is not loaded yet
