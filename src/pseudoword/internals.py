@@ -20,7 +20,9 @@ from pseudoword.formats import encode as encode
 from pseudoword.formats import read_all as read_all
 from pseudoword.formats import read_bytes as read_bytes
 from pseudoword.formats import with_token as with_token
+from pseudoword.formats.infotext import KARRAS as KARRAS
 from pseudoword.formats.infotext import SAMPLERS as SAMPLERS
+from pseudoword.formats.infotext import SCHEDULE as SCHEDULE
 from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.formats.layers import adapted as adapted

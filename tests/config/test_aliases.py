@@ -20,7 +20,7 @@ from pseudoword.config import (
 )
 from pseudoword.config.aliases import Formerly, names_of, synonyms_of
 from pseudoword.config.elsewhere import INSTEAD
-from pseudoword.config.schedulers import check_known, classes
+from pseudoword.config.schedulers import check_known, classes, has_karras
 from pseudoword.errors import SettingsError
 
 KINDS = (TrainConfig, GenerateConfig, PrepareConfig, PlanConfig, BenchConfig, EvaluateConfig)
@@ -211,8 +211,11 @@ def test_samplers_are_known_by_their_usual_names(theirs: str, ours: str) -> None
     assert ours in classes(config.scheduler)
     line = TrainConfig.check(**NEEDED, preview=f"a [name] --ss {theirs}")
     check_known(str(line.preview[0].scheduler), "--preview")
-    with pytest.raises(SettingsError, match=r"no scheduler DPM\+\+ 2M Karras"):
-        GenerateConfig.check(sampler="DPM++ 2M Karras").check_there()
+    for ending in ("", " Karras", "_karras"):
+        assert ours in classes(theirs + ending)
+        assert has_karras(theirs + ending) == bool(ending)
+    with pytest.raises(SettingsError, match=r"no scheduler DPM\+\+ 9M Karras"):
+        GenerateConfig.check(sampler="DPM++ 9M Karras").check_there()
 
 
 def test_schedules_with_the_defaults_of_other_trainers_are_ours() -> None:

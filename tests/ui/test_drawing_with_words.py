@@ -107,6 +107,22 @@ def test_what_a_picture_says_is_no_way_to_files(drawing: Drawing) -> None:
     assert found.settings == {"sampler_steps": 3, "seed": 2}
 
 
+@pytest.mark.parametrize(
+    "said", ["Sampler: DPM++ 2M Karras", "Sampler: DPM++ 2M, Schedule type: Karras"]
+)
+def test_noise_levels_and_a_skipped_layer_are_read_back(drawing: Drawing, said: str) -> None:
+    """As AUTOMATIC1111 wrote them before 1.9, and since."""
+    chunks = PngInfo()
+    chunks.add_text("parameters", f"a cat\nSteps: 3, {said}, Seed: 2, Clip skip: 2")
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=chunks)
+    read = {**drawing.read_back(buffer.getvalue(), "x.png").settings}
+    assert (read["scheduler"], read["clip_skip"]) == ("DPMSolverMultistep Karras", 2)
+    (drawn,) = drawing.generate("a cat", base="tiny", **read)
+    again = {**drawing.read_back(drawn.png, "y.png").settings}
+    assert {name: again[name] for name in read} == read
+
+
 def test_a_base_stays_loaded_until_something_is_learned(
     queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

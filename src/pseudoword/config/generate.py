@@ -122,7 +122,8 @@ class GenerateConfig(BaseChoice):
     all."""
 
     scheduler: Annotated[Name | None, Alias("sampler", "sampler_name")] = None
-    """One of diffusers' schedulers, for example DPMSolverMultistep; by default the model's own."""
+    """One of diffusers' schedulers, for example DPMSolverMultistep or "DPM++ 2M Karras"; by default
+    the model's own."""
 
     offload: bool = False
     """Keep only the part of the model that is at work on the device. Slower, with less memory."""

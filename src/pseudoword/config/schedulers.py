@@ -1,5 +1,6 @@
 """Schedulers of diffusers by name."""
 
+import re
 from collections.abc import Iterator
 
 from pseudoword.config.installed import names_in
@@ -31,8 +32,18 @@ _ELSEWHERE = {
 with `_` for a space, and without kohya's `k_` before them."""
 
 
+_KARRAS = re.compile(r"[\s_-]+karras\s*$", re.IGNORECASE)
+
+
+def has_karras(name: str) -> bool:
+    """Whether a scheduler is to have the noise levels of Karras et al. (2022, arXiv 2206.00364):
+    `DPM++ 2M Karras`."""
+    return bool(_KARRAS.search(name))
+
+
 def classes(name: str) -> Iterator[str]:
     """The classes that may be meant by `name`, with or without its usual beginning and end."""
+    name = _KARRAS.sub("", name)
     name = _ELSEWHERE.get(name.lower().replace(" ", "_").removeprefix("k_"), name)
     return (f"{start}{name}{end}" for start in STARTS for end in ENDS)
 

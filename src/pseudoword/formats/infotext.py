@@ -36,6 +36,10 @@ SAMPLERS: Mapping[str, str] = {
 }
 """diffusers' scheduler -> AUTOMATIC1111's name for that sampler."""
 
+SCHEDULE, KARRAS = "Schedule type", "Karras"
+"""The name of the sampler's noise levels, and one value. Before AUTOMATIC1111 1.9, the value stood
+behind the sampler: `DPM++ 2M Karras`."""
+
 EMPHASES: Mapping[str, str] = {"no-norm": "No norm", "none": "None"}
 """How weights in the prompt are applied -> AUTOMATIC1111's name, where it is not its default."""
 

@@ -13,7 +13,7 @@ from torch import Generator, no_grad
 from pseudoword.concept import Concept
 from pseudoword.config import Emphasis
 from pseudoword.errors import ConceptError, SettingsError
-from pseudoword.formats.infotext import EMPHASES, KEYWORD, SAMPLERS, infotext
+from pseudoword.formats.infotext import EMPHASES, KARRAS, KEYWORD, SAMPLERS, SCHEDULE, infotext
 from pseudoword.models.compatibility import check_compatible
 from pseudoword.models.family import Family, GenerationSettings
 from pseudoword.models.lora import Lora
@@ -229,10 +229,12 @@ def _groups(pictures: Sequence[int], at_once: int) -> Iterator[Sequence[int]]:
 def _infotext_values(
     family: Family, settings: GenerationSettings, seed: int, loras: Sequence[Lora]
 ) -> dict[str, object]:
-    kind = type(family.scheduler(settings.scheduler)).__name__
+    scheduler = family.scheduler(settings.scheduler)
+    kind, karras = type(scheduler).__name__, scheduler.config.get("use_karras_sigmas")
     values: dict[str, object] = {
         "Steps": settings.sampler_steps,
         "Sampler": SAMPLERS.get(kind, kind.removesuffix("Scheduler")),
+        **({SCHEDULE: KARRAS} if karras else {}),
         "CFG scale": settings.guidance,
         "Seed": seed,
         "Size": f"{settings.width}x{settings.height}",

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from pseudoword.config.schedulers import classes
+from pseudoword.config.schedulers import classes, has_karras
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.text import reason
@@ -35,17 +35,22 @@ def compatible_scheduler(own: Any, name: str, model: str) -> Any:
 
     Args:
         own: the model's own.
-        name: of diffusers' class, with or without its usual beginning and end.
+        name: of diffusers' class, with or without its usual beginning and end; perhaps with
+            `Karras` behind it.
         model: what messages call the model.
 
     Raises:
-        SettingsError: diffusers has no compatible one with this name, or it needs another package.
+        SettingsError: diffusers has no compatible one with this name, it takes no noise levels of
+            Karras's, or it needs another package.
     """
     known = {kind.__name__: kind for kind in own.compatibles}
+    options = {"use_karras_sigmas": True} if has_karras(name) else {}
     for kind in classes(name):
         if kind in known:
+            if not options.keys() <= inspect.signature(known[kind]).parameters.keys():
+                raise SettingsError(f"--scheduler {name}: {kind} takes no noise levels of Karras's")
             try:
-                return known[kind].from_config(own.config)
+                return known[kind].from_config(own.config, **options)
             except ImportError as error:
                 raise SettingsError(f"--scheduler {name}: {reason(error)}") from error
     short = sorted(kind.removesuffix("Scheduler") for kind in known)

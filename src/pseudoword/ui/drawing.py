@@ -193,6 +193,8 @@ class Drawing:
     def _settings_of(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The settings among what a picture tells."""
         settings: dict[str, Any] = {}
+        if "Sampler" in values and values.get(internals.SCHEDULE) == internals.KARRAS:
+            values = {**values, "Sampler": f"{values['Sampler']} {internals.KARRAS}"}
         for name, value in values.items():
             with contextlib.suppress(PseudowordError):  # it has no such value here
                 found = self._setting(name, value)
@@ -210,7 +212,8 @@ class Drawing:
                 called: kind.removesuffix("Scheduler")
                 for kind, called in reversed(list(internals.SAMPLERS.items()))  # the first counts
             }
-            return {"scheduler": kinds.get(value, value)}
+            sampler = value.removesuffix(f" {internals.KARRAS}")
+            return {"scheduler": kinds.get(sampler, sampler) + value.removeprefix(sampler)}
         if name == "Size" and (sides := re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)):
             return {"width": int(sides[1]), "height": int(sides[2])}
         if name == "Model" and value in bases(self.workspace):

@@ -49,6 +49,28 @@ def test_a_scheduler_draws_as_it_does_in_diffusers(base: Path, name: str) -> Non
     assert same(draw(base, scheduler=name), theirs, within=1)
 
 
+@pytest.mark.parametrize("name", ["DPM++ 2M Karras", "euler_karras"])
+def test_noise_levels_of_karras_are_those_of_diffusers(base: Path, name: str) -> None:
+    pipeline = DiffusionPipeline.from_pretrained(base)
+    pipeline.set_progress_bar_config(disable=True)
+    full = "EulerDiscreteScheduler" if "euler" in name else "DPMSolverMultistepScheduler"
+    config = pipeline.scheduler.config
+    pipeline.scheduler = getattr(diffusers, full).from_config(config, use_karras_sigmas=True)
+    source = torch.Generator().manual_seed(0)
+    theirs = pipeline("a cat", num_inference_steps=3, generator=source).images[0]
+    ours = draw(base, scheduler=name)
+    assert same(ours, theirs, within=1)
+    assert "Schedule type: Karras" in ours.info["parameters"]
+    without = draw(base, scheduler=re.sub("[ _][Kk]arras", "", name))
+    assert not same(ours, without, within=1)
+    assert "Karras" not in without.info["parameters"]
+
+
+def test_what_has_no_noise_levels_of_karras_says_so(base: Path) -> None:
+    with pytest.raises(SettingsError, match="DDIMScheduler takes no noise levels of Karras's"):
+        draw(base, scheduler="DDIM Karras")
+
+
 def test_an_unknown_scheduler_names_those_that_work(base: Path) -> None:
     with pytest.raises(SettingsError, match=r"no scheduler Nonesuch.* work with .*DDIM.*Euler"):
         draw(base, scheduler="Nonesuch")
