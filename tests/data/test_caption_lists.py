@@ -8,6 +8,7 @@ from PIL import Image
 from support import Notes
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.captions import CaptionSettings
 from pseudoword.config.pictures import PictureSettings
 from pseudoword.data import captions, examples, picture_files
 from pseudoword.data.caption_lists import listed_caption
@@ -39,7 +40,7 @@ def test_a_list_in_the_folder_or_above_it_has_the_captions(folder: Path) -> None
         {"file_name": str(b), "prompt": "\ud800"},
         {"file_name": "b.png", "objects": []},
     )
-    assert (captions.filewords(a), captions.filewords(b)) == ("grey, striped", "?")
+    assert (captions.filewords(a), captions.filewords(b)) == ("grey,\nstriped", "?")
     a.with_suffix(".txt").write_text("beside it")
     assert captions.filewords(a) == "beside it"
 
@@ -72,7 +73,7 @@ def test_a_list_is_no_picture_and_its_captions_count(folder: Path) -> None:
     found = picture_files.find([folder], notes.note)
     assert found == picture_files.find(sorted(folder.iterdir()), notes.note)
     assert not notes.lines
-    captions.note_unused(found, captions.SUBJECT, notes.note)
+    captions.note_unused(found, captions.SUBJECT, CaptionSettings(), notes.note)
     assert notes.lines[0].startswith("these templates do not use the pictures' captions (1 of 2")
     captions.note_names(found, captions.SUBJECT, notes.note)
     assert len(notes.lines) == 1

@@ -69,7 +69,7 @@ def test_an_empty_caption_leaves_no_comma(template: str) -> None:
 @pytest.mark.parametrize(
     ("data", "caption"),
     [
-        (b" grey,\n striped \n", "grey, striped"),
+        (b" grey,\n\n  very  striped \n", "grey,\nvery striped"),
         (b"", ""),
         ("größe".encode("utf-8-sig"), "größe"),
         ("größe".encode("utf-16"), "größe"),
@@ -108,9 +108,9 @@ def test_kohya_s_captions_are_read_if_there_is_no_txt(tmp_path: Path) -> None:
 
 def notes(folder: Path, template: str) -> list[str]:
     notes: list[str] = []
-    captions.note_unused(
-        [folder / "a.png", folder / "b.png"], captions.TEMPLATE_SETS[template], notes.append
-    )
+    pictures = [folder / "a.png", folder / "b.png"]
+    templates, settings = captions.TEMPLATE_SETS[template], CaptionSettings()
+    captions.note_unused(pictures, templates, settings, notes.append)
     return notes
 
 
@@ -146,9 +146,20 @@ def test_a_caption_of_several_lines_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("red\nblue\n")
     (said,) = notes(tmp_path, "captioned")
     assert said.startswith("1 of 2 captions have several lines, which are read as one: a.txt.")
-    assert captions.filewords(tmp_path / "a.png") == "red blue"
+    words = captions.filewords(tmp_path / "a.png")
+    assert captions.augment(words, CaptionSettings(), 0) == "red blue"
     (tmp_path / "a.txt").write_bytes(b"\xff\n\xfe\n")
     assert notes(tmp_path, "captioned") == []
+
+
+def test_one_of_several_lines_may_be_read_each_time() -> None:
+    """As in OneTrainer, and in kohya's scripts with --enable_wildcard."""
+    settings = CaptionSettings(caption_lines="random", shuffle_tags=True, keep_tags=1)
+    read = [captions.augment("red, round\nblue, flat, old", settings, seed) for seed in range(400)]
+    assert set(read) == {"red, round", "blue, flat, old", "blue, old, flat"}
+    assert 150 < read.count("red, round") < 250
+    assert captions.variants("red\nblue", settings) == ["red", "blue"]
+    assert captions.variants("red\nblue", CaptionSettings()) == ["red blue"]
 
 
 def test_a_pipe_as_a_caption_is_refused_without_waiting(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_an_error_about_a_template_shows_no_private_characters(
 ) -> None:
     readers = base_model.Unloaded(BaseChoice(base=str(base))).readers
     with pytest.raises(PromptError) as error:
-        prompt_checks.check_captions(readers, {}, ["a photo of a [name]"], 75, lambda _: None)
+        prompt_checks.check_captions(readers, [], ["a photo of a [name]"], 75, lambda _: None)
     assert "75 vectors does not fit into the template 'a photo of a [name]': " in str(error.value)
     assert "the prompt has 79 tokens, the model reads 75" in str(error.value)
     assert "'a photo of a [name]'. Shorten the prompt" in str(error.value)
@@ -184,7 +184,7 @@ def test_an_error_about_a_template_shows_no_private_characters(
 
 @pytest.mark.parametrize("caption", ["my [name], red", "my <x>, red"])
 def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, caption: str) -> None:
-    tags = {Path("a.png"): caption + ", cat, dog"}
+    tags = [(Path("a.png"), caption + ", cat, dog")]
     check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None}
     lines = ["a [name] [filewords]"]
     prompt_checks.check_captions([reader], tags, lines, 3, **check)
@@ -192,14 +192,14 @@ def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, capt
         prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)
 
 
-CAPTIONS = {Path("a.png"): "a photo of <x>, red", Path("b.png"): "[name] asleep"}
+CAPTIONS = [(Path("a.png"), "a photo of <x>, red"), (Path("b.png"), "[name] asleep")]
 
 
 def test_captions_may_be_whole_prompts_if_the_word_is_in_each(reader: PromptReader) -> None:
     notes = Notes()
     prompt_checks.check_captions([reader], CAPTIONS, ["[filewords]"], 2, notes.note, token="<x>")
     assert not notes.lines
-    without = CAPTIONS | {Path("c.png"): "a red cat"}
+    without = [*CAPTIONS, (Path("c.png"), "a red cat")]
     with pytest.raises(PromptError, match=r"c\.png: the word is not in its caption, 'a red cat'"):
         prompt_checks.check_captions([reader], without, ["[filewords]"], 2, notes.note, token="<x>")
     prompt_checks.check_captions([reader], without, ["a [name]"], 2, notes.note, token="<x>")
@@ -209,7 +209,7 @@ def test_captions_may_be_whole_prompts_if_the_word_is_in_each(reader: PromptRead
 def test_a_word_that_is_in_caption_and_template_is_reported(reader: PromptReader) -> None:
     notes = Notes()
     templates = ["[name], [filewords]"]
-    captions = CAPTIONS | {Path("c.png"): "a red cat"}
+    captions = [*CAPTIONS, (Path("c.png"), "a red cat")]
     prompt_checks.check_captions([reader], captions, templates, 1, notes.note, token="<x>")
     (said,) = notes.lines
     assert said.startswith("2 of 3 captions have the word in them")

@@ -71,9 +71,11 @@ def test_a_step_has_the_same_bytes_without_the_encoders(family: Family, state: T
 
 @pytest.fixture
 def captioned(pictures: Path) -> Path:
-    """Pictures with captions of two tags."""
+    """Pictures with captions of two tags, and another line."""
     for i, picture in enumerate(sorted(pictures.glob("*.png"))):
-        picture.with_suffix(".txt").write_text(f"on a {('red', 'blue')[i % 2]} table, at night")
+        picture.with_suffix(".txt").write_text(
+            f"on a {('red', 'blue')[i % 2]} table, at night\nasleep"
+        )
     return pictures
 
 
@@ -85,7 +87,11 @@ def test_all_prompts_of_a_run_are_known(captioned: Path, base: Path) -> None:
         made = train_state(family, captioned, templates=templates, caption_settings=captions)
         return made.data
 
-    for captions in ({}, {"drop_caption": 0.5}, {"drop_caption": 1.0}, {"drop_tags": 1.0}):
+    each_line = {"caption_lines": "random"}
+    for captions in (
+        *({}, {"drop_caption": 0.5}, {"drop_caption": 1.0}, {"drop_tags": 1.0}),
+        *(each_line, each_line | {"drop_caption": 0.5}),
+    ):
         one = data(**captions)
         known = encoded_prompts.prompts_of(one)
         if captions.get("drop_tags"):
@@ -95,6 +101,9 @@ def test_all_prompts_of_a_run_are_known(captioned: Path, base: Path) -> None:
         found = {prompt for step in range(40) for prompt in batch(family, [one], step).prompts}
         assert found == set(known)
         assert len(known) == len({*known})
+        assert any("night asleep" in prompt for prompt in known) == (
+            captions.get("drop_caption") != 1 and "caption_lines" not in captions
+        )
 
 
 def test_the_word_stays_where_its_tag_or_caption_is_left_out(pictures: Path, base: Path) -> None:

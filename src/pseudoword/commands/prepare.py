@@ -99,7 +99,7 @@ def prepare_pictures(
     paths = picture_files.find(config.pictures, note)
     if caption_model:
         captioning.write_captions(paths, caption_model, progress)
-    captions.note_unused(paths, templates, note)
+    captions.note_unused(paths, templates, config, note)
     captions.note_names(paths, templates, note)
     progress.phase(f"reading {counted(len(paths), 'picture')}")
     check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)), others)
@@ -171,13 +171,17 @@ class _PictureCheck:
             frame=view.crop.size,
             views=len(example.views),
             masked=view.mask is not None,
-            caption=example.filewords,
+            caption="\n".join(captions.variants(example.filewords, self._config)),
             prompt=captions.render(template, "[name]", filewords),
             problems=[*self.find_problems(example), *self._caption_problems(example.filewords)],
         )
 
-    def _caption_problems(self, caption: str) -> list[str]:
+    def _caption_problems(self, filewords: str) -> list[str]:
         """Whether a part of the caption will not be read."""
+        each = map(self._problem_of, captions.variants(filewords, self._config))
+        return [told for told in each if told][:1]
+
+    def _problem_of(self, caption: str) -> str:
         try:
             reading = prompt_checks.check_caption(
                 self._readers,
@@ -188,10 +192,10 @@ class _PictureCheck:
                 others=self._others,
             )
         except PromptError as error:
-            return [str(error)]
+            return str(error)
         if reading is None:
-            return []
-        return [
+            return ""
+        return (
             f"has too long a caption: the prompt has {reading.tokens} tokens, but only "
             f"{reading.max_tokens} are read"
-        ]
+        )

@@ -1,7 +1,7 @@
 """Settings of the sentences around the word."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -58,6 +58,10 @@ class CaptionSettings(Settings):
     """Sentences: subject, style, minimal, captioned, filewords, or a file. A file has
     one sentence per line, with [name] in it. With filewords each picture's caption is the whole
     sentence, with [name] or the word in it."""
+
+    caption_lines: Literal["join", "random"] = "join"
+    """How a caption of several lines is read: as one sentence, or as one of its lines each time,
+    chosen at random."""
 
     shuffle_tags: Annotated[bool, Alias("shuffle_caption")] = False
     """Shuffle the tags of [filewords] each time. Tags are separated by commas."""

@@ -75,7 +75,8 @@ _NAMES: Mapping[str, str] = {
         "--template filewords each caption is the whole sentence"
     ),
     "caption_extension caption_extention in_json jsonl_path": _CAPTIONS,
-    "enable_wildcard secondary_separator keep_tokens_separator shuffle_caption_delimiter "
+    "enable_wildcard": "it is --caption-lines random",
+    "secondary_separator keep_tokens_separator shuffle_caption_delimiter "
     "tag_delimiter": "tags are parted by commas, and --keep-tags counts those that stay in place",
     "token_warmup_min token_warmup_step caption_dropout_every_n_epochs": (
         "--drop-tags and --drop-caption drop with the same probability in every step"

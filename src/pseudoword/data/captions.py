@@ -117,7 +117,8 @@ def without_effect(settings: CaptionSettings, templates: Sequence[str]) -> list[
         f"{flag(name)} has no effect with --template {brief(settings.template)}: none of its "
         "sentences has [filewords] in it"
         for name in CaptionSettings.model_fields
-        if name not in ("template", "words") and getattr(settings, name)
+        if name not in ("template", "words")
+        and getattr(settings, name) != CaptionSettings.model_fields[name].default
     ]
 
 
@@ -133,8 +134,9 @@ def render(template: str, placeholder: str, filewords: str = "") -> str:
 
 
 def filewords(picture: Path) -> str:
-    """A picture's own caption: its caption file as one line, or the text of a list, or else its
-    file name.
+    """A picture's own caption: its caption file, or the text of a list, or else its file name.
+
+    Lines have no spaces around them and no double ones in them; empty ones are left out.
 
     Of a file name, digits and dashes at the start and the suffix are left out, as in AUTOMATIC1111;
     bytes that are not text become question marks. An empty caption file is an empty caption.
@@ -146,7 +148,7 @@ def filewords(picture: Path) -> str:
     if not files:
         in_list = listed_caption(picture)
         if in_list is not None:
-            return " ".join(in_list.split())
+            return _trimmed(in_list)
         return _LEADING_DIGITS.sub("", picture.stem.encode(errors="replace").decode())
     data = read_regular(files[0], LARGEST_NBYTES, PictureError)
     try:
@@ -155,13 +157,26 @@ def filewords(picture: Path) -> str:
         raise PictureError(
             f"{files[0]}: the caption is not UTF-8 text ({error}). Save it as UTF-8."
         ) from error
-    return " ".join(text.split())
+    return _trimmed(text)
+
+
+def _trimmed(text: str) -> str:
+    return "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+
+
+def variants(filewords: str, settings: CaptionSettings) -> list[str]:
+    """All that a picture's caption can be, before tags are shuffled or left out."""
+    lines = filewords.split("\n")
+    return lines if settings.caption_lines == "random" else [" ".join(lines)]
 
 
 def note_unused(
-    pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
+    pictures: Sequence[Path],
+    templates: Sequence[str],
+    settings: CaptionSettings,
+    note: Callable[[str], None],
 ) -> None:
-    """Report captions that are not used."""
+    """Report captions that are not used, or not as in other trainers."""
     captions = [files for files in map(picture_files.caption_files, pictures) if files]
     count = sum(map(has_caption, pictures))
     if count and not any("[filewords]" in template for template in templates):
@@ -178,10 +193,11 @@ def note_unused(
             f"{used}, not {unused}"
         )
     of_lines = [files[0].name for files in captions if _has_lines(files[0])]
-    if of_lines:
+    if of_lines and settings.caption_lines == "join":
         note(
             f"{len(of_lines)} of {len(pictures)} captions have several lines, which are read as "
-            f"one: {listed(of_lines)}. Other trainers take one of the lines each time"
+            f"one: {listed(of_lines)}. With --caption-lines random, as in other trainers, one of "
+            "the lines is read each time"
         )
 
 
@@ -231,7 +247,7 @@ def decode_text(data: bytes) -> str:
 
 
 def augment(filewords: str, settings: CaptionSettings, seed: int) -> str:
-    """Shuffle and drop tags of a caption, or drop all of it; `seed` decides.
+    """Choose a line of a caption, shuffle and drop its tags, or drop all of it; `seed` decides.
 
     The first `keep_tags` tags stay in place. kohya's scripts make the whole prompt empty when a
     caption is dropped. Here only `[filewords]` becomes empty: a prompt without the word could not
@@ -240,9 +256,11 @@ def augment(filewords: str, settings: CaptionSettings, seed: int) -> str:
     source = random.Random(seed)
     if source.random() < settings.drop_caption:
         return ""
+    found = variants(filewords, settings)
+    chosen = source.choice(found) if len(found) > 1 else found[0]
     if not settings.shuffle_tags and not settings.drop_tags:
-        return filewords
-    tags = [tag for tag in map(str.strip, filewords.split(",")) if tag]
+        return chosen
+    tags = [tag for tag in map(str.strip, chosen.split(",")) if tag]
     kept, rest = tags[: settings.keep_tags], tags[settings.keep_tags :]
     rest = [tag for tag in rest if source.random() >= settings.drop_tags]
     if settings.shuffle_tags:

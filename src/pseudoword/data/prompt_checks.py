@@ -158,7 +158,7 @@ def _find(syntax: re.Pattern[str], text: str, placeholders: Iterable[str]) -> st
 
 def check_captions(
     readers: Sequence[PromptReader],
-    captions: Mapping[Path, str],
+    captions: Sequence[tuple[Path, str]],
     templates: Sequence[str],
     vectors: int,
     note: Note,
@@ -171,7 +171,7 @@ def check_captions(
 
     Args:
         readers: the model's tokenizers.
-        captions: picture -> its own caption.
+        captions: of each picture its own caption, or all that it can be.
         templates: the prompts to train with.
         vectors: of the word.
         note: called with how many captions are cut off.
@@ -186,7 +186,7 @@ def check_captions(
     check_templates(readers, templates, vectors, token, others)
     _check_word(captions, templates, [token or PLACEHOLDER, "[name]"], others, note)
     cut: list[tuple[PromptReading, Path]] = []
-    for picture, caption in captions.items():
+    for picture, caption in captions:
         try:
             worst = check_caption(readers, caption, templates, vectors, token, shuffled, others)
         except PromptError as error:
@@ -200,20 +200,19 @@ def check_captions(
 
 
 def _check_word(
-    captions: Mapping[Path, str],
+    captions: Sequence[tuple[Path, str]],
     templates: Sequence[str],
     own: Sequence[str],
     others: Iterable[str],
     note: Note,
 ) -> None:
     """Check that the word is in every prompt; report captions that have it beside a template."""
-    has_it = {p: names_one(caption, own, others) for p, caption in captions.items()}
-    lacking = [picture for picture, has in has_it.items() if not has]
+    lacking = [one for one in captions if not names_one(one[1], own, others)]
     if lacking and not all("[name]" in template for template in templates):
-        caption = _short(captions[lacking[0]])
+        picture, caption = lacking[0]
         raise PromptError(
-            f"{lacking[0]}: the word is not in its caption, {caption!r}, and a template has no "
-            "[name] either. Write [name] into the caption, or choose --template captioned."
+            f"{picture}: the word is not in its caption, {_short(caption)!r}, and a template has "
+            "no [name] either. Write [name] into the caption, or choose --template captioned."
         )
     twice = len(captions) - len(lacking)
     if twice and any("[name]" in one and "[filewords]" in one for one in templates):

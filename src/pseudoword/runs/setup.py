@@ -63,7 +63,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     """
     config, folder, progress = planned.config, planned.folder, planned.progress
     paths, templates = planned.paths, planned.templates
-    captions.note_unused(paths, templates, progress.note)
+    captions.note_unused(paths, templates, config, progress.note)
     captions.note_names(paths, templates, progress.note)
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     pictures = _encode(family, config, paths, sizes, progress)
@@ -192,9 +192,10 @@ def _check_prompts(
     """Check that captions and previews leave room for the word; report what is cut off."""
     config, templates, note = planned.config, planned.templates, planned.progress.note
     others = other_words.counts(named.concept for named in planned.others)
+    read = [(p, text) for p in pictures for text in captions.variants(p.filewords, config)]
     check_captions(
         [encoder.reader for encoder in family.encoders.values()],
-        {picture.path: picture.filewords for picture in pictures},
+        [(picture.path, text) for picture, text in read],
         templates,
         vectors,
         note,
@@ -204,7 +205,7 @@ def _check_prompts(
     )
     texts = [*templates]
     if any("[filewords]" in template for template in templates):
-        texts += [picture.filewords for picture in pictures]
+        texts += [text for _, text in read]
     note_weights(texts, note, [config.token, *others])
     note_names(texts, note, [config.token, *others])
     previews.check_prompts(family, config, {config.token: vectors, **others}, note)

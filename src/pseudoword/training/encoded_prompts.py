@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from pseudoword.data.captions import variants
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Rows
 from pseudoword.models.compute.live_memory import nbytes
@@ -37,7 +38,7 @@ class PromptsOfWord:
 def prompts_of(data: TrainingData) -> list[str] | None:
     """All prompts that a word is learned in; None if its captions change at random."""
     settings = data.captions
-    own = {picture.filewords for picture in data.pictures}
+    own = {text for p in data.pictures for text in variants(p.filewords, settings)}
     if settings.drop_caption:
         own = {""} if settings.drop_caption == 1 else {"", *own}
     if (settings.shuffle_tags or settings.drop_tags) and own != {""}:
