@@ -74,10 +74,6 @@ def test_settings_are_called_as_on_the_page() -> None:
     assert in_words("use --format kohya") == "use --format kohya"
 
 
-def test_help_is_text_and_no_markup(form: Form) -> None:
-    assert "&lt;cat>" in form.controls["token"].info
-
-
 def test_what_a_browser_has_cut_is_refused_and_not_used(form: Form, tmp_path: Path) -> None:
     page = app.page(Desk(tmp_path)).blocks.values()
     cut = {one.max_length for one in page if isinstance(one, gr.Textbox)} - {None}

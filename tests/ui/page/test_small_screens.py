@@ -69,3 +69,16 @@ def test_pictures_are_drawn_below_the_buttons_that_draw_them(phone: Page) -> Non
     order = ["#draw", "#sweep", "#results", "#use-n", "#bring"]
     assert order == sorted(order, key=lambda one: place(phone, one)["y"])
     assert phone.evaluate(BEYOND) == []
+
+
+def test_all_settings_can_be_read_on_any_screen(page: Page, served: Served) -> None:
+    """Names of switches are whole, and help says what it says elsewhere."""
+    for width in (1280, 900, 360):
+        page.set_viewport_size({"width": width, "height": 720})
+        open_page(page, served)
+        page.get_by_role("button", name="All settings").first.click()
+        settings = page.locator("#teach-more .setting")
+        expect(settings.last).to_be_visible()
+        assert min(settings.evaluate_all("all => all.map(one => one.clientWidth)")) > 200
+        assert page.evaluate(BEYOND) == []
+    expect(page.locator("#teach-device")).to_contain_text("variable PSEUDOWORD_DEVICE names")

@@ -179,7 +179,7 @@ def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> 
     marks += [f"also-{known}" for known in _aliases(kind, name)]  # for the search
     shared: dict[str, Any] = {
         "label": label(name, kind),
-        "info": _as_html(in_words(found.description or "") + _bounds(found.metadata)),
+        "info": " ".join((in_words(found.description or "") + _bounds(found.metadata)).split()),
         "value": _default(kind, name),
         "elem_id": id_,
         "elem_classes": ["setting", *marks],
@@ -201,17 +201,6 @@ def _control(kind: type[Settings], name: str, id_: str, own: dict[str, Any]) -> 
         return gr.Number(**shared | whole | own)
     lines = {"lines": 2, "max_lines": 8} if several else {"max_lines": 1}
     return gr.Textbox(**shared | lines | TYPED | own)
-
-
-def _as_html(text: str) -> str:
-    """Help is shown as Markdown, in which `<cat>` would be a tag."""
-    return (
-        " ".join(text.split())
-        .replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace("*", "\\*")
-        .replace("_", "\\_")
-    )
 
 
 def _default(kind: type[Settings], name: str) -> Any:
