@@ -33,14 +33,8 @@ from pseudoword.ui.workspace import base_name
 
 SCHEDULERS = [
     *("DDIM", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep"),
-    *(
-        "DPMSolverMultistep Karras",
-        "DPMSolverSinglestep",
-        "HeunDiscrete",
-        "LMSDiscrete",
-        "PNDM",
-        "UniPCMultistep",
-    ),
+    *("DPMSolverMultistep Karras", "DPMSolverSinglestep", "HeunDiscrete", "LMSDiscrete", "PNDM"),
+    "UniPCMultistep",
 ]
 """Offered by name; any other of diffusers' may be typed."""
 
