@@ -3,6 +3,7 @@
 import gc
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,18 @@ def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
         assert peak() == 800
         torch.cat([one, view.flatten(), one])
     assert peak() == 400 + 1200
+
+
+def test_what_is_drawn_while_memory_is_counted_is_not_changed() -> None:
+    """A page counts in one thread and draws in another."""
+    one, seen = torch.randn(1, 2, 8, 16), torch.ones(8, 8, dtype=torch.bool).tril()
+    attention = nn.functional.scaled_dot_product_attention
+    expected = attention(one, one, one, attn_mask=seen)
+    with live_memory.count_peak(), ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(
+            lambda: nn.functional.scaled_dot_product_attention(one, one, one, attn_mask=seen)
+        )
+        assert torch.equal(asked.result(), expected)
 
 
 def test_what_the_backward_pass_needs_is_counted() -> None:

@@ -126,6 +126,9 @@ def _is_meta(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.device.type == "meta"
 
 
+_attention = torch.nn.functional.scaled_dot_product_attention
+
+
 def _fused_attention(
     query: Any,
     key: Any,
@@ -134,9 +137,16 @@ def _fused_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-    enable_gqa: bool = False,  # noqa: ARG001 (torch's name; all heads are equal here)
+    enable_gqa: bool = False,
 ) -> Any:
-    """Attention without a matrix of scores, as on real devices; meta would use the plain form."""
+    """Attention without a matrix of scores, as on real devices; meta would use the plain form.
+
+    Tensors with numbers are those of another thread, which draws meanwhile: they are left to torch.
+    """
+    if not _is_meta(query):
+        return _attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         # torch makes numbers of it that are added to the scores, in each call, and keeps them
         attn_mask = query.new_empty(attn_mask.shape)
