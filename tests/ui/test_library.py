@@ -170,3 +170,25 @@ def test_a_word_is_published_with_its_own_files_only(
     library.push(word.id, "me/cat", private=True)
     names = ["README.md", "concept.safetensors", "learned_embeds.safetensors"]
     assert sorted(found) == sorted([*names, "True"])
+
+
+def test_what_training_saves_while_a_word_is_renamed_is_kept(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, run = library.workspace.new("runs")
+    file = run / "concept.safetensors"
+    file.write_bytes(formats.encode(WORD, "native")[""])
+    assert library.has(name)
+    check = library.check_name
+
+    def saved_meanwhile(token: str, but: str = "") -> None:
+        last = replace(WORD, vectors={"clip_l": torch.full((1, 768), 2.0)})
+        file.write_bytes(formats.encode(last, "native")[""])
+        check(token, but)
+
+    monkeypatch.setattr(library, "check_name", saved_meanwhile)
+    assert library.rename(name, "<dog>").token == "<dog>"
+    library.words()
+    now = formats.read(library.file(name))
+    assert now.token == "<dog>"
+    assert torch.equal(now.vectors["clip_l"], torch.full((1, 768), 2.0))

@@ -122,6 +122,8 @@ class Library:
             renamed = internals.with_token(concept, check_new_token(token))
             self.check_name(renamed.token, but=name)
             with self.workspace.turn("words"):
+                (concept,) = internals.read_all(file)  # its training may have saved it since
+                renamed = internals.with_token(concept, renamed.token)
                 about = {**read_json(file.parent / ABOUT), "token": renamed.token}
                 write_whole(file.parent / ABOUT, json.dumps(about).encode())
                 write_whole(file, internals.encode(renamed, "native")[""])
