@@ -72,6 +72,26 @@ def test_a_claim_ends_once(queue: Queue) -> None:
     ]
 
 
+def test_what_has_happened_is_known_though_the_answer_of_the_store_was_lost(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = queue.store.create
+
+    def asked_twice(name: str, data: bytes) -> bool:
+        create(name, data)
+        return create(name, data)  # the first answer was lost, and the store was asked again
+
+    monkeypatch.setattr(queue.store, "create", asked_twice)
+    claim = queue.claim("cat-1", "me", 60)
+    assert claim
+    assert again(queue).claim("cat-1", "you", 60) is None
+    assert queue.end(claim, Event(kind="returned"))
+    queue.cancel("cat-1")
+    assert [event.kind for event in again(queue).history("cat-1")] == [
+        *("claimed", "returned", "cancelled"),
+    ]
+
+
 def events(*kinds: Kind | tuple[Kind, int]) -> Sequence[Event]:
     pairs = [kind if isinstance(kind, tuple) else (kind, 0) for kind in kinds]
     return [Event(kind=kind, step=step) for kind, step in pairs]

@@ -106,10 +106,14 @@ class Queue:
     def add(self, name: str, number: int, event: Event) -> bool:
         """Let the event of this number happen, unless another one has.
 
+        Where the store's answer is lost on its way, as that of a bucket or of NFS may be, it is
+        asked again, and says that there is one already: ours.
+
         Returns:
             Whether it happened.
         """
-        happened = self.store.create(_event_name(name, number), event.to_bytes())
+        where, data = _event_name(name, number), event.to_bytes()
+        happened = self.store.create(where, data) or self.store.read(where) == data
         if happened:
             self._events[name, number] = event
         return happened
