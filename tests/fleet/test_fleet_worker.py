@@ -183,6 +183,24 @@ def test_a_word_that_is_cancelled_stops_and_the_others_go_on(base: Path, tmp_pat
     assert api.work(queue.address).learned == [victim]
 
 
+def test_sigterm_counts_also_in_a_pack_that_a_cancelled_word_has_left(
+    base: Path, tmp_path: Path
+) -> None:
+    folder = words(tmp_path / "words", "a", "b")
+    queue = submit(base, str(tmp_path / "queue"), folder, steps=2000, checkpoint_every=2)
+    victim, other = queue.jobs()
+    worker = Process("work", queue.address, "--lease", 0.4)
+    until(lambda: all(queue.last_step(job) > 0 for job in queue.jobs()))
+    api.queue(queue.address, cancel=victim)
+    time.sleep(1.5)  # until the word has left
+    before = queue.last_step(other)
+    until(lambda: queue.last_step(other) > before)
+    worker.terminate()
+    until(lambda: history.state(queue.history(other)) == "waiting", 20)
+    assert worker.wait() == 128 + signal.SIGTERM
+    assert kinds(queue, "b") == ["claimed", "returned"]
+
+
 def test_a_word_is_done_before_the_others_of_its_pack(base: Path, tmp_path: Path) -> None:
     queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
     submit(base, queue.address, words(tmp_path / "others", "b"), steps=10)

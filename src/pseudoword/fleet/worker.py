@@ -81,8 +81,8 @@ class Worker:
         """name of a job -> its claim, as long as it is ours"""
         self._active: dict[str, _Claimed] = {}
         """name of a job -> what was unpacked to be learned now"""
-        self._taken: set[str] = set()
-        """names of jobs whose claims somebody else has ended"""
+        self._taken: set[Claim] = set()
+        """claims of ours that somebody else has ended"""
         self._ended, self._woken = threading.Event(), threading.Event()
         self._stopping: int | None = None
         self._looked_at = 0.0
@@ -209,7 +209,7 @@ class Worker:
             family = self._load(some[0])
             learn([one.config for one in some], self, KEEP_GOING, family, more=more)
         except Interrupted as stopped:
-            if not any(one.claim.name in self._taken for one in some):
+            if not stopped.requested:  # else of words that others took, or by `stop`
                 self._stopping = stopped.exit_code - 128
         except StorageError:
             raise
@@ -233,7 +233,7 @@ class Worker:
         for one in some:
             if one.claim.name not in self._active:
                 continue
-            if one.claim.name in self._taken:
+            if one.claim in self._taken:
                 self._drop(one)
             elif self._is_finished(one):
                 self._put_result(one)
@@ -284,7 +284,7 @@ class Worker:
     def _drop(self, one: _Claimed) -> None:
         """Remove all of a word that is no longer ours."""
         self._forget(one.claim.name)
-        self._taken.discard(one.claim.name)
+        self._taken.discard(one.claim)
         shutil.rmtree(one.folder, ignore_errors=True)
 
     def _forget(self, name: str) -> None:
@@ -320,8 +320,9 @@ class Worker:
                 self._life.give()
                 for claim in list(self._claims.values()):
                     if not self._queue.holds(claim):
-                        self._taken.add(claim.name)
-                        if one := self._active.get(claim.name):
+                        self._taken.add(claim)
+                        one = self._active.get(claim.name)
+                        if one is not None and one.claim == claim:
                             requests.ask(one.run, "stop")
             except PseudowordError as error:  # tried again at the next one
                 self._progress.note(str(error))

@@ -13,26 +13,32 @@ STOPPING = "stopping after this step; do it again to stop at once"
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was stopped by a signal, after its state was saved."""
+    """The run was stopped by a signal, or because it was asked to, after its state was saved."""
 
-    def __init__(self, message: str, signum: int) -> None:
+    def __init__(self, message: str, signum: int, *, requested: bool = False) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
+        self.requested = requested
+        """whether no signal came, but each word that was stopped was asked to (`requests`)"""
 
 
-def stopped(saved: Iterable[str], signum: int, *, late: bool = False) -> Interrupted:
+def stopped(
+    saved: Iterable[str], signum: int, *, late: bool = False, requested: bool = False
+) -> Interrupted:
     """What is raised when concepts were stopped that are saved at these places.
 
     Args:
         saved: the places; empty texts for those that had not begun.
         signum: the signal that asked for it.
         late: whether nothing was left to do when it came.
+        requested: whether it was no signal, but requests to these concepts.
     """
     if late:
         return Interrupted("stopped after the last step: nothing is left to do.", signum)
     places = ", ".join(place for place in saved if place)
     where = f"Saved {places}. " if places else ""
-    return Interrupted(f"stopped. {where}Run the same command again to go on.", signum)
+    message = f"stopped. {where}Run the same command again to go on."
+    return Interrupted(message, signum, requested=requested)
 
 
 @contextmanager

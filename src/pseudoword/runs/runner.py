@@ -81,7 +81,7 @@ def learn(
         if todo:
             timed.finish()
         if tally.stopped:
-            raise stopped(tally.stopped.values(), signal.SIGTERM)
+            raise stopped(tally.stopped.values(), signal.SIGTERM, requested=True)
         if tally.failures:
             raise TrainingError(_what_failed(tally.failures, len(configs)))
         return [done[folder.path] for folder in folders]
