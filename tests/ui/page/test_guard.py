@@ -120,6 +120,14 @@ def test_no_event_is_a_public_endpoint(served: Served) -> None:
     assert json.loads(said) == {"named_endpoints": {}, "unnamed_endpoints": {}}
 
 
+def test_no_other_site_can_make_a_browser_upload_something(served: Served) -> None:
+    for path in ("/gradio_api/upload", "/gradio_api/queue/join"):
+        for site in ("cross-site", "same-site"):
+            refused = ask(served, path, b"x", **{"Sec-Fetch-Site": site})
+            assert refused[0] == 403
+        assert ask(served, path, b"x", **{"Sec-Fetch-Site": "same-origin"})[0] != 403
+
+
 def test_uploads_are_bounded(served: Served) -> None:
     status, said = upload(served, "large.png", bytes(65_000_000))
     assert status == 413, said

@@ -42,6 +42,10 @@ FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src '
 HERE = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
+FROM_HERE = frozenset({"same-origin", "none"})
+"""What browsers say (`Sec-Fetch-Site`) of a question that no other site has made them ask."""
+
+
 class Guard:
     """An ASGI middleware.
 
@@ -108,6 +112,8 @@ class Guard:
             return 404, "There is nothing here."
         if path.startswith("/gradio_api/file=") and not self._is_ours(path):
             return 404, "There is no such file."
+        if scope["method"] == "POST" and headers.get("sec-fetch-site", "none") not in FROM_HERE:
+            return 403, "Only this page itself may ask for that."
         if path.startswith("/gradio_api/upload") and scope["method"] == "POST":
             return self._too_much(headers)
         return None
