@@ -1,6 +1,7 @@
 import errno
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,29 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_temporary_file(
         files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be opened there")
+def test_a_file_system_may_lack_permissions_and_syncing_of_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As FAT, and as some in a network; other errors count."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def no_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr(os, "chmod", refused)
+    monkeypatch.setattr(os, "fsync", no_folders)
+    for answer in (errno.EINVAL, errno.EOPNOTSUPP):  # noqa: B007 - the folder's
+        files.write_whole(tmp_path / "a.bin", b"new")
+        assert (tmp_path / "a.bin").read_bytes() == b"new"
+    answer = errno.EIO
+    with pytest.raises(StorageError):
+        files.write_whole(tmp_path / "b.bin", b"new")
 
 
 @pytest.mark.parametrize(

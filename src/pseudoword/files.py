@@ -20,6 +20,8 @@ from pseudoword.errors import PseudowordError, StorageError
 
 _NONBLOCKING_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What file systems answer that cannot sync a folder, such as some in a network."""
 _CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
 
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
@@ -129,7 +131,8 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(unfinished, 0o666 & ~_umask())
+        with contextlib.suppress(OSError):  # FAT has no such permissions
+            os.chmod(unfinished, 0o666 & ~_umask())
         if replace or not _link(unfinished, path):
             os.replace(unfinished, path)
             unfinished = None
@@ -268,8 +271,14 @@ def _umask() -> int:
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # folders cannot be opened there
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written to, and not be listed
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(descriptor)

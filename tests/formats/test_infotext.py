@@ -35,6 +35,7 @@ def test_the_text_of_automatic1111_is_taken_apart() -> None:
     assert found.values["Size"] == "512x768"
     assert found.values["TI hashes"] == "EasyNegative: c74b4e810b03, cat: 11"
     assert found.values["Version"] == "v1.6.0"
+    assert parse("a cat\nNegative prompt:blurry\nSteps: 3").negative == "blurry"
 
 
 @settings(max_examples=30)

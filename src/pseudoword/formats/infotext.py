@@ -47,7 +47,7 @@ _PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 """A name and a value of the last line. The name is bounded: long text without a colon takes no time
 that grows with its square."""
 
-_NEGATIVE = "Negative prompt: "
+_NEGATIVE = "Negative prompt:"
 
 LONGEST = 100_000
 """Characters that are read."""
