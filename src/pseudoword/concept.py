@@ -58,6 +58,11 @@ class Concept:
         return {public(name): public(value) for name, value in self.provenance.items()}
 
     @property
+    def length(self) -> int:
+        """How many tokens it takes in a prompt: the largest number of its rows."""
+        return max(map(len, self.vectors.values()))
+
+    @property
     def widths(self) -> dict[str, int]:
         """Width of each text encoder's rows."""
         return {encoder: rows.shape[1] for encoder, rows in self.vectors.items()}

@@ -137,7 +137,7 @@ def _note_prompts(
     family: Family, concept: Concept, config: EvaluateConfig, progress: Progress
 ) -> None:
     """Note what of the prompts is not read, or not as it may be meant."""
-    counts = {concept.token: max(map(len, concept.vectors.values()))}
+    counts = {concept.token: concept.length}
     prompts = {
         f"--prompt {line!r}": render(line, delimited(concept.token)) for line in config.prompt
     }

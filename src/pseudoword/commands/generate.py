@@ -60,7 +60,7 @@ def draw_pictures(
         for said in remarks(each.concept, family):
             progress.note(said)
     concepts = [_as_drawn(each.concept, family, config) for each in named]
-    counts = {each.token: max(map(len, each.vectors.values())) for each in concepts}
+    counts = {each.token: each.length for each in concepts}
     prompt_checks.check_prompts(family, prompts, counts, progress.note, emphasis=config.emphasis)
     progress.phase("drawing")
     return generation.generate(

@@ -119,11 +119,8 @@ def _filled(value: Any, info: ValidationInfo) -> Any:
 
 def _side_of_square(value: Any, info: ValidationInfo) -> Any:
     """`512,512`, as in kohya's scripts, is 512."""
-    sides = (
-        re.fullmatch(r"\s*(\d{1,9})\s*[,x]\s*(\d{1,9})\s*", value)
-        if isinstance(value, str)
-        else None
-    )
+    written = value if isinstance(value, str) else ""
+    sides = re.fullmatch(r"\s*(\d{1,9})\s*[,x]\s*(\d{1,9})\s*", written)
     if sides is None:
         return value
     if int(sides[1]) != int(sides[2]):

@@ -53,7 +53,7 @@ def check_compatible(concept: Concept, family: Family, *, whole: bool = False) -
     fits = concept.widths in (per_layer, model | per_layer) if layered else word == model
     if fits or (not whole and not layered and _fits_in_part(concept, model, family.name)):
         _check_counts(concept)
-        check_vector_count(concept.token, max(map(len, concept.vectors.values())), family)
+        check_vector_count(concept.token, concept.length, family)
         return
     if layered and word == model:
         raise ConceptError(

@@ -218,7 +218,7 @@ def turn(family: Family, concept: Concept, share: float, word: str | None = None
     if not share:
         return concept
     words, mode = toward.words_behind(concept, word)
-    vectors = max(map(len, concept.vectors.values()))
+    vectors = concept.length
     how: InitMode = "mean" if mode == "mean" else "cross" if mode == "cross" else "auto"
     goals = rows_of_words(family, words, how, vectors, "--toward-word")
     if is_output(concept.vectors):

@@ -59,8 +59,8 @@ def together(several: Iterable[Words]) -> Words:
 
 
 def counts(concepts: Iterable[Concept]) -> dict[str, int]:
-    """How many tokens each word takes in a prompt: token -> the largest number of its rows."""
-    return {concept.token: max(map(len, concept.vectors.values())) for concept in concepts}
+    """How many tokens each word takes in a prompt: token -> number."""
+    return {concept.token: concept.length for concept in concepts}
 
 
 def fingerprint(concepts: Sequence[Concept]) -> str:

@@ -20,7 +20,11 @@ def whole(model: Any) -> Any:
 def without_last_layers(count: int, model: Any) -> Any:
     """A CLIP that gives the states before its last `count` layers, with the final norm applied.
 
-    As "clip skip" in AUTOMATIC1111 and kohya's scripts, which call none of them left out 1.
+    As "clip skip" in AUTOMATIC1111 and kohya's scripts, which call it 2 if one is left out.
+
+    Args:
+        count: at least 1.
+        model: of transformers; it is changed.
 
     Raises:
         SettingsError: it has no more layers than that.
@@ -30,9 +34,8 @@ def without_last_layers(count: int, model: Any) -> Any:
         raise SettingsError(
             f"--clip-skip {count + 1} is too much for a text encoder of {len(layers)} layers."
         )
-    if count:
-        model.encoder.layers = layers[:-count]
-        model.config.num_hidden_layers = len(model.encoder.layers)
+    model.encoder.layers = layers[:-count]
+    model.config.num_hidden_layers = len(model.encoder.layers)
     return model
 
 
