@@ -228,7 +228,7 @@ def test_a_training_is_stopped_with_its_word_and_goes_on_as_if_it_had_not_been(
     assert page.job(job.id).state == "running"
     page.preview_now(job.id)
     page.save_now(job.id)
-    until(lambda: page.preview_count(job.id) and page.library.copies(job.id))
+    until(lambda: page.filmstrip_drawn(job.id) and page.library.copies(job.id))
     page.stop(job.id)
     thread.join(240)
     stopped = page.job(job.id)

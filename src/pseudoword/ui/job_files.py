@@ -104,11 +104,16 @@ class JobFiles:
         if outcome := self.outcome:
             found: State = outcome["state"]
             return found
-        if not (self.folder / RUNNING).exists():
+        if not self.has_begun:
             return "queued"
         if self.workspace.is_held(self.name):
             return "stopping" if self.asked_to_stop else "running"
         return "failed"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it waits no more, whatever has come of it."""
+        return bool(self.outcome) or (self.folder / RUNNING).exists()
 
     @property
     def sentence(self) -> str:

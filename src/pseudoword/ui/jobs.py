@@ -8,7 +8,7 @@ import contextlib
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,6 @@ from pseudoword.ui.estimates import Estimate, estimate
 from pseudoword.ui.job import Job, job_of
 from pseudoword.ui.job_files import (
     OTHERS,
-    OVER,
     PICTURES,
     SENTENCES,
     SETTINGS,
@@ -201,24 +200,28 @@ class Queue:
         """What the training has logged so far."""
         return Curves.of(self.workspace.place("runs", name) / LOG)
 
-    def preview_count(self, name: str) -> int:
-        """How many pictures were drawn on the way."""
-        folder = self.workspace.place("runs", name) / "previews"
-        return sum(1 for _ in folder.glob("step-*-*.png"))
+    def filmstrip_drawn(self, name: str) -> int:
+        """When the filmstrip was drawn, which it is anew with each step; 0: never."""
+        try:
+            return self._filmstrip(name).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def filmstrip(self, name: str) -> Image.Image | None:
         """All previews on one picture: a row for each prompt, a column for each step."""
-        file = self.workspace.place("runs", name) / "previews" / "filmstrip.png"
+        file = self._filmstrip(name)
         return internals.open_picture(file) if file.is_file() else None
+
+    def _filmstrip(self, name: str) -> Path:
+        return self.workspace.place("runs", name) / "previews" / "filmstrip.png"
 
     def stop(self, name: str) -> None:
         """Stop a training after its current step, keep its word; take a waiting one out."""
-        files = JobFiles(self.workspace, name)
-        with contextlib.suppress(RunFolderError), self.workspace.turn(name, patience_s=0.1):
-            if files.state == "queued":
-                files.end("stopped", "It was taken out of the queue before it began.")
-        if files.state not in OVER:
-            files.ask_to_stop()
+        try:
+            with self.workspace.turn(name, patience_s=0.1):
+                _take_out(JobFiles(self.workspace, name))
+        except RunFolderError:  # a process trains it
+            JobFiles(self.workspace, name).ask_to_stop()
             internals.ask(self.workspace.place("runs", name), "stop")
 
     def preview_now(self, name: str) -> None:
@@ -233,13 +236,12 @@ class Queue:
         """Queue a training again that was stopped or has failed: it goes on where it was.
 
         Raises:
-            SettingsError: another word has its name by now.
+            SettingsError: another word has its name by now, or it is being learned.
         """
-        files = JobFiles(self.workspace, name)
         with self.workspace.turn("names"):
-            if files.state in OVER:
-                self.library.check_name(files.about["token"], but=name)
-                with self.workspace.turn(name, patience_s=1.0):
+            self.library.check_name(JobFiles(self.workspace, name).about["token"], but=name)
+            with self._not_trained(name) as files:
+                if files.has_begun:
                     files.queue_again()
         self.drawing.release()
         self.wake()
@@ -251,19 +253,34 @@ class Queue:
         Raises:
             SettingsError: it runs; stop it first.
         """
-        if self.job(name).state in ("running", "stopping"):
-            raise SettingsError(f"{self.job(name).token} is being learned. Stop it first.")
-        with self.workspace.turn(name, 1.0):
+        with self._not_trained(name) as files, self.workspace.turn("words"):
+            _take_out(files)  # so that it does not wait when it is brought back
             for kind in KEPT[::-1]:
                 if self.workspace.place(kind, name).is_dir():
                     self.workspace.move_to_trash(kind, name)
 
     def undo_remove(self, name: str) -> Job:
         """Bring back what `remove` took away."""
-        for kind in KEPT:
-            with contextlib.suppress(UnknownIdError):  # it had not begun, or its word was kept
-                self.workspace.bring_back(kind, name)
+        with self.workspace.turn(name, 1.0), self.workspace.turn("words"):
+            for kind in KEPT:
+                with contextlib.suppress(UnknownIdError):  # it had not begun
+                    self.workspace.bring_back(kind, name)
         return self.job(name)
+
+    @contextlib.contextmanager
+    def _not_trained(self, name: str) -> Iterator[JobFiles]:
+        """Hold the lock of a training, so that no process trains it and no page changes it.
+
+        Raises:
+            SettingsError: a process does.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self.workspace.turn(name, 1.0))
+            except RunFolderError as error:
+                token = JobFiles(self.workspace, name).about["token"]
+                raise SettingsError(f"{token} is being learned. Stop it first.") from error
+            yield JobFiles(self.workspace, name)
 
     def wake(self) -> None:
         """See that a worker works on the queue, if there is anything to do. Call it often."""
@@ -284,3 +301,9 @@ class Queue:
     def _tokens(self, but: str) -> set[str]:
         """The names of words that are being learned, or wait for it."""
         return {job.token for job in self.jobs() if not job.over and job.id != but}
+
+
+def _take_out(files: JobFiles) -> None:
+    """Let a training that waits wait no more. The caller holds its lock."""
+    if not files.has_begun:
+        files.end("stopped", "It was taken out of the queue before it began.")

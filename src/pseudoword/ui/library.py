@@ -185,9 +185,8 @@ class Library:
     def delete(self, name: str) -> None:
         """Move the word to the trash; what is still being learned does not bring it back."""
         self._folder(name)
-        training = self.workspace.place("queue", name)
         with self.workspace.turn("words"):
-            if training.is_dir():
+            for training in self._training(name):
                 write_whole(training / NO_WORD, b"")
             self.workspace.move_to_trash("words", name)
 
@@ -204,9 +203,16 @@ class Library:
         with self.workspace.turn("names"):
             word = self._word(name, self.workspace.path("trash", name) / "words")
             self.check_name(word.token)
-            self.workspace.bring_back("words", name)
-            (self.workspace.place("queue", name) / NO_WORD).unlink(missing_ok=True)
+            with self.workspace.turn("words"):
+                self.workspace.bring_back("words", name)
+                for training in self._training(name):
+                    (training / NO_WORD).unlink(missing_ok=True)
         return self.word(name)
+
+    def _training(self, name: str) -> list[Path]:
+        """The folder of the word's training, which may have been removed and come back."""
+        places = self.workspace.place("queue", name), self.workspace.place("trash", name) / "queue"
+        return [place for place in places if place.is_dir()]
 
     def push(self, name: str, to: str, *, private: bool = False) -> "api.Pushed":
         """Publish the word on the Hugging Face hub, with a model card."""
@@ -220,14 +226,13 @@ class Library:
 
     def use_copy(self, word: str, step: int) -> Word:
         """Put the copy of that step into the library in place of the word as it is."""
-        folder = self._folder(word)
-        (concept,), (copy,) = (
-            internals.read_all(folder / CONCEPT),
-            internals.read_all(self.copy_file(word, step)),
-        )
-        data = internals.encode(internals.with_token(copy, concept.token), "native")[""]
+        self._take_from_run(word)
+        (copy,) = internals.read_all(self.copy_file(word, step))
         with self.workspace.turn("words"):
-            write_whole(folder / CONCEPT, data)
+            file = self.workspace.path("words", word) / CONCEPT
+            (concept,) = internals.read_all(file)
+            named = internals.with_token(copy, concept.token)
+            write_whole(file, internals.encode(named, "native")[""])
         return self.word(word)
 
     def _folder(self, name: str) -> Path:

@@ -1,6 +1,7 @@
 """What the log of a run tells, also while the run writes it."""
 
 import contextlib
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,12 @@ from pseudoword.files import open_regular, read_regular
 LOG = "log.jsonl"
 
 TAIL_NBYTES = 16 * 1024
+
+LAST = 20
+"""So many entries tell how fast it goes."""
+
+MOST_TAILS, MOST_CURVES = 256, 8
+"""Of so many logs what was read is kept, as a page asks again and again."""
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 
@@ -37,8 +44,7 @@ class Curves:
     @classmethod
     def of(cls, path: Path) -> Self:
         """The curves of the log at `path` so far."""
-        entries, columns = read_log(path), ("loss", "evaluation", "held_out", "lr")
-        return cls(*(_thin([(e["step"], e[one]) for e in entries if one in e]) for one in columns))
+        return cls(*_curves(path, _state_of(path)))
 
 
 def read_log(path: Path) -> list[Mapping[str, Any]]:
@@ -49,12 +55,32 @@ def read_log(path: Path) -> list[Mapping[str, Any]]:
         return []
 
 
-def last_entries(path: Path) -> list[Mapping[str, Any]]:
-    """The last entries of a run's log, at most some hundred."""
+def last_entries(path: Path) -> Sequence[Mapping[str, Any]]:
+    """The last entries of a run's log."""
+    return _tail(path, _state_of(path))
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """Time and size of a log, which change with each line that is written to it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@functools.lru_cache(MOST_CURVES)
+def _curves(path: Path, _state: tuple[int, int]) -> Sequence[tuple[Point, ...]]:
+    entries, columns = read_log(path), ("loss", "evaluation", "held_out", "lr")
+    return [_thin([(e["step"], e[one]) for e in entries if one in e]) for one in columns]
+
+
+@functools.lru_cache(MOST_TAILS)
+def _tail(path: Path, state: tuple[int, int]) -> Sequence[Mapping[str, Any]]:
     try:
         with open_regular(path, StorageError) as file:
-            file.seek(max(0, path.stat().st_size - TAIL_NBYTES))
-            return _entries(file.read(TAIL_NBYTES))
+            file.seek(max(0, state[1] - TAIL_NBYTES))
+            return _entries(file.read(TAIL_NBYTES))[-LAST:]
     except (StorageError, OSError):
         return []
 
@@ -72,7 +98,7 @@ def _entries(text: bytes) -> list[Mapping[str, Any]]:
 
 def seconds_left(entries: Sequence[Mapping[str, Any]], last_step: int) -> float | None:
     """The time that training needs to a step, judged by its last steps."""
-    seconds = seconds_per_step(entries[-20:])
+    seconds = seconds_per_step(entries)
     return None if seconds is None else seconds * max(0, last_step - int(entries[-1]["step"]))
 
 

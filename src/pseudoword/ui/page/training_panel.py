@@ -227,7 +227,7 @@ class TrainingPanel:
         can = asked_of(job)
         fresh["can"] = (can.stop, can.look, can.resume, can.remove, bool(job and job.word))
         fresh["notes"] = job.notes if job else ()
-        fresh["previews"] = desk.queue.preview_count(job.id) if job else 0
+        fresh["previews"] = desk.queue.filmstrip_drawn(job.id) if job else 0
         curves = desk.queue.curves(job.id) if job else Curves()
         fresh["curves"] = (len(curves.evaluation), curves.loss[-1:])
 

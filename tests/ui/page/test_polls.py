@@ -1,0 +1,79 @@
+"""What a page asks again and again, without a browser: all that has changed, and little else."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from pseudoword.ui import run_logs
+from pseudoword.ui.desk import Desk
+from pseudoword.ui.job_files import JobFiles
+from pseudoword.ui.page.training_panel import TrainingPanel
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "workspace")
+
+
+@pytest.fixture
+def run(desk: Desk) -> Path:
+    """The run of a training that has ended."""
+    name, _ = desk.workspace.new("queue")
+    files = JobFiles(desk.workspace, name)
+    files.submit("<cat>", "0" * 32, 4, 4)
+    files.end("done", "<cat> is ready.")
+    _, folder = desk.workspace.new("runs", name)
+    (folder / "previews").mkdir()
+    log(folder, 1, 2)
+    return folder
+
+
+def log(run: Path, *steps: int) -> None:
+    with open(run / "log.jsonl", "a") as file:
+        file.writelines(json.dumps({"step": n, "loss": 0.5, "seconds": 1.0}) + "\n" for n in steps)
+
+
+def draw(run: Path, steps: int) -> None:
+    Image.new("RGB", (steps, 1)).save(run / "previews" / "filmstrip.png")
+
+
+def polled(panel: TrainingPanel, seen: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The filmstrip, if it is shown anew, and what was seen."""
+    shown = panel.poll("", seen, time.time())
+    return shown[panel._shown.index(panel.filmstrip)], shown[1]
+
+
+def test_a_filmstrip_that_is_drawn_after_its_pictures_is_shown_whole(desk: Desk, run: Path) -> None:
+    with gr.Blocks():
+        panel = TrainingPanel(desk)
+    (run / "previews" / "step-1-1.png").touch()
+    draw(run, 1)
+    strip, seen = polled(panel, {})
+    assert strip["value"].width == 1
+    (run / "previews" / "step-2-1.png").touch()
+    _, seen = polled(panel, seen)
+    draw(run, 2)
+    strip, seen = polled(panel, seen)
+    assert strip["value"].width == 2
+    strip, _ = polled(panel, seen)
+    assert strip == gr.skip()
+
+
+def test_a_log_is_read_again_only_if_it_has_grown(
+    desk: Desk, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,), curves = desk.queue.jobs(), desk.queue.curves(run.name)
+    assert (job.step, curves.loss[-1]) == (2, (2, 0.5))
+    with monkeypatch.context() as patch:
+        for reads in ("open_regular", "read_regular"):
+            patch.delattr(run_logs, reads)
+        assert desk.queue.jobs() == [job]
+        assert desk.queue.curves(run.name) == curves
+    log(run, 3)
+    assert desk.queue.job(job.id).step == 3
+    assert desk.queue.curves(run.name).loss[-1] == (3, 0.5)
