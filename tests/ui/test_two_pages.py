@@ -51,7 +51,8 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, lock: str, act: Callable[[], obje
 def test_a_removal_and_its_undoing_do_not_get_in_between_each_other(
     queue: Queue, ended: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, move, told = Queue(queue.workspace), Workspace.move_to_trash, []
+    other, move = Queue(queue.workspace), Workspace.move_to_trash
+    told: list[str] = []
 
     def then_undone(self: Workspace, kind: Any, name: str) -> None:
         move(self, kind, name)
