@@ -101,6 +101,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
         "a LoRA",
     ),
     "cloneofsimo": (weights("unet:0:up", "unet:0:down", "text_encoder:3:up"), "a LoRA"),
+    "XLabs": (weights("double_blocks.0.processor.qkv_lora1.down.weight"), "a LoRA"),
     "LoHa": (weights("lycoris_a.hada_w1_a", "lycoris_a.hada_w1_b"), "a LoRA"),
     "LoKr": (weights("x.lokr_w1", "x.lokr_w2_a"), "a LoRA"),
     "OFT": (weights("m.oft_blocks", "n.oft_blocks", shapes=((4, 8),)), "a LoRA"),
@@ -117,6 +118,14 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
         "a ControlNet",
     ),
     "VAE": (weights("first_stage_model.decoder.conv_in.bias", "quant_conv.bias"), "a VAE"),
+    "base model in one file": (
+        weights("model.diffusion_model.out.0.bias", "first_stage_model.decoder.conv_in.bias"),
+        "is a base model.*Give it as --base",
+    ),
+    "base model with a VAE of another name": (
+        weights("vae.decoder.conv_in.bias", "model.diffusion_model.double_blocks.0.a.bias"),
+        "is a base model",
+    ),
     "model": (weights("text_model.embeddings.token_embedding.weight"), "a model's weights"),
     "predictor": (weights("layers.0.weight", "layers.0.bias", shapes=((4, 768),)), "a model's"),
     "prompt": (
@@ -151,6 +160,7 @@ def test_networks_are_called_what_they_are(name: str, kind: str, tmp_path: Path)
     ("made", "message"),
     [
         ({"hash": "x", "optimizer_state_dict": {"state": {0: {"exp_avg": rows(3, 768)}}}}, "optim"),
+        ({"state_dict": {"model.diffusion_model.a.bias": rows(1, 8)}, "optimizer_states": []}, "base"),
         ({"state": {0: {"exp_avg": rows(3, 768), "step": torch.tensor(1.0)}}}, "optimiser's state"),
         ({768: ({"linear.0.weight": rows(2, 768)},), "layer_structure": [1, 2]}, "hypernetwork"),
         ({"image_proj": {"norm.bias": rows(1, 768)}, "ip_adapter": {}}, "IP-adapter"),

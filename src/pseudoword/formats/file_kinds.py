@@ -135,14 +135,6 @@ _GENERATE_WITH_IT = "Give it to generate with --lora, if diffusers can read this
 _GIVE_EMBEDDING = "Give the embedding itself"
 KINDS: tuple[FileKind, ...] = (
     FileKind(
-        "an optimiser's state",
-        "Its embedding is the file without .optim in its name: give that one",
-        re.compile(
-            r"(^|\.)(exp_avg(_sq)?|exp_inf|max_exp_avg_sq|momentum_buffer|square_avg|param_groups"
-            r"|optimi[sz]er(_state_dict|_state|_states|s)?)(\.|$)"
-        ),
-    ),
-    FileKind(
         "a hypernetwork",
         _GIVE_EMBEDDING,
         re.compile(r"^(layer_structure|activation_func|is_layer_norm|last_layer_dropout)$"),
@@ -166,11 +158,24 @@ KINDS: tuple[FileKind, ...] = (
         re.compile(
             r"(^|[._])lora[._](A|B|up|down|mid|embedding_[AB]|magnitude_vector|linear_layer)(\.|$)"
             r"|^(lora|lycoris|loha|lokr)_\w+\.\w|^lora_(unet|te\d?|transformer|prior|dit)_"
-            r"|_lora\.(up|down|A|B)\b|(^|\.)base_model\.model\."
+            r"|_lora\d?\.(up|down|A|B)\b|(^|\.)base_model\.model\."
             r"|(^|[._])(hada|lokr)_[wt]\d(_[ab])?$|(^|\.)(oft_(diag|blocks|R|s)|boft_\w+"
             r"|dora_scale|vera_(lambda_[bd]|[AB])|ia3_l|on_input|diff|diff_b|[wb]_norm"
             r"|[ab][12]\.weight)(\.|$)"
             r"|:(up|down|alpha|rank)$|^(unet|text_encoder|transformer):\d"
+        ),
+    ),
+    FileKind(
+        "a base model",
+        "Give it as --base",
+        re.compile(r"(^|\.)model\.diffusion_model\."),  # its VAE and its optimiser are beside it
+    ),
+    FileKind(
+        "an optimiser's state",
+        "Its embedding is the file without .optim in its name: give that one",
+        re.compile(
+            r"(^|\.)(exp_avg(_sq)?|exp_inf|max_exp_avg_sq|momentum_buffer|square_avg|param_groups"
+            r"|optimi[sz]er(_state_dict|_state|_states|s)?)(\.|$)"
         ),
     ),
     FileKind(

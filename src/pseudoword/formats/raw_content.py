@@ -131,7 +131,11 @@ def make_concept(
 ) -> Concept:
     """Make a `Concept` from tensors; if `token` is not valid, the file's name replaces it."""
     order = sorted(vectors, key=encoder_order)
-    checked = {visible(key): as_rows(vectors[key], raw.where, key) for key in order}
+    names = {id(tensor): name for name, tensor in raw.tensors.items()}  # the file's own
+    checked = {
+        visible(key): as_rows(vectors[key], raw.where, names.get(id(vectors[key])) or key)
+        for key in order
+    }
     if not checked:
         raise raw.refusal()
     widths = {key: rows.shape[1] for key, rows in checked.items()}
