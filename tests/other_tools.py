@@ -131,7 +131,7 @@ def a1111_finds(tokenizer: Any, name: str, prompt: str) -> bool:
 
 
 COMFYUI_LOOKS = {
-    **dict.fromkeys(("clip_l", "clip_g", "t5xxl", "llama", "mistral3_24b"), True),
+    **dict.fromkeys(("clip_l", "clip_h", "clip_g", "t5xxl", "llama", "mistral3_24b"), True),
     **dict.fromkeys(("qwen3_06b", "qwen3_4b", "qwen3_8b"), True),
     **dict.fromkeys(("gemma2_2b", "gemma3_4b", "gemma3_12b", "qwen25_3b", "qwen25_7b"), False),
     **dict.fromkeys(("umt5xxl", "pile_t5xl"), False),

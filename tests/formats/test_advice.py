@@ -66,6 +66,7 @@ MORE_FILES: dict[str, bytes] = {
     "nested": torch_bytes({"<cat>": {"clip_l": L, "clip_g": G}}),
     "a step beside it": torch_bytes({"<cat>": L, "step": 7}),
     "a text first": torch_bytes({"about": "cats", "<cat>": L}),
+    "clip_l of SD 2 behind a text": torch_bytes({"about": "cats", "clip_l": rows(2, 1024)}),
     "SDXL with a text": torch_bytes({"clip_l": L, "clip_g": G, "name": "cat"}),
     "metadata": b"".join(
         (
@@ -429,9 +430,8 @@ def test_the_names_for_each_tool_find_the_word(stem: str, tmp_path: Path, tokeni
 
 def check_comfyui(path: Path, word: Concept, sentence: str) -> None:
     def read(prompt: str, encoder: str) -> Tensor:
-        key = "clip_l" if encoder == "clip_h" else encoder
         try:
-            loaded = other_tools.comfyui_reads(path.parent, prompt, word.widths[encoder], key)
+            loaded = other_tools.comfyui_reads(path.parent, prompt, word.widths[encoder], encoder)
         except (RuntimeError, AttributeError):
             loaded = []
         return torch.stack(loaded) if loaded else torch.zeros(0)

@@ -316,6 +316,38 @@ def test_sdxl_words_in_two_files_are_one_word(tmp_path: Path) -> None:
     assert set(formats.read(tmp_path).vectors) == {"clip_l"}
 
 
+@pytest.mark.parametrize("at", ["", "-steps-500"])
+@pytest.mark.parametrize(("kept", "lost"), [("", "_2"), ("_2", "")])
+@pytest.mark.parametrize("word", ["sdxl", "flux"])
+def test_one_of_our_two_files_alone_is_no_word_for_another_model(
+    word: str, kept: str, lost: str, at: str, tmp_path: Path
+) -> None:
+    parts = formats.WRITERS["diffusers"].write(CONCEPTS[word], None)
+    path = tmp_path / f"cat{kept}{at}.safetensors"
+    path.write_bytes(parts[kept])
+    for read in (formats.read_file, lambda path: formats.read_bytes(path.read_bytes(), path)):
+        with pytest.raises(ConceptError, match="only a part of") as refusal:
+            read(path)
+        assert f"should be in cat{lost}{at}.safetensors:" in str(refusal.value)
+    (tmp_path / f"cat{lost}{at}.safetensors").write_bytes(parts[lost])
+    assert same(formats.read(path), CONCEPTS[word])
+
+
+def test_a_file_beside_a_word_that_only_has_the_name_of_a_second_one_does_no_harm(
+    tmp_path: Path,
+) -> None:
+    for name in ("cat", "learned_embeds"):
+        save_file({"<cat>": L}, tmp_path / f"{name}.safetensors")
+        save_file({"x.lora_up.weight": L}, tmp_path / f"{name}_2.safetensors")
+    assert same(formats.read(tmp_path / "cat.safetensors"), CONCEPTS["sd1"])
+    with pytest.raises(ConceptError, match=r"learned_embeds_2\.safetensors is a LoRA"):
+        formats.read(tmp_path)
+    parts = formats.WRITERS["diffusers"].write(CONCEPTS["sdxl"], None)
+    (tmp_path / "cat.safetensors").write_bytes(parts[""])
+    with pytest.raises(ConceptError, match=r"cat_2\.safetensors is a LoRA"):
+        formats.read(tmp_path / "cat.safetensors")
+
+
 def test_several_words_in_a_file_are_read_apart(tmp_path: Path) -> None:
     path = embedding_files.write("diffusers several", tmp_path)
     assert sorted(c.token for c in formats.read_all(path)) == ["<cat>", "<dog>"]

@@ -160,7 +160,10 @@ def test_networks_are_called_what_they_are(name: str, kind: str, tmp_path: Path)
     ("made", "message"),
     [
         ({"hash": "x", "optimizer_state_dict": {"state": {0: {"exp_avg": rows(3, 768)}}}}, "optim"),
-        ({"state_dict": {"model.diffusion_model.a.bias": rows(1, 8)}, "optimizer_states": []}, "base"),
+        (
+            {"state_dict": {"model.diffusion_model.a.bias": rows(1, 8)}, "optimizer_states": []},
+            "base",
+        ),
         ({"state": {0: {"exp_avg": rows(3, 768), "step": torch.tensor(1.0)}}}, "optimiser's state"),
         ({768: ({"linear.0.weight": rows(2, 768)},), "layer_structure": [1, 2]}, "hypernetwork"),
         ({"image_proj": {"norm.bias": rows(1, 768)}, "ip_adapter": {}}, "IP-adapter"),

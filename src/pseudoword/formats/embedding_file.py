@@ -16,7 +16,7 @@ from pseudoword.formats import grouping, keys, layouts, pictures, safetensors_fi
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes, kind_of_names
 from pseudoword.formats.raw_content import RawContent
 from pseudoword.placeholders import check_token
-from pseudoword.text import listed
+from pseudoword.text import listed, visible
 
 LARGEST_NBYTES = 256 * 1024 * 1024
 """Larger files are refused before memory is allocated. No embedding is as large."""
@@ -101,10 +101,8 @@ def read_file(path: Path) -> EmbeddingFile:
     file, second = _read_one(path), _second_of_pair(path)
     if len(file.concepts) > 1 or file.layout not in ("native", "diffusers"):
         return file
-    if not second.is_file():
-        return file
-    joined = _join(file, _read_one(second).concepts)
-    return file if joined is None else replace(file, concepts=(joined,), second=second)
+    joined = _joined_with(file, second) if second.is_file() else None
+    return _checked(file) if joined is None else replace(file, concepts=(joined,), second=second)
 
 
 def read_bytes(data: bytes, path: Path) -> EmbeddingFile:
@@ -113,8 +111,7 @@ def read_bytes(data: bytes, path: Path) -> EmbeddingFile:
     Raises:
         ConceptError: it holds no concept.
     """
-    raw = parse(data, str(path))
-    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.read_concepts(raw)))
+    return _checked(_recognised(data, path))
 
 
 def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
@@ -167,7 +164,38 @@ def parse(data: bytes, where: str) -> RawContent:
 
 
 def _read_one(path: Path) -> EmbeddingFile:
-    return read_bytes(_bytes_of(path), path)
+    return _recognised(_bytes_of(path), path)
+
+
+def _recognised(data: bytes, path: Path) -> EmbeddingFile:
+    raw = parse(data, str(path))
+    return EmbeddingFile(path, raw, layouts.identify(raw), tuple(layouts.read_concepts(raw)))
+
+
+def _checked(file: EmbeddingFile) -> EmbeddingFile:
+    """The file, if it is not one of two that hold a word together.
+
+    Raises:
+        ConceptError: it is.
+    """
+    lacking = _encoders_elsewhere(file)
+    if not lacking:
+        return file
+    concept, path = file.concepts[0], file.path
+    is_second = path.stem.partition("-steps-")[0].endswith("_2")
+    other = _first_name(path) if is_second else _second_of_pair(path)
+    raise ConceptError(
+        f"{path} holds only a part of {concept.token}: its rows for {', '.join(concept.vectors)}. "
+        f"Those for {listed(lacking)} should be in {other.name}: put both files into one "
+        "folder, under these names."
+    )
+
+
+def _encoders_elsewhere(file: EmbeddingFile) -> list[str]:
+    """The text encoders whose rows are in another file, if we wrote the word into two."""
+    held = {key for concept in file.concepts for key in concept.vectors}
+    everywhere = file.raw.metadata.get(layouts.ALL_ENCODERS, "")
+    return [visible(key) for key in everywhere.split(",") if key and key not in held]
 
 
 def _file_in(path: Path) -> Path:
@@ -199,9 +227,28 @@ def _second_of_pair(path: Path) -> Path:
 
 def _first_of_pair(path: Path) -> Path | None:
     """The first file of the pair of which `path` is the second, if it exists."""
+    first = _first_name(path)
+    return first if first != path and first.is_file() else None
+
+
+def _first_name(path: Path) -> Path:
+    """Where diffusers writes the rows for the first encoder, if `path` is a second file."""
     second, steps, count = path.stem.partition("-steps-")
-    first = path.with_name(f"{second.removesuffix('_2')}{steps}{count}{path.suffix}")
-    return first if second.endswith("_2") and first.is_file() else None
+    return path.with_name(f"{second.removesuffix('_2')}{steps}{count}{path.suffix}")
+
+
+def _joined_with(file: EmbeddingFile, second: Path) -> Concept | None:
+    """The word of two files; None if the second is another thing with a name like this.
+
+    Raises:
+        ConceptError: the second cannot be read, and belongs to the first.
+    """
+    try:
+        return _join(file, _read_one(second).concepts)
+    except ConceptError:
+        if _encoders_elsewhere(file) or file.path.stem.startswith("learned_embeds"):
+            raise
+        return None
 
 
 def _join(file: EmbeddingFile, second: tuple[Concept, ...]) -> Concept | None:

@@ -27,6 +27,9 @@ from pseudoword.text import brief
 PREFIX = "pseudoword."
 """Prefix of the keys of our own metadata."""
 
+ALL_ENCODERS = f"{PREFIX}all_encoders"
+"""The key of the text encoders of a concept that is written into two files, separated by commas."""
+
 LAYERED_ROWS = f"{PREFIX}layered_rows"
 """The key of a layered concept's rows for each layer."""
 
@@ -239,7 +242,8 @@ def _with_metadata(
 ) -> Concept:
     """A concept with what the metadata says about it, ours or ModelSpec's."""
     ours = {k.removeprefix(PREFIX): v for k, v in raw.metadata.items() if k.startswith(PREFIX)}
-    ours.pop("encoders", None)
+    for key in ("encoders", ALL_ENCODERS.removeprefix(PREFIX)):
+        ours.pop(key, None)
     layers = ours.pop(LAYERED_ROWS.removeprefix(PREFIX), None)
     if layers is not None:
         vectors = {**vectors, **layered_rows.from_text(layers, vectors, raw.where)}

@@ -7,7 +7,7 @@ of a denoiser are in the metadata, if there are also rows for all (`layered_rows
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, layered_rows, safetensors_file
-from pseudoword.formats.layouts import LAYERED_ROWS, PREFIX
+from pseudoword.formats.layouts import ALL_ENCODERS, LAYERED_ROWS, PREFIX
 
 
 def dump(concept: Concept) -> bytes:
@@ -22,11 +22,12 @@ def dump(concept: Concept) -> bytes:
     return safetensors_file.write(tensors, metadata | metadata_of(concept))
 
 
-def dump_half(concept: Concept) -> bytes:
-    """The bytes of a file with the one tensor of `concept` under the token, as diffusers has it."""
-    ((encoder, rows),) = concept.vectors.items()
+def dump_part(concept: Concept, encoder: str) -> bytes:
+    """The bytes of a file with one of the tensors, under the token, as diffusers has it."""
     metadata = {"format": "pt", f"{PREFIX}encoders": encoder} | metadata_of(concept)
-    return safetensors_file.write({concept.token: rows}, metadata)
+    if len(concept.vectors) > 1:
+        metadata[ALL_ENCODERS] = ",".join(concept.vectors)
+    return safetensors_file.write({concept.token: concept.vectors[encoder]}, metadata)
 
 
 def metadata_of(concept: Concept) -> dict[str, str]:

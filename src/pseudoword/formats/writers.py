@@ -4,7 +4,7 @@ All safetensors files also hold our metadata, which other tools ignore.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -134,7 +134,7 @@ def _native(concept: Concept, _picture: Image.Image | None) -> FileParts:
 
 def _diffusers(concept: Concept, _picture: Image.Image | None) -> FileParts:
     return {
-        suffix: native.dump_half(replace(concept, vectors={encoder: concept.vectors[encoder]}))
+        suffix: native.dump_part(concept, encoder)
         for encoder, suffix in _diffusers_suffixes(concept).items()
     }
 

@@ -15,9 +15,6 @@ from pseudoword.formats.advice.shared import (
 )
 from pseudoword.formats.embedding_file import EmbeddingFile
 
-KEYS = {"clip_h": "clip_l"}
-"""The key that it looks for, where it is not ours."""
-
 ONLY_FOR = {frozenset({"qwen3_4b"}): "; FLUX.2 only: for Z-Image it does not look for words"}
 """Text encoders -> what to add where only some of their models find words."""
 
@@ -70,11 +67,10 @@ def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
         return any(holds_rows(tensor, rows) for tensor in raw.tensors.values())
     if raw.form != "dict":
         return False
-    key = KEYS.get(encoder, encoder)
-    bundled = [t for k, t in raw.tensors.items() if _is_bundled(k, key)]
-    if key not in raw.items and bundled:  # it joins the embeddings of a LoRA
+    bundled = [t for k, t in raw.tensors.items() if _is_bundled(k, encoder)]
+    if encoder not in raw.items and bundled:  # it joins the embeddings of a LoRA
         return len(bundled) == 1 and holds_rows(bundled[0], rows)
-    return holds_rows(raw.items.get(key, next(iter(raw.items.values()), None)), rows)
+    return holds_rows(raw.items.get(encoder, next(iter(raw.items.values()), None)), rows)
 
 
 def _is_bundled(name: str, key: str) -> bool:
