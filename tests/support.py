@@ -186,7 +186,8 @@ def guided(pipeline: Any, scale: float, against: str = "") -> dict[str, Any]:
     negative = {"negative_prompt": against} if against else {}
     if kind == "QwenImagePipeline":  # it is not guided without a negative prompt
         return {"true_cfg_scale": scale, "negative_prompt": against}
-    return {"guidance_scale": scale - 1 if kind == "ZImagePipeline" else scale, **negative}
+    from_zero = kind in ("ZImagePipeline", "Krea2Pipeline")
+    return {"guidance_scale": scale - 1 if from_zero else scale, **negative}
 
 
 def as_large_as_asked(pipeline: Any) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from diffusers import (
     Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    Krea2Pipeline,
+    Krea2Transformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
     PixArtSigmaPipeline,
@@ -59,6 +61,7 @@ from transformers import (
     CLIPTokenizer,
     Gemma2Config,
     Gemma2Model,
+    Qwen2Tokenizer,
     T5Config,
     T5EncoderModel,
     T5Tokenizer,
@@ -93,8 +96,14 @@ MOST_TOKENS = 96
 PUBLISHED_LENGTHS = {
     pipeline: set_default(pipeline, "max_sequence_length", MOST_TOKENS)
     for pipeline in (
-        *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, FluxPipeline, Lumina2Pipeline),
-        *(PixArtSigmaPipeline, SanaPipeline, SanaSprintPipeline, StableDiffusion3Pipeline),
+        *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, FluxPipeline, Krea2Pipeline),
+        *(
+            Lumina2Pipeline,
+            PixArtSigmaPipeline,
+            SanaPipeline,
+            SanaSprintPipeline,
+            StableDiffusion3Pipeline,
+        ),
         ZImagePipeline,
     )
 }
@@ -302,11 +311,7 @@ def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
 def qwen_image(folder: Path) -> Path:
     """Save a tiny Qwen-Image model in diffusers' layout: Qwen 2.5 VL, a VAE for films."""
     torch.manual_seed(0)
-    template = QwenImagePipeline(*[None] * 5).prompt_template_encode
-    # each word of it is one token, as for Qwen: 34 before a prompt
-    told = re.findall(r"(?<= )[a-z]+", template)
-    first = ("system", "Describe", "user", "assistant")
-    words = tiny_tokenizers.qwen(folder / "tokenizer", [*WORDS, *told], first)
+    words = _words_of_chat(folder / "tokenizer")
     text = tiny_encoders.encoder("Qwen 2.5 VL", len(words), 16)
     transformer = QwenImageTransformer2DModel(
         in_channels=4 * 4,
@@ -317,19 +322,41 @@ def qwen_image(folder: Path) -> Path:
         joint_attention_dim=16,
         axes_dims_rope=(2, 2, 4),
     )
-    vae = AutoencoderKLQwenImage(
-        base_dim=8,
-        z_dim=4,
-        dim_mult=[1, 1, 2],
-        num_res_blocks=1,
-        temperal_downsample=[False, True],
-        latents_mean=[-0.1, 0.2, 0.0, 0.3],
-        latents_std=[0.5, 1.5, 1.0, 0.8],
-    )
     scheduler = FlowMatchEulerDiscreteScheduler(
         use_dynamic_shifting=True, max_image_seq_len=8192, max_shift=0.9, shift_terminal=0.02
     )
-    QwenImagePipeline(scheduler, vae, text, words, transformer).save_pretrained(folder)
+    QwenImagePipeline(scheduler, _film_vae(), text, words, transformer).save_pretrained(folder)
+    return _made_for(32, folder)
+
+
+def krea2(folder: Path, *, distilled: bool = False) -> Path:
+    """Save a tiny Krea 2 model in diffusers' layout: three of the blocks of Qwen 3 VL."""
+    torch.manual_seed(0)
+    words = _words_of_chat(folder / "tokenizer")
+    text = tiny_encoders.encoder("Qwen 3 VL", len(words), 16, blocks=4)
+    transformer = Krea2Transformer2DModel(
+        in_channels=4 * 4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        timestep_embed_dim=16,
+        text_hidden_dim=16,
+        num_text_layers=3,
+        text_num_attention_heads=2,
+        text_num_key_value_heads=2,
+        text_intermediate_size=32,
+        num_layerwise_text_blocks=1,
+        num_refiner_text_blocks=1,
+        axes_dims_rope=(2, 2, 4),
+    )
+    _open_gates(transformer, "time_mod_proj.", 8)
+    _open_gates(transformer, "transformer_blocks.", 3)
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400)
+    parts = (scheduler, _film_vae(), text, words, transformer)
+    pipeline = Krea2Pipeline(*parts, text_encoder_select_layers=(1, 2, 3), is_distilled=distilled)
+    pipeline.save_pretrained(folder)
     return _made_for(32, folder)
 
 
@@ -528,6 +555,7 @@ BASES: Mapping[str, Callable[[Path], Path]] = {
     "flux2": lambda folder: flux2(folder, klein=False),
     "flux2-klein": flux2,
     "qwen-image": qwen_image,
+    "krea2": krea2,
     "z-image": z_image,
     "chroma": chroma,
     "auraflow": auraflow,
@@ -605,6 +633,26 @@ VAE: Mapping[str, Any] = {
 
 def _vae(**more: Any) -> AutoencoderKL:
     return AutoencoderKL(**{**VAE, **more})
+
+
+def _words_of_chat(folder: Path) -> Qwen2Tokenizer:
+    """A tokenizer for which each word of Qwen-Image's template is a token: 34 before a prompt."""
+    template = QwenImagePipeline(*[None] * 5).prompt_template_encode
+    told = re.findall(r"(?<= )[a-z]+", template)
+    first = ("system", "Describe", "user", "assistant")
+    return tiny_tokenizers.qwen(folder, [*WORDS, *told], first)
+
+
+def _film_vae() -> AutoencoderKLQwenImage:
+    return AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False, True],
+        latents_mean=[-0.1, 0.2, 0.0, 0.3],
+        latents_std=[0.5, 1.5, 1.0, 0.8],
+    )
 
 
 def captioner(folder: Path) -> Path:

@@ -76,6 +76,7 @@ KINDS: dict[str, tuple[str, str, Callable[[int, int], dict[str, Any]]]] = {
     "Llama": ("LlamaForCausalLM", "LlamaConfig", _language),
     "Qwen 3": ("Qwen3ForCausalLM", "Qwen3Config", _language),
     "Qwen 2.5 VL": ("Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLConfig", _qwen_vl),
+    "Qwen 3 VL": ("Qwen3VLModel", "Qwen3VLConfig", _qwen_vl),
     "Mistral 3": ("Mistral3ForConditionalGeneration", "Mistral3Config", _mistral),
 }
 """Name -> model class, config class, what stands in the config."""

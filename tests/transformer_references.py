@@ -67,6 +67,17 @@ def qwen_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tens
     return found[:, :, 0]
 
 
+def krea2(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
+    text, mask = pipeline.encode_prompt(list(prompts))
+    batch, channels, height, width = noisy.shape
+    tokens = pipeline._pack_latents(noisy, batch, channels, height, width)
+    places = pipeline.prepare_position_ids(text.shape[1], height // 2, width // 2, noisy.device)
+    predicted = pipeline.transformer(tokens, text, times / 1000, places, mask).sample
+    scale = pipeline.vae_scale_factor
+    found: Tensor = pipeline._unpack_latents(predicted, height * scale, width * scale)
+    return found[:, :, 0]
+
+
 def z_image(pipeline: Any, prompts: Sequence[str], noisy: Tensor, times: Tensor) -> Tensor:
     text, _ = pipeline.encode_prompt(list(prompts), do_classifier_free_guidance=False)
     frames = list(noisy.unsqueeze(2))
@@ -147,6 +158,7 @@ REFERENCES: Mapping[str, Callable[[Any, Sequence[str], Tensor, Tensor], Tensor]]
     "flux2": flux2,
     "flux2-klein": flux2,
     "qwen-image": qwen_image,
+    "krea2": krea2,
     "z-image": z_image,
     "chroma": chroma,
     "auraflow": auraflow,

@@ -300,6 +300,7 @@ PIPELINES = {
     "sana": "SanaPipeline",
     "lumina2": "Lumina2Pipeline",
     "qwen-image": "QwenImagePipeline",
+    "krea2": "Krea2Pipeline",
     "z-image": "ZImagePipeline",
     "flux2": "Flux2KleinPipeline",
     "auraflow": "AuraFlowPipeline",

@@ -26,6 +26,9 @@ from pseudoword.models.compute.precision import shapes_of
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import loss, memory_plan
 
+FILMS = ("qwen-image", "krea2")
+"""Tiny models with a VAE for films."""
+
 
 def test_bytes_alive_at_a_time_are_counted_and_let_go() -> None:
     with live_memory.count_peak() as peak:
@@ -89,7 +92,7 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     (denoiser,) = {"unet", "transformer"} & set(half.parts)
     # but for small tables that stay as they are
     assert half.parts[denoiser] * 2 == pytest.approx(found.parts[denoiser], rel=1e-3)
-    stays = not any_base.name.startswith(("sana", "flux2", "qwen-image"))  # in float32
+    stays = not any_base.name.startswith(("sana", "flux2", *FILMS))  # in float32
     whole = half.parts["vae"] * (1 if stays else 2)
     assert whole == pytest.approx(found.parts["vae"], rel=1e-3)
 
@@ -198,7 +201,7 @@ def test_encoding_and_drawing_take_what_is_planned_for_them(any_base: Path) -> N
     empty = base_model.load(BaseChoice(base=str(any_base)), empty=True)
     planned_encode, planned_draw = memory_plan._encode(empty, side), memory_plan._draw(empty, side)
     denoising = measured(denoise)
-    if any_base.name.startswith("qwen-image"):  # its VAE for films: a CPU unfolds what it convolves
+    if any_base.name.startswith(FILMS):  # its VAE for films: a CPU unfolds what it convolves
         assert denoising < planned_draw
         return
     encoding = measured(lambda: family.encode_pictures(pixels))

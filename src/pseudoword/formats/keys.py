@@ -50,6 +50,7 @@ KNOWN: Mapping[str, TextEncoderKey] = {
     "qwen3_06b": TextEncoderKey(1024),
     "qwen3_4b": TextEncoderKey(2560),
     "qwen3_8b": TextEncoderKey(4096),
+    "qwen3vl_4b": TextEncoderKey(2560),
     "mistral3_24b": TextEncoderKey(5120),
 }
 """ComfyUI's key of a text encoder -> what is known of it, in the order of keys in our files."""
@@ -88,6 +89,7 @@ MODEL_FAMILIES: Mapping[str, ModelFamily] = {
     "sana": ModelFamily("Sana", [("gemma2_2b",)]),
     "lumina2": ModelFamily("Lumina 2", [("gemma2_2b",)]),
     "qwen-image": ModelFamily("Qwen-Image", [("qwen25_7b",)]),
+    "krea2": ModelFamily("Krea 2", [("qwen3vl_4b",)]),
     "z-image": ModelFamily("Z-Image", [("qwen3_4b",)]),
     "flux2": ModelFamily("FLUX.2", [("qwen3_4b",), ("qwen3_8b",), ("mistral3_24b",)]),
     "auraflow": ModelFamily("AuraFlow", [("pile_t5xl",)]),

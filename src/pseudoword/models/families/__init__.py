@@ -16,6 +16,7 @@ FAMILIES: Mapping[str, str] = {
     "flux2": "pseudoword.models.families.flux2:Flux2",
     "flux2-klein": "pseudoword.models.families.flux2:Flux2Klein",
     "qwen-image": "pseudoword.models.families.qwen_image:QwenImage",
+    "krea2": "pseudoword.models.families.krea2:Krea2",
     "z-image": "pseudoword.models.families.z_image:ZImage",
     "chroma": "pseudoword.models.families.chroma:Chroma",
     "auraflow": "pseudoword.models.families.auraflow:AuraFlow",

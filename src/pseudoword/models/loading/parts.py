@@ -228,6 +228,9 @@ class ModelParts:
         if hasattr(kind, "load_config"):
             return partial(kind.from_config, self._read(f"{part}/{kind.config_name}"))
         config = kind.config_class.from_pretrained(self._configs, **self._at(part))
+        for name in config.sub_configs:  # they state the precision too, as the library sets it
+            if (sub_config := getattr(config, name, None)) is not None:
+                sub_config.dtype = config.dtype
         return partial(kind, config)
 
     def _from_folder(self, kind: Any, part: str, options: dict[str, Any]) -> Any:

@@ -58,7 +58,8 @@ def default(pipeline: str, name: str) -> Any:
 def empty(pipeline: str) -> Any:
     """A pipeline without its parts, which tells its template."""
     kind = _kind(pipeline)
-    return kind(**dict.fromkeys(list(signature(kind.__init__).parameters)[1:]))
+    needed = [name for name, p in signature(kind).parameters.items() if p.default is p.empty]
+    return kind(**dict.fromkeys(needed))
 
 
 def _kind(pipeline: str) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token
@@ -48,6 +49,7 @@ class SequenceReader(PromptReader):
         length: int,
         template: Template = as_it_is,
         *,
+        behind: str = "",
         used: Positions | None = None,
         pad_to: Literal["length", "longest"] = "length",
         special_tokens: bool = True,
@@ -58,6 +60,7 @@ class SequenceReader(PromptReader):
             tokenizer: a fast one of transformers. Padding goes to its `padding_side`.
             length: the most tokens, with those of the template, and begin and end tokens.
             template: what is done to a prompt before.
+            behind: what follows the text and its padding.
             used: the positions whose hidden states are the text; by default all.
             pad_to: pad to `length`, or only to the longest sequence of those read at once.
             special_tokens: whether the tokenizer's begin and end tokens go around the text; False
@@ -73,9 +76,11 @@ class SequenceReader(PromptReader):
                 "padding. Save it as a tokenizer.json with a pad_token."
             )
         around = _special_ids(tokenizer) if special_tokens else ([], [])
-        super().__init__(tokenizer, length, *around)
+        begin, end = around
+        super().__init__(tokenizer, length, begin, [*end, *_ids(tokenizer, behind)])
         self.used = used
         self._template = template
+        self.pads_inside = bool(behind)
         self.pads_to_longest = pad_to == "longest"
         mark = chr(_MARKS[0])
         before, found, self._after = template(mark).partition(mark)
@@ -113,12 +118,20 @@ class SequenceReader(PromptReader):
         slots = torch.full((len(found), length), -1)
         mask = torch.zeros(len(found), length, dtype=torch.int64)
         for b, (own, rows) in enumerate(found):
-            first = length - len(own) if self.tokenizer.padding_side == "left" else 0
-            at = slice(first, first + len(own))
+            at = self._places(len(own), length)
             ids[b, at] = torch.tensor(own, dtype=torch.int64)
             slots[b, at] = torch.tensor(rows, dtype=torch.int64)
             mask[b, at] = 1
         return Tokenized(ids, slots, mask)
+
+    def _places(self, count: int, length: int) -> Tensor:
+        """The positions of `count` tokens in a sequence of `length`, where padding is between."""
+        places = torch.arange(count)
+        if self.pads_inside:
+            places[count - len(self.end) :] += length - count
+        elif self.tokenizer.padding_side == "left":
+            places += length - count
+        return places
 
     def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
         """All tokens of a prompt in its template."""
@@ -174,7 +187,12 @@ class SequenceReader(PromptReader):
 
 def _special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The ids that a tokenizer puts before and behind a text."""
-    bare = tokenizer("a", add_special_tokens=False, verbose=False).input_ids
+    bare = _ids(tokenizer, "a")
     whole = tokenizer("a", add_special_tokens=True, verbose=False).input_ids
     at = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
     return whole[:at], whole[at + len(bare) :]
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+    return ids

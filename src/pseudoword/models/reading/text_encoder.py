@@ -227,6 +227,8 @@ class TextEncoder:
     def _run(self, tokens: Tokenized, stacked: Tensor | None, options: Mapping[str, Any]) -> Any:
         """The transformer's output; it reads the rows `stacked` where the slots of `tokens` say."""
         masks = {"attention_mask": self._attention_mask(tokens)} if self.masked else {}
+        if self.reader.pads_inside:
+            masks["position_ids"] = _counted(tokens.mask)
         if stacked is None:
             return self.model(tokens.ids, **options, **masks)
         with injected(self.site, stacked, tokens.slots):
@@ -244,6 +246,11 @@ class TextEncoder:
         eager = self.model.config._attn_implementation == "eager"
         dtype = self.table.dtype if eager else torch.bool
         return torch.ones(count, 1, length, length, dtype=dtype, device="meta")
+
+
+def _counted(mask: Tensor) -> Tensor:
+    """The positions of tokens without padding, as Qwen VL counts them three times: `[3, B, L]`."""
+    return (mask.cumsum(1) - 1).clamp(min=0).expand(3, -1, -1)
 
 
 def _reads_zeros(words: Sequence[WordRows]) -> bool:
