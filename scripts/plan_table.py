@@ -141,6 +141,11 @@ QWEN25_7B: Part = (
     },
 )
 
+QWEN3_VL_4B: Part = (
+    "Qwen3VLConfig",
+    {"text_config": {k: v for k, v in QWEN3_4B[1].items() if k != "tie_word_embeddings"}},
+)
+
 BLOCKS: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
     "layers_per_block": 2,
@@ -267,6 +272,13 @@ MODELS: Mapping[str, tuple[str, dict[str, Part]]] = {
             **{"vae": ("AutoencoderKLQwenImage", {}), "text_encoder": QWEN25_7B},
         },
     ),
+    "Krea 2": (
+        "krea2",
+        {
+            "transformer": ("Krea2Transformer2DModel", {}),
+            **{"vae": ("AutoencoderKLQwenImage", {}), "text_encoder": QWEN3_VL_4B},
+        },
+    ),
     "Z-Image": (
         "z-image",
         {
@@ -319,7 +331,8 @@ def configs(folder: Path, model: str) -> None:
             getattr(diffusers, kind)(**values).save_config(folder / name)
     index = folder / "model_index.json"
     entries = json.loads(index.read_text())
-    entries.pop("_resolution", None)
+    for own in ("_resolution", "text_encoder_select_layers"):  # of the tiny member
+        entries.pop(own, None)
     index.write_text(json.dumps(entries))
 
 

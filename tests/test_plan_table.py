@@ -8,7 +8,7 @@ from pseudoword.models.families import FAMILIES
 from scripts import plan_table
 
 PAGE = Path(__file__).parents[1] / "docs" / "families.md"
-VARIANTS = {"sd": "SD 1.x", "sdxl": "SDXL", "sana-sprint": "sana"}
+VARIANTS = {"sd": "SD 1.x", "sdxl": "SDXL", "pixart-alpha": "pixart", "sana-sprint": "sana"}
 """Family -> its row, or the tiny member of the model with its row, where names differ."""
 ROUNDING = 0.05
 """GiB: the table has one decimal."""

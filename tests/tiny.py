@@ -32,6 +32,7 @@ from diffusers import (
     Krea2Transformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
+    PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     QwenImagePipeline,
@@ -427,23 +428,25 @@ def auraflow(folder: Path) -> Path:
     return _made_for(32, folder)
 
 
-def pixart(folder: Path) -> Path:
-    """Save a tiny PixArt-Sigma model in diffusers' layout: T5, ε and a variance predicted."""
+def pixart(folder: Path, *, alpha: bool = False, sample_size: int = 8) -> Path:
+    """Save a tiny PixArt model in diffusers' layout: T5, ε and a variance predicted."""
     torch.manual_seed(0)
+    heads = 3 if alpha else 4  # what it reads of sizes is a third of its width
     transformer = PixArtTransformer2DModel(
-        num_attention_heads=4,
+        num_attention_heads=heads,
         attention_head_dim=8,
         in_channels=4,
         out_channels=8,
         num_layers=4,
-        cross_attention_dim=32,
+        cross_attention_dim=8 * heads,
         caption_channels=32,
-        sample_size=8,
+        sample_size=sample_size,
         interpolation_scale=1,
     )
     words = _t5(folder / "tokenizer", 32)
     scheduler = DPMSolverMultistepScheduler(beta_start=0.0001, beta_end=0.02)
-    pipeline = PixArtSigmaPipeline(*words[::-1], _vae(), transformer, scheduler)
+    kind = PixArtAlphaPipeline if alpha else PixArtSigmaPipeline
+    pipeline = kind(*words[::-1], _vae(), transformer, scheduler)
     pipeline.save_pretrained(folder)
     return folder
 

@@ -21,7 +21,7 @@ from pseudoword.models.flow import Flow
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
-BUILDERS = {"sd": "sd1", "sana-sprint": "sana"}
+BUILDERS = {"sd": "sd1", "pixart-alpha": "pixart", "sana-sprint": "sana"}
 """Family -> its builder, or that of the family that it is a variant of, where names differ."""
 
 

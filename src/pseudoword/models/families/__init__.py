@@ -21,6 +21,7 @@ FAMILIES: Mapping[str, str] = {
     "chroma": "pseudoword.models.families.chroma:Chroma",
     "auraflow": "pseudoword.models.families.auraflow:AuraFlow",
     "pixart": "pseudoword.models.families.pixart:PixArtSigma",
+    "pixart-alpha": "pseudoword.models.families.pixart:PixArtAlpha",
     "sana": "pseudoword.models.families.sana:Sana",
     "sana-sprint": "pseudoword.models.families.sana_sprint:SanaSprint",
     "lumina2": "pseudoword.models.families.lumina2:Lumina2",
