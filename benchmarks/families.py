@@ -154,7 +154,7 @@ class Member:
 
     def __init__(self, folder: Path) -> None:
         """Load the model in `folder`, and encode pictures of all things."""
-        self.family: Any = base_model.load_named(str(folder), "cpu")
+        self.family: Any = base_model.load_named(str(folder), "cpu", "float32")
         shorten(self.family)
         source = np.random.default_rng(0)
         side = self.family.resolution

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    Krea2Transformer2DModel,
     SD3Transformer2DModel,
     UNet2DConditionModel,
     ZImageTransformer2DModel,
@@ -232,6 +233,42 @@ def write_z_image_transformer(base: Path, file: Path) -> Path:
         f"model.diffusion_model.{_renamed(k, Z_IMAGE)}": v for k, v in model.state_dict().items()
     }
     save_file(_fused(named, r"(.*\.attention\.)to_([qkv])(\.\w+)"), file)
+    return file
+
+
+KREA2 = {
+    "img_in.": "first.",
+    "time_embed.linear_1.": "tmlp.0.",
+    "time_embed.linear_2.": "tmlp.2.",
+    "time_mod_proj.": "tproj.1.",
+    "txt_in.norm.weight": "txtmlp.0.scale",
+    "txt_in.linear_1.": "txtmlp.1.",
+    "txt_in.linear_2.": "txtmlp.3.",
+    "text_fusion.": "txtfusion.",
+    "final_layer.linear.": "last.linear.",
+    "final_layer.norm.weight": "last.norm.scale",
+    "final_layer.scale_shift_table": "last.modulation.lin",
+    "transformer_blocks.": "blocks.",
+    ".scale_shift_table": ".mod.lin",
+    ".attn.to_q.": ".attn.wq.",
+    ".attn.to_k.": ".attn.wk.",
+    ".attn.to_v.": ".attn.wv.",
+    ".attn.to_out.0.": ".attn.wo.",
+    ".attn.to_gate.": ".attn.gate.",
+    ".attn.norm_q.weight": ".attn.qknorm.qnorm.scale",
+    ".attn.norm_k.weight": ".attn.qknorm.knorm.scale",
+    ".ff.": ".mlp.",
+    ".norm1.weight": ".prenorm.scale",
+    ".norm2.weight": ".postnorm.scale",
+}
+
+
+def write_krea2_transformer(base: Path, file: Path) -> Path:
+    """Write the transformer of the Krea 2 model in the folder `base` to `file`."""
+    model = Krea2Transformer2DModel.from_pretrained(base, subfolder="transformer")
+    named = {_renamed(key, KREA2): tensor for key, tensor in model.state_dict().items()}
+    flat = {k: t.flatten() if k.endswith(".mod.lin") else t for k, t in named.items()}
+    save_file({key: tensor.contiguous().clone() for key, tensor in flat.items()}, file)
     return file
 
 

@@ -28,6 +28,7 @@ def qwen(base: Path, file: Path) -> Path:
 WRITERS: dict[str, Callable[[Path, Path], Path]] = {
     "sd3": single_file.write_sd3_transformer,
     "qwen-image": qwen,
+    "krea2": single_file.write_krea2_transformer,
     "z-image": single_file.write_z_image_transformer,
 }
 

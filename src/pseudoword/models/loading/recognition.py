@@ -17,6 +17,7 @@ TRANSFORMERS = {
     "FLUX.2": ("single_stream_modulation.", "Flux2Transformer2DModel"),
     "FLUX": ("double_blocks.0.", "FluxTransformer2DModel"),
     "Qwen-Image": ("transformer_blocks.0.img_mod.", "QwenImageTransformer2DModel"),
+    "Krea 2": ("txtfusion.", "Krea2Transformer2DModel"),
     "Z-Image": ("cap_pad_token", "ZImageTransformer2DModel"),
     "Lumina 2": ("cap_embedder.0.", "Lumina2Transformer2DModel"),
     "Sana": ("mlp.inverted_conv.", "SanaTransformer2DModel"),
