@@ -48,8 +48,8 @@ def test_in_training_it_is_told_the_size_of_the_picture(alpha: Path) -> None:
     noisy, times = torch.randn(2, 4, 8, 12), torch.tensor([300.0, 700.0])
     condition = family.encode_text(["a cat", "a dog"], {})
     reads = family.denoiser.config.sample_size == TELLS_SIZES
-    told = {"resolution": [[32.0, 48.0]] * 2, "aspect_ratio": [[32 / 48]] * 2} if reads else {}
-    sizes = {name: torch.tensor(numbers) for name, numbers in told.items()}
+    told = {"resolution": [[32.0, 48.0]] * 2, "aspect_ratio": [[32 / 48]] * 2}
+    sizes = {name: torch.tensor(numbers) if reads else None for name, numbers in told.items()}
     with torch.no_grad():
         found = family.run_transformer(noisy, times, condition)
         expected = diffusers_own(alpha).transformer(
@@ -57,7 +57,7 @@ def test_in_training_it_is_told_the_size_of_the_picture(alpha: Path) -> None:
             timestep=times,
             encoder_hidden_states=condition.hidden,
             encoder_attention_mask=condition.mask,
-            added_cond_kwargs=sizes or {"resolution": None, "aspect_ratio": None},
+            added_cond_kwargs=sizes,
         )
     torch.testing.assert_close(found, expected.sample.chunk(2, dim=1)[0])
 
