@@ -2,14 +2,19 @@
 
 import sys
 
+from pseudoword.errors import is_ctrl_c
+
 
 def main() -> None:
-    """Run the command line. Ctrl-C while it is imported ends it as quietly as later."""
+    """Run the command line. Ctrl-C before a command begins ends it as quietly as later."""
     try:
         from pseudoword.cli.app import main as run
-    except KeyboardInterrupt:
+
+        run()
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not is_ctrl_c(error):
+            raise
         sys.exit(130)
-    run()
 
 
 if __name__ == "__main__":

@@ -59,3 +59,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         "out of memory" in text or "can't allocate memory" in text
     )
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Whether it comes from Ctrl-C, which Python 3.11 wraps while a class is made."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)

@@ -275,6 +275,33 @@ def test_ctrl_c_while_it_is_imported_ends_it_quietly(
     assert capsys.readouterr() == ("", "")
 
 
+def test_ctrl_c_while_the_commands_are_made_ends_it_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pseudoword.cli.app.main", interrupt)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_ctrl_c_while_a_class_is_made_is_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 wraps it; classes are made while torch and all else is imported."""
+
+    class Attribute:
+        def __set_name__(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    def list_bases() -> None:
+        type("Made", (), {"attribute": Attribute()})
+
+    monkeypatch.setattr("pseudoword.api.bases", list_bases)
+    assert run("bases") == (130, "", "stopped; nothing was lost that had been saved\n")
+
+
 def bad_inputs(tmp_path: Path, pictures: Path, base: Path) -> dict[str, tuple[list[object], str]]:
     """Arguments after `train`, and what the error must name."""
     (tmp_path / "empty").mkdir()

@@ -114,6 +114,15 @@ def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
     assert notes.lines == ["about 9 s to go: learning 9 s (to step 100)"]
 
 
+def test_where_nothing_is_left_after_the_first_step_nothing_is_told(clock: Clock) -> None:
+    notes = Notes()
+    timed = TimedProgress(notes, config(steps=1, preview=()))
+    timed.phase("learning <cat>")
+    clock.now = 1.0
+    timed.advance(1, 1)
+    assert notes.lines == []
+
+
 def test_a_run_tells_both(base: Path, pictures: Path, tmp_path: Path) -> None:
     notes = Notes()
     learn(base, pictures, tmp_path / "run", progress=notes, steps=4, preview=("[name] --s 1",))

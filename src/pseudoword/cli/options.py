@@ -23,8 +23,10 @@ from pseudoword.config import Settings, flag, group_of
 from pseudoword.config.aliases import names_of, synonyms_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
-from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.errors import PseudowordError, SettingsError, is_ctrl_c
 from pseudoword.text import brief
+
+STOPPED = "stopped; nothing was lost that had been saved"
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -41,12 +43,17 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             complain("\n".join([f"error: {error}", *notes]), red=True)
             raise typer.Exit(2) from None
         except KeyboardInterrupt as stop:
-            complain(str(stop) or "stopped; nothing was lost that had been saved")
+            complain(str(stop) or STOPPED)
             raise typer.Exit(getattr(stop, "exit_code", 130)) from None
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
             complain(f"error:{where} {error.strerror or error}", red=True)
             raise typer.Exit(2) from None
+        except RuntimeError as error:
+            if not is_ctrl_c(error):
+                raise
+            complain(STOPPED)
+            raise typer.Exit(130) from None
 
     return run
 

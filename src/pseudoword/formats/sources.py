@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword import formats, lookup
+from pseudoword import formats, hub, lookup
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.lookup import HubId
@@ -125,6 +125,7 @@ def fetch(hub_id: HubId, flag: str = "") -> Path:
 
     repository, revision = hub_id.repository, hub_id.revision
     try:
+        hub.check_reachable(repository)
         names = set(HfApi().list_repo_files(repository, revision=revision))
         first = next((name for name in formats.FOLDER_FILES if name in names), None)
         if first is None:

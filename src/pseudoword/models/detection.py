@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pseudoword import imports
+from pseudoword import hub, imports
 from pseudoword.config import BaseChoice, Prediction
 from pseudoword.errors import BaseModelError
 from pseudoword.lookup import HubId
@@ -179,6 +179,7 @@ def _fetch_index(base: str, place: HubId) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
+        hub.check_reachable(place.repository)
         index = hf_hub_download(place.repository, "model_index.json", revision=place.revision)
     except Exception as error:  # the hub's own errors, and any of its network library's
         raise BaseModelError(

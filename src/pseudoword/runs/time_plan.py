@@ -112,6 +112,8 @@ class TimedProgress(PassedOn):
         if self._foretold:
             self._foretold(sum(seconds.values()), most)
             return
+        if not seconds:
+            return
         parts = ", ".join(
             f"{part} {duration(spent)}{_steps(config) if part == LEARNING else ''}"
             for part, spent in seconds.items()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from pseudoword import hub
 from pseudoword.errors import BaseModelError
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.progress_bars import without_progress_bars
@@ -20,6 +21,8 @@ def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
     """
     if Path(source).is_dir():
         folder.check(Path(source))
+    else:
+        hub.check_reachable(str(source))
     try:
         with without_progress_bars():
             return kind.from_pretrained(source, trust_remote_code=False, **options)
