@@ -13,6 +13,7 @@ from pseudoword.commands.convert import FORMAT_OF_ENDING
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
 from pseudoword.files import file_stem
+from pseudoword.formats import sources
 
 
 @pytest.mark.parametrize("ending", FORMAT_OF_ENDING)
@@ -45,6 +46,25 @@ def test_two_files_for_sdxl_and_back_to_one(tmp_path: Path) -> None:
     (one,) = api.convert(tmp_path / "new", tmp_path / "one.safetensors", format="onetrainer")
     assert load_file(one)["clip_l"].equal(L)
     assert load_file(one)["clip_g"].equal(G)
+
+
+def test_words_of_which_one_does_not_fit_the_format_are_not_written_in_part(tmp_path: Path) -> None:
+    words = {"bundle_emb.a.emp_params": L, "bundle_emb.b.clip_l": L + 1, "bundle_emb.b.clip_g": G}
+    save_file({"lora_unet_a.lora_down.weight": rows(4, 8), **words}, tmp_path / "x.safetensors")
+    with pytest.raises(PseudowordError, match="^b: a1111-png holds Stable Diffusion 1 and 2"):
+        api.convert(tmp_path / "x.safetensors", tmp_path / "out", format="a1111-png")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_name_is_no_name(tmp_path: Path) -> None:
+    source = embedding_files.write("a1111", tmp_path)
+    for command in (("convert", source, tmp_path / "b.pt"), ("inspect", source)):
+        code, _, complained = run(*command, "--token", "")
+        assert (code, "--token is empty" in complained) == (2, True)
+    for one in (source, formats.read(source)):
+        with pytest.raises(PseudowordError, match="--token is empty"):
+            sources.read_named(one, "")
+    assert not (tmp_path / "b.pt").exists()
 
 
 def test_several_words_go_into_a_folder_or_one_by_one(tmp_path: Path) -> None:

@@ -56,11 +56,11 @@ def convert_file(
     if not into_folder:
         concept = _adapted(formats.select_concept(content, token), kind, progress)
         return _write(out, formats.encode(concept, kind, cover), overwrite)
-    concepts = [formats.select_concept(content, token)] if token else content.concepts
+    chosen = content.concepts if token is None else [formats.select_concept(content, token)]
+    concepts = [_adapted(one, kind, progress) for one in chosen]
+    encoded = [formats.encode(one, kind, cover) for one in concepts]  # all, or none is written
     written: list[Path] = []
-    for one in concepts:
-        concept = _adapted(one, kind, progress)
-        parts = formats.encode(concept, kind, cover)
+    for concept, parts in zip(concepts, encoded, strict=True):
         first = out / f"{file_stem(concept.token)}{formats.WRITERS[kind].ending}"
         path = _free_path(first, parts, written, overwrite)
         written += _write(path, parts, overwrite)

@@ -68,7 +68,7 @@ def inspect_file(file: str | Path, base: str | Path | None, token: str | None = 
         BaseModelError: `base` cannot be loaded.
     """
     content = formats.read_file(sources.locate(file))
-    concept = formats.select_concept(content, token) if token else content.concepts[0]
+    concept = content.concepts[0] if token is None else formats.select_concept(content, token)
     tokens = [each.token for each in content.concepts]
     if concept.token not in tokens:
         raise ConceptError(f"{file} holds one word, {tokens[0]}, and none called {token}")

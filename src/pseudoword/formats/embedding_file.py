@@ -122,7 +122,7 @@ def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
     """
     concepts = file.concepts
     if len(concepts) == 1:
-        return with_token(concepts[0], token) if token else concepts[0]
+        return concepts[0] if token is None else with_token(concepts[0], token)
     wanted = token and unicodedata.normalize("NFC", token)  # tokens are always in this form
     for concept in concepts:
         if concept.token == wanted:

@@ -80,9 +80,9 @@ def read_one(source: ConceptSource, token: str | None = None, flag: str = "") ->
         ConceptError: it cannot be read, or holds several concepts and none with that token.
     """
     if isinstance(source, Concept):
-        return formats.with_token(source, token) if token else source
+        return source if token is None else formats.with_token(source, token)
     file, own_token = lookup.split_token(source, flag)
-    return formats.read(locate(file, flag), token or own_token)
+    return formats.read(locate(file, flag), own_token if token is None else token)
 
 
 def locate(name: str | Path, flag: str = "") -> Path:
@@ -97,11 +97,12 @@ def locate(name: str | Path, flag: str = "") -> Path:
 
 def _read_source(source: ConceptSource, token: str | None, flag: str) -> list[NamedConcept]:
     if isinstance(source, Concept):
-        return [NamedConcept(formats.with_token(source, token) if token else source, None)]
+        own = source if token is None else formats.with_token(source, token)
+        return [NamedConcept(own, None)]
     file, own_token = lookup.split_token(source, flag)
-    path = locate(file, flag)
-    if token or own_token:
-        return [NamedConcept(formats.read(path, token or own_token), str(file))]
+    path, token = locate(file, flag), own_token if token is None else token
+    if token is not None:
+        return [NamedConcept(formats.read(path, token), str(file))]
     return [NamedConcept(concept, str(file)) for concept in formats.read_all(path)]
 
 
