@@ -85,6 +85,12 @@ def test_accents_may_be_encoded_either_way(token: str) -> None:
             assert split(f"a {one} here", [other]) == ["a ", forms[0], " here"]
 
 
+@pytest.mark.parametrize(("token", "why"), [("__metadata__", "reserved"), ("x" * 1001, "1001 ch")])
+def test_a_name_that_no_file_can_hold_is_refused(token: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        check_token(token)
+
+
 def test_a_delimited_placeholder_is_found_beside_any_text() -> None:
     text = f"{delimited('cat')}egory my{delimited('cat')}2 category"
     assert split(text, ["cat"]) == ["", "cat", "egory my", "cat", "2 category"]

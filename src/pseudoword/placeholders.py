@@ -31,11 +31,19 @@ _INVISIBLE = {0x200C: None, 0x200D: None}
 """Joiners: invisible parts of words in Persian and Indian scripts, and of emoji."""
 
 
+_LONGEST = 1000
+"""The most characters of a token."""
+
+_RESERVED = "__metadata__"
+"""No tensor in a safetensors file can have this name."""
+
+
 def check_token(token: str) -> str:
     """Return `token`, in Unicode's composed form (NFC), if it can be a placeholder.
 
     Raises:
-        SettingsError: it is empty, has white space around it, or control characters in it.
+        SettingsError: it is empty, too long, has white space around it, or control characters in
+            it, or no file can hold it.
     """
     visible = token.translate(_INVISIBLE)
     if not visible.strip():
@@ -46,6 +54,11 @@ def check_token(token: str) -> str:
         raise errors.SettingsError(
             f"--token {brief(token)} has white space around it or control characters in it. "
             'Use visible characters, for example "<my-cat>".'
+        )
+    if len(token) > _LONGEST or token == _RESERVED:
+        why = f"has {len(token)} characters" if token != _RESERVED else "is reserved by safetensors"
+        raise errors.SettingsError(
+            f'--token {brief(token)} {why}. Choose a short name, for example "<my-cat>".'
         )
     return unicodedata.normalize("NFC", token)
 

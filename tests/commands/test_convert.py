@@ -51,7 +51,7 @@ def test_two_files_for_sdxl_and_back_to_one(tmp_path: Path) -> None:
 def test_words_of_which_one_does_not_fit_the_format_are_not_written_in_part(tmp_path: Path) -> None:
     words = {"bundle_emb.a.emp_params": L, "bundle_emb.b.clip_l": L + 1, "bundle_emb.b.clip_g": G}
     save_file({"lora_unet_a.lora_down.weight": rows(4, 8), **words}, tmp_path / "x.safetensors")
-    with pytest.raises(PseudowordError, match="^b: a1111-png holds Stable Diffusion 1 and 2"):
+    with pytest.raises(PseudowordError, match=r"^b: a1111-png holds Stable Diffusion 1 and 2"):
         api.convert(tmp_path / "x.safetensors", tmp_path / "out", format="a1111-png")
     assert not (tmp_path / "out").exists()
 

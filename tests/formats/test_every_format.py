@@ -316,6 +316,40 @@ def test_sdxl_words_in_two_files_are_one_word(tmp_path: Path) -> None:
     assert set(formats.read(tmp_path).vectors) == {"clip_l"}
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("*", "clip_l", "clip_g_out", "emb_params", "t5", "step", "name", "string_to_param"),
+        *(
+            "cat.weight",
+            "lora_unet_cat",
+            "prompt_embeds",
+            "unet:0",
+            "diff",
+            "exp_avg",
+            "logit_scale",
+        ),
+        *(
+            "bundle_emb.x",
+            "bundle_emb.x.clip_l",
+            "<cat.weight>",
+            "model",
+            "params",
+            "IN01",
+            "x" * 900,
+        ),
+    ],
+)
+def test_a_word_of_any_name_is_refused_or_read_with_its_name(token: str, tmp_path: Path) -> None:
+    for name in ("sd1", "sdxl"):
+        concept = formats.with_token(CONCEPTS[name], token)
+        for writer in (one for one in WRITERS if not WRITERS[one].refuses(concept)):
+            file = tmp_path / f"{writer}-{name}{WRITERS[writer].ending}"
+            formats.write_as(concept, file, writer, Image.new("RGB", (64, 64)))
+            found = formats.read(file)
+            assert (found.token, same(found, concept)) == (token, True), writer
+
+
 @pytest.mark.parametrize("at", ["", "-steps-500"])
 @pytest.mark.parametrize(("kept", "lost"), [("", "_2"), ("_2", "")])
 @pytest.mark.parametrize("word", ["sdxl", "flux"])

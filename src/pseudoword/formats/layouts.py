@@ -105,9 +105,9 @@ def read_a1111(raw: RawContent) -> list[Concept]:
     from_paper = isinstance(holder, torch.nn.ParameterDict)
     concepts = []
     for key, tensor in tensors.items():
-        token = name if name and len(tensors) == 1 else key
-        if token == "*" and not from_paper:  # AUTOMATIC1111 has this key in every file
-            token = None
+        token = None if key == "*" and not from_paper else key  # AUTOMATIC1111's key in every file
+        if name and len(tensors) == 1:
+            token = name
         concepts.append(concept(token, {_encoder_of(tensor): tensor}))
     return concepts
 

@@ -21,9 +21,6 @@ from pseudoword.text import brief, listed, visible
 MOST_NUMBERS = 1 << 25
 """Larger tensors (128 MiB of float32) are refused before memory is allocated."""
 
-LONGEST_TOKEN = 1000
-"""The most characters of a token."""
-
 MOST_CONCEPTS = 4096
 """The most concepts in one file."""
 
@@ -154,9 +151,7 @@ def make_concept(
 def valid_token(token: object) -> str | None:
     """`token` if it can be a placeholder token, else None."""
     try:
-        return (
-            check_token(token) if isinstance(token, str) and len(token) <= LONGEST_TOKEN else None
-        )
+        return check_token(token) if isinstance(token, str) else None
     except SettingsError:
         return None
 

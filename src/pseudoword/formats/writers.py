@@ -14,6 +14,8 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.files import write_whole
 from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
+from pseudoword.formats.file_kinds import is_network_weight
+from pseudoword.formats.grouping import BUNDLE_PREFIX
 from pseudoword.formats.token_picture import token_picture
 
 FileParts = dict[str, bytes]
@@ -88,12 +90,16 @@ def _diffusers_refuses(concept: Concept) -> str | None:
 
 
 def _diffusers_bin_refuses(concept: Concept) -> str | None:
-    """The file names no encoder, so the width must say which one it is."""
+    """The file names no encoder, so the width must say it, and the token must be known as one."""
     for encoder, width in concept.widths.items():
         if keys.WIDTHS.get(encoder) == width and keys.encoder_of_width(width) != encoder:
             return (
                 f"does not say which encoder its rows are for, and {encoder} is not the usual one"
             )
+        if keys.encoder_of(concept.token, width):
+            return "has no place for a word that is called like a text encoder"
+    if concept.token.startswith(BUNDLE_PREFIX) or is_network_weight(concept.token):
+        return "has no place for a word that is called like a part of a network"
     return _diffusers_refuses(concept)
 
 
