@@ -111,7 +111,7 @@ def encode(
     settings, words = check(family, **options), _words(family, concepts)
     for part in _passes(family, prompts, negative, words, _emphasis(family, options), settings):
         family.encode_text(part.prompts, words)
-        if family.reads_negative:
+        if family.reads_negative and settings.guidance > 1:
             family.encode_negative(part.negatives, words)
 
 

@@ -20,6 +20,7 @@ from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
+from pseudoword.models.generation import generate
 from pseudoword.report import picture_output
 
 
@@ -87,6 +88,18 @@ def test_pictures_need_not_be_square(any_base: Path) -> None:
 
 # How AUTOMATIC1111 takes the last line apart (modules/infotext_utils.py).
 PAIRS = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+
+
+def test_what_is_not_guided_reads_no_negative_prompt(base: Path) -> None:
+    family: Any = base_model.load_named(str(base), "cpu")
+    read: list[Any] = []
+    encode = family.encode_negative
+    family.encode_negative = lambda *given: read.append(given) or encode(*given)
+    drawn: dict[str, Any] = {"seeds": [0], "sampler_steps": 2}
+    generate(family, ["a cat"], [], guidance=1.0, **drawn)
+    assert not read
+    generate(family, ["a cat"], [], guidance=2.0, **drawn)
+    assert len(read) == 1
 
 
 def test_a_png_holds_its_settings_as_automatic1111_reads_them(

@@ -122,7 +122,8 @@ class DiffusersDrawing(ABC):
         models = [encoder.model for encoder in self.encoders.values()] if offloads else []
         with self.parts.on_device(*models):
             positive = self.encode_text(prompts, words)
-            negative = self.encode_negative(negatives, words) if self.reads_negative else None
+            guided = self.reads_negative and settings.guidance > 1
+            negative = self.encode_negative(negatives, words) if guided else None
         latents = self._draw_latents(positive, negative, generators, settings, on_step)
         pixels = self.decode(latents)
         if not torch.isfinite(pixels).all():
