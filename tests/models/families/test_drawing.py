@@ -94,7 +94,12 @@ def test_what_is_not_guided_reads_no_negative_prompt(base: Path) -> None:
     family: Any = base_model.load_named(str(base), "cpu")
     read: list[Any] = []
     encode = family.encode_negative
-    family.encode_negative = lambda *given: read.append(given) or encode(*given)
+
+    def noting(*given: Any) -> Any:
+        read.append(given)
+        return encode(*given)
+
+    family.encode_negative = noting
     drawn: dict[str, Any] = {"seeds": [0], "sampler_steps": 2}
     generate(family, ["a cat"], [], guidance=1.0, **drawn)
     assert not read
