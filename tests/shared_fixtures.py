@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import tiny
+import typer.main
+import typer.testing
 from PIL import Image, ImageDraw
 
 from pseudoword.models import base_model
@@ -16,6 +18,9 @@ from pseudoword.models.loading import parts
 from pseudoword.report import charts
 from pseudoword.runs import callbacks
 from pseudoword.training import learning_rate_finder
+
+# made once: to make all options of all commands takes longer than most command lines
+vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
 
 @pytest.fixture(scope="session")
