@@ -201,3 +201,13 @@ def duration(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def version() -> str:
+    """The version of this package; it has none if it is run from its source folder."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("pseudoword")
+    except metadata.PackageNotFoundError:
+        return "not installed"

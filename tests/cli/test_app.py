@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,48 @@ def test_a_current_folder_that_was_removed_is_told(
         "",
         "error: the current folder is there no longer. Change to another one.\n",
     )
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version") == run("-V") == (0, f"pseudoword {version('pseudoword')}\n", "")
+
+
+def test_pictures_may_be_given_as_an_option(tmp_path: Path) -> None:
+    """As `evaluate` takes them, and as errors name them."""
+    nowhere = tmp_path / "nowhere"
+    for command in (["train", "--token", "<a>"], ["prepare"]):
+        code, _, complained = run(*command, "--pictures", nowhere)
+        assert code == 2
+        assert "nowhere does not exist" in complained
+        _, _, complained = run(*command, tmp_path, "--pictures", nowhere)
+        assert "PICTURES and --pictures are two names of one setting" in complained
+
+
+def test_what_is_missing_is_explained() -> None:
+    assert run("train") == (
+        2,
+        "",
+        "error: --token is missing. Give the new word as it is written in prompts, such as "
+        '"<cat>".\n--pictures is missing. Give a folder of pictures, or several files.\n',
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--quantize", "5bit", "--quantize: should be 'none', '8bit' or '4bit', got 5bit"),
+        ("--log", "tensorboardx", "'wandb' or 'trackio', got tensorboardx"),
+        ("--batch", "x", "--batch: should be a valid integer, got x"),
+        ("--min-snr", "x", "--min-snr: should be a valid number, got x"),
+    ],
+)
+def test_a_wrong_value_is_told_in_the_same_words_for_all_settings(
+    option: str, value: str, said: str
+) -> None:
+    code, _, complained = run("train", "--token", "<a>", "here", option, value)
+    assert code == 2
+    assert complained.startswith("error: --")
+    assert said in complained
 
 
 def test_ctrl_c_while_it_is_imported_ends_it_quietly(

@@ -51,7 +51,9 @@ def test_a_run_s_settings_can_stand_below_a_list(tmp_path: Path) -> None:
         ("<lamp>", "auto", 2),
     ]
     (tmp_path / "list.toml").write_text('[[concept]]\ntoken = "<cat>"\n')
-    with pytest.raises(PseudowordError, match=r"^\S*list.toml, concept 1: pictures is missing$"):
+    with pytest.raises(
+        PseudowordError, match=r"^\S*list.toml, concept 1: pictures is missing\. Give a folder"
+    ):
         word_configs(tmp_path / "list.toml", tmp_path / "out", tmp_path / "config.toml", {})
 
 
@@ -83,7 +85,7 @@ def test_one_error_tells_all_that_is_wrong(tmp_path: Path) -> None:
         )
     first, second, third = str(caught.value).splitlines()
     assert "list.toml, concept 1: batch: should" in first
-    assert second.endswith("list.toml, concept 2: token is missing")
+    assert "list.toml, concept 2: token is missing. Give the new word" in second
     assert "list.toml, concept 3: stpes: there is no such setting; did you mean steps?" in third
 
 

@@ -143,6 +143,20 @@ def test_no_format_that_starts_another_program_is_tried(
     assert not calls
 
 
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"PK\3\4", r"is a zip archive\. Unpack it"),
+        (b"\0\0\0\x18ftypmp42", r"is a video\. Save some of its frames"),
+        (b"\x1a\x45\xdf\xa3", "is a video"),
+    ],
+)
+def test_what_may_hold_pictures_is_named(tmp_path: Path, head: bytes, said: str) -> None:
+    (tmp_path / "a.png").write_bytes(head + bytes(99))
+    with pytest.raises(PictureError, match=rf"a\.png {said}"):
+        images.open_picture(tmp_path / "a.png")
+
+
 def test_pipes_and_devices_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "b.png").mkdir()

@@ -81,6 +81,13 @@ def test_a_folder_of_other_folders_names_them(tmp_path: Path) -> None:
         found(tmp_path)
 
 
+def test_a_picture_that_is_given_twice_is_used_once(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", "b.png")
+    names, notes = found(tmp_path, tmp_path / "a.png")
+    assert names == ["a.png", "b.png"]
+    assert notes == f"given more than once, and used once: {tmp_path / 'a.png'}"
+
+
 MASKS = ["a-mask.png", "a_mask.png", "a.mask.webp", "a-masklabel.png", "a-MASK.PNG"]
 MASKS += ["masks/a.png", "masks/a-mask.png", "mask/a.jpg"]
 

@@ -43,7 +43,7 @@ from pseudoword.config import (
 )
 from pseudoword.config.word_folders import word_configs
 from pseudoword.errors import ConceptError
-from pseudoword.text import command, counted, json_text
+from pseudoword.text import command, counted, json_text, version
 
 app = typer.Typer(
     cls=Program,
@@ -57,6 +57,22 @@ app = typer.Typer(
         "token_normalize_func": dashed,
     },
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"pseudoword {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _version: Annotated[
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """All commands."""
+
 
 Out = Annotated[Path, path_option(help="Where to write.")]
 Overwrite = Annotated[

@@ -50,7 +50,8 @@ def of_program(program: Any, ctx: Any) -> str:
         row = (name, _first_sentence(command.help or ""))
         groups.setdefault(command.rich_help_panel, []).append(row)
     more = f"Show this page. {ctx.command_path} COMMAND --help shows what a command takes."
-    return _page(program, ctx, groups | {"Help": [("-h, --help", more)]})
+    rows = [("-h, --help", more), ("-V, --version", "Show the version.")]
+    return _page(program, ctx, groups | {"Help": rows})
 
 
 def of_command(command: Any, ctx: Any, *, everything: bool = False) -> str:

@@ -4,29 +4,31 @@ import copy
 import functools
 import inspect
 import logging
-import operator
 import os
 import sys
 import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from pydantic import BeforeValidator
 
 from pseudoword import lookup
 from pseudoword.cli.help import OTHER_NAMES, with_help_all
 from pseudoword.cli.terminal import complain
 from pseudoword.config import Settings, flag, group_of
-from pseudoword.config.aliases import names_of, synonyms_of
+from pseudoword.config.aliases import names_of
 from pseudoword.config.fields import OFTEN, Auto
 from pseudoword.config.rates import Rates
 from pseudoword.errors import PseudowordError, SettingsError, is_ctrl_c
 from pseudoword.text import brief
 
 STOPPED = "stopped; nothing was lost that had been saved"
+
+
+AS_OPTION = "argument_as_option"
+"""The parameter behind the name of an argument with two dashes before it."""
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -92,7 +94,13 @@ def settings_from(
                 for name in (*fields, *others)
                 if not _said(_context.get_parameter_source(name))
             }
-            command(*args, **{name: v for name, v in values.items() if name not in unsaid})
+            given = {name: v for name, v in values.items() if name not in unsaid}
+            if (as_option := given.pop(AS_OPTION, None)) is not None:
+                if argument in given:
+                    two = f"{argument.upper()} and {flag(argument)}"
+                    raise SettingsError(f"{two} are two names of one setting. Give one of them.")
+                given[argument] = as_option
+            command(*args, **given)
 
         context = inspect.Parameter(
             "_context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
@@ -100,6 +108,8 @@ def settings_from(
         shared = [p for p in made if group_of(kind, p.name) != kind.heading]
         of_it_alone = [p for p in made if p not in shared]
         aliases = [_alias(kind, name, field, argument) for name, field in others.items()]
+        if argument:
+            aliases.append(_alias(kind, argument, argument, argument).replace(name=AS_OPTION))
         parameters = [*shared, *kept, *of_it_alone, *aliases, context]
         parameters.sort(key=lambda p: p.kind)
         run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -127,10 +137,8 @@ def _parameter(
     default = field.get_default(call_default_factory=True)
     annotation = _taken(kind, name)
     elsewhere = or_file or name in names_of(kind).values()
-    if get_origin(annotation) is list and not field.is_required():
-        default = [str(one) for one in default]
-    elif annotation is str and default is not None:
-        default = str(default)
+    if annotation is not bool and default is not None and not field.is_required():
+        default = [*map(str, default)] if get_origin(annotation) is list else str(default)
     missing = None if field.is_required() else default
     if field.is_required() and elsewhere:
         annotation = annotation | None
@@ -172,35 +180,15 @@ def _alias(kind: type[Settings], name: str, field: str, argument: str) -> inspec
 
 
 def _taken(kind: type[Settings], name: str) -> Any:
-    """How the command line takes a field; as text where it may be written in other ways, too."""
-    field = kind.model_fields[name]
-    read = any(isinstance(one, BeforeValidator) for one in field.metadata)
-    if name in synonyms_of(kind) or (read and get_origin(field.annotation) is not tuple):
-        return str
-    return _typed(field.annotation)
+    """How the command line takes a field: a switch as one, all else as text.
 
-
-PLAIN = (bool, int, float, NoneType)
-"""What the command line takes as it is."""
-
-
-def _typed(annotation: Any) -> Any:
-    """How the command line takes a field of this type; the settings check the rest themselves.
-
-    What is more than a number or a choice is taken as text: an empty one, for example, must not
-    become the path of the current folder.
+    The settings check that themselves. An empty text, for example, must not become the path of the
+    current folder.
     """
-    kind, parts = get_origin(annotation), get_args(annotation)
-    if kind is Annotated:
-        return _typed(parts[0])
-    if kind is tuple:  # typer takes no lists of literals
-        part: Any = str if get_origin(parts[0]) is Literal else _typed(parts[0])
-        return list[part]
-    if kind in {Union, UnionType}:
-        if Auto in parts:
-            return str
-        return functools.reduce(operator.or_, map(_typed, parts))
-    return annotation if kind is Literal or annotation in PLAIN else str
+    annotation = kind.model_fields[name].annotation
+    if annotation is bool:
+        return bool
+    return list[str] if get_origin(annotation) is tuple else str
 
 
 def _metavar(annotation: Any) -> str:

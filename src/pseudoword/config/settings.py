@@ -190,11 +190,14 @@ def _explained(
         meant = f"; did you mean {alike if file else flag(alike)}?" if alike else ""
         return f"{where}: there is no such setting{meant}"
     if errors[0]["type"] == "missing":
-        return f"{where} is missing"
+        asked = str(kind.model_fields[name].description).partition(". ")[0].rstrip(".")
+        return f"{where} is missing. Give {asked[0].lower()}{asked[1:]}."
     errors = [one for one in errors if one["type"] != "too_short"] or errors
     said = (
         _SHOULD.get(error["type"]) or re.sub(r"^\w+ should ", "", error["msg"]) for error in errors
     )
+    if isinstance(given, list | tuple) and len(given) == 1:
+        (given,) = given
     told = dict.fromkeys(re.split(", unable| after validation", text)[0] for text in said)
     return f"{where}: should {' or '.join(told)}, got {brief(given)}"
 

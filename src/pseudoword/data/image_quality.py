@@ -4,15 +4,20 @@ These are warnings only: every picture is still used.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from pseudoword.data.examples import Example
+from pseudoword.text import counted
 
 MAX_ENLARGEMENT = 1.1
 """A picture that is enlarged by more than this is reported as small."""
+
+MOST_NAMED = 10
+"""Of hundreds of pictures that are small or copies, no more are named."""
 
 TILES = 8
 """Sharpness is measured in this many tiles along each side."""
@@ -56,12 +61,18 @@ opacity have 13 to 39, depending on its place."""
 
 
 def note_problems(examples: Iterable[Example], note: Callable[[str], None]) -> Iterator[Example]:
-    """Pass the examples on, and report their problems to `note`."""
-    find = ProblemFinder()
+    """Pass the examples on, and report their problems to `note`: those of the first few in full."""
+    find, with_problem = ProblemFinder(), 0
     for example in examples:
-        for problem in find(example):
-            note(f"{example.path.name} {problem}")
+        problems = find(example)
+        with_problem += bool(problems)
+        if with_problem <= MOST_NAMED:
+            for problem in problems:
+                note(f"{example.path.name} {problem}")
         yield example
+    if with_problem > MOST_NAMED:
+        more = counted(with_problem - MOST_NAMED, "more picture")
+        note(f"{more} with a problem; `pseudoword prepare` shows them all")
     if shared := find.shared_problem():
         note(shared)
 
@@ -73,8 +84,8 @@ class ProblemFinder:
     """
 
     def __init__(self) -> None:
-        self._looks: list[tuple[str, int, np.ndarray]] = []
-        """of each picture: its name, its hash and its grey levels, reduced to the hash's side"""
+        self._looks: list[tuple[Path, int, np.ndarray]] = []
+        """of each picture: its file, its hash and its grey levels, reduced to the hash's side"""
         self._grey: list[np.ndarray] = []
 
     def __call__(self, example: Example) -> list[str]:
@@ -91,23 +102,24 @@ class ProblemFinder:
         if example.has_more_frames:
             problems.append("has several frames, and only the first one is used")
         if original := self._duplicate_of(example):
-            problems.append(f"looks like a copy of {original}")
+            same_name = original.name == example.path.name
+            problems.append(f"looks like a copy of {original if same_name else original.name}")
         return problems
 
-    def _duplicate_of(self, example: Example) -> str | None:
-        """The name of an earlier picture that looks the same. Remembers this picture."""
+    def _duplicate_of(self, example: Example) -> Path | None:
+        """An earlier picture that looks the same. Remembers this picture."""
         new_hash = difference_hash(example.whole)
         new_grey = _grey_levels(example.whole, HASH_SIDE_PX, HASH_SIDE_PX)
         original = next(
             (
-                name
-                for name, old_hash, old_grey in self._looks
+                path
+                for path, old_hash, old_grey in self._looks
                 if (new_hash ^ old_hash).bit_count() <= MAX_DUPLICATE_BITS
                 and correlation(new_grey, old_grey) >= MIN_DUPLICATE_CORRELATION
             ),
             None,
         )
-        self._looks.append((example.path.name, new_hash, new_grey))
+        self._looks.append((example.path, new_hash, new_grey))
         if original is None and len(self._grey) < WATERMARK_MAX_PICTURES:
             grey = _grey_levels(example.whole, WATERMARK_SIDE_PX, WATERMARK_SIDE_PX)
             self._grey.append(grey.astype(np.float32))

@@ -26,6 +26,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+ZIP, MATROSKA = b"PK\3\4", b"\x1a\x45\xdf\xa3"
 
 MAX_FILE_NBYTES = 300_000_000
 """A larger file is not read."""
@@ -110,10 +111,7 @@ def decode(data: bytes, path: Path, background: str, needed_px: int | None = Non
             opened = Image.open(io.BytesIO(data), formats=_formats(data, path))
             return _decode(opened, data, path, background, needed_px)
     except UnidentifiedImageError as error:
-        raise PictureError(
-            f"{path} is not a picture of a known format ({', '.join(FORMATS)}, HEIC), whatever its "
-            "name says. Remove it, or save it as PNG."
-        ) from error
+        raise PictureError(f"{path} is {_what_else(data)}.") from error
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -122,6 +120,18 @@ def decode(data: bytes, path: Path, background: str, needed_px: int | None = Non
         raise PictureError(
             f"{path} is damaged or unreadable ({reason(error)}). Replace it, or remove it."
         ) from error
+
+
+def _what_else(data: bytes) -> str:
+    """What a file is that is no picture, and what to do."""
+    if data.startswith(ZIP):
+        return "a zip archive. Unpack it, and give its folder"
+    if data.startswith(MATROSKA) or data[4:8] == b"ftyp":
+        return "a video. Save some of its frames as pictures"
+    return (
+        f"not a picture of a known format ({', '.join(FORMATS)}, HEIC), whatever its name says. "
+        "Remove it, or save it as PNG"
+    )
 
 
 def _formats(data: bytes, path: Path) -> tuple[str, ...]:

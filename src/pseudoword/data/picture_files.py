@@ -3,6 +3,7 @@
 Every file of a folder that is not used is reported.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def find(pictures: Sequence[Path], note: Note = lambda _text: None) -> list[Path
     lookup.pictures_there(pictures)
     for path in pictures:
         files += _pictures_in(path, note) if path.is_dir() else [path]
-    kept = _without_companions(files)
+    kept = _without_companions(_once(files, note))
     if not kept:
         raise PictureError("no pictures given. Give a folder of pictures, or the files.")
     lone = [path.name for path in kept if _owners(path)]
@@ -117,8 +118,8 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     if not pictures:
         hint = f", and its folders are not searched: {listed(unsearched, MAX_LISTED)}. Give those"
         raise PictureError(
-            f"{folder} holds no pictures{hint if unsearched else ''}. Three to five are enough. "
-            f"Known file types: {', '.join(sorted(SUFFIXES))}."
+            f"{folder} holds no pictures{hint if unsearched else ''}. Three to five are enough, "
+            "as .jpg, .png, .webp, .heic or another usual type."
         )
     if unsearched:
         note(f"{folder}: folders in it are not searched: {listed(unsearched, MAX_LISTED)}")
@@ -141,6 +142,18 @@ def _note_other_files(
         note(f"{folder}: captions without a picture: {listed(lone_captions, MAX_LISTED)}")
     if unused:
         note(f"{folder}: not used as pictures: {listed(unused, MAX_LISTED)}")
+
+
+def _once(files: Sequence[Path], note: Note) -> list[Path]:
+    """The files, each once."""
+    first: dict[Path, Path] = {}
+    for path in files:
+        first.setdefault(path.absolute(), path)
+    if len(first) < len(files):
+        given = Counter(path.absolute() for path in files)
+        twice = [path for place, path in first.items() if given[place] > 1]
+        note(f"given more than once, and used once: {listed(twice, MAX_LISTED)}")
+    return list(first.values())
 
 
 def _without_companions(files: Sequence[Path]) -> list[Path]:

@@ -1,7 +1,6 @@
 """Set up a run: from settings and pictures to a concept that is ready for its first step."""
 
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from pseudoword.runs import checkpoint, previews
 from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import PlannedRun
-from pseudoword.text import brief, counted
+from pseudoword.text import brief, counted, version
 from pseudoword.training import initialisation, nearest_word, other_words
 from pseudoword.training.batches import TrainingData
 
@@ -237,7 +236,7 @@ def _provenance(
         "seed": str(config.seed),
         "pictures": str(pictures),
         "data_sha256": sources["pictures"],
-        "version": _version(),
+        "version": version(),
     }
 
 
@@ -252,11 +251,3 @@ def _hold_out(
         [picture for i, picture in enumerate(pictures) if i not in chosen],
         [pictures[i] for i in sorted(chosen)],
     )
-
-
-def _version() -> str:
-    """The version of this package; it has none if it is run from its source folder."""
-    try:
-        return importlib.metadata.version("pseudoword")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
