@@ -11,14 +11,14 @@ from pseudoword.data import examples, image_quality
 def notes_of(*paths: Path) -> list[str]:
     """What is told of the pictures."""
     settings = PictureSettings.check(pictures=[*paths])
-    read = examples.read(paths, settings, examples.crop_sizes(settings, 16, 8))
+    read = examples.read(paths, settings, examples.crop_sizes(settings, 64, 8))
     notes: list[str] = []
     list(image_quality.note_problems(read, notes.append))
     return notes
 
 
 def test_of_hundreds_of_copies_the_first_few_are_named(tmp_path: Path) -> None:
-    one = Image.effect_noise((16, 16), 90)
+    one = Image.effect_noise((64, 64), 90)
     paths = [tmp_path / f"{i:03}.png" for i in range(image_quality.MOST_NAMED + 4)]
     for path in paths:
         one.save(path)
