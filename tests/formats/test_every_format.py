@@ -367,6 +367,19 @@ def test_one_of_our_two_files_alone_is_no_word_for_another_model(
     assert same(formats.read(path), CONCEPTS[word])
 
 
+def test_files_of_two_trainings_are_not_mixed(tmp_path: Path) -> None:
+    word = CONCEPTS["sdxl"]
+    earlier = Concept("<cat>", {"clip_l": L + 1, "clip_g": G + 1}, "sdxl", provenance={"seed": "2"})
+    formats.write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
+    formats.write(word, tmp_path / "cat.safetensors")  # beside the old second file
+    assert same(formats.read(tmp_path / "cat.safetensors"), word)
+    parts = formats.WRITERS["diffusers"].write(word, None)
+    (tmp_path / "cat.safetensors").write_bytes(parts[""])
+    for name in ("cat", "cat_2"):
+        with pytest.raises(ConceptError, match="only a part of"):
+            formats.read(tmp_path / f"{name}.safetensors")
+
+
 def test_a_file_beside_a_word_that_only_has_the_name_of_a_second_one_does_no_harm(
     tmp_path: Path,
 ) -> None:

@@ -186,8 +186,8 @@ def _checked(file: EmbeddingFile) -> EmbeddingFile:
     other = _first_name(path) if is_second else _second_of_pair(path)
     raise ConceptError(
         f"{path} holds only a part of {concept.token}: its rows for {', '.join(concept.vectors)}. "
-        f"Those for {listed(lacking)} should be in {other.name}: put both files into one "
-        "folder, under these names."
+        f"Those for {listed(lacking)} should be in {other.name}: put both files of one "
+        "training into a folder, under these names."
     )
 
 
@@ -256,8 +256,10 @@ def _join(file: EmbeddingFile, second: tuple[Concept, ...]) -> Concept | None:
     (first,) = file.concepts
     if len(second) != 1 or second[0].token != first.token:
         return None
+    if second[0].provenance != first.provenance or second[0].vectors.keys() & first.vectors.keys():
+        return None  # of another training, or what is left of a word that is now in one file
     vectors = {**first.vectors, **second[0].vectors}
-    if len(vectors) < 2 or keys.diffusers_suffixes(vectors) is None:
+    if keys.diffusers_suffixes(vectors) is None:
         return None
     families = keys.FAMILIES_OF_ENCODERS[frozenset(vectors)]
     written = file.raw.metadata.get(f"{layouts.PREFIX}family")  # a half alone is another family's
