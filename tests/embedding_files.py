@@ -275,6 +275,34 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
         "bundle",
         [("<cat>", {"clip_l": L, "clip_g": G}), ("v1.5 dog", {"clip_l": L[:1]})],
     ),
+    "LoRA with OneTrainer's output embeddings": (
+        lambda: save(
+            {
+                "lora_unet_a.lora_down.weight": rows(4, 320),
+                "bundle_emb.<cat>.clip_l": 0 * L,
+                "bundle_emb.<cat>.clip_g": 0 * G,
+                "bundle_emb.<cat>.clip_l_out": L,
+                "bundle_emb.<cat>.clip_g_out": G,
+                "bundle_emb.<dog>.t5_out": T5,
+            }
+        ),
+        "bundle",
+        [
+            ("<cat>", {"clip_l": 0 * L, "clip_l_out": L, "clip_g": 0 * G, "clip_g_out": G}),
+            ("<dog>", {"t5xxl_out": T5}),
+        ],
+    ),
+    "LoRA with OneTrainer's words for HunyuanVideo": (
+        lambda: save(
+            {
+                "lora_unet_a.lora_down.weight": rows(4, 320),
+                "bundle_emb.<cat>.llama": T5,
+                "bundle_emb.<cat>.clip_l": L,
+            }
+        ),
+        "bundle",
+        [("<cat>", {"llama": T5, "clip_l": L})],
+    ),
     "LoRA with AUTOMATIC1111's words": (
         lambda: save({"bundle_emb.cat.string_to_param.*": L, "lora_te_x.alpha": rows(1, 1)[0]}),
         "bundle",

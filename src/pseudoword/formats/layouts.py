@@ -64,7 +64,7 @@ def read_bundle(raw: RawContent) -> list[Concept]:
             token, key = token.removesuffix(".string_to_param"), "emb_params"
         bundled.setdefault(token, {})[key] = tensor
     concepts = [
-        make_concept(raw, token, _by_encoder(tensors)) for token, tensors in bundled.items()
+        make_concept(raw, token, _by_encoder(raw, tensors)) for token, tensors in bundled.items()
     ]
     if others:
         concepts += read_concepts(replace(raw, items=others, metadata={}))
@@ -76,12 +76,20 @@ def _names_in_lora(raw: RawContent) -> list[str]:
     return grouping.embeddings_in_lora(shapes, raw.metadata)
 
 
-def _by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A concept's tensors under our encoder keys, by their widths or else by their names."""
-    (group, *_) = grouping.group_by_width(tensors) or [{}]
-    if group:
-        return dict(group.values())
-    return {keys.encoder_of(key, grouping.width(t)) or key: t for key, t in tensors.items()}
+def _by_encoder(raw: RawContent, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A concept's tensors under our encoder keys, by their names or else by their widths."""
+    named = {key: keys.encoder_of(key, grouping.width(t)) for key, t in tensors.items()}
+    if not all(named.values()):
+        groups = grouping.group_by_width(tensors) or ()
+        if len(groups) == 1:
+            return dict(groups[0].values())
+    vectors: dict[str, Tensor] = {}
+    for key, tensor in tensors.items():
+        encoder = named[key] or key
+        if encoder in vectors:
+            raise ConceptError(f"{raw.where} holds {encoder} twice: {raw.summary()}")
+        vectors[encoder] = tensor
+    return vectors
 
 
 def read_a1111(raw: RawContent) -> list[Concept]:
@@ -139,14 +147,8 @@ def read_native(raw: RawContent) -> list[Concept]:
 
 def read_encoders(raw: RawContent) -> list[Concept]:
     """One concept: a tensor per text encoder, under any tool's keys."""
-    vectors: dict[str, Tensor] = {}
-    for key, tensor in raw.tensors.items():
-        encoder = keys.encoder_of(key, grouping.width(tensor))
-        if encoder is None:
-            continue
-        if encoder in vectors:
-            raise ConceptError(f"{raw.where} holds {encoder} twice: {raw.summary()}")
-        vectors[encoder] = tensor
+    named = {k: t for k, t in raw.tensors.items() if keys.encoder_of(k, grouping.width(t))}
+    vectors = _by_encoder(raw, named)
     grouping.check_not_a_prompt(raw)
     return [_with_metadata(raw, vectors)]
 
