@@ -306,6 +306,8 @@ PIPELINES = {
     "auraflow": "AuraFlowPipeline",
     "hidream": "HiDreamImagePipeline",
     "hunyuan-video": "HunyuanVideoPipeline",
+    "ideogram4": "Ideogram4Pipeline",
+    "qwen-image-2.1": "QwenImage21Pipeline",
     "omnigen2": "",
     "wan": "WanPipeline",
     "wuerstchen": "StableCascadePriorPipeline",

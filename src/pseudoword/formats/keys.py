@@ -51,6 +51,7 @@ KNOWN: Mapping[str, TextEncoderKey] = {
     "qwen3_4b": TextEncoderKey(2560),
     "qwen3_8b": TextEncoderKey(4096),
     "qwen3vl_4b": TextEncoderKey(2560),
+    "qwen3vl_8b": TextEncoderKey(4096),
     "mistral3_24b": TextEncoderKey(5120),
 }
 """ComfyUI's key of a text encoder -> what is known of it, in the order of keys in our files."""
@@ -95,6 +96,8 @@ MODEL_FAMILIES: Mapping[str, ModelFamily] = {
     "auraflow": ModelFamily("AuraFlow", [("pile_t5xl",)]),
     "hidream": ModelFamily("HiDream", [("clip_l", "clip_g", "t5xxl", "llama")]),
     "hunyuan-video": ModelFamily("HunyuanVideo", [("llama", "clip_l")]),
+    "ideogram4": ModelFamily("Ideogram 4", [("qwen3vl_8b",)]),
+    "qwen-image-2.1": ModelFamily("Qwen-Image 2.1", [("qwen3vl_8b",)]),
     "omnigen2": ModelFamily("OmniGen2", [("qwen25_3b",)]),
     "wan": ModelFamily("Wan", [("umt5xxl",)]),
     "wuerstchen": ModelFamily("Würstchen", [("clip_g",)]),
