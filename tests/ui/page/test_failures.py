@@ -107,7 +107,7 @@ def test_killed_processes_lose_nothing_and_no_two_tabs_learn_one_word(
     _ready(page, served, "victim")
     quick_settings(page, **QUICK)
     page.click("#teach-start")
-    expect(page.locator("#start-told")).to_contain_text("<victim> is in the queue")
+    expect(page.locator("#start-told")).to_contain_text("<victim> was put into the queue")
 
     other = browser.new_page()
     _ready(other, served, "victim")

@@ -35,3 +35,18 @@ def test_each_stop_of_the_keyboard_is_seen_and_a_word_is_asked_for(
         assert len(stops) < 40, stops
     page.keyboard.press("Enter")
     expect(page.locator("#start-told")).to_contain_text("Give the new word a name first.")
+
+
+def test_a_list_of_choices_is_shut_when_the_keyboard_leaves_it(page: Page, served: Served) -> None:
+    open_page(page, served)
+    page.locator("#teach-base input").focus()
+    expect(page.get_by_role("listbox")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator("#teach-start")).to_be_focused()
+    expect(page.get_by_role("listbox")).to_have_count(0)
+    page.keyboard.press("Tab")
+    more = page.get_by_role("button", name="All settings", exact=True)
+    expect(more).to_be_focused()
+    expect(more).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Enter")
+    expect(more).to_have_attribute("aria-expanded", "true")

@@ -27,13 +27,13 @@ def test_a_word_is_taught_used_and_downloaded(page: Page, served: Served, tmp_pa
     )  # fmt: skip
     page.click("#teach-start")
     told = page.locator("#start-told")
-    expect(told).to_contain_text("<my-panda> is in the queue")
+    expect(told).to_contain_text("<my-panda> was put into the queue")
 
     put(page, "name", "second")
     put(page, "teach-steps", "2")
     put(page, "teach-batch", "2")  # else it would join the first one
     page.click("#teach-start")
-    expect(told).to_contain_text("<second> is in the queue")
+    expect(told).to_contain_text("<second> was put into the queue")
     expect(page.locator("#queue")).to_contain_text("<second> waits")
 
     bar = page.locator("#status [role=progressbar]")

@@ -19,10 +19,10 @@ from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page import teach, use, words
 from pseudoword.ui.page.events import LISTEN, told
-from pseudoword.ui.page.galleries import NAME_PICTURES
 from pseudoword.ui.page.guard import HERE, Guard
 
 STYLES = Path(__file__).with_name("page.css")
+SCRIPT = Path(__file__).with_name("page.js")
 ICON = Path(__file__).with_name("icon.svg")
 
 UPLOADS_AT_ONCE = 20
@@ -34,6 +34,13 @@ KEPT_S = 24 * 3600
 LISTEN_S = 3.0
 """The server closes the connection for answers when it has sent all. A question that was asked just
 before the browser knows of it gets its answer only with that of a later one: this event is one."""
+
+LOOK_EVERY_S = 0.05
+"""How often Gradio looks for events that wait, as by itself on Windows. Elsewhere it would look a
+thousand times a second, which keeps a core from its rest."""
+
+SAID = {"en": {"common.complete": "Done"}}
+"""What a screen reader reads out where Gradio has no words of its own, but names of them."""
 
 TOGGLE = "() => document.body.classList.toggle('dark')"
 
@@ -64,7 +71,7 @@ def page(desk: Desk) -> gr.Blocks:
 
 
 def theme() -> gr.themes.Base:
-    """Fonts and colours; no font comes from elsewhere."""
+    """Fonts and colours that can be read; no font comes from elsewhere."""
     return gr.themes.Base(
         primary_hue="orange",
         secondary_hue="amber",
@@ -76,9 +83,13 @@ def theme() -> gr.themes.Base:
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
         block_border_width="1px",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_dark="*primary_600",
+        body_text_color_subdued="*neutral_600",
+        input_placeholder_color="*neutral_600",
+        input_placeholder_color_dark="*neutral_300",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
         slider_color="*primary_600",
     )
@@ -190,6 +201,7 @@ def _launch(
         only_here=not share and host.strip("[]") in _without_brackets(HERE),
     )
     blocks.queue(max_size=64, default_concurrency_limit=4)
+    blocks._queue.sleep_when_free = LOOK_EVERY_S
     try:
         blocks.launch(
             server_name=host,
@@ -202,7 +214,8 @@ def _launch(
             show_error=True,
             theme=theme(),
             css_paths=[STYLES],
-            js=NAME_PICTURES,
+            js=SCRIPT.read_text(),
+            i18n=gr.I18n(**SAID),
             footer_links=[],
             run_history=False,
             allowed_paths=[],

@@ -11,20 +11,6 @@ from pseudoword.ui.library import Word
 
 TILE_PX = 256
 
-NAME_PICTURES = """() => {
-    let named = 0;
-    const name = () => {
-        for (const caption of document.querySelectorAll(".thumbnail-item > .caption-label")) {
-            caption.id ||= `caption-${++named}`;
-            caption.parentElement.setAttribute("aria-labelledby", caption.id);
-        }
-    };
-    new MutationObserver(name).observe(document.body, { childList: true, subtree: true });
-    name();
-}"""
-"""Runs in the browser: a screen reader reads out what stands below a picture. Gradio calls each
-"Thumbnail 1 of 4"."""
-
 
 def pressable(label: str, columns: int, elem_id: str) -> gr.Gallery:
     """A gallery whose pictures are pressed to choose them, not to enlarge them."""

@@ -234,7 +234,12 @@ class TeachPanel:
             job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:
             return _refused(sentence(error))
-        return [pieces.note(f"{job.token} is in the queue.", "good"), "", {}, time.monotonic()]
+        return [
+            pieces.note(f"{job.token} was put into the queue.", "good"),
+            "",
+            {},
+            time.monotonic(),
+        ]
 
 
 def _refused(why: str) -> list[Any]:

@@ -1,0 +1,24 @@
+/* Runs in the browser when the page is opened: what keyboards and screen readers miss in Gradio. */
+() => {
+  // A screen reader reads out what stands below a picture, which Gradio calls "Thumbnail 1 of 4".
+  let named = 0;
+  const name = () => {
+    for (const caption of document.querySelectorAll(".thumbnail-item > .caption-label")) {
+      caption.id ||= `caption-${++named}`;
+      caption.parentElement.setAttribute("aria-labelledby", caption.id);
+    }
+    for (const button of document.querySelectorAll("button.label-wrap")) {
+      button.setAttribute("aria-expanded", button.classList.contains("open"));
+      button.querySelector(".icon")?.setAttribute("aria-hidden", true);
+    }
+  };
+  const changes = { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] };
+  new MutationObserver(name).observe(document.body, changes);
+  name();
+
+  // The key that leaves a list of choices would open it again behind the keyboard's back.
+  const leave = (event) => {
+    if (event.key === "Tab" && event.target.role === "combobox") event.stopPropagation();
+  };
+  window.addEventListener("keydown", leave, true);
+}
