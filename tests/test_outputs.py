@@ -29,6 +29,7 @@ from pseudoword.config import (
 )
 from pseudoword.errors import RunFolderError, SettingsError, StorageError
 from pseudoword.models import base_model
+from pseudoword.models.families.drawing import DiffusersDrawing
 from pseudoword.outputs import RECORD, Outputs
 from pseudoword.progress import Silent
 from pseudoword.report import picture_output
@@ -607,6 +608,27 @@ def test_a_full_disk_ends_a_drawing_without_a_name(
     monkeypatch.setattr(picture_output, "write_new", once)
     with pytest.raises(StorageError, match="full"):
         generate.draw_files("a cat", GenerateConfig(n=2), [], None, Silent())
+
+
+def test_what_is_drawn_is_kept_when_the_next_picture_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, passes = DiffusersDrawing.draw, []
+
+    def stop_at_the_second(*values: Any) -> Any:
+        passes.append(1)
+        if len(passes) > 1:
+            raise KeyboardInterrupt
+        return draw(*values)
+
+    monkeypatch.setattr(DiffusersDrawing, "draw", stop_at_the_second)
+    monkeypatch.setattr("pseudoword.models.generation.PICTURES_PER_PASS", 1)
+    monkeypatch.setattr("pseudoword.models.generation.PIXELS_PER_PASS", 1)
+    out = tmp_path / "a.png"
+    assert run("generate", "a cat", "--sampler-steps", 1, "-n", 3, "--out", out)[0] == 130
+    (kept,) = tmp_path.iterdir()
+    assert kept.name == "a-1.png"
+    assert "Seed" in Image.open(kept).info["parameters"]
 
 
 def test_an_evaluation_replaces_only_one_of_the_same_word_and_pictures(

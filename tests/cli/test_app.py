@@ -260,6 +260,17 @@ def test_a_current_folder_that_was_removed_is_told(
     )
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_that_the_bundled_model_was_not_asked_for_is_told(
+    given: bool, pictures: Path, tmp_path: Path
+) -> None:
+    options = ["--base", "emoji"] if given else []
+    options += ["--steps", "1", "--preview", "none", "--out", str(tmp_path / "run")]
+    code, _, told = run("train", pictures, "--token", "<a>", *options)
+    assert code == 0
+    assert ("knows emoji only. For photographs, give a Stable Diffusion" in told) is not given
+
+
 def test_the_version_is_told() -> None:
     assert run("--version") == run("-V") == (0, f"pseudoword {version('pseudoword')}\n", "")
 

@@ -125,6 +125,11 @@ def train(
     checked = TrainConfig.gather(config, **settings)  # before anything heavy is imported
     check_there(checked)
     with Console() as console:
+        if "base" not in checked.model_fields_set:
+            console.note(
+                f"no --base is given, so the word is learned on {checked.base}, a small model that "
+                "knows emoji only. For photographs, give a Stable Diffusion model."
+            )
         from pseudoword import api
 
         (done,) = api.train_pack(

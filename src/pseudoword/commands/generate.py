@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -38,8 +38,12 @@ def draw_pictures(
     token: str | Sequence[str | None] | None,
     progress: Progress,
     family: Family | None = None,
+    keep: Callable[[int, Image], None] = lambda _number, _picture: None,
 ) -> list[Image]:
-    """Draw `prompt`; the public `generate`. `family` is the loaded base model (`load_base`)."""
+    """Draw `prompt`; the public `generate`.
+
+    `family` is the loaded base model (`load_base`); `keep` is as in `generation.generate`.
+    """
     _check_texts(prompt, config, progress)
     named = sources.read_named(concept, token)
     if config.toward:
@@ -73,6 +77,7 @@ def draw_pictures(
         loras=loras,
         stated=_stated(config),
         advance=progress.advance,
+        keep=keep,
     )
 
 
@@ -127,7 +132,7 @@ def draw_files(
     *,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Draw `prompt` and write the pictures: what the command `generate` does.
+    """Draw `prompt` and write each picture when it is drawn: what the command `generate` does.
 
     Args:
         prompt: the text.
@@ -146,7 +151,7 @@ def draw_files(
             anything is drawn.
     """
     files = PictureFiles(out, config.n, overwrite=overwrite)
-    return files.write(draw_pictures(prompt, config, concept, None, progress))
+    return files.finish(draw_pictures(prompt, config, concept, None, progress, None, files.keep))
 
 
 class PictureFiles:
@@ -167,28 +172,44 @@ class PictureFiles:
         """
         self._n, self._overwrite = n, overwrite
         self._out = DEFAULT_OUT if out is None and overwrite else out
-        for path in self._paths():
+        self._images: dict[int, Image] = {}
+        self._files = self._free_files()
+        for path in self._files:
             picture_output.check(path, MAKER, overwrite=overwrite)
 
-    def write(self, pictures: Sequence[Image]) -> list[Path]:
-        """Write the pictures and the contact sheet, which is the last of the files."""
-        images = [*pictures]
-        if len(images) > 1:
-            images.append(grids.square_grid(pictures))
+    def keep(self, number: int, picture: Image) -> None:
+        """Write the picture of this number, counted from 0.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        self._images[number] = picture
+        numbers = [number]
         named = self._out is not None
         while True:
-            paths = self._paths()
             try:
-                for path, image in zip(paths, images, strict=True):
+                for i in numbers:
+                    path = self._files[i]
                     picture_output.write(
-                        image, path, MAKER, overwrite=self._overwrite, replace=named
+                        self._images[i], path, MAKER, overwrite=self._overwrite, replace=named
                     )
-                return paths
+                return
             except StorageError:
                 if named or not os.path.lexists(path):
-                    raise  # else another command has just taken a name, and the next one is tried
+                    raise
+            self._files = self._free_files()  # another command has just taken a name
+            numbers = [*self._images]
 
-    def _paths(self) -> list[Path]:
+    def finish(self, pictures: Sequence[Image]) -> list[Path]:
+        """Write those that were not kept, and the contact sheet, which is the last of the files."""
+        for number, picture in enumerate(pictures):
+            if number not in self._images:
+                self.keep(number, picture)
+        if len(pictures) > 1:
+            self.keep(len(pictures), grids.square_grid(pictures))
+        return self._files
+
+    def _free_files(self) -> list[Path]:
         """The files as they would be written now."""
         n = self._n
         return _paths(self._out or next_free(DEFAULT_OUT, lambda path: _paths(path, n)), n)

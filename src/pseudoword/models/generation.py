@@ -58,6 +58,7 @@ def generate(
     loras: Sequence[Lora] = (),
     stated: Mapping[str, object] = MappingProxyType({}),
     advance: Callable[[int, int], None] = lambda _done, _total: None,
+    keep: Callable[[int, Image], None] = lambda _number, _picture: None,
     **options: Unpack[GenerationOptions],
 ) -> list[Image]:
     """Draw one picture per prompt; picture i depends on `prompts[i]` and `seeds[i]` only.
@@ -66,7 +67,7 @@ def generate(
 
     The settings are in each picture's `info`, and are saved with it in a PNG; `stated` is what else
     is to stand there. `advance` gets how many denoising steps of how many are done, where a step of
-    two pictures counts as two.
+    two pictures counts as two. `keep` gets each picture and its number as soon as it is drawn.
 
     Raises:
         ConceptError: a concept does not fit the model, or two have the same token.
@@ -89,12 +90,14 @@ def generate(
             generators = [Generator().manual_seed(seeds[i]) for i in part.pictures]
             step = partial(on_step, len(part.pictures))
             drawn = family.draw(part.prompts, part.negatives, words, generators, settings, step)
-            pictures |= dict(zip(part.pictures, drawn, strict=True))
-    for i, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-        values = _infotext_values(family, settings, seed, loras) | dict(stated)
-        if emphasis in EMPHASES and any(map(has_signs, (prompt, negative))):
-            values["Emphasis"] = EMPHASES[emphasis]
-        pictures[i].info[KEYWORD] = infotext(as_written(prompt), as_written(negative), values)
+            for i, picture in zip(part.pictures, drawn, strict=True):
+                values = _infotext_values(family, settings, seeds[i], loras) | dict(stated)
+                if emphasis in EMPHASES and any(map(has_signs, (prompts[i], negative))):
+                    values["Emphasis"] = EMPHASES[emphasis]
+                texts = (as_written(prompts[i]), as_written(negative))
+                picture.info[KEYWORD] = infotext(*texts, values)
+                pictures[i] = picture
+                keep(i, picture)
     return [pictures[i] for i in range(len(prompts))]
 
 
