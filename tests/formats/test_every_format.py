@@ -23,7 +23,14 @@ from torch import Tensor
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import WRITERS, embedding_file, keys, layouts, safetensors_file
+from pseudoword.formats import (
+    WRITERS,
+    embedding_file,
+    keys,
+    layouts,
+    pictures,
+    safetensors_file,
+)
 
 SAMPLES = sorted((SHARED / "embeddings").glob("*")) if SHARED.exists() else []
 
@@ -294,6 +301,17 @@ def test_pixels_hidden_by_the_description_are_read(ending: str, tmp_path: Path) 
     whole = hidden_as_described(CONCEPTS["sd1"], Image.new("RGB", (40, 128), "orange"))
     whole.save(tmp_path / f"cat.{ending}", lossless=True)
     assert same(formats.read(tmp_path / f"cat.{ending}"), CONCEPTS["sd1"])
+
+
+def test_the_largest_word_that_a_picture_takes_is_read_again(tmp_path: Path) -> None:
+    count = pictures.LARGEST_JSON_NBYTES // pictures.NUMBER_NBYTES // 1024
+    longest = -rows(count, 1024).abs() / 1e4  # small numbers have the most digits
+    concept = Concept("<cat>", {"clip_h": longest})
+    formats.write_as(concept, tmp_path / "cat.png", "a1111-png")
+    assert same(formats.read(tmp_path / "cat.png"), concept)
+    more = Concept("<cat>", {"clip_h": longest.repeat(2, 1)})
+    with pytest.raises(ConceptError, match="too many for a picture"):
+        formats.write_as(more, tmp_path / "more.png", "a1111-png")
 
 
 def test_a_picture_with_lossy_compression_is_an_error_that_says_why(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ from pseudoword.text import reason
 KEYWORD = "sd-ti-embedding"
 LARGEST_JSON_NBYTES = 8 << 20
 """Small, since JSON can take 25 times its size in memory; 75 vectors take 2 MB."""
-NUMBER_NBYTES = 22
-"""A float in JSON takes at most this."""
+NUMBER_NBYTES = 26
+"""A float32 in JSON takes less than this: 23 letters, a comma and a space."""
 
 MOST_PIXELS = 1 << 24
 """4096 × 4096; larger pictures are not searched for hidden embeddings."""
