@@ -24,7 +24,7 @@ from torch import Tensor
 from pseudoword import api, formats
 from pseudoword.commands.push import repository_files
 from pseudoword.concept import Concept
-from pseudoword.formats import WRITERS, EmbeddingFile, keys, names
+from pseudoword.formats import WRITERS, EmbeddingFile, keys, names, native
 from pseudoword.formats.advice import advise, onetrainer
 from pseudoword.formats.keys import base_encoder
 from pseudoword.formats.layers import adapted, for_other_tools
@@ -466,6 +466,25 @@ def test_the_advice_for_comfyui_is_true_for_every_file(files: list[Path]) -> Non
             check_comfyui(path, word, sentence)
             beginnings.add(sentence[:18])
     assert len(beginnings) > 5
+
+
+@pytest.mark.parametrize("layered", LAYERS)
+def test_the_advice_is_true_for_a_word_of_too_many_layers_for_the_metadata(
+    layered: Concept, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "LONGEST_LAYERS", 100)
+    path = tmp_path / "my-cat.safetensors"
+    formats.write(layered, path)
+    content, word, sentences = advice(path)
+    assert {key: rows.tolist() for key, rows in word.vectors.items()} == {
+        key: rows.tolist() for key, rows in layered.vectors.items()
+    }
+    plain = for_other_tools(word)
+    assert sentences["diffusers"].startswith("load_textual_inversion")
+    check_diffusers(path, plain, sentences["diffusers"], tokenizer)
+    check_comfyui(path, plain, sentences["ComfyUI"])
+    check_invokeai(path, plain, sentences["InvokeAI"])
+    check_a1111(path, content, plain, sentences["AUTOMATIC1111"], tokenizer)
 
 
 def check_invokeai(path: Path, word: Concept, sentence: str) -> None:

@@ -314,6 +314,15 @@ def test_the_largest_word_that_a_picture_takes_is_read_again(tmp_path: Path) -> 
         formats.write_as(more, tmp_path / "more.png", "a1111-png")
 
 
+def test_a_word_of_many_rows_for_many_layers_is_read_again(tmp_path: Path) -> None:
+    both = {"clip_l": rows(24, 768), "clip_g": rows(24, 1280)}
+    layers = {f"{key}.up.{i}": tensor + i for key, tensor in both.items() for i in range(70)}
+    concept = Concept("<cat>", both | layers, "sdxl", "layered")  # as many as SDXL has
+    formats.write(concept, tmp_path / "cat.safetensors")
+    found = formats.read(tmp_path / "cat.safetensors")
+    assert (same(found, concept), found.method, found.family) == (True, "layered", "sdxl")
+
+
 def test_a_picture_with_lossy_compression_is_an_error_that_says_why(tmp_path: Path) -> None:
     formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-pixels")
     for ending in ("webp", "avif"):

@@ -2,23 +2,30 @@
 
 One tensor `[n, width]` per text encoder under ComfyUI's keys. That of a word for one CLIP alone is
 under the token, as diffusers writes it and AUTOMATIC1111 and ComfyUI read it. Rows for each layer
-of a denoiser are in the metadata, if there are also rows for all (`layered_rows`).
+of a denoiser are in the metadata, if there are also rows for all (`layered_rows`) and they are not
+too many.
 """
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, layered_rows, safetensors_file
 from pseudoword.formats.layouts import ALL_ENCODERS, LAYERED_ROWS, PREFIX
 
+LONGEST_LAYERS = safetensors_file.LARGEST_HEADER_NBYTES - (1 << 20)
+"""The most bytes of rows for each layer in the metadata, so that the header is not too large."""
+
 
 def dump(concept: Concept) -> bytes:
     """The bytes of the file; the same concept always gives the same bytes."""
     tensors = layered_rows.for_all(concept.vectors) or concept.vectors
+    layers = layered_rows.as_text(concept.vectors) if len(tensors) < len(concept.vectors) else ""
+    if len(layers) > LONGEST_LAYERS:
+        tensors, layers = concept.vectors, ""  # other tools cannot read the file, but we can
     first, *others = tensors
     if not others and (first.startswith("clip_") or first not in keys.KNOWN):
         tensors = {concept.token: tensors[first]}
     metadata = {"format": "pt", f"{PREFIX}encoders": ",".join([first, *others])}
-    if len(tensors) < len(concept.vectors):
-        metadata[LAYERED_ROWS] = layered_rows.as_text(concept.vectors)
+    if layers:
+        metadata[LAYERED_ROWS] = layers
     return safetensors_file.write(tensors, metadata | metadata_of(concept))
 
 

@@ -76,7 +76,9 @@ def _calls(file: EmbeddingFile, encoders: Mapping[str, str], name: str) -> list[
     if not is_dict(file) or file.layout in ("nested", "bundle") or len(file.concepts) > 1:
         return []
     opened = "load_file(file)" if file.container == "safetensors" else "torch.load(file)"
-    keyed = {encoder: key for key, encoder in encoders_of(embedding_tensors(file.raw)).items()}
+    by_key = encoders_of(embedding_tensors(file.raw))
+    keyed = {encoder: key for key, encoder in by_key.items()}
+    keyed |= {e: e for e in encoders if by_key.get(e) == e}  # there may be layers of it, too
     if not encoders.keys() <= keyed.keys():
         return []
     return [call(f"{opened}[{keyed[e]!r}]", None, suffix) for e, suffix in encoders.items()]
