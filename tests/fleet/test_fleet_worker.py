@@ -262,11 +262,13 @@ def test_a_result_of_a_worker_that_was_lost_right_after_is_taken(
     queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
     (job,) = queue.jobs()
     assert queue.claim(job, "lost", 1)
+    queue.store.create(f"checkpoints/{job}/1.zip", b"run")
     queue.put_result(job, b"folder", b"word")
     queue.add(job, 2, Event(kind="lost"))
     api.work(queue.address)
     assert kinds(queue, "a") == ["claimed", "lost", "claimed", "done"]
     assert result(queue, "a") == b"word"
+    assert queue.store.names("checkpoints") == []
 
 
 def test_the_base_is_loaded_once_for_all_packs(base: Path, tmp_path: Path) -> None:
@@ -302,6 +304,22 @@ def test_learned_words_are_fetched_as_folders_of_runs(base: Path, tmp_path: Path
     before = everything(out)
     api.queue(queue.address, out=out)
     assert everything(out) == before
+
+
+def test_a_cancelled_word_that_is_submitted_again_stays_so_and_that_is_said(
+    base: Path, tmp_path: Path
+) -> None:
+    folder, notes = words(tmp_path / "words", "a", "b"), Notes()
+    queue = submit(base, str(tmp_path / "queue"), folder)
+    (job,) = (job for job in queue.jobs() if job.startswith("a-"))
+    queue.cancel(job)
+    again = SETTINGS | {"base": str(base)}
+    assert api.submit(queue.address, folder, progress=notes, **again) == []
+    assert [
+        line for line in notes.lines if f"cancelled before, and not learned again: {job}" in line
+    ]
+    assert not [line for line in notes.lines if "failed before" in line]
+    assert states(queue) == {"a": "cancelled", "b": "waiting"}
 
 
 def test_nothing_is_submitted_if_a_word_cannot_be(base: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_job_is_steered(queue: Queue) -> None:
         other.cancel("cat-1")
     with pytest.raises(SettingsError, match="mouse: there is no such job"):
         other.cancel("mouse")
-    queue.put_checkpoint("cat-1", 5, b"run")
+    queue.store.create("checkpoints/cat-1/5.zip", b"run")
     other.retry("cat-1")
     assert queue.checkpoint("cat-1") is None
     assert [word.state for word in view(queue)] == ["waiting"]
@@ -141,9 +141,11 @@ def test_nothing_is_steered_if_one_job_is_not_there(queue: Queue) -> None:
 
 
 def test_the_last_checkpoint_is_kept(queue: Queue) -> None:
+    claim = queue.claim("cat-1", "me", 1)
+    assert claim is not None
     assert (queue.checkpoint("cat-1"), queue.last_step("cat-1")) == (None, 0)
     for step in (5, 10, 100):
-        queue.put_checkpoint("cat-1", step, str(step).encode())
+        queue.put_checkpoint(claim, step, str(step).encode())
     other = again(queue)
     assert (other.checkpoint("cat-1"), other.last_step("cat-1")) == (b"100", 100)
     assert queue.store.names("checkpoints") == ["checkpoints/cat-1/100.zip"]

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pseudoword.fleet import archive
+from pseudoword.files import storage_error
+from pseudoword.fleet import archive, scratch
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import QueuedWord, view
 from pseudoword.outputs import check_writable
@@ -46,8 +47,15 @@ def _fetch(queue: Queue, names: Sequence[str], out: Path, progress: Progress) ->
     missing = [name for name in names if not (out / name).is_dir()]
     check_writable(*(out / name for name in missing))
     progress.phase(f"fetching {counted(len(missing), 'word')}")
-    for count, name in enumerate(missing, 1):
-        unfinished = out / f".{name}"
-        archive.unpack(queue.result_folder(name), unfinished, f"the result of {name}")
-        unfinished.rename(out / name)
-        progress.advance(count, len(missing))
+    if not missing:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with scratch.folder(out) as unfinished:
+        for count, name in enumerate(missing, 1):
+            archive.unpack(queue.result_folder(name), unfinished / name, f"the result of {name}")
+            try:
+                (unfinished / name).rename(out / name)
+            except OSError as error:
+                if not (out / name).is_dir():  # else another process has fetched it meanwhile
+                    raise storage_error(out / name, error) from error
+            progress.advance(count, len(missing))

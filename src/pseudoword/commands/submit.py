@@ -8,10 +8,12 @@ from typing import Any
 from pseudoword.config.problems import Problems
 from pseudoword.config.word_folders import word_configs
 from pseudoword.errors import SettingsError
+from pseudoword.fleet import history
 from pseudoword.fleet.jobs import Job, make_job
 from pseudoword.fleet.queue import make_queue
 from pseudoword.progress import Once, Progress
 from pseudoword.runs.runner import check
+from pseudoword.text import listed
 
 
 def submit_words(
@@ -59,4 +61,11 @@ def submit_words(
         progress.advance(count, len(jobs))
     if len(new) < len(jobs):
         progress.note(f"{len(jobs) - len(new)} of {len(jobs)} words were submitted before")
+        for state in ("failed", "cancelled"):
+            names = [n for n in jobs if n not in new and history.state(to.history(n)) == state]
+            if names:
+                progress.note(
+                    f"{state} before, and not learned again: {listed(names)}. `pseudoword queue "
+                    f"{queue} --retry NAME` lets one of them wait again."
+                )
     return new

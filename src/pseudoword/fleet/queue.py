@@ -146,12 +146,14 @@ class Queue:
         self._steer(name, ("failed", "cancelled"), Event(kind="retried"), "tried again")
 
     def cancel(self, name: str) -> None:
-        """Take a job out that waits or runs; its worker notices by its next sign of life.
+        """Take a job out that waits or runs, with its checkpoints; its worker notices by its next
+        sign of life.
 
         Raises:
             SettingsError: there is no such job, or it has ended.
         """
         self._steer(name, ("waiting", "running", "failed"), Event(kind="cancelled"), "cancelled")
+        self.remove_checkpoints(name)
 
     def _steer(self, name: str, states: Sequence[State], event: Event, done: str) -> None:
         while not self.add(name, len(self._check(name, states, done)) + 1, event):
@@ -172,12 +174,21 @@ class Queue:
             raise SettingsError(f"{name} is {state}, so it cannot be {done}.")
         return events
 
-    def put_checkpoint(self, name: str, step: int, data: bytes) -> None:
-        """Put the folder of a run there, as it is at a step; then remove older ones."""
+    def put_checkpoint(self, claim: Claim, step: int, data: bytes) -> None:
+        """Put the folder of a run there, as it is at a step; then remove older ones.
+
+        A worker that has lost its claim, and does not know it yet, leaves nothing there.
+        """
+        if not self.holds(claim):
+            return
+        name = claim.name
         self.store.create(f"checkpoints/{name}/{step}.zip", data)
         for older in self._checkpoints(name):
             if older < step:
                 self.store.remove(f"checkpoints/{name}/{older}.zip")
+        over = ("done", "cancelled")
+        if not self.holds(claim) and history.state(self.history(name)) in over:
+            self.remove_checkpoints(name)  # who ended it had none of this one to remove
 
     def checkpoint(self, name: str) -> bytes | None:
         """The folder of the run at its last step there; None if there is none."""
@@ -192,7 +203,7 @@ class Queue:
         return max(self._checkpoints(name), default=0)
 
     def remove_checkpoints(self, name: str) -> None:
-        """Remove those of a job that is done."""
+        """Remove those of a job that is done, or begins anew."""
         for step in self._checkpoints(name):
             self.store.remove(f"checkpoints/{name}/{step}.zip")
 

@@ -51,10 +51,15 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """A folder of this machine, or one that several machines share."""
+    """A folder of this machine, or one that several machines share.
+
+    Once it was there, it is not made again: of one that was moved, nobody would miss what is put
+    into a new one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._was_there = False
 
     def read(self, name: str) -> bytes | None:
         """As in `Store`."""
@@ -63,11 +68,13 @@ class FolderStore:
             try:
                 return path.read_bytes()
             except FileNotFoundError:
+                self._check()
                 return None
 
     def create(self, name: str, data: bytes) -> bool:
         """As in `Store`: the file is written under another name, and linked to its own."""
         path = self._folder / name
+        self._check()
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, unfinished = create_temporary(path.parent)
@@ -85,6 +92,7 @@ class FolderStore:
 
     def put(self, name: str, data: bytes) -> None:
         """As in `Store`."""
+        self._check()
         write_whole(self._folder / name, data)
 
     def remove(self, name: str) -> None:
@@ -94,11 +102,26 @@ class FolderStore:
 
     def names(self, folder: str) -> list[str]:
         """As in `Store`; files that are being written are left out."""
+        self._check()
         with _told(self._folder / folder):
             return sorted(
                 path.relative_to(self._folder).as_posix()
                 for path in (self._folder / folder).rglob("*")
                 if not path.name.startswith(".") and path.is_file()
+            )
+
+    def _check(self) -> None:
+        """See that it is still there, if it was.
+
+        Raises:
+            StorageError: it is not.
+        """
+        if self._folder.is_dir():
+            self._was_there = True
+        elif self._was_there:
+            raise StorageError(
+                f"{self._folder} is not there any more. Was it moved, or its disk taken out? Give "
+                "the place where it is now."
             )
 
 

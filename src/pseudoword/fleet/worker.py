@@ -158,7 +158,8 @@ class Worker:
         ready = []
         for claim in claims:
             if self._queue.has_result(claim.name):  # of a worker that was lost right after
-                self._end(claim, Event(kind="done"))
+                if self._end(claim, Event(kind="done")):
+                    self._queue.remove_checkpoints(claim.name)
                 continue
             with self._failing(claim):
                 ready.append(self._open(claim, folder / claim.name))
@@ -304,7 +305,7 @@ class Worker:
         for one in some:
             name, step = one.claim.name, max(checkpoint.steps(one.run), default=0)
             if step > self._saved.get(name, 0):
-                self._queue.put_checkpoint(name, step, archive.pack_folder(one.run))
+                self._queue.put_checkpoint(one.claim, step, archive.pack_folder(one.run))
                 self._saved[name] = step
 
     # Living
