@@ -130,7 +130,7 @@ def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:
         app, ["evaluate", str(tmp_path / "apple.safetensors"), *options, *out]
     )
     assert result.exit_code == 0, result.stderr
-    assert "nearness to the prompt" in result.stdout
+    assert "similarity to the prompt" in result.stdout
     assert str(tmp_path / "out" / "report.html") in result.stdout
 
 

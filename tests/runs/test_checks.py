@@ -325,3 +325,27 @@ def test_a_damaged_picture_is_told_before_the_base_model_is_loaded(
     with pytest.raises(PictureError, match=r"damaged\.png is damaged") as alone:
         api.train(damaged, **settings)
     assert "--skip-bad" not in str(alone.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"resolution": 65}, "--resolution 65 does not work with this model"),
+        ({"width": 70, "height": 64}, "--width 70"),
+        ({"graphs": True, "device": "cpu"}, "--graphs needs an NVIDIA GPU"),
+        ({"graphs": True, "device": "gpu"}, "--device gpu: there is no such device"),
+    ],
+)
+def test_what_configs_and_the_device_tell_is_refused_before_weights_are_loaded(
+    settings: dict[str, Any],
+    message: str,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(base_model, "load", never)
+    with pytest.raises(SettingsError, match=message):
+        api.train(pictures, "<cat>", out=tmp_path / "run", preview=(), **settings)

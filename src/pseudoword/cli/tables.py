@@ -55,8 +55,8 @@ def show_evaluation(found: "Evaluation") -> None:
     """Print the similarities, the new word beside a known one."""
     near = found.similarities
     values = {
-        "nearness to the true pictures": (near.image, near.image_known, near.image_true),
-        "nearness to the prompt": (near.text, near.text_known, None),
+        "similarity to the true pictures": (near.image, near.image_known, near.image_true),
+        "similarity to the prompt": (near.text, near.text_known, None),
     }
     rows = [
         (name, *("–" if value is None else f"{value:.3f}" for value in three))

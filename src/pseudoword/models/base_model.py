@@ -80,6 +80,11 @@ class Unloaded:
         return resolution
 
     @property
+    def ragged(self) -> bool:
+        """As in `Family`."""
+        return bool(self._family_class.ragged)
+
+    @property
     def readers(self) -> list[PromptReader]:
         """Its tokenizers and prompt lengths."""
         readers: list[PromptReader] = self._family_class.readers(self._parts)

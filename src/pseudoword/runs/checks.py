@@ -6,12 +6,15 @@ What can be checked from the settings alone is checked in `config`.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, examples
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
 from pseudoword.formats.sources import NamedConcept
+from pseudoword.models import base_model
 from pseudoword.models.compatibility import (
     check_compatible,
     check_vector_count,
@@ -63,6 +66,32 @@ def before_loading(
                 f"--token {config.token} is already a word of {template!r}, a sentence of "
                 f"--template {brief(config.template)}. Call the new word <{config.token}>."
             )
+
+
+def before_weights(config: TrainConfig) -> None:
+    """Check what the device and the model's configs tell: its weights may be gigabytes to fetch.
+
+    Raises:
+        SettingsError: the device cannot do what is asked for, or sizes do not fit the model.
+        BaseModelError: there is no such model, or its kind is not supported.
+    """
+    device = base_model.placement(config).device
+    if config.graphs or config.resolution or config.width or config.height:
+        model = base_model.Unloaded(config)
+        _check_graphs(config, device, ragged=model.ragged)
+        examples.crop_sizes(config, *model.resolution)
+
+
+def _check_graphs(config: TrainConfig, device: torch.device, *, ragged: bool) -> None:
+    if config.graphs and ragged:
+        raise SettingsError(
+            f"--graphs does not work with {config.base}, whose denoiser runs on as many tokens as "
+            "each text has. Leave it out."
+        )
+    if config.graphs and device.type != "cuda":
+        raise SettingsError(
+            f"--graphs needs an NVIDIA GPU, and this run computes on {device}. Leave it out."
+        )
 
 
 def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:
@@ -140,15 +169,7 @@ def against_model(
         check_compatible(other.concept, family)
         for said in remarks(other.concept, family):
             note(said)
-    if config.graphs and family.ragged:
-        raise SettingsError(
-            f"--graphs does not work with {family.source.name}, whose denoiser runs "
-            "on as many tokens as each text has. Leave it out."
-        )
-    if config.graphs and family.device.type != "cuda":
-        raise SettingsError(
-            f"--graphs needs an NVIDIA GPU, and this run computes on {family.device}. Leave it out."
-        )
+    _check_graphs(config, family.device, ragged=family.ragged)
     if config.offload and family.device.type == "cpu":
         note("--offload has no effect on a CPU")
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes

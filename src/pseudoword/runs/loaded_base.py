@@ -4,6 +4,7 @@ from pseudoword.config import BaseChoice, TrainConfig
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
+from pseudoword.runs import checks
 
 OF_BASE = (*BaseChoice.model_fields, "gradient_checkpointing", "offload")
 """Settings that say which base model is in memory, and how."""
@@ -30,6 +31,7 @@ class LoadedBase:
         if self._family is None or key != self._key:
             self._family = None  # before the next one is loaded
             self._progress.phase(f"loading {config.base}")
+            checks.before_weights(config)
             self._family = base_model.load(
                 config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
             )
