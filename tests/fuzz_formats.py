@@ -22,16 +22,18 @@ from pseudoword.formats import WRITERS, keys
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**40, 2**63 - 1, 2**64 - 1)
 
 
+SDXL = Concept("<cat>", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)}, "sdxl")
+
+
 def seeds(folder: Path) -> dict[str, bytes]:
     """A small valid file of every kind."""
     sd = Concept("<cat>", {"clip_l": rows(2, 32)}, "sd")
-    sdxl = Concept("<cat>", {"clip_l": rows(2, 32), "clip_g": rows(2, 40)}, "sdxl")
     xti = Concept("<x>", {f"clip_l.{key}": rows(1, 8) for key in keys.XTI_LAYERS})
     layered = replace(xti, vectors={"clip_l": rows(1, 8), **xti.vectors})
     picture = Image.new("RGB", (24, 24), "orange")
     found = {}
     for name, writer in WRITERS.items():
-        for kind, concept in (("sd", sd), ("sdxl", sdxl), ("xti", xti), ("layered", layered)):
+        for kind, concept in (("sd", sd), ("sdxl", SDXL), ("xti", xti), ("layered", layered)):
             if not writer.refuses(concept):
                 (path, *_) = formats.write_as(concept, folder / "seed", name, picture)
                 found[f"{name}/{kind}"] = path.read_bytes()
@@ -48,6 +50,11 @@ def seeds(folder: Path) -> dict[str, bytes]:
     found["float16"] = torch_bytes({"<cat>": rows(2, 32).half()})
     found["legacy"] = b"\x80\x02}q\x00X\x05\x00\x00\x00<cat>q\x01K\x01s."
     return found
+
+
+def second_half() -> bytes:
+    """The second file of the seed `diffusers/sdxl`."""
+    return WRITERS["diffusers"].write(SDXL, None)["_2"]
 
 
 def _with(data: bytes, start: bytes) -> bytes:

@@ -81,6 +81,7 @@ class Embeddings:
         (folder / "seeds").mkdir()
         self.whole = fuzz_formats.seeds(folder / "seeds")
         self.path = folder / "a.safetensors"
+        (folder / "a_2.safetensors").write_bytes(fuzz_formats.second_half())
         for name, data in self.whole.items():
             if name != "legacy":
                 self.read(name, data)
