@@ -108,6 +108,17 @@ def test_a_terminal_gets_a_bar_that_ends_full(monkeypatch: pytest.MonkeyPatch) -
     assert "3/3" in out.getvalue()
 
 
+def test_a_phase_that_ends_early_leaves_nothing_to_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console, out = lines(monkeypatch, terminal=True)
+    with console:
+        console.phase("learning")
+        console.advance(80, 2000)
+        console.phase("drawing")
+    assert "80/80" in out.getvalue()
+
+
 @pytest.mark.parametrize("width", [40, 72, 80])
 def test_a_narrow_terminal_shows_how_far_a_phase_with_a_long_name_is(
     width: int, monkeypatch: pytest.MonkeyPatch

@@ -66,8 +66,9 @@ class Console:
             self.note(text)
             return
         for task in self._bar.tasks:
-            if task.total is None:  # it never said how much there was: it is done now
-                self._bar.update(task.id, total=1, completed=1)
+            if not task.finished:  # it did not say how much there was, or ended early
+                done = task.completed or 1
+                self._bar.update(task.id, total=done, completed=done)
             self._bar.update(task.id, speed="")
             self._bar.stop_task(task.id)
         shown = without_middle(self._text, max(self._room, 8))

@@ -1,7 +1,6 @@
 """Previews: pictures that a word draws during training, in the same way as `generate`."""
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,7 +100,7 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
     steps = " and ".join(str(step) for step in sorted({due.step for due in words}))
     tokens = listed(due.concept.token for due in words)
     progress.phase(f"drawing previews of {tokens} at step {steps}")
-    began, done, total = time.perf_counter(), 0, sum(map(len, groups))
+    done, total = 0, sum(map(len, groups))
 
     def on_step(step: int, steps: int) -> None:
         progress.advance(done, total, f"{100 * step // steps} % of the next")
@@ -115,7 +114,7 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
             for (k, number), picture in pictures.items():
                 drawn[k].pictures[number] = picture
             done += len(group)
-            progress.advance(done, total, f"{time.perf_counter() - began:.0f} s")
+            progress.advance(done, total)
     finally:
         family.release_vae()
         encoded_prompts.release(family)
