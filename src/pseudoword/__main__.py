@@ -2,8 +2,6 @@
 
 import sys
 
-from pseudoword.errors import is_ctrl_c
-
 
 def main() -> None:
     """Run the command line. Ctrl-C before a command begins ends it as quietly as later."""
@@ -12,6 +10,8 @@ def main() -> None:
 
         run()
     except (KeyboardInterrupt, RuntimeError) as error:
+        from pseudoword.errors import is_ctrl_c  # above, Ctrl-C would not be caught
+
         if not is_ctrl_c(error):
             raise
         sys.exit(130)
