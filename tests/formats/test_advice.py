@@ -522,6 +522,14 @@ def test_the_advice_for_invokeai_is_true_for_every_file(files: list[Path]) -> No
     assert len(beginnings) > 5
 
 
+def test_onetrainer_trains_sana_s_words_but_not_lumina_s(tmp_path: Path) -> None:
+    for family, trains in (("sana", True), ("lumina2", False), (None, True)):
+        word = Concept("<cat>", SANA.vectors, family)
+        formats.write_as(word, tmp_path / "cat.safetensors", "onetrainer")
+        sentence = advice(tmp_path / "cat.safetensors")[2]["OneTrainer"]
+        assert sentence.startswith("choose it" if trains else "trains no embeddings"), family
+
+
 def test_the_advice_for_onetrainer_is_true_for_every_file(files: list[Path]) -> None:
     beginnings = set()
     for path in files:

@@ -187,7 +187,7 @@ def _checked(file: EmbeddingFile) -> EmbeddingFile:
     raise ConceptError(
         f"{path} holds only a part of {concept.token}: its rows for {', '.join(concept.vectors)}. "
         f"Those for {listed(lacking)} should be in {other.name}: put both files of one "
-        "training into a folder, under these names."
+        "training into a folder, under these names; `pseudoword convert` makes one file of them."
     )
 
 

@@ -26,13 +26,16 @@ KEYS: Mapping[frozenset[str], Mapping[str, str]] = {
 }
 """Encoders of each model that it trains embeddings for -> our key -> its key."""
 
+UNTRAINED = {"lumina2"}
+"""Families whose text encoders are those of one that it trains embeddings for."""
+
 
 def advise(file: EmbeddingFile, concept: Concept) -> str:
     """What happens to `concept` in the file."""
     hint = convert_hint(concept, "onetrainer")
     plain = {keys.base_encoder(key): key for key in concept.vectors}
     names = KEYS.get(frozenset(plain))
-    if names is None or keys.is_layered(concept.vectors):
+    if names is None or concept.family in UNTRAINED or keys.is_layered(concept.vectors):
         return "trains no embeddings for these models"
     if file.container in PICTURES:
         return f"reads no pictures{hint}"
