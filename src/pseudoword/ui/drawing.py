@@ -16,6 +16,7 @@ from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import split
 from pseudoword.progress import PassedOn, Progress, Silent
+from pseudoword.ui import libraries
 from pseudoword.ui.library import Library
 from pseudoword.ui.settings import bases, checked
 from pseudoword.ui.workspace import base_name
@@ -171,6 +172,7 @@ class Drawing:
             key = config.model_dump_json(include={*BaseChoice.model_fields, "offload"})
             if self._loaded is None or self._loaded[0] != key:
                 self._let_go()
+                libraries.ready()
                 self._loaded = key, internals.load_base(config, told)
             family = self._loaded[1]
 

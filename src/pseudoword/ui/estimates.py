@@ -7,6 +7,7 @@ from pathlib import Path
 from pseudoword import api, internals, lookup
 from pseudoword.config import PlanConfig, TrainConfig
 from pseudoword.errors import PseudowordError
+from pseudoword.ui import libraries
 from pseudoword.ui.job_files import in_queue, settings_of
 from pseudoword.ui.run_logs import LOG, read_log, seconds_per_step
 from pseudoword.ui.workspace import Workspace
@@ -48,6 +49,7 @@ def _plan(config: PlanConfig) -> "api.Plan":
     if asked not in _plans:
         if len(_plans) >= MOST_PLANS:
             _plans.clear()
+        libraries.ready()
         _plans[asked] = internals.plan_memory(config)
     return _plans[asked]
 

@@ -24,6 +24,7 @@ from pseudoword.errors import (
 from pseudoword.files import file_stem, read_regular, write_whole
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
+from pseudoword.ui import libraries
 from pseudoword.ui.job_files import NO_WORD, read_json
 from pseudoword.ui.settings import base_of
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
@@ -107,6 +108,7 @@ class Library:
     def inspect(self, name: str, base: str | None = None) -> "api.Inspection":
         """What the word's file holds, what it fits, what other tools do with it."""
         values = {"base": base_of(self.workspace, base)} if base else {}
+        libraries.ready()
         found = api.inspect(self.file(name), **values)
         return found.model_copy(update={"file": file_stem(found.token) + ".safetensors"})
 

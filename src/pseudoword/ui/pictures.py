@@ -24,6 +24,7 @@ from pseudoword.errors import PictureError, SettingsError, StorageError
 from pseudoword.files import read_regular, write_whole
 from pseudoword.progress import Progress, Silent
 from pseudoword.text import brief
+from pseudoword.ui import libraries
 from pseudoword.ui.settings import checked
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
@@ -224,6 +225,7 @@ class DataSets:
         values = checked(self.workspace, PrepareConfig, settings)
         config = PrepareConfig.check(pictures=[folder], **values)
         sheet = folder.parent / "sheet.png"
+        libraries.ready()
         return internals.prepare_pictures(config, sheet, None, progress or Silent(), overwrite=True)
 
     def files(self, data_set: str) -> Path:
