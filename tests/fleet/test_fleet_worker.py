@@ -96,7 +96,8 @@ def test_workers_side_by_side_learn_each_word_once(
     base: Path, address: str, tmp_path: Path
 ) -> None:
     queue = submit(base, address, words(tmp_path / "words", *"abcd"))
-    workers = [Process("work", address, "--pack", 1) for _ in range(2)]
+    # at the end, one waits for the other, and looks as often as it gives signs of life
+    workers = [Process("work", address, "--pack", 1, "--lease", 12) for _ in range(2)]
     assert [worker.wait() for worker in workers] == [0, 0]
     assert all(kinds(queue, name) == ["claimed", "done"] for name in "abcd")
     said = "".join(worker.stdout for worker in workers)

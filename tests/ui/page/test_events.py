@@ -139,7 +139,10 @@ class Slow:
 def slow(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Slow]:
-    """Its parameter names the method of `DataSets` that is slow."""
+    """Its parameter names the method of `DataSets` that is slow.
+
+    Ask for it before `page`: it waits at its end for browsers that have it open.
+    """
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     made = Slow("", desk, threading.Event(), threading.Event())
     usual = getattr(DataSets, request.param)
@@ -162,7 +165,7 @@ def slow(
 
 @pytest.mark.parametrize("slow", ["set_crop"], indirect=True)
 def test_the_last_edit_of_a_picture_counts_and_is_of_the_picture_it_was_made_of(
-    page: Page, slow: Slow
+    slow: Slow, page: Page
 ) -> None:
     open_page(page, slow)
     drop(page, PANDA)
@@ -249,7 +252,7 @@ def test_nothing_is_taught_before_the_pictures_are_read(
 
 
 @pytest.mark.parametrize("slow", ["add"], indirect=True)
-def test_a_word_may_be_named_while_its_pictures_are_read(page: Page, slow: Slow) -> None:
+def test_a_word_may_be_named_while_its_pictures_are_read(slow: Slow, page: Page) -> None:
     open_page(page, slow)
     drop(page, PANDA)
     assert slow.began.wait(LONG_MS / 1000)
@@ -311,7 +314,7 @@ def _is_kept(block: object) -> bool:
 
 @pytest.mark.parametrize("slow", ["add"], indirect=True)
 def test_pictures_that_are_dropped_while_others_are_read_are_taken_too(
-    page: Page, slow: Slow
+    slow: Slow, page: Page
 ) -> None:
     open_page(page, slow)
     drop(page, PANDA[:1])
