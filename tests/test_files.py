@@ -163,6 +163,12 @@ def test_each_token_has_a_short_file_name_of_its_own(token: str, tmp_path: Path)
     assert files.file_stem("a" * 100) == "a" * 100
 
 
+def test_words_of_signs_only_have_file_names_of_their_own() -> None:
+    names = {files.file_stem(token) for token in ("<🐱>", "🐱", "<🐶>", "*", "<>")}
+    assert len(names) == 5
+    assert all(re.fullmatch("concept-[0-9a-f]{8}", name) for name in names)
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda d: d[:-1], lambda d: d[:50] + b"?" + d[51:], lambda d: d + b"0", lambda _: b""],

@@ -216,16 +216,17 @@ def without_checksum(data: bytes) -> bytes | None:
 def file_stem(token: str) -> str:
     """A file name for a token: letters, digits and `._-`, at most 100 bytes, never a path.
 
-    A name that had to be shortened, or has letters that file names cannot have on this system,
-    ends in letters of a checksum. So different tokens have different names.
+    A name that had to be shortened, or has letters that file names cannot have on this system, ends
+    in letters of a checksum; so does `concept`, for a token of signs or emoji only. Tokens that
+    differ in other signs only, such as `<cat>` and `cat`, share a name.
     """
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
     here = name.encode(sys.getfilesystemencoding(), "ignore").decode(sys.getfilesystemencoding())
-    if here != name or len(name.encode()) > STEM_NBYTES:
-        end = f"-{hashlib.blake2b(token.encode(errors='replace'), digest_size=4).hexdigest()}"
-        name = here.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end
-        name = name.strip("-.")
-    return name or "concept"
+    if name and here == name and len(name.encode()) <= STEM_NBYTES:
+        return name
+    end = f"-{hashlib.blake2b(token.encode(errors='replace'), digest_size=4).hexdigest()}"
+    stem = here if name else "concept"
+    return (stem.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end).strip("-.")
 
 
 def cache_folder() -> Path:

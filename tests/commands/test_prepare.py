@@ -209,7 +209,7 @@ def test_parts_outside_the_mask_are_striped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pictures", "vectors", "steps"),
-    [(1, 3, 100), (4, 3, 100), (9, 3, 225), (10, 4, 250), (500, 4, 12500)],
+    [(1, 3, 100), (4, 3, 100), (9, 3, 225), (10, 4, 250), (80, 4, 2000), (500, 4, 2000)],
 )
 def test_suggestions_grow_with_the_pictures(pictures: int, vectors: int, steps: int) -> None:
     assert (suggestions.vectors(pictures), suggestions.steps(pictures)) == (vectors, steps)

@@ -16,5 +16,7 @@ def vectors(pictures: int) -> int:
 
 
 def steps(pictures: int) -> int:
-    """Number of steps with the default batch size."""
-    return max(FEWEST_STEPS, -(-USES_PER_PICTURE * pictures // OptimiserSettings().batch))
+    """Number of steps with the default batch size; no more than `--steps auto` takes."""
+    usual = OptimiserSettings()
+    each_used = -(-USES_PER_PICTURE * pictures // usual.batch)
+    return min(max(FEWEST_STEPS, each_used), usual.max_steps)
