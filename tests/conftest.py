@@ -5,7 +5,9 @@ processes that tests start. Tests marked `gpu` name the device they need and are
 """
 
 import gc
+import importlib
 import os
+from typing import Any
 
 os.environ["PSEUDOWORD_DEVICE"] = "cpu"
 os.environ["PSEUDOWORD_DTYPE"] = "float32"
@@ -21,6 +23,17 @@ import pytest
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
 hypothesis.settings.load_profile("suite")
+
+_providers: Any = importlib.import_module("hypothesis.internal.conjecture.providers")
+_is_ours = _providers.is_local_module_file
+
+
+def _is_searched(path: str) -> bool:
+    """Whether Hypothesis also tries words of this module: those imported so far differ by run."""
+    return bool(_is_ours(path)) and not hypothesis.settings.default.derandomize
+
+
+_providers.is_local_module_file = _is_searched
 
 
 @pytest.hookimpl(trylast=True)  # xdist has decided whether to lead others

@@ -26,7 +26,10 @@ def config(**changed: object) -> TrainConfig:
         clip_norm=st.floats(0.1, 10),
         optimiser_option=st.lists(st.sampled_from(["betas=(0.9, 0.99)", " eps = 1e-6", "x=text"])),
         resolution=st.none() | st.integers(8, 2048),
-        preview=st.lists(st.text(st.characters(exclude_categories=["C"])), max_size=3),
+        preview=st.lists(
+            st.text(st.characters(exclude_categories=["C"])).filter(lambda text: text != "none"),
+            max_size=3,
+        ),
         seed=st.integers(0, 2**63 - 1),
     )
 )

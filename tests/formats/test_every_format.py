@@ -473,6 +473,7 @@ def test_a_word_is_not_hidden_in_a_picture_too_large_to_be_searched(tmp_path: Pa
 
 
 tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+tokens = tokens.filter(lambda token: token != "__metadata__")
 spaced = st.lists(tokens, min_size=1, max_size=3).map(" ".join)
 bracketed = tokens.map(lambda token: f"<{token}>")
 dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64])

@@ -13,9 +13,8 @@ from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.formats import layouts, native
 
-tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20).map(
-    lambda token: normalize("NFC", token)
-)
+tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
+tokens = tokens.map(lambda token: normalize("NFC", token)).filter(lambda t: t != "__metadata__")
 
 
 @example("hada_w0", 1, 4, 0)  # called like a weight of a LoRA
