@@ -30,7 +30,8 @@ _is_ours = _providers.is_local_module_file
 
 def _is_searched(path: str) -> bool:
     """Whether Hypothesis also tries words of this module: those imported so far differ by run."""
-    return bool(_is_ours(path)) and not hypothesis.settings.default.derandomize
+    profile = hypothesis.settings.default
+    return profile is not None and not profile.derandomize and bool(_is_ours(path))
 
 
 _providers.is_local_module_file = _is_searched
