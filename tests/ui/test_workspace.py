@@ -9,6 +9,7 @@ import pytest
 from pseudoword.config import GenerateConfig, TrainConfig
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
+from pseudoword.ui.jobs import Queue
 from pseudoword.ui.settings import bases, checked
 from pseudoword.ui.workspace import KINDS, UnknownIdError, Workspace, base_name
 
@@ -27,6 +28,21 @@ def test_what_is_no_id_leads_nowhere(workspace: Workspace, kind: Any, name: str)
         workspace.place(kind, name)
     with pytest.raises(UnknownIdError):
         workspace.new(kind, name)
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "locks"])
+def test_what_is_no_id_is_no_lock(workspace: Workspace, name: str) -> None:
+    before = sorted(workspace.folder.parent.rglob("*"))
+    with pytest.raises(UnknownIdError), workspace.turn(name):
+        pass
+    with pytest.raises(UnknownIdError):
+        workspace.is_held(name)
+    queue = Queue(workspace)
+    for change in (queue.stop, queue.remove, queue.undo_remove, queue.resume):
+        with pytest.raises(UnknownIdError):
+            change(name)
+    left = {path for path in workspace.folder.parent.rglob("*") if path.parent.name != "names"}
+    assert left - {workspace.folder / "locks" / "names"} == set(before)
 
 
 def test_an_id_of_something_else_leads_nowhere(workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pseudoword import files, locks
 from pseudoword.config.workspace import WorkspaceLimits
@@ -31,6 +31,9 @@ KINDS: tuple[Kind, ...] = (
 MODELS, LORAS = "models", "loras"
 """Folders for whoever owns the workspace to put base models and LoRA files into: a page offers
 them by name, and never writes there. What is in them may be links."""
+
+Lock = Literal["names", "words", "pictures", "worker"]
+"""Locks of the whole workspace; every training has one, too, which is called like it."""
 
 _ID = re.compile("[0-9a-f]{32}", re.ASCII)
 
@@ -155,10 +158,15 @@ class Workspace:
     def turn(self, name: str, patience_s: float = PATIENCE_S) -> Iterator[None]:
         """Hold the lock `name`, for which others wait in the meantime.
 
+        Args:
+            name: a `Lock`, or the id of a training.
+            patience_s: how long to wait for it.
+
         Raises:
+            UnknownIdError: `name` is neither.
             RunFolderError: somebody has held it all the time.
         """
-        folder = self.folder / "locks" / name
+        folder = self._lock(name)
         folder.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + patience_s
         with contextlib.ExitStack() as held:
@@ -176,7 +184,12 @@ class Workspace:
 
     def is_held(self, name: str) -> bool:
         """Whether a live process holds the lock `name`."""
-        return locks.is_locked(self.folder / "locks" / name)
+        return locks.is_locked(self._lock(name))
+
+    def _lock(self, name: str) -> Path:
+        if name in get_args(Lock):
+            return self.folder / "locks" / name
+        return self.place("locks", name)
 
     def move_to_trash(self, kind: Kind, name: str) -> None:
         """Take something out of sight; `bring_back` undoes it."""
