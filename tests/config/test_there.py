@@ -58,6 +58,11 @@ def test_every_path_that_does_not_exist_is_told(kind: type[Settings]) -> None:
     ("given", "told"),
     [
         ({"base": "emojy"}, r"no base model emojy: none of that name is known here \(emoji\)"),
+        (
+            {"base": "sd1"},
+            "--base sd1 names a size, which only `plan` knows. Give a model: a folder",
+        ),
+        ({"base": "sdxl"}, "--base sdxl names a size"),
         ({"template": "styl"}, "--template styl is neither one of subject, style"),
         ({"optimiser": "Adm"}, r"torch.optim has no Adm; did you mean Adam\?"),
         ({"optimiser": "torch.optim.AdanW"}, r"has no AdanW; did you mean AdamW\?"),

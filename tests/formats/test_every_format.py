@@ -48,6 +48,23 @@ def bits(tensor: Tensor) -> bytes:
     return bytes(tensor.contiguous().numpy().tobytes()) + str(list(tensor.shape)).encode()
 
 
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("encoders", [("clip_l",), ("clip_l", "clip_g"), ("t5xxl",)])
+def test_a_word_as_long_as_a_prompt_is_read_back_from_what_holds_it(
+    encoders: tuple[str, ...], name: str, tmp_path: Path
+) -> None:
+    word = Concept("<cat>", {key: rows(256 if key == "t5xxl" else 77, keys.WIDTHS[key])
+                             for key in encoders})  # fmt: skip
+    if WRITERS[name].refuses(word):
+        with pytest.raises(ConceptError, match="Possible formats: native"):
+            formats.write_as(word, tmp_path / "a", name)
+        if name == "diffusers-bin":
+            assert f"{word.length} rows" in str(WRITERS[name].refuses(word))
+        return
+    written, *_ = formats.write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
+    assert same(formats.read(written), word)
+
+
 @pytest.mark.parametrize("name", THEIRS)
 def test_files_of_other_tools_are_read(name: str, tmp_path: Path) -> None:
     _, layout, expected = THEIRS[name]

@@ -65,6 +65,22 @@ def test_no_pickle_is_run_whatever_its_file_is_called(
     assert trace.exists() or kind != "zip"  # so it would have run
 
 
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "complex64", "uint16"])
+def test_numbers_that_are_not_read_are_no_attack(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(torch_bytes({"<cat>": L.to(getattr(torch, kind))}))
+    with pytest.raises(
+        ConceptError, match=r"its numbers are of the kind torch\.\w+\. Save"
+    ) as told:
+        formats.read(tmp_path / "a.pt")
+    assert kind.partition("_")[0].rstrip("64") in str(told.value).lower()
+    trace = tmp_path / "ran"
+    both = {"<cat>": L.to(getattr(torch, kind)), "x": Attack(trace)}
+    (tmp_path / "b.pt").write_bytes(torch_bytes(both))
+    with pytest.raises(ConceptError, match="would run Python code"):
+        formats.read(tmp_path / "b.pt")
+    assert not trace.exists()
+
+
 class Mapper(nn.Module):
     """Stands for NeTI's pickled encoder."""
 

@@ -17,6 +17,9 @@ from pseudoword.text import brief
 BUNDLED: Mapping[str, Path] = {"emoji": Path(__file__).parent.parent / "bundled" / "emoji"}
 """Base models that come with the package: name -> folder."""
 
+SIZES = ("sd1", "sd2", "sdxl")
+"""Published sizes that memory is planned for, without a model."""
+
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Quantize = Literal["none", "8bit", "4bit"]
 Prediction = Literal["auto", "epsilon", "v_prediction"]
@@ -72,6 +75,12 @@ class BaseChoice(Settings):
             BaseModelError: there is none of this name here, and it is no hub id.
         """
         place = lookup.find(self.base, "--base", bundled=BUNDLED, error=BaseModelError)
+        if place is None and self.base in SIZES:
+            raise BaseModelError(
+                f"--base {self.base} names a size, which only `plan` knows. Give a model: a "
+                "folder, a .safetensors or .ckpt file, or a hub id such as "
+                "stable-diffusion-v1-5/stable-diffusion-v1-5."
+            )
         if place is None:
             raise BaseModelError(
                 f"no base model {brief(self.base)}: none of that name is known here "

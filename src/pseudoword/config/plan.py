@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar, Self
 
 from pseudoword.config.aliases import Alias
-from pseudoword.config.base_choice import BaseChoice
+from pseudoword.config.base_choice import SIZES, BaseChoice
 from pseudoword.config.fields import OFTEN, Samples, SideOfSquare
 from pseudoword.config.method import MethodName
 
@@ -13,7 +13,7 @@ class PlanConfig(BaseChoice):
 
     heading: ClassVar[str] = "Plan"
 
-    sizes: ClassVar = ("sd1", "sd2", "sdxl")
+    sizes: ClassVar = SIZES
 
     resolution: Annotated[SideOfSquare, OFTEN] = None
     """Side of the pictures in pixels; by default the model's own."""

@@ -14,7 +14,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.files import read_errors, read_regular
 from pseudoword.formats import grouping, keys, layouts, pictures, safetensors_file, torch_file
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes, kind_of_names
-from pseudoword.formats.raw_content import RawContent
+from pseudoword.formats.raw_content import PREFIX, RawContent
 from pseudoword.placeholders import check_token
 from pseudoword.text import listed, visible
 
@@ -262,7 +262,7 @@ def _join(file: EmbeddingFile, second: tuple[Concept, ...]) -> Concept | None:
     if keys.diffusers_suffixes(vectors) is None:
         return None
     families = keys.FAMILIES_OF_ENCODERS[frozenset(vectors)]
-    written = file.raw.metadata.get(f"{layouts.PREFIX}family")  # a half alone is another family's
+    written = file.raw.metadata.get(f"{PREFIX}family")  # a half alone is another family's
     family = written if written in families else families[0]
     return replace(first, vectors=vectors, family=family)
 

@@ -126,18 +126,24 @@ def is_one_concept(tensors: Mapping[str, Tensor]) -> bool:
     return len(tensors) == 1 or len(group_by_width(tensors) or ()) == 1
 
 
+def is_like_a_prompt(count: int, columns: int) -> bool:
+    """Whether `[count, columns]` is the usual shape of an encoded prompt."""
+    if columns == 4096:
+        return count in (256, 512)
+    return columns in (768, 1024, 1280, 2048) and count > 0 and count % _PROMPT_ROWS == 0
+
+
 def check_not_a_prompt(raw: RawContent) -> None:
     """Refuse an encoded prompt: a text encoder's output, with a row for each position.
 
     Raises:
-        ConceptError: a tensor looks like one.
+        ConceptError: a tensor looks like one, and we did not write the file.
     """
+    if raw.is_ours:
+        return
     for key, tensor in raw.tensors.items():
-        columns, count = width(tensor), row_count(tensor)
-        if tensor.ndim == 2 and (
-            (columns in (768, 1024, 1280, 2048) and count and count % _PROMPT_ROWS == 0)
-            or (columns == 4096 and count in (256, 512))
-        ):
+        count = row_count(tensor)
+        if tensor.ndim == 2 and is_like_a_prompt(count, width(tensor)):
             raise ConceptError(
                 f"{raw.where} holds no embedding: {brief(key, 60)!r} has {count} rows, one for "
                 "each position of a whole prompt. This is an encoded prompt, the output of a text "

@@ -16,6 +16,7 @@ from pseudoword.formats import grouping, keys, layered_rows
 from pseudoword.formats.file_kinds import is_network_weight
 from pseudoword.formats.raw_content import (
     MOST_CONCEPTS,
+    PREFIX,
     RawContent,
     make_concept,
     parameter_tensors,
@@ -23,9 +24,6 @@ from pseudoword.formats.raw_content import (
     valid_token,
 )
 from pseudoword.text import brief
-
-PREFIX = "pseudoword."
-"""Prefix of the keys of our own metadata."""
 
 ALL_ENCODERS = f"{PREFIX}all_encoders"
 """The key of the text encoders of a concept that is written into two files, separated by commas."""
@@ -249,11 +247,10 @@ def _with_metadata(
     layers = ours.pop(LAYERED_ROWS.removeprefix(PREFIX), None)
     if layers is not None:
         vectors = {**vectors, **layered_rows.from_text(layers, vectors, raw.where)}
-    is_ours = "token" in ours
     name = ours.pop("token", None) or token or raw.metadata.get("modelspec.trigger_phrase")
     family, method = ours.pop("family", None), ours.pop("method", method)
     concept = make_concept(raw, name, vectors, provenance=ours, family=family, method=method)
-    if is_ours and family is None:  # it was unknown when the file was written: do not guess it
+    if raw.is_ours and family is None:  # it was unknown when the file was written: do not guess it
         return replace(concept, family=None)
     return concept
 

@@ -8,7 +8,8 @@ too many.
 
 from pseudoword.concept import Concept
 from pseudoword.formats import keys, layered_rows, safetensors_file
-from pseudoword.formats.layouts import ALL_ENCODERS, LAYERED_ROWS, PREFIX
+from pseudoword.formats.layouts import ALL_ENCODERS, LAYERED_ROWS
+from pseudoword.formats.raw_content import PREFIX
 
 LONGEST_LAYERS = safetensors_file.LARGEST_HEADER_NBYTES - (1 << 20)
 """The most bytes of rows for each layer in the metadata, so that the header is not too large."""

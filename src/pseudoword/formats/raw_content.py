@@ -25,6 +25,10 @@ MOST_CONCEPTS = 4096
 """The most concepts in one file."""
 
 
+PREFIX = "pseudoword."
+"""Prefix of the keys of our own metadata."""
+
+
 class NoEmbeddingError(ConceptError):
     """A picture without an embedding in it."""
 
@@ -57,6 +61,11 @@ class RawContent:
         """The tensors, without those of bytes, which hold texts."""
         tensors = {str(k): v for k, v in self.items.items() if isinstance(v, Tensor)}
         return {k: v for k, v in tensors.items() if v.dtype != torch.uint8}
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we wrote the file, and so it is known to hold a word."""
+        return f"{PREFIX}token" in self.metadata
 
     @property
     def default_token(self) -> str:

@@ -5,6 +5,7 @@ pickle names only tensors and containers.
 """
 
 import pickletools
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pseudoword.errors import ConceptError, PseudowordError
-from pseudoword.text import reason, visible
+from pseudoword.text import listed, reason, visible
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
 
@@ -29,6 +30,12 @@ ALLOWED_GLOBALS = frozenset(
     }
 )
 """The only names that a pickle of tensors may contain."""
+
+_UNREAD_NUMBERS = re.compile(r"torch (\w+Storage|float[48]_\w+|complex\d+|uint\d+)")
+"""The names of kinds of numbers, of which those in `ALLOWED_GLOBALS` are read."""
+
+_BESIDE_NUMBERS = {"torch._utils _rebuild_tensor_v3", "torch.storage UntypedStorage"}
+"""What torch also names in a pickle with some of these."""
 
 _BROKEN = (
     *(zipfile.BadZipFile, struct.error, OSError, RuntimeError, ValueError, EOFError),
@@ -160,6 +167,13 @@ def scan_pickle(pickled: bytes | BinaryIO, where: str, limits: Limits) -> set[st
 
 
 def _refusal(where: str, names: list[str], limits: Limits) -> PseudowordError:
+    kinds = [name for name in names if name not in _BESIDE_NUMBERS]
+    if kinds and all(map(_UNREAD_NUMBERS.fullmatch, kinds)):
+        shown = listed([visible(kind).replace(" ", ".") for kind in kinds])
+        return limits.error(
+            f"{where} cannot be read: its numbers are of the kind {shown}. Save it with numbers in "
+            "float32 or float16, with the tool that made it."
+        )
     dotted = [visible(name[:80]).replace(" ", ".") for name in names[:3]]
     shown = ", ".join(dotted) + (" …" if len(names) > 3 else "")
     if any("neti" in name.lower() or "mapper" in name.lower() for name in names):

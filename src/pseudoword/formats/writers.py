@@ -15,7 +15,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.files import write_whole
 from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
 from pseudoword.formats.file_kinds import is_network_weight
-from pseudoword.formats.grouping import BUNDLE_PREFIX
+from pseudoword.formats.grouping import BUNDLE_PREFIX, is_like_a_prompt
 from pseudoword.formats.token_picture import token_picture
 
 FileParts = dict[str, bytes]
@@ -98,6 +98,11 @@ def _diffusers_bin_refuses(concept: Concept) -> str | None:
             )
         if keys.encoder_of(concept.token, width):
             return "has no place for a word that is called like a text encoder"
+        if is_like_a_prompt(len(concept.vectors[encoder]), width):
+            return (
+                f"has no place to say that {len(concept.vectors[encoder])} rows are a word, not an "
+                "encoded prompt"
+            )
     if concept.token.startswith(BUNDLE_PREFIX) or is_network_weight(concept.token):
         return "has no place for a word that is called like a part of a network"
     return _diffusers_refuses(concept)
