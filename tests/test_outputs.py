@@ -589,6 +589,7 @@ def test_drawing_without_a_name_keeps_what_others_draw_meanwhile(
     files = generate.draw_files("a cat", GenerateConfig(n=n), [], None, Silent())
     assert Path(at) not in files
     assert len(files) == (n if n == 1 else n + 1)
+    assert {path.name for path in tmp_path.iterdir()} == {at, *map(str, files)}
     assert Image.open(at).getpixel((0, 0)) == (0, 0, 255)
     assert Image.open(files[0]).getpixel((0, 0)) == (255, 0, 0)
 

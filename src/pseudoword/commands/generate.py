@@ -160,7 +160,8 @@ class PictureFiles:
     One picture goes into the named file. Several go into `NAME-1`, `NAME-2` … beside it, and a
     contact sheet into the file itself. Pictures that `generate` wrote there before are replaced.
     Without a name, the file is `picture.png`, or `picture-2.png` and so on; then nothing is
-    replaced, also not what another command has written there while this one was drawing.
+    replaced, also not what another command has written there while this one was drawing: all of
+    the pictures then move on to the next free name.
     """
 
     def __init__(self, out: Path | None, n: int, *, overwrite: bool = False) -> None:
@@ -173,6 +174,7 @@ class PictureFiles:
         self._n, self._overwrite = n, overwrite
         self._out = DEFAULT_OUT if out is None and overwrite else out
         self._images: dict[int, Image] = {}
+        self._written: dict[int, Path] = {}
         self._files = self._free_files()
         for path in self._files:
             picture_output.check(path, MAKER, overwrite=overwrite)
@@ -193,6 +195,9 @@ class PictureFiles:
                     picture_output.write(
                         self._images[i], path, MAKER, overwrite=self._overwrite, replace=named
                     )
+                    if (earlier := self._written.get(i)) is not None:
+                        picture_output.remove(earlier, MAKER)
+                    self._written[i] = path
                 return
             except StorageError:
                 if named or not os.path.lexists(path):

@@ -4,6 +4,7 @@ A command replaces pictures that it wrote itself, and no other file. It knows it
 mark in their EXIF data, with a checksum of the pixels.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -111,6 +112,13 @@ def write(
         exif[SOFTWARE] = _mark(decoded, maker)
     ours = replace and (overwrite or _made_by(path, maker))
     write_new(path, encode_picture(picture, kind, exif), overwrite=ours)
+
+
+def remove(path: Path, maker: str) -> None:
+    """Remove a picture that `maker` wrote, if it is still there and nobody has changed it."""
+    if _made_by(path, maker):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _made_by(path: Path, maker: str) -> bool:
