@@ -36,6 +36,14 @@ def _a1111(**more: object) -> dict[str, object]:
     }
 
 
+def _ai_toolkit(name: str) -> dict[str, str]:
+    """The metadata of ai-toolkit; `name` is JSON."""
+    return {
+        **{"string_to_token": '{"*": 265}', "string_to_param": '{"*": "emb_params"}'},
+        **{"name": name, "step": "100", "sd_checkpoint": "null", "format": "pt"},
+    }
+
+
 def _paper(words: dict[str, Tensor]) -> bytes:
     parameters = nn.ParameterDict({key: nn.Parameter(value) for key, value in words.items()})
     tokens = {key: torch.tensor(265) for key in words}
@@ -129,6 +137,26 @@ THEIRS: dict[str, tuple[Callable[[], bytes], str, list[Word]]] = {
         ),
         "kohya",
         [("cat", {"clip_l": L, "clip_g": G})],
+    ),
+    "ai-toolkit": (
+        lambda: save({"emb_params": L}, _ai_toolkit('"my cat"')),
+        "kohya",
+        [("my cat", {"clip_l": L})],
+    ),
+    "ai-toolkit SDXL": (
+        lambda: save({"clip_l": L, "clip_g": G}, _ai_toolkit('"<cat>"')),
+        "sdxl",
+        [("<cat>", {"clip_l": L, "clip_g": G})],
+    ),
+    "ai-toolkit without a name": (
+        lambda: save({"emb_params": L}, _ai_toolkit("null")),
+        "kohya",
+        [("file", {"clip_l": L})],
+    ),
+    "ai-toolkit, another's name": (
+        lambda: save({"emb_params": L}, _ai_toolkit("my cat")),
+        "kohya",
+        [("file", {"clip_l": L})],
     ),
     "kohya XTI": (
         lambda: save({key: L + i for i, key in enumerate(LAYERS.split())}),

@@ -239,6 +239,11 @@ def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
         message = file.metadata()
     assert message["modelspec.architecture"] == "stable-diffusion-v2-512/textual-inversion"
     assert message["modelspec.trigger_phrase"] == "a cat"
+    without_t5 = Concept("<cat>", {"clip_l": L, "clip_g": G}, "sd3")
+    formats.write_as(without_t5, tmp_path / "file", "kohya")
+    with safe_open(tmp_path / "file", "pt") as file:
+        assert file.metadata()["modelspec.architecture"] == "stable-diffusion-3/textual-inversion"
+    assert formats.read(tmp_path / "file").family == "sd3"
     formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.pt", "a1111")
     theirs = torch.load(tmp_path / "cat.pt", weights_only=True)
     assert theirs["string_to_token"] == {"*": 265}

@@ -3,7 +3,9 @@
 A layout does not depend on the container: kohya's dict is read from `.pt` and `.safetensors` alike.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -240,19 +242,30 @@ def _with_metadata(
     method: str = "classic",
     token: str | None = None,
 ) -> Concept:
-    """A concept with what the metadata says about it, ours or ModelSpec's."""
+    """A concept with what the metadata says about it: ours, ModelSpec's or ai-toolkit's."""
     ours = {k.removeprefix(PREFIX): v for k, v in raw.metadata.items() if k.startswith(PREFIX)}
     for key in ("encoders", ALL_ENCODERS.removeprefix(PREFIX)):
         ours.pop(key, None)
     layers = ours.pop(LAYERED_ROWS.removeprefix(PREFIX), None)
     if layers is not None:
         vectors = {**vectors, **layered_rows.from_text(layers, vectors, raw.where)}
-    name = ours.pop("token", None) or token or raw.metadata.get("modelspec.trigger_phrase")
+    theirs = raw.metadata.get("modelspec.trigger_phrase") or _ai_toolkit_name(raw)
+    name = ours.pop("token", None) or token or theirs
     family, method = ours.pop("family", None), ours.pop("method", method)
     concept = make_concept(raw, name, vectors, provenance=ours, family=family, method=method)
     if raw.is_ours and family is None:  # it was unknown when the file was written: do not guess it
         return replace(concept, family=None)
     return concept
+
+
+def _ai_toolkit_name(raw: RawContent) -> str | None:
+    """The token in ai-toolkit's metadata: AUTOMATIC1111's dict without its tensors, as JSON."""
+    if "string_to_param" not in raw.metadata:
+        return None
+    with suppress(ValueError, RecursionError):
+        name = json.loads(raw.metadata.get("name", ""))
+        return name if isinstance(name, str) else None
+    return None
 
 
 def _has_exactly(raw: RawContent, *names: str) -> bool:

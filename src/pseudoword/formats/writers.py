@@ -189,7 +189,9 @@ def _modelspec(concept: Concept) -> dict[str, str]:
     """The ModelSpec metadata that kohya's scripts write."""
     resolution = concept.provenance.get("resolution", "")
     large = resolution.isdecimal() and int(resolution) >= 768
-    if "clip_g" in concept.vectors:
+    if concept.family == "sd3":
+        architecture, side = "stable-diffusion-3", 1024
+    elif "clip_g" in concept.vectors:
         architecture, side = "stable-diffusion-xl-v1-base", 1024
     elif "clip_h" in concept.vectors:
         architecture, side = ("stable-diffusion-v2-768-v", 768) if large else ("", 512)
