@@ -49,6 +49,19 @@ def test_a_log_says_in_words_how_long_it_takes_at_most(monkeypatch: pytest.Monke
     ]
 
 
+def test_a_log_forgets_how_slow_the_first_steps_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    console, out = lines(monkeypatch, terminal=False)
+    console.phase("learning")
+    for step in range(1, 700):
+        now[0] += 20 if step <= 3 else 0.125
+        console.advance(step, 10_000)
+    said = out.getvalue().splitlines()
+    assert "20.0 s each" in said[2]
+    assert said[-1].endswith("(8.0/s, at most 19 min left)")
+
+
 @pytest.mark.parametrize(("seconds", "speed"), [(0.25, "4.0/s"), (1, "1.0/s"), (90, "90.0 s each")])
 def test_speed_is_never_told_as_nothing(
     monkeypatch: pytest.MonkeyPatch, seconds: float, speed: str

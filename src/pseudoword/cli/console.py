@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 from typing import Any
 
@@ -9,6 +10,9 @@ from pseudoword.cli.terminal import Unbreakable
 from pseudoword.text import duration, visible, without_middle
 
 LOG_EVERY_SECONDS = 10.0
+
+RECENT_LINES = 4
+"""A log tells the speed since so many lines ago: the first steps of a phase may be far slower."""
 
 BAR_WIDTH = 72
 """On a narrower terminal, a phase has its text, its count and the time that is left, but no bar."""
@@ -42,8 +46,9 @@ class Console:
         self._room = self._out.width - (NARROW_COLUMNS if narrow else COLUMNS)
         self._bar = Bar(*columns, console=self._out, disable=not self._live)
         self._text = ""
-        self._began = self._logged = time.monotonic()
-        self._first = 0
+        self._logged = time.monotonic()
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_LINES)
+        """what was done when the phase began and at its last lines, and when that was"""
 
     def __enter__(self) -> "Console":
         self._bar.start()
@@ -60,8 +65,8 @@ class Console:
 
     def phase(self, text: str) -> None:
         """A new bar, or a line in the log."""
-        self._text, self._first = visible(text), -1
-        self._began = self._logged = time.monotonic()
+        self._text, self._logged = visible(text), time.monotonic()
+        self._recent.clear()
         if not self._live:
             self.note(text)
             return
@@ -77,16 +82,18 @@ class Console:
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """Move the bar; in a log, a line every ten seconds and at the end."""
         now = time.monotonic()
-        if self._first < 0:
-            self._first, self._began = done, now
-        rate = (done - self._first) / max(now - self._began, 1e-9)
-        speed = _speed(rate) if done > self._first else ""
+        if not self._recent:
+            self._recent.append((done, now))
+        first, began = self._recent[0]
+        rate = (done - first) / max(now - began, 1e-9)
+        speed = _speed(rate) if done > first else ""
         if self._live:
             task = self._bar.task_ids[-1]
             shown = visible(detail)
             self._bar.update(task, completed=done, total=total, detail=shown, speed=speed)
         elif done == total or now - self._logged > LOG_EVERY_SECONDS:
             self._logged = now
+            self._recent.append((done, now))
             left = f"at most {duration((total - done) / rate)} left" if speed else ""
             shown = ", ".join(filter(None, (detail, speed, left if done < total else "")))
             self.note(f"{self._text}: {done}/{total}" + (f" ({shown})" if shown else ""))
