@@ -164,7 +164,7 @@ def _link(unfinished: str, path: Path) -> bool:
     return True
 
 
-def remove_abandoned(folder: Path, *, ours: bool = False) -> None:
+def remove_abandoned(folder: Path, *, ours: bool = False, shared: bool = False) -> None:
     """Remove unfinished files of processes that were killed.
 
     Their names tell the process. Files of other machines are removed when they are old enough.
@@ -173,29 +173,31 @@ def remove_abandoned(folder: Path, *, ours: bool = False) -> None:
         folder: to clean up; the folders in it are not.
         ours: whether it is a run's folder that we have locked. Then unfinished files of older
             versions are removed, too.
+        shared: whether processes write there that we may not see, as those of another container
+            with this host's name. Then files of the last minute stay.
     """
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             match = _TEMPORARY.fullmatch(entry.name)
             if match is None and not (ours and _OLDER_TEMPORARY.fullmatch(entry.name)):
                 continue
-            if match and _being_written(match[1], int(match[2]), entry, ours):
+            if match and _being_written(match[1], int(match[2]), entry, ours, shared):
                 continue
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)
 
 
-def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool) -> bool:
+def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool, shared: bool) -> bool:
+    age_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
     if host == _HOST and os.name != "nt":
         if pid == os.getpid() and ours:  # from an earlier process with our number
             return False
         try:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
-            return False
+            return shared and age_s < _ABANDONED_IN_OURS_S
         except PermissionError:  # a process of another user
             pass
-    age_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
     return age_s < (_ABANDONED_IN_OURS_S if ours else _ABANDONED_S)
 
 

@@ -1,10 +1,14 @@
+import os
 import threading
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from pseudoword import files
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.fleet.queue import make_queue, open_queue
 from pseudoword.fleet.stores import FolderStore, open_store
@@ -62,6 +66,29 @@ def test_a_file_that_is_being_written_is_not_seen(tmp_path: Path) -> None:
     (tmp_path / "jobs" / ".pseudoword-00000000-1-abcdefgh.tmp").write_bytes(b"half of it")
     assert store.names("jobs") == []
     assert store.create("jobs/a.toml", b"all of it")
+
+
+@pytest.mark.parametrize("write", [FolderStore.create, FolderStore.put])
+def test_what_a_killed_worker_left_is_removed_when_another_writes_there(
+    write: Callable[[FolderStore, str, bytes], object], tmp_path: Path
+) -> None:
+    gone = 2**22 + 1  # no process has such a high number
+    folder = tmp_path / "checkpoints" / "cat"
+    folder.mkdir(parents=True)
+    left = {
+        "killed": (f".pseudoword-{files._HOST}-{gone}-abcdefgh.tmp", 100),
+        "just now, perhaps in a container": (f".pseudoword-{files._HOST}-{gone}-abcdefg_.tmp", 0),
+        "alive": (f".pseudoword-{files._HOST}-{os.getppid()}-abcdefgh.tmp", 100),
+        "another host's": (".pseudoword-00000000-1-abcdefgh.tmp", 100),
+        "another host's, long ago": (".pseudoword-00000000-1-abcdefg_.tmp", 4000),
+    }
+    for name, age_s in left.values():
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    write(FolderStore(tmp_path), "checkpoints/cat/3.zip", b"all of it")
+    assert (folder / "3.zip").read_bytes() == b"all of it"
+    stay = {what for what, (name, _) in left.items() if (folder / name).exists()}
+    assert stay == {"just now, perhaps in a container", "alive", "another host's"}
 
 
 def test_a_store_that_replaces_what_is_there_is_refused(tmp_path: Path) -> None:

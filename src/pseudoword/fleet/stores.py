@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import create_temporary, storage_error, write_whole
+from pseudoword.files import create_temporary, remove_abandoned, storage_error, write_whole
 from pseudoword.lookup import is_address, path_argument
 from pseudoword.text import brief, reason
 
@@ -60,6 +60,7 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._was_there = False
+        self._tidied: set[Path] = set()
 
     def read(self, name: str) -> bytes | None:
         """As in `Store`."""
@@ -77,6 +78,7 @@ class FolderStore:
         self._check()
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._tidy(path.parent)
             descriptor, unfinished = create_temporary(path.parent)
             try:
                 with os.fdopen(descriptor, "wb") as file:
@@ -93,6 +95,7 @@ class FolderStore:
     def put(self, name: str, data: bytes) -> None:
         """As in `Store`."""
         self._check()
+        self._tidy((self._folder / name).parent)
         write_whole(self._folder / name, data)
 
     def remove(self, name: str) -> None:
@@ -109,6 +112,12 @@ class FolderStore:
                 for path in (self._folder / folder).rglob("*")
                 if not path.name.startswith(".") and path.is_file()
             )
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove what killed processes left in `folder`, once."""
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            remove_abandoned(folder, shared=True)
 
     def _check(self) -> None:
         """See that it is still there, if it was.
