@@ -149,6 +149,10 @@ def test_no_format_that_starts_another_program_is_tried(
         (b"PK\3\4", r"is a zip archive\. Unpack it"),
         (b"\0\0\0\x18ftypmp42", r"is a video\. Save some of its frames"),
         (b"\x1a\x45\xdf\xa3", "is a video"),
+        (b"\0\0\0\x18ftypqt  ", "is a video"),
+        (b"\0\0\0\x1cftypheic", "is a damaged picture"),
+        (b"\0\0\0\x20ftypavif", "is a damaged picture"),
+        (b"\0\0\0\x18ftypcrx ", "is not a picture of a known format"),
     ],
 )
 def test_what_may_hold_pictures_is_named(tmp_path: Path, head: bytes, said: str) -> None:

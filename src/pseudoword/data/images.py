@@ -26,6 +26,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+AVIF_BRANDS = {b"avif", b"avis"}
+VIDEO_BRANDS = tuple(b"3g avc1 dash f4v iso M4V mmp4 mp4 MSNV qt XAVC".split())
+"""How the brands of videos begin; cameras' raw pictures and sounds have others."""
 ZIP, MATROSKA = b"PK\3\4", b"\x1a\x45\xdf\xa3"
 
 MAX_FILE_NBYTES = 300_000_000
@@ -126,8 +129,11 @@ def _what_else(data: bytes) -> str:
     """What a file is that is no picture, and what to do."""
     if data.startswith(ZIP):
         return "a zip archive. Unpack it, and give its folder"
-    if data.startswith(MATROSKA) or data[4:8] == b"ftyp":
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if data.startswith(MATROSKA) or brand.startswith(VIDEO_BRANDS):
         return "a video. Save some of its frames as pictures"
+    if brand in HEIF_BRANDS | AVIF_BRANDS:
+        return "a damaged picture, perhaps not copied as a whole. Replace it, or remove it"
     return (
         f"not a picture of a known format ({', '.join(FORMATS)}, HEIC), whatever its name says. "
         "Remove it, or save it as PNG"
