@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -427,6 +428,14 @@ def test_files_of_two_trainings_are_not_mixed(tmp_path: Path) -> None:
     for name in ("cat", "cat_2"):
         with pytest.raises(ConceptError, match="only a part of"):
             formats.read(tmp_path / f"{name}.safetensors")
+
+
+def test_what_is_left_of_two_files_is_not_mixed_into_one_that_holds_all(tmp_path: Path) -> None:
+    word = CONCEPTS["sdxl"]
+    earlier = replace(word, vectors={"clip_l": L + 1, "clip_g": G + 1})  # says nothing of itself
+    formats.write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
+    formats.write(word, tmp_path / "cat.safetensors")
+    assert same(formats.read(tmp_path / "cat.safetensors"), word)
 
 
 def test_a_file_beside_a_word_that_only_has_the_name_of_a_second_one_does_no_harm(

@@ -127,6 +127,15 @@ def test_a_page_that_looks_who_runs_keeps_nothing_from_going_on(
     assert queue.job(job.id).state == "queued"
 
 
+def test_a_training_that_waits_alone_and_is_resumed_still_waits_alone(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    files = JobFiles(queue.workspace, queue.submit(data_set, "<cat>", **settings).id)
+    files.queue_again(alone=True)  # as one of a pack that failed is
+    assert queue.resume(files.name).state == "queued"
+    assert files.alone
+
+
 @pytest.mark.parametrize("act", ["stop", "resume"])
 def test_what_was_just_removed_is_not_made_anew_by_halves(
     queue: Queue,

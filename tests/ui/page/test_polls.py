@@ -1,6 +1,7 @@
 """What a page asks again and again, without a browser: all that has changed, and little else."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,15 @@ def test_a_log_is_read_again_only_if_it_has_grown(
     log(run, 3)
     assert desk.queue.job(job.id).step == 3
     assert desk.queue.curves(run.name).loss[-1] == (3, 0.5)
+
+
+def test_a_log_that_was_begun_anew_and_is_as_long_again_is_read_again(
+    desk: Desk, run: Path
+) -> None:
+    file = run / "log.jsonl"
+    before, size = file.stat().st_mtime_ns, file.stat().st_size
+    assert desk.queue.curves(run.name).loss[-1] == (2, 0.5)
+    file.write_bytes(file.read_bytes().replace(b"0.5", b"0.7"))
+    os.utime(file, ns=(before + 1, before + 1))
+    assert file.stat().st_size == size
+    assert desk.queue.curves(run.name).loss[-1] == (2, 0.7)
