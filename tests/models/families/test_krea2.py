@@ -44,14 +44,16 @@ def test_only_what_is_read_of_the_language_model_is_kept(family: Any) -> None:
     assert len(family.encoders["qwen3vl_4b"].model.layers) == 3
 
 
-@pytest.mark.parametrize("blocks", [[1, 9], [0], "all", [1, 2.5]])
+@pytest.mark.parametrize("blocks", [[1, 9], [0], "all", [1, 2.5], 0, []])
 def test_blocks_that_are_not_there_are_told(tmp_path: Path, blocks: Any) -> None:
     folder = tiny.krea2(tmp_path)
     index = folder / "model_index.json"
     entries = json.loads(index.read_text()) | {"text_encoder_select_layers": blocks}
     index.write_text(json.dumps(entries))
-    with pytest.raises(BaseModelError, match=str(folder)):
+    with pytest.raises(BaseModelError, match=str(folder)) as refusal:
         base_model.load_named(str(folder), "cpu")
+    told = "the block 9" if blocks == [1, 9] else "text_encoder_select_layers is "
+    assert told in str(refusal.value)
 
 
 def test_a_word_is_refused_where_the_pipeline_would_have_cut_it_off(family: Any) -> None:

@@ -55,9 +55,10 @@ def _read_blocks(parts: ModelParts) -> Sequence[int]:
     Raises:
         BaseModelError: `model_index.json` says something else.
     """
-    usual = empty(PIPELINE).text_encoder_select_layers
-    blocks = parts.setting(BLOCKS_KEY, None) or usual
-    each = blocks if isinstance(blocks, list | tuple) else [blocks]
+    blocks = parts.setting(BLOCKS_KEY, None)
+    if blocks is None:
+        blocks = empty(PIPELINE).text_encoder_select_layers
+    each = blocks if blocks and isinstance(blocks, list | tuple) else [blocks]
     where = f"{parts.source.name}: model_index.json"
     return [
         folder.whole_number({BLOCKS_KEY: block}, BLOCKS_KEY, where, MOST_BLOCKS) for block in each
