@@ -51,7 +51,8 @@ class Condition:
     """Text as the denoiser reads it."""
 
     hidden: Tensor
-    """[B, L, D] hidden states; with layered concepts [B, layers·L, D], joined along the tokens"""
+    """[B, L, D] hidden states; with layered concepts [B, layers·L, D], joined along the tokens; of
+    a denoiser that mixes several blocks of its text encoder itself, [B, L, blocks, D]"""
     pooled: Tensor | None = None
     """[B, P] the text as one vector, for models that also read this"""
     mask: Tensor | None = None

@@ -103,6 +103,11 @@ class DiffusersDrawing(ABC):
         usual = self.distilled() or UsualDrawing(self.usual_guidance)
         return DrawingDefaults.of(self.parts, usual, self.noise_schedule.timesteps)
 
+    @property
+    def is_distilled(self) -> bool:
+        """Whether `model_index.json` says so: some pipelines draw such models in another way."""
+        return bool(self.parts.setting("is_distilled", False))
+
     def distilled(self) -> UsualDrawing | None:
         """How the model is drawn, if its files tell that it is distilled to few steps."""
         scheduler = type(self.scheduler()).__name__
@@ -241,6 +246,8 @@ class DiffusersDrawing(ABC):
         parts |= more
         if "requires_safety_checker" in parameters:
             parts["requires_safety_checker"] = False
+        if "is_distilled" in parameters:
+            parts["is_distilled"] = self.is_distilled
         pipeline = kind(**parts)
         pipeline.vae_scale_factor = self.autoencoder.scale
         return pipeline

@@ -139,22 +139,15 @@ class Flux2Klein(Flux2):
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
         super().__init__(source, placement)
-        self.reads_negative = not self._is_distilled
-
-    @property
-    def _is_distilled(self) -> bool:
-        return bool(self.parts.setting("is_distilled", False))
+        self.reads_negative = not self.is_distilled
 
     def distilled(self) -> UsualDrawing | None:
         """The settings on the card of the distilled klein."""
-        return UsualDrawing(guidance=1.0, sampler_steps=4) if self._is_distilled else None
+        return UsualDrawing(guidance=1.0, sampler_steps=4) if self.is_distilled else None
 
     @property
     def ignores_guidance(self) -> str:
-        return "is distilled to draw without guidance" if self._is_distilled else ""
-
-    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
-        return super()._pipeline(scheduler, is_distilled=self._is_distilled, **more)
+        return "is distilled to draw without guidance" if self.is_distilled else ""
 
 
 def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:

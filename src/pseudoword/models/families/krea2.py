@@ -82,7 +82,7 @@ class Krea2(PackedFamily):
         return [replace(one, take=lambda model: up_to(model, last)) for one in cls.text_encoders]
 
     def own_shift(self, _tokens: int) -> float | None:
-        return DISTILLED_SHIFT if self._is_distilled else None
+        return DISTILLED_SHIFT if self.is_distilled else None
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         """Hidden states `[B, L, blocks, D]`."""
@@ -102,17 +102,10 @@ class Krea2(PackedFamily):
     def conditions(self, condition: Condition, _tokens: int) -> dict[str, Any]:
         return {"encoder_attention_mask": condition.mask}
 
-    @property
-    def _is_distilled(self) -> bool:
-        return bool(self.parts.setting("is_distilled", False))
-
     def distilled(self) -> UsualDrawing | None:
         """The settings of the pipeline's example."""
-        return UsualDrawing(guidance=1.0, sampler_steps=8) if self._is_distilled else None
+        return UsualDrawing(guidance=1.0, sampler_steps=8) if self.is_distilled else None
 
     def drawing_options(self, settings: GenerationSettings, _count: int) -> dict[str, Any]:
         # its pipeline counts what is added to the prediction for the prompt: 0 is off, not 1
         return {"guidance_scale": settings.guidance - 1}
-
-    def _pipeline(self, scheduler: str | None = None, **more: Any) -> Any:
-        return super()._pipeline(scheduler, is_distilled=self._is_distilled, **more)
