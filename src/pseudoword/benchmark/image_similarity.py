@@ -1,5 +1,6 @@
 """Similarity of pictures to each other and to texts, as a vision model measures it."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class SimilarityModel:
         """Encode a picture and a text before any long work: the parts may not fit each other."""
         features = [self.features([new_picture("RGB", (32, 32))])]
         if self.reads_text:
-            features.append(self.text_features(["a"]))
+            features.append(self.text_features(["a", "a a"]))  # of different lengths
         if not all(one.isfinite().all() for one in features):
             raise ValueError("its features of a picture and a text are not finite numbers")
 
@@ -75,9 +76,18 @@ class SimilarityModel:
     @torch.no_grad()
     def text_features(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors `[N, D]`, one for each text; only if it `reads_text`."""
+        config = self._model.config
         # SigLIP was trained on texts that were padded to its full length.
-        padding = "max_length" if "siglip" in self._model.config.model_type else True
-        ids = self._tokenizer(list(texts), padding=padding, truncation=True, return_tensors="pt")
+        padding = "max_length" if "siglip" in config.model_type else True
+        # Not every tokenizer knows how much its model reads: that of SigLIP 2 does not.
+        most = getattr(getattr(config, "text_config", config), "max_position_embeddings", math.inf)
+        ids = self._tokenizer(
+            list(texts),
+            padding=padding,
+            truncation=True,
+            max_length=min(most, self._tokenizer.model_max_length),
+            return_tensors="pt",
+        )
         return normalize(_pooled(self._model.get_text_features(**ids)), dim=-1)
 
     def image_similarity(self, pictures: Sequence[Image], references: Sequence[Image]) -> float:
@@ -90,6 +100,10 @@ class SimilarityModel:
 
 
 def _pooled(output: Any) -> Tensor:
-    """The embedding; versions of transformers differ in how they return it."""
+    """The embedding; versions of transformers differ in how they return it.
+
+    Without a pooler, as DINO is published, it is the state of the first token, which stands for
+    the whole picture.
+    """
     tensor: Tensor = output if isinstance(output, Tensor) else output.pooler_output
-    return tensor
+    return output.last_hidden_state[:, 0] if tensor is None else tensor

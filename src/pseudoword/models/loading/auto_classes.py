@@ -9,6 +9,9 @@ from pseudoword.models.loading import folder
 from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 
+POOLER = "pooler."
+"""Begins the names of its weights."""
+
 
 def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
     """Load `source`, a folder or a hub id, with transformers' auto class `kind`.
@@ -33,14 +36,26 @@ def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
 
 
 def automodel(kind: Any, source: str | Path, **options: Any) -> Any:
-    """Load a model with weights, as `autoload` does, for inference only."""
+    """Load a model with weights, as `autoload` does, for inference only.
+
+    A last layer that a model may have or not, its pooler, is left out where the files have none.
+
+    Raises:
+        BaseModelError: as `autoload`; or weights are missing, or not finite.
+    """
+    options["output_loading_info"] = True
     if not Path(source).is_dir():
-        model = autoload(kind, source, **options)
+        model, info = autoload(kind, source, **options)
     else:
         paths, headers = folder.read_headers(Path(source), None)
         options["use_safetensors"] = paths[0].suffix == folder.WEIGHTS[0]
         with limit_weights(*folder.size_of(headers)):
-            model = autoload(kind, source, **options)
+            model, info = autoload(kind, source, **options)
+    missing = sorted(info["missing_keys"])
+    if missing and all(name.startswith(POOLER) for name in missing):
+        model.pooler = None
+    elif missing:  # transformers would go on with random ones
+        raise BaseModelError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
     damaged = find_not_finite(model)
     if damaged:
         raise BaseModelError(f"it has numbers that are not finite, in {damaged}")
