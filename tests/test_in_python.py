@@ -1,6 +1,7 @@
 """Who calls a public function from Python is told of arguments, and misses no note."""
 
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,9 @@ def test_a_public_function_is_one_and_the_same() -> None:
     assert pseudoword.train is pseudoword.train
     assert pseudoword.train.__doc__ == api.train.__doc__
     assert pseudoword.Concept is api.Concept
+
+
+@pytest.mark.parametrize("name", ["train", "plan", "bases"])
+def test_a_public_function_can_be_sent_to_another_process(name: str) -> None:
+    function = getattr(pseudoword, name)
+    assert pickle.loads(pickle.dumps(function)) is function

@@ -46,6 +46,31 @@ class Concept:
             if not torch.isfinite(rows).all():
                 raise ConceptError(f"{self.token}: {encoder} holds values that are not finite")
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all of it is the same, each number included."""
+        if not isinstance(other, Concept):
+            return NotImplemented
+        return (
+            self._texts == other._texts
+            and self.vectors.keys() == other.vectors.keys()
+            and all(torch.equal(rows, other.vectors[key]) for key, rows in self.vectors.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.token, self.family, self.method))
+
+    def __repr__(self) -> str:
+        """With the shapes of the vectors, since their numbers are hundreds."""
+        shapes = {key: list(rows.shape) for key, rows in self.vectors.items()}
+        return (
+            f"Concept(token={self.token!r}, vectors={shapes}, family={self.family!r}, "
+            f"method={self.method!r})"
+        )
+
+    @property
+    def _texts(self) -> tuple[object, ...]:
+        return self.token, self.family, self.method, dict(self.provenance)
+
     def first_rows(self, count: int | None) -> "Concept":
         """The same word with only its first `count` rows per text encoder; None for all."""
         if count is None:

@@ -110,4 +110,5 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
                 error.__notes__ = [*map(in_python, error.__notes__)]
             raise
 
+    called.__module__ = "pseudoword"  # where pickle finds it, as other processes need
     return called

@@ -1,5 +1,6 @@
 """Requests to a run: a file in its folder asks for previews, a copy or a stop."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,11 @@ def test_asked_to_stop_it_saves_its_word_and_goes_on_later_as_if_it_had_not_been
     base: Path, pictures: Path, tmp_path: Path, request_settings: dict[str, Any]
 ) -> None:
     out = tmp_path / "run"
-    with pytest.raises(Interrupted, match="at step 3"):
+    with pytest.raises(Interrupted, match="at step 3") as raised:
         learn(base, pictures, out, **request_settings, progress=Asking(out, "stop", 2))
+    handed_on = pickle.loads(pickle.dumps(raised.value))  # as a pool of processes does
+    assert (str(handed_on), handed_on.requested) == (str(raised.value), True)
+    assert handed_on.exit_code == raised.value.exit_code
     assert formats.read(out).provenance["steps"] == "3"
     done = learn(base, pictures, out, **request_settings)
     unbroken = learn(base, pictures, tmp_path / "unbroken", **request_settings)

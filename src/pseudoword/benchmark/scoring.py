@@ -143,11 +143,13 @@ class LinearProbe:
 
     def __init__(self, features: Tensor, labels: Sequence[str], ridge: float = RIDGE) -> None:
         self._labels = sorted(set(labels))
-        one_hot = torch.zeros(len(labels), len(self._labels))
+        one_hot = torch.zeros(len(labels), len(self._labels), dtype=torch.float32)
         one_hot[range(len(labels)), [self._labels.index(label) for label in labels]] = 1.0
         self._mean = features.mean(0)
         x = features - self._mean
-        gram = x.T @ x / len(x) + ridge * x.var(0).mean() * torch.eye(x.shape[1])
+        gram = x.T @ x / len(x) + ridge * x.var(0).mean() * torch.eye(
+            x.shape[1], dtype=torch.float32
+        )
         self._weight = torch.linalg.solve(gram, x.T @ (one_hot - one_hot.mean(0)) / len(x))
         self._bias = one_hot.mean(0)
 

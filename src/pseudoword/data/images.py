@@ -7,7 +7,6 @@ before it is decoded.
 
 import io
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from pseudoword.data.decoding_memory import ORIENTATION, decoding_nbytes
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
+from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -110,7 +110,7 @@ def decode(data: bytes, path: Path, background: str, needed_px: int | None = Non
         PictureError: the bytes are not a readable picture; the message names the file.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of broken EXIF blocks
+        with without_warnings:  # of broken EXIF blocks
             opened = Image.open(io.BytesIO(data), formats=_formats(data, path))
             return _decode(opened, data, path, background, needed_px)
     except UnidentifiedImageError as error:

@@ -53,7 +53,7 @@ def weight(mask: Tensor | None, height: int, width: int, unmasked: float) -> Ten
         unmasked: weight of the parts where the mask is 0; parts where it is 1 have weight 1.
     """
     if mask is None:
-        return torch.ones(1, height, width)
+        return torch.ones(1, height, width, dtype=torch.float32)
     small = torch.nn.functional.adaptive_avg_pool2d(mask[None], (height, width))
     weights = unmasked + (1 - unmasked) * small
     return weights / weights.mean()

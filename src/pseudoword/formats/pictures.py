@@ -8,7 +8,6 @@ import binascii
 import io
 import json
 import struct
-import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from pseudoword.errors import ConceptError
 from pseudoword.formats import steganography
 from pseudoword.formats.infotext import png_text
 from pseudoword.formats.raw_content import MOST_CONCEPTS, NoEmbeddingError, RawContent
+from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
 KEYWORD = "sd-ti-embedding"
@@ -194,8 +194,7 @@ def _decoded(text: bytes, where: str) -> dict[str, Any]:
 def _pixels(data: bytes, where: str) -> steganography.Bytes:
     """The picture as `[height, width, 3]`; its size is checked before it is decoded."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings:
             picture = Image.open(io.BytesIO(data), formats=_KINDS)
             if picture.width * picture.height > MOST_PIXELS:
                 raise NoEmbeddingError(

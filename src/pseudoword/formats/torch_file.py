@@ -10,7 +10,6 @@ import json
 import pickletools
 import re
 import struct
-import warnings
 import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -30,7 +29,13 @@ from pseudoword.formats.raw_content import (
     parameter_tensors,
     plain_values,
 )
-from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits, scan_pickle
+from pseudoword.formats.torch_zip import (
+    ALLOWED_GLOBALS,
+    Limits,
+    scan_pickle,
+    with_parameter_dicts,
+)
+from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
 LIMITS = Limits()
@@ -75,8 +80,7 @@ def read(data: bytes, where: str) -> RawContent:
     members = _members(data, where)
     names = scan_pickle(members["data.pkl"], where, LIMITS)
     try:
-        with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with with_parameter_dicts, without_warnings:
             loaded = torch.load(_zipped(members), map_location="cpu", weights_only=True)
     except MemoryError:
         raise

@@ -9,11 +9,12 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pseudoword.errors import ConceptError, PseudowordError
+from pseudoword.process_wide import ProcessWide
 from pseudoword.text import listed, reason, visible
 
 _DTYPES = "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
@@ -30,6 +31,17 @@ ALLOWED_GLOBALS = frozenset(
     }
 )
 """The only names that a pickle of tensors may contain."""
+
+
+def _parameter_dicts() -> AbstractContextManager[None]:
+    import torch
+
+    made: AbstractContextManager[None] = torch.serialization.safe_globals([torch.nn.ParameterDict])
+    return made
+
+
+with_parameter_dicts = ProcessWide(_parameter_dicts)
+"""A context in which torch also makes a ParameterDict, of all that a pickle may ask for."""
 
 _UNREAD_NUMBERS = re.compile(r"torch (\w+Storage|float[48]_\w+|complex\d+|uint\d+)")
 """The names of kinds of numbers, of which those in `ALLOWED_GLOBALS` are read."""

@@ -13,7 +13,7 @@ from torch import nn
 from pseudoword.config.generate import file_and_weight
 from pseudoword.errors import BaseModelError
 from pseudoword.models.loading.header import Header, read_header
-from pseudoword.models.loading.progress_bars import without_progress_bars
+from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.models.loading.recognition import BASE_OF_TEXT_WIDTH, LORA_KEYS, describe_file
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite
 from pseudoword.text import brief, reason
@@ -71,7 +71,7 @@ def apply_loras(
     try:
         for name, (path, _) in zip(names, loras, strict=True):
             _check_width_and_pairs(path, text_width)
-            with without_progress_bars():
+            with using_loaders():
                 _load(pipeline, path, name)
             if any(weight.is_meta for part in parts for weight in part.parameters()):
                 raise BaseModelError(f"--lora {path} is incomplete: weights of a layer are missing")

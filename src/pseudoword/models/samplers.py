@@ -94,7 +94,9 @@ def _run_steps(scheduler: Any, steps: int) -> torch.Tensor:
     parameters = inspect.signature(scheduler.step).parameters
     random = {"generator": torch.Generator().manual_seed(0)} if "generator" in parameters else {}
     # Those of flow matching scale nothing.
-    latent: torch.Tensor = torch.ones(1, 1, 1, 1) * getattr(scheduler, "init_noise_sigma", 1.0)
+    latent: torch.Tensor = torch.ones(1, 1, 1, 1, dtype=torch.float32) * getattr(
+        scheduler, "init_noise_sigma", 1.0
+    )
     scale = getattr(scheduler, "scale_model_input", lambda latent, _t: latent)
     for t in scheduler.timesteps:
         predicted = scale(latent, t) * 0.1

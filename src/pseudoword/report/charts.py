@@ -1,15 +1,15 @@
 """Charts of a run: loss curves, and the learning-rate finder's curve."""
 
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from pseudoword.process_wide import without_warnings
 from pseudoword.report.fonts import any_script
 from pseudoword.text import visible
 
 
-@any_script()
+@any_script
 def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     """Curves of a training log, as PNG: losses above; norm and learning rate below.
 
@@ -51,7 +51,7 @@ def curves(entries: Sequence[Mapping[str, float]], title: str) -> bytes:
     return png_of(figure)
 
 
-@any_script()
+@any_script
 def rate_curve(tried: Sequence[Sequence[float]], chosen: float, token: str) -> bytes:
     """The learning-rate finder's curve, as PNG: evaluation loss over learning rate.
 
@@ -91,7 +91,7 @@ def empty_figure(
 def png_of(figure: Any) -> bytes:
     """A figure as PNG."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
+    with without_warnings:  # of letters that the font does not have
         figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 

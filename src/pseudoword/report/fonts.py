@@ -1,11 +1,12 @@
 """Fonts for labels in any script: the first installed font that has all the letters."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from PIL import ImageFont
+
+from pseudoword.process_wide import ProcessWide, without_warnings
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -55,16 +56,18 @@ def wrapped(text: str, letters: Font, width_px: int) -> str:
 
 
 @contextmanager
-def any_script() -> Iterator[None]:
-    """Let matplotlib use all installed fonts, and silence its warnings about missing letters."""
+def _all_fonts() -> Iterator[None]:
     import matplotlib
     from matplotlib import font_manager
 
     here = set(font_manager.get_font_names())
     families = [name for name in FONT_NAMES if name in here]
-    with warnings.catch_warnings(), matplotlib.rc_context({"font.family": families}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+    with without_warnings, matplotlib.rc_context({"font.family": families}):
         yield
+
+
+any_script = ProcessWide(_all_fonts)
+"""A context in which matplotlib uses all installed fonts, and does not warn of missing letters."""
 
 
 @cache

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import io
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import read_regular
 from pseudoword.formats.infotext import png_text
 from pseudoword.outputs import check_writable, next_free, would_replace, write_new
+from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -126,8 +126,7 @@ def _made_by(path: Path, maker: str) -> bool:
     try:
         data = io.BytesIO(read_regular(path, LARGEST_NBYTES, StorageError))
         kinds = sorted({*FORMATS.values()})
-        ignored = warnings.catch_warnings(action="ignore")  # of damaged EXIF data
-        with ignored, Image.open(data, formats=kinds) as picture:
+        with without_warnings, Image.open(data, formats=kinds) as picture:
             mark = str(picture.getexif().get(SOFTWARE))
             return mark.startswith(f"{OURS} {maker} ") and mark.endswith(f" {_digest(picture)}")
     except Exception:  # whatever it is, it is not one of ours

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType, TracebackType
 
 HANGUP = getattr(signal, "SIGHUP", None)
@@ -20,6 +21,11 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + signum
         self.requested = requested
         """whether no signal came, but each word that was stopped was asked to (`requests`)"""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """For pickle, with which a pool of processes hands errors on."""
+        made = partial(type(self), requested=self.requested)
+        return made, (str(self), self.exit_code - 128), self.__dict__
 
 
 def stopped(

@@ -141,7 +141,7 @@ def _assemble(
         mask += [picture.weight[v] for picture, v in views]
         weight.append(own.weight * min_snr(family.noise_schedule, own.t, hyper.min_snr))
         limit = hyper.huber_delta if hyper.loss == "huber" else math.inf
-        delta.append(torch.full(own.t.shape, limit))
+        delta.append(torch.full(own.t.shape, limit, dtype=torch.float32))
     return loss.Batch(
         prompts,
         latents=torch.cat(latents),

@@ -65,7 +65,7 @@ def add_gradients(
         initial[placeholder] = state.data.initial
         weights.append(state.hyper.keep_context / state.hyper.accumulate)
     each = drift(family, words, initial, texts).view(len(keeping), -1).mean(1)
-    (each @ torch.tensor(weights, device=family.device) * scale).backward()
+    (each @ torch.tensor(weights, device=family.device, dtype=torch.float32) * scale).backward()
 
 
 def prompts(
@@ -80,7 +80,7 @@ def prompts(
     source = generator(state.hyper.seed, state.token, state.step, "context")
     every = len(learned) * state.hyper.accumulate
     own = slice(part * len(learned), (part + 1) * len(learned))
-    with_thing = torch.rand(every, generator=source)[own] < 0.5
+    with_thing = torch.rand(every, generator=source, dtype=torch.float32)[own] < 0.5
     templates = torch.randint(len(TEMPLATES), (every,), generator=source)[own]
     things = torch.randint(len(THINGS), (every,), generator=source)[own]
     return [

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pseudoword.errors import TrainingError
+from pseudoword.process_wide import ProcessWide
 from pseudoword.text import reason
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -27,6 +28,20 @@ def repeatable(device: torch.device, wanted: bool = True) -> Iterator[None]:
     if device.type != "cuda" or not wanted:
         yield
         return
+    try:
+        with _strict:
+            yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        raise TrainingError(
+            f"this model cannot be trained so that a run repeats bit for bit ({reason(error)}). "
+            "Add --no-deterministic."
+        ) from error
+
+
+@contextmanager
+def _strict_mode() -> Iterator[None]:
     os.environ.setdefault(WORKSPACE, ":4096:8")  # torch's strict mode asks for it
     strict = torch.are_deterministic_algorithms_enabled()
     lenient = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -36,13 +51,9 @@ def repeatable(device: torch.device, wanted: bool = True) -> Iterator[None]:
         torch.use_deterministic_algorithms(True)
         utils.fill_uninitialized_memory = False  # nothing here reads what it did not write
         yield
-    except RuntimeError as error:
-        if "deterministic" not in str(error):
-            raise
-        raise TrainingError(
-            f"this model cannot be trained so that a run repeats bit for bit ({reason(error)}). "
-            "Add --no-deterministic."
-        ) from error
     finally:
         torch.use_deterministic_algorithms(strict, warn_only=lenient)
         utils.fill_uninitialized_memory = fills
+
+
+_strict = ProcessWide(_strict_mode)

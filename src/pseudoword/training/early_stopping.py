@@ -138,7 +138,7 @@ def evaluation_losses(
     """Mean loss of each word over its own samples; all batches have the same number of them."""
     parts = [(k, batch) for k, (_, samples) in enumerate(words) for batch in samples]
     rows = [own for own, _ in words]
-    found = torch.zeros(len(parts))
+    found = torch.zeros(len(parts), dtype=torch.float32)
     with exact(family, deterministic=False):  # no gradients
         for some, batch in joined(parts, rows):
             here = {parts[i][0] for i in some}

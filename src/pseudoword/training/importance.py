@@ -59,7 +59,7 @@ def densities(
     """
     own = [batches.fixed(family, data, PARTS * EACH) for data, _ in words]
     parts = [(k, batch) for k, some in enumerate(own) for batch in some]
-    squares = [torch.zeros(len(batch.t)) for _, batch in parts]
+    squares = [torch.zeros(len(batch.t), dtype=torch.float32) for _, batch in parts]
     done, total = 0, sum(len(batch.t) for _, batch in parts)
     with exact(family, deterministic=all(data.hyper.deterministic for data, _ in words)):
         for some, batch in joined(parts, [rows for _, rows in words]):
@@ -118,7 +118,7 @@ def _squares_at(
 
 def _density(part: Tensor, squares: Tensor) -> tuple[float, ...]:
     """The smoothed size of the gradients `[n]` in each part; `part` `[n]` says in which one."""
-    sums = torch.zeros(PARTS).index_add_(0, part, squares)
+    sums = torch.zeros(PARTS, dtype=torch.float32).index_add_(0, part, squares)
     sizes = (sums / part.bincount(minlength=PARTS)).sqrt()
     smooth = avg_pool1d(sizes[None], 3, 1, 1, count_include_pad=False)[0]
     most = float(smooth.max())

@@ -279,5 +279,7 @@ def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, f
 
 def _random(encoder: TextEncoder, vectors: int, key: str) -> Tensor:
     table = encoder.table.detach().float().cpu()
-    noise = torch.randn(vectors, table.shape[1], generator=generator("start", key))
+    noise = torch.randn(
+        vectors, table.shape[1], generator=generator("start", key), dtype=torch.float32
+    )
     return table.mean(0) + table.std(0) * noise

@@ -268,7 +268,7 @@ def _step(
 def _rows(family: Family, after: bool) -> dict[str, torch.Tensor]:
     """A word of one vector; with `after`, it goes in after each encoder whose states are read."""
     rows = {
-        key: torch.zeros(1, encoder.width, device="meta")
+        key: torch.zeros(1, encoder.width, device="meta", dtype=torch.float32)
         for key, encoder in family.encoders.items()
     }
     if not after:
@@ -281,7 +281,7 @@ def _rows(family: Family, after: bool) -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def _encode(family: Family, side: int) -> int:
     with count_peak() as peak:
-        family.encode_pictures(torch.zeros(1, 3, side, side, device="meta"))
+        family.encode_pictures(torch.zeros(1, 3, side, side, device="meta", dtype=torch.float32))
         return peak()
 
 
@@ -310,11 +310,11 @@ def stand_in(latents: torch.Tensor) -> loss.Batch:
         t=torch.full((batch,), 1, device=device),
         micro_conditioning=torch.ones(batch, 6, dtype=torch.int64, device=device),
         mask=torch.ones_like(latents[:, :1]),
-        weight=torch.ones(batch, device=device),
-        delta=torch.full((batch,), math.inf, device=device),
+        weight=torch.ones(batch, device=device, dtype=torch.float32),
+        delta=torch.full((batch,), math.inf, device=device, dtype=torch.float32),
     )
 
 
 def _latents(family: Family, side: int, batch: int) -> torch.Tensor:
-    pixels = torch.zeros(1, 3, side, side, device="meta")
+    pixels = torch.zeros(1, 3, side, side, device="meta", dtype=torch.float32)
     return family.encode_pictures(pixels).mean.repeat(batch, 1, 1, 1)

@@ -22,7 +22,7 @@ def rows(state: TrainState, context: Context) -> Rows:
     if not state.hyper.nested:
         return every
     source = generator(state.hyper.seed, state.token, state.step, "nested")
-    leaves_out = float(torch.rand((), generator=source)) < state.hyper.nested
+    leaves_out = float(torch.rand((), generator=source, dtype=torch.float32)) < state.hyper.nested
     most = max(map(len, every.values()))
     if not leaves_out or most == 1:
         return every

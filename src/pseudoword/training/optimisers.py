@@ -57,7 +57,7 @@ def check(name: str, options: Sequence[OptimiserOption]) -> None:
     Raises:
         SettingsError: as `make`; or one of them does not work.
     """
-    number = nn.Parameter(torch.zeros(1, 1))
+    number = nn.Parameter(torch.zeros(1, 1, dtype=torch.float32))
     optimiser = make(name, options, [number], 1e-3)
     number.grad = torch.ones_like(number)
     state = io.BytesIO()

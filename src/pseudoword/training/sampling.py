@@ -72,9 +72,9 @@ def sample_step(
     source = generator(seed, concept, step)
     caption = torch.randint(captions, (batch,), generator=source).tolist()
     t = timesteps.draw(batch, source)
-    noise = torch.randn(batch, *latent_shape, generator=source)
-    latent_noise = torch.randn(batch, *latent_shape, generator=source)
-    offset_noise = torch.randn(batch, latent_shape[0], 1, 1, generator=source)
+    noise = torch.randn(batch, *latent_shape, generator=source, dtype=torch.float32)
+    latent_noise = torch.randn(batch, *latent_shape, generator=source, dtype=torch.float32)
+    offset_noise = torch.randn(batch, latent_shape[0], 1, 1, generator=source, dtype=torch.float32)
     picture, view = [], []
     for i in range(turn * batch, (turn + 1) * batch):
         epoch, place = _visited(i, len(same_shape), seed, concept, "epoch")
@@ -92,7 +92,11 @@ def fixed_latent_noise(
     seed: int, concept: str, picture: int, view: int, latent_shape: Sequence[int]
 ) -> Tensor:
     """`[C, h, w]`: the noise that samples a view's latent, once for the whole run."""
-    return torch.randn(*latent_shape, generator=generator(seed, concept, "latent", picture, view))
+    return torch.randn(
+        *latent_shape,
+        generator=generator(seed, concept, "latent", picture, view),
+        dtype=torch.float32,
+    )
 
 
 def _turn(

@@ -68,7 +68,9 @@ def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> li
     """
     as_graphs = all(state.hyper.graphs for state in states)
     denoise = partial(graphs.predict, family) if as_graphs else family.predict
-    parts = torch.tensor([float(s.hyper.accumulate) for s in states], device=family.device)
+    parts = torch.tensor(
+        [float(s.hyper.accumulate) for s in states], device=family.device, dtype=torch.float32
+    )
     total = torch.zeros_like(parts)
     for state in states:
         state.optimiser.zero_grad()

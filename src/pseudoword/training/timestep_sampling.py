@@ -30,19 +30,19 @@ class Timesteps:
 
     def draw(self, n: int, source: Generator) -> Tensor:
         """`[n]` random timesteps, int64."""
-        uniform = torch.rand(n, generator=source)
+        uniform = torch.rand(n, generator=source, dtype=torch.float32)
         if self.spread in ("stratified", "importance"):
-            uniform = (uniform[0] + torch.arange(n) / n) % 1
+            uniform = (uniform[0] + torch.arange(n, dtype=torch.float32) / n) % 1
         return self._at(uniform)
 
     def even(self, n: int) -> Tensor:
         """`[n]` int64, ascending: the middles of n equally likely parts of the range."""
-        return self._at((torch.arange(n) + 0.5) / n)
+        return self._at((torch.arange(n, dtype=torch.float32) + 0.5) / n)
 
     def weight(self, t: Tensor) -> Tensor:
         """`[n]` weights that cancel the effect of `density` on the mean."""
         if not self.density:
-            return torch.ones(len(t))
+            return torch.ones(len(t), dtype=torch.float32)
         density = self._each()
         return (density.mean() / density)[t - self.low].float()
 

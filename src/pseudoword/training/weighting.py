@@ -13,7 +13,7 @@ def min_snr(noise_schedule: NoiseSchedule, t: Tensor, gamma: float) -> Tensor:
     so that they do not dominate the others.
     """
     if not gamma:
-        return torch.ones(len(t), device=t.device)
+        return torch.ones(len(t), device=t.device, dtype=torch.float32)
     return noise_schedule.min_snr(t, gamma)
 
 

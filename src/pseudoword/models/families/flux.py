@@ -60,4 +60,4 @@ def training_guidance(denoiser: Any, text: Tensor) -> Tensor | None:
     """
     if not denoiser.config.guidance_embeds:
         return None
-    return torch.ones(len(text), device=text.device)
+    return torch.ones(len(text), device=text.device, dtype=torch.float32)

@@ -163,6 +163,7 @@ def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
 def _unscaling_nothing(channels: int) -> Any:
     """Stands for the VAE in a pipeline, and leaves latents as they are: `decode` unscales them."""
     statistics = SimpleNamespace(
-        running_mean=torch.zeros(channels), running_var=torch.ones(channels)
+        running_mean=torch.zeros(channels, dtype=torch.float32),
+        running_var=torch.ones(channels, dtype=torch.float32),
     )
     return SimpleNamespace(bn=statistics, config=SimpleNamespace(batch_norm_eps=0.0))

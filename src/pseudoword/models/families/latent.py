@@ -172,7 +172,9 @@ class LatentFamily(DiffusersDrawing):
 
     def try_denoiser(self, side: int, condition: Condition) -> Tensor:
         """The prediction for latents `[1, C, side, side]`."""
-        latents = torch.ones(1, self.latent_channels, side, side, device=self.device)
+        latents = torch.ones(
+            1, self.latent_channels, side, side, device=self.device, dtype=torch.float32
+        )
         micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
         t = torch.zeros(1, dtype=torch.int64, device=self.device)
         return self.predict(latents, t, condition, micro_conditioning)

@@ -67,7 +67,7 @@ def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
 
 def positions(rows: int, columns: int) -> Tensor:
     """Row and column of each patch, `[rows·columns, 3]`; the first number is zero."""
-    grid = torch.zeros(rows, columns, 3)
+    grid = torch.zeros(rows, columns, 3, dtype=torch.float32)
     grid[..., 1] = torch.arange(rows)[:, None]
     grid[..., 2] = torch.arange(columns)[None]
     return grid.flatten(0, 1)

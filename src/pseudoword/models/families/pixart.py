@@ -67,6 +67,8 @@ class PixArtAlpha(PixArtSigma):
         if not self.denoiser.use_additional_conditions:
             return super().sizes(noisy)
         height, width = (side * self.autoencoder.scale for side in noisy.shape[-2:])
-        told = torch.tensor([height, width, height / width], device=noisy.device).to(self.dtype)
+        told = torch.tensor(
+            [height, width, height / width], device=noisy.device, dtype=torch.float32
+        ).to(self.dtype)
         each = told.expand(len(noisy), -1)
         return {"resolution": each[:, :2], "aspect_ratio": each[:, 2:]}

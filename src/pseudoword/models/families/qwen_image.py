@@ -41,7 +41,9 @@ class QwenImageAutoencoder(Autoencoder):
 
     def scaling(self, vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
         numbers = (vae.config.latents_mean, vae.config.latents_std)
-        mean, std = (torch.tensor(one).view(1, -1, 1, 1).to(latents) for one in numbers)
+        mean, std = (
+            torch.tensor(one, dtype=torch.float32).view(1, -1, 1, 1).to(latents) for one in numbers
+        )
         return mean, 1 / std
 
     def scaling_text(self, vae: Any) -> str:

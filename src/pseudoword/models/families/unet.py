@@ -149,7 +149,9 @@ class UNetFamily(LatentFamily):
 
     def try_denoiser(self, side: int, condition: Condition) -> Tensor:
         # of all channels: the VAE, which predicting with a mask needs, is not loaded yet
-        channels = torch.ones(1, self.unet.config.in_channels, side, side, device=self.device)
+        channels = torch.ones(
+            1, self.unet.config.in_channels, side, side, device=self.device, dtype=torch.float32
+        )
         micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
         t = torch.zeros(1, dtype=torch.int64, device=self.device)
         return self._run_unet(channels, t, condition, micro_conditioning)
@@ -171,7 +173,9 @@ class UNetFamily(LatentFamily):
         if size not in self._blanks:
             loaded = self.autoencoder.is_loaded
             height, width = (side * self.autoencoder.scale for side in size)
-            self._blanks[size] = self.encode_pictures(torch.zeros(1, 3, height, width)).mean
+            self._blanks[size] = self.encode_pictures(
+                torch.zeros(1, 3, height, width, dtype=torch.float32)
+            ).mean
             if not loaded:
                 self.release_vae()
         blank = self._blanks[size].to(latents).expand(len(latents), -1, -1, -1)
@@ -187,8 +191,8 @@ class UNetFamily(LatentFamily):
         channels = self.unet.config.out_channels
         _, blank = self._full_mask(torch.empty(count, channels, height, width, device=self.device))
         return {
-            "image": torch.zeros(1, 3, settings.height, settings.width),
-            "mask_image": torch.ones(1, 1, settings.height, settings.width),
+            "image": torch.zeros(1, 3, settings.height, settings.width, dtype=torch.float32),
+            "mask_image": torch.ones(1, 1, settings.height, settings.width, dtype=torch.float32),
             "masked_image_latents": blank.to(self.dtype),
             "strength": 1.0,
         }

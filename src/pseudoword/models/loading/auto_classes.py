@@ -6,7 +6,7 @@ from typing import Any
 from pseudoword import hub
 from pseudoword.errors import BaseModelError
 from pseudoword.models.loading import folder
-from pseudoword.models.loading.progress_bars import without_progress_bars
+from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 
 POOLER = "pooler."
@@ -27,7 +27,7 @@ def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
     else:
         hub.check_reachable(str(source))
     try:
-        with without_progress_bars():
+        with using_loaders():
             return kind.from_pretrained(source, trust_remote_code=False, **options)
     except ValueError as error:
         if "custom code" not in str(error):

@@ -7,7 +7,6 @@ files that have passed here.
 import io
 import math
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,8 @@ from pseudoword.files import open_regular, read_errors
 from pseudoword.formats import torch_zip
 from pseudoword.formats.file_kinds import HEAD_NBYTES, describe_bytes
 from pseudoword.formats.safetensors_file import LARGEST_HEADER_NBYTES
-from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits
+from pseudoword.formats.torch_zip import ALLOWED_GLOBALS, Limits, with_parameter_dicts
+from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -169,8 +169,7 @@ def _torch_header(file: BinaryIO, path: Path, nbytes: int, limits: Limits) -> He
         )
     file.seek(0)
     try:
-        with torch.serialization.safe_globals([torch.nn.ParameterDict]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with with_parameter_dicts, without_warnings:
             loaded = torch.load(file, map_location="meta", weights_only=True)
     except MemoryError:
         raise

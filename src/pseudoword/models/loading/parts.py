@@ -20,8 +20,8 @@ from pseudoword.models.compute.transformer_blocks import replace_blocks
 from pseudoword.models.loading import folder
 from pseudoword.models.loading.encoder_part import EncoderPart, Take, whole, without_last_layers
 from pseudoword.models.loading.header import read_header
+from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.models.loading.plain_weights import load_plain
-from pseudoword.models.loading.progress_bars import without_progress_bars
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
@@ -307,7 +307,7 @@ class ModelParts:
     def _explained(self, part: str) -> Iterator[None]:
         """Turn any error while `part` is loaded into a `BaseModelError` that names the part."""
         try:
-            with without_progress_bars():
+            with using_loaders():
                 yield
         except PseudowordError:
             raise

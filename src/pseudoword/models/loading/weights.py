@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import get_ident
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,11 @@ def limit_weights(tensors: int, numbers: int) -> Iterator[None]:
     """
     made = [0, 0]
 
+    here = get_ident()
+
     def count(_module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if get_ident() != here:  # another model, of another thread
+            return
         made[0] += 1
         made[1] += 0 if parameter is None else parameter.numel()
         if made[0] > 2 * tensors + 1000 or made[1] > 2 * numbers + 1_000_000:

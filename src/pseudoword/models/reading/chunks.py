@@ -57,7 +57,7 @@ def tokenize_chunks(
     ids = torch.full(shape, tokenizer.pad_token_id)
     slots = torch.full(shape, -1)
     mask = torch.zeros(shape, dtype=torch.int64)
-    weights = torch.ones(shape)
+    weights = torch.ones(shape, dtype=torch.float32)
     ids[:, 0] = tokenizer.bos_token_id
     for b, prompt in enumerate(prompts.prompts):
         chunks = _chunks(tokenizer, prompt, counts, length - 2)
@@ -68,7 +68,7 @@ def tokenize_chunks(
             ids[i, end] = tokenizer.eos_token_id
             mask[i, : end + 1] = 1
             slots[i, 1:end] = torch.tensor([token.row for token in chunk], dtype=torch.int64)
-            weights[i, 1:end] = torch.tensor([token.weight for token in chunk])
+            weights[i, 1:end] = torch.tensor([token.weight for token in chunk], dtype=torch.float32)
     return Tokenized(ids, slots, mask, None if (weights == 1).all() else weights)
 
 

@@ -31,7 +31,7 @@ def _rows(vectors: Vectors, key: str, layers: Sequence[str]) -> WordRows:
         return OutputRows(vectors[key + OUTPUT_SUFFIX], vectors.get(key))
     if layers:
         return torch.stack([of_layer(vectors, key, layer) for layer in layers])
-    return vectors[key] if key in vectors else torch.empty(0, 0)
+    return vectors[key] if key in vectors else torch.empty(0, 0, dtype=torch.float32)
 
 
 def row_counts(words: Words, key: str) -> dict[str, int]:

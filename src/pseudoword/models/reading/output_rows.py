@@ -46,7 +46,9 @@ def before(words: Sequence[WordRows], width: int) -> Tensor:
         read = word.rows.new_zeros(len(word), width) if word.read is None else word.read.detach()
         return read.expand(*layers, len(word), width)
 
-    return torch.cat([own(word) for word in words], dim=-2) if words else torch.empty(0, width)
+    if not words:
+        return torch.empty(0, width, dtype=torch.float32)
+    return torch.cat([own(word) for word in words], dim=-2)
 
 
 @dataclass(frozen=True)
