@@ -12,8 +12,9 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import SettingsError
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
+from pseudoword.models.reading.injection import rows_of
 from pseudoword.training import loop
-from pseudoword.training.context_keeping import THINGS, drift, prompts
+from pseudoword.training.context_keeping import THINGS, drift, others, prompts
 from pseudoword.training.initialisation import initial_rows
 from pseudoword.training.state import TrainState
 from pseudoword.training.step import take_step
@@ -77,6 +78,16 @@ def test_drift_is_that_of_the_text_encoders_own_output(family: StableDiffusion) 
         found = drift(family, new, start, ["a <x> and a dog"])
     expected = (after - before).square().sum() / before.square().sum()
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_only_the_words_of_the_prompt_count(any_family: Family) -> None:
+    """Not what is around them: begin and end tokens, or the template of a language model."""
+    rows = words(any_family)
+    for key, encoder in any_family.encoders.items():
+        tokens = encoder(TEXTS, rows_of(rows, key, ())).tokens
+        for found, ids, text in zip(others(tokens, encoder), tokens.ids, TEXTS, strict=True):
+            read = encoder.reader.tokenizer.decode(ids[found])
+            assert read.split() == text.replace("<x>", "").split()
 
 
 def test_its_gradient_is_that_of_finite_differences(family: StableDiffusion) -> None:

@@ -95,8 +95,9 @@ def drift(family: Family, words: Words, initial: Words, texts: Sequence[str]) ->
     """How much the other tokens of `texts` change from the `initial` words to `words`, `[B]`.
 
     It is the mean square of the change of the text encoders' last hidden states, relative to their
-    own mean square. Left out are the word's tokens, and begin and end tokens: the end stands for
-    the whole prompt.
+    own mean square. Left out are the word's tokens, begin and end tokens (the end stands for the
+    whole prompt), and those of a template around the prompts: they are many, do not change before
+    the word, and the first state of a language model is far larger than the others.
 
     Args:
         family: the base model.
@@ -111,16 +112,33 @@ def drift(family: Family, words: Words, initial: Words, texts: Sequence[str]) ->
         with torch.no_grad():
             old = encoder(texts, rows_of(initial, key, layers))
         before, after = (one.output.last_hidden_state.float() for one in (old, new))
-        others = _others(new.tokens, encoder).unsqueeze(-1)
+        counted = others(new.tokens, encoder).unsqueeze(-1)
         change, whole = (
-            (states.square() * others).sum((1, 2)) for states in (after - before, before)
+            (states.square() * counted).sum((1, 2)) for states in (after - before, before)
         )
         change = change / whole.clamp(min=torch.finfo(whole.dtype).tiny)
         changes.append(change.view(-1, len(texts)).mean(0))  # over layers
     return torch.stack(changes).mean(0)
 
 
-def _others(tokens: Tokenized, encoder: TextEncoder) -> Tensor:
-    """Which positions are other words, `[B, L]`."""
-    around = torch.tensor([*encoder.reader.begin, *encoder.reader.end], device=tokens.ids.device)
-    return (tokens.slots < 0) & (tokens.mask > 0) & ~torch.isin(tokens.ids, around)
+def others(tokens: Tokenized, encoder: TextEncoder) -> Tensor:
+    """Which positions are other words of the prompts, `[B, L]`.
+
+    Begin and end tokens, and those of a template, are what an empty prompt has too.
+    """
+    around, _ = encoder.reader.sequence("", {})
+    found = (tokens.slots < 0) & (tokens.mask > 0)
+    ids = tokens.ids.where(tokens.slots < 0, -1).cpu()
+    for row, own, read in zip(found, ids, tokens.mask.cpu() > 0, strict=True):
+        places, text = read.nonzero().flatten(), own[read].tolist()
+        before = _alike(text, around)
+        behind = _alike(text[before:][::-1], around[before:][::-1])
+        row[places[:before]] = False
+        row[places[len(text) - behind :]] = False
+    return found
+
+
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many numbers at the beginning are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
