@@ -28,9 +28,9 @@ class MethodSettings(Settings):
     draws; other tools use those for all layers."""
 
     norm: Literal["none", "keep", "limit", "rescale", "pull"] = "keep"
-    """Length of the vectors: free (none); as at the start, so that only their direction is learned
-    (keep); at most the vocabulary's median (limit); exactly the median (rescale); or pulled towards
-    it (pull)."""
+    """Length of the vectors: free (none); as at the start, but no less than the vocabulary's
+    median, so that only their direction is learned (keep); at most the median (limit); exactly the
+    median (rescale); or pulled towards it (pull)."""
 
     norm_pull: Annotated[float, Field(gt=0, le=1)] = 0.02
     """With --norm pull: how far to pull in each step, as a fraction of the distance."""
