@@ -40,8 +40,9 @@ class _Handler(BaseHTTPRequestHandler):
                 ]
                 self._json(listed) if files is not None else self._missing()
             case ["api", "models", owner, name, *_]:
-                known = f"{owner}/{name}" in self.hub.repositories
-                self._json({"id": f"{owner}/{name}", "sha": COMMIT}) if known else self._missing()
+                full = f"{owner}/{name}"
+                about = {"id": full, "sha": COMMIT, "private": self.hub.private.get(full, False)}
+                self._json(about) if full in self.hub.repositories else self._missing()
             case [owner, name, "resolve", _, *rest]:
                 files = self.hub.repositories.get(f"{owner}/{name}", {})
                 data = files.get("/".join(rest))
@@ -59,9 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api", "repos", "create"]:
                 asked = json.loads(body)
                 repository = "/".join(filter(None, (asked.get("organization"), asked["name"])))
-                self.hub.repositories.setdefault(repository, {})
                 private = asked.get("private") or asked.get("visibility") == "private"
-                self.hub.private[repository] = bool(private)
+                if repository not in self.hub.repositories:  # one that is there stays as it is
+                    self.hub.repositories[repository] = {}
+                    self.hub.private[repository] = bool(private)
                 self._json({"url": f"{self._root}/{repository}"})
             case ["api", "models", _, _, "preupload", _]:
                 files = [

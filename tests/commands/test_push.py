@@ -130,6 +130,22 @@ def test_what_the_hub_refuses_is_explained(served: Served, finished: Path, tmp_p
     assert "your-name/my-cat" in done.stderr
 
 
+def test_what_only_you_shall_see_is_not_put_where_all_can_see_it(
+    served: Served, finished: Path, tmp_path: Path
+) -> None:
+    hub, address = served
+    hub.repositories["me/my-cat"] = {".gitattributes": b""}
+    done = run(address, tmp_path, "push", finished, "--to", "me/my-cat", "--private")
+    assert done.returncode == 2
+    assert "everybody can see it" in done.stderr
+    assert set(hub.repositories["me/my-cat"]) == {".gitattributes"}
+    hub.private["me/my-cat"] = True
+    for _again in range(2):
+        done = run(address, tmp_path, "push", finished, "--to", "me/my-cat", "--private")
+        assert done.returncode == 0, done.stderr
+    assert "concept.safetensors" in hub.repositories["me/my-cat"]
+
+
 class Repository:
     """The part of the hub's API that is used before a push."""
 

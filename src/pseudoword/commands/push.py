@@ -42,7 +42,8 @@ def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -
     Raises:
         SettingsError: `to` is not the name of a repository.
         ConceptError: the folder holds no word.
-        PushError: the hub refuses, cannot be reached, or the repository holds something else.
+        PushError: the hub refuses, cannot be reached, or the repository holds something else; or
+            only you were to see it, and it is there and not private.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -56,6 +57,11 @@ def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -
         if not overwrite:
             _check_replaced(api, to, files)
         url = api.create_repo(to, exist_ok=True, private=private)
+        if private and not api.repo_info(to).private:  # one that was there stays as it is
+            raise PushError(
+                f"{to} is there already, and everybody can see it. Make it private in its settings "
+                "on the hub, choose another repository, or leave --private out."
+            )
         api.create_commit(to, operations, commit_message=f"Add {concept.token}")
     except PushError:
         raise
