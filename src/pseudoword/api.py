@@ -486,7 +486,7 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
     Args:
         folder: a run's folder, or an embedding file.
         to: the repository, for example `your-name/my-cat`; it is created if it does not exist.
-        private: create a repository that only you can see.
+        private: create a repository that only you can see; one that is there must be so already.
         overwrite: replace files in the repository that are not of an earlier version of the word.
 
     Returns:

@@ -167,3 +167,9 @@ def test_only_files_of_a_run_are_left_out_of_its_folder(tmp_path: Path) -> None:
     (run / "concept.safetensors").unlink()
     result = api.gallery(tmp_path)
     assert "has not ended" in result.left_out[str(run)]
+
+
+def test_a_folder_without_embeddings_is_told(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    done = run("gallery", tmp_path)
+    assert done[:2] == (0, f"no embedding in {tmp_path}\n")

@@ -299,3 +299,15 @@ def test_train_reports_problems_too(base: Path, pictures: Path, tmp_path: Path) 
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "run")])
     assert result.exit_code == 0
     assert "twin.png looks like a copy of 0.png" in result.stderr
+
+
+def test_prompts_without_the_word_are_told(base: Path, tmp_path: Path) -> None:
+    for i in range(3):
+        texture(i).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text("a [name]" if i else "a [trigger]")
+    out = tmp_path / "out" / "sheet.png"
+    given: dict[str, Any] = {"base": str(base), "template": "filewords", "out": out}
+    notes = api.prepare(tmp_path, **given).notes
+    assert any(one.startswith("1 of 3 prompts have no [name] in them, such") for one in notes)
+    (tmp_path / "0.txt").write_text("the [name]")
+    assert not any("prompts have no [name]" in one for one in api.prepare(tmp_path, **given).notes)

@@ -353,3 +353,8 @@ def test_a_word_that_cannot_be_evaluated_is_not_learned_and_stops_no_other_one(
         learn(base, folder, out)
     assert [checkpoint.finished_step(out / name) for name in "ab"] == [None, 2]
     assert not (out / "a" / "concept.safetensors").exists()
+
+
+def test_folders_that_no_person_made_teach_no_word(base: Path, tmp_path: Path) -> None:
+    folder = words(tmp_path / "words", "cat", "@eaDir", "__MACOSX")
+    assert [one.concept.token for one in learn(base, folder, tmp_path / "out")] == ["<cat>"]

@@ -83,6 +83,33 @@ def test_a_list_is_no_picture_and_its_captions_count(folder: Path) -> None:
     ]
 
 
+def test_a_list_that_names_no_picture_here_is_told(folder: Path) -> None:
+    pictures = picture_files.find([folder])
+    write(folder / "metadata.jsonl", {"file_name": "a.png", "description": "red"})
+    write(folder / "data.jsonl", {"file_name": "train/a.png", "text": "red"})
+    notes = Notes()
+    captions.note_unused(pictures, captions.CAPTIONED, CaptionSettings(), notes.note)
+    assert [line.partition(": no line of it is the caption of")[0] for line in notes.lines] == [
+        str(folder / "metadata.jsonl"),
+        str(folder / "data.jsonl"),
+    ]
+    write(folder / "metadata.jsonl", {"file_name": "b.png", "text": "red"})
+    (folder / "data.jsonl").unlink()
+    captions.note_unused(pictures, captions.CAPTIONED, CaptionSettings(), notes.note)
+    assert len(notes.lines) == 2
+
+
+def test_pictures_without_any_words_are_told(tmp_path: Path) -> None:
+    pictures = [tmp_path / "1.png", tmp_path / "2.png"]
+    (tmp_path / "1.txt").write_text("red")
+    notes = Notes()
+    captions.note_names(pictures, captions.CAPTIONED, notes.note)
+    assert notes.lines == [
+        "1 of 2 pictures have no caption, and no words in the names of their files: [filewords] is "
+        "empty"
+    ]
+
+
 def test_a_queue_carries_listed_captions(folder: Path, tmp_path: Path) -> None:
     write(folder.parent / "data.jsonl", {"file_name": "train/a.png", "text": "red, größer"})
     config = TrainConfig(pictures=(folder,), token="<x>", template="filewords")

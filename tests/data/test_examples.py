@@ -146,6 +146,22 @@ def test_unused_masks_and_pictures_without_a_mask_are_reported(tmp_path: Path) -
     ]
 
 
+def test_masks_without_effect_are_reported(tmp_path: Path) -> None:
+    Image.new("RGBA", (32, 32), "red").save(tmp_path / "a.png")
+    assert notes(tmp_path, mask="alpha", background="blue") == [
+        "--mask alpha has no effect: no picture has a transparent part",
+        "--background blue has no effect: no picture is transparent",
+    ]
+    mask = Image.new("L", (32, 32))
+    mask.paste(1, (0, 0, 16, 16))  # of a program in which 1 is white
+    mask.save(tmp_path / "a-mask.png")
+    (said,) = notes(tmp_path, mask="file", unmasked_weight=0.1)
+    assert said.startswith(f"{tmp_path / 'a-mask.png'} has no white: its brightest level is 1 of")
+    assert not notes(tmp_path, mask="file")  # nothing else counts, so it does not matter
+    mask.point(lambda level: level * 255).save(tmp_path / "a-mask.png")
+    assert not notes(tmp_path, mask="file", unmasked_weight=0.1)
+
+
 @pytest.mark.parametrize("crop", ["random", "focal", "centre"])
 def test_crops_without_the_subject_are_left_out(tmp_path: Path, crop: str) -> None:
     """The subject is at the far end of a long picture, and in every view."""

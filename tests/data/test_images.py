@@ -49,6 +49,17 @@ def test_transparency_becomes_white_in_every_mode(tmp_path: Path) -> None:
         assert corners(tmp_path / f"{name}.png")[3] != (255, 255, 255), name
 
 
+def test_one_level_of_sixteen_bit_grey_may_be_transparent(tmp_path: Path) -> None:
+    grey = np.full((8, 8), 1000, dtype=np.uint16)
+    grey[:4] = 1001  # in 8 bits the same
+    Image.fromarray(grey).save(tmp_path / "deep.png", transparency=1000)
+    opened = images.decode(images.read(tmp_path / "deep.png"), tmp_path / "deep.png", "lime")
+    assert opened.alpha is not None
+    assert np.asarray(opened.alpha)[:, 0].tolist() == [255] * 4 + [0] * 4
+    assert opened.picture.getpixel((0, 0)) == (3, 3, 3)
+    assert opened.picture.getpixel((0, 7)) == (0, 255, 0)
+
+
 def test_cmyk_sixteen_bit_and_animation_are_read(tmp_path: Path) -> None:
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "cmyk.jpg")
     red, green, blue = corners(tmp_path / "cmyk.jpg")[0]

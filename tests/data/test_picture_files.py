@@ -89,7 +89,7 @@ def test_a_picture_that_is_given_twice_is_used_once(tmp_path: Path) -> None:
 
 
 MASKS = ["a-mask.png", "a_mask.png", "a.mask.webp", "a-masklabel.png", "a-MASK.PNG"]
-MASKS += ["masks/a.png", "masks/a-mask.png", "mask/a.jpg"]
+MASKS += ["masks/a.png", "masks/a-mask.png", "mask/a.jpg", "Masks/a.png"]
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -138,3 +138,11 @@ def test_files_that_always_belong_to_a_picture_are_never_used_as_pictures(tmp_pa
 def test_pictures_of_another_subject_in_a_file_name_are_no_masks(tmp_path: Path) -> None:
     names = ["a.png", "amask.png", "mask.png", "my-masked-cat.png"]
     assert found(made(tmp_path, *names)) == (names, "")
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN"])
+def test_folders_that_no_person_made_are_not_mentioned(tmp_path: Path, name: str) -> None:
+    made(tmp_path, "a.png", f"{name}/a.png", "others/b.png")
+    names, notes = found(tmp_path)
+    assert names == ["a.png"]
+    assert notes == f"{tmp_path}: folders in it are not searched: others"

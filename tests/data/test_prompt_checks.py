@@ -204,6 +204,15 @@ def test_captions_may_be_whole_prompts_if_the_word_is_in_each(reader: PromptRead
         prompt_checks.check_captions([reader], without, ["[filewords]"], 2, notes.note, token="<x>")
     prompt_checks.check_captions([reader], without, ["a [name]"], 2, notes.note, token="<x>")
     assert not notes.lines
+    for theirs in ("<embedding>", "[trigger]"):
+        of_others = [(Path("d.png"), f"a {theirs} in a park")]
+        with pytest.raises(PromptError) as error:
+            prompt_checks.check_word(of_others, ["[filewords]"], ["<x>", "[name]"], [])
+        assert f"Write [name] instead of {theirs}, or" in str(error.value)
+        said = Notes()
+        prompt_checks.note_weights([of_others[0][1]], said.note, ["<x>"])
+        prompt_checks.note_names([of_others[0][1]], said.note, ["<x>"])
+        assert said.lines == [f"{theirs} is plain text here: the new word is [name]"]
 
 
 def test_a_word_that_is_in_caption_and_template_is_reported(reader: PromptReader) -> None:

@@ -349,3 +349,34 @@ def test_what_configs_and_the_device_tell_is_refused_before_weights_are_loaded(
     monkeypatch.setattr(base_model, "load", never)
     with pytest.raises(SettingsError, match=message):
         api.train(pictures, "<cat>", out=tmp_path / "run", preview=(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "file", "content", "message"),
+    [
+        ({"mask": "file"}, "", b"", "none of the 4 pictures has a mask"),
+        ({"mask": "file"}, "0-mask.png", b"no picture", r"0-mask\.png is not a picture"),
+        ({"template": "captioned"}, "0.txt", b"\xff", r"0\.txt: the caption is not UTF-8"),
+        ({"template": "filewords"}, "0.txt", b"a cat", r"0\.png: the word is not in its caption"),
+    ],
+)
+def test_masks_and_captions_are_refused_before_the_model_is_loaded(
+    settings: dict[str, Any],
+    file: str,
+    content: bytes,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(base_model, "load", never)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(4):
+        Image.new("RGB", (32, 32)).save(folder / f"{i}.png")
+    if file:
+        (folder / file).write_bytes(content)
+    with pytest.raises(PseudowordError, match=message):
+        api.train(folder, "<cat>", out=tmp_path / "run", preview=(), **settings)

@@ -75,7 +75,10 @@ def show_gallery(found: "Gallery") -> None:
         family = ", ".join(word.families) or "unknown"
         inside = Path(word.file).relative_to(found.folder)
         rows.append((word.token, family, counts, word.format, inside))
-    _show(("token", "family", "vectors", "format", "file"), rows, found.folder)
+    if rows:
+        _show(("token", "family", "vectors", "format", "file"), rows, found.folder)
+    else:
+        say(f"no embedding in {found.folder}")
     for file, reason in found.skipped.items():
         say(f"skipped {file}: {reason}")
     for file, reason in found.left_out.items():

@@ -1,6 +1,6 @@
 """`prepare`: show what the model will see of each picture, and suggest settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL.Image import Image
@@ -108,6 +108,7 @@ def prepare_pictures(
     for example in examples.read(paths, config, sizes, seed=config.seed, note=note):
         prepared.append(_prepared(example, check, len(prepared), panels))
         progress.advance(len(prepared), len(paths))
+    _note_without_word(prepared, note)
     texts = [*templates, *(picture.caption for picture in prepared)]
     prompt_checks.note_weights(texts, note, others)
     if len(panels) < len(prepared):
@@ -124,6 +125,16 @@ def prepare_pictures(
         steps=steps,
         sheet=str(out),
     )
+
+
+def _note_without_word(prepared: Sequence[PreparedPicture], note: Callable[[str], None]) -> None:
+    """Report prompts that the word is not in, unless it is there by its own name."""
+    without = [one for one in prepared if "[name]" not in one.prompt]
+    if without:
+        note(
+            f"{len(without)} of {len(prepared)} prompts have no [name] in them, such as the one of "
+            f"{Path(without[0].file).name}. To train with them, each needs it, or the word itself"
+        )
 
 
 def _prepared(

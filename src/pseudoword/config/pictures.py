@@ -18,6 +18,12 @@ SUFFIXES = {
 }
 """Suffixes of the pictures in a folder. A file that is named itself is always read."""
 
+SYSTEM_FOLDERS = {
+    *("@eadir", "#recycle", "#snapshot", "__macosx"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+}
+"""Folders that operating systems and storage devices put beside pictures."""
+
 REPEATS = re.compile(r"\d+_(?=.)")
 """How the name of a folder begins that is called as kohya's scripts want it: `REPEATS_NAME`."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pseudoword import lookup
 from pseudoword.config.concept_list import OF_EACH, listed_configs
-from pseudoword.config.pictures import REPEATS, SUFFIXES
+from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS
 from pseudoword.config.problems import Problems
 from pseudoword.config.train import TrainConfig
 from pseudoword.errors import PictureError, SettingsError
@@ -104,7 +104,7 @@ def _folders(folder: Path) -> list[Path]:
             f"{folder} has pictures that are in no folder of a word: {listed(pictures)}. Move them "
             "into a folder that is called as their word, or learn one word with `pseudoword train`."
         )
-    folders = [path for path in entries if path.is_dir()]
+    folders = [p for p in entries if p.is_dir() and p.name.lower() not in SYSTEM_FOLDERS]
     if not folders:
         raise PictureError(
             f"{folder} has no folders. Make one for each word, called as the word, and put its "

@@ -7,7 +7,7 @@ folder of the list.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -36,11 +36,9 @@ def listed_caption(picture: Path) -> str | None:
     for place in (folder, folder.parent):
         for file in (place / one for one in CAPTION_LISTS):
             try:
-                changed = file.stat()
+                found = _current(file)
             except OSError:
                 continue
-            try:
-                found = _read(file, changed.st_mtime_ns, changed.st_size)
             except PictureError:
                 if place == folder:
                     raise
@@ -48,6 +46,29 @@ def listed_caption(picture: Path) -> str | None:
             if name in found:
                 return found[name]
     return None
+
+
+def lists_without_effect(pictures: Sequence[Path]) -> list[Path]:
+    """The lists in the pictures' folders that give none of the pictures a caption.
+
+    Raises:
+        PictureError: a list is damaged; the message names it and its line.
+    """
+    names = {os.path.abspath(picture) for picture in pictures}  # noqa: PTH100
+    places = sorted({Path(name).parent for name in names})
+    lists = [place / one for place in places for one in CAPTION_LISTS if (place / one).is_file()]
+    return [file for file in lists if names.isdisjoint(_current(file))]
+
+
+def _current(file: Path) -> Mapping[str, str]:
+    """Picture -> caption, as the list is now.
+
+    Raises:
+        OSError: there is no such file.
+        PictureError: it is damaged; the message names it and its line.
+    """
+    changed = file.stat()
+    return _read(file, changed.st_mtime_ns, changed.st_size)
 
 
 @lru_cache(maxsize=8)

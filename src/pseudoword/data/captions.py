@@ -13,7 +13,7 @@ from pathlib import Path
 from pseudoword.config.captions import FILEWORDS, CaptionSettings, template_file
 from pseudoword.config.fields import flag
 from pseudoword.data import picture_files
-from pseudoword.data.caption_lists import listed_caption
+from pseudoword.data.caption_lists import listed_caption, lists_without_effect
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import undelimited
@@ -22,8 +22,9 @@ from pseudoword.text import brief, listed
 LARGEST_NBYTES = 1_000_000
 """A larger caption or template file is not read."""
 
-ELSEWHERE = ("{}", "<embedding>")
-"""How sentences of other trainers write `[name]`; the second is OneTrainer's."""
+ELSEWHERE = ("{}", "<embedding>", "[trigger]")
+"""How sentences of other trainers write `[name]`; the second is OneTrainer's, the third
+ai-toolkit's."""
 
 _LEADING_DIGITS = re.compile(r"^[-\d]+\s*")
 
@@ -101,12 +102,17 @@ def _from_file(path: Path) -> tuple[str, ...]:
     kept = tuple(line for line in lines if line)
     for number, line in enumerate(lines, 1):
         if line and not any(field in line for field in ("[name]", "[filewords]")):
-            theirs = next((one for one in ELSEWHERE if one in line), None)
-            hint = f". Write [name] instead of {theirs}" if theirs else ""
+            hint = f". {instead}" if (instead := instead_of_theirs(line)) else ""
             raise SettingsError(f"{path}, line {number}: no [name] in {line!r}{hint}")
     if not kept:
         raise SettingsError(f"--template {path}: the file is empty; write one sentence per line")
     return kept
+
+
+def instead_of_theirs(text: str) -> str:
+    """What to write in a sentence of another trainer; nothing if it has no word of theirs."""
+    theirs = next((one for one in ELSEWHERE if one in text), None)
+    return f"Write [name] instead of {theirs}" if theirs else ""
 
 
 def without_effect(settings: CaptionSettings, templates: Sequence[str]) -> list[str]:
@@ -149,7 +155,8 @@ def filewords(picture: Path) -> str:
         in_list = listed_caption(picture)
         if in_list is not None:
             return _trimmed(in_list)
-        return _LEADING_DIGITS.sub("", picture.stem.encode(errors="replace").decode())
+        name = _LEADING_DIGITS.sub("", picture.stem.encode(errors="replace").decode())
+        return " ".join(name.split())
     data = read_regular(files[0], LARGEST_NBYTES, PictureError)
     try:
         text = decode_text(data)
@@ -178,6 +185,11 @@ def note_unused(
 ) -> None:
     """Report captions that are not used, or not as in other trainers."""
     captions = [files for files in map(picture_files.caption_files, pictures) if files]
+    for file in lists_without_effect(pictures):
+        note(
+            f"{file}: no line of it is the caption of a picture here. A line has the file_name, "
+            "and the text, caption or prompt"
+        )
     count = sum(map(has_caption, pictures))
     if count and not any("[filewords]" in template for template in templates):
         note(
@@ -213,10 +225,16 @@ def has_caption(picture: Path) -> bool:
 def note_names(
     pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
 ) -> None:
-    """Report that names of files are used as captions."""
+    """Report that names of files are used as captions, or nothing is."""
     if not any("[filewords]" in template for template in templates):
         return
-    named = [words for p in pictures if not has_caption(p) and (words := filewords(p))]
+    without = [filewords(picture) for picture in pictures if not has_caption(picture)]
+    named = [words for words in without if words]
+    if len(without) > len(named):
+        note(
+            f"{len(without) - len(named)} of {len(pictures)} pictures have no caption, and no "
+            "words in the names of their files: [filewords] is empty"
+        )
     if named:
         note(
             f"{len(named)} of {len(pictures)} pictures have no caption, so the names of their "

@@ -23,6 +23,13 @@ MAX_VIEWS_PX = 200_000_000
 """Pixels of all views of one picture together. They are in memory at the same time, with 12 bytes
 for each pixel."""
 
+FAINT = 128
+"""A mask file whose brightest level is below this is nowhere white. Masks of ones and zeros, which
+should be 255 and 0, are common."""
+
+CHECKED_PX = 64
+"""Pictures are checked at about this size."""
+
 END_NBYTES = 2**16
 """How much of each end of a file counts for `fingerprint`."""
 
@@ -64,6 +71,8 @@ class Example:
     """all of one shape"""
     transparent: bool = False
     """whether parts of the picture are transparent"""
+    mask_white: int = 255
+    """the brightest level of its mask file, of 255"""
 
     @property
     def identity(self) -> str:
@@ -135,6 +144,7 @@ def read(
     """
     used = masked = transparent = 0
     mask_files = picture_files.mask_files(paths)
+    faint: list[Example] = []
     for path in paths:
         try:
             example = read_one(path, settings, sizes, seed, mask_files)
@@ -146,19 +156,32 @@ def read(
         used += 1
         masked += example.views[0].mask is not None
         transparent += example.transparent
+        faint += [example] if example.mask_white < FAINT and not faint else []
         yield example
     if not used:
         raise PictureError(f"none of the {len(paths)} pictures can be used; see above")
     if settings.mask != "none" and not masked:
-        missing = (
-            "transparency"
-            if settings.mask == "alpha"
-            else "a mask (NAME-mask.png beside it, or NAME.png in a folder masks/ there)"
-        )
-        raise SettingsError(f"--mask {settings.mask}: none of the {used} pictures has {missing}")
+        raise _without_masks(settings, used)
     _note_masks(settings, used, masked, mask_files, note)
+    if settings.mask == "alpha" and not transparent:
+        note("--mask alpha has no effect: no picture has a transparent part")
+    for example in faint if settings.unmasked_weight else ():
+        note(
+            f"{mask_files[example.path][0]} has no white: its brightest level is "
+            f"{example.mask_white} of 255, so what it shows counts hardly more than the rest"
+        )
     if "background" in settings.model_fields_set and not transparent:
         note(f"--background {settings.background} has no effect: no picture is transparent")
+
+
+def _without_masks(settings: PictureSettings, used: int) -> SettingsError:
+    """The error where no picture has a mask of the kind that is asked for."""
+    missing = (
+        "transparency"
+        if settings.mask == "alpha"
+        else "a mask (NAME-mask.png beside it, or NAME.png in a folder masks/ there)"
+    )
+    return SettingsError(f"--mask {settings.mask}: none of the {used} pictures has {missing}")
 
 
 def _note_masks(
@@ -182,14 +205,22 @@ def _note_masks(
 
 
 def check(paths: Sequence[Path], settings: PictureSettings) -> None:
-    """Check that each picture can be read, unless those that cannot are skipped.
+    """Check that each picture, its mask and its caption can be read, unless those that cannot are
+    skipped.
 
     Raises:
         PictureError: one cannot; the message names it.
+        SettingsError: masks are asked for, but no picture has one.
     """
+    mask_files = picture_files.mask_files(paths) if settings.mask == "file" else {}
+    if settings.mask == "file" and not mask_files:
+        raise _without_masks(settings, len(paths))
     for path in () if settings.skip_bad else paths:
         try:
-            images.open_picture(path, needed_px=64)
+            picture = images.open_picture(path, needed_px=CHECKED_PX)
+            for mask in mask_files.get(path, ())[:1]:
+                masks.read(mask, path, picture, CHECKED_PX)
+            captions.filewords(path)
         except PictureError as error:
             raise _with_way_out(error, paths) from error
 
@@ -285,7 +316,8 @@ def read_one(
         opened.has_more_frames,
         captions.filewords(path),
         views,
-        transparent=opened.alpha is not None,
+        transparent=opened.alpha is not None and opened.alpha.getextrema() != (255, 255),
+        mask_white=int(np.asarray(mask).max()) if mask and settings.mask == "file" else 255,
     )
 
 

@@ -229,8 +229,11 @@ def _strip_to_rgb(
     strip: Image.Image, background: str, white: float
 ) -> tuple[Image.Image, Image.Image | None]:
     if strip.mode.startswith(("I", "F")):  # 16-bit grey and floats; convert() would clip them
-        eight_bit = (_float_pixels(strip) / white * 255).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(eight_bit).convert("RGB"), None
+        pixels = _float_pixels(strip)
+        eight_bit = (pixels / white * 255).clip(0, 255).astype(np.uint8)
+        clear, strip = strip.info.get("transparency"), Image.fromarray(eight_bit)
+        if clear is not None:  # one level of grey, which 8 bits would not tell from its neighbours
+            strip.putalpha(Image.fromarray(np.where(pixels == clear, 0, 255).astype(np.uint8)))
     if not strip.has_transparency_data:
         return strip.convert("RGB"), None
     with_alpha = strip.convert("RGBA")

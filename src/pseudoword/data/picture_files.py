@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pseudoword import lookup
-from pseudoword.config.pictures import REPEATS, SUFFIXES
+from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS
 from pseudoword.errors import PictureError
 from pseudoword.files import read_errors
 from pseudoword.text import listed
@@ -77,7 +77,7 @@ def mask_files(pictures: Sequence[Path]) -> dict[Path, list[Path]]:
         by_owner.setdefault(_without_suffix(path), []).append(path)
     masks: dict[Path, list[Path]] = {}
     for folder in sorted({path.parent for path in pictures}):
-        for place in (folder, *(folder / name for name in MASK_FOLDERS)):
+        for place in (folder, *_mask_folders(folder)):
             for file in _picture_files_in(place):
                 for owner in _mask_owners(file):
                     for picture in by_owner.get(owner, ()):
@@ -99,7 +99,7 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
     with read_errors(folder, PictureError):
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         inside = [p for p in entries if p.is_dir()]
-    folders = [p for p in inside if p.name.lower() not in MASK_FOLDERS]
+    folders = [p for p in inside if p.name.lower() not in {*MASK_FOLDERS, *SYSTEM_FOLDERS}]
     files = [p for p in entries if p not in inside and p.name.lower() not in SYSTEM_FILES]
     pictures = [
         p
@@ -188,6 +188,20 @@ def _mask_owners(path: Path) -> list[Path]:
     if stem.parent.name.lower() in MASK_FOLDERS:
         owners += [stem.parent.parent / name for name in names]
     return owners
+
+
+def _mask_folders(folder: Path) -> list[Path]:
+    """The folders of masks in a folder, the one to use first."""
+    try:
+        names = {p.name for p in folder.iterdir() if p.name.lower() in MASK_FOLDERS}
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names, key=_place_of_mask_folder)]
+
+
+def _place_of_mask_folder(name: str) -> tuple[int, bool, str]:
+    """Where a folder of masks stands among several."""
+    return MASK_FOLDERS.index(name.lower()), name != name.lower(), name
 
 
 def _picture_files_in(folder: Path) -> list[Path]:

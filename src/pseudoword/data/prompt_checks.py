@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pseudoword.config import Emphasis
-from pseudoword.data.captions import render
+from pseudoword.data.captions import ELSEWHERE, instead_of_theirs, render
 from pseudoword.errors import PromptError
 from pseudoword.models.family import Family
 from pseudoword.models.reading.chunks import count_chunks
@@ -138,7 +138,8 @@ def _note(
     """Report the first of `texts` that has something of `syntax` in it."""
     for text in texts:
         if found := _find(syntax, text, placeholders):
-            note(f"{_short(found)} is plain text here: {why}")
+            because = "the new word is [name]" if found in ELSEWHERE else why
+            note(f"{_short(found)} is plain text here: {because}")
             return
 
 
@@ -184,7 +185,14 @@ def check_captions(
             and none in a template; the message names the picture.
     """
     check_templates(readers, templates, vectors, token, others)
-    _check_word(captions, templates, [token or PLACEHOLDER, "[name]"], others, note)
+    own = [token or PLACEHOLDER, "[name]"]
+    check_word(captions, templates, own, others)
+    with_word = sum(names_one(text, own, others) for _, text in captions)
+    if with_word and any("[name]" in one and "[filewords]" in one for one in templates):
+        note(
+            f"{with_word} of {len(captions)} captions have the word in them, and so have these "
+            "templates: it is there twice. --template filewords takes captions as they are"
+        )
     cut: list[tuple[PromptReading, Path]] = []
     for picture, caption in captions:
         try:
@@ -199,27 +207,33 @@ def check_captions(
         note_truncation(f"{count}: the longest prompt, of {picture.name},", reading, note)
 
 
-def _check_word(
-    captions: Sequence[tuple[Path, str]],
+def check_word(
+    captions: Iterable[tuple[Path, str]],
     templates: Sequence[str],
     own: Sequence[str],
     others: Iterable[str],
-    note: Note,
 ) -> None:
-    """Check that the word is in every prompt; report captions that have it beside a template."""
-    lacking = [one for one in captions if not names_one(one[1], own, others)]
-    if lacking and not all("[name]" in template for template in templates):
-        picture, caption = lacking[0]
-        raise PromptError(
-            f"{picture}: the word is not in its caption, {_short(caption)!r}, and a template has "
-            "no [name] either. Write [name] into the caption, or choose --template captioned."
-        )
-    twice = len(captions) - len(lacking)
-    if twice and any("[name]" in one and "[filewords]" in one for one in templates):
-        note(
-            f"{twice} of {len(captions)} captions have the word in them, and so have these "
-            "templates: it is there twice. --template filewords takes captions as they are"
-        )
+    """Check that the word is in every prompt.
+
+    Args:
+        captions: of each picture its own caption, or all that it can be.
+        templates: the prompts to train with.
+        own: the token of the word, and `[name]`.
+        others: the tokens of other words.
+
+    Raises:
+        PromptError: it is neither in all templates nor in all captions; the message names the
+            picture.
+    """
+    if all("[name]" in template for template in templates):
+        return
+    for picture, caption in captions:
+        if not names_one(caption, own, others):
+            instead = instead_of_theirs(caption) or "Write [name] into the caption"
+            raise PromptError(
+                f"{picture}: the word is not in its caption, {_short(caption)!r}, and a template "
+                f"has no [name] either. {instead}, or choose --template captioned."
+            )
 
 
 def names_one(text: str, own: Iterable[str], others: Iterable[str] = ()) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
-from pseudoword.data import captions, examples
+from pseudoword.data import captions, examples, prompt_checks
 from pseudoword.data.captions import render
 from pseudoword.errors import PromptError, SettingsError
 from pseudoword.formats.sources import NamedConcept
@@ -92,6 +92,25 @@ def _check_graphs(config: TrainConfig, device: torch.device, *, ragged: bool) ->
         raise SettingsError(
             f"--graphs needs an NVIDIA GPU, and this run computes on {device}. Leave it out."
         )
+
+
+def word_in_captions(
+    config: TrainConfig,
+    paths: Sequence[Path],
+    templates: Sequence[str],
+    others: Sequence[NamedConcept],
+) -> None:
+    """Check that the word is in every caption, if it is not in the templates. Where pictures that
+    cannot be used are skipped, this is not known yet.
+
+    Raises:
+        PromptError: it is not; the message names the picture.
+    """
+    if config.skip_bad:
+        return
+    read = ((p, text) for p in paths for text in captions.variants(captions.filewords(p), config))
+    of_others = [other.concept.token for other in others]
+    prompt_checks.check_word(read, templates, [config.token, "[name]"], of_others)
 
 
 def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:

@@ -73,7 +73,9 @@ def learn(
         _end_finished(done, planned, tally, timed)
         timed.config = todo[0].config if len(todo) == 1 else None
         if len(configs) == 1 and todo and family is None:
-            examples.check(todo[0].paths, todo[0].config)  # loading may take minutes
+            one = todo[0]  # loading may take minutes
+            examples.check(one.paths, one.config)
+            checks.word_in_captions(one.config, one.paths, one.templates, one.others)
         loaded = LoadedBase(timed, family)
         for alike in _alike(todo):
             base = loaded.of(alike[0].config)
