@@ -1,14 +1,18 @@
 """One learning rate suits text encoders whose rows are of different sizes."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import tiny
 import torch
 from support import learn, train_state
+from torch import Tensor
 
 from pseudoword.models import base_model
-from pseudoword.models.family import Family
+from pseudoword.models.family import Condition, Family
+from pseudoword.training import importance
 from pseudoword.training.initialisation import begin
 from pseudoword.training.loop import train
 
@@ -60,6 +64,33 @@ def test_the_rows_of_each_encoder_change_by_a_like_part(
     }
     least, *_, most = sorted(changes.values())
     assert 0 < most < 8 * least, changes
+
+
+def test_timesteps_are_measured_by_the_gradient_that_the_optimiser_gets(
+    uneven: Family, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below 500 only T5 hears the word, and loudly; above only the CLIPs do."""
+    predict, tokens_of_clip = type(uneven).predict, 77
+
+    def heard(noisy: Tensor, t: Tensor, condition: Condition, *rest: Any) -> Tensor:
+        clip, t5 = condition.hidden.split_with_sizes(
+            [tokens_of_clip, condition.hidden.shape[1] - tokens_of_clip], dim=1
+        )
+        low = (t < 500).view(-1, 1, 1)
+        loud = 100 * t5 - 99 * t5.detach()
+        hidden = torch.cat(
+            [torch.where(low, clip.detach(), clip), torch.where(low, loud, t5.detach())], dim=1
+        )
+        assert condition.pooled is not None
+        pooled = torch.where(low[..., 0], condition.pooled.detach(), condition.pooled)
+        own: Any = uneven
+        found = predict(own, noisy, t, replace(condition, hidden=hidden, pooled=pooled), *rest)
+        return cast(Tensor, found)
+
+    monkeypatch.setattr(uneven, "predict", heard)
+    state = train_state(uneven, pictures, batch=4)
+    (found,) = importance.densities(uneven, [(state.data, state.word())])
+    assert min(found[:4]) > max(found[6:])
 
 
 def test_such_a_word_is_resumed_and_kept_to_its_length(

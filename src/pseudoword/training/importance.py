@@ -20,6 +20,7 @@ from pseudoword.models.family import Family
 from pseudoword.training import batches, loss
 from pseudoword.training.batch_invariance import exact
 from pseudoword.training.batches import TrainingData
+from pseudoword.training.initialisation import begin
 from pseudoword.training.joint_batches import joined
 from pseudoword.training.step import LESS, LOSS_SCALE
 
@@ -58,13 +59,15 @@ def densities(
         tick: called after each batch with the number of samples so far, and of all.
     """
     own = [batches.fixed(family, data, PARTS * EACH) for data, _ in words]
+    own_rows = [rows for _, rows in words]
+    scales = [begin(family, rows).scales for rows in own_rows]
     parts = [(k, batch) for k, some in enumerate(own) for batch in some]
     squares = [torch.zeros(len(batch.t), dtype=torch.float32) for _, batch in parts]
     done, total = 0, sum(len(batch.t) for _, batch in parts)
     with exact(family, deterministic=all(data.hyper.deterministic for data, _ in words)):
-        for some, batch in joined(parts, [rows for _, rows in words]):
+        for some, batch in joined(parts, own_rows):
             owners = [parts[i][0] for i in some]
-            found = _squares(family, [rows for _, rows in words], owners, batch)
+            found = _squares(family, own_rows, scales, owners, batch)
             for i, each in zip(some, found.view(len(some), -1), strict=True):
                 squares[i] = each
             done += len(batch.t)
@@ -79,21 +82,31 @@ def densities(
 
 
 def _squares(
-    family: Family, words: Sequence[Rows], owners: Sequence[int], batch: loss.Batch
+    family: Family,
+    words: Sequence[Rows],
+    scales: Sequence[Mapping[str, float]],
+    owners: Sequence[int],
+    batch: loss.Batch,
 ) -> Tensor:
     """`[B]`: the squared norm of the gradient of each sample.
+
+    It is that of rows divided by their encoder's scale, as the optimiser gets it: the gradient of
+    T5's large numbers would count for nothing beside that of CLIP's.
 
     Args:
         family: the frozen model.
         words: the rows of each.
+        scales: of the text encoders (`Initialisation`), for each word.
         owners: the index of the word of each of the equal parts of the batch.
         batch: `B` samples.
     """
     scale = LOSS_SCALE.get(family.dtype, 1.0)
-    found = _squares_at(scale, family, words, owners, batch)
+    found = _squares_at(scale, family, words, scales, owners, batch)
     while scale > 1 and not found.isfinite().all():  # it is too large for some samples
         scale = max(scale / LESS, 1.0)
-        found = found.where(found.isfinite(), _squares_at(scale, family, words, owners, batch))
+        found = found.where(
+            found.isfinite(), _squares_at(scale, family, words, scales, owners, batch)
+        )
     return found
 
 
@@ -101,6 +114,7 @@ def _squares_at(
     scale: float,
     family: Family,
     words: Sequence[Rows],
+    scales: Sequence[Mapping[str, float]],
     owners: Sequence[int],
     batch: loss.Batch,
 ) -> Tensor:
@@ -113,7 +127,8 @@ def _squares_at(
         for i, (prompt, k) in enumerate(zip(batch.prompts, owner, strict=True))
     ]
     (loss.losses(family, copies, replace(batch, prompts=prompts)).sum() * scale).backward()
-    return torch.stack([_square(word) for word in copies]).cpu() / scale**2
+    squares = [_square(word, scales[k]) for word, k in zip(copies, owner, strict=True)]
+    return torch.stack(squares).cpu() / scale**2
 
 
 def _density(part: Tensor, squares: Tensor) -> tuple[float, ...]:
@@ -132,7 +147,11 @@ def _leaves(rows: Mapping[str, Tensor], device: torch.device) -> dict[str, Tenso
     return {key: r.to(device, copy=True).requires_grad_() for key, r in rows.items()}
 
 
-def _square(word: Mapping[str, Tensor]) -> Tensor:
-    """Squared norm of the gradient of all rows."""
-    each = [rows.grad for rows in word.values() if rows.grad is not None]
-    return torch.stack([gradient.square().sum() for gradient in each]).sum()
+def _square(word: Mapping[str, Tensor], scales: Mapping[str, float]) -> Tensor:
+    """Squared norm of the gradient of all rows, each divided by the scale of its encoder."""
+    each = [
+        (rows.grad * scales.get(key, 1.0)).square().sum()
+        for key, rows in word.items()
+        if rows.grad is not None
+    ]
+    return torch.stack(each).sum()
