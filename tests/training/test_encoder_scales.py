@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import tiny
@@ -84,8 +84,7 @@ def test_timesteps_are_measured_by_the_gradient_that_the_optimiser_gets(
         assert condition.pooled is not None
         pooled = torch.where(low[..., 0], condition.pooled.detach(), condition.pooled)
         own: Any = uneven
-        found = predict(own, noisy, t, replace(condition, hidden=hidden, pooled=pooled), *rest)
-        return cast(Tensor, found)
+        return predict(own, noisy, t, replace(condition, hidden=hidden, pooled=pooled), *rest)
 
     monkeypatch.setattr(uneven, "predict", heard)
     state = train_state(uneven, pictures, batch=4)
