@@ -1,7 +1,11 @@
 """Who calls a public function from Python is told of arguments, and misses no note."""
 
+import asyncio
 import logging
 import pickle
+import traceback
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +13,17 @@ import pytest
 
 import pseudoword
 from pseudoword import api
-from pseudoword.errors import PseudowordError, RunFolderError, SettingsError
+from pseudoword.errors import (
+    PseudowordError,
+    RunFolderError,
+    SettingsError,
+    StoppedError,
+    TrainingError,
+)
 from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.in_python import in_python
+from pseudoword.models import base_model
+from pseudoword.progress import Silent
 
 
 @pytest.mark.parametrize(
@@ -108,3 +120,83 @@ def test_a_public_function_is_one_and_the_same() -> None:
 def test_a_public_function_can_be_sent_to_another_process(name: str) -> None:
     function = getattr(pseudoword, name)
     assert pickle.loads(pickle.dumps(function)) is function
+
+
+class Stops(Silent):
+    """Ends a training in its first step, in a way of its own."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.stop = stop
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        if detail.startswith("loss") and done == 1:
+            self.stop()
+
+
+def run_out() -> None:
+    raise RuntimeError("CUDA out of memory")
+
+
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("stop", "kind"), [(run_out, TrainingError), (press_ctrl_c, KeyboardInterrupt)]
+)
+def test_an_error_that_is_kept_does_not_keep_the_base_model(
+    stop: Callable[[], None],
+    kind: type[BaseException],
+    base: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[Any] = []
+    load = base_model.load
+
+    def watched(*args: Any, **options: Any) -> Any:
+        family = load(*args, **options)
+        loaded.append(weakref.ref(family))
+        return family
+
+    monkeypatch.setattr(base_model, "load", watched)
+    quick: dict[str, Any] = {"init": "cat", "base": base, "batch": 2, "preview": "none", "steps": 3}
+
+    def fails() -> None:
+        of_the_caller = "kept"
+        raise ValueError(of_the_caller)
+
+    def train_meanwhile() -> None:
+        try:
+            fails()
+        except ValueError:
+            pseudoword.train(pictures, "<toy>", **quick, out=tmp_path, progress=Stops(stop))
+
+    with pytest.raises(kind) as raised:
+        train_meanwhile()
+    assert [one() for one in loaded] == [None]
+    error: BaseException | None = raised.value
+    while error is not None and not isinstance(error, ValueError):
+        error = error.__cause__ or error.__context__
+    assert error is not None
+    assert [*traceback.walk_tb(error.__traceback__)][-1][0].f_locals["of_the_caller"] == "kept"
+
+
+def test_a_training_that_is_asked_to_stop_ends_no_service(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    quick: dict[str, Any] = {"init": "cat", "base": base, "batch": 2, "preview": "none", "steps": 3}
+    ask = Stops(lambda: (tmp_path / "stop.request").touch())
+
+    async def serve() -> str:
+        try:
+            await asyncio.to_thread(
+                pseudoword.train, pictures, "<toy>", **quick, out=tmp_path, progress=ask
+            )
+        except StoppedError as stopped:
+            return str(stopped)
+        return ""
+
+    assert "at step 2" in asyncio.run(serve())
+    assert pseudoword.train(pictures, "<toy>", **quick, out=tmp_path).seconds > 0

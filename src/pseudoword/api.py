@@ -129,6 +129,8 @@ def train(
         BaseModelError: the base model cannot be loaded.
         RunFolderError: the output folder is in use, or holds something else.
         TrainingError: the word cannot be learned. The last good one is in the folder.
+        StoppedError: a file `stop.request` in the output folder asked for it; the state is saved.
+        KeyboardInterrupt: on Ctrl-C and other signals, after the state is saved.
         PseudowordError: anything else that the user can put right.
     """
     if pictures is not None:

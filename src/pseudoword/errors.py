@@ -53,6 +53,13 @@ class TrainingError(PseudowordError):
     """Training cannot go on: no gradient, a loss that is not finite, a word without effect."""
 
 
+class StoppedError(PseudowordError):
+    """A training was asked to stop by a file in its folder. Its state is saved.
+
+    For callers from Python; Ctrl-C and other signals remain a `KeyboardInterrupt`.
+    """
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this error of Python or torch says that memory ran out."""
     text = str(error).lower()

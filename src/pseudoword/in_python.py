@@ -5,14 +5,17 @@ The command line and the page use the same functions of `api`, and say it in the
 
 import inspect
 import re
+import sys
+import traceback
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 from pseudoword import config
 from pseudoword.config.aliases import names_of
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
 from pseudoword.progress import Logged, PassedOn, Progress
+from pseudoword.runs.interrupt import Interrupted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,6 +88,17 @@ class InPython(PassedOn):
         super().note(in_python(text))
 
 
+def _forget_locals(error: BaseException | None, earlier: BaseException | None) -> None:
+    """Let go of what the functions had that an error has ended, a base model for example.
+
+    Notebooks and pools of workers keep errors, and these keep it all until they are gone.
+    `earlier` is an error that the caller was handling before: what that has stays.
+    """
+    while error is not None and error is not earlier:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 @cache
 def for_python(function: Callable[P, R]) -> Callable[P, R]:
     """`function`, whose errors and notes are told `in_python`.
@@ -95,7 +109,7 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = kwargs.get("progress")
+        earlier, given = sys.exception(), kwargs.get("progress")
         if shows and given is None:
             kwargs["progress"] = InPython(Logged())
         elif isinstance(given, Progress) and not isinstance(given, type):  # else it is refused
@@ -108,6 +122,17 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
             )
             if hasattr(error, "__notes__"):
                 error.__notes__ = [*map(in_python, error.__notes__)]
+            _forget_locals(error, earlier)
+            raise
+        except KeyboardInterrupt as stop:
+            _forget_locals(stop, earlier)
+            if isinstance(stop, Interrupted) and stop.requested:
+                # a KeyboardInterrupt would end the loop of asyncio, or a whole service
+                raise StoppedError(str(stop)) from None
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                _forget_locals(error, earlier)
             raise
 
     called.__module__ = "pseudoword"  # where pickle finds it, as other processes need

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -49,9 +50,13 @@ class Chroma(PackedFamily):
     def checkpointing(self) -> tuple[Callable[..., Any]]:
         """diffusers leaves out the mask where it computes the second kind of blocks again."""
 
+        of_family = ref(self)  # or the model, which has this function, would not leave memory
+
         def again(block: Any, *inputs: Any) -> Any:
-            if any(block is one for one in self.denoiser.single_transformer_blocks):
-                block = partial(block, attention_mask=self._mask)
+            family = of_family()
+            assert family is not None
+            if any(block is one for one in family.denoiser.single_transformer_blocks):
+                block = partial(block, attention_mask=family._mask)
             return checkpoint(block, *inputs, use_reentrant=False)
 
         return (again,)

@@ -15,6 +15,7 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models.compute.block_offload import keep_away
 from pseudoword.models.compute.checkpointing import checkpoint_blocks
 from pseudoword.models.compute.frozen_layers import can_pack, replace_forwards
+from pseudoword.models.compute.letting_go import free_at_once
 from pseudoword.models.compute.text_attention import replace_attention
 from pseudoword.models.compute.transformer_blocks import replace_blocks
 from pseudoword.models.loading import folder
@@ -129,6 +130,7 @@ class ModelParts:
                 replace_blocks(model)
             if offloads_blocks:
                 keep_away(model, place.device)
+            free_at_once(model)
             return model
 
     def _with_weights(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
