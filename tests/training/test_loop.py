@@ -246,6 +246,22 @@ def test_a_word_that_gets_no_gradient_is_told_before_the_first_step(
     assert torch.equal(rows(one), start)
 
 
+def test_a_run_may_begin_with_a_step_without_weight(
+    tiny_base: Callable[[str], Path], pictures: Path
+) -> None:
+    """With min-SNR, a sample of pure noise has no weight, so its step has no gradient."""
+    family = base_model.load_named(str(tiny_base("sd3")), "cpu")
+    one = train_state(family, pictures, min_snr=5, batch=1, min_timestep=998, steps=12)
+    weights = [float(batch(family, [one.data], step).weight) for step in range(12)]
+    one.step = weights.index(0.0)  # as if it were resumed there
+    (metrics,) = take_step(family, [one])
+    assert metrics.loss == metrics.grad == 0
+    assert one.failure is None
+    assert not one.reached, "a later step may still tell"
+    list(loop.train(family, [one]))
+    assert one.reached
+
+
 def test_gradients_are_clipped_per_concept(family: StableDiffusion, pictures: Path) -> None:
     pack = [
         train_state(family, pictures, "<a>", clip_norm=1e-4),

@@ -98,7 +98,7 @@ class TrainState:
 
     def update(self, lr: float) -> None:
         """Remember the rows as good, take an optimiser step, and update the running mean."""
-        self.good, self.good_step, self.reached = self.word(), self.step, True
+        self.good, self.good_step = self.word(), self.step
         if self.averaging and not self.average:
             self.average = self.method.word()
         for group in self.optimiser.param_groups:

@@ -48,6 +48,7 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
     for state, (value, norm, grad, least) in zip(states, numbers, strict=True):
         state.failure = _failure(state, value, grad, least)
         if state.failure is None:
+            state.reached = state.reached or bool(least)
             lr = state.schedule(state.step)
             state.update(lr)
             metrics.append(StepMetrics(state, value, lr, norm, grad))
@@ -116,7 +117,8 @@ def _failure(state: TrainState, value: float, grad: float, least: float) -> str 
                 f"{state.token}: the {name} became {number} in step {state.step + 1}; {kept}. "
                 "Try a lower --lr, or --dtype float32."
             )
-    if not (least or state.reached):
+    # A loss of zero has no gradient: min-SNR gives no weight to samples of pure noise.
+    if value and not (least or state.reached):
         return (
             f"{state.token}: no gradient reaches the word, so it cannot learn; {kept}. Check "
             "that every template holds [name]; on a GPU, try --dtype float32."
