@@ -38,8 +38,10 @@ _RESERVED = "__metadata__"
 """No tensor in a safetensors file can have this name."""
 
 
-def check_token(token: str) -> str:
+def check_token(token: str, flag: str = "--token") -> str:
     """Return `token`, in Unicode's composed form (NFC), if it can be a placeholder.
+
+    `flag` is where the user gave it.
 
     Raises:
         SettingsError: it is empty, too long, has white space around it, or control characters in
@@ -48,17 +50,17 @@ def check_token(token: str) -> str:
     visible = token.translate(_INVISIBLE)
     if not visible.strip():
         raise errors.SettingsError(
-            '--token is empty. Give the new word a name, for example "<my-cat>".'
+            f'{flag} is empty. Give the new word a name, for example "<my-cat>".'
         )
     if token != token.strip() or not visible.isprintable():
         raise errors.SettingsError(
-            f"--token {brief(token)} has white space around it or control characters in it. "
+            f"{flag} {brief(token)} has white space around it or control characters in it. "
             'Use visible characters, for example "<my-cat>".'
         )
     if len(token) > _LONGEST or token == _RESERVED:
         why = f"has {len(token)} characters" if token != _RESERVED else "is reserved by safetensors"
         raise errors.SettingsError(
-            f'--token {brief(token)} {why}. Choose a short name, for example "<my-cat>".'
+            f'{flag} {brief(token)} {why}. Choose a short name, for example "<my-cat>".'
         )
     return unicodedata.normalize("NFC", token)
 
@@ -68,14 +70,35 @@ def delimited(placeholder: object) -> str:
     return f"{_OPEN}{placeholder}{_CLOSE}"
 
 
+def pack_placeholder(k: int, word: int = 0) -> str:
+    """The placeholder of the k-th concept of a pack in its prompts.
+
+    A private-use character, so that two concepts of the same name can share a pack. A concept of
+    several words has one for each, and `word` is its number.
+    """
+    return delimited(f"{k}.{word}" if word else k)
+
+
+def renumbered(prompt: str, old: int, new: int) -> str:
+    """A prompt of the concept `old` of a pack as one of the concept `new`, all words of it."""
+    return re.sub(f"{_OPEN}{old}(?=[.{_CLOSE}])", f"{_OPEN}{new}", prompt)
+
+
 def undelimited(text: str) -> str:
     """A user's text without the delimiters that `delimited` writes."""
     return text.replace(_OPEN, "").replace(_CLOSE, "")
 
 
 def as_written(prompt: str) -> str:
-    """A prompt as people write it: without delimiters, and `[name]` for placeholders of a pack."""
-    return undelimited(re.sub(f"{_OPEN}\\d+{_CLOSE}", "[name]", prompt))
+    """A prompt as people write it: without delimiters, and `[name]` for placeholders of a pack.
+
+    A concept's second word is `[name 2]`.
+    """
+
+    def name(match: re.Match[str]) -> str:
+        return f"[name {int(match[1]) + 1}]" if match[1] else "[name]"
+
+    return undelimited(re.sub(rf"{_OPEN}\d+(?:\.(\d+))?{_CLOSE}", name, prompt))
 
 
 def split(prompt: str, placeholders: Iterable[str]) -> list[str]:

@@ -153,13 +153,13 @@ def test_the_loss_that_is_shown_is_that_of_the_pictures(
 def test_prompts_are_a_function_of_the_step(family: StableDiffusion, pictures: Path) -> None:
     state = train_state(family, pictures)
     own = ["a photo of a <x> on red"] * 64
-    found = prompts(state, "<x>", own)
-    assert prompts(state, "<x>", own) == found
+    found = prompts(state, ["<x>"], own)
+    assert prompts(state, ["<x>"], own) == found
     assert 16 < found.count(own[0]) < 48
     assert all("<x>" in text for text in found)
     assert all(text.split()[-1] in THINGS for text in found if text != own[0])
     state.step += 1
-    assert prompts(state, "<x>", own) != found
+    assert prompts(state, ["<x>"], own) != found
 
 
 def test_batches_to_accumulate_have_the_prompts_of_one_larger_batch(

@@ -139,9 +139,13 @@ def train(
             overwrite=overwrite,
             progress=console,
         )
-    say(f"{done.concept.token} is ready: {done.folder / 'concept.safetensors'}")
-    prompt = f"a photo of {done.concept.token}"
-    given = ["--concept", done.folder, "--base", checked.base, "--out", "picture.png"]
+    for file, word in done.words.items():
+        say(f"{word.token} is ready: {file}")
+    prompt = f"a photo of {' and '.join(word.token for word in done.words.values())}"
+    given: list[object] = ["--concept", done.folder]
+    for file in [*done.words][1:]:
+        given += ["--concept", file]
+    given += ["--base", checked.base, "--out", "picture.png"]
     if checked.clip_skip > 1:
         given += ["--clip-skip", checked.clip_skip]
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")

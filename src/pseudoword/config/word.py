@@ -1,8 +1,8 @@
 """Settings of the new word itself."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias
@@ -46,6 +46,15 @@ def names_concept(init: str, mode: InitMode) -> bool:
     return True
 
 
+class NewWord(NamedTuple):
+    """One of the words that a run learns."""
+
+    token: str
+    init: str
+    """words it starts from, or a concept file"""
+    init_mode: InitMode
+
+
 class WordSettings(Settings):
     """What the new word is called, and where it begins."""
 
@@ -78,6 +87,11 @@ class WordSettings(Settings):
     """How many vectors the word has. auto chooses by the number of pictures, and of tokens in
     --init."""
 
+    also: tuple[str, ...] = ()
+    """A further new word that is learned together with --token from the same pictures, as "<toy>"
+    or, with the words it starts from, "<toy>=plush toy". Captions say which of them is in a
+    picture. May be repeated."""
+
     output_embedding: Annotated[bool, Alias("is_output_embedding")] = False
     """Put the vectors in after the text encoder, in the place of its states. No gradient passes
     through the encoder then, which saves time and memory where it is large. Other than pseudoword,
@@ -86,19 +100,64 @@ class WordSettings(Settings):
     @field_validator("token")
     @classmethod
     def _token(cls, token: str) -> str:
-        if len(token) > LONGEST_TOKEN:
-            raise SettingsError(
-                f"--token {brief(token)} has {len(token)} characters. Give the word a name of at "
-                f"most {LONGEST_TOKEN}."
-            )
-        for ours in ("[name]", "[filewords]"):
-            if ours in token:
+        return _checked_token(token, "--token")
+
+    @field_validator("also")
+    @classmethod
+    def _also(cls, also: tuple[str, ...]) -> tuple[str, ...]:
+        checked = []
+        for one in also:
+            token, equals, words = one.partition("=")
+            if equals and (not words.strip() or lookup.looks_like_path(words)):
                 raise SettingsError(
-                    f"--token {token!r}: {ours} has a meaning in templates. Leave it out."
+                    f"--also {brief(one)}: after the = come the words that it starts from, as in "
+                    f'--also "{brief(token)}=plush toy".'
                 )
-        return check_token(token)
+            checked.append(_checked_token(token, "--also") + equals + words.strip())
+        return tuple(checked)
+
+    @model_validator(mode="after")
+    def _words_that_differ(self) -> Self:
+        tokens = [word.token.casefold() for word in self.new_words]
+        for number, word in enumerate(self.new_words):
+            if word.token.casefold() in tokens[:number]:
+                raise SettingsError(
+                    f"--also {brief(word.token)} is called like another new word. Call it "
+                    "otherwise."
+                )
+        return self
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens of `new_words`."""
+        return [word.token for word in self.new_words]
+
+    @property
+    def new_words(self) -> list[NewWord]:
+        """All that the run learns, that of `token` first."""
+        words = [NewWord(self.token, self.init, self.init_mode)]
+        mode: InitMode = "auto" if self.init_mode in ("file", "nearest") else self.init_mode
+        for one in self.also:
+            token, _, init = one.partition("=")
+            words.append(NewWord(token, init or "object", mode))
+        return words
 
     def check_there(self) -> None:
         """Also a concept to continue from."""
         super().check_there()
         names_concept(self.init, self.init_mode)
+
+
+def _checked_token(token: str, flag: str) -> str:
+    """Return `token` as it is compared, if it can be a word of a run."""
+    if len(token) > LONGEST_TOKEN:
+        raise SettingsError(
+            f"{flag} {brief(token)} has {len(token)} characters. Give the word a name of at most "
+            f"{LONGEST_TOKEN}."
+        )
+    for ours in ("[name]", "[filewords]"):
+        if ours in token:
+            raise SettingsError(
+                f"{flag} {token!r}: {ours} has a meaning in templates. Leave it out."
+            )
+    return check_token(token, flag)

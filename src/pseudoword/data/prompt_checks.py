@@ -165,6 +165,7 @@ def check_captions(
     note: Note,
     *,
     token: str = "",
+    also: Mapping[str, int] = NONE,
     shuffled: bool = False,
     others: Mapping[str, int] = NONE,
 ) -> None:
@@ -177,6 +178,7 @@ def check_captions(
         vectors: of the word.
         note: called with how many captions are cut off.
         token: the word; a caption may hold it instead of `[name]`.
+        also: further new words, one of which a caption may hold as well -> how many vectors.
         shuffled: whether tags are shuffled.
         others: the tokens of other words -> how many vectors each has.
 
@@ -184,8 +186,7 @@ def check_captions(
         PromptError: with some caption the word itself would be cut off, or there is no word in it
             and none in a template; the message names the picture.
     """
-    check_templates(readers, templates, vectors, token, others)
-    own = [token or PLACEHOLDER, "[name]"]
+    own = [token or PLACEHOLDER, "[name]", *also]
     check_word(captions, templates, own, others)
     with_word = sum(names_one(text, own, others) for _, text in captions)
     if with_word and any("[name]" in one and "[filewords]" in one for one in templates):
@@ -193,6 +194,8 @@ def check_captions(
             f"{with_word} of {len(captions)} captions have the word in them, and so have these "
             "templates: it is there twice. --template filewords takes captions as they are"
         )
+    others = {**others, **also}
+    check_templates(readers, templates, vectors, token, others)
     cut: list[tuple[PromptReading, Path]] = []
     for picture, caption in captions:
         try:
@@ -218,7 +221,7 @@ def check_word(
     Args:
         captions: of each picture its own caption, or all that it can be.
         templates: the prompts to train with.
-        own: the token of the word, and `[name]`.
+        own: the token of the word, and `[name]`; also those of words that are learned with it.
         others: the tokens of other words.
 
     Raises:
@@ -233,6 +236,26 @@ def check_word(
             raise PromptError(
                 f"{picture}: the word is not in its caption, {_short(caption)!r}, and a template "
                 f"has no [name] either. {instead}, or choose --template captioned."
+            )
+
+
+def check_each_is_named(tokens: Iterable[str], texts: Sequence[str], known: Sequence[str]) -> None:
+    """Check that further new words are in some prompt.
+
+    Args:
+        tokens: theirs.
+        texts: captions and templates.
+        known: the tokens of all words.
+
+    Raises:
+        PromptError: one is in none.
+    """
+    for token in tokens:
+        if not any(names_one(text, [token], known) for text in texts):
+            raise PromptError(
+                f"--also {token}: no caption or sentence has {token} in it, so it cannot be "
+                "learned. Write captions that say which word is in a picture, and use them: "
+                "--template filewords."
             )
 
 

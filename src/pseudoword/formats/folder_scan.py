@@ -12,7 +12,7 @@ PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
 ENDINGS = {".safetensors", ".pt", ".bin", ".png", ".webp", ".avif"}
 """Usual endings of embedding files; files with other endings are examined too."""
 
-_COPY = re.compile(r"best\.safetensors|(words|previews)/.*|(checkpoint|finished)-\d+\.pt")
+_COPY = re.compile(r"best(-\d+)?\.safetensors|(words|previews)/.*|(checkpoint|finished)-\d+\.pt")
 """Files in a run's folder that are earlier copies of its concept."""
 
 

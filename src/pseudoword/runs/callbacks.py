@@ -8,11 +8,10 @@ from PIL import Image
 
 from pseudoword.config.fields import AUTO
 from pseudoword.errors import PseudowordError, SettingsError, StorageError
-from pseudoword.formats import native
 from pseudoword.progress import Progress
 from pseudoword.report import charts
 from pseudoword.runs import checkpoint, previews, requests
-from pseudoword.runs.folder import BEST, CSV, CURVES
+from pseudoword.runs.folder import CSV, CURVES
 from pseudoword.runs.run import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
 from pseudoword.text import public, reason
@@ -95,7 +94,7 @@ class RunCallbacks:
         self._log(step, numbers)
         self._requested = requests.take(run.folder.path)
         if _is_due(step, run.config.save_every) or "save" in self._requested:
-            run.folder.keep_copy(run.concept(), step, run.config.keep_last)
+            run.folder.keep_copies(run.concepts(), step, run.config.keep_last)
         self.stop_requested |= "stop" in self._requested
 
     def on_step_end(self) -> None:
@@ -109,13 +108,15 @@ class RunCallbacks:
         """Save the state and the current word."""
         run = self._run
         checkpoint.save(run.folder.path, run.state, run.setup.sources)
-        run.folder.write_concept(run.concept())
+        run.folder.write_concepts(run.concepts())
 
     @property
     def due(self) -> previews.Due:
         """The current word, whose previews are due."""
         run = self._run
-        return previews.Due(run.concept(), run.config, run.folder, run.state.step, run.setup.others)
+        word, *also = run.concepts()
+        others = [*run.setup.others, *also]
+        return previews.Due(word, run.config, run.folder, run.state.step, others)
 
     def write_previews(self, due: previews.Due, drawn: previews.Drawn) -> None:
         """Write the curves, and what was drawn for `due`."""
@@ -165,7 +166,7 @@ class RunCallbacks:
         run, config = self._run, self._run.config
         evaluations = run.state.evaluations
         if evaluations.add(evaluation, run.state.word()):
-            run.folder.files.write(BEST, native.dump(run.concept()))
+            run.folder.write_best(run.concepts())
         if config.steps is AUTO and (reason := evaluations.plateau(config.patience)):
             run.state.stopped = f"{reason}; the word of step {evaluations.best_step} is the best"
         warning = evaluations.overfitting()

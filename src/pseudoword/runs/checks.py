@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pseudoword.config import TrainConfig
+from pseudoword.config.captions import template_file
 from pseudoword.config.fields import AUTO
 from pseudoword.data import captions, examples, prompt_checks
 from pseudoword.data.captions import render
@@ -59,13 +60,19 @@ def before_loading(
     )
     if advice:
         note(advice)
+    for word in config.new_words[1:]:
+        initialisation.check(word.init, word.init_mode, config.vectors, config.method)
     config.held_out_of(len(paths))
+    # One's own sentences may name further new words.
+    tokens = config.tokens if template_file(config.template) is None else [config.token]
     for template in templates:
-        if len(split(template.replace("[name]", "[]"), [config.token])) > 1:
-            raise SettingsError(
-                f"--token {config.token} is already a word of {template!r}, a sentence of "
-                f"--template {brief(config.template)}. Call the new word <{config.token}>."
-            )
+        for token in tokens:
+            if len(split(template.replace("[name]", "[]"), [token])) > 1:
+                name = "--token" if token == config.token else "--also"
+                raise SettingsError(
+                    f"{name} {token} is already a word of {template!r}, a sentence of "
+                    f"--template {brief(config.template)}. Call the new word <{token}>."
+                )
 
 
 def before_weights(config: TrainConfig) -> None:
@@ -100,17 +107,25 @@ def word_in_captions(
     templates: Sequence[str],
     others: Sequence[NamedConcept],
 ) -> None:
-    """Check that the word is in every caption, if it is not in the templates. Where pictures that
-    cannot be used are skipped, this is not known yet.
+    """Check that a new word is in every caption, if it is not in the templates, and each in one.
+
+    Where pictures that cannot be used are skipped, this is not known yet.
 
     Raises:
         PromptError: it is not; the message names the picture.
     """
     if config.skip_bad:
         return
-    read = ((p, text) for p in paths for text in captions.variants(captions.filewords(p), config))
+    used = any("[filewords]" in template for template in templates)
+    read = [
+        (path, text)
+        for path in (paths if used else ())
+        for text in captions.variants(captions.filewords(path), config)
+    ]
     of_others = [other.concept.token for other in others]
-    prompt_checks.check_word(read, templates, [config.token, "[name]"], of_others)
+    prompt_checks.check_word(read, templates, [*config.tokens, "[name]"], of_others)
+    texts = [*templates, *(text for _, text in read)]
+    prompt_checks.check_each_is_named(config.tokens[1:], texts, [*config.tokens, *of_others])
 
 
 def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:
@@ -120,10 +135,10 @@ def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:
         SettingsError: it is.
     """
     for other in others:
-        if other.concept.token == config.token:
+        if other.concept.token in config.tokens:
             raise SettingsError(
-                f"--words {other.name} is called {config.token}, as the new word is. Call it "
-                f'otherwise: --words {other.name}="<{other.stem}-2>"'
+                f"--words {other.name} is called {other.concept.token}, as the new word is. Call "
+                f'it otherwise: --words {other.name}="<{other.stem}-2>"'
             )
 
 
@@ -132,7 +147,7 @@ def _note_useless_previews(config: TrainConfig, note: Note) -> None:
         texts = (line.prompt, line.negative)
         if any("[filewords]" in text for text in texts):
             note(f"--preview {brief(line.text)}: [filewords] is left out: a preview has no caption")
-        if not any("[name]" in text or len(split(text, [config.token])) > 1 for text in texts):
+        if not any("[name]" in text or len(split(text, config.tokens)) > 1 for text in texts):
             note(f"--preview {brief(line.text)}: no [name] in it, so it does not show the word")
 
 
@@ -197,13 +212,12 @@ def against_model(
     memory.check_training(family, config, sizes[0], words)
     previews.check(family, config)
     _check_timesteps(family, config)
-    if any(
-        len(encoder.reader.token_ids(config.token)) == 1 for encoder in family.encoders.values()
-    ):
-        note(
-            f"{config.token} is a word that {family.source.name} already knows. In prompts, it "
-            f"will mean the new word instead. <{config.token}> would keep both."
-        )
+    for token in config.tokens:
+        if any(len(encoder.reader.token_ids(token)) == 1 for encoder in family.encoders.values()):
+            note(
+                f"{token} is a word that {family.source.name} already knows. In prompts, it will "
+                f"mean the new word instead. <{token}> would keep both."
+            )
     if config.vectors is not AUTO:
         check_vector_count(config.token, config.vectors, family)
         _check_room_in_templates(family, templates, config.vectors)

@@ -1,17 +1,20 @@
 """The end of a run: write its word, measure its effect, and tell what the user should know."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pseudoword.concept import Concept
 from pseudoword.config.fields import AUTO
+from pseudoword.formats import CONCEPT_FILE
 from pseudoword.formats.keys import is_output
 from pseudoword.methods import norms
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint
+from pseudoword.runs.folder import numbered
 from pseudoword.runs.run import Run
-from pseudoword.training import loss
+from pseudoword.training import joint_words, loss
 from pseudoword.training.batches import batch
 
 NO_EFFECT = 1e-6
@@ -28,29 +31,48 @@ class Trained:
     concept: Concept
     folder: Path
     effect: float
-    """how much the word changes the model's prediction since its initialisation, relative to it"""
+    """how much the word changes the model's prediction since its initialisation, relative to it;
+    of several words, that of the one which changes it most"""
     seconds: float
     """spent in training steps by this call; 0 if the run was finished before"""
     stopped: str | None = None
     """why early stopping ended it, if it did"""
+    also: Sequence[Concept] = ()
+    """the further words that were learned with it"""
+
+    @property
+    def words(self) -> dict[Path, Concept]:
+        """The file of each word -> the word, that of `token` first."""
+        names = numbered(CONCEPT_FILE, 1 + len(self.also))
+        files = [self.folder / name for name in names]
+        return dict(zip(files, [self.concept, *self.also], strict=True))
 
 
 def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:
-    """Write the word, check that it has an effect, and mark the run as finished.
+    """Write the words, check that they have an effect, and mark the run as finished.
 
-    A word without effect is a failure of the run's state.
+    Words without effect are a failure of the run's state.
     """
-    concept, state, token = run.concept(), run.state, run.config.token
-    run.folder.write_concept(concept)
-    samples = batch(family, [state.data], state.step)
-    effect = loss.effect(family, run.setup.start.rows, concept.vectors, samples)
-    if not effect > NO_EFFECT and not state.failure:
-        state.failure = (
-            f"{token}: the finished word does not change what the model predicts "
-            f"(by {effect:.1e} of its size). Train longer, or with a higher --lr."
-        )
-    _note_long_vectors(run, concept, progress)
-    if is_output(concept.vectors):
+    concepts, state, token = run.concepts(), run.state, run.config.token
+    run.folder.write_concepts(concepts)
+    effects = _effects(family, run, concepts)
+    effect = max(effects)
+    for concept, own in zip(concepts, effects, strict=True):
+        _note_long_vectors(run, concept, progress)
+        if own > NO_EFFECT:
+            continue
+        nothing = "does not change what the model predicts"
+        if not effect > NO_EFFECT and not state.failure:
+            state.failure = (
+                f"{token}: the finished word {nothing} (by {effect:.1e} of its size). Train "
+                "longer, or with a higher --lr."
+            )
+        elif effect > NO_EFFECT:
+            progress.note(
+                f"{concept.token} {nothing} yet: too few prompts had it in them. Train longer, or "
+                "name it in more captions."
+            )
+    if is_output(concepts[0].vectors):
         progress.note(f"{token}: only pseudoword and OneTrainer use an output embedding")
     if state.method.for_other_tools:
         progress.note(f"{token}: {state.method.for_other_tools}")
@@ -60,7 +82,22 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
         elif run.config.steps is AUTO:
             progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
         checkpoint.finish(run.folder.path)
-    return Trained(concept, run.folder.path, effect, seconds, state.stopped)
+    word, *also = concepts
+    return Trained(word, run.folder.path, effect, seconds, state.stopped, also)
+
+
+def _effects(family: Family, run: Run, concepts: Sequence[Concept]) -> list[float]:
+    """`loss.effect` of each word: in prompts of the run, or where there are several, by itself.
+
+    It is that of learning alone: what `--norm` makes of rows as they begin is no effect.
+    """
+    data, begun = run.state.data, run.setup.start.rows.items()
+    start = run.state.method.constrained({key: own.to(family.device) for key, own in begun})
+    rows = joint_words.together(one.vectors for one in concepts)
+    samples = batch(family, [data], run.state.step)
+    names = joint_words.placeholders(0, data.tokens).values() if data.also else [""]
+    asked = [len(samples.prompts) * [name] if name else samples.prompts for name in names]
+    return [loss.effect(family, start, rows, replace(samples, prompts=some)) for some in asked]
 
 
 def _note_long_vectors(run: Run, concept: Concept, progress: Progress) -> None:

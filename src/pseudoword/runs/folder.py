@@ -39,7 +39,7 @@ FIXED_NAMES = (
 _NUMBER = "(0|[1-9][0-9]*)"
 NUMBERED = re.compile(
     rf"(?:checkpoint|finished)-{_NUMBER}\.pt|{PREVIEWS}/step-{_NUMBER}-[0-9]+\.png"
-    rf"|{WORDS}/step-{_NUMBER}\.safetensors"
+    rf"|{WORDS}/step-{_NUMBER}(?:-[0-9]+)?\.safetensors"
 )
 """Names of the other files, which include the step they were written at."""
 
@@ -51,7 +51,8 @@ class RunFolder:
     """The files of a run.
 
     `config.toml`, `log.jsonl`, `loss.png`, `concept.safetensors`; `previews/`; `best.safetensors`
-    if there are evaluations; copies of the word in `words/`; `chosen.json`, the values of `auto`
+    if there are evaluations; copies of the word in `words/`; of further words that are learned with
+    it `concept-2.safetensors` and so on; `chosen.json`, the values of `auto`
     settings; `changes.json`, if settings were changed during the run; checkpoints; and a record of
     all these files (`outputs.Outputs`).
     """
@@ -231,16 +232,32 @@ class RunFolder:
         """
         return run_log.read(self.log)
 
-    def write_concept(self, concept: Concept) -> None:
-        """Write the current word."""
-        self.files.write(formats.CONCEPT_FILE, native.dump(concept))
+    def concepts(self, config: TrainConfig) -> list[Path]:
+        """The files of the words that a run with `config` learns."""
+        return [self.path / name for name in numbered(formats.CONCEPT_FILE, len(config.new_words))]
 
-    def keep_copy(self, concept: Concept, step: int, keep_last: int) -> None:
-        """Keep a copy of the word, and remove all but the last `keep_last` copies (0: keep all)."""
-        self.files.write(f"{WORDS}/step-{step}.safetensors", native.dump(concept))
+    def write_concepts(self, concepts: Sequence[Concept]) -> None:
+        """Write the current words."""
+        self._write_words(formats.CONCEPT_FILE, concepts)
+
+    def write_best(self, concepts: Sequence[Concept]) -> None:
+        """Write the words of the lowest evaluation loss so far."""
+        self._write_words(BEST, concepts)
+
+    def keep_copies(self, concepts: Sequence[Concept], step: int, keep_last: int) -> None:
+        """Keep copies of the words, and remove all but those of the last `keep_last` steps.
+
+        With 0, all are kept.
+        """
+        self._write_words(f"{WORDS}/step-{step}.safetensors", concepts)
         if keep_last:
             copies = [(at, name) for name, at in self._numbered() if name.startswith(f"{WORDS}/")]
-            self.files.remove(*(name for _, name in sorted(copies)[:-keep_last]))
+            kept = sorted({at for at, _ in copies})[-keep_last:]
+            self.files.remove(*(name for at, name in copies if at not in kept))
+
+    def _write_words(self, name: str, concepts: Sequence[Concept]) -> None:
+        for file, concept in zip(numbered(name, len(concepts)), concepts, strict=True):
+            self.files.write(file, native.dump(concept))
 
     def clear(self) -> None:
         """Remove what the run in this folder has written; other files stay.
@@ -282,9 +299,12 @@ class RunFolder:
 
     def _foreign_files(self, config: TrainConfig) -> list[Path]:
         """Files that the run would replace, but no run has written."""
-        plain = [*FIXED_NAMES, *([CSV] if "csv" in config.log else [])]
-        numbered = [name for name, step in self._numbered() if step <= config.total_steps]
-        return self.files.foreign([*plain, *numbered])
+        words = len(config.new_words)
+        plain = [*FIXED_NAMES, *numbered(formats.CONCEPT_FILE, words), *numbered(BEST, words)]
+        if "csv" in config.log:
+            plain.append(CSV)
+        with_step = [name for name, step in self._numbered() if step <= config.total_steps]
+        return self.files.foreign([*dict.fromkeys(plain), *with_step])
 
     def _numbered(self) -> Iterator[tuple[str, int]]:
         """Files named like those of a run, with the step in their name."""
@@ -310,6 +330,12 @@ class RunFolder:
 
     def _unexpected(self, name: str, why: str) -> RunFolderError:
         return RunFolderError.altered(self.path / name, why)
+
+
+def numbered(name: str, words: int) -> list[str]:
+    """Names for the files of so many words: `name`, and with a number from the second one on."""
+    stem, ending = name.removesuffix(".safetensors"), ".safetensors"
+    return [name, *(f"{stem}-{number}{ending}" for number in range(2, words + 1))]
 
 
 def _inside(folder: Path, path: Path) -> str | None:

@@ -75,7 +75,7 @@ class Due:
     folder: RunFolder
     step: int
     others: Sequence[Concept] = ()
-    """other words that its prompts may have in them"""
+    """other words that its prompts may have in them, also those that are learned with it"""
 
 
 @dataclass

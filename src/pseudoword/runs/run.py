@@ -15,7 +15,7 @@ from pseudoword.runs import checkpoint
 from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.runs.setup import Setup
 from pseudoword.text import listed, public
-from pseudoword.training import early_stopping, importance
+from pseudoword.training import early_stopping, importance, joint_words
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.encoded_prompts import prompts_of
@@ -51,10 +51,10 @@ class Run:
         """The folder of the run."""
         return self.setup.folder
 
-    def concept(self) -> Concept:
-        """The current word.
+    def concepts(self) -> list[Concept]:
+        """The current words, that of `token` first.
 
-        After a failure it is the last good one; with early stopping, the best one so far.
+        After a failure they are the last good ones; with early stopping, the best ones so far.
         """
         state = self.state
         if state.failure is not None and state.good:
@@ -65,13 +65,17 @@ class Run:
             rows, step = state.word(), state.step
         changes = {"changed": "; ".join(self.folder.changes)} if self.folder.changes else {}
         facts = {**self.setup.provenance, "lr": str(self.rates), "steps": str(step), **changes}
-        return Concept(
-            token=state.token,
-            vectors={key: r.detach().cpu().clone() for key, r in rows.items()},
-            family=self.setup.family,
-            method=state.method.name,
-            provenance={name: public(value) for name, value in facts.items()},
-        )
+        own = zip(self.config.tokens, joint_words.apart(rows), self.setup.beginnings, strict=True)
+        return [
+            Concept(
+                token=token,
+                vectors={key: r.detach().cpu().clone() for key, r in vectors.items()},
+                family=self.setup.family,
+                method=state.method.name,
+                provenance={name: public(value) for name, value in {**facts, **began}.items()},
+            )
+            for token, vectors, began in own
+        ]
 
 
 def evaluate(family: Family, runs: Sequence[Run]) -> list[EvaluationLoss]:

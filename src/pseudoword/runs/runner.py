@@ -115,7 +115,7 @@ def finished(config: TrainConfig, *, allow_changes: bool = False) -> Trained | N
     with locks.lock_folder(folder.path):
         folder.recover()
         options = Options(allow_changes=allow_changes)
-        return _result(folder) if _nothing_left(folder, config, options) else None
+        return _result(folder, config) if _nothing_left(folder, config, options) else None
 
 
 def _planned(
@@ -150,7 +150,7 @@ def _claim(
         if first or one.folder.config.exists():
             one.claim()
         if not options.restart and _nothing_left(one.folder, one.config, options):
-            done[one.folder.path] = _result(one.folder)
+            done[one.folder.path] = _result(one.folder, one.config)
         else:
             todo.append(one)
         if not first or one.folder.path in done:
@@ -287,6 +287,7 @@ def _to_train_further(one: PlannedRun) -> str:
     return f"to train further, begin another run with --init {one.folder.concept}"
 
 
-def _result(folder: RunFolder) -> Trained:
+def _result(folder: RunFolder, config: TrainConfig) -> Trained:
     """The result of a run that was finished before."""
-    return Trained(formats.read(folder.concept), folder.path, float("nan"), 0.0)
+    word, *also = map(formats.read, folder.concepts(config))
+    return Trained(word, folder.path, float("nan"), 0.0, also=also)

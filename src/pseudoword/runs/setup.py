@@ -10,10 +10,17 @@ import torch
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
+from pseudoword.config.word import NewWord
 from pseudoword.data import captions, examples, image_quality, latents
 from pseudoword.data.examples import CropSizes
 from pseudoword.data.latents import EncodedPicture
-from pseudoword.data.prompt_checks import check_captions, names_one, note_names, note_weights
+from pseudoword.data.prompt_checks import (
+    check_captions,
+    check_each_is_named,
+    names_one,
+    note_names,
+    note_weights,
+)
 from pseudoword.formats import names
 from pseudoword.methods import Initialisation, Rows
 from pseudoword.models.compatibility import vocabulary
@@ -25,7 +32,7 @@ from pseudoword.runs.chosen import Chosen
 from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.planned import PlannedRun
 from pseudoword.text import brief, counted, version
-from pseudoword.training import initialisation, nearest_word, other_words
+from pseudoword.training import initialisation, joint_words, nearest_word, other_words
 from pseudoword.training.batches import TrainingData
 
 
@@ -42,6 +49,9 @@ class Setup:
     others: Sequence[Concept]
     """other words that its prompts may have in them"""
     start: Initialisation
+    """the rows of all new words together (`joint_words`)"""
+    beginnings: Sequence[dict[str, str]]
+    """of each new word: what is written into it about how it began"""
     chosen: Chosen
     """what has been chosen so far"""
     sources: dict[str, str]
@@ -71,16 +81,19 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
         progress.note(f"{config.token}: held out {len(held_out)} of {len(pictures)} pictures")
     others = [named.concept for named in planned.others]
     placed = other_words.placed(family, others)
-    data = TrainingData(config.token, learned, templates, config, config, others=placed)
+    token, *also = config.tokens
+    data = TrainingData(token, learned, templates, config, config, others=placed, also=also)
     chosen = Chosen() if restart else folder.read_chosen()
-    init = config.init
+    words = config.new_words
     if config.init_mode == "nearest":
         init = _nearest_word(family, config, data, chosen.init, progress)
         chosen = chosen.model_copy(update={"init": init})
-    rows = _initial_rows(family, config, init, len(learned), progress)
-    _check_prompts(family, planned, pictures, max(map(len, rows.values())))
+        words[0] = words[0]._replace(init=init)
+    rows = [_initial_rows(family, config, word, len(learned), progress) for word in words]
+    _check_prompts(family, planned, pictures, [max(map(len, own.values())) for own in rows])
     if config.keep_context:
-        data = replace(data, initial={key: r.to(family.device) for key, r in rows.items()})
+        initial = joint_words.together(rows).items()
+        data = replace(data, initial={key: r.to(family.device) for key, r in initial})
     sources = _checksums(family, pictures, templates, others)
     sources[checkpoint.FILES] = examples.fingerprint(paths, config)
     return Setup(
@@ -90,26 +103,27 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
         data,
         held_out,
         others,
-        initialisation.begin(family, rows),
+        initialisation.begin(family, joint_words.together(rows)),
+        [_beginning(config, word) for word in words],
         chosen,
         sources,
-        _provenance(family, config, init, sizes.resolution, len(learned), sources),
+        _provenance(family, config, sizes.resolution, len(learned), sources),
     )
 
 
 def _initial_rows(
-    family: Family, config: TrainConfig, init: str, pictures: int, progress: Progress
+    family: Family, config: TrainConfig, word: NewWord, pictures: int, progress: Progress
 ) -> Rows:
     """The rows that a word for so many pictures begins as; report what its name is elsewhere."""
-    vectors = _vectors(family, config, init, pictures)
-    if warning := names.diffusers_warning(config.token, vectors, vocabulary(family)):
-        progress.note(f"{config.token}: {warning}")
+    vectors = _vectors(family, config, word.init, pictures)
+    if warning := names.diffusers_warning(word.token, vectors, vocabulary(family)):
+        progress.note(f"{word.token}: {warning}")
     return initialisation.initial_rows(
         family,
-        init,
-        config.init_mode,
+        word.init,
+        word.init_mode,
         vectors,
-        config.token,
+        word.token,
         config.seed,
         output=config.output_embedding,
     )
@@ -186,50 +200,57 @@ def _encode(
 
 
 def _check_prompts(
-    family: Family, planned: PlannedRun, pictures: Sequence[EncodedPicture], vectors: int
+    family: Family,
+    planned: PlannedRun,
+    pictures: Sequence[EncodedPicture],
+    vectors: Sequence[int],
 ) -> None:
-    """Check that captions and previews leave room for the word; report what is cut off."""
+    """Check that captions and previews leave room for the words; report what is cut off.
+
+    `vectors` are those of each new word.
+    """
     config, templates, note = planned.config, planned.templates, planned.progress.note
+    new = dict(zip(config.tokens, vectors, strict=True))
     others = other_words.counts(named.concept for named in planned.others)
+    known = [*new, *others]
     read = [(p, text) for p in pictures for text in captions.variants(p.filewords, config)]
     check_captions(
         [encoder.reader for encoder in family.encoders.values()],
         [(picture.path, text) for picture, text in read],
         templates,
-        vectors,
+        vectors[0],
         note,
         token=config.token,
+        also={token: new[token] for token in config.tokens[1:]},
         shuffled=config.shuffle_tags,
         others=others,
     )
     texts = [*templates]
     if any("[filewords]" in template for template in templates):
         texts += [text for _, text in read]
-    note_weights(texts, note, [config.token, *others])
-    note_names(texts, note, [config.token, *others])
-    previews.check_prompts(family, config, {config.token: vectors, **others}, note)
+    note_weights(texts, note, known)
+    note_names(texts, note, known)
+    previews.check_prompts(family, config, new | others, note)
+    check_each_is_named(config.tokens[1:], texts, known)
     shown = [text for line in config.preview for text in (line.prompt, line.negative)]
     for named in planned.others:
         token = named.concept.token
-        if not any(names_one(text, [token], [config.token, *others]) for text in (*texts, *shown)):
+        if not any(names_one(text, [token], known) for text in (*texts, *shown)):
             note(f"--words {named.name}: no caption, sentence or preview has {token} in it")
 
 
 def _provenance(
     family: Family,
     config: TrainConfig,
-    init: str,
     resolution: int,
     pictures: int,
     sources: Mapping[str, str],
 ) -> dict[str, str]:
-    """What is written into the concept about how it was learned, and that it began at `init`."""
+    """What is written into all words of a run about how they were learned."""
     return {
         "base": family.source.name,
         "base_fingerprint": sources["base"],
         **({"clip_skip": str(config.clip_skip)} if config.clip_skip > 1 else {}),
-        "init": init,
-        "init_mode": initialisation.mode_of(init, config.init_mode),
         "batch": str(config.batch),
         "resolution": str(resolution),
         "template": config.template,
@@ -238,6 +259,13 @@ def _provenance(
         "data_sha256": sources["pictures"],
         "version": version(),
     }
+
+
+def _beginning(config: TrainConfig, word: NewWord) -> dict[str, str]:
+    """What is written into one word of a run about how it began, and what it was learned with."""
+    found = {"init": word.init, "init_mode": initialisation.mode_of(word.init, word.init_mode)}
+    others = [token for token in config.tokens if token != word.token]
+    return found | ({"learned_with": ", ".join(others)} if others else {})
 
 
 def _hold_out(

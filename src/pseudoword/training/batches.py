@@ -14,7 +14,7 @@ from pseudoword.data.latents import EncodedPicture
 from pseudoword.methods import Rows
 from pseudoword.models.family import Family
 from pseudoword.placeholders import replace_placeholders
-from pseudoword.training import loss, other_words
+from pseudoword.training import joint_words, loss, other_words
 from pseudoword.training.other_words import NONE, OtherWords
 from pseudoword.training.sampling import StepSamples, fixed_latent_noise, sample_step
 from pseudoword.training.timestep_sampling import Timesteps
@@ -36,6 +36,13 @@ class TrainingData:
     """relative frequency of each part of the timesteps; empty: all the same"""
     others: OtherWords = NONE
     """what else its prompts may have in them"""
+    also: Sequence[str] = ()
+    """the tokens of further words that are learned with it (`joint_words`)"""
+
+    @property
+    def tokens(self) -> list[str]:
+        """Of all words that are learned."""
+        return [self.token, *self.also]
 
 
 def batches(
@@ -131,7 +138,8 @@ def _assemble(
             for picture, seed in zip(pictures, own.wording, strict=True)
         ]
         prompts += [
-            prompt(data, c, words, k) for c, words in zip(own.caption, captions, strict=True)
+            prompt(data, c, words, picture.filewords, k)
+            for c, words, picture in zip(own.caption, captions, pictures, strict=True)
         ]
         latents.append(_latents(data, own))
         noise.append(own.noise + hyper.noise_offset * own.offset_noise)
@@ -155,15 +163,24 @@ def _assemble(
     )
 
 
-def prompt(data: TrainingData, template: int, filewords: str, k: int) -> str:
+def prompt(data: TrainingData, template: int, filewords: str, whole: str, k: int) -> str:
     """A prompt of the k-th concept of a pack, with the template of that number.
 
-    Where the word was in the part of a caption that was left out, it comes first.
+    `filewords` is what is left of the `whole` caption of the picture. Words of the concept that
+    were in the part that was left out come first, if no other one is there.
     """
-    name = loss.pack_placeholder(k)
-    marks = {**data.others.marks, data.token: name}
-    text = replace_placeholders(render(data.templates[template], name, filewords), marks)
-    return text if name in text else f"{name}, {text}".rstrip(" ,")
+    own = joint_words.placeholders(k, data.tokens)
+    marks, name = {**data.others.marks, **own}, own[data.token]
+
+    def marked(text: str, filewords: str = "") -> str:
+        return replace_placeholders(render(text, name, filewords), marks)
+
+    text = marked(data.templates[template], filewords)
+    if any(mark in text for mark in own.values()):
+        return text
+    before = marked(whole) if data.also else name
+    first = ", ".join(mark for mark in own.values() if mark in before) or name
+    return f"{first}, {text}".rstrip(" ,")
 
 
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -17,7 +17,8 @@ from pseudoword.models.reading.injection import Words, rows_of
 from pseudoword.models.reading.prompts import Tokenized
 from pseudoword.models.reading.text_encoder import TextEncoder
 from pseudoword.rng import generator
-from pseudoword.training.loss import Batch, pack_placeholder
+from pseudoword.training import joint_words
+from pseudoword.training.loss import Batch
 from pseudoword.training.state import TrainState
 
 TEMPLATES = (
@@ -59,23 +60,24 @@ def add_gradients(
     count = len(batch.prompts) // len(states)
     texts, words, initial, weights = [], {**batch.others}, {**batch.others}, []
     for k in keeping:
-        state, placeholder = states[k], pack_placeholder(k)
-        texts += prompts(state, placeholder, batch.prompts[k * count : (k + 1) * count], part)
-        words[placeholder] = state.method.rows(contexts[k])
-        initial[placeholder] = state.data.initial
+        state = states[k]
+        own = joint_words.placed(k, state.method.rows(contexts[k]))
+        texts += prompts(state, [*own], batch.prompts[k * count : (k + 1) * count], part)
+        words |= own
+        initial |= joint_words.placed(k, state.data.initial)
         weights.append(state.hyper.keep_context / state.hyper.accumulate)
     each = drift(family, words, initial, texts).view(len(keeping), -1).mean(1)
     (each @ torch.tensor(weights, device=family.device, dtype=torch.float32) * scale).backward()
 
 
 def prompts(
-    state: TrainState, placeholder: str, learned: Sequence[str], part: int = 0
+    state: TrainState, placeholders: Sequence[str], learned: Sequence[str], part: int = 0
 ) -> list[str]:
     """As many prompts as `learned` for a batch of the next step.
 
     They are a function of (seed, token, step), and those of all batches those of one large batch.
-    About half of them name another thing. The others are of those that the concept learns from:
-    their styles and backgrounds are to stay what they are, too.
+    About half of them name another thing beside one of the concept's words. The others are of
+    those that it learns from: their styles and backgrounds are to stay what they are, too.
     """
     source = generator(state.hyper.seed, state.token, state.step, "context")
     every = len(learned) * state.hyper.accumulate
@@ -83,10 +85,13 @@ def prompts(
     with_thing = torch.rand(every, generator=source, dtype=torch.float32)[own] < 0.5
     templates = torch.randint(len(TEMPLATES), (every,), generator=source)[own]
     things = torch.randint(len(THINGS), (every,), generator=source)[own]
+    words = torch.randint(len(placeholders), (every,), generator=source)[own]
     return [
-        TEMPLATES[template].format(word=placeholder, thing=THINGS[thing]) if other else prompt
-        for prompt, other, template, thing in zip(
-            learned, with_thing, templates, things, strict=True
+        TEMPLATES[template].format(word=placeholders[word], thing=THINGS[thing])
+        if other
+        else prompt
+        for prompt, other, template, thing, word in zip(
+            learned, with_thing, templates, things, words, strict=True
         )
     ]
 

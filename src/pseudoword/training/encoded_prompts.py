@@ -16,9 +16,8 @@ from pseudoword.methods import Rows
 from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
 from pseudoword.models.reading.injection import Vectors, Words
-from pseudoword.training import other_words
+from pseudoword.training import joint_words, other_words
 from pseudoword.training.batches import TrainingData, prompt
-from pseudoword.training.loss import pack_placeholder
 
 ALWAYS_NBYTES = 64 << 20
 """The output of an encoder is kept up to this size, or up to the size of the encoder itself."""
@@ -38,12 +37,15 @@ class PromptsOfWord:
 def prompts_of(data: TrainingData) -> list[str] | None:
     """All prompts that a word is learned in; None if its captions change at random."""
     settings = data.captions
-    own = {text for p in data.pictures for text in variants(p.filewords, settings)}
+    kept = {(text, p.filewords) for p in data.pictures for text in variants(p.filewords, settings)}
+    own = set() if settings.drop_caption == 1 else kept
     if settings.drop_caption:
-        own = {""} if settings.drop_caption == 1 else {"", *own}
-    if (settings.shuffle_tags or settings.drop_tags) and own != {""}:
+        own |= {("", p.filewords) for p in data.pictures}
+    if (settings.shuffle_tags or settings.drop_tags) and any(text for text, _ in own):
         return None
-    found = [prompt(data, c, words, 0) for c in range(len(data.templates)) for words in sorted(own)]
+    found = [
+        prompt(data, c, *words, 0) for c in range(len(data.templates)) for words in sorted(own)
+    ]
     return [*dict.fromkeys(found)]
 
 
@@ -63,14 +65,15 @@ def keep(
         Whether anything is kept, so that `release` will free something.
     """
     others = other_words.together(word.others for word in words)
-    names = set(freed(family, [*(word.rows for word in words), *others.values()]))
+    own = [rows for word in words for rows in joint_words.apart(word.rows)]
+    names = set(freed(family, [*own, *others.values()]))
     for key in names:
         family.encoders[key].keep()
     done, total = 0, sum(len(word.prompts) for word in words)
     for word in words:
         for text in word.prompts if names else ():
             with torch.no_grad():
-                family.encode_text([text], {pack_placeholder(0): word.rows, **word.others})
+                family.encode_text([text], {**joint_words.placed(0, word.rows), **word.others})
             done += 1
             for key in [key for key in names if _is_much(family, key, total / done)]:
                 family.encoders[key].forget()

@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool1d
 from pseudoword.config import Hyperparameters
 from pseudoword.methods import Rows
 from pseudoword.models.family import Family
+from pseudoword.placeholders import renumbered
 from pseudoword.training import batches, loss
 from pseudoword.training.batch_invariance import exact
 from pseudoword.training.batches import TrainingData
@@ -123,7 +124,7 @@ def _squares_at(
     # Each sample has its own copy of the word: one backward pass gives a gradient for each.
     copies = [_leaves(words[k], family.device) for k in owner]
     prompts = [
-        prompt.replace(loss.pack_placeholder(k), loss.pack_placeholder(i))
+        renumbered(prompt, k, i)
         for i, (prompt, k) in enumerate(zip(batch.prompts, owner, strict=True))
     ]
     (loss.losses(family, copies, replace(batch, prompts=prompts)).sum() * scale).backward()

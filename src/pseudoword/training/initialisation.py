@@ -24,7 +24,7 @@ from pseudoword.models.reading.text_encoder import TextEncoder, watched
 from pseudoword.placeholders import delimited
 from pseudoword.rng import generator
 from pseudoword.text import brief
-from pseudoword.training import suggestions
+from pseudoword.training import joint_words, suggestions
 
 
 def named_concept(init: str, mode: InitMode) -> Concept | None:
@@ -227,13 +227,28 @@ def turn(family: Family, concept: Concept, share: float, word: str | None = None
 
 
 def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
-    """What a method needs to know to begin at `rows` `[n, width]`.
+    """What a method needs to know to begin at `rows` `[n, width]`, of one or more words.
 
     Numbers in T5's rows are hundreds of times larger than in CLIP's. One learning rate would break
     the one or leave the other where it is. So an encoder whose numbers are of another order than
     the first one's has a scale, a power of eight: multiplying with it is exact. States have no
     vocabulary; those that the word begins as are the usual ones.
     """
+    words = [_usual(family, own) for own in joint_words.apart(rows) or [{}]]
+    return Initialisation(
+        rows,
+        joint_words.together(norms for norms, _, _ in words),
+        words[0][1],
+        family.layers,
+        family.device,
+        joint_words.together(scales for _, _, scales in words),
+    )
+
+
+def _usual(
+    family: Family, rows: Mapping[str, Tensor]
+) -> tuple[dict[str, float], float, dict[str, float]]:
+    """Of one word: the usual norms, the usual size of a number, and the scales (`begin`)."""
     usual, sizes = {}, {}
     for key, encoder in family.encoders.items():
         own = rows.get(key + OUTPUT_SUFFIX)
@@ -243,8 +258,7 @@ def begin(family: Family, rows: Mapping[str, Tensor]) -> Initialisation:
     first, *_ = sizes.values()
     scales = {key: _power_of_eight(size, first) for key, size in sizes.items()}
     alike = [size for key, size in sizes.items() if scales[key] == 1]
-    number = sum(alike) / len(alike)
-    return Initialisation(rows, usual, number, family.layers, family.device, scales)
+    return usual, sum(alike) / len(alike), scales
 
 
 def _power_of_eight(size: float, first: float) -> float:

@@ -12,8 +12,9 @@ import torch
 
 from pseudoword.formats.keys import is_layered
 from pseudoword.methods import Rows
+from pseudoword.placeholders import renumbered
 from pseudoword.training import other_words
-from pseudoword.training.loss import Batch, pack_placeholder
+from pseudoword.training.loss import Batch
 
 POSITIONS = 4096
 """Latent positions of a joint batch for which there is always room: those of one picture of
@@ -58,11 +59,7 @@ def room(part: Batch) -> int:
 def _join(parts: Sequence[tuple[int, Batch]]) -> Batch:
     """The samples of all parts, which have latents of one shape."""
     first = parts[0][1]
-    prompts = [
-        prompt.replace(pack_placeholder(0), pack_placeholder(word))
-        for word, part in parts
-        for prompt in part.prompts
-    ]
+    prompts = [renumbered(prompt, 0, word) for word, part in parts for prompt in part.prompts]
     tensors = {name: torch.cat([getattr(part, name) for _, part in parts]) for name in TENSORS}
     others = other_words.together(part.others for _, part in parts)
     return replace(first, prompts=prompts, others=others, **tensors)

@@ -9,7 +9,8 @@ from torch import Tensor
 from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.models.reading.injection import Vectors, Words
-from pseudoword.placeholders import delimited
+from pseudoword.placeholders import pack_placeholder as pack_placeholder
+from pseudoword.training import joint_words
 from pseudoword.training.weighting import huber
 
 Denoise = Callable[[Tensor, Tensor, Condition, MicroConditioning], Tensor]
@@ -40,14 +41,6 @@ class Batch:
     """placeholder -> rows, of further words in the prompts, which are not learned"""
 
 
-def pack_placeholder(k: int) -> str:
-    """The placeholder of the k-th concept of a pack in its prompts.
-
-    A private-use character, so that two concepts of the same name can share a pack.
-    """
-    return delimited(k)
-
-
 def per_concept(prediction: Tensor, target: Tensor, batch: Batch, concepts: int) -> Tensor:
     """Mean squared error of a prediction `[K·B, C, h, w]` for each of K concepts, `[K]`.
 
@@ -66,8 +59,10 @@ def predict(
     Words that are in none of its prompts may have none. `denoise` is how the denoiser is run; by
     default `family.predict`.
     """
-    placed = {pack_placeholder(k): rows for k, rows in enumerate(words) if rows}
-    condition = encode_distinct(family, batch.prompts, placed | {**batch.others})
+    placed = {**batch.others}
+    for k, rows in enumerate(words):
+        placed |= joint_words.placed(k, rows)
+    condition = encode_distinct(family, batch.prompts, placed)
     noisy = family.noise_schedule.noisy(batch.latents, batch.noise, batch.t)
     run = denoise or family.predict
     return run(noisy, batch.t, condition, batch.micro_conditioning).float()

@@ -77,21 +77,23 @@ def rate_of_its_own(name: str) -> bool:
 
 
 def clip(
-    parameters: Sequence[nn.Parameter], norm: float, value: float, scale: float
+    parameters: Sequence[nn.Parameter], norm: float, value: float, scale: float, words: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Divide gradients by `scale`, clip their numbers to `value`, then their norm to `norm`.
 
-    0 means no limit.
+    0 means no limit. The parameters are those of so many `words`, one after the other.
 
     Returns:
         Two scalars, still on the device: the norm before clipping, and the largest number in the
-        gradient of the parameter with the smallest gradient (0: no gradient reaches it).
+        gradient of the parameter with the smallest gradient (0: no gradient reaches it). Of several
+        words, it is that of the one that a gradient reaches best: a batch need not have all.
     """
     reached = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
     for grad in reached:
         grad /= scale
     before = nn.utils.get_total_norm(reached)
-    least = torch.stack([grad.abs().max() for grad in reached]).min()
+    largest = torch.stack([grad.abs().max() for grad in reached])
+    least = largest.view(words, -1).min(1).values.max()
     if value:
         nn.utils.clip_grad_value_(parameters, value)
     if norm:

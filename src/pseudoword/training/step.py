@@ -92,7 +92,8 @@ def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> li
     readings = []
     for state, value in zip(states, total, strict=True):
         hyper, parameters = state.hyper, state.method.parameters()
-        clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale)
+        words = len(state.data.tokens)
+        clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale, words)
         readings.append(torch.stack([value, norms.mean_norm(state.method.word()), *clipped]))
     # together: each transfer waits for the device
     numbers: list[list[float]] = torch.stack(readings).tolist()

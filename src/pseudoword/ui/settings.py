@@ -16,7 +16,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 from pseudoword.ui.workspace import LORAS, MODELS, Workspace
 
-NEVER = frozenset({"out", "pictures", "configs", "similarity_model", "words"})
+NEVER = frozenset({"also", "configs", "out", "pictures", "similarity_model", "words"})
 """Settings that a page does not have."""
 
 SENTENCES = ("subject", "style", "minimal", "captioned", "filewords", "object")

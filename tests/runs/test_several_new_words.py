@@ -1,0 +1,178 @@
+"""Runs that learn several new words together (`--also`)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import Notes, run
+
+import pseudoword
+from pseudoword import api, formats
+from pseudoword.config import TrainConfig
+from pseudoword.errors import PromptError, PseudowordError, RunFolderError, SettingsError
+from pseudoword.formats import folder_scan
+from pseudoword.progress import Silent
+
+SETTINGS: dict[str, Any] = {
+    **{"init": "cat", "steps": 4, "batch": 2, "checkpoint_every": 1, "preview": ()},
+    **{"timestep_sampling": "uniform", "template": "filewords", "also": ("<hat>=red dog",)},
+}
+FILES = ("concept.safetensors", "concept-2.safetensors")
+
+
+@pytest.fixture
+def captioned(pictures: Path) -> Path:
+    """Pictures of one word, of the other, and of both."""
+    captions = ("a <toy>", "a <hat> on a [name]", "a <hat>")
+    for number, path in enumerate(sorted(pictures.glob("*.png"))):
+        path.with_suffix(".txt").write_text(captions[number % 3])
+    return pictures
+
+
+def learned(base: Path, pictures: Path, out: Path, **settings: Any) -> list[bytes]:
+    api.train(pictures, "<toy>", base=base, out=out, **SETTINGS | settings)
+    return [(out / name).read_bytes() for name in FILES]
+
+
+class Stopping(Silent):
+    """Stops a run after a step."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+
+    def advance(self, done: int, total: int, detail: str = "") -> None:
+        if detail.startswith("loss") and done == self._at:
+            raise KeyboardInterrupt
+
+
+def test_each_has_a_file_with_copies_and_a_best_one(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    learned(base, captioned, out, evaluate_every=1, save_every=1, keep_last=2)
+    toy, hat = (formats.read(out / name) for name in FILES)
+    assert (toy.token, hat.token) == ("<toy>", "<hat>")
+    assert (toy.provenance["init"], hat.provenance["init"]) == ("cat", "red dog")
+    assert toy.provenance["learned_with"] == "<hat>"
+    assert hat.provenance["learned_with"] == "<toy>"
+    assert hat.length == toy.length
+    best = [formats.read(out / name) for name in ("best.safetensors", "best-2.safetensors")]
+    assert [one.token for one in best] == ["<toy>", "<hat>"]
+    copies = {f"step-{step}{which}.safetensors" for step in (3, 4) for which in ("", "-2")}
+    assert {path.name for path in (out / "words").iterdir()} == copies
+    found = folder_scan.scan_folder(tmp_path, tmp_path / "none").files
+    assert {path.name for path in found if path.suffix == ".safetensors"} == set(FILES)
+
+
+def test_it_goes_on_where_it_was_stopped_and_is_finished_once(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    whole = learned(base, captioned, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learned(base, captioned, tmp_path / "cut", progress=Stopping(2))
+    assert learned(base, captioned, tmp_path / "cut") == whole
+    again = api.train(captioned, "<toy>", config=tmp_path / "cut/config.toml", out=tmp_path / "cut")
+    assert [one.token for one in again.words.values()] == ["<toy>", "<hat>"]
+    assert [*again.words] == [tmp_path / "cut" / name for name in FILES]
+    pack = [
+        TrainConfig.check(pictures=captioned, token=token, out=tmp_path / name, base=base, **given)
+        for token, name, given in (
+            ("<toy>", "a", SETTINGS),
+            ("<hat>", "b", SETTINGS | {"also": "<toy>"}),
+        )
+    ]
+    api.train_pack(pack)
+    assert [(tmp_path / "a" / name).read_bytes() for name in FILES] == whole
+
+
+def test_a_preview_draws_them_as_generate_does(base: Path, captioned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    learned(base, captioned, out, preview=["a [name] and a <hat> --s 2 --d 5"])
+    (drawn,) = pseudoword.generate(
+        "a <toy> and a <hat>", concept=[out, out / FILES[1]], base=base, sampler_steps=2, seed=5
+    )
+    with Image.open(out / "previews" / "step-4-1.png") as shown:
+        assert shown.convert("RGB").tobytes() == drawn.convert("RGB").tobytes()
+
+
+def test_one_that_no_caption_names_is_an_error(base: Path, captioned: Path, tmp_path: Path) -> None:
+    for given in ({"also": ("<hat>", "<cap>")}, {"also": "<cap>", "template": "subject"}):
+        with pytest.raises(PromptError, match="--also <cap>: no caption or sentence has <cap>"):
+            learned(base, captioned, tmp_path / "run", **given)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_one_that_no_step_has_seen_is_told(base: Path, captioned: Path, tmp_path: Path) -> None:
+    """Which of the two it is depends on the picture of the only step."""
+    told = set()
+    for seed in range(20):
+        notes = Notes()
+        given = {"steps": 1, "batch": 1, "seed": seed, "progress": notes}
+        learned(base, captioned, tmp_path / str(seed), **given)
+        told |= {line.split()[0] for line in notes.lines if "too few prompts had it" in line}
+        if told == {"<toy>", "<hat>"}:
+            return
+    pytest.fail(f"only {told} was told in {seed + 1} runs")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"also": "<toy>"}, "--also <toy> is called like another new word"),
+        ({"also": ("<hat>", "<HAT>")}, "--also <HAT> is called like another new word"),
+        ({"also": "<hat>="}, "--also <hat>=: after the = come the words that it starts from"),
+        ({"also": "<hat>=words/hat.pt"}, "after the = come the words that it starts from"),
+        ({"also": ""}, "--also is empty"),
+        ({"also": "a [name]"}, r"\[name\] has a meaning in templates"),
+        ({"also": "photo", "template": "subject"}, "--also photo is already a word of 'a photo of"),
+    ],
+)
+def test_words_that_cannot_be_are_refused_before_anything_is_written(
+    settings: dict[str, Any], message: str, base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        learned(base, captioned, tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_beside_them_have_other_names(base: Path, captioned: Path, tmp_path: Path) -> None:
+    learned(base, captioned, tmp_path / "run")
+    with pytest.raises(SettingsError, match="is called <hat>, as the new word is"):
+        learned(base, captioned, tmp_path / "other", words=tmp_path / "run" / FILES[1])
+
+
+@pytest.mark.parametrize("name", ["concept-2.safetensors", "best-2.safetensors"])
+def test_files_of_others_are_not_replaced(
+    name: str, base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / name).write_bytes(b"mine")
+    with pytest.raises(RunFolderError, match=f"{name} would be replaced"):
+        learned(base, captioned, out, evaluate_every=1)
+    assert (out / name).read_bytes() == b"mine"
+    api.train(
+        captioned, "<toy>", base=base, out=out, **SETTINGS | {"also": (), "template": "subject"}
+    )
+    assert (out / name).read_bytes() == b"mine"
+
+
+def test_other_words_are_another_run(base: Path, captioned: Path, tmp_path: Path) -> None:
+    learned(base, captioned, tmp_path / "run")
+    error: type[PseudowordError] = RunFolderError
+    with pytest.raises(error, match="--also was <hat>=red dog, is <hat>=blue"):
+        learned(base, captioned, tmp_path / "run", also="<hat>=blue")
+
+
+def test_the_command_line_names_each_file(base: Path, captioned: Path, tmp_path: Path) -> None:
+    given = [
+        *("train", captioned, "--token", "<toy>", "--also", "<hat>=red dog", "--base", base),
+        *("--template", "filewords", "--steps", 1, "--preview", "none", "--out", tmp_path / "run"),
+    ]
+    code, out, err = run(*given)
+    assert code == 0, err
+    first, second = (tmp_path / "run" / name for name in FILES)
+    assert f"<toy> is ready: {first}" in out
+    assert f"<hat> is ready: {second}" in out
+    assert f"--concept {tmp_path / 'run'} --concept {second}" in " ".join(out.split())
