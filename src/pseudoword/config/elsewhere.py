@@ -42,6 +42,7 @@ _NAMES: Mapping[str, str] = {
     "no_half_vae full_fp16 full_bf16 fp8_base weight_dtype": (
         "--dtype is that of the frozen weights; the word is always float32"
     ),
+    "additional_embeddings": "it is --also, once for each, with captions that name them",
     "initial_phrase initial_embedding_text initial_embedding_file": (
         "--init takes words, and embedding files, too"
     ),
