@@ -35,6 +35,7 @@ class Output:
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     found = Screen()
     monkeypatch.setattr(notebook, "display", found.display)
+    monkeypatch.setattr(notebook, "get_ipython", object)
     return found
 
 
@@ -67,10 +68,23 @@ def test_the_curves_are_those_of_the_log_so_far(screen: Screen, tmp_path: Path) 
     assert screen.outputs[1].data.startswith(b"\x89PNG")
 
 
-def test_a_damaged_log_stops_no_training(screen: Screen, tmp_path: Path) -> None:
-    (tmp_path / "log.jsonl").write_text('{"step": 1, "lo')
+@pytest.mark.parametrize("log", ['{"step": 1, "lo', "5", '{"loss": "x"}', '{"loss": 1}'])
+def test_a_damaged_log_stops_no_training(log: str, screen: Screen, tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(log)
     notebook.LiveProgress(tmp_path).advance(9, 9)
     assert screen.outputs[1] == {"text/plain": ""}
+
+
+def test_where_a_notebook_runs_as_a_script_it_prints_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5, "lr": 0.1, "norm": 1}\n')
+    progress = notebook.LiveProgress(tmp_path)
+    progress.phase("learning <cat>")
+    progress.advance(1, 2, "loss 0.5000")
+    progress.note("a picture is blurred\x1b[2J")
+    progress.advance(2, 2)
+    assert capsys.readouterr().out == "learning <cat>\na picture is blurred\\x1b[2J\n"
 
 
 def test_a_grid_has_a_row_for_each_label() -> None:

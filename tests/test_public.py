@@ -148,3 +148,7 @@ def test_what_is_not_there_is_told_before_anything_is_loaded(
     with pytest.raises(PseudowordError, match=r"nowhere|DMP|adamm"):
         function(**given)
     assert not out.exists()
+
+
+def test_type_checkers_read_the_types_of_the_package() -> None:
+    assert (Path(pseudoword.__file__).parent / "py.typed").is_file()

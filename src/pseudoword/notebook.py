@@ -9,7 +9,9 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from IPython import get_ipython
 from IPython.display import Image as Picture
 from IPython.display import Markdown, display
 from PIL.Image import Image
@@ -37,14 +39,15 @@ CURVES_PX = 620
 class LiveProgress:
     """A `Progress` for a cell: a bar, what the user should know, and the curves of a run.
 
+    Outside a notebook, it prints what begins and what the user should know.
+
     Args:
         run: the folder of the run that is trained; without it, there are no curves.
     """
 
     def __init__(self, run: str | Path | None = None) -> None:
         self._run = Path(run) if run is not None else None
-        self._status = display({"text/plain": ""}, raw=True, display_id=True)
-        self._curves = display({"text/plain": ""}, raw=True, display_id=True)
+        self._status, self._curves = _output(), _output()
         self._phase, self._detail, self._done, self._total = "", "", 0, 0
         self._notes: list[str] = []
         self._began = self._shown = self._drawn = time.monotonic()
@@ -55,6 +58,7 @@ class LiveProgress:
         self._phase, self._detail, self._done, self._total = text, "", 0, 0
         self._began = time.monotonic()
         self._show()
+        self._print(text)
 
     def advance(self, done: int, total: int, detail: str = "") -> None:
         """The bar moves a few times a second, the curves every few seconds."""
@@ -70,8 +74,16 @@ class LiveProgress:
         self._notes.append(text)
         self._draw_curves()
         self._show()
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        """A line, where a notebook runs as a script."""
+        if self._status is None:
+            print(visible(text), flush=True)
 
     def _show(self) -> None:
+        if self._status is None:
+            return
         self._shown = time.monotonic()
         told = [self._phase]
         if self._total:
@@ -84,15 +96,23 @@ class LiveProgress:
         self._status.update({"text/html": page, "text/plain": "\n".join([line, *notes])}, raw=True)
 
     def _draw_curves(self) -> None:
-        if self._run is None:
+        if self._run is None or self._curves is None:
             return
         self._drawn = time.monotonic()
-        with contextlib.suppress(OSError, ValueError):  # no log yet, or a line cut off by a crash
+        # There is no log yet, or a line of it is damaged: no reason to end a training.
+        with contextlib.suppress(Exception):
             log = (self._run / "log.jsonl").read_text(encoding="utf-8")
             entries = [json.loads(line) for line in log.splitlines()]
             if any("loss" in entry for entry in entries):
                 curves = internals.curves(entries, self._run.name)
                 self._curves.update(Picture(curves, width=CURVES_PX))
+
+
+def _output() -> Any:
+    """An output of the cell, which can be updated; None outside IPython."""
+    if get_ipython() is None:
+        return None
+    return display({"text/plain": ""}, raw=True, display_id=True)
 
 
 def grid(
