@@ -162,7 +162,8 @@ def train_pack(
     each word is the same as if it were learned alone, up to float rounding.
 
     Args:
-        configs: the settings of each word. Each needs an output folder of its own.
+        configs: the settings of each word, from `pseudoword.config.TrainConfig.check`, which
+            raises a `SettingsError` for a wrong one. Each needs an output folder of its own.
         restart: as for `train`, for every word; so are the others.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the output folders that no run has written.
