@@ -7,6 +7,7 @@ processes that tests start. Tests marked `gpu` name the device they need and are
 import gc
 import importlib
 import os
+import sys
 from typing import Any
 
 os.environ["PSEUDOWORD_DEVICE"] = "cpu"
@@ -44,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Not in xdist's own process, which leads the others: they start as soon as it is ready.
     """
     if not config.pluginmanager.hasplugin("dsession"):
+        importlib.import_module("spared")
         config.pluginmanager.import_plugin("shared_fixtures")
 
 
@@ -66,5 +68,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Imported modules stay, so the garbage collector need not scan them again and again."""
+    """Imported modules stay, so the garbage collector need not scan them again and again.
+
+    Where a test starts processes, their server imports what they need meanwhile.
+    """
     gc.freeze()
+    if "forked" in sys.modules:
+        sys.modules["forked"].start_server()

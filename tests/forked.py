@@ -13,16 +13,19 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
 import huggingface_hub.constants
+import pytest
 
 from pseudoword.ui import processes
 from pseudoword.ui.workspace import Workspace
 
 PRELOADED = (
+    "spared",
     "matplotlib.figure",
     "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
     "diffusers.loaders.peft",
@@ -35,6 +38,13 @@ PRELOADED = (
 FORKS = multiprocessing.get_context("forkserver")
 """The server that forks."""
 FORKS.set_forkserver_preload(list(PRELOADED))
+
+
+def start_server() -> None:
+    """Start it before the first test, so that it also finds the modules of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
 
 
 class Process:
