@@ -50,6 +50,7 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
+from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     BertTokenizer,
@@ -97,8 +98,9 @@ MOST_TOKENS = 96
 PUBLISHED_LENGTHS = {
     pipeline: set_default(pipeline, "max_sequence_length", MOST_TOKENS)
     for pipeline in (
-        *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, FluxPipeline, Krea2Pipeline),
+        *(AuraFlowPipeline, ChromaPipeline, Flux2KleinPipeline, Flux2Pipeline, FluxPipeline),
         *(
+            Krea2Pipeline,
             Lumina2Pipeline,
             PixArtSigmaPipeline,
             SanaPipeline,
@@ -280,8 +282,11 @@ def flux2(folder: Path, *, klein: bool = True, distilled: bool = False) -> Path:
     torch.manual_seed(0)
     kind = "Qwen 3" if klein else "Mistral 3"
     read_blocks(Flux2KleinPipeline if klein else Flux2Pipeline, (1, 2, 3))
-    make = tiny_tokenizers.qwen if klein else tiny_tokenizers.mistral
-    words = make(folder / "tokenizer", WORDS)
+    if klein:
+        words = tiny_tokenizers.qwen(folder / "tokenizer", WORDS)
+    else:
+        said = re.findall(r"[A-Za-z]+", SYSTEM_MESSAGE)
+        words = tiny_tokenizers.mistral(folder / "tokenizer", [*WORDS, *said])
     text = tiny_encoders.encoder(kind, len(words), 16, blocks=4)
     transformer = Flux2Transformer2DModel(
         in_channels=4 * 4,
