@@ -10,6 +10,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch.nn.functional import normalize
 from transformers import (
+    AlignConfig,
+    AlignModel,
+    AutoModel,
     BitImageProcessor,
     PreTrainedTokenizerFast,
     SiglipConfig,
@@ -20,6 +23,7 @@ from transformers import (
 
 from pseudoword.benchmark.image_similarity import SimilarityModel
 from pseudoword.errors import BaseModelError
+from pseudoword.models.loading.auto_classes import automodel
 
 PICTURES = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
 SMALL: Any = {
@@ -94,6 +98,25 @@ def test_a_pooler_that_is_there_is_used(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = own(pixel_values=pixels).pooler_output
         assert torch.equal(model._model(pixel_values=pixels).pooler_output, expected)
+
+
+def test_a_pooler_that_a_part_lacks_is_left_out(tmp_path: Path) -> None:
+    """ALIGN reads texts without that of its text encoder."""
+    text = SMALL | {"vocab_size": 8, "max_position_embeddings": 8, "pad_token_id": 0}
+    vision = {"image_size": 32, "width_coefficient": 0.1, "depth_coefficient": 0.1}
+    config = AlignConfig(text_config=text, vision_config=vision, projection_dim=8)
+    AlignModel(config).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    for name in [name for name in weights if name.startswith("text_model.pooler.")]:
+        weights.pop(name)
+    save_file(weights, file, {"format": "pt"})
+    first, second = (automodel(AutoModel, tmp_path) for _ in range(2))
+    ids = torch.tensor([[1, 2]])
+    with torch.no_grad():
+        found = [one.get_text_features(input_ids=ids).pooler_output for one in (first, second)]
+    assert torch.equal(*found)
+    assert first.text_model.pooler is None
 
 
 def test_weights_that_are_missing_are_not_made_up(siglip: Path) -> None:

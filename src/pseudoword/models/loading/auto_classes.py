@@ -9,8 +9,8 @@ from pseudoword.models.loading import folder
 from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.models.loading.weights import copy_mapped, find_not_finite, limit_weights
 
-POOLER = "pooler."
-"""Begins the names of its weights."""
+POOLER = "pooler"
+"""transformers' name of a last layer that a model, or a part of it, may have or not."""
 
 
 def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
@@ -38,7 +38,7 @@ def autoload(kind: Any, source: str | Path, **options: Any) -> Any:
 def automodel(kind: Any, source: str | Path, **options: Any) -> Any:
     """Load a model with weights, as `autoload` does, for inference only.
 
-    A last layer that a model may have or not, its pooler, is left out where the files have none.
+    A pooler is left out where the files have none.
 
     Raises:
         BaseModelError: as `autoload`; or weights are missing, or not finite.
@@ -51,11 +51,11 @@ def automodel(kind: Any, source: str | Path, **options: Any) -> Any:
         options["use_safetensors"] = paths[0].suffix == folder.WEIGHTS[0]
         with limit_weights(*folder.size_of(headers)):
             model, info = autoload(kind, source, **options)
-    missing = sorted(info["missing_keys"])
-    if missing and all(name.startswith(POOLER) for name in missing):
-        model.pooler = None
-    elif missing:  # transformers would go on with random ones
+    missing = [name for name in sorted(info["missing_keys"]) if f".{POOLER}." not in f".{name}"]
+    if missing:  # transformers would go on with random ones
         raise BaseModelError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
+    for name in info["missing_keys"]:
+        setattr(model.get_submodule(f".{name}".partition(f".{POOLER}.")[0][1:]), POOLER, None)
     damaged = find_not_finite(model)
     if damaged:
         raise BaseModelError(f"it has numbers that are not finite, in {damaged}")
