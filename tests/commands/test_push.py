@@ -146,6 +146,16 @@ def test_what_only_you_shall_see_is_not_put_where_all_can_see_it(
     assert "concept.safetensors" in hub.repositories["me/my-cat"]
 
 
+def test_the_previews_of_the_last_steps_are_published(finished: Path) -> None:
+    word = formats.read(finished)
+    names = [f"step-{step}-{n}.png" for step in range(100, 1100, 100) for n in (1, 2)]
+    for name in ("filmstrip.png", "mine.png", *names):
+        (finished / "previews" / name).write_bytes(b"")
+    files = push.repository_files(finished, word, "me/x")
+    shown = [name for name in files if name.startswith("previews/")]
+    assert shown == [f"previews/{name}" for name in (*names[-7:], "filmstrip.png")]
+
+
 class Repository:
     """The part of the hub's API that is used before a push."""
 

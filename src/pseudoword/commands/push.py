@@ -1,5 +1,6 @@
 """`push`: publish a run on the Hugging Face hub, with a model card."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from pseudoword.text import code, command, markdown, reason, vector_sizes
 
 MAX_PICTURES = 8
 
-PREVIEW_NAME = re.compile(r"step-\d+-\d+\.png|filmstrip\.png")
+PREVIEW_NAME = re.compile(r"step-(\d+)-(\d+)\.png|filmstrip\.png")
 """File names of previews. Other pictures in their folder are not published."""
 
 MODEL_CARD_LINES = (b"- pseudoword", b"instance_prompt:")
@@ -106,14 +107,24 @@ def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes
         for suffix, data in WRITERS["diffusers"].write(theirs, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
     run = folder if folder.is_dir() else folder.parent
-    pngs = sorted((run / "previews").glob("*.png"))
-    previews = [path for path in pngs if PREVIEW_NAME.fullmatch(path.name)][-MAX_PICTURES:]
+    previews = _latest_previews(run / "previews")
     pictures = {f"previews/{path.name}": path.read_bytes() for path in previews}
     loss = run / "loss.png"
     if loss.is_file():
         files["loss.png"] = loss.read_bytes()
     card = model_card(concept, to, tuple(pictures))
     return files | pictures | {"README.md": card.encode()}
+
+
+def _latest_previews(folder: Path) -> list[Path]:
+    """The previews to publish, in the order of their steps, and the filmstrip of all of them."""
+    found = {path: PREVIEW_NAME.fullmatch(path.name) for path in folder.glob("*.png")}
+    places = {
+        path: tuple(float(number or math.inf) for number in name.groups())
+        for path, name in found.items()
+        if name
+    }
+    return sorted(places, key=lambda path: places[path])[-MAX_PICTURES:]
 
 
 def model_card(concept: Concept, to: str, pictures: tuple[str, ...]) -> str:
