@@ -126,7 +126,7 @@ def model_source(argument: str | Path, flag: str) -> str:
     if source is None or (isinstance(source, HubId) and source.revision):
         raise BaseModelError(
             f"{argument_text(flag, argument)}: there is no such folder here. Give one, or a hub id "
-            "without a revision, such as openai/clip-vit-base-patch32."
+            "without a revision, as owner/name."
         )
     return source.repository if isinstance(source, HubId) else str(source)
 

@@ -32,6 +32,18 @@ def test_pictures_without_captions_get_one(
     assert captioning.write_captions(written, str(captioner), Silent()) == []  # nothing to do
 
 
+def test_pictures_of_one_name_share_a_caption(
+    captioner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = iter(["a cat", "a dog"])
+    monkeypatch.setattr(captioning, "_describe", lambda *_: next(texts))
+    paths = [tmp_path / "a.jpg", tmp_path / "a.png"]
+    for path in paths:
+        Image.new("RGB", (8, 8)).save(path)
+    assert captioning.write_captions(paths, str(captioner), Silent()) == [tmp_path / "a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "a cat\n"
+
+
 def test_kohya_s_captions_are_left_alone(captioner: Path, pictures: Path) -> None:
     for i in range(4):
         (pictures / f"{i}.caption").touch()

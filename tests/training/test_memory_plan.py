@@ -234,6 +234,8 @@ def test_the_command_prints_a_table_or_json(base: Path) -> None:
 def test_what_cannot_be_planned_is_explained(base: Path) -> None:
     with pytest.raises(SettingsError, match="multiple of 8"):
         plan(base=str(base), resolution=33)
+    with pytest.raises(SettingsError, match="--resolution 33 does not work with sd1: "):
+        plan(base="sd1", resolution=33)
     with pytest.raises(BaseModelError, match=r"no base model sd9: .*\(emoji, sd1, .*sdxl"):
         plan(base="sd9")
 

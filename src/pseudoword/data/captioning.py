@@ -49,6 +49,8 @@ def write_captions(paths: Sequence[Path], model: str | Path, progress: Progress)
     progress.phase(f"captioning {counted(len(uncaptioned), 'picture')}")
     written = []
     for done, path in enumerate(uncaptioned, 1):
+        if has_caption(path):  # that of a picture of the same name with another ending
+            continue
         with contextlib.suppress(PictureError):  # reported when the pictures are read
             picture = images.open_picture(path, needed_px=NEEDED_PX)
             text = _describe(processor, captioner, picture, name)

@@ -116,7 +116,7 @@ def plan_memory(config: PlanConfig) -> Plan:
         config.resolution,
         own=family.resolution,
         multiple_of=family.resolution_step,
-        model=family.source.name,
+        model=config.base,
     )
     modules: dict[str, nn.Module] = dict(family.modules())
     parts = {name: nbytes(module) for name, module in modules.items()}
