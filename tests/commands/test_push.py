@@ -156,6 +156,17 @@ def test_the_previews_of_the_last_steps_are_published(finished: Path) -> None:
     assert shown == [f"previews/{name}" for name in (*names[-7:], "filmstrip.png")]
 
 
+def test_what_is_linked_from_elsewhere_is_not_published(finished: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    for place in ("previews/step-9999-1.png", "previews/filmstrip.png", "loss.png"):
+        (finished / place).unlink(missing_ok=True)
+        (finished / place).symlink_to(secret)
+    files = push.repository_files(finished, formats.read(finished), "me/x")
+    assert b"secret" not in files.values()
+    assert any(name.startswith("previews/") for name in files)
+
+
 class Repository:
     """The part of the hub's API that is used before a push."""
 

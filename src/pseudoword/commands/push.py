@@ -110,19 +110,22 @@ def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes
     previews = _latest_previews(run / "previews")
     pictures = {f"previews/{path.name}": path.read_bytes() for path in previews}
     loss = run / "loss.png"
-    if loss.is_file():
+    if loss.is_file() and not loss.is_symlink():
         files["loss.png"] = loss.read_bytes()
     card = model_card(concept, to, tuple(pictures))
     return files | pictures | {"README.md": card.encode()}
 
 
 def _latest_previews(folder: Path) -> list[Path]:
-    """The previews to publish, in the order of their steps, and the filmstrip of all of them."""
+    """The previews to publish, in the order of their steps, and the filmstrip of all of them.
+
+    A link is none: it might show everybody a file from elsewhere.
+    """
     found = {path: PREVIEW_NAME.fullmatch(path.name) for path in folder.glob("*.png")}
     places = {
         path: tuple(float(number or math.inf) for number in name.groups())
         for path, name in found.items()
-        if name
+        if name and not path.is_symlink()
     }
     return sorted(places, key=lambda path: places[path])[-MAX_PICTURES:]
 
