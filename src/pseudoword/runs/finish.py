@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pseudoword import methods
 from pseudoword.concept import Concept
 from pseudoword.config.fields import AUTO
 from pseudoword.formats import CONCEPT_FILE
@@ -89,15 +90,19 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
 def _effects(family: Family, run: Run, concepts: Sequence[Concept]) -> list[float]:
     """`loss.effect` of each word: in prompts of the run, or where there are several, by itself.
 
-    It is that of learning alone: what `--norm` makes of rows as they begin is no effect.
+    What `--norm` makes of rows as they begin is no effect of one of several words: it does so
+    whether or not any prompt had that word in it.
     """
-    data, begun = run.state.data, run.setup.start.rows.items()
-    start = run.state.method.constrained({key: own.to(family.device) for key, own in begun})
-    rows = joint_words.together(one.vectors for one in concepts)
+    data, start = run.state.data, run.setup.start
     samples = batch(family, [data], run.state.step)
-    names = joint_words.placeholders(0, data.tokens).values() if data.also else [""]
-    asked = [len(samples.prompts) * [name] if name else samples.prompts for name in names]
-    return [loss.effect(family, start, rows, replace(samples, prompts=some)) for some in asked]
+    if not data.also:
+        return [loss.effect(family, start.rows, concepts[0].vectors, samples)]
+    untaught = methods.begin(start, run.config)
+    untaught.constrain()
+    rows = joint_words.together(one.vectors for one in concepts)
+    names = joint_words.placeholders(0, data.tokens).values()
+    asked = [replace(samples, prompts=len(samples.prompts) * [name]) for name in names]
+    return [loss.effect(family, untaught.word(), rows, some) for some in asked]
 
 
 def _note_long_vectors(run: Run, concept: Concept, progress: Progress) -> None:
