@@ -86,6 +86,12 @@ def test_it_goes_on_where_it_was_stopped_and_is_finished_once(
     assert [(tmp_path / "a" / name).read_bytes() for name in FILES] == whole
 
 
+def test_one_that_was_deleted_is_learned_again(base: Path, captioned: Path, tmp_path: Path) -> None:
+    whole = learned(base, captioned, tmp_path / "run")
+    (tmp_path / "run" / FILES[1]).unlink()
+    assert learned(base, captioned, tmp_path / "run") == whole
+
+
 def test_a_preview_draws_them_as_generate_does(base: Path, captioned: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     learned(base, captioned, out, preview=["a [name] and a <hat> --s 2 --d 5"])

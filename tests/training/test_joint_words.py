@@ -56,6 +56,9 @@ def test_what_is_put_together_can_be_taken_apart() -> None:
     words = [{"clip_l": 1, "clip_l.IN01": 2, "t5_out": 3}, {"clip_l": 4}, {"clip_l": 5}]
     assert joint_words.apart(joint_words.together(words)) == words
     assert joint_words.together(words[:1]) == words[0]
+    assert joint_words.apart({"10/k": 3, "1/k": 2, "2/k": 4, "k": 1}) == [
+        {"k": number} for number in (1, 2, 4, 3)
+    ]
     assert joint_words.apart({}) == []
     assert joint_words.placed(3, {}) == {}
 

@@ -124,7 +124,8 @@ class RunFolder:
                 "same settings to go on with it, --allow-changes to go on with the new ones, "
                 "--restart to begin again, or another --out."
             )
-        return self.has_word() and not checkpoint.steps(self.path)
+        there = all(self._ours(file) for file in self.concepts(config))
+        return self.has_word() and there and not checkpoint.steps(self.path)
 
     def has_word(self) -> bool:
         """Whether there is a word that a run has written."""

@@ -33,7 +33,7 @@ def apart(found: Mapping[str, T]) -> list[dict[str, T]]:
     for key, value in found.items():
         number, _, own = key.rpartition("/")
         words.setdefault(number, {})[own] = value
-    return [*words.values()]
+    return [words[number] for number in sorted(words, key=lambda number: int(number or 0))]
 
 
 def placed(k: int, rows: Rows) -> Words:
