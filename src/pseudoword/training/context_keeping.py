@@ -131,19 +131,18 @@ def others(tokens: Tokenized, encoder: TextEncoder) -> Tensor:
 
     Begin and end tokens, and those of a template, are what an empty prompt has too.
     """
-    around, _ = encoder.reader.sequence("", {})
-    found = (tokens.slots < 0) & (tokens.mask > 0)
-    ids = tokens.ids.where(tokens.slots < 0, -1).cpu()
-    for row, own, read in zip(found, ids, tokens.mask.cpu() > 0, strict=True):
-        places, text = read.nonzero().flatten(), own[read].tolist()
-        before = _alike(text, around)
-        behind = _alike(text[before:][::-1], around[before:][::-1])
-        row[places[:before]] = False
-        row[places[len(text) - behind :]] = False
-    return found
+    empty, _ = encoder.reader.sequence("", {})
+    around = torch.tensor(empty or [-1], device=tokens.ids.device)  # -1 is no token
+    read = tokens.mask > 0
+    plain = read & (tokens.slots < 0)
+    place = read.cumsum(1) - 1  # among the tokens that are read
 
+    def alike(place: Tensor, known: Tensor) -> Tensor:
+        same = tokens.ids == around[place.clamp(0, len(around) - 1)]
+        return (~read | plain & known & same).int()
 
-def _alike(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many numbers at the beginning are the same."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+    before = alike(place, place < len(around)).cumprod(1) > 0
+    left = len(around) - (before & read).sum(1, keepdim=True)
+    to_end = read.sum(1, keepdim=True) - 1 - place
+    behind = alike(len(around) - 1 - to_end, to_end < left).flip(1).cumprod(1).flip(1) > 0
+    return plain & ~before & ~behind
