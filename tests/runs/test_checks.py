@@ -307,13 +307,19 @@ def test_arguments_of_files_that_would_be_ignored_are_refused(tmp_path: Path) ->
     assert api.inspect(tmp_path / "cat.safetensors", token="<cat>").token == "<cat>"
 
 
-def test_a_damaged_picture_is_told_before_the_base_model_is_loaded(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never(*_: Any, **__: Any) -> None:
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a base model is an error."""
+
+    def load(*_: Any, **__: Any) -> None:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(base_model, "load", never)
+    monkeypatch.setattr(base_model, "load", load)
+
+
+def test_a_damaged_picture_is_told_before_the_base_model_is_loaded(
+    pictures: Path, tmp_path: Path, no_model: None
+) -> None:
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(next(iter(sorted(pictures.iterdir()))).read_bytes()[:-40])
     files = [*sorted(pictures.iterdir()), damaged]
@@ -341,12 +347,8 @@ def test_what_configs_and_the_device_tell_is_refused_before_weights_are_loaded(
     message: str,
     pictures: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    no_model: None,
 ) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("loaded")
-
-    monkeypatch.setattr(base_model, "load", never)
     with pytest.raises(SettingsError, match=message):
         api.train(pictures, "<cat>", out=tmp_path / "run", preview=(), **settings)
 
@@ -366,12 +368,8 @@ def test_masks_and_captions_are_refused_before_the_model_is_loaded(
     content: bytes,
     message: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    no_model: None,
 ) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("loaded")
-
-    monkeypatch.setattr(base_model, "load", never)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i in range(4):
