@@ -1,5 +1,6 @@
 """Several words are learned together as if all their rows were parameters of one model."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from support import asked, train_state
 
 from pseudoword import methods
 from pseudoword.config import TrainConfig
+from pseudoword.data import picture_files
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
 from pseudoword.placeholders import as_written, pack_placeholder, renumbered
@@ -18,6 +20,7 @@ from pseudoword.training import (
     early_stopping,
     importance,
     joint_words,
+    learning_rate_finder,
     loop,
     loss,
     nested_rows,
@@ -165,6 +168,26 @@ def test_measurements_are_those_of_the_words_of_the_concept(
     words = [(one.data, one.word()) for one in pack]
     for one, found in zip(words, importance.densities(family, words), strict=True):
         assert found == pytest.approx(importance.densities(family, [one])[0], abs=0.002)
+
+
+def test_a_range_test_reads_a_further_word_whose_name_begins_as_the_word(
+    family: StableDiffusion, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for picture in picture_files.find([pictures]):
+        picture.with_suffix(".txt").write_text("a <cat>-hat on a <cat>")
+    one = state(family, pictures, ["[filewords]"])
+    data = replace(one.data, also=["<cat>-hat"])
+    start = begin(family, one.data.initial)
+    read: set[str] = set()
+
+    def note_prompts(_family: object, states: list[TrainState]) -> Iterator[loop.Step]:
+        for trial in states:
+            read.update(batch(family, [trial.data], 0).prompts)
+        yield from ()
+
+    monkeypatch.setattr(learning_rate_finder, "train", note_prompts)
+    learning_rate_finder.find_learning_rate(family, data, start, lambda _done, _all: None)
+    assert {*map(as_written, read)} == {"a [name 2] on a [name]"}
 
 
 def test_context_is_kept_beside_each_of_the_words(family: StableDiffusion, pictures: Path) -> None:

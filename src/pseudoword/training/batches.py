@@ -38,6 +38,13 @@ class TrainingData:
     """what else its prompts may have in them"""
     also: Sequence[str] = ()
     """the tokens of further words that are learned with it (`joint_words`)"""
+    trial: str = ""
+    """the name of a trial before the run, which has other random numbers"""
+
+    @property
+    def key(self) -> str:
+        """What its random numbers depend on, beside the seed and the step."""
+        return f"{self.token}/{self.trial}" if self.trial else self.token
 
     @property
     def tokens(self) -> list[str]:
@@ -69,7 +76,7 @@ def batches(
     samples = []
     for data, step in zip(pack, steps, strict=True):
         hyper, n = data.hyper, data.hyper.batch * data.hyper.accumulate
-        samples.append(sample_step(hyper.seed, data.token, step, batch=n, **_of(family, data)))
+        samples.append(sample_step(hyper.seed, data.key, step, batch=n, **_of(family, data)))
     for part in range(max(data.hyper.accumulate for data in pack)):
         in_part = {
             k: own[part * data.hyper.batch : (part + 1) * data.hyper.batch]
@@ -210,7 +217,7 @@ def _latents(data: TrainingData, samples: StepSamples) -> torch.Tensor:
     if hyper.latent_sampling == "once":
         shape = mean.shape[1:]
         fixed_noise = [
-            fixed_latent_noise(hyper.seed, data.token, p, v, shape)
+            fixed_latent_noise(hyper.seed, data.key, p, v, shape)
             for p, v in zip(samples.picture, samples.view, strict=True)
         ]
         latent_noise = torch.stack(fixed_noise)

@@ -79,7 +79,7 @@ def prompts(
     About half of them name another thing beside one of the concept's words. The others are of
     those that it learns from: their styles and backgrounds are to stay what they are, too.
     """
-    source = generator(state.hyper.seed, state.token, state.step, "context")
+    source = generator(state.hyper.seed, state.data.key, state.step, "context")
     every = len(learned) * state.hyper.accumulate
     own = slice(part * len(learned), (part + 1) * len(learned))
     with_thing = torch.rand(every, generator=source, dtype=torch.float32)[own] < 0.5

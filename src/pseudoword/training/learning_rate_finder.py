@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pseudoword import methods
 from pseudoword.methods import Initialisation
 from pseudoword.models.family import Family
-from pseudoword.placeholders import replace_placeholders
 from pseudoword.training import early_stopping
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.loop import train
@@ -61,12 +60,7 @@ def find_learning_rate(
     lowest_rate = LOWEST * (copy.rate_unit / start.usual_number)
     growth = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     hyper = data.hyper.model_copy(update={"ema": 0.0})
-    # another token has other random draws; captions may name the word by its own
-    names = {token: token for token in data.others.marks} | {data.token: "[name]"}
-    pictures = [
-        replace(one, filewords=replace_placeholders(one.filewords, names)) for one in data.pictures
-    ]
-    own = replace(data, token=f"{data.token}/rate", hyper=hyper, pictures=pictures)
+    own = replace(data, hyper=hyper, trial="rate")
     trial = TrainState.begin(own, copy, lambda step: lowest_rate * growth**step, STEPS)
     samples = fixed(family, data, early_stopping.SAMPLES)
     (first,) = early_stopping.evaluation_losses(family, [(trial.word(), samples)])

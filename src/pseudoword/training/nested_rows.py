@@ -21,7 +21,7 @@ def rows(state: TrainState, context: Context) -> Rows:
     every = state.method.rows(context)
     if not state.hyper.nested:
         return every
-    source = generator(state.hyper.seed, state.token, state.step, "nested")
+    source = generator(state.hyper.seed, state.data.key, state.step, "nested")
     leaves_out = float(torch.rand((), generator=source, dtype=torch.float32)) < state.hyper.nested
     most = max(map(len, every.values()))
     if not leaves_out or most == 1:
