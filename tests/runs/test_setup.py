@@ -8,6 +8,8 @@ import torch
 from support import Notes, learn
 
 import pseudoword
+from pseudoword.concept import Concept
+from pseudoword.formats import native
 
 
 class Counted(torch.optim.SGD):
@@ -51,3 +53,14 @@ def test_a_rate_that_leaves_the_word_what_it_was_is_told_before_the_first_step(
     said = [line for line in notes.lines if "remains nearly what it starts from" in line]
     assert bool(said) == told
     assert not said or f"in {settings['steps']} steps with --lr {settings['lr']}" in said[0]
+
+
+def test_what_diffusers_would_not_use_counts_the_vectors_of_the_word_it_starts_from(
+    base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    rows = {"clip_l": torch.eye(2, 32)}
+    (tmp_path / "two.safetensors").write_bytes(native.dump(Concept("<x>", rows)))
+    notes = Notes()
+    given: dict[str, Any] = {"base": base, "out": tmp_path / "run", "steps": 1, "preview": ()}
+    pseudoword.train(pictures, "<Cat>", init=tmp_path / "two.safetensors", progress=notes, **given)
+    assert any("only the first of 2 rows would be used" in line for line in notes.lines)

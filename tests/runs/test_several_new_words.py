@@ -13,7 +13,9 @@ from pseudoword import api, formats
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PromptError, RunFolderError, SettingsError
 from pseudoword.formats import folder_scan
+from pseudoword.models.family import Family
 from pseudoword.progress import Silent
+from pseudoword.training import initialisation, nearest_word
 
 SETTINGS: dict[str, Any] = {
     **{"init": "cat", "steps": 4, "batch": 2, "checkpoint_every": 1, "preview": ()},
@@ -106,6 +108,23 @@ def test_a_preview_draws_them_as_generate_does(base: Path, captioned: Path, tmp_
     )
     with Image.open(out / "previews" / "step-4-1.png") as shown:
         assert shown.convert("RGB").tobytes() == drawn.convert("RGB").tobytes()
+
+
+def test_the_nearest_word_is_found_beside_what_the_others_begin_as(
+    base: Path, captioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[Any] = []
+    find = nearest_word.nearest
+
+    def noted(family: Family, data: Any, words: Any, vectors: Any, further: Any, tick: Any) -> Any:
+        beside.extend(further)
+        expected = initialisation.rows_of_words(family, "red dog", "auto", vectors[0])
+        torch.testing.assert_close(dict(beside[0]), dict(expected), rtol=0, atol=0)
+        return find(family, data, words, vectors, further, tick)
+
+    monkeypatch.setattr(nearest_word, "nearest", noted)
+    learned(base, captioned, tmp_path / "run", init="cat, blue", init_mode="nearest", steps=1)
+    assert len(beside) == 1
 
 
 def test_one_that_no_caption_names_is_an_error(base: Path, captioned: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.runs.finish import Trained
-from pseudoword.training import loss, nearest_word
+from pseudoword.training import joint_words, loss, nearest_word
 from pseudoword.training.batches import fixed
 from pseudoword.training.initialisation import rows_of_words
 
@@ -39,7 +39,7 @@ def test_the_losses_are_those_of_each_word_alone(
         [1, 2, 3],
     )
     ticks: list[tuple[int, int]] = []
-    found = nearest_word.nearest(family, data, words, counts, lambda *now: ticks.append(now))
+    found = nearest_word.nearest(family, data, words, counts, tick=lambda *now: ticks.append(now))
     expected = []
     with torch.no_grad():
         for word, count in zip(words, counts, strict=True):
@@ -52,6 +52,21 @@ def test_the_losses_are_those_of_each_word_alone(
     assert [word for _, word in found] == [word for _, word in sorted(expected)]
     assert [one for one, _ in found] == pytest.approx([one for one, _ in sorted(expected)])
     assert ticks == [(2, 3), (3, 3)]
+
+
+def test_words_that_are_learned_with_it_are_read_with_their_rows(
+    family: Family, pictures: Path
+) -> None:
+    one = train_state(family, pictures, batch=4, templates=["a [name] beside a <hat>"])
+    data = replace(one.data, also=["<hat>"])
+    cat, hat = (rows_of_words(family, word, "auto", 1) for word in ("cat", "red"))
+    ((found, _),) = nearest_word.nearest(family, data, ["cat"], [1], [hat])
+    with torch.no_grad():
+        each = [
+            loss.losses(family, [joint_words.together([cat, hat])], batch)
+            for batch in fixed(family, data, nearest_word.SAMPLES)
+        ]
+    assert found == pytest.approx(float(torch.cat(each).mean()))
 
 
 def test_the_bundled_model_sees_that_a_carrot_is_a_vegetable(tmp_path: Path) -> None:

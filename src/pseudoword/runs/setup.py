@@ -84,13 +84,19 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     token, *also = config.tokens
     data = TrainingData(token, learned, templates, config, config, others=placed, also=also)
     chosen = Chosen() if restart else folder.read_chosen()
-    words = config.new_words
+    word, *further = config.new_words
+    of_further = [_initial_rows(family, config, one, len(learned)) for one in further]
     if config.init_mode == "nearest":
-        init = _nearest_word(family, config, data, chosen.init, progress)
+        init = _nearest_word(family, config, data, of_further, chosen.init, progress)
         chosen = chosen.model_copy(update={"init": init})
-        words[0] = words[0]._replace(init=init)
-    rows = [_initial_rows(family, config, word, len(learned), progress) for word in words]
-    _check_prompts(family, planned, pictures, [max(map(len, own.values())) for own in rows])
+        word = word._replace(init=init)
+    words = [word, *further]
+    rows = [_initial_rows(family, config, word, len(learned)), *of_further]
+    vectors = {one.token: max(map(len, own.values())) for one, own in zip(words, rows, strict=True)}
+    for name, count in vectors.items():
+        if warning := names.diffusers_warning(name, count, vocabulary(family)):
+            progress.note(f"{name}: {warning}")
+    _check_prompts(family, planned, pictures, vectors)
     if config.keep_context:
         initial = joint_words.together(rows).items()
         data = replace(data, initial={key: r.to(family.device) for key, r in initial})
@@ -111,18 +117,13 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     )
 
 
-def _initial_rows(
-    family: Family, config: TrainConfig, word: NewWord, pictures: int, progress: Progress
-) -> Rows:
-    """The rows that a word for so many pictures begins as; report what its name is elsewhere."""
-    vectors = _vectors(family, config, word.init, pictures)
-    if warning := names.diffusers_warning(word.token, vectors, vocabulary(family)):
-        progress.note(f"{word.token}: {warning}")
+def _initial_rows(family: Family, config: TrainConfig, word: NewWord, pictures: int) -> Rows:
+    """The rows that a word for so many pictures begins as."""
     return initialisation.initial_rows(
         family,
         word.init,
         word.init_mode,
-        vectors,
+        _vectors(family, config, word.init, pictures),
         word.token,
         config.seed,
         output=config.output_embedding,
@@ -148,10 +149,13 @@ def _nearest_word(
     family: Family,
     config: TrainConfig,
     data: TrainingData,
+    further: Sequence[Rows],
     before: str | None,
     progress: Progress,
 ) -> str:
     """The one of the words in `init` that fits the pictures best; `before`, if it is one of them.
+
+    `further` are the rows of the words that are learned with it.
 
     Raises:
         SettingsError: one of them has no tokens.
@@ -166,6 +170,7 @@ def _nearest_word(
         data,
         words,
         [_vectors(family, config, word, pictures) for word in words],
+        further,
         progress.advance,
     )
     best = ", ".join(f"{brief(word)} ({loss:.3f})" for loss, word in found[:3])
@@ -203,14 +208,13 @@ def _check_prompts(
     family: Family,
     planned: PlannedRun,
     pictures: Sequence[EncodedPicture],
-    vectors: Sequence[int],
+    new: Mapping[str, int],
 ) -> None:
     """Check that captions and previews leave room for the words; report what is cut off.
 
-    `vectors` are those of each new word.
+    `new` has the token of each new word -> its number of vectors.
     """
     config, templates, note = planned.config, planned.templates, planned.progress.note
-    new = dict(zip(config.tokens, vectors, strict=True))
     others = other_words.counts(named.concept for named in planned.others)
     known = [*new, *others]
     read = [(p, text) for p in pictures for text in captions.variants(p.filewords, config)]
@@ -218,7 +222,7 @@ def _check_prompts(
         [encoder.reader for encoder in family.encoders.values()],
         [(picture.path, text) for picture, text in read],
         templates,
-        vectors[0],
+        new[config.token],
         note,
         token=config.token,
         also={token: new[token] for token in config.tokens[1:]},
@@ -230,7 +234,7 @@ def _check_prompts(
         texts += [text for _, text in read]
     note_weights(texts, note, known)
     note_names(texts, note, known)
-    previews.check_prompts(family, config, new | others, note)
+    previews.check_prompts(family, config, {**new, **others}, note)
     check_each_is_named(config.tokens[1:], texts, known)
     shown = [text for line in config.preview for text in (line.prompt, line.negative)]
     for named in planned.others:

@@ -7,8 +7,9 @@ so the difference between two of them needs few samples.
 
 from collections.abc import Callable, Sequence
 
+from pseudoword.methods import Rows
 from pseudoword.models.family import Family
-from pseudoword.training import initialisation
+from pseudoword.training import initialisation, joint_words
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.early_stopping import evaluation_losses
 from pseudoword.training.joint_batches import room
@@ -34,6 +35,7 @@ def nearest(
     data: TrainingData,
     words: Sequence[str],
     vectors: Sequence[int],
+    further: Sequence[Rows] = (),
     tick: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[float, str]]:
     """The loss of each of `words` on the pictures, and the word; the best one is first.
@@ -43,6 +45,7 @@ def nearest(
         data: the pictures and their captions.
         words: known words.
         vectors: how many vectors each of them fills.
+        further: the rows of the words that are learned with it, as they begin.
         tick: called with the number of words so far, and of all.
 
     Raises:
@@ -57,7 +60,10 @@ def nearest(
     size = room(samples[0])
     for first in range(0, len(words), size):
         some = [
-            {key: rows.to(family.device) for key, rows in own.items()}
+            {
+                key: rows.to(family.device)
+                for key, rows in joint_words.together([own, *further]).items()
+            }
             for own in starts[first : first + size]
         ]
         losses += evaluation_losses(family, [(rows, samples) for rows in some])
