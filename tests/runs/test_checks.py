@@ -17,6 +17,7 @@ from pseudoword.config.variants import parse_variant
 from pseudoword.data import captions, picture_files
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
 from pseudoword.formats import native
+from pseudoword.formats.sources import NamedConcept
 from pseudoword.models import base_model, detection
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
@@ -124,13 +125,12 @@ def test_a_schedule_as_long_as_the_run_is_accepted(lr: str) -> None:
 def asked(pictures: Path, template: str = "subject", **settings: Any) -> list[str]:
     """The notes before anything is loaded."""
     reported: list[str] = []
-    given = {"pictures": [pictures], "token": "<cat>", "template": template, **settings}
-    checks.before_loading(
-        TrainConfig.check(**given),
-        picture_files.find([pictures]),
-        captions.templates(template),
-        reported.append,
+    config = TrainConfig.check(
+        **{"pictures": [pictures], "token": "<cat>", "template": template, **settings}
     )
+    templates = captions.templates(template)
+    checks.before_loading(config, picture_files.find([pictures]), templates, reported.append)
+    checks.names(config, templates, [])
     return reported
 
 
@@ -151,6 +151,19 @@ def test_settings_are_refused_before_the_model_is_loaded(
 ) -> None:
     with pytest.raises(PseudowordError, match=message):
         asked(pictures, **settings)
+
+
+def test_own_sentences_may_name_words_whose_name_has_the_new_one_in_it(
+    pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sentences.txt").write_text("a [name] under a cat-hat and a cat-tree")
+    template = str(tmp_path / "sentences.txt")
+    given: dict[str, Any] = {"pictures": [pictures], "token": "cat", "template": template}
+    config = TrainConfig.check(**given, also=["cat-hat"])
+    tree = NamedConcept(Concept("cat-tree", {"clip_l": torch.ones(1, 32)}), "tree.pt")
+    checks.names(config, captions.templates(template), [tree])
+    with pytest.raises(SettingsError, match="--token cat is already a word"):
+        checks.names(config, captions.templates(template), [])
 
 
 def test_caption_settings_without_captions_in_the_templates_are_reported(pictures: Path) -> None:

@@ -63,16 +63,6 @@ def before_loading(
     for word in config.new_words[1:]:
         initialisation.check(word.init, word.init_mode, config.vectors, config.method)
     config.held_out_of(len(paths))
-    # One's own sentences may name further new words.
-    tokens = config.tokens if template_file(config.template) is None else [config.token]
-    for template in templates:
-        for token in tokens:
-            if len(split(template.replace("[name]", "[]"), [token])) > 1:
-                name = "--token" if token == config.token else "--also"
-                raise SettingsError(
-                    f"{name} {token} is already a word of {template!r}, a sentence of "
-                    f"--template {brief(config.template)}. Call the new word <{token}>."
-                )
 
 
 def before_weights(config: TrainConfig) -> None:
@@ -128,12 +118,23 @@ def word_in_captions(
     prompt_checks.check_each_is_named(config.tokens[1:], texts, [*config.tokens, *of_others])
 
 
-def other_words(config: TrainConfig, others: Sequence[NamedConcept]) -> None:
-    """Check that the new word is not called like one of the others.
+def names(config: TrainConfig, templates: Sequence[str], others: Sequence[NamedConcept]) -> None:
+    """Check that a new word is not called like a word of the templates, or like one of the others.
 
     Raises:
         SettingsError: it is.
     """
+    known = [*config.tokens, *(other.concept.token for other in others)]
+    # One's own sentences may name further new words.
+    tokens = config.tokens if template_file(config.template) is None else [config.token]
+    for template in templates:
+        for token in tokens:
+            if prompt_checks.names_one(template.replace("[name]", "[]"), [token], known):
+                name = "--token" if token == config.token else "--also"
+                raise SettingsError(
+                    f"{name} {token} is already a word of {template!r}, a sentence of "
+                    f"--template {brief(config.template)}. Call the new word <{token}>."
+                )
     for other in others:
         if other.concept.token in config.tokens:
             raise SettingsError(
