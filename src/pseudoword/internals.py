@@ -31,6 +31,7 @@ from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
 from pseudoword.runs.planned import Options as Options
 from pseudoword.runs.requests import ask as ask
+from pseudoword.runs.runner import check as check
 from pseudoword.runs.runner import learn as learn
 from pseudoword.runs.runner import shared as shared
 from pseudoword.runs.time_plan import last_step as last_step

@@ -15,8 +15,9 @@ from ui_uploads import embedding
 
 from pseudoword import internals
 from pseudoword.config.workspace import WorkspaceLimits
-from pseudoword.errors import PseudowordError, SettingsError, StorageError
+from pseudoword.errors import PromptError, PseudowordError, SettingsError, StorageError
 from pseudoword.ui import jobs, training
+from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import RUNNING, JobFiles
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import UnknownIdError, Workspace
@@ -233,6 +234,90 @@ def test_a_deleted_word_stays_away_until_its_training_is_resumed(
     queue.library.delete(job.id)
     queue.resume(job.id)
     assert [word.token for word in queue.library.words()] == ["<cat>"]
+
+
+@pytest.fixture
+def several(queue: Queue, data_set: str, settings: dict[str, Any]) -> Job:
+    """A training of two new words, which captions name; it waits."""
+    captions = ("a [name]", "a <hat> on a [name]", "a <hat>")
+    for number, picture in enumerate(queue.data_sets.pictures(data_set)):
+        queue.data_sets.set_caption(data_set, picture.id, captions[number % 3])
+    given = {"also": ["<hat>=red dog"], "template": "filewords", "save_every": 1}
+    return queue.submit(data_set, "<cat>", **settings | given | {"preview": ["<hat> --s 1"]})
+
+
+def test_each_of_several_new_words_is_in_the_library(queue: Queue, several: Job) -> None:
+    assert several.called == "<cat> with <hat>"
+    train(queue, several.id)
+    assert queue.job(several.id).state == "done"
+    words = {word.token: word for word in queue.library.words()}
+    assert words.keys() == {"<cat>", "<hat>"}
+    hat = words["<hat>"].id
+    assert words["<cat>"].id == several.id != hat
+    run = queue.workspace.place("runs", several.id)
+    assert queue.library.file(hat).read_bytes() == (run / "concept-2.safetensors").read_bytes()
+    assert queue.library.copies(hat) == [1, 2]
+    assert queue.library.copy_file(hat, 1) == run / "words" / "step-1-2.safetensors"
+    assert queue.library.copy_file(several.id, 1) == run / "words" / "step-1.safetensors"
+    queue.library.use_copy(hat, 1)
+    queue.library.rename(hat, "<cap>")
+    queue.remove(several.id)
+    assert {word.token for word in queue.library.words()} == {"<cat>", "<cap>"}
+
+
+def test_one_of_several_new_words_is_deleted_and_comes_back(queue: Queue, several: Job) -> None:
+    train(queue, several.id)
+    (hat,) = (word.id for word in queue.library.words() if word.token == "<hat>")
+    queue.library.delete(hat)
+    os.utime(queue.workspace.place("runs", several.id) / "concept-2.safetensors")
+    assert [word.token for word in queue.library.words()] == ["<cat>"]
+    assert queue.library.undo(hat).token == "<hat>"
+    queue.library.delete(hat)
+    queue.resume(several.id)
+    assert {word.token for word in queue.library.words()} == {"<cat>", "<hat>"}
+
+
+def test_each_of_several_new_words_shows_its_own_preview(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    del settings["preview"]
+    for picture in queue.data_sets.pictures(data_set):
+        queue.data_sets.set_caption(data_set, picture.id, "a [name] with a <hat>")
+    given = settings | {"also": ["<hat>"], "template": "filewords"}
+    job = queue.submit(data_set, "<cat>", **given)
+    train(queue, job.id)
+    previews = queue.workspace.place("runs", job.id) / "previews"
+    for word in queue.library.words():
+        number = {"<cat>": 1, "<hat>": 2}[word.token]
+        with Image.open(previews / f"step-2-{number}.png") as drawn:
+            shown = queue.library.preview(word.id)
+            assert shown is not None
+            assert shown.tobytes() == drawn.convert("RGB").tobytes()
+
+
+def test_several_new_words_have_names_of_their_own(
+    queue: Queue, data_set: str, settings: dict[str, Any], several: Job
+) -> None:
+    for given in ({"token": "<hat>"}, {"token": "<c>", "also": ["<hat>"]}):
+        with pytest.raises(SettingsError, match="a word <hat> is being learned already"):
+            queue.submit(data_set, **settings | given)
+    train(queue, several.id)
+    (hat,) = (word.id for word in queue.library.words() if word.token == "<hat>")
+    with pytest.raises(SettingsError, match="there is a word <cat> already"):
+        queue.library.rename(hat, "<cat>")
+
+
+def test_a_caption_without_the_word_is_told_before_it_is_queued(
+    queue: Queue, data_set: str, settings: dict[str, Any], several: Job
+) -> None:
+    queue.stop(several.id)
+    for given, told in (
+        ({"also": ["<cap>"]}, "no caption or sentence has <cap> in it"),
+        ({"template": "filewords"}, "the word is not in its caption, 'a <hat>'"),
+    ):
+        with pytest.raises(PromptError, match=told):
+            queue.submit(data_set, "<new>", **settings | given)
+    assert [job.id for job in queue.jobs()] == [several.id]
 
 
 def test_a_process_that_died_without_a_word_is_told(

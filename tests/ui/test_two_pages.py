@@ -26,7 +26,7 @@ def end(queue: Queue, name: str, how: State) -> str:
     """Let a training end, with a word in its run."""
     run = queue.workspace.place("runs", name)
     run.mkdir()
-    token = JobFiles(queue.workspace, name).about["token"]
+    (token,) = JobFiles(queue.workspace, name).tokens.values()
     (run / "concept.safetensors").write_bytes(embedding(token))
     (run / "words").mkdir()
     (run / "words" / "step-1.safetensors").write_bytes(embedding(token))

@@ -38,7 +38,8 @@ class CallbackSettings(Settings):
     )
     """Prompt to draw with the word; [name] stands for it. May end in --n NEGATIVE --d SEED
     --w WIDTH --h HEIGHT --s STEPS --l GUIDANCE --ss SCHEDULER. May be repeated,
-    or be a .txt file with one on each line. "none" draws nothing."""
+    or be a .txt file with one on each line. "none" draws nothing. By default, there is one for each
+    new word."""
 
     preview_every: Annotated[Every, Alias("validation_steps", "sample_every_n_steps")] = 0
     """Number of steps from one preview to the next; 0 is at the end only. A filmstrip shows them

@@ -18,6 +18,7 @@ from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
 from pseudoword.config.optimisation import Hyperparameters
 from pseudoword.config.pictures import PictureSettings
+from pseudoword.config.prompt_lines import parse
 from pseudoword.config.settings import Where
 from pseudoword.config.stopping import StopSettings
 from pseudoword.config.word import WordSettings
@@ -137,6 +138,13 @@ class TrainConfig(
                 "--steps auto needs the evaluation loss. Give --evaluate-every, or a number of "
                 "--steps."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _previews_of_each_new_word(self) -> Self:
+        if "preview" not in self.model_fields_set:
+            more = [f"a photo of {token}" for token in self.tokens[1:] if " --" not in token]
+            self.__dict__["preview"] = (*self.preview, *map(parse, more))
         return self
 
     @model_validator(mode="after")

@@ -93,9 +93,10 @@ def check(config: TrainConfig, progress: Progress, *, overwrite: bool = False) -
     """Check all of a run that needs no model, as `learn` does before it begins.
 
     Raises:
-        PseudowordError: a picture, a setting or the folder of the run cannot be used.
+        PseudowordError: a picture, a caption, a setting or the folder of the run cannot be used.
     """
-    plan_run(config, progress, Options(overwrite=overwrite))
+    planned = plan_run(config, progress, Options(overwrite=overwrite))
+    checks.word_in_captions(config, planned.paths, planned.templates, planned.others)
 
 
 def shared(config: TrainConfig) -> tuple[object, ...]:

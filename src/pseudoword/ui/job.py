@@ -15,7 +15,8 @@ class Job:
     """A training, as it is at one moment."""
 
     id: str
-    token: str
+    tokens: Mapping[str, str]
+    """id in the library -> token, of the words that it learns"""
     state: State
     sentence: str
     """what is going on, or what has happened; plain text of one or a few lines"""
@@ -39,9 +40,14 @@ class Job:
     notes: tuple[str, ...]
     """what the user should know, in order"""
     word: str | None
-    """the id of its word in the library, once it has one"""
+    """the id of its first word in the library, once it is there"""
     data_set: str
     """the id of the data set that it was begun with, which may be gone"""
+
+    @property
+    def called(self) -> str:
+        """Its words, as they are told."""
+        return " with ".join(self.tokens.values())
 
     @property
     def over(self) -> bool:
@@ -58,7 +64,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
     soonest = int(about.get("soonest", total))
     return Job(
         id=files.name,
-        token=str(about.get("token", "?")),
+        tokens=files.tokens,
         state=state,
         sentence="It starts in a moment." if state == "queued" else files.sentence,
         created=float(about.get("created", 0.0)),

@@ -22,6 +22,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.config.train import MAY_BE_PATHS
 from pseudoword.errors import PseudowordError, StorageError
 from pseudoword.files import read_regular, write_whole
+from pseudoword.ui.learned_words import LearnedWord
 from pseudoword.ui.workspace import Workspace
 
 State = Literal["queued", "running", "stopping", "done", "stopped", "failed"]
@@ -60,24 +61,31 @@ class JobFiles:
         self.workspace, self.name = workspace, name
         self.folder = workspace.path("queue", name)
 
-    def submit(self, token: str, data_set: str, soonest: int, total: int) -> None:
+    def submit(self, tokens: Sequence[str], data_set: str, soonest: int, total: int) -> None:
         """Write down, as the last thing, that it is in the queue.
 
         Args:
-            token: what the word is called.
+            tokens: what its words are called.
             data_set: the id of the data set it came from.
             soonest: the step after which it ends, or may first end.
             total: steps of training there will be at most.
         """
         self._make_room_for_last_words()
         steps = {"soonest": soonest, "total": total}
-        about = {"token": token, "data_set": data_set, **steps, "created": time.time()}
+        about = {"tokens": list(tokens), "data_set": data_set, **steps, "created": time.time()}
         write_whole(self.folder / JOB, json.dumps(about).encode())
 
     @property
     def about(self) -> dict[str, Any]:
         """What `submit` has written; empty while it has not."""
         return read_json(self.folder / JOB)
+
+    @property
+    def tokens(self) -> dict[str, str]:
+        """Id in the library -> token, of its words."""
+        about = self.about  # of older versions, with one token
+        tokens = map(str, about.get("tokens") or [about.get("token", "?")])
+        return {LearnedWord(self.name, i).id: token for i, token in enumerate(tokens, 1)}
 
     @property
     def running(self) -> dict[str, Any]:
@@ -191,7 +199,8 @@ class JobFiles:
         for request in self.workspace.place("runs", self.name).glob("*.request"):
             request.unlink(missing_ok=True)
         self._make_room_for_last_words()
-        for name in (STARTED, STOPPING, NO_WORD, RUNNING, OUTCOME):  # the last decides
+        deleted = [path.name for path in self.folder.glob(f"{NO_WORD}*")]
+        for name in (*deleted, STARTED, STOPPING, RUNNING, OUTCOME):  # the last decides
             (self.folder / name).unlink(missing_ok=True)
 
     def _make_room_for_last_words(self) -> None:

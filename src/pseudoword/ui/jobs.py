@@ -20,6 +20,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import write_whole
 from pseudoword.placeholders import split
+from pseudoword.progress import Silent
 from pseudoword.text import brief, public
 from pseudoword.ui import processes
 from pseudoword.ui.drawing import Drawing
@@ -75,7 +76,8 @@ class Queue:
 
         Args:
             data_set: the id of a data set.
-            token: what to call the new word; no other word or training here may be called so.
+            token: what to call the new word. No other word or training here may be called so,
+                nor as one of `also`.
             start_from: the id of a word in the library to go on from, instead of `init`.
             sentences: sentences of one's own to learn in, with `[name]` in each; instead of a
                 `template`.
@@ -90,7 +92,8 @@ class Queue:
             data_set, token, start_from=start_from, sentences=sentences, **settings
         )
         with self.workspace.turn("names"):
-            self.library.check_name(config.token)
+            for new in config.tokens:
+                self.library.check_name(new)
             waiting = [job for job in self.jobs() if not job.over]
             if len(waiting) >= self.workspace.limits.most_jobs:
                 raise SettingsError(
@@ -98,7 +101,11 @@ class Queue:
                 )
             name, folder = self.workspace.new("queue")
             try:
-                self._write(JobFiles(self.workspace, name), config, data_set, sentences)
+                files = JobFiles(self.workspace, name)
+                self._write(files, config, data_set, sentences)
+                internals.check(settings_of(files), Silent())
+                steps = internals.last_step(config), config.total_steps
+                files.submit(config.tokens, data_set, *steps)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -109,7 +116,7 @@ class Queue:
     def _write(
         self, files: JobFiles, config: TrainConfig, data_set: str, sentences: Sequence[str]
     ) -> None:
-        """Put all that a training needs into its folder."""
+        """Put all into its folder that a training needs."""
         pictures = sorted(self.data_sets.files(data_set).iterdir())
         link_or_copy(pictures, files.folder / PICTURES)
         changes: dict[str, Any] = {"pictures": (files.folder / PICTURES,)}
@@ -123,7 +130,6 @@ class Queue:
         config = config.model_copy(update=changes)
         text = config.to_toml().encode(errors="surrogateescape")
         write_whole(files.folder / SETTINGS, text)
-        files.submit(config.token, data_set, internals.last_step(config), config.total_steps)
 
     def _other_words(
         self, config: TrainConfig, data_set: str, sentences: Sequence[str]
@@ -239,7 +245,8 @@ class Queue:
             SettingsError: another word has its name by now, or it is being learned.
         """
         with self.workspace.turn("names"):
-            self.library.check_name(JobFiles(self.workspace, name).about["token"], but=name)
+            for word, token in JobFiles(self.workspace, name).tokens.items():
+                self.library.check_name(token, but=word)
             with self._not_trained(name) as files:
                 if files.has_begun:
                     files.queue_again()
@@ -278,8 +285,8 @@ class Queue:
             try:
                 held.enter_context(self.workspace.turn(name, 1.0))
             except RunFolderError as error:
-                token = JobFiles(self.workspace, name).about["token"]
-                raise SettingsError(f"{token} is being learned. Stop it first.") from error
+                called = self.job(name).called
+                raise SettingsError(f"{called} is being learned. Stop it first.") from error
             yield JobFiles(self.workspace, name)
 
     def wake(self) -> None:
@@ -295,12 +302,13 @@ class Queue:
 
     def _ask(self, name: str, what: Literal["preview", "save"]) -> None:
         if self.job(name).state != "running":
-            raise SettingsError(f"{self.job(name).token} is not being learned at the moment.")
+            raise SettingsError(f"{self.job(name).called} is not being learned at the moment.")
         internals.ask(self.workspace.place("runs", name), what)
 
     def _tokens(self, but: str) -> set[str]:
         """The names of words that are being learned, or wait for it."""
-        return {job.token for job in self.jobs() if not job.over and job.id != but}
+        learned = [job.tokens for job in self.jobs() if not job.over]
+        return {token for words in learned for word, token in words.items() if word != but}
 
 
 def _take_out(files: JobFiles) -> None:

@@ -1,7 +1,7 @@
 """The words of a workspace: those that were learned here, and those that were brought along.
 
 `words/ID/` holds one word: `concept.safetensors`, `about.json`, and its pictures. A word that was
-learned here has the id of its training, and is a copy: to rename or delete it changes no run.
+learned here is a copy: to rename or delete it changes no run (`learned_words`: its id).
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -22,14 +22,15 @@ from pseudoword.errors import (
     SettingsError,
 )
 from pseudoword.files import file_stem, read_regular, write_whole
-from pseudoword.placeholders import check_token
+from pseudoword.placeholders import check_token, split
 from pseudoword.text import brief
 from pseudoword.ui import libraries
-from pseudoword.ui.job_files import NO_WORD, read_json
+from pseudoword.ui.job_files import NO_WORD, JobFiles, read_json, settings_of
+from pseudoword.ui.learned_words import CONCEPT, LearnedWord, copies_of, saved_in
 from pseudoword.ui.settings import base_of
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
-CONCEPT, ABOUT, PREVIEW, CURVES = "concept.safetensors", "about.json", "preview.png", "loss.png"
+ABOUT, PREVIEW, CURVES = "about.json", "preview.png", "loss.png"
 
 PICTURES = (".png", ".webp")
 """Endings of formats that show something."""
@@ -188,8 +189,8 @@ class Library:
         """Move the word to the trash; what is still being learned does not bring it back."""
         self._folder(name)
         with self.workspace.turn("words"):
-            for training in self._training(name):
-                write_whole(training / NO_WORD, b"")
+            for mark in self._marks_of_deletion(name):
+                write_whole(mark, b"")
             self.workspace.move_to_trash("words", name)
 
     def trash(self) -> list[Word]:
@@ -207,14 +208,19 @@ class Library:
             self.check_name(word.token)
             with self.workspace.turn("words"):
                 self.workspace.bring_back("words", name)
-                for training in self._training(name):
-                    (training / NO_WORD).unlink(missing_ok=True)
+                for mark in self._marks_of_deletion(name):
+                    mark.unlink(missing_ok=True)
         return self.word(name)
 
-    def _training(self, name: str) -> list[Path]:
-        """The folder of the word's training, which may have been removed and come back."""
-        places = self.workspace.place("queue", name), self.workspace.place("trash", name) / "queue"
-        return [place for place in places if place.is_dir()]
+    def _marks_of_deletion(self, name: str) -> list[Path]:
+        """Where it is noted that training shall not save the word again.
+
+        The training may have been removed, and come back.
+        """
+        word = self._learned(name)
+        there = self.workspace.place("queue", word.training)
+        removed = self.workspace.place("trash", word.training) / "queue"
+        return [place / word.file(NO_WORD) for place in (there, removed) if place.is_dir()]
 
     def push(self, name: str, to: str, *, private: bool = False) -> "api.Pushed":
         """Publish the word on the Hugging Face hub, with a model card."""
@@ -222,9 +228,11 @@ class Library:
 
     def copies(self, name: str) -> list[int]:
         """The steps of which the word's training has kept a copy."""
-        folder = self.workspace.place("runs", name) / "words"
-        found = (re.fullmatch(r"step-(\d+)\.safetensors", path.name) for path in folder.glob("*"))
-        return sorted(int(match[1]) for match in found if match)
+        return sorted(self._copies(name))
+
+    def _copies(self, name: str) -> dict[int, Path]:
+        word = self._learned(name)
+        return copies_of(self.workspace.place("runs", word.training), word)
 
     def use_copy(self, word: str, step: int) -> Word:
         """Put the copy of that step into the library in place of the word as it is."""
@@ -242,13 +250,24 @@ class Library:
         self._take_from_run(name)
         return self.workspace.path("words", name)
 
+    def _learned(self, name: str) -> LearnedWord:
+        """Which word of which training has the id `name`."""
+        about = read_json(self.workspace.place("words", name) / ABOUT)
+        return LearnedWord(about.get("training", name), about.get("number", 1))
+
     def _take_from_run(self, name: str) -> None:
-        """Copy the word of the run `name`, if there is one that was saved since.
+        """Copy the words of the training of which `name` is one, if they were saved since."""
+        for word in saved_in(self.workspace.place("runs", self._learned(name).training)):
+            self._take(word)
+
+    def _take(self, word: LearnedWord) -> None:
+        """Copy a word of a run, if it was saved since.
 
         A word that was renamed keeps its name; one that was deleted is not copied again.
         """
-        run, folder = self.workspace.place("runs", name), self.workspace.place("words", name)
-        saved, deleted = run / CONCEPT, self.workspace.place("queue", name) / NO_WORD
+        run = self.workspace.place("runs", word.training)
+        folder = self.workspace.place("words", word.id)
+        saved = run / word.file(CONCEPT)
         try:
             now = saved.stat().st_mtime_ns
         except OSError:
@@ -256,18 +275,28 @@ class Library:
         if read_json(folder / ABOUT).get("saved") == now:
             return
         with contextlib.suppress(PseudowordError), self.workspace.turn("words"):  # else soon again
-            if deleted.exists():
+            if (self.workspace.place("queue", word.training) / word.file(NO_WORD)).exists():
                 return
             (concept,) = internals.read_all(saved)
             known = {"created": time.time(), "source": "learned here", "token": concept.token}
-            about = {**known, **read_json(folder / ABOUT), "saved": now}
+            about = {**known, **read_json(folder / ABOUT), **asdict(word), "saved": now}
             named = internals.with_token(concept, about["token"])
             write_whole(folder / CONCEPT, internals.encode(named, "native")[""])
-            for picture in _latest_previews(run / "previews"):
+            for picture in self._previews(word, concept.token):
                 write_whole(folder / "previews" / picture.name, picture.read_bytes())
             if (run / CURVES).is_file():
                 write_whole(folder / CURVES, (run / CURVES).read_bytes())
             write_whole(folder / ABOUT, json.dumps(about).encode())
+
+    def _previews(self, word: LearnedWord, token: str) -> list[Path]:
+        """The latest previews of its training: those that show the word, if there are any."""
+        found = _latest_previews(self.workspace.place("runs", word.training) / "previews")
+        name = "[name]" if word.number == 1 else token
+        with contextlib.suppress(PseudowordError):
+            lines = settings_of(JobFiles(self.workspace, word.training)).preview
+            shown = {n for n, line in enumerate(lines, 1) if len(split(line.prompt, [name])) > 1}
+            return [found[number] for number in found.keys() & shown] or [*found.values()]
+        return [*found.values()]
 
     def check_name(self, token: str, but: str = "") -> None:
         """Refuse the name of a word that is here, or is being learned.
@@ -313,9 +342,10 @@ class Library:
         Raises:
             UnknownIdError: it is not kept any more.
         """
-        if step not in self.copies(word):
+        found = self._copies(word).get(step)
+        if found is None:
             raise UnknownIdError(f"there is no copy of step {brief(step)} any more.")
-        return self.workspace.path("runs", word) / "words" / f"step-{step:d}.safetensors"
+        return found
 
     def _word(self, name: str, folder: Path) -> Word:
         about = read_json(folder / ABOUT)
@@ -353,18 +383,18 @@ def check_new_token(token: str) -> str:
     return token
 
 
-def _latest_previews(folder: Path) -> list[Path]:
-    """The previews of the last step that was drawn."""
-    steps: dict[int, list[Path]] = {}
+def _latest_previews(folder: Path) -> dict[int, Path]:
+    """Number from 1 -> preview, of those of the last step that was drawn."""
+    steps: dict[int, dict[int, Path]] = {}
     for path in folder.glob("step-*-*.png"):
         match = re.fullmatch(r"step-(\d+)-(\d+)\.png", path.name)
         if match and not path.is_symlink():  # which might show a file from elsewhere
-            steps.setdefault(int(match[1]), []).append(path)
-    return sorted(steps[max(steps)]) if steps else []
+            steps.setdefault(int(match[1]), {})[int(match[2])] = path
+    return dict(sorted(steps[max(steps)].items())) if steps else {}
 
 
 def _preview_of(folder: Path) -> Path | None:
     """The picture that stands for the word."""
     if (folder / PREVIEW).is_file():
         return folder / PREVIEW
-    return next(iter(_latest_previews(folder / "previews")), None)
+    return next(iter(_latest_previews(folder / "previews").values()), None)

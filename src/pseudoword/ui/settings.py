@@ -16,7 +16,7 @@ from pseudoword.errors import SettingsError
 from pseudoword.text import brief
 from pseudoword.ui.workspace import LORAS, MODELS, Workspace
 
-NEVER = frozenset({"also", "configs", "out", "pictures", "similarity_model", "words"})
+NEVER = frozenset({"configs", "out", "pictures", "similarity_model", "words"})
 """Settings that a page does not have."""
 
 SENTENCES = ("subject", "style", "minimal", "captioned", "filewords", "object")
@@ -51,11 +51,15 @@ def checked(workspace: Workspace, kind: type[Settings], given: Mapping[str, Any]
             raise SettingsError(
                 f"--preview {brief(str(line))} looks like a file, and the page takes none."
             )
-    for name in ("init", "variant", "scheduler"):
-        if name in kind.model_fields and _is_path(str(values.get(name, ""))):
+    texts = [(name, str(values.get(name, ""))) for name in ("init", "variant", "scheduler")]
+    also = values.get("also", ())
+    texts += [
+        ("also", one.partition("=")[2]) for one in ([also] if isinstance(also, str) else also)
+    ]
+    for name, text in texts:
+        if name in kind.model_fields and _is_path(text):
             raise SettingsError(
-                f"{flag(name)} {brief(str(values[name]))} looks like a file, and the page takes "
-                "none."
+                f"{flag(name)} {brief(text)} looks like a file, and the page takes none."
             )
     package, dot, _ = str(values.get("optimiser", "")).partition(".")
     if dot and package not in PACKAGES:

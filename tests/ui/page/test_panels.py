@@ -19,9 +19,10 @@ from pseudoword.ui.job import Job
 from pseudoword.ui.library import Word, token_of
 from pseudoword.ui.page import pieces, use
 from pseudoword.ui.page.events import shown_ids
+from pseudoword.ui.page.forms import Form
 from pseudoword.ui.page.picture_editor import Answer, Edits, box, painted
 from pseudoword.ui.page.picture_view import view
-from pseudoword.ui.page.teach import OPTIMISERS, as_example
+from pseudoword.ui.page.teach import OPTIMISERS, as_example, settings_of
 from pseudoword.ui.page.training_panel import asked_of, curve_rows, progress, to_show
 from pseudoword.ui.page.uploads import add_files
 from pseudoword.ui.pictures import Picture, by_name
@@ -44,7 +45,13 @@ def picture(path: Path, size: tuple[int, int] = (96, 64), colour: str = "red") -
 
 def job(name: str, state: str, **more: object) -> Job:
     values = {
-        **{"id": name, "token": f"<{name}>", "state": state, "sentence": "", "created": 0.0},
+        **{
+            "id": name,
+            "tokens": {name: f"<{name}>"},
+            "state": state,
+            "sentence": "",
+            "created": 0.0,
+        },
         **{"began": None, "ended": None, "phase": "", "step": 0, "soonest": 0, "total": 0},
         **{"seconds_left": None, "notes": (), "data_set": "", "phase_done": 0, "phase_total": 0},
         "word": None,
@@ -220,6 +227,22 @@ def test_words_of_a_prompt_are_found_as_training_finds_them() -> None:
     assert use.mentioned(words, "a <cat>.", "") == ["<cat>"]
     assert use.mentioned(words, "a photo", "猫の写真") == ["猫"]
     assert use.mentioned(words, "hotdogs", "") == []
+
+
+def test_further_new_words_are_written_as_the_first_is() -> None:
+    """And captions decide alone which word a prompt has: a sentence would add the first."""
+    with gr.Blocks():
+        form = Form(TrainConfig, "test")
+        form.add("also")
+    captioned = [Picture("0001", "a.png", "a [name] with a <hat>", False, None)]
+    found = settings_of(form, "a thing", ["my hat=red hat\n\n<toy>"], captioned)
+    assert found == {"also": ["<my-hat>=red hat", "<toy>"], "template": "filewords"}
+
+
+def test_no_further_word_starts_from_a_file(desk: Desk) -> None:
+    for init in ("/etc/passwd", "words/cat.pt", "cat.safetensors"):
+        with pytest.raises(SettingsError, match="looks like a file"):
+            checked(desk.workspace, TrainConfig, {"also": [f"<hat>={init}"]})
 
 
 def test_a_word_is_written_into_the_prompt_once() -> None:

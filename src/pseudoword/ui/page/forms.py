@@ -15,7 +15,13 @@ from pseudoword.config.fields import OFTEN
 from pseudoword.errors import SettingsError
 
 CALLED = {
-    **{"base": "Base model", "ema": "EMA", "init": "Starting word", "n": "Pictures"},
+    **{
+        "also": "Further new words",
+        "base": "Base model",
+        "ema": "EMA",
+        "init": "Starting word",
+        "n": "Pictures",
+    },
     **{"negative": "Negative prompt", "token": "Name of the new word"},
 }
 """Settings that are called something else on the page than in the settings."""

@@ -29,7 +29,7 @@ from pseudoword.ui.page.forms import CALLED, TYPED, Form, whole
 from pseudoword.ui.page.picture_editor import IN_TURN
 from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.training_panel import TrainingPanel
-from pseudoword.ui.pictures import Picture
+from pseudoword.ui.pictures import Picture, by_name
 from pseudoword.ui.settings import NEVER, SENTENCES, base_choice
 
 KINDS = {"a thing": "subject", "a style": "style", "a person": "subject"}
@@ -52,6 +52,12 @@ DECIDE_NEED = (
 )  # fmt: skip
 """Settings after whose change memory and time are estimated again."""
 
+ALSO = (
+    "Learned together with the first from the same pictures: one a line, with the words that it "
+    "starts from, as in hat=red hat. Captions say which of them is in a picture: a [name] with a "
+    "<hat>."
+)
+
 OPTIMISERS = [
     *("AdamW", "Adam", "SGD", "RAdam", "NAdam", "Adafactor"),
     *("prodigyopt.Prodigy", "schedulefree.AdamWScheduleFree"),
@@ -67,11 +73,20 @@ def settings_of(
     Captions and masks that are there are used.
     """
     found = form.settings(values)
+    if "also" in found:
+        found["also"] = [_also(line) for line in found["also"]]
     captioned = kind != "a style" and any(one.caption for one in pictures)
-    found.setdefault("template", "captioned" if captioned else KINDS[kind])
+    with_captions = "filewords" if "also" in found else "captioned"
+    found.setdefault("template", with_captions if captioned else KINDS[kind])
     if any(one.masked for one in pictures):
         found.setdefault("mask", "file")
     return found
+
+
+def _also(line: str) -> str:
+    """A further new word, and the words it starts from, as the settings have it."""
+    name, equals, init = line.partition("=")
+    return token_of(name) + equals + init
 
 
 def beginning(kind: str, now: str) -> str:
@@ -152,6 +167,7 @@ class TeachPanel:
         self._form.more(
             without=[*NEVER, "token"],
             template={"choices": list(SENTENCES)},
+            also={"info": ALSO},
             optimiser={"choices": OPTIMISERS, "allow_custom_value": True},
         )
 
@@ -233,9 +249,10 @@ class TeachPanel:
             settings = self._settings(data_set, kind, values)
             job = self._desk.queue.submit(data_set, token_of(name), sentences=own, **settings)
         except (PseudowordError, OSError) as error:
-            return _refused(sentence(error))
+            names = {one.id: one for one in self._desk.data_sets.pictures(data_set)}
+            return _refused(by_name(sentence(error), names))
         return [
-            pieces.note(f"{job.token} was put into the queue.", "good"),
+            pieces.note(f"{job.called} was put into the queue.", "good"),
             "",
             {},
             time.monotonic(),

@@ -76,9 +76,9 @@ def to_show(jobs: Sequence[Job], chosen: str) -> Job | None:
 def progress(job: Job, now: float) -> str:
     """How a training goes, as HTML."""
     if job.state == "queued":
-        return pieces.note(f"{job.token} waits in the queue.")
+        return pieces.note(f"{job.called} waits in the queue.")
     if job.over:
-        lines = job.sentence or f"{job.token} {STATES[job.state]}."
+        lines = job.sentence or f"{job.called} {STATES[job.state]}."
         return pieces.note(lines, TONES.get(job.state, "plain"))
     what = job.phase or "getting ready"
     if job.phase_total and job.phase_total != job.total:
@@ -285,5 +285,5 @@ def _plot(curves: Curves) -> Any:
 
 
 def _queue(jobs: Sequence[Job], job: Job | None) -> Any:
-    listed = [(f"{one.token} {STATES[one.state]}", one.id) for one in jobs]
+    listed = [(f"{one.called} {STATES[one.state]}", one.id) for one in jobs]
     return gr.update(choices=listed, value=job.id if job else None, visible=len(jobs) > 1)
