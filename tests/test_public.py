@@ -22,11 +22,20 @@ from pseudoword.config import (
     TrainConfig,
 )
 from pseudoword.config.method import MethodName
-from pseudoword.errors import PseudowordError
+from pseudoword.errors import (
+    BaseModelError,
+    ConceptError,
+    PictureError,
+    PseudowordError,
+    SettingsError,
+    StorageError,
+)
 from pseudoword.formats import WRITERS
 from pseudoword.methods import METHODS
 from pseudoword.models import base_model
 from pseudoword.notebook import EXAMPLE_WORDS
+
+WORD = EXAMPLE_WORDS / "panda.safetensors"
 
 
 def test_the_public_names() -> None:
@@ -144,10 +153,63 @@ def test_what_is_not_there_is_told_before_anything_is_loaded(
     usual = {"pictures": pictures, "out": out, "folder": pictures.parent}
     given = {one: value for one, value in usual.items() if one in taken} | WRONG[name]
     if "concept" in taken and "prompt" not in taken:
-        given["concept"] = EXAMPLE_WORDS / "panda.safetensors"
+        given["concept"] = WORD
     with pytest.raises(PseudowordError, match=r"nowhere|DMP|adamm"):
         function(**given)
     assert not out.exists()
+
+
+ERRORS: list[tuple[str, dict[str, Any], type[PseudowordError]]] = [
+    ("train", {"pictures": "none", "token": "<x>"}, PictureError),
+    ("train", {"pictures": ".", "token": "<x>", "base": "./none"}, BaseModelError),
+    ("train", {"pictures": ".", "token": ""}, SettingsError),
+    ("generate", {"prompt": "a", "concept": "./none"}, ConceptError),
+    ("generate", {"prompt": "a", "base": "./none"}, BaseModelError),
+    ("generate", {"prompt": "a", "lora": "none.safetensors"}, SettingsError),
+    ("inspect", {"file": "./none"}, ConceptError),
+    ("inspect", {"file": WORD, "base": ""}, SettingsError),
+    ("inspect", {"file": WORD, "base": "./none"}, BaseModelError),
+    ("convert", {"source": "./none", "out": "a.pt"}, ConceptError),
+    ("convert", {"source": WORD, "out": "a.none"}, SettingsError),
+    ("convert", {"source": WORD, "out": "a.png", "picture": "none.png"}, PictureError),
+    ("convert", {"source": WORD, "out": "file/a.pt"}, StorageError),
+    ("gallery", {"folder": "none"}, ConceptError),
+    ("gallery", {"folder": ".", "out": "a.none"}, SettingsError),
+    ("gallery", {"folder": WORD.parent, "out": "file/a.png"}, StorageError),
+    ("prepare", {"pictures": "none"}, PictureError),
+    ("prepare", {"pictures": "drawn", "out": "a.none"}, SettingsError),
+    ("prepare", {"pictures": "drawn", "words": "./none"}, ConceptError),
+    ("prepare", {"pictures": "drawn", "base": "./none"}, BaseModelError),
+    ("prepare", {"pictures": "drawn", "out": "file/a.png"}, StorageError),
+    ("push", {"folder": "none", "to": "me/word"}, ConceptError),
+    ("push", {"folder": WORD, "to": "a b"}, SettingsError),
+    ("bench", {"base": "./none"}, BaseModelError),
+    ("bench", {"compare": "none=1"}, SettingsError),
+    ("plan", {"base": "none"}, BaseModelError),
+    ("plan", {"resolution": 63}, SettingsError),
+    ("demo", {"out": ""}, SettingsError),
+    ("demo", {"out": "file/demo"}, StorageError),
+]
+"""A function, what it is given, and what it raises; `file` is a file, `drawn` a folder."""
+
+
+@pytest.mark.parametrize(("name", "given", "error"), ERRORS)
+def test_what_a_function_raises_is_in_its_help(
+    name: str,
+    given: dict[str, Any],
+    error: type[PseudowordError],
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "drawn").symlink_to(pictures, target_is_directory=True)
+    function = getattr(pseudoword, name)
+    with pytest.raises(error) as raised:
+        function(**given)
+    listed = str(inspect.getdoc(function)).partition("Raises:")[2]
+    assert any(f" {kind.__name__}:" in listed for kind in raised.type.__mro__[:2])
 
 
 def test_type_checkers_read_the_types_of_the_package() -> None:

@@ -6,7 +6,8 @@
 Each checks its settings, and passes them to a command in `commands`. What a function takes beside
 its own arguments, its `settings`, are the fields of a class in `pseudoword.config`, which has their
 types, defaults and help. Whatever a user can put right is a `PseudowordError`; each subclass in
-`pseudoword.errors` says what kind of thing is wrong.
+`pseudoword.errors` says what kind of thing is wrong. An argument of another type is a
+`SettingsError`.
 """
 
 import os
@@ -371,6 +372,7 @@ def inspect(
 
     Raises:
         ConceptError: the file holds no such concept, or `base` does not fit it.
+        SettingsError: `base` names nothing.
         BaseModelError: `base` cannot be loaded.
     """
     return inspect_file(file, base, token)
@@ -408,7 +410,8 @@ def convert(
 
     Raises:
         ConceptError: the file cannot be read, or the format cannot hold its word.
-        SettingsError: there is no such format.
+        SettingsError: there is no such format, or an argument does not go with it.
+        PictureError: the picture cannot be read.
         StorageError: a file exists already, or cannot be written.
     """
     return convert_file(
@@ -439,6 +442,7 @@ def gallery(
 
     Raises:
         ConceptError: there is no such folder.
+        SettingsError: `out` does not end as a picture does.
         StorageError: the sheet cannot be written.
     """
     searched = path_argument(folder, "DIR")
@@ -474,6 +478,7 @@ def prepare(
     Raises:
         SettingsError: a setting is wrong.
         PictureError: the pictures cannot be used.
+        ConceptError: another word (`words`) cannot be read.
         BaseModelError: the base model's configs or the captioning model cannot be loaded.
         StorageError: the sheet cannot be written.
     """
@@ -556,6 +561,7 @@ def bench(
 
     Raises:
         SettingsError: a setting does not work.
+        BaseModelError: the base model or the similarity model cannot be loaded.
         RunFolderError: the folder holds another benchmark.
         StorageError: a file in it is of somebody else.
     """
@@ -605,6 +611,7 @@ def demo(
         The concept, and how similar the pictures are to the true ones, before and after.
 
     Raises:
+        SettingsError: `out` names no folder.
         RunFolderError: the folder is in use, or holds another run.
         StorageError: a file cannot be written.
     """
