@@ -47,6 +47,7 @@ from pseudoword.files import write_whole
 from pseudoword.methods import Rows
 from pseudoword.models import base_model
 from pseudoword.models.family import Condition, Moments
+from pseudoword.placeholders import pack_placeholder
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import TrainingData, fixed
 from pseudoword.training.initialisation import begin, initial_rows
@@ -290,10 +291,9 @@ def measure(name: str, out: Path, effort: Effort) -> Result:
     batches = fixed(family, unseen, SAMPLES)
 
     @torch.no_grad()
-    def measured(rows: Rows, name: str = loss.pack_placeholder(0)) -> float:
+    def measured(rows: Rows, name: str = pack_placeholder(0)) -> float:
         called = [
-            [prompt.replace(loss.pack_placeholder(0), name) for prompt in one.prompts]
-            for one in batches
+            [prompt.replace(pack_placeholder(0), name) for prompt in one.prompts] for one in batches
         ]
         return mean(
             float(loss.losses(family, [rows], replace(one, prompts=prompts)))

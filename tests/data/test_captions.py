@@ -6,7 +6,7 @@ import pytest
 from pseudoword.config.captions import CaptionSettings
 from pseudoword.data import captions, picture_files
 from pseudoword.errors import PictureError, SettingsError
-from pseudoword.training import loss
+from pseudoword.placeholders import pack_placeholder
 
 
 def test_every_shipped_template_names_the_word_once() -> None:
@@ -177,7 +177,7 @@ def test_a_pipe_as_a_caption_is_refused_without_waiting(tmp_path: Path) -> None:
 
 
 def test_private_characters_in_captions_are_removed(tmp_path: Path) -> None:
-    mark = loss.pack_placeholder(0)
+    mark = pack_placeholder(0)
     assert captions.render("a [filewords]", "<cat>", f"red {mark} thing") == "a red 0 thing"
 
 

@@ -15,8 +15,8 @@ from pseudoword.data import examples, picture_files
 from pseudoword.data.examples import Example
 from pseudoword.errors import PictureError, PromptError, SettingsError
 from pseudoword.models.family import Family
+from pseudoword.placeholders import pack_placeholder
 from pseudoword.progress import Silent
-from pseudoword.training import loss
 from pseudoword.training.batches import batch
 
 
@@ -252,7 +252,7 @@ def test_the_word_is_found_in_captions_and_templates_too(family: Family, picture
     for path in list(pictures.iterdir()):
         path.with_suffix(".txt").write_text("two 猫s, 猫の写真")
     one = train_state(family, pictures, "猫", templates=["[name]の写真, [filewords]"])
-    mark = loss.pack_placeholder(0)
+    mark = pack_placeholder(0)
     assert set(batch(family, [one.data], 0).prompts) == {f"{mark}の写真, two {mark}s, {mark}の写真"}
     plain = train_state(family, pictures, "cat", templates=["a [name]egory, a category"])
     assert set(batch(family, [plain.data], 0).prompts) == {f"a {mark}egory, a category"}

@@ -14,6 +14,7 @@ from pseudoword.config import TrainConfig
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.reading.text_encoder import TextEncoder
+from pseudoword.placeholders import pack_placeholder
 from pseudoword.training import encoded_prompts, loop, loss, step
 from pseudoword.training.batches import batch
 from pseudoword.training.encoded_prompts import PromptsOfWord
@@ -110,7 +111,7 @@ def test_the_word_stays_where_its_tag_or_caption_is_left_out(pictures: Path, bas
     for picture in pictures.glob("*.png"):
         picture.with_suffix(".txt").write_text("red, a <cat>, at night")
     family = base_model.load_named(str(base), "cpu")
-    word = loss.pack_placeholder(0)
+    word = pack_placeholder(0)
     for settings, expected in (
         ({}, {f"red, a {word}, at night"}),
         ({"drop_caption": 1.0}, {word}),

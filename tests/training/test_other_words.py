@@ -11,6 +11,7 @@ from support import asked, train_state
 from pseudoword.concept import Concept
 from pseudoword.models.families.sd import StableDiffusion
 from pseudoword.models.family import Family
+from pseudoword.placeholders import pack_placeholder
 from pseudoword.training import loop, loss, other_words
 from pseudoword.training.batches import batch
 from pseudoword.training.initialisation import initial_rows
@@ -46,7 +47,7 @@ def test_a_caption_is_read_as_a_prompt_with_both_words_is(
     one = state(any_family, pictures, [other])
     samples = batch(any_family, [one.data], 0)
     written = [
-        text.replace(loss.pack_placeholder(0), "<cat>").replace(other_words.mark(other), "<hat>")
+        text.replace(pack_placeholder(0), "<cat>").replace(other_words.mark(other), "<hat>")
         for text in samples.prompts
     ]
     assert set(written) <= {"a <cat> beside a <hat>", "a <hat> on a <cat>"}

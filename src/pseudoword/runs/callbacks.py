@@ -16,7 +16,7 @@ from pseudoword.runs.run import Run
 from pseudoword.runs.trackers import TRACKERS, Tracker
 from pseudoword.text import public, reason
 from pseudoword.training.early_stopping import EvaluationLoss
-from pseudoword.training.loop import StepMetrics
+from pseudoword.training.step import StepMetrics
 
 
 class RunCallbacks:

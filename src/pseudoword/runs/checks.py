@@ -22,10 +22,10 @@ from pseudoword.models.compatibility import (
     remarks,
 )
 from pseudoword.models.family import Family
-from pseudoword.placeholders import split
+from pseudoword.placeholders import pack_placeholder
 from pseudoword.runs import previews
 from pseudoword.text import brief
-from pseudoword.training import early_stopping, initialisation, loss, memory, optimisers
+from pseudoword.training import early_stopping, initialisation, memory, optimisers
 
 Note = Callable[[str], None]
 """Shows the user a sentence."""
@@ -148,7 +148,7 @@ def _note_useless_previews(config: TrainConfig, note: Note) -> None:
         texts = (line.prompt, line.negative)
         if any("[filewords]" in text for text in texts):
             note(f"--preview {brief(line.text)}: [filewords] is left out: a preview has no caption")
-        if not any("[name]" in text or len(split(text, config.tokens)) > 1 for text in texts):
+        if not any(prompt_checks.names_one(text, ["[name]", *config.tokens]) for text in texts):
             note(f"--preview {brief(line.text)}: no [name] in it, so it does not show the word")
 
 
@@ -238,7 +238,7 @@ def _check_timesteps(family: Family, config: TrainConfig) -> None:
 
 
 def _check_room_in_templates(family: Family, templates: Sequence[str], vectors: int) -> None:
-    placeholder = loss.pack_placeholder(0)
+    placeholder = pack_placeholder(0)
     for template in templates:
         prompt = render(template, placeholder)
         for encoder in family.encoders.values():

@@ -24,8 +24,7 @@ from pseudoword.training.batch_invariance import (
 )
 from pseudoword.training.determinism import repeatable
 from pseudoword.training.state import TrainState
-from pseudoword.training.step import StepMetrics as StepMetrics
-from pseudoword.training.step import take_step
+from pseudoword.training.step import StepMetrics, take_step
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from torch import Tensor
 from pseudoword.models.distinct_prompts import encode_distinct
 from pseudoword.models.family import Condition, Family, MicroConditioning
 from pseudoword.models.reading.injection import Vectors, Words
-from pseudoword.placeholders import pack_placeholder as pack_placeholder
 from pseudoword.training import joint_words
 from pseudoword.training.weighting import huber
 

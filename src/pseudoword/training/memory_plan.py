@@ -33,6 +33,7 @@ from pseudoword.models.loading import devices, single_file_configs
 from pseudoword.models.loading.quantisation import quantized_layers
 from pseudoword.models.picture_size import picture_size
 from pseudoword.models.reading.text_encoder import watched
+from pseudoword.placeholders import pack_placeholder
 from pseudoword.text import reason
 from pseudoword.training import encoded_prompts, loss
 from pseudoword.training.encoded_prompts import PromptsOfWord
@@ -274,7 +275,7 @@ def _rows(family: Family, after: bool) -> dict[str, torch.Tensor]:
     if not after:
         return rows
     with watched(family.encoders) as states:
-        family.encode_text([loss.pack_placeholder(0)], {loss.pack_placeholder(0): rows})
+        family.encode_text([pack_placeholder(0)], {pack_placeholder(0): rows})
     return {key + OUTPUT_SUFFIX if key in states else key: own for key, own in rows.items()}
 
 
@@ -304,7 +305,7 @@ def stand_in(latents: torch.Tensor) -> loss.Batch:
     """
     batch, device = len(latents), latents.device
     return loss.Batch(
-        [f"a photo of {loss.pack_placeholder(0)} {i}" for i in range(batch)],
+        [f"a photo of {pack_placeholder(0)} {i}" for i in range(batch)],
         latents=latents,
         noise=torch.zeros_like(latents),
         t=torch.full((batch,), 1, device=device),
