@@ -154,6 +154,7 @@ def test_one_that_no_step_has_seen_is_told(base: Path, captioned: Path, tmp_path
         ({"also": ("<hat>", "<HAT>")}, "--also <HAT> is called like another new word"),
         ({"also": "<hat>="}, "--also <hat>=: after the = come the words that it starts from"),
         ({"also": "<hat>=words/hat.pt"}, "after the = come the words that it starts from"),
+        ({"also": "<hat>=hat.pt "}, "after the = come the words that it starts from"),
         ({"also": ""}, "--also is empty"),
         ({"also": "a [name]"}, r"\[name\] has a meaning in templates"),
         ({"also": "photo", "template": "subject"}, "--also photo is already a word of 'a photo of"),

@@ -108,12 +108,13 @@ class WordSettings(Settings):
         checked = []
         for one in also:
             token, equals, words = one.partition("=")
-            if equals and (not words.strip() or lookup.looks_like_path(words)):
+            words = words.strip()
+            if equals and (not words or lookup.looks_like_path(words)):
                 raise SettingsError(
                     f"--also {brief(one)}: after the = come the words that it starts from, as in "
                     f'--also "{brief(token)}=plush toy".'
                 )
-            checked.append(_checked_token(token, "--also") + equals + words.strip())
+            checked.append(_checked_token(token, "--also") + equals + words)
         return tuple(checked)
 
     @model_validator(mode="after")

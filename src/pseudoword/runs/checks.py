@@ -60,8 +60,6 @@ def before_loading(
     )
     if advice:
         note(advice)
-    for word in config.new_words[1:]:
-        initialisation.check(word.init, word.init_mode, config.vectors, config.method)
     config.held_out_of(len(paths))
 
 
