@@ -51,10 +51,16 @@ def test_a_run_that_stops_by_itself_is_planned_to_where_it_can_first_stop() -> N
     assert last_step(config(steps="auto", max_steps=30, evaluate_every=5)) == 30
 
 
+def timed_progress(notes: Notes, only: TrainConfig, *foretold: Any) -> TimedProgress:
+    timed = TimedProgress(notes, *foretold)
+    timed.config = only
+    return timed
+
+
 def test_where_the_end_is_open_the_plan_tells_both_ends(clock: Clock) -> None:
     notes = Notes()
     open_end = config(steps="auto", max_steps=1000, evaluate_every=10, preview=())
-    timed = TimedProgress(notes, open_end)
+    timed = timed_progress(notes, open_end)
     timed.phase("measuring which timesteps move <cat>")
     clock.now = 4.0
     timed.advance(4, 20)
@@ -67,7 +73,7 @@ def test_where_the_end_is_open_the_plan_tells_both_ends(clock: Clock) -> None:
 def test_whoever_shows_the_time_himself_is_told_it_and_there_is_no_note(clock: Clock) -> None:
     notes, told = Notes(), []
     open_end = config(steps="auto", max_steps=1000, evaluate_every=10, preview=())
-    timed = TimedProgress(notes, open_end, lambda least, most: told.append((least, most)))
+    timed = timed_progress(notes, open_end, lambda least, most: told.append((least, most)))
     timed.phase("measuring which timesteps move <cat>")
     clock.now = 4.0
     timed.advance(4, 20)
@@ -78,7 +84,7 @@ def test_whoever_shows_the_time_himself_is_told_it_and_there_is_no_note(clock: C
 
 def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock: Clock) -> None:
     notes = Notes()
-    timed = TimedProgress(notes, config(steps=10, preview=()))
+    timed = timed_progress(notes, config(steps=10, preview=()))
     timed.phase("measuring which timesteps move <cat>")
     clock.now = 8.0
     timed.advance(4, 20)
@@ -95,7 +101,7 @@ def test_the_plan_is_told_from_the_first_samples_and_again_if_it_was_wrong(clock
 
 def test_of_several_words_the_end_is_told_only(clock: Clock) -> None:
     notes = Notes()
-    timed = TimedProgress(notes, None)
+    timed = TimedProgress(notes)
     timed.phase("learning <a>, <b>")
     for step in range(1, 11):
         clock.now += 1.0
@@ -106,7 +112,7 @@ def test_of_several_words_the_end_is_told_only(clock: Clock) -> None:
 
 def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
     notes = Notes()
-    timed = TimedProgress(notes, config(steps=100, preview=()))
+    timed = timed_progress(notes, config(steps=100, preview=()))
     timed.phase("learning <cat>")
     for step in range(91, 101):
         clock.now += (2 + FORWARD * SAMPLES) / 2 if step == 91 else 1.0
@@ -116,7 +122,7 @@ def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
 
 def test_where_nothing_is_left_after_the_first_step_nothing_is_told(clock: Clock) -> None:
     notes = Notes()
-    timed = TimedProgress(notes, config(steps=1, preview=()))
+    timed = timed_progress(notes, config(steps=1, preview=()))
     timed.phase("learning <cat>")
     clock.now = 1.0
     timed.advance(1, 1)

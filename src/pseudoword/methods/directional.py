@@ -4,7 +4,7 @@ A row is a length that never changes, times a unit vector that moves on the sphe
 the direction it began with: that of the word in --init.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +51,7 @@ class Directional(Method):
 
     def __init__(self, start: Initialisation, settings: MethodSettings) -> None:
         first = start.plain_rows
-        aims = norms.aims(first, start.usual_norms, settings.norm, start.device)
-        self._lengths: Mapping[str, Tensor] = aims
+        self._lengths = norms.aims(first, start.usual_norms, settings.norm, start.device)
         self._prior = {
             key: normalize(rows.detach().to(start.device, torch.float32), dim=-1)
             for key, rows in first.items()

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from pseudoword.report.fonts import font, wrapped
 
-GAP_PX = 8
+GAP_PX, LABEL_PX = 8, 150
 INK = (40, 40, 40)
 MAX_WIDTH_PX = 8192
 """A grid of many pictures is not wider than this."""
@@ -18,10 +18,9 @@ def grid(
     *,
     heads: Sequence[str] = (),
     cell_px: int = 160,
-    label_px: int = 150,
 ) -> Image.Image:
     """Rows of pictures, with a label left of each row and a heading above each column."""
-    label_px = label_px if any(label for label, _ in rows) else 0
+    label_px = LABEL_PX if any(label for label, _ in rows) else 0
     columns = max(len(pictures) for _, pictures in rows)
     head_px = 34 if heads else 0
     pitch = cell_px + GAP_PX

@@ -87,8 +87,8 @@ class RunCallbacks:
             "lr": metrics.lr,
             "norm": metrics.norm,
             "grad": metrics.grad,
+            "seconds": round(seconds, 4),
         }
-        numbers["seconds"] = round(seconds, 4)
         if evaluation is not None:
             numbers |= self._evaluated(evaluation)
         self._log(step, numbers)

@@ -111,7 +111,7 @@ class RunFolder:
         if self.is_from_older_version():
             self.files.adopt([*FIXED_NAMES, *(name for name, _ in self._numbered())])
 
-    def is_finished(self, config: TrainConfig, *, allow_changes: bool = False) -> bool:
+    def is_finished(self, config: TrainConfig, *, allow_changes: bool) -> bool:
         """Whether a run with `config` is finished. The caller has locked the folder.
 
         Raises:

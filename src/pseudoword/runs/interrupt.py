@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import FrameType, TracebackType
+from types import FrameType
+from typing import Self
 
 HANGUP = getattr(signal, "SIGHUP", None)
 """What a terminal sends when it is closed, often twice; Windows has no such signal."""
@@ -84,16 +85,11 @@ class Interrupt:
         self.signum: int | None = None
         self._signals = ExitStack()
 
-    def __enter__(self) -> "Interrupt":
+    def __enter__(self) -> Self:
         self._signals.enter_context(signals_to(self._handle))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._signals.close()
 
     def _handle(self, signum: int, _frame: FrameType | None) -> None:

@@ -91,9 +91,9 @@ class Pack:
             if not waiting:
                 waiting = self._ask_for_more()
             if waiting:
-                set_up = iter(self._set_up(waiting[: self._size]))
+                setups = iter(self._set_up(waiting[: self._size]))
                 del waiting[: self._size]
-                while group := list(islice(set_up, self._room)):
+                while group := list(islice(setups, self._room)):
                     for active in self._enter(group):
                         yield active.run.state
             elif self._active:

@@ -16,7 +16,7 @@ from pseudoword.runs.folder import RATE_CURVE, RunFolder
 from pseudoword.runs.setup import Setup
 from pseudoword.text import listed, public
 from pseudoword.training import early_stopping, importance, joint_words
-from pseudoword.training.batches import TrainingData, fixed
+from pseudoword.training.batches import fixed
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.training.encoded_prompts import prompts_of
 from pseudoword.training.learning_rate_finder import find_learning_rate
@@ -99,7 +99,7 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
     config, data = setup.config, setup.data
     method = methods.begin(setup.start, config)
     if config.lr is AUTO:
-        rates = _found_rate(family, setup, data, progress)
+        rates = _found_rate(family, setup, progress)
     else:
         rates = config.lr.absolute(method.rate_unit)
     schedule = Schedule.of(config, rates)
@@ -181,13 +181,13 @@ def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list
     return measured
 
 
-def _found_rate(family: Family, setup: Setup, data: TrainingData, progress: Progress) -> Rates:
+def _found_rate(family: Family, setup: Setup, progress: Progress) -> Rates:
     """The learning rate from the learning-rate finder, or from the folder."""
     token, folder = setup.config.token, setup.folder
     rates = setup.chosen.lr
     if rates is None:
         progress.phase(f"trying learning rates for {token}")
-        found = find_learning_rate(family, data, setup.start, progress.advance)
+        found = find_learning_rate(family, setup.data, setup.start, progress.advance)
         folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, token))
         rates = Rates.parse(f"{found.rate:g}")
         values = {"lr": rates, "tried": found.curve}

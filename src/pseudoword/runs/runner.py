@@ -64,7 +64,7 @@ def learn(
     at_most = MOST if size is None else size
     folders = [RunFolder(config.folder) for config in configs]
     with explain_failures(configs[:at_most], folders), ExitStack() as stack:
-        timed = TimedProgress(progress, foretold=options.foretold)
+        timed = TimedProgress(progress, options.foretold)
         tally = Tally(len(configs), each=each)
         planned = _planned(configs, Once(timed), options, tally)
         for one in planned:
@@ -174,7 +174,7 @@ def _learn(
     progress: TimedProgress,
     options: Options,
     size: int | None,
-    more: Callable[[int], Sequence[TrainConfig]] | None = None,
+    more: Callable[[int], Sequence[TrainConfig]] | None,
 ) -> dict[Path, Trained]:
     """Train the concepts of a pack to the end: folder -> result."""
     if size is None:

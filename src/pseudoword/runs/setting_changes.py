@@ -11,9 +11,7 @@ CHANGEABLE = {"out", *CallbackSettings.model_fields}
 """Settings that may change when a run is resumed: they have no effect on the result."""
 
 
-def sentences(
-    before: TrainConfig, after: TrainConfig, shown: Callable[[object], str] = str
-) -> list[str]:
+def sentences(before: TrainConfig, after: TrainConfig, shown: Callable[[object], str]) -> list[str]:
     """What has changed, for each setting that has an effect on the result.
 
     More `extend` is not a difference. Neither is another path where there is nothing at the old one

@@ -32,21 +32,16 @@ class TimedProgress(PassedOn):
 
     Args:
         inner: shows it all.
-        config: the settings of the only run.
         foretold: as in `Options`.
     """
 
-    config: TrainConfig | None
+    config: TrainConfig | None = None
     """the settings of the only run; None where there are none yet, or several"""
 
     def __init__(
-        self,
-        inner: Progress,
-        config: TrainConfig | None = None,
-        foretold: Callable[[float, float], None] | None = None,
+        self, inner: Progress, foretold: Callable[[float, float], None] | None = None
     ) -> None:
         super().__init__(inner)
-        self.config = config
         self._foretold = foretold
         self._watched = is_watched(inner)
         self._spent: dict[str, float] = {}
@@ -149,8 +144,8 @@ def samples_left(config: TrainConfig, part: str, done: int, end: int) -> dict[st
     batch, now = config.batch * config.accumulate, done if part == LEARNING else 0
     end = max(end, now)
     step = batch + (FORWARD * SAMPLES / config.evaluate_every if config.evaluate_every else 0)
-    drawings = 1 + (end // config.preview_every - now // config.preview_every
-                    if config.preview_every else 0)  # fmt: skip
+    every = config.preview_every
+    drawings = 1 + (end // every - now // every if every else 0)
     work = {
         MEASURING: importance.PARTS * importance.EACH - done if part == MEASURING else 0,
         TRYING: learning_rate_finder.STEPS * batch if config.lr is AUTO else 0,
