@@ -57,7 +57,7 @@ def batches(
     pack: Sequence[TrainingData],
     steps: Sequence[int],
     layered: Sequence[bool] = (),
-) -> Iterator[tuple[list[int], loss.Batch]]:
+) -> Iterator[tuple[int, list[int], loss.Batch]]:
     """The batches of a pack: for each batch to accumulate, one per shape of latents.
 
     Together they hold the samples of one large batch. Concepts that are read in another way have
@@ -71,7 +71,8 @@ def batches(
         layered: whether each has rows for each layer in that step; by default none has.
 
     Yields:
-        The indices of the concepts in the batch, and the batch.
+        Which of the batches to accumulate it belongs to, counted from 0; the indices of the
+        concepts in it; and the batch.
     """
     samples = []
     for data, step in zip(pack, steps, strict=True):
@@ -85,13 +86,15 @@ def batches(
         }
         kinds = {k: (own.noise.shape, bool(layered and layered[k])) for k, own in in_part.items()}
         for kind in dict.fromkeys(kinds.values()):
-            alike = [k for k, own in kinds.items() if own == kind]
-            yield alike, _assemble(family, [pack[k] for k in alike], [in_part[k] for k in alike])
+            alike = [k for k, one in kinds.items() if one == kind]
+            own = [in_part[k] for k in alike]
+            yield part, alike, _assemble(family, [pack[k] for k in alike], own)
 
 
 def batch(family: Family, pack: Sequence[TrainingData], step: int) -> loss.Batch:
     """The first batch in `step` of a pack whose latents are of one shape."""
-    return next(batches(family, pack, len(pack) * [step]))[1]
+    _, _, first = next(batches(family, pack, len(pack) * [step]))
+    return first
 
 
 def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:

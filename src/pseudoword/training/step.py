@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from pseudoword.methods import Context, norms
 from pseudoword.models.family import Family
@@ -43,83 +45,93 @@ def take_step(family: Family, states: Sequence[TrainState]) -> list[StepMetrics]
     Returns:
         The metrics of each concept. Concepts that cannot continue are left out: `failure` says why.
     """
-    numbers = _gradients(family, states, LOSS_SCALE.get(family.dtype, 1.0))
     metrics = []
-    for state, (value, norm, grad, least) in zip(states, numbers, strict=True):
-        state.failure = _failure(state, value, grad, least)
+    readings = _gradients(family, states, LOSS_SCALE.get(family.dtype, 1.0))
+    for state, reading in zip(states, readings, strict=True):
+        state.failure = _failure(state, reading)
         if state.failure is None:
-            state.reached = state.reached or bool(least)
+            state.reached = state.reached or bool(reading.least)
             lr = state.schedule(state.step)
             state.update(lr)
-            metrics.append(StepMetrics(state, value, lr, norm, grad))
+            metrics.append(StepMetrics(state, reading.loss, lr, reading.norm, reading.grad))
     return metrics
 
 
-def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> list[list[float]]:
+class _Reading(NamedTuple):
+    """What is read from the device of one concept, before its rows change."""
+
+    loss: float
+    norm: float
+    """mean norm of the rows"""
+    grad: float
+    """norm of the gradient before clipping"""
+    least: float
+    """the largest number of the gradient's smallest part (`optimisers.clip`)"""
+
+
+def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> list[_Reading]:
     """Give the parameters of `states` the gradients of their next step, clipped.
 
     Args:
         family: the frozen model.
         states: the concepts.
         scale: what the loss is multiplied by, and the gradients are divided by.
-
-    Returns:
-        Of each concept: the loss, the mean norm of its rows, the norm of the gradient before
-        clipping, and the largest number of its smallest part (`optimisers.clip`).
     """
     as_graphs = all(state.hyper.graphs for state in states)
     denoise = partial(graphs.predict, family) if as_graphs else family.predict
-    parts = torch.tensor(
-        [float(s.hyper.accumulate) for s in states], device=family.device, dtype=torch.float32
+    accumulate = torch.tensor(
+        [state.hyper.accumulate for state in states], device=family.device, dtype=torch.float32
     )
-    total = torch.zeros_like(parts)
+    total = torch.zeros_like(accumulate)
     for state in states:
         state.optimiser.zero_grad()
     layered = [state.method.reads_layers(state.step) for state in states]
     data, steps = [state.data for state in states], [state.step for state in states]
-    before = [0] * len(states)  # batches of this step so far
-    for which, batch in batches(family, data, steps, layered):
+    for part, which, batch in batches(family, data, steps, layered):
         own = [states[k] for k in which]
         each_t = batch.t.view(len(own), -1)
         contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]
-        keeping.add_gradients(family, own, contexts, batch, scale, before[which[0]])
+        keeping.add_gradients(family, own, contexts, batch, scale, part)
         rows = [nested_rows.rows(state, at) for state, at in zip(own, contexts, strict=True)]
-        losses = loss.losses(family, rows, batch, denoise) / parts[which]
+        losses = loss.losses(family, rows, batch, denoise) / accumulate[which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
         total[which] += losses.detach()
-        for k in which:
-            before[k] += 1
+    readings = _clipped(states, total, scale)
+    over = [
+        k
+        for k, reading in enumerate(readings)
+        if math.isfinite(reading.loss) and not math.isfinite(reading.grad)
+    ]
+    if over and scale > 1:
+        again = _gradients(family, [states[k] for k in over], max(scale / LESS, 1.0))
+        for k, reading in zip(over, again, strict=True):
+            readings[k] = reading
+    return readings
+
+
+def _clipped(states: Sequence[TrainState], losses: Tensor, scale: float) -> list[_Reading]:
+    """Divide the gradients by `scale` and clip them; `losses` `[K]` are those of the step."""
     readings = []
-    for state, value in zip(states, total, strict=True):
+    for state, value in zip(states, losses, strict=True):
         hyper, parameters = state.hyper, state.method.parameters()
         words = len(state.data.tokens)
         clipped = optimisers.clip(parameters, hyper.clip_norm, hyper.clip_value, scale, words)
         readings.append(torch.stack([value, norms.mean_norm(state.method.word()), *clipped]))
     # together: each transfer waits for the device
-    numbers: list[list[float]] = torch.stack(readings).tolist()
-    over = [
-        k
-        for k, (value, _, grad, _) in enumerate(numbers)
-        if math.isfinite(value) and not math.isfinite(grad)
-    ]
-    if over and scale > 1:
-        again = _gradients(family, [states[k] for k in over], max(scale / LESS, 1.0))
-        for k, found in zip(over, again, strict=True):
-            numbers[k] = found
-    return numbers
+    return [_Reading(*numbers) for numbers in torch.stack(readings).tolist()]
 
 
-def _failure(state: TrainState, value: float, grad: float, least: float) -> str | None:
+def _failure(state: TrainState, reading: _Reading) -> str | None:
     """Why the concept cannot continue, if it cannot."""
     kept = f"the word of step {state.good_step} is kept" if state.good else "nothing is learned"
-    for name, number in (("loss", value), ("gradient", grad)):
+    for name, number in (("loss", reading.loss), ("gradient", reading.grad)):
         if not math.isfinite(number):
             return (
                 f"{state.token}: the {name} became {number} in step {state.step + 1}; {kept}. "
                 "Try a lower --lr, or --dtype float32."
             )
     # A loss of zero has no gradient: min-SNR gives no weight to samples of pure noise.
-    if value and not (least or state.reached):
+    if reading.loss and not (reading.least or state.reached):
         return (
             f"{state.token}: no gradient reaches the word, so it cannot learn; {kept}. Check "
             "that every template holds [name]; on a GPU, try --dtype float32."
