@@ -3,6 +3,9 @@
 import asyncio
 import logging
 import pickle
+import signal
+import subprocess
+import sys
 import traceback
 import weakref
 from collections.abc import Callable
@@ -34,6 +37,8 @@ from pseudoword.progress import Silent
         ("-n: should be 3", "`n`: should be 3"),
         ("--average: should be true or false", "`average`: should be true or false"),
         ("--num-steps: there is no such setting", "`num_steps`: there is no such setting"),
+        ("Run the same command again to go on.", "Call it again to go on."),
+        ("ready. The same command tries these again.", "ready. The same call tries these again."),
         ("add --overwrite.", "add `overwrite=True`."),
         ("leave out --no-deterministic", "leave out `deterministic=False`"),
         ("--learning-rate and --lr", "`learning_rate` and `lr`"),
@@ -97,6 +102,30 @@ def test_notes_go_to_the_log_or_to_the_progress_that_was_given(
         for line in given.lines
     )
     assert caplog.messages == given.lines
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_who_interrupts_a_notebook_is_told_to_call_again_not_of_a_command(
+    base: Path, pictures: Path, tmp_path: Path, public: bool
+) -> None:
+    class Interrupts(Silent):
+        def advance(self, done: int, total: int, detail: str = "") -> None:
+            if done == 2 and detail.startswith("loss"):
+                signal.raise_signal(signal.SIGINT)
+
+    quick: dict[str, Any] = {"init": "cat", "base": base, "batch": 2, "preview": "none", "steps": 3}
+    train = pseudoword.train if public else api.train
+    with pytest.raises(KeyboardInterrupt) as raised:
+        train(pictures, "<toy>", **quick, out=tmp_path, progress=Interrupts())
+    how = "Call it again" if public else "Run the same command again"
+    assert str(raised.value).endswith(f"in {tmp_path}. {how} to go on.")
+
+
+def test_no_library_tells_of_packages_that_nobody_needs() -> None:
+    """In a process that has imported no pipeline yet."""
+    lines = ["import pseudoword", "pseudoword.generate('a cat', sampler_steps=1)"]
+    done = subprocess.run([sys.executable, "-c", "; ".join(lines)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_times_are_for_whoever_watches_not_for_the_log(

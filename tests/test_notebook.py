@@ -9,6 +9,7 @@ from PIL import Image
 pytest.importorskip("IPython", reason="needs IPython, which is not installed")
 
 from pseudoword import notebook
+from pseudoword.errors import SettingsError
 from pseudoword.progress import Progress
 
 
@@ -104,3 +105,14 @@ def test_a_table_shows_every_letter_as_it_is() -> None:
         r"| \<a\|b\> | 1 |",
         r"| \<c\> | 2 |",
     ]
+
+
+def test_what_is_empty_is_no_riddle() -> None:
+    assert notebook.table([]).data == "*no rows*"
+    with pytest.raises(SettingsError, match="no rows"):
+        notebook.grid({})
+
+
+def test_a_table_has_a_column_for_each_key_of_any_row() -> None:
+    told = notebook.table([{"a": 1}, {"b": 2}])
+    assert told.data.splitlines()[2:] == ["| 1 |  |", "|  | 2 |"]

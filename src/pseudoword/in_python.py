@@ -29,11 +29,24 @@ _COMMAND = re.compile(r"\bpseudoword [a-z]")
 """A line with a command in it is to be typed in a terminal."""
 
 
+_CALLS = {
+    "Run the same command again": "Call it again",
+    "run the same command again": "call it again",
+    "he same command": "he same call",
+    "this command did not": "this call did not",
+}
+"""What messages say of commands, and what it is of calls."""
+
+
 def in_python(text: str) -> str:
     """A message in which options are called as arguments: `--overwrite` as `overwrite=True`.
 
+    Nor does it speak of running a command again, but of a call.
+
     What belongs to a line of prompts, such as `--s 20`, stays.
     """
+    for command, call in _CALLS.items():
+        text = text.replace(command, call)
     return "\n".join(
         line if _COMMAND.search(line) else _OPTION.sub(_argument, _WRONG.sub(_name, line))
         for line in text.split("\n")
@@ -88,6 +101,13 @@ class InPython(PassedOn):
         super().note(in_python(text))
 
 
+def _tell(error: BaseException) -> None:
+    """Tell what an error says, and its notes, `in_python`."""
+    error.args = tuple(in_python(one) if isinstance(one, str) else one for one in error.args)
+    if hasattr(error, "__notes__"):
+        error.__notes__ = [*map(in_python, error.__notes__)]
+
+
 def _forget_locals(error: BaseException | None, earlier: BaseException | None) -> None:
     """Let go of what the functions had that an error has ended, a base model for example.
 
@@ -117,18 +137,16 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except PseudowordError as error:
-            error.args = tuple(
-                in_python(one) if isinstance(one, str) else one for one in error.args
-            )
-            if hasattr(error, "__notes__"):
-                error.__notes__ = [*map(in_python, error.__notes__)]
+            _tell(error)
             _forget_locals(error, earlier)
             raise
         except KeyboardInterrupt as stop:
             _forget_locals(stop, earlier)
-            if isinstance(stop, Interrupted) and stop.requested:
-                # a KeyboardInterrupt would end the loop of asyncio, or a whole service
-                raise StoppedError(str(stop)) from None
+            if isinstance(stop, Interrupted):
+                _tell(stop)
+                if stop.requested:
+                    # a KeyboardInterrupt would end the loop of asyncio, or a whole service
+                    raise StoppedError(str(stop)) from None
             raise
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):

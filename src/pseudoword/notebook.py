@@ -17,6 +17,7 @@ from IPython.display import Markdown, display
 from PIL.Image import Image
 
 from pseudoword import internals
+from pseudoword.errors import SettingsError
 from pseudoword.example_files import EXAMPLE_PICTURES, EXAMPLE_WORDS
 from pseudoword.text import markdown, visible
 
@@ -124,13 +125,20 @@ def grid(
         rows: label -> pictures.
         heads: of the columns.
         side_px: side of the square that each picture is fitted into.
+
+    Raises:
+        SettingsError: there are no rows.
     """
+    if not rows:
+        raise SettingsError("grid: there are no rows. Give pictures with a label.")
     return internals.grid(list(rows.items()), heads=heads, cell_px=side_px)
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> Markdown:
-    """A table with a line for each of `rows`, all of which have the same keys."""
-    heads = list(rows[0])
+    """A table with a line for each of `rows`, and a column for each key of any of them."""
+    if not rows:
+        return Markdown("*no rows*")
+    heads = [*dict.fromkeys(head for row in rows for head in row)]
     lines = [heads, ["---"] * len(heads)]
-    lines += [[markdown(row[head]) for head in heads] for row in rows]
+    lines += [[markdown(row.get(head, "")) for head in heads] for row in rows]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))

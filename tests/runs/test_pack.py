@@ -49,7 +49,7 @@ def test_a_word_that_is_asked_to_stop_is_saved_and_the_others_are_finished(
     configs: list[TrainConfig], tmp_path: Path
 ) -> None:
     stops, goes_on = (config.folder for config in configs)
-    with pytest.raises(StoppedError, match=r"Saved <a> at step 2 in .*a\. Run"):
+    with pytest.raises(StoppedError, match=r"Saved <a> at step 2 in .*a\. Call it"):
         train_pack(configs, progress=Asking(stops))
     assert formats.read(stops).provenance["steps"] == "2"
     assert formats.read(goes_on).provenance["steps"] == "4"
@@ -62,7 +62,7 @@ def test_a_word_that_is_asked_to_stop_before_it_begins_does_not_begin(
     configs: list[TrainConfig],
 ) -> None:
     requests.ask(configs[0].folder, "stop")
-    with pytest.raises(StoppedError, match=r"^stopped\. Run the same command again"):
+    with pytest.raises(StoppedError, match=r"^stopped, as stop\.request .* asked\. Call it"):
         train_pack(configs)
     assert not (configs[0].folder / "log.jsonl").exists()
     assert (configs[1].folder / "concept.safetensors").exists()

@@ -44,7 +44,8 @@ def stopped(
         return Interrupted("stopped after the last step: nothing is left to do.", signum)
     places = ", ".join(place for place in saved if place)
     where = f"Saved {places}. " if places else ""
-    message = f"stopped. {where}Run the same command again to go on."
+    how = "stopped, as stop.request in the run's folder asked" if requested else "stopped"
+    message = f"{how}. {where}Run the same command again to go on."
     return Interrupted(message, signum, requested=requested)
 
 
