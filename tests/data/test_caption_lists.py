@@ -75,9 +75,9 @@ def test_a_list_is_no_picture_and_its_captions_count(folder: Path) -> None:
     assert not notes.lines
     captions.note_unused(found, captions.SUBJECT, CaptionSettings(), notes.note)
     assert notes.lines[0].startswith("these templates do not use the pictures' captions (1 of 2")
-    captions.note_names(found, captions.SUBJECT, notes.note)
+    captions.note_file_names(found, captions.SUBJECT, notes.note)
     assert len(notes.lines) == 1
-    captions.note_names(found, captions.CAPTIONED, notes.note)
+    captions.note_file_names(found, captions.CAPTIONED, notes.note)
     assert notes.lines[1:] == [
         "1 of 2 pictures have no caption, so the names of their files are used: 'b'"
     ]
@@ -103,7 +103,7 @@ def test_pictures_without_any_words_are_told(tmp_path: Path) -> None:
     pictures = [tmp_path / "1.png", tmp_path / "2.png"]
     (tmp_path / "1.txt").write_text("red")
     notes = Notes()
-    captions.note_names(pictures, captions.CAPTIONED, notes.note)
+    captions.note_file_names(pictures, captions.CAPTIONED, notes.note)
     assert notes.lines == [
         "1 of 2 pictures have no caption, and no words in the names of their files: [filewords] is "
         "empty"

@@ -211,7 +211,7 @@ def test_captions_may_be_whole_prompts_if_the_word_is_in_each(reader: PromptRead
         assert f"Write [name] instead of {theirs}, or" in str(error.value)
         said = Notes()
         prompt_checks.note_weights([of_others[0][1]], said.note, ["<x>"])
-        prompt_checks.note_names([of_others[0][1]], said.note, ["<x>"])
+        prompt_checks.note_unknown_words([of_others[0][1]], said.note, ["<x>"])
         assert said.lines == [f"{theirs} is plain text here: the new word is [name]"]
 
 

@@ -100,7 +100,7 @@ def prepare_pictures(
     if caption_model:
         captioning.write_captions(paths, caption_model, progress)
     captions.note_unused(paths, templates, config, note)
-    captions.note_names(paths, templates, note)
+    captions.note_file_names(paths, templates, note)
     progress.phase(f"reading {counted(len(paths), 'picture')}")
     check = _PictureCheck(config, base.readers, templates, suggestions.vectors(len(paths)), others)
     prepared: list[PreparedPicture] = []

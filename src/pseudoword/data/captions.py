@@ -222,7 +222,7 @@ def has_caption(picture: Path) -> bool:
     return bool(picture_files.caption_files(picture)) or listed_caption(picture) is not None
 
 
-def note_names(
+def note_file_names(
     pictures: Sequence[Path], templates: Sequence[str], note: Callable[[str], None]
 ) -> None:
     """Report that names of files are used as captions, or nothing is."""

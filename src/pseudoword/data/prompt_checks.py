@@ -127,7 +127,7 @@ def note_weights(texts: Iterable[str], note: Note, placeholders: Iterable[str] =
     _note(WEIGHT, texts, placeholders, note, "only prompts to draw have weights")
 
 
-def note_names(texts: Iterable[str], note: Note, known: Iterable[str]) -> None:
+def note_unknown_words(texts: Iterable[str], note: Note, known: Iterable[str]) -> None:
     """Report the first caption or template that seems to name a word that is not there."""
     _note(NAME, texts, known, note, "no word is called so; --words FILE gives one")
 

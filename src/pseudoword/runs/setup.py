@@ -18,7 +18,7 @@ from pseudoword.data.prompt_checks import (
     check_captions,
     check_each_is_named,
     names_one,
-    note_names,
+    note_unknown_words,
     note_weights,
 )
 from pseudoword.formats import names
@@ -73,7 +73,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     config, folder, progress = planned.config, planned.folder, planned.progress
     paths, templates = planned.paths, planned.templates
     captions.note_unused(paths, templates, config, progress.note)
-    captions.note_names(paths, templates, progress.note)
+    captions.note_file_names(paths, templates, progress.note)
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step)
     pictures = _encode(family, config, paths, sizes, progress)
     learned, held_out = _hold_out(config, pictures)
@@ -233,7 +233,7 @@ def _check_prompts(
     if any("[filewords]" in template for template in templates):
         texts += [text for _, text in read]
     note_weights(texts, note, known)
-    note_names(texts, note, known)
+    note_unknown_words(texts, note, known)
     previews.check_prompts(family, config, {**new, **others}, note)
     check_each_is_named(config.tokens[1:], texts, known)
     shown = [text for line in config.preview for text in (line.prompt, line.negative)]
