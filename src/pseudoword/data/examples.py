@@ -147,7 +147,8 @@ def read(
     faint: list[Example] = []
     for path in paths:
         try:
-            example = read_one(path, settings, sizes, seed, mask_files)
+            mask_file, *_ = mask_files.get(path, [None])
+            example = read_one(path, settings, sizes, seed, mask_file)
         except PictureError as error:
             if not settings.skip_bad:
                 raise _with_way_out(error, paths) from error
@@ -274,7 +275,7 @@ def read_one(
     settings: PictureSettings,
     sizes: CropSizes,
     seed: int = 0,
-    mask_files: Mapping[Path, Sequence[Path]] | None = None,
+    mask_file: Path | None = None,
 ) -> Example:
     """Read one picture and crop it.
 
@@ -283,7 +284,7 @@ def read_one(
         settings: as for `read`.
         sizes: from `crop_sizes`.
         seed: of random crops.
-        mask_files: picture -> its masks; by default they are searched for.
+        mask_file: its mask, for `--mask file`.
 
     Raises:
         PictureError: the picture, its mask or its caption cannot be used; the message names it.
@@ -293,9 +294,8 @@ def read_one(
     needed_px = max(max(size) for size in sizes.sizes)
     opened = images.decode(data, path, settings.background, needed_px)
     mask = opened.alpha if settings.mask == "alpha" else None
-    if settings.mask == "file":
-        files = (picture_files.mask_files([path]) if mask_files is None else mask_files).get(path)
-        mask = masks.read(files[0], path, opened.picture, needed_px) if files else None
+    if settings.mask == "file" and mask_file is not None:
+        mask = masks.read(mask_file, path, opened.picture, needed_px)
     view_crops = _crops(opened.picture, mask, settings, sizes, (seed, digest))
     if settings.flip:
         view_crops += [replace(crop, flipped=True) for crop in view_crops]

@@ -167,8 +167,8 @@ class RunCallbacks:
         evaluations = run.state.evaluations
         if evaluations.add(evaluation, run.state.word()):
             run.folder.write_best(run.concepts())
-        if config.steps is AUTO and (reason := evaluations.plateau(config.patience)):
-            run.state.stopped = f"{reason}; the word of step {evaluations.best_step} is the best"
+        if config.steps is AUTO and (settled := evaluations.plateau(config.patience)):
+            run.state.stopped = f"{settled}; the word of step {evaluations.best_step} is the best"
         warning = evaluations.overfitting()
         if warning and "overfitting" not in self._reported:
             self._reported.add("overfitting")

@@ -124,12 +124,12 @@ class RunFolder:
                 "same settings to go on with it, --allow-changes to go on with the new ones, "
                 "--restart to begin again, or another --out."
             )
-        there = all(self._ours(file) for file in self.concepts(config))
+        there = all(map(self._ours, self.concepts(config)))
         return self.has_word() and there and not checkpoint.steps(self.path)
 
     def has_word(self) -> bool:
         """Whether there is a word that a run has written."""
-        return self._is_run() and bool(self._ours(self.concept))
+        return self._is_run() and self._ours(self.concept)
 
     def reopen(self, config: TrainConfig) -> bool:
         """Let a finished run go on, if `config` has more steps than it had.
@@ -274,10 +274,10 @@ class RunFolder:
         return [name for name in self.files.owned() if name.endswith((".pt", ".safetensors"))]
 
     def _is_run(self) -> bool:
-        return bool(self._ours(self.config))
+        return self._ours(self.config)
 
-    def _ours(self, path: Path) -> list[str]:
-        return self.files.owned([path.name])
+    def _ours(self, path: Path) -> bool:
+        return bool(self.files.owned([path.name]))
 
     def is_from_older_version(self) -> bool:
         """Whether the run was written by an old version, which kept no record."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
 
 import torch
 
@@ -77,7 +76,7 @@ def batches(
     samples = []
     for data, step in zip(pack, steps, strict=True):
         hyper, n = data.hyper, data.hyper.batch * data.hyper.accumulate
-        samples.append(sample_step(hyper.seed, data.key, step, batch=n, **_of(family, data)))
+        samples.append(_sample(family, data, hyper.seed, data.key, step, n))
     for part in range(max(data.hyper.accumulate for data in pack)):
         in_part = {
             k: own[part * data.hyper.batch : (part + 1) * data.hyper.batch]
@@ -113,25 +112,25 @@ def fixed(family: Family, data: TrainingData, n: int) -> list[loss.Batch]:
     spread = timesteps(family, data)
     t = spread.even(parts * size)
     key = f"{data.token}/evaluation"
-    samples = [sample_step(0, key, i, batch=size, **_of(family, data)) for i in range(parts)]
+    samples = [_sample(family, data, 0, key, i, size) for i in range(parts)]
     at = [t[i::parts] for i in range(parts)]
     each = [replace(one, t=t, weight=spread.weight(t)) for one, t in zip(samples, at, strict=True)]
     return [_assemble(family, [data], [one]) for one in each]
 
 
-class _Of(TypedDict):
-    pictures: list[torch.Size]
-    captions: int
-    timesteps: Timesteps
-
-
-def _of(family: Family, data: TrainingData) -> _Of:
-    """What `sample_step` chooses from."""
-    return {
-        "pictures": [picture.moments.mean.shape for picture in data.pictures],
-        "captions": len(data.templates),
-        "timesteps": timesteps(family, data),
-    }
+def _sample(
+    family: Family, data: TrainingData, seed: int, key: str, step: int, batch: int
+) -> StepSamples:
+    """`sample_step` of the pictures, templates and timesteps of `data`."""
+    return sample_step(
+        seed,
+        key,
+        step,
+        batch=batch,
+        pictures=[picture.moments.mean.shape for picture in data.pictures],
+        captions=len(data.templates),
+        timesteps=timesteps(family, data),
+    )
 
 
 def _assemble(
