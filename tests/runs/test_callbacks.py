@@ -1,6 +1,7 @@
 """Previews, filmstrips, curves and copies of the word during a run."""
 
 import importlib.util
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,27 @@ def test_a_word_that_cannot_be_drawn_spoils_no_other_one(family: Family, tmp_pat
     drawn = previews.draw(family, words, Silent())
     assert [bool(each.pictures) for each in drawn] == [True, False, True]
     assert [each.error is None for each in drawn] == [True, False, True]
+
+
+def test_the_memory_of_a_drawing_that_failed_is_free_for_the_next_one(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    draw = generation.generate
+
+    def fail(family: Family, prompts: list[str], *args: Any, **options: Any) -> Any:
+        assert [one() for one in held] == len(held) * [None]
+        if options["concepts"][-1].token == "<1>" or len(prompts) > 1:
+            large = torch.zeros(8)
+            held.append(weakref.ref(large))
+            raise torch.OutOfMemoryError(f"no memory for {large}")
+        return draw(family, prompts, *args, **options)
+
+    monkeypatch.setattr(generation, "generate", fail)
+    words = [due(family, tmp_path / str(k), f"<{k}>", k, ["a [name] --s 1"]) for k in range(3)]
+    drawn = previews.draw(family, words, Silent())
+    assert [str(one.error)[:9] for one in drawn] == ["None", "no memory", "None"]
+    assert len(held) == 2
 
 
 def due(family: Family, out: Path, token: str, k: int, lines: list[str]) -> previews.Due:

@@ -107,12 +107,9 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
 
     try:
         for group in groups:
-            try:
-                pictures = _draw_alike(family, words, group, on_step)
-            except Exception as error:  # of memory, of one word
-                pictures = _draw_alone(family, words, group, drawn, on_step, error)
-            for (k, number), picture in pictures.items():
-                drawn[k].pictures[number] = picture
+            if not _draw_alike(family, words, group, drawn, on_step) and len(group) > 1:
+                for one in group:
+                    _draw_alike(family, words, [one], drawn, on_step)
             done += len(group)
             progress.advance(done, total)
     finally:
@@ -163,11 +160,26 @@ def _drawn_alike(words: Sequence[Due]) -> list[list[_Number]]:
 
 
 def _draw_alike(
-    family: Family, words: Sequence[Due], group: Sequence[_Number], on_step: OnStep
-) -> dict[_Number, Image.Image]:
-    """Draw previews that differ in their words, prompts and seeds only."""
-    pictures = generation.generate(family, **_arguments(words, group), advance=on_step)
-    return dict(zip(group, pictures, strict=True))
+    family: Family,
+    words: Sequence[Due],
+    group: Sequence[_Number],
+    drawn: Sequence[Drawn],
+    on_step: OnStep,
+) -> bool:
+    """Draw previews that differ in their words, prompts and seeds only; note the error of one.
+
+    Returns:
+        Whether they are drawn. If not, the memory of that is free again.
+    """
+    try:
+        pictures = generation.generate(family, **_arguments(words, group), advance=on_step)
+    except Exception as error:  # of memory, of one word
+        if len(group) == 1:
+            drawn[group[0][0]].error = error.with_traceback(None)  # which holds that memory
+        return False
+    for (k, number), picture in zip(group, pictures, strict=True):
+        drawn[k].pictures[number] = picture
+    return True
 
 
 def _arguments(words: Sequence[Due], group: Sequence[_Number]) -> dict[str, Any]:
@@ -184,27 +196,6 @@ def _arguments(words: Sequence[Due], group: Sequence[_Number]) -> dict[str, Any]
         "negative": _rendered(line.negative, first),
         **_options(line, first.config),
     }
-
-
-def _draw_alone(
-    family: Family,
-    words: Sequence[Due],
-    group: Sequence[_Number],
-    drawn: Sequence[Drawn],
-    on_step: OnStep,
-    error: Exception,
-) -> dict[_Number, Image.Image]:
-    """Draw one after the other what could not be drawn together, and note whose error it is."""
-    if len(group) == 1:
-        drawn[group[0][0]].error = error
-        return {}
-    pictures: dict[_Number, Image.Image] = {}
-    for one in group:
-        try:
-            pictures |= _draw_alike(family, words, [one], on_step)
-        except Exception as own:
-            drawn[one[0]].error = own
-    return pictures
 
 
 def write(due: Due, pictures: Mapping[int, Image.Image]) -> None:
