@@ -101,35 +101,25 @@ def _squares(
         owners: the index of the word of each of the equal parts of the batch.
         batch: `B` samples.
     """
-    scale = LOSS_SCALE.get(family.dtype, 1.0)
-    found = _squares_at(scale, family, words, scales, owners, batch)
-    while scale > 1 and not found.isfinite().all():  # it is too large for some samples
-        scale = max(scale / LESS, 1.0)
-        found = found.where(
-            found.isfinite(), _squares_at(scale, family, words, scales, owners, batch)
-        )
-    return found
-
-
-def _squares_at(
-    scale: float,
-    family: Family,
-    words: Sequence[Rows],
-    scales: Sequence[Mapping[str, float]],
-    owners: Sequence[int],
-    batch: loss.Batch,
-) -> Tensor:
-    """As `_squares`, where the loss is multiplied by `scale`; not finite where that overflows."""
     owner = [k for k in owners for _ in range(len(batch.t) // len(owners))]
-    # Each sample has its own copy of the word: one backward pass gives a gradient for each.
-    copies = [_leaves(words[k], family.device) for k in owner]
     prompts = [
         renumbered(prompt, k, i)
         for i, (prompt, k) in enumerate(zip(batch.prompts, owner, strict=True))
     ]
-    (loss.losses(family, copies, replace(batch, prompts=prompts)).sum() * scale).backward()
-    squares = [_square(word, scales[k]) for word, k in zip(copies, owner, strict=True)]
-    return torch.stack(squares).cpu() / scale**2
+
+    def at(scale: float) -> Tensor:
+        # Each sample has its own copy of the word: one backward pass gives a gradient for each.
+        copies = [_leaves(words[k], family.device) for k in owner]
+        (loss.losses(family, copies, replace(batch, prompts=prompts)).sum() * scale).backward()
+        squares = [_square(word, scales[k]) for word, k in zip(copies, owner, strict=True)]
+        return torch.stack(squares).cpu() / scale**2
+
+    scale = LOSS_SCALE.get(family.dtype, 1.0)
+    found = at(scale)
+    while scale > 1 and not found.isfinite().all():  # it is too large for some samples
+        scale = max(scale / LESS, 1.0)
+        found = found.where(found.isfinite(), at(scale))
+    return found
 
 
 def _density(part: Tensor, squares: Tensor) -> tuple[float, ...]:
