@@ -334,7 +334,7 @@ class Pack:
         if state.failure:
             self._end(planned, "failed", state.failure)
         else:
-            self._end(planned, "done", f"{run.config.token} is ready.")
+            self._end(planned, "done")
 
     @contextmanager
     def _blamed_on(self, planned: PlannedRun) -> Iterator[None]:
@@ -364,7 +364,7 @@ class Pack:
         planned.release()
         self._end(planned, how, sentence)
 
-    def _end(self, planned: PlannedRun, how: Ending, sentence: str) -> None:
+    def _end(self, planned: PlannedRun, how: Ending, sentence: str = "") -> None:
         """Count a concept that has left, and tell it if there are others."""
         tally, token = self._tally, planned.config.token
         tally.end(planned.config, how, sentence)

@@ -197,7 +197,7 @@ def _learn(
                     family, config, planned.templates, own.note, size, planned.others
                 )
                 if finished(config, allow_changes=options.allow_changes):
-                    tally.end(config, "done", _ready(config))
+                    tally.end(config, "done")
                 else:
                     joining.append(planned)
             except PseudowordError as error:
@@ -246,10 +246,6 @@ def _nothing_left(folder: RunFolder, config: TrainConfig, options: Options) -> b
     return not folder.reopen(config)
 
 
-def _ready(config: TrainConfig) -> str:
-    return f"{config.token} is ready."
-
-
 def _end_finished(
     done: Mapping[Path, Trained],
     planned: Sequence[PlannedRun],
@@ -257,18 +253,17 @@ def _end_finished(
     progress: Progress,
 ) -> None:
     """Count and tell the words that have nothing left to learn."""
-    for one in planned:
-        if one.folder.path in done:
-            tally.end(one.config, "done", _ready(one.config))
-            _note_other_pictures(one, "remove it" if len(planned) > 1 else "add --restart")
-    if len(done) > 1:
-        progress.note(f"{len(done)} of {len(planned)} words are finished already")
-    for one in planned if len(done) == 1 else ():
-        if one.folder.path in done:
-            progress.note(
-                f"{one.folder.path} is finished already; {_to_train_further(one)}, or add "
-                "--restart to learn it again"
-            )
+    ready = [one for one in planned if one.folder.path in done]
+    for one in ready:
+        tally.end(one.config, "done")
+        _note_other_pictures(one, "remove it" if len(planned) > 1 else "add --restart")
+    if len(ready) > 1:
+        progress.note(f"{len(ready)} of {len(planned)} words are finished already")
+    elif ready:
+        progress.note(
+            f"{ready[0].folder.path} is finished already; {_to_train_further(ready[0])}, or add "
+            "--restart to learn it again"
+        )
 
 
 def _note_other_pictures(one: PlannedRun, way: str) -> None:

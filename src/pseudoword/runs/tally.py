@@ -22,15 +22,20 @@ class Tally:
     stopped: dict[str, str] = field(default_factory=dict)
     """token -> where it is saved, of those that were asked to stop; empty if it had not begun"""
 
-    def end(self, config: TrainConfig, how: Ending, sentence: str) -> None:
-        """Count a word that is ready, was stopped or has failed, and tell it."""
+    def end(self, config: TrainConfig, how: Ending, sentence: str = "") -> None:
+        """Count a word that is ready, was stopped or has failed, and tell it.
+
+        `sentence` says where it was saved, or why it failed.
+        """
         self.ended += 1
         token = config.token
-        if how == "failed":
+        if how == "done":
+            sentence = f"{token} is ready."
+        elif how == "failed":
             self.failures[token] = sentence
             if saved := saved_word(RunFolder(config.folder)):
                 sentence += f"\n{saved}"
-        elif how == "stopped":
+        else:
             self.stopped[token] = sentence
         if self.each is not None:
             self.each.ended(config.folder, how, sentence)
