@@ -9,7 +9,7 @@ import torch
 
 from pseudoword import formats, train_pack
 from pseudoword.config import TrainConfig
-from pseudoword.errors import PseudowordError, StoppedError
+from pseudoword.errors import PseudowordError, StoppedError, TrainingError
 from pseudoword.models.family import Family
 from pseudoword.progress import Ending, Silent
 from pseudoword.runs import pack, requests
@@ -113,3 +113,25 @@ def test_a_word_whose_evaluation_fails_leaves_and_the_others_go_on(
     assert each.how["b"] == ("done", "<b> is ready.")
     assert each.how["a"][0] == "failed"
     assert each.how["a"][1].startswith("broken")
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_each_word_that_failed_is_counted_also_of_one_name_and_where_it_joined_the_pack(
+    configs: list[TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, joins: bool
+) -> None:
+    def evaluate(_family: Family, _runs: Sequence[Run]) -> list[EvaluationLoss]:
+        raise PseudowordError("broken")
+
+    monkeypatch.setattr(pack, "evaluate", evaluate)
+    joining = [elsewhere(configs[0], tmp_path / "again")]
+    first = [configs[0]] if joins else [configs[0], joining.pop()]
+    with pytest.raises(TrainingError) as raised:
+        learn(
+            first,
+            Silent(),
+            Options(keep_going=True),
+            more=lambda _room: [joining.pop()] if joining else [],
+        )
+    title, *lines = str(raised.value).splitlines()
+    assert title.startswith("2 of 2 words could not be learned")
+    assert lines == ["<a>: broken", "<a>: broken"]

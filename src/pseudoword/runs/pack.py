@@ -148,7 +148,7 @@ class Pack:
         tally, saved = self._tally, [self._save(active) for active in self._active.values()]
         # Of several words there is more to do, such as their sheet.
         late = tally.ended == tally.total == 1 and not (tally.failures or tally.stopped)
-        raise stopped([*tally.stopped.values(), *saved], signum, late=late)
+        raise stopped([*tally.stopped, *saved], signum, late=late)
 
     def _leave_if_asked(self) -> None:
         """Save the concepts that were asked to stop, and let them leave."""

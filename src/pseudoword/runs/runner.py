@@ -83,9 +83,9 @@ def learn(
         if todo:
             timed.finish()
         if tally.stopped:
-            raise stopped(tally.stopped.values(), signal.SIGTERM, requested=True)
+            raise stopped(tally.stopped, signal.SIGTERM, requested=True)
         if tally.failures:
-            raise TrainingError(_what_failed(tally.failures, len(configs)))
+            raise TrainingError(_what_failed(tally))
         return [done[folder.path] for folder in folders]
 
 
@@ -224,13 +224,12 @@ def _size(configs: Sequence[TrainConfig], family: Family) -> int:
     return words_at_once(family, config, max(side, family.resolution_step))
 
 
-def _what_failed(failures: Mapping[str, str], total: int) -> str:
-    lines = [f"{token}: {why.removeprefix(f'{token}: ')}" for token, why in failures.items()]
-    if total == 1:
-        return lines[0]
+def _what_failed(tally: Tally) -> str:
+    if tally.total == 1:
+        return tally.failures[0]
     return (
-        f"{len(failures)} of {total} words could not be learned; the others are ready. The same "
-        "command tries these again.\n" + "\n".join(lines)
+        f"{len(tally.failures)} of {tally.total} words could not be learned; the others are ready. "
+        "The same command tries these again.\n" + "\n".join(tally.failures)
     )
 
 

@@ -17,10 +17,10 @@ class Tally:
     """how many are ready, stopped or failed"""
     each: EachWord | None = None
     """is told of each"""
-    failures: dict[str, str] = field(default_factory=dict)
-    """token -> why it could not be learned to the end"""
-    stopped: dict[str, str] = field(default_factory=dict)
-    """token -> where it is saved, of those that were asked to stop; empty if it had not begun"""
+    failures: list[str] = field(default_factory=list)
+    """the token of each that could not be learned to the end, and why"""
+    stopped: list[str] = field(default_factory=list)
+    """where each is saved that was asked to stop; empty if it had not begun"""
 
     def end(self, config: TrainConfig, how: Ending, sentence: str = "") -> None:
         """Count a word that is ready, was stopped or has failed, and tell it.
@@ -32,10 +32,10 @@ class Tally:
         if how == "done":
             sentence = f"{token} is ready."
         elif how == "failed":
-            self.failures[token] = sentence
+            self.failures.append(f"{token}: {sentence.removeprefix(f'{token}: ')}")
             if saved := saved_word(RunFolder(config.folder)):
                 sentence += f"\n{saved}"
         else:
-            self.stopped[token] = sentence
+            self.stopped.append(sentence)
         if self.each is not None:
             self.each.ended(config.folder, how, sentence)
