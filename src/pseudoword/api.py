@@ -420,7 +420,7 @@ def convert(
         format,
         token,
         _optional_path(picture, "--picture"),
-        progress,
+        progress or Silent(),
         into_folder=str(out).endswith(("/", os.sep)),
         overwrite=overwrite,
     )

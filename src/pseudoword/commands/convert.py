@@ -35,7 +35,7 @@ def convert_file(
     name: str | None,
     token: str | None,
     picture: Path | None,
-    progress: Progress | None = None,
+    progress: Progress,
     *,
     into_folder: bool = False,
     overwrite: bool = False,
@@ -67,10 +67,10 @@ def convert_file(
     return tuple(written)
 
 
-def _adapted(concept: Concept, kind: str, progress: Progress | None) -> Concept:
+def _adapted(concept: Concept, kind: str, progress: Progress) -> Concept:
     """The word as the format can hold it; what is lost is told."""
     fitting, told = adapted(concept, kind)
-    if told and progress:
+    if told:
         progress.note(told)
     return fitting
 
