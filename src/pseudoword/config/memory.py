@@ -18,8 +18,8 @@ class MemorySettings(Settings):
     }
 
     gradient_checkpointing: bool = False
-    """Compute the activations of the U-Net again in the backward pass, instead of keeping them.
-    Slower, with less memory."""
+    """Compute the activations of the denoiser and of the text encoders again in the backward pass,
+    instead of keeping them. Slower, with less memory."""
 
     offload: bool = False
     """Keep the blocks of the denoiser and of the text encoders in main memory, and each on the GPU

@@ -51,7 +51,7 @@ class Need(BaseModel):
     quantize: Quantize
     gradient_checkpointing: bool
     weights_nbytes: int
-    """the U-Net and the text encoders, also as laid out for a CPU"""
+    """the denoiser and the text encoders, also as laid out for a CPU"""
     step_nbytes: int
     """what a training step needs in addition, at its peak"""
     nbytes: int
