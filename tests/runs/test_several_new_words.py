@@ -134,6 +134,35 @@ def test_one_that_no_caption_names_is_an_error(base: Path, captioned: Path, tmp_
     assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_the_first_one_must_be_named_too(
+    base: Path, captioned: Path, tmp_path: Path, skip_bad: bool
+) -> None:
+    for path in captioned.glob("*.txt"):
+        path.write_text("a <hat>")
+    with pytest.raises(PromptError, match="--token <toy>: no caption or sentence has <toy>"):
+        learned(base, captioned, tmp_path / "run", skip_bad=skip_bad)
+    (tmp_path / "sentences.txt").write_text("[filewords]\na [name]")
+    learned(base, captioned, tmp_path / "run", template=tmp_path / "sentences.txt", steps=1)
+
+
+def test_a_caption_of_a_picture_that_is_held_out_names_none(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    files = sorted(captioned.glob("*.txt"))
+    for path in files:
+        for other in files:
+            other.write_text("a <toy>" if other != path else "a <hat>")
+        try:
+            learned(base, captioned, tmp_path / path.stem, held_out=1, steps=1)
+        except PromptError as error:
+            said.append(str(error))
+    (told,) = said
+    assert told.startswith("--also <hat>: no caption or sentence has <hat> in it")
+    assert told.endswith("Pictures that are held out do not count; --held-out 0 learns from all.")
+
+
 def test_one_that_no_step_has_seen_is_told(base: Path, captioned: Path, tmp_path: Path) -> None:
     """Which of the two it is depends on the picture of the only step."""
     told = set()

@@ -239,21 +239,22 @@ def check_word(
             )
 
 
-def check_each_is_named(tokens: Iterable[str], texts: Sequence[str], known: Sequence[str]) -> None:
-    """Check that further new words are in some prompt.
+def check_each_is_named(tokens: Sequence[str], texts: Sequence[str], known: Sequence[str]) -> None:
+    """Check that each of several new words is in some prompt; one alone is in all (`check_word`).
 
     Args:
-        tokens: theirs.
+        tokens: theirs; `[name]` stands for the first one, too.
         texts: captions and templates.
         known: the tokens of all words.
 
     Raises:
         PromptError: one is in none.
     """
-    for token in tokens:
-        if not any(names_one(text, [token], known) for text in texts):
+    for number, token in enumerate(tokens if len(tokens) > 1 else ()):
+        flag, own = ("--also", [token]) if number else ("--token", [token, "[name]"])
+        if not any(names_one(text, own, known) for text in texts):
             raise PromptError(
-                f"--also {token}: no caption or sentence has {token} in it, so it cannot be "
+                f"{flag} {token}: no caption or sentence has {token} in it, so it cannot be "
                 "learned. Write captions that say which word is in a picture, and use them: "
                 "--template filewords."
             )

@@ -21,6 +21,7 @@ from pseudoword.data.prompt_checks import (
     note_unknown_words,
     note_weights,
 )
+from pseudoword.errors import PromptError
 from pseudoword.formats import names
 from pseudoword.methods import Initialisation, Rows
 from pseudoword.models.compatibility import vocabulary
@@ -96,7 +97,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     for name, count in vectors.items():
         if warning := names.diffusers_warning(name, count, vocabulary(family)):
             progress.note(f"{name}: {warning}")
-    _check_prompts(family, planned, pictures, vectors)
+    _check_prompts(family, planned, pictures, learned, vectors)
     if config.keep_context:
         initial = joint_words.together(rows).items()
         data = replace(data, initial={key: r.to(family.device) for key, r in initial})
@@ -208,19 +209,35 @@ def _check_prompts(
     family: Family,
     planned: PlannedRun,
     pictures: Sequence[EncodedPicture],
+    learned: Sequence[EncodedPicture],
     new: Mapping[str, int],
 ) -> None:
     """Check that captions and previews leave room for the words; report what is cut off.
 
-    `new` has the token of each new word -> its number of vectors.
+    Args:
+        family: the base model.
+        planned: the run.
+        pictures: all that are read.
+        learned: those of them that are not held out.
+        new: the token of each new word -> its number of vectors.
+
+    Raises:
+        PromptError: there is no room, or one of several words is in no prompt.
     """
     config, templates, note = planned.config, planned.templates, planned.progress.note
     others = other_words.counts(named.concept for named in planned.others)
     known = [*new, *others]
-    read = [(p, text) for p in pictures for text in captions.variants(p.filewords, config)]
+    used = any("[filewords]" in template for template in templates)
+
+    def of(some: Sequence[EncodedPicture]) -> list[tuple[Path, str]]:
+        return [(p.path, text) for p in some for text in captions.variants(p.filewords, config)]
+
+    def texts_of(some: Sequence[EncodedPicture]) -> list[str]:
+        return [*templates, *(text for _, text in (of(some) if used else ()))]
+
     check_captions(
         [encoder.reader for encoder in family.encoders.values()],
-        [(picture.path, text) for picture, text in read],
+        of(pictures),
         templates,
         new[config.token],
         note,
@@ -229,13 +246,18 @@ def _check_prompts(
         shuffled=config.shuffle_tags,
         others=others,
     )
-    texts = [*templates]
-    if any("[filewords]" in template for template in templates):
-        texts += [text for _, text in read]
+    texts = texts_of(pictures)
     note_weights(texts, note, known)
     note_unknown_words(texts, note, known)
     previews.check_prompts(family, config, {**new, **others}, note)
-    check_each_is_named(config.tokens[1:], texts, known)
+    try:
+        check_each_is_named(config.tokens, texts_of(learned), known)
+    except PromptError as error:
+        if len(learned) == len(pictures):
+            raise
+        raise PromptError(
+            f"{error} Pictures that are held out do not count; --held-out 0 learns from all."
+        ) from error
     shown = [text for line in config.preview for text in (line.prompt, line.negative)]
     for named in planned.others:
         token = named.concept.token
