@@ -322,16 +322,27 @@ def test_a_run_does_not_replace_what_it_learns_from(
     out = learn(base, pictures, tmp_path / "run", preview=["[name] --s 1"]).folder
     before = everything(out)
     drawn = out / "previews" / "step-2-1.png"
-    for init, seen in (
-        (str(out), pictures),
-        (str(out / "best.safetensors"), pictures),
-        ("cat", drawn),
+    for seen, given in (
+        (pictures, {"init": out}),
+        (pictures, {"init": out / "best.safetensors"}),
+        (pictures, {"init": f"{out}/concept.safetensors=<cat>"}),
+        (pictures, {"words": f"{out}=<other>"}),
+        (pictures, {"words": f"{out}/concept.safetensors=<other>"}),
+        (drawn, {}),
     ):
         with pytest.raises(
             SettingsError, match=r"belongs to the run in .*run, which would replace"
         ):
-            learn(base, seen, out, init=init, restart=True)
+            learn(base, seen, out, restart=True, **given)
     assert everything(out) == before
+
+
+def test_a_run_may_be_in_a_folder_that_is_called_as_the_word_it_starts_from(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert learn(base, pictures, Path("cat"), init="cat").folder == Path("cat")
 
 
 def test_sheets_are_made_again_where_all_was_moved_together(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pseudoword import formats
+from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
@@ -291,7 +291,11 @@ class RunFolder:
 
     def _check_inputs(self, config: TrainConfig) -> None:
         recorded = {".", *self.files.recorded()}
-        for path in (*config.pictures, Path(config.init)):
+        words = list(config.words)
+        if config.init_mode == "file" or lookup.looks_like_path(config.init):
+            words.append(config.init)
+        of_words = (Path(lookup.split_token(word, "")[0]) for word in words)
+        for path in (*config.pictures, *of_words):
             if _inside(self.path, path) in recorded:
                 raise SettingsError(
                     f"{path} belongs to the run in {self.path}, which would replace what it learns "
