@@ -4,7 +4,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import platformdirs
 import pytest
@@ -167,6 +167,14 @@ def test_words_of_signs_only_have_file_names_of_their_own() -> None:
     names = {files.file_stem(token) for token in ("<🐱>", "🐱", "<🐶>", "*", "<>")}
     assert len(names) == 5
     assert all(re.fullmatch("concept-[0-9a-f]{8}", name) for name in names)
+
+
+@pytest.mark.parametrize("token", ["<CON>", "nul", "<com1>", "lpt9.x"])
+def test_no_word_has_the_name_of_a_device_of_windows(token: str) -> None:
+    name = files.file_stem(token)
+    assert not PureWindowsPath(f"{name}.safetensors").is_reserved()
+    assert name.startswith(token.strip("<>")[:3])
+    assert files.file_stem("<console>") == "console"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ _NO_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EN
 """What file systems answer that cannot sync a folder, such as some in a network."""
 _CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
 
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[1-9¹²³])(\..*)?", re.IGNORECASE)
+"""Names that no file can have on Windows, whatever its ending."""
+
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.pseudoword-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}\.tmp")
 """The name of a file while it is being written: machine, process, random letters. Its length does
@@ -219,15 +222,17 @@ def file_stem(token: str) -> str:
     """A file name for a token: letters, digits and `._-`, at most 100 bytes, never a path.
 
     A name that had to be shortened, or has letters that file names cannot have on this system, ends
-    in letters of a checksum; so does `concept`, for a token of signs or emoji only. Tokens that
-    differ in other signs only, such as `<cat>` and `cat`, share a name.
+    in letters of a checksum; so does `concept`, for a token of signs or emoji only, and a name that
+    Windows keeps for devices, such as `con`. Tokens that differ in other signs only, such as
+    `<cat>` and `cat`, share a name.
     """
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in token).strip("-.")
     here = name.encode(sys.getfilesystemencoding(), "ignore").decode(sys.getfilesystemencoding())
-    if name and here == name and len(name.encode()) <= STEM_NBYTES:
+    is_device = _DEVICE.fullmatch(name)
+    if name and here == name and len(name.encode()) <= STEM_NBYTES and not is_device:
         return name
     end = f"-{hashlib.blake2b(token.encode(errors='replace'), digest_size=4).hexdigest()}"
-    stem = here if name else "concept"
+    stem = (here.replace(".", "-") if is_device else here) if name else "concept"
     return (stem.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end).strip("-.")
 
 
