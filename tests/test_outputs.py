@@ -429,6 +429,18 @@ def test_an_empty_path_is_not_the_current_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("nothing_heavy")
+@pytest.mark.parametrize("arguments", bad_paths(), ids=" ".join)
+def test_a_dash_is_no_folder_and_nothing_is_piped(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said, complained = run(*(argument or "-" for argument in arguments))
+    assert (code, said) == (2, "")
+    assert "standard input or output" in " ".join(complained.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def word(tmp_path: Path) -> Path:
     """A word for the bundled model, in a file."""

@@ -51,6 +51,13 @@ class HubId:
     """branch, tag or commit"""
 
 
+STREAM = "-"
+NO_STREAM = (
+    "- would be standard input or output, but a path is needed here; a file or folder of that name "
+    "is ./-"
+)
+
+
 def path_argument(argument: str | Path, flag: str) -> Path:
     """The path that an argument names; it need not exist. `~` is the home folder.
 

@@ -414,6 +414,20 @@ def brief(make: Callable[..., Task]) -> Callable[..., Task]:
     return made
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [("mask=alpha", "none of the .* transparency"), ("device=cuda:9", "no such device")],
+)
+def test_settings_that_cannot_work_are_told_before_anything_is_drawn(
+    wrong: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+    monkeypatch.setattr(runner, "generate", lambda *_, **__: drawn.append(1))
+    with pytest.raises(SettingsError, match=f"^--compare {wrong}: .*{why}"):
+        api.bench(compare=["steps=2", wrong], concepts=2, out=tmp_path / "bench")
+    assert not drawn
+
+
 @pytest.mark.slow
 def test_a_bench_runs_goes_on_and_refuses_to_mix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -176,6 +176,8 @@ def test_masks_that_cannot_work_are_explained(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "a.jpg")
     with pytest.raises(SettingsError, match="--mask alpha: none of the 1 pictures has transp"):
         read(tmp_path, mask="alpha")
+    with pytest.raises(SettingsError, match="--mask alpha: none of the 1 pictures has transp"):
+        examples.check([tmp_path / "a.jpg"], PictureSettings(pictures=(tmp_path,), mask="alpha"))
     with pytest.raises(SettingsError, match=r"--mask file: none .*NAME-mask\.png"):
         read(tmp_path, mask="file")
     Image.new("L", (32, 16)).save(tmp_path / "a-mask.png")

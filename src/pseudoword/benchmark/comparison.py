@@ -94,7 +94,7 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
     """Learn, draw and score everything that is not in `config.out` yet.
 
     Raises:
-        SettingsError: an optimiser does not work.
+        SettingsError: settings to compare do not work.
         RunFolderError: `config.out` holds a benchmark of another model or with other settings.
         StorageError: there are files that no benchmark has written.
     """
@@ -113,6 +113,7 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
         tasks = TaskSet.build(art, family.resolution, config.concepts, config.relearn)
         scorer = Scorer(model, art, family.resolution)
         run = BenchmarkRun(family, scorer, config, progress, overwrite)
+        run.check(variants, tasks.to_learn[0])
         scores = _AllScores(
             run.score_baseline("starting words", tasks.to_learn),
             run.score_baseline("known words", [*tasks.known_things, *tasks.known_styles]),

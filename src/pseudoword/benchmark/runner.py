@@ -13,7 +13,14 @@ from pseudoword.benchmark.tasks import Task, write_training_pictures
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice, BenchConfig, TrainConfig
 from pseudoword.config.variants import Variant
-from pseudoword.errors import RunFolderError
+from pseudoword.data import examples
+from pseudoword.errors import (
+    ConceptError,
+    PictureError,
+    PromptError,
+    RunFolderError,
+    SettingsError,
+)
 from pseudoword.files import file_stem, read_regular
 from pseudoword.formats.layers import for_other_tools
 from pseudoword.models.family import Family
@@ -21,9 +28,10 @@ from pseudoword.models.generation import generate
 from pseudoword.outputs import Outputs
 from pseudoword.progress import Progress, Silent
 from pseudoword.report import picture_output
+from pseudoword.runs import checks
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.planned import Options
+from pseudoword.runs.planned import Options, plan_run
 from pseudoword.runs.runner import learn
 from pseudoword.training.initialisation import turn
 
@@ -89,9 +97,33 @@ class BenchmarkRun:
                 self._progress.advance(done, len(pack), task.name)
         return VariantScores(variant, scores, seconds)
 
+    def check(self, variants: Sequence[Variant], task: Task) -> None:
+        """Check what can be known of each variant before its turn, which may be hours away.
+
+        Raises:
+            SettingsError: one cannot be learned with; the message names it.
+        """
+        for variant in variants:
+            try:
+                (config,) = self._configs(variant, [task])
+                planned = plan_run(config, Silent(), Options(overwrite=self._overwrite))
+                examples.check(planned.paths, config)
+                checks.word_in_captions(config, planned.paths, planned.templates, planned.others)
+                checks.before_weights(config)
+                checks.against_model(
+                    self._family, config, planned.templates, Silent().note, 1, planned.others
+                )
+            except (SettingsError, PictureError, PromptError, ConceptError) as error:
+                raise SettingsError(f"--compare {variant.name}: {error}") from error
+
     def learn(self, variant: Variant, tasks: Sequence[Task]) -> list[Trained]:
         """Learn a word for each task, in one pack; what is learned already is read."""
         self._progress.phase(f"{variant.name}: learning {', '.join(t.name for t in tasks)}")
+        configs = self._configs(variant, tasks)
+        return learn(configs, _StepsOnly(self._progress), Options(overwrite=self._overwrite))
+
+    def _configs(self, variant: Variant, tasks: Sequence[Task]) -> list[TrainConfig]:
+        """The settings of train for each task, whose pictures are written."""
         configs = []
         for task in tasks:
             stem = file_stem(task.name)
@@ -110,7 +142,7 @@ class BenchmarkRun:
             configs.append(
                 TrainConfig.check(pictures=[pictures], token=f"<{stem}>", out=out, **settings)
             )
-        return learn(configs, _StepsOnly(self._progress), Options(overwrite=self._overwrite))
+        return configs
 
     def _draw_and_score(
         self, folder: Path, task: Task, word: str, concepts: Sequence[Concept]

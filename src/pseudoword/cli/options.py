@@ -211,6 +211,8 @@ def file_path(text: str) -> Path:
         raise typer.BadParameter(
             f"{brief(str(text)) or repr(text)} is the name of no file or folder."
         )
+    if str(text) == lookup.STREAM:
+        raise typer.BadParameter(lookup.NO_STREAM)
     return lookup.expand_home(str(text))
 
 

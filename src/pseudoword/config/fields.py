@@ -117,6 +117,12 @@ def _filled(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _no_stream(value: Any, info: ValidationInfo) -> Any:
+    if value == lookup.STREAM:
+        raise SettingsError(f"{flag(str(info.field_name))}: {lookup.NO_STREAM}")
+    return _filled(value, info)
+
+
 def _side_of_square(value: Any, info: ValidationInfo) -> Any:
     """`512,512`, as in kohya's scripts, is 512."""
     written = value if isinstance(value, str) else ""
@@ -154,7 +160,7 @@ Place = Annotated[Name, BeforeValidator(a_path), AfterValidator(at_home)]
 """Something that is known by name or found at a path, where `~` is the home folder."""
 
 FilePath = Annotated[
-    Path, AfterValidator(lambda path: lookup.expand_home(str(path))), BeforeValidator(_filled)
+    Path, AfterValidator(lambda path: lookup.expand_home(str(path))), BeforeValidator(_no_stream)
 ]
 """A file or folder; an empty one would be the current folder."""
 

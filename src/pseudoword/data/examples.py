@@ -216,14 +216,20 @@ def check(paths: Sequence[Path], settings: PictureSettings) -> None:
     mask_files = picture_files.mask_files(paths) if settings.mask == "file" else {}
     if settings.mask == "file" and not mask_files:
         raise _without_masks(settings, len(paths))
-    for path in () if settings.skip_bad else paths:
+    if settings.skip_bad:
+        return
+    has_alpha = False
+    for path in paths:
         try:
-            picture = images.open_picture(path, needed_px=CHECKED_PX)
+            opened = images.decode(images.read(path), path, settings.background, CHECKED_PX)
+            has_alpha |= opened.alpha is not None
             for mask in mask_files.get(path, ())[:1]:
-                masks.read(mask, path, picture, CHECKED_PX)
+                masks.read(mask, path, opened.picture, CHECKED_PX)
             captions.filewords(path)
         except PictureError as error:
             raise _with_way_out(error, paths) from error
+    if settings.mask == "alpha" and not has_alpha:
+        raise _without_masks(settings, len(paths))
 
 
 def fingerprint(paths: Sequence[Path], settings: PictureSettings) -> str:
