@@ -5,7 +5,7 @@ path or a name use `find`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -252,13 +252,18 @@ def exists(path: Path) -> bool:
         return False
 
 
-def absolute(text: str) -> str:
-    """`text` with an absolute path, if it is the path of an existing file, or `FILE=TOKEN`."""
+def absolute(text: str, known: Container[str] | None = None) -> str:
+    """`text` with an absolute path, if it is the path of an existing file, or `FILE=TOKEN`.
+
+    With `known`, text that does not look like a path is one, too, unless it is one of these names;
+    without, it is a word.
+    """
     if len(text) > MAX_PATH_CHARS:
         return text
     for cut in (len(text), *(i for i, letter in enumerate(text) if letter == "=")):
         file = text[:cut]
-        if looks_like_path(file) and exists(expand_home(file)):
+        is_path = looks_like_path(file) or (known is not None and file and file not in known)
+        if is_path and exists(expand_home(file)):
             return f"{expand_home(file).resolve()}{text[cut:]}"
     return text
 

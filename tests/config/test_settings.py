@@ -40,6 +40,28 @@ def test_settings_survive_a_file(before: TrainConfig) -> None:
     assert after.model_dump(exclude=different) == before.model_dump(exclude=different)
 
 
+def test_what_lies_here_is_found_from_elsewhere_and_what_is_known_by_name_stays_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "emoji", "hat", "cat", "subject", "sentences"):
+        (tmp_path / name).mkdir()
+
+    def written(**given: Any) -> dict[str, Any]:
+        config = TrainConfig.check(pictures=["p"], token="<x>", **given)
+        after = TrainConfig.from_toml(config.to_toml(), Path("config.toml"))
+        return {name: getattr(after, name) for name in given}
+
+    names = {"base": "emoji", "template": "subject", "init": "cat"}
+    assert written(**names) == names
+    here = {"base": "model", "configs": "model", "template": "sentences"}
+    assert written(**here) == {name: str(tmp_path / value) for name, value in here.items()}
+    assert written(words=["hat", "hat=<y>", "none"])["words"] == (
+        *(str(tmp_path / "hat"), f"{tmp_path / 'hat'}=<y>", "none"),
+    )
+    assert written(init="hat", init_mode="file")["init"] == str(tmp_path / "hat")
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

@@ -142,3 +142,22 @@ def test_settings_are_read_and_written_in_utf_8_whatever_the_locale(
     assert "<猫>".encode() in (first.folder / "config.toml").read_bytes()
     again = train(there, "<猫>", init="cat", out=tmp_path / "run", **options)
     assert (again.seconds, again.concept.token) == (0, "<猫>")
+
+
+def test_a_run_on_a_model_in_the_current_folder_goes_on_from_everywhere(
+    base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").symlink_to(base, target_is_directory=True)
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "out": tmp_path / "run"}
+    first = train(pictures, "<cat>", base="model", steps=1, **given)
+    monkeypatch.chdir(tmp_path / "sub")
+    settings = tmp_path / "run" / "config.toml"
+    assert train(config=settings, out=tmp_path / "run").folder == first.folder
+    written = TrainConfig.gather(settings).base
+    older = settings.read_text().replace(written, "model")  # as it was written before
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(tmp_path / "run")
+    folder.files.write("config.toml", older.encode())
+    assert train(pictures, "<cat>", base="model", steps=1, extend=1, **given).seconds > 0

@@ -1,7 +1,7 @@
 """Everything that decides what `train` learns, put together from its groups."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -10,9 +10,9 @@ from pydantic import TypeAdapter, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias
-from pseudoword.config.base_choice import BaseChoice
+from pseudoword.config.base_choice import BUNDLED, BaseChoice
 from pseudoword.config.callbacks import CallbackSettings
-from pseudoword.config.captions import CaptionSettings
+from pseudoword.config.captions import FILEWORDS, TEMPLATE_SETS, CaptionSettings
 from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.config.fields import AUTO, OFTEN, FilePath
 from pseudoword.config.memory import MemorySettings
@@ -26,8 +26,14 @@ from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem, read_regular
 from pseudoword.text import reason
 
-MAY_BE_PATHS = frozenset({"base", "configs", "init", "template", "words"})
-"""Settings that name something known, or a file."""
+MAY_BE_PATHS: Mapping[str, Container[str] | None] = {
+    "base": BUNDLED,
+    "configs": (),
+    "init": None,
+    "template": (*TEMPLATE_SETS, FILEWORDS),
+    "words": (),
+}
+"""Settings that name something known, or a file -> what is known; None: any word."""
 
 MOST_NBYTES = 1 << 20
 """A larger file of settings is not read."""
@@ -63,11 +69,12 @@ class TrainConfig(
         values = self.model_dump(mode="json", exclude_none=True, exclude={"out"})
         values["pictures"] = [str(p.resolve()) for p in self.pictures]
         for name in MAY_BE_PATHS & values.keys():
-            value = values[name]
+            of_file = name == "init" and self.init_mode == "file"
+            value, known = values[name], () if of_file else MAY_BE_PATHS[name]
             values[name] = (
-                [*map(lookup.absolute, value)]
+                [lookup.absolute(one, known) for one in value]
                 if isinstance(value, list)
-                else lookup.absolute(value)
+                else lookup.absolute(value, known)
             )
         return tomli_w.dumps(values)
 

@@ -160,8 +160,11 @@ class RunFolder:
         """
         if not self._is_run():
             return []
-        after = TrainConfig.from_toml(config.to_toml(), self.config)
-        return setting_changes.sentences(self._settings(), after, shown)
+        # both as they are written, with the paths of what lies here
+        before, after = (
+            TrainConfig.from_toml(one.to_toml(), self.config) for one in (self._settings(), config)
+        )
+        return setting_changes.sentences(before, after, shown)
 
     def begin(self, config: TrainConfig, step: int, other: Sequence[str] = ()) -> None:
         """Write the settings, and remove log lines after `step`; they will be written again.
