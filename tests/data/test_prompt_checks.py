@@ -192,6 +192,16 @@ def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, capt
         prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)
 
 
+@pytest.mark.parametrize("kind", ["also", "others"])
+def test_no_word_of_shuffled_tags_may_be_cut_off(kind: str, reader: PromptReader) -> None:
+    tags = [(Path("a.png"), "my <y>, red, cat, dog")]
+    check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None, kind: {"<y>": 4}}
+    lines = ["[name] [filewords]"]
+    prompt_checks.check_captions([reader], tags, lines, 3, **check)
+    with pytest.raises(PromptError, match=r"a\.png: with the template"):
+        prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)
+
+
 CAPTIONS = [(Path("a.png"), "a photo of <x>, red"), (Path("b.png"), "[name] asleep")]
 
 
@@ -222,3 +232,11 @@ def test_a_word_that_is_in_caption_and_template_is_reported(reader: PromptReader
     prompt_checks.check_captions([reader], captions, templates, 1, notes.note, token="<x>")
     (said,) = notes.lines
     assert said.startswith("2 of 3 captions have the word in them")
+
+
+def test_a_caption_with_another_new_word_does_not_have_the_word_twice(reader: PromptReader) -> None:
+    notes = Notes()
+    captions = [(Path("a.png"), "on a <x-hat>")]
+    check: dict[str, Any] = {"token": "<x>", "also": {"<x-hat>": 1}}
+    prompt_checks.check_captions([reader], captions, ["[name] [filewords]"], 1, notes.note, **check)
+    assert not notes.lines

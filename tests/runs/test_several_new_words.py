@@ -163,6 +163,23 @@ def test_a_caption_of_a_picture_that_is_held_out_names_none(
     assert told.endswith("Pictures that are held out do not count; --held-out 0 learns from all.")
 
 
+def test_that_only_the_first_one_starts_from_the_nearest_word_is_told(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    notes = Notes()
+    given: dict[str, Any] = {"init": "cat,dog", "init_mode": "nearest", "steps": 1}
+    learned(base, captioned, tmp_path / "run", progress=notes, **given)
+    assert any("--init-mode nearest has no effect on the words of --also" in n for n in notes.lines)
+
+
+def test_words_that_do_not_fit_are_told_with_their_flag(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"init_mode": "rows", "vectors": 1}
+    with pytest.raises(SettingsError, match="--also <hat> 'red dog' has 2 tokens"):
+        learned(base, captioned, tmp_path / "run", **given)
+
+
 def test_one_that_no_step_has_seen_is_told(base: Path, captioned: Path, tmp_path: Path) -> None:
     """Which of the two it is depends on the picture of the only step."""
     told = set()

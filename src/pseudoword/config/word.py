@@ -53,6 +53,8 @@ class NewWord(NamedTuple):
     init: str
     """words it starts from, or a concept file"""
     init_mode: InitMode
+    flag: str = "--init"
+    """where the user gave `init`"""
 
 
 class WordSettings(Settings):
@@ -60,7 +62,13 @@ class WordSettings(Settings):
 
     heading: ClassVar[str] = "Word"
 
-    idle: ClassVar = {"init": Idle("beside --init-mode random", lambda s: s.init_mode == "random")}
+    idle: ClassVar = {
+        "init": Idle("beside --init-mode random", lambda s: s.init_mode == "random"),
+        "init_mode": Idle(
+            "on the words of --also, which start from all that is behind the =",
+            lambda s: s.init_mode == "nearest" and bool(s.also),
+        ),
+    }
 
     token: Annotated[str, OFTEN, Alias("placeholder_token", "token_string")]
     """The new word as it is written in prompts, such as "<cat>"."""
@@ -140,7 +148,7 @@ class WordSettings(Settings):
         mode: InitMode = "auto" if self.init_mode in ("file", "nearest") else self.init_mode
         for one in self.also:
             token, _, init = one.partition("=")
-            words.append(NewWord(token, init or "object", mode))
+            words.append(NewWord(token, init or "object", mode, f"--also {token}"))
         return words
 
     def check_there(self) -> None:

@@ -188,7 +188,7 @@ def check_captions(
     """
     own = [token or PLACEHOLDER, "[name]", *also]
     check_word(captions, templates, own, others)
-    with_word = sum(names_one(text, own, others) for _, text in captions)
+    with_word = sum(names_one(text, own[:2], [*also, *others]) for _, text in captions)
     if with_word and any("[name]" in one and "[filewords]" in one for one in templates):
         note(
             f"{with_word} of {len(captions)} captions have the word in them, and so have these "
@@ -305,7 +305,7 @@ def check_caption(
     Raises:
         PromptError: the word itself would be cut off.
     """
-    filewords = _word_last(caption, token or PLACEHOLDER) if shuffled else caption
+    filewords = _words_last(caption, [token or PLACEHOLDER, *others]) if shuffled else caption
     readings = []
     for template in templates if caption else ():
         if "[filewords]" not in template:
@@ -329,10 +329,10 @@ def _with_placeholder(prompt: str, token: str, others: Iterable[str]) -> str:
     )
 
 
-def _word_last(caption: str, token: str) -> str:
-    """The caption with the tags that hold the word moved to the end: the worst order."""
+def _words_last(caption: str, tokens: Sequence[str]) -> str:
+    """The caption with the tags that hold a word moved to the end: the worst order."""
     tags = caption.split(",")
-    return ",".join(sorted(tags, key=lambda tag: len(split(tag, [token, "[name]"]))))
+    return ",".join(sorted(tags, key=lambda tag: len(split(tag, [*tokens, "[name]"]))))
 
 
 def _short(text: str) -> str:

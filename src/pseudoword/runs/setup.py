@@ -128,6 +128,7 @@ def _initial_rows(family: Family, config: TrainConfig, word: NewWord, pictures: 
         word.token,
         config.seed,
         output=config.output_embedding,
+        flag=word.flag,
     )
 
 

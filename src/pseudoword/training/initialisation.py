@@ -98,6 +98,7 @@ def initial_rows(
     seed: int,
     *,
     output: bool = False,
+    flag: str = "--init",
 ) -> Mapping[str, Tensor]:
     """The initial rows, `[vectors, width]` float32 per text encoder.
 
@@ -107,7 +108,7 @@ def initial_rows(
     concept (`named_concept`), else `rows` if there are enough vectors, else `mean`. So is
     `nearest`, of the one word that was chosen before (`nearest_word`). `cross` takes what the text
     encoders make of the rows of `auto`, as long as these (`cross_rows`). With `output`, it is what
-    the text encoders make of all this (`output_rows`).
+    the text encoders make of all this (`output_rows`). `flag` is where the user gave `init`.
 
     Raises:
         SettingsError: `init` is empty, or has more tokens than there are vectors to hold them; or
@@ -129,7 +130,7 @@ def initial_rows(
             for key, encoder in family.encoders.items()
         }
     else:
-        rows = rows_of_words(family, init, mode, vectors)
+        rows = rows_of_words(family, init, mode, vectors, flag)
     return output_rows(family, rows) if output and not is_output(rows) else rows
 
 
@@ -285,7 +286,7 @@ def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, f
         return words.mean(0, keepdim=True).repeat(vectors, 1)
     if len(ids) > vectors:
         raise SettingsError(
-            f"--init {init!r} has {len(ids)} tokens but --vectors is {vectors}. "
+            f"{flag} {init!r} has {len(ids)} tokens but --vectors is {vectors}. "
             f"Use --vectors {len(ids)}, --init-mode mean, or a shorter word."
         )
     return words[torch.arange(vectors) % len(ids)]
