@@ -73,6 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json({"files": files})
             case ["api", "models", owner, name, "commit", _]:
                 for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "deletedFile":
+                        del self.hub.repositories[f"{owner}/{name}"][line["value"]["path"]]
                     if line["key"] == "file":
                         data = base64.b64decode(line["value"]["content"])
                         path = line["value"]["path"]

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 from pseudoword import config
 from pseudoword.config.aliases import names_of
 from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
+from pseudoword.process_wide import without_notices
 from pseudoword.progress import Logged, PassedOn, Progress
 from pseudoword.runs.interrupt import Interrupted
 
@@ -135,7 +136,8 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
         elif isinstance(given, Progress) and not isinstance(given, type):  # else it is refused
             kwargs["progress"] = InPython(given)
         try:
-            return function(*args, **kwargs)
+            with without_notices:
+                return function(*args, **kwargs)
         except PseudowordError as error:
             _tell(error)
             _forget_locals(error, earlier)

@@ -1,8 +1,9 @@
 """What holds for all threads of a process while one of them needs it."""
 
+import logging
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ContextDecorator, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ContextDecorator, ExitStack, contextmanager
 from threading import Lock
 
 
@@ -32,3 +33,23 @@ class ProcessWide(ContextDecorator):
 
 without_warnings = ProcessWide(lambda: warnings.catch_warnings(action="ignore"))
 """A context in which libraries do not warn, for example of damaged EXIF data."""
+
+
+NOTICES = ("transformers.utils.import_utils", "bitsandbytes")
+"""What logs, when libraries are imported, that packages are missing which nobody needs."""
+
+
+@contextmanager
+def _no_notices() -> Iterator[None]:
+    levels = {logger: logger.level for logger in map(logging.getLogger, NOTICES)}
+    for logger in levels:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+without_notices = ProcessWide(_no_notices)
+"""A context in which `NOTICES` log errors only."""

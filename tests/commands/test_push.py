@@ -79,6 +79,21 @@ def test_a_word_is_published_with_a_card_and_fetched_again(
     assert (tmp_path / "back.safetensors").read_bytes() == files["concept.safetensors"]
 
 
+def test_pictures_of_an_earlier_version_leave_the_repository(
+    served: Served, finished: Path, tmp_path: Path
+) -> None:
+    hub, address = served
+    assert run(address, tmp_path, "push", finished, "--to", "me/my-cat").returncode == 0
+    hub.repositories["me/my-cat"]["previews/mine.png"] = b"put there by hand"
+    previews = finished / "previews"
+    (previews / "step-7-1.png").rename(previews / "step-9-1.png")
+    assert run(address, tmp_path, "push", finished, "--to", "me/my-cat").returncode == 0
+    files = hub.repositories["me/my-cat"]
+    shown = {name for name in files if name.startswith("previews/")}
+    assert shown == {"previews/mine.png", "previews/step-9-1.png"}
+    assert "loss.png" in files
+
+
 def test_words_on_the_hub_are_read_by_their_id(served: Served, tmp_path: Path) -> None:
     hub, address = served
     hub.repositories["sd-concepts-library/midjourney-style"] = {
@@ -189,7 +204,7 @@ def test_a_push_replaces_only_an_earlier_version_of_the_word(
 ) -> None:
     def check(files: Mapping[str, bytes], word: Concept) -> None:
         parts = push.repository_files(finished, word, "me/x")
-        push._check_replaced(Repository(tmp_path, files), "me/x", parts)
+        push._outdated(Repository(tmp_path, files), "me/x", parts)
 
     word = formats.read(finished)
     ours = push.repository_files(finished, word, "me/x")

@@ -25,6 +25,9 @@ PREVIEW_NAME = re.compile(r"step-(\d+)-(\d+)\.png|filmstrip\.png")
 MODEL_CARD_LINES = (b"- pseudoword", b"instance_prompt:")
 """How the lines of our model cards begin that name this program and the word."""
 
+SHOWN = re.compile(rb"\]\((previews/[^/()]+)\)")
+"""A picture in one of them."""
+
 
 class PushError(PseudowordError):
     """The files could not be published on the hub."""
@@ -46,23 +49,25 @@ def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -
         PushError: the hub refuses, cannot be reached, or the repository holds something else; or
             only you were to see it, and it is there and not private.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     if not HUB_ID.fullmatch(to) or ".." in to:
         raise SettingsError(f"--to {to!r}: give a repository such as your-name/my-cat")
     concept = formats.read(folder)
     files = repository_files(folder, concept, to)
-    operations = [CommitOperationAdd(name, data) for name, data in files.items()]
     try:
         api = HfApi()
-        if not overwrite:
-            _check_replaced(api, to, files)
+        outdated = _outdated(api, to, files, overwrite=overwrite)
         url = api.create_repo(to, exist_ok=True, private=private)
         if private and not api.repo_info(to).private:  # one that was there stays as it is
             raise PushError(
                 f"{to} is there already, and everybody can see it. Make it private in its settings "
                 "on the hub, choose another repository, or leave --private out."
             )
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(name, data) for name, data in files.items()),
+            *(CommitOperationDelete(name) for name in outdated),
+        ]
         api.create_commit(to, operations, commit_message=f"Add {concept.token}")
     except PushError:
         raise
@@ -74,28 +79,31 @@ def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -
     return Pushed(url=str(url), files=sorted(files))
 
 
-def _check_replaced(api: Any, to: str, files: Mapping[str, bytes]) -> None:
-    """Check that the files to be replaced in the repository are of the same word.
+def _outdated(
+    api: Any, to: str, files: Mapping[str, bytes], *, overwrite: bool = False
+) -> list[str]:
+    """The pictures in the repository that an earlier version of the word was published with, and
+    that this one does not have.
 
     Raises:
-        PushError: they are of something else.
+        PushError: files would be replaced that are of something else.
     """
-    if not api.repo_exists(to):
-        return
-    replaced = files.keys() & set(api.list_repo_files(to))
-    if not replaced:
-        return
+    there = {*api.list_repo_files(to)} if api.repo_exists(to) else set()
+    replaced = files.keys() & there
     old_card = b""
     if "README.md" in replaced:
         old_card = Path(api.hf_hub_download(to, "README.md")).read_bytes()
     our_lines = [
         line for line in files["README.md"].splitlines() if line.startswith(MODEL_CARD_LINES)
     ]
-    if not {*our_lines} <= {*old_card.splitlines()}:
+    if {*our_lines} <= {*old_card.splitlines()}:
+        return sorted(there & {name.decode() for name in SHOWN.findall(old_card)} - files.keys())
+    if replaced and not overwrite:
         raise PushError(
             f"{to} holds something else, and {', '.join(sorted(replaced))} would be replaced. "
             "Choose another repository, or add --overwrite."
         )
+    return []
 
 
 def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes]:

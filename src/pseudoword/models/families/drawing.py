@@ -21,7 +21,6 @@ from pseudoword.models.drawing_defaults import (
     UsualDrawing,
 )
 from pseudoword.models.family import Condition, GenerationSettings
-from pseudoword.models.loading.loaders import using_loaders
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.lora import Lora, apply_loras
@@ -285,9 +284,7 @@ def check_diffusers(pipeline: str, model: str) -> None:
     """
     import diffusers
 
-    with using_loaders():
-        known = hasattr(diffusers, pipeline)
-    if not known:
+    if not hasattr(diffusers, pipeline):
         raise BaseModelError(
             f"{model} is drawn by a {pipeline}, which diffusers {diffusers.__version__} does not "
             "have. Install a newer one: pip install --upgrade diffusers"
