@@ -15,6 +15,7 @@ from pseudoword.errors import PromptError, RunFolderError, SettingsError
 from pseudoword.formats import folder_scan
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
+from pseudoword.report import word_sheet
 from pseudoword.training import initialisation, nearest_word
 
 SETTINGS: dict[str, Any] = {
@@ -125,6 +126,24 @@ def test_the_nearest_word_is_found_beside_what_the_others_begin_as(
     monkeypatch.setattr(nearest_word, "nearest", noted)
     learned(base, captioned, tmp_path / "run", init="cat, blue", init_mode="nearest", steps=1)
     assert len(beside) == 1
+
+
+def test_a_sheet_shows_each_with_a_preview_of_its_own(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    out, lines = tmp_path / "out", ["a <hat> --s 1", "a [name] --s 1"]
+    words = tmp_path / "list.toml"
+    words.write_text(f"[[concept]]\npictures = '{captioned}'\ntoken = '<toy>'\n")
+    settings = SETTINGS | {"steps": 1, "preview": lines}
+    (done,) = api.train_many(words, out, base=base, **settings)
+    found = api.gallery(out).words
+    assert {Path(str(one.preview)).name: one.token for one in found} == {
+        "step-1-1.png": "<hat>",
+        "step-1-2.png": "<toy>",
+    }
+    assert len(done.words) == 2
+    with Image.open(out / "gallery.png") as sheet:
+        assert sheet.width > 2 * word_sheet.CELL_PX
 
 
 def test_one_that_no_caption_names_is_an_error(base: Path, captioned: Path, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def train_many(
             progress=console,
             **settings,
         )
-    say(f"ready in {out}: {counted(len(done), 'word')}")
+    say(f"ready in {out}: {counted(sum(len(one.words) for one in done), 'word')}")
 
 
 @app.command(cls=Command, rich_help_panel="Teach")

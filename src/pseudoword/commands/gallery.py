@@ -53,8 +53,9 @@ def make_gallery(folder: Path, out: Path, *, overwrite: bool = False) -> Gallery
     words: list[GalleryWord] = []
     cells: list[Cell] = []
     for path, content in _read_all(scan.files, skipped):
-        preview = path if content.container in ("chunk", "pixels") else word_sheet.preview_of(path)
+        own = content.container in ("chunk", "pixels")
         for concept in content.concepts:
+            preview = path if own else word_sheet.preview_of(path, concept.token)
             word = _describe(path, content, concept, preview)
             words.append(word)
             if len(cells) < word_sheet.MAX_CELLS:

@@ -84,8 +84,10 @@ def _check_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> 
 def _draw_sheet(out: Path, configs: Sequence[TrainConfig], overwrite: bool) -> None:
     """Draw the words that are ready, with their last previews, on one sheet."""
     ready = [config for config in configs if checkpoint.finished_step(config.folder) is not None]
-    files = [RunFolder(config.folder).concept for config in ready[: word_sheet.MAX_CELLS]]
-    cells = [word_sheet.cell(formats.read(one), word_sheet.preview_of(one)) for one in files]
+    files = [file for config in ready for file in RunFolder(config.folder).concepts(config)]
+    shown = [file for file in files if file.is_file()][: word_sheet.MAX_CELLS]
+    words = [(file, formats.read(file)) for file in shown]
+    cells = [word_sheet.cell(word, word_sheet.preview_of(file, word.token)) for file, word in words]
     if cells:
         sheet = out / word_sheet.FILE
         maker = word_sheet.maker(out, sheet)

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from pseudoword.concept import Concept
+from pseudoword.config import TrainConfig
 from pseudoword.data import images
-from pseudoword.errors import PictureError
+from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.formats import folder_scan
 from pseudoword.formats.token_picture import token_picture
 from pseudoword.outputs import maker_of
+from pseudoword.placeholders import split
 from pseudoword.report import grids
 from pseudoword.report.fonts import fitted, font
 from pseudoword.text import vector_sizes
@@ -56,14 +58,27 @@ def cell(concept: Concept, preview: Path | None) -> Cell:
     return Cell(_picture(concept, preview), concept.token, vector_sizes(sizes))
 
 
-def preview_of(path: Path) -> Path | None:
-    """The preview of a file: a picture beside it, or the latest one in its run's folder."""
+def preview_of(path: Path, token: str) -> Path | None:
+    """The preview of a word's file: a picture beside it, or the latest one in its run's folder.
+
+    Where a run learns several words, it is one whose prompt has `token` in it, if there is any.
+    """
     for ending in folder_scan.PICTURES:
         for name in (f"{path.stem}.preview{ending}", f"{path.stem}{ending}"):
             if (path.parent / name).is_file():
                 return path.parent / name
-    previews = (path.parent / "previews").glob("*.png")
-    return max(previews, key=_step_and_place, default=None)
+    previews = [*(path.parent / "previews").glob("*.png")]
+    own = [one for one in previews if -_step_and_place(one)[-1] in _numbers(path.parent, token)]
+    return max(own or previews, key=_step_and_place, default=None)
+
+
+def _numbers(run: Path, token: str) -> set[int]:
+    """Which previews of a run show the word `token`, counted from 1; none if this is not known."""
+    with suppress(PseudowordError):
+        config = TrainConfig.gather(run / "config.toml")
+        prompts = [line.prompt.replace("[name]", config.token) for line in config.preview]
+        return {n for n, text in enumerate(prompts, 1) if token in split(text, config.tokens)[1::2]}
+    return set()
 
 
 def _step_and_place(path: Path) -> list[int]:
