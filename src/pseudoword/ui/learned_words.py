@@ -40,6 +40,7 @@ def saved_in(run: Path) -> Iterator[LearnedWord]:
 
 def copies_of(run: Path, word: LearnedWord) -> dict[int, Path]:
     """Step -> the copy of the word that the run has kept."""
-    name = re.escape(word.file("step-N.safetensors")).replace("N", "([0-9]+)", 1)
-    found = [(re.fullmatch(name, path.name), path) for path in (run / "words").glob("step-*")]
-    return {int(match[1]): path for match, path in sorted(found, key=str) if match}
+    _, _, end = word.file("step-N.safetensors").partition("N")
+    name = re.compile(rf"step-([0-9]+){re.escape(end)}")
+    found = [(name.fullmatch(path.name), path) for path in (run / "words").glob("step-*")]
+    return {int(match[1]): path for match, path in found if match}
