@@ -10,6 +10,7 @@ from support import Notes, run
 
 import pseudoword
 from pseudoword import api, formats
+from pseudoword.commands import push
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PromptError, RunFolderError, SettingsError
 from pseudoword.formats import folder_scan
@@ -142,6 +143,10 @@ def test_a_sheet_shows_each_with_a_preview_of_its_own(
         "step-1-2.png": "<toy>",
     }
     assert len(done.words) == 2
+    for number, (file, word) in enumerate(done.words.items()):
+        published = push.repository_files(file, word, "me/x")
+        shown = {name for name in published if "previews/step" in name}
+        assert shown == {f"previews/step-1-{2 - number}.png"}
     with Image.open(out / "gallery.png") as sheet:
         assert sheet.width > 2 * word_sheet.CELL_PX
 
@@ -259,6 +264,8 @@ def test_other_words_are_another_run(base: Path, captioned: Path, tmp_path: Path
     learned(base, captioned, tmp_path / "run")
     with pytest.raises(RunFolderError, match="--also was <hat>=red dog, is <hat>=blue"):
         learned(base, captioned, tmp_path / "run", also="<hat>=blue")
+    with pytest.raises(RunFolderError, match="--also was <hat>=red dog, is none"):
+        learned(base, captioned, tmp_path / "run", also=(), template="captioned")
 
 
 def test_the_command_line_names_each_file(base: Path, captioned: Path, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def _note_without_word(prepared: Sequence[PreparedPicture], note: Callable[[str]
     if without:
         note(
             f"{len(without)} of {len(prepared)} prompts have no [name] in them, such as the one of "
-            f"{Path(without[0].file).name}. To train with them, each needs it, or the word itself"
+            f"{Path(without[0].file).name}. To train with them, each needs it, or a new word itself"
         )
 
 

@@ -15,6 +15,7 @@ from pseudoword.formats import WRITERS
 from pseudoword.formats.advice import diffusers
 from pseudoword.formats.layers import for_other_tools
 from pseudoword.lookup import HUB_ID
+from pseudoword.report import word_sheet
 from pseudoword.text import code, command, markdown, reason, vector_sizes
 
 MAX_PICTURES = 8
@@ -115,7 +116,7 @@ def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes
         for suffix, data in WRITERS["diffusers"].write(theirs, None).items():
             files[f"learned_embeds{suffix}.safetensors"] = data
     run = folder if folder.is_dir() else folder.parent
-    previews = _latest_previews(run / "previews")
+    previews = _latest_previews(run, concept.token)
     pictures = {f"previews/{path.name}": path.read_bytes() for path in previews}
     loss = run / "loss.png"
     if loss.is_file() and not loss.is_symlink():
@@ -124,16 +125,19 @@ def repository_files(folder: Path, concept: Concept, to: str) -> dict[str, bytes
     return files | pictures | {"README.md": card.encode()}
 
 
-def _latest_previews(folder: Path) -> list[Path]:
+def _latest_previews(run: Path, token: str) -> list[Path]:
     """The previews to publish, in the order of their steps, and the filmstrip of all of them.
 
-    A link is none: it might show everybody a file from elsewhere.
+    Of a run of several words, they are those with `token`. A link is none: it might show everybody
+    a file from elsewhere.
     """
-    found = {path: PREVIEW_NAME.fullmatch(path.name) for path in folder.glob("*.png")}
+    found = {path: PREVIEW_NAME.fullmatch(path.name) for path in (run / "previews").glob("*.png")}
+    own = word_sheet.previews_with(run, token)
     places = {
         path: tuple(float(number or math.inf) for number in name.groups())
         for path, name in found.items()
         if name and not path.is_symlink()
+        if not (own and name[2]) or int(name[2]) in own
     }
     return sorted(places, key=lambda path: places[path])[-MAX_PICTURES:]
 

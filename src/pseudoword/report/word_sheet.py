@@ -68,11 +68,13 @@ def preview_of(path: Path, token: str) -> Path | None:
             if (path.parent / name).is_file():
                 return path.parent / name
     previews = [*(path.parent / "previews").glob("*.png")]
-    own = [one for one in previews if -_step_and_place(one)[-1] in _numbers(path.parent, token)]
+    own = [
+        one for one in previews if -_step_and_place(one)[-1] in previews_with(path.parent, token)
+    ]
     return max(own or previews, key=_step_and_place, default=None)
 
 
-def _numbers(run: Path, token: str) -> set[int]:
+def previews_with(run: Path, token: str) -> set[int]:
     """Which previews of a run show the word `token`, counted from 1; none if this is not known."""
     with suppress(PseudowordError):
         config = TrainConfig.gather(run / "config.toml")

@@ -39,5 +39,5 @@ def _has_moved(before: object, after: object) -> bool:
 
 def _shown(value: object, shown: Callable[[object], str]) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(shown, value)) or "none"
     return shown(value)
