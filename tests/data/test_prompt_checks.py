@@ -176,7 +176,9 @@ def test_an_error_about_a_template_shows_no_private_characters(
 ) -> None:
     readers = base_model.Unloaded(BaseChoice(base=str(base))).readers
     with pytest.raises(PromptError) as error:
-        prompt_checks.check_captions(readers, [], ["a photo of a [name]"], 75, lambda _: None)
+        prompt_checks.check_captions(
+            readers, [], ["a photo of a [name]"], {"<x>": 75}, lambda _: None
+        )
     assert "75 vectors does not fit into the template 'a photo of a [name]': " in str(error.value)
     assert "the prompt has 79 tokens, the model reads 75" in str(error.value)
     assert "'a photo of a [name]'. Shorten the prompt" in str(error.value)
@@ -185,11 +187,11 @@ def test_an_error_about_a_template_shows_no_private_characters(
 @pytest.mark.parametrize("caption", ["my [name], red", "my <x>, red"])
 def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, caption: str) -> None:
     tags = [(Path("a.png"), caption + ", cat, dog")]
-    check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None}
+    new, note = {"<x>": 3}, Notes().note
     lines = ["a [name] [filewords]"]
-    prompt_checks.check_captions([reader], tags, lines, 3, **check)
+    prompt_checks.check_captions([reader], tags, lines, new, note)
     with pytest.raises(PromptError, match=r"a\.png: with the template"):
-        prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)
+        prompt_checks.check_captions([reader], tags, lines, new, note, shuffled=True)
 
 
 @pytest.mark.parametrize("kind", ["also", "others"])
@@ -207,12 +209,12 @@ CAPTIONS = [(Path("a.png"), "a photo of <x>, red"), (Path("b.png"), "[name] asle
 
 def test_captions_may_be_whole_prompts_if_the_word_is_in_each(reader: PromptReader) -> None:
     notes = Notes()
-    prompt_checks.check_captions([reader], CAPTIONS, ["[filewords]"], 2, notes.note, token="<x>")
+    prompt_checks.check_captions([reader], CAPTIONS, ["[filewords]"], {"<x>": 2}, notes.note)
     assert not notes.lines
     without = [*CAPTIONS, (Path("c.png"), "a red cat")]
     with pytest.raises(PromptError, match=r"c\.png: the word is not in its caption, 'a red cat'"):
-        prompt_checks.check_captions([reader], without, ["[filewords]"], 2, notes.note, token="<x>")
-    prompt_checks.check_captions([reader], without, ["a [name]"], 2, notes.note, token="<x>")
+        prompt_checks.check_captions([reader], without, ["[filewords]"], {"<x>": 2}, notes.note)
+    prompt_checks.check_captions([reader], without, ["a [name]"], {"<x>": 2}, notes.note)
     assert not notes.lines
     for theirs in ("<embedding>", "[trigger]"):
         of_others = [(Path("d.png"), f"a {theirs} in a park")]
@@ -229,7 +231,7 @@ def test_a_word_that_is_in_caption_and_template_is_reported(reader: PromptReader
     notes = Notes()
     templates = ["[name], [filewords]"]
     captions = [*CAPTIONS, (Path("c.png"), "a red cat")]
-    prompt_checks.check_captions([reader], captions, templates, 1, notes.note, token="<x>")
+    prompt_checks.check_captions([reader], captions, templates, {"<x>": 1}, notes.note)
     (said,) = notes.lines
     assert said.startswith("2 of 3 captions have the word in them")
 

@@ -161,11 +161,9 @@ def check_captions(
     readers: Sequence[PromptReader],
     captions: Sequence[tuple[Path, str]],
     templates: Sequence[str],
-    vectors: int,
+    new: Mapping[str, int],
     note: Note,
     *,
-    token: str = "",
-    also: Mapping[str, int] = NONE,
     shuffled: bool = False,
     others: Mapping[str, int] = NONE,
 ) -> None:
@@ -175,10 +173,9 @@ def check_captions(
         readers: the model's tokenizers.
         captions: of each picture its own caption, or all that it can be.
         templates: the prompts to train with.
-        vectors: of the word.
+        new: the token of each new word -> how many vectors; `[name]` stands for the first one, and
+            a caption may hold any of them.
         note: called with how many captions are cut off.
-        token: the word; a caption may hold it instead of `[name]`.
-        also: further new words, one of which a caption may hold as well -> how many vectors.
         shuffled: whether tags are shuffled.
         others: the tokens of other words -> how many vectors each has.
 
@@ -186,7 +183,8 @@ def check_captions(
         PromptError: with some caption the word itself would be cut off, or there is no word in it
             and none in a template; the message names the picture.
     """
-    own = [token or PLACEHOLDER, "[name]", *also]
+    token, *also = new
+    own = ["[name]", *new]
     check_word(captions, templates, own, others)
     with_word = sum(names_one(text, own[:2], [*also, *others]) for _, text in captions)
     if with_word and any("[name]" in one and "[filewords]" in one for one in templates):
@@ -194,12 +192,12 @@ def check_captions(
             f"{with_word} of {len(captions)} captions have the word in them, and so have these "
             "templates: it is there twice. --template filewords takes captions as they are"
         )
-    others = {**others, **also}
-    check_templates(readers, templates, vectors, token, others)
+    others = {**others, **{one: new[one] for one in also}}
+    check_templates(readers, templates, new[token], token, others)
     cut: list[tuple[PromptReading, Path]] = []
     for picture, caption in captions:
         try:
-            worst = check_caption(readers, caption, templates, vectors, token, shuffled, others)
+            worst = check_caption(readers, caption, templates, new[token], token, shuffled, others)
         except PromptError as error:
             raise PromptError(f"{picture}: {error}") from error
         if worst is not None:
@@ -269,8 +267,8 @@ def check_templates(
     readers: Sequence[PromptReader],
     templates: Sequence[str],
     vectors: int,
-    token: str = "",
-    others: Mapping[str, int] = NONE,
+    token: str,
+    others: Mapping[str, int],
 ) -> None:
     """Check that a word with this many vectors fits into each template.
 

@@ -240,10 +240,8 @@ def _check_prompts(
         [encoder.reader for encoder in family.encoders.values()],
         of(pictures),
         templates,
-        new[config.token],
+        new,
         note,
-        token=config.token,
-        also={token: new[token] for token in config.tokens[1:]},
         shuffled=config.shuffle_tags,
         others=others,
     )
