@@ -8,7 +8,6 @@ from pseudoword.benchmark.comparison import compare as compare
 from pseudoword.commands.evaluate import evaluate_word as evaluate_word
 from pseudoword.commands.generate import draw_files as draw_files
 from pseudoword.commands.generate import draw_pictures as draw_pictures
-from pseudoword.commands.generate import free_memory as free_memory
 from pseudoword.commands.generate import load_base as load_base
 from pseudoword.commands.prepare import prepare_pictures as prepare_pictures
 from pseudoword.commands.work import work_through as work_through
@@ -26,6 +25,7 @@ from pseudoword.formats.infotext import SCHEDULE as SCHEDULE
 from pseudoword.formats.infotext import read_infotext as read_infotext
 from pseudoword.formats.keys import families_of as families_of
 from pseudoword.formats.layers import adapted as adapted
+from pseudoword.models.compute.device_memory import free_memory as free_memory
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture

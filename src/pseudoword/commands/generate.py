@@ -1,11 +1,9 @@
 """`generate`: draw a prompt that may hold new words, and write the pictures."""
 
-import gc
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import torch
 from PIL.Image import Image
 
 from pseudoword.concept import Concept
@@ -114,13 +112,6 @@ def load_base(config: GenerateConfig, progress: Progress) -> Family:
     """
     progress.phase(f"loading {config.base}")
     return base_model.load(config, offload=config.offload)
-
-
-def free_memory() -> None:
-    """Give the memory of a model that was let go of back to the device, for other processes."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def draw_files(

@@ -4,7 +4,6 @@ This can be done if all prompts are known before the first step, so not if capti
 random. What the encoders give is kept in main memory.
 """
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ import torch
 from pseudoword.data.captions import variants
 from pseudoword.formats.keys import OUTPUT_SUFFIX
 from pseudoword.methods import Rows
+from pseudoword.models.compute.device_memory import free_memory
 from pseudoword.models.compute.live_memory import nbytes
 from pseudoword.models.family import Family
 from pseudoword.models.reading.injection import Vectors, Words
@@ -97,9 +97,7 @@ def release(family: Family) -> None:
     for encoder in family.encoders.values():
         encoder.release()
     if before != [encoder.is_loaded for encoder in family.encoders.values()]:
-        gc.collect()
-        if family.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def forget(family: Family) -> None:

@@ -6,16 +6,14 @@ and a concept's samples, step, loss, clipping, optimiser, schedule and stopping 
 concept can enter a pack, and leave it, at any step.
 """
 
-import gc
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-import torch
-
 from pseudoword.errors import is_out_of_memory
 from pseudoword.models.compute.allocator import keep_freed_memory
+from pseudoword.models.compute.device_memory import free_memory
 from pseudoword.models.family import Family
 from pseudoword.training.batch_invariance import (
     batch_invariant,
@@ -74,9 +72,7 @@ def train(
             metrics = _step_if_it_fits(family, active)
         if metrics is None:
             size = len(active) // 2
-            gc.collect()
-            if family.device.type == "cuda":
-                torch.cuda.empty_cache()
+            free_memory()
             note(f"out of memory with {len(active)} words at once; going on with {size}")
         elif metrics:
             most = max(one.state.step for one in metrics)

@@ -1,6 +1,7 @@
-"""How much memory a device has."""
+"""How much memory a device has, and how it gets some back."""
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 
@@ -20,3 +21,9 @@ def memory_nbytes(device: torch.device) -> int | None:
         with contextlib.suppress(ValueError, OSError):  # `max` is no limit
             limits.append(int(Path(path).read_text()))
     return min(limits, default=None)
+
+
+def free_memory() -> None:
+    """Give back what nobody uses any more: garbage, and what torch keeps of it on a GPU."""
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where no GPU is in use
