@@ -197,11 +197,14 @@ def test_shuffled_tags_are_checked_in_the_worst_order(reader: PromptReader, capt
 @pytest.mark.parametrize("kind", ["also", "others"])
 def test_no_word_of_shuffled_tags_may_be_cut_off(kind: str, reader: PromptReader) -> None:
     tags = [(Path("a.png"), "my <y>, red, cat, dog")]
-    check: dict[str, Any] = {"token": "<x>", "note": lambda _text: None, kind: {"<y>": 4}}
+    new, others = {"<x>": 3}, {"<y>": 4}
+    if kind == "also":
+        new, others = new | others, {}
+    check: dict[str, Any] = {"new": new, "others": others, "note": lambda _text: None}
     lines = ["[name] [filewords]"]
-    prompt_checks.check_captions([reader], tags, lines, 3, **check)
+    prompt_checks.check_captions([reader], tags, lines, **check)
     with pytest.raises(PromptError, match=r"a\.png: with the template"):
-        prompt_checks.check_captions([reader], tags, lines, 3, shuffled=True, **check)
+        prompt_checks.check_captions([reader], tags, lines, shuffled=True, **check)
 
 
 CAPTIONS = [(Path("a.png"), "a photo of <x>, red"), (Path("b.png"), "[name] asleep")]
@@ -239,6 +242,6 @@ def test_a_word_that_is_in_caption_and_template_is_reported(reader: PromptReader
 def test_a_caption_with_another_new_word_does_not_have_the_word_twice(reader: PromptReader) -> None:
     notes = Notes()
     captions = [(Path("a.png"), "on a <x-hat>")]
-    check: dict[str, Any] = {"token": "<x>", "also": {"<x-hat>": 1}}
-    prompt_checks.check_captions([reader], captions, ["[name] [filewords]"], 1, notes.note, **check)
+    new = {"<x>": 1, "<x-hat>": 1}
+    prompt_checks.check_captions([reader], captions, ["[name] [filewords]"], new, notes.note)
     assert not notes.lines

@@ -184,9 +184,8 @@ def check_captions(
             and none in a template; the message names the picture.
     """
     token, *also = new
-    own = ["[name]", *new]
-    check_word(captions, templates, own, others)
-    with_word = sum(names_one(text, own[:2], [*also, *others]) for _, text in captions)
+    check_word(captions, templates, ["[name]", *new], others)
+    with_word = sum(names_one(text, ["[name]", token], [*also, *others]) for _, text in captions)
     if with_word and any("[name]" in one and "[filewords]" in one for one in templates):
         note(
             f"{with_word} of {len(captions)} captions have the word in them, and so have these "
