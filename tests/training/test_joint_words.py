@@ -230,8 +230,12 @@ def test_what_is_left_of_a_caption_has_a_word_that_was_in_it(
 
 def test_settings_name_the_words() -> None:
     config = TrainConfig.check(
-        pictures=".", token="<cat>", also=["<hat>", "<toy>=plush = toy"], init="dog"
+        pictures=".",
+        token="<cat>",
+        also=["<hat>", "<toy>=plush = toy", "<a=b>", "<a=>=c"],
+        init="dog",
     )
     words = [(word.token, word.init) for word in config.new_words]
-    assert words == [("<cat>", "dog"), ("<hat>", "object"), ("<toy>", "plush = toy")]
-    assert config.tokens == ["<cat>", "<hat>", "<toy>"]
+    assert words[:3] == [("<cat>", "dog"), ("<hat>", "object"), ("<toy>", "plush = toy")]
+    assert words[3:] == [("<a=b>", "object"), ("<a=>", "c")]
+    assert config.tokens == ["<cat>", "<hat>", "<toy>", "<a=b>", "<a=>"]

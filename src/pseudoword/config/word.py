@@ -1,5 +1,6 @@
 """Settings of the new word itself."""
 
+import re
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -115,7 +116,7 @@ class WordSettings(Settings):
     def _also(cls, also: tuple[str, ...]) -> tuple[str, ...]:
         checked = []
         for one in also:
-            token, equals, words = one.partition("=")
+            token, equals, words = _parts(one)
             words = words.strip()
             if equals and (not words or lookup.looks_like_path(words)):
                 raise SettingsError(
@@ -147,7 +148,7 @@ class WordSettings(Settings):
         words = [NewWord(self.token, self.init, self.init_mode)]
         mode: InitMode = "auto" if self.init_mode in ("file", "nearest") else self.init_mode
         for one in self.also:
-            token, _, init = one.partition("=")
+            token, _, init = _parts(one)
             words.append(NewWord(token, init or "object", mode, f"--also {token}"))
         return words
 
@@ -155,6 +156,16 @@ class WordSettings(Settings):
         """Also a concept to continue from."""
         super().check_there()
         names_concept(self.init, self.init_mode)
+
+
+def _parts(also: str) -> tuple[str, str, str]:
+    """The name of a further word, the `=` behind it if there is one, and what comes then.
+
+    A name in `<…>` may have a `=` in it.
+    """
+    bracketed = re.match(r"<[^<>]*>", also)
+    end = also.find("=", bracketed.end() if bracketed else 0)
+    return (also, "", "") if end < 0 else (also[:end], "=", also[end + 1 :])
 
 
 def _checked_token(token: str, flag: str) -> str:
