@@ -100,6 +100,17 @@ def test_optimisers_and_models_do_without_the_compiler() -> None:
     assert said == f"{stepped()} False False"
 
 
+def test_loras_do_without_the_compiler_and_without_quantised_layers() -> None:
+    pytest.importorskip("peft", reason="needs peft, which is not installed")
+    said = in_a_command(
+        "imports.keep('peft')",
+        "imports.import_libraries()",
+        "import peft",
+        "print([n for n in ('bitsandbytes', 'torch._dynamo.convert_frame') if n in sys.modules])",
+    )
+    assert said == "[]"
+
+
 def test_the_compiler_is_there_as_soon_as_it_is_used() -> None:
     said = in_a_command(
         "import torch",

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import spec_from_loader
@@ -23,7 +23,8 @@ LIBRARIES = ("diffusers", "accelerate", "transformers.modeling_utils")
 
 EXTRAS = ("peft", "bitsandbytes", "boto3")
 """The libraries import these where they are installed, which takes longer than all of diffusers.
-diffusers loads LoRAs only if it finds peft. Everybody else can still import them."""
+diffusers loads LoRAs only if it finds peft. Everybody else can still import them. peft imports
+bitsandbytes, and with it the compiler, only to know its layers, which need nothing special here."""
 
 COMPILER = "torch._dynamo"
 """torch's compiler. Optimisers, diffusers and transformers import it to tell it what not to
@@ -89,8 +90,9 @@ def import_libraries() -> None:
     try:
         with _without_other_processes():
             _leave_docstrings()
-            for library in LIBRARIES:
-                importlib.import_module(library)
+            for library in (*LIBRARIES, *_kept):  # while the others are hidden
+                with suppress(Exception if library in _kept else ()):
+                    importlib.import_module(library)
     finally:
         for name in hidden:
             del sys.modules[name]

@@ -271,6 +271,14 @@ def test_deep_pictures_keep_their_brightness_in_every_strip(
         assert np.diff(pixels[4:, :, 0].ravel().astype(int)).min() >= 0
 
 
+@pytest.mark.parametrize("white", [255, 65535, 2**31 - 1])
+def test_whole_numbers_of_32_bits_may_be_of_fewer(tmp_path: Path, white: int) -> None:
+    values = np.linspace(0, white, 8 * 8).astype(np.int32).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    pixels = np.asarray(images.open_picture(tmp_path / "a.tif"))[..., 0].ravel()
+    assert np.abs(pixels - np.linspace(0, 255, 64)).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("size", "kind"), [((10700, 10700), "PNG"), ((5200, 5200), "WEBP"), ((7000, 7000), "AVIF")]
 )

@@ -243,9 +243,13 @@ def _strip_to_rgb(
 
 def _white_level(picture: Image.Image) -> float:
     """The value of white, in modes of more than 8 bits."""
-    if picture.mode != "F":
+    whole = picture.mode == "I" and picture.format == "TIFF"  # 32 bits, whatever they hold
+    if picture.mode != "F" and not whole:
         return 65535.0
-    return max(1.0, *(float(_float_pixels(strip).max()) for _, strip in _strips(picture)))
+    brightest = max(float(_float_pixels(strip).max()) for _, strip in _strips(picture))
+    if not whole:
+        return max(1.0, brightest)
+    return next((white for white in (255.0, 65535.0) if brightest <= white), brightest)
 
 
 def _float_pixels(strip: Image.Image) -> np.ndarray:
