@@ -90,9 +90,11 @@ def import_libraries() -> None:
     try:
         with _without_other_processes():
             _leave_docstrings()
-            for library in (*LIBRARIES, *_kept):  # while the others are hidden
-                with suppress(Exception if library in _kept else ()):
-                    importlib.import_module(library)
+            for library in LIBRARIES:
+                importlib.import_module(library)
+            for extra in _kept:  # while the others are hidden
+                with suppress(Exception):  # diffusers says what is wrong with it
+                    importlib.import_module(extra)
     finally:
         for name in hidden:
             del sys.modules[name]
