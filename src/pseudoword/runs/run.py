@@ -102,35 +102,26 @@ def begin(family: Family, setup: Setup, progress: Progress) -> Run:
         rates = _found_rate(family, setup, progress)
     else:
         rates = config.lr.absolute(method.rate_unit)
-    schedule = Schedule.of(config, rates)
-    _note_short_way(config, schedule, method.rate_unit, progress)
+    state = TrainState.begin(data, method, Schedule.of(config, rates))
+    _note_short_way(config, state, progress)
     unseen = replace(data, pictures=setup.held_out)
     samples = fixed(family, data, early_stopping.SAMPLES) if config.evaluate_every else []
     held_out = fixed(family, unseen, early_stopping.SAMPLES) if setup.held_out else []
     measured_on = {checkpoint.SAMPLES: early_stopping.digest([*samples, *held_out])}
     return Run(
         replace(setup, sources=setup.sources | measured_on),
-        TrainState.begin(data, method, schedule),
+        state,
         rates,
         samples,
         held_out,
     )
 
 
-def _note_short_way(
-    config: TrainConfig, schedule: Schedule, usual: float, progress: Progress
-) -> None:
-    """Report rates so low that the word cannot become another one; other trainers have them.
-
-    Args:
-        config: of the word.
-        schedule: its rates.
-        usual: the size of a number in the rows of the vocabulary.
-        progress: is told.
-    """
-    if "adam" not in config.optimiser.lower() or config.method == "directional":
+def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) -> None:
+    """Report rates so low that the word cannot become another one; other trainers have them."""
+    if "adam" not in type(state.optimiser).__name__.lower():
         return  # only Adam's steps are about as long as the rate
-    way = sum(map(schedule, range(config.total_steps)))
+    usual, way = state.method.rate_unit, sum(map(state.schedule, range(config.total_steps)))
     if way < SHORT_WAY * usual:
         progress.note(
             f"{config.token}: in {config.total_steps} steps with --lr {config.lr}, a number of the "
