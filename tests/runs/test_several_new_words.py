@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from support import Notes, run
+from support import Notes, everything, run
 
 import pseudoword
 from pseudoword import api, formats
@@ -266,6 +266,26 @@ def test_other_words_are_another_run(base: Path, captioned: Path, tmp_path: Path
         learned(base, captioned, tmp_path / "run", also="<hat>=blue")
     with pytest.raises(RunFolderError, match="--also was <hat>=red dog, is none"):
         learned(base, captioned, tmp_path / "run", also=(), template="captioned")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"also": (), "template": "captioned"}, {}),
+        ({}, {"also": (), "template": "captioned"}),
+        ({}, {"token": "<hat>", "also": ("<toy>",)}),
+    ],
+)
+def test_a_finished_run_does_not_become_one_of_other_words(
+    before: dict[str, Any], after: dict[str, Any], base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    given = SETTINGS | {"token": "<toy>", "steps": 1}
+    api.train(captioned, base=base, out=out, **given | before)
+    whole = everything(out)
+    with pytest.raises(RunFolderError, match="Several new words cannot become other ones"):
+        api.train(captioned, base=base, out=out, allow_changes=True, **given | after)
+    assert everything(out) == whole
 
 
 def test_the_command_line_names_each_file(base: Path, captioned: Path, tmp_path: Path) -> None:

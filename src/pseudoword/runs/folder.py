@@ -115,7 +115,7 @@ class RunFolder:
         """Whether a run with `config` is finished. The caller has locked the folder.
 
         Raises:
-            RunFolderError: the folder holds a run with other settings.
+            RunFolderError: the folder holds a run with other settings, or one of other words.
         """
         changed = self.changed_settings(config)
         if changed and not allow_changes:
@@ -123,6 +123,12 @@ class RunFolder:
                 f"{self.path} holds a run with other settings: {'; '.join(changed)}. Use the "
                 "same settings to go on with it, --allow-changes to go on with the new ones, "
                 "--restart to begin again, or another --out."
+            )
+        before = self._settings().tokens if changed else config.tokens
+        if before != config.tokens and (len(before) > 1 or config.also):
+            raise RunFolderError(
+                f"{self.path} holds a run of {listed(before)}. Several new words cannot become "
+                "other ones during a run. Add --restart to begin again, or choose another --out."
             )
         there = all(map(self._ours, self.concepts(config)))
         return self.has_word() and there and not checkpoint.steps(self.path)
