@@ -326,6 +326,18 @@ def test_the_gap_is_that_from_the_starting_to_the_known_words() -> None:
     assert pareto_plot([table]).startswith(b"\x89PNG")
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_share_of_nothing_is_none() -> None:
+    """As of a model whose known words follow no prompt, or only some do, or which draws nothing."""
+    nothing, some = scores(0.5, 0.5, following=0), scores(0.5, following=1) | scores(0.5, 0.5)
+    some["word 1"] = nothing["word 1"]
+    table = ResultTable("things", start=nothing, known=nothing, rows=[])
+    assert table.gap_closed(nothing).percent == "-"
+    assert table.relative_following(some).percent == "-"
+    assert replace(table, known=some).relative_following(some).percent == "100%"
+    assert "| *known words* | 0.500 ± 0.000 |" in table.as_markdown()
+
+
 def test_differences_are_word_by_word() -> None:
     apart = scores(0.2, 0.5, 0.8)
     table = ResultTable(
@@ -430,7 +442,7 @@ def test_settings_that_cannot_work_are_told_before_anything_is_drawn(
 
 @pytest.mark.slow
 def test_a_bench_runs_goes_on_and_refuses_to_mix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # takes long, and is tested elsewhere
     monkeypatch.setattr(importance, "densities", lambda _, words, *__: [()] * len(words))
@@ -438,7 +450,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
         monkeypatch.setattr(benchmark_tasks, make, brief(getattr(benchmark_tasks, make)))
     out = tmp_path / "bench"
     settings: dict[str, Any] = {
-        "out": out, "concepts": 2, "pictures_each": 1, "sampler_steps": 1, "pack": 4,
+        "out": out, "concepts": 2, "pictures_each": 1, "sampler_steps": 1, "pack": 4, "base": base,
     }  # fmt: skip
     first = api.bench(compare=["steps=2", "steps=3"], **settings)
     assert first.relearned is None

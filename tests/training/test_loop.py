@@ -54,7 +54,7 @@ def test_a_gradient_that_overflows_in_float16_is_computed_with_a_smaller_scale(
 
 def test_the_loss_on_fixed_samples_falls(any_base: Path, pictures: Path) -> None:
     family = base_model.load_named(str(any_base), "cpu")
-    one = train_state(family, pictures, steps=15, batch=4, lr=0.05)
+    one = train_state(family, pictures, steps=15, batch=2, lr=0.05)
     samples = [batch(family, [one.data], 1000 + i) for i in range(8)]
 
     def measured() -> float:

@@ -20,14 +20,11 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_id_leads_nowhere(workspace: Workspace, kind: Any, name: str) -> None:
-    with pytest.raises(UnknownIdError):
-        workspace.path(kind, name)
-    with pytest.raises(UnknownIdError):
-        workspace.place(kind, name)
-    with pytest.raises(UnknownIdError):
-        workspace.new(kind, name)
+def test_what_is_no_id_leads_nowhere(workspace: Workspace, kind: Any) -> None:
+    for name in HOSTILE:
+        for lead in (workspace.path, workspace.place, workspace.new):
+            with pytest.raises(UnknownIdError):
+                lead(kind, name)
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "locks"])

@@ -1,5 +1,6 @@
 """The benchmark's tables and its Pareto plot."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,11 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, with the 95 % interval and the standard error of its bootstrap over words."""
+    """A mean, with the 95 % interval and the standard error of its bootstrap over words.
+
+    They are NaN for a share of nothing, as where no known word follows its prompts; all but the
+    mean, where it is so in some of the resamples.
+    """
 
     mean: float
     low: float
@@ -27,8 +32,9 @@ class Interval:
 
     @property
     def percent(self) -> str:
-        """As `87% ± 3`."""
-        return f"{self.mean:.0%} ± {100 * self.error:.0f}"
+        """As `87% ± 3`, or `87%` without an error; `-` where there is none."""
+        error = "" if math.isnan(self.error) else f" ± {100 * self.error:.0f}"
+        return f"{self.mean:.0%}{error}" if math.isfinite(self.mean) else "-"
 
     @property
     def points(self) -> str:
@@ -161,9 +167,12 @@ def _bootstrap(
     if unpaired is not None:
         resampled.append(unpaired[rng.integers(len(unpaired), size=(RESAMPLES, len(unpaired)))])
         values.append(unpaired)
-    found = statistic(*resampled)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found, whole = statistic(*resampled), float(statistic(*values))
+    if not np.isfinite(found).all():
+        return Interval(whole, math.nan, math.nan, math.nan)
     low, high = np.percentile(found, [2.5, 97.5])
-    return Interval(float(statistic(*values)), float(low), float(high), float(found.std()))
+    return Interval(whole, float(low), float(high), float(found.std()))
 
 
 def pareto_plot(tables: Sequence[ResultTable], metric: str = "following") -> bytes:
