@@ -53,7 +53,7 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes_and_draws(
             )
         return
     settings: dict[str, Any] = {"base": str(any_base), "init": "cat", "steps": 5, "preview": ()}
-    settings |= {"batch": 8, "checkpoint_every": 2, "method": method}
+    settings |= {"batch": 2, "checkpoint_every": 2, "method": method}
     whole = api.train(pictures, "<cat>", out=tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="unplugged"):
         api.train(pictures, "<cat>", out=tmp_path / "cut", progress=Unplugged(after=3), **settings)
