@@ -308,6 +308,8 @@ def read_one(
     decoding = settings.background if opened.alpha is not None else "opaque"
     if opened.reduced > 1:
         decoding += f",reduced by {opened.reduced}"
+    if opened.recoloured:
+        decoding += ",as sRGB"
     views = tuple(_view(opened, mask, crop, decoding) for crop in view_crops)
     if not settings.unmasked_weight and any(v.mask is not None and not v.mask.any() for v in views):
         raise PictureError(

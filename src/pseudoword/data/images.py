@@ -1,4 +1,4 @@
-"""Picture files -> upright RGB pictures, from any format, mode and orientation.
+"""Picture files -> upright sRGB pictures, from any format, mode and orientation.
 
 Only the formats named here are tried, because some of Pillow's other formats start other programs.
 The memory that a picture needs is known from its header; a picture that needs too much is refused
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from pseudoword.data.colour_profiles import to_srgb
 from pseudoword.data.decoding_memory import ORIENTATION, decoding_nbytes
 from pseudoword.errors import PictureError
 from pseudoword.files import read_regular
@@ -69,6 +70,8 @@ class OpenedPicture:
     """whether the file holds more pictures or frames"""
     reduced: int = 1
     """the file's side divided by the picture's side"""
+    recoloured: bool = False
+    """whether its colours were not those of sRGB"""
 
 
 def open_picture(
@@ -176,6 +179,7 @@ def _decode(
     if not drafted:
         size = opened.size  # Pillow has turned a TIFF upright
     picture, alpha = _to_rgb(opened, background, factor)
+    recoloured = to_srgb(picture, opened.info.get("icc_profile"))
     orientation = 1
     with suppress(Exception):  # a broken EXIF block: leave the picture as it is
         orientation = opened.getexif().get(ORIENTATION, 1)
@@ -184,7 +188,7 @@ def _decode(
         picture, alpha = picture.transpose(undo), alpha and alpha.transpose(undo)
         size = size[::-1] if orientation >= 5 else size
     reduced = max(1, round(min(size) / min(picture.size)))
-    return OpenedPicture(picture, alpha, size, _has_more_frames(opened), reduced)
+    return OpenedPicture(picture, alpha, size, _has_more_frames(opened), reduced, recoloured)
 
 
 def _has_more_frames(opened: Image.Image) -> bool:
