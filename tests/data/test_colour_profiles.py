@@ -22,8 +22,10 @@ def red_is_green() -> bytes:
     return bytes(swapped)
 
 
-def colour(path: Path) -> list[int]:
-    return np.asarray(images.open_picture(path))[3, 3].tolist()
+def colour(path: Path) -> tuple[int, ...]:
+    found = images.open_picture(path).getpixel((3, 3))
+    assert isinstance(found, tuple)
+    return found
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "webp", "avif", "heic"])
@@ -45,7 +47,7 @@ def test_srgb_stays_as_it_is_to_the_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize("profile", [b"no profile", SRGB[:200], SRGB[:-40] + b"?" * 40])
 def test_a_damaged_profile_changes_nothing(tmp_path: Path, profile: bytes) -> None:
     Image.new("RGB", (8, 8), (250, 20, 10)).save(tmp_path / "a.png", icc_profile=profile)
-    assert colour(tmp_path / "a.png") == [250, 20, 10]
+    assert colour(tmp_path / "a.png") == (250, 20, 10)
 
 
 def test_latents_of_other_colours_are_not_taken_from_the_cache(tmp_path: Path) -> None:
