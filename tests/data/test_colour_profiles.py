@@ -38,6 +38,14 @@ def test_colours_are_those_that_the_profile_means(tmp_path: Path, ending: str, m
     assert np.abs(np.subtract(colour(tmp_path / f"a.{ending}"), [20, 250, 10])).max() < 12
 
 
+def test_colours_are_changed_once_where_a_picture_is_written_again(tmp_path: Path) -> None:
+    """As the page does, which crops pictures."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8), (250, 20, 10)).save(path, icc_profile=red_is_green())
+    images.open_picture(path).save(path)
+    assert np.abs(np.subtract(colour(path), [20, 250, 10])).max() < 12
+
+
 def test_srgb_stays_as_it_is_to_the_byte(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png", icc_profile=SRGB)
