@@ -19,8 +19,7 @@ SAME_LEVELS = 4
 
 
 def to_srgb(picture: Image.Image, profile: object) -> bool:
-    """Change the colours of an RGB picture in place, which then has no profile; whether that was
-    needed.
+    """Change the colours of an RGB picture in place; whether that was needed.
 
     Args:
         picture: the pixels as they are in the file.
@@ -36,8 +35,7 @@ def to_srgb(picture: Image.Image, profile: object) -> bool:
         changed = np.asarray(transform.apply(Image.fromarray(some)), dtype=int)
         white_stays = changed[0, -1].min() >= 255 - SAME_LEVELS
         if white_stays and np.abs(changed - some).max() > SAME_LEVELS:
-            transform.apply_in_place(picture)
-            picture.info.pop("icc_profile", None)  # or it would be written beside the new colours
+            transform.apply_in_place(picture)  # and its profile is sRGB's then
             return True
     return False
 
