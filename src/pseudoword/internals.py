@@ -29,6 +29,7 @@ from pseudoword.models.compute.device_memory import free_memory as free_memory
 from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
+from pseudoword.report.word_sheet import previews_with as previews_with
 from pseudoword.runs.planned import Options as Options
 from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import check as check

@@ -68,9 +68,8 @@ def preview_of(path: Path, token: str) -> Path | None:
             if (path.parent / name).is_file():
                 return path.parent / name
     previews = [*(path.parent / "previews").glob("*.png")]
-    own = [
-        one for one in previews if -_step_and_place(one)[-1] in previews_with(path.parent, token)
-    ]
+    with_token = previews_with(path.parent, token)
+    own = [one for one in previews if -_step_and_place(one)[-1] in with_token]
     return max(own or previews, key=_step_and_place, default=None)
 
 

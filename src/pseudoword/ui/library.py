@@ -22,10 +22,10 @@ from pseudoword.errors import (
     SettingsError,
 )
 from pseudoword.files import file_stem, read_regular, write_whole
-from pseudoword.placeholders import check_token, split
+from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 from pseudoword.ui import libraries
-from pseudoword.ui.job_files import NO_WORD, JobFiles, read_json, settings_of
+from pseudoword.ui.job_files import NO_WORD, read_json
 from pseudoword.ui.learned_words import CONCEPT, LearnedWord, copies_of, saved_in
 from pseudoword.ui.settings import base_of
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
@@ -282,21 +282,16 @@ class Library:
             about = {**known, **read_json(folder / ABOUT), **asdict(word), "saved": now}
             named = internals.with_token(concept, about["token"])
             write_whole(folder / CONCEPT, internals.encode(named, "native")[""])
-            for picture in self._previews(word, concept.token):
+            shown, own = (
+                _latest_previews(run / "previews"),
+                internals.previews_with(run, concept.token),
+            )
+            for number in shown.keys() & own or shown:
+                picture = shown[number]
                 write_whole(folder / "previews" / picture.name, picture.read_bytes())
             if (run / CURVES).is_file():
                 write_whole(folder / CURVES, (run / CURVES).read_bytes())
             write_whole(folder / ABOUT, json.dumps(about).encode())
-
-    def _previews(self, word: LearnedWord, token: str) -> list[Path]:
-        """The latest previews of its training: those that show the word, if there are any."""
-        found = _latest_previews(self.workspace.place("runs", word.training) / "previews")
-        name = "[name]" if word.number == 1 else token
-        with contextlib.suppress(PseudowordError):
-            lines = settings_of(JobFiles(self.workspace, word.training)).preview
-            shown = {n for n, line in enumerate(lines, 1) if len(split(line.prompt, [name])) > 1}
-            return [found[number] for number in found.keys() & shown] or [*found.values()]
-        return [*found.values()]
 
     def check_name(self, token: str, but: str = "") -> None:
         """Refuse the name of a word that is here, or is being learned.
