@@ -169,12 +169,7 @@ def test_no_row_of_a_word_is_cut_at_the_border_of_a_chunk(family: Family, rows: 
             text = f"{filler * (before // tokens)} <x> " * 3
             prompt = parse(text, ["<x>"])
             n = count_chunks(encoder.reader, prompt, {"<x>": rows})
-            found = tokenize_chunks(
-                encoder.reader.tokenizer,
-                ChunkedPrompts([prompt], n),
-                {"<x>": rows},
-                encoder.reader.length,
-            )
+            found = tokenize_chunks(encoder.reader, ChunkedPrompts([prompt], n), {"<x>": rows})
             assert found.slots[found.slots >= 0].tolist() == [*range(rows)] * 3
             for chunk in found.slots:
                 kept = chunk[chunk >= 0].tolist()

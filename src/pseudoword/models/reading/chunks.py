@@ -6,13 +6,13 @@ chunk; else where the chunk is full. A word's rows always stay together.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from pseudoword.errors import PromptError
 from pseudoword.models.reading.prompt_reader import PromptReader
-from pseudoword.models.reading.prompts import ChunkedPrompts, Tokenized, filler_id, rows_by_name
+from pseudoword.models.reading.prompts import ChunkedPrompts, Tokenized, rows_by_name
 from pseudoword.prompt_weights import Prompt, Run
 
 COMMA_REACH = 20
@@ -40,27 +40,28 @@ def count_chunks(reader: PromptReader, prompt: Prompt, counts: Mapping[str, int]
     Raises:
         PromptError: a placeholder has more rows than a chunk, or a weight is too large.
     """
-    return len(_chunks(reader.tokenizer, prompt, counts, reader.max_tokens))
+    return len(_chunks(reader, prompt, counts))
 
 
 def tokenize_chunks(
-    tokenizer: Any, prompts: ChunkedPrompts, counts: Mapping[str, int], length: int
+    reader: PromptReader, prompts: ChunkedPrompts, counts: Mapping[str, int]
 ) -> Tokenized:
-    """Tokenise B prompts of n chunks to `[B·n, length]`, all chunks of the first prompt first.
+    """Tokenise B prompts of n chunks to `[B·n, L]`, all chunks of the first prompt first.
 
     Rows are numbered as in `prompts.rows_by_name`.
 
     Raises:
         PromptError: as in `count_chunks`.
     """
-    shape = (len(prompts.prompts) * prompts.chunks, length)
+    tokenizer = reader.tokenizer
+    shape = (len(prompts.prompts) * prompts.chunks, reader.length)
     ids = torch.full(shape, tokenizer.pad_token_id)
     slots = torch.full(shape, -1)
     mask = torch.zeros(shape, dtype=torch.int64)
     weights = torch.ones(shape, dtype=torch.float32)
     ids[:, 0] = tokenizer.bos_token_id
     for b, prompt in enumerate(prompts.prompts):
-        chunks = _chunks(tokenizer, prompt, counts, length - 2)
+        chunks = _chunks(reader, prompt, counts)
         filled = chunks + [[]] * (prompts.chunks - len(chunks))
         for i, chunk in enumerate(filled, b * prompts.chunks):
             end = 1 + len(chunk)
@@ -72,16 +73,15 @@ def tokenize_chunks(
     return Tokenized(ids, slots, mask, None if (weights == 1).all() else weights)
 
 
-def _chunks(
-    tokenizer: Any, prompt: Prompt, counts: Mapping[str, int], room: int
-) -> list[list[_Token]]:
+def _chunks(reader: PromptReader, prompt: Prompt, counts: Mapping[str, int]) -> list[list[_Token]]:
     """The tokens of each chunk of `prompt`; at least one chunk."""
-    comma = tokenizer.get_vocab().get(",</w>")
+    room = reader.max_tokens
+    comma = reader.tokenizer.get_vocab().get(",</w>")
     done: list[list[_Token]] = []
     for part in prompt.parts:
         chunk: list[_Token] = []
         behind_comma: int | None = None
-        for unit in _units(tokenizer, part, counts, room):
+        for unit in _units(reader, part, counts):
             is_comma = len(unit) == 1 and unit[0].id == comma and unit[0].row < 0
             full = len(chunk) == room
             moves = full and behind_comma is not None and room - behind_comma < COMMA_REACH
@@ -99,11 +99,11 @@ def _chunks(
 
 
 def _units(
-    tokenizer: Any, part: Iterable[Run], counts: Mapping[str, int], room: int
+    reader: PromptReader, part: Iterable[Run], counts: Mapping[str, int]
 ) -> Iterable[list[_Token]]:
     """The units that are never cut: single tokens, and all rows of a word."""
     rows = rows_by_name(counts)
-    filler = filler_id(tokenizer)
+    room = reader.max_tokens
     for run in part:
         weight = _checked(run)
         if run.is_placeholder:
@@ -112,10 +112,9 @@ def _units(
                     f"{len(rows[run.text])} vectors do not fit: the model reads {room} tokens of a "
                     "prompt at a time. Use a shorter new word."
                 )
-            yield [_Token(filler, row, weight) for row in rows[run.text]]
+            yield [_Token(reader.filler, row, weight) for row in rows[run.text]]
         elif run.text.strip():
-            found = tokenizer(run.text, add_special_tokens=False, verbose=False)
-            yield from ([_Token(id_, -1, weight)] for id_ in found.input_ids)
+            yield from ([_Token(id_, -1, weight)] for id_ in reader.token_ids(run.text))
 
 
 def _checked(run: Run) -> float:

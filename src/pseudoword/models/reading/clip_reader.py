@@ -42,7 +42,7 @@ class ClipReader(PromptReader):
             PromptError: a placeholder would be cut off, or is longer than a chunk.
         """
         if isinstance(prompts, ChunkedPrompts):
-            return tokenize_chunks(self.tokenizer, prompts, counts, self.length)
+            return tokenize_chunks(self, prompts, counts)
         known, pad = tuple(counts.items()), self.tokenizer.pad_token_id
         found = [self._sequence(prompt, known) for prompt in prompts]
         ids = torch.tensor([self._padded(ids, pad) for ids, _ in found])

@@ -13,13 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from pseudoword.errors import PromptError
-from pseudoword.models.reading.prompts import (
-    Positions,
-    PromptReading,
-    Prompts,
-    Tokenized,
-    filler_id,
-)
+from pseudoword.models.reading.prompts import Positions, PromptReading, Prompts, Tokenized
 
 _LONGEST_SHOWN = 200
 """Characters of a prompt that an error shows."""
@@ -99,8 +93,12 @@ class PromptReader(ABC):
 
     @cached_property
     def filler(self) -> int:
-        """The id at positions where rows go in."""
-        return filler_id(self.tokenizer)
+        """The id at positions where rows go in.
+
+        An ordinary one, not that of the end token, where CLIP reads its pooled state.
+        """
+        special = set(self.tokenizer.all_special_ids)
+        return next(i for i in range(len(self.tokenizer)) if i not in special)
 
     def reading(self, prompt: str, counts: Mapping[str, int]) -> PromptReading:
         """How much of `prompt` is read, if each placeholder has `counts[placeholder]` tokens.

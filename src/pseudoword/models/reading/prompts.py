@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 from unicodedata import normalize
 
 import torch
@@ -83,9 +82,3 @@ def rows_by_name(counts: Mapping[str, int]) -> dict[str, range]:
         normalize("NFC", name): range(first, first + n)
         for (name, n), first in zip(counts.items(), first_rows, strict=False)
     }
-
-
-def filler_id(tokenizer: Any) -> int:
-    """An ordinary id, not that of the end token, where CLIP reads its pooled state."""
-    special = set(tokenizer.all_special_ids)
-    return next(i for i in range(len(tokenizer)) if i not in special)
