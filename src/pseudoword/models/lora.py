@@ -44,23 +44,18 @@ def parse(text: str) -> Lora:
 
 
 @contextmanager
-def apply_loras(
-    pipeline: Any, loras: Sequence[Lora], text_width: int | None = None
-) -> Iterator[None]:
+def apply_loras(pipeline: Any, loras: Sequence[Lora], text_width: int | None) -> Iterator[None]:
     """While open, diffusers' `pipeline` has `loras` applied; afterwards it is as before.
 
     Args:
         pipeline: with the parts that LoRA files change.
-        loras: files and weights.
+        loras: files and weights, at least one.
         text_width: of the text that the denoiser reads, if LoRA files show theirs.
 
     Raises:
         BaseModelError: peft is not installed, diffusers reads no LoRA for this kind of model, or a
             file is none for it.
     """
-    if not loras:
-        yield
-        return
     if not hasattr(pipeline, "load_lora_weights"):
         raise BaseModelError(
             f"--lora {loras[0][0]} cannot be used: diffusers' {type(pipeline).__name__} reads no "

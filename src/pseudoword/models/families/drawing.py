@@ -21,6 +21,7 @@ from pseudoword.models.drawing_defaults import (
     UsualDrawing,
 )
 from pseudoword.models.family import Condition, GenerationSettings
+from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.loading.parts import TOO_LARGE, ModelParts
 from pseudoword.models.loading.source import BaseSource, Placement
 from pseudoword.models.lora import Lora, apply_loras
@@ -29,9 +30,6 @@ from pseudoword.models.part_checks import working_together
 from pseudoword.models.reading.injection import Words
 from pseudoword.models.reading.prompts import Prompts
 from pseudoword.models.reading.text_encoder import TextEncoder
-
-SUFFIXES = ("", "_2", "_3")
-"""Ends of the names of text encoders and tokenizers in diffusers' layout."""
 
 
 class _StepBar:
@@ -70,6 +68,8 @@ class DiffusersDrawing(ABC):
     source: BaseSource
     placement: Placement
     parts: ModelParts
+    text_encoders: Sequence[EncoderPart]
+    """in the order of their pipeline"""
     encoders: dict[str, TextEncoder]
     denoiser: Any
     denoiser_part: str
@@ -263,11 +263,9 @@ class DiffusersDrawing(ABC):
             yield
             return
         parts: dict[str, Any] = {}
-        for suffix, encoder in zip(SUFFIXES, self.encoders.values(), strict=False):
-            parts |= {
-                f"text_encoder{suffix}": encoder.model,
-                f"tokenizer{suffix}": encoder.reader.tokenizer,
-            }
+        # a model may lack the last ones
+        for part, encoder in zip(self.text_encoders, self.encoders.values(), strict=False):
+            parts |= {part.folder: encoder.model, part.tokenizer: encoder.reader.tokenizer}
         with apply_loras(self._pipeline(**parts), loras, self.text_width):
             yield
 

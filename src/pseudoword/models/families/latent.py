@@ -38,8 +38,6 @@ class LatentFamily(DiffusersDrawing):
     ragged = False
     skips_layers = False
     """whether people draw with models of it that read a text encoder's layer before the last"""
-    text_encoders: Sequence[EncoderPart]
-    """in the order of their pipeline"""
     autoencoder_kind: type[Autoencoder] = Autoencoder
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:

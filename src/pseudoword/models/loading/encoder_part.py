@@ -67,6 +67,11 @@ class EncoderPart:
         """Its name in diffusers' layout."""
         return f"text_encoder{self.suffix}"
 
+    @property
+    def tokenizer(self) -> str:
+        """Its tokenizer's name there."""
+        return f"tokenizer{self.suffix}"
+
     def key_of(self, width: int) -> str:
         """The key of this encoder, if its rows have `width` numbers."""
         return next((key for key in self.other_keys if WIDTHS[key] == width), self.key)

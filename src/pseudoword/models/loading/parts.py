@@ -85,11 +85,11 @@ class ModelParts:
         """How a text encoder reads prompts, without its weights."""
         from transformers import AutoTokenizer, CLIPTextConfig, CLIPTokenizer
 
-        name = f"tokenizer{part.suffix}"
-        tokenizer = self._config_of(AutoTokenizer if part.reads else CLIPTokenizer, name)
+        kind = AutoTokenizer if part.reads else CLIPTokenizer
+        tokenizer = self._config_of(kind, part.tokenizer)
         # transformers makes an empty one if the file is missing
         if len(tokenizer) < (FEWEST_ENTRIES if part.reads else LEAST_TOKENS):
-            raise BaseModelError(f"{self.source.name}: its {name} has no vocabulary")
+            raise BaseModelError(f"{self.source.name}: its {part.tokenizer} has no vocabulary")
         if part.reads:
             return part.reads(tokenizer)
         config = self._config_of(CLIPTextConfig, part.folder)
