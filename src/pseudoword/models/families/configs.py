@@ -13,9 +13,6 @@ from pseudoword.models.noise_schedule import Diffusion, prediction_type
 LARGEST_SAMPLE = 4096
 """Latent positions along a side of a picture; 64 to 128 are usual."""
 
-LARGEST_PATCH = 8
-"""Latent positions along a side of a token; 2 is usual."""
-
 
 def sample_side(config: Mapping[str, Any], where: str) -> int:
     """A denoiser's `sample_size`: latent positions along a side of the pictures it was made for.
@@ -27,15 +24,6 @@ def sample_side(config: Mapping[str, Any], where: str) -> int:
     if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
         size = size[0]
     return folder.whole_number({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
-
-
-def patch_step(config: Mapping[str, Any], where: str) -> int:
-    """A transformer's `patch_size`: latent positions along a side of a token.
-
-    Raises:
-        BaseModelError: it is no whole number.
-    """
-    return folder.whole_number(config, "patch_size", where, LARGEST_PATCH)
 
 
 def diffusion_schedule(parts: ModelParts) -> Diffusion:

@@ -8,7 +8,7 @@ behind them those of T5; and the pooled text of both CLIPs. A model without T5 r
 import torch
 from torch import Tensor
 
-from pseudoword.models.families.transformer import TransformerFamily, padded
+from pseudoword.models.families.transformer import TransformerFamily
 from pseudoword.models.family import Condition
 from pseudoword.models.loading.encoder_part import EncoderPart
 from pseudoword.models.reading.injection import Words, rows_of
@@ -42,14 +42,13 @@ class StableDiffusion3(TransformerFamily):
             for key in ("clip_l", "clip_g")
         ]
         pooled = torch.cat([one.part("text_embeds") for one in clip], dim=-1)
-        hidden = [one.text(one.part("hidden_states", -2)) for one in clip]
-        texts = padded(torch.cat(hidden, dim=-1), width)
+        hidden = torch.cat([one.text(one.part("hidden_states", -2)) for one in clip], dim=-1)
+        texts = torch.nn.functional.pad(hidden, (0, width - hidden.shape[-1]))
         if "t5xxl" in self.encoders:
             encoded = self.encoders["t5xxl"](prompts, rows_of(words, "t5xxl"))
             t5 = encoded.text(encoded.part("last_hidden_state"))
         else:
-            most = most_tokens(PIPELINE)
-            t5 = texts.new_zeros(len(texts), most, width)
+            t5 = texts.new_zeros(len(texts), most_tokens(PIPELINE), width)
         return Condition(torch.cat([texts, t5], dim=1), pooled)
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:

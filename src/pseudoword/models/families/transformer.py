@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.families.configs import LARGEST_SAMPLE, patch_step, sample_side
+from pseudoword.models.families.configs import LARGEST_SAMPLE, sample_side
 from pseudoword.models.families.latent import LatentFamily
 from pseudoword.models.family import Condition, MicroConditioning
 from pseudoword.models.flow import flow_schedule
@@ -23,6 +22,9 @@ from pseudoword.models.reading.text_encoder import TextEncoder
 
 USUAL_SAMPLE, PATCH = 128, 2
 """Latent positions along a side of pictures of 1024 pixels and of a token, where no config says."""
+
+LARGEST_PATCH = 8
+"""The most latent positions along a side of a token."""
 
 RESOLUTION_KEY = "_resolution"
 """The entry of `model_index.json` of a model made for others, in pixels; diffusers ignores it."""
@@ -55,7 +57,8 @@ class TransformerFamily(LatentFamily):
 
         config = parts.config(getattr(diffusers, cls.kind), "transformer")
         where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.pixels(parts)
-        return sample_side(config, where) * scale, patch_step(config, where) * scale
+        side = sample_side(config, where)
+        return side * scale, folder.whole_number(config, "patch_size", where, LARGEST_PATCH) * scale
 
     def load_denoiser(self) -> Any:
         import diffusers
@@ -132,8 +135,3 @@ def _usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, i
     where = f"{parts.source.name}: model_index.json"
     side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
     return side, scale * PATCH
-
-
-def padded(states: Tensor, width: int) -> Tensor:
-    """`[B, L, D]` -> `[B, L, width]`, with zeros."""
-    return torch.nn.functional.pad(states, (0, width - states.shape[-1]))

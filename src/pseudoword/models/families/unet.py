@@ -1,5 +1,6 @@
 """What families with a U-Net share: prediction of ε or v, inpainting, a text for each layer."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -65,9 +66,9 @@ class UNetFamily(LatentFamily):
     def latent_channels(self) -> int:
         return int(self.unet.config.out_channels)
 
+    @abstractmethod
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
         """Encode `prompts` `[B, …]`; with `layers`, once per layer: `[layers·B, …]`."""
-        raise NotImplementedError
 
     def encode_text(self, prompts: Prompts, words: Words) -> Condition:
         if not any(map(is_layered, words.values())):
