@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+
+from pseudoword.models.compute.checkpointing import checkpointed
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
@@ -69,10 +70,7 @@ def _visiting(
         with _here(weights, device):
             return forward(*args, **kwargs)
 
-    def visit(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
-
-    return visit
+    return checkpointed(run)
 
 
 @contextmanager

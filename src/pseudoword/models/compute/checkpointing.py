@@ -19,10 +19,12 @@ def checkpoint_blocks(model: nn.Module) -> None:
 
     for block in model.modules():
         if isinstance(block, GradientCheckpointingLayer):
-            block.forward = _checkpointed(block.forward)
+            block.forward = checkpointed(block.forward)
 
 
-def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
+def checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward`, of which only what goes into it is kept for the backward pass."""
+
     def run(*args: Any, **kwargs: Any) -> Any:
         # there is no dropout, so that no random state need be kept
         return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)

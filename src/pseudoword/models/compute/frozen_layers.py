@@ -98,7 +98,8 @@ def _turns(layer: nn.Conv2d) -> bool:
     return fits and layer.stride == layer.dilation == (1, 1) and layer.groups == 1
 
 
-def _learns_input_only(layer: nn.Conv2d | nn.Linear, x: Tensor) -> bool:
+def learns_input_only(layer: nn.Conv2d | nn.Linear | nn.GroupNorm, x: Tensor) -> bool:
+    """Whether a gradient of the input `x` is asked for, and none of the layer's weights."""
     if not (x.requires_grad and torch.is_grad_enabled()):
         return False
     bias = layer.bias  # asked for by name, since this runs hundreds of times in a step
@@ -107,7 +108,7 @@ def _learns_input_only(layer: nn.Conv2d | nn.Linear, x: Tensor) -> bool:
 
 def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """As torch, to the bit; `x` `[B, C, h, w]` is not kept."""
-    if not _learns_input_only(layer, x):
+    if not learns_input_only(layer, x):
         return nn.Conv2d.forward(layer, x)
     result: Tensor = _Convolution.apply(x, layer)  # type: ignore[no-untyped-call]
     return result
@@ -158,7 +159,7 @@ class _Packed(ABC):
         self._packs: dict[str, Tensor] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        if _learns_input_only(self.layer, x):
+        if learns_input_only(self.layer, x):
             result: Tensor = _PackedLayer.apply(x, self)  # type: ignore[no-untyped-call]
             return result
         if x.requires_grad and torch.is_grad_enabled():  # somebody trains the weights

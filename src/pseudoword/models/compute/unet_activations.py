@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pseudoword.models.compute.frozen_layers import learns_input_only
 from pseudoword.models.compute.precision import for_norms
 
 
@@ -88,7 +89,7 @@ def gated_gelu_gradient(gradient: Tensor, both: Tensor) -> Tensor:
 
 def _norm_and_silu(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     """SiLU of the group norm of `x` `[B, C, h, w]`."""
-    if not _learns_input_only(norm, x):
+    if not learns_input_only(norm, x):
         return F.silu(_norm(norm, x))
     result: Tensor = _NormAndSilu.apply(x, norm)  # type: ignore[no-untyped-call]
     return result
@@ -99,17 +100,11 @@ def _norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
     if for_norms(x) is x:
         plain: Tensor = nn.GroupNorm.forward(norm, x)
         return plain
-    if not _learns_input_only(norm, x):
+    if not learns_input_only(norm, x):
         weight, bias = for_norms(norm.weight), for_norms(norm.bias)
         return F.group_norm(for_norms(x), norm.num_groups, weight, bias, norm.eps).to(x.dtype)
     result: Tensor = _Norm.apply(x, norm)  # type: ignore[no-untyped-call]
     return result
-
-
-def _learns_input_only(norm: nn.GroupNorm, x: Tensor) -> bool:
-    if not (torch.is_grad_enabled() and x.requires_grad):
-        return False
-    return not (norm.weight.requires_grad or norm.bias.requires_grad)
 
 
 class _Norm(torch.autograd.Function):
