@@ -110,8 +110,7 @@ class ModelParts:
             BaseModelError: its files are damaged, or do not match its config.
         """
         options = {"torch_dtype": self.placement.dtype, **options}
-        place, is_vae, packed = self.placement, part == "vae", False
-        offloads_blocks = place.offload_blocks and not is_vae
+        place, is_vae = self.placement, part == "vae"
         with self._explained(part):
             if place.device.type == "meta":
                 model = take(self.empty(kind, part))
@@ -120,18 +119,26 @@ class ModelParts:
                 model = take(self._with_weights(kind, part, options))
                 self._check_finite(model, part, options["torch_dtype"])
                 model = model if is_vae else quantize(model, place.quantize)
-                model.to("cpu" if place.offload or offloads_blocks else place.device)
+                stays_away = place.offload or (place.offload_blocks and not is_vae)
+                model.to("cpu" if stays_away else place.device)
                 copy_mapped(model)
-                packed = self._packs(model) and not offloads_blocks and not is_vae
             model.requires_grad_(False).eval()
             if not is_vae:
-                replace_forwards(model, packed=packed)
-            if packed:
-                replace_blocks(model)
-            if offloads_blocks:
-                keep_away(model, place.device)
+                self._replace_forwards(model)
             free_at_once(model)
             return model
+
+    def _replace_forwards(self, model: nn.Module) -> None:
+        """Let a frozen model compute with less memory and less work."""
+        place = self.placement
+        # who quantises or keeps blocks away wants to spare memory
+        can_take_more = place.quantize == "none" and not place.offload_blocks
+        packed = can_take_more and can_pack(model, place.device, place.dtype)
+        replace_forwards(model, packed=packed)
+        if packed:
+            replace_blocks(model)
+        if place.offload_blocks:
+            keep_away(model, place.device)
 
     def _with_weights(self, kind: Any, part: str, options: dict[str, Any]) -> Any:
         """A part as its files have it."""
@@ -149,11 +156,6 @@ class ModelParts:
                 f"{damaged}, so it can neither train nor draw: the file is damaged"
                 f"{TOO_LARGE if dtype is torch.float16 else ''}."
             )
-
-    def _packs(self, model: nn.Module) -> bool:
-        """Whether its weights are laid out for the CPU; who quantises wants to spare memory."""
-        place = self.placement
-        return place.quantize == "none" and can_pack(model, place.device, place.dtype)
 
     @contextmanager
     def on_device(self, *models: Any) -> Iterator[None]:
