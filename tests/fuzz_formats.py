@@ -14,8 +14,8 @@ from embedding_files import rows, torch_bytes
 from PIL import Image
 from safetensors.torch import save
 from torch import nn
+from word_files import write_as
 
-from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.formats import WRITERS, keys
 
@@ -35,7 +35,7 @@ def seeds(folder: Path) -> dict[str, bytes]:
     for name, writer in WRITERS.items():
         for kind, concept in (("sd", sd), ("sdxl", SDXL), ("xti", xti), ("layered", layered)):
             if not writer.refuses(concept):
-                (path, *_) = formats.write_as(concept, folder / "seed", name, picture)
+                (path, *_) = write_as(concept, folder / "seed", name, picture)
                 found[f"{name}/{kind}"] = path.read_bytes()
     paper = nn.ParameterDict({"<cat>": nn.Parameter(rows(2, 32))})
     found["paper"] = torch_bytes({"string_to_token": {}, "string_to_param": paper})

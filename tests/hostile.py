@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
+from word_files import write_as
 
-from pseudoword import api, formats
+from pseudoword import api
 from pseudoword.cli import app
 from pseudoword.concept import Concept
 from pseudoword.config import (
@@ -387,8 +388,8 @@ def _someones_files(folder: Path) -> None:
     api.queue(folder / "queue", cancel="all")
     (folder / "cat").touch()
     word = {"clip_l": torch.ones(2, 32)}
-    formats.write_as(Concept("<cat>", word, "sd"), folder / "words" / "cat.pt", "a1111")
-    formats.write_as(Concept("<c>", word, "sd"), folder / "a=b.pt", "a1111")
+    write_as(Concept("<cat>", word, "sd"), folder / "words" / "cat.pt", "a1111")
+    write_as(Concept("<c>", word, "sd"), folder / "a=b.pt", "a1111")
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.ones(1, 32)}, folder / "words" / "two.pt")
     (folder / "notes.txt").write_text("dear diary")
     (folder / "lines.txt").write_text("a [name]\n[name], [filewords]\n")

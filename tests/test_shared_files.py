@@ -18,6 +18,7 @@ import torch
 import yaml
 from embedding_files import rows
 from PIL import Image
+from word_files import write_as
 
 from pseudoword import api, formats, text
 from pseudoword.commands import push
@@ -132,7 +133,7 @@ def test_no_format_holds_a_path_of_this_machine(
     word = Concept(word.token, word.vectors, "sd", provenance={**word.provenance, **result})
     if reason := WRITERS[name].refuses(word):
         pytest.skip(reason)
-    written = formats.write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
+    written = write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
     for path in written:
         assert not tells(path.read_bytes())
         for back in formats.read_all(path):

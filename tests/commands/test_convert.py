@@ -7,6 +7,7 @@ from embedding_files import G, L, rows
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from support import SHARED, run
+from word_files import write_as
 
 from pseudoword import api, formats
 from pseudoword.commands.convert import FORMAT_OF_ENDING
@@ -161,7 +162,7 @@ def test_generate_takes_any_file_and_renames(base: Path, tmp_path: Path) -> None
     word = Concept("<cat>", {"clip_l": rows(2, 32)}, "sd")
     other = Concept("<dog>", {"clip_l": rows(1, 32, 5)}, "sd")
     for ending, name in ((".pt", "a1111"), (".png", "a1111-pixels"), (".bin", "diffusers-bin")):
-        formats.write_as(word, tmp_path / f"cat{ending}", name, Image.new("RGB", (64, 64)))
+        write_as(word, tmp_path / f"cat{ending}", name, Image.new("RGB", (64, 64)))
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 2}
 
     def draw(prompt: str, **more: Any) -> bytes:

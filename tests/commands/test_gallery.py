@@ -9,6 +9,7 @@ import pytest
 from embedding_files import rows
 from PIL import Image
 from support import run
+from word_files import write_as
 
 from pseudoword import api, formats
 from pseudoword.concept import Concept
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     embedding_files.write("SDXL", folder_of_words / "sub", ".safetensors")
     embedding_files.write("paper, several", folder_of_words, ".pt")
     word = Concept("<red>", {"clip_l": rows(2, 768)}, "sd")
-    formats.write_as(
+    write_as(
         word, folder_of_words / "red.png", "a1111-png", Image.new("RGB", (50, 50), (255, 0, 0))
     )
     formats.write(word, folder_of_words / "blue.safetensors")
@@ -105,8 +106,8 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     other = Concept("<dog>", {"clip_l": rows(1, 768)}, "sd")
     for name in ("toy.safetensors", "toy_2.safetensors", "odd.pti", "no ending", ".hidden.pt"):
         formats.write(word if name == "toy.safetensors" else other, tmp_path / name)
-    formats.write_as(word, tmp_path / "alone.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
-    formats.write_as(word, tmp_path / "toy.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
+    write_as(word, tmp_path / "alone.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
+    write_as(word, tmp_path / "toy.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
     damaged = bytearray((tmp_path / "toy.preview.png").read_bytes())
     damaged[damaged.index(b"sd-ti-embedding") + 40] ^= 1
     (tmp_path / "damaged.png").write_bytes(damaged)
@@ -146,7 +147,7 @@ def test_a_file_that_nobody_may_look_at_is_left_out(
 
 def test_the_two_files_of_an_sdxl_word_are_one_word(tmp_path: Path) -> None:
     both = Concept("<cat>", {"clip_l": rows(2, 768), "clip_g": rows(2, 1280)}, "sdxl")
-    formats.write_as(both, tmp_path / "cat.safetensors", "diffusers")
+    write_as(both, tmp_path / "cat.safetensors", "diffusers")
     result = api.gallery(tmp_path)
     assert [(w.token, w.families) for w in result.words] == [("<cat>", ["sdxl"])]
 

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save, save_file
 from support import run
 from torch import Tensor
+from word_files import write_as
 
 from pseudoword import api, formats
 from pseudoword.commands.push import repository_files
@@ -117,7 +118,7 @@ def every_file(folder: Path) -> list[Path]:
         ):
             if not WRITERS[writer].refuses(word):
                 path = folder / f"{writer} {i}" / f"my-cat{WRITERS[writer].ending}"
-                paths.append(formats.write_as(word, path, writer, Image.new("RGB", (64, 64)))[0])
+                paths.append(write_as(word, path, writer, Image.new("RGB", (64, 64)))[0])
     return paths
 
 
@@ -407,7 +408,7 @@ def test_automatic1111_opens_every_torch_file_that_we_write(tmp_path: Path) -> N
     for writer in ("a1111", "diffusers-bin"):
         for word in (SD, SD2, SDXL):
             path = tmp_path / f"toy{WRITERS[writer].ending}"
-            first = formats.write_as(word, path, writer)[0]
+            first = write_as(word, path, writer)[0]
             other_tools.a1111_opens(first)
     torch.save({"<cat>": L}, tmp_path / "theirs.pt")
     with pytest.raises(ValueError, match="bad file"):
@@ -525,7 +526,7 @@ def test_the_advice_for_invokeai_is_true_for_every_file(files: list[Path]) -> No
 def test_onetrainer_trains_sana_s_words_but_not_lumina_s(tmp_path: Path) -> None:
     for family, trains in (("sana", True), ("lumina2", False), (None, True)):
         word = Concept("<cat>", SANA.vectors, family)
-        formats.write_as(word, tmp_path / "cat.safetensors", "onetrainer")
+        write_as(word, tmp_path / "cat.safetensors", "onetrainer")
         sentence = advice(tmp_path / "cat.safetensors")[2]["OneTrainer"]
         assert sentence.startswith("choose it" if trains else "trains no embeddings"), family
 
@@ -570,7 +571,7 @@ def test_a_file_works_after_the_conversion_that_is_advised(
             if not match:
                 continue
             out = tmp_path / str(done) / f"toy{WRITERS[match[1]].ending}"
-            formats.write_as(adapted(word, match[1])[0], out, match[1])
+            write_as(adapted(word, match[1])[0], out, match[1])
             again = advice(out)[2][tool]
             assert "convert" not in again.removesuffix(
                 "; or convert with --format diffusers, and load a file each"

@@ -10,6 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from embedding_files import rows
 from safetensors.torch import load_file
+from word_files import write_as
 
 import pseudoword
 from pseudoword import formats
@@ -36,7 +37,7 @@ def held(tokenizer: Any, encoder: Any, token: str = "<cat>", n: int = 3) -> torc
 def test_diffusers_loads_a_word_into_stable_diffusion(
     base: Path, writer: str, tmp_path: Path
 ) -> None:
-    (path,) = formats.write_as(SD, tmp_path / f"cat{WRITERS[writer].ending}", writer)
+    (path,) = write_as(SD, tmp_path / f"cat{WRITERS[writer].ending}", writer)
     pipeline = StableDiffusionPipeline.from_pretrained(base)
     pipeline.load_textual_inversion(str(path))
     assert torch.equal(held(pipeline.tokenizer, pipeline.text_encoder), SD.vectors["clip_l"])
@@ -45,7 +46,7 @@ def test_diffusers_loads_a_word_into_stable_diffusion(
 @pytest.mark.parametrize("writer", ["diffusers", "diffusers-bin"])
 def test_diffusers_loads_both_files_into_sdxl(sdxl: Path, writer: str, tmp_path: Path) -> None:
     ending = WRITERS[writer].ending
-    first, second = formats.write_as(SDXL, tmp_path / f"learned_embeds{ending}", writer)
+    first, second = write_as(SDXL, tmp_path / f"learned_embeds{ending}", writer)
     assert second.name == f"learned_embeds_2{ending}"
     pipeline = StableDiffusionXLPipeline.from_pretrained(sdxl)
     for path, part in ((first, ""), (second, "_2")):
@@ -69,7 +70,7 @@ def test_diffusers_loads_both_files_into_sdxl(sdxl: Path, writer: str, tmp_path:
 def test_diffusers_takes_the_tensors_of_files_with_two_keys(
     sdxl: Path, writer: str, tmp_path: Path
 ) -> None:
-    (path,) = formats.write_as(SDXL, tmp_path / "cat.safetensors", writer)
+    (path,) = write_as(SDXL, tmp_path / "cat.safetensors", writer)
     tensors = load_file(path)
     pipeline = StableDiffusionXLPipeline.from_pretrained(sdxl)
     for key, part in (("clip_l", ""), ("clip_g", "_2")):

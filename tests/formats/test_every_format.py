@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from support import SHARED
 from torch import Tensor
+from word_files import write_as
 
 from pseudoword import formats
 from pseudoword.concept import Concept
@@ -58,11 +59,11 @@ def test_a_word_as_long_as_a_prompt_is_read_back_from_what_holds_it(
                              for key in encoders})  # fmt: skip
     if WRITERS[name].refuses(word):
         with pytest.raises(ConceptError, match="Possible formats: native"):
-            formats.write_as(word, tmp_path / "a", name)
+            write_as(word, tmp_path / "a", name)
         if name == "diffusers-bin":
             assert f"{word.length} rows" in str(WRITERS[name].refuses(word))
         return
-    written, *_ = formats.write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
+    written, *_ = write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
     assert same(formats.read(written), word)
 
 
@@ -132,14 +133,14 @@ FITTING = [
 def test_each_reader_reads_what_its_writer_wrote(writer: str, kind: str, tmp_path: Path) -> None:
     concept = CONCEPTS[kind]
     path = tmp_path / f"file{WRITERS[writer].ending}"
-    written = formats.write_as(concept, path, writer)
+    written = write_as(concept, path, writer)
     back = formats.read(path)
     assert same(back, concept)
     if not writer.endswith("bin"):  # a bare tensor under the token holds nothing else
         assert (back.family, back.method) == (concept.family, concept.method)
         assert back.provenance == concept.provenance
     first = [part.read_bytes() for part in written]
-    assert first == [part.read_bytes() for part in formats.write_as(back, path, writer)] or (
+    assert first == [part.read_bytes() for part in write_as(back, path, writer)] or (
         writer.endswith("bin") and not back.provenance
     )
 
@@ -155,11 +156,11 @@ def test_a_conversion_between_any_two_formats_keeps_every_bit(
 ) -> None:
     concept = CONCEPTS[kind]
     path = tmp_path / f"one{WRITERS[writer].ending}"
-    formats.write_as(concept, path, writer)
+    write_as(concept, path, writer)
     middle = formats.read(path)
     for other, found in ((w, k) for w, k in FITTING if k == kind):
         onward = tmp_path / f"{other}{WRITERS[other].ending}"
-        formats.write_as(middle, onward, other)
+        write_as(middle, onward, other)
         assert same(formats.read(onward), concept), found
 
 
@@ -199,7 +200,7 @@ def test_real_files_convert_to_every_format_that_can_hold_them(path: Path, tmp_p
     assert len(held) >= 5
     for name in held:
         out = tmp_path / f"{name}{WRITERS[name].ending}"
-        formats.write_as(concept, out, name)
+        write_as(concept, out, name)
         assert same(formats.read(out), concept), name
 
 
@@ -215,7 +216,7 @@ def _raw(path: Path) -> list[bytes]:
 
 def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
     def names(kind: str, writer: str) -> set[str]:
-        formats.write_as(CONCEPTS[kind], tmp_path / "file", writer)
+        write_as(CONCEPTS[kind], tmp_path / "file", writer)
         return set(load_file(tmp_path / "file"))
 
     assert names("sd1", "kohya") == {"emb_params"}
@@ -235,17 +236,17 @@ def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
     assert names("sdxl", "diffusers") == {"<cat>"}
     assert load_file(tmp_path / "file")["<cat>"].shape == (3, 768)
     assert load_file(tmp_path / "file_2")["<cat>"].shape == (3, 1280)
-    formats.write_as(CONCEPTS["sd2"], tmp_path / "file", "kohya")
+    write_as(CONCEPTS["sd2"], tmp_path / "file", "kohya")
     with safe_open(tmp_path / "file", "pt") as file:
         message = file.metadata()
     assert message["modelspec.architecture"] == "stable-diffusion-v2-512/textual-inversion"
     assert message["modelspec.trigger_phrase"] == "a cat"
     without_t5 = Concept("<cat>", {"clip_l": L, "clip_g": G}, "sd3")
-    formats.write_as(without_t5, tmp_path / "file", "kohya")
+    write_as(without_t5, tmp_path / "file", "kohya")
     with safe_open(tmp_path / "file", "pt") as file:
         assert file.metadata()["modelspec.architecture"] == "stable-diffusion-3/textual-inversion"
     assert formats.read(tmp_path / "file").family == "sd3"
-    formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.pt", "a1111")
+    write_as(CONCEPTS["sd1"], tmp_path / "cat.pt", "a1111")
     theirs = torch.load(tmp_path / "cat.pt", weights_only=True)
     assert theirs["string_to_token"] == {"*": 265}
     assert torch.equal(theirs["string_to_param"]["*"], L)
@@ -254,7 +255,7 @@ def test_files_look_as_their_tools_expect(tmp_path: Path) -> None:
 
 def test_any_png_reader_finds_the_text_chunk(tmp_path: Path) -> None:
     shown = Image.new("RGB", (40, 24), "orange")
-    formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-png", shown)
+    write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-png", shown)
     picture = Image.open(tmp_path / "cat.png")
     assert picture.tobytes() == shown.tobytes()
     text = picture.text["sd-ti-embedding"]  # type: ignore[attr-defined]
@@ -272,7 +273,7 @@ def test_hidden_pixels_are_beside_the_picture(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     noise[:, 5] = 0  # a black column of the picture's own
-    formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.png", kind, Image.fromarray(noise))
+    write_as(CONCEPTS["sd1"], tmp_path / "cat.png", kind, Image.fromarray(noise))
     whole = np.asarray(Image.open(tmp_path / "cat.png").convert("RGB"))
     side = (whole.shape[1] - size[0] - 2) // 2
     assert np.array_equal(whole[:, side + 1 : side + 1 + size[0]], noise)
@@ -330,11 +331,11 @@ def test_the_largest_word_that_a_picture_takes_is_read_again(tmp_path: Path) -> 
     count = pictures.LARGEST_JSON_NBYTES // pictures.NUMBER_NBYTES // 1024
     longest = -rows(count, 1024).abs() / 1e4  # small numbers have the most digits
     concept = Concept("<cat>", {"clip_h": longest})
-    formats.write_as(concept, tmp_path / "cat.png", "a1111-png")
+    write_as(concept, tmp_path / "cat.png", "a1111-png")
     assert same(formats.read(tmp_path / "cat.png"), concept)
     more = Concept("<cat>", {"clip_h": longest.repeat(2, 1)})
     with pytest.raises(ConceptError, match="too many for a picture"):
-        formats.write_as(more, tmp_path / "more.png", "a1111-png")
+        write_as(more, tmp_path / "more.png", "a1111-png")
 
 
 def test_a_word_of_many_rows_for_many_layers_is_read_again(tmp_path: Path) -> None:
@@ -347,7 +348,7 @@ def test_a_word_of_many_rows_for_many_layers_is_read_again(tmp_path: Path) -> No
 
 
 def test_a_picture_with_lossy_compression_is_an_error_that_says_why(tmp_path: Path) -> None:
-    formats.write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-pixels")
+    write_as(CONCEPTS["sd1"], tmp_path / "cat.png", "a1111-pixels")
     for ending in ("webp", "avif"):
         Image.open(tmp_path / "cat.png").save(tmp_path / f"cat.{ending}", quality=50)
         with pytest.raises(ConceptError, match="without an embedding"):
@@ -395,7 +396,7 @@ def test_a_word_of_any_name_is_refused_or_read_with_its_name(token: str, tmp_pat
         concept = formats.with_token(CONCEPTS[name], token)
         for writer in (one for one in WRITERS if not WRITERS[one].refuses(concept)):
             file = tmp_path / f"{writer}-{name}{WRITERS[writer].ending}"
-            formats.write_as(concept, file, writer, Image.new("RGB", (64, 64)))
+            write_as(concept, file, writer, Image.new("RGB", (64, 64)))
             found = formats.read(file)
             assert (found.token, same(found, concept)) == (token, True), writer
 
@@ -420,7 +421,7 @@ def test_one_of_our_two_files_alone_is_no_word_for_another_model(
 def test_files_of_two_trainings_are_not_mixed(tmp_path: Path) -> None:
     word = CONCEPTS["sdxl"]
     earlier = Concept("<cat>", {"clip_l": L + 1, "clip_g": G + 1}, "sdxl", provenance={"seed": "2"})
-    formats.write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
+    write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
     formats.write(word, tmp_path / "cat.safetensors")  # beside the old second file
     assert same(formats.read(tmp_path / "cat.safetensors"), word)
     parts = formats.WRITERS["diffusers"].write(word, None)
@@ -433,7 +434,7 @@ def test_files_of_two_trainings_are_not_mixed(tmp_path: Path) -> None:
 def test_what_is_left_of_two_files_is_not_mixed_into_one_that_holds_all(tmp_path: Path) -> None:
     word = CONCEPTS["sdxl"]
     earlier = replace(word, vectors={"clip_l": L + 1, "clip_g": G + 1})  # says nothing of itself
-    formats.write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
+    write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
     formats.write(word, tmp_path / "cat.safetensors")
     assert same(formats.read(tmp_path / "cat.safetensors"), word)
 
@@ -479,12 +480,10 @@ def test_the_embeddings_of_a_large_lora_are_read_without_the_rest(
 
 def test_a_format_that_cannot_hold_a_word_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConceptError, match=r"SD 1, SD 2 and SDXL.*Possible formats: native"):
-        formats.write_as(CONCEPTS["flux"], tmp_path / "x.pt", "a1111")
+        write_as(CONCEPTS["flux"], tmp_path / "x.pt", "a1111")
     assert not (tmp_path / "x.pt").exists()
     with pytest.raises(ConceptError, match="pixels high"):
-        formats.write_as(
-            CONCEPTS["sd1"], tmp_path / "x.png", "a1111-pixels", Image.new("RGB", (9, 1))
-        )
+        write_as(CONCEPTS["sd1"], tmp_path / "x.png", "a1111-pixels", Image.new("RGB", (9, 1)))
 
 
 @pytest.mark.parametrize("name", ["a1111-png", "a1111-pixels", "a1111-webp"])
@@ -494,13 +493,13 @@ def test_a_word_of_millions_of_numbers_is_not_written_into_a_picture(
     """A few bytes of a file may stand for them; as text they would take gigabytes."""
     word = Concept("<cat>", {"clip_l": torch.zeros(1).expand(64, 400_000)})
     with pytest.raises(ConceptError, match="64 x 400000 numbers, too many for a picture"):
-        formats.write_as(word, tmp_path / f"a{formats.WRITERS[name].ending}", name)
+        write_as(word, tmp_path / f"a{formats.WRITERS[name].ending}", name)
 
 
 def test_a_word_is_not_hidden_in_a_picture_too_large_to_be_searched(tmp_path: Path) -> None:
     word = Concept("<cat>", {"clip_l": rows(1, 768)})
     with pytest.raises(ConceptError, match="17000 x 1000 pixels is too large"):
-        formats.write_as(word, tmp_path / "a.png", "a1111-pixels", Image.new("1", (17_000, 1000)))
+        write_as(word, tmp_path / "a.png", "a1111-pixels", Image.new("1", (17_000, 1000)))
 
 
 tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
@@ -534,7 +533,7 @@ def test_any_token_count_width_and_number_format(
     if token.removesuffix("_out") not in {*keys.UNNAMED, *keys.ONETRAINER, *keys.WIDTHS}:
         assert same(theirs, expected)
     path = tmp_path / f"file{WRITERS[writer].ending}"
-    formats.write_as(expected, path, writer)
+    write_as(expected, path, writer)
     assert same(formats.read(path), expected)
 
 

@@ -18,6 +18,7 @@ from embedding_files import L, rows, torch_bytes
 from PIL import Image
 from safetensors.torch import save
 from torch import nn
+from word_files import write_as
 
 from pseudoword import formats
 from pseudoword.concept import Concept
@@ -271,7 +272,7 @@ def test_a_name_in_a_file_reaches_no_other_folder_and_no_terminal(
     assert concept.token.isprintable()
     if name not in ("../../etc/passwd", "a/b"):
         assert concept.token == "kitten"
-    formats.write_as(concept, tmp_path / "out" / "x.pt", "a1111")
+    write_as(concept, tmp_path / "out" / "x.pt", "a1111")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kitten.pt", "out"]
 
 

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from support import Notes, asked, run, train_state
 from torch import Tensor
+from word_files import write_as
 
 import pseudoword
 from pseudoword import api, formats
@@ -341,7 +342,7 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
     base: Path, family: Family, tmp_path: Path
 ) -> None:
     word = Concept("<cat>", layered_word(family, n=2), method="layered")
-    formats.write_as(word, tmp_path / "own.safetensors", "native")
+    write_as(word, tmp_path / "own.safetensors", "native")
     told = Notes()
     for name in ("a1111", "diffusers-bin", "comfyui"):
         (file,) = api.convert(

@@ -20,7 +20,7 @@ from pseudoword.formats.embedding_file import (
     select_concept,
     with_token,
 )
-from pseudoword.formats.writers import WRITERS, FileParts, encode, part_files, write, write_as
+from pseudoword.formats.writers import WRITERS, FileParts, encode, part_files, write
 
 __all__ = [
     "CONCEPT_FILE",
@@ -41,5 +41,4 @@ __all__ = [
     "select_concept",
     "with_token",
     "write",
-    "write_as",
 ]

@@ -262,31 +262,13 @@ def write(concept: Concept, path: Path) -> None:
     write_whole(path, native.dump(concept))
 
 
-def write_as(
-    concept: Concept, path: Path, name: str, picture: Image.Image | None = None
-) -> tuple[Path, ...]:
-    """Write `concept` in the format `name`.
+def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> FileParts:
+    """The bytes of `concept` in the format `name`.
 
     Args:
         concept: the concept.
-        path: the file; a second one, if the format needs it, is in the same folder.
         name: a name in `WRITERS`.
         picture: what picture formats show; by default the token on a plain picture.
-
-    Returns:
-        The files.
-
-    Raises:
-        ConceptError: the format cannot hold this concept.
-    """
-    files = part_files(path, encode(concept, name, picture))
-    for part, data in files.items():
-        write_whole(part, data)
-    return tuple(files)
-
-
-def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> FileParts:
-    """The bytes that `write_as` writes.
 
     Raises:
         ConceptError: the format cannot hold this concept.

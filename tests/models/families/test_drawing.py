@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
 from support import as_large_as_asked, guided, lora
+from word_files import write_as
 
 from pseudoword import api, formats
 from pseudoword.concept import Concept
@@ -113,7 +114,7 @@ def test_a_png_holds_its_settings_as_automatic1111_reads_them(
     picture = draw(unet_base, "a cat, über", negative="dog", seed=7, scheduler="EulerDiscrete")
     (tmp_path / "x.png").write_bytes(picture_output.encode_picture(picture, "PNG"))
     word = Concept("<cat>", {"clip_l": torch.ones(1, 32)})
-    formats.write_as(word, tmp_path / "y.png", "a1111-png", picture)
+    write_as(word, tmp_path / "y.png", "a1111-png", picture)
     for name in ("x.png", "y.png"):
         *prompt, negative, last = Image.open(tmp_path / name).info["parameters"].split("\n")
         assert prompt == ["a cat, über"]

@@ -8,6 +8,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from support import Unplugged, asked, learn, run, train_state
+from word_files import write_as
 
 from pseudoword import formats, methods
 from pseudoword.api import generate, train
@@ -132,7 +133,7 @@ def test_files_have_onetrainer_s_keys_and_are_read_back(placing: Family, tmp_pat
     }
     word = Concept("<cat>", rows, placing.name)
     for name in ("native", "onetrainer"):
-        formats.write_as(word, tmp_path / "cat.safetensors", name)
+        write_as(word, tmp_path / "cat.safetensors", name)
         back = formats.read(tmp_path / "cat.safetensors")
         assert set(back.vectors) == set(rows)
         assert all(torch.equal(back.vectors[key], own) for key, own in rows.items())

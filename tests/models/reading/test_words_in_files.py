@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from word_files import write_as
 
 from pseudoword import formats, inspect
 from pseudoword.concept import Concept
@@ -44,7 +45,7 @@ def test_a_word_comes_out_of_each_format_as_it_went_in(any_family: Family, tmp_p
     for name in held:
         file = tmp_path / name / f"word{WRITERS[name].ending}"
         file.parent.mkdir()
-        formats.write_as(word, file, name)
+        write_as(word, file, name)
         back = formats.read(file)
         assert same(back.vectors, word.vectors), name
         assert back.token == word.token
@@ -56,7 +57,7 @@ def test_a_file_without_our_metadata_is_read_by_its_keys_and_widths(
 ) -> None:
     word = of_published_size(any_family)
     for name in ("comfyui", "onetrainer"):
-        formats.write_as(word, tmp_path / "ours.safetensors", name)
+        write_as(word, tmp_path / "ours.safetensors", name)
         save_file(load_file(tmp_path / "ours.safetensors"), tmp_path / "theirs.safetensors")
         back = formats.read(tmp_path / "theirs.safetensors", "<cat>")
         assert same(back.vectors, word.vectors), name
@@ -72,7 +73,7 @@ def test_a_word_from_a_file_is_read_in_prompts_as_before(
     prompt = ["a photo of <cat> in red"]
     before = any_family.encode_text(prompt, {"<cat>": word.vectors})
     for name in NAMING:
-        formats.write_as(word, tmp_path / "word.safetensors", name)
+        write_as(word, tmp_path / "word.safetensors", name)
         back = formats.read(tmp_path / "word.safetensors")
         check_compatible(back, any_family, whole=True)
         after = any_family.encode_text(prompt, {"<cat>": back.vectors})
