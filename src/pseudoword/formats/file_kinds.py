@@ -13,6 +13,9 @@ from pseudoword.text import brief
 HEAD_NBYTES = 4096
 """Only this much of the beginning of a file is examined."""
 
+MOST_NAMES = 4096
+"""Only this many names in a file are examined."""
+
 LONGEST_NAME = 200
 """Only this many characters of a name are examined."""
 
@@ -220,11 +223,11 @@ def kind_of_names(names: Iterable[str]) -> FileKind | None:
     return next((kind for kind in KINDS if any(map(kind.names.search, plain))), None)
 
 
-def nested_names(data: object, most: int = 4096) -> Iterator[str]:
-    """The dotted names of what nested dicts and lists hold; at most `most` of them."""
+def nested_names(data: object) -> Iterator[str]:
+    """The dotted names of what nested dicts and lists hold; at most `MOST_NAMES` of them."""
     queue: list[tuple[str, object, int]] = [("", data, 0)]
     count = 0
-    while queue and count < most:
+    while queue and count < MOST_NAMES:
         prefix, item, depth = queue.pop(0)
         inside: Iterable[tuple[object, object]] = ()
         if depth < 4 and isinstance(item, dict):
@@ -233,7 +236,7 @@ def nested_names(data: object, most: int = 4096) -> Iterator[str]:
             inside = enumerate(item)
         for key, value in inside:
             count += 1
-            if count > most:
+            if count > MOST_NAMES:
                 return
             name = (f"{prefix}.{key}" if prefix else str(key))[:LONGEST_NAME]
             yield name

@@ -68,7 +68,7 @@ class Infotext:
 def infotext(prompt: str, negative: str, values: Mapping[str, object]) -> str:
     """The text for one picture; `values` are written in their order."""
     pairs = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in values.items())
-    lines = [prompt, *([f"Negative prompt: {negative}"] if negative else []), pairs]
+    lines = [prompt, *([f"{_NEGATIVE} {negative}"] if negative else []), pairs]
     return "\n".join(lines)
 
 

@@ -38,10 +38,13 @@ def dump_part(concept: Concept, encoder: str) -> bytes:
     return safetensors_file.write({concept.token: concept.vectors[encoder]}, metadata)
 
 
+def facts_of(concept: Concept) -> dict[str, str]:
+    """What we write of a concept beside its rows and its token."""
+    facts = concept.shared | {"method": concept.method}
+    return facts | ({"family": concept.family} if concept.family else {})
+
+
 def metadata_of(concept: Concept) -> dict[str, str]:
     """The metadata of a concept's file."""
-    metadata = {f"{PREFIX}{key}": value for key, value in concept.shared.items()}
-    metadata |= {f"{PREFIX}token": concept.token, f"{PREFIX}method": concept.method}
-    if concept.family:
-        metadata[f"{PREFIX}family"] = concept.family
-    return metadata
+    facts = facts_of(concept) | {"token": concept.token}
+    return {f"{PREFIX}{key}": value for key, value in facts.items()}

@@ -28,12 +28,10 @@ class NamedConcept:
 
 
 def read_concepts(
-    source: ConceptSource | Sequence[ConceptSource],
-    token: str | Sequence[str | None] | None = None,
-    flag: str = "--concept",
+    source: ConceptSource | Sequence[ConceptSource], flag: str = "--concept"
 ) -> list[Concept]:
     """Read every concept in `source`, as `read_named` does, without where it came from."""
-    return [named.concept for named in read_named(source, token, flag)]
+    return [named.concept for named in read_named(source, flag=flag)]
 
 
 def read_named(
@@ -116,7 +114,7 @@ def _same_token(token: str, first: NamedConcept, second: NamedConcept, flag: str
     )
 
 
-def fetch(hub_id: HubId, flag: str = "") -> Path:
+def fetch(hub_id: HubId, flag: str) -> Path:
     """Download the embedding of a repository into the hub's cache.
 
     Raises:

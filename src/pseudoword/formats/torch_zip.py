@@ -58,6 +58,9 @@ _BROKEN = (
 _LONGEST_ENTRY_NBYTES = 256
 """The longest entry of a file in the zip's directory; torch's file names are short."""
 
+MOST_OPCODES = 1 << 20
+"""Of a pickle."""
+
 _CALLS = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "STACK_GLOBAL", "PERSID"}
 
 
@@ -69,7 +72,6 @@ class Limits:
     most_members: int = 4096
     most_pickle_nbytes: int = 1 << 20
     """the pickle holds names and shapes only; the numbers are in other files of the zip"""
-    most_opcodes: int = 1 << 20
     allowed: frozenset[str] = ALLOWED_GLOBALS
     """the names that its pickle may contain"""
     error: type[PseudowordError] = ConceptError
@@ -161,7 +163,7 @@ def scan_pickle(pickled: bytes | BinaryIO, where: str, limits: Limits) -> set[st
     names: set[str] = set()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
-            if count > limits.most_opcodes:
+            if count > MOST_OPCODES:
                 raise limits.error(f"{where} has a pickle too large for its tensors")
             if opcode.name == "GLOBAL":
                 names.add(str(argument))

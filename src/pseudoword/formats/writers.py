@@ -45,13 +45,8 @@ def a1111_items(concept: Concept) -> dict[str, object]:
         "step": int(steps) if steps.isdecimal() and len(steps) < 16 else 0,
         "sd_checkpoint": provenance.get("base_hash"),
         "sd_checkpoint_name": provenance.get("base"),
-        "pseudoword": _metadata(concept),
+        torch_file.METADATA_KEY: native.facts_of(concept),
     }
-
-
-def _metadata(concept: Concept) -> dict[str, str]:
-    metadata = concept.shared | {"method": concept.method}
-    return metadata | ({"family": concept.family} if concept.family else {})
 
 
 def _as_float32(rows: Tensor) -> Tensor:
@@ -160,7 +155,7 @@ def _diffusers_bin(concept: Concept, _picture: Image.Image | None) -> FileParts:
 def _a1111(concept: Concept, _picture: Image.Image | None) -> FileParts:
     if len(concept.vectors) > 1:
         tensors = {key: _as_float32(concept.vectors[key]) for key in ("clip_g", "clip_l")}
-        metadata = torch_file.metadata_tensor({**_metadata(concept), "token": concept.token})
+        metadata = torch_file.metadata_tensor({**native.facts_of(concept), "token": concept.token})
         return {"": torch_file.write({**tensors, torch_file.METADATA_KEY: metadata})}
     return {"": torch_file.write(a1111_items(concept))}
 

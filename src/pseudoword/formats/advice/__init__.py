@@ -20,8 +20,8 @@ def advise(
     """Tool -> what it does with a file.
 
     Args:
-        content: the file.
-        word: the word in it, or one of several.
+        file: the file.
+        concept: the word in it, or one of several.
         vocabulary: the tokens of the base model that it is for, if known.
     """
     concept = layers.for_other_tools(concept)

@@ -14,6 +14,7 @@ from pseudoword.formats.advice.shared import (
     unusable,
 )
 from pseudoword.formats.embedding_file import EmbeddingFile
+from pseudoword.formats.grouping import BUNDLE_PREFIX
 
 ONLY_FOR = {frozenset({"qwen3_4b"}): "; FLUX.2 only: for Z-Image it does not look for words"}
 """Text encoders -> what to add where only some of their models find words."""
@@ -74,4 +75,4 @@ def _is_loaded(file: EmbeddingFile, encoder: str, rows: Tensor) -> bool:
 
 
 def _is_bundled(name: str, key: str) -> bool:
-    return name.startswith("bundle_emb.") and name.endswith((".string_to_param.*", f".{key}"))
+    return name.startswith(BUNDLE_PREFIX) and name.endswith((".string_to_param.*", f".{key}"))
