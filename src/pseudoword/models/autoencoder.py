@@ -61,10 +61,10 @@ class Autoencoder:
     @cached_property
     def scale(self) -> int:
         """Pixels per latent position along a side, without loading the VAE."""
-        return self.pixels(self.parts)
+        return self.scale_of(self.parts)
 
     @classmethod
-    def pixels(cls, parts: ModelParts) -> int:
+    def scale_of(cls, parts: ModelParts) -> int:
         """Pixels per latent position along a side, from the config in `parts`.
 
         Raises:

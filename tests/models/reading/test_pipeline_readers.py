@@ -25,7 +25,7 @@ from pseudoword.models.families.qwen_image import QwenImage
 from pseudoword.models.families.sana import Sana
 from pseudoword.models.families.sd3 import StableDiffusion3
 from pseudoword.models.families.z_image import ZImage
-from pseudoword.models.reading.prompt_reader import Reads
+from pseudoword.models.reading.prompt_reader import PromptReader, Reads
 from pseudoword.models.reading.text_encoder import Encoded, TextEncoder
 
 PROMPTS = ["", "a Photo of my cat,  red and blue ", "(Café) and naïve 猫 100%", "one cat " * 400]
@@ -78,6 +78,10 @@ def _pipeline(name: str, tokenizer: Any, model: Any, suffix: str = "", **more: A
     return kind(**parts | {f"tokenizer{suffix}": tokenizer, f"text_encoder{suffix}": model} | more)
 
 
+def _encoder(reader: PromptReader, model: Any, masked: bool = True) -> TextEncoder:
+    return TextEncoder(reader, lambda: model, masked=masked)
+
+
 def _last(encoded: Encoded) -> Tensor:
     return encoded.text(encoded.output.last_hidden_state)
 
@@ -92,7 +96,7 @@ def test_t5_of_stable_diffusion_3_flux_and_chroma(
         ("FluxPipeline", "_2", _reads(Flux, 1), False),
         ("ChromaPipeline", "", _reads(Chroma), True),
     ):
-        read = TextEncoder(reads(words), model, masked=masked)
+        read = _encoder(reads(words), model, masked)
         pipeline = _pipeline(name, words, model, suffix, text_encoder=model)
         theirs = pipeline._get_t5_prompt_embeds([prompt], max_sequence_length=read.reader.length)
         theirs = theirs[0] if isinstance(theirs, tuple) else theirs
@@ -106,7 +110,7 @@ def test_t5_of_pixart_and_umt5_of_aura_flow(parts: dict[str, tuple[Any, Any]], p
         ("umt5", "AuraFlowPipeline", _reads(AuraFlow)),
     ):
         words, model = parts[kind]
-        encoded = TextEncoder(reads(words), model, masked=True)([prompt], {})
+        encoded = _encoder(reads(words), model)([prompt], {})
         theirs, mask, *_ = _pipeline(name, words, model).encode_prompt([prompt], False)
         ours = _last(encoded) * (encoded.mask.unsqueeze(-1) if kind == "umt5" else 1)
         assert torch.equal(ours, theirs)
@@ -120,7 +124,7 @@ def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     words, model = parts["gemma"]
     pipeline = _pipeline("SanaPipeline", words, model)
     instruction = signature(pipeline.__call__).parameters["complex_human_instruction"].default
-    read = TextEncoder(_reads(Sana)(words), model, masked=True)
+    read = _encoder(_reads(Sana)(words), model)
     negative = read.reading_with(_reads_negative(Sana)(words))
     found, found_mask, against, against_mask = pipeline.encode_prompt(
         [prompt], True, [prompt], complex_human_instruction=instruction
@@ -136,7 +140,7 @@ def test_gemma_of_sana(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None:
     words, model = parts["gemma"]
-    read = TextEncoder(_reads(Lumina2)(words), model, masked=True)
+    read = _encoder(_reads(Lumina2)(words), model)
     negative = read.reading_with(_reads_negative(Lumina2)(words))
     found, found_mask, against, against_mask = _pipeline(
         "Lumina2Pipeline", words, model
@@ -151,7 +155,7 @@ def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None
 
 def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
     words, model = parts["qwen-vl"]
-    read = TextEncoder(_reads(QwenImage)(words), model, masked=True)
+    read = _encoder(_reads(QwenImage)(words), model)
     pipeline = _pipeline("QwenImagePipeline", words, model)
     most = signature(pipeline.__call__).parameters["max_sequence_length"].default
     for prompts, within in ((PROMPTS[:-1], 0.0), (PROMPTS, 1e-6)):  # it cuts what it has encoded
@@ -164,13 +168,13 @@ def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
 
 def test_qwen_3_of_z_image_and_flux_2_klein(parts: dict[str, tuple[Any, Any]]) -> None:
     words, model = parts["qwen"]
-    z_image = TextEncoder(_reads(ZImage)(words), model, masked=True)
+    z_image = _encoder(_reads(ZImage)(words), model)
     encoded = z_image(PROMPTS, {}, output_hidden_states=True)
     states = encoded.text(encoded.output.hidden_states[-2])
     theirs = _pipeline("ZImagePipeline", words, model)._encode_prompt(list(PROMPTS), "cpu")
     for b, one in enumerate(theirs):
         assert torch.equal(states[b][encoded.mask[b].bool()], one)
-    klein = TextEncoder(_reads(Flux2Klein)(words), model, masked=True)
+    klein = _encoder(_reads(Flux2Klein)(words), model)
     encoded = klein(PROMPTS, {}, output_hidden_states=True, use_cache=False)
     joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
     get = diffusers.Flux2KleinPipeline._get_qwen3_prompt_embeds
@@ -181,7 +185,7 @@ def test_mistral_of_flux_2(tmp_path: Path) -> None:
     """Its template writes the begin token, and padding is on the left."""
     words = tiny_tokenizers.mistral(tmp_path, tiny.WORDS)
     model = encoder("Qwen 3", len(words))
-    read = TextEncoder(_reads(Flux2)(words), model, masked=True)
+    read = _encoder(_reads(Flux2)(words), model)
     prompts = ["a cat", "a photo [IMG] of my Toy "]
     encoded = read(prompts, {}, output_hidden_states=True, use_cache=False)
     joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
@@ -205,7 +209,7 @@ def test_what_a_step_takes_is_counted_without_weights(
     words, _ = parts[kind]
     with torch.device("meta"):
         model = encoder(KINDS[kind][0], len(words))
-    read = TextEncoder(reads(words), model, masked=True)
+    read = _encoder(reads(words), model)
     rows = torch.zeros(2, 16, device="meta", requires_grad=True)
     with count_peak() as peak:
         encoded = read(["a <x>", "a photo of <x>"], {"<x>": rows}, output_hidden_states=True)

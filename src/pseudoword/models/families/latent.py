@@ -118,7 +118,7 @@ class LatentFamily(DiffusersDrawing):
 
     @property
     def vae(self) -> Any:
-        """diffusers' AutoencoderKL."""
+        """diffusers' model of the VAE, loaded when it is first used."""
         return self.autoencoder.model
 
     @property

@@ -56,7 +56,7 @@ class TransformerFamily(LatentFamily):
         import diffusers
 
         config = parts.config(getattr(diffusers, cls.kind), "transformer")
-        where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.pixels(parts)
+        where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.scale_of(parts)
         side = sample_side(config, where)
         return side * scale, folder.whole_number(config, "patch_size", where, LARGEST_PATCH) * scale
 
@@ -130,7 +130,7 @@ def without_padding(condition: Condition) -> Condition:
 
 def _usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
     """The resolution of a model none of whose configs says it, and what sides are multiples of."""
-    scale = vae.pixels(parts)
+    scale = vae.scale_of(parts)
     own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
     where = f"{parts.source.name}: model_index.json"
     side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)

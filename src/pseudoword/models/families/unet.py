@@ -103,7 +103,7 @@ class UNetFamily(LatentFamily):
         from diffusers import UNet2DConditionModel
 
         unet, where = parts.config(UNet2DConditionModel, "unet"), f"{parts.source.name}: its unet"
-        scale = Autoencoder.pixels(parts)
+        scale = Autoencoder.scale_of(parts)
         return sample_side(unet, where) * scale, scale * 2 ** folder.halving_count(unet, where)
 
     def predict(

@@ -76,10 +76,10 @@ class ModelParts:
                     checkpoint_blocks(model)
             return model
 
-        reader, model, masked = self.reader(part), load(), part.masked
+        encoder = TextEncoder(self.reader(part), load, masked=part.masked)
         if part.reads is None:
-            masked = getattr(model.config, "use_attention_mask", False)
-        return TextEncoder(reader, model, masked=masked, load=load)
+            encoder.masked = getattr(encoder.model.config, "use_attention_mask", False)
+        return encoder
 
     def reader(self, part: EncoderPart) -> PromptReader:
         """How a text encoder reads prompts, without its weights."""

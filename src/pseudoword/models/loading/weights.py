@@ -19,7 +19,7 @@ def copy_mapped(model: nn.Module) -> None:
     Tensors are copied one by one. The copies count as memory of this process; the mapped file does
     not, since the system can drop its pages at any time.
     """
-    for tensor in _tensors(model):
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
         if tensor.device.type == "cpu" and not _is_allocated_by_torch(tensor):
             tensor.data = tensor.data.clone()
 
@@ -33,7 +33,7 @@ def find_not_finite(model: nn.Module) -> str | None:
     return None
 
 
-def sampled_digest(*modules: torch.nn.Module) -> str:
+def sampled_digest(*modules: nn.Module) -> str:
     """A hash over the first 16 numbers of every weight: quick, and different between models."""
     weights = [w for module in modules for _, w in sorted(module.state_dict().items())]
     sample = torch.cat([w.flatten()[:16].float().cpu() for w in weights])
@@ -64,10 +64,6 @@ def limit_weights(tensors: int, numbers: int) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    return itertools.chain(model.parameters(), model.buffers())
 
 
 def _is_allocated_by_torch(tensor: Tensor) -> bool:

@@ -37,8 +37,8 @@ class OneByOne:
         run: Callable[[Tokenized], Any],
         device: torch.device,
         *,
-        kept: Kept | None = None,
-        unpadded: bool = False,
+        kept: Kept | None,
+        unpadded: bool,
     ) -> None:
         """The output for `tokens` `[B, L]`.
 

@@ -91,25 +91,19 @@ class TextEncoder:
     """A frozen transformer and how it reads prompts, with rows put in after the table lookup."""
 
     def __init__(
-        self,
-        reader: PromptReader,
-        model: Any,
-        *,
-        masked: bool = False,
-        load: Callable[[], Any] | None = None,
+        self, reader: PromptReader, load: Callable[[], Any], *, masked: bool = False
     ) -> None:
         """An encoder that reads prompts with `reader`.
 
         Args:
             reader: its tokenizer.
-            model: of transformers.
+            load: gives the model of transformers: now, and again after `release`.
             masked: whether it is told which tokens are padding.
-            load: gives the model again after `release`; without it, the model stays.
         """
         self.reader = reader
         self.masked = masked
         self.watch: Callable[[Tensor], None] | None = None
-        self._releasable = Releasable(model, load)
+        self._releasable = Releasable(load)
         self._kept: Kept | None = None
         self._device = self.table.device
         self._vocabulary, self.width = self.table.shape
