@@ -2,9 +2,10 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tiny
@@ -53,19 +54,56 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.stable_diffusion(tmp_path_factory.mktemp("sd"))
 
 
-@pytest.fixture
-def family(base: Path) -> Family:
-    return base_model.load_named(str(base), "cpu")
+@pytest.fixture(scope="session")
+def loaded() -> Callable[[Path], Family]:
+    """The model of a folder, loaded once: a test that changes it loads one of its own."""
+    return functools.cache(lambda folder: base_model.load_named(str(folder), "cpu"))
 
 
 @pytest.fixture
-def any_family(any_base: Path) -> Family:
-    return base_model.load_named(str(any_base), "cpu")
+def family(base: Path, loaded: Callable[[Path], Family]) -> Iterator[Family]:
+    yield from _left_as_it_was(loaded(base))
 
 
 @pytest.fixture
-def unet_family(unet_base: Path) -> Family:
-    return base_model.load_named(str(unet_base), "cpu")
+def any_family(any_base: Path, loaded: Callable[[Path], Family]) -> Iterator[Family]:
+    yield from _left_as_it_was(loaded(any_base))
+
+
+@pytest.fixture
+def unet_family(unet_base: Path, loaded: Callable[[Path], Family]) -> Iterator[Family]:
+    yield from _left_as_it_was(loaded(unet_base))
+
+
+def _left_as_it_was(family: Family) -> Iterator[Family]:
+    """The model, for a test that leaves it as it is for the next one."""
+    before = _state(family)
+    yield family
+    assert _state(family) == before, "the test has changed the model that others use too"
+
+
+def _state(family: Family) -> dict[str, Any]:
+    """What a test may have changed: which parts there are, their modules, hooks and weights."""
+    encoders = {key: encoder.model for key, encoder in family.encoders.items()}
+    readers = [(id(one.reader), one.reader.length) for one in family.encoders.values()]
+    state: dict[str, Any] = {"": (id(family.noise_schedule), readers)}
+    for part, model in {"denoiser": family.denoiser, **encoders}.items():
+        for name, module in model.named_modules():
+            own = vars(module)
+            hooks = [len(own[kind]) for kind in own if kind.endswith("hooks")]
+            weights = [
+                (key, id(weight), weight.requires_grad, weight.grad is None, weight._version)
+                for key, weight in module._parameters.items()
+                if weight is not None
+            ]
+            state[f"{part} {name}"] = (
+                id(module),
+                module.training,
+                own.get("forward"),
+                hooks,
+                weights,
+            )
+    return state
 
 
 @pytest.fixture

@@ -159,8 +159,9 @@ def test_training_reports_captions_and_previews_that_are_cut_off(
 
 
 def test_a_word_longer_than_the_model_reads_is_refused_before_pictures_are_read(
-    family: Family, base: Path, pictures: Path
+    base: Path, pictures: Path
 ) -> None:
+    family: Any = base_model.load_named(str(base), "cpu")
     family.encoders["clip_l"].reader.length = 22
     rows = family.encoders["clip_l"].table[:40]
     message = "<x>: 40 vectors do not fit: the model reads 20 tokens"

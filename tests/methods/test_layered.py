@@ -203,18 +203,18 @@ def test_sparing_memory_gives_the_same_gradient(base: Path, pictures: Path) -> N
     torch.testing.assert_close(found[0], found[1])
 
 
-def test_a_layer_that_is_not_asked_is_told(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: Any = family
+def test_a_layer_that_is_not_asked_is_told(base: Path) -> None:
+    family: Any = base_model.load_named(str(base), "cpu")
     condition = family.encode_text(["a <cat>"], {"<cat>": layered_word(family)})
-    monkeypatch.setattr(loaded.unet.mid_block, "forward", lambda hidden, *_args, **_given: hidden)
+    family.unet.mid_block.forward = lambda hidden, *_args, **_given: hidden
     with pytest.raises(pseudoword.PseudowordError, match="did not use its layers MID"):
         family.predict(
             torch.zeros(1, 4, 8, 8), torch.tensor([3]), condition, torch.ones(1, 6).long()
         )
 
 
-def test_a_u_net_that_reads_text_elsewhere_has_no_layers(family: Family) -> None:
-    unet: Any = family.modules()["unet"]
+def test_a_u_net_that_reads_text_elsewhere_has_no_layers(base: Path) -> None:
+    unet: Any = base_model.load_named(str(base), "cpu").modules()["unet"]
     assert cross_attention_layers(unet)
     unet.extra = next(m for m in unet.modules() if getattr(m, "is_cross_attention", False))
     attention = type(unet.extra)(query_dim=8, cross_attention_dim=8)
@@ -372,6 +372,7 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
 
 def test_reading_a_prompt_for_each_layer_is_in_the_memory_plan(base: Path) -> None:
     family = base_model.load(BaseChoice(base=str(base), device="cpu"), empty=True)
-    classic, layered = (memory_plan._step(family, 32, 4, name) for name in ("classic", "layered"))
+    latents = memory_plan._latents(family, 32, 4)
+    classic, layered = (memory_plan._step(family, latents, name) for name in ("classic", "layered"))
     assert layered > classic
-    assert memory_plan._step(family, 32, 4, "directional") < 1.01 * classic
+    assert memory_plan._step(family, latents, "directional") < 1.01 * classic

@@ -23,6 +23,7 @@ from pseudoword.errors import BaseModelError, PseudowordError, SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.compute import live_memory
 from pseudoword.models.compute.precision import shapes_of
+from pseudoword.models.family import Family
 from pseudoword.models.loading.quantisation import quantize
 from pseudoword.training import loss, memory_plan
 
@@ -82,10 +83,9 @@ def weights_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("weights_alone")
-def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
+def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path, any_family: Family) -> None:
     found = plan(base=str(any_base), dtype="float32")
-    family = base_model.load_named(str(any_base), "cpu")
-    for name, module in family.modules().items():
+    for name, module in any_family.modules().items():
         tensors = [*module.parameters(), *module.buffers()]
         assert found.parts[name] == sum(one.numel() * one.element_size() for one in tensors)
     half = plan(base=str(any_base), dtype="bfloat16")
@@ -97,22 +97,28 @@ def test_parts_are_as_large_as_the_files_that_hold_them(any_base: Path) -> None:
     assert whole == pytest.approx(found.parts["vae"], rel=1e-3)
 
 
+def step(empty: Family, side: int, batch: int) -> int:
+    return memory_plan._step(empty, memory_plan._latents(empty, side, batch))
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "sd3", "qwen-image"])
 def test_more_pixels_and_samples_need_more_and_sparing_needs_less(
-    any_base: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tiny_base: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of each family, a step's memory is compared with what is planned below."""
     for name in ("_encode", "_draw"):  # not followed, as in `weights_alone`
         monkeypatch.setattr(memory_plan, name, lambda *_: 0)
-    base = str(any_base)
+    base = str(tiny_base(kind))
     # Tiny transformers read more text than picture.
-    unet = (any_base / "unet").is_dir()
+    unet = kind == "sdxl"
     side, batch = (32, 8) if unet else (64, 24)
     planned = plan(base=base, batch=batch, resolution=side).train
     by_way = {(n.quantize, n.gradient_checkpointing): n for n in planned}
     plain = by_way["none", False]
     small = plain.step_nbytes
     empty = base_model.load(BaseChoice(base=base), empty=True)
-    assert memory_plan._step(empty, side, 3 * batch) > 2 * small
-    larger = memory_plan._step(empty, side + 32, batch)
+    assert step(empty, side, 3 * batch) > 2 * small
+    larger = step(empty, side + 32, batch)
     assert larger > 2 * small if unet else larger >= small
     assert len(by_way) == 6
     assert by_way["none", True].step_nbytes < plain.step_nbytes
@@ -128,7 +134,7 @@ def test_a_step_in_eight_bits_takes_what_is_planned(base: Path) -> None:
     for name in ("unet", "clip_l"):
         quantize(family.modules()[name], "8bit")
     with shapes_of(torch.device("cpu")):
-        counted = memory_plan._step(family, 64, 4)
+        counted = step(family, 64, 4)
     assert 0.95 * planned.step_nbytes < counted <= planned.step_nbytes
 
 
@@ -165,18 +171,18 @@ def check_step(base: Path, dtype: DType) -> None:
     # prompts of one length need no mask in some text encoders
     sample = replace(sample, prompts=[f"{sample.prompts[0]} cat", *sample.prompts[1:]])
 
-    def step() -> None:
+    def work() -> None:
         rows = {
             key: torch.zeros(1, encoder.width, requires_grad=True)
             for key, encoder in family.encoders.items()
         }
         loss.losses(family, [rows], sample).sum().backward()
 
-    step()  # lays out weights, and makes tables
-    measured = allocated_peak(step)
+    work()  # lays out weights, and makes tables
+    measured = allocated_peak(work)
     empty = base_model.load(BaseChoice(base=str(base), dtype=dtype), empty=True)
     with shapes_of(family.device):
-        planned = memory_plan._step(empty, side, batch)
+        planned = step(empty, side, batch)
     # the plan counts 64 tokens of texts that are read in their own length, and these are shorter
     more = 0.3 if base.name.startswith(("z-image", "lumina2")) else 0.05
     assert 0.95 * measured < planned < (1 + more) * measured

@@ -165,12 +165,13 @@ def _peaks(found: Detected, family: Family, side: int, config: PlanConfig) -> _P
     after = config.output_embedding
     sparing = base_model.build(found, replace(family.placement, checkpointing=True))
     with_blocks_away = base_model.build(found, replace(family.placement, offload_blocks=True))
+    latents = _latents(family, side, config.batch)
     return _Peaks(
         encode=_encode(family, side),
         draw=_draw(family, side),
-        step=_step(family, side, config.batch, config.method, after),
-        step_checkpointing=_step(sparing, side, config.batch, config.method, after),
-        step_offloaded=_step(with_blocks_away, side, config.batch, "classic", after),
+        step=_step(family, latents, config.method, after),
+        step_checkpointing=_step(sparing, latents, config.method, after),
+        step_offloaded=_step(with_blocks_away, latents, "classic", after),
     )
 
 
@@ -241,14 +242,13 @@ def _summed(quantize: Quantize, checkpointing: bool, weights: int, step: int) ->
 
 
 def _step(
-    family: Family, side: int, batch: int, method: MethodName = "classic", after: bool = False
+    family: Family, latents: torch.Tensor, method: MethodName = "classic", after: bool = False
 ) -> int:
     """A training step of one word: forward and backward.
 
     Args:
         family: a model without numbers.
-        side: of the pictures, in pixels.
-        batch: how many there are.
+        latents: of the pictures `[B, C, h, w]`.
         method: of the word.
         after: whether its rows go in after the text encoders, where these are read. Then the
             prompts were encoded before.
@@ -256,7 +256,7 @@ def _step(
     rows = _rows(family, after)
     start = Initialisation(rows, dict.fromkeys(rows, 1.0), 1.0, family.layers, family.device)
     learned = methods.begin(start, MethodSettings(method=method))
-    sample = stand_in(_latents(family, side, batch))
+    sample = stand_in(latents)
     if after:
         encoded_prompts.keep(family, [PromptsOfWord(rows, sample.prompts)])
     with count_peak() as peak:

@@ -138,8 +138,8 @@ def chunked(family: Family, prompt: str, words: Words, at_least: int = 1) -> Chu
 
 
 @torch.no_grad()
-def test_hidden_states_are_those_of_automatic1111(unet_family: Family) -> None:
-    family = as_published(unet_family)
+def test_hidden_states_are_those_of_automatic1111(unet_base: Path) -> None:
+    family = as_published(base_model.load_named(str(unet_base), "cpu"))
     words = {"<x>": word(family)}
     for prompt, meant in TEN:
         hidden, pooled = reference(family, meant, words)
@@ -292,8 +292,9 @@ def test_a_model_that_reads_no_weights_says_so_and_reads_plain_text(
 
 
 @torch.no_grad()
-def test_the_mean_is_restored_unless_the_model_or_the_user_says_otherwise(family: Family) -> None:
-    text, family = "a (red:1.4) cat", as_published(family)
+def test_the_mean_is_restored_unless_the_model_or_the_user_says_otherwise(base: Path) -> None:
+    family = as_published(base_model.load_named(str(base), "cpu"))
+    text = "a (red:1.4) cat"
     plainly = family.encode_text(["a red cat"], {}).hidden
     weights = torch.ones(77)
     weights[2] = 1.4
