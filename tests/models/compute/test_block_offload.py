@@ -1,5 +1,6 @@
 """Blocks that stay in main memory: the same gradient, and one block on the device at a time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,22 @@ def gradients(family: Any, pictures: Path) -> list[Tensor]:
     return [one for one in found if one is not None]
 
 
-@pytest.mark.parametrize("quantize", ["none", "8bit"])
 @pytest.mark.usefixtures("own_kernels")
 def test_the_gradient_is_the_same_and_blocks_visit_one_at_a_time(
+    any_base: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_visits(any_base, pictures, monkeypatch, "none")
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "flux"])
+@pytest.mark.usefixtures("own_kernels")
+def test_also_blocks_of_eight_bits(
+    kind: str, tiny_base: Callable[[str], Path], pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_visits(tiny_base(kind), pictures, monkeypatch, "8bit")
+
+
+def check_visits(
     any_base: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, quantize: Quantize
 ) -> None:
     usual = load(any_base, away=False, quantize=quantize)
@@ -68,12 +82,13 @@ def test_the_gradient_is_the_same_and_blocks_visit_one_at_a_time(
     assert all(w.data_ptr() in homes for block in blocks for w in block.parameters())
 
 
-def test_plan_counts_one_block(any_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_encode", "_draw"):  # it is about training alone
+def test_plan_counts_one_block(
+    any_base: Path, any_family: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_encode", "_draw", "_step"):  # it is about weights alone
         monkeypatch.setattr(memory_plan, name, lambda *_: 0)
     plan = plan_memory(PlanConfig.check(base=str(any_base), device="cpu"))
-    family: Any = base_model.load_named(str(any_base), "cpu")
-    models = [model for name, model in family.modules().items() if name != "vae"]
+    models = [model for name, model in any_family.modules().items() if name != "vae"]
     sizes = [nbytes(block) for model in models for block in block_offload.blocks_of(model)]
     whole = sum(map(nbytes, models))
     need = plan.need("none", checkpointing=False, offload=True)

@@ -19,7 +19,6 @@ Weights = list["ref[torch.Tensor]"]
 
 @pytest.fixture
 def no_search() -> Iterator[None]:
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
@@ -34,8 +33,7 @@ def left(weights: Weights) -> int:
     return sum(weight() is not None for weight in weights)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("dtype", "checkpointing"), [("float32", True), ("bfloat16", False)])
 def test_it_leaves_memory_at_once(
     any_base: Path, dtype: str, checkpointing: bool, no_search: None
 ) -> None:
