@@ -44,7 +44,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
-    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2}
+    options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "steps": 2}
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
 

@@ -83,7 +83,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(secret: Path) -> tuple[Path, list[str]]:
     """A run in that folder, resumed after nearly all its settings were changed."""
     titles: list[str] = []
-    settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 8}
+    settings: dict[str, Any] = {"init": str(secret / "start.safetensors"), "vectors": 1, "batch": 2}
     settings |= {"preview": ["a [name] --s 1"], "log": ["csv", "tensorboard"], "save_every": 1}
     settings |= {
         "timestep_sampling": "uniform",

@@ -29,7 +29,7 @@ def words(folder: Path, *names: str) -> Path:
 
 
 def learn(base: Path, folder: Path, out: Path, **settings: Any) -> list[Trained]:
-    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2, "pack": 2}
+    options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "steps": 2, "pack": 2}
     options |= {"timestep_sampling": "uniform", "base": str(base)}
     return train_many(folder, out, **(options | settings))
 

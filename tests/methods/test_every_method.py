@@ -110,7 +110,7 @@ def test_words_of_all_methods_share_a_pack_and_are_learned_as_alone(
 def test_it_goes_on_from_a_word_in_a_file_and_finds_a_rate(
     method: str, base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"base": str(base), "steps": 2, "preview": (), "batch": 8}
+    settings: dict[str, Any] = {"base": str(base), "steps": 2, "preview": (), "batch": 2}
     first = api.train(
         pictures, "<a>", out=tmp_path / "a", init="cat", vectors=2, method=method, **settings
     )

@@ -26,7 +26,7 @@ from pseudoword.runs.folder import RunFolder
 
 
 def learn(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
-    options: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 6}
+    options: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "steps": 6}
     return train(pictures, "<cat>", base=str(base), out=out, **(options | settings))
 
 

@@ -35,7 +35,7 @@ def run(base: Path, pictures: Path, out: Path, **settings: Any) -> Trained:
     options: dict[str, Any] = {
         "init": "cat",
         "steps": 12,
-        "batch": 8,
+        "batch": 2,
         "preview": (),
         "checkpoint_every": 5,
     }
@@ -210,7 +210,7 @@ def test_a_pack_killed_between_two_saves_goes_on_from_a_common_step(
                 base=str(base),
                 out=tmp_path / folder / token,
                 steps=12,
-                batch=8,
+                batch=2,
                 preview=(),
                 checkpoint_every=5,
             )
@@ -245,7 +245,7 @@ def test_in_a_pack_what_is_finished_is_not_learned_again(
     first = run(base, pictures, tmp_path / "a")
     log = (first.folder / "log.jsonl").read_bytes()
     shared: dict[str, Any] = {"base": str(base), "pictures": [pictures], "init": "cat"}
-    shared |= {"steps": 12, "batch": 8, "preview": (), "checkpoint_every": 5}
+    shared |= {"steps": 12, "batch": 2, "preview": (), "checkpoint_every": 5}
     pack = [
         TrainConfig.check(token=token, out=tmp_path / folder, **shared)
         for token, folder in (("<cat>", "a"), ("<dog>", "b"))

@@ -137,7 +137,7 @@ def test_settings_are_read_and_written_in_utf_8_whatever_the_locale(
     monkeypatch.setattr(pathlib.Path, "read_text", legacy)
     monkeypatch.setattr(locale, "getpreferredencoding", lambda *_: "cp1252")
     there = pictures.rename(tmp_path / "Bilder – 猫")
-    options: dict[str, Any] = {"base": str(base), "steps": 1, "preview": (), "batch": 8}
+    options: dict[str, Any] = {"base": str(base), "steps": 1, "preview": (), "batch": 2}
     first = train(there, "<猫>", init="cat", out=tmp_path / "run", **options)
     assert "<猫>".encode() in (first.folder / "config.toml").read_bytes()
     again = train(there, "<猫>", init="cat", out=tmp_path / "run", **options)

@@ -14,7 +14,7 @@ from support import Notes
 from pseudoword.api import train
 from pseudoword.errors import RunFolderError, SettingsError
 
-SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 8, "evaluate_every": 2}
+SETTINGS: dict[str, Any] = {"init": "cat", "steps": 3, "batch": 2, "evaluate_every": 2}
 
 
 class StandIn(ModuleType):

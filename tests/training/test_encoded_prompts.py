@@ -199,7 +199,7 @@ def test_too_much_is_not_kept(
 def test_words_of_a_pack_are_encoded_once_and_have_the_bytes_of_words_alone(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"init": "cat", "batch": 8, "preview": (), "steps": 2}
+    settings: dict[str, Any] = {"init": "cat", "batch": 2, "preview": (), "steps": 2}
     settings |= {"base": str(base), "output_embedding": True}
     alone = [
         train(pictures, token, out=tmp_path / token[1:-1], **settings) for token in ("<a>", "<b>")

@@ -17,6 +17,7 @@ from pseudoword.config import BaseChoice
 from pseudoword.errors import SettingsError
 from pseudoword.models import base_model
 from pseudoword.models.families import FAMILIES
+from pseudoword.models.family import Family
 from pseudoword.models.flow import Flow
 from pseudoword.training import loss
 from pseudoword.training.batches import batch
@@ -30,9 +31,9 @@ def test_every_family_has_a_tiny_member() -> None:
 
 
 def test_the_gradient_reaches_exactly_the_new_rows_of_each_encoder(
-    any_base: Path, pictures: Path
+    any_family: Family, pictures: Path
 ) -> None:
-    family = base_model.load_named(str(any_base), "cpu")
+    family = any_family
     modules = [m for name, m in family.modules().items() if name != "vae"]
     before = [Snapshot(module) for module in modules]
     pack = [train_state(family, pictures, token, vectors=2) for token in ("<a>", "<b>")]
@@ -77,9 +78,9 @@ def test_another_prediction_type_is_used_or_refused(any_base: Path) -> None:
 
 
 def test_micro_conditioning_changes_the_prediction_of_sdxl_only(
-    any_base: Path, pictures: Path
+    any_family: Family, pictures: Path
 ) -> None:
-    family = base_model.load_named(str(any_base), "cpu")
+    family = any_family
     samples = batch(family, [train_state(family, pictures).data], 0)
     condition = family.encode_text(["a cat"] * 2, {})
     predictions = [

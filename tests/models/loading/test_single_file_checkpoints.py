@@ -35,7 +35,7 @@ def test_one_file_trains_and_draws_like_its_folder(
             out=tmp_path / f"run-{base.name}",
             init="cat",
             steps=2,
-            batch=8,
+            batch=2,
             preview=(),
             **own,
         )

@@ -100,7 +100,7 @@ def test_a_run_is_resumed_to_the_same_bytes_draws_and_is_converted(
 ) -> None:
     settings: dict[str, Any] = {"output_embedding": True, "steps": 4, "checkpoint_every": 2}
     whole = learn(base, pictures, tmp_path / "whole", **settings)
-    options: dict[str, Any] = {"base": str(base), "init": "cat", "batch": 8, "preview": ()}
+    options: dict[str, Any] = {"base": str(base), "init": "cat", "batch": 2, "preview": ()}
     with pytest.raises(RuntimeError, match="unplugged"):
         train(
             *(pictures, "<cat>"),
