@@ -2,6 +2,7 @@
 
 import sys
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,26 @@ def test_checkpointing_gives_the_same_gradient(any_base: Path, pictures: Path) -
     assert len(calls) == 2  # once forward, once again in the backward pass
 
 
-@pytest.mark.parametrize(("quantize", "error"), [("8bit", 0.05), ("4bit", 0.5)])
-def test_a_quantised_base_is_smaller_and_passes_the_gradient(
-    any_base: Path, pictures: Path, quantize: Quantize, error: float
+def test_a_base_in_4_bits_is_smaller_and_passes_the_gradient(
+    any_base: Path, any_family: Any, pictures: Path
 ) -> None:
-    if quantize == "4bit":
-        pytest.importorskip("bitsandbytes")
-    choice = BaseChoice(base=str(any_base), device="cpu", quantize=quantize)
-    small: Any = base_model.load(choice)
-    plain: Any = base_model.load_named(str(any_base), "cpu")
+    pytest.importorskip("bitsandbytes")
+    check_quantised(any_base, any_family, pictures, "4bit", 0.5)
+
+
+@pytest.mark.parametrize("kind", ["sdxl", "flux"])
+def test_a_base_in_8_bits_is_smaller_and_passes_the_gradient(
+    kind: str, tiny_base: Callable[[str], Path], pictures: Path
+) -> None:
+    """The others are in `test_quantised_families`."""
+    plain = base_model.load_named(str(tiny_base(kind)), "cpu")
+    check_quantised(tiny_base(kind), plain, pictures, "8bit", 0.05)
+
+
+def check_quantised(
+    base: Path, plain: Any, pictures: Path, quantize: Quantize, error: float
+) -> None:
+    small: Any = base_model.load(BaseChoice(base=str(base), device="cpu", quantize=quantize))
     assert nbytes(small.denoiser) < nbytes(plain.denoiser)
     rough, exact = gradient(small, pictures), gradient(plain, pictures)
     assert not torch.equal(rough, exact)
