@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pseudoword import imports
 from pseudoword.config import BaseChoice, DType
@@ -48,8 +47,7 @@ def build(detected: Detected, place: Placement) -> Family:
         BaseModelError: it cannot be loaded.
     """
     imports.import_libraries()
-    family: Family = load_class(detected.family)(detected.source, place)
-    return family
+    return load_class(detected.family)(detected.source, place)
 
 
 def load_named(base: str | Path, device: str = "auto", dtype: DType = "auto") -> Family:
@@ -68,27 +66,23 @@ class Unloaded:
         """
         detected = detect(choice)
         imports.import_libraries()
-        self._family_class: Any = load_class(detected.family)
-        self._parts = ModelParts(
-            detected.source, placement(choice), self._family_class.pipelines[0]
-        )
+        self._kind = load_class(detected.family)
+        self._parts = ModelParts(detected.source, placement(choice), self._kind.pipelines[0])
 
     @property
     def resolution(self) -> tuple[int, int]:
         """The side of the square that it draws, and what sides must be multiples of, in pixels."""
-        resolution: tuple[int, int] = self._family_class.resolution_of(self._parts)
-        return resolution
+        return self._kind.resolution_of(self._parts)
 
     @property
     def ragged(self) -> bool:
         """As in `Family`."""
-        return bool(self._family_class.ragged)
+        return self._kind.ragged
 
     @property
     def readers(self) -> list[PromptReader]:
         """Its tokenizers and prompt lengths."""
-        readers: list[PromptReader] = self._family_class.readers(self._parts)
-        return readers
+        return self._kind.readers(self._parts)
 
 
 def placement(

@@ -6,30 +6,34 @@ imported only when they are used, since diffusers and transformers take seconds 
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pseudoword.models.families.latent import LatentFamily
 
 FAMILIES: Mapping[str, str] = {
-    "sd": "pseudoword.models.families.sd:StableDiffusion",
-    "sdxl": "pseudoword.models.families.sdxl:StableDiffusionXL",
-    "sd3": "pseudoword.models.families.sd3:StableDiffusion3",
-    "flux": "pseudoword.models.families.flux:Flux",
-    "flux2": "pseudoword.models.families.flux2:Flux2",
-    "flux2-klein": "pseudoword.models.families.flux2:Flux2Klein",
-    "qwen-image": "pseudoword.models.families.qwen_image:QwenImage",
-    "krea2": "pseudoword.models.families.krea2:Krea2",
-    "z-image": "pseudoword.models.families.z_image:ZImage",
-    "chroma": "pseudoword.models.families.chroma:Chroma",
-    "auraflow": "pseudoword.models.families.auraflow:AuraFlow",
-    "pixart": "pseudoword.models.families.pixart:PixArtSigma",
-    "pixart-alpha": "pseudoword.models.families.pixart:PixArtAlpha",
-    "sana": "pseudoword.models.families.sana:Sana",
-    "sana-sprint": "pseudoword.models.families.sana_sprint:SanaSprint",
-    "lumina2": "pseudoword.models.families.lumina2:Lumina2",
+    "sd": "sd:StableDiffusion",
+    "sdxl": "sdxl:StableDiffusionXL",
+    "sd3": "sd3:StableDiffusion3",
+    "flux": "flux:Flux",
+    "flux2": "flux2:Flux2",
+    "flux2-klein": "flux2:Flux2Klein",
+    "qwen-image": "qwen_image:QwenImage",
+    "krea2": "krea2:Krea2",
+    "z-image": "z_image:ZImage",
+    "chroma": "chroma:Chroma",
+    "auraflow": "auraflow:AuraFlow",
+    "pixart": "pixart:PixArtSigma",
+    "pixart-alpha": "pixart:PixArtAlpha",
+    "sana": "sana:Sana",
+    "sana-sprint": "sana_sprint:SanaSprint",
+    "lumina2": "lumina2:Lumina2",
 }
-"""Family name, or that of a variant -> module and class."""
+"""Family name, or that of a variant -> module here and class."""
 
 
-def load_class(family: str) -> Any:
+def load_class(family: str) -> "type[LatentFamily]":
     """The class of the family called `family`."""
     module, _, name = FAMILIES[family].partition(":")
-    return getattr(importlib.import_module(module), name)
+    kind: type[LatentFamily] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    return kind
