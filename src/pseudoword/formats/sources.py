@@ -95,13 +95,11 @@ def locate(name: str | Path, flag: str = "") -> Path:
 
 def _read_source(source: ConceptSource, token: str | None, flag: str) -> list[NamedConcept]:
     if isinstance(source, Concept):
-        own = source if token is None else formats.with_token(source, token)
-        return [NamedConcept(own, None)]
+        return [NamedConcept(read_one(source, token), None)]
     file, own_token = lookup.split_token(source, flag)
-    path, token = locate(file, flag), own_token if token is None else token
-    if token is not None:
-        return [NamedConcept(formats.read(path, token), str(file))]
-    return [NamedConcept(concept, str(file)) for concept in formats.read_all(path)]
+    if token is not None or own_token is not None:
+        return [NamedConcept(read_one(source, token, flag), str(file))]
+    return [NamedConcept(one, str(file)) for one in formats.read_all(locate(file, flag))]
 
 
 def _same_token(token: str, first: NamedConcept, second: NamedConcept, flag: str) -> str:

@@ -58,16 +58,12 @@ def _has_plain_keys(concept: Concept) -> bool:
     return not (keys.is_layered(concept.vectors) or keys.is_output(concept.vectors))
 
 
-def _one_encoder_only(concept: Concept) -> str | None:
-    if len(concept.vectors) > 1 or not _has_plain_keys(concept):
-        return f"holds rows of one text encoder; the word has {', '.join(concept.vectors)}"
-    return None
-
-
 def _sd_only(concept: Concept) -> str | None:
     if not set(concept.vectors) <= {"clip_l", "clip_h"}:
         return f"holds Stable Diffusion 1 and 2 words; this one has {', '.join(concept.vectors)}"
-    return _one_encoder_only(concept)
+    if len(concept.vectors) > 1:
+        return f"holds rows of one text encoder; the word has {', '.join(concept.vectors)}"
+    return None
 
 
 def _sdxl_only(concept: Concept) -> str | None:
@@ -189,8 +185,8 @@ def _modelspec(concept: Concept) -> dict[str, str]:
     elif "clip_g" in concept.vectors:
         architecture, side = "stable-diffusion-xl-v1-base", 1024
     elif "clip_h" in concept.vectors:
-        architecture, side = ("stable-diffusion-v2-768-v", 768) if large else ("", 512)
-        architecture = architecture or "stable-diffusion-v2-512"
+        version, side = ("768-v", 768) if large else ("512", 512)
+        architecture = f"stable-diffusion-v2-{version}"
     else:
         architecture, side = "stable-diffusion-v1", 512
     return {

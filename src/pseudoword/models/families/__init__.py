@@ -1,7 +1,7 @@
 """One file for each kind of base model: how it reads text, encodes pictures, denoises and draws.
 
-To add a family: a file here, a line in `FAMILIES`, a builder in `tests/tiny.py`. The classes are
-imported only when they are used, since diffusers and transformers take seconds to import.
+To add a family: a file here and a line in `FAMILIES`; CONTRIBUTING.md says what else. The classes
+are imported only when they are used, since diffusers and transformers take seconds to import.
 """
 
 import importlib
