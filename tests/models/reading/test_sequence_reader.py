@@ -89,21 +89,21 @@ def _last(encoded: Encoded) -> torch.Tensor:
     return states
 
 
-@pytest.mark.parametrize("pad_to", ["length", "longest"])
+@pytest.mark.parametrize("longest", [False, True])
 @pytest.mark.parametrize("template", ["none", "lower", "chat"])
 def test_ids_without_a_word_are_those_of_the_tokenizer(
-    tokenizers: dict[str, Any], template: str, pad_to: Any
+    tokenizers: dict[str, Any], template: str, longest: bool
 ) -> None:
     for name, tokenizer in tokenizers.items():
         if template == "chat" and name != "qwen":
             continue
         templates: dict[str, Template] = {"none": str, "lower": lower, "chat": chat(tokenizer)}
         around = templates[template]
-        reader = SequenceReader(tokenizer, LENGTH, around, pad_to=pad_to)
+        reader = SequenceReader(tokenizer, LENGTH, around, pads_to_longest=longest)
         ours = reader.tokenize(PROMPTS, {"<cat>": 2})
         theirs = tokenizer(
             [around(prompt) for prompt in PROMPTS],
-            padding="max_length" if pad_to == "length" else True,
+            padding=True if longest else "max_length",
             max_length=LENGTH,
             truncation=True,
             return_tensors="pt",
@@ -177,9 +177,9 @@ def test_padding_does_not_change_what_a_masked_encoder_reads(tokenizers: dict[st
     prompts = ["a cat", "a photo of my red toy"]
     for kind in KINDS:
         encoder = _encoder(kind, tokenizers)
-        longest = encoder.reading_with(SequenceReader(tokenizers[kind], LENGTH, pad_to="longest"))(
-            prompts, {}, output_hidden_states=True
-        )
+        longest = encoder.reading_with(
+            SequenceReader(tokenizers[kind], LENGTH, pads_to_longest=True)
+        )(prompts, {}, output_hidden_states=True)
         whole = encoder(prompts, {}, output_hidden_states=True)
         assert longest.mask.shape[1] < whole.mask.shape[1] == LENGTH
         for b in range(2):

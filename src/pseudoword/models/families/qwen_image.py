@@ -60,7 +60,7 @@ def _in_chat(tokenizer: Any) -> SequenceReader:
         most_tokens(PIPELINE) + first,  # the pipeline encodes twice as many, and then cuts them
         pipeline.prompt_template_encode.format,
         used=slice(first, None),
-        pad_to="longest",
+        pads_to_longest=True,
     )
 
 

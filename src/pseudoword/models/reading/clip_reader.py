@@ -65,7 +65,7 @@ class ClipReader(PromptReader):
             elif piece.strip():
                 tokens += [Token(id_, -1, len(text) + begin) for id_, begin in self._tokens(piece)]
             text += as_written(piece)
-        return Found(tokens, text)
+        return Found(tokens, text, 0, len(text))
 
     def _find_tokens(self, text: str) -> list[tuple[int, int]]:
         """The tokens of a text without new words: the id, and the character where it begins."""

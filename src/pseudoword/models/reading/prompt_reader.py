@@ -37,10 +37,10 @@ class Found:
     tokens: Sequence[Token]
     """without begin and end tokens"""
     text: str
-    begin: int = 0
+    begin: int
     """the character of `text` where the user's prompt begins, behind that of a template"""
-    end: int | None = None
-    """the character of `text` where the user's prompt ends; None for its end"""
+    end: int
+    """the character of `text` where the user's prompt ends"""
 
 
 class PromptReader(ABC):
@@ -123,13 +123,12 @@ class PromptReader(ABC):
         return [*self.begin, *ids, *self.end], [*no_slots[0], *slots, *no_slots[1]]
 
     def _reading(self, found: Found) -> PromptReading:
-        end = len(found.text) if found.end is None else found.end
         before = sum(token.position < found.begin for token in found.tokens)
-        own = [token for token in found.tokens[before:] if token.position < end]
+        own = [token for token in found.tokens[before:] if token.position < found.end]
         max_tokens = self._room - before
-        _check_not_cut_off(own, found.text[found.begin : end], max_tokens)
-        cut_off = found.text[own[max_tokens].position : end] if len(own) > max_tokens else ""
-        return PromptReading(len(own), max_tokens, cut_off.strip())
+        _check_not_cut_off(own, found.text[found.begin : found.end], max_tokens)
+        cut_off = own[max_tokens].position if len(own) > max_tokens else found.end
+        return PromptReading(len(own), max_tokens, found.text[cut_off : found.end].strip())
 
 
 Reads = Callable[[Any], PromptReader]

@@ -7,7 +7,7 @@ the place of a word of the vocabulary, which the space before it belongs to.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class SequenceReader(PromptReader):
         *,
         behind: str = "",
         used: Positions | None = None,
-        pad_to: Literal["length", "longest"] = "length",
+        pads_to_longest: bool = False,
         special_tokens: bool = True,
     ) -> None:
         """A reader that cuts sequences at `length` tokens.
@@ -62,7 +62,7 @@ class SequenceReader(PromptReader):
             template: what is done to a prompt before.
             behind: what follows the text and its padding.
             used: the positions whose hidden states are the text; by default all.
-            pad_to: pad to `length`, or only to the longest sequence of those read at once.
+            pads_to_longest: pad only to the longest sequence of those read at once.
             special_tokens: whether the tokenizer's begin and end tokens go around the text; False
                 if the template writes them.
 
@@ -75,13 +75,12 @@ class SequenceReader(PromptReader):
                 f"a {type(tokenizer).__name__} tells no positions of tokens, or has no token for "
                 "padding. Save it as a tokenizer.json with a pad_token."
             )
-        around = _special_ids(tokenizer) if special_tokens else ([], [])
-        begin, end = around
+        begin, end = _special_ids(tokenizer) if special_tokens else ([], [])
         super().__init__(tokenizer, length, begin, [*end, *_ids(tokenizer, behind)])
         self.used = used
         self._template = template
         self.pads_inside = bool(behind)
-        self.pads_to_longest = pad_to == "longest"
+        self.pads_to_longest = pads_to_longest
         mark = chr(_MARKS[0])
         before, found, self._after = template(mark).partition(mark)
         self._begin = len(before)
