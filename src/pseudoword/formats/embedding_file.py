@@ -1,7 +1,7 @@
 """Read an embedding file of any tool. Its content says what it is; its name is never trusted."""
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -34,12 +34,12 @@ class Container(NamedTuple):
     read: Callable[[bytes, str], RawContent]
 
 
-CONTAINERS: Mapping[str, Container] = {
-    "safetensors": Container(safetensors_file.matches, safetensors_file.read),
-    "picture": Container(pictures.matches, pictures.read),
-    "torch": Container(torch_file.matches, torch_file.read),
-}
-"""Name -> container, in the order in which they are tried."""
+CONTAINERS = (
+    Container(safetensors_file.matches, safetensors_file.read),
+    Container(pictures.matches, pictures.read),
+    Container(torch_file.matches, torch_file.read),
+)
+"""In the order in which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def parse(data: bytes, where: str) -> RawContent:
     Raises:
         ConceptError: the file is damaged, or of an unknown kind; the message says what it is.
     """
-    for container in CONTAINERS.values():
+    for container in CONTAINERS:
         if container.matches(data):
             return container.read(data, where)
     kind = describe_bytes(data[:HEAD_NBYTES])

@@ -111,4 +111,4 @@ def _begins_like_an_embedding(path: Path) -> bool:
             head = file.read(16)
     except OSError:
         return False
-    return any(container.matches(head) for container in formats.CONTAINERS.values())
+    return any(container.matches(head) for container in formats.CONTAINERS)
