@@ -138,7 +138,7 @@ def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> 
         )
     rest, revision, index = _whole_model(place, f"--configs {choice.configs}")
     family, pipeline = _family_of_pipeline(index, f"--configs {choice.configs}")
-    if getattr(load_class(family), "kind", None) != kind:
+    if load_class(family).kind != kind:
         raise BaseModelError(
             f"{path} is the transformer of {name}, and --configs {choice.configs} is a "
             f"{pipeline}. Give a model of the same kind."

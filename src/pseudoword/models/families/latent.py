@@ -32,6 +32,8 @@ class LatentFamily(DiffusersDrawing):
     """
 
     name: str
+    kind: str
+    """diffusers' class of the denoiser"""
     denoiser_title: str
     """what messages call it"""
     reads_weights: bool

@@ -42,8 +42,6 @@ class TransformerFamily(LatentFamily):
 
     denoiser_part = "transformer"
     denoiser_title = "transformer"
-    kind: str
-    """diffusers' class of the transformer"""
     reads_weights = False
     states_size = True
     """whether its config states the size of the pictures that it was made for"""

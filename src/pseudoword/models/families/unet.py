@@ -35,6 +35,7 @@ class UNetFamily(LatentFamily):
 
     denoiser_part = "unet"
     denoiser_title = "U-Net"
+    kind = "UNet2DConditionModel"
     reads_weights = True
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
