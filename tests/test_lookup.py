@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from word_files import write_word
 
-from pseudoword import formats, lookup
+from pseudoword import lookup
 from pseudoword.concept import Concept
 from pseudoword.config.base_choice import BUNDLED
 from pseudoword.config.fields import AUTO
@@ -79,7 +80,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def word(path: Path) -> Path:
-    formats.write(Concept("<old>", {"clip_l": torch.ones(2, 32)}), path)
+    write_word(Concept("<old>", {"clip_l": torch.ones(2, 32)}), path)
     return path
 
 

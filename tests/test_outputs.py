@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from support import as_older, everything, learn, run
+from word_files import write_word
 
 from pseudoword import api, formats, outputs
 from pseudoword.api import train
@@ -355,9 +356,7 @@ def test_sheets_are_made_again_where_all_was_moved_together(
 
     work = tmp_path / "work"
     shutil.copytree(pictures, work / "photos")
-    formats.write(
-        Concept("<cat>", {"clip_l": torch.ones(1, 768)}), work / "words" / "cat.safetensors"
-    )
+    write_word(Concept("<cat>", {"clip_l": torch.ones(1, 768)}), work / "words" / "cat.safetensors")
     made = sheets(work)
     moved = work.rename(tmp_path / "moved")
     assert sheets(moved) == made
@@ -446,7 +445,7 @@ def word(tmp_path: Path) -> Path:
     """A word for the bundled model, in a file."""
     path = tmp_path / "word.safetensors"
     rows = embedding_files.rows(1, 256)
-    formats.write(Concept("<cat>", {"clip_l": rows}, "sd"), path)
+    write_word(Concept("<cat>", {"clip_l": rows}, "sd"), path)
     return path
 
 
@@ -479,7 +478,7 @@ def test_no_command_replaces_a_file_and_each_checks_before_the_work(
     out = tmp_path / "out"
     both = {"clip_l": embedding_files.rows(1, 768), "clip_g": embedding_files.rows(1, 1280)}
     out.mkdir()
-    formats.write(Concept("<xl>", both, "sdxl"), out / "xl.safetensors")
+    write_word(Concept("<xl>", both, "sdxl"), out / "xl.safetensors")
     arguments, name = commands(out, word, pictures)[what]
     put(out / name)
     before = everything(tmp_path)
@@ -565,7 +564,7 @@ def test_sheets_of_other_pictures_get_a_number(
 
 def test_words_of_the_same_name_get_a_file_each(word: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
-    formats.write(Concept("<cat>", {"clip_l": embedding_files.rows(2, 256)}), other)
+    write_word(Concept("<cat>", {"clip_l": embedding_files.rows(2, 256)}), other)
     out = tmp_path / "words"
     names = [path.name for one in (word, other, word, other) for path in api.convert(one, out)]
     assert names == ["cat.safetensors", "cat-2.safetensors"] * 2

@@ -18,7 +18,7 @@ import torch
 import yaml
 from embedding_files import rows
 from PIL import Image
-from word_files import write_as
+from word_files import write_as, write_word
 
 from pseudoword import api, formats, text
 from pseudoword.commands import push
@@ -75,7 +75,7 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("lines", "more"):
         (folder / f"{name}.txt").write_text("a photo of [name]", encoding="utf-8")
     (folder / "link").symlink_to(folder, target_is_directory=True)
-    formats.write(Concept("<x>", {"clip_l": rows(1, 32)}, "sd"), folder / "start.safetensors")
+    write_word(Concept("<x>", {"clip_l": rows(1, 32)}, "sd"), folder / "start.safetensors")
     return folder
 
 

@@ -6,6 +6,13 @@ from PIL import Image
 
 from pseudoword import formats
 from pseudoword.concept import Concept
+from pseudoword.formats import native
+
+
+def write_word(concept: Concept, path: Path) -> None:
+    """Write `concept` to `path` in our own format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(native.dump(concept))
 
 
 def write_as(

@@ -19,6 +19,7 @@ from forked import Process
 from PIL import Image
 from safetensors.torch import save
 from typer.testing import CliRunner, Result
+from word_files import write_word
 
 from pseudoword import api, formats, text
 from pseudoword.cli import tables as cli_tables
@@ -181,7 +182,7 @@ def test_what_the_hub_says_cannot_steer_it(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
     monkeypatch.setattr(huggingface_hub.HfApi, "repo_exists", refuse)
-    formats.write(Concept("<x>", {"clip_l": rows(1, 32)}), tmp_path / formats.CONCEPT_FILE)
+    write_word(Concept("<x>", {"clip_l": rows(1, 32)}), tmp_path / formats.CONCEPT_FILE)
     for arguments in (["push", tmp_path, "--to", "me/cat"], ["plan", "--base", "me/model"]):
         result = run(*arguments)
         assert result.exit_code == 2

@@ -7,7 +7,7 @@ from embedding_files import G, L, rows
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from support import SHARED, run
-from word_files import write_as
+from word_files import write_as, write_word
 
 from pseudoword import api, formats
 from pseudoword.commands.convert import FORMAT_OF_ENDING
@@ -118,7 +118,7 @@ def test_what_cannot_be_converted_is_explained(
 
 @pytest.mark.parametrize("token", ["../../x", "<a/b>", "...", "a" * 500, "猫", "-"])
 def test_a_token_as_a_file_name_stays_in_its_folder(token: str, tmp_path: Path) -> None:
-    formats.write(Concept(token, {"clip_l": rows(1, 8)}), tmp_path / "in.safetensors")
+    write_word(Concept(token, {"clip_l": rows(1, 8)}), tmp_path / "in.safetensors")
     (path,) = api.convert(tmp_path / "in.safetensors", tmp_path / "out")
     assert path.parent == tmp_path / "out"
     assert path.name == f"{file_stem(token)}.safetensors"
@@ -173,7 +173,7 @@ def test_generate_takes_any_file_and_renames(base: Path, tmp_path: Path) -> None
     assert first == draw("a <cat>", concept=str(tmp_path / "cat.png"))
     assert first == draw("a kitten!", concept=f"{tmp_path}/cat.bin=kitten!")
     assert first == draw("a <x>", concept=tmp_path / "cat.bin", token="<x>")
-    formats.write(other, tmp_path / "dog=1.safetensors")
+    write_word(other, tmp_path / "dog=1.safetensors")
     several = [tmp_path / "cat.pt", f"{tmp_path}/dog=1.safetensors=<y=z>"]
     both = draw("a <cat> and <y=z>", concept=several)
     assert both == draw("a <a> and <b>", concept=[*several[:1], other], token=["<a>", "<b>"])

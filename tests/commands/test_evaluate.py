@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 from typer.testing import CliRunner
+from word_files import write_word
 
 from pseudoword import api
 from pseudoword.benchmark.image_similarity import SimilarityModel
@@ -121,9 +122,8 @@ def test_a_similarity_model_without_a_text_encoder_leaves_texts_out(
 
 
 def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:
-    from pseudoword import formats
 
-    formats.write(apple, tmp_path / "apple.safetensors")
+    write_word(apple, tmp_path / "apple.safetensors")
     options = ["--pictures", str(TRUE), "-n", "1", "--sampler-steps", "1", "--prompt", "a [name]"]
     out = ["--out", str(tmp_path / "out")]
     result = CliRunner().invoke(

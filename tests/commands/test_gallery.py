@@ -9,9 +9,9 @@ import pytest
 from embedding_files import rows
 from PIL import Image
 from support import run
-from word_files import write_as
+from word_files import write_as, write_word
 
-from pseudoword import api, formats
+from pseudoword import api
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError
 from pseudoword.report import word_sheet
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     write_as(
         word, folder_of_words / "red.png", "a1111-png", Image.new("RGB", (50, 50), (255, 0, 0))
     )
-    formats.write(word, folder_of_words / "blue.safetensors")
+    write_word(word, folder_of_words / "blue.safetensors")
     Image.new("RGB", (50, 50), (0, 0, 255)).save(folder_of_words / "blue.preview.png")
     Image.new("RGB", (50, 50)).save(folder_of_words / "no word.png")
     (folder_of_words / "broken.bin").write_bytes(b"PK\3\4 and no more")
@@ -105,7 +105,7 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     word = Concept("<cat>", {"clip_l": rows(2, 768)}, "sd")
     other = Concept("<dog>", {"clip_l": rows(1, 768)}, "sd")
     for name in ("toy.safetensors", "toy_2.safetensors", "odd.pti", "no ending", ".hidden.pt"):
-        formats.write(word if name == "toy.safetensors" else other, tmp_path / name)
+        write_word(word if name == "toy.safetensors" else other, tmp_path / name)
     write_as(word, tmp_path / "alone.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
     write_as(word, tmp_path / "toy.preview.png", "a1111-png", Image.new("RGB", (9, 9)))
     damaged = bytearray((tmp_path / "toy.preview.png").read_bytes())
@@ -115,7 +115,7 @@ def test_files_that_are_left_out_are_listed(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("{}")
     os.mkfifo(tmp_path / "pipe.pt")
     outside = tmp_path.parent / f"{tmp_path.name} linked"
-    formats.write(other, outside / "linked.safetensors")
+    write_word(other, outside / "linked.safetensors")
     (tmp_path / "link").symlink_to(outside)
     (outside / "ring").symlink_to(tmp_path)
     result = api.gallery(tmp_path)
@@ -155,10 +155,10 @@ def test_the_two_files_of_an_sdxl_word_are_one_word(tmp_path: Path) -> None:
 def test_only_files_of_a_run_are_left_out_of_its_folder(tmp_path: Path) -> None:
     word = Concept("<cat>", {"clip_l": rows(1, 768)}, "sd")
     (tmp_path / "log.jsonl").touch()
-    formats.write(word, tmp_path / "theirs.safetensors")
+    write_word(word, tmp_path / "theirs.safetensors")
     run = tmp_path / "run"
     for name in ("concept.safetensors", "best.safetensors", "words/step-1.safetensors", "x.bin"):
-        formats.write(word, run / name)
+        write_word(word, run / name)
     for name in ("config.toml", "log.jsonl"):
         (run / name).touch()
     result = api.gallery(tmp_path)

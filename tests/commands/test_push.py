@@ -11,6 +11,7 @@ from fake_hub import Hub, serve
 from forked import Process
 from PIL import Image
 from safetensors.torch import load, save
+from word_files import write_word
 
 from pseudoword import formats
 from pseudoword.commands import push
@@ -41,7 +42,7 @@ def finished(tmp_path: Path) -> Path:
     """The folder of a finished run."""
     facts = {"base": "some/model", "steps": "7", "init": "a | b"}
     word = Concept("<my-cat>", {"clip_l": rows(2, 32)}, "sd", provenance=facts)
-    formats.write(word, tmp_path / "run" / "concept.safetensors")
+    write_word(word, tmp_path / "run" / "concept.safetensors")
     (tmp_path / "run" / "previews").mkdir()
     for name in ("previews/step-7-1.png", "loss.png"):
         Image.new("RGB", (8, 8), "red").save(tmp_path / "run" / name)

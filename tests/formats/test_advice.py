@@ -20,12 +20,12 @@ from PIL import Image
 from safetensors.torch import load_file, save, save_file
 from support import run
 from torch import Tensor
-from word_files import write_as
+from word_files import write_as, write_word
 
 from pseudoword import api, formats
 from pseudoword.commands.push import repository_files
 from pseudoword.concept import Concept
-from pseudoword.formats import WRITERS, EmbeddingFile, keys, names, native
+from pseudoword.formats import WRITERS, EmbeddingFile, embedding_file, keys, names, native
 from pseudoword.formats.advice import advise, onetrainer
 from pseudoword.formats.keys import base_encoder
 from pseudoword.formats.layers import adapted, for_other_tools
@@ -260,7 +260,7 @@ def test_the_name_for_diffusers_lets_every_row_reach_the_prompt(
 ) -> None:
     for token in NAMES:
         word = Concept(token, {"clip_l": rows(vectors, 768)}, "sd")
-        formats.write(word, tmp_path / "toy.safetensors")
+        write_word(word, tmp_path / "toy.safetensors")
         content, loaded, sentences = advice(tmp_path / "toy.safetensors")
         check_diffusers(content.path, loaded, sentences["diffusers"], tokenizer)
         plain = Pipe(tokenizer, "clip_l")
@@ -282,11 +282,11 @@ def test_every_entry_of_a_vocabulary_is_recognised_as_one(tokenizer: Any) -> Non
 
 
 def test_the_vocabulary_of_the_base_is_used(base: Path, tmp_path: Path) -> None:
-    formats.write(Concept("x1", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "x.safetensors")
+    write_word(Concept("x1", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "x.safetensors")
     content, word, sentences = advice(tmp_path / "x.safetensors")
     assert sentences["diffusers"] == "load_textual_inversion(file), then write x1"
     assert "<x1>" in advise(content, word, {"x1"})["diffusers"]
-    formats.write(Concept("*", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "y.safetensors")
+    write_word(Concept("*", {"clip_l": rows(1, 32)}, "sd"), tmp_path / "y.safetensors")
     seen = api.inspect(tmp_path / "y.safetensors", base=str(base))
     assert "Under * it is refused: the model's vocabulary has" in seen.tools["diffusers"]
 
@@ -339,7 +339,7 @@ def a1111_reads(path: Path) -> tuple[str, Any, int]:
     """The restated loader; pictures are read by our reader, which was held against it elsewhere."""
     in_picture = None
     if path.suffix in (".png", ".webp"):
-        raw = formats.parse(path.read_bytes(), str(path))
+        raw = embedding_file.parse(path.read_bytes(), str(path))
         in_picture = {**raw.items, "string_to_param": dict(raw.items["string_to_param"])}
     return other_tools.a1111_loads(path, in_picture)
 
@@ -475,7 +475,7 @@ def test_the_advice_is_true_for_a_word_of_too_many_layers_for_the_metadata(
 ) -> None:
     monkeypatch.setattr(native, "LONGEST_LAYERS", 100)
     path = tmp_path / "my-cat.safetensors"
-    formats.write(layered, path)
+    write_word(layered, path)
     content, word, sentences = advice(path)
     assert {key: rows.tolist() for key, rows in word.vectors.items()} == {
         key: rows.tolist() for key, rows in layered.vectors.items()

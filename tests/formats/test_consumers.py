@@ -10,10 +10,9 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from embedding_files import rows
 from safetensors.torch import load_file
-from word_files import write_as
+from word_files import write_as, write_word
 
 import pseudoword
-from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.formats import WRITERS
 
@@ -88,7 +87,7 @@ def test_diffusers_takes_the_tensors_of_files_with_two_keys(
 def test_the_advice_for_diffusers_brings_every_row_into_a_real_pipeline_s_prompt(
     base: Path, token: str, tmp_path: Path
 ) -> None:
-    formats.write(Concept(token, SD.vectors, "sd"), tmp_path / "toy.safetensors")
+    write_word(Concept(token, SD.vectors, "sd"), tmp_path / "toy.safetensors")
     said = pseudoword.inspect(tmp_path / "toy.safetensors").tools["diffusers"]
     match = re.match(r"load_textual_inversion\(file, token='(.*)'\), then write (\S+)\. ", said)
     assert match

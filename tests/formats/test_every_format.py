@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from support import SHARED
 from torch import Tensor
-from word_files import write_as
+from word_files import write_as, write_word
 
 from pseudoword import formats
 from pseudoword.concept import Concept
@@ -342,7 +342,7 @@ def test_a_word_of_many_rows_for_many_layers_is_read_again(tmp_path: Path) -> No
     both = {"clip_l": rows(24, 768), "clip_g": rows(24, 1280)}
     layers = {f"{key}.up.{i}": tensor + i for key, tensor in both.items() for i in range(70)}
     concept = Concept("<cat>", both | layers, "sdxl", "layered")  # as many as SDXL has
-    formats.write(concept, tmp_path / "cat.safetensors")
+    write_word(concept, tmp_path / "cat.safetensors")
     found = formats.read(tmp_path / "cat.safetensors")
     assert (same(found, concept), found.method, found.family) == (True, "layered", "sdxl")
 
@@ -422,7 +422,7 @@ def test_files_of_two_trainings_are_not_mixed(tmp_path: Path) -> None:
     word = CONCEPTS["sdxl"]
     earlier = Concept("<cat>", {"clip_l": L + 1, "clip_g": G + 1}, "sdxl", provenance={"seed": "2"})
     write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
-    formats.write(word, tmp_path / "cat.safetensors")  # beside the old second file
+    write_word(word, tmp_path / "cat.safetensors")  # beside the old second file
     assert same(formats.read(tmp_path / "cat.safetensors"), word)
     parts = formats.WRITERS["diffusers"].write(word, None)
     (tmp_path / "cat.safetensors").write_bytes(parts[""])
@@ -435,7 +435,7 @@ def test_what_is_left_of_two_files_is_not_mixed_into_one_that_holds_all(tmp_path
     word = CONCEPTS["sdxl"]
     earlier = replace(word, vectors={"clip_l": L + 1, "clip_g": G + 1})  # says nothing of itself
     write_as(earlier, tmp_path / "cat.safetensors", "diffusers")
-    formats.write(word, tmp_path / "cat.safetensors")
+    write_word(word, tmp_path / "cat.safetensors")
     assert same(formats.read(tmp_path / "cat.safetensors"), word)
 
 
@@ -527,7 +527,7 @@ def test_any_token_count_width_and_number_format(
 ) -> None:
     made = rows(n, width, seed).mul(10.0 ** (seed - 5)).to(dtype)
     made = made.float().to(dtype)  # float64 that float32 can hold
-    (theirs,) = layouts.read_concepts(formats.parse(save({token: made}), "file"))
+    (theirs,) = layouts.read_concepts(embedding_file.parse(save({token: made}), "file"))
     encoder = "clip_h" if width == 1024 else "clip_l"
     expected = Concept(token, {encoder: made.float()})
     if token.removesuffix("_out") not in {*keys.UNNAMED, *keys.ONETRAINER, *keys.WIDTHS}:

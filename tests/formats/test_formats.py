@@ -7,11 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from support import SHARED
+from word_files import write_word
 
 from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.formats import layouts, native
+from pseudoword.formats import embedding_file, layouts, native
 
 tokens = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=20)
 tokens = tokens.map(lambda token: normalize("NFC", token)).filter(lambda t: t != "__metadata__")
@@ -23,7 +24,7 @@ def test_what_is_written_is_read_bit_for_bit(token: str, n: int, width: int, see
     rows = torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
     concept = Concept(token, {"clip_l": rows}, "sd", provenance={"steps": "3"})
     data = native.dump(concept)
-    (back,) = layouts.read_concepts(formats.parse(data, "x.safetensors"))
+    (back,) = layouts.read_concepts(embedding_file.parse(data, "x.safetensors"))
     assert (back.token, back.family, back.provenance) == (token, "sd", {"steps": "3"})
     assert torch.equal(back.vectors["clip_l"], rows)
     assert native.dump(back) == data
@@ -31,7 +32,7 @@ def test_what_is_written_is_read_bit_for_bit(token: str, n: int, width: int, see
 
 def test_one_encoder_is_one_tensor_under_the_token(tmp_path: Path) -> None:
     rows = torch.randn(2, 8, dtype=torch.float16)
-    formats.write(Concept("<cat>", {"clip_l": rows}), tmp_path / "a.safetensors")
+    write_word(Concept("<cat>", {"clip_l": rows}), tmp_path / "a.safetensors")
     (item,) = load_file(tmp_path / "a.safetensors").items()
     assert item[0] == "<cat>"
     assert item[1].dtype == torch.float32
@@ -40,7 +41,7 @@ def test_one_encoder_is_one_tensor_under_the_token(tmp_path: Path) -> None:
 
 def test_two_encoders_are_two_tensors_under_their_keys(tmp_path: Path) -> None:
     vectors = {"clip_l": torch.randn(2, 8), "clip_g": torch.randn(2, 12)}
-    formats.write(Concept("<cat>", vectors), tmp_path / "a.safetensors")
+    write_word(Concept("<cat>", vectors), tmp_path / "a.safetensors")
     back = formats.read(tmp_path / "a.safetensors")
     assert back.token == "<cat>"
     assert all(torch.equal(back.vectors[k], v) for k, v in vectors.items())
@@ -85,7 +86,7 @@ def test_what_is_no_concept_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ConceptError, match=r"holds no concept\.safetensors.*Give a run's folder"):
         formats.read(tmp_path)
     for name in "ba":
-        formats.write(
+        write_word(
             Concept("<a>", {"clip_l": torch.ones(1, 2)}), tmp_path / name / "concept.safetensors"
         )
     with pytest.raises(ConceptError, match=r"but folders in it do: a, b\. Give one"):
@@ -100,7 +101,7 @@ def test_what_is_no_concept_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ConceptError, match="no embedding"):
         formats.read(path)
     with path.open("wb") as file:
-        file.truncate(formats.LARGEST_NBYTES + 1)
+        file.truncate(embedding_file.LARGEST_NBYTES + 1)
     with pytest.raises(ConceptError, match="not an embedding"):
         formats.read(path)
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 from support import Notes, asked, run, train_state
 from torch import Tensor
-from word_files import write_as
+from word_files import write_as, write_word
 
 import pseudoword
 from pseudoword import api, formats
@@ -294,7 +294,7 @@ def test_rows_for_each_layer_that_are_damaged_are_told(tmp_path: Path) -> None:
     more = base64.b64encode(save({"clip_l": rows, "clip_l.MID": rows.clone()})).decode()
     for text in ("!", "AAAA", layered_rows.as_text(word.vectors)[:-8], other, more):
         path = tmp_path / "cat.safetensors"
-        formats.write(word, path)
+        write_word(word, path)
         with safe_open(path, "pt") as file:
             metadata = file.metadata() | {LAYERED_ROWS: text}
         save_file({"<cat>": rows}, path, metadata)

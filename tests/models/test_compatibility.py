@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from word_files import write_word
 
-from pseudoword import formats, generate, train
+from pseudoword import generate, train
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PseudowordError
 from pseudoword.models import base_model
@@ -79,7 +80,7 @@ def test_a_word_that_says_its_family_is_named_by_that_one(base: Path) -> None:
 def test_a_word_that_does_not_fit_is_refused_wherever_it_goes(
     base: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    formats.write(Concept("<cat>", WORDS["SDXL"]), tmp_path / "word.safetensors")
+    write_word(Concept("<cat>", WORDS["SDXL"]), tmp_path / "word.safetensors")
     word = str(tmp_path / "word.safetensors")
     for use in (
         lambda: generate("a <cat>", concept=word, base=str(base)),

@@ -11,9 +11,9 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 from support import as_large_as_asked, diffusers_own, guided
+from word_files import write_word
 
 import pseudoword
-from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, PromptError, SettingsError
 from pseudoword.models import base_model
@@ -39,7 +39,7 @@ def test_diffusers_draws_the_same_pictures_from_our_file(
 ) -> None:
     family = base_model.load_named(str(unet_base), "cpu")
     rows = {key: torch.randn(n, one.width) for key, one in family.encoders.items()}
-    formats.write(Concept("<cat>", rows), tmp_path / "concept.safetensors")
+    write_word(Concept("<cat>", rows), tmp_path / "concept.safetensors")
     settings = {"guidance_scale": 4.0, "guidance_rescale": rescale, "num_inference_steps": 4}
     pipeline = DiffusionPipeline.from_pretrained(unet_base)
     pipeline.set_progress_bar_config(disable=True)

@@ -9,8 +9,9 @@ import torch
 from support import run
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+from word_files import write_word
 
-from pseudoword import api, formats
+from pseudoword import api
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.models.family import Family
@@ -109,7 +110,7 @@ def test_a_share_is_from_0_to_1(share: float) -> None:
 
 def test_the_command_turns_a_word_of_a_file(base: Path, tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
-    formats.write(learned(), file)
+    write_word(learned(), file)
     told = ("generate", "a <x>", "--concept", file, "--base", base, "--sampler-steps", 1)
     pictures = []
     for share in ("0", "0.5"):

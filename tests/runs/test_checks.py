@@ -8,6 +8,7 @@ import pytest
 import single_file
 import torch
 from PIL import Image
+from word_files import write_word
 
 from pseudoword import api, config, formats
 from pseudoword.commands.evaluate import _init_word
@@ -313,7 +314,7 @@ def test_a_background_without_transparent_pictures_is_reported(
 
 
 def test_arguments_of_files_that_would_be_ignored_are_refused(tmp_path: Path) -> None:
-    formats.write(Concept("<cat>", {"clip_l": torch.ones(1, 768)}), tmp_path / "cat.safetensors")
+    write_word(Concept("<cat>", {"clip_l": torch.ones(1, 768)}), tmp_path / "cat.safetensors")
     with pytest.raises(SettingsError, match=r"--picture .* has no effect with the format a1111,"):
         api.convert(tmp_path / "cat.safetensors", tmp_path / "cat.pt", picture="x.png")
     with pytest.raises(PseudowordError, match="holds one word, <cat>, and none called <dog>"):

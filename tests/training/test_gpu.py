@@ -23,6 +23,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 from support import asked, train_state
+from word_files import write_word
 
 from benchmarks import full_size, memory
 from pseudoword import formats, generate, methods, train
@@ -303,7 +304,7 @@ def test_diffusers_draws_the_same_pictures(unet_base: Path, tmp_path: Path, dtyp
     """With the same weights in the same precision; ours decodes in float32 whatever it is."""
     family = base_model.load_named(str(unet_base), "cpu")
     made = {key: torch.randn(2, one.width) for key, one in family.encoders.items()}
-    formats.write(Concept("<cat>", made), tmp_path / "concept.safetensors")
+    write_word(Concept("<cat>", made), tmp_path / "concept.safetensors")
     pipeline = DiffusionPipeline.from_pretrained(unet_base, torch_dtype=getattr(torch, dtype))
     pipeline.to("cuda").set_progress_bar_config(disable=True)
     suffixes = {"clip_l": "", "clip_g": "_2"} if family.name == "sdxl" else {"": ""}

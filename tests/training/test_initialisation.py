@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from word_files import write_word
 
-from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.errors import ConceptError, SettingsError
@@ -65,9 +65,9 @@ def test_a_folder_that_happens_to_have_the_word_s_name_is_no_concept(
 
 def test_a_concept_file_is_gone_on_from(family: Family, tmp_path: Path) -> None:
     before = torch.randn(3, 32)
-    formats.write(Concept("<old>", {"clip_l": before}), tmp_path / "concept.safetensors")
+    write_word(Concept("<old>", {"clip_l": before}), tmp_path / "concept.safetensors")
     assert torch.equal(rows(family, str(tmp_path)), before)
-    formats.write(Concept("<old>", {"clip_l": before[:, :7]}), tmp_path / "concept.safetensors")
+    write_word(Concept("<old>", {"clip_l": before[:, :7]}), tmp_path / "concept.safetensors")
     with pytest.raises(ConceptError, match="width 7"):
         rows(family, str(tmp_path))
 

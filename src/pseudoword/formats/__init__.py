@@ -9,10 +9,8 @@ from pseudoword.formats.embedding_file import (
     CONCEPT_FILE,
     CONTAINERS,
     FOLDER_FILES,
-    LARGEST_NBYTES,
     EmbeddingFile,
     is_concept,
-    parse,
     read,
     read_all,
     read_bytes,
@@ -20,19 +18,17 @@ from pseudoword.formats.embedding_file import (
     select_concept,
     with_token,
 )
-from pseudoword.formats.writers import WRITERS, FileParts, encode, part_files, write
+from pseudoword.formats.writers import WRITERS, FileParts, encode, part_files
 
 __all__ = [
     "CONCEPT_FILE",
     "CONTAINERS",
     "FOLDER_FILES",
-    "LARGEST_NBYTES",
     "WRITERS",
     "EmbeddingFile",
     "FileParts",
     "encode",
     "is_concept",
-    "parse",
     "part_files",
     "read",
     "read_all",
@@ -40,5 +36,4 @@ __all__ = [
     "read_file",
     "select_concept",
     "with_token",
-    "write",
 ]

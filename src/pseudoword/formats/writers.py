@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
-from pseudoword.files import write_whole
 from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
 from pseudoword.formats.file_kinds import is_network_weight
 from pseudoword.formats.grouping import BUNDLE_PREFIX, is_like_a_prompt
@@ -246,11 +245,6 @@ WRITERS: dict[str, Writer] = {
     "xti": Writer("kohya's layered concepts (XTI)", ".safetensors", _xti, _xti_refuses),
 }
 """Format name -> writer."""
-
-
-def write(concept: Concept, path: Path) -> None:
-    """Write `concept` as our own safetensors file."""
-    write_whole(path, native.dump(concept))
 
 
 def encode(concept: Concept, name: str, picture: Image.Image | None = None) -> FileParts:

@@ -13,9 +13,9 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
 from support import as_large_as_asked, guided, lora
-from word_files import write_as
+from word_files import write_as, write_word
 
-from pseudoword import api, formats
+from pseudoword import api
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
 from pseudoword.errors import BaseModelError, SettingsError
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_lora_for_the_base_is_explained(base: Path, tmp_path: 
     save_file({f"{key}.lora_A.weight": torch.ones(4, 2048)}, wide)
     with pytest.raises(BaseModelError, match=r"text of width 2048 SDXL, the base reads 32"):
         draw(base, lora=[str(wide)])
-    formats.write(Concept("<cat>", {"clip_l": torch.ones(1, 32)}), tmp_path / "word.safetensors")
+    write_word(Concept("<cat>", {"clip_l": torch.ones(1, 32)}), tmp_path / "word.safetensors")
     with pytest.raises(BaseModelError, match=r"is no LoRA: it is an embedding"):
         draw(base, lora=[str(tmp_path / "word.safetensors")])
     with pytest.raises(SettingsError, match="there is no such file"):

@@ -6,8 +6,8 @@ import pytest
 import tiny
 import torch
 from support import run
+from word_files import write_word
 
-from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import ConceptError
 from pseudoword.models import base_model
@@ -73,7 +73,7 @@ def test_flux_reads_a_word_for_t5_alone(tmp_path: Path) -> None:
 
 def test_a_word_in_part_is_never_learned_on(with_t5: Family, tmp_path: Path) -> None:
     file = tmp_path / "word.safetensors"
-    formats.write(T5_ONLY, file)
+    write_word(T5_ONLY, file)
     with pytest.raises(ConceptError, match="does not fit"):
         initial_rows(with_t5, str(file), "file", 2, "<cat>", 0)
 
@@ -93,7 +93,7 @@ def test_a_word_of_another_kind_of_model_stays_refused(
 
 
 def test_drawing_says_what_is_not_read(without_t5: Family, tmp_path: Path) -> None:
-    formats.write(WHOLE, tmp_path / "word.safetensors")
+    write_word(WHOLE, tmp_path / "word.safetensors")
     word = ("--concept", tmp_path / "word.safetensors", "--out", tmp_path / "cat.png")
     base = ("--base", without_t5.source.path, "--device", "cpu", "--sampler-steps", "1")
     said = " ".join(" ".join(run("generate", "a <cat>", *word, *base)[1:]).split())

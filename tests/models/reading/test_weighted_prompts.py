@@ -16,9 +16,9 @@ import pytest
 import torch
 from support import Notes
 from torch import Tensor
+from word_files import write_word
 
 import pseudoword
-from pseudoword import formats
 from pseudoword.concept import Concept
 from pseudoword.errors import PromptError
 from pseudoword.formats.infotext import parse as parse_infotext
@@ -257,7 +257,7 @@ def test_a_picture_says_its_prompt_as_it_was_written(base: Path, tmp_path: Path)
     index = base / "model_index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"_emphasis": "no-norm"}))
     word_ = Concept("[x]", {"clip_l": torch.randn(2, 32)})
-    formats.write(word_, tmp_path / "word.safetensors")
+    write_word(word_, tmp_path / "word.safetensors")
     prompt = r"a ([x]:1.3), \(red\) ((cat)) BREAK [dog]" + ", cat" * 80
     settings: dict[str, Any] = {"base": str(base), "sampler_steps": 1, "progress": Notes()}
     settings |= {"concept": tmp_path / "word.safetensors", "negative": "(blurry:1.2)"}
