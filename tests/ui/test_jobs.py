@@ -234,6 +234,8 @@ def test_a_deleted_word_stays_away_until_its_training_is_resumed(
     queue.library.delete(job.id)
     queue.resume(job.id)
     assert [word.token for word in queue.library.words()] == ["<cat>"]
+    with pytest.raises(SettingsError, match="<cat> is being learned already"):
+        queue.library.undo(job.id)  # it is there again
 
 
 @pytest.fixture
@@ -275,6 +277,18 @@ def test_one_of_several_new_words_is_deleted_and_comes_back(queue: Queue, severa
     queue.library.delete(hat)
     queue.resume(several.id)
     assert {word.token for word in queue.library.words()} == {"<cat>", "<hat>"}
+
+
+def test_a_word_deleted_while_it_is_learned_comes_back(queue: Queue, several: Job) -> None:
+    run = queue.workspace.place("runs", several.id)
+    run.mkdir()
+    (run / "concept.safetensors").write_bytes(embedding("<cat>"))
+    (run / "concept-2.safetensors").write_bytes(embedding("<hat>"))
+    words = {word.id: word.token for word in queue.library.words()}
+    for word, token in words.items():
+        queue.library.delete(word)
+        assert queue.library.undo(word).token == token
+    assert {word.id: word.token for word in queue.library.words()} == words
 
 
 def test_each_of_several_new_words_shows_its_own_preview(

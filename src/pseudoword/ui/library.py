@@ -205,7 +205,8 @@ class Library:
         """Bring a deleted word back."""
         with self.workspace.turn("names"):
             word = self._word(name, self.workspace.path("trash", name) / "words")
-            self.check_name(word.token)
+            # its own training may still run, unless that has brought it back already
+            self.check_name(word.token, but="" if self.has(name) else name)
             with self.workspace.turn("words"):
                 self.workspace.bring_back("words", name)
                 for mark in self._marks_of_deletion(name):
