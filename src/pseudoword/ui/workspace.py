@@ -23,9 +23,7 @@ from pseudoword.text import brief
 
 Kind = Literal["pictures", "queue", "runs", "words", "trash", "locks"]
 
-KINDS: tuple[Kind, ...] = (
-    "pictures", "queue", "runs", "words", "trash", "locks"
-)  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
 """Folders of the workspace; in each, a folder for every id."""
 
 MODELS, LORAS = "models", "loras"
