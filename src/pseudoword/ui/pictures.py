@@ -101,16 +101,7 @@ class DataSets:
     def pictures(self, data_set: str) -> list[Picture]:
         """All pictures of a data set, in the order in which they came."""
         folder, about = self._read(data_set)
-        return [
-            Picture(
-                key,
-                entry["name"],
-                _caption(folder, key),
-                (folder / ORIGINALS / f"{key}-mask.png").is_file(),
-                tuple(entry["crop"]) if entry["crop"] else None,
-            )
-            for key, entry in about["pictures"].items()
-        ]
+        return [_picture(folder, key, entry) for key, entry in about["pictures"].items()]
 
     def has(self, data_set: str) -> bool:
         """Whether there is a data set of that id."""
@@ -122,12 +113,8 @@ class DataSets:
 
     def one(self, data_set: str, picture: str) -> Picture:
         """One picture of a data set."""
-        for one in self.pictures(data_set):
-            if one.id == picture:
-                return one
-        raise UnknownIdError(
-            "this picture is not here any more: it was taken out. Load the page again."
-        )
+        folder, entry = self._entry(data_set, picture)
+        return _picture(folder, picture, entry)
 
     def open(self, data_set: str, picture: str, needed_px: int | None = None) -> Image.Image:
         """The upright original, RGB; reduced where its short side is far more than `needed_px`."""
@@ -273,6 +260,16 @@ def link_or_copy(files: Sequence[Path], folder: Path) -> None:
             (folder / file.name).hardlink_to(file)
         except OSError:
             shutil.copyfile(file, folder / file.name)
+
+
+def _picture(folder: Path, key: str, entry: dict[str, Any]) -> Picture:
+    return Picture(
+        key,
+        entry["name"],
+        _caption(folder, key),
+        (folder / ORIGINALS / f"{key}-mask.png").is_file(),
+        tuple(entry["crop"]) if entry["crop"] else None,
+    )
 
 
 def _entry(about: dict[str, Any], picture: str) -> dict[str, Any]:
