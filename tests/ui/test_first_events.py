@@ -9,13 +9,17 @@ from pseudoword.ui.jobs import Queue
 
 FIRST = """
 import sys, threading
+from pseudoword.ui.estimates import estimate
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import Workspace
 
 queue, data_set = Queue(Workspace(sys.argv[1])), sys.argv[2]
 settings = {"base": "tiny", "init": "cat"}
 config = queue.config(data_set, "<cat>", **settings)
-events = [lambda: queue.estimate(config), lambda: queue.data_sets.look(data_set, base="tiny")]
+events = [
+    lambda: estimate(queue.workspace, config),
+    lambda: queue.data_sets.look(data_set, base="tiny"),
+]
 threads = [threading.Thread(target=event) for event in events * 2]
 for thread in threads:
     thread.start()

@@ -17,6 +17,7 @@ from pseudoword import internals
 from pseudoword.config.workspace import WorkspaceLimits
 from pseudoword.errors import PromptError, PseudowordError, SettingsError, StorageError
 from pseudoword.ui import jobs, training
+from pseudoword.ui.estimates import estimate
 from pseudoword.ui.job import Job
 from pseudoword.ui.job_files import RUNNING, JobFiles
 from pseudoword.ui.jobs import Queue
@@ -507,12 +508,12 @@ def test_what_it_needs_is_told_before_it_starts(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
     config = queue.config(data_set, "<cat>", **settings)
-    found = queue.estimate(config)
+    found = estimate(queue.workspace, config)
     assert (found.soonest, found.steps, found.seconds_per_step) == (2, 2, None)
     assert found.plan.model_dump()
     job = queue.submit(data_set, "<cat>", **settings)
     train(queue, job.id)
-    again = queue.estimate(queue.config(data_set, "<dog>", **{**settings, "steps": 100}))
+    again = estimate(queue.workspace, queue.config(data_set, "<dog>", **{**settings, "steps": 100}))
     assert again.seconds_per_step is not None
     assert again.seconds_per_step > 0
 
@@ -526,7 +527,7 @@ def test_memory_is_counted_once_for_all_words_and_again_for_another_base(
     link.symlink_to(base)
 
     def plan(token: str, **more: int) -> Any:
-        return queue.estimate(queue.config(data_set, token, **settings | more)).plan
+        return estimate(queue.workspace, queue.config(data_set, token, **settings | more)).plan
 
     first = plan("<cat>")
     assert plan("<dog>", steps=9) is first

@@ -24,7 +24,6 @@ from pseudoword.progress import Silent
 from pseudoword.text import brief, public
 from pseudoword.ui import processes
 from pseudoword.ui.drawing import Drawing
-from pseudoword.ui.estimates import Estimate, estimate
 from pseudoword.ui.job import Job, job_of
 from pseudoword.ui.job_files import (
     OTHERS,
@@ -169,14 +168,6 @@ class Queue:
             values["init"] = self.library.file(start_from)
         folder = self.data_sets.files(data_set)
         return TrainConfig.check(**{**values, "pictures": [folder], "token": token.strip()})
-
-    def estimate(self, config: TrainConfig) -> Estimate:
-        """What memory and about what time a training needs, without loading the model.
-
-        Raises:
-            PseudowordError: as `api.plan`.
-        """
-        return estimate(self.workspace, config)
 
     def jobs(self) -> list[Job]:
         """All trainings, in the order in which they were submitted."""

@@ -12,7 +12,7 @@ from pseudoword.errors import PseudowordError
 from pseudoword.example_files import EXAMPLE_INIT, EXAMPLE_NAME
 from pseudoword.text import duration
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.estimates import Estimate
+from pseudoword.ui.estimates import Estimate, estimate
 from pseudoword.ui.library import token_of
 from pseudoword.ui.page import pieces
 from pseudoword.ui.page.events import (
@@ -222,13 +222,13 @@ class TeachPanel:
 
     def _estimated(self, data_set: str, name: str, kind: str, *values: Any) -> str:
         """What a training would need, as HTML."""
-        queue = self._desk.queue
         try:
             if not self._desk.data_sets.has(data_set):
                 return ""
             settings = self._settings(data_set, kind, values)
-            config = queue.config(data_set, token_of(name) or "<word>", **settings)
-            return needs(queue.estimate(config), config)
+            token = token_of(name) or "<word>"
+            config = self._desk.queue.config(data_set, token, **settings)
+            return needs(estimate(self._desk.workspace, config), config)
         except (PseudowordError, OSError):  # told when it is started
             return ""
 
