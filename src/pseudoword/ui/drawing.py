@@ -13,7 +13,6 @@ from PIL import Image
 from pseudoword import api, internals, lookup
 from pseudoword.config import BaseChoice, GenerateConfig
 from pseudoword.errors import PictureError, PseudowordError, SettingsError
-from pseudoword.files import read_regular
 from pseudoword.placeholders import split
 from pseudoword.progress import PassedOn, Progress, Silent
 from pseudoword.ui import libraries
@@ -136,9 +135,7 @@ class Drawing:
             PictureError: it is no picture, or does not say.
         """
         name = base_name(name)
-        most = self.workspace.limits.largest_upload_mb * 1_000_000
-        data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
-        self.workspace.check_size(len(data), name)
+        data = self.workspace.read_upload(source, name, PictureError)
         told = internals.read_infotext(data, name)
         return ReadBack(told.prompt, told.negative, self._settings_of(told.values))
 

@@ -21,7 +21,7 @@ from pseudoword.errors import (
     PseudowordError,
     SettingsError,
 )
-from pseudoword.files import file_stem, read_regular, write_whole
+from pseudoword.files import file_stem, write_whole
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 from pseudoword.ui import libraries
@@ -169,9 +169,7 @@ class Library:
             SettingsError: a word of that name is here already, or the file is too large.
         """
         name = base_name(name)
-        most = self.workspace.limits.largest_upload_mb * 1_000_000
-        data = source if isinstance(source, bytes) else read_regular(source, most, ConceptError)
-        self.workspace.check_size(len(data), name)
+        data = self.workspace.read_upload(source, name, ConceptError)
         found = internals.read_bytes(data, Path(name))
         concepts = list(found.concepts)
         if token is not None:

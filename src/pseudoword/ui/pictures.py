@@ -80,9 +80,7 @@ class DataSets:
             SettingsError: it is too large, or there are too many.
         """
         name = base_name(name)
-        most = self.workspace.limits.largest_upload_mb * 1_000_000
-        data = source if isinstance(source, bytes) else read_regular(source, most, PictureError)
-        self.workspace.check_size(len(data), name)
+        data = self.workspace.read_upload(source, name, PictureError)
         internals.decode(data, Path(name), "white")
         with self._changed(data_set) as (folder, about):
             if len(about["pictures"]) >= self.workspace.limits.most_pictures:

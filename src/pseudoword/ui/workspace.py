@@ -119,6 +119,18 @@ class Workspace:
                     found.append((entry.stat(follow_symlinks=False).st_ctime, entry.name))
         return [name for _, name in sorted(found)]
 
+    def read_upload(self, source: Path | bytes, name: str, kind: type[PseudowordError]) -> bytes:
+        """What an uploaded file holds that was called `name`.
+
+        Raises:
+            PseudowordError: of that kind: it cannot be read.
+            SettingsError: as `check_size`.
+        """
+        most = self.limits.largest_upload_mb * 1_000_000
+        data = source if isinstance(source, bytes) else files.read_regular(source, most, kind)
+        self.check_size(len(data), name)
+        return data
+
     def check_size(self, nbytes: int, name: str) -> None:
         """Refuse an upload that is too large, alone or with all that is here already.
 
