@@ -137,7 +137,6 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
             result[log] = [{k: v for k, v in e.items() if k != "seconds"} for e in lines]
         return result
 
-    gc.freeze()  # or each search below would be through all that is there already
     reaper, moments = Reaper(monkeypatch), random.Random(0)
     learn(tmp_path / "first")  # it alone writes the latents
     reaper.disarm()
