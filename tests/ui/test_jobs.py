@@ -275,7 +275,10 @@ def test_one_of_several_new_words_is_deleted_and_comes_back(queue: Queue, severa
     os.utime(queue.workspace.place("runs", several.id) / "concept-2.safetensors")
     assert [word.token for word in queue.library.words()] == ["<cat>"]
     assert queue.library.undo(hat).token == "<hat>"
+    queue.library.delete(several.id)
+    assert queue.job(several.id).word == hat, "it is there to be used"
     queue.library.delete(hat)
+    assert queue.job(several.id).word is None
     queue.resume(several.id)
     assert {word.token for word in queue.library.words()} == {"<cat>", "<hat>"}
 

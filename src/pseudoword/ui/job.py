@@ -40,7 +40,7 @@ class Job:
     notes: tuple[str, ...]
     """what the user should know, in order"""
     word: str | None
-    """the id of its first word in the library, once it is there"""
+    """the id of its first word that is in the library; None: there is none"""
     data_set: str
     """the id of the data set that it was begun with, which may be gone"""
 
@@ -58,13 +58,13 @@ class Job:
 def job_of(files: JobFiles, library: Library) -> Job:
     """The training that these files are of, as it is now."""
     about, state, running, progress = files.about, files.state, files.running, files.progress
-    live = state in ("running", "stopping")
+    live, tokens = state in ("running", "stopping"), files.tokens
     entries = last_entries(files.workspace.place("runs", files.name) / LOG)
     total = int(about.get("total", 0))
     soonest = int(about.get("soonest", total))
     return Job(
         id=files.name,
-        tokens=files.tokens,
+        tokens=tokens,
         state=state,
         sentence="It starts in a moment." if state == "queued" else files.sentence,
         created=float(about.get("created", 0.0)),
@@ -78,7 +78,7 @@ def job_of(files: JobFiles, library: Library) -> Job:
         phase_done=int(progress.get("done", 0)) if live else 0,
         phase_total=int(progress.get("total", 0)) if live else 0,
         notes=tuple(map(str, progress.get("notes", ()))),
-        word=files.name if library.has(files.name) else None,
+        word=next((word for word in tokens if library.has(word)), None),
         data_set=str(about.get("data_set", "")),
     )
 

@@ -64,7 +64,7 @@ def page(desk: Desk) -> gr.Blocks:
                 drawing = use.build(desk, use_tab)
             with gr.Tab("Words", id="words") as words_tab:
                 library = words.build(desk, words_tab)
-        for button, word in ((training.use, training.job), (library.use, library.word)):
+        for button, word in ((training.use, training.word), (library.use, library.word)):
             button.click(told(drawing.take), word, [tabs, *drawing.taken], **use.IN_TURN)
         gr.Timer(LISTEN_S).tick(lambda: None, **LISTEN)
     return blocks

@@ -125,6 +125,7 @@ class TrainingPanel:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.job = shown_id()
+        self.word = shown_id()  # the one that “Use the word” is about
         self._gone = shown_id()  # the one that can be brought back
         self.chosen = gr.State("")  # the one to show; none: whichever runs
         self.seen = gr.State({})
@@ -196,8 +197,9 @@ class TrainingPanel:
     def _shown(self) -> list[Any]:
         """What `poll` changes."""
         return [
-            self.job, self.seen, self.status, self.buttons, self.stop, self.preview, self.save,
-            self.resume, self.use, self.remove, self.notes, self.filmstrip, self.plot, self.queue,
+            self.job, self.seen, self.word, self.status, self.buttons, self.stop, self.preview,
+            self.save, self.resume, self.use, self.remove, self.notes, self.filmstrip, self.plot,
+            self.queue,
         ]  # fmt: skip
 
     def _polled(self, chosen: str, seen: dict[str, Any]) -> list[Any]:
@@ -243,6 +245,7 @@ class TrainingPanel:
         return [
             job.id if job else "",
             fresh,
+            (job and job.word) or "",
             progress(job, now) if job else NOTHING,
             *(made if isinstance(made, list) else [gr.skip()] * 7),
             if_new("notes", lambda: pieces.notes(self._notes(job))),
