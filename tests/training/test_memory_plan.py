@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -55,6 +56,27 @@ def test_what_is_drawn_while_memory_is_counted_is_not_changed() -> None:
             lambda: nn.functional.scaled_dot_product_attention(one, one, one, attn_mask=seen)
         )
         assert torch.equal(asked.result(), expected)
+
+
+def test_threads_that_count_at_once_leave_attention_as_it_was() -> None:
+    """Two pages may: the first to end put back what the other one still used, which stayed."""
+    attention = nn.functional.scaled_dot_product_attention
+    began, ends = Event(), Event()
+
+    def count() -> None:
+        with live_memory.count_peak():
+            began.set()
+            ends.wait()
+
+    with ThreadPoolExecutor(1) as thread:
+        other = thread.submit(count)
+        began.wait()
+        with live_memory.count_peak():
+            fused = nn.functional.scaled_dot_product_attention
+            ends.set()
+            other.result()
+            assert nn.functional.scaled_dot_product_attention is fused is not attention
+    assert nn.functional.scaled_dot_product_attention is attention
 
 
 def test_what_the_backward_pass_needs_is_counted() -> None:

@@ -46,12 +46,14 @@ def estimate(workspace: Workspace, config: TrainConfig) -> Estimate:
 def _plan(config: PlanConfig) -> "api.Plan":
     """What memory is needed; counted once, as the page asks after each change of a control."""
     asked = config.model_dump_json(), _state_of(Path(config.base))
-    if asked not in _plans:
+    plan = _plans.get(asked)
+    if plan is None:
+        libraries.ready()
+        plan = internals.plan_memory(config)
         if len(_plans) >= MOST_PLANS:
             _plans.clear()
-        libraries.ready()
-        _plans[asked] = internals.plan_memory(config)
-    return _plans[asked]
+        _plans[asked] = plan
+    return plan
 
 
 def _state_of(base: Path) -> tuple[tuple[str, int, int], ...]:

@@ -14,6 +14,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pseudoword.process_wide import ProcessWide
+
+_NOTHING = object()
+
 MOST_KNOWN = 1 << 16
 """So many results are kept."""
 
@@ -42,8 +46,9 @@ class _LiveBytes(TorchDispatchMode):
     ) -> Any:
         """Run the operation, and count the storages that it allocates."""
         call = _call(func, args, kwargs)
-        if call in _known:
-            return self._made(_known[call])
+        known = _known.get(call, _NOTHING)
+        if known is not _NOTHING:
+            return self._made(known)
         result = func(*args, **(kwargs or {}))
         inputs = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if _is_meta(t)}
         made = [
@@ -154,12 +159,17 @@ def _fused_attention(
     return attention(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
 
 
+# A TorchFunctionMode would miss what checkpointing computes again.
+_with_fused_attention = ProcessWide(
+    lambda: mock.patch("torch.nn.functional.scaled_dot_product_attention", _fused_attention)
+)
+
+
 @contextmanager
 def count_peak() -> Iterator[Callable[[], int]]:
     """While open, count bytes; the function that it yields returns the peak so far."""
     live = _LiveBytes()
-    # A TorchFunctionMode would miss what checkpointing computes again.
-    with mock.patch("torch.nn.functional.scaled_dot_product_attention", _fused_attention), live:
+    with _with_fused_attention, live:
         yield lambda: live.peak_nbytes
 
 
