@@ -122,7 +122,6 @@ def test_a_similarity_model_without_a_text_encoder_leaves_texts_out(
 
 
 def test_the_command_shows_a_table(apple: Concept, tmp_path: Path) -> None:
-
     write_word(apple, tmp_path / "apple.safetensors")
     options = ["--pictures", str(TRUE), "-n", "1", "--sampler-steps", "1", "--prompt", "a [name]"]
     out = ["--out", str(tmp_path / "out")]
