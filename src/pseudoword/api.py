@@ -337,7 +337,7 @@ def generate(
         prompt: the text. Concepts work in the negative prompt (`negative`), too.
         concept: one or several: any embedding file, a run's folder, a hub id, `FILE=TOKEN`, or a
             `Concept`. Of a file of several words, all are used.
-        token: a new token for the concept; of a file of several words, which one to use. For
+        token: a new token for the concept; of several words, which one to use. For
             several concepts, one entry each; None keeps a token.
         progress: shows what is going on, and reports concepts that are in no prompt.
         **settings: any field of `pseudoword.config.GenerateConfig`.
@@ -365,7 +365,7 @@ def inspect(
     Args:
         file: any embedding file, a run's folder, or a hub id.
         base: a base model, to compare norms and find the nearest vocabulary tokens.
-        token: of a file of several words, which one; by default the first.
+        token: of several words, which one; by default the first.
 
     Returns:
         The description; `model_dump()` makes it plain values for JSON.
@@ -399,7 +399,7 @@ def convert(
             number after its name if another file has the name. A text that ends in a slash is a
             folder, dots or not.
         format: a name in `pseudoword.formats.WRITERS`; by default the one for the suffix of `out`.
-        token: a new token for the word; of a file of several words, which one to write.
+        token: a new token for the word; of several words, which one to write.
         picture: the picture for formats that are pictures; by default one with the token on it.
         overwrite: replace existing files.
         progress: reports when a layered word becomes an ordinary one.
@@ -488,12 +488,20 @@ def prepare(
 
 
 @checked
-def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool = False) -> Pushed:
+def push(
+    folder: str | Path,
+    to: str,
+    *,
+    token: str | None = None,
+    private: bool = False,
+    overwrite: bool = False,
+) -> Pushed:
     """Publish a run's word on the Hugging Face hub, with a model card.
 
     Args:
         folder: a run's folder, or an embedding file.
         to: the repository, for example `your-name/my-cat`; it is created if it does not exist.
+        token: what to call the word; of several, which one.
         private: create a repository that only you can see; one that is there must be so already.
         overwrite: replace files in the repository that are not of an earlier version of the word.
 
@@ -501,11 +509,12 @@ def push(folder: str | Path, to: str, *, private: bool = False, overwrite: bool 
         The address of the repository, and the names of its files.
 
     Raises:
-        ConceptError: there is no word in the folder.
+        ConceptError: there is no word in the folder, or there are several and none has this token.
         SettingsError: `to` is not the name of a repository.
         PseudowordError: the hub refuses, cannot be reached, or has something else there.
     """
-    return push_run(path_argument(folder, "DIR"), to, private=private, overwrite=overwrite)
+    run = path_argument(folder, "DIR")
+    return push_run(run, to, token, private=private, overwrite=overwrite)
 
 
 @checked
@@ -525,7 +534,7 @@ def evaluate(
     Args:
         concept: any embedding file, a run's folder, a hub id, or a `Concept`.
         pictures: true pictures, if possible ones that the word was not learned from.
-        token: of a file of several words, which one.
+        token: of several words, which one.
         overwrite: replace files in the output folder that are not of an earlier evaluation of this
             word with these pictures.
         progress: shows what is going on.

@@ -97,7 +97,7 @@ def write(folder: Path, name: str, ending: str = "") -> Path:
 
 def advice(path: Path, token: str | None = None) -> tuple[EmbeddingFile, Concept, dict[str, str]]:
     content = formats.read_file(path)
-    word = formats.select_concept(content, token) if token else content.concepts[0]
+    word = formats.select_concept([content], token) if token else content.concepts[0]
     return content, word, advise(content, word)
 
 

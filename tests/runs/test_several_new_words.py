@@ -1,5 +1,7 @@
 """Runs that learn several new words together (`--also`)."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import pseudoword
 from pseudoword import api, formats
 from pseudoword.commands import push
 from pseudoword.config import TrainConfig
-from pseudoword.errors import PromptError, RunFolderError, SettingsError
-from pseudoword.formats import folder_scan
+from pseudoword.errors import ConceptError, PromptError, RunFolderError, SettingsError
+from pseudoword.formats import folder_scan, sources
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
 from pseudoword.report import word_sheet
@@ -106,7 +108,7 @@ def test_a_preview_draws_them_as_generate_does(base: Path, captioned: Path, tmp_
     out = tmp_path / "run"
     learned(base, captioned, out, preview=["a [name] and a <hat> --s 2 --d 5"])
     (drawn,) = pseudoword.generate(
-        "a <toy> and a <hat>", concept=[out, out / FILES[1]], base=base, sampler_steps=2, seed=5
+        "a <toy> and a <hat>", concept=out, base=base, sampler_steps=2, seed=5
     )
     with Image.open(out / "previews" / "step-4-1.png") as shown:
         assert shown.convert("RGB").tobytes() == drawn.convert("RGB").tobytes()
@@ -298,4 +300,66 @@ def test_the_command_line_names_each_file(base: Path, captioned: Path, tmp_path:
     first, second = (tmp_path / "run" / name for name in FILES)
     assert f"<toy> is ready: {first}" in out
     assert f"<hat> is ready: {second}" in out
-    assert f"--concept {tmp_path / 'run'} --concept {second}" in " ".join(out.split())
+    assert f"--concept {tmp_path / 'run'} --base" in " ".join(out.split())
+
+
+def words_in(folder: Path) -> Path:
+    """The folder of a run of two words, without the run."""
+    folder.mkdir()
+    for name, token, other in zip(FILES, ("<toy>", "<hat>"), ("<hat>", "<toy>"), strict=True):
+        word = pseudoword.Concept(
+            token, {"clip_l": torch.full((1, 8), 0.5)}, "sd", provenance={"learned_with": other}
+        )
+        (folder / name).write_bytes(formats.encode(word, "native")[""])
+    return folder
+
+
+def test_a_folder_stands_for_all_of_its_words(tmp_path: Path) -> None:
+    folder = words_in(tmp_path / "run")
+    named = sources.read_named([folder], flag="--words")
+    assert {one.concept.token: one.name for one in named} == {
+        "<toy>": str(folder / FILES[0]),
+        "<hat>": str(folder / FILES[1]),
+    }
+    assert [path.name for path in api.convert(folder, tmp_path / "all")] == [
+        "toy.safetensors",
+        "hat.safetensors",
+    ]
+    (one,) = sources.read_named([f"{folder}=<hat>"])
+    assert one.concept.token == "<hat>"
+    seen = api.inspect(folder, token="<hat>")
+    assert (seen.token, seen.others) == ("<hat>", ["<toy>"])
+    assert "concept-2" in seen.tools["AUTOMATIC1111"]
+    (alone,) = sources.read_named([folder / FILES[0]])
+    assert alone.concept.token == "<toy>"
+
+
+def test_a_file_that_came_to_a_run_in_another_way_is_no_word_of_it(tmp_path: Path) -> None:
+    folder = words_in(tmp_path / "run")
+    stranger = replace(formats.read(folder / FILES[1]), token="<cap>")
+    (folder / FILES[1]).write_bytes(formats.encode(stranger, "native")[""])
+    assert [one.token for one in formats.read_all(folder)] == ["<toy>"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "how"),
+    [
+        (lambda run: api.convert(run, run / "word.pt"), '--token "<toy>"'),
+        (lambda run: api.push(run, "me/word"), '--token "<toy>"'),
+        (lambda run: api.evaluate(run, run), '--token "<toy>"'),
+        (lambda run: api.generate("x", concept=f"{run}=<x>"), '--concept {run}="<toy>"'),
+        (lambda run: api.train(run, "<x>", init=run), '--init {run}="<toy>"'),
+    ],
+    ids=["convert", "push", "evaluate", "generate", "train"],
+)
+def test_where_one_word_is_needed_the_folder_of_several_is_no_choice(
+    asked: Callable[[Path], object], how: str, tmp_path: Path
+) -> None:
+    run = words_in(tmp_path / "run")
+    Image.new("RGB", (64, 64)).save(run / "picture.png")
+    before = everything(run)
+    with pytest.raises(ConceptError) as error:
+        asked(run)
+    assert f"{run} holds 2 words, not one concept: <toy>, <hat>. Say which one" in str(error.value)
+    assert how.format(run=run) in str(error.value)
+    assert everything(run) == before

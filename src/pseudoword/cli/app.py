@@ -142,10 +142,7 @@ def train(
     for file, word in done.words.items():
         say(f"{word.token} is ready: {file}")
     prompt = f"a photo of {' and '.join(word.token for word in done.words.values())}"
-    given: list[object] = ["--concept", done.folder]
-    for file in [*done.words][1:]:
-        given += ["--concept", file]
-    given += ["--base", checked.base, "--out", "picture.png"]
+    given: list[object] = ["--concept", done.folder, "--base", checked.base, "--out", "picture.png"]
     if checked.clip_skip > 1:
         given += ["--clip-skip", checked.clip_skip]
     say(f"try: {command('pseudoword', 'generate', prompt, *given)}")
@@ -342,9 +339,7 @@ def inspect_(
     base: Annotated[
         str | None, text_option(help="Compare with this base model's vocabulary.")
     ] = None,
-    token: Annotated[
-        str | None, text_option(help="Of a file with several words, which one.")
-    ] = None,
+    token: Annotated[str | None, text_option(help="Of several words, which one.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what an embedding file holds. Also what it fits, and what other tools do with it."""
@@ -427,9 +422,7 @@ def evaluate(
         typer.Argument(metavar="CONCEPT", help="An embedding file, a run's folder, or a hub id."),
     ],
     *,
-    token: Annotated[
-        str | None, text_option(help="Of a file with several words, which one.")
-    ] = None,
+    token: Annotated[str | None, text_option(help="Of several words, which one.")] = None,
     overwrite: Overwrite = False,
     **settings: Any,
 ) -> None:
@@ -463,9 +456,15 @@ def bench(*, overwrite: Overwrite = False, **settings: Any) -> None:
 @guarded
 def push(
     folder: Annotated[
-        Path, typer.Argument(parser=file_path, metavar="DIR", help="A run's folder.")
+        Path,
+        typer.Argument(
+            parser=file_path, metavar="DIR", help="A run's folder, or an embedding file."
+        ),
     ],
     to: Annotated[str, text_option(help="The repository, for example your-name/my-cat.")],
+    token: Annotated[
+        str | None, text_option(help="What to call the word; of several, which one.")
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Only you can see it.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -473,7 +472,7 @@ def push(
     lookup.check_there([folder], "Give a run's folder.", ConceptError)
     from pseudoword import api
 
-    done = api.push(folder, to, private=private, overwrite=overwrite)
+    done = api.push(folder, to, token=token, private=private, overwrite=overwrite)
     for name in done.files:
         say(name)
     say(done.url)

@@ -51,12 +51,13 @@ def convert_file(
             f"--picture {brief(str(picture))} has no effect with the format {kind}, which is not a "
             "picture"
         )
-    content = formats.read_file(sources.locate(source))
-    cover = _cover(content, picture)
+    files = formats.read_files(sources.locate(source))
+    cover = _cover(files[0], picture)
     if not into_folder:
-        concept = _adapted(formats.select_concept(content, token), kind, progress)
+        concept = _adapted(formats.select_concept(files, token), kind, progress)
         return _write(out, formats.encode(concept, kind, cover), overwrite)
-    chosen = content.concepts if token is None else [formats.select_concept(content, token)]
+    every = [concept for file in files for concept in file.concepts]
+    chosen = every if token is None else [formats.select_concept(files, token)]
     concepts = [_adapted(one, kind, progress) for one in chosen]
     encoded = [formats.encode(one, kind, cover) for one in concepts]  # all, or none is written
     written: list[Path] = []

@@ -61,17 +61,20 @@ def inspect_file(file: str | Path, base: str | Path | None, token: str | None = 
     Args:
         file: the file.
         base: a base model to compare with.
-        token: of a file of several words, which one; by default the first.
+        token: of several words, which one; by default the first.
 
     Raises:
         ConceptError: the file holds no such concept, or `base` does not fit it.
         BaseModelError: `base` cannot be loaded.
     """
-    content = formats.read_file(sources.locate(file))
-    concept = content.concepts[0] if token is None else formats.select_concept(content, token)
-    tokens = [each.token for each in content.concepts]
+    files = formats.read_files(sources.locate(file))
+    holding = {concept.token: one for one in files for concept in one.concepts}
+    tokens = [*holding]
+    first = files[0].concepts[0]
+    concept = first if token is None else formats.select_concept(files, token)
     if concept.token not in tokens:
         raise ConceptError(f"{file} holds one word, {tokens[0]}, and none called {token}")
+    content = holding[concept.token]
     inspection = Inspection(
         file=str(file),
         token=concept.token,

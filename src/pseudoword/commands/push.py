@@ -41,12 +41,14 @@ class Pushed(BaseModel):
     files: list[str]
 
 
-def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -> Pushed:
+def push_run(
+    folder: Path, to: str, token: str | None, *, private: bool, overwrite: bool = False
+) -> Pushed:
     """Upload the word in `folder` to the repository `to`; the public `push`.
 
     Raises:
         SettingsError: `to` is not the name of a repository.
-        ConceptError: the folder holds no word.
+        ConceptError: the folder holds no word, or several, and `token` is none of them.
         PushError: the hub refuses, cannot be reached, or the repository holds something else; or
             only you were to see it, and it is there and not private.
     """
@@ -54,7 +56,7 @@ def push_run(folder: Path, to: str, *, private: bool, overwrite: bool = False) -
 
     if not HUB_ID.fullmatch(to) or ".." in to:
         raise SettingsError(f"--to {to!r}: give a repository such as your-name/my-cat")
-    concept = formats.read(folder)
+    concept = formats.read(folder, token)
     files = repository_files(folder, concept, to)
     try:
         api = HfApi()

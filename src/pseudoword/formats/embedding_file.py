@@ -1,10 +1,10 @@
 """Read an embedding file of any tool. Its content says what it is; its name is never trusted."""
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,13 @@ CONCEPT_FILE = "concept.safetensors"
 
 FOLDER_FILES = (CONCEPT_FILE, "learned_embeds.safetensors", "learned_embeds.bin")
 """What is read if a folder or a repository is given: the first of these that exists."""
+
+LEARNED_WITH = "learned_with"
+"""What a word of a run of several says of the others: their tokens."""
+
+
+HOW = "--token "
+"""What is written before its token to choose one of several words."""
 
 
 class Container(NamedTuple):
@@ -61,17 +68,18 @@ class EmbeddingFile:
         return self.raw.container
 
 
-def read(path: Path, token: str | None = None) -> Concept:
+def read(path: Path, token: str | None = None, how: str = HOW) -> Concept:
     """Read one concept from a file, or from a run's folder.
 
     Args:
         path: the file, or a folder that holds `concept.safetensors` or `learned_embeds…`.
-        token: the name to give it; if the file holds several concepts, the one to read.
+        token: the name to give it; if there are several concepts, the one to read.
+        how: as for `select_concept`.
 
     Raises:
         ConceptError: there is no such file, or it holds no concept, or several.
     """
-    return select_concept(read_file(path), token)
+    return select_concept(read_files(path), token, how)
 
 
 def read_all(path: Path) -> tuple[Concept, ...]:
@@ -80,7 +88,23 @@ def read_all(path: Path) -> tuple[Concept, ...]:
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
-    return read_file(path).concepts
+    return tuple(concept for file in read_files(path) for concept in file.concepts)
+
+
+def read_files(path: Path) -> tuple[EmbeddingFile, ...]:
+    """Read a file; of the folder of a run that learned several words, the file of each.
+
+    Raises:
+        ConceptError: there is no such file, or one holds no concept.
+    """
+    first = read_file(path)
+    return (first, *_learned_with(first)) if path.is_dir() else (first,)
+
+
+def file_of_word(name: str, number: int) -> str:
+    """The name of a file of this word of a run, counted from 1; the first has `name` itself."""
+    stem, ending = name.removesuffix(".safetensors"), ".safetensors"
+    return name if number == 1 else f"{stem}-{number}{ending}"
 
 
 def read_file(path: Path) -> EmbeddingFile:
@@ -114,13 +138,16 @@ def read_bytes(data: bytes, path: Path) -> EmbeddingFile:
     return _checked(_recognised(data, path))
 
 
-def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
-    """The only concept of `file`, named `token`; of several, the one with that token.
+def select_concept(files: Sequence[EmbeddingFile], token: str | None, how: str = HOW) -> Concept:
+    """The only concept of what `read_files` has read, named `token`; of several, that of `token`.
+
+    `how` is what the user writes before the token to choose one.
 
     Raises:
         ConceptError: there are several, and none has that token.
     """
-    concepts = file.concepts
+    concepts = [concept for file in files for concept in file.concepts]
+    path = files[0].path if len(files) == 1 else files[0].path.parent
     if len(concepts) == 1:
         return concepts[0] if token is None else with_token(concepts[0], token)
     wanted = token and unicodedata.normalize("NFC", token)  # tokens are always in this form
@@ -129,8 +156,8 @@ def select_concept(file: EmbeddingFile, token: str | None) -> Concept:
             return concept
     tokens = ", ".join(c.token for c in concepts[:8]) + (" …" if len(concepts) > 8 else "")
     raise ConceptError(
-        f"{file.path} holds {len(concepts)} words, not one concept: {tokens}. "
-        "Say which one with its token."
+        f"{path} holds {len(concepts)} words, not one concept: {tokens}. "
+        f'Say which one, for example with {how}"{concepts[0].token}".'
     )
 
 
@@ -217,6 +244,18 @@ def _where_instead(path: Path) -> str:
         if found := sorted(one.name for one in inside if one.is_dir() and is_concept(one)):
             return f", but folders in it do: {listed(found)}. Give one of those."
     return ". Give a run's folder, or the file itself."
+
+
+def _learned_with(first: EmbeddingFile) -> Iterator[EmbeddingFile]:
+    """The files of the words that were learned with the one of `first`, if they lie beside it."""
+    others = f", {first.concepts[0].provenance.get(LEARNED_WITH, '')}, "
+    for number in count(2):
+        path = first.path.with_name(file_of_word(CONCEPT_FILE, number))
+        if first.path.name != CONCEPT_FILE or not path.is_file():
+            return
+        file = read_file(path)
+        if f", {file.concepts[0].token}, " in others:  # else it came here in another way
+            yield file
 
 
 def _second_of_pair(path: Path) -> Path:

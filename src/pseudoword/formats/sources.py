@@ -80,7 +80,8 @@ def read_one(source: ConceptSource, token: str | None = None, flag: str = "") ->
     if isinstance(source, Concept):
         return source if token is None else formats.with_token(source, token)
     file, own_token = lookup.split_token(source, flag)
-    return formats.read(locate(file, flag), own_token if token is None else token)
+    how = f"{flag} {file}=" if flag else formats.HOW
+    return formats.read(locate(file, flag), own_token if token is None else token, how)
 
 
 def locate(name: str | Path, flag: str = "") -> Path:
@@ -99,7 +100,12 @@ def _read_source(source: ConceptSource, token: str | None, flag: str) -> list[Na
     file, own_token = lookup.split_token(source, flag)
     if token is not None or own_token is not None:
         return [NamedConcept(read_one(source, token, flag), str(file))]
-    return [NamedConcept(one, str(file)) for one in formats.read_all(locate(file, flag))]
+    files = formats.read_files(locate(file, flag))
+    return [
+        NamedConcept(concept, str(file if len(files) == 1 else one.path))
+        for one in files
+        for concept in one.concepts
+    ]
 
 
 def _same_token(token: str, first: NamedConcept, second: NamedConcept, flag: str) -> str:

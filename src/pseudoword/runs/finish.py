@@ -7,13 +7,12 @@ from pathlib import Path
 from pseudoword import methods
 from pseudoword.concept import Concept
 from pseudoword.config.fields import AUTO
-from pseudoword.formats import CONCEPT_FILE
+from pseudoword.formats import CONCEPT_FILE, file_of_word
 from pseudoword.formats.keys import is_output
 from pseudoword.methods import norms
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint
-from pseudoword.runs.folder import numbered
 from pseudoword.runs.run import Run
 from pseudoword.training import joint_words, loss
 from pseudoword.training.batches import batch
@@ -44,9 +43,10 @@ class Trained:
     @property
     def words(self) -> dict[Path, Concept]:
         """The file of each word -> the word, that of `token` first."""
-        names = numbered(CONCEPT_FILE, 1 + len(self.also))
-        files = [self.folder / name for name in names]
-        return dict(zip(files, [self.concept, *self.also], strict=True))
+        return {
+            self.folder / file_of_word(CONCEPT_FILE, number): concept
+            for number, concept in enumerate([self.concept, *self.also], 1)
+        }
 
 
 def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trained:

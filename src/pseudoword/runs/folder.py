@@ -244,7 +244,7 @@ class RunFolder:
 
     def concepts(self, config: TrainConfig) -> list[Path]:
         """The files of the words that a run with `config` learns."""
-        return [self.path / name for name in numbered(formats.CONCEPT_FILE, len(config.new_words))]
+        return [self.path / name for name in _files_of_words(formats.CONCEPT_FILE, config)]
 
     def write_concepts(self, concepts: Sequence[Concept]) -> None:
         """Write the current words."""
@@ -266,8 +266,8 @@ class RunFolder:
             self.files.remove(*(name for at, name in copies if at not in kept))
 
     def _write_words(self, name: str, concepts: Sequence[Concept]) -> None:
-        for file, concept in zip(numbered(name, len(concepts)), concepts, strict=True):
-            self.files.write(file, native.dump(concept))
+        for number, concept in enumerate(concepts, 1):
+            self.files.write(formats.file_of_word(name, number), native.dump(concept))
 
     def clear(self) -> None:
         """Remove what the run in this folder has written; other files stay.
@@ -313,8 +313,8 @@ class RunFolder:
 
     def _foreign_files(self, config: TrainConfig) -> list[Path]:
         """Files that the run would replace, but no run has written."""
-        words = len(config.new_words)
-        plain = [*FIXED_NAMES, *numbered(formats.CONCEPT_FILE, words), *numbered(BEST, words)]
+        words = [*_files_of_words(formats.CONCEPT_FILE, config), *_files_of_words(BEST, config)]
+        plain = [*FIXED_NAMES, *words]
         if "csv" in config.log:
             plain.append(CSV)
         with_step = [name for name, step in self._numbered() if step <= config.total_steps]
@@ -346,10 +346,9 @@ class RunFolder:
         return RunFolderError.altered(self.path / name, why)
 
 
-def numbered(name: str, words: int) -> list[str]:
-    """Names for the files of so many words: `name`, and with a number from the second one on."""
-    stem, ending = name.removesuffix(".safetensors"), ".safetensors"
-    return [name, *(f"{stem}-{number}{ending}" for number in range(2, words + 1))]
+def _files_of_words(name: str, config: TrainConfig) -> list[str]:
+    """The names of such files of all words that a run learns."""
+    return [formats.file_of_word(name, number) for number, _ in enumerate(config.tokens, 1)]
 
 
 def _inside(folder: Path, path: Path) -> str | None:

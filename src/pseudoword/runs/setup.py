@@ -22,7 +22,7 @@ from pseudoword.data.prompt_checks import (
     note_weights,
 )
 from pseudoword.errors import PromptError
-from pseudoword.formats import names
+from pseudoword.formats import LEARNED_WITH, names
 from pseudoword.methods import Initialisation, Rows
 from pseudoword.models.compatibility import vocabulary
 from pseudoword.models.family import Family
@@ -290,7 +290,7 @@ def _beginning(config: TrainConfig, word: NewWord) -> dict[str, str]:
     """What is written into one word of a run about how it began, and what it was learned with."""
     found = {"init": word.init, "init_mode": initialisation.mode_of(word.init, word.init_mode)}
     others = [token for token in config.tokens if token != word.token]
-    return found | ({"learned_with": ", ".join(others)} if others else {})
+    return found | ({LEARNED_WITH: ", ".join(others)} if others else {})
 
 
 def _hold_out(
