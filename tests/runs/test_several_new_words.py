@@ -160,6 +160,26 @@ def test_one_that_no_caption_names_is_an_error(base: Path, captioned: Path, tmp_
     assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
+@pytest.mark.parametrize(
+    ("given", "left_out"),
+    [({"drop_caption": 1}, "--drop-caption 1"), ({"drop_tags": 1}, "--drop-tags 1")],
+)
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_one_whose_captions_are_all_left_out_is_an_error(
+    given: dict[str, Any],
+    left_out: str,
+    skip_bad: bool,
+    base: Path,
+    captioned: Path,
+    tmp_path: Path,
+) -> None:
+    given |= {"skip_bad": skip_bad}
+    with pytest.raises(PromptError, match=f"--also <hat>: only captions .* {left_out} leaves all"):
+        learned(base, captioned, tmp_path / "run", template="captioned", **given)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+    learned(base, captioned, tmp_path / "run", steps=1, **given)  # prompts get lost words back
+
+
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_the_first_one_must_be_named_too(
     base: Path, captioned: Path, tmp_path: Path, skip_bad: bool

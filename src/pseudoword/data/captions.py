@@ -177,6 +177,17 @@ def variants(filewords: str, settings: CaptionSettings) -> list[str]:
     return lines if settings.caption_lines == "random" else [" ".join(lines)]
 
 
+def always_left_out(settings: CaptionSettings) -> str:
+    """The option, with its value, that leaves all captions out of all prompts; empty if none does.
+
+    A prompt that has lost all of its new words gets those of the caption back; one with `[name]`
+    in its template never has.
+    """
+    if settings.drop_caption == 1:
+        return "--drop-caption 1"
+    return "--drop-tags 1" if settings.drop_tags == 1 and not settings.keep_tags else ""
+
+
 def note_unused(
     pictures: Sequence[Path],
     templates: Sequence[str],

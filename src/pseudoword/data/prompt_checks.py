@@ -6,7 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pseudoword.config import Emphasis
-from pseudoword.data.captions import ELSEWHERE, instead_of_theirs, render
+from pseudoword.config.captions import CaptionSettings
+from pseudoword.data.captions import ELSEWHERE, always_left_out, instead_of_theirs, render
 from pseudoword.errors import PromptError
 from pseudoword.models.family import Family
 from pseudoword.models.reading.chunks import count_chunks
@@ -236,20 +237,42 @@ def check_word(
             )
 
 
-def check_each_is_named(tokens: Sequence[str], texts: Sequence[str], known: Sequence[str]) -> None:
+def check_each_is_named(
+    tokens: Sequence[str],
+    captions: Sequence[str],
+    templates: Sequence[str],
+    settings: CaptionSettings,
+    known: Sequence[str],
+) -> None:
     """Check that each of several new words is in some prompt; one alone is in all (`check_word`).
 
     Args:
         tokens: theirs; `[name]` stands for the first one, too.
-        texts: captions and templates.
+        captions: the pictures' own.
+        templates: the prompts to train with.
+        settings: what of captions is left out.
         known: the tokens of all words.
 
     Raises:
         PromptError: one is in none.
     """
+    with_captions = [one for one in templates if "[filewords]" in one]
+    left_out = always_left_out(settings) if all("[name]" in one for one in with_captions) else ""
     for number, token in enumerate(tokens if len(tokens) > 1 else ()):
         flag, own = ("--also", [token]) if number else ("--token", [token, "[name]"])
-        if not any(names_one(text, own, known) for text in texts):
+
+        def in_one_of(texts: Sequence[str], own: Sequence[str] = own) -> bool:
+            return any(names_one(text, own, known) for text in texts)
+
+        if in_one_of(templates):
+            continue
+        in_captions = bool(with_captions) and in_one_of(captions)
+        if in_captions and left_out:
+            raise PromptError(
+                f"{flag} {token}: only captions have {token} in them, and {left_out} leaves all of "
+                "these out, so it cannot be learned. Leave out less, or use --template filewords."
+            )
+        if not in_captions:
             raise PromptError(
                 f"{flag} {token}: no caption or sentence has {token} in it, so it cannot be "
                 "learned. Write captions that say which word is in a picture, and use them: "

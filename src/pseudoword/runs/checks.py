@@ -112,8 +112,13 @@ def word_in_captions(
     ]
     of_others = [other.concept.token for other in others]
     prompt_checks.check_word(read, templates, [*config.tokens, "[name]"], of_others)
-    texts = [*templates, *(text for _, text in read)]
-    prompt_checks.check_each_is_named(config.tokens, texts, [*config.tokens, *of_others])
+    prompt_checks.check_each_is_named(
+        config.tokens,
+        [text for _, text in read],
+        templates,
+        config,
+        [*config.tokens, *of_others],
+    )
 
 
 def names(config: TrainConfig, templates: Sequence[str], others: Sequence[NamedConcept]) -> None:

@@ -233,9 +233,6 @@ def _check_prompts(
     def of(some: Sequence[EncodedPicture]) -> list[tuple[Path, str]]:
         return [(p.path, text) for p in some for text in captions.variants(p.filewords, config)]
 
-    def texts_of(some: Sequence[EncodedPicture]) -> list[str]:
-        return [*templates, *(text for _, text in (of(some) if used else ()))]
-
     check_captions(
         [encoder.reader for encoder in family.encoders.values()],
         of(pictures),
@@ -245,12 +242,13 @@ def _check_prompts(
         shuffled=config.shuffle_tags,
         others=others,
     )
-    texts = texts_of(pictures)
+    texts = [*templates, *(text for _, text in (of(pictures) if used else ()))]
     note_weights(texts, note, known)
     note_unknown_words(texts, note, known)
     previews.check_prompts(family, config, {**new, **others}, note)
     try:
-        check_each_is_named(config.tokens, texts_of(learned), known)
+        texts_of_learned = [text for _, text in of(learned)]
+        check_each_is_named(config.tokens, texts_of_learned, templates, config, known)
     except PromptError as error:
         if len(learned) == len(pictures):
             raise
