@@ -79,7 +79,7 @@ def test_a_list_teaches_each_concept_with_settings_of_its_own(base: Path, tmp_pa
         return load(*args, **more)
 
     def taken(family: Any, states: Any) -> Any:
-        together.append([state.token for state in states])
+        together.append([state.data.token for state in states])
         return take_step(family, states)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -230,7 +230,7 @@ def test_a_loss_that_is_not_finite_stops_only_its_word(base: Path, tmp_path: Pat
     def fail(family: Any, states: Any) -> Any:
         metrics = take_step(family, states)
         for state in states:
-            if state.token == "<b>":
+            if state.data.token == "<b>":
                 state.failure = "<b>: the loss is not finite"
         return metrics
 

@@ -98,6 +98,27 @@ def test_it_goes_on_where_it_was_stopped_and_is_finished_once(
             torch.testing.assert_close(packed.vectors[key], rows, rtol=0, atol=0.02 * 2e-3)
 
 
+def test_what_is_told_of_a_run_names_all_of_its_words(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    class Phases(Notes):
+        def phase(self, text: str) -> None:
+            self.lines.append(text)
+
+    told, out = Phases(), tmp_path / "run"
+    given = {"preview": ["a <hat> --s 1"]}
+    with pytest.raises(KeyboardInterrupt):
+        learned(base, captioned, out, progress=Stopping(2), **given)
+    learned(base, captioned, out, progress=told, **given)
+    for expected in (
+        "reading 4 pictures for <toy> with <hat>",
+        "resuming <toy> with <hat> from step 2",
+        "learning <toy> with <hat>",
+        "drawing previews of <toy> with <hat> at step 4",
+    ):
+        assert expected in told.lines
+
+
 def test_one_that_was_deleted_is_learned_again(base: Path, captioned: Path, tmp_path: Path) -> None:
     whole = learned(base, captioned, tmp_path / "run")
     (tmp_path / "run" / FILES[1]).unlink()

@@ -106,7 +106,7 @@ def test_a_concept_enters_when_another_has_left(family: StableDiffusion, picture
 
     together, alone = states(), states()
     seen = [
-        "".join(one.state.token.strip("<>") for one in step.metrics)
+        "".join(one.state.data.token.strip("<>") for one in step.metrics)
         for step in loop.train(family, iter(together.values()), size=2)
     ]
     assert seen == ["ab", "ab", "ac", "ac", "ac", "cd"]

@@ -143,6 +143,11 @@ class WordSettings(Settings):
         return [word.token for word in self.new_words]
 
     @property
+    def called(self) -> str:
+        """The words, as messages name them."""
+        return " with ".join(self.tokens)
+
+    @property
     def new_words(self) -> list[NewWord]:
         """All that the run learns, that of `token` first."""
         words = [NewWord(self.token, self.init, self.init_mode)]

@@ -189,7 +189,7 @@ class Worker:
         if self._stopping is not None:
             self._save(left)
         elif why and len(some) == 1:
-            why = why.removeprefix(f"{some[0].config.token}: ")
+            why = why.removeprefix(f"{some[0].config.called}: ")
             self._fail(some[0].claim, why.replace(f"{some[0].folder / 'job'}/", ""))  # soon gone
         elif left:
             smaller = (len(left) + 1) // 2 if len(left) == len(some) and why else len(left)

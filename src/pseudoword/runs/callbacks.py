@@ -132,7 +132,7 @@ class RunCallbacks:
         """Draw the curves of the log so far."""
         run = self._run
         with self._note_if_it_fails("the curves were not drawn"):
-            title = f"{run.config.token} on {public(run.config.base)}"
+            title = f"{run.config.called} on {public(run.config.base)}"
             run.folder.files.write(CURVES, charts.curves(run.folder.read_log(), title))
 
     def _log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -157,9 +157,9 @@ class RunCallbacks:
         except Exception as error:  # memory, fonts, networks
             if loss not in self._reported:
                 self._reported.add(loss)
-                token = self._run.config.token
+                called = self._run.config.called
                 why = reason(error).rstrip(".")
-                self._progress.note(f"{token}: {loss}: {why}. The word is not affected.")
+                self._progress.note(f"{called}: {loss}: {why}. The word is not affected.")
 
     def _evaluated(self, evaluation: EvaluationLoss) -> Mapping[str, float]:
         """Keep the best word, and stop the run if the loss has settled. Returns what to log."""
@@ -172,7 +172,7 @@ class RunCallbacks:
         warning = evaluations.overfitting()
         if warning and "overfitting" not in self._reported:
             self._reported.add("overfitting")
-            self._progress.note(f"{config.token}: {warning}")
+            self._progress.note(f"{config.called}: {warning}")
         values = {"evaluation": evaluation.loss}
         if evaluation.held_out is not None:
             values["held_out"] = evaluation.held_out

@@ -54,7 +54,7 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
 
     Words without effect are a failure of the run's state.
     """
-    concepts, state, token = run.concepts(), run.state, run.config.token
+    concepts, state, called = run.concepts(), run.state, run.config.called
     run.folder.write_concepts(concepts)
     effects = _effects(family, run, concepts)
     effect = max(effects)
@@ -65,7 +65,7 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
         nothing = "does not change what the model predicts"
         if not effect > NO_EFFECT and not state.failure:
             state.failure = (
-                f"{token}: the finished word {nothing} (by {effect:.1e} of its size). Train "
+                f"{called}: the finished word {nothing} (by {effect:.1e} of its size). Train "
                 "longer, or with a higher --lr."
             )
         elif effect > NO_EFFECT:
@@ -74,14 +74,14 @@ def finish(family: Family, run: Run, seconds: float, progress: Progress) -> Trai
                 "name it in more captions."
             )
     if is_output(concepts[0].vectors):
-        progress.note(f"{token}: only pseudoword and OneTrainer use an output embedding")
+        progress.note(f"{called}: only pseudoword and OneTrainer use an output embedding")
     if state.method.for_other_tools:
-        progress.note(f"{token}: {state.method.for_other_tools}")
+        progress.note(f"{called}: {state.method.for_other_tools}")
     if state.failure is None:
         if state.stopped:
-            progress.note(f"{token} stopped at step {state.step}: {state.stopped}")
+            progress.note(f"{called} stopped at step {state.step}: {state.stopped}")
         elif run.config.steps is AUTO:
-            progress.note(f"{token} has not settled by --max-steps {run.config.max_steps}")
+            progress.note(f"{called} has not settled by --max-steps {run.config.max_steps}")
         checkpoint.finish(run.folder.path)
     word, *also = concepts
     return Trained(word, run.folder.path, effect, seconds, state.stopped, also)

@@ -166,7 +166,7 @@ class Pack:
         active.callbacks.save()
         active.callbacks.draw_curves()
         run = active.run
-        return f"{run.config.token} at step {run.state.step} in {run.folder.path}"
+        return f"{run.config.called} at step {run.state.step} in {run.folder.path}"
 
     def leave_if_finished(self) -> None:
         """Draw and finish the concepts that have no step left, and let them leave."""
@@ -244,7 +244,7 @@ class Pack:
                 run.setup.sources,
                 changed=self._options.allow_changes,
             )
-            progress.note(f"resuming {run.config.token} from step {step}")
+            progress.note(f"resuming {run.config.called} from step {step}")
             for change in [*run.folder.changed_settings(run.config), *other]:
                 progress.note(f"from here on, {change}")
         run.folder.begin(run.config, step, other)  # after everything that may raise an error
@@ -366,13 +366,13 @@ class Pack:
 
     def _end(self, planned: PlannedRun, how: Ending, sentence: str = "") -> None:
         """Count a concept that has left, and tell it if there are others."""
-        tally, token = self._tally, planned.config.token
+        tally, called = self._tally, planned.config.called
         tally.end(planned.config, how, sentence)
         if tally.total > 1 and tally.each is None:
             happened = {"done": "is ready", "stopped": "was stopped"}.get(
-                how, f"failed: {sentence.removeprefix(f'{token}: ')}"
+                how, f"failed: {sentence.removeprefix(f'{called}: ')}"
             )
-            self._progress.note(f"{tally.ended} of {tally.total} words done: {token} {happened}")
+            self._progress.note(f"{tally.ended} of {tally.total} words done: {called} {happened}")
 
     def _is_active(self, active: ActiveRun) -> bool:
         """Whether it is still in training."""
@@ -381,7 +381,7 @@ class Pack:
     @property
     def _tokens(self) -> str:
         """The names of all that are in training."""
-        return listed(active.run.config.token for active in self._active.values())
+        return listed(active.run.config.called for active in self._active.values())
 
     def _show_phase(self) -> None:
         self._progress.phase(f"learning {self._tokens}")

@@ -98,8 +98,8 @@ def draw(family: Family, words: Sequence[Due], progress: Progress) -> list[Drawn
     if not groups:
         return drawn
     steps = " and ".join(str(step) for step in sorted({due.step for due in words}))
-    tokens = listed(due.concept.token for due in words)
-    progress.phase(f"drawing previews of {tokens} at step {steps}")
+    called = listed(due.config.called for due in words)
+    progress.phase(f"drawing previews of {called} at step {steps}")
     done, total = 0, sum(map(len, groups))
 
     def on_step(step: int, steps: int) -> None:

@@ -124,8 +124,8 @@ def _note_short_way(config: TrainConfig, state: TrainState, progress: Progress) 
     usual, way = state.method.rate_unit, sum(map(state.schedule, range(config.total_steps)))
     if way < SHORT_WAY * usual:
         progress.note(
-            f"{config.token}: in {config.total_steps} steps with --lr {config.lr}, a number of the "
-            f"word moves by {way:.1g} at most, and {usual:.1g} is its usual size. So the word "
+            f"{config.called}: in {config.total_steps} steps with --lr {config.lr}, a number of "
+            f"the word moves by {way:.1g} at most, and {usual:.1g} is its usual size. So the word "
             "remains nearly what it starts from. Leave --lr out, or give a larger one"
         )
 
@@ -151,14 +151,14 @@ def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list
     new = [s for s in wanted if s.chosen.density is None]
     long = [s for s in new if importance.is_worth_it(s.config)]
     if long:
-        progress.phase(f"measuring which timesteps move {listed(s.config.token for s in long)}")
+        progress.phase(f"measuring which timesteps move {listed(s.config.called for s in long)}")
         words = [(s.data, s.start.rows) for s in long]
         found = importance.densities(family, words, progress.advance)
         known |= {s.folder.path: density for s, density in zip(long, found, strict=True)}
     if short := [s for s in new if known[s.folder.path] is None]:
         known |= {s.folder.path: () for s in short}
         progress.note(
-            f"{listed(s.config.token for s in short)}: timesteps are sampled evenly, because "
+            f"{listed(s.config.called for s in short)}: timesteps are sampled evenly, because "
             "measuring which ones move the word would take long beside so few steps"
         )
     measured = []
@@ -174,14 +174,14 @@ def measure(family: Family, setups: Sequence[Setup], progress: Progress) -> list
 
 def _found_rate(family: Family, setup: Setup, progress: Progress) -> Rates:
     """The learning rate from the learning-rate finder, or from the folder."""
-    token, folder = setup.config.token, setup.folder
+    called, folder = setup.config.called, setup.folder
     rates = setup.chosen.lr
     if rates is None:
-        progress.phase(f"trying learning rates for {token}")
+        progress.phase(f"trying learning rates for {called}")
         found = find_learning_rate(family, setup.data, setup.start, progress.advance)
-        folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, token))
+        folder.files.write(RATE_CURVE, charts.rate_curve(found.curve, found.rate, called))
         rates = Rates.parse(f"{found.rate:g}")
         values = {"lr": rates, "tried": found.curve}
         folder.write_chosen(setup.chosen.model_copy(update=values))
-    progress.note(f"{token}: the learning rate is {rates}, see rate.png")
+    progress.note(f"{called}: the learning rate is {rates}, see rate.png")
     return rates

@@ -133,7 +133,7 @@ def _planned(
                 raise
             tally.end(config, "failed", str(error))
             if tally.each is None:
-                progress.note(f"{config.token} cannot be learned: {error}")
+                progress.note(f"{config.called} cannot be learned: {error}")
     return planned
 
 

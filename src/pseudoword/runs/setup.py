@@ -79,7 +79,7 @@ def set_up(family: Family, planned: PlannedRun, *, restart: bool = False) -> Set
     pictures = _encode(family, config, paths, sizes, progress)
     learned, held_out = _hold_out(config, pictures)
     if held_out:
-        progress.note(f"{config.token}: held out {len(held_out)} of {len(pictures)} pictures")
+        progress.note(f"{config.called}: held out {len(held_out)} of {len(pictures)} pictures")
     others = [named.concept for named in planned.others]
     placed = other_words.placed(family, others)
     token, *also = config.tokens
@@ -196,7 +196,7 @@ def _encode(
     progress: Progress,
 ) -> list[EncodedPicture]:
     """Read the pictures, report their problems, and encode them."""
-    progress.phase(f"reading {counted(len(paths), 'picture')} for {config.token}")
+    progress.phase(f"reading {counted(len(paths), 'picture')} for {config.called}")
     read = examples.read(paths, config, sizes, seed=config.seed, note=progress.note)
     read = image_quality.note_problems(read, progress.note)
     pictures = []

@@ -28,11 +28,11 @@ class Tally:
         `sentence` says where it was saved, or why it failed.
         """
         self.ended += 1
-        token = config.token
+        called = config.called
         if how == "done":
-            sentence = f"{token} is ready."
+            sentence = f"{called} is ready."
         elif how == "failed":
-            self.failures.append(f"{token}: {sentence.removeprefix(f'{token}: ')}")
+            self.failures.append(f"{called}: {sentence.removeprefix(f'{called}: ')}")
             if saved := saved_word(RunFolder(config.folder)):
                 sentence += f"\n{saved}"
         else:

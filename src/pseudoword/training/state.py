@@ -74,9 +74,9 @@ class TrainState:
         return cls(data, method, optimiser, schedule, steps)
 
     @property
-    def token(self) -> str:
-        """The placeholder token."""
-        return self.data.token
+    def called(self) -> str:
+        """Its words, as messages name them."""
+        return " with ".join(self.data.tokens)
 
     @property
     def hyper(self) -> Hyperparameters:

@@ -127,13 +127,13 @@ def _failure(state: TrainState, reading: _Reading) -> str | None:
     for name, number in (("loss", reading.loss), ("gradient", reading.grad)):
         if not math.isfinite(number):
             return (
-                f"{state.token}: the {name} became {number} in step {state.step + 1}; {kept}. "
+                f"{state.called}: the {name} became {number} in step {state.step + 1}; {kept}. "
                 "Try a lower --lr, or --dtype float32."
             )
     # A loss of zero has no gradient: min-SNR gives no weight to samples of pure noise.
     if reading.loss and not (reading.least or state.reached):
         return (
-            f"{state.token}: no gradient reaches the word, so it cannot learn; {kept}. Check "
+            f"{state.called}: no gradient reaches the word, so it cannot learn; {kept}. Check "
             "that every template holds [name]; on a GPU, try --dtype float32."
         )
     return None
