@@ -30,6 +30,7 @@ from pseudoword.report.charts import curves as curves
 from pseudoword.report.grids import grid as grid
 from pseudoword.report.picture_output import encode_picture as encode_picture
 from pseudoword.report.word_sheet import previews_with as previews_with
+from pseudoword.runs.interrupt import STOPPING as STOPPING
 from pseudoword.runs.planned import Options as Options
 from pseudoword.runs.requests import ask as ask
 from pseudoword.runs.runner import check as check

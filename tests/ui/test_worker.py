@@ -234,6 +234,7 @@ def test_a_training_is_stopped_with_its_word_and_goes_on_as_if_it_had_not_been(
     stopped = page.job(job.id)
     assert (stopped.state, stopped.word) == ("stopped", job.id)
     assert 2 <= stopped.step < 60
+    assert not [note for note in stopped.notes if "stopping" in note]  # it has stopped by now
     page.resume(job.id)
     working().join(240)
     assert page.job(job.id).state == "done"

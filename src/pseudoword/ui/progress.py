@@ -31,12 +31,12 @@ class FileProgress:
 
     def phase(self, text: str) -> None:
         """Something begins."""
-        self._told |= {"phase": text, "done": 0, "total": 0, "detail": ""}
+        self._told |= {"phase": text, "done": 0, "total": 0}
         self._write()
 
-    def advance(self, done: int, total: int, detail: str = "") -> None:
+    def advance(self, done: int, total: int, detail: str = "") -> None:  # noqa: ARG002
         """Written twice a second at most."""
-        self._told |= {"done": done, "total": total, "detail": detail}
+        self._told |= {"done": done, "total": total}
         if done == total or time.monotonic() - self._written > WRITE_EVERY_S:
             self._write()
 

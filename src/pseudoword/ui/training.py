@@ -149,7 +149,9 @@ class TrainingPack:
                 training.progress.advance(done, total, detail)
 
     def note(self, text: str) -> None:
-        """The user should know this of all words."""
+        """The user should know this of all words; that it stops, the page tells by itself."""
+        if text == internals.STOPPING:
+            return
         for training in self._trainings.values():
             training.progress.note(text)
 

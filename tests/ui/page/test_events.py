@@ -82,6 +82,16 @@ def test_no_two_events_show_something_in_one_place_at_once(events: dict[str, Any
                 assert one.concurrency_limit == 1, name
 
 
+def test_pictures_are_looked_at_again_after_all_that_decides_their_sentences(
+    desk: Desk,
+) -> None:
+    page = app.page(desk)
+    called = {getattr(one, "elem_id", ""): key for key, one in page.blocks.items()}
+    looks = [one for one in page.fns.values() if called["seen"] in [o._id for o in one.outputs]]
+    changes = {key for one in looks for key, event in one.targets if event == "change"}
+    assert {called[f"teach-{one}"] for one in ("template", "also", "resolution")} <= changes
+
+
 def test_what_was_seen_is_told_by_the_page_not_by_the_server(events: dict[str, Any]) -> None:
     """Which may be further than what was seen when something was pressed."""
     asks = {

@@ -77,6 +77,8 @@ def test_all_text_can_be_read(page: Page, served: Served, shade: str) -> None:
 
 def test_a_screen_reader_says_that_it_is_done(page: Page, served: Served) -> None:
     open_page(page, served)
+    expect(page.get_by_role("group", name="It is")).to_be_visible()
+    expect(page.get_by_role("button", name="Pictures: drop three to five")).to_be_visible()
     page.evaluate(LISTEN)
     drop(page, PANDA)
     wait_until(page, lambda: {"Done", "common.complete"} & set(page.evaluate("window.said")))

@@ -48,6 +48,11 @@ def test_long_names_stay_on_the_screen(phone: Page, tmp_path: Path) -> None:
     expect(phone.locator("#seen img")).to_have_count(3)
     expect(phone.locator("#warnings")).to_contain_text(LONG)
     expect(phone.locator("#seen")).to_contain_text(f"<{LONG}>")
+    phone.locator("#seen button").last.click()
+    expect(phone.locator("#edit")).to_be_in_viewport()
+    expect(phone.locator("#framed img")).to_be_visible()
+    frame, framed = place(phone, "#framed"), place(phone, "#framed img")
+    assert framed["y"] + framed["height"] <= frame["y"] + frame["height"]
     phone.click("#teach-start")
     expect(phone.locator("#status")).to_contain_text(LONG)
     assert phone.evaluate(BEYOND) == []
@@ -69,6 +74,10 @@ def test_pictures_are_drawn_below_the_buttons_that_draw_them(phone: Page) -> Non
     order = ["#draw", "#sweep", "#results", "#use-n", "#bring"]
     assert order == sorted(order, key=lambda one: place(phone, one)["y"])
     assert phone.evaluate(BEYOND) == []
+    wide = place(phone, "#tabs")["width"]
+    tab(phone, "Words")  # with little in it
+    expect(phone.locator("#library")).to_be_visible()
+    assert place(phone, "#tabs")["width"] == wide
 
 
 def test_all_settings_can_be_read_on_any_screen(page: Page, served: Served) -> None:

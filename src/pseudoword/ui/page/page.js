@@ -7,6 +7,14 @@
       caption.id ||= `caption-${++named}`;
       caption.parentElement.setAttribute("aria-labelledby", caption.id);
     }
+    for (const group of document.querySelectorAll("fieldset")) {
+      const title = group.querySelector("[data-testid=block-info]");
+      if (title) group.setAttribute("aria-label", title.textContent.trim());
+    }
+    for (const place of document.querySelectorAll("button[aria-dropeffect]")) {
+      const title = place.closest(".block")?.querySelector("[data-testid=block-label]");
+      if (title) place.setAttribute("aria-label", title.textContent.trim());
+    }
     for (const button of document.querySelectorAll("button.label-wrap")) {
       button.setAttribute("aria-expanded", button.classList.contains("open"));
       button.querySelector(".icon")?.setAttribute("aria-hidden", true);

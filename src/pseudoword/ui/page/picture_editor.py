@@ -22,6 +22,11 @@ IN_TURN = in_turn("pictures")
 START = (1, 50, 50)
 """Zoom, across and down: where the sliders stand for a whole picture."""
 
+INTO_VIEW = """() => requestAnimationFrame(() =>
+    document.querySelector("#edit").scrollIntoView({ block: "nearest" })
+)"""
+"""In JavaScript: on a phone the editor is below what is in sight when a picture is pressed."""
+
 EDITOR_PX = 640
 BRUSH = "#f97316"
 
@@ -82,7 +87,11 @@ class PictureEditor:
             with gr.Tabs():
                 with gr.Tab("Crop"), gr.Row():
                     self.framed = gr.Image(
-                        label="What is used", interactive=False, buttons=[], height=300
+                        label="What is used",
+                        interactive=False,
+                        buttons=[],
+                        alt_text="The picture, with a frame around what is used of it",
+                        elem_id="framed",
                     )
                     with gr.Column():
                         sliders: dict[str, Any] = {"buttons": []}
@@ -91,8 +100,9 @@ class PictureEditor:
                         self.down = gr.Slider(0, 100, 50, label="Top to bottom", **sliders)
                         self.whole = gr.Button("Use the whole picture", size="sm")
                 with gr.Tab("Mask"):
+                    gr.Markdown("Paint over what counts; the rest is not learned.")
                     self.canvas = gr.ImageEditor(
-                        label="Paint over what counts; the rest is not learned",
+                        show_label=False,  # it would be below the canvas
                         type="pil",
                         sources=(),
                         transforms=(),
@@ -130,7 +140,7 @@ class PictureEditor:
         this = [self.picture, *state]
         # Nothing shows its progress on the canvas: the browser would draw and upload it again at
         # each event of the page, which is every other second while a training is watched.
-        gallery.select(
+        chosen = gallery.select(
             told(edits.chosen),
             [ids, state[0], self.picture, self.used, *sliders],
             [*opened, self.canvas],
@@ -138,6 +148,7 @@ class PictureEditor:
             **EACH,
             **IN_TURN,
         )
+        chosen.success(None, None, None, js=INTO_VIEW, **PRIVATE)
         move = (told(edits.moved), [*sliders, *this], [self.framed, self.used, *seen.outputs])
         gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
         # First on the page: an edit that waits to be sent must not bring the old places back.
@@ -214,6 +225,7 @@ class Edits:
         """Let only what is painted count."""
         size = self.desk.data_sets.open(data_set, one).size
         self.desk.data_sets.set_mask(data_set, one, painted(editor or {}, size))
+        gr.Info("Only what is painted counts now.", title="", duration=4)
         return self.seen.of(data_set, *values)
 
     def mask_given(self, path: str, one: str, data_set: str, *values: Any) -> Outputs:

@@ -74,7 +74,8 @@ class PicturePanel:
         with gr.Accordion("Captions", open=False, visible=False, elem_id="captions") as self.texts:
             gr.Markdown(
                 "What else is to be seen in each picture, such as *on a beach, blurred*: what a "
-                "caption says, the word need not learn. Without captions nothing is lost."
+                "caption says, the word need not learn. Without captions nothing is lost. Press a "
+                "caption twice to write it."
             )
             self.captions = gr.Dataframe(
                 headers=["Picture", "Caption"],

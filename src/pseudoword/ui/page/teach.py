@@ -42,7 +42,7 @@ UNTYPED = ["", "object", "a thing"]
 """Name, starting word and kind of a new word, before a person has said any."""
 
 DECIDE_HOW_SEEN = (
-    *("crop", "crops", "flip", "background", "mask", "unmasked_weight", "template"),
+    *("crop", "crops", "flip", "background", "mask", "unmasked_weight", "template", "also"),
     *("resolution", "width", "height"),
 )
 """Settings after whose change the pictures are looked at again."""

@@ -287,8 +287,12 @@ def _taken(desk: Desk, path: Path) -> Iterator[tuple[str, Any]]:
 
 def _only(words: Sequence[str]) -> str:
     if len(words) != 1:
-        many = "no word of the library" if not words else f"{len(words)} words of the library"
-        raise PromptError(f"the prompt has {many} in it; this compares one. Press one below.")
+        raise PromptError(
+            f"the prompts have {len(words)} words of the library in them; this compares one. Leave "
+            "the others out."
+            if words
+            else "the prompt has no word of the library in it, and this compares one. Press one."
+        )
     return words[0]
 
 

@@ -70,7 +70,10 @@ class WordsPanel:
         some = bool(gone)
         label = "Words: press one" if words else "Words: none yet; teach one, or drop one on “Use”"
         return [
-            gr.update(value=[(tile(self._desk, w), w.token) for w in words], label=label),
+            gr.update(
+                value=[(tile(self._desk, w), w.token) for w in words], label=label,
+                selected_index=None,  # another word may be in its place now
+            ),
             shown_ids([w.id for w in words]),
             gr.update(
                 choices=[(w.token, w.id) for w in gone], value=gone[0].id if gone else None,
