@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pseudoword import api
-from pseudoword.benchmark import artwork, runner
+from pseudoword.benchmark import artwork, comparison, runner
 from pseudoword.benchmark import tasks as benchmark_tasks
 from pseudoword.benchmark.compose import COLOURS, PLACES, SINGLE_BOX, Placed, compose
 from pseudoword.benchmark.image_similarity import SimilarityModel
@@ -375,6 +375,31 @@ def test_an_interval_narrows_as_words_agree() -> None:
     assert apart.low < 0.2 < 0.8 < apart.high
 
 
+@pytest.mark.parametrize("words", [2, 6, 40])
+def test_the_error_of_a_mean_is_that_of_its_words(words: int) -> None:
+    values = np.random.default_rng(1).normal(0.5, 0.1, words)
+    error = np.std(values, ddof=1) / words**0.5
+    assert mean(scores(*values), "identity").error == pytest.approx(error, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("steps=3", "steps=3.0"), ("", "steps=auto"), ("", " "), ("", "toward=0"),
+        ("lr=2e-3,steps=3", "steps=3,learning_rate=0.002"), ("rows=1", "rows=1,vectors=auto"),
+    ],
+)  # fmt: skip
+def test_the_same_settings_are_not_compared_with_themselves(one: str, other: str) -> None:
+    with pytest.raises(SettingsError, match="the same settings are given twice"):
+        BenchConfig.check(compare=[one, other])
+    assert len(BenchConfig.check(compare=[one, "rows=2"]).compare) == 2
+
+
+def test_settings_that_would_share_a_folder_are_told() -> None:
+    with pytest.raises(SettingsError, match="would have one folder"):
+        BenchConfig.check(compare=["init=a b", "init=a-b"])
+
+
 def test_variants_are_settings_of_train() -> None:
     variant = parse_variant("lr=2e-3, steps=200")
     assert variant.settings == {"lr": "2e-3", "steps": "200"}
@@ -465,7 +490,7 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert grid.width > 600
     kept = (out / "steps-2" / "octopus" / "concept.safetensors").stat().st_mtime_ns
     variants = ["steps=2", "steps=2,toward=1"]
-    second = api.bench(compare=variants, relearn=True, **settings)
+    second = api.bench(compare=variants, relearn=True, **settings | {"pack": 3})
     seconds = second.things.rows[0].seconds
     assert seconds
     assert second.things.rows[0].scores == first.things.rows[0].scores
@@ -476,7 +501,16 @@ def test_a_bench_runs_goes_on_and_refuses_to_mix(
     assert second.relearned.known == second.things.known
     assert second.relearned.start.keys() == second.relearned.known.keys()
     assert "learned again" in second.table
-    with pytest.raises(RunFolderError, match="pictures_each"):
-        api.bench(compare=["steps=2"], **{**settings, "pictures_each": 2})
+    shares = json.loads((out / "steps-2" / "seconds.json").read_text())
+    assert seconds == pytest.approx(sum(shares.values()) / len(shares))
+    assert first.things.rows[0].seconds == pytest.approx(
+        sum(shares[name] for name in [*first.things.start, *first.styles.start]) / 4
+    ), "in other packs, no word takes longer"
+    for changed in ({"pictures_each": 2}, {"dtype": "bfloat16"}, {"clip_skip": 2}):
+        with pytest.raises(RunFolderError, match=f"with another .*{next(iter(changed))}"):
+            api.bench(compare=["steps=2"], **settings | changed)
+    monkeypatch.setattr(comparison, "version", lambda: "0.0.1")
+    with pytest.raises(RunFolderError, match="with another version of pseudoword"):
+        api.bench(compare=["steps=2"], **settings)
     with pytest.raises(SettingsError, match="twice"):
         api.bench(compare=["steps=2", "steps=2"], **settings)

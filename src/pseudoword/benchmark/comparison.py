@@ -28,16 +28,19 @@ from pseudoword.models.family import Family
 from pseudoword.outputs import Outputs, would_replace
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
-from pseudoword.text import public
+from pseudoword.text import public, version
 from pseudoword.training import optimisers
 
 CONDITIONS_FILE = "bench.json"
-CONDITIONS = {"base", "judge", "pictures_each", "sampler_steps", "seed"}
-"""The keys in that file; "judge" is the similarity model. Only scores under the same conditions can
-be compared. Later versions also keep the version of the prompts."""
+"""What the scores in a folder depend on: only such with the same can be compared."""
 
 CEILING = "vectors=8,steps=500"
 """Settings that take much time, and come as near to the references as any that were tried."""
+
+DRAWING_SETTINGS = (
+    "prediction_type", "clip_skip", "quantize", "pictures_each", "sampler_steps", "seed",
+)  # fmt: skip
+"""Settings of `bench` that change what is drawn."""
 
 RESULT_FILES = ("table.md", "pareto.png", "results.json", "grid-things.png", "grid-style.png")
 FILES = (CONDITIONS_FILE, *RESULT_FILES)
@@ -99,8 +102,9 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
         StorageError: there are files that no benchmark has written.
     """
     variants = [*config.compare]
-    if config.ceiling and CEILING not in map(str, variants):
-        variants.append(parse_variant(CEILING))
+    ceiling = parse_variant(CEILING)
+    if config.ceiling and not any(map(ceiling.is_same, variants)):
+        variants.append(ceiling)
     for one in variants:
         optimisers.check(one.config.optimiser, one.config.optimiser_option)
     files = Outputs(config.out, MAKER)
@@ -143,8 +147,6 @@ def compare(config: BenchConfig, progress: Progress, *, overwrite: bool = False)
 def _check_files(files: Outputs, overwrite: bool) -> None:
     """Refuse a folder whose files a benchmark would replace or take for its own."""
     path = files.folder / CONDITIONS_FILE
-    if path.is_file() and not files.record.exists() and _conditions(path).keys() == CONDITIONS:
-        files.adopt(FILES)  # of a version that kept no record
     files.check(FILES, overwrite=overwrite)
     there = [one for one in (files.folder / name for name in FOLDERS) if one.exists()]
     if not overwrite and not path.exists() and there:
@@ -165,11 +167,11 @@ def _check_conditions(
 ) -> None:
     """Keep the conditions of this run; refuse a folder whose scores were made under others."""
     now = {
+        "version of pseudoword": version(),
         "base": family.fingerprint(),
-        "judge": model.name,
-        "pictures_each": config.pictures_each,
-        "sampler_steps": config.sampler_steps,
-        "seed": config.seed,
+        "dtype": str(family.dtype).removeprefix("torch."),
+        **{name: getattr(config, name) for name in DRAWING_SETTINGS},
+        "similarity model": f"{model.name} {model.fingerprint()}",
         "prompts": PROMPTS,
     }
     owned = files.owned([CONDITIONS_FILE])

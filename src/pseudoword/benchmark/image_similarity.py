@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 from pseudoword import lookup
 from pseudoword.errors import BaseModelError
 from pseudoword.models.loading.auto_classes import autoload, automodel
+from pseudoword.models.loading.weights import sampled_digest
 from pseudoword.text import public, reason
 
 BUNDLED = Path(__file__).parent.parent / "bundled" / "judge"
@@ -35,7 +36,6 @@ class SimilarityModel:
     def __init__(self, source: str | Path = BUNDLED) -> None:
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-        # Benchmarks compare this name with the one that they kept.
         self.name = "the bundled judge" if source == BUNDLED else public(str(source))
         source = lookup.model_source(source, "--similarity-model")
         try:
@@ -56,6 +56,10 @@ class SimilarityModel:
             features.append(self.text_features(["a", "a a"]))  # of different lengths
         if not all(one.isfinite().all() for one in features):
             raise ValueError("its features of a picture and a text are not finite numbers")
+
+    def fingerprint(self) -> str:
+        """A hash over a sample of every weight, which differs between models."""
+        return sampled_digest(self._model)
 
     @property
     def reads_text(self) -> bool:

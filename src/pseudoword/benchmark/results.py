@@ -161,18 +161,28 @@ def _bootstrap(
 ) -> Interval:
     """Resample the `paired` columns together, and `unpaired` by itself."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(len(paired[0]), size=(RESAMPLES, len(paired[0])))
+    rows = _resamples(rng, len(paired[0]))
     resampled = [column[rows] for column in paired]
     values = list(paired)
     if unpaired is not None:
-        resampled.append(unpaired[rng.integers(len(unpaired), size=(RESAMPLES, len(unpaired)))])
+        resampled.append(unpaired[_resamples(rng, len(unpaired))])
         values.append(unpaired)
     with np.errstate(divide="ignore", invalid="ignore"):
         found, whole = statistic(*resampled), float(statistic(*values))
     if not np.isfinite(found).all():
         return Interval(whole, math.nan, math.nan, math.nan)
-    low, high = np.percentile(found, [2.5, 97.5])
-    return Interval(whole, float(low), float(high), float(found.std()))
+    low, high = map(float, np.percentile(found, [2.5, 97.5]))
+    # of equal values the means may differ in their last digit
+    return Interval(whole, min(low, whole), max(high, whole), float(found.std()))
+
+
+def _resamples(rng: np.random.Generator, words: int) -> np.ndarray:
+    """Which words each resample has, `[RESAMPLES, words - 1]`.
+
+    With one fewer than there are, a mean varies as its standard error says. With as many, the
+    error of a mean of n words would be too small by a factor of sqrt((n - 1) / n).
+    """
+    return rng.integers(words, size=(RESAMPLES, max(words - 1, 1)))
 
 
 def pareto_plot(tables: Sequence[ResultTable], metric: str = "following") -> bytes:

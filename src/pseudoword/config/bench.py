@@ -1,5 +1,6 @@
 """How words are measured: by the benchmark, and on a user's own pictures."""
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -23,6 +24,7 @@ from pseudoword.config.fields import (
 from pseudoword.config.variants import Compared, Variant, parse_variant
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
+from pseudoword.text import brief
 
 
 class BenchConfig(BaseChoice):
@@ -64,9 +66,18 @@ class BenchConfig(BaseChoice):
 
     @field_validator("compare")
     @classmethod
-    def _in_folders_of_their_own(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        if len({file_stem(one.name) for one in variants}) < len(variants):
-            raise SettingsError("--compare: the same settings are given twice; leave one out")
+    def _differ(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        for one, other in combinations(variants, 2):
+            if one.is_same(other):
+                written = " and ".join(dict.fromkeys((brief(one.name), brief(other.name))))
+                raise SettingsError(
+                    f"--compare: the same settings are given twice, {written}; leave one out"
+                )
+            if file_stem(one.name) == file_stem(other.name):
+                raise SettingsError(
+                    f"--compare: {brief(one.name)} and {brief(other.name)} would have one folder; "
+                    "give the settings of one in another order, or compare them in two --out"
+                )
         return variants
 
     def check_there(self) -> None:

@@ -48,6 +48,11 @@ class Variant:
         """All settings of train, of a word in the current folder, which is there."""
         return TrainConfig.check(pictures=["."], token="<word>", **self.settings)
 
+    def is_same(self, other: "Variant") -> bool:
+        """Whether both have the same words and drawings, however they are written."""
+        drawing = (self.toward, self.rows, self.layers), (other.toward, other.rows, other.layers)
+        return drawing[0] == drawing[1] and self.config == other.config
+
     def __str__(self) -> str:
         """As it was written."""
         return "" if self.name == DEFAULTS else self.name
@@ -87,7 +92,11 @@ def _parse(text: str) -> Variant:
         if name in OWN_SETTINGS:
             raise SettingsError(f"the benchmark chooses {name} itself; leave it out")
     return Variant(
-        text or DEFAULTS, settings, drawing.toward, drawing.rows, WITHOUT_LAYERS not in parts
+        text if parts else DEFAULTS,
+        settings,
+        drawing.toward,
+        drawing.rows,
+        WITHOUT_LAYERS not in parts,
     )
 
 
