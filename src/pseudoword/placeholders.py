@@ -136,6 +136,13 @@ def split(prompt: str, placeholders: Iterable[str]) -> list[str]:
     return [*pieces, prompt[done:]]
 
 
+def named(texts: Iterable[str], placeholders: Iterable[str]) -> list[str]:
+    """Those of `placeholders` that are in a text; `<cat>` is not in it where `<cat>-hat` is."""
+    known = tuple(placeholders)
+    found = {piece for text in texts for piece in split(text, known)[1::2]}
+    return [one for one in known if unicodedata.normalize("NFC", one) in found]
+
+
 @lru_cache(_REMEMBERED)
 def _forms(placeholders: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str]]:
     """How placeholders are written -> which, longest first; and a pattern that finds any."""

@@ -239,6 +239,20 @@ def test_a_deleted_word_stays_away_until_its_training_is_resumed(
         queue.library.undo(job.id)  # it is there again
 
 
+def test_a_renamed_word_is_learned_further_though_another_has_its_first_name(
+    queue: Queue, data_set: str, settings: dict[str, Any]
+) -> None:
+    job = queue.submit(data_set, "<cat>", **settings)
+    train(queue, job.id)
+    queue.library.rename(job.id, "<dog>")
+    queue.library.add(embedding("<cat>"), "cat.pt")
+    resumed = queue.resume(job.id)
+    assert (resumed.state, resumed.called) == ("queued", "<dog>")
+    train(queue, job.id)
+    assert queue.job(job.id).state == "done"
+    assert {word.token for word in queue.library.words()} == {"<cat>", "<dog>"}
+
+
 @pytest.fixture
 def several(queue: Queue, data_set: str, settings: dict[str, Any]) -> Job:
     """A training of two new words, which captions name; it waits."""
@@ -384,6 +398,10 @@ def test_words_of_the_library_that_captions_name_are_read_as_such(
     """And as they were when the training was submitted, also where the workspace has moved."""
     hat = queue.submit(data_set, "<hat>", **settings)
     train(queue, hat.id)
+    longer = settings | {"sentences": ["a [name] in a <hat>-box"], "also": ["<hat>-box=box"]}
+    box = queue.submit(data_set, "<in>", **longer)
+    assert queue.settings(box.id).words == ()
+    queue.remove(box.id)
     queue.library.add(embedding("<cap>"), "cap.pt")  # nobody knows for which model
     picture, *_ = queue.data_sets.pictures(data_set)
     queue.data_sets.set_caption(data_set, picture.id, "a [name] with a <hat> and a <cap>")

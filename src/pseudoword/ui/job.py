@@ -16,7 +16,7 @@ class Job:
 
     id: str
     tokens: Mapping[str, str]
-    """id in the library -> token, of the words that it learns"""
+    """id in the library -> token, of the words that it learns; of one that was renamed, the new"""
     state: State
     sentence: str
     """what is going on, or what has happened; plain text of one or a few lines"""
@@ -58,7 +58,8 @@ class Job:
 def job_of(files: JobFiles, library: Library) -> Job:
     """The training that these files are of, as it is now."""
     about, state, running, progress = files.about, files.state, files.running, files.progress
-    live, tokens = state in ("running", "stopping"), files.tokens
+    live = state in ("running", "stopping")
+    tokens = {word: library.called(word, token) for word, token in files.tokens.items()}
     entries = last_entries(files.workspace.place("runs", files.name) / LOG)
     total = int(about.get("total", 0))
     soonest = int(about.get("soonest", total))

@@ -19,7 +19,7 @@ from pseudoword import internals, lookup
 from pseudoword.config import TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
 from pseudoword.files import write_whole
-from pseudoword.placeholders import split
+from pseudoword.placeholders import named
 from pseudoword.progress import Silent
 from pseudoword.text import brief, public
 from pseudoword.ui import processes
@@ -139,11 +139,13 @@ class Queue:
         """
         lines = [text for line in config.preview for text in (line.prompt, line.negative)]
         captions = [picture.caption for picture in self.data_sets.pictures(data_set)]
-        texts, base = [*captions, *sentences, *lines], public(lookup.absolute(config.base))
+        words, base = self.library.words(), public(lookup.absolute(config.base))
+        known = [*config.tokens, *(word.token for word in words)]
+        meant = named([*captions, *sentences, *lines], known)
         return [
             self.library.file(word.id)
-            for word in self.library.words()
-            if word.base == base and any(len(split(text, [word.token])) > 1 for text in texts)
+            for word in words
+            if word.base == base and word.token in meant
         ]
 
     def config(
@@ -236,7 +238,7 @@ class Queue:
             SettingsError: another word has its name by now, or it is being learned.
         """
         with self.workspace.turn("names"):
-            for word, token in JobFiles(self.workspace, name).tokens.items():
+            for word, token in self.job(name).tokens.items():
                 self.library.check_name(token, but=word)
             with self._not_trained(name) as files:
                 if files.has_begun:

@@ -97,6 +97,10 @@ class Library:
         """
         return self._word(name, self._folder(name))
 
+    def called(self, name: str, token: str) -> str:
+        """What the word is called; `token` where it is not here."""
+        return str(read_json(self.workspace.place("words", name) / ABOUT).get("token", token))
+
     def file(self, name: str) -> Path:
         """The word's file."""
         return self._folder(name) / CONCEPT

@@ -227,6 +227,9 @@ def test_words_of_a_prompt_are_found_as_training_finds_them() -> None:
     assert use.mentioned(words, "a <cat>.", "") == ["<cat>"]
     assert use.mentioned(words, "a photo", "猫の写真") == ["猫"]
     assert use.mentioned(words, "hotdogs", "") == []
+    hat = word("<cat>-hat")
+    assert use.mentioned([*words, hat], "a <cat>-hat", "") == ["<cat>-hat"]
+    assert use.mentioned([*words, hat], "a <cat>-hat on a <cat>", "") == ["<cat>", "<cat>-hat"]
 
 
 def test_further_new_words_are_written_as_the_first_is() -> None:
@@ -246,9 +249,11 @@ def test_no_further_word_starts_from_a_file(desk: Desk) -> None:
 
 
 def test_a_word_is_written_into_the_prompt_once() -> None:
-    assert use.with_token("", "<cat>") == "a photo of <cat>"
-    assert use.with_token("a red", "<cat>") == "a red <cat>"
-    assert use.with_token("a <cat>", "<cat>") == "a <cat>"
+    known = ["<cat>", "<cat>-hat"]
+    assert use.with_token("", "<cat>", known) == "a photo of <cat>"
+    assert use.with_token("a red", "<cat>", known) == "a red <cat>"
+    assert use.with_token("a <cat>", "<cat>", known) == "a <cat>"
+    assert use.with_token("a <cat>-hat", "<cat>", known) == "a <cat>-hat <cat>"
 
 
 def test_no_package_is_imported_that_a_page_names(desk: Desk) -> None:

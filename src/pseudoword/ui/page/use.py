@@ -8,7 +8,7 @@ import gradio as gr
 
 from pseudoword.config import GenerateConfig
 from pseudoword.errors import ConceptError, PictureError, PromptError, PseudowordError
-from pseudoword.placeholders import split
+from pseudoword.placeholders import named
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.drawing import Drawn
 from pseudoword.ui.library import Word
@@ -67,19 +67,16 @@ class Shown:
 
 def mentioned(words: Sequence[Word], *prompts: str) -> list[str]:
     """The ids of the words that are in a prompt."""
-    return [
-        word.id
-        for word in words
-        if any(len(split(prompt or "", [word.token])) > 1 for prompt in prompts)
-    ]
+    meant = named([prompt or "" for prompt in prompts], [word.token for word in words])
+    return [word.id for word in words if word.token in meant]
 
 
-def with_token(prompt: str, token: str) -> str:
-    """`prompt` with `token` in it: at its end, or in a sentence of its own."""
+def with_token(prompt: str, token: str, known: Sequence[str]) -> str:
+    """`prompt` with `token`, one of the `known`, in it: at its end, or in a sentence of its own."""
     prompt = (prompt or "").strip()
     if not prompt:
         return f"a photo of {token}"
-    return prompt if len(split(prompt, [token])) > 1 else f"{prompt} {token}"
+    return prompt if token in named([prompt], known) else f"{prompt} {token}"
 
 
 def handed(drawn: Sequence[Drawn]) -> list[tuple[str, str]]:
@@ -191,9 +188,10 @@ class DrawingPanel:
     ) -> list[str]:
         """Both prompts with the pressed word in one of them."""
         token = self._desk.library.word(pressed(event, ids)).token
+        known = [word.token for word in self._desk.library.words()]
         if where == "prompt":
-            return [with_token(prompt, token), negative]
-        return [prompt, with_token(negative, token) if negative else token]
+            return [with_token(prompt, token, known), negative]
+        return [prompt, with_token(negative, token, known) if negative else token]
 
     def _drawing(self, draw: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         """The handler of a button that draws.
