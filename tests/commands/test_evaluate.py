@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import Notes
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 from typer.testing import CliRunner
 from word_files import write_word
@@ -138,3 +139,39 @@ def test_mistakes_are_explained(apple: Concept, tmp_path: Path) -> None:
         api.evaluate(apple, TRUE, prompt=["a cat"], out=tmp_path)
     with pytest.raises(BaseModelError, match="CLIP, SigLIP or DINOv2"):
         api.evaluate(apple, TRUE, similarity_model=str(tmp_path), out=tmp_path)
+
+
+def test_pictures_that_measure_too_much_are_told(
+    apple: Concept, dino: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "generate", lambda *_, **__: [Image.new("RGB", (32, 32))])
+    photos = tmp_path / "photos"
+    shutil.copytree(TRUE, photos)
+    some, *others = sorted(photos.glob("*.png"))
+    shutil.copy(some, photos / "copy.png")
+    notes = Notes()
+    settings: dict[str, Any] = {"prompt": ["a [name]"], "n": 1, "similarity_model": dino}
+    copied = api.evaluate(apple, photos, out=tmp_path / "one", progress=notes, **settings)
+    plain = api.evaluate(apple, TRUE, out=tmp_path / "two", **settings)
+    assert copied.similarities == plain.similarities
+    assert "copies of other pictures, left out" in " ".join(notes.lines)
+    assert "learned from" not in " ".join(notes.lines)
+    run = api.train(TRUE, "<toy>", init="toy", steps=1, preview=(), out=tmp_path / "run")
+    for word in (run.folder, run.folder / "concept.safetensors"):
+        notes = Notes()
+        out = tmp_path / f"of-{word.name}"
+        api.evaluate(word, [some, others[0]], out=out, progress=notes, **settings)
+        assert f"the word was learned from {some}, {others[0]}" in " ".join(notes.lines)
+    notes = Notes()
+    api.evaluate(run.folder, PANDA / "learn", out=tmp_path / "new", progress=notes, **settings)
+    assert "learned from" not in " ".join(notes.lines)
+
+
+def test_the_bundled_similarity_model_is_for_the_bundled_base(
+    apple: Concept, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "_evaluate", lambda *_: None)
+    for model, told in ((base, True), ("emoji", False)):
+        notes = Notes()
+        api.evaluate(apple, TRUE, base=model, out=tmp_path, progress=notes)
+        assert ("knows only what the bundled base model draws" in " ".join(notes.lines)) == told

@@ -18,6 +18,7 @@ from pseudoword import locks, lookup
 from pseudoword.benchmark.image_similarity import BUNDLED, SimilarityModel
 from pseudoword.concept import Concept
 from pseudoword.config import EvaluateConfig
+from pseudoword.config.base_choice import BUNDLED as BUNDLED_BASES
 from pseudoword.data import images, picture_files, prompt_checks
 from pseudoword.data.captions import render
 from pseudoword.errors import SettingsError
@@ -30,13 +31,17 @@ from pseudoword.outputs import Outputs, check_not_input, maker_of
 from pseudoword.placeholders import as_written, delimited
 from pseudoword.progress import Progress
 from pseudoword.report import grids, html, picture_output
-from pseudoword.text import public
+from pseudoword.runs.folder import RunFolder
+from pseudoword.text import listed, public
 
 NEEDED_PX = 1024
 """Pictures are read at about this size. Similarity models take smaller ones."""
 
 CELL_PX, MAX_CELLS = 160, 24
 """Size of the true pictures on the contact sheet, and how many there are at most."""
+
+MAX_LISTED = 5
+"""A message lists at most this many pictures."""
 
 FILES = ("evaluation.png", "evaluation.json", "report.html")
 
@@ -81,7 +86,8 @@ def evaluate_word(
     check_not_input(config.out, config.pictures)
     out.check(FILES, overwrite=overwrite)
     _check(config)
-    paths = picture_files.find(config.pictures, progress.note)
+    paths = _once(picture_files.find(config.pictures, progress.note), progress)
+    _note_what_is_measured(file, paths, config, progress)
     with locks.lock_folder(config.out):
         out.check(FILES, overwrite=overwrite)  # again, as another evaluation may just have ended
         return _evaluate(concept, paths, config, out, progress)
@@ -131,6 +137,45 @@ def _check(config: EvaluateConfig) -> None:
         raise SettingsError(
             f"--compare-with {config.compare_with!r} looks like a file; give a known word"
         )
+
+
+def _once(paths: Sequence[Path], progress: Progress) -> list[Path]:
+    """The pictures, without copies: each would count as one more."""
+    first: dict[str, Path] = {}
+    copies = [path for path in paths if first.setdefault(_content(path), path) != path]
+    if copies:
+        progress.note(f"copies of other pictures, left out: {listed(copies, MAX_LISTED)}")
+    return list(first.values())
+
+
+def _note_what_is_measured(
+    file: str | Path | Concept, paths: Sequence[Path], config: EvaluateConfig, progress: Progress
+) -> None:
+    """Note where the figures say less than they seem to."""
+    if config.similarity_model is None and config.base not in BUNDLED_BASES:
+        progress.note(
+            "the bundled similarity model knows only what the bundled base model draws; for other "
+            "pictures give --similarity-model, such as openai/clip-vit-base-patch32"
+        )
+    if isinstance(file, Concept):
+        return
+    place = Path(lookup.split_token(file, "")[0])
+    run = RunFolder(place if place.is_dir() else place.parent)
+    learned = set(map(_content, run.learned_from()))
+    if seen := [path for path in paths if _content(path) in learned]:
+        progress.note(
+            f"the word was learned from {listed(seen, MAX_LISTED)}, so it looks better than it "
+            "is. Measure with pictures that it was not learned from."
+        )
+
+
+def _content(path: Path) -> str:
+    """A hash of the file; its name where it cannot be read, which is told when it is opened."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return str(path)
 
 
 def _note_prompts(

@@ -14,7 +14,14 @@ from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
 from pseudoword.config.fields import AUTO
-from pseudoword.errors import PseudowordError, RunFolderError, SettingsError, StorageError
+from pseudoword.data import picture_files
+from pseudoword.errors import (
+    PictureError,
+    PseudowordError,
+    RunFolderError,
+    SettingsError,
+    StorageError,
+)
 from pseudoword.files import read_regular, remove_abandoned, storage_error
 from pseudoword.formats import native
 from pseudoword.outputs import Outputs, check_not_input, check_writable
@@ -297,6 +304,13 @@ class RunFolder:
             return bool(self.read_log())
         except PseudowordError:
             return False
+
+    def learned_from(self) -> list[Path]:
+        """The pictures of this run, if it is one and they are still there."""
+        try:
+            return picture_files.find(self._settings().pictures) if self._is_run() else []
+        except (RunFolderError, PictureError, StorageError):
+            return []
 
     def _check_inputs(self, config: TrainConfig) -> None:
         recorded = {".", *self.files.recorded()}
