@@ -133,9 +133,10 @@ def test_init_takes_a_path_that_exists(
 
 def test_init_takes_one_word_of_several(somewhere: Path) -> None:
     torch.save({"<a>": torch.ones(1, 32), "<b>": torch.zeros(1, 32)}, somewhere / "two.pt")
-    result = initialisation.named_concept("./two.pt=<b>", "auto")
-    assert result is not None
-    assert not result.vectors["clip_l"].any()
+    for written in ("./two.pt=<b>", "two.pt=<b>"):
+        result = initialisation.named_concept(written, "auto")
+        assert result is not None
+        assert not result.vectors["clip_l"].any()
     with pytest.raises(ConceptError, match="holds 2 words"):
         initialisation.named_concept("./two.pt", "auto")
     with pytest.raises(ConceptError, match="holds 2 words"):

@@ -198,13 +198,13 @@ def check_there(
 
 def looks_like_path(text: str) -> bool:
     """Whether `text` is a path and not a word: it has a slash or a backslash, begins with `~`, or
-    ends like a file name."""
+    ends like a file name, as may the file of `FILE=TOKEN`."""
     return (
         "/" in text
         or "\\" in text
         or text.startswith("~")
         or text in {".", ".."}
-        or Path(text).suffix.lower() in ENDINGS
+        or any(Path(part).suffix.lower() in ENDINGS for part in (text, text.partition("=")[0]))
     )
 
 
@@ -269,8 +269,12 @@ def absolute(text: str, known: Container[str] | None = None) -> str:
 
 
 def argument_text(flag: str, argument: str | Path) -> str:
-    """How a message names an argument: its flag, if it has one, and its value."""
-    return f"{flag} {brief(str(argument))}".strip()
+    """How a message names an argument: its flag, if it has one, and its value.
+
+    A flag may end with the beginning of the value: `--also <hat>=`.
+    """
+    space = "" if flag.endswith("=") else " "
+    return f"{flag}{space}{brief(str(argument))}".strip()
 
 
 def _hub_id(text: str) -> HubId | None:

@@ -29,6 +29,7 @@ from pseudoword.training import memory
 WITHOUT_EFFECT: list[tuple[type[Settings], str, Any, Mapping[str, Any]]] = [
     (TrainConfig, "init", "cat", {"init_mode": "random"}),
     (TrainConfig, "init_mode", "nearest", {"also": ("<hat>",)}),
+    (TrainConfig, "also", ("<hat>=red hat",), {"init_mode": "random"}),
     (TrainConfig, "crops", 4, {}),
     (TrainConfig, "unmasked_weight", 0.5, {}),
     (TrainConfig, "mask", "alpha", {"unmasked_weight": 1}),

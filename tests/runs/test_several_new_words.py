@@ -1,5 +1,6 @@
 """Runs that learn several new words together (`--also`)."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,14 @@ import pseudoword
 from pseudoword import api, formats
 from pseudoword.commands import push
 from pseudoword.config import TrainConfig
-from pseudoword.errors import ConceptError, PromptError, RunFolderError, SettingsError
+from pseudoword.errors import (
+    ConceptError,
+    PromptError,
+    PseudowordError,
+    RunFolderError,
+    SettingsError,
+)
+from pseudoword.fleet import jobs
 from pseudoword.formats import folder_scan, sources
 from pseudoword.models.family import Family
 from pseudoword.progress import Silent
@@ -41,6 +49,17 @@ def captioned(pictures: Path) -> Path:
 def learned(base: Path, pictures: Path, out: Path, **settings: Any) -> list[bytes]:
     api.train(pictures, "<toy>", base=base, out=out, **SETTINGS | settings)
     return [(out / name).read_bytes() for name in FILES]
+
+
+def words_in(folder: Path) -> Path:
+    """The folder of a run of two words, without the run."""
+    folder.mkdir()
+    for name, token, other in zip(FILES, ("<toy>", "<hat>"), ("<hat>", "<toy>"), strict=True):
+        word = pseudoword.Concept(
+            token, {"clip_l": torch.full((1, 32), 0.5)}, "sd", provenance={"learned_with": other}
+        )
+        (folder / name).write_bytes(formats.encode(word, "native")[""])
+    return folder
 
 
 class Stopping(Silent):
@@ -230,6 +249,36 @@ def test_a_caption_of_a_picture_that_is_held_out_names_none(
     assert told.endswith("Pictures that are held out do not count; --held-out 0 learns from all.")
 
 
+def test_one_continues_from_a_file_wherever_that_is_moved(
+    base: Path, captioned: Path, tmp_path: Path
+) -> None:
+    given = {"also": f"<hat>={words_in(tmp_path / 'two')}=<hat>"}
+    learned(base, captioned, tmp_path / "whole", **given)
+    with pytest.raises(KeyboardInterrupt):
+        learned(base, captioned, tmp_path / "cut", progress=Stopping(2), **given)
+    (tmp_path / "two").rename(tmp_path / "moved")
+    again = {"also": f"<hat>={tmp_path / 'moved' / FILES[1]}"}
+    learned(base, captioned, tmp_path / "cut", **again)
+    whole, cut = (formats.read(tmp_path / run / FILES[1]) for run in ("whole", "cut"))
+    assert (cut.provenance["init_mode"], cut.length) == ("file", 1)
+    assert "changed" not in cut.provenance
+    torch.testing.assert_close(cut.vectors, whole.vectors, rtol=0, atol=0)
+
+
+def test_a_file_to_continue_from_goes_into_a_queue(captioned: Path, tmp_path: Path) -> None:
+    also = (f"<hat>={words_in(tmp_path / 'two')}=<hat>", "<cap>=red hat", "<toys>")
+    config = TrainConfig.check(pictures=captioned, token="<toy>", **SETTINGS | {"also": also})
+    job = jobs.make_job(config, Notes().note)
+    shutil.rmtree(tmp_path / "two")
+    opened = jobs.open_job(job, tmp_path / "there", tmp_path / "out")
+    _, hat, cap, toys = opened.new_words
+    concept = initialisation.named_concept(hat.init, hat.init_mode)
+    assert concept is not None
+    assert concept.length == 1
+    assert Path(hat.init).is_relative_to(tmp_path / "there")
+    assert (cap.init, toys.init) == ("red hat", "object")
+
+
 def test_that_only_the_first_one_starts_from_the_nearest_word_is_told(
     base: Path, captioned: Path, tmp_path: Path
 ) -> None:
@@ -239,11 +288,18 @@ def test_that_only_the_first_one_starts_from_the_nearest_word_is_told(
     assert any("--init-mode nearest has no effect on the words of --also" in n for n in notes.lines)
 
 
+def test_that_random_ones_start_from_no_words_is_told(captioned: Path) -> None:
+    given = {"pictures": captioned, "token": "<toy>", "init_mode": "random"}
+    told = TrainConfig.check(**given, also=["<hat>=red", "<cap>"]).without_effect()
+    assert [line for line in told if line.startswith("--also <hat>=red, <cap> has no effect")]
+    assert not TrainConfig.check(**given, also=["<cap>"]).without_effect()
+
+
 def test_words_that_do_not_fit_are_told_with_their_flag(
     base: Path, captioned: Path, tmp_path: Path
 ) -> None:
     given: dict[str, Any] = {"init_mode": "rows", "vectors": 1}
-    with pytest.raises(SettingsError, match="--also <hat> 'red dog' has 2 tokens"):
+    with pytest.raises(SettingsError, match="--also <hat>='red dog' has 2 tokens"):
         learned(base, captioned, tmp_path / "run", **given)
 
 
@@ -266,8 +322,9 @@ def test_one_that_no_step_has_seen_is_told(base: Path, captioned: Path, tmp_path
         ({"also": "<toy>"}, "--also <toy> is called like another new word"),
         ({"also": ("<hat>", "<HAT>")}, "--also <HAT> is called like another new word"),
         ({"also": "<hat>="}, "--also <hat>=: after the = come the words that it starts from"),
-        ({"also": "<hat>=words/hat.pt"}, "after the = come the words that it starts from"),
-        ({"also": "<hat>=hat.pt "}, "after the = come the words that it starts from"),
+        ({"also": "<hat>="}, "or a concept file to continue from"),
+        ({"also": "<hat>=./hat.pt"}, "--also <hat>=./hat.pt: there is no such file"),
+        ({"also": "<hat>=./hat.pt", "init_mode": "mean"}, "--also <hat>=./hat.pt: there is no"),
         ({"also": ""}, "--also is empty"),
         ({"also": "a [name]"}, r"\[name\] has a meaning in templates"),
         ({"also": "photo", "template": "subject"}, "--also photo is already a word of 'a photo of"),
@@ -276,7 +333,7 @@ def test_one_that_no_step_has_seen_is_told(base: Path, captioned: Path, tmp_path
 def test_words_that_cannot_be_are_refused_before_anything_is_written(
     settings: dict[str, Any], message: str, base: Path, captioned: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(PseudowordError, match=message):
         learned(base, captioned, tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
 
@@ -344,17 +401,6 @@ def test_the_command_line_names_each_file(base: Path, captioned: Path, tmp_path:
     assert f"--concept {tmp_path / 'run'} --base" in " ".join(out.split())
 
 
-def words_in(folder: Path) -> Path:
-    """The folder of a run of two words, without the run."""
-    folder.mkdir()
-    for name, token, other in zip(FILES, ("<toy>", "<hat>"), ("<hat>", "<toy>"), strict=True):
-        word = pseudoword.Concept(
-            token, {"clip_l": torch.full((1, 8), 0.5)}, "sd", provenance={"learned_with": other}
-        )
-        (folder / name).write_bytes(formats.encode(word, "native")[""])
-    return folder
-
-
 def test_a_folder_stands_for_all_of_its_words(tmp_path: Path) -> None:
     folder = words_in(tmp_path / "run")
     named = sources.read_named([folder], flag="--words")
@@ -390,8 +436,9 @@ def test_a_file_that_came_to_a_run_in_another_way_is_no_word_of_it(tmp_path: Pat
         (lambda run: api.evaluate(run, run), '--token "<toy>"'),
         (lambda run: api.generate("x", concept=f"{run}=<x>"), '--concept {run}="<toy>"'),
         (lambda run: api.train(run, "<x>", init=run), '--init {run}="<toy>"'),
+        (lambda run: api.train(run, "<x>", also=f"<y>={run}"), '--also <y>={run}="<toy>"'),
     ],
-    ids=["convert", "push", "evaluate", "generate", "train"],
+    ids=["convert", "push", "evaluate", "generate", "init", "also"],
 )
 def test_where_one_word_is_needed_the_folder_of_several_is_no_choice(
     asked: Callable[[Path], object], how: str, tmp_path: Path

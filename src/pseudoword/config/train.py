@@ -68,6 +68,7 @@ class TrainConfig(
         """As text that `from_toml` reads back, wherever it is read; unset values are left out."""
         values = self.model_dump(mode="json", exclude_none=True, exclude={"out"})
         values["pictures"] = [str(p.resolve()) for p in self.pictures]
+        values["also"] = self.also_from(lookup.absolute)
         for name in MAY_BE_PATHS & values.keys():
             of_file = name == "init" and self.init_mode == "file"
             value, known = values[name], () if of_file else MAY_BE_PATHS[name]

@@ -1,6 +1,7 @@
 """Settings of the new word itself."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -19,11 +20,12 @@ LONGEST_TOKEN = 200
 InitMode = Literal["auto", "rows", "mean", "nearest", "cross", "random", "file"]
 
 
-def names_concept(init: str, mode: InitMode) -> bool:
+def names_concept(init: str, mode: InitMode, flag: str = "--init") -> bool:
     """Whether `init` names a concept to continue from; if not, it is words, or not used.
 
     With `auto`, a concept must be given as a path, as a hub id, or as `FILE=TOKEN` for one word of
-    several. A plain word is a word, even if there is a file of that name.
+    several. A plain word is a word, even if there is a file of that name. `flag` is where the user
+    gave `init`.
 
     Raises:
         ConceptError: `init` looks like a path or a hub id, but is not there.
@@ -32,17 +34,18 @@ def names_concept(init: str, mode: InitMode) -> bool:
     if mode == "random":
         return False
     if not init.strip():
-        raise SettingsError(f"--init {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+        given = lookup.argument_text(flag, repr(init))
+        raise SettingsError(f"{given} has no tokens. Give a word such as 'cat' or 'toy'.")
     if mode == "file":
-        lookup.concept_place(lookup.split_token(init, "--init")[0], "--init")
+        lookup.concept_place(lookup.split_token(init, flag)[0], flag)
         return True
-    source, _ = lookup.split_token(init, "--init") if lookup.looks_like_path(init) else (init, None)
-    if lookup.find(source, "--init", words=True, error=ConceptError) is None:
+    source, _ = lookup.split_token(init, flag) if lookup.looks_like_path(init) else (init, None)
+    if lookup.find(source, flag, words=True, error=ConceptError) is None:
         return False
     if mode != "auto":
         raise SettingsError(
-            f"--init-mode {mode} takes words, and --init {brief(init)} is a file's or folder's "
-            "name. Leave --init-mode out, or give words."
+            f"--init-mode {mode} takes words, and {lookup.argument_text(flag, init)} is a file's "
+            "or folder's name. Leave --init-mode out, or give words."
         )
     return True
 
@@ -68,6 +71,10 @@ class WordSettings(Settings):
         "init_mode": Idle(
             "on the words of --also, which start from all that is behind the =",
             lambda s: s.init_mode == "nearest" and bool(s.also),
+        ),
+        "also": Idle(
+            "beside --init-mode random, but for the name of the word",
+            lambda s: s.init_mode == "random" and any(_parts(one)[2] for one in s.also),
         ),
     }
 
@@ -98,8 +105,8 @@ class WordSettings(Settings):
 
     also: tuple[str, ...] = ()
     """A further new word that is learned together with --token from the same pictures, as "<toy>"
-    or, with the words it starts from, "<toy>=plush toy". Captions say which of them is in a
-    picture. May be repeated."""
+    or, with the words it starts from or the concept file it continues from, "<toy>=plush toy".
+    Captions say which of them is in a picture. May be repeated."""
 
     output_embedding: Annotated[bool, Alias("is_output_embedding")] = False
     """Put the vectors in after the text encoder, in the place of its states. No gradient passes
@@ -116,14 +123,14 @@ class WordSettings(Settings):
     def _also(cls, also: tuple[str, ...]) -> tuple[str, ...]:
         checked = []
         for one in also:
-            token, equals, words = _parts(one)
-            words = words.strip()
-            if equals and (not words or lookup.looks_like_path(words)):
+            token, equals, init = _parts(one)
+            init = at_home(init.strip())
+            if equals and not init:
                 raise SettingsError(
                     f"--also {brief(one)}: after the = come the words that it starts from, as in "
-                    f'--also "{brief(token)}=plush toy".'
+                    f'--also "{brief(token)}=plush toy", or a concept file to continue from.'
                 )
-            checked.append(_checked_token(token, "--also") + equals + words)
+            checked.append(_checked_token(token, "--also") + equals + init)
         return tuple(checked)
 
     @model_validator(mode="after")
@@ -154,13 +161,19 @@ class WordSettings(Settings):
         mode: InitMode = "auto" if self.init_mode in ("file", "nearest") else self.init_mode
         for one in self.also:
             token, _, init = _parts(one)
-            words.append(NewWord(token, init or "object", mode, f"--also {token}"))
+            words.append(NewWord(token, init or "object", mode, f"--also {token}="))
         return words
 
+    def also_from(self, place: Callable[[str], str]) -> list[str]:
+        """`also`, where `place` gives what each starts from, of what was given."""
+        parts = map(_parts, self.also)
+        return [token + (equals and equals + place(init)) for token, equals, init in parts]
+
     def check_there(self) -> None:
-        """Also a concept to continue from."""
+        """Also the concepts to continue from."""
         super().check_there()
-        names_concept(self.init, self.init_mode)
+        for word in self.new_words:
+            names_concept(word.init, word.init_mode, word.flag)
 
 
 def _parts(also: str) -> tuple[str, str, str]:

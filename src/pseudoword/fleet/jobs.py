@@ -12,6 +12,7 @@ import tomli_w
 from pseudoword import lookup
 from pseudoword.config import TrainConfig, flag
 from pseudoword.config.captions import template_file
+from pseudoword.config.word import NewWord
 from pseudoword.data import picture_files
 from pseudoword.data.caption_lists import listed_caption
 from pseudoword.errors import ConceptError, PictureError, SettingsError
@@ -24,9 +25,10 @@ from pseudoword.training import initialisation
 LARGEST_NBYTES = 256 * 1024 * 1024
 """A larger picture is not submitted."""
 
-PICTURES, SENT, WORDS = "pictures", ("init", "template"), "words"
-"""The folder of the pictures in an archive, of the file that each of these settings names, and of
-other words. A file keeps its name, as it stands in what is said of the word."""
+PICTURES, SENT, WORDS, ALSO = "pictures", ("init", "template"), "words", "also"
+"""The folder of the pictures in an archive, of the file that each of these settings names, of other
+words, and of what further new words start from. A file keeps its name, as it stands in what is said
+of the word."""
 
 NOT_SENT = ("base", "configs")
 """Settings that may name something too large for a queue."""
@@ -74,9 +76,16 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
             files[f"{PICTURES}/{name}"] = text.encode()
     values: dict[str, Any] = tomllib.loads(config.to_toml())
     del values["pictures"]
-    if (concept := _concept_file(config)) is not None:
-        files[f"init/{public(config.init)}"] = concept
+    first, *also = config.new_words
+    if (concept := _concept_file(first)) is not None:
+        files[f"init/{public(first.init)}"] = concept
         del values["init"]
+    in_archive = {}
+    for number, word in enumerate(also):
+        if (concept := _concept_file(word)) is not None:
+            in_archive[word.init] = f"{ALSO}/{number}/{public(word.init)}"
+            files[in_archive[word.init]] = concept
+    values["also"] = config.also_from(lambda init: in_archive.get(init, init))
     if (path := template_file(config.template)) is not None:
         files[f"template/{path.name}"] = _read(path)
         del values["template"]
@@ -102,16 +111,19 @@ def open_job(job: Job, folder: Path, out: Path) -> TrainConfig:
     sent: dict[str, Any] = {n: str(path) for n in SENT for path in (folder / n).glob("*")}
     if words := [str(path) for path in sorted((folder / WORDS).glob("*"))]:
         sent[WORDS] = [*words, *tomllib.loads(job.settings).get(WORDS, ())]
-    return TrainConfig.gather(file, pictures=[folder / PICTURES], out=out, **sent)
+    config = TrainConfig.gather(file, pictures=[folder / PICTURES], out=out, **sent)
+    here = {path.relative_to(folder).as_posix(): str(path) for path in folder.glob(f"{ALSO}/*/*")}
+    also = tuple(config.also_from(lambda init: here.get(init, init)))
+    return config.model_copy(update={"also": also})
 
 
-def _concept_file(config: TrainConfig) -> bytes | None:
-    """The concept that `init` names, if it is a file here; workers find one on the hub, too."""
-    concept = initialisation.named_concept(config.init, config.init_mode)
+def _concept_file(word: NewWord) -> bytes | None:
+    """The concept that a word starts from, if it is a file here; workers find those on the hub."""
+    concept = initialisation.named_concept(word.init, word.init_mode, word.flag)
     if concept is None:
         return None
-    source, _ = lookup.split_token(config.init, "--init")
-    place = lookup.find(source, "--init", error=ConceptError)
+    source, _ = lookup.split_token(word.init, word.flag)
+    place = lookup.find(source, word.flag, error=ConceptError)
     return native.dump(concept) if isinstance(place, Path) else None
 
 

@@ -80,7 +80,7 @@ def read_one(source: ConceptSource, token: str | None = None, flag: str = "") ->
     if isinstance(source, Concept):
         return source if token is None else formats.with_token(source, token)
     file, own_token = lookup.split_token(source, flag)
-    how = f"{flag} {file}=" if flag else formats.HOW
+    how = f"{lookup.argument_text(flag, file)}=" if flag else formats.HOW
     return formats.read(locate(file, flag), own_token if token is None else token, how)
 
 

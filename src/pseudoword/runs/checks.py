@@ -51,15 +51,17 @@ def before_loading(
     _note_late_plateau(config, note)
     optimisers.check(config.optimiser, config.optimiser_option)
     _note_rate_of_optimiser(config, note)
-    advice = initialisation.check(
-        config.init,
-        config.init_mode,
-        config.vectors,
-        config.method,
-        output=config.output_embedding,
-    )
-    if advice:
-        note(advice)
+    for word in config.new_words:
+        advice = initialisation.check(
+            word.init,
+            word.init_mode,
+            config.vectors,
+            config.method,
+            output=config.output_embedding,
+            flag=word.flag,
+        )
+        if advice:
+            note(advice)
     config.held_out_of(len(paths))
 
 
@@ -199,10 +201,11 @@ def against_model(
         ConceptError: the word would be longer than the longest prompt, or the one to continue from
             or another one does not fit the model.
     """
-    if concept := initialisation.named_concept(config.init, config.init_mode):
-        check_compatible(concept, family, whole=True)  # before pictures are encoded
-        for said in remarks(concept, family):
-            note(said)
+    for word in config.new_words:
+        if concept := initialisation.named_concept(word.init, word.init_mode, word.flag):
+            check_compatible(concept, family, whole=True)  # before pictures are encoded
+            for said in remarks(concept, family):
+                note(said)
     for other in others:
         check_compatible(other.concept, family)
         for said in remarks(other.concept, family):

@@ -315,8 +315,9 @@ class RunFolder:
     def _check_inputs(self, config: TrainConfig) -> None:
         recorded = {".", *self.files.recorded()}
         words = list(config.words)
-        if config.init_mode == "file" or lookup.looks_like_path(config.init):
-            words.append(config.init)
+        for word in config.new_words:
+            if word.init_mode == "file" or lookup.looks_like_path(word.init):
+                words.append(word.init)
         of_words = (Path(lookup.split_token(word, "")[0]) for word in words)
         for path in (*config.pictures, *of_words):
             if _inside(self.path, path) in recorded:

@@ -24,9 +24,18 @@ def sentences(before: TrainConfig, after: TrainConfig, shown: Callable[[object],
         if name not in CHANGEABLE
         and getattr(before, name) != getattr(after, name)
         and not (name == "extend" and after.extend > before.extend)
-        and not _has_moved(getattr(before, name), getattr(after, name))
+        and not _has_moved(*_values(name, before, after))
     }
     return [f"{flag(name)} was {old}, is {new}" for name, (old, new) in values.items()]
+
+
+def _values(name: str, before: TrainConfig, after: TrainConfig) -> tuple[object, object]:
+    """The values of a setting; of `also`, where its words are the same, what those start from."""
+    if name != "also" or before.tokens[1:] != after.tokens[1:]:
+        return getattr(before, name), getattr(after, name)
+    pairs = zip(before.new_words[1:], after.new_words[1:], strict=True)
+    changed = [(old.init, new.init) for old, new in pairs if old.init != new.init]
+    return tuple(old for old, _ in changed), tuple(new for _, new in changed)
 
 
 def _has_moved(before: object, after: object) -> bool:

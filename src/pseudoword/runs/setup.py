@@ -286,7 +286,7 @@ def _provenance(
 
 def _beginning(config: TrainConfig, word: NewWord) -> dict[str, str]:
     """What is written into one word of a run about how it began, and what it was learned with."""
-    found = {"init": word.init, "init_mode": initialisation.mode_of(word.init, word.init_mode)}
+    found = {"init": word.init, "init_mode": initialisation.mode_of(word)}
     others = [token for token in config.tokens if token != word.token]
     return found | ({LEARNED_WITH: ", ".join(others)} if others else {})
 

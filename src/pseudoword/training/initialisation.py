@@ -12,7 +12,7 @@ from pseudoword import formats, lookup
 from pseudoword.concept import Concept
 from pseudoword.config import InitMode
 from pseudoword.config.fields import AUTO, Auto
-from pseudoword.config.word import names_concept
+from pseudoword.config.word import NewWord, names_concept
 from pseudoword.errors import ConceptError, SettingsError
 from pseudoword.formats import layered_rows, sources
 from pseudoword.formats.keys import OUTPUT_SUFFIX, is_output
@@ -23,27 +23,28 @@ from pseudoword.models.family import Family
 from pseudoword.models.reading.text_encoder import TextEncoder, watched
 from pseudoword.placeholders import delimited
 from pseudoword.rng import generator
-from pseudoword.text import brief
 from pseudoword.training import joint_words, suggestions
 
 
-def named_concept(init: str, mode: InitMode) -> Concept | None:
+def named_concept(init: str, mode: InitMode, flag: str = "--init") -> Concept | None:
     """The concept that `init` names, to continue from; None if `init` is words, or not used.
+
+    `flag` is where the user gave `init`.
 
     Raises:
         ConceptError: `init` looks like a path or a hub id, but is not there or not a concept.
         SettingsError: `init` looks like a path or a hub id, but `mode` takes words.
     """
-    return sources.read_one(init, flag="--init") if names_concept(init, mode) else None
+    return sources.read_one(init, flag=flag) if names_concept(init, mode, flag) else None
 
 
-def mode_of(init: str, mode: InitMode) -> str:
-    """`mode`; for `auto`, `file` if `init` names a concept, else `words`, as for `nearest`."""
-    if mode == "nearest":
+def mode_of(word: NewWord) -> str:
+    """How it starts; for `auto`, `file` if it names a concept, else `words`, as for `nearest`."""
+    if word.init_mode == "nearest":
         return "words"
-    if mode != "auto":
-        return mode
-    return "words" if named_concept(init, mode) is None else "file"
+    if word.init_mode != "auto":
+        return word.init_mode
+    return "words" if named_concept(word.init, "auto", word.flag) is None else "file"
 
 
 def check(
@@ -53,8 +54,9 @@ def check(
     method: str = "classic",
     *,
     output: bool = False,
+    flag: str = "--init",
 ) -> str | None:
-    """Check `init` as far as this is possible without a model.
+    """Check `init` as far as this is possible without a model. `flag` is where the user gave it.
 
     Returns:
         A note for the user, if words were taken although there is a file of that name.
@@ -64,26 +66,26 @@ def check(
             `method` is not layered; or it is for the output of a text encoder, and the word is not.
         SettingsError: as `named_concept`; or a concept has more or fewer vectors than asked for.
     """
-    concept = named_concept(init, mode)
+    concept, given = named_concept(init, mode, flag), lookup.argument_text(flag, init)
     if concept is None:
         same_name = (
             mode != "random" and lookup.exists(Path(init)) and formats.is_concept(Path(init))
         )
-        return f"--init {init} is a word; write ./{init} for the file here" if same_name else None
+        return f"{given} is a word; write ./{init} for the file here" if same_name else None
     if method != "layered" and not layered_rows.for_all(concept.vectors):
         raise ConceptError(
-            f"--init {brief(init)} is a layered word. Continue it with --method layered, or make "
+            f"{given} is a layered word. Continue it with --method layered, or make "
             "it an ordinary word with `pseudoword convert` first."
         )
     if is_output(concept.vectors) and not output:
         raise ConceptError(
-            f"--init {brief(init)} is an output embedding. Continue it with --output-embedding; "
+            f"{given} is an output embedding. Continue it with --output-embedding; "
             "an ordinary word cannot be made of it."
         )
     counts = {len(rows) for rows in concept.vectors.values()}
     if vectors is not AUTO and counts != {vectors}:
         raise SettingsError(
-            f"--vectors {vectors}: --init {brief(init)} has {max(counts)}, and keeps them. "
+            f"--vectors {vectors}: {given} has {max(counts)}, and keeps them. "
             "Leave --vectors out, or start from words."
         )
     return None
@@ -116,7 +118,7 @@ def initial_rows(
         ConceptError: the concept cannot be read, or is not compatible with the model.
     """
     rows: Mapping[str, Tensor]
-    concept = named_concept(init, mode)
+    concept = named_concept(init, mode, flag)
     if concept is not None:
         check_compatible(concept, family, whole=True)
         rows = {
@@ -131,7 +133,9 @@ def initial_rows(
         }
     else:
         rows = rows_of_words(family, init, mode, vectors, flag)
-    return output_rows(family, rows) if output and not is_output(rows) else rows
+    if output and not is_output(rows):
+        return output_rows(family, layered_rows.for_all(rows))
+    return rows
 
 
 def output_rows(family: Family, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -278,15 +282,15 @@ def vector_count(family: Family, init: str, pictures: int) -> int:
 
 
 def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, flag: str) -> Tensor:
-    ids = encoder.reader.token_ids(init)
+    ids, given = encoder.reader.token_ids(init), lookup.argument_text(flag, repr(init))
     if not ids:
-        raise SettingsError(f"{flag} {init!r} has no tokens. Give a word such as 'cat' or 'toy'.")
+        raise SettingsError(f"{given} has no tokens. Give a word such as 'cat' or 'toy'.")
     words = encoder.table.detach()[ids].float().cpu()
     if mode == "mean" or (mode != "rows" and len(ids) > vectors):
         return words.mean(0, keepdim=True).repeat(vectors, 1)
     if len(ids) > vectors:
         raise SettingsError(
-            f"{flag} {init!r} has {len(ids)} tokens but --vectors is {vectors}. "
+            f"{given} has {len(ids)} tokens but --vectors is {vectors}. "
             f"Use --vectors {len(ids)}, --init-mode mean, or a shorter word."
         )
     return words[torch.arange(vectors) % len(ids)]

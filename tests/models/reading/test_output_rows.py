@@ -162,6 +162,23 @@ def test_zeros_that_onetrainer_writes_beside_the_rows_are_what_the_encoder_reads
         initialisation.check(str(tmp_path / "cat.safetensors"), "file", 2)
 
 
+def test_a_layered_word_begins_as_its_rows_for_all_layers(family: Family, tmp_path: Path) -> None:
+    plain = {"clip_l": initial_rows(family, "cat", "auto", 1, "<cat>", 0)["clip_l"]}
+    layers = {f"clip_l.{layer}": -plain["clip_l"] for layer in family.layers}
+    for name, vectors in (("plain", plain), ("layered", plain | layers)):
+        word = formats.encode(Concept("<cat>", vectors, family.name), "native")[""]
+        (tmp_path / f"{name}.safetensors").write_bytes(word)
+    expected, found = (
+        initial_rows(
+            family, str(tmp_path / f"{name}.safetensors"), "file", 1, "<cat>", 0, output=True
+        )
+        for name in ("plain", "layered")
+    )
+    assert {key: rows.tolist() for key, rows in found.items()} == {
+        key: rows.tolist() for key, rows in expected.items()
+    }
+
+
 def test_both_kinds_of_words_are_in_one_prompt(family: Family) -> None:
     after, before = rows_for(family), initial_rows(family, "dog", "auto", 1, "<dog>", 0)
     prompt = ["a <cat> and a <dog>"]

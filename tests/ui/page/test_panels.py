@@ -243,7 +243,7 @@ def test_further_new_words_are_written_as_the_first_is() -> None:
 
 
 def test_no_further_word_starts_from_a_file(desk: Desk) -> None:
-    for init in ("/etc/passwd", "words/cat.pt", "cat.safetensors"):
+    for init in ("/etc/passwd", "words/cat.pt", "cat.safetensors", "cat.pt=<cat>"):
         with pytest.raises(SettingsError, match="looks like a file"):
             checked(desk.workspace, TrainConfig, {"also": [f"<hat>={init}"]})
 
