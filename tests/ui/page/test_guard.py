@@ -18,7 +18,7 @@ from served import Served, drop, open_page, put, tab
 
 from pseudoword.errors import SettingsError
 from pseudoword.example_files import EXAMPLE_PICTURES
-from pseudoword.ui.page.app import check_address
+from pseudoword.ui.page.app import check_address, in_url
 from pseudoword.ui.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -126,6 +126,9 @@ def test_no_other_site_can_make_a_browser_upload_something(served: Served) -> No
             refused = ask(served, path, b"x", **{"Sec-Fetch-Site": site})
             assert refused[0] == 403
         assert ask(served, path, b"x", **{"Sec-Fetch-Site": "same-origin"})[0] != 403
+        for origin in ("http://evil.example", "null"):  # all that is said over plain http
+            assert ask(served, path, b"x", Origin=origin)[0] == 403
+        assert ask(served, path, b"x", Origin=served.url)[0] != 403
 
 
 def test_uploads_are_bounded(served: Served) -> None:
@@ -207,6 +210,11 @@ def test_others_need_a_password() -> None:
             check_address(host, share=share, password=None)
     with pytest.raises(SettingsError, match="empty"):
         check_address("127.0.0.1", share=False, password=" ")
+
+
+def test_an_address_of_ipv6_is_in_brackets_in_a_url() -> None:
+    hosts = ("::1", "[::1]", "localhost", "127.0.0.1")
+    assert [in_url(host) for host in hosts] == ["[::1]", "[::1]", "localhost", "127.0.0.1"]
 
 
 def test_nothing_is_shown_without_the_password(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pseudoword.ui.page import pieces, use
 from pseudoword.ui.page.events import shown_ids
 from pseudoword.ui.page.forms import Form
 from pseudoword.ui.page.picture_editor import Answer, Edits, box, painted
+from pseudoword.ui.page.picture_panel import PicturePanel
 from pseudoword.ui.page.picture_view import view
 from pseudoword.ui.page.teach import OPTIMISERS, as_example, settings_of
 from pseudoword.ui.page.training_panel import asked_of, curve_rows, progress, to_show
@@ -104,6 +105,18 @@ def test_pictures_are_shown_with_their_sentence_and_what_is_odd(desk: Desk, tmp_
     assert "asleep" in sentence
     assert "cat.png" in found.told
     assert "0001" not in found.told
+
+
+def test_a_caption_that_was_written_in_another_tab_is_kept(desk: Desk, tmp_path: Path) -> None:
+    add_files(desk, DATA_SET, [str(picture(tmp_path / f"{one}.png")) for one in "ab"])
+    with gr.Blocks():
+        panel = PicturePanel(desk, lambda *_: ({"base": "emoji"}, "<cat>"))
+    *_, written = panel._shown_anew(DATA_SET)  # in both tabs
+    *_, now = panel._captioned([["a.png", "here"], ["b.png", ""]], written, DATA_SET)
+    panel._captioned([["a.png", ""], ["b.png", "there"]], written, DATA_SET)
+    panel._captioned([["a.png", "here"], ["b.png", ""]], now, DATA_SET)  # nothing is changed
+    found = desk.data_sets.pictures(DATA_SET)
+    assert [one.caption for one in found] == ["here", "there"]
 
 
 def test_settings_that_do_not_work_still_show_the_pictures(desk: Desk, tmp_path: Path) -> None:

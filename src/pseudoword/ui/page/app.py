@@ -111,6 +111,11 @@ def check_address(host: str, share: bool, password: str | None) -> None:
         )
 
 
+def in_url(host: str) -> str:
+    """An address as it stands in a URL: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
 def check_free(host: str, port: int) -> None:
     """See that the page can answer there.
 
@@ -166,6 +171,7 @@ def serve(
     """
     check_address(host, share, password)
     check_free(host, port)
+    host = in_url(host)
     with tempfile.TemporaryDirectory(prefix="pseudoword-page-") as uploads:  # mode 0700
         os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = uploads
         desk = Desk(folder)

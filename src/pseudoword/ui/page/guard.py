@@ -41,7 +41,6 @@ FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src '
 
 HERE = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
-
 FROM_HERE = frozenset({"same-origin", "none"})
 """What browsers say (`Sec-Fetch-Site`) of a question that no other site has made them ask."""
 
@@ -112,7 +111,7 @@ class Guard:
             return 404, "There is nothing here."
         if path.startswith("/gradio_api/file=") and not self._is_ours(path):
             return 404, "There is no such file."
-        if scope["method"] == "POST" and headers.get("sec-fetch-site", "none") not in FROM_HERE:
+        if scope["method"] == "POST" and not _is_from_here(headers):
             return 403, "Only this page itself may ask for that."
         if path.startswith("/gradio_api/upload") and scope["method"] == "POST":
             return self._too_much(headers)
@@ -136,6 +135,17 @@ class Guard:
         if int(said) + _nbytes(self._uploads) > self._most_nbytes:
             return 507, "There is no room for more uploads now. Try again in an hour."
         return None
+
+
+def _is_from_here(headers: dict[str, str]) -> bool:
+    """Whether no other site has made a browser ask for this.
+
+    Over plain http from another machine, browsers say only what page it comes from (`Origin`).
+    """
+    if "sec-fetch-site" in headers:
+        return headers["sec-fetch-site"] in FROM_HERE
+    asked = {headers.get("host"), headers.get("x-forwarded-host")}
+    return "origin" not in headers or headers["origin"].partition("://")[2] in asked
 
 
 def _without_port(host: str) -> str:

@@ -1,5 +1,6 @@
 """The pictures of a new word: dropped, seen as the model will, cropped, masked, captioned."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -89,6 +90,7 @@ class PicturePanel:
                 type="array",
                 column_widths=["40%", "60%"],
             )
+            self._written = shown_id()  # the captions in the table before the next edit, as JSON
 
     def connect(
         self,
@@ -133,7 +135,7 @@ class PicturePanel:
         )
         self.captions.input(
             told(self._captioned),
-            [self.captions, *state],
+            [self.captions, self._written, *state],
             self.shown,
             show_progress_on=self.gallery,  # else it would cover the table
             **LATEST,
@@ -173,16 +175,17 @@ class PicturePanel:
             refused = add_files(self._desk, data_set, files)
         return self._shown(self._found(data_set, values), pieces.notes(refused, "error"))
 
-    def _captioned(self, rows: Any, data_set: str, *values: Any) -> list[Any]:
-        """Write the captions that have changed."""
+    def _captioned(self, rows: Any, written: str, data_set: str, *values: Any) -> list[Any]:
+        """Write the captions that were changed here; others may have been in another tab."""
         data_sets = self._desk.data_sets
-        pictures = data_sets.pictures(data_set)
-        if [row[0] for row in rows] != [one.name for one in pictures]:  # just taken out
-            return self._shown_anew(data_set, *values)
-        for one, row in zip(pictures, rows, strict=True):
-            if one.caption != row[1]:
-                data_sets.set_caption(data_set, one.id, str(row[1] or ""))
-        return [*self._seen_anew(data_set, *values), *[gr.skip()] * 4]
+        pictures, before = data_sets.pictures(data_set), json.loads(written)
+        now = [str(row[1] or "") for row in rows]
+        if [row[0] for row in rows] != [one.name for one in pictures] or len(before) != len(now):
+            return self._shown_anew(data_set, *values)  # one was just taken out
+        for one, caption, earlier in zip(pictures, now, before, strict=True):
+            if caption != earlier:
+                data_sets.set_caption(data_set, one.id, caption)
+        return [*self._seen_anew(data_set, *values), *[gr.skip()] * 4, json.dumps(now)]
 
     @property
     def seen(self) -> list[Any]:
@@ -192,7 +195,8 @@ class PicturePanel:
     @property
     def shown(self) -> list[Any]:
         """What shows a data set: also its captions, which a person may be writing."""
-        return [*self.seen, self.example, self.others, self.texts, self.captions]
+        about = [self.example, self.others, self.texts]
+        return [*self.seen, *about, self.captions, self._written]
 
     def _seen(self, found: View, note: str = "") -> list[Any]:
         some = bool(found.pictures)
@@ -201,4 +205,6 @@ class PicturePanel:
 
     def _shown(self, found: View, note: str = "") -> list[Any]:
         none, some = (gr.update(visible=bool(found.pictures) == any_) for any_ in (False, True))
-        return [*self._seen(found, note), none, some, some, gr.update(value=found.captions)]
+        written = json.dumps([caption for _, caption in found.captions])
+        captions = [gr.update(value=found.captions), written]
+        return [*self._seen(found, note), none, some, some, *captions]
