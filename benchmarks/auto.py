@@ -1,6 +1,6 @@
 """`--steps auto --lr auto --vectors auto`, compared with a grid of rates × steps.
 
-    python benchmarks/auto.py [--concepts 16] [--after 16] [--out bench-auto]
+    python benchmarks/auto.py [--concepts 16] [--after 16] [--out bench-auto] [--docs]
 
 Held-out things of the bundled world, whose right pictures are known, are learned at every rate. The
 grid's rates are constant, so one run with copies of its word gives all numbers of steps. The rest
@@ -38,7 +38,7 @@ from pseudoword.runs.folder import RunFolder
 from pseudoword.runs.runner import learn
 from pseudoword.training.learning_rate_finder import STEPS as PROBE_STEPS
 
-DOCS = Path(__file__).parent.parent / "docs" / "benchmark" / "auto.md"
+DOCS = Path(__file__).parent.parent / "docs" / "benchmark"
 RATES = ("0.0005", "0.001", "0.002", "0.005", "0.01")
 STEPS = (50, 100, 200, 400)
 CHOOSING, COMPARING = range(100, 102), range(8)
@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=16)
     parser.add_argument("--after", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("bench-auto"))
+    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmark")
     arguments = parser.parse_args()
     if arguments.concepts < 2:
         parser.error("--concepts: at least two are needed for a mean and its error")
@@ -275,7 +276,7 @@ def main() -> None:
         ]
     text = f"{table(rows)}\n\n{mean_grid(rows)}\n"
     print(text)
-    write_whole(DOCS, text.encode())
+    write_whole((DOCS if arguments.docs else arguments.out) / "auto.md", text.encode())
 
 
 def table(rows: Sequence[Row]) -> str:

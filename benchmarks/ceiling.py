@@ -472,6 +472,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    if asked.words < 2:
+        parser.error("--words: at least two are needed for a mean and its error")
     out = asked.out or Path("ceiling" if asked.of == "things" else "ceiling-styles")
     bench = Bench(out, asked.steps)
     of = Tasks.of_things if asked.of == "things" else Tasks.of_styles

@@ -1,7 +1,7 @@
-"""Methods and settings of `train`: likeness, following of prompts and cost. Update the docs.
+"""Methods and settings of `train`: likeness, following of prompts and cost.
 
     python benchmarks/pareto.py [--things 20] [--few] [--shared SETTINGS] [--only NAME ...]
-                                [--out pareto]
+                                [--out pareto] [--docs]
 
 Each of `COMPARED` learns the same things of `pseudoword bench`, in packs, and draws all of their
 prompts once, in ten steps; with `--few`, eight prompts each, for which the whole takes half the
@@ -269,7 +269,10 @@ def main() -> None:
     parser.add_argument("--shared", default="", help="settings that all have")
     parser.add_argument("--only", nargs="+", choices=COMPARED, metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("pareto"))
+    parser.add_argument("--docs", action="store_true", help="write the figures into docs/benchmark")
     asked = parser.parse_args()
+    if not 2 <= asked.things <= len(artwork.load().held_out):
+        parser.error("--things: from 2, for a mean and its error, to all that are held out")
     with Console() as console:
         config = BenchConfig.check(out=asked.out, sampler_steps=SAMPLER_STEPS, pack=PACK)
         art, family = artwork.load(), base_model.load(config)
@@ -287,9 +290,9 @@ def main() -> None:
         ]
     results = ResultTable("things", start, known, [])
     print(table(points, results))
-    DOCS.mkdir(parents=True, exist_ok=True)
-    write_whole(DOCS / "methods.md", (table(points, results) + "\n").encode())
-    write_whole(DOCS / "methods.png", picture(points, results))
+    folder = DOCS if asked.docs else asked.out
+    write_whole(folder / "methods.md", (table(points, results) + "\n").encode())
+    write_whole(folder / "methods.png", picture(points, results))
 
 
 if __name__ == "__main__":

@@ -149,6 +149,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-together"))
     parser.add_argument("--docs", action="store_true")
     given = parser.parse_args()
+    if given.pairs < 1:
+        parser.error("--pairs: at least one is needed")
     art, family = load(), base_model.load_named(TrainConfig.model_fields["base"].default)
     held_out = art.held_out[: 2 * given.pairs]
     pairs = [

@@ -3,9 +3,13 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from benchmarks import pareto
 from pseudoword.benchmark.results import ResultTable
@@ -79,3 +83,28 @@ def test_the_cost_of_a_pack_that_was_interrupted_is_not_counted(tmp_path: Path) 
     kept = json.loads((tmp_path / "cpu-seconds" / "defaults.json").read_text())
     assert kept["owl"] is None
     assert costs.mean(tasks("owl", "octopus")) == kept["octopus"]
+
+
+def test_a_trial_leaves_the_figures_of_the_docs_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SimpleNamespace(score_baseline=lambda name, _: getattr(RESULTS, name.split()[0][:5]))
+    for name, made in {
+        "BenchmarkRun": run,
+        "Scorer": None,
+        "SimilarityModel": None,
+        "measure": ALIKE,
+        "Console": nullcontext(),
+    }.items():
+        monkeypatch.setattr(pareto, name, lambda *_, made=made: made)
+    tasks = SimpleNamespace(things=[], known_things=[])
+    monkeypatch.setattr(pareto.TaskSet, "build", lambda *_: tasks)
+    monkeypatch.setattr(pareto, "some", lambda *_: [])
+    monkeypatch.setattr(pareto.base_model, "load", lambda _: SimpleNamespace(resolution=64))
+    monkeypatch.setattr(pareto, "DOCS", tmp_path / "docs")
+    asked = ["pareto", "--only", "defaults", "--out", str(tmp_path / "out")]
+    for more, folder in ([], "out"), (["--docs"], "docs"):
+        assert not (tmp_path / folder).exists()
+        monkeypatch.setattr("sys.argv", [*asked, *more])
+        pareto.main()
+        assert "alike" in (tmp_path / folder / "methods.md").read_text()
