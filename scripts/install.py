@@ -30,8 +30,8 @@ def main() -> None:
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return
     print("installing into .venv; the first time takes a few minutes", flush=True)
-    if not (BIN / "python").exists():
-        venv.create(VENV, with_pip=True)
+    if not has_pip():  # also where an earlier call was interrupted
+        make_venv()
     run(BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
     install_torch()
     uv = BIN / "uv"
@@ -58,6 +58,26 @@ def main() -> None:
     )
     run(uv, "pip", "install", "-q", "--python", BIN / "python", "--no-deps", "-e", ROOT)
     STAMP.write_text(wanted, encoding="utf-8")
+
+
+def has_pip() -> bool:
+    """Whether `.venv` is there, and whole enough to install into."""
+    python = BIN / "python"
+    asked = [str(python), "-m", "pip", "--version"]
+    return (
+        python.exists() and not subprocess.run(asked, check=False, capture_output=True).returncode
+    )
+
+
+def make_venv() -> None:
+    """Make `.venv`, or what it lacks."""
+    try:
+        venv.create(VENV, with_pip=True)
+    except subprocess.CalledProcessError:
+        sys.exit(
+            f"{sys.executable} cannot put pip into .venv. On Debian and Ubuntu: "
+            "apt-get install python3-venv"
+        )
 
 
 def install_torch() -> None:

@@ -98,9 +98,11 @@ def test_a_trial_leaves_the_figures_of_the_docs_as_they_are(
     }.items():
         monkeypatch.setattr(pareto, name, lambda *_, made=made: made)
     tasks = SimpleNamespace(things=[], known_things=[])
-    monkeypatch.setattr(pareto.TaskSet, "build", lambda *_: tasks)
+    monkeypatch.setattr("benchmarks.pareto.TaskSet.build", lambda *_: tasks)
     monkeypatch.setattr(pareto, "some", lambda *_: [])
-    monkeypatch.setattr(pareto.base_model, "load", lambda _: SimpleNamespace(resolution=64))
+    monkeypatch.setattr(
+        "benchmarks.pareto.base_model.load", lambda _: SimpleNamespace(resolution=64)
+    )
     monkeypatch.setattr(pareto, "DOCS", tmp_path / "docs")
     asked = ["pareto", "--only", "defaults", "--out", str(tmp_path / "out")]
     for more, folder in ([], "out"), (["--docs"], "docs"):
