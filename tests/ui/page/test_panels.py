@@ -89,6 +89,22 @@ def test_a_quotation_mark_in_a_name_is_one_and_its_caption_is_found(
     assert refused.startswith('"b".txt belongs to no picture')
 
 
+def test_a_caption_that_fits_several_pictures_is_not_given_to_one(
+    desk: Desk, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        picture(tmp_path / folder / "cat.png")
+        (tmp_path / folder / "cat.txt").write_text(folder)
+    refused = add_files(desk, DATA_SET, sorted(map(str, tmp_path.glob("[ab]/*"))))
+    assert [one.caption for one in desk.data_sets.pictures(DATA_SET)] == ["", ""]
+    assert len(refused) == 2
+    assert "cat.txt is left out: several of the pictures" in refused[0]
+    again = sorted(map(str, tmp_path.glob("b/*")))
+    assert add_files(desk, DATA_SET, again) == []
+    assert [one.caption for one in desk.data_sets.pictures(DATA_SET)] == ["", "", "b"]
+
+
 def test_a_file_that_looks_like_a_mask_of_nothing_is_a_picture(desk: Desk, tmp_path: Path) -> None:
     refused = add_files(desk, DATA_SET, [str(picture(tmp_path / "snow_mask.png"))])
     assert [one.name for one in desk.data_sets.pictures(DATA_SET)] == ["snow_mask.png"]

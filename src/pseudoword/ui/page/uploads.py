@@ -44,15 +44,15 @@ def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> list[str]:
     """
     if not desk.data_sets.has(data_set):
         desk.data_sets.new(data_set)
-    refused = []
+    refused, new = [], set[str]()
     files = [path for path in map(Path, paths) if not path.name.startswith(".")]
     companions = {path for path in files if _is_text(path) or _is_mask(path, files)}
     for path in sorted(files, key=companions.__contains__):  # pictures first
         try:
             if path in companions:
-                _add_companion(desk, data_set, path)
+                _add_companion(desk, data_set, path, new)
             else:
-                desk.data_sets.add(data_set, path, path.name)
+                new.add(desk.data_sets.add(data_set, path, path.name).id)
         except PseudowordError as error:
             refused.append(sentence(error))
     return refused
@@ -79,13 +79,23 @@ def _is_mask(path: Path, files: Sequence[Path]) -> bool:
     return found is not None and any(one.stem == found[1] for one in files if one != path)
 
 
-def _add_companion(desk: Desk, data_set: str, path: Path) -> None:
+def _add_companion(desk: Desk, data_set: str, path: Path, new: set[str]) -> None:
+    """Take a caption or a mask for its picture: of several called so, the last one.
+
+    Raises:
+        PictureError: there is none, or several are `new`: folders may have pictures of one name.
+    """
     name = base_name(path.name)
     found = None if _is_text(path) else _MASK.fullmatch(Path(name).stem)
     stem = found[1] if found else Path(name).stem
     pictures = [p for p in desk.data_sets.pictures(data_set) if Path(p.name).stem == stem]
     if not pictures:
         raise PictureError(f"{name} belongs to no picture here: none is called {stem}.")
+    if len([one for one in pictures if one.id in new]) > 1:
+        raise PictureError(
+            f"{name} is left out: several of the pictures that came with it are called {stem}. "
+            "Give them names of their own, or drop them one after the other."
+        )
     if _is_text(path):
         with open(path, "rb") as file:
             text = file.read(100_000).decode("utf-8-sig", "replace")
