@@ -1,7 +1,8 @@
 """Two pages on one workspace at one moment: nothing is lost, done by halves, or left unsaid."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from ui_uploads import embedding
 from pseudoword.concept import Concept
 from pseudoword.errors import PseudowordError, SettingsError
 from pseudoword.formats import encode
+from pseudoword.ui import jobs, pictures
 from pseudoword.ui.job_files import JobFiles, State
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import UnknownIdError, Workspace
@@ -102,6 +104,21 @@ def test_a_training_that_waits_comes_back_stopped_so_no_name_is_there_twice(
     assert queue.undo_remove(job.id).state == "stopped"
     with pytest.raises(SettingsError, match="<cat> is being learned already"):
         queue.resume(job.id)
+
+
+def test_pictures_are_taken_while_no_page_cuts_them(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is being cut is not there for a moment, and would be left out."""
+    take, alone = pictures.link_or_copy, []
+
+    def then_look(files: Sequence[Path], folder: Path) -> None:
+        alone.append(queue.workspace.is_held("pictures"))
+        take(files, folder)
+
+    monkeypatch.setattr(jobs, "link_or_copy", then_look)
+    queue.submit(data_set, "<cat>", **settings)
+    assert alone == [True]
 
 
 def test_what_another_page_has_begun_is_said_when_it_is_to_go_on(

@@ -116,8 +116,9 @@ class Queue:
         self, files: JobFiles, config: TrainConfig, data_set: str, sentences: Sequence[str]
     ) -> None:
         """Put all into its folder that a training needs."""
-        pictures = sorted(self.data_sets.files(data_set).iterdir())
-        link_or_copy(pictures, files.folder / PICTURES)
+        with self.workspace.turn("pictures"):  # else one that is just cut might not be there
+            pictures = sorted(self.data_sets.files(data_set).iterdir())
+            link_or_copy(pictures, files.folder / PICTURES)
         changes: dict[str, Any] = {"pictures": (files.folder / PICTURES,)}
         if sentences:
             write_whole(files.folder / SENTENCES, "\n".join(sentences).encode())

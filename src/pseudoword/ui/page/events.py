@@ -41,6 +41,14 @@ LISTEN: dict[str, Any] = {
 """For an event that does nothing, and waits for nothing."""
 
 
+INTO_VIEW = """() => requestAnimationFrame(() => {
+    const opened = document.querySelector("#%s");
+    const { top } = opened.getBoundingClientRect();
+    if (top > innerHeight / 2) opened.scrollIntoView({ block: "nearest" });
+})"""
+"""Runs in the browser: what a press has opened may be below what is in sight, as on a phone."""
+
+
 def in_turn(what: str) -> dict[str, Any]:
     """For all events that change or show `what`, for whoever has the page open: one at a time."""
     return {**PRIVATE, "concurrency_id": what, "concurrency_limit": 1}

@@ -13,7 +13,17 @@ from PIL import Image, ImageDraw, ImageOps
 
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
-from pseudoword.ui.page.events import EACH, LATEST, PRIVATE, QUIET, in_turn, pressed, shown_id, told
+from pseudoword.ui.page.events import (
+    EACH,
+    INTO_VIEW,
+    LATEST,
+    PRIVATE,
+    QUIET,
+    in_turn,
+    pressed,
+    shown_id,
+    told,
+)
 from pseudoword.ui.page.uploads import set_mask
 from pseudoword.ui.pictures import Box, Picture
 
@@ -21,11 +31,6 @@ IN_TURN = in_turn("pictures")
 
 START = (1, 50, 50)
 """Zoom, across and down: where the sliders stand for a whole picture."""
-
-INTO_VIEW = """() => requestAnimationFrame(() =>
-    document.querySelector("#edit").scrollIntoView({ block: "nearest" })
-)"""
-"""In JavaScript: on a phone the editor is below what is in sight when a picture is pressed."""
 
 EDITOR_PX = 640
 BRUSH = "#f97316"
@@ -148,7 +153,7 @@ class PictureEditor:
             **EACH,
             **IN_TURN,
         )
-        chosen.success(None, None, None, js=INTO_VIEW, **PRIVATE)
+        chosen.success(None, None, None, js=INTO_VIEW % "edit", **PRIVATE)
         move = (told(edits.moved), [*sliders, *this], [self.framed, self.used, *seen.outputs])
         gr.on([one.input for one in sliders], *move, show_progress="hidden", **LATEST, **IN_TURN)
         # First on the page: an edit that waits to be sent must not bring the old places back.

@@ -11,7 +11,17 @@ from pseudoword.files import file_stem
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.library import token_of
 from pseudoword.ui.page import pieces
-from pseudoword.ui.page.events import EACH, LATEST, in_turn, pressed, shown_id, shown_ids, told
+from pseudoword.ui.page.events import (
+    EACH,
+    INTO_VIEW,
+    LATEST,
+    PRIVATE,
+    in_turn,
+    pressed,
+    shown_id,
+    shown_ids,
+    told,
+)
 from pseudoword.ui.page.forms import TYPED
 from pseudoword.ui.page.galleries import pressable, tile
 from pseudoword.ui.page.handed_out import hand_out
@@ -113,7 +123,8 @@ class WordsPanel:
         tab.select(
             told(self._listed), None, self._list, show_progress="hidden", **LATEST, **IN_TURN
         )
-        self.gallery.select(told(self._chosen), self._ids, self._one, **EACH, **IN_TURN)
+        chosen = self.gallery.select(told(self._chosen), self._ids, self._one, **EACH, **IN_TURN)
+        chosen.success(None, None, None, js=INTO_VIEW % "word", **PRIVATE)
         self.rename.click(
             told(self._renamed),
             [self.word, self.name],
