@@ -69,5 +69,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Whether it comes from Ctrl-C, which Python 3.11 wraps while a class is made."""
-    return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
+    """Whether it comes from Ctrl-C, which Python 3.11 and pydantic wrap while a class is made."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+        return True
+    return type(error).__name__ == "SchemaError" and "KeyboardInterrupt" in str(error)

@@ -1,7 +1,10 @@
 """The command line as its users meet it: in a process of its own where exit codes matter."""
 
+import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from pydantic_core import SchemaSerializer, core_schema
 from support import SHARED, run
 
 import pseudoword
@@ -316,17 +320,35 @@ def test_a_wrong_value_is_told_in_the_same_words_for_all_settings(
 def test_ctrl_c_while_it_is_imported_ends_it_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Even where Python would drop the exception, as in what a weak reference calls."""
+
     class Interrupting:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "pseudoword.cli.app":
-                raise KeyboardInterrupt
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
 
+    usual = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.delitem(sys.modules, "pseudoword.cli.app")
     monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
-    with pytest.raises(SystemExit) as stopped:
-        main()
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert stopped.value.code == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_ctrl_c_leaves_the_signal_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    handled: list[object] = []
+    monkeypatch.setattr(
+        "pseudoword.cli.app.main", lambda: handled.append(signal.getsignal(signal.SIGINT))
+    )
+    usual = signal.getsignal(signal.SIGINT)
+    main()
+    assert handled == [usual]
 
 
 def test_ctrl_c_while_the_commands_are_made_ends_it_quietly(
@@ -343,7 +365,7 @@ def test_ctrl_c_while_the_commands_are_made_ends_it_quietly(
 
 
 def test_ctrl_c_while_a_class_is_made_is_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python 3.11 wraps it; classes are made while torch and all else is imported."""
+    """Python 3.11 and pydantic wrap it; classes are made while torch and all else is imported."""
 
     class Attribute:
         def __set_name__(self, *_: object) -> None:
@@ -352,8 +374,16 @@ def test_ctrl_c_while_a_class_is_made_is_no_other_error(monkeypatch: pytest.Monk
     def list_bases() -> None:
         type("Made", (), {"attribute": Attribute()})
 
-    monkeypatch.setattr("pseudoword.api.bases", list_bases)
-    assert run("bases") == (130, "", "stopped; nothing was lost that had been saved\n")
+    class Interrupted:
+        def __repr__(self) -> str:
+            raise KeyboardInterrupt
+
+    def make_schema() -> None:
+        SchemaSerializer(core_schema.literal_schema([Interrupted()]))
+
+    for made in (list_bases, make_schema):
+        monkeypatch.setattr("pseudoword.api.bases", made)
+        assert run("bases") == (130, "", "stopped; nothing was lost that had been saved\n")
 
 
 def bad_inputs(tmp_path: Path, pictures: Path, base: Path) -> dict[str, tuple[list[object], str]]:

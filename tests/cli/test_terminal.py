@@ -307,6 +307,14 @@ def test_a_full_disk_behind_stdout_is_said() -> None:
     assert line.startswith("error: what was done cannot be told")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_a_full_disk_behind_help_is_said_once() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "pseudoword", "--help"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (2, b"error: No space left on device\n")
+
+
 @pytest.mark.parametrize("kind", ["closed", "left"])
 def test_training_outlives_its_terminal(
     kind: str, base: Path, pictures: Path, tmp_path: Path

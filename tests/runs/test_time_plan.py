@@ -110,6 +110,12 @@ def test_of_several_words_the_end_is_told_only(clock: Clock) -> None:
     assert notes.lines == ["took 10.0 s: learning 10.0 s"]
 
 
+def test_of_a_run_without_any_part_nothing_is_told() -> None:
+    notes = Notes()
+    TimedProgress(notes).finish()
+    assert notes.lines == []
+
+
 def test_a_resumed_run_is_planned_from_where_it_is(clock: Clock) -> None:
     notes = Notes()
     timed = timed_progress(notes, config(steps=100, preview=()))

@@ -51,7 +51,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             where = f" {error.filename}" if error.filename else ""
             complain(f"error:{where} {error.strerror or error}", red=True)
             raise typer.Exit(2) from None
-        except RuntimeError as error:
+        except Exception as error:
             if not is_ctrl_c(error):
                 raise
             complain(STOPPED)

@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from pseudoword.cli.help import WholeWords, of_command, of_program
 from pseudoword.cli.options import dashed
-from pseudoword.cli.terminal import complain, not_too_narrow, ready
+from pseudoword.cli.terminal import abandon, complain, not_too_narrow, ready
 from pseudoword.config import flag
 from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.errors import SettingsError
@@ -41,6 +41,7 @@ class Program(WholeWords, TyperGroup):
             with not_too_narrow():
                 return super().main(*args, **kwargs)
         except OSError as error:  # help and mistakes are written by typer
+            abandon(sys.stdout)
             complain(f"error: {error.strerror or error}")
             sys.exit(2)
 

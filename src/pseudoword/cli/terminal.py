@@ -141,7 +141,7 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        _abandon(sys.stdout)
+        abandon(sys.stdout)
         raise StorageError(
             f"what was done cannot be told: stdout takes no more ({error.strerror or error})"
         ) from error
@@ -176,7 +176,7 @@ class Unbreakable:
             self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):  # its reader is gone, its disk full, or it is closed
-            _abandon(self._stream)
+            abandon(self._stream)
         return len(text)
 
     def flush(self) -> None:
@@ -202,7 +202,7 @@ class Page:
         """Nothing: nothing is written yet."""
 
 
-def _abandon(stream: TextIO) -> None:
+def abandon(stream: TextIO) -> None:
     """Let what is still to be written go nowhere, or Python complains about it when it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

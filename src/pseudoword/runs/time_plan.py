@@ -66,7 +66,8 @@ class TimedProgress(PassedOn):
         """Note how long the parts took."""
         self._end_phase()
         parts = ", ".join(f"{part} {spent:.1f} s" for part, spent in self._spent.items())
-        self._note_time(f"took {sum(self._spent.values()):.1f} s: {parts}")
+        if parts:
+            self._note_time(f"took {sum(self._spent.values()):.1f} s: {parts}")
 
     def _note_time(self, text: str) -> None:
         """To whoever watches; it is nothing for a log of warnings."""
