@@ -109,7 +109,6 @@ def test_a_hostile_name_is_learned_and_names_no_file(
         ({"template": "/etc/passwd"}, "choose one of"),
         ({"sentences": ["no word in it"]}, r"\[name\]"),
         ({"base": "/etc"}, "opens no other files"),
-        ({"start_from": "../word"}, "no id"),
         ({"no_such_setting": 1}, "no such setting"),
     ],
 )
@@ -126,14 +125,12 @@ def test_without_pictures_nothing_is_learned(queue: Queue, settings: dict[str, A
         queue.submit(queue.data_sets.new(), "<cat>", **settings)
 
 
-def test_sentences_of_ones_own_and_a_word_to_go_on_from(
+def test_a_word_is_learned_in_sentences_of_ones_own(
     queue: Queue, data_set: str, settings: dict[str, Any]
 ) -> None:
     job = queue.submit(data_set, "<cat>", **settings, sentences=["my [name], always"])
     train(queue, job.id)
-    more = queue.submit(data_set, "<dog>", **settings, start_from=job.id)
-    train(queue, more.id)
-    assert [one.state for one in queue.jobs()] == ["done", "done"]
+    assert queue.job(job.id).state == "done"
     assert queue.settings(job.id).template.endswith("sentences.txt")
 
 
@@ -383,9 +380,7 @@ def test_a_workspace_may_be_moved_while_a_training_waits(
 ) -> None:
     own = shutil.copytree(base, queue.workspace.folder / "models" / "other")
     settings |= {"base": own.name}
-    first = queue.submit(data_set, "<cat>", **settings)
-    train(queue, first.id)
-    job = queue.submit(data_set, "<b>", **settings, start_from=first.id, sentences=["my [name]"])
+    job = queue.submit(data_set, "<b>", **settings, sentences=["my [name]"])
     folder = queue.workspace.folder.rename(queue.workspace.folder.with_name("moved"))
     moved = Queue(Workspace(folder))
     train(moved, job.id)

@@ -99,11 +99,8 @@ def test_a_hostile_name_stays_a_name(library: Library, token: str) -> None:
 
 def test_a_word_is_described(library: Library) -> None:
     (word,) = library.add(embedding(), "one.safetensors")
-    seen = library.inspect(word.id, base="tiny")
+    seen = library.inspect(word.id)
     assert (seen.token, seen.file) == ("<cat>", "cat.safetensors")
-    assert seen.nearest is not None
-    with pytest.raises(SettingsError):
-        library.inspect(word.id, base="/etc")
     able = {kind for kind, refusal in library.formats(word.id).items() if not refusal}
     assert "native" in able
     assert able < set(library.titles())

@@ -65,7 +65,6 @@ class Queue:
         data_set: str,
         token: str,
         *,
-        start_from: str | None = None,
         sentences: Sequence[str] = (),
         **settings: Any,
     ) -> Job:
@@ -77,7 +76,6 @@ class Queue:
             data_set: the id of a data set.
             token: what to call the new word. No other word or training here may be called so,
                 nor as one of `also`.
-            start_from: the id of a word in the library to go on from, instead of `init`.
             sentences: sentences of one's own to learn in, with `[name]` in each; instead of a
                 `template`.
             **settings: fields of `TrainConfig`, as numbers and switches or as the command line
@@ -87,9 +85,7 @@ class Queue:
             PseudowordError: a setting is wrong, the name is taken, there are no pictures; the
                 message says which.
         """
-        config = self.config(
-            data_set, token, start_from=start_from, sentences=sentences, **settings
-        )
+        config = self.config(data_set, token, sentences=sentences, **settings)
         with self.workspace.turn("names"):
             for new in config.tokens:
                 self.library.check_name(new)
@@ -154,7 +150,6 @@ class Queue:
         data_set: str,
         token: str,
         *,
-        start_from: str | None = None,
         sentences: Sequence[str] = (),
         **settings: Any,
     ) -> TrainConfig:
@@ -167,8 +162,6 @@ class Queue:
                 raise SettingsError(
                     f"the sentence {brief(sentence)} has no [name] in it, where the word belongs"
                 )
-        if start_from is not None:
-            values["init"] = self.library.file(start_from)
         folder = self.data_sets.files(data_set)
         return TrainConfig.check(**{**values, "pictures": [folder], "token": token.strip()})
 

@@ -27,7 +27,6 @@ from pseudoword.text import brief
 from pseudoword.ui import libraries
 from pseudoword.ui.job_files import NO_WORD, read_json
 from pseudoword.ui.learned_words import CONCEPT, LearnedWord, copies_of, saved_in
-from pseudoword.ui.settings import base_of
 from pseudoword.ui.workspace import UnknownIdError, Workspace, base_name
 
 ABOUT, PREVIEW, CURVES = "about.json", "preview.png", "loss.png"
@@ -110,11 +109,10 @@ class Library:
         file = _preview_of(self._folder(name))
         return internals.open_picture(file, needed_px=needed_px) if file else None
 
-    def inspect(self, name: str, base: str | None = None) -> "api.Inspection":
+    def inspect(self, name: str) -> "api.Inspection":
         """What the word's file holds, what it fits, what other tools do with it."""
-        values = {"base": base_of(self.workspace, base)} if base else {}
         libraries.ready()
-        found = api.inspect(self.file(name), **values)
+        found = api.inspect(self.file(name))
         return found.model_copy(update={"file": file_stem(found.token) + ".safetensors"})
 
     def rename(self, name: str, token: str) -> Word:

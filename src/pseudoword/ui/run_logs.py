@@ -38,8 +38,6 @@ class Curves:
     loss: tuple[Point, ...] = ()
     evaluation: tuple[Point, ...] = ()
     held_out: tuple[Point, ...] = ()
-    rate: tuple[Point, ...] = ()
-    """the learning rate"""
 
     @classmethod
     def of(cls, path: Path) -> Self:
@@ -71,7 +69,7 @@ def _state_of(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(MOST_CURVES)
 def _curves(path: Path, _state: tuple[int, int]) -> Sequence[tuple[Point, ...]]:
-    entries, columns = read_log(path), ("loss", "evaluation", "held_out", "lr")
+    entries, columns = read_log(path), ("loss", "evaluation", "held_out")
     return [_thin([(e["step"], e[one]) for e in entries if one in e]) for one in columns]
 
 
