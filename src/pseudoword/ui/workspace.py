@@ -26,6 +26,12 @@ Kind = Literal["pictures", "queue", "runs", "words", "trash", "locks"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Folders of the workspace; in each, a folder for every id."""
 
+CALLED: dict[Kind, str] = {
+    **{"pictures": "these pictures are", "queue": "this training is", "runs": "this training is"},
+    **{"words": "this word is", "trash": "what was deleted is", "locks": "it is"},
+}
+"""What is told of an id, which nobody but the page knows."""
+
 MODELS, LORAS = "models", "loras"
 """Folders for whoever owns the workspace to put base models and LoRA files into: a page offers
 them by name, and never writes there. What is in them may be links."""
@@ -96,7 +102,7 @@ class Workspace:
         path = self.place(kind, name)
         if path.is_symlink() or not path.is_dir():
             raise UnknownIdError(
-                f"{brief(name)} is not in this workspace any more. Load the page again."
+                f"{CALLED[kind]} not in this workspace any more. Load the page again."
             )
         return path
 
@@ -222,7 +228,7 @@ class Workspace:
         """
         source, target = self.path("trash", name) / kind, self.place(kind, name)
         if source.is_symlink() or not source.is_dir():
-            raise UnknownIdError(f"{name} is not in the trash any more.")
+            raise UnknownIdError(f"{CALLED[kind]} not in the trash any more.")
         if os.path.lexists(target):
             raise StorageError(f"{target} is there again already; it was not replaced.")
         try:

@@ -65,7 +65,7 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     expect(page.locator("#words-told")).to_contain_text("<drop> is deleted")
     expect(page.locator("#library")).not_to_contain_text("<drop>")
     other.get_by_role("button", name="Rename").click()
-    expect(other.get_by_text("is not in this workspace any more")).to_be_visible()
+    expect(other.get_by_text("this word is not in this workspace any more")).to_be_visible()
     other.close()
 
     page.get_by_role("button", name="Undo: bring it back").locator("visible=true").click()
