@@ -189,6 +189,7 @@ def train_many(
     *,
     pack: int | None = None,
     config: str | Path | None = None,
+    restart: bool = False,
     allow_changes: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -206,6 +207,7 @@ def train_many(
         pack: how many words are learned at once, in one batch; by default as many as memory has
             room for, up to 16.
         config: a TOML file of settings; other arguments override it.
+        restart: as for `train`, for every word.
         allow_changes: resume runs although their settings or pictures have changed.
         overwrite: replace files in the folders of the words that no run has written.
         progress: shows what is going on.
@@ -226,8 +228,7 @@ def train_many(
         _optional_path(config, "--config"),
         settings,
         progress or Silent(),
-        allow_changes=allow_changes,
-        overwrite=overwrite,
+        options=Options(restart=restart, allow_changes=allow_changes, overwrite=overwrite),
     )
 
 

@@ -41,6 +41,19 @@ def test_the_name_of_a_folder_gives_the_word(name: str, token: str) -> None:
     assert token_of(name) == token
 
 
+def test_it_begins_again_where_that_is_asked_for(base: Path, tmp_path: Path) -> None:
+    """As the errors about runs with other settings say."""
+    folder, out = words(tmp_path / "words", "toy", "dog"), tmp_path / "out"
+    learn(base, folder, out)
+    with pytest.raises(PseudowordError, match="--restart to begin again"):
+        learn(base, folder, out, seed=5)
+    (out / "toy" / "config.toml").unlink()
+    with pytest.raises(PseudowordError, match="Add --restart to begin again"):
+        learn(base, folder, out)
+    done = learn(base, folder, out, seed=5, restart=True)
+    assert [one.concept.provenance["seed"] for one in done] == ["5", "5"]
+
+
 def test_each_folder_teaches_its_word_in_a_run_of_its_own(base: Path, tmp_path: Path) -> None:
     folder, loads = words(tmp_path / "words", "toy", "my cat", "dog"), []
     load = base_model.load

@@ -113,6 +113,21 @@ def test_a_name_that_no_given_word_has_is_reported(family: Family) -> None:
         assert notes(text) == []
 
 
+def test_what_changes_no_word_is_reported(base: Path) -> None:
+    def notes(**settings: Any) -> set[str]:
+        reported = Notes()
+        given: dict[str, Any] = {"base": base, "sampler_steps": 1, "resolution": 16}
+        api.generate("a <cat>", progress=reported, **given, **settings)
+        return {line.partition(" has no effect")[0] for line in reported.lines}
+
+    word = Concept(
+        "<cat>", {"clip_l": torch.randn(2, 32)}, provenance={"init": "cat", "init_mode": "words"}
+    )
+    assert {"--toward 0.5", "--rows 1"} <= notes(toward=0.5, rows=1)
+    assert "--rows 2" in notes(rows=2, concept=word)
+    assert not {"--toward 0.5", "--rows 1"} & notes(toward=0.5, rows=1, concept=word)
+
+
 @pytest.mark.parametrize(
     ("prompt", "changes"), [("猫の写真", True), ("two 猫s", True), ("a cat", False)]
 )

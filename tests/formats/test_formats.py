@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 from unicodedata import normalize
 
@@ -115,3 +116,14 @@ def test_a_pickle_named_safetensors_is_refused_and_not_run(tmp_path: Path) -> No
     with pytest.raises(ConceptError):
         formats.read(tmp_path / "a.safetensors")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_that_nobody_may_look_into_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_at(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", looked_at)
+    with pytest.raises(ConceptError, match=f"{tmp_path} cannot be read: Permission denied"):
+        formats.read(tmp_path)

@@ -162,7 +162,7 @@ def train_many(
         ),
     ],
     *,
-    out: Annotated[Path, path_option(help="Gets the folder of a run for each word.")],
+    out: Annotated[Path, path_option(help="Gets a run's folder for each word.")],
     pack: Annotated[
         int | None,
         typer.Option(
@@ -172,6 +172,7 @@ def train_many(
         ),
     ] = None,
     config: ConfigFile = None,
+    restart: Restart = False,
     allow_changes: AllowChanges = False,
     overwrite: Overwrite = False,
     **settings: Any,
@@ -186,6 +187,7 @@ def train_many(
             out,
             pack=pack,
             config=config,
+            restart=restart,
             allow_changes=allow_changes,
             overwrite=overwrite,
             progress=console,
@@ -469,7 +471,7 @@ def push(
     overwrite: Overwrite = False,
 ) -> None:
     """Publish a word on the Hugging Face hub, with a model card."""
-    lookup.check_there([folder], "Give a run's folder.", ConceptError)
+    lookup.check_there([folder], "Give a run's folder, or an embedding file.", ConceptError)
     from pseudoword import api
 
     done = api.push(folder, to, token=token, private=private, overwrite=overwrite)

@@ -53,6 +53,10 @@ def draw_pictures(
         "the negative prompt": undelimited(config.negative),
     }
     _note_unused_concepts(named, prompts.values(), progress)
+    if config.toward and not named:
+        progress.note(f"--toward {config.toward} has no effect without a new word: give --concept")
+    if config.rows and not any(each.concept.length > config.rows for each in named):
+        progress.note(f"--rows {config.rows} has no effect: no new word here has more vectors")
     if family is None:
         family = load_base(config, progress)
     options = _options(config)

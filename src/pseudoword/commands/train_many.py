@@ -1,6 +1,7 @@
 """`train-many`: learn a word from each folder in a folder, or each of a list, in packs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pseudoword.report import picture_output, word_sheet
 from pseudoword.runs import checkpoint
 from pseudoword.runs.finish import Trained
 from pseudoword.runs.folder import RunFolder
-from pseudoword.runs.planned import Options
+from pseudoword.runs.planned import USUAL, Options
 from pseudoword.runs.runner import check, finished, learn
 
 
@@ -25,9 +26,7 @@ def learn_many(
     file: Path | None,
     settings: Mapping[str, Any],
     progress: Progress,
-    *,
-    allow_changes: bool = False,
-    overwrite: bool = False,
+    options: Options = USUAL,
 ) -> list[Trained]:
     """Learn a word from each folder in `folder`, or each of a list; the public `train_many`.
 
@@ -38,8 +37,7 @@ def learn_many(
         file: a TOML file of settings.
         settings: those of `TrainConfig` that were given for all words.
         progress: shows what is going on.
-        allow_changes: resume runs although their settings or pictures have changed.
-        overwrite: replace files in the folders of the runs that no run has written.
+        options: what to do with what lies in the folders of the runs.
 
     Raises:
         SettingsError: a setting does not work, or none of the folders. Nothing was learned then.
@@ -49,19 +47,20 @@ def learn_many(
     if pack is not None and pack < 1:
         raise SettingsError(f"--pack {pack}: give how many words to learn at once, at least 1.")
     configs = word_configs(folder, out, file, settings)
+    overwrite = options.overwrite
     _check_sheet(out, configs, overwrite)
     problems, without_pictures = Problems(), Problems()
     for config in configs:
         where = config.pictures[0]
         with problems.of(where), without_pictures.of(where, PictureError):
-            check(config, Silent(), overwrite=overwrite)  # what is of note is said when it begins
-            finished(config, allow_changes=allow_changes)
+            check(config, Silent(), options)  # what is of note is said when it begins
+            if not options.restart:
+                finished(config, allow_changes=options.allow_changes)
     problems.raise_all()
     if len(without_pictures) == len(configs):
         without_pictures.raise_all()  # else `learn` tells them, and learns the others
-    options = Options(allow_changes=allow_changes, overwrite=overwrite, keep_going=True)
     try:
-        trained = learn(configs, progress, options, size=pack)
+        trained = learn(configs, progress, replace(options, keep_going=True), size=pack)
     except TrainingError:
         _draw_sheet(out, configs, overwrite)  # the other words are ready
         raise

@@ -115,8 +115,9 @@ def read_file(path: Path) -> EmbeddingFile:
     Raises:
         ConceptError: there is no such file, or it holds no concept.
     """
-    path = _file_in(path)
-    first = _first_of_pair(path)
+    with read_errors(path, ConceptError):
+        path = _file_in(path)
+        first = _first_of_pair(path)
     if first is not None:
         with suppress(ConceptError):
             pair = read_file(first)
