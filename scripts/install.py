@@ -29,20 +29,18 @@ def main() -> None:
     wanted = fingerprint()
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
         return
+    STAMP.unlink(missing_ok=True)  # from now on nothing is sure, whatever interrupts
     print("installing into .venv; the first time takes a few minutes", flush=True)
     if not has_pip():  # also where an earlier call was interrupted
         make_venv()
     run(BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
     install_torch()
     uv = BIN / "uv"
-    exported = subprocess.run(
-        [uv, "export", "-q", "--frozen", "--no-hashes", "--no-emit-project"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    kept = [line for line in exported.splitlines() if not FROM_TORCH.match(line)]
+    export = [str(uv), "export", "-q", "--frozen", "--no-hashes", "--no-emit-project"]
+    exported = subprocess.run(export, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if exported.returncode:
+        sys.exit(f"failed: {' '.join(export)}")
+    kept = [line for line in exported.stdout.splitlines() if not FROM_TORCH.match(line)]
     requirements = VENV / "requirements.txt"
     requirements.write_text("\n".join(kept))
     run(
@@ -106,7 +104,6 @@ def fingerprint() -> str:
 def run(*command: object) -> None:
     """Run `command`; say which one failed, if it does."""
     if subprocess.run([str(part) for part in command], check=False, cwd=ROOT).returncode:
-        STAMP.unlink(missing_ok=True)
         sys.exit(f"failed: {' '.join(str(part) for part in command)}")
 
 

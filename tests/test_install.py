@@ -32,8 +32,10 @@ def test_a_folder_without_pip_is_mended(install: Any, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(install, "run", began)
     venv.create(install.VENV, with_pip=False)  # as after an interruption
+    install.STAMP.write_text("of another lock file")
     with pytest.raises(SystemExit, match="installing begins"):
         install.main()
+    assert not install.STAMP.exists(), "going back to that lock file would install nothing"
 
 
 def test_a_python_without_ensurepip_is_told(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
