@@ -362,8 +362,9 @@ def test_files_of_others_are_not_replaced(
 
 def test_other_words_are_another_run(base: Path, captioned: Path, tmp_path: Path) -> None:
     learned(base, captioned, tmp_path / "run")
-    with pytest.raises(RunFolderError, match="--also was <hat>=red dog, is <hat>=blue"):
+    with pytest.raises(RunFolderError, match="--also was <hat>=red dog, is <hat>=blue") as error:
         learned(base, captioned, tmp_path / "run", also="<hat>=blue")
+    assert error.value.__notes__ == [f"The words of step 4 are safe in {tmp_path / 'run'}."]
     with pytest.raises(RunFolderError, match="--also was <hat>=red dog, is none"):
         learned(base, captioned, tmp_path / "run", also=(), template="captioned")
 

@@ -244,7 +244,10 @@ def queue(
     *,
     retry: Annotated[
         list[str] | None,
-        text_option(help="A word that failed, to be learned again; or all. May be repeated."),
+        text_option(
+            help="A word that failed or was cancelled, to be learned again; or all that failed. "
+            "May be repeated."
+        ),
     ] = None,
     cancel: Annotated[
         list[str] | None,

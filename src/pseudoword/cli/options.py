@@ -48,7 +48,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             complain(str(stop) or STOPPED)
             raise typer.Exit(getattr(stop, "exit_code", 130)) from None
         except OSError as error:
-            where = f" {error.filename}" if error.filename else ""
+            where = f" {error.filename}:" if error.filename else ""
             complain(f"error:{where} {error.strerror or error}", red=True)
             raise typer.Exit(2) from None
         except Exception as error:

@@ -59,13 +59,16 @@ def memory_advice(configs: Sequence[TrainConfig]) -> str:
 
 
 def saved_word(folder: RunFolder) -> str | None:
-    """A sentence that says where the last good word of a run is, if there is one."""
+    """A sentence that says where the last good words of a run are, if there are some."""
     try:
         if not folder.has_word():
             return None
-        step = formats.read(folder.concept).provenance.get("steps", "?")
+        facts = formats.read(folder.concept).provenance
     except PseudowordError:
         return None
+    step = facts.get("steps", "?")
+    if formats.LEARNED_WITH in facts:
+        return f"The words of step {step} are safe in {folder.path}."
     return f"The word of step {step} is safe in {folder.concept}."
 
 
