@@ -159,6 +159,20 @@ def test_nothing_is_searched_for_garbage_at_the_end() -> None:
     assert int(said) < 10
 
 
+def test_what_triton_counts_at_the_end_is_cleared_away() -> None:
+    """A circle in place of triton's, kept apart by `gc.freeze` as what was imported is."""
+    said = in_a_command(
+        "import gc",
+        "class Circle:",
+        "    def __init__(self): self.own = self",
+        "    def __del__(self): print('cleared away')",
+        "sys.modules['triton._C.libtriton'] = sys",
+        "Circle()",
+        "gc.freeze()",
+    )
+    assert said == "cleared away"
+
+
 @pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="needs gradio")
 def test_gradio_is_imported_without_writing_stubs_beside_its_source() -> None:
     said = in_a_process(

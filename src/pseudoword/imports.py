@@ -36,6 +36,9 @@ ALONE = f"{COMPILER}._trace_wrapped_higher_order_op"
 ALL_MODELS = "transformers.models"
 """A package whose import searches the files of four hundred models for names."""
 
+COUNTS_LEAKS = "triton._C.libtriton"
+"""A part of triton, which since 3.9 complains at the end of what was not cleared away."""
+
 NEW_OBJECTS, NEW_OBJECTS_LATER = 1_000_000, 10_000
 """After so many, Python searches for garbage: until the libraries are imported, and then. What is
 imported is hardly ever garbage, and searching it again and again takes a second."""
@@ -49,11 +52,19 @@ def spare() -> None:
     global _spares
     _spares = True
     gc.set_threshold(NEW_OBJECTS)
-    atexit.register(gc.freeze)  # or everything would be searched at the end of the process
+    atexit.register(_search_no_more)
     if COMPILER not in sys.modules:
         sys.modules[COMPILER] = NothingCompiled(COMPILER)
         sys.meta_path.insert(0, _PartsOfCompiler())
     sys.modules.setdefault(ALL_MODELS, Later(ALL_MODELS))
+
+
+def _search_no_more() -> None:
+    """At the end of the process, leave out the search for garbage: it takes long."""
+    if COUNTS_LEAKS in sys.modules:
+        gc.unfreeze()
+    else:
+        gc.freeze()
 
 
 def keep(extra: str) -> None:
