@@ -105,8 +105,8 @@ def test_graphs_without_a_gpu_are_refused_before_the_first_step(
         train(pictures, "<cat>", base=str(base), device="cpu", graphs=True, out=tmp_path / "run")
 
 
-@pytest.mark.parametrize("kind", ["z-image", "lumina2"])
-def test_graphs_of_a_denoiser_that_reads_no_padding_are_refused(
+@pytest.mark.parametrize("kind", ["z-image", "lumina2", "chroma", "qwen-image"])
+def test_graphs_of_a_denoiser_that_cannot_be_one_are_refused(
     kind: str, pictures: Path, tmp_path: Path
 ) -> None:
     base = tiny.BASES[kind](tmp_path / "base")

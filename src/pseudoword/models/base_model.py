@@ -75,9 +75,9 @@ class Unloaded:
         return self._kind.resolution_of(self._parts)
 
     @property
-    def ragged(self) -> bool:
+    def graphable(self) -> bool:
         """As in `Family`."""
-        return self._kind.ragged
+        return self._kind.graphable
 
     @property
     def readers(self) -> list[PromptReader]:

@@ -69,8 +69,9 @@ class Family(Protocol):
     """whether prompts to draw may have weights and any length; if not, they are plain text"""
     reads_negative: bool
     """whether it is guided away from a negative prompt"""
-    ragged: bool
-    """whether the denoiser runs on as many tokens as each text has, which no CUDA graph can"""
+    graphable: bool
+    """whether the denoiser can be a CUDA graph: it does the same for all batches of a shape, and
+    nothing that it needs is in main memory"""
     source: BaseSource
     placement: Placement
     noise_schedule: NoiseSchedule

@@ -6,12 +6,14 @@ shifted towards 1: large pictures need more noise until nothing is seen of them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError
+from pseudoword.models.compute.transfers import Table
 from pseudoword.models.loading import folder
 from pseudoword.models.noise_schedule import NoiseSchedule
 
@@ -26,28 +28,32 @@ class Flow(NoiseSchedule):
 
     sigmas: Tensor
 
+    @cached_property
+    def _sigmas(self) -> Table:
+        return Table(self.sigmas)
+
     @property
     def timesteps(self) -> int:
         return len(self.sigmas)
 
     def scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        sigma = self.sigmas.to(like.device, like.dtype)[t].view(-1, 1, 1, 1)
+        sigma = self._sigmas.on(like.device).to(like.dtype)[t].view(-1, 1, 1, 1)
         return 1 - sigma, sigma
 
     def target(self, latents: Tensor, noise: Tensor, _t: Tensor) -> Tensor:
         return noise - latents
 
     def snr(self, t: Tensor) -> Tensor:
-        sigma = self.sigmas.to(t.device)[t]
+        sigma = self._sigmas.on(t.device)[t]
         return ((1 - sigma) / sigma).square()
 
     def min_snr(self, t: Tensor, gamma: float) -> Tensor:
         # latents = noisy − σ·prediction, so an error of theirs is σ times one of the prediction
-        return self.sigmas.to(t.device)[t].square() * self.snr(t).clamp(max=gamma)
+        return self._sigmas.on(t.device)[t].square() * self.snr(t).clamp(max=gamma)
 
     def times(self, t: Tensor) -> Tensor:
         # σ·T
-        return self.sigmas.to(t.device)[t] * self.timesteps
+        return self._sigmas.on(t.device)[t] * self.timesteps
 
 
 def flow_schedule(

@@ -5,11 +5,13 @@ A timestep is an index from 0 (little noise) to T - 1. Noisy latents are signalÂ
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, cast, get_args
 
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError
+from pseudoword.models.compute.transfers import Table
 
 PredictionType = Literal["epsilon", "v_prediction"]
 
@@ -63,12 +65,16 @@ class Diffusion(NoiseSchedule):
     alphas_cumprod: Tensor
     prediction_type: PredictionType
 
+    @cached_property
+    def _alphas(self) -> Table:
+        return Table(self.alphas_cumprod)
+
     @property
     def timesteps(self) -> int:
         return len(self.alphas_cumprod)
 
     def scales(self, like: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = self.alphas_cumprod.to(like.device, like.dtype)[t].view(-1, 1, 1, 1)
+        alpha = self._alphas.on(like.device).to(like.dtype)[t].view(-1, 1, 1, 1)
         return alpha.sqrt(), (1 - alpha).sqrt()
 
     def target(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -78,7 +84,7 @@ class Diffusion(NoiseSchedule):
         return signal * noise - sigma * latents
 
     def snr(self, t: Tensor) -> Tensor:
-        alpha = self.alphas_cumprod.to(t.device)[t]
+        alpha = self._alphas.on(t.device)[t]
         return alpha / (1 - alpha)
 
     def min_snr(self, t: Tensor, gamma: float) -> Tensor:

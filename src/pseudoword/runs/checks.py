@@ -75,15 +75,15 @@ def before_weights(config: TrainConfig) -> None:
     device = base_model.placement(config).device
     if config.graphs or config.resolution or config.width or config.height:
         model = base_model.Unloaded(config)
-        _check_graphs(config, device, ragged=model.ragged)
+        _check_graphs(config, device, graphable=model.graphable)
         examples.crop_sizes(config, *model.resolution)
 
 
-def _check_graphs(config: TrainConfig, device: torch.device, *, ragged: bool) -> None:
-    if config.graphs and ragged:
+def _check_graphs(config: TrainConfig, device: torch.device, *, graphable: bool) -> None:
+    if config.graphs and not graphable:
         raise SettingsError(
-            f"--graphs does not work with {config.base}, whose denoiser runs on as many tokens as "
-            "each text has. Leave it out."
+            f"--graphs does not work with {config.base}, whose denoiser cannot be recorded as one "
+            "graph. Leave it out."
         )
     if config.graphs and device.type != "cuda":
         raise SettingsError(
@@ -210,7 +210,7 @@ def against_model(
         check_compatible(other.concept, family)
         for said in remarks(other.concept, family):
             note(said)
-    _check_graphs(config, family.device, ragged=family.ragged)
+    _check_graphs(config, family.device, graphable=family.graphable)
     if config.offload and family.device.type == "cpu":
         note("--offload has no effect on a CPU")
     sizes = examples.crop_sizes(config, family.resolution, family.resolution_step).sizes

@@ -11,6 +11,7 @@ from pseudoword.config.captions import CaptionSettings
 from pseudoword.data.captions import augment, render
 from pseudoword.data.latents import EncodedPicture
 from pseudoword.methods import Rows
+from pseudoword.models.compute.transfers import sent
 from pseudoword.models.family import Family
 from pseudoword.placeholders import replace_placeholders
 from pseudoword.training import joint_words, loss, other_words
@@ -162,12 +163,12 @@ def _assemble(
     return loss.Batch(
         prompts,
         latents=torch.cat(latents),
-        noise=_sent(torch.cat(noise), family.device),
-        t=_sent(torch.cat(t), family.device),
-        micro_conditioning=_sent(torch.stack(micro_conditioning), family.device),
-        mask=_sent(torch.stack(mask), family.device),
-        weight=_sent(torch.cat(weight), family.device),
-        delta=_sent(torch.cat(delta), family.device),
+        noise=sent(torch.cat(noise), family.device),
+        t=sent(torch.cat(t), family.device),
+        micro_conditioning=sent(torch.stack(micro_conditioning), family.device),
+        mask=sent(torch.stack(mask), family.device),
+        weight=sent(torch.cat(weight), family.device),
+        delta=sent(torch.cat(delta), family.device),
         others=other_words.together(data.others.rows for data in pack),
     )
 
@@ -190,13 +191,6 @@ def prompt(data: TrainingData, template: int, filewords: str, whole: str, k: int
     before = marked(whole) if data.also else name
     first = ", ".join(mark for mark in own.values() if mark in before) or name
     return f"{first}, {text}".rstrip(" ,")
-
-
-def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`tensor` on the device; Python does not wait until it is there."""
-    if device.type != "cuda" or tensor.device.type != "cpu":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def timesteps(family: Family, data: TrainingData) -> Timesteps:
@@ -224,4 +218,4 @@ def _latents(data: TrainingData, samples: StepSamples) -> torch.Tensor:
         ]
         latent_noise = torch.stack(fixed_noise)
     std = torch.stack([moments.std[v] for moments, v in views])
-    return mean + std * latent_noise.to(mean)
+    return mean + std * sent(latent_noise, mean.device).to(mean.dtype)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pseudoword.methods import Context, norms
+from pseudoword.models.compute.transfers import sent
 from pseudoword.models.family import Family
 from pseudoword.training import context_keeping as keeping
 from pseudoword.training import graphs, loss, nested_rows, optimisers
@@ -79,9 +80,8 @@ def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> li
     """
     as_graphs = all(state.hyper.graphs for state in states)
     denoise = partial(graphs.predict, family) if as_graphs else family.predict
-    accumulate = torch.tensor(
-        [state.hyper.accumulate for state in states], device=family.device, dtype=torch.float32
-    )
+    accumulated = torch.tensor([state.hyper.accumulate for state in states], dtype=torch.float32)
+    accumulate = sent(accumulated, family.device)
     total = torch.zeros_like(accumulate)
     for state in states:
         state.optimiser.zero_grad()
@@ -89,13 +89,14 @@ def _gradients(family: Family, states: Sequence[TrainState], scale: float) -> li
     data, steps = [state.data for state in states], [state.step for state in states]
     for part, which, batch in batches(family, data, steps, layered):
         own = [states[k] for k in which]
+        at_which = sent(torch.tensor(which), family.device)
         each_t = batch.t.view(len(own), -1)
         contexts = [Context(state.step, t) for state, t in zip(own, each_t, strict=True)]
         keeping.add_gradients(family, own, contexts, batch, scale, part)
         rows = [nested_rows.rows(state, at) for state, at in zip(own, contexts, strict=True)]
-        losses = loss.losses(family, rows, batch, denoise) / accumulate[which]
+        losses = loss.losses(family, rows, batch, denoise) / accumulate[at_which]
         (torch.where(losses.isfinite(), losses, 0.0).sum() * scale).backward()
-        total[which] += losses.detach()
+        total[at_which] += losses.detach()
     readings = _clipped(states, total, scale)
     over = [
         k

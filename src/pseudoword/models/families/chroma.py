@@ -28,6 +28,7 @@ class Chroma(PackedFamily):
     name = "chroma"
     pipelines = ("ChromaPipeline",)
     kind = "ChromaTransformer2DModel"
+    graphable = False
     usual_guidance = 5.0
     text_encoders = (
         EncoderPart("t5xxl", "T5EncoderModel", reads=cut_as_in("ChromaPipeline"), masked=True),

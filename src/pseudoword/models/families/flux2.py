@@ -103,7 +103,7 @@ class Flux2(PackedFamily):
         """Four numbers each; the last one counts the tokens of a text."""
         length = text.shape[1]
         order = torch.arange(length, device=text.device, dtype=torch.float32)
-        picture = positions(rows, columns).to(text.device)
+        picture = positions(rows, columns, text.device)
         return {
             "txt_ids": torch.nn.functional.pad(order[:, None], (3, 0)),
             "img_ids": torch.nn.functional.pad(picture, (0, 1)),

@@ -37,7 +37,7 @@ class LatentFamily(DiffusersDrawing):
     denoiser_title: str
     """what messages call it"""
     reads_weights: bool
-    ragged = False
+    graphable = True
     skips_layers = False
     """whether people draw with models of it that read a text encoder's layer before the last"""
     autoencoder_kind: type[Autoencoder] = Autoencoder

@@ -44,7 +44,7 @@ class Lumina2(TransformerFamily):
     name = "lumina2"
     pipelines = (PIPELINE, "Lumina2Text2ImgPipeline")  # an older name for it
     kind = "Lumina2Transformer2DModel"
-    ragged = True
+    graphable = False
     usual_guidance = 4.0
     text_encoders = (
         EncoderPart(

@@ -30,7 +30,7 @@ class PackedFamily(TransformerFamily):
         """
         return {
             "txt_ids": text.new_zeros(text.shape[1], 3),
-            "img_ids": positions(rows, columns).to(text),
+            "img_ids": positions(rows, columns, text.device).to(text.dtype),
         }
 
     def run_transformer(self, noisy: Tensor, times: Tensor, condition: Condition) -> Tensor:
@@ -65,9 +65,9 @@ def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
     return latents
 
 
-def positions(rows: int, columns: int) -> Tensor:
+def positions(rows: int, columns: int, device: torch.device) -> Tensor:
     """Row and column of each patch, `[rows·columns, 3]`; the first number is zero."""
-    grid = torch.zeros(rows, columns, 3, dtype=torch.float32)
-    grid[..., 1] = torch.arange(rows)[:, None]
-    grid[..., 2] = torch.arange(columns)[None]
+    grid = torch.zeros(rows, columns, 3, dtype=torch.float32, device=device)
+    grid[..., 1] = torch.arange(rows, device=device)[:, None]
+    grid[..., 2] = torch.arange(columns, device=device)[None]
     return grid.flatten(0, 1)

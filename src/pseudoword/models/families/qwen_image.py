@@ -70,6 +70,7 @@ class QwenImage(PackedFamily):
     name = "qwen-image"
     pipelines = (PIPELINE,)
     kind = "QwenImageTransformer2DModel"
+    graphable = False
     usual_guidance = 4.0
     text_encoders = (
         EncoderPart(

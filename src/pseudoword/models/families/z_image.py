@@ -31,7 +31,7 @@ class ZImage(TransformerFamily):
     name = "z-image"
     pipelines = ("ZImagePipeline",)
     kind = "ZImageTransformer2DModel"
-    ragged = True
+    graphable = False
     states_size = False
     usual_guidance = 6.0
     text_encoders = (

@@ -8,6 +8,7 @@ from unicodedata import normalize
 import torch
 from torch import Tensor
 
+from pseudoword.models.compute.transfers import sent
 from pseudoword.prompt_weights import Prompt
 
 
@@ -49,8 +50,9 @@ class Tokenized:
 
     def to(self, device: torch.device) -> "Tokenized":
         """The same on `device`."""
-        weights = None if self.weights is None else self.weights.to(device)
-        return Tokenized(self.ids.to(device), self.slots.to(device), self.mask.to(device), weights)
+        weights = None if self.weights is None else sent(self.weights, device)
+        ids, slots, mask = (sent(one, device) for one in (self.ids, self.slots, self.mask))
+        return Tokenized(ids, slots, mask, weights)
 
     def per_layer(self, layers: int, rows: int) -> "Tokenized":
         """`[layers·B, L]`: the same once for each layer, which has `rows` rows of its own."""

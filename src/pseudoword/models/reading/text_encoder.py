@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.compute.releasable import Releasable
+from pseudoword.models.compute.transfers import sent
 from pseudoword.models.reading.kept_states import Kept, OneByOne, part_of
 from pseudoword.models.reading.lookup_site import LookupSite, check_site, injected, lookup_site
 from pseudoword.models.reading.output_rows import (
@@ -83,7 +84,9 @@ class Encoded:
 
     def _joined(self, values: Tensor) -> Tensor:
         if self.used is not None:
-            values = values[:, self.used]
+            slices = isinstance(self.used, slice)
+            used = self.used if slices else sent(torch.tensor(self.used), values.device)
+            values = values[:, used]
         return values if self.chunks == 1 else values.unflatten(0, (-1, self.chunks)).flatten(1, 2)
 
 
