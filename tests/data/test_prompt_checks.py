@@ -141,6 +141,15 @@ def test_a_word_that_is_in_no_prompt_is_reported(base: Path, prompt: str, change
     assert (with_word[0].tobytes() != without[0].tobytes()) == changes
 
 
+def test_a_word_within_the_name_of_another_is_in_no_prompt(base: Path) -> None:
+    reported = Notes()
+    words = [Concept(token, {"clip_l": torch.randn(1, 32)}) for token in ("<cat>", "<cat>-hat")]
+    api.generate("a <cat>-hat", concept=words, progress=reported, base=str(base), sampler_steps=1)
+    assert [line for line in reported.lines if "changes nothing" in line] == [
+        "<cat> is in neither prompt, so it changes nothing"
+    ]
+
+
 def trained(pictures: Path, base: Path, out: Path, **settings: Any) -> list[str]:
     reported = Notes()
     api.train(pictures, "<x>", base=str(base), out=out, steps=1, progress=reported, **settings)

@@ -198,6 +198,23 @@ def test_words_of_a_pack_are_drawn_together_as_alone(family: Family, tmp_path: P
             assert abs(difference).max() <= 1
 
 
+def test_a_word_within_the_name_of_another_is_no_reason_to_draw_apart(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = []
+    draw = generation.generate
+
+    def counted(family: Family, prompts: list[str], *args: Any, **options: Any) -> Any:
+        together.append(len(prompts))
+        return draw(family, prompts, *args, **options)
+
+    monkeypatch.setattr(generation, "generate", counted)
+    tokens = ("<cat>", "<cat>-hat")
+    words = [due(family, tmp_path / str(k), t, k, ["a [name] --s 1"]) for k, t in enumerate(tokens)]
+    assert all(drawn.pictures for drawn in previews.draw(family, words, Silent()))
+    assert together == [2]
+
+
 def test_each_step_of_a_preview_is_told(family: Family, tmp_path: Path) -> None:
     class Told(Silent):
         def advance(self, done: int, total: int, detail: str = "") -> None:

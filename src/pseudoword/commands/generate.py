@@ -17,7 +17,8 @@ from pseudoword.models import base_model, generation, lora, toward
 from pseudoword.models.compatibility import check_compatible, remarks
 from pseudoword.models.family import Family
 from pseudoword.outputs import next_free
-from pseudoword.placeholders import split, undelimited
+from pseudoword.placeholders import named as named_in
+from pseudoword.placeholders import undelimited
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
 from pseudoword.training import initialisation, memory
@@ -253,19 +254,17 @@ def _note_unused_concepts(
     concepts: Iterable[NamedConcept], prompts: Iterable[str], progress: Progress
 ) -> None:
     """Report concepts that are in no prompt. Perhaps the prompt has the file's name instead."""
-    texts = list(prompts)
-    for named in concepts:
+    texts, given = list(prompts), list(concepts)
+    tokens = [named.concept.token for named in given]
+    used = named_in(texts, tokens)
+    for named in given:
         token = named.concept.token
-        if _is_in(token, texts):
+        if token in used:
             continue
-        if named.stem and _is_in(named.stem, texts):
+        if named.stem and named.stem in named_in(texts, [named.stem, *tokens]):
             progress.note(
                 f"the word of {named.name} is called {token}, which is in neither prompt, so it "
                 f"changes nothing: write {token}, or give --concept {named.name}={named.stem}"
             )
         else:
             progress.note(f"{token} is in neither prompt, so it changes nothing")
-
-
-def _is_in(token: str, prompts: Iterable[str]) -> bool:
-    return any(len(split(prompt, [token])) > 1 for prompt in prompts)

@@ -17,7 +17,7 @@ from pseudoword.errors import PictureError, PromptError, PseudowordError, Settin
 from pseudoword.formats import WRITERS
 from pseudoword.models import generation
 from pseudoword.models.family import Family
-from pseudoword.placeholders import delimited, split
+from pseudoword.placeholders import delimited, named
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
 from pseudoword.runs.folder import FILMSTRIP, PREVIEWS, RunFolder
@@ -147,10 +147,9 @@ def _drawn_alike(words: Sequence[Due]) -> list[list[_Number]]:
     groups: dict[object, list[_Number]] = {}
     tokens = [due.concept.token for due in words]
     for k, due in enumerate(words):
-        others = {token for token in tokens if token != due.concept.token}
         for number, line in enumerate(due.config.preview, 1):
             texts = [_rendered(text, due) for text in (line.prompt, line.negative)]
-            names_others = any(len(split(text, others)) > 1 for text in texts)
+            names_others = bool({*named(texts, tokens)} - {due.concept.token})
             same_name = tokens[:k].count(due.concept.token)
             beside = tuple((other.token, other_words.mark(other)) for other in due.others)
             alike = (same_name, k if names_others else None, texts[1], beside)
