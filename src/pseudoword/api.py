@@ -10,7 +10,6 @@ types, defaults and help. Whatever a user can put right is a `PseudowordError`; 
 `SettingsError`.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +42,7 @@ from pseudoword.config import (
     TrainConfig,
     WorkConfig,
 )
+from pseudoword.config.written_files import is_folder
 from pseudoword.errors import PseudowordError
 from pseudoword.fleet.view import QueuedWord
 from pseudoword.fleet.worker import Worked
@@ -422,7 +422,7 @@ def convert(
         token,
         _optional_path(picture, "--picture"),
         progress or Silent(),
-        into_folder=str(out).endswith(("/", os.sep)),
+        into_folder=is_folder(out),
         overwrite=overwrite,
     )
 

@@ -181,6 +181,22 @@ class NotImported:
         (["generate", "a cat", "--scheduler", "Eulr"], "--scheduler: diffusers has no scheduler"),
         (["generate", "a cat", "--lora", "x"], "--lora x: there is no such file"),
         (["prepare", "photos", "--caption-model", "x"], "--caption-model x: there is no such"),
+        (["generate", "a cat", "--out", "a.gif"], "--out a.gif: give a file that ends in .png"),
+        (["prepare", "photos", "--out", "a.gif"], "--out a.gif: give a file that ends in .png"),
+        (["gallery", "photos", "--out", "a.gif"], "--out a.gif: give a file that ends in .png"),
+        (["convert", "list.toml", "a.txt"], "a.txt: give a file that ends in .safetensors, .pt"),
+        (["convert", "list.toml", "o/", "--format", "x"], "--format x: choose one of native"),
+        (["convert", "list.toml", "a.pt", "--format", "kohya"], "a.pt: --format kohya makes files"),
+        (["convert", "list.toml", "a.pt", "--picture", "x"], "--picture x has no effect with"),
+        (
+            ["evaluate", "photos", "--pictures", "photos", "--prompt", "a cat"],
+            "--prompt 'a cat': write [name] where",
+        ),
+        (
+            ["evaluate", "photos", "--pictures", "photos", "--compare-with", "a.png"],
+            "--compare-with 'a.png' looks like a file",
+        ),
+        (["push", "photos", "--to", "nonsense"], "--to 'nonsense': give a repository such as"),
     ],
 )
 def test_what_is_not_there_is_told_before_torch_is_imported(

@@ -10,8 +10,8 @@ from support import SHARED, run
 from word_files import write_as, write_word
 
 from pseudoword import api, formats
-from pseudoword.commands.convert import FORMAT_OF_ENDING
 from pseudoword.concept import Concept
+from pseudoword.config.written_files import FORMAT_OF_ENDING
 from pseudoword.errors import PseudowordError
 from pseudoword.files import file_stem
 from pseudoword.formats import sources

@@ -42,6 +42,12 @@ from pseudoword.config import (
     WorkConfig,
 )
 from pseudoword.config.word_folders import word_configs
+from pseudoword.config.written_files import (
+    ENDINGS,
+    embedding_format,
+    is_folder,
+    picture_format,
+)
 from pseudoword.errors import ConceptError
 from pseudoword.text import command, counted, json_text, version
 
@@ -285,6 +291,8 @@ def generate(
 ) -> None:
     """Draw pictures with new words in the prompt. They work in the negative prompt too."""
     checked = GenerateConfig.check(**settings)
+    if out is not None:
+        picture_format(out)
     check_there(checked, *concept or (), flag="--concept")
     if checked.lora:
         imports.keep("peft")
@@ -322,6 +330,8 @@ def prepare(
 ) -> None:
     """Show what the model will see of pictures, and suggest settings."""
     checked = PrepareConfig.check(**settings)
+    if out is not None:
+        picture_format(out)
     check_there(checked)
     if caption_model is not None:
         lookup.model_source(caption_model, "--caption-model")
@@ -375,8 +385,7 @@ def convert(
         str | None,
         text_option(
             "--format",
-            help="native, diffusers, diffusers-bin, a1111, a1111-png, a1111-pixels, a1111-webp, "
-            "kohya, sdxl, onetrainer, comfyui or xti; by default what OUT's ending says.",
+            help=f"One of {', '.join(ENDINGS)}; by default what OUT's ending says.",
         ),
     ] = None,
     token: Annotated[
@@ -386,6 +395,7 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Write an embedding in another tool's format. Every vector stays as it was."""
+    embedding_format(Path(out), format_, picture, into_folder=is_folder(out))
     check_there(Settings(), source)
     with Console() as console:
         from pseudoword import api
@@ -412,6 +422,8 @@ def gallery(
 ) -> None:
     """List the embeddings in a folder. Also draw them on one contact sheet."""
     lookup.check_there([folder], "Give a folder that holds embeddings.", ConceptError)
+    if out is not None:
+        picture_format(out)
     from pseudoword import api
 
     found = api.gallery(folder, out=out, overwrite=overwrite)
@@ -475,6 +487,7 @@ def push(
 ) -> None:
     """Publish a word on the Hugging Face hub, with a model card."""
     lookup.check_there([folder], "Give a run's folder, or an embedding file.", ConceptError)
+    lookup.check_repository(to, "--to")
     from pseudoword import api
 
     done = api.push(folder, to, token=token, private=private, overwrite=overwrite)

@@ -7,26 +7,13 @@ from PIL import Image
 
 from pseudoword import formats
 from pseudoword.concept import Concept
+from pseudoword.config.written_files import embedding_format
 from pseudoword.data import images
-from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem
 from pseudoword.formats import sources
 from pseudoword.formats.layers import adapted
 from pseudoword.outputs import check_free, has_content, next_free, write_new
 from pseudoword.progress import Progress
-from pseudoword.text import brief
-
-FORMAT_OF_ENDING = {
-    ".safetensors": "native",
-    ".pt": "a1111",
-    ".bin": "diffusers-bin",
-    ".png": "a1111-png",
-    ".webp": "a1111-webp",
-}
-"""Suffix of the output -> format to write, when no format is named."""
-
-PICTURE_ENDINGS = (".png", ".webp")
-"""Suffixes of the formats that are pictures."""
 
 
 def convert_file(
@@ -37,20 +24,14 @@ def convert_file(
     picture: Path | None,
     progress: Progress,
     *,
-    into_folder: bool = False,
+    into_folder: bool,
     overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write the words of `source` in another format; the public `convert`.
 
-    `into_folder` says that `out` is a folder, which otherwise is guessed where it is not there.
+    `into_folder` says that `out` is a folder.
     """
-    into_folder = into_folder or out.is_dir() or not out.suffix
-    kind = _format(out, name, into_folder)
-    if picture is not None and formats.WRITERS[kind].ending not in PICTURE_ENDINGS:
-        raise SettingsError(
-            f"--picture {brief(str(picture))} has no effect with the format {kind}, which is not a "
-            "picture"
-        )
+    kind = embedding_format(out, name, picture, into_folder=into_folder)
     files = formats.read_files(sources.locate(source))
     cover = _cover(files[0], picture)
     if not into_folder:
@@ -74,25 +55,6 @@ def _adapted(concept: Concept, kind: str, progress: Progress) -> Concept:
     if told:
         progress.note(told)
     return fitting
-
-
-def _format(out: Path, name: str | None, into_folder: bool) -> str:
-    """The format to write: the named one, or the one for the output's suffix."""
-    if name is None:
-        if into_folder:
-            return "native"
-        if out.suffix.lower() not in FORMAT_OF_ENDING:
-            raise SettingsError(
-                f"{out}: give a file that ends in {', '.join(FORMAT_OF_ENDING)}, a folder, or "
-                "--format"
-            )
-        return FORMAT_OF_ENDING[out.suffix.lower()]
-    if name not in formats.WRITERS:
-        raise SettingsError(f"--format {brief(name)}: choose one of {', '.join(formats.WRITERS)}")
-    ending = formats.WRITERS[name].ending
-    if not into_folder and out.suffix.lower() != ending:
-        raise SettingsError(f"{out}: --format {name} makes files that end in {ending}")
-    return name
 
 
 def _cover(content: formats.EmbeddingFile, picture: Path | None) -> Image.Image | None:

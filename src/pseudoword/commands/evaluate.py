@@ -21,7 +21,6 @@ from pseudoword.config import EvaluateConfig
 from pseudoword.config.base_choice import BUNDLED as BUNDLED_BASES
 from pseudoword.data import images, picture_files, prompt_checks
 from pseudoword.data.captions import render
-from pseudoword.errors import SettingsError
 from pseudoword.formats import native, sources
 from pseudoword.models import base_model
 from pseudoword.models.compatibility import remarks
@@ -85,7 +84,6 @@ def evaluate_word(
     out = Outputs(config.out, maker_of("evaluate", config.out, digest, *config.pictures))
     check_not_input(config.out, config.pictures)
     out.check(FILES, overwrite=overwrite)
-    _check(config)
     paths = _once(picture_files.find(config.pictures, progress.note), progress)
     _note_what_is_measured(file, paths, config, progress)
     with locks.lock_folder(config.out):
@@ -126,17 +124,6 @@ def _evaluate(
     )
     files = _write(out, concept, known, public(config.base), model.name, sheet, similarities)
     return Evaluation(concept, similarities, files)
-
-
-def _check(config: EvaluateConfig) -> None:
-    """Check the prompts and the known word before anything is loaded."""
-    for prompt in config.prompt:
-        if "[name]" not in prompt:
-            raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
-    if lookup.looks_like_path(config.compare_with or ""):
-        raise SettingsError(
-            f"--compare-with {config.compare_with!r} looks like a file; give a known word"
-        )
 
 
 def _once(paths: Sequence[Path], progress: Progress) -> list[Path]:

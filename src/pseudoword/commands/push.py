@@ -10,11 +10,11 @@ from pydantic import BaseModel
 
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.errors import PseudowordError, SettingsError
+from pseudoword.errors import PseudowordError
 from pseudoword.formats import WRITERS
 from pseudoword.formats.advice import diffusers
 from pseudoword.formats.layers import for_other_tools
-from pseudoword.lookup import HUB_ID
+from pseudoword.lookup import HUB_ID, check_repository
 from pseudoword.report import word_sheet
 from pseudoword.text import code, command, markdown, reason, vector_sizes
 
@@ -54,8 +54,7 @@ def push_run(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    if not HUB_ID.fullmatch(to) or ".." in to:
-        raise SettingsError(f"--to {to!r}: give a repository such as your-name/my-cat")
+    check_repository(to, "--to")
     concept = formats.read(folder, token)
     files = repository_files(folder, concept, to)
     try:

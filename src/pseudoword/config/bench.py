@@ -2,9 +2,9 @@
 
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pseudoword import lookup
 from pseudoword.config.aliases import Alias, Formerly
@@ -128,6 +128,17 @@ class EvaluateConfig(BaseChoice):
 
     out: Annotated[FilePath, OFTEN] = Path("evaluation")
     """Folder for the report."""
+
+    @model_validator(mode="after")
+    def _prompts_and_a_known_word(self) -> Self:
+        for prompt in self.prompt:
+            if "[name]" not in prompt:
+                raise SettingsError(f"--prompt {prompt!r}: write [name] where the word belongs")
+        if lookup.looks_like_path(self.compare_with or ""):
+            raise SettingsError(
+                f"--compare-with {self.compare_with!r} looks like a file; give a known word"
+            )
+        return self
 
     def check_there(self) -> None:
         """Also the pictures and the similarity model."""

@@ -13,15 +13,13 @@ from typing import Any
 
 from PIL import Image
 
+from pseudoword.config.written_files import PICTURE_FORMATS, picture_format
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import read_regular
 from pseudoword.formats.infotext import png_text
 from pseudoword.outputs import check_writable, next_free, would_replace, write_new
 from pseudoword.process_wide import without_warnings
 from pseudoword.text import reason
-
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""Suffix of a file -> Pillow's name of the format to write."""
 
 SOFTWARE = 0x0131
 """The EXIF tag for the program that made a picture."""
@@ -56,17 +54,6 @@ def encode_picture(picture: Image.Image, kind: str, exif: Image.Exif | None = No
     return buffer.getvalue()
 
 
-def format_of(path: Path) -> str:
-    """The format for the path's suffix.
-
-    Raises:
-        SettingsError: no format has this suffix.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise SettingsError(f"--out {path}: give a file that ends in .png, .jpg or .webp")
-    return FORMATS[path.suffix.lower()]
-
-
 def check(path: Path, maker: str, *, overwrite: bool = False) -> None:
     """Check before any work that `write` can write here.
 
@@ -80,7 +67,7 @@ def check(path: Path, maker: str, *, overwrite: bool = False) -> None:
         SettingsError: no picture format has this suffix.
         StorageError: the path cannot be written, or there is a file that `maker` did not write.
     """
-    format_of(path)
+    picture_format(path)
     check_writable(path)
     if os.path.lexists(path) and not (overwrite or _made_by(path, maker)):
         raise StorageError(would_replace([path]))
@@ -106,7 +93,7 @@ def write(
     Raises:
         StorageError: the path cannot be written, or there is another file.
     """
-    kind = format_of(path)
+    kind = picture_format(path)
     with Image.open(io.BytesIO(encode_picture(picture, kind)), formats=[kind]) as decoded:
         exif = Image.Exif()
         exif[SOFTWARE] = _mark(decoded, maker)
@@ -125,7 +112,7 @@ def _made_by(path: Path, maker: str) -> bool:
     """Whether the file is a picture that `maker` wrote and nobody has changed."""
     try:
         data = io.BytesIO(read_regular(path, LARGEST_NBYTES, StorageError))
-        kinds = sorted({*FORMATS.values()})
+        kinds = sorted({*PICTURE_FORMATS.values()})
         with without_warnings, Image.open(data, formats=kinds) as picture:
             mark = str(picture.getexif().get(SOFTWARE))
             return mark.startswith(f"{OURS} {maker} ") and mark.endswith(f" {_digest(picture)}")
