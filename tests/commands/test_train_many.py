@@ -121,6 +121,29 @@ def test_a_list_teaches_each_concept_with_settings_of_its_own(base: Path, tmp_pa
     ]
 
 
+def test_words_that_are_learned_together_are_counted_each(base: Path, tmp_path: Path) -> None:
+    folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
+    for number in range(3):
+        (folder / "a" / f"{number}.txt").write_text("a <hat> on a <a>")
+    concepts = tmp_path / "concepts.toml"
+    concepts.write_text(
+        f"[[concept]]\ntoken = '<a>'\npictures = '{folder / 'a'}'\nalso = ['<hat>=cat']\n"
+        f"template = 'filewords'\n[[concept]]\ntoken = '<b>'\npictures = '{folder / 'b'}'\n"
+    )
+    notes = Notes()
+    for _ in range(2):
+        learn(base, concepts, out, progress=notes)
+    assert [line for line in notes.lines if "words done" in line or "finished" in line] == [
+        "2 of 3 words done: <a> with <hat> is ready",
+        "3 of 3 words done: <b> is ready",
+        "3 of 3 words are finished already",
+    ]
+    for picture in (folder / "a").glob("*.png"):
+        picture.write_bytes(b"no picture")
+    with pytest.raises(TrainingError, match="2 of 3 words could not be learned"):
+        learn(base, concepts, tmp_path / "others")
+
+
 def test_the_words_that_are_ready_are_shown_on_one_sheet(base: Path, tmp_path: Path) -> None:
     folder, out = words(tmp_path / "words", "a", "b"), tmp_path / "out"
     learn(base, folder, out, preview=["a [name]"])

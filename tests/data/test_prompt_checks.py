@@ -141,6 +141,15 @@ def test_a_word_that_is_in_no_prompt_is_reported(base: Path, prompt: str, change
     assert (with_word[0].tobytes() != without[0].tobytes()) == changes
 
 
+def test_an_empty_prompt_is_reported(base: Path) -> None:
+    reported = Notes()
+    for prompt in ("a cat", " "):
+        api.generate(prompt, progress=reported, base=str(base), sampler_steps=1)
+    assert [line for line in reported.lines if "prompt is empty" in line] == [
+        "the prompt is empty, so the model draws anything that it knows"
+    ]
+
+
 def test_a_word_within_the_name_of_another_is_in_no_prompt(base: Path) -> None:
     reported = Notes()
     words = [Concept(token, {"clip_l": torch.randn(1, 32)}) for token in ("<cat>", "<cat>-hat")]

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support import Notes
 
 from pseudoword.commands.queue import steer_queue
 from pseudoword.errors import SettingsError, StorageError
@@ -122,6 +123,17 @@ def test_a_job_is_steered(queue: Queue) -> None:
     other.retry("cat-1")
     assert queue.checkpoint("cat-1") is None
     assert [word.state for word in view(queue)] == ["waiting"]
+
+
+def test_all_words_are_none_where_none_is_in_such_a_state(queue: Queue) -> None:
+    notes = Notes()
+    steer_queue(queue.address, ["all"], [], None, notes)
+    steer_queue(queue.address, [], ["all", "cat"], None, notes)
+    assert notes.lines == ["--retry all: no word has failed"]
+    steer_queue(queue.address, [], ["all"], None, notes)
+    assert notes.lines[1:] == ["--cancel all: no word waits or is being learned"]
+    with pytest.raises(SettingsError, match="mouse: there is no such job"):
+        steer_queue(queue.address, ["all", "mouse"], [], None, notes)
 
 
 def test_a_job_is_called_by_its_word_if_that_is_clear(queue: Queue) -> None:

@@ -85,8 +85,11 @@ def draw_pictures(
 
 
 def _check_texts(prompt: str, config: GenerateConfig, progress: Progress) -> None:
-    """Check that the texts can be written to a file, and report settings without effect."""
+    """Check that the texts can be written to a file; report an empty prompt, and settings without
+    effect."""
     check_text("the prompt", prompt)
+    if not prompt.strip():
+        progress.note("the prompt is empty, so the model draws anything that it knows")
     if config.toward_word is not None:
         check_text("--toward-word", config.toward_word)
     for sentence in config.without_effect():

@@ -26,6 +26,10 @@ def steer_queue(
     queue = open_queue(address)
     retried = _named(queue, retry, ("failed",))
     cancelled = _named(queue, cancel, ("waiting", "running"))
+    if retry and not retried:
+        progress.note(f"--retry {ALL}: no word has failed")
+    if cancel and not cancelled:
+        progress.note(f"--cancel {ALL}: no word waits or is being learned")
     for name in retried:
         queue.retry(name)
     for name in cancelled:
@@ -37,9 +41,10 @@ def steer_queue(
 
 
 def _named(queue: Queue, names: Sequence[str], states: Sequence[str]) -> list[str]:
-    if ALL not in names:
-        return [queue.named(name) for name in names]
-    return [word.name for word in view(queue) if word.state in states]
+    named = [queue.named(name) for name in names if name != ALL]
+    if ALL in names:
+        named += [word.name for word in view(queue) if word.state in states]
+    return list(dict.fromkeys(named))
 
 
 def _fetch(queue: Queue, names: Sequence[str], out: Path, progress: Progress) -> None:

@@ -372,7 +372,9 @@ class Pack:
             happened = {"done": "is ready", "stopped": "was stopped"}.get(
                 how, f"failed: {sentence.removeprefix(f'{called}: ')}"
             )
-            self._progress.note(f"{tally.ended} of {tally.total} words done: {called} {happened}")
+            self._progress.note(
+                f"{tally.words_ended} of {tally.words} words done: {called} {happened}"
+            )
 
     def _is_active(self, active: ActiveRun) -> bool:
         """Whether it is still in training."""

@@ -65,7 +65,7 @@ def learn(
     folders = [RunFolder(config.folder) for config in configs]
     with explain_failures(configs[:at_most], folders), ExitStack() as stack:
         timed = TimedProgress(progress, options.foretold)
-        tally = Tally(len(configs), each=each)
+        tally = Tally.of(configs, each)
         planned = _planned(configs, Once(timed), options, tally)
         for one in planned:
             stack.callback(one.release)
@@ -189,7 +189,7 @@ def _learn(
         joining = []
         for config in more(room) if more else ():
             progress.config = None  # there are several now
-            tally.total += 1
+            tally.add(config)
             own = OfWord(progress, config.folder, tally.each)
             try:
                 planned = plan_run(config, own, options)
@@ -228,7 +228,7 @@ def _what_failed(tally: Tally) -> str:
     if tally.total == 1:
         return tally.failures[0]
     return (
-        f"{len(tally.failures)} of {tally.total} words could not be learned; the others are ready. "
+        f"{tally.words_failed} of {tally.words} words could not be learned; the others are ready. "
         "The same command tries these again.\n" + "\n".join(tally.failures)
     )
 
@@ -257,7 +257,10 @@ def _end_finished(
         tally.end(one.config, "done")
         _note_other_pictures(one, "remove it" if len(planned) > 1 else "add --restart")
     if len(ready) > 1:
-        progress.note(f"{len(ready)} of {len(planned)} words are finished already")
+        finished, all_words = (
+            sum(len(one.config.tokens) for one in runs) for runs in (ready, planned)
+        )
+        progress.note(f"{finished} of {all_words} words are finished already")
     elif ready:
         progress.note(
             f"{ready[0].folder.path} is finished already; {_to_train_further(ready[0])}, or add "
