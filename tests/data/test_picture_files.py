@@ -40,6 +40,13 @@ def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
     assert notes.endswith("folders in it are not searched: old")
 
 
+def test_a_hidden_picture_is_named(tmp_path: Path) -> None:
+    made(tmp_path, "a.png", ".b.png", "._a.png", ".DS_Store")
+    names, notes = found(tmp_path)
+    assert names == ["a.png"]
+    assert notes.endswith(f"{tmp_path}: hidden by the dot before their names: .b.png")
+
+
 def test_a_folder_whose_files_nobody_may_look_at_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

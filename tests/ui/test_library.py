@@ -32,7 +32,7 @@ WORD = Concept("<cat>", {"clip_l": torch.ones(1, 768)}, "sd")
 @pytest.mark.parametrize("kind", [kind for kind in WRITERS if not WRITERS[kind].refuses(WORD)])
 def test_an_embedding_of_any_kind_is_taken_in_and_handed_over(library: Library, kind: str) -> None:
     concept = WORD
-    (word,) = library.add(formats.encode(concept, kind)[""], "cat.bin", token="<cat>")
+    (word,) = library.add(formats.encode(concept, kind)[""], "cat.bin")
     assert (word.token, word.vectors, word.families) == ("<cat>", {"clip_l": (1, 768)}, ("sd",))
     for download in library.convert(word.id, kind):
         assert download.name.startswith("cat")
@@ -62,7 +62,7 @@ def test_a_name_is_given_once(library: Library) -> None:
     (first,) = library.add(embedding(), "one.safetensors")
     with pytest.raises(SettingsError, match="already"):
         library.add(embedding(), "two.safetensors")
-    (second,) = library.add(embedding(), "two.safetensors", token="<dog>")
+    (second,) = library.add(embedding("<dog>"), "two.safetensors")
     with pytest.raises(SettingsError, match="already"):
         library.rename(second.id, "<cat>")
     library.delete(first.id)
@@ -138,13 +138,13 @@ def test_what_holds_no_word_is_told_by_its_name(library: Library, data: bytes) -
 
 def test_a_workspace_takes_words_until_it_is_full(tmp_path: Path) -> None:
     library = Library(Workspace(tmp_path / "workspace", WorkspaceLimits(workspace_gb=3e-6)))
-    library.add(embedding(), "one.safetensors", token="<one>")
+    library.add(embedding("<one>"), "one.safetensors")
     for i in range(10):
         with contextlib.suppress(SettingsError):
-            library.add(embedding(), "more.safetensors", token=f"<{i}>")
+            library.add(embedding(f"<{i}>"), "more.safetensors")
     assert len(library.words()) < 10
     with pytest.raises(SettingsError, match="fills the"):
-        library.add(embedding(), "more.safetensors", token="<more>")
+        library.add(embedding("<more>"), "more.safetensors")
 
 
 def test_an_upload_that_is_too_large_is_not_read(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pseudoword.runs import pack
 from pseudoword.runs.run import Run, evaluate
 from pseudoword.training.early_stopping import EvaluationLoss
 from pseudoword.ui import processes, training, worker
-from pseudoword.ui.job_files import WORKER, JobFiles
+from pseudoword.ui.job_files import OUTCOME, WORKER, JobFiles
 from pseudoword.ui.jobs import Queue
 from pseudoword.ui.workspace import Workspace
 
@@ -89,7 +89,10 @@ def test_words_that_can_share_batches_are_learned_together_as_if_each_were_alone
     ]
     assert {word.token for word in queue.library.words()} == {"<cat>", "<dog>", "<eel>"}
     assert len({one.pid for one in trainings.started} - {os.getpid()}) == 2
-    ended = [queue.job(job.id).ended or 0 for job in (first, second, other)]
+    outcomes = [
+        JobFiles(queue.workspace, job.id).folder / OUTCOME for job in (first, second, other)
+    ]
+    ended = [outcome.stat().st_mtime_ns for outcome in outcomes]
     assert ended == sorted(ended)
     assert [step for step, _ in queue.curves(second.id).loss] == [1, 2, 3, 4]
     assert_as_alone(queue, second.id, tmp_path)

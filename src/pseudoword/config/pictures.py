@@ -1,6 +1,7 @@
 """Settings of the pictures a word is learned from."""
 
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +18,14 @@ SUFFIXES = {
     *(".heic", ".heif", ".hif", ".jxl"),
 }
 """Suffixes of the pictures in a folder. A file that is named itself is always read."""
+
+
+def is_hidden_picture(path: Path) -> bool:
+    """Whether it is a picture that its name hides; macOS puts a `._NAME` beside files, which is
+    none."""
+    name = path.name
+    return name.startswith(".") and not name.startswith("._") and path.suffix.lower() in SUFFIXES
+
 
 SYSTEM_FOLDERS = {
     *("@eadir", "#recycle", "#snapshot", "__macosx"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pseudoword import lookup
-from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS
+from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS, is_hidden_picture
 from pseudoword.errors import PictureError
 from pseudoword.files import read_errors
 from pseudoword.text import listed
@@ -97,8 +97,10 @@ def caption_files(picture: Path) -> list[Path]:
 def _pictures_in(folder: Path, note: Note) -> list[Path]:
     """The pictures in a folder, or in its kohya-style folders. Reports everything else."""
     with read_errors(folder, PictureError):
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        everything = sorted(folder.iterdir())
+        entries = [path for path in everything if not path.name.startswith(".")]
         inside = [p for p in entries if p.is_dir()]
+        hidden = [p.name for p in everything if is_hidden_picture(p)]
     folders = [p for p in inside if p.name.lower() not in {*MASK_FOLDERS, *SYSTEM_FOLDERS}]
     files = [p for p in entries if p not in inside and p.name.lower() not in SYSTEM_FILES]
     pictures = [
@@ -107,6 +109,8 @@ def _pictures_in(folder: Path, note: Note) -> list[Path]:
         if p.suffix.lower() in SUFFIXES and not _ends_with_any(p.stem, COMPANION_ENDINGS)
     ]
     _note_other_files(folder, files, pictures, note)
+    if hidden:
+        note(f"{folder}: hidden by the dot before their names: {listed(hidden, MAX_LISTED)}")
     repeats = [] if pictures else [p for p in folders if REPEATS.match(p.name)]
     unsearched = [p.name for p in folders if p not in repeats]
     if repeats:

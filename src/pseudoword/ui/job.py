@@ -21,9 +21,8 @@ class Job:
     sentence: str
     """what is going on, or what has happened; plain text of one or a few lines"""
     created: float
-    """seconds since 1970; so are `began` and `ended`"""
+    """seconds since 1970; so is `began`"""
     began: float | None
-    ended: float | None
     step: int
     """steps of training that are done"""
     soonest: int
@@ -70,7 +69,6 @@ def job_of(files: JobFiles, library: Library) -> Job:
         sentence="It starts in a moment." if state == "queued" else files.sentence,
         created=float(about.get("created", 0.0)),
         began=running.get("began", progress.get("began")),
-        ended=files.outcome.get("ended"),
         step=entries[-1]["step"] if entries else 0,
         soonest=soonest,
         total=total,

@@ -99,7 +99,7 @@ class JobFiles:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """How it ended: state, sentence, and when; empty if it has not, or could not say."""
+        """How it ended: state and sentence; empty if it has not, or could not say."""
         for name in (OUTCOME, LAST_WORDS):
             found = read_json(self.folder / name)
             if found.get("state") in OVER:
@@ -163,7 +163,7 @@ class JobFiles:
             StorageError: no sentence can be written at all.
         """
         for longest in (3000, 300):
-            outcome = {"state": state, "sentence": sentence[:longest], "ended": time.time()}
+            outcome = {"state": state, "sentence": sentence[:longest]}
             data = json.dumps(outcome, ensure_ascii=False).encode("utf-8", "replace")
             if self._kept(data):
                 return

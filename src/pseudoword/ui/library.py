@@ -158,13 +158,12 @@ class Library:
         parts = internals.encode(fitting, format, shown)
         return [Download(f"{stem}{suffix}{ending}", data) for suffix, data in parts.items()]
 
-    def add(self, source: Path | bytes, name: str, token: str | None = None) -> list[Word]:
+    def add(self, source: Path | bytes, name: str) -> list[Word]:
         """Take the words of an embedding file, or of a picture that holds one, into the library.
 
         Args:
             source: the file, as it was uploaded.
             name: what it was called; it is shown, and names a word that has no name of its own.
-            token: what to call its one word.
 
         Raises:
             ConceptError: it holds no word; the message calls it `name`.
@@ -173,17 +172,10 @@ class Library:
         name = base_name(name)
         data = self.workspace.read_upload(source, name, ConceptError)
         found = internals.read_bytes(data, Path(name))
-        concepts = list(found.concepts)
-        if token is not None:
-            if len(concepts) > 1:
-                raise SettingsError(
-                    f"{brief(name)} holds {len(concepts)} words; they keep their own names."
-                )
-            concepts = [internals.with_token(concepts[0], check_new_token(token))]
         with self.workspace.turn("names"):
-            for concept in concepts:
+            for concept in found.concepts:
                 self.check_name(concept.token)
-            return [self._put(concept, found, data, name) for concept in concepts]
+            return [self._put(concept, found, data, name) for concept in found.concepts]
 
     def delete(self, name: str) -> None:
         """Move the word to the trash; what is still being learned does not bring it back."""

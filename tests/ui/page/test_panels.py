@@ -53,7 +53,7 @@ def job(name: str, state: str, **more: object) -> Job:
             "sentence": "",
             "created": 0.0,
         },
-        **{"began": None, "ended": None, "phase": "", "step": 0, "soonest": 0, "total": 0},
+        **{"began": None, "phase": "", "step": 0, "soonest": 0, "total": 0},
         **{"seconds_left": None, "notes": (), "data_set": "", "phase_done": 0, "phase_total": 0},
         "word": None,
     }
@@ -103,6 +103,13 @@ def test_a_caption_that_fits_several_pictures_is_not_given_to_one(
     again = sorted(map(str, tmp_path.glob("b/*")))
     assert add_files(desk, DATA_SET, again) == []
     assert [one.caption for one in desk.data_sets.pictures(DATA_SET)] == ["", "", "b"]
+
+
+def test_a_hidden_picture_is_left_out_with_a_word(desk: Desk, tmp_path: Path) -> None:
+    dropped = [picture(tmp_path / name) for name in ("cat.png", ".dog.png", "._cat.png")]
+    (refused,) = add_files(desk, DATA_SET, [*map(str, dropped), str(tmp_path / ".DS_Store")])
+    assert refused.startswith(".dog.png is left out")
+    assert [one.name for one in desk.data_sets.pictures(DATA_SET)] == ["cat.png"]
 
 
 def test_a_file_that_looks_like_a_mask_of_nothing_is_a_picture(desk: Desk, tmp_path: Path) -> None:

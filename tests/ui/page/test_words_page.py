@@ -49,6 +49,8 @@ def test_a_word_from_elsewhere_is_used_renamed_deleted_and_brought_back(
     tab(page, "Words")
     page.locator("#library button", has_text="<blob>").click()
     expect(page.locator("#facts")).to_contain_text("2 of 256 numbers")
+    title = formats.WRITERS["onetrainer"].title  # as in the list of downloads
+    expect(page.locator("#facts")).to_contain_text(f"its own keys; download it as “{title}”")
     put(page, "rename", "")
     page.get_by_role("button", name="Rename").click()
     expect(page.get_by_text("“Name of the new word” is empty")).to_be_visible()

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from pseudoword import internals
+from pseudoword.config.pictures import is_hidden_picture
 from pseudoword.errors import PictureError, PseudowordError
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page.events import EACH, PRIVATE, sentence
@@ -45,7 +46,10 @@ def add_files(desk: Desk, data_set: str, paths: Sequence[str]) -> list[str]:
     if not desk.data_sets.has(data_set):
         desk.data_sets.new(data_set)
     refused, new = [], set[str]()
-    files = [path for path in map(Path, paths) if not path.name.startswith(".")]
+    dropped = [*map(Path, paths)]
+    for path in filter(is_hidden_picture, dropped):
+        refused.append(f"{path.name} is left out: a dot before a name hides a file. Rename it.")
+    files = [path for path in dropped if not path.name.startswith(".")]
     companions = {path for path in files if _is_text(path) or _is_mask(path, files)}
     for path in sorted(files, key=companions.__contains__):  # pictures first
         try:

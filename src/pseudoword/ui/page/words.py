@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -109,7 +110,7 @@ class WordsPanel:
             (f"Lengths ({key})", ", ".join(f"{n:.3g}" for n in norms))
             for key, norms in seen.norms.items()
         ]
-        tools = [(tool, _on_page(said, one.token)) for tool, said in seen.tools.items()]
+        tools = [(tool, _on_page(said, one.token, titles)) for tool, said in seen.tools.items()]
         origin = [(key.replace("_", " "), value) for key, value in seen.provenance.items()]
         html = pieces.table(rows) + "<h4>In other tools</h4>" + pieces.table(tools)
         html += "<h4>How it was made</h4>" + pieces.table(origin) if origin else ""
@@ -175,9 +176,10 @@ class WordsPanel:
         return pieces.note(f"Published: {done.url}", "good")
 
 
-def _on_page(said: str, token: str) -> str:
+def _on_page(said: str, token: str, titles: Mapping[str, str]) -> str:
     """What happens in another tool; a file and its format are called as when it is downloaded."""
-    said = said.replace("convert with --format", "download it for")
+    called = {name: f"download it as “{title}”" for name, title in titles.items()}
+    said = re.sub(r"convert with --format ([\w-]+)", lambda found: called[found[1]], said)
     return re.sub(r"\bconcept\b", lambda _: file_stem(token), said)
 
 
