@@ -21,6 +21,12 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 FROM_TORCH = re.compile(r"^(torch|triton|nvidia-|cuda-)")
 """Packages that pip brings along with torch, and only where that build of torch wants them."""
 
+ADVICE = (
+    "If a package could not be downloaded, see that this machine reaches the network, and run the "
+    "same command again. Behind a proxy, set HTTPS_PROXY; for an index of your own, PIP_INDEX_URL "
+    "and UV_DEFAULT_INDEX."
+)
+
 
 def main() -> None:
     """Install, unless this very lock file has been installed already."""
@@ -102,9 +108,9 @@ def fingerprint() -> str:
 
 
 def run(*command: object) -> None:
-    """Run `command`; say which one failed, if it does."""
+    """Run `command`; say which one failed, if it does, and what to do."""
     if subprocess.run([str(part) for part in command], check=False, cwd=ROOT).returncode:
-        sys.exit(f"failed: {' '.join(str(part) for part in command)}")
+        sys.exit(f"failed: {' '.join(str(part) for part in command)}\n{ADVICE}")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,20 @@ def test_a_folder_without_pip_is_mended(install: Any, monkeypatch: pytest.Monkey
     assert not install.STAMP.exists(), "going back to that lock file would install nothing"
 
 
+def test_without_a_network_it_is_told_what_to_do(
+    install: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    venv.create(install.VENV, with_pip=False)
+    monkeypatch.setattr(install, "has_pip", lambda: True)  # making one with pip takes long
+    monkeypatch.setattr(install, "ROOT", install.VENV.parent)
+    monkeypatch.setattr(install, "fingerprint", lambda: "new")
+    with pytest.raises(
+        SystemExit, match=r"failed: .* pip install .*\n.* HTTPS_PROXY.* PIP_INDEX_URL"
+    ):
+        install.main()
+    assert "No module named pip" in capfd.readouterr().err
+
+
 def test_a_python_without_ensurepip_is_told(install: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise subprocess.CalledProcessError(1, "ensurepip")
