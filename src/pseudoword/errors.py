@@ -49,6 +49,10 @@ class StorageError(PseudowordError):
     """A file could not be written: disk full, quota, no permission."""
 
 
+class DamagedError(StorageError):
+    """An object of a queue is damaged or missing; only its word cannot be learned."""
+
+
 class TrainingError(PseudowordError):
     """Training cannot go on: no gradient, a loss that is not finite, a word without effect."""
 

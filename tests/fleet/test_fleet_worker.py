@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from forked import Process
 from PIL import Image
+from queued_words import QUICK, SETTINGS, kinds, states, submit, words
 from support import Notes, everything
 
 import pseudoword
@@ -29,25 +30,6 @@ from pseudoword.progress import Silent
 from pseudoword.runs import checkpoint
 from pseudoword.runs.runner import learn
 
-SETTINGS: dict[str, Any] = {
-    **{"init": "cat", "batch": 2, "preview": "none", "steps": 2, "checkpoint_every": 1},
-    "timestep_sampling": "uniform",
-}
-QUICK = WorkConfig(pack=2, lease=2)
-
-
-def words(folder: Path, *names: str) -> Path:
-    for i, name in enumerate(names):
-        (folder / name).mkdir(parents=True)
-        for j in range(3):
-            Image.new("RGB", (40, 32), (40 * i, 80 * j, 90)).save(folder / name / f"{j}.png")
-    return folder
-
-
-def submit(base: Path, address: str, folder: Path, **settings: Any) -> Queue:
-    api.submit(address, folder, **(SETTINGS | {"base": str(base)} | settings))
-    return open_queue(address)
-
 
 def result(queue: Queue, name: str) -> bytes:
     """The one result of a word."""
@@ -61,15 +43,6 @@ def alone(base: Path, pictures: Path, out: Path, **settings: Any) -> bytes:
     given = SETTINGS | {"base": str(base)} | settings
     done = api.train(pictures, f"<{pictures.name}>", out=out, **given)
     return (done.folder / formats.CONCEPT_FILE).read_bytes()
-
-
-def states(queue: Queue) -> dict[str, str]:
-    return {word.name.rsplit("-", 1)[0]: word.state for word in view(queue)}
-
-
-def kinds(queue: Queue, name: str) -> list[str]:
-    (job,) = (job for job in queue.jobs() if job.startswith(f"{name}-"))
-    return [event.kind for event in queue.history(job)]
 
 
 def until(happened: Callable[[], bool], seconds: float = 60) -> None:
@@ -218,11 +191,15 @@ def test_a_word_is_done_before_the_others_of_its_pack(base: Path, tmp_path: Path
     assert kinds(queue, "a") == kinds(queue, "b") == ["claimed", "done"]
 
 
-def test_a_word_that_fails_is_tried_again_and_then_given_up(base: Path, tmp_path: Path) -> None:
+def test_a_word_that_fails_is_tried_again_and_then_given_up(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = words(tmp_path / "words", "a", "b", "c")
     for picture in (folder / "b").iterdir():
         picture.write_bytes(b"no picture")
-    queue = submit(base, str(tmp_path / "queue"), folder)
+    with monkeypatch.context() as patched:  # as a machine that knows more formats would submit it
+        patched.setattr("pseudoword.data.examples.check", lambda *_: None)
+        queue = submit(base, str(tmp_path / "queue"), folder)
     done = api.work(queue.address, tries=2)
     assert len(done.learned) == 2
     assert states(queue) == {"a": "done", "b": "failed", "c": "done"}

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pseudoword.config import TrainConfig
 from pseudoword.config.problems import Problems
 from pseudoword.config.word_folders import word_configs
+from pseudoword.data import examples, picture_files
 from pseudoword.errors import SettingsError
 from pseudoword.fleet import history
-from pseudoword.fleet.jobs import Job, make_job
+from pseudoword.fleet.jobs import make_job
 from pseudoword.fleet.queue import make_queue
-from pseudoword.progress import Once, Progress
+from pseudoword.progress import Once, Progress, Silent
 from pseudoword.runs.runner import check
 from pseudoword.text import listed
 
@@ -42,23 +44,32 @@ def submit_words(
         raise SettingsError(
             "FOLDER is missing. Give a folder with a folder of pictures for a word."
         )
-    jobs: dict[str, Job] = {}
+    # All is checked first, and read again to be sent: the pictures of all words may be more than
+    # fits into memory.
+    jobs: dict[str, TrainConfig] = {}
     problems, noted = Problems(), Once(progress)
     with tempfile.TemporaryDirectory() as elsewhere:
-        for folder in folders:
-            for config in word_configs(folder, Path(elsewhere, "runs"), file, settings, here=False):
-                with problems.of(config.pictures[0]):
-                    check(config, noted)
-                    job = make_job(config, noted.note)
-                    jobs[job.name] = job
-    problems.raise_all()
-    to = make_queue(queue)
-    progress.phase("submitting")
-    new = []
-    for count, job in enumerate(jobs.values(), 1):
-        if to.submit(job):
-            new.append(job.name)
-        progress.advance(count, len(jobs))
+        configs = [
+            config
+            for folder in folders
+            for config in word_configs(folder, Path(elsewhere, "runs"), file, settings, here=False)
+        ]
+        progress.phase("checking")
+        for count, config in enumerate(configs, 1):
+            with problems.of(config.pictures[0]):
+                check(config, noted)
+                examples.check(picture_files.find(config.pictures), config)
+                jobs[make_job(config, noted.note).name] = config
+            progress.advance(count, len(configs))
+        problems.raise_all()
+        to = make_queue(queue)
+        progress.phase("submitting")
+        new = []
+        for count, config in enumerate(jobs.values(), 1):
+            job = make_job(config, Silent().note)
+            if to.submit(job):
+                new.append(job.name)
+            progress.advance(count, len(jobs))
     if len(new) < len(jobs):
         progress.note(f"{len(jobs) - len(new)} of {len(jobs)} words were submitted before")
         for state in ("failed", "cancelled"):

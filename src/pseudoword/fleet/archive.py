@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from pseudoword.errors import StorageError
+from pseudoword.errors import DamagedError
 from pseudoword.files import write_whole
 from pseudoword.locks import HOLDER, LOCK
 
@@ -40,15 +40,16 @@ def unpack(data: bytes, folder: Path, where: str) -> None:
         where: it came from, for messages.
 
     Raises:
-        StorageError: it is damaged, too large, or names files outside the folder.
+        DamagedError: it is damaged, too large, or names files outside the folder.
+        StorageError: the folder cannot be written to.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(part.file_size for part in archive.infolist()) > LARGEST_NBYTES:
-                raise StorageError(f"{where} is too large to be an archive of a queue.")
+                raise DamagedError(f"{where} is too large to be an archive of a queue.")
             files = {part.filename: archive.read(part) for part in archive.infolist()}
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-        raise StorageError(f"{where} is damaged: {error}. Submit the word again.") from error
+        raise DamagedError(f"{where} is damaged: {error}. Submit the word again.") from error
     _check(files, where)
     for name, contents in files.items():
         write_whole(folder / name, contents)
@@ -59,4 +60,4 @@ def _check(names: Iterable[str], where: str) -> None:
         path = PurePosixPath(name)
         anchored = path.is_absolute() or PureWindowsPath(name).drive or not path.parts
         if anchored or {"..", "\\", "\0"} & {*path.parts, *name}:
-            raise StorageError(f"{where} names a file outside its folder: {name!r}.")
+            raise DamagedError(f"{where} names a file outside its folder: {name!r}.")

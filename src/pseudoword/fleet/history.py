@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pseudoword.errors import StorageError
+from pseudoword.errors import DamagedError
 
 Kind = Literal["claimed", "returned", "lost", "error", "failed", "done", "cancelled", "retried"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -59,12 +59,12 @@ class Event(BaseModel):
         """Read what `to_bytes` made.
 
         Raises:
-            StorageError: it is something else.
+            DamagedError: it is something else.
         """
         try:
             return cls.model_validate(json.loads(data))
         except (ValueError, RecursionError, ValidationError) as error:
-            raise StorageError(f"{where} was not written by a worker: {error}") from error
+            raise DamagedError(f"{where} was not written by a worker: {error}") from error
 
 
 def state(events: Sequence[Event]) -> State:

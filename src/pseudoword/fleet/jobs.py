@@ -94,6 +94,12 @@ def make_job(config: TrainConfig, note: Callable[[str], None]) -> Job:
     for name in NOT_SENT:
         if lookup.exists(Path(values.get(name, ""))) and values.get(name):
             note(f"{flag(name)} {values[name]} is not put into the queue: workers need it there")
+    if (nbytes := sum(map(len, files.values()))) > archive.LARGEST_NBYTES:
+        raise PictureError(
+            f"{config.token}: its files have {nbytes / 1e9:.1f} GB; a queue takes at most "
+            f"{archive.LARGEST_NBYTES / 1e9:.1f} GB of each word. Use fewer pictures, or smaller "
+            "ones."
+        )
     settings, packed = tomli_w.dumps(values), archive.pack(files)
     digest = hashlib.sha256(settings.encode(errors="surrogateescape") + b"\0" + packed).hexdigest()
     return Job(f"{file_stem(config.token)}-{digest[:12]}", settings, packed)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudoword.errors import SettingsError, StorageError
+from pseudoword.errors import DamagedError, SettingsError
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event, State
 from pseudoword.fleet.jobs import Job
@@ -51,10 +51,11 @@ class Queue:
         Returns:
             Whether it is new; what was submitted before stays as it is.
         """
+        settings = f"jobs/{job.name}.toml"
+        if self.store.read(settings) is not None:  # so that no pictures are sent again
+            return False
         self.store.create(f"jobs/{job.name}.zip", job.files)
-        return self.store.create(
-            f"jobs/{job.name}.toml", job.settings.encode(errors="surrogateescape")
-        )
+        return self.store.create(settings, job.settings.encode(errors="surrogateescape"))
 
     def jobs(self) -> list[str]:
         """The names of all jobs."""
@@ -236,7 +237,7 @@ class Queue:
     def _there(self, name: str) -> bytes:
         data = self.store.read(name)
         if data is None:
-            raise StorageError(f"{self.address}: {name} is missing, so the queue is damaged.")
+            raise DamagedError(f"{self.address}: {name} is missing, so the queue is damaged.")
         return data
 
 

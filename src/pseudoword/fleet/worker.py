@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pseudoword import formats
 from pseudoword.config import TrainConfig, WorkConfig
-from pseudoword.errors import PseudowordError, StorageError
+from pseudoword.errors import DamagedError, PseudowordError, StorageError
 from pseudoword.fleet import archive, scratch
 from pseudoword.fleet.claiming import Claiming
 from pseudoword.fleet.history import Event
@@ -128,6 +128,9 @@ class Worker:
         """Stop after this step: save, and give all claims back."""
         self._stopping = signum
         self._woken.set()
+        self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
         for one in list(self._active.values()):
             requests.ask(one.run, "stop")
 
@@ -164,6 +167,8 @@ class Worker:
             with self._failing(claim):
                 ready.append(self._open(claim, folder / claim.name))
         self._active |= {one.claim.name: one for one in ready}
+        if self._stopping is not None:
+            self._ask_to_stop()
         return ready
 
     def _open(self, claim: Claim, folder: Path) -> _Claimed:
@@ -199,6 +204,8 @@ class Worker:
 
     def _try(self, some: list[_Claimed], refill: Path | None) -> str:
         """Learn a pack until it ends; why it failed, if it did."""
+        if self._stopping is not None:
+            return ""
         self._looked_at = time.monotonic()
 
         def more(room: int) -> list[TrainConfig]:
@@ -294,10 +301,12 @@ class Worker:
 
     @contextlib.contextmanager
     def _failing(self, claim: Claim) -> Iterator[None]:
-        """Let an error end this claim only."""
+        """Let an error of this word end its claim only."""
         try:
             yield
         except PseudowordError as error:
+            if isinstance(error, StorageError) and not isinstance(error, DamagedError):
+                raise  # the store or the disk here is at fault, and the other words would be next
             self._fail(claim, str(error))
 
     def _save(self, some: Sequence[_Claimed]) -> None:
