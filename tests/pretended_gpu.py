@@ -150,7 +150,7 @@ def _compute(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     found = operation(*plain_args, **plain)
     name = operation._schema.name
     if name.endswith("_") and not name.endswith("__"):
-        return args[0]
+        return args[0] if operation._schema.returns else None
     if device is not None and device.type != NAME:
         return found
     if device is None and not here:
