@@ -228,12 +228,6 @@ def test_an_error_of_any_kind_ends_only_its_word(
     assert "of a library" in next(word.why for word in view(queue) if word.why)
 
 
-def test_a_base_that_cannot_be_loaded_is_the_reason_of_each_word(tmp_path: Path) -> None:
-    queue = submit(tmp_path / "nothing", str(tmp_path / "queue"), words(tmp_path / "words", "a"))
-    api.work(queue.address, tries=1)
-    assert "nothing" in view(queue)[0].why
-
-
 def test_a_result_of_a_worker_that_was_lost_right_after_is_taken(
     base: Path, tmp_path: Path
 ) -> None:

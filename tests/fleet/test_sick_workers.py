@@ -10,11 +10,12 @@ from support import Notes
 
 from pseudoword import api
 from pseudoword.config import TrainConfig
-from pseudoword.errors import StorageError
+from pseudoword.errors import BaseModelError, StorageError
 from pseudoword.files import storage_error
 from pseudoword.fleet import jobs
 from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.view import view
 from pseudoword.fleet.worker import Worker
 from pseudoword.runs.interrupt import Interrupted
 
@@ -77,3 +78,16 @@ def test_a_store_that_does_not_answer_fails_no_word(
         with pytest.raises(StorageError, match="output error"):
             api.work(queue.address, tries=1)
     assert states(queue) == {"a": "waiting"}
+
+
+def test_words_wait_for_a_worker_that_has_their_base(base: Path, tmp_path: Path) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    submit(tmp_path / "other", queue.address, words(tmp_path / "others", "b", "c"))
+    with pytest.raises(BaseModelError, match="2 words cannot be learned by this worker") as told:
+        api.work(queue.address, tries=1)
+    assert "other" in str(told.value)
+    assert states(queue) == {"a": "done", "b": "waiting", "c": "waiting"}
+    assert all(set(kinds(queue, name)) <= {"claimed", "returned"} for name in "bc")
+    assert any("other" in word.why for word in view(queue))
+    (tmp_path / "other").symlink_to(base)
+    assert len(api.work(queue.address).learned) == 2

@@ -23,6 +23,8 @@ class Claiming:
         self._queue, self._worker, self._config, self._progress = queue, worker, config, progress
         self._watch = Watch(queue.store)
         self._values: dict[str, Mapping[str, Any]] = {}
+        self._without: dict[tuple[str, ...], str] = {}
+        """the values of `OF_BASE` of base models that this worker cannot load -> why"""
 
     def claim(
         self, most: int, loaded: tuple[str, ...] | None, like: Claim | None = None
@@ -38,7 +40,7 @@ class Claiming:
         """
         histories = self._queue.histories()
         self._give_up_the_lost(histories)
-        waiting = [name for name, events in histories.items() if history.state(events) == "waiting"]
+        waiting = [name for name in histories if self._may_claim(name, histories[name])]
         random.shuffle(waiting)  # so that workers do not all try to claim the same one
         count = 0
         shared = None if like is None else self.shared(like.name, SHARED)
@@ -68,9 +70,29 @@ class Claiming:
         return event
 
     def others_run(self) -> bool:
-        """Whether there are words that are not done yet, here or elsewhere."""
-        histories = self._queue.histories().values()
-        return any(history.state(events) in ("running", "waiting") for events in histories)
+        """Whether there are words that are not done yet, here or elsewhere, and may be ours."""
+        return any(
+            history.state(events) == "running" or self._may_claim(name, events)
+            for name, events in self._queue.histories().items()
+        )
+
+    def leave(self, name: str, why: str) -> None:
+        """Claim no more words with the base model of this one, as it cannot be loaded here."""
+        self._without[self.shared(name, OF_BASE)] = why
+
+    def left(self) -> dict[str, str]:
+        """The words that wait for a worker that can load their base model: name -> why."""
+        return {
+            name: self._without[self.shared(name, OF_BASE)]
+            for name, events in self._queue.histories().items()
+            if history.state(events) == "waiting" and not self._may_claim(name, events)
+        }
+
+    def _may_claim(self, name: str, events: Sequence[Event]) -> bool:
+        """Whether a word waits, and its base model can be loaded here as far as is known."""
+        if history.state(events) != "waiting":
+            return False
+        return not self._without or self.shared(name, OF_BASE) not in self._without
 
     def shared(self, name: str, settings: Sequence[str]) -> tuple[str, ...]:
         """Some settings of a job. They never change, so each job is read once."""

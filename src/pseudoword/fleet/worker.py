@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pseudoword import formats
 from pseudoword.config import TrainConfig, WorkConfig
-from pseudoword.errors import DamagedError, PseudowordError, StorageError
+from pseudoword.errors import BaseModelError, DamagedError, PseudowordError, StorageError
 from pseudoword.fleet import archive, scratch
 from pseudoword.fleet.claiming import Claiming
 from pseudoword.fleet.history import Event
@@ -49,6 +49,10 @@ class Worked:
     """the names of the jobs"""
     failed: dict[str, str] = field(default_factory=dict)
     """name of a job -> why its last try failed"""
+
+
+class _NoBaseError(Exception):
+    """The base model of a pack cannot be loaded here; another worker may have it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Worker:
 
         Raises:
             StorageError: the store cannot be reached, or the disk here is full.
+            BaseModelError: words wait whose base model cannot be loaded here.
             Interrupted: on Ctrl-C, SIGTERM or SIGHUP; all claims have been given back.
         """
         self._life.give()
@@ -122,6 +127,11 @@ class Worker:
         if self._stopping is not None:
             given_back = "all that was not done has been given back"
             raise Interrupted(f"stopped: {given_back}", self._stopping)
+        if left := self._claiming.left():
+            raise BaseModelError(
+                f"{counted(len(left), 'word')} cannot be learned by this worker, and wait for "
+                f"another one: {next(iter(left.values()))}"
+            )
         return self.worked
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
@@ -144,8 +154,18 @@ class Worker:
                 if ready:
                     alone = self._claiming.is_alone(self._queue.history(ready[0].claim.name))
                     self._learn(ready, None if alone else folder)
+            except _NoBaseError as error:
+                self._leave(ready, str(error))
             finally:
                 self._active = {}
+
+    def _leave(self, some: Sequence[_Claimed], why: str) -> None:
+        """Give words back whose base model cannot be loaded here: that is no try of theirs."""
+        self._claiming.leave(some[0].claim.name, why)
+        self._progress.note(why)
+        for one in some:
+            step = self._queue.last_step(one.claim.name)
+            self._end(one.claim, Event(kind="returned", step=step, why=why))
 
     def _claim(self, room: int | None = None, like: Claim | None = None) -> list[Claim]:
         """Claim words; with `like`, those that can join its pack."""
@@ -219,7 +239,7 @@ class Worker:
         except Interrupted as stopped:
             if not stopped.requested:  # else of words that others took, or by `stop`
                 self._stopping = stopped.exit_code - 128
-        except StorageError:
+        except (StorageError, _NoBaseError):
             raise
         except Exception as error:  # the error itself would hold the memory of the pack
             return str(error) if isinstance(error, PseudowordError) else reason(error)
@@ -251,7 +271,10 @@ class Worker:
 
     def _load(self, one: _Claimed) -> Family:
         self._loaded = None  # until it is
-        family = self._base.of(one.config)
+        try:
+            family = self._base.of(one.config)
+        except BaseModelError as error:
+            raise _NoBaseError(str(error)) from error
         self._loaded = self._claiming.shared(one.claim.name, OF_BASE)
         return family
 
