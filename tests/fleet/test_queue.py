@@ -11,7 +11,7 @@ from pseudoword.fleet import archive, history
 from pseudoword.fleet.history import Event, Kind
 from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.life import SignOfLife, Watch
-from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.queue import Queue, make_queue, open_queue
 from pseudoword.fleet.view import view
 from pseudoword.progress import Silent
 
@@ -211,3 +211,18 @@ def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
     for damaged in (b"", data[:50], data.replace(b"xx", b"yy", 1)):
         with pytest.raises(StorageError, match="it is damaged"):
             archive.unpack(damaged, tmp_path, "it")
+
+
+@pytest.mark.parametrize("mark", [b'{"format": 2}', b"[]", b"no JSON"])
+def test_a_queue_of_another_format_is_left_alone(queue: Queue, mark: bytes) -> None:
+    queue.store.put("queue.json", mark)
+    for opened in (open_queue, make_queue):
+        with pytest.raises(SettingsError, match="no queue that this version knows"):
+            opened(queue.address)
+
+
+def test_a_job_is_called_by_its_token_too(queue: Queue) -> None:
+    assert queue.named("<cat>") == queue.named("cat") == "cat-1"
+    queue.submit(Job("concept-1", "steps = 2\n", b"pictures"))
+    with pytest.raises(SettingsError, match="no such job"):
+        queue.named("")

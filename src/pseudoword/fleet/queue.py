@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudoword.errors import DamagedError, SettingsError
+from pseudoword.files import file_stem
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event, State
 from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.stores import Store, open_store
 from pseudoword.text import brief, listed
 
-MARK = "queue.json"
+MARK, FORMAT = "queue.json", 1
 
 _EVENT = re.compile(r"events/([^/]+)/(\d{4,})\.json")
 _CHECKPOINT = re.compile(r"checkpoints/[^/]+/(\d+)\.zip")
@@ -69,7 +70,8 @@ class Queue:
             SettingsError: there is none, or there are several of the word.
         """
         jobs = self.jobs()
-        of_word = [job for job in jobs if job.rpartition("-")[0] == name]
+        stems = (name, file_stem(name)) if name else ()  # cat, or <cat>
+        of_word = [job for job in jobs if job.rpartition("-")[0] in stems]
         if name in jobs or len(of_word) == 1:
             return name if name in jobs else of_word[0]
         if of_word:
@@ -245,12 +247,14 @@ def open_queue(address: str | Path) -> Queue:
     """Open the queue at an address.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is none, or a later version has made it.
         StorageError: the store cannot be reached.
     """
     store = open_store(address)
-    if store.read(MARK) is None:
+    mark = store.read(MARK)
+    if mark is None:
         raise SettingsError(f"{brief(str(address))} is no queue. `pseudoword submit` makes one.")
+    _check_format(mark, address)
     return Queue(store, str(address))
 
 
@@ -258,16 +262,19 @@ def make_queue(address: str | Path) -> Queue:
     """Make a queue in a new or empty place, or open the one that is there.
 
     Raises:
-        SettingsError: something else is there, or the store replaces what is there, so that two
-            workers could claim one word.
+        SettingsError: something else is there, or a later version has made it, or the store
+            replaces what is there, so that two workers could claim one word.
         StorageError: it cannot be written to.
     """
     store = open_store(address)
-    if store.read(MARK) is None and store.names(""):
+    mark = store.read(MARK)
+    if mark is not None:
+        _check_format(mark, address)
+    elif store.names(""):
         raise SettingsError(
             f"{brief(str(address))} holds other files. Choose a new or empty place for a queue."
         )
-    data = json.dumps({"format": 1}).encode()
+    data = json.dumps({"format": FORMAT}).encode()
     store.create(MARK, data)
     if store.create(MARK, data):
         raise SettingsError(
@@ -275,6 +282,18 @@ def make_queue(address: str | Path) -> Queue:
             "Put the queue on a server that knows conditional writes (If-None-Match)."
         )
     return Queue(store, str(address))
+
+
+def _check_format(mark: bytes, address: str | Path) -> None:
+    try:
+        known = json.loads(mark)["format"] == FORMAT
+    except (ValueError, KeyError, TypeError, RecursionError):
+        known = False
+    if not known:
+        raise SettingsError(
+            f"{brief(str(address))} is no queue that this version knows. Take the version of "
+            "pseudoword that has made it, or submit the words to another queue."
+        )
 
 
 def _event_name(name: str, number: int) -> str:
