@@ -2,7 +2,8 @@
 
 Everything runs as on a GPU: an operation with tensors of two devices fails, and what Python waits
 for is counted. Only kernels, streams and CUDA graphs are not there. Run as a program,
-`pretended_gpu.py KIND` tells what a tiny model of a kind does on it, as JSON.
+`pretended_gpu.py KIND ...` tells what a tiny model of each kind does on it, as JSON: kind -> what
+it does, or the text of its error.
 
 To be used in a process of its own: it gives torch another kind of device for good.
 """
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,6 @@ from support import asked, train_state
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from pseudoword.example_files import EXAMPLE_PICTURES
@@ -121,14 +121,15 @@ def _waited(why: str) -> None:
 def _where() -> str:
     """The file of the product, or else of the library, that asked for an operation."""
     passed = (str(Path(torch.__file__).parent), __file__)
-    for frame in reversed(traceback.extract_stack()):
-        if not frame.filename.startswith(passed):
-            return "/".join(Path(frame.filename).parts[-2:])
+    for frame, _ in traceback.walk_stack(None):
+        if not frame.f_code.co_filename.startswith(passed):
+            return "/".join(Path(frame.f_code.co_filename).parts[-2:])
     raise AssertionError
 
 
 def _compute(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+    given: list[Tensor] = []
+    _each_tensor((args, kwargs), given.append)
     here = [one for one in given if isinstance(one, OnDevice)]
     elsewhere = [one for one in given if not isinstance(one, OnDevice) and one.dim()]
     device = None if kwargs.get("device") is None else torch.device(kwargs["device"])
@@ -146,7 +147,7 @@ def _compute(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs = {**kwargs, "device": CPU if device == DEVICE or device.type == NAME else device}
     if operation is ops._conj.default:  # a mark on a tensor, which another one would not have
         operation = ops._conj_physical.default
-    plain_args, plain = tree_map_only(OnDevice, lambda one: one.numbers, (args, kwargs))
+    plain_args, plain = _each_tensor((args, kwargs), _numbers)
     found = operation(*plain_args, **plain)
     name = operation._schema.name
     if name.endswith("_") and not name.endswith("__"):
@@ -155,7 +156,22 @@ def _compute(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return found
     if device is None and not here:
         return found
-    return tree_map_only(Tensor, OnDevice, found)
+    return _each_tensor(found, OnDevice)
+
+
+def _each_tensor(given: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Arguments or results with another thing for each tensor; torch's trees are slow."""
+    if isinstance(given, Tensor):
+        return change(given)
+    if isinstance(given, (list, tuple)):
+        return type(given)([_each_tensor(one, change) for one in given])
+    if isinstance(given, dict):
+        return {key: _each_tensor(one, change) for key, one in given.items()}
+    return given
+
+
+def _numbers(of: Tensor) -> Tensor:
+    return of.numbers if isinstance(of, OnDevice) else of
 
 
 def _count_copy(operation: Any, args: Any, kwargs: Any, device: torch.device | None) -> None:
@@ -264,6 +280,14 @@ def _report(base: str) -> dict[str, Any]:
     }
 
 
+def _reports(kinds: Iterable[str]) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    for kind in kinds:
+        with tempfile.TemporaryDirectory() as made:
+            try:
+                yield kind, _report(str(tiny.BASES[kind](Path(made))))
+            except Exception:
+                yield kind, traceback.format_exc()
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
-        print(json.dumps(_report(str(tiny.BASES[sys.argv[1]](Path(made))))))
+    print(json.dumps(dict(_reports(sys.argv[1:]))))

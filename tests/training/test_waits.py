@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -13,12 +14,19 @@ OF_TRANSFORMERS = "transformers/masking_utils.py: a number is read"
 """Whether there is padding, as transformers asks for each text."""
 
 
+@pytest.fixture(scope="module")
+def reports() -> Any:
+    """Of all kinds, from one process."""
+    process = Process(*tiny.DISTINCT, module=SCRIPT)
+    assert process.wait() == 0, process.stderr
+    return json.loads(process.stdout)
+
+
 @pytest.mark.parametrize("kind", tiny.DISTINCT)
-def test_all_tensors_meet_on_the_device_and_a_step_waits_once(kind: str) -> None:
+def test_all_tensors_meet_on_the_device_and_a_step_waits_once(kind: str, reports: Any) -> None:
     """The gradient is that of the CPU; a graph needs nothing from main memory."""
-    process = Process(kind, module=SCRIPT)
-    assert process.wait(60) == 0, process.stderr
-    report = json.loads(process.stdout)
+    report = reports[kind]
+    assert isinstance(report, dict), report
     assert report["off"] < 1e-4
     assert report["graphable"] == (not report["predicting"])
     waits = {why: n for why, n in report["in 2 steps"].items() if why != OF_TRANSFORMERS}
