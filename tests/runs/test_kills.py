@@ -12,7 +12,7 @@ import json
 import os
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,17 @@ def quick(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charts, "curves", lambda _entries, _title: b"curves")
 
 
+@pytest.fixture
+def little_to_search() -> Iterator[None]:
+    """What is searched for garbage is what the test itself has made."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "little_to_search")
 @pytest.mark.parametrize("words", KILLS)
 def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
     base: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
@@ -144,8 +153,6 @@ def test_a_run_killed_at_any_write_ends_with_the_same_bytes(
     operations, expected = reaper.count, left(tmp_path / "unbroken")
     saves = [f"replace {name}" for name in SAVED]
     aimed = [reaper.seen.index(save) + 1 for save in saves]  # the others at random places
-    gc.collect()
-    gc.freeze()  # or each death would search all that was there before
     deaths = runs = 0
     while deaths < KILLS[words]:
         runs += 1
