@@ -18,7 +18,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
     On a CPU without AMX, bfloat16 had two thirds of float32's speed.
     """
-    has_tiles = device.type != "cpu" or torch.cpu.get_capabilities().get("amx_bf16", False)
+    has_tiles = device.type != "cpu" or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if has_tiles else torch.float32
 
 
