@@ -214,3 +214,72 @@ def test_the_cache_is_in_the_system_s_cache_folder_or_where_it_was_before(
     assert files.cache_folder() == usual
     monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path / "chosen"))
     assert files.cache_folder() == tmp_path / "chosen"
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> list[int]:
+    """Let `os.<name>` be refused so many times, as on Windows while another has the file open."""
+    usual, left = getattr(os, name), [times]
+
+    def on_windows(*args: object, **kwargs: object) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise PermissionError(errno.EACCES, "The process cannot access the file")
+        return usual(*args, **kwargs)
+
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(os, name, on_windows)
+    return left
+
+
+def test_on_windows_a_file_that_somebody_reads_is_replaced_and_removed_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "progress.json"
+    files.write_whole(path, b"old")
+    steps: dict[str, Callable[[], object]] = {
+        "replace": lambda: files.write_whole(path, b"new"),
+        "open": lambda: files.read_regular(path, 10, StorageError),
+        "unlink": lambda: files.remove(path),
+    }
+    for name, do in steps.items():
+        left = refusing(monkeypatch, name, 3)
+        do()
+        assert left == [0], name
+    assert list(tmp_path.iterdir()) == []
+    files.remove(path)  # there is nothing to remove
+
+
+def test_what_nobody_may_replace_is_told_on_windows_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE_S", 0.0)
+    refusing(monkeypatch, "replace", 1000)
+    with pytest.raises(StorageError, match=r"cannot write .*a\.bin: .*Check the permissions"):
+        files.write_whole(tmp_path / "a.bin", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_elsewhere_nothing_is_tried_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = refusing(monkeypatch, "replace", 3)
+    monkeypatch.setattr(files, "WINDOWS", False)
+    with pytest.raises(StorageError):
+        files.write_whole(tmp_path / "a.bin", b"new")
+    assert left == [2]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (r"C:\runs\my cat.v2\picture.png", ""),
+        (r"runs\<cat>", "names on Windows have no < >"),
+        (r"runs\cat?.png", r"names on Windows have no ?"),
+        (r"D:\runs\a:b.png", "names on Windows have no :"),
+        (r"runs\con", "Windows keeps the name con for a device"),
+        (r"runs\AUX.png", "Windows keeps the name AUX.png for a device"),
+        (r"runs\nul .\x", "Windows keeps the name nul . for a device"),
+        (r"runs\console", ""),
+    ],
+)
+def test_names_that_windows_has_not_are_known(path: str, why: str) -> None:
+    inside = PureWindowsPath(path)
+    assert files.unfit_for_windows(inside.relative_to(inside.anchor).parts) == why

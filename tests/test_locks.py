@@ -1,4 +1,5 @@
 import multiprocessing
+import os
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -31,3 +32,19 @@ def test_a_locked_folder_names_its_process_and_is_free_after_a_kill(tmp_path: Pa
         other.join()
     with locks.lock_folder(tmp_path):
         pass
+
+
+def test_a_folder_is_unlocked_although_its_note_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, while somebody who waits for the folder reads who has it."""
+
+    def refused(_path: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refused)
+        patched.setattr(Path, "unlink", lambda _path, missing_ok=False: refused(missing_ok))
+        with locks.lock_folder(tmp_path):
+            pass
+    assert not locks.is_locked(tmp_path)

@@ -170,6 +170,29 @@ def test_nothing_is_written_to_a_folder_that_is_called_as_an_address(
     outputs.check_writable(Path("s3:/toy.pt"))
 
 
+def test_a_drive_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, where not even the topmost folder of a path need exist."""
+    looks = iter(range(100))  # and not for ever
+
+    def exists(_path: Path) -> bool:
+        next(looks)
+        return False
+
+    monkeypatch.setattr(Path, "exists", exists)
+    with pytest.raises(StorageError, match="there is no /"):
+        outputs.check_writable(Path("/drive/runs/toy.png"))
+
+
+def test_a_name_that_windows_has_not_is_refused_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs.check_writable(tmp_path / "<toy>" / "toy.png")
+    monkeypatch.setattr(outputs, "WINDOWS", True)
+    with pytest.raises(StorageError, match=r"names on Windows have no < >\. Choose another name"):
+        outputs.check_writable(tmp_path / "<toy>" / "toy.png")
+    outputs.check_writable(tmp_path / "toy" / "toy.png")
+
+
 def test_check_writable_finds_a_folder_without_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,13 +10,20 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import platformdirs
 
 from pseudoword.errors import PseudowordError, StorageError
+
+T = TypeVar("T")
+
+WINDOWS = os.name == "nt"
+
+PATIENCE_S, PAUSE_S = 2.0, 0.01
+"""How long to wait, on Windows, for whoever has a file open, and from one try to the next."""
 
 _NONBLOCKING_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -26,6 +33,9 @@ _CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[1-9¹²³])(\..*)?", re.IGNORECASE)
 """Names that no file can have on Windows, whatever its ending."""
+
+_NOT_ON_WINDOWS = frozenset('<>:"|?*')
+"""Letters that are in no name there; what follows a colon is hidden in another file."""
 
 _HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 _TEMPORARY = re.compile(r"\.pseudoword-([0-9a-f]{8})-(\d+)-[a-z0-9_]{8}\.tmp")
@@ -56,7 +66,7 @@ def open_regular(path: Path, error: type[PseudowordError]) -> BinaryIO:
     try:
         reason = _not_regular(path.stat().st_mode)  # opening some devices has effects
         if not reason:
-            file = os.fdopen(os.open(path, _NONBLOCKING_READ), "rb")
+            file = os.fdopen(patiently(lambda: os.open(path, _NONBLOCKING_READ)), "rb")
             reason = _not_regular(os.stat(file.fileno()).st_mode)
             if not reason:
                 return file
@@ -137,7 +147,7 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
         with contextlib.suppress(OSError):  # FAT has no such permissions
             os.chmod(unfinished, 0o666 & ~_umask())
         if replace or not _link(unfinished, path):
-            os.replace(unfinished, path)
+            move(unfinished, path)
             unfinished = None
         _sync_folder(path.parent)
     except OSError as error:
@@ -145,7 +155,45 @@ def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
     finally:
         if unfinished is not None:
             with contextlib.suppress(OSError):
-                os.unlink(unfinished)
+                remove(unfinished)
+
+
+def patiently(do: Callable[[], T]) -> T:
+    """What `do` returns, which opens, moves or removes a file.
+
+    Windows refuses that while another process has the file open: a page that reads what a training
+    writes, or a virus scanner. None of them takes long, so it is tried again for a while.
+
+    Raises:
+        OSError: as `do`.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return do()
+        except PermissionError:
+            if not WINDOWS or time.monotonic() > until:
+                raise
+        time.sleep(PAUSE_S)
+
+
+def move(path: str | Path, to: str | Path) -> None:
+    """Move a file or folder; a file in its place is replaced.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    patiently(lambda: os.replace(path, to))
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        patiently(lambda: os.unlink(path))
 
 
 def create_temporary(folder: Path) -> tuple[int, str]:
@@ -192,7 +240,7 @@ def remove_abandoned(folder: Path, *, ours: bool = False, shared: bool = False) 
 
 def _being_written(host: str, pid: int, entry: os.DirEntry[str], ours: bool, shared: bool) -> bool:
     age_s = time.time() - entry.stat(follow_symlinks=False).st_mtime
-    if host == _HOST and os.name != "nt":
+    if host == _HOST and not WINDOWS:  # where to ask for a process is to end it
         if pid == os.getpid() and ours:  # from an earlier process with our number
             return False
         try:
@@ -236,6 +284,16 @@ def file_stem(token: str) -> str:
     return (stem.encode()[: STEM_NBYTES - len(end)].decode(errors="ignore") + end).strip("-.")
 
 
+def unfit_for_windows(parts: Iterable[str]) -> str:
+    """Why no file on Windows can have these names; empty if it can."""
+    for name in parts:
+        if _DEVICE.fullmatch(name.rstrip(". ")):
+            return f"Windows keeps the name {name} for a device"
+        if letters := sorted({*name} & _NOT_ON_WINDOWS):
+            return f"names on Windows have no {' '.join(letters)}"
+    return ""
+
+
 def cache_folder() -> Path:
     """The cache folder: `$PSEUDOWORD_CACHE`, or else the user's cache folder.
 
@@ -277,7 +335,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
+    if WINDOWS:  # folders cannot be opened there
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY)

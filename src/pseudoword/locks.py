@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pseudoword.errors import RunFolderError, StorageError
-from pseudoword.files import storage_error, write_whole
+from pseudoword.files import patiently, remove, storage_error, write_whole
 
 LOCK, HOLDER = ".pseudoword.lock", ".pseudoword.holder.json"
 
@@ -43,7 +43,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
             write_whole(note, json.dumps(who).encode())
         yield
     finally:
-        note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a note that stays is replaced by the next holder
+            remove(note)
         lock.release()
         if made and [p.name for p in folder.iterdir()] in ([], [LOCK]):
             shutil.rmtree(folder, ignore_errors=True)  # nothing was written: leave no empty folder
@@ -71,7 +72,7 @@ def is_locked(folder: Path) -> bool:
 
 def _holder_text(folder: Path) -> str:
     try:
-        who = json.loads((folder / HOLDER).read_bytes())
+        who = json.loads(patiently((folder / HOLDER).read_bytes))
         return f"process {who['pid']} on {who['host']}, since {who['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "it has just started"

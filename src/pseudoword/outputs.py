@@ -21,10 +21,15 @@ from typing import Any
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import (
     NAME_NBYTES,
+    WINDOWS,
     create_temporary,
+    move,
+    patiently,
     read_regular,
+    remove,
     remove_abandoned,
     storage_error,
+    unfit_for_windows,
     write_whole,
 )
 from pseudoword.lookup import is_address
@@ -53,11 +58,13 @@ def check_writable(*paths: Path) -> None:
         with _as_storage_error(path):
             folder = path.parent
             while not folder.exists():
+                if folder == folder.parent:  # a drive that is not there
+                    raise FileNotFoundError(errno.ENOENT, f"there is no {folder}")
                 folder = folder.parent
             remove_abandoned(folder)
             descriptor, test_file = create_temporary(folder)
             os.close(descriptor)
-            Path(test_file).unlink()
+            remove(test_file)
 
 
 @contextlib.contextmanager
@@ -66,6 +73,8 @@ def _as_storage_error(path: Path) -> Iterator[None]:
         for name in path.parts:
             if len(os.fsencode(name)) > NAME_NBYTES:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        if WINDOWS and (why := unfit_for_windows(path.relative_to(path.anchor).parts)):
+            raise StorageError(f"cannot write {path}: {why}. Choose another name.")
         yield
     except OSError as error:
         raise storage_error(path, error) from error
@@ -89,7 +98,11 @@ def check_free(paths: Iterable[Path], *, overwrite: bool = False) -> None:
 def has_content(path: Path, data: bytes) -> bool:
     """Whether `path` is a file with exactly these bytes."""
     try:
-        return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+        return (
+            path.is_file()
+            and path.stat().st_size == len(data)
+            and patiently(path.read_bytes) == data
+        )
     except OSError:
         return False
 
@@ -198,13 +211,13 @@ class Outputs:
     def rename(self, name: str, to: str) -> None:
         """Rename one of our files."""
         self._note(to, sha256=_digest(self.folder / name))
-        (self.folder / name).replace(self.folder / to)
+        move(self.folder / name, self.folder / to)
         self._note(name, gone=True)
 
     def remove(self, *names: str) -> None:
         """Remove files, but only those that are ours."""
         for name in self.owned(names):
-            (self.folder / name).unlink(missing_ok=True)
+            remove(self.folder / name)
             self._note(name, gone=True)
 
     def adopt(self, names: Iterable[str]) -> None:
@@ -259,7 +272,7 @@ class Outputs:
         line = json.dumps({"maker": self.maker, "name": name, **facts})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self.record.open("ab") as file:
+            with patiently(lambda: self.record.open("ab")) as file:
                 file.write(f"\n{line}".encode())  # a line that was cut off does not damage the next
                 file.flush()
                 os.fsync(file.fileno())
@@ -297,7 +310,7 @@ def _stays_inside(name: str) -> bool:
 
 def _digest(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
+        with patiently(lambda: path.open("rb")) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pseudoword.files import storage_error
+from pseudoword.files import move, storage_error
 from pseudoword.fleet import archive, scratch
 from pseudoword.fleet.queue import Queue, open_queue
 from pseudoword.fleet.view import QueuedWord, view
@@ -59,7 +59,7 @@ def _fetch(queue: Queue, names: Sequence[str], out: Path, progress: Progress) ->
         for count, name in enumerate(missing, 1):
             archive.unpack(queue.result_folder(name), unfinished / name, f"the result of {name}")
             try:
-                (unfinished / name).rename(out / name)
+                move(unfinished / name, out / name)
             except OSError as error:
                 if not (out / name).is_dir():  # else another process has fetched it meanwhile
                     raise storage_error(out / name, error) from error

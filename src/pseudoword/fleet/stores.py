@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import create_temporary, remove_abandoned, storage_error, write_whole
+from pseudoword.files import (
+    create_temporary,
+    patiently,
+    remove,
+    remove_abandoned,
+    storage_error,
+    write_whole,
+)
 from pseudoword.lookup import is_address, path_argument
 from pseudoword.text import brief, reason
 
@@ -67,7 +74,7 @@ class FolderStore:
         path = self._folder / name
         with _told(path):
             try:
-                return path.read_bytes()
+                return patiently(path.read_bytes)
             except FileNotFoundError:
                 self._check()
                 return None
@@ -89,7 +96,7 @@ class FolderStore:
             except FileExistsError:
                 return False
             finally:
-                Path(unfinished).unlink(missing_ok=True)
+                remove(unfinished)
         return True
 
     def put(self, name: str, data: bytes) -> None:
@@ -101,7 +108,7 @@ class FolderStore:
     def remove(self, name: str) -> None:
         """As in `Store`."""
         with _told(self._folder / name):
-            (self._folder / name).unlink(missing_ok=True)
+            remove(self._folder / name)
 
     def names(self, folder: str) -> list[str]:
         """As in `Store`; files that are being written are left out."""

@@ -5,6 +5,7 @@ on from the last checkpoint in the store, to the same bytes.
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import threading
@@ -215,7 +216,7 @@ class Worker:
             self._save(left)
         elif why and len(some) == 1:
             why = why.removeprefix(f"{some[0].config.called}: ")
-            self._fail(some[0].claim, why.replace(f"{some[0].folder / 'job'}/", ""))  # soon gone
+            self._fail(some[0].claim, why.replace(f"{some[0].folder / 'job'}{os.sep}", ""))
         elif left:
             smaller = (len(left) + 1) // 2 if len(left) == len(some) and why else len(left)
             for at in range(0, len(left), smaller):

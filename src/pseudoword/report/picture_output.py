@@ -15,7 +15,7 @@ from PIL import Image
 
 from pseudoword.config.written_files import PICTURE_FORMATS, picture_format
 from pseudoword.errors import SettingsError, StorageError
-from pseudoword.files import read_regular
+from pseudoword.files import patiently, read_regular
 from pseudoword.formats.infotext import png_text
 from pseudoword.outputs import check_writable, next_free, would_replace, write_new
 from pseudoword.process_wide import without_warnings
@@ -105,7 +105,7 @@ def remove(path: Path, maker: str) -> None:
     """Remove a picture that `maker` wrote, if it is still there and nobody has changed it."""
     if _made_by(path, maker):
         with contextlib.suppress(OSError):
-            path.unlink()
+            patiently(path.unlink)
 
 
 def _made_by(path: Path, maker: str) -> bool:

@@ -8,7 +8,7 @@ word: where it stops, the others go on.
 from pathlib import Path
 from typing import Literal
 
-from pseudoword.files import storage_error
+from pseudoword.files import patiently, storage_error
 
 Request = Literal["preview", "save", "stop"]
 
@@ -24,7 +24,7 @@ def ask(folder: Path, request: Request) -> None:
     path = _file(folder, request)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        patiently(path.touch)
     except OSError as error:
         raise storage_error(path, error) from error
 
@@ -37,7 +37,7 @@ def take(folder: Path) -> set[Request]:
 def take_one(folder: Path, request: Request) -> bool:
     """Whether there is a new request of this kind."""
     try:
-        _file(folder, request).unlink()
+        patiently(_file(folder, request).unlink)
     except OSError:  # there is none, or somebody else has taken it
         return False
     return True

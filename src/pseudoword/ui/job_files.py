@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pseudoword.config import TrainConfig
 from pseudoword.config.train import MAY_BE_PATHS
 from pseudoword.errors import PseudowordError, StorageError
-from pseudoword.files import read_regular, write_whole
+from pseudoword.files import read_regular, remove, write_whole
 from pseudoword.ui.learned_words import LearnedWord
 from pseudoword.ui.workspace import Workspace
 
@@ -146,13 +146,14 @@ class JobFiles:
     def was_started_as(self, mark: str) -> bool:
         """Whether it has not been queued again since `start`."""
         try:
-            return (self.folder / STARTED).read_text() == mark
-        except OSError:
+            found = read_regular(self.folder / STARTED, LARGEST_NBYTES, StorageError)
+        except StorageError:
             return False
+        return found == mark.encode()
 
     def begin(self) -> None:
         """Write down that this process trains it. The caller holds the lock."""
-        (self.folder / PROGRESS).unlink(missing_ok=True)  # of the process before
+        remove(self.folder / PROGRESS)  # of the process before
         running = {"pid": os.getpid(), "began": time.time()}
         write_whole(self.folder / RUNNING, json.dumps(running).encode())
 
@@ -195,13 +196,13 @@ class JobFiles:
         if alone:
             write_whole(self.folder / ALONE, b"")
         else:
-            (self.folder / ALONE).unlink(missing_ok=True)
+            remove(self.folder / ALONE)
         for request in self.workspace.place("runs", self.name).glob("*.request"):
-            request.unlink(missing_ok=True)
+            remove(request)
         self._make_room_for_last_words()
         deleted = [path.name for path in self.folder.glob(f"{NO_WORD}*")]
         for name in (*deleted, STARTED, STOPPING, RUNNING, OUTCOME):  # the last decides
-            (self.folder / name).unlink(missing_ok=True)
+            remove(self.folder / name)
 
     def _make_room_for_last_words(self) -> None:
         write_whole(self.folder / LAST_WORDS, b" " * LAST_WORDS_NBYTES)

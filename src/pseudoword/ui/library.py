@@ -21,7 +21,7 @@ from pseudoword.errors import (
     PseudowordError,
     SettingsError,
 )
-from pseudoword.files import file_stem, write_whole
+from pseudoword.files import file_stem, remove, write_whole
 from pseudoword.placeholders import check_token
 from pseudoword.text import brief
 from pseudoword.ui import libraries
@@ -202,7 +202,7 @@ class Library:
             with self.workspace.turn("words"):
                 self.workspace.bring_back("words", name)
                 for mark in self._marks_of_deletion(name):
-                    mark.unlink(missing_ok=True)
+                    remove(mark)
         return self.word(name)
 
     def _marks_of_deletion(self, name: str) -> list[Path]:

@@ -21,7 +21,7 @@ from pseudoword import api, internals
 from pseudoword.config import PrepareConfig
 from pseudoword.config.pictures import SUFFIXES
 from pseudoword.errors import PictureError, SettingsError, StorageError
-from pseudoword.files import read_regular, write_whole
+from pseudoword.files import read_regular, remove, write_whole
 from pseudoword.progress import Progress, Silent
 from pseudoword.text import brief
 from pseudoword.ui import libraries
@@ -137,7 +137,7 @@ class DataSets:
             if caption.strip():
                 write_whole(file, caption.encode("utf-8", "replace"))
             else:
-                file.unlink(missing_ok=True)
+                remove(file)
 
     def set_mask(self, data_set: str, picture: str, mask: Image.Image | None) -> None:
         """Say what counts in the whole upright original: white does. None: everything.
@@ -149,7 +149,7 @@ class DataSets:
             entry = _entry(about, picture)
             kept = folder / ORIGINALS / f"{picture}-mask.png"
             if mask is None:
-                kept.unlink(missing_ok=True)
+                remove(kept)
             else:
                 width, height = internals.open_picture(folder / ORIGINALS / entry["file"]).size
                 if not math.isclose(mask.width / mask.height, width / height, rel_tol=0.02):
@@ -187,7 +187,7 @@ class DataSets:
             del about["pictures"][picture]
             for inside in (ORIGINALS, FILES):
                 for file in (folder / inside).glob(f"{picture}[.-]*"):
-                    file.unlink(missing_ok=True)
+                    remove(file)
 
     def discard(self, data_set: str) -> None:
         """Delete a data set. Trainings that were begun with it keep what they need."""
@@ -284,7 +284,7 @@ def _cut(folder: Path, key: str, entry: dict[str, Any]) -> None:
     original, crop = folder / ORIGINALS / entry["file"], entry["crop"]
     for old in (folder / FILES).glob(f"{key}[.-]*"):
         if old.suffix != ".txt":
-            old.unlink()
+            remove(old)
     data = read_regular(original, 1 << 30, PictureError)
     mask = folder / ORIGINALS / f"{key}-mask.png"
     if crop is None:

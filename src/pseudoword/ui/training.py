@@ -15,6 +15,7 @@ from pathlib import Path
 from pseudoword import internals
 from pseudoword.config import TrainConfig
 from pseudoword.errors import PseudowordError, RunFolderError, StorageError
+from pseudoword.files import remove
 from pseudoword.progress import Ending
 from pseudoword.text import reason
 from pseudoword.ui.job_files import PROGRESS, RUNNING, JobFiles, in_queue, settings_of
@@ -132,7 +133,7 @@ class TrainingPack:
         training = self._trainings.pop(run)
         with training.lock:
             training.files.end(how, sentence)
-            (training.files.folder / RUNNING).unlink(missing_ok=True)
+            remove(training.files.folder / RUNNING)
 
     # What the pack tells
 

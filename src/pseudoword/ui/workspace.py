@@ -213,7 +213,7 @@ class Workspace:
         try:
             trash.mkdir(exist_ok=True, mode=0o700)
             shutil.rmtree(trash / kind, ignore_errors=True)
-            source.replace(trash / kind)
+            files.move(source, trash / kind)
             for old in self.ids("trash")[: -self.limits.most_trash]:
                 shutil.rmtree(self.folder / "trash" / old, ignore_errors=True)
         except OSError as error:
@@ -232,7 +232,7 @@ class Workspace:
         if os.path.lexists(target):
             raise StorageError(f"{target} is there again already; it was not replaced.")
         try:
-            source.replace(target)
+            files.move(source, target)
             with contextlib.suppress(OSError):
                 source.parent.rmdir()
         except OSError as error:
