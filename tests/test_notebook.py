@@ -1,5 +1,7 @@
 """What helps in a notebook."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,14 @@ def test_where_a_notebook_runs_as_a_script_it_prints_lines(
     progress.note("a picture is blurred\x1b[2J")
     progress.advance(2, 2)
     assert capsys.readouterr().out == "learning <cat>\na picture is blurred\\x1b[2J\n"
+
+
+def test_a_script_s_output_need_not_have_every_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what is written to a file on Windows."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    notebook.LiveProgress().note("learning <猫> – “toy”")
+    assert written.getvalue().decode("cp1252").split() == ["learning", r"<\u732b>", "–", "“toy”"]
 
 
 def test_a_grid_has_a_row_for_each_label() -> None:

@@ -1,9 +1,13 @@
 """Text for sentences: short, on one line, without control characters."""
 
+import shlex
+
 import pytest
 
+from pseudoword import text
 from pseudoword.text import (
     brief,
+    command,
     counted,
     duration,
     listed,
@@ -89,3 +93,26 @@ def test_durations_are_short_and_rough() -> None:
 
 def test_one_of_a_thing_has_no_plural() -> None:
     assert [counted(n, "word") for n in (0, 1, 2)] == ["0 words", "1 word", "2 words"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "here", "on_windows"),
+    [
+        ("runs/toy", "runs/toy", "runs/toy"),
+        (r"C:\runs\toy", r"'C:\runs\toy'", r"C:\runs\toy"),
+        ("a photo of <my-cat>", '"a photo of <my-cat>"', '"a photo of <my-cat>"'),
+        ("C:\\my runs\\", "'C:\\my runs\\'", '"C:\\my runs\\\\"'),
+        ("owner/name@main", "owner/name@main", '"owner/name@main"'),
+        ("s3://bucket/queue", "s3://bucket/queue", "s3://bucket/queue"),
+        ('the "toy"', "'the \"toy\"'", '"the \\"toy\\""'),
+        ("it's $5", "'it'\"'\"'s $5'", "'it''s $5'"),
+    ],
+)
+def test_a_command_can_be_pasted_into_the_shell_of_the_system(
+    argument: str, here: str, on_windows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "WINDOWS", False)
+    assert command("pseudoword", argument) == f"pseudoword {here}"
+    assert shlex.split(command(argument)) == [argument]
+    monkeypatch.setattr(text, "WINDOWS", True)
+    assert command("pseudoword", argument) == f"pseudoword {on_windows}"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -41,3 +42,33 @@ def test_a_command_decides_before_torch_is_imported() -> None:
         [sys.executable, "-c", code], env=free, capture_output=True, text=True, check=True
     )
     assert said.stdout.split() == [threads.ROUNDS, "False"]
+
+
+class Waited(threading.Event):
+    """Is set after so many looks; remembers how long each was to be."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks, self.lengths = looks, list[float | None]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """A look, which takes no time."""
+        self.lengths.append(timeout)
+        if len(self.lengths) == self.looks:
+            self.set()
+        return self.is_set()
+
+
+def test_on_windows_a_wait_looks_up_for_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WINDOWS", True)
+    event = Waited(looks=1000)
+    assert threads.wait_for(event)
+    assert len(event.lengths) == 1000
+    assert {*event.lengths} == {threads.LOOK_S}
+    event = Waited(looks=1000)
+    assert not threads.wait_for(event, 15.0)
+    assert sum(length or 0 for length in event.lengths) == pytest.approx(15, abs=threads.LOOK_S)
+    monkeypatch.setattr(threads, "WINDOWS", False)
+    event = Waited(looks=1)
+    assert threads.wait_for(event)
+    assert event.lengths == [None]

@@ -6,6 +6,7 @@ It needs IPython, which every notebook has.
 import contextlib
 import html
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,7 +81,8 @@ class LiveProgress:
     def _print(self, text: str) -> None:
         """A line, where a notebook runs as a script."""
         if self._status is None:
-            print(visible(text), flush=True)
+            encoding = sys.stdout.encoding or "utf-8"  # that of a file on Windows has few letters
+            print(visible(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
     def _show(self) -> None:
         if self._status is None:

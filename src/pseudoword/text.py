@@ -34,6 +34,8 @@ them, and commas too where a folder follows."""
 
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w)")
 _PLAIN_ARGUMENT = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
+_PLAIN_ON_WINDOWS = re.compile(r"[\w+=:./\\-]+", re.ASCII)  # for PowerShell, @ and , mean something
+WINDOWS = os.name == "nt"
 
 
 def visible(text: object, *, lines: bool = False) -> str:
@@ -165,8 +167,22 @@ def code(lines: str, language: str = "") -> str:
 
 
 def command(*arguments: object) -> str:
-    """A command line to paste into a shell; each argument stays one."""
-    return " ".join(_argument(str(one)) for one in arguments)
+    """A command line to paste into a shell of this system; each argument stays one."""
+    quoted = _on_windows if WINDOWS else _argument
+    return " ".join(quoted(str(one)) for one in arguments)
+
+
+def _on_windows(text: str) -> str:
+    """An argument for cmd and PowerShell, and for how programs take their command line apart.
+
+    In cmd single quotes are letters; in PowerShell $ and ` mean something in double ones.
+    """
+    if _PLAIN_ON_WINDOWS.fullmatch(text):
+        return text
+    if "$" in text or "`" in text:
+        return "'" + text.replace("'", "''") + "'"
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', text)  # a backslash before a quote doubles
+    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
 def _argument(text: str) -> str:

@@ -1,5 +1,6 @@
 """What commands print: any text, to any terminal, in any encoding, and to readers who leave."""
 
+import errno
 import io
 import json
 import logging
@@ -300,6 +301,17 @@ sys.exit(7)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_windows_says_in_two_ways_that_a_reader_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    invalid, full = OSError(errno.EINVAL, "Invalid argument"), OSError(errno.ENOSPC, "full")
+    assert [terminal._says_gone(one) for one in (BrokenPipeError(), invalid)] == [True, False]
+    monkeypatch.setattr(terminal, "WINDOWS", True)
+    assert [terminal._says_gone(one) for one in (BrokenPipeError(), invalid, full)] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_a_full_disk_behind_stdout_is_said() -> None:
     process = Process("bases", streams={1: "/dev/full"})
     assert process.wait() == 2

@@ -358,6 +358,40 @@ def test_a_training_that_is_given_to_two_processes_is_trained_by_one(
     assert [step for step, _ in queue.curves(job.id).loss] == [1, 2]
 
 
+def test_words_of_a_python_that_another_one_has_started_are_told_how_they_ended(
+    queue: Queue, data_set: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows in a virtual environment: whoever started it knows the other one's number."""
+    jobs = [queue.submit(data_set, token, **settings).id for token in ("<cat>", "<dog>")]
+
+    def start(workspace: Workspace, name: str) -> Ended:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "getpid", lambda: 4243)
+            patched.setattr(os, "getppid", lambda: 4242)
+            for job in jobs:
+                JobFiles(workspace, job).begin()
+                JobFiles(workspace, job).ask_to_stop()
+        ended = Ended(queue, name)
+        ended.pid, ended.polled = 4242, 2
+        return ended
+
+    worker.work(queue.workspace, idle_s=0.0, start=start)
+    assert [queue.job(job).state for job in jobs] == ["stopped", "stopped"]
+
+
+def test_on_windows_a_process_has_no_part_in_the_terminal_of_the_page(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr(processes, "WINDOWS", True)
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200, raising=False)
+    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x8000000, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", lambda _command, **given: started.append(given))
+    processes.start_worker(workspace)
+    assert started[0]["creationflags"] == 0x8000200
+    assert "start_new_session" not in started[0]  # which is refused there
+
+
 @pytest.mark.slow
 def test_a_page_starts_a_worker_that_outlives_it(
     workspace: Workspace, pictures: Path, settings: dict[str, Any]

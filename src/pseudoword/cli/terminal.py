@@ -21,6 +21,8 @@ from pseudoword.text import visible, without_middle
 NARROWEST = 40
 """The fewest columns that text is laid out for; narrower terminals break the lines themselves."""
 
+WINDOWS = os.name == "nt"
+
 _LOOKALIKES = str.maketrans("×–—…“”‘’│", "x--~\"\"''|", "")
 
 
@@ -51,8 +53,15 @@ class _Lasting(io.FileIO):
         """Write what can be written."""
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            if not _says_gone(error):
+                raise
             return memoryview(data).nbytes
+
+
+def _says_gone(error: OSError) -> bool:
+    """Whether this error says that a pipe has no reader any more; Windows says so in two ways."""
+    return isinstance(error, BrokenPipeError) or (WINDOWS and error.errno == errno.EINVAL)
 
 
 def _outliving_its_reader(stream: Any) -> Any:

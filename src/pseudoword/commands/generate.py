@@ -21,6 +21,7 @@ from pseudoword.placeholders import named as named_in
 from pseudoword.placeholders import undelimited
 from pseudoword.progress import Progress
 from pseudoword.report import grids, picture_output
+from pseudoword.text import command
 from pseudoword.training import initialisation, memory
 
 Concepts = str | Path | Concept | Sequence[str | Path | Concept]
@@ -267,7 +268,8 @@ def _note_unused_concepts(
         if named.stem and named.stem in named_in(texts, [named.stem, *tokens]):
             progress.note(
                 f"the word of {named.name} is called {token}, which is in neither prompt, so it "
-                f"changes nothing: write {token}, or give --concept {named.name}={named.stem}"
+                f"changes nothing: write {token}, or give "
+                f"{command('--concept', f'{named.name}={named.stem}')}"
             )
         else:
             progress.note(f"{token} is in neither prompt, so it changes nothing")

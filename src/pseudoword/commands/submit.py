@@ -15,7 +15,7 @@ from pseudoword.fleet.jobs import make_job
 from pseudoword.fleet.queue import make_queue
 from pseudoword.progress import Once, Progress, Silent
 from pseudoword.runs.runner import check
-from pseudoword.text import listed
+from pseudoword.text import command, listed
 
 
 def submit_words(
@@ -76,7 +76,8 @@ def submit_words(
             names = [n for n in jobs if n not in new and history.state(to.history(n)) == state]
             if names:
                 progress.note(
-                    f"{state} before, and not learned again: {listed(names)}. `pseudoword queue "
-                    f"{queue} --retry NAME` lets one of them wait again."
+                    f"{state} before, and not learned again: {listed(names)}. "
+                    f"`{command('pseudoword', 'queue', queue, '--retry', 'NAME')}` lets one of "
+                    "them wait again."
                 )
     return new

@@ -119,7 +119,7 @@ def _parse_one(part: str, text: str) -> Rate:
 def _unreadable(text: str, part: str) -> SettingsError:
     return SettingsError(
         f"--lr: {brief(repr(part))} in {brief(repr(text))} is no rate. Give a number such as 5e-3 "
-        "or 50%, rates with their last steps such as '0.005:100, 1e-3:1000, 1e-5', or auto."
+        'or 50%, rates with their last steps such as "0.005:100, 1e-3:1000, 1e-5", or auto.'
     )
 
 

@@ -35,7 +35,7 @@ def names_concept(init: str, mode: InitMode, flag: str = "--init") -> bool:
         return False
     if not init.strip():
         given = lookup.argument_text(flag, repr(init))
-        raise SettingsError(f"{given} has no tokens. Give a word such as 'cat' or 'toy'.")
+        raise SettingsError(f"{given} has no tokens. Give a word such as cat or toy.")
     if mode == "file":
         lookup.concept_place(lookup.split_token(init, flag)[0], flag)
         return True

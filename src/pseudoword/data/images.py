@@ -153,7 +153,7 @@ def _formats(data: bytes, path: Path) -> tuple[str, ...]:
         from pillow_heif import register_heif_opener
     except ImportError as error:
         raise PictureError(
-            f"{path} is a HEIC picture. Install its library (pip install pseudoword[heic]), or "
+            f'{path} is a HEIC picture. Install its library (pip install "pseudoword[heic]"), or '
             "save it as JPEG."
         ) from error
     register_heif_opener()

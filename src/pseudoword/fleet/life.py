@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from pseudoword.files import file_stem
+from pseudoword.files import WINDOWS, file_stem
 from pseudoword.fleet.stores import Store
 
 
@@ -27,7 +27,7 @@ def is_gone(store: Store, worker: str) -> bool:
     if store.read(_counter(worker)) is None:
         return True
     host, _, process = worker.rpartition("-")[0].rpartition("-")
-    if host != _host() or not process.isdecimal() or os.name == "nt":
+    if host != _host() or not process.isdecimal() or WINDOWS:
         return False
     try:
         os.kill(int(process), 0)

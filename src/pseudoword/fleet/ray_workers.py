@@ -148,7 +148,7 @@ def _cluster(address: str, workers: int | None, progress: Progress) -> Iterator[
         import ray
     except ImportError as error:
         raise SettingsError(
-            "--ray needs the extra fleet: pip install 'pseudoword[fleet]'."
+            '--ray needs the extra fleet: pip install "pseudoword[fleet]".'
         ) from error
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     progress.phase("starting Ray" if address == LOCAL else f"joining {brief(address)}")

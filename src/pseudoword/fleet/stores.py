@@ -165,7 +165,7 @@ class BucketStore:
         except ImportError as error:
             raise SettingsError(
                 f"{brief(address)} is in a bucket, which needs the extra fleet: pip install "
-                "'pseudoword[fleet]'."
+                '"pseudoword[fleet]".'
             ) from error
         self._in_memory = address.startswith("memory:")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pseudoword import formats
+from pseudoword import formats, threads
 from pseudoword.config import TrainConfig, WorkConfig
 from pseudoword.errors import BaseModelError, DamagedError, PseudowordError, StorageError
 from pseudoword.fleet import archive, scratch
@@ -118,7 +118,7 @@ class Worker:
                         break
                     else:
                         self._progress.phase("waiting for words")
-                        self._woken.wait(self._beat_seconds)
+                        threads.wait_for(self._woken, self._beat_seconds)
         finally:
             self._ended.set()
             signs.join()

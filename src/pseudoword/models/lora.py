@@ -89,7 +89,7 @@ def _load(pipeline: Any, path: Path, name: str) -> None:
         )
     except Exception as error:  # diffusers and peft have their own errors for what does not fit
         if "PEFT backend is required" in str(error):
-            raise BaseModelError("--lora needs peft: pip install 'pseudoword[lora]'") from error
+            raise BaseModelError('--lora needs peft: pip install "pseudoword[lora]"') from error
         raise BaseModelError(f"--lora {path} cannot be used: {reason(error)}") from error
     adapters = itertools.chain.from_iterable(pipeline.get_list_adapters().values())
     if name not in adapters:

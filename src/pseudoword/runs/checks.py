@@ -24,7 +24,7 @@ from pseudoword.models.compatibility import (
 from pseudoword.models.family import Family
 from pseudoword.placeholders import pack_placeholder
 from pseudoword.runs import previews
-from pseudoword.text import brief
+from pseudoword.text import brief, command
 from pseudoword.training import early_stopping, initialisation, memory, optimisers
 
 Note = Callable[[str], None]
@@ -144,7 +144,7 @@ def names(config: TrainConfig, templates: Sequence[str], others: Sequence[NamedC
         if other.concept.token in config.tokens:
             raise SettingsError(
                 f"--words {other.name} is called {other.concept.token}, as the new word is. Call "
-                f'it otherwise: --words {other.name}="<{other.stem}-2>"'
+                f"it otherwise: {command('--words', f'{other.name}=<{other.stem}-2>')}"
             )
 
 

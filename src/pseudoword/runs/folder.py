@@ -27,7 +27,7 @@ from pseudoword.formats import native
 from pseudoword.outputs import Outputs, check_not_input, check_writable
 from pseudoword.runs import checkpoint, run_log, setting_changes
 from pseudoword.runs.chosen import Chosen
-from pseudoword.text import listed, public
+from pseudoword.text import command, listed, public
 
 CONFIG, LOG, CURVES, RATE_CURVE = "config.toml", "log.jsonl", "loss.png", "rate.png"
 BEST, CHOSEN, CHANGES = "best.safetensors", "chosen.json", "changes.json"
@@ -159,7 +159,7 @@ class RunFolder:
         if checkpoint.finished_step(self.path) is None:
             raise RunFolderError(
                 f"{self.path} cannot be extended: its last checkpoint is missing. Begin "
-                f"another run with --init {self.concept}."
+                f"another run with {command('--init', self.concept)}."
             )
         checkpoint.reopen(self.path)
         return True

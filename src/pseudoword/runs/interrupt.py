@@ -11,6 +11,9 @@ from typing import Self
 HANGUP = getattr(signal, "SIGHUP", None)
 """What a terminal sends when it is closed, often twice; Windows has no such signal."""
 
+BREAK = getattr(signal, "SIGBREAK", None)
+"""Ctrl-Break, or what a program sends that asks another one on Windows to end."""
+
 STOPPING = "stopping after this step; do it again to stop at once"
 
 
@@ -59,7 +62,7 @@ def signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[Non
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers = [signal.SIGINT, signal.SIGTERM, *([BREAK] if BREAK is not None else [])]
     if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
         numbers.append(HANGUP)
     before = {number: signal.signal(number, handler) for number in numbers}

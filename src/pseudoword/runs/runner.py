@@ -22,6 +22,7 @@ from pseudoword.runs.pack import Pack
 from pseudoword.runs.planned import USUAL, Options, PlannedRun, plan_run
 from pseudoword.runs.tally import Tally
 from pseudoword.runs.time_plan import TimedProgress
+from pseudoword.text import command
 from pseudoword.training.loop import train
 from pseudoword.training.pack_size import MOST, words_at_once
 
@@ -282,7 +283,7 @@ def _note_other_pictures(one: PlannedRun, way: str) -> None:
 def _to_train_further(one: PlannedRun) -> str:
     if one.config.can_extend:
         return f"to train it further, add for example --extend {one.config.extend + 100}"
-    return f"to train further, begin another run with --init {one.folder.concept}"
+    return f"to train further, begin another run with {command('--init', one.folder.concept)}"
 
 
 def _result(folder: RunFolder, config: TrainConfig) -> Trained:

@@ -25,7 +25,7 @@ def serve(
     try:
         import_gradio()
     except ImportError as error:
-        raise SettingsError("the page needs gradio: pip install 'pseudoword[ui]'") from error
+        raise SettingsError('the page needs gradio: pip install "pseudoword[ui]"') from error
     from pseudoword.ui.page import app
 
     app.serve(folder, host=host, port=port, share=share, password=password, ready=ready)

@@ -154,7 +154,8 @@ class JobFiles:
     def begin(self) -> None:
         """Write down that this process trains it. The caller holds the lock."""
         remove(self.folder / PROGRESS)  # of the process before
-        running = {"pid": os.getpid(), "began": time.time()}
+        # On Windows, the Python of a virtual environment starts another one, which this is.
+        running = {"pid": os.getpid(), "parent": os.getppid(), "began": time.time()}
         write_whole(self.folder / RUNNING, json.dumps(running).encode())
 
     def end(self, state: State, sentence: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pseudoword.files import storage_error
+from pseudoword.files import WINDOWS, storage_error
 from pseudoword.ui.workspace import Workspace
 
 WORKER, TRAINING = "pseudoword.ui.worker", "pseudoword.ui.training_process"
@@ -27,13 +27,16 @@ def start_training(workspace: Workspace, name: str) -> "subprocess.Popen[bytes]"
 def _start(module: str, workspace: Workspace, log: Path, *more: str) -> "subprocess.Popen[bytes]":
     """`module` in a process of its own session: a closed terminal or Ctrl-C does not end it.
 
+    On Windows it has a terminal of its own, which is not seen, and no part in that of the page.
+
     It works in an empty folder, so that no setting can name a file by chance.
     """
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [str(Path(path).resolve()) for path in given if path]  # from there, too
     apart: dict[str, Any] = {"start_new_session": True}
-    if os.name == "nt":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
+    if WINDOWS:
+        flags = ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")
+        apart = {"creationflags": sum(getattr(subprocess, name) for name in flags)}
     here = workspace.folder / "locks" / "empty"
     try:
         here.mkdir(exist_ok=True, mode=0o700)

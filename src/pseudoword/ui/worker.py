@@ -7,14 +7,14 @@ run go on, and the next worker waits for them.
 """
 
 import contextlib
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from pseudoword.errors import PseudowordError, RunFolderError
+from pseudoword.files import WINDOWS
 from pseudoword.ui import processes
 from pseudoword.ui.job_files import DIED, WORKER, JobFiles, State, in_queue
 from pseudoword.ui.workspace import Workspace
@@ -85,7 +85,7 @@ def _train(workspace: Workspace, first: JobFiles, start: Start) -> None:
     except PseudowordError as error:
         first.end("failed", str(error))
         return
-    told = os.name == "nt"  # where a process cannot be asked to end, the folders of its words are
+    told = WINDOWS  # where a process cannot be asked to end, the folders of its words are
     while (code := child.poll()) is None:
         time.sleep(LOOK_EVERY_S)
         if not told and _all_are_to_stop(_trained_by(workspace, child.pid)):
@@ -102,8 +102,11 @@ def _train(workspace: Workspace, first: JobFiles, start: Start) -> None:
 
 def _trained_by(workspace: Workspace, pid: int) -> list[JobFiles]:
     """The words that a process trains, or trained until it was killed."""
-    every = in_queue(workspace)
-    return [files for files in every if files.running.get("pid") == pid and not files.outcome]
+
+    def is_its(running: Mapping[str, Any]) -> bool:
+        return pid in (running.get("pid"), running.get("parent"))
+
+    return [one for one in in_queue(workspace) if is_its(one.running) and not one.outcome]
 
 
 def _all_are_to_stop(some: Sequence[JobFiles]) -> bool:

@@ -21,7 +21,7 @@ def test_without_gradio_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert "the page needs gradio: pip install 'pseudoword[ui]'" in ui("--workspace", tmp_path)
+    assert 'the page needs gradio: pip install "pseudoword[ui]"' in ui("--workspace", tmp_path)
 
 
 def test_another_address_needs_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

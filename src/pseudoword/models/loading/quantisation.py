@@ -108,7 +108,7 @@ def _linear_4bit(kind: Quantize) -> Any:
         import bitsandbytes.nn as bnb
     except ImportError as error:
         raise BaseModelError(
-            f"--quantize {kind} needs bitsandbytes: pip install 'pseudoword[quantize]'"
+            f'--quantize {kind} needs bitsandbytes: pip install "pseudoword[quantize]"'
         ) from error
 
     def convert(layer: nn.Linear) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
+from pseudoword import threads
 from pseudoword.errors import SettingsError
 from pseudoword.text import brief, reason
 from pseudoword.ui.desk import Desk
@@ -172,7 +173,10 @@ def serve(
     check_address(host, share, password)
     check_free(host, port)
     host = in_url(host)
-    with tempfile.TemporaryDirectory(prefix="pseudoword-page-") as uploads:  # mode 0700
+    with tempfile.TemporaryDirectory(
+        prefix="pseudoword-page-",
+        ignore_cleanup_errors=True,  # where a file is still open
+    ) as uploads:  # mode 0700
         os.environ["GRADIO_TEMP_DIR"] = os.environ["GRADIO_EXAMPLES_CACHE"] = uploads
         desk = Desk(folder)
         blocks = page(desk)
@@ -220,7 +224,7 @@ def _launch(
             show_error=True,
             theme=theme(),
             css_paths=[STYLES],
-            js=SCRIPT.read_text(),
+            js=SCRIPT.read_text(encoding="utf-8"),
             i18n=gr.I18n(**SAID),
             footer_links=[],
             run_history=False,
@@ -246,7 +250,7 @@ def _until_stopped(blocks: gr.Blocks) -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
+    threads.wait_for(stopped)
     blocks.close(verbose=False)
 
 
