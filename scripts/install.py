@@ -1,10 +1,12 @@
 """Make `.venv` and put into it what `uv.lock` says. Needs nothing but Python 3.11 and its pip.
 
-torch is installed by pip, so that pip's own settings choose the build; where there is no NVIDIA
-GPU on Linux, the CPU build is tried first, which spares gigabytes of CUDA libraries.
+uv sees which GPU there is, of NVIDIA, AMD or Intel, and takes the build of torch for it; on Linux
+without one, that for the CPU, which spares gigabytes. Set UV_TORCH_BACKEND (cpu, cu130, rocm7.2,
+xpu ...) to choose. Where torch's own index cannot be reached, pip's settings choose.
 """
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +19,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if sys.platform == "win32" else "bin")
 STAMP = VENV / "installed"
 UV = "uv>=0.9,<1"
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+BACKEND = "UV_TORCH_BACKEND"
 FROM_TORCH = re.compile(r"^(torch|triton|nvidia-|cuda-)")
 """Packages that pip brings along with torch, and only where that build of torch wants them."""
 
@@ -85,20 +87,22 @@ def make_venv() -> None:
 
 
 def install_torch() -> None:
-    """Install the locked torch: without CUDA where there is nothing to use it."""
+    """Install the locked torch, for the GPU that is there."""
     found = re.search(
         r'name = "torch"\nversion = "([^"]+)"', (ROOT / "uv.lock").read_text(encoding="utf-8")
     )
     if found is None:
         sys.exit("uv.lock names no torch")
-    version = found[1]
+    torch = f"torch=={found[1]}"
     pip = [str(BIN / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    if sys.platform == "linux" and shutil.which("nvidia-smi") is None:
-        plain = [*pip, f"torch=={version}+cpu"]
-        for command in (plain, [*plain, "--index-url", CPU_INDEX]):
-            if subprocess.run(command, check=False, capture_output=True).returncode == 0:
-                return
-    run(*pip, f"torch=={version}")
+    uv = [str(BIN / "uv"), "pip", "install", "-q", "--python", str(BIN / "python")]
+    ways = [[*uv, f"--torch-backend={os.environ.get(BACKEND, 'auto')}", torch]]
+    if sys.platform == "linux" and BACKEND not in os.environ and not shutil.which("nvidia-smi"):
+        ways.insert(0, [*pip, f"{torch}+cpu"])  # an index of one's own may have it; PyPI has not
+    for way in ways:
+        if subprocess.run(way, check=False, capture_output=True).returncode == 0:
+            return
+    run(*pip, torch)
 
 
 def fingerprint() -> str:

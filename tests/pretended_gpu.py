@@ -31,7 +31,7 @@ from pseudoword.example_files import EXAMPLE_PICTURES
 from pseudoword.models import base_model
 from pseudoword.models.compute import transfers
 from pseudoword.models.family import Family
-from pseudoword.models.loading import devices
+from pseudoword.models.generation import generate
 from pseudoword.training import loop, loss
 from pseudoword.training.batches import batch
 
@@ -49,6 +49,7 @@ class _Module:
             "current_device": 0,
             "get_amp_supported_dtype": [torch.bfloat16, torch.float16],
             "manual_seed_all": None,
+            "empty_cache": None,
             "_is_in_bad_fork": False,
         }
         if name not in answers:
@@ -58,7 +59,6 @@ class _Module:
 
 _setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
 transfers.FROM_PINNED.add(NAME)
-vars(devices)["available"] = lambda: ["cpu", f"{NAME}:0"]
 
 DEVICE = torch.device(f"{NAME}:0")
 CPU = torch.device("cpu")
@@ -73,6 +73,12 @@ READS = {
 INDEXED = {ops.index.Tensor, ops.index_put_.default, ops.index_put.default}
 """Operations that take indices from main memory, too, and wait for them."""
 
+DOUBLE = {torch.float64, torch.complex128}
+"""What Apple's GPUs do not have."""
+
+_doubles: Counter[str] = Counter()
+"""How many such tensors were made on the device, by the file that asked for them."""
+
 
 class OnDevice(Tensor):
     """A tensor of the device; `numbers` are its numbers, in main memory."""
@@ -81,6 +87,8 @@ class OnDevice(Tensor):
 
     @staticmethod
     def __new__(cls, numbers: Tensor) -> "OnDevice":
+        if numbers.dtype in DOUBLE and not _is_in_backward():
+            _doubles[_where()] += 1
         made = Tensor._make_wrapper_subclass(
             cls,
             numbers.size(),
@@ -119,7 +127,7 @@ def _waited(why: str) -> None:
 
 
 def _where() -> str:
-    """The file of the product, or else of the library, that asked for an operation."""
+    """The file of the product, or else of a library, that asked for an operation."""
     passed = (str(Path(torch.__file__).parent), __file__)
     for frame, _ in traceback.walk_stack(None):
         if not frame.f_code.co_filename.startswith(passed):
@@ -201,6 +209,8 @@ class _Functions(TorchFunctionMode):
         self, function: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = dict(kwargs or {})
+        if function == torch.tensor:
+            args = _each_tensor(args, _read)
         if function in (torch.tensor, torch.as_tensor) and _is_device(given.get("device")):
             device = given.pop("device")
             return function(*args, **given).to(device)
@@ -220,6 +230,17 @@ class _Functions(TorchFunctionMode):
         if function == Tensor.data.__set__:  # type: ignore[attr-defined]
             return _set_data(*args)
         return function(*args, **given)
+
+
+def _read(of: Tensor) -> Tensor:
+    if isinstance(of, OnDevice):
+        _waited("numbers are read")
+    return _numbers(of)
+
+
+def _is_in_backward() -> bool:
+    """Whether autograd asks; it takes the types that the forward pass had."""
+    return bool(torch._C._current_graph_task_id() != -1)
 
 
 def _is_device(named: Any) -> bool:
@@ -252,6 +273,7 @@ def _gradient(family: Family, denoise: Callable[..., Tensor] | None = None) -> T
 def _report(base: str) -> dict[str, Any]:
     """How far a gradient is from that of the CPU, and what is waited for."""
     on_cpu = _gradient(base_model.load_named(base, "cpu", "float32"))
+    _doubles.clear()
     dispatch: Any = _Dispatch()  # type: ignore[no-untyped-call]
     with dispatch, _Functions(), torch.autograd.set_multithreading_enabled(False):
         family = base_model.load_named(base, NAME, "float32")
@@ -271,12 +293,14 @@ def _report(base: str) -> dict[str, Any]:
         next(steps)
         with counting() as waits:
             list(islice(steps, 2))
+        generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
     off = float((found - on_cpu).norm() / on_cpu.norm())
     return {
         "graphable": family.graphable,
         "off": off,
         "predicting": predicting,
         "in 2 steps": waits,
+        "doubles": dict(_doubles),
     }
 
 

@@ -59,3 +59,38 @@ def test_a_python_without_ensurepip_is_told(install: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(venv, "create", fails)
     with pytest.raises(SystemExit, match="apt-get install python3-venv"):
         install.main()
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_nvidia", "tried"),
+    [
+        ({}, False, ["+cpu", "--torch-backend=auto", ""]),
+        ({}, True, ["--torch-backend=auto", ""]),
+        ({"UV_TORCH_BACKEND": "rocm7.2"}, False, ["--torch-backend=rocm7.2", ""]),
+    ],
+)
+def test_torch_is_the_one_for_the_gpu_that_is_there(
+    environment: dict[str, str],
+    has_nvidia: bool,
+    tried: list[str],
+    install: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where its index cannot be reached, pip's settings choose."""
+    commands: list[list[str]] = []
+
+    def fails(command: list[str], **_: object) -> Any:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, returncode=len(commands) < len(tried))
+
+    monkeypatch.setattr(install.subprocess, "run", fails)
+    monkeypatch.setattr(install.sys, "platform", "linux")
+    monkeypatch.setattr(install.shutil, "which", lambda name: name if has_nvidia else None)
+    monkeypatch.delenv("UV_TORCH_BACKEND", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    install.install_torch()
+    assert len(commands) == len(tried)
+    for command, part in zip(commands, tried, strict=True):
+        assert any(part in argument for argument in command)
+        assert command[-1].startswith("torch==")

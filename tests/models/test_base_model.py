@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,12 +92,24 @@ def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) ->
     assert base_model.load_named(str(broken), "cpu", "float16").vae.dtype == torch.float32  # type: ignore[attr-defined]
 
 
+def gpus(monkeypatch: pytest.MonkeyPatch, kind: str | None, count: int = 1) -> None:
+    """Pretend that torch finds so many GPUs of a kind."""
+    found = kind and torch.device(kind)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: found)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
+
+
+def nvidia(monkeypatch: pytest.MonkeyPatch, name: str, *capability: int) -> None:
+    """Pretend that these are the GPUs of NVIDIA."""
+    properties = SimpleNamespace(name=name, major=capability[0], minor=capability[1])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
+
+
 def test_auto_is_the_device_of_the_environment_or_the_best_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    gpus(monkeypatch, "cuda", 2)
+    nvidia(monkeypatch, "NVIDIA H100", 9, 0)
 
     def placed() -> tuple[str, torch.dtype]:
         found = base_model.placement(BaseChoice())
@@ -107,6 +120,56 @@ def test_auto_is_the_device_of_the_environment_or_the_best_one(
     assert placed() == ("cuda", torch.float32)
     monkeypatch.delenv(devices.DTYPE_VARIABLE)
     assert placed() == ("cuda", torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "expected"),
+    [
+        ("NVIDIA GeForce RTX 3060", (8, 6), torch.bfloat16),
+        ("Tesla T4", (7, 5), torch.float16),
+        ("NVIDIA GeForce RTX 2080", (7, 5), torch.float16),
+        ("Tesla V100-SXM2-16GB", (7, 0), torch.float16),
+        ("NVIDIA GeForce GTX 1660 SUPER", (7, 5), torch.float32),
+        ("NVIDIA T1000 8GB", (7, 5), torch.float32),
+        ("NVIDIA GeForce GTX 1080", (6, 1), torch.float32),
+    ],
+)
+def test_auto_is_the_precision_in_which_a_gpu_multiplies(
+    name: str, capability: tuple[int, int], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch says of all of these that they support bfloat16: older ones compute it in float32."""
+    monkeypatch.delenv(devices.DTYPE_VARIABLE)
+    gpus(monkeypatch, "cuda")
+    nvidia(monkeypatch, name, *capability)
+    assert base_model.placement(BaseChoice(device="cuda")).dtype is expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("xpu", torch.bfloat16), ("mps", torch.float32)])
+def test_gpus_of_intel_and_apple_are_found(
+    kind: str, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(devices.DTYPE_VARIABLE)
+    monkeypatch.delenv(devices.VARIABLE)
+    gpus(monkeypatch, kind)
+    for name in ("auto", kind):
+        found = base_model.placement(BaseChoice(device=name))
+        assert (found.device, found.dtype) == (torch.device(kind, 0), expected)
+
+
+def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip's own choice of torch on Windows, for example, is one without CUDA."""
+    gpus(monkeypatch, None)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert base_model.unused_gpu(BaseChoice()) is None  # the environment says cpu
+    monkeypatch.delenv(devices.VARIABLE)
+    assert "is built without CUDA" in str(base_model.unused_gpu(BaseChoice()))
+    assert base_model.unused_gpu(BaseChoice(device="cpu")) is None
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    assert base_model.unused_gpu(BaseChoice()) is None
+    gpus(monkeypatch, "cuda")
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert base_model.unused_gpu(BaseChoice()) is None
 
 
 @pytest.mark.parametrize("multiplies", [True, False])
@@ -132,8 +195,7 @@ def test_an_unknown_precision_in_the_environment_is_an_error(
 
 
 def test_names_of_devices_may_be_in_upper_or_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    gpus(monkeypatch, "cuda", 2)
     names = ("cpu", "CPU", " Cpu:0 ", "cuda", "CUDA:0", "Cuda:1")
     found = [str(devices.device(name)) for name in names]
     assert found == ["cpu", "cpu", "cpu", "cuda:0", "cuda:0", "cuda:1"]
@@ -150,8 +212,7 @@ def test_names_of_devices_may_be_in_upper_or_lower_case(monkeypatch: pytest.Monk
 def test_an_unknown_device_is_an_error_that_lists_the_others(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    gpus(monkeypatch, None)
     for ask in (base_model.placement, base_model.load, base_model.Unloaded):
         with pytest.raises(
             SettingsError, match=r"--device.* Available: cpu, or auto, which is cpu"
@@ -162,7 +223,7 @@ def test_an_unknown_device_is_an_error_that_lists_the_others(
 def test_an_unknown_device_in_the_environment_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    gpus(monkeypatch, None)
     monkeypatch.setenv(devices.VARIABLE, "cuda")
     with pytest.raises(SettingsError, match="PSEUDOWORD_DEVICE=cuda: there is no such device"):
         base_model.placement(BaseChoice())

@@ -53,7 +53,7 @@ def test_as_many_words_as_memory_has_room_for(
     checkpointing: bool,
     words: int,
 ) -> None:
-    monkeypatch.setattr(pack_size, "memory_nbytes", lambda _device: have)
+    monkeypatch.setattr(pack_size, "room_nbytes", lambda _device: have)
     monkeypatch.setattr(pack_size, "plan_memory", lambda _config: plan(weights=400, step=100))
     settings = config(batch=1, gradient_checkpointing=checkpointing)
     assert words_at_once(family, settings, 512) == words
@@ -70,7 +70,7 @@ def test_small_pictures_are_not_computed(family: Family, monkeypatch: pytest.Mon
 def test_a_real_plan_is_read(base: object, family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack_size, "SMALL_PX", 0)
     have = 2**40
-    monkeypatch.setattr(pack_size, "memory_nbytes", lambda _device: have)
+    monkeypatch.setattr(pack_size, "room_nbytes", lambda _device: have)
     settings = config(base=str(base), batch=2)
     assert words_at_once(family, settings, family.resolution) == MOST
     have = 1

@@ -1,5 +1,6 @@
 """The command line: thin, and quick to say `--help`. Options come from `config`, word for word."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -581,4 +582,5 @@ def main() -> None:
     """Entry point of the `pseudoword` command."""
     imports.spare()
     threads.wait_briefly()
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Metal cannot
     app()

@@ -120,6 +120,8 @@ def load_base(config: GenerateConfig, progress: Progress) -> Family:
         PseudowordError: it cannot be loaded.
     """
     progress.phase(f"loading {config.base}")
+    if missed := base_model.unused_gpu(config):
+        progress.note(missed)
     return base_model.load(config, offload=config.offload)
 
 

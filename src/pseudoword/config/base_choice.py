@@ -38,8 +38,8 @@ class BaseChoice(Settings):
     file ends in .safetensors or .ckpt, and a hub id may be owner/name@revision."""
 
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1 or mps. auto is the device that the environment
-    variable PSEUDOWORD_DEVICE names, or else the fastest one."""
+    """Where to compute: auto, cpu, cuda (NVIDIA and AMD), cuda:1, xpu (Intel) or mps (Apple). auto
+    is the device that the environment variable PSEUDOWORD_DEVICE names, or else the fastest."""
 
     dtype: Annotated[
         DType,
@@ -47,8 +47,8 @@ class BaseChoice(Settings):
         Synonyms({"fp16": "float16", "bf16": "bfloat16", "fp32": "float32", "no": "float32"}),
     ] = "auto"
     """Precision of the frozen weights. auto is what the environment variable PSEUDOWORD_DTYPE
-    names, or else 16 bits on an NVIDIA GPU and on a CPU that multiplies in bfloat16 (AVX512-BF16),
-    and float32 elsewhere. The new word is always float32."""
+    names, or else 16 bits where a GPU of NVIDIA, AMD or Intel or a CPU (AVX512-BF16) multiplies in
+    them, and float32 elsewhere. The new word is always float32."""
 
     variant: Name | None = None
     """Load weights that have this in their file names, for example fp16."""

@@ -85,6 +85,13 @@ class Unloaded:
         return self._kind.readers(self._parts)
 
 
+def unused_gpu(choice: BaseChoice) -> str | None:
+    """What to tell of a GPU that torch cannot use, where `--device` is left open."""
+    from pseudoword.models.loading import devices
+
+    return devices.unused_gpu(choice.device)
+
+
 def placement(
     choice: BaseChoice, checkpointing: bool = False, offload: bool = False, empty: bool = False
 ) -> Placement:

@@ -32,6 +32,8 @@ class LoadedBase:
             self._family = None  # before the next one is loaded
             self._progress.phase(f"loading {config.base}")
             checks.before_weights(config)
+            if missed := base_model.unused_gpu(config):
+                self._progress.note(missed)
             self._family = base_model.load(
                 config, checkpointing=config.gradient_checkpointing, offload_blocks=config.offload
             )

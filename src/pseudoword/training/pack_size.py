@@ -1,9 +1,7 @@
 """How many words are learned at once: as many as pay, and as memory has room for."""
 
-import torch
-
 from pseudoword.config import PlanConfig, TrainConfig
-from pseudoword.models.compute.device_memory import memory_nbytes
+from pseudoword.models.compute.device_memory import room_nbytes
 from pseudoword.models.family import Family
 from pseudoword.training.memory_plan import Need, plan_memory
 
@@ -25,7 +23,7 @@ def words_at_once(family: Family, config: TrainConfig, side_px: int) -> int:
         config: the settings of each word.
         side_px: of the pictures; those that are not square have as many pixels.
     """
-    have = _room_nbytes(family.device)
+    have = room_nbytes(family.device)
     if have is None or MOST * config.batch * side_px**2 <= SMALL_PX:
         return MOST
     plan = plan_memory(PlanConfig.of(config, resolution=side_px))
@@ -37,10 +35,3 @@ def _words_in(nbytes: float, need: Need) -> int:
     """How many words fit; what a step needs grows with its samples, and weights do not."""
     room = nbytes - (need.nbytes - need.step_nbytes)
     return int(min(max(room // max(need.step_nbytes, 1), 1), MOST))
-
-
-def _room_nbytes(device: torch.device) -> int | None:
-    """Bytes that this process has or can get; on a GPU, others may hold some."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    return memory_nbytes(device)

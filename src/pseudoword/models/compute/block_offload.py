@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pseudoword.models.compute.checkpointing import checkpointed
+from pseudoword.models.compute.transfers import pinned
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
@@ -34,7 +35,7 @@ def keep_away(model: nn.Module, device: torch.device) -> None:
             for name, weight in part.named_parameters(recurse=False)
         ]
         for _, _, weight in weights:
-            weight.data = _home(weight.data, device)
+            weight.data = pinned(weight.data, device)
         for part in block.modules():
             for buffer in part.buffers(recurse=False):
                 buffer.data = buffer.data.to(device)
@@ -52,11 +53,6 @@ def _move_own(part: nn.Module, device: torch.device) -> None:
         return
     for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
         tensor.data = tensor.data.to(device)
-
-
-def _home(numbers: Tensor, device: torch.device) -> Tensor:
-    """The same numbers in main memory, from where a GPU can fetch them without a stop."""
-    return numbers.pin_memory() if device.type == "cuda" else numbers
 
 
 Weights = Sequence[tuple[nn.Module, str, nn.Parameter]]

@@ -3,7 +3,9 @@
 import contextlib
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,8 +14,10 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 def memory_nbytes(device: torch.device) -> int | None:
     """Bytes of memory of `device`, free or not; None if unknown."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory())  # of the memory that it shares with the CPU
+    if device.type != "cpu":
+        return _of_gpu(device, lambda gpu: gpu.get_device_properties(device).total_memory)
     limits = []
     with contextlib.suppress(AttributeError, ValueError, OSError):  # not on every system
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -23,7 +27,24 @@ def memory_nbytes(device: torch.device) -> int | None:
     return min(limits, default=None)
 
 
+def room_nbytes(device: torch.device) -> int | None:
+    """Bytes of memory of `device` that this process has or can get; None if unknown."""
+    if device.type in {"cpu", "mps"}:
+        return memory_nbytes(device)
+    free = _of_gpu(device, lambda gpu: gpu.mem_get_info(device)[0] + gpu.memory_reserved(device))
+    return memory_nbytes(device) if free is None else free
+
+
+def _of_gpu(device: torch.device, ask: Callable[[Any], int]) -> int | None:
+    """What torch's module for this kind of device answers; some GPUs of Intel know not all."""
+    with contextlib.suppress(AttributeError, RuntimeError):
+        return int(ask(torch.get_device_module(device)))
+    return None
+
+
 def free_memory() -> None:
     """Give back what nobody uses any more: garbage, and what torch keeps of it on a GPU."""
     gc.collect()
-    torch.cuda.empty_cache()  # does nothing where no GPU is in use
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    if gpu is not None:
+        torch.get_device_module(gpu).empty_cache()

@@ -8,6 +8,7 @@ float32, and their results rounded; so nothing is less exact.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,13 @@ from torch import Tensor
 FEW = 512
 """Positions from which on torch's attention is as fast in bfloat16. With 64, its backward pass
 takes four times as long as in float32, with 256 one and a half times, with 1024 0.8 times."""
+
+BFLOAT16_FROM, FLOAT16_FROM = 8, 7
+"""Compute capabilities from which on NVIDIA's GPUs multiply matrices in 16 bits: Ampere, Volta."""
+
+WITHOUT_FLOAT16 = ("GTX 16", "T500", "T550", "T600", "T1000", "T1200", "T2000", "MX450", "MX550")
+"""GPUs of Turing without tensor cores. Stable Diffusion gets numbers that are none on them in
+float16; AUTOMATIC1111 and ComfyUI compute in float32 there."""
 
 _stood_for = ContextVar("the kind of device that shapes without numbers stand for", default="meta")
 
@@ -30,10 +38,22 @@ def multiplies_in(dtype: torch.dtype) -> bool:
 def fastest(device: torch.device) -> torch.dtype:
     """The precision in which `device` is fastest, and accurate enough for frozen weights."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    if device.type == "cpu" and multiplies_in(torch.bfloat16):
+        return _fastest_on_cuda(torch.cuda.get_device_properties(device))
+    if device.type == "xpu" or (device.type == "cpu" and multiplies_in(torch.bfloat16)):
         return torch.bfloat16
     return torch.float32
+
+
+def _fastest_on_cuda(gpu: Any) -> torch.dtype:
+    """In which precision this GPU of NVIDIA or AMD is fastest.
+
+    `torch.cuda.is_bf16_supported` is no answer: it is true where bfloat16 is computed in float32.
+    """
+    if torch.version.hip or gpu.major >= BFLOAT16_FROM:
+        return torch.bfloat16
+    if gpu.major < FLOAT16_FROM or any(name in gpu.name for name in WITHOUT_FLOAT16):
+        return torch.float32
+    return torch.float16
 
 
 @contextmanager

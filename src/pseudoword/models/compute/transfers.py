@@ -7,7 +7,7 @@ be made while a CUDA graph is recorded.
 import torch
 from torch import Tensor
 
-FROM_PINNED = {"cuda"}
+FROM_PINNED = {"cuda", "xpu"}
 """Kinds of devices that fetch numbers from pinned memory while Python goes on."""
 
 
@@ -15,7 +15,12 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """`tensor` on the device; Python does not wait until it is there."""
     if device.type not in FROM_PINNED or tensor.device.type != "cpu":
         return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return pinned(tensor, device).to(device, non_blocking=True)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of main memory where the device can fetch it from while Python goes on."""
+    return tensor.pin_memory() if device.type in FROM_PINNED else tensor
 
 
 class Table:

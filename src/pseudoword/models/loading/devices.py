@@ -1,6 +1,7 @@
 """Which device `--device` names, and which precision `--dtype`."""
 
 import os
+import shutil
 from typing import get_args
 
 import torch
@@ -54,8 +55,18 @@ def dtype(name: DType, device: torch.device) -> torch.dtype:
 
 def available() -> list[str]:
     """Names of all devices of this machine that torch supports, the best last."""
-    names = ["cpu"]
-    if torch.backends.mps.is_available():
-        names.append("mps")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return names + [f"cuda:{i}" for i in reversed(range(count))]
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    count = torch.accelerator.device_count() if accelerator else 0
+    return ["cpu", *(f"{accelerator}:{i}" for i in reversed(range(count)))]
+
+
+def unused_gpu(name: str) -> str | None:
+    """What a user should know whose `--device` is `name`, and who has a GPU that torch misses."""
+    left_open = name.strip().lower() == "auto" and not os.environ.get(VARIABLE)
+    if not left_open or len(available()) > 1 or shutil.which("nvidia-smi") is None:
+        return None
+    why = "finds no driver that suits it" if torch.version.cuda else "is built without CUDA"
+    return (
+        f"computing on the CPU: there seems to be an NVIDIA GPU, but torch {torch.__version__} "
+        f"{why}. See https://pytorch.org/get-started/locally; --device cpu says that this is meant"
+    )
