@@ -122,7 +122,7 @@ def _detect_transformer_file(path: Path, header: Header, choice: BaseChoice) -> 
     import diffusers
 
     found = transformer_of(header)
-    if found is None or not hasattr(getattr(diffusers, found[1], None), "from_single_file"):
+    if found is None or not hasattr(getattr(diffusers, found[1]), "from_single_file"):
         raise BaseModelError(f"{path} is no base model: it {describe_file(header)}.")
     name, kind = found
     if any(map(header.has, SCALED)):

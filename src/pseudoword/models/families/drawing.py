@@ -272,18 +272,3 @@ class DiffusersDrawing(ABC):
     def scheduler(self, name: str | None = None) -> Any:
         own = samplers.own_scheduler(self.parts)
         return own if name is None else samplers.compatible_scheduler(own, name, self.source.name)
-
-
-def check_diffusers(pipeline: str, model: str) -> None:
-    """Check that the installed diffusers is not older than the pipeline of a model.
-
-    Raises:
-        BaseModelError: it is.
-    """
-    import diffusers
-
-    if not hasattr(diffusers, pipeline):
-        raise BaseModelError(
-            f"{model} is drawn by a {pipeline}, which diffusers {diffusers.__version__} does not "
-            "have. Install a newer one: pip install --upgrade diffusers"
-        )

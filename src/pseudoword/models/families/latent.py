@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pseudoword.errors import SettingsError
 from pseudoword.models.autoencoder import Autoencoder
-from pseudoword.models.families.drawing import DiffusersDrawing, check_diffusers
+from pseudoword.models.families.drawing import DiffusersDrawing
 from pseudoword.models.family import Condition, MicroConditioning, Moments
 from pseudoword.models.flow import Flow
 from pseudoword.models.loading.encoder_part import EncoderPart
@@ -43,7 +43,6 @@ class LatentFamily(DiffusersDrawing):
     autoencoder_kind: type[Autoencoder] = Autoencoder
 
     def __init__(self, source: BaseSource, placement: Placement) -> None:
-        check_diffusers(self.pipelines[0], source.name)
         self.source, self.placement = source, placement
         self.parts = ModelParts(source, placement, self.pipelines[0])
         self.noise_schedule = self.make_noise_schedule()
