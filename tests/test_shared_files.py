@@ -24,6 +24,7 @@ from pseudoword import api, formats, text
 from pseudoword.commands import push
 from pseudoword.concept import Concept
 from pseudoword.config import TrainConfig
+from pseudoword.config.written_files import ENDINGS
 from pseudoword.formats import WRITERS
 from pseudoword.report import charts, html, picture_output
 from pseudoword.runs import trackers
@@ -133,7 +134,7 @@ def test_no_format_holds_a_path_of_this_machine(
     word = Concept(word.token, word.vectors, "sd", provenance={**word.provenance, **result})
     if reason := WRITERS[name].refuses(word):
         pytest.skip(reason)
-    written = write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
+    written = write_as(word, tmp_path / f"a{ENDINGS[name]}", name)
     for path in written:
         assert not tells(path.read_bytes())
         for back in formats.read_all(path):

@@ -25,6 +25,7 @@ from word_files import write_as, write_word
 from pseudoword import api, formats
 from pseudoword.commands.push import repository_files
 from pseudoword.concept import Concept
+from pseudoword.config.written_files import ENDINGS
 from pseudoword.formats import WRITERS, EmbeddingFile, embedding_file, keys, names, native
 from pseudoword.formats.advice import advise, onetrainer
 from pseudoword.formats.keys import base_encoder
@@ -117,7 +118,7 @@ def every_file(folder: Path) -> list[Path]:
             (SD, SD2, SDXL, FLUX, T5, WÜRSTCHEN, SANA, OUTPUT, *NEWER, *LAYERS)
         ):
             if not WRITERS[writer].refuses(word):
-                path = folder / f"{writer} {i}" / f"my-cat{WRITERS[writer].ending}"
+                path = folder / f"{writer} {i}" / f"my-cat{ENDINGS[writer]}"
                 paths.append(write_as(word, path, writer, Image.new("RGB", (64, 64)))[0])
     return paths
 
@@ -407,7 +408,7 @@ def test_the_advice_for_automatic1111_is_true_for_every_file(
 def test_automatic1111_opens_every_torch_file_that_we_write(tmp_path: Path) -> None:
     for writer in ("a1111", "diffusers-bin"):
         for word in (SD, SD2, SDXL):
-            path = tmp_path / f"toy{WRITERS[writer].ending}"
+            path = tmp_path / f"toy{ENDINGS[writer]}"
             first = write_as(word, path, writer)[0]
             other_tools.a1111_opens(first)
     torch.save({"<cat>": L}, tmp_path / "theirs.pt")
@@ -570,7 +571,7 @@ def test_a_file_works_after_the_conversion_that_is_advised(
             match = re.search(r"convert with --format ([\w-]+)$", text)
             if not match:
                 continue
-            out = tmp_path / str(done) / f"toy{WRITERS[match[1]].ending}"
+            out = tmp_path / str(done) / f"toy{ENDINGS[match[1]]}"
             write_as(adapted(word, match[1])[0], out, match[1])
             again = advice(out)[2][tool]
             assert "convert" not in again.removesuffix(

@@ -14,7 +14,7 @@ from word_files import write_as, write_word
 
 import pseudoword
 from pseudoword.concept import Concept
-from pseudoword.formats import WRITERS
+from pseudoword.config.written_files import ENDINGS
 
 SD = Concept("<cat>", {"clip_l": rows(3, 32)}, "sd", provenance={"steps": "3"})
 SDXL = Concept("<cat>", {"clip_l": rows(3, 32), "clip_g": rows(3, 40)}, "sdxl")
@@ -36,7 +36,7 @@ def held(tokenizer: Any, encoder: Any, token: str = "<cat>", n: int = 3) -> torc
 def test_diffusers_loads_a_word_into_stable_diffusion(
     base: Path, writer: str, tmp_path: Path
 ) -> None:
-    (path,) = write_as(SD, tmp_path / f"cat{WRITERS[writer].ending}", writer)
+    (path,) = write_as(SD, tmp_path / f"cat{ENDINGS[writer]}", writer)
     pipeline = StableDiffusionPipeline.from_pretrained(base)
     pipeline.load_textual_inversion(str(path))
     assert torch.equal(held(pipeline.tokenizer, pipeline.text_encoder), SD.vectors["clip_l"])
@@ -44,7 +44,7 @@ def test_diffusers_loads_a_word_into_stable_diffusion(
 
 @pytest.mark.parametrize("writer", ["diffusers", "diffusers-bin"])
 def test_diffusers_loads_both_files_into_sdxl(sdxl: Path, writer: str, tmp_path: Path) -> None:
-    ending = WRITERS[writer].ending
+    ending = ENDINGS[writer]
     first, second = write_as(SDXL, tmp_path / f"learned_embeds{ending}", writer)
     assert second.name == f"learned_embeds_2{ending}"
     pipeline = StableDiffusionXLPipeline.from_pretrained(sdxl)

@@ -24,6 +24,7 @@ from word_files import write_as, write_word
 
 from pseudoword import formats
 from pseudoword.concept import Concept
+from pseudoword.config.written_files import ENDINGS
 from pseudoword.errors import ConceptError
 from pseudoword.formats import (
     WRITERS,
@@ -63,7 +64,7 @@ def test_a_word_as_long_as_a_prompt_is_read_back_from_what_holds_it(
         if name == "diffusers-bin":
             assert f"{word.length} rows" in str(WRITERS[name].refuses(word))
         return
-    written, *_ = write_as(word, tmp_path / f"a{WRITERS[name].ending}", name)
+    written, *_ = write_as(word, tmp_path / f"a{ENDINGS[name]}", name)
     assert same(formats.read(written), word)
 
 
@@ -132,7 +133,7 @@ FITTING = [
 @pytest.mark.parametrize(("writer", "kind"), FITTING)
 def test_each_reader_reads_what_its_writer_wrote(writer: str, kind: str, tmp_path: Path) -> None:
     concept = CONCEPTS[kind]
-    path = tmp_path / f"file{WRITERS[writer].ending}"
+    path = tmp_path / f"file{ENDINGS[writer]}"
     written = write_as(concept, path, writer)
     back = formats.read(path)
     assert same(back, concept)
@@ -155,11 +156,11 @@ def test_a_conversion_between_any_two_formats_keeps_every_bit(
     writer: str, kind: str, tmp_path: Path
 ) -> None:
     concept = CONCEPTS[kind]
-    path = tmp_path / f"one{WRITERS[writer].ending}"
+    path = tmp_path / f"one{ENDINGS[writer]}"
     write_as(concept, path, writer)
     middle = formats.read(path)
     for other, found in ((w, k) for w, k in FITTING if k == kind):
-        onward = tmp_path / f"{other}{WRITERS[other].ending}"
+        onward = tmp_path / f"{other}{ENDINGS[other]}"
         write_as(middle, onward, other)
         assert same(formats.read(onward), concept), found
 
@@ -199,7 +200,7 @@ def test_real_files_convert_to_every_format_that_can_hold_them(path: Path, tmp_p
     held = [name for name, writer in WRITERS.items() if not writer.refuses(concept)]
     assert len(held) >= 5
     for name in held:
-        out = tmp_path / f"{name}{WRITERS[name].ending}"
+        out = tmp_path / f"{name}{ENDINGS[name]}"
         write_as(concept, out, name)
         assert same(formats.read(out), concept), name
 
@@ -395,7 +396,7 @@ def test_a_word_of_any_name_is_refused_or_read_with_its_name(token: str, tmp_pat
     for name in ("sd1", "sdxl"):
         concept = formats.with_token(CONCEPTS[name], token)
         for writer in (one for one in WRITERS if not WRITERS[one].refuses(concept)):
-            file = tmp_path / f"{writer}-{name}{WRITERS[writer].ending}"
+            file = tmp_path / f"{writer}-{name}{ENDINGS[writer]}"
             write_as(concept, file, writer, Image.new("RGB", (64, 64)))
             found = formats.read(file)
             assert (found.token, same(found, concept)) == (token, True), writer
@@ -493,7 +494,7 @@ def test_a_word_of_millions_of_numbers_is_not_written_into_a_picture(
     """A few bytes of a file may stand for them; as text they would take gigabytes."""
     word = Concept("<cat>", {"clip_l": torch.zeros(1).expand(64, 400_000)})
     with pytest.raises(ConceptError, match="64 x 400000 numbers, too many for a picture"):
-        write_as(word, tmp_path / f"a{formats.WRITERS[name].ending}", name)
+        write_as(word, tmp_path / f"a{ENDINGS[name]}", name)
 
 
 def test_a_word_is_not_hidden_in_a_picture_too_large_to_be_searched(tmp_path: Path) -> None:
@@ -532,7 +533,7 @@ def test_any_token_count_width_and_number_format(
     expected = Concept(token, {encoder: made.float()})
     if token.removesuffix("_out") not in {*keys.UNNAMED, *keys.ONETRAINER, *keys.WIDTHS}:
         assert same(theirs, expected)
-    path = tmp_path / f"file{WRITERS[writer].ending}"
+    path = tmp_path / f"file{ENDINGS[writer]}"
     write_as(expected, path, writer)
     assert same(formats.read(path), expected)
 

@@ -20,6 +20,7 @@ import pseudoword
 from pseudoword import api, formats
 from pseudoword.concept import Concept
 from pseudoword.config import BaseChoice
+from pseudoword.config.written_files import ENDINGS
 from pseudoword.errors import ConceptError
 from pseudoword.formats import keys, layered_rows
 from pseudoword.formats.layouts import LAYERED_ROWS
@@ -347,7 +348,7 @@ def test_other_tools_get_the_mean_of_the_layers_which_is_said(
     for name in ("a1111", "diffusers-bin", "comfyui"):
         (file,) = api.convert(
             tmp_path / "own.safetensors",
-            tmp_path / f"{name}{formats.WRITERS[name].ending}",
+            tmp_path / f"{name}{ENDINGS[name]}",
             format=name,
             progress=told,
         )

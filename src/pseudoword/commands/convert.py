@@ -7,7 +7,7 @@ from PIL import Image
 
 from pseudoword import formats
 from pseudoword.concept import Concept
-from pseudoword.config.written_files import embedding_format
+from pseudoword.config.written_files import ENDINGS, embedding_format
 from pseudoword.data import images
 from pseudoword.files import file_stem
 from pseudoword.formats import sources
@@ -43,7 +43,7 @@ def convert_file(
     encoded = [formats.encode(one, kind, cover) for one in concepts]  # all, or none is written
     written: list[Path] = []
     for concept, parts in zip(concepts, encoded, strict=True):
-        first = out / f"{file_stem(concept.token)}{formats.WRITERS[kind].ending}"
+        first = out / f"{file_stem(concept.token)}{ENDINGS[kind]}"
         path = _free_path(first, parts, written, overwrite)
         written += _write(path, parts, overwrite)
     return tuple(written)

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from pseudoword.concept import Concept
-from pseudoword.config.written_files import ENDINGS
 from pseudoword.errors import ConceptError
 from pseudoword.formats import keys, native, pictures, safetensors_file, torch_file
 from pseudoword.formats.file_kinds import is_network_weight
@@ -24,10 +23,10 @@ FileParts = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Writer:
-    """A format that concepts can be written in."""
+    """A format that concepts can be written in; its ending is in `config.written_files`."""
 
     title: str
-    ending: str
+    """what the tool is called"""
     write: Callable[[Concept, Image.Image | None], FileParts]
     refuses: Callable[[Concept], str | None]
     """why the format cannot hold this concept, or None"""
@@ -226,30 +225,18 @@ def _never_refuses(_concept: Concept) -> str | None:
 
 
 WRITERS: dict[str, Writer] = {
-    "native": Writer("pseudoword", ENDINGS["native"], _native, _never_refuses),
-    "diffusers": Writer(
-        "diffusers, one or two files", ENDINGS["diffusers"], _diffusers, _diffusers_refuses
-    ),
-    "diffusers-bin": Writer(
-        "diffusers' older form", ENDINGS["diffusers-bin"], _diffusers_bin, _diffusers_bin_refuses
-    ),
-    "a1111": Writer("AUTOMATIC1111", ENDINGS["a1111"], _a1111, _stable_diffusion_only),
-    "a1111-png": Writer("AUTOMATIC1111, in a PNG's text", ENDINGS["a1111-png"], _chunk, _sd_only),
-    "a1111-pixels": Writer(
-        "AUTOMATIC1111, hidden in a PNG's pixels", ENDINGS["a1111-pixels"], _pixels, _sd_only
-    ),
-    "a1111-webp": Writer(
-        "AUTOMATIC1111, hidden in a WebP's pixels", ENDINGS["a1111-webp"], _webp, _sd_only
-    ),
-    "kohya": Writer(
-        "kohya's scripts, with ModelSpec", ENDINGS["kohya"], _kohya, _stable_diffusion_only
-    ),
-    "sdxl": Writer("SDXL: clip_l and clip_g", ENDINGS["sdxl"], _per_encoder, _sdxl_only),
-    "onetrainer": Writer("OneTrainer", ENDINGS["onetrainer"], _onetrainer, _onetrainer_refuses),
-    "comfyui": Writer(
-        "ComfyUI's encoder names", ENDINGS["comfyui"], _per_encoder, _plain_keys_only
-    ),
-    "xti": Writer("kohya's layered concepts (XTI)", ENDINGS["xti"], _xti, _xti_refuses),
+    "native": Writer("pseudoword", _native, _never_refuses),
+    "diffusers": Writer("diffusers, one or two files", _diffusers, _diffusers_refuses),
+    "diffusers-bin": Writer("diffusers' older form", _diffusers_bin, _diffusers_bin_refuses),
+    "a1111": Writer("AUTOMATIC1111", _a1111, _stable_diffusion_only),
+    "a1111-png": Writer("AUTOMATIC1111, in a PNG's text", _chunk, _sd_only),
+    "a1111-pixels": Writer("AUTOMATIC1111, hidden in a PNG's pixels", _pixels, _sd_only),
+    "a1111-webp": Writer("AUTOMATIC1111, hidden in a WebP's pixels", _webp, _sd_only),
+    "kohya": Writer("kohya's scripts, with ModelSpec", _kohya, _stable_diffusion_only),
+    "sdxl": Writer("SDXL: clip_l and clip_g", _per_encoder, _sdxl_only),
+    "onetrainer": Writer("OneTrainer", _onetrainer, _onetrainer_refuses),
+    "comfyui": Writer("ComfyUI's encoder names", _per_encoder, _plain_keys_only),
+    "xti": Writer("kohya's layered concepts (XTI)", _xti, _xti_refuses),
 }
 """Format name -> writer."""
 

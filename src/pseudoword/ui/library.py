@@ -16,6 +16,7 @@ from PIL import Image
 
 from pseudoword import api, internals
 from pseudoword.config.word import LONGEST_TOKEN
+from pseudoword.config.written_files import ENDINGS
 from pseudoword.errors import (
     ConceptError,
     PseudowordError,
@@ -151,7 +152,7 @@ class Library:
                 f"there is no format {brief(format)}: {', '.join(internals.WRITERS)}."
             )
         (concept,) = internals.read_all(self.file(name))
-        ending = internals.WRITERS[format].ending
+        ending = ENDINGS[format]
         shown = self.preview(name) if ending in PICTURES else None
         stem = file_stem(concept.token)
         fitting, _ = internals.adapted(concept, format)

@@ -11,6 +11,7 @@ from word_files import write_as
 
 from pseudoword import formats, inspect
 from pseudoword.concept import Concept
+from pseudoword.config.written_files import ENDINGS
 from pseudoword.errors import ConceptError
 from pseudoword.formats import WRITERS, keys
 from pseudoword.models.compatibility import check_compatible
@@ -43,7 +44,7 @@ def test_a_word_comes_out_of_each_format_as_it_went_in(any_family: Family, tmp_p
     assert set(NAMING) <= set(held)
     assert ("a1111" in held) == (any_family.name in {"sd", "sdxl"})
     for name in held:
-        file = tmp_path / name / f"word{WRITERS[name].ending}"
+        file = tmp_path / name / f"word{ENDINGS[name]}"
         file.parent.mkdir()
         write_as(word, file, name)
         back = formats.read(file)
