@@ -9,9 +9,11 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+
+import torch
 
 from pseudoword.errors import ConceptError, PseudowordError
 from pseudoword.process_wide import ProcessWide
@@ -33,14 +35,9 @@ ALLOWED_GLOBALS = frozenset(
 """The only names that a pickle of tensors may contain."""
 
 
-def _parameter_dicts() -> AbstractContextManager[None]:
-    import torch
-
-    made: AbstractContextManager[None] = torch.serialization.safe_globals([torch.nn.ParameterDict])
-    return made
-
-
-with_parameter_dicts = ProcessWide(_parameter_dicts)
+with_parameter_dicts = ProcessWide(
+    lambda: torch.serialization.safe_globals([torch.nn.ParameterDict])
+)
 """A context in which torch also makes a ParameterDict, of all that a pickle may ask for."""
 
 _UNREAD_NUMBERS = re.compile(r"torch (\w+Storage|float[48]_\w+|complex\d+|uint\d+)")
