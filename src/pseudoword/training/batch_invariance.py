@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from pseudoword.models.compute.frozen_layers import is_pointwise
 from pseudoword.models.family import Family
 from pseudoword.training.determinism import repeatable
 
@@ -32,7 +33,7 @@ def exact_forwards(*models: nn.Module) -> Exact:
             continue
         if type(part) is nn.Linear:
             found.append((part, partial(_linear, part)))
-        elif isinstance(part, nn.Conv2d) and _is_pointwise(part):
+        elif isinstance(part, nn.Conv2d) and is_pointwise(part):
             found.append((part, partial(_pointwise, part)))
         elif type(part).__name__ == "AttentionPooling":  # without importing diffusers
             found.append((part, partial(_pooled, part)))
@@ -62,13 +63,6 @@ def batch_invariant(forwards: Exact) -> Iterator[None]:
     finally:
         for module, _ in forwards:
             del module.__dict__["forward"]
-
-
-def _is_pointwise(convolution: nn.Conv2d) -> bool:
-    """Whether it mixes the channels of each position, and nothing else."""
-    if not convolution.kernel_size == convolution.stride == (1, 1):
-        return False
-    return convolution.groups == 1 and convolution.padding in {(0, 0), 0, "valid", "same"}
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:

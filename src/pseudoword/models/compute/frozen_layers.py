@@ -47,7 +47,7 @@ def _forward(layer: nn.Module, packed: bool) -> Callable[[Tensor], Tensor] | Non
         return _PackedLinear(layer) if packed else None
     if type(layer) is not nn.Conv2d:
         return None
-    if _is_pointwise(layer):
+    if is_pointwise(layer):
         # The others are matrix products while a word is learned: `training.batch_invariance`.
         return _PackedPointwise(layer) if packed else None
     if not _pads_with_zeros(layer):
@@ -74,7 +74,7 @@ def packed_nbytes(model: nn.Module, backward: bool = True) -> int:
     """Bytes of the weights of `model` as laid out; for `backward` convolutions need two layouts."""
     total = 0
     for layer in model.modules():
-        if type(layer) is nn.Linear or (type(layer) is nn.Conv2d and _is_pointwise(layer)):
+        if type(layer) is nn.Linear or (type(layer) is nn.Conv2d and is_pointwise(layer)):
             total += layer.weight.nbytes
         elif type(layer) is nn.Conv2d and _pads_with_zeros(layer):
             total += (1 + (backward and _turns(layer))) * layer.weight.nbytes
@@ -85,7 +85,7 @@ def _pads_with_zeros(layer: nn.Conv2d) -> bool:
     return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def _is_pointwise(layer: nn.Conv2d) -> bool:
+def is_pointwise(layer: nn.Conv2d) -> bool:
     """Whether it mixes the channels of each position, and nothing else."""
     plain = layer.groups == 1 and layer.padding in {(0, 0), "valid", "same"}
     return plain and layer.kernel_size == layer.stride == (1, 1)
@@ -234,20 +234,17 @@ class JoinedLinear:
 
     def run(self, x: Tensor) -> Tensor:
         """The outputs of the layers, one behind the other."""
-        self._lay_out(x)
+        if self._state() != self._made_from:
+            self._lay_out(x)
         return _product(x, self._forward, self._bias)
 
     def input_gradient(self, gradient: Tensor) -> Tensor:
         """The gradient of the input of `run`."""
         return _product(gradient, self._backward, None)
 
+    @lasting_blocks()
     def _lay_out(self, x: Tensor) -> None:
-        """Join the weights, and lay them out; again where one was written to."""
-        if self._state() != self._made_from:
-            with lasting_blocks():
-                self._lay_out_anew(x)
-
-    def _lay_out_anew(self, x: Tensor) -> None:
+        """Join the weights, and lay them out for inputs like `x`."""
         weights: list[Tensor] = [layer.weight for layer in self.layers]
         whole = weights[0].detach()
         if len(weights) > 1:

@@ -78,12 +78,8 @@ class Linear8bit(nn.Linear):
         product: Tensor = _DequantizedProduct.apply(x, self)  # type: ignore[no-untyped-call]
         return product
 
-    def dequantized(self, dtype: torch.dtype) -> Tensor:
-        """The weights `[out, in]` as `dtype`."""
-        return _dequantized(self.weight, self.scale, dtype)
 
-
-def _dequantized(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+def dequantized(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """Weights `[out, in]` of int8 as `dtype`; `scale` `[out]`."""
     return weight.to(dtype).mul_(scale[:, None])
 
@@ -94,12 +90,13 @@ class _DequantizedProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: Linear8bit) -> Tensor:
         ctx.save_for_backward(layer.weight, layer.scale)
-        return nn.functional.linear(x, layer.dequantized(x.dtype), layer.bias)
+        weight = dequantized(layer.weight, layer.scale, x.dtype)
+        return nn.functional.linear(x, weight, layer.bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         weight, scale = ctx.saved_tensors  # the layer may have lost them by now (`block_offload`)
-        return gradient @ _dequantized(weight, scale, gradient.dtype), None
+        return gradient @ dequantized(weight, scale, gradient.dtype), None
 
 
 def _linear_4bit(kind: Quantize) -> Any:
