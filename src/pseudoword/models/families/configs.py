@@ -23,7 +23,7 @@ def sample_side(config: Mapping[str, Any], where: str) -> int:
     size = config["sample_size"]
     if isinstance(size, list | tuple) and len(size) == 2 and size[0] == size[1]:
         size = size[0]
-    return folder.whole_number({"sample_size": size}, "sample_size", where, LARGEST_SAMPLE)
+    return folder.whole_number(size, f"{where}: sample_size", LARGEST_SAMPLE)
 
 
 def diffusion_schedule(parts: ModelParts) -> Diffusion:

@@ -59,10 +59,8 @@ def _read_blocks(parts: ModelParts) -> Sequence[int]:
     if blocks is None:
         blocks = empty(PIPELINE).text_encoder_select_layers
     each = blocks if blocks and isinstance(blocks, list | tuple) else [blocks]
-    where = f"{parts.source.name}: model_index.json"
-    return [
-        folder.whole_number({BLOCKS_KEY: block}, BLOCKS_KEY, where, MOST_BLOCKS) for block in each
-    ]
+    where = f"{parts.source.name}: model_index.json: {BLOCKS_KEY}"
+    return [folder.whole_number(block, where, MOST_BLOCKS) for block in each]
 
 
 class Krea2(PackedFamily):

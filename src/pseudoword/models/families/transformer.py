@@ -56,7 +56,8 @@ class TransformerFamily(LatentFamily):
         config = parts.config(getattr(diffusers, cls.kind), "transformer")
         where, scale = f"{parts.source.name}: its transformer", cls.autoencoder_kind.scale_of(parts)
         side = sample_side(config, where)
-        return side * scale, folder.whole_number(config, "patch_size", where, LARGEST_PATCH) * scale
+        patch = folder.whole_number(config.get("patch_size"), f"{where}: patch_size", LARGEST_PATCH)
+        return side * scale, patch * scale
 
     def load_denoiser(self) -> Any:
         import diffusers
@@ -129,7 +130,9 @@ def without_padding(condition: Condition) -> Condition:
 def _usual_resolution(parts: ModelParts, vae: type[Autoencoder]) -> tuple[int, int]:
     """The resolution of a model none of whose configs says it, and what sides are multiples of."""
     scale = vae.scale_of(parts)
-    own = {RESOLUTION_KEY: parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale)}
-    where = f"{parts.source.name}: model_index.json"
-    side = folder.whole_number(own, RESOLUTION_KEY, where, LARGEST_SAMPLE * scale)
+    side = folder.whole_number(
+        parts.setting(RESOLUTION_KEY, USUAL_SAMPLE * scale),
+        f"{parts.source.name}: model_index.json: {RESOLUTION_KEY}",
+        LARGEST_SAMPLE * scale,
+    )
     return side, scale * PATCH

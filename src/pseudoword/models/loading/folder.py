@@ -95,16 +95,15 @@ def size_of(headers: Sequence[Header]) -> tuple[int, int]:
     return sum(len(header.shapes) for header in headers), sum(header.numel for header in headers)
 
 
-def whole_number(config: Mapping[str, Any], name: str, where: str, most: int) -> int:
-    """A whole number in a config, from 1 to `most`.
+def whole_number(value: object, where: str, most: int) -> int:
+    """Check that a value is a whole number from 1 to `most`.
 
     Raises:
-        BaseModelError: the value is something else.
+        BaseModelError: it is not.
     """
-    value = config.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise BaseModelError(
-            f"{where}: {name} is {_as_json(value)}, but should be a whole number from 1 to {most}"
+            f"{where} is {_as_json(value)}, but should be a whole number from 1 to {most}"
         )
     return value
 
@@ -155,7 +154,7 @@ def _check_index(part: Path, names: set[str]) -> None:
         listed = read(index).get("weight_map")
         if not isinstance(listed, dict):
             raise BaseModelError(f"{index} is damaged (it has no weight_map)")
-        missing = [name for name in listed.values() if name not in {*names}]
+        missing = [name for name in listed.values() if name not in names]
         if missing:
             raise BaseModelError(
                 f"{index} names {_as_json(missing[0])}, which is not there. Download it again"

@@ -175,9 +175,9 @@ class ModelParts:
 
     def timesteps(self, kind: Any) -> int:
         """How many timesteps the model was trained with, by the config of its scheduler."""
-        where = f"{self.source.name}: its scheduler"
-        config = self.config(kind, "scheduler")
-        return folder.whole_number(config, "num_train_timesteps", where, MOST_TIMESTEPS)
+        value = self.config(kind, "scheduler").get("num_train_timesteps")
+        where = f"{self.source.name}: its scheduler: num_train_timesteps"
+        return folder.whole_number(value, where, MOST_TIMESTEPS)
 
     def config(self, kind: Any, part: str) -> dict[str, Any]:
         """The config of a part that need not be loaded; missing entries have `kind`'s defaults."""
