@@ -124,12 +124,9 @@ def _a1111_provenance(raw: RawContent) -> dict[str, str]:
     """What AUTOMATIC1111's dict says about the training, or our own entry beside it."""
     ours = raw.items.get("pseudoword")
     if isinstance(ours, Mapping):
-        return plain_values(ours, {key: key for key in ours if isinstance(key, str)})
-    if raw.metadata:
-        return {key.removeprefix(PREFIX): text for key, text in raw.metadata.items()}
-    return plain_values(
-        raw.items, {"step": "steps", "sd_checkpoint_name": "base", "sd_checkpoint": "base_hash"}
-    )
+        return plain_values(ours)
+    theirs = {"steps": "step", "base": "sd_checkpoint_name", "base_hash": "sd_checkpoint"}
+    return plain_values({name: raw.items.get(key) for name, key in theirs.items()})
 
 
 def read_native(raw: RawContent) -> list[Concept]:

@@ -165,14 +165,13 @@ def valid_token(token: object) -> str | None:
         return None
 
 
-def plain_values(items: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """Texts and numbers among `items` as texts, under new names: `names` is old -> new."""
-    values = {}
-    for key, name in names.items():
-        value = items.get(key)
-        if isinstance(value, str | int | float):
-            values[name] = str(value)[:1000]
-    return values
+def plain_values(items: Mapping[object, object]) -> dict[str, str]:
+    """The texts and numbers among `items`, as texts."""
+    return {
+        key: str(value)[:1000]
+        for key, value in items.items()
+        if isinstance(key, str) and isinstance(value, str | int | float)
+    }
 
 
 def parameter_tensors(holder: object) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from pseudoword.formats.file_kinds import kind_of_names, nested_names
 from pseudoword.formats.raw_content import (
     MOST_CONCEPTS,
     MOST_NUMBERS,
+    PREFIX,
     Form,
     Quirk,
     RawContent,
@@ -119,8 +120,7 @@ def _our_metadata(item: object) -> dict[str, str]:
             return {}
     if not isinstance(item, Mapping):
         return {}
-    texts = plain_values(item, {key: key for key in item if isinstance(key, str)})
-    return {f"{METADATA_KEY}.{key}": text for key, text in texts.items()}
+    return {f"{PREFIX}{key}": text for key, text in plain_values(item).items()}
 
 
 def _quirks(data: bytes, names: Collection[str]) -> frozenset[Quirk]:
