@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import torch
-
 from pseudoword.errors import BaseModelError
 from pseudoword.models.reading.chunks import tokenize_chunks
 from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token
@@ -43,16 +41,8 @@ class ClipReader(PromptReader):
         """
         if isinstance(prompts, ChunkedPrompts):
             return tokenize_chunks(self, prompts, counts)
-        known, pad = tuple(counts.items()), self.tokenizer.pad_token_id
-        found = [self._sequence(prompt, known) for prompt in prompts]
-        ids = torch.tensor([self._padded(ids, pad) for ids, _ in found])
-        slots = torch.tensor([self._padded(slots, -1) for _, slots in found])
-        # not where the ids are other ones: mostly, the end token is the padding too
-        mask = torch.tensor([self._padded([1] * len(own), 0) for own, _ in found])
-        return Tokenized(ids, slots, mask)
-
-    def _padded(self, numbers: list[int], with_: int) -> list[int]:
-        return [*numbers, *[with_] * (self.length - len(numbers))]
+        known = tuple(counts.items())
+        return self._padded([self._sequence(prompt, known) for prompt in prompts], self.length)
 
     def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
         """All tokens of a prompt, and the prompt as the user wrote it."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import torch
+
 from pseudoword.errors import PromptError
 from pseudoword.models.reading.prompts import Positions, PromptReading, Prompts, Tokenized
 
@@ -121,6 +123,26 @@ class PromptReader(ABC):
         slots = [token.row for token in read]
         no_slots = [-1] * len(self.begin), [-1] * len(self.end)
         return [*self.begin, *ids, *self.end], [*no_slots[0], *slots, *no_slots[1]]
+
+    def _padded(self, sequences: Sequence[tuple[list[int], list[int]]], length: int) -> Tokenized:
+        """Ids and slots of `B` prompts, filled up to `[B, length]`."""
+
+        def filled(numbers: list[int], padding: int) -> list[int]:
+            at = self._before_padding(len(numbers))
+            return [*numbers[:at], *[padding] * (length - len(numbers)), *numbers[at:]]
+
+        pad = self.tokenizer.pad_token_id
+        parts = (
+            [filled(ids, pad) for ids, _ in sequences],
+            [filled(slots, -1) for _, slots in sequences],
+            # not where the ids are other ones: mostly, CLIP's end token is the padding too
+            [filled([1] * len(ids), 0) for ids, _ in sequences],
+        )
+        return Tokenized(*(torch.tensor(part, dtype=torch.int64) for part in parts))
+
+    def _before_padding(self, count: int) -> int:
+        """How many of the `count` tokens of a prompt are before its padding."""
+        return count
 
     def _reading(self, found: Found) -> PromptReading:
         before = sum(token.position < found.begin for token in found.tokens)

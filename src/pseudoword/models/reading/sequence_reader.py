@@ -9,9 +9,6 @@ the place of a word of the vocabulary, which the space before it belongs to.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.reading.prompt_reader import Found, PromptReader, Token
 from pseudoword.models.reading.prompts import (
@@ -112,25 +109,13 @@ class SequenceReader(PromptReader):
         if isinstance(prompts, ChunkedPrompts):
             raise PromptError("this text encoder reads no weights, and no prompts in chunks")
         found = [self.sequence(prompt, counts) for prompt in prompts]
-        length = max(len(ids) for ids, _ in found) if self.pads_to_longest else self.length
-        ids = torch.full((len(found), length), self.tokenizer.pad_token_id)
-        slots = torch.full((len(found), length), -1)
-        mask = torch.zeros(len(found), length, dtype=torch.int64)
-        for b, (own, rows) in enumerate(found):
-            at = self._places(len(own), length)
-            ids[b, at] = torch.tensor(own, dtype=torch.int64)
-            slots[b, at] = torch.tensor(rows, dtype=torch.int64)
-            mask[b, at] = 1
-        return Tokenized(ids, slots, mask)
+        longest = max(len(ids) for ids, _ in found)
+        return self._padded(found, longest if self.pads_to_longest else self.length)
 
-    def _places(self, count: int, length: int) -> Tensor:
-        """The positions of `count` tokens in a sequence of `length`, where padding is between."""
-        places = torch.arange(count)
+    def _before_padding(self, count: int) -> int:
         if self.pads_inside:
-            places[count - len(self.end) :] += length - count
-        elif self.tokenizer.padding_side == "left":
-            places += length - count
-        return places
+            return count - len(self.end)
+        return 0 if self.tokenizer.padding_side == "left" else count
 
     def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
         """All tokens of a prompt in its template."""
