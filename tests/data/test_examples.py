@@ -137,6 +137,13 @@ def test_unused_masks_and_pictures_without_a_mask_are_reported(tmp_path: Path) -
     for name in ("a.png", "a-masklabel.png", "b.png"):
         Image.new("RGB", (32, 32), "white").save(tmp_path / name)
     assert notes(tmp_path) == ["1 of 2 pictures have unused masks; --mask file uses them"]
+    (tmp_path / "c.png").touch()
+    Image.new("L", (32, 32)).save(tmp_path / "c-mask.png")
+    skipped, told = notes(tmp_path, skip_bad=True)
+    assert skipped.startswith("skipped: ")
+    assert told == "1 of 2 pictures have unused masks; --mask file uses them"
+    (tmp_path / "c.png").unlink()
+    (tmp_path / "c-mask.png").unlink()
     assert notes(tmp_path, mask="file") == ["1 of 2 pictures have no mask: all parts of them count"]
     (tmp_path / "masks").mkdir()
     for name in ("a.png", "b.png"):

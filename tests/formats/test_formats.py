@@ -105,6 +105,10 @@ def test_what_is_no_concept_is_explained(tmp_path: Path) -> None:
         file.truncate(embedding_file.LARGEST_NBYTES + 1)
     with pytest.raises(ConceptError, match="not an embedding"):
         formats.read(path)
+    with path.open("r+b") as file:
+        file.write(bytes(8) + b"{")  # a header of no bytes: not of all that there are
+    with pytest.raises(ConceptError, match="not an embedding"):
+        formats.read(path)
 
 
 def test_a_pickle_named_safetensors_is_refused_and_not_run(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def test_settled_means_that_the_last_ones_have_gained_next_to_nothing() -> None:
     assert "0.3100 by step 70, 0.2998 since" in reason
     rising = evaluations([0.5 + 0.01 * k for k in range(9)])
     assert rising.plateau(3) is not None
+    overflowed = evaluations([math.nan] * 7 + [0.5, 0.3])
+    assert overflowed.plateau(2) is None
 
 
 def test_a_run_is_not_judged_by_its_first_steps() -> None:

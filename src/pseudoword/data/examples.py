@@ -153,6 +153,7 @@ def read(
             if not settings.skip_bad:
                 raise _with_way_out(error, paths) from error
             note(f"skipped: {error}")
+            mask_files.pop(path, None)
             continue
         used += 1
         masked += example.views[0].mask is not None

@@ -108,7 +108,7 @@ def read_entries(path: Path, where: str) -> tuple[Entries, dict[str, str]]:
     with path.open("rb") as file:
         start = file.read(9)
         length = int.from_bytes(start[:8], "little")
-        if start[8:] != b"{" or length > LARGEST_HEADER_NBYTES:
+        if start[8:] != b"{" or not 0 < length <= LARGEST_HEADER_NBYTES:
             return {}, {}
         try:
             entries = json.loads(b"{" + file.read(length - 1))

@@ -91,7 +91,7 @@ class EvaluationHistory:
         last = max(patience, len(self.found) // 3)
         losses = [one.deciding_loss for one in self.found]
         before, lately = min(losses[:-last]), min(losses[-last:])
-        if math.isinf(lately):
+        if math.isinf(max(before, lately)):
             return None
         gained = losses[0] - min(before, lately)
         at_mean_pace = gained * last / (len(losses) - 1)

@@ -285,7 +285,7 @@ def _from_words(encoder: TextEncoder, init: str, mode: InitMode, vectors: int, f
     ids, given = encoder.reader.token_ids(init), lookup.argument_text(flag, repr(init))
     if not ids:
         raise SettingsError(f"{given} has no tokens. Give a word such as 'cat' or 'toy'.")
-    words = encoder.table.detach()[ids].float().cpu()
+    words = encoder.embeddings(ids).float().cpu()
     if mode == "mean" or (mode != "rows" and len(ids) > vectors):
         return words.mean(0, keepdim=True).repeat(vectors, 1)
     if len(ids) > vectors:

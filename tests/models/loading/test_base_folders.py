@@ -20,6 +20,7 @@ from pseudoword.errors import BaseModelError, PseudowordError
 from pseudoword.models import base_model
 from pseudoword.models.family import Family
 from pseudoword.models.generation import generate
+from pseudoword.training.initialisation import rows_of_words
 
 
 @pytest.fixture
@@ -163,6 +164,8 @@ def test_a_tokenizer_with_more_tokens_than_rows_is_an_error(folder: Path) -> Non
     family = load_and_draw(folder)
     with pytest.raises(BaseModelError, match="they are of different models"):
         family.encode_text(["a <new>"], {})
+    with pytest.raises(BaseModelError, match="they are of different models"):
+        rows_of_words(family, "<new>", "auto", 1)
 
 
 def test_a_tokenizer_without_a_vocabulary_is_an_error(folder: Path) -> None:

@@ -131,6 +131,15 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "overlapping": (lambda: safetensors({"a": ONE, "b": ONE}, b"1234"), "damaged safetensors"),
     "unknown numbers": (lambda: safetensors({"a": ONE | {"dtype": "F3"}}, b"1234"), "damaged"),
+    "nothing in it": (lambda: safetensors({}), "it holds nothing …"),
+    "flat vae": (
+        lambda: safetensors({"decoder.conv_in.weight": ONE | {"shape": []}}, b"1234"),
+        "is a VAE, one part of a base model",
+    ),
+    "strange vae": (
+        lambda: safetensors({"decoder.conv_in.weight_v.weight": ONE}, b"1234"),
+        "is a VAE, one part of a base model",
+    ),
     "a list": (lambda: struct.pack("<Q", 2) + b"[]", "is no "),
     "empty": (lambda: b"", "is an empty file"),
     "zeros": (lambda: bytes(4096), "nothing but zero bytes"),

@@ -101,14 +101,15 @@ def describe_file(header: Header) -> str:
 
 
 def _few_rows(header: Header) -> bool:
-    return len(header.shapes) <= 8 and all(
+    return 0 < len(header.shapes) <= 8 and all(
         0 < len(shape) <= 2 and not key.endswith((".weight", ".bias"))
         for key, shape in header.shapes.items()
     )
 
 
 def _latents_of(header: Header) -> str:
-    channels = next(s[1] for k, s in header.shapes.items() if k.endswith("decoder.conv_in.weight"))
+    shapes = (s for k, s in header.shapes.items() if k.endswith("decoder.conv_in.weight"))
+    channels = next((shape[1] for shape in shapes if len(shape) > 1), 0)
     return {4: " for SD 1.x, SD 2.x or SDXL", 16: " for SD 3 or FLUX"}.get(channels, "")
 
 

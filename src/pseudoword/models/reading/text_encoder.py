@@ -132,6 +132,15 @@ class TextEncoder:
         """The vocabulary's embeddings `[V, width]`."""
         return self.site.table
 
+    def embeddings(self, ids: Sequence[int]) -> Tensor:
+        """The vocabulary's embeddings of these tokens, `[n, width]`.
+
+        Raises:
+            BaseModelError: it has none of one of them.
+        """
+        self._check_id(max(ids))
+        return self.table.detach()[ids]
+
     @cached_property
     def median_norm(self) -> float:
         """The median norm of the vocabulary's rows."""
@@ -187,7 +196,7 @@ class TextEncoder:
         """
         counts = {placeholder: count(own) for placeholder, own in rows.items()}
         tokens = self.reader.tokenize(prompts, counts)
-        self._check_ids(tokens)
+        self._check_id(int(tokens.ids.max()))
         read = [own for own in rows.values() if len(own)]
         stacked, replaced = before(read, self.width), replacement(read)
         output: Any
@@ -213,8 +222,7 @@ class TextEncoder:
             return replace(encoded, chunks=prompts.chunks, restore_mean=prompts.restore_mean)
         return encoded
 
-    def _check_ids(self, tokens: Tokenized) -> None:
-        largest = int(tokens.ids.max())
+    def _check_id(self, largest: int) -> None:
         if largest >= self._vocabulary:
             raise BaseModelError(
                 f"the tokenizer has a token with the id {largest}, and the text encoder has only "
