@@ -129,7 +129,7 @@ def test_without_bitsandbytes_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes.nn", None)
     choice = BaseChoice(base=str(base), device="cpu", quantize="4bit")
-    with pytest.raises(BaseModelError, match=r"pip install 'pseudoword\[quantize\]'"):
+    with pytest.raises(BaseModelError, match=r'pip install "pseudoword\[quantize\]"'):
         base_model.load(choice)
 
 
