@@ -13,6 +13,7 @@ import embedding_files
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from support import as_older, everything, learn, run
 from word_files import write_word
 
@@ -592,6 +593,24 @@ def test_words_of_the_same_name_get_a_file_each(word: Path, tmp_path: Path) -> N
     assert formats.read(out / "cat-2.safetensors").vectors["clip_l"].shape == (2, 256)
     api.convert(other, out, overwrite=True)
     assert formats.read(out / "cat.safetensors").vectors["clip_l"].shape == (2, 256)
+
+
+def test_words_that_differ_in_case_get_a_file_each_where_case_makes_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows and macOS."""
+    two, out = tmp_path / "two.safetensors", tmp_path / "words"
+    save_file({token: embedding_files.rows(1, 768) for token in ("<Cat>", "<cat>")}, two)
+    usual = os.path.lexists
+
+    def lexists(path: Path) -> bool:
+        beside = out.iterdir() if path.parent == out and out.is_dir() else ()
+        return usual(path) or path.name.lower() in [one.name.lower() for one in beside]
+
+    monkeypatch.setattr(os.path, "lexists", lexists)
+    for overwrite in (False, True):
+        names = [path.name for path in api.convert(two, out, overwrite=overwrite)]
+        assert len({name.lower() for name in names}) == 2
 
 
 def test_a_file_is_not_converted_onto_itself(word: Path) -> None:

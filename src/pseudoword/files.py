@@ -124,6 +124,17 @@ def _size_text(nbytes: int) -> str:
     return f"{nbytes / 1e6:,.0f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:,.0f} kB"
 
 
+def in_order(folder: Path) -> list[Path]:
+    """What is in a folder, in one order on all systems: Windows itself sorts paths without case.
+
+    The order of pictures counts for what is learned from them.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return sorted(folder.iterdir(), key=lambda path: path.name)
+
+
 def write_whole(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write a file in one step: a reader sees the old file or the new one, also after a crash.
 

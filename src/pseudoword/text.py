@@ -154,6 +154,19 @@ def _for_layers(count: int, also_all: bool) -> str:
     return f" for {'all and ' if also_all else ''}each of {count} layers"
 
 
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    Raises:
+        UnicodeError: the text has another encoding.
+    """
+    utf_16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if utf_16 else "utf-8-sig")
+    if "\0" in text:
+        raise UnicodeError("it holds zero bytes")
+    return text
+
+
 def markdown(text: object) -> str:
     """`text` as one line of a Markdown page, every letter seen as it is."""
     return _MARKDOWN.sub(r"\\\g<0>", " ".join(visible(text, lines=True).split()))

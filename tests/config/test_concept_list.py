@@ -1,3 +1,4 @@
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,5 @@ def test_folders_called_as_kohya_s_scripts_want_them_teach_the_word_behind_the_n
     assert tokens("10_", "5_dog") == ["<10_>", "<5_dog>"]
     with pytest.raises(SettingsError, match="teaches <cat>, and"):
         tokens("1_cat", "2_cat")
+    with pytest.raises(SettingsError, match="teaches <café>, and"):  # with the accent apart, too
+        tokens(*(unicodedata.normalize(form, "café") for form in ("NFC", "NFD")))

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from pseudoword.config import TrainConfig
-from pseudoword.config.prompt_lines import PromptLine, parse
+from pseudoword.config.prompt_lines import PromptLine, lines_of, parse
+from pseudoword.config.train import read_toml
 from pseudoword.errors import SettingsError
 
 
@@ -58,3 +59,14 @@ def test_a_file_stands_for_the_prompts_on_its_lines(tmp_path: Path) -> None:
         read(str(file))
     with pytest.raises(SettingsError, match=r"are read from a \.txt file"):
         read("prompts.toml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_may_come_from_any_editor(encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.txt"
+    file.write_text("a [name] in a café\r\n", encoding=encoding, newline="")
+    (line,) = lines_of(str(file))
+    assert line == "a [name] in a café"
+    settings = tmp_path / "settings.toml"
+    settings.write_text('token = "<café>"\r\n', encoding=encoding, newline="")
+    assert read_toml(settings) == {"token": "<café>"}

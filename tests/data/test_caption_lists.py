@@ -1,6 +1,7 @@
 """Captions in `metadata.jsonl` and `data.jsonl`."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,14 @@ def test_a_queue_carries_listed_captions(folder: Path, tmp_path: Path) -> None:
     opened = jobs.open_job(job, tmp_path / "there", tmp_path / "out")
     assert opened.template == "filewords"
     assert captions.filewords(opened.pictures[0] / "a.png") == "red, größer"
+
+
+def test_a_list_names_pictures_as_people_write_them(folder: Path) -> None:
+    """Disks of macOS, and archives of them, have the letter and its accent apart."""
+    apart = unicodedata.normalize("NFD", "café.png")
+    Image.new("RGB", (32, 32), "red").save(folder / apart)
+    write(folder / "metadata.jsonl", {"file_name": "café.png", "text": "a cup"})
+    assert captions.filewords(folder / apart) == "a cup"
+    reported = Notes()
+    captions.note_unused([folder / apart], ["[filewords]"], CaptionSettings(), reported.note)
+    assert not reported.lines

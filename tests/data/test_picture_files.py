@@ -153,3 +153,14 @@ def test_folders_that_no_person_made_are_not_mentioned(tmp_path: Path, name: str
     names, notes = found(tmp_path)
     assert names == ["a.png"]
     assert notes == f"{tmp_path}: folders in it are not searched: others"
+
+
+def test_pictures_have_one_order_on_all_systems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows compares paths without case."""
+    made(tmp_path, "b.png", "A.png", "a.png", "B-mask.png", "B.png")
+    before = picture_files.find([tmp_path])
+    assert [path.name for path in before] == ["A.png", "B.png", "a.png", "b.png"]
+    monkeypatch.setattr(Path, "__lt__", lambda one, other: str(one).lower() < str(other).lower())
+    assert picture_files.find([tmp_path]) == before

@@ -70,12 +70,13 @@ def _free_path(
     first: Path, parts: formats.FileParts, written: Sequence[Path], overwrite: bool
 ) -> Path:
     """The first of `NAME`, `NAME-2` … where all parts can be written, or are there already."""
+    taken = {str(file).casefold() for file in written}  # where case makes no other file, too
 
     def occupied(path: Path) -> list[Path]:
         return [
             file
             for file, data in formats.part_files(path, parts).items()
-            if file in written or not (overwrite or has_content(file, data))
+            if str(file).casefold() in taken or not (overwrite or has_content(file, data))
         ]
 
     return next_free(first, occupied)

@@ -14,7 +14,7 @@ from pseudoword import lookup
 from pseudoword.config.fields import AS_WRITTEN, GUIDANCE, SIDE_PX, SamplerSteps, Seed, parsed
 from pseudoword.errors import SettingsError
 from pseudoword.files import read_regular
-from pseudoword.text import brief
+from pseudoword.text import brief, decode_text
 
 MOST_NBYTES = 1 << 20
 """A larger file of prompts is not read."""
@@ -97,8 +97,8 @@ def lines_of(line: str) -> list[str]:
         raise SettingsError(f"{told}: previews are read from a .txt file, which has one on a line")
     lookup.check_there([file], "Give a file of prompts, or a prompt.", SettingsError)
     try:
-        text = read_regular(file, MOST_NBYTES, SettingsError).decode("utf-8-sig")
-    except UnicodeDecodeError:
+        text = decode_text(read_regular(file, MOST_NBYTES, SettingsError))
+    except UnicodeError:
         raise SettingsError(f"{told}: the file is not text in UTF-8") from None
     found = [one for one in map(str.strip, text.splitlines()) if one and not one.startswith("#")]
     if not found:

@@ -24,7 +24,7 @@ from pseudoword.config.stopping import StopSettings
 from pseudoword.config.word import WordSettings
 from pseudoword.errors import SettingsError
 from pseudoword.files import file_stem, read_regular
-from pseudoword.text import reason
+from pseudoword.text import decode_text, reason
 
 MAY_BE_PATHS: Mapping[str, Container[str] | None] = {
     "base": BUNDLED,
@@ -208,8 +208,8 @@ def _parsed(text: bytes, where: Path) -> dict[str, Any]:
             "file, as name = value."
         )
     try:
-        return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
-    except UnicodeDecodeError:
+        return tomllib.loads(decode_text(text).replace("\r\n", "\n"))
+    except UnicodeError:
         raise SettingsError(f"{where} is no TOML file: it is not text in UTF-8") from None
     except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
         more = ". Write paths with /, or in single quotes: in double ones, \\ means something else."

@@ -10,7 +10,7 @@ from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS
 from pseudoword.config.problems import Problems
 from pseudoword.config.train import TrainConfig
 from pseudoword.errors import PictureError, SettingsError
-from pseudoword.files import read_errors
+from pseudoword.files import in_order, read_errors
 from pseudoword.text import listed
 
 
@@ -80,10 +80,12 @@ def _folder_configs(
                 file, **given, pictures=[inner], token=token, out=out and out / inner.name
             )
             for other in configs:
-                if other.token.casefold() == token.casefold():  # one file, where case is ignored
+                if (
+                    other.token.casefold() == config.token.casefold()
+                ):  # one file, where case is ignored
                     raise SettingsError(
-                        f"teaches {token}, and {other.pictures[0]} {other.token}. Rename one of "
-                        "them; upper and lower case make no other word."
+                        f"teaches {config.token}, and {other.pictures[0]} {other.token}. Rename "
+                        "one of them; upper and lower case make no other word."
                     )
             configs.append(config)
     problems.raise_all()
@@ -97,7 +99,7 @@ def _folders(folder: Path) -> list[Path]:
         PictureError: there is none, or pictures lie beside them.
     """
     with read_errors(folder, PictureError):
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        entries = [path for path in in_order(folder) if not path.name.startswith(".")]
     pictures = [p.name for p in entries if not p.is_dir() and p.suffix.lower() in SUFFIXES]
     if pictures:
         raise PictureError(

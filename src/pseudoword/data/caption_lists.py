@@ -7,6 +7,7 @@ folder of the list.
 
 import json
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -31,8 +32,7 @@ def listed_caption(picture: Path) -> str | None:
     Raises:
         PictureError: a list in its folder is damaged; the message names it and its line.
     """
-    name = os.path.abspath(picture)  # noqa: PTH100 - lists name links, too, not their targets
-    folder = Path(name).parent
+    name, folder = _known_as(picture), _folder_of(picture)
     for place in (folder, folder.parent):
         for file in (place / one for one in CAPTION_LISTS):
             try:
@@ -54,8 +54,8 @@ def lists_without_effect(pictures: Sequence[Path]) -> list[Path]:
     Raises:
         PictureError: a list is damaged; the message names it and its line.
     """
-    names = {os.path.abspath(picture) for picture in pictures}  # noqa: PTH100
-    places = sorted({Path(name).parent for name in names})
+    names = {*map(_known_as, pictures)}
+    places = sorted({_folder_of(picture) for picture in pictures})
     lists = [place / one for place in places for one in CAPTION_LISTS if (place / one).is_file()]
     return [file for file in lists if names.isdisjoint(_current(file))]
 
@@ -91,6 +91,20 @@ def _read(file: Path, _changed: int, _nbytes: int) -> Mapping[str, str]:
         name = row.get("file_name")
         text = next((row[key] for key in TEXTS if isinstance(row.get(key), str)), None)
         if isinstance(name, str) and text is not None:
-            place = os.path.abspath(file.parent / name)  # noqa: PTH100
-            found[place] = text.encode(errors="replace").decode()
+            found[_known_as(file.parent / name)] = text.encode(errors="replace").decode()
     return found
+
+
+def _folder_of(picture: Path) -> Path:
+    """Of a link, its own folder."""
+    return Path(os.path.abspath(picture)).parent  # noqa: PTH100
+
+
+def _known_as(picture: Path) -> str:
+    """What tells a picture from others, whichever way its path is written.
+
+    Lists name links, too, not their targets. Disks of macOS, and archives of them, have letters
+    with accents in two parts, which lists have in one; on Windows case makes no difference.
+    """
+    path = os.path.abspath(picture)  # noqa: PTH100
+    return os.path.normcase(unicodedata.normalize("NFC", path))

@@ -17,7 +17,7 @@ from pseudoword.data.caption_lists import listed_caption, lists_without_effect
 from pseudoword.errors import PictureError, SettingsError
 from pseudoword.files import read_regular
 from pseudoword.placeholders import undelimited
-from pseudoword.text import brief, listed
+from pseudoword.text import brief, decode_text, listed
 
 LARGEST_NBYTES = 1_000_000
 """A larger caption or template file is not read."""
@@ -260,19 +260,6 @@ def _has_lines(file: Path) -> bool:
     except (PictureError, UnicodeError):
         return False
     return sum(bool(line.strip()) for line in text.splitlines()) > 1
-
-
-def decode_text(data: bytes) -> str:
-    """Decode UTF-8 with or without a byte order mark, or UTF-16 with one.
-
-    Raises:
-        UnicodeError: the text has another encoding.
-    """
-    utf_16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = data.decode("utf-16" if utf_16 else "utf-8-sig")
-    if "\0" in text:
-        raise UnicodeError("it holds zero bytes")
-    return text
 
 
 def augment(filewords: str, settings: CaptionSettings, seed: int) -> str:

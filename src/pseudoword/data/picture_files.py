@@ -10,7 +10,7 @@ from pathlib import Path
 from pseudoword import lookup
 from pseudoword.config.pictures import REPEATS, SUFFIXES, SYSTEM_FOLDERS, is_hidden_picture
 from pseudoword.errors import PictureError
-from pseudoword.files import read_errors
+from pseudoword.files import in_order, read_errors
 from pseudoword.text import listed
 
 CAPTION_SUFFIXES = (".txt", ".caption")
@@ -97,7 +97,7 @@ def caption_files(picture: Path) -> list[Path]:
 def _pictures_in(folder: Path, note: Note) -> list[Path]:
     """The pictures in a folder, or in its kohya-style folders. Reports everything else."""
     with read_errors(folder, PictureError):
-        everything = sorted(folder.iterdir())
+        everything = in_order(folder)
         entries = [path for path in everything if not path.name.startswith(".")]
         inside = [p for p in entries if p.is_dir()]
         hidden = [p.name for p in everything if is_hidden_picture(p)]
@@ -211,7 +211,7 @@ def _place_of_mask_folder(name: str) -> tuple[int, bool, str]:
 def _picture_files_in(folder: Path) -> list[Path]:
     """The files with a picture's suffix in a folder; none if there is no such folder."""
     try:
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        return [p for p in in_order(folder) if p.suffix.lower() in SUFFIXES]
     except OSError:
         return []
 

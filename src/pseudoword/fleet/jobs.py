@@ -16,7 +16,7 @@ from pseudoword.config.word import NewWord
 from pseudoword.data import picture_files
 from pseudoword.data.caption_lists import listed_caption
 from pseudoword.errors import ConceptError, PictureError, SettingsError
-from pseudoword.files import file_stem, read_regular, write_whole
+from pseudoword.files import file_stem, in_order, read_regular, write_whole
 from pseudoword.fleet import archive
 from pseudoword.formats import native, sources
 from pseudoword.text import public
@@ -115,7 +115,7 @@ def open_job(job: Job, folder: Path, out: Path) -> TrainConfig:
     file = folder / "settings.toml"
     write_whole(file, job.settings.encode(errors="surrogateescape"))
     sent: dict[str, Any] = {n: str(path) for n in SENT for path in (folder / n).glob("*")}
-    if words := [str(path) for path in sorted((folder / WORDS).glob("*"))]:
+    if words := [*map(str, in_order(folder / WORDS))] if (folder / WORDS).is_dir() else []:
         sent[WORDS] = [*words, *tomllib.loads(job.settings).get(WORDS, ())]
     config = TrainConfig.gather(file, pictures=[folder / PICTURES], out=out, **sent)
     here = {path.relative_to(folder).as_posix(): str(path) for path in folder.glob(f"{ALSO}/*/*")}

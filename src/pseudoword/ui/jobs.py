@@ -18,7 +18,7 @@ from PIL import Image
 from pseudoword import internals, lookup
 from pseudoword.config import TrainConfig
 from pseudoword.errors import RunFolderError, SettingsError
-from pseudoword.files import write_whole
+from pseudoword.files import in_order, write_whole
 from pseudoword.placeholders import named
 from pseudoword.progress import Silent
 from pseudoword.text import brief, public
@@ -113,7 +113,7 @@ class Queue:
     ) -> None:
         """Put all into its folder that a training needs."""
         with self.workspace.turn("pictures"):  # else one that is just cut might not be there
-            pictures = sorted(self.data_sets.files(data_set).iterdir())
+            pictures = in_order(self.data_sets.files(data_set))
             link_or_copy(pictures, files.folder / PICTURES)
         changes: dict[str, Any] = {"pictures": (files.folder / PICTURES,)}
         if sentences:

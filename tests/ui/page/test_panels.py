@@ -75,6 +75,19 @@ def test_captions_and_masks_find_their_pictures_by_name(desk: Desk, tmp_path: Pa
     assert (found.name, found.caption, found.masked) == ("cat.png", "on a beach", True)
 
 
+def test_a_caption_may_come_from_any_editor_and_is_never_garbled(
+    desk: Desk, tmp_path: Path
+) -> None:
+    cat, caption = picture(tmp_path / "cat.png"), tmp_path / "cat.txt"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        caption.write_text(f"in a café, {encoding}", encoding=encoding)
+        assert add_files(desk, DATA_SET, [str(cat), str(caption)]) == []
+        assert desk.data_sets.pictures(DATA_SET)[-1].caption == f"in a café, {encoding}"
+    caption.write_text("in a café", encoding="cp1252")
+    (refused,) = add_files(desk, DATA_SET, [str(caption)])
+    assert refused == "cat.txt is left out: it is not UTF-8 text. Save it as UTF-8."
+
+
 def test_a_quotation_mark_in_a_name_is_one_and_its_caption_is_found(
     desk: Desk, tmp_path: Path
 ) -> None:

@@ -11,11 +11,16 @@ import gradio as gr
 from pseudoword import internals
 from pseudoword.config.pictures import is_hidden_picture
 from pseudoword.errors import PictureError, PseudowordError
+from pseudoword.files import read_regular
+from pseudoword.text import decode_text
 from pseudoword.ui.desk import Desk
 from pseudoword.ui.page.events import EACH, PRIVATE, sentence
 from pseudoword.ui.workspace import base_name
 
 TEXTS = (".txt", ".caption")
+
+LARGEST_TEXT_NBYTES = 100_000
+"""A longer caption would not be taken."""
 
 _MASK = re.compile(r"(.+)[-_.](?:mask|masklabel)", re.IGNORECASE)
 
@@ -101,8 +106,12 @@ def _add_companion(desk: Desk, data_set: str, path: Path, new: set[str]) -> None
             "Give them names of their own, or drop them one after the other."
         )
     if _is_text(path):
-        with open(path, "rb") as file:
-            text = file.read(100_000).decode("utf-8-sig", "replace")
+        try:
+            text = decode_text(read_regular(path, LARGEST_TEXT_NBYTES, PictureError))
+        except UnicodeError as error:
+            raise PictureError(
+                f"{name} is left out: it is not UTF-8 text. Save it as UTF-8."
+            ) from error
         desk.data_sets.set_caption(data_set, pictures[-1].id, text.strip())
     else:
         set_mask(desk, data_set, pictures[-1].id, path)
