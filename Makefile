@@ -2,8 +2,14 @@
 #   make demo    install, then learn a word and show it
 #   make test    install, then run the tests
 
+ifeq ($(OS),Windows_NT)
+PYTHON ?= py
+BIN := .venv/Scripts
+else
 PYTHON ?= python3
-RUN := .venv/bin/python -m
+BIN := .venv/bin
+endif
+RUN := $(BIN)/python -m
 
 .PHONY: demo test check format install notebooks basemodel clean
 
@@ -11,7 +17,7 @@ install:
 	@$(PYTHON) scripts/install.py
 
 demo: install
-	.venv/bin/pseudoword demo
+	$(BIN)/pseudoword demo
 
 test: install
 	$(RUN) pytest
@@ -20,14 +26,14 @@ check: install
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
-	.venv/bin/lint-imports
+	$(BIN)/lint-imports
 
 format: install
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
 notebooks: install
-	.venv/bin/python scripts/notebooks.py
+	$(BIN)/python scripts/notebooks.py
 
 basemodel: install
 	$(RUN) basemodel

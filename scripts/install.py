@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if sys.platform == "win32" else "bin")
+PYTHON = "python.exe" if sys.platform == "win32" else "python"
 STAMP = VENV / "installed"
 UV = "uv>=0.9,<1"
 BACKEND = "UV_TORCH_BACKEND"
@@ -41,7 +42,7 @@ def main() -> None:
     print("installing into .venv; the first time takes a few minutes", flush=True)
     if not has_pip():  # also where an earlier call was interrupted
         make_venv()
-    run(BIN / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
+    run(BIN / PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", UV)
     install_torch()
     uv = BIN / "uv"
     export = [str(uv), "export", "-q", "--frozen", "--no-hashes", "--no-emit-project"]
@@ -50,7 +51,7 @@ def main() -> None:
         sys.exit(f"failed: {' '.join(export)}")
     kept = [line for line in exported.stdout.splitlines() if not FROM_TORCH.match(line)]
     requirements = VENV / "requirements.txt"
-    requirements.write_text("\n".join(kept))
+    requirements.write_text("\n".join(kept), encoding="utf-8")
     run(
         uv,
         "pip",
@@ -58,17 +59,17 @@ def main() -> None:
         "-q",
         "--compile-bytecode",
         "--python",
-        BIN / "python",
+        BIN / PYTHON,
         "-r",
         requirements,
     )
-    run(uv, "pip", "install", "-q", "--python", BIN / "python", "--no-deps", "-e", ROOT)
+    run(uv, "pip", "install", "-q", "--python", BIN / PYTHON, "--no-deps", "-e", ROOT)
     STAMP.write_text(wanted, encoding="utf-8")
 
 
 def has_pip() -> bool:
     """Whether `.venv` is there, and whole enough to install into."""
-    python = BIN / "python"
+    python = BIN / PYTHON
     asked = [str(python), "-m", "pip", "--version"]
     return (
         python.exists() and not subprocess.run(asked, check=False, capture_output=True).returncode
@@ -78,7 +79,8 @@ def has_pip() -> bool:
 def make_venv() -> None:
     """Make `.venv`, or what it lacks."""
     try:
-        venv.create(VENV, with_pip=True)
+        # As `python -m venv` does: a copy of some Pythons, such as those of macOS, does not start.
+        venv.create(VENV, with_pip=True, symlinks=sys.platform != "win32")
     except subprocess.CalledProcessError:
         sys.exit(
             f"{sys.executable} cannot put pip into .venv. On Debian and Ubuntu: "
@@ -94,8 +96,8 @@ def install_torch() -> None:
     if found is None:
         sys.exit("uv.lock names no torch")
     torch = f"torch=={found[1]}"
-    pip = [str(BIN / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    uv = [str(BIN / "uv"), "pip", "install", "-q", "--python", str(BIN / "python")]
+    pip = [str(BIN / PYTHON), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    uv = [str(BIN / "uv"), "pip", "install", "-q", "--python", str(BIN / PYTHON)]
     ways = [[*uv, f"--torch-backend={os.environ.get(BACKEND, 'auto')}", torch]]
     if sys.platform == "linux" and BACKEND not in os.environ and not shutil.which("nvidia-smi"):
         ways.insert(0, [*pip, f"{torch}+cpu"])  # an index of one's own may have it; PyPI has not

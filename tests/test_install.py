@@ -1,7 +1,9 @@
 """scripts/install.py where a machine lacks something, or an earlier call was interrupted."""
 
 import importlib.util
+import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,19 @@ import pytest
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "install.py"
 
 
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script, for a folder of its own."""
+def script() -> Any:
     spec = importlib.util.spec_from_file_location("install", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script, for a folder of its own."""
+    module = script()
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "BIN", tmp_path / ".venv" / module.BIN.name)
     monkeypatch.setattr(module, "STAMP", tmp_path / ".venv" / "installed")
@@ -36,6 +43,28 @@ def test_a_folder_without_pip_is_mended(install: Any, monkeypatch: pytest.Monkey
     with pytest.raises(SystemExit, match="installing begins"):
         install.main()
     assert not install.STAMP.exists(), "going back to that lock file would install nothing"
+
+
+def test_python_is_linked_as_venv_itself_does(install: Any) -> None:
+    """A copy of a Python that finds its library beside itself, as on macOS, does not start."""
+    made: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(venv, "create", lambda _folder, **how: made.append(how))
+        install.make_venv()
+    assert made == [{"with_pip": True, "symlinks": os.name != "nt"}]
+
+
+def test_on_windows_a_whole_folder_is_known_by_its_python(
+    install: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    on_windows = script()
+    assert (on_windows.BIN.name, on_windows.PYTHON) == ("Scripts", "python.exe")
+    monkeypatch.setattr(install, "PYTHON", on_windows.PYTHON)
+    assert not install.has_pip()
+    (install.BIN / "python.exe").parent.mkdir(parents=True)
+    (install.BIN / "python.exe").symlink_to(sys.executable)
+    assert install.has_pip()
 
 
 def test_without_a_network_it_is_told_what_to_do(
