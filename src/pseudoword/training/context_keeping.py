@@ -116,7 +116,7 @@ def drift(family: Family, words: Words, initial: Words, texts: Sequence[str]) ->
         new = encoder(texts, rows_of(words, key, layers))
         with torch.no_grad():
             old = encoder(texts, rows_of(initial, key, layers))
-        before, after = (one.output.last_hidden_state.float() for one in (old, new))
+        before, after = (one.part("last_hidden_state").float() for one in (old, new))
         counted = others(new.tokens, encoder).unsqueeze(-1)
         change, whole = (
             (states.square() * counted).sum((1, 2)) for states in (after - before, before)

@@ -83,7 +83,7 @@ def _encoder(reader: PromptReader, model: Any, masked: bool = True) -> TextEncod
 
 
 def _last(encoded: Encoded) -> Tensor:
-    return encoded.text(encoded.output.last_hidden_state)
+    return encoded.text(encoded.part("last_hidden_state"))
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -149,7 +149,7 @@ def test_gemma_of_lumina(parts: dict[str, tuple[Any, Any]], prompt: str) -> None
         (read([prompt], {}, output_hidden_states=True), found, found_mask),
         (negative([prompt], {}, output_hidden_states=True), against, against_mask),
     ):
-        assert torch.equal(one.text(one.output.hidden_states[-2]), states)
+        assert torch.equal(one.text(one.part("hidden_states", -2)), states)
         assert torch.equal(one.mask, mask)
 
 
@@ -161,7 +161,7 @@ def test_qwen_2_5_of_qwen_image(parts: dict[str, tuple[Any, Any]]) -> None:
     for prompts, within in ((PROMPTS[:-1], 0.0), (PROMPTS, 1e-6)):  # it cuts what it has encoded
         encoded = read(prompts, {}, output_hidden_states=True)
         theirs, mask = pipeline.encode_prompt(prompts, max_sequence_length=most)
-        ours = encoded.text(encoded.output.hidden_states[-1]) * encoded.mask.unsqueeze(-1)
+        ours = encoded.text(encoded.part("hidden_states", -1)) * encoded.mask.unsqueeze(-1)
         torch.testing.assert_close(ours, theirs, rtol=0, atol=within)
         assert torch.equal(encoded.mask, mask)
 
@@ -170,13 +170,13 @@ def test_qwen_3_of_z_image_and_flux_2_klein(parts: dict[str, tuple[Any, Any]]) -
     words, model = parts["qwen"]
     z_image = _encoder(_reads(ZImage)(words), model)
     encoded = z_image(PROMPTS, {}, output_hidden_states=True)
-    states = encoded.text(encoded.output.hidden_states[-2])
+    states = encoded.text(encoded.part("hidden_states", -2))
     theirs = _pipeline("ZImagePipeline", words, model)._encode_prompt(list(PROMPTS), "cpu")
     for b, one in enumerate(theirs):
         assert torch.equal(states[b][encoded.mask[b].bool()], one)
     klein = _encoder(_reads(Flux2Klein)(words), model)
     encoded = klein(PROMPTS, {}, output_hidden_states=True, use_cache=False)
-    joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
+    joined = torch.cat([encoded.part("hidden_states", i) for i in (1, 2, 3)], dim=-1)
     get = diffusers.Flux2KleinPipeline._get_qwen3_prompt_embeds
     assert torch.equal(joined, get(model, words, PROMPTS, hidden_states_layers=[1, 2, 3]))
 
@@ -188,7 +188,7 @@ def test_mistral_of_flux_2(tmp_path: Path) -> None:
     read = _encoder(_reads(Flux2)(words), model)
     prompts = ["a cat", "a photo [IMG] of my Toy "]
     encoded = read(prompts, {}, output_hidden_states=True, use_cache=False)
-    joined = torch.cat([encoded.output.hidden_states[i] for i in (1, 2, 3)], dim=-1)
+    joined = torch.cat([encoded.part("hidden_states", i) for i in (1, 2, 3)], dim=-1)
     get = diffusers.Flux2Pipeline._get_mistral_3_small_prompt_embeds
     assert torch.equal(joined, get(model, words, prompts, hidden_states_layers=[1, 2, 3]))
     assert encoded.tokens.ids[0, -1] == words.convert_tokens_to_ids("[/INST]")
@@ -213,7 +213,7 @@ def test_what_a_step_takes_is_counted_without_weights(
     rows = torch.zeros(2, 16, device="meta", requires_grad=True)
     with count_peak() as peak:
         encoded = read(["a <x>", "a photo of <x>"], {"<x>": rows}, output_hidden_states=True)
-        encoded.text(encoded.output.hidden_states[-1]).sum().backward()
+        encoded.text(encoded.part("hidden_states", -1)).sum().backward()
         counted = peak()
     assert rows.grad is not None
     states_nbytes = 4 * 16 * encoded.tokens.ids.numel()

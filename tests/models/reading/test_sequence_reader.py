@@ -85,7 +85,7 @@ def _states(encoder: TextEncoder, prompts: list[str], rows: dict[str, Any]) -> t
 
 
 def _last(encoded: Encoded) -> torch.Tensor:
-    states: torch.Tensor = encoded.output.hidden_states[-1]
+    states: torch.Tensor = encoded.part("hidden_states", -1)
     return states
 
 

@@ -18,6 +18,10 @@ Kept = dict[tuple[object, ...], Tensor]
 """What a prompt is for the encoder, and a part of the output -> that part, in main memory."""
 
 
+Part = Callable[..., Tensor]
+"""Gives a part of a transformer's output, as `part_of` does."""
+
+
 def part_of(output: Any, name: str, layer: int | None = None) -> Tensor:
     """A part of a transformer's output; of hidden states, that with the number `layer`."""
     part: Any = getattr(output, name)

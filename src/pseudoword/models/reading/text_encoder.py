@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from pseudoword.errors import BaseModelError, PromptError
 from pseudoword.models.compute.releasable import Releasable
 from pseudoword.models.compute.transfers import sent
-from pseudoword.models.reading.kept_states import Kept, OneByOne, part_of
+from pseudoword.models.reading.kept_states import Kept, OneByOne, Part, part_of
 from pseudoword.models.reading.lookup_site import LookupSite, check_site, injected, lookup_site
 from pseudoword.models.reading.output_rows import (
     OutputRows,
@@ -34,8 +34,8 @@ ROUNDING = 1e-6
 class Encoded:
     """The output of a transformer for `B` prompts of `n` chunks."""
 
-    output: Any
-    """of the transformers model, `[B·n, …]`; or `OneByOne`"""
+    part: Part
+    """gives a part by its name, `[B·n, …]`; of hidden states, that with the number `layer`"""
     tokens: Tokenized
     """what it read, on its device"""
     chunks: int = 1
@@ -48,12 +48,6 @@ class Encoded:
     watch: Callable[[Tensor], None] | None = None
     """is given the states at the words' positions, `[R, D]`, before any are replaced; without
     numbers, all states"""
-
-    def part(self, name: str, layer: int | None = None) -> Tensor:
-        """A part of the output by its name; of hidden states, that with the number `layer`."""
-        if isinstance(self.output, OneByOne):
-            return self.output.part(name, layer)
-        return part_of(self.output, name, layer)
 
     def text(self, states: Tensor) -> Tensor:
         """Hidden states `[B·n, L, D]` of the output, as the denoiser reads them: `[B, n·L, D]`.
@@ -199,24 +193,24 @@ class TextEncoder:
         self._check_id(int(tokens.ids.max()))
         read = [own for own in rows.values() if len(own)]
         stacked, replaced = before(read, self.width), replacement(read)
-        output: Any
+        part: Part
         if _reads_zeros(read):
-            output = OneByOne(
+            part = OneByOne(
                 tokens,
                 lambda row: self._run(row.to(self.device), stacked, options),
                 self.device,
                 kept=self._kept,
                 unpadded=self.reader.pads_to_longest,
-            )
+            ).part
             tokens = tokens.to(self.device)
         else:
             tokens = tokens.to(self.device)
             if stacked.ndim == 3:
                 tokens = tokens.per_layer(*stacked.shape[:2])
                 stacked = stacked.flatten(0, 1)
-            output = self._run(tokens, stacked if read else None, options)
+            part = partial(part_of, self._run(tokens, stacked if read else None, options))
         encoded = Encoded(
-            output, tokens, used=self.reader.used, replacement=replaced, watch=self.watch
+            part, tokens, used=self.reader.used, replacement=replaced, watch=self.watch
         )
         if isinstance(prompts, ChunkedPrompts):
             return replace(encoded, chunks=prompts.chunks, restore_mean=prompts.restore_mean)
