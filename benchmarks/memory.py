@@ -135,9 +135,7 @@ def random_weights(written_to: Path | None = None) -> Any:
 
 def folder(layout: str) -> str:
     """The folder of a published layout's configs, or the given folder of a model."""
-    return (
-        str(single_file_configs.folder(layout)) if layout in single_file_configs.names() else layout
-    )
+    return str(single_file_configs.folder(layout)) if layout in PlanConfig.sizes else layout
 
 
 def _random(self: ModelParts, kind: Any, part: str, options: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """What settings name is looked for without loading anything."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -105,7 +106,8 @@ def test_what_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_names_are_those_that_are_there() -> None:
     assert set(captions.TEMPLATE_SETS) == set(TEMPLATE_SETS)
-    assert list(config.PlanConfig.sizes) == single_file_configs.names()
+    published = (single_file_configs.HERE / "single_file_configs.json").read_bytes()
+    assert list(config.PlanConfig.sizes) == [*json.loads(published)]
 
 
 def test_nothing_is_imported_for_it() -> None:

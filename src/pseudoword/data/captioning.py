@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL.Image import Image
 
 from pseudoword import lookup
@@ -74,8 +75,6 @@ def _load(model: str) -> tuple[Any, Any]:
 
 
 def _describe(processor: Any, captioner: Any, picture: Image, model: str) -> str:
-    import torch
-
     try:
         inputs = processor(images=picture, return_tensors="pt")
         with torch.no_grad():

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from pseudoword import imports
 from pseudoword.config import BaseChoice, DType
 from pseudoword.models.detection import Detected, detect
 from pseudoword.models.families import load_class
 from pseudoword.models.family import Family
+from pseudoword.models.loading import devices
 from pseudoword.models.loading.parts import ModelParts
 from pseudoword.models.loading.source import Placement
 from pseudoword.models.reading.prompt_reader import PromptReader
@@ -85,13 +88,6 @@ class Unloaded:
         return self._kind.readers(self._parts)
 
 
-def unused_gpu(choice: BaseChoice) -> str | None:
-    """What to tell of a GPU that torch cannot use, where `--device` is left open."""
-    from pseudoword.models.loading import devices
-
-    return devices.unused_gpu(choice.device)
-
-
 def placement(
     choice: BaseChoice, checkpointing: bool = False, offload: bool = False, empty: bool = False
 ) -> Placement:
@@ -100,10 +96,6 @@ def placement(
     Raises:
         SettingsError: there is no such device, or the environment names no such precision.
     """
-    import torch
-
-    from pseudoword.models.loading import devices
-
     device = devices.device(choice.device)
     home = torch.device("meta") if empty else device
     dtype = devices.dtype(choice.dtype, device)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from pseudoword.errors import BaseModelError
@@ -125,8 +126,6 @@ def _not_a_checkpoint(head: bytes, path: Path, what: str) -> BaseModelError:
 
 
 def _safetensors_header(file: BinaryIO, path: Path, nbytes: int, limits: Limits) -> Header:
-    from safetensors import safe_open
-
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if length + 8 > nbytes:

@@ -24,11 +24,6 @@ Layout = dict[str, dict[str, Any]]
 """Part of a model (`unet`, `vae` …; `model_index` for the model itself) -> its config."""
 
 
-def names() -> list[str]:
-    """The layouts that come with the package."""
-    return list(json.loads((HERE / "single_file_configs.json").read_bytes()))
-
-
 def layout(name: str, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Layout:
     """The configs called `name`, with `changes` to some parts; None removes an entry."""
     layouts: dict[str, Any] = json.loads((HERE / "single_file_configs.json").read_bytes())
