@@ -69,6 +69,12 @@ def test_a_write_that_fails_says_what_to_do(number: int, advice: str, tmp_path: 
     assert str(error).startswith(f"cannot write {tmp_path / 'file'}: {why}. {advice}")
 
 
+def test_what_another_program_keeps_open_is_to_be_closed_there(tmp_path: Path) -> None:
+    error = PermissionError(errno.EACCES, "The process cannot access the file")
+    error.winerror = 32  # type: ignore[attr-defined]
+    assert "Another program has it open. Close it there" in str(storage_error(tmp_path, error))
+
+
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="has the name of a"):

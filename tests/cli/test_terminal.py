@@ -383,3 +383,9 @@ def test_a_terminal_without_colours_gets_none(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "")
     assert not terminal.has_colours(stream)
+    monkeypatch.setattr(terminal, "WINDOWS", True)
+    for name in ("NO_COLOR", *terminal._WITH_COLOURS):
+        monkeypatch.delenv(name, raising=False)
+    assert not terminal.has_colours(stream)  # its old terminal would show the codes
+    monkeypatch.setenv("WT_SESSION", "1")
+    assert terminal.has_colours(stream)

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import signal
 import tempfile
 import time
@@ -350,6 +351,22 @@ def test_the_queue_shows_at_once_whose_worker_is_gone(base: Path, tmp_path: Path
     ]
     SignOfLife(queue.store, here).end()
     assert [word.stale for word in view(queue)] == [True, True]
+
+
+def test_what_is_open_while_a_folder_is_removed_is_left_to_a_later_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where a file that is open cannot be removed."""
+    monkeypatch.setattr(scratch, "YOUNG_SECONDS", -1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with scratch.folder(tmp_path) as folder:
+            (folder / "open").touch()
+            (folder / locks.LOCK).unlink()  # as its removal does there
+    assert (folder / "open").exists()
+    with scratch.folder(tmp_path):
+        assert not folder.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_of_killed_workers_are_removed_and_those_in_use_are_not(

@@ -6,7 +6,7 @@ import pytest
 from support import Notes
 
 from pseudoword.commands.queue import steer_queue
-from pseudoword.errors import SettingsError, StorageError
+from pseudoword.errors import DamagedError, SettingsError, StorageError
 from pseudoword.fleet import archive, history
 from pseudoword.fleet.history import Event, Kind
 from pseudoword.fleet.jobs import Job
@@ -204,6 +204,21 @@ def test_what_is_no_event_is_told(queue: Queue) -> None:
 def test_no_file_of_an_archive_is_written_elsewhere(name: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="outside its folder"):
         archive.unpack(archive.pack({name: b"x"}), tmp_path, "it")
+
+
+def test_an_archive_whose_files_cannot_all_be_on_this_machine_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"pictures/a.png": b"1", "pictures/A.png": b"2", "pictures/what?.png": b"3"}
+    archive.unpack(archive.pack(names), tmp_path / "here", "it")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "samefile", lambda *_: True)  # as where case makes no other file
+        with pytest.raises(DamagedError, match=r"it has 'pictures/A\.png' and 'pictures/a\.png'"):
+            archive.unpack(archive.pack(names), tmp_path / "macos", "it")
+    monkeypatch.setattr(archive, "WINDOWS", True)
+    with pytest.raises(DamagedError, match=r"what\?\.png', which cannot be here: names on Win"):
+        archive.unpack(archive.pack(names), tmp_path / "windows", "it")
+    assert not (tmp_path / "windows").exists()
 
 
 def test_a_damaged_archive_is_told(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pseudoword import files
 from pseudoword.errors import SettingsError, StorageError
+from pseudoword.fleet import stores
 from pseudoword.fleet.queue import make_queue, open_queue
 from pseudoword.fleet.stores import FolderStore, open_store
 
@@ -147,3 +148,12 @@ def test_a_queue_is_made_in_an_empty_place_only(address: str) -> None:
     with pytest.raises(SettingsError, match="holds other files"):
         make_queue(address)
     assert open_store(address).names("") == ["diary.txt"]
+
+
+def test_an_address_of_a_file_on_windows_begins_with_its_drive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stores, "WINDOWS", True)
+    open_store("file:///C:/queue").put("mark", b"1")
+    assert (tmp_path / "C:" / "queue" / "mark").read_bytes() == b"1"

@@ -264,6 +264,7 @@ path_option = functools.partial(typer.Option, metavar="<path>", parser=file_path
 def _quiet_libraries() -> None:
     """Keep other libraries' loading bars and notices out of the way of ours."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_SYMLINKS_WARNING", "1")  # Windows has none for most
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -22,6 +22,8 @@ NARROWEST = 40
 """The fewest columns that text is laid out for; narrower terminals break the lines themselves."""
 
 WINDOWS = os.name == "nt"
+_WITH_COLOURS = {"WT_SESSION", "ANSICON", "ConEmuANSI", "TERM", "TERM_PROGRAM"}
+"""What the environment has on Windows in a terminal that understands codes of colours."""
 
 _LOOKALIKES = str.maketrans("×–—…“”‘’│", "x--~\"\"''|", "")
 
@@ -167,6 +169,8 @@ def complain(text: object, *, red: bool = False) -> None:
 def has_colours(stream: TextIO) -> bool:
     """Whether `stream` is a terminal that shows colours, and the user wants them."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    if WINDOWS and not _WITH_COLOURS & os.environ.keys():  # its old one shows the codes themselves
+        plain = True
     return stream.isatty() and not plain
 
 

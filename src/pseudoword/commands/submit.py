@@ -48,7 +48,7 @@ def submit_words(
     # fits into memory.
     jobs: dict[str, TrainConfig] = {}
     problems, noted = Problems(), Once(progress)
-    with tempfile.TemporaryDirectory() as elsewhere:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
         configs = [
             config
             for folder in folders

@@ -1,12 +1,13 @@
 """A folder as one object: an archive that is the same whenever the files are, whoever makes it."""
 
 import io
+import unicodedata
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pseudoword.errors import DamagedError
-from pseudoword.files import write_whole
+from pseudoword.files import WINDOWS, unfit_for_windows, write_whole
 from pseudoword.locks import HOLDER, LOCK
 
 LARGEST_NBYTES = 2**31
@@ -53,6 +54,14 @@ def unpack(data: bytes, folder: Path, where: str) -> None:
     _check(files, where)
     for name, contents in files.items():
         write_whole(folder / name, contents)
+    alike: dict[str, str] = {}
+    for name in files:
+        other = alike.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name and (folder / name).samefile(folder / other):
+            raise DamagedError(
+                f"{where} has {other!r} and {name!r}, which are one file on this machine. Let a "
+                "worker elsewhere learn it, or rename one and submit the word again."
+            )
 
 
 def _check(names: Iterable[str], where: str) -> None:
@@ -61,3 +70,8 @@ def _check(names: Iterable[str], where: str) -> None:
         anchored = path.is_absolute() or PureWindowsPath(name).drive or not path.parts
         if anchored or {"..", "\\", "\0"} & {*path.parts, *name}:
             raise DamagedError(f"{where} names a file outside its folder: {name!r}.")
+        if WINDOWS and (why := unfit_for_windows(path.parts)):
+            raise DamagedError(
+                f"{where} has a file {name!r}, which cannot be here: {why}. Let a worker elsewhere "
+                "learn it, or rename the file and submit the word again."
+            )

@@ -25,11 +25,15 @@ def folder(where: Path | None = None) -> Iterator[Path]:
     """
     where = where or Path(tempfile.gettempdir())
     remove_abandoned(where)
-    with (
-        tempfile.TemporaryDirectory(prefix=PREFIX, dir=where) as name,
-        locks.lock_folder(Path(name)),
-    ):
-        yield Path(name)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+    try:
+        with locks.lock_folder(made):
+            yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        if made.is_dir():  # a file is still open, on Windows: a later one is to remove it
+            with suppress(OSError):
+                (made / locks.LOCK).touch()
 
 
 def remove_abandoned(where: Path) -> None:
@@ -41,3 +45,4 @@ def remove_abandoned(where: Path) -> None:
                 continue
             with locks.lock_folder(path):
                 shutil.rmtree(path, ignore_errors=True)
+            path.rmdir()  # on Windows, its lock was open until now

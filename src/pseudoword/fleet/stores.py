@@ -8,6 +8,7 @@ was written is seen by all from then on. S3 has had them since it knows conditio
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import (
+    WINDOWS,
     create_temporary,
     patiently,
     remove,
@@ -233,7 +235,9 @@ def open_store(address: str | Path) -> Store:
     if not sign and is_address(Path(text)):
         raise SettingsError(f"{brief(text)}: write a bucket as s3://bucket/path, or give a folder.")
     if not sign or protocol == "file":
-        return FolderStore(path_argument(rest if sign else text, "QUEUE"))
+        # the path in file:///C:/queue is C:/queue
+        place = rest[1:] if re.match("/[A-Za-z]:", rest) and WINDOWS else rest
+        return FolderStore(path_argument(place if sign else text, "QUEUE"))
     if protocol not in BUCKETS:
         raise SettingsError(
             f"{brief(text)}: a queue lies in a folder or in a bucket of S3 (s3://bucket/path). "

@@ -244,7 +244,7 @@ class DataSets:
 def by_name(text: str, pictures: Mapping[str, Picture]) -> str:
     """`text`, in which pictures are called as people called them."""
     return re.sub(
-        r"(?:[^\s,;:]*/)?(\d{4})\.\w{2,5}\b",
+        r"(?:(?:\b[A-Za-z]:)?[^\s,;:]*[/\\])?(\d{4})\.\w{2,5}\b",
         lambda found: pictures[found[1]].name if found[1] in pictures else found[0],
         text,
     )

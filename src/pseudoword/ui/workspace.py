@@ -122,7 +122,8 @@ class Workspace:
         with contextlib.suppress(OSError), os.scandir(self.folder / kind) as entries:
             for entry in entries:
                 if _ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                    found.append((entry.stat(follow_symlinks=False).st_ctime, entry.name))
+                    stat = entry.stat(follow_symlinks=False)  # on Windows, ctime never changes
+                    found.append((max(stat.st_ctime, stat.st_mtime), entry.name))
         return [name for _, name in sorted(found)]
 
     def read_upload(self, source: Path | bytes, name: str, kind: type[PseudowordError]) -> bytes:

@@ -182,3 +182,21 @@ def test_a_pickle_that_would_run_code_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match=r"would run Python code .*A base model needs nothing"):
         base_model.load_named(str(tmp_path / "x.ckpt"))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_layout_that_cannot_be_put_into_the_cache_is_not_taken_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, while something searches a new folder for viruses."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(single_file_configs, "move", refused)
+        with pytest.raises(PermissionError):
+            single_file_configs._written(tmp_path / "sd1", {})
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "sd1").mkdir()
+    assert single_file_configs._written(tmp_path / "sd1", {}) == tmp_path / "sd1"

@@ -166,6 +166,7 @@ def test_settings_that_do_not_work_still_show_the_pictures(desk: Desk, tmp_path:
 def test_pictures_are_called_as_people_called_them() -> None:
     named = {"0001": Picture("0001", "my cat.png", "", False, None)}
     assert by_name("/a/b/0001.png is small", named) == "my cat.png is small"
+    assert by_name(r"D:\a\b\0001.png is small", named) == "my cat.png is small"
     assert by_name("0002.png is small", named) == "0002.png is small"
 
 

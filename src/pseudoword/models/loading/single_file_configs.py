@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pseudoword.files import cache_folder
+from pseudoword.files import cache_folder, move
 
 HERE = Path(__file__).parent
 
@@ -78,9 +78,11 @@ def _written(path: Path, configs: Layout) -> Path:
             target.parent.mkdir(exist_ok=True)
             target.write_text(json.dumps(values, indent=2))
     try:
-        temporary.rename(path)
-    except OSError:  # another process was first
-        shutil.rmtree(temporary)
+        move(temporary, path)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not path.is_dir():  # else another process was first
+            raise
     return path
 
 

@@ -120,6 +120,9 @@ class Guard:
     def _is_ours(self, path: str) -> bool:
         """Whether a file that is asked for is one that Gradio keeps for the page."""
         asked = unquote(path.removeprefix("/gradio_api/file="))
+        # Windows would ask the server of \\\\server\\file, and tell it who asks
+        if asked.replace("\\", "/").startswith("//"):
+            return False
         try:
             return Path(asked).resolve().is_relative_to(self._uploads)
         except (OSError, ValueError, RuntimeError):
