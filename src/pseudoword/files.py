@@ -27,8 +27,6 @@ PATIENCE_S, PAUSE_S = 2.0, 0.01
 
 _NONBLOCKING_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-_OPEN_ELSEWHERE = {32, 33}
-"""What Windows says where another process shares a file with nobody, or has locked a part of it."""
 _NO_SYNC = {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 """What file systems answer that cannot sync a folder, such as some in a network."""
 _CHECKSUM = re.compile(rb"pseudoword sha256 ([0-9a-f]{64})\n")
@@ -334,8 +332,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
             "No larger file is allowed here (ulimit -f), or the disk cannot hold one. Allow larger "
             "files, or choose another folder; what was saved is kept."
         )
-    elif getattr(error, "winerror", None) in _OPEN_ELSEWHERE:
-        advice = "Another program has it open. Close it there, and run the same command again."
+    elif WINDOWS and isinstance(error, PermissionError):
+        advice = "Close it in other programs, check the permissions, or choose another folder."
     elif error.errno == errno.ENAMETOOLONG:
         advice = "Choose a shorter name."
     else:

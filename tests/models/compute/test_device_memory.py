@@ -1,5 +1,6 @@
 """How much memory a GPU has, of each kind, without one."""
 
+import ctypes
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,3 +68,18 @@ def test_memory_is_given_back_to_any_gpu(kind: str, monkeypatch: pytest.MonkeyPa
     )
     device_memory.free_memory()
     assert emptied == [kind]
+
+
+def test_windows_is_asked_for_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(status: Any) -> bool:
+        assert status._obj.length == 64
+        status._obj.total = 16 * GIB
+        return True
+
+    kernel = SimpleNamespace(GlobalMemoryStatusEx=fill)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr(device_memory, "WINDOWS", True)
+    monkeypatch.setattr(device_memory, "_LIMITS", ())
+    assert device_memory.memory_nbytes(torch.device("cpu")) == 16 * GIB
+    kernel.GlobalMemoryStatusEx = lambda _status: False
+    assert device_memory.memory_nbytes(torch.device("cpu")) is None

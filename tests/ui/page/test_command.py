@@ -1,5 +1,6 @@
 """`pseudoword ui` says in a sentence why it cannot open the page."""
 
+import mimetypes
 import socket
 import sys
 from pathlib import Path
@@ -42,3 +43,17 @@ def test_where_it_cannot_answer_the_host_or_the_port_is_named(tmp_path: Path) ->
         assert "--host no such host is no address that is" in ui("--host", "no such host", *to)
         assert "--host 192.0.2.1 is no address of this" in ui("--host", "192.0.2.1", *to)
     assert not (tmp_path / "w").exists()
+
+
+def test_scripts_are_scripts_whatever_the_machine_calls_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("gradio", reason="the page needs gradio")
+    from pseudoword.ui.page.app import know_types
+
+    mimetypes.init()
+    monkeypatch.setattr(mimetypes, "_db", mimetypes.MimeTypes())
+    mimetypes.add_type("text/plain", ".js")  # as the registry of Windows may have it
+    know_types()
+    assert mimetypes.guess_type("page.js")[0] == "text/javascript"
+    assert mimetypes.guess_type("page.css")[0] == "text/css"

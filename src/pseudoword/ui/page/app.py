@@ -2,6 +2,7 @@
 
 import errno
 import hmac
+import mimetypes
 import os
 import signal
 import socket
@@ -42,6 +43,8 @@ thousand times a second, which keeps a core from its rest."""
 
 SAID = {"en": {"common.complete": "Done"}}
 """What a screen reader reads out where Gradio has no words of its own, but names of them."""
+
+TYPES = {"text/javascript": ".js", "text/css": ".css", "image/svg+xml": ".svg"}
 
 TOGGLE = "() => document.body.classList.toggle('dark')"
 
@@ -148,6 +151,15 @@ def check_free(host: str, port: int) -> None:
             raise SettingsError(why.get(error.errno or 0, other)) from error
 
 
+def know_types() -> None:
+    """Let files be given out as what they are, whatever the registry of Windows says of their ends.
+
+    A browser runs no script that is given out as plain text.
+    """
+    for kind, ending in TYPES.items():
+        mimetypes.add_type(kind, ending)
+
+
 def serve(
     folder: Path,
     *,
@@ -172,6 +184,7 @@ def serve(
     """
     check_address(host, share, password)
     check_free(host, port)
+    know_types()
     host = in_url(host)
     with tempfile.TemporaryDirectory(
         prefix="pseudoword-page-",
