@@ -17,9 +17,12 @@ import typer
 from PIL import Image
 from pydantic_core import SchemaSerializer, core_schema
 from support import SHARED, run
+from typer.core import TyperGroup
+from typer.testing import CliRunner
 
 import pseudoword
 from pseudoword.__main__ import main
+from pseudoword.cli import program
 from pseudoword.cli.app import app
 
 
@@ -506,3 +509,27 @@ def test_photographs_train(base: Path, tmp_path: Path, subject: str) -> None:
     assert seen["token"] == f"<{subject}>"
     given = len(list(folder.glob("*.jpg")))
     assert int(seen["provenance"]["pictures"]) == given - given // 6
+
+
+def test_on_windows_only_files_are_named_by_patterns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell there replaces them, and a prompt is no pattern."""
+    started: dict[str, object] = {}
+    monkeypatch.setattr(TyperGroup, "main", lambda *_, **given: started.update(given))
+    app()
+    assert started["windows_expand_args"] is False
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.jpg", "[c].jpg", "a.txt"):
+        (tmp_path / name).touch()
+    assert program._matching(["*.jpg"]) == ["*.jpg"]  # a shell has done it
+    monkeypatch.setattr(program, "WINDOWS", True)
+    assert program._matching(["*.jpg", "x*", "a.txt"]) == [
+        *("[c].jpg", "a.jpg", "b.jpg"),
+        *("x*", "a.txt"),
+    ]
+    assert program._matching(["[c].jpg"]) == ["[c].jpg"]
+    said = CliRunner().invoke(app, ["inspect", "*.jpg"]).output
+    assert "[c].jpg" in said
+    assert "*" not in said

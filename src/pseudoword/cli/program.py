@@ -5,6 +5,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from pseudoword.cli.terminal import abandon, complain, not_too_narrow, ready
 from pseudoword.config import flag
 from pseudoword.config.elsewhere import INSTEAD
 from pseudoword.errors import SettingsError
+from pseudoword.files import WINDOWS
 from pseudoword.imports import need_docstrings
-from pseudoword.lookup import exists
+from pseudoword.lookup import exists, expand_home
 from pseudoword.text import command, visible, without_middle
 
 
@@ -39,7 +41,9 @@ class Program(WholeWords, TyperGroup):
             sys.exit(2)
         try:
             with not_too_narrow():
-                return super().main(*args, **kwargs)
+                # On Windows typer would take any argument for names of files, prompts too:
+                # "[name]" is there a file called n, a, m or e.
+                return super().main(*args, **{"windows_expand_args": False} | kwargs)
         except OSError as error:  # help and mistakes are written by typer
             abandon(sys.stdout)
             complain(f"error: {error.strerror or error}")
@@ -91,7 +95,10 @@ class Command(WholeWords, TyperCommand):
             if times > 1 and option in options and not _repeats(option):
                 name = "/".join([*option.opts, *option.secondary_opts])
                 ctx.fail(f"{name} is given {times} times, and takes one value. Give it once.")
-        return list(super().parse_args(ctx, args))
+        left = list(super().parse_args(ctx, args))
+        for several in (one.name for one in self.params if one.nargs == -1):
+            ctx.params[several] = _matching(ctx.params[several])
+        return left
 
     def _tell_unknown(self, ctx: Any, args: Sequence[str]) -> None:
         """Say of all options of other trainers at once what to do instead."""
@@ -104,6 +111,19 @@ class Command(WholeWords, TyperCommand):
         lines = [f"{n}: {why}" for n, why in told.items() if why and n not in names]
         if lines:
             ctx.fail("there are no such options here\n  " + "\n  ".join(lines))
+
+
+def _matching(names: Sequence[str] | None) -> list[str] | None:
+    """Names of files, where `*.jpg` stands for several as elsewhere: no shell of Windows sees to
+    it."""
+    if not WINDOWS or names is None:
+        return names if names is None else [*names]
+    found = []
+    for name in names:
+        path = expand_home(name)
+        matching = [] if exists(path) else sorted(glob(str(path)))  # noqa: PTH207 - of any folder
+        found += matching or [name]
+    return found
 
 
 def _repeats(option: TyperOption) -> bool:
