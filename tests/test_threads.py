@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,39 @@ def test_threads_wait_briefly_if_nobody_decided(
         monkeypatch.setenv(name, value)
     threads.wait_briefly()
     assert os.environ.get(threads.SPIN) == becomes
+
+
+@pytest.mark.parametrize(
+    ("written", "decided", "becomes"),
+    [
+        ({"v2": "200000 100000\n"}, None, "2"),
+        ({"v2": "250000 100000\n"}, None, "2"),
+        ({"v2": "50000 100000\n"}, None, "1"),
+        ({"v2": "200000 100000\n"}, "3", "3"),
+        ({"v2": "800000 100000\n"}, None, None),
+        ({"v2": "max 100000\n"}, None, None),
+        ({"quota": "400000\n", "period": "100000\n"}, None, "4"),
+        ({"quota": "-1\n", "period": "100000\n"}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_in_a_container_there_are_as_many_threads_as_cores_that_it_may_use(
+    written: dict[str, str],
+    decided: str | None,
+    becomes: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, attribute in (("v2", "QUOTA"), ("quota", "QUOTA_V1"), ("period", "PERIOD_V1")):
+        monkeypatch.setattr(threads, attribute, tmp_path / name)
+        if name in written:
+            (tmp_path / name).write_text(written[name])
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv(threads.COUNT, raising=False)
+    if decided is not None:
+        monkeypatch.setenv(threads.COUNT, decided)
+    threads.keep_to_quota()
+    assert os.environ.get(threads.COUNT) == becomes
 
 
 def test_a_command_decides_before_torch_is_imported() -> None:

@@ -1,6 +1,7 @@
 """Which graphs are recorded, and when; here without a GPU, by a stand-in for what records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -58,6 +59,26 @@ def test_a_graph_is_recorded_once_for_each_shape_and_learns_the_same(
         if size == 2:
             assert all(torch.equal(eager.word()[key], rows) for key, rows in one.word().items())
     assert [shapes[0][0] for shapes in recorded] == [2, 3]
+
+
+def test_a_graph_is_recorded_on_the_gpu_that_computes(
+    family: Family, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another one than torch's own choice: `--device cuda:1`."""
+    chosen: list[Tensor] = []
+
+    @contextmanager
+    def on_device_of(tensor: Tensor) -> Iterator[None]:
+        assert not recorded
+        chosen.append(tensor)
+        yield
+        assert recorded
+
+    monkeypatch.setattr(torch.cuda, "device_of", on_device_of)
+    width = next(iter(family.encoders.values())).width
+    noisy, text = torch.zeros(1, 4, 8, 8), Condition(torch.zeros(1, 7, width))
+    graphs.predict(family, noisy, torch.zeros(1, dtype=torch.int64), text, torch.zeros(1, 6))
+    assert [one.device for one in chosen] == [noisy.device]
 
 
 def test_few_graphs_are_kept(family: Family, recorded: Recorded) -> None:

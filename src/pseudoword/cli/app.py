@@ -581,6 +581,7 @@ def ui(
 def main() -> None:
     """Entry point of the `pseudoword` command."""
     imports.spare()
+    threads.keep_to_quota()
     threads.wait_briefly()
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Metal cannot
     app()

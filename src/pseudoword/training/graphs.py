@@ -64,7 +64,8 @@ def _record(family: Family, inputs: list[Tensor], names: list[str]) -> Graph:
     # Leaves of their own, which the graph reads from then on.
     own = tuple(one.detach().clone().requires_grad_(one.requires_grad) for one in inputs)
     try:
-        graph: Any = torch.cuda.make_graphed_callables(run, own, allow_unused_input=True)
+        with torch.cuda.device_of(own[0]):  # only what runs there is recorded
+            graph: Any = torch.cuda.make_graphed_callables(run, own, allow_unused_input=True)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
