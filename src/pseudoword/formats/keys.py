@@ -160,10 +160,13 @@ def encoder_of(key: str, width: int) -> str | None:
     return key if width == WIDTHS[key] else _ENCODER_OF_WIDTH.get(width, key)
 
 
-def onetrainer_key(encoder: str) -> str:
-    """OneTrainer's key for our text encoder, in files for other models than SD 1 and SD 2."""
-    known = KNOWN.get(encoder)
-    return known.onetrainer or encoder if known else encoder
+def onetrainer_keys(encoders: Iterable[str]) -> dict[str, str]:
+    """OneTrainer's key for each of a word's text encoders."""
+    own = set(encoders)
+    if own in ({"clip_l"}, {"clip_h"}):
+        return dict.fromkeys(own, "emp_params")
+    theirs = {ours: key for key, ours in ONETRAINER.items()}
+    return {encoder: theirs.get(encoder, encoder) for encoder in own}
 
 
 def encoder_of_width(width: int) -> str:

@@ -277,7 +277,7 @@ def _all_encoders(raw: RawContent) -> bool:
 
 
 def _is_onetrainer(raw: RawContent) -> bool:
-    theirs = {"emp_params", "t5", "gemma"}
+    theirs = {"emp_params", *keys.ONETRAINER}
     return _all_encoders(raw) and any(
         key in theirs or key.endswith(keys.OUTPUT_SUFFIX) for key in raw.tensors
     )

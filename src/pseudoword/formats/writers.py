@@ -203,15 +203,11 @@ def _per_encoder(concept: Concept, _picture: Image.Image | None) -> FileParts:
 
 
 def _onetrainer(concept: Concept, _picture: Image.Image | None) -> FileParts:
-    stable_diffusion = {keys.base_encoder(key) for key in concept.vectors} in (
-        {"clip_l"},
-        {"clip_h"},
-    )
+    names = keys.onetrainer_keys(map(keys.base_encoder, concept.vectors))
     tensors = {}
     for key, rows in concept.vectors.items():
-        plain = keys.base_encoder(key)
-        name = "emp_params" if stable_diffusion else keys.onetrainer_key(plain)
-        tensors[name + key.removeprefix(plain)] = rows
+        encoder = keys.base_encoder(key)
+        tensors[names[encoder] + key.removeprefix(encoder)] = rows
     return {"": safetensors_file.write(tensors, native.metadata_of(concept))}
 
 

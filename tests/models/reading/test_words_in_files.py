@@ -34,7 +34,7 @@ def test_the_keys_of_a_family_have_widths_that_name_it(any_family: Family) -> No
     assert any_family.name in keys.families_of(widths)
     assert any_family.name in keys.MODEL_FAMILIES
     for key, width in widths.items():
-        assert keys.encoder_of(keys.onetrainer_key(key), width) == key
+        assert keys.encoder_of(keys.onetrainer_keys(widths)[key], width) == key
         assert keys.families_of({**widths, key: width + 1}) == ()
 
 

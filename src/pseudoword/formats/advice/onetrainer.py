@@ -1,30 +1,16 @@
 """What OneTrainer does with a file that it gets as a base embedding, to continue its training."""
 
-from collections.abc import Mapping
-
 from pseudoword.concept import Concept
 from pseudoword.formats import keys
 from pseudoword.formats.advice.shared import PICTURES, convert_hint, holds_rows, is_dict, unusable
 from pseudoword.formats.embedding_file import EmbeddingFile
 
-_LARGE = {"clip_l": "clip_l", "clip_g": "clip_g", "t5xxl": "t5"}
-
-KEYS: Mapping[frozenset[str], Mapping[str, str]] = {
-    frozenset(names): names
-    for names in (
-        {"clip_l": "emp_params"},
-        {"clip_h": "emp_params"},
-        {"clip_g": "clip_g"},
-        {"clip_l": "clip_l", "clip_g": "clip_g"},
-        {"clip_l": "clip_l", "t5xxl": "t5"},
-        {"t5xxl": "t5"},
-        {"gemma2_2b": "gemma"},
-        {"clip_l": "clip_l", "llama": "llama"},
-        _LARGE,
-        {**_LARGE, "llama": "llama"},
-    )
-}
-"""Encoders of each model that it trains embeddings for -> our key -> its key."""
+TRAINED = (
+    *({"clip_l"}, {"clip_h"}, {"clip_g"}, {"clip_l", "clip_g"}, {"clip_l", "t5xxl"}, {"t5xxl"}),
+    *({"clip_l", "clip_g", "t5xxl"}, {"clip_l", "clip_g", "t5xxl", "llama"}),
+    *({"clip_l", "llama"}, {"gemma2_2b"}),
+)
+"""The text encoders of each model that it trains embeddings for."""
 
 UNTRAINED = {"lumina2"}
 """Families whose text encoders are those of one that it trains embeddings for."""
@@ -34,8 +20,8 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
     """What happens to `concept` in the file."""
     hint = convert_hint(concept, "onetrainer")
     plain = {keys.base_encoder(key): key for key in concept.vectors}
-    names = KEYS.get(frozenset(plain))
-    if names is None or concept.family in UNTRAINED or keys.is_layered(concept.vectors):
+    untrained = concept.family in UNTRAINED or set(plain) not in TRAINED
+    if untrained or keys.is_layered(concept.vectors):
         return "trains no embeddings for these models"
     if file.container in PICTURES:
         return f"reads no pictures{hint}"
@@ -45,6 +31,7 @@ def advise(file: EmbeddingFile, concept: Concept) -> str:
         return obstacle
     if not is_dict(file) or "ParameterDict" in file.raw.quirks:
         return f"needs its own keys{hint}"
+    names = keys.onetrainer_keys(plain)
     for encoder, key in plain.items():
         tensor = file.raw.items.get(names[encoder] + key.removeprefix(encoder))
         if not holds_rows(tensor, concept.vectors[key], 2):
