@@ -1,6 +1,8 @@
 """Checkpoints in one file: the same model as the folder they were made from."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,22 @@ def test_one_file_trains_and_draws_like_its_folder(
     assert np.array_equal(np.asarray(drawn[0]), np.asarray(drawn[1]))
     detected = detection.detect(BaseChoice(base=str(file), configs=str(unet_base)))
     assert "single-file checkpoint with the keys of sd" in detected.recognised_by
+
+
+def test_configs_are_had_where_a_cache_takes_no_folder_and_leave_nothing_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PSEUDOWORD_CACHE", str(tmp_path))
+    replace = os.replace
+
+    def refused(path: Path, to: Path) -> None:
+        if Path(to).is_relative_to(tmp_path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(to))
+        replace(path, to)
+
+    monkeypatch.setattr(os, "replace", refused)
+    assert (single_file_configs.folder("sd2") / "model_index.json").is_file()
+    assert not [*(tmp_path / "layouts").iterdir()]
 
 
 def test_configs_are_had_where_there_can_be_no_cache(

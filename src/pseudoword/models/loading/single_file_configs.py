@@ -69,20 +69,19 @@ def _written(path: Path, configs: Layout) -> Path:
     if path.is_dir():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent))
-    for part, values in configs.items():
-        if part.startswith("tokenizer"):
-            clip_tokenizer(**values).save_pretrained(temporary / part)
-        else:
-            target = temporary / _file_of(part)
-            target.parent.mkdir(exist_ok=True)
-            target.write_text(json.dumps(values, indent=2))
-    try:
-        move(temporary, path)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not path.is_dir():  # else another process was first
-            raise
+    with tempfile.TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True) as temporary:
+        for part, values in configs.items():
+            if part.startswith("tokenizer"):
+                clip_tokenizer(**values).save_pretrained(Path(temporary, part))
+            else:
+                target = Path(temporary, _file_of(part))
+                target.parent.mkdir(exist_ok=True)
+                target.write_text(json.dumps(values, indent=2))
+        try:
+            move(Path(temporary), path)
+        except OSError:
+            if not path.is_dir():  # else another process was first
+                raise
     return path
 
 
