@@ -132,7 +132,7 @@ def textbook(family: Any, case: Case, pictures: Path) -> Callable[[], object]:
     table = text.get_input_embeddings().weight.requires_grad_()
     frozen = table.detach().clone()
     optimiser = torch.optim.AdamW([table], lr=RATE)
-    unet, vae, schedule = plain(family.unet), family.vae, family.scheduler("DDPM")
+    unet, vae, schedule = plain(family.denoiser), family.vae, family.scheduler("DDPM")
     pixels = _pixels(pictures, case).to(family.device, vae.dtype)  # which may be float32
     prompts = [line.replace("[name]", "<new>") for line in captions.templates("subject")]
 
@@ -264,7 +264,7 @@ def script(
         "lr_warmup_steps": 0, "mixed_precision": precision, "logging_dir": out / "logs",
     }  # fmt: skip
     models = {
-        "UNet2DConditionModel": plain(family.unet),
+        "UNet2DConditionModel": plain(family.denoiser),
         "AutoencoderKL": copy.deepcopy(family.vae),  # the script casts it
         "CLIPTextModel": copy.deepcopy(plain(encoder.model)).float().requires_grad_(True),
         "CLIPTokenizer": copy.deepcopy(encoder.reader.tokenizer),

@@ -229,7 +229,7 @@ class Loras:
 
     def _lora(self, down: str, up: str, dot: str) -> dict[str, Tensor]:
         tensors = {}
-        for name, layer in self.family.unet.named_modules():  # type: ignore[attr-defined]
+        for name, layer in self.family.denoiser.named_modules():
             if name.endswith(("attn2.to_k", "attn1.to_q")):
                 key = name.replace(".", dot)
                 tensors[down.format(key)] = torch.full((4, layer.in_features), 0.1)

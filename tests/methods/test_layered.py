@@ -98,7 +98,7 @@ def test_each_layer_reads_what_its_own_rows_make_of_the_prompt(unet_family: Fami
                 module.register_forward_pre_hook(seen(layer), with_kwargs=True)
                 for layer, module in before.items()
             ]
-            family.unet(
+            family.denoiser(
                 torch.zeros(2, 4, 8, 8), torch.tensor([5, 5]), condition.hidden,
                 added_cond_kwargs=family.added_conditions(
                     condition, torch.ones(2, 6, dtype=torch.int64)
@@ -154,13 +154,13 @@ def test_a_u_net_that_makes_one_vector_of_the_text_gets_the_mean_of_all_layers(
 ) -> None:
     more = {"addition_embed_type": "text", "addition_embed_type_num_heads": 4}
     family: Any = base_model.load_named(str(with_unet(base, tmp_path / "base", **more)), "cpu")
-    word, made, pooled = layered_word(family), list[Tensor](), family.unet.get_aug_embed
+    word, made, pooled = layered_word(family), list[Tensor](), family.denoiser.get_aug_embed
 
     def seen(**given: Any) -> Tensor:
         made.append(pooled(**given))
         return made[-1]
 
-    family.unet.get_aug_embed = seen
+    family.denoiser.get_aug_embed = seen
 
     def read(rows: dict[str, Tensor]) -> Tensor:
         condition = family.encode_text(["a <cat>", "a dog"], {"<cat>": rows})
@@ -207,7 +207,7 @@ def test_sparing_memory_gives_the_same_gradient(base: Path, pictures: Path) -> N
 def test_a_layer_that_is_not_asked_is_told(base: Path) -> None:
     family: Any = base_model.load_named(str(base), "cpu")
     condition = family.encode_text(["a <cat>"], {"<cat>": layered_word(family)})
-    family.unet.mid_block.forward = lambda hidden, *_args, **_given: hidden
+    family.denoiser.mid_block.forward = lambda hidden, *_args, **_given: hidden
     with pytest.raises(pseudoword.PseudowordError, match="did not use its layers MID"):
         family.predict(
             torch.zeros(1, 4, 8, 8), torch.tensor([3]), condition, torch.ones(1, 6).long()

@@ -22,7 +22,7 @@ def broken(base: Path, tmp_path: Path) -> Path:
 def test_nothing_that_is_loaded_asks_for_a_gradient(base: Path) -> None:
     family = base_model.load_named(str(base), "cpu")
     family.encode_pictures(torch.zeros(1, 3, 32, 32))
-    for module in (family.unet, family.vae, family.encoders["clip_l"].model):  # type: ignore[attr-defined]
+    for module in (family.denoiser, family.vae, family.encoders["clip_l"].model):  # type: ignore[attr-defined]
         assert not module.training
         assert not any(p.requires_grad for p in module.parameters())
 
@@ -40,7 +40,7 @@ def test_the_fingerprint_tells_models_apart(base: Path) -> None:
     family = base_model.load_named(str(base), "cpu")
     before = family.fingerprint()
     assert base_model.load_named(str(base), "cpu").fingerprint() == before
-    family.unet.conv_out.weight.data[0] += 1e-3  # type: ignore[attr-defined]
+    family.denoiser.conv_out.weight.data[0] += 1e-3
     assert family.fingerprint() != before
 
 
@@ -73,7 +73,7 @@ def test_weights_of_a_variant_are_loaded_if_it_is_given(base: Path, tmp_path: Pa
 
 def test_the_vae_keeps_float32_unless_its_config_says_otherwise(broken: Path) -> None:
     half: Any = base_model.load_named(str(broken), "cpu", "float16")
-    assert half.unet.dtype == torch.float16
+    assert half.denoiser.dtype == torch.float16
     assert half.vae.dtype == torch.float32
     assert torch.isfinite(half.encode_pictures(torch.ones(1, 3, 32, 32)).mean).all()
     config = json.loads((broken / "vae" / "config.json").read_text())

@@ -242,9 +242,9 @@ def test_graphs_learn_what_is_learned_without(any_base: Path, pictures: Path, dt
 def test_what_a_frozen_u_net_does_not_keep_changes_no_bit(unet_base: Path, dtype: DType) -> None:
     """Convolutions without their input, and activations that are computed again."""
     family = load(unet_base, dtype)
-    if not hasattr(family, "unet"):
+    if family.denoiser_part != "unet":
         pytest.skip("its denoiser is no U-Net")
-    plain = copy.deepcopy(family.unet)
+    plain = copy.deepcopy(family.denoiser)
     for layer in plain.modules():
         vars(layer).pop("forward", None)
     text = torch.randn(2, 7, plain.config.cross_attention_dim)
@@ -253,7 +253,7 @@ def test_what_a_frozen_u_net_does_not_keep_changes_no_bit(unet_base: Path, dtype
     t = torch.tensor([3, 700]).to(family.device)
     added = {"text_embeds": pooled, "time_ids": torch.ones(2, 6, device=family.device)}
     found = []
-    for unet in (plain, family.unet):
+    for unet in (plain, family.denoiser):
         asked_for = text.to(family.device, family.dtype).requires_grad_()
         with repeatable(family.device):
             out = unet(noisy, t, asked_for, added_cond_kwargs=added, return_dict=False)[0]
@@ -376,7 +376,7 @@ def test_a_quantised_base_learns_and_draws(
     if quantize == "4bit":
         pytest.importorskip("bitsandbytes")
     small, plain = load(unet_base, "bfloat16", quantize), load(unet_base, "bfloat16")
-    assert nbytes(small.unet) < nbytes(plain.unet)
+    assert nbytes(small.denoiser) < nbytes(plain.denoiser)
     rough, whole = gradient(small, pictures), gradient(plain, pictures)
     assert not torch.equal(rough, whole)
     assert off_by(rough, whole) < error

@@ -30,7 +30,7 @@ def grad(m: TrainState) -> torch.Tensor:
 
 
 def test_only_the_new_rows_are_parameters(family: StableDiffusion, pictures: Path) -> None:
-    frozen = [family.unet, family.encoders["clip_l"].model]
+    frozen = [family.denoiser, family.encoders["clip_l"].model]
     before = [Snapshot(module) for module in frozen]
     one = train_state(family, pictures)
     start = rows(one).clone()

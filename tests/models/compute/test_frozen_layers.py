@@ -156,11 +156,11 @@ def test_weights_that_are_not_frozen_still_get_their_gradient(packed: bool) -> N
 
 def test_a_model_s_layers_stay_what_they_are(base: Path) -> None:
     family: Any = base_model.load_named(str(base), "cpu")
-    kinds = {type(layer) for layer in family.unet.modules()}
+    kinds = {type(layer) for layer in family.denoiser.modules()}
     assert {nn.Conv2d, nn.Linear} <= kinds
     assert not any("frozen_layers" in kind.__module__ for kind in kinds)
-    plain = type(family.unet).from_config(family.unet.config)
-    assert list(family.unet.state_dict()) == list(plain.state_dict())
+    plain = type(family.denoiser).from_config(family.denoiser.config)
+    assert list(family.denoiser.state_dict()) == list(plain.state_dict())
 
 
 def test_weights_are_laid_out_where_the_cpu_has_memory_for_it(

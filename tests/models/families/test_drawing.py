@@ -217,7 +217,7 @@ def test_an_inpainting_model_learns_with_all_of_the_picture_masked(
     assert done.effect > 0
     family: Any = base_model.load_named(str(inpainting), "cpu")
     inputs = []
-    family.unet.register_forward_pre_hook(lambda _module, args: inputs.append(args[0]))
+    family.denoiser.register_forward_pre_hook(lambda _module, args: inputs.append(args[0]))
     noisy = torch.randn(2, 4, 8, 8)
     family.predict(noisy, torch.tensor([1, 2]), family.encode_text(["a", "cat"], {}), None)
     blank = family.encode_pictures(torch.zeros(1, 3, 32, 32)).mean.expand(2, -1, -1, -1)

@@ -62,10 +62,10 @@ def test_every_weight_of_a_lora_and_of_the_similarity_model_is_aligned(
     shift(lora(base, tmp_path / "style.safetensors"), BESIDE)
     family: Any = base_model.load_named(str(base), "cpu")
     with family.with_loras([(tmp_path / "style.safetensors", 1.0)]):
-        names = [name for name, _ in family.unet.named_parameters() if "lora" in name]
+        names = [name for name, _ in family.denoiser.named_parameters() if "lora" in name]
         assert names
         encoder = family.encoders["clip_l"].model
-        assert not any(address % 64 for address in addresses(family.unet, encoder))
+        assert not any(address % 64 for address in addresses(family.denoiser, encoder))
     folder = shutil.copytree(BUNDLED, tmp_path / "folder")
     for file in folder.glob("*.safetensors"):
         shift(file, BESIDE)
@@ -90,7 +90,7 @@ def test_weights_that_are_not_finite_are_refused(
 def test_a_prediction_that_is_not_finite_is_an_error(base: Path, tmp_path: Path) -> None:
     family: Any = base_model.load_named(str(base), "cpu")
     with torch.no_grad():
-        family.unet.conv_out.weight.fill_(3e38)
+        family.denoiser.conv_out.weight.fill_(3e38)
     with pytest.raises(BaseModelError, match="draws numbers that are not finite"):
         generate(family, ["a cat"], [], seeds=[0], sampler_steps=2)
     broken = shutil.copytree(base, tmp_path / "broken")

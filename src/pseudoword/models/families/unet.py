@@ -59,13 +59,8 @@ class UNetFamily(LatentFamily):
         return diffusion_schedule(self.parts)
 
     @property
-    def unet(self) -> Any:
-        """diffusers' UNet2DConditionModel."""
-        return self.denoiser
-
-    @property
     def latent_channels(self) -> int:
-        return int(self.unet.config.out_channels)
+        return int(self.denoiser.config.out_channels)
 
     @abstractmethod
     def read_text(self, prompts: Prompts, words: Words, layers: Sequence[str]) -> Condition:
@@ -92,11 +87,11 @@ class UNetFamily(LatentFamily):
 
     @cached_property
     def _layers(self) -> dict[str, torch.nn.Module]:
-        return cross_attention_layers(self.unet)
+        return cross_attention_layers(self.denoiser)
 
     def reading(self, condition: Condition) -> AbstractContextManager[None]:
         """While open, each layer of the U-Net reads its own text if `condition` is layered."""
-        return text_per_layer(self.unet, self._layers) if condition.layered else nullcontext()
+        return text_per_layer(self.denoiser, self._layers) if condition.layered else nullcontext()
 
     @staticmethod
     def resolution_of(parts: ModelParts) -> tuple[int, int]:
@@ -124,7 +119,7 @@ class UNetFamily(LatentFamily):
     ) -> Tensor:
         """The U-Net's output for all of its input channels."""
         with self.reading(condition):
-            predicted: Tensor = self.unet(
+            predicted: Tensor = self.denoiser(
                 channels.to(self.dtype),
                 t,
                 condition.hidden.to(self.dtype),
@@ -142,7 +137,7 @@ class UNetFamily(LatentFamily):
         distilled for guidance, a word learns at a scale of 1, where it leaves predictions as they
         are: there all sines are 0, and all cosines are 1.
         """
-        width = self.unet.config.time_cond_proj_dim
+        width = self.denoiser.config.time_cond_proj_dim
         if width is None:
             return None
         read = torch.zeros(count, width, device=self.device, dtype=self.dtype)
@@ -152,7 +147,7 @@ class UNetFamily(LatentFamily):
     def try_denoiser(self, side: int, condition: Condition) -> Tensor:
         # of all channels: the VAE, which predicting with a mask needs, is not loaded yet
         channels = torch.ones(
-            1, self.unet.config.in_channels, side, side, device=self.device, dtype=torch.float32
+            1, self.denoiser.config.in_channels, side, side, device=self.device, dtype=torch.float32
         )
         micro_conditioning = torch.ones(1, 6, dtype=torch.int64, device=self.device)
         t = torch.zeros(1, dtype=torch.int64, device=self.device)
@@ -164,7 +159,7 @@ class UNetFamily(LatentFamily):
 
     @property
     def _takes_mask(self) -> bool:
-        return bool(self.unet.config.in_channels > self.unet.config.out_channels)
+        return bool(self.denoiser.config.in_channels > self.denoiser.config.out_channels)
 
     def _full_mask(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """A mask of ones and the latents of a grey picture: an inpainting U-Net then paints it all.
@@ -190,7 +185,7 @@ class UNetFamily(LatentFamily):
         height, width = (
             side // self.autoencoder.scale for side in (settings.height, settings.width)
         )
-        channels = self.unet.config.out_channels
+        channels = self.denoiser.config.out_channels
         _, blank = self._full_mask(torch.empty(count, channels, height, width, device=self.device))
         return {
             "image": torch.zeros(1, 3, settings.height, settings.width, dtype=torch.float32),
@@ -201,7 +196,7 @@ class UNetFamily(LatentFamily):
 
     @property
     def drawing_models(self) -> list[Any]:
-        return [self.unet, *([self.vae] if self._takes_mask else [])]
+        return [self.denoiser, *([self.vae] if self._takes_mask else [])]
 
     @property
     def _pipeline_kind(self) -> Any:
@@ -215,5 +210,5 @@ class UNetFamily(LatentFamily):
 
     @property
     def text_width(self) -> int:
-        width: int | Sequence[int] = self.unet.config.cross_attention_dim
+        width: int | Sequence[int] = self.denoiser.config.cross_attention_dim
         return width if isinstance(width, int) else width[0]
