@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from support import run
+from torch.utils.checkpoint import checkpoint
 
 from pseudoword import imports
 
@@ -98,6 +99,26 @@ def test_optimisers_and_models_do_without_the_compiler() -> None:
         "print(stepped(), 'torch._dynamo.convert_frame' in sys.modules, 'sympy' in sys.modules)",
     )
     assert said == f"{stepped()} False False"
+
+
+def checkpointed() -> float:
+    number = torch.ones(1, requires_grad=True)
+    checkpoint(torch.exp, number, use_reentrant=False).backward()
+    assert number.grad is not None
+    return number.grad.item()
+
+
+def test_checkpointing_does_without_the_compiler() -> None:
+    """Which has the settings that were there before it, once it is used."""
+    said = in_a_command(
+        "import torch",
+        "from torch.utils.checkpoint import checkpoint",
+        inspect.getsource(checkpointed),
+        "print(checkpointed(), 'torch._dynamo.convert_frame' in sys.modules)",
+        "settings = torch._dynamo.config",
+        "print(torch._dynamo.is_compiling(), torch._dynamo.config is settings)",
+    )
+    assert said.split("\n") == [f"{checkpointed()} False", "False True"]
 
 
 def test_loras_do_without_the_compiler_and_without_quantised_layers() -> None:

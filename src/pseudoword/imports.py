@@ -30,8 +30,11 @@ COMPILER = "torch._dynamo"
 """torch's compiler. Optimisers, diffusers and transformers import it to tell it what not to
 compile, which takes as long as importing torch."""
 
-ALONE = f"{COMPILER}._trace_wrapped_higher_order_op"
-"""A part of it that transformers uses, and that needs nothing of the rest."""
+SETTINGS = f"{COMPILER}.config"
+"""Its settings, of which torch's checkpointing reads one."""
+
+ALONE = {SETTINGS, f"{COMPILER}._trace_wrapped_higher_order_op"}
+"""Parts of it that need nothing of the rest. transformers uses the second one."""
 
 ALL_MODELS = "transformers.models"
 """A package whose import searches the files of four hundred models for names."""
@@ -198,6 +201,12 @@ class NothingCompiled(Later):
     eval_frame = SimpleNamespace(OptimizedModule=type("OptimizedModule", (), {}))
     """the class of compiled models, of which there are none"""
 
+    def __getattr__(self, name: str) -> Any:
+        """Its settings without the rest, which has the same ones once it is imported."""
+        if f"{COMPILER}.{name}" == SETTINGS:
+            return importlib.import_module(SETTINGS)
+        return super().__getattr__(name)
+
     def disable(self, function: Any = None, *_: Any, **__: Any) -> Any:
         """`function` as it is; without one, a decorator that does this."""
         return self.disable if function is None else function
@@ -213,11 +222,11 @@ class NothingCompiled(Later):
 
 
 class _PartsOfCompiler(MetaPathFinder, Loader):
-    """Imports the compiler before any part of it but `ALONE`, as without `NothingCompiled`."""
+    """Imports the compiler before any part of it not in `ALONE`, as without `NothingCompiled`."""
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """Of a part that is wanted before the compiler itself."""
-        if not name.startswith(f"{COMPILER}.") or name == ALONE or _is_imported():
+        if not name.startswith(f"{COMPILER}.") or name in ALONE or _is_imported():
             return None
         _import_really(COMPILER)
         return spec_from_loader(name, self) if name in sys.modules else None
