@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from pseudoword.models.family import Condition, Family
 from pseudoword.models.reading.injection import Words
@@ -17,13 +17,7 @@ def encode_distinct(family: Family, prompts: Sequence[str], words: Words) -> Con
     if len(places) == len(prompts):
         return found
     chosen = torch.tensor([places[prompt] for prompt in prompts], device=found.hidden.device)
-
-    def spread(part: Tensor | None) -> Tensor | None:
-        return None if part is None else part.index_select(0, chosen)
-
-    return replace(
-        found,
-        hidden=found.hidden.index_select(0, chosen),
-        pooled=spread(found.pooled),
-        mask=spread(found.mask),
-    )
+    spread: dict[str, Any] = {
+        name: tensor.index_select(0, chosen) for name, tensor in found.tensors.items()
+    }
+    return replace(found, **spread)

@@ -60,6 +60,12 @@ class Condition:
     layered: bool = False
     """whether each layer of the denoiser reads its own part"""
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those of its tensors that there are, by name."""
+        every = {"hidden": self.hidden, "pooled": self.pooled, "mask": self.mask}
+        return {name: tensor for name, tensor in every.items() if tensor is not None}
+
 
 class Family(Protocol):
     """A frozen base model."""

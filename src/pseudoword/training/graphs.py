@@ -41,8 +41,7 @@ def predict(
     """
     if condition.layered:
         return family.predict(noisy, t, condition, micro_conditioning)
-    parts = {name: getattr(condition, name) for name in ("hidden", "pooled", "mask")}
-    text = {name: part for name, part in parts.items() if part is not None}
+    text = condition.tensors
     inputs = [noisy, t, micro_conditioning, *text.values()]
     known = _graphs.setdefault(family, {})
     shape: Shape = (*text, *((one.shape, one.dtype) for one in inputs))
