@@ -6,6 +6,7 @@ chunk; else where the chunk is full. A word's rows always stay together.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -53,36 +54,35 @@ def tokenize_chunks(
     Raises:
         PromptError: as in `count_chunks`.
     """
-    tokenizer = reader.tokenizer
-    shape = (len(prompts.prompts) * prompts.chunks, reader.length)
-    ids = torch.full(shape, tokenizer.pad_token_id)
-    slots = torch.full(shape, -1)
-    mask = torch.zeros(shape, dtype=torch.int64)
-    weights = torch.ones(shape, dtype=torch.float32)
-    ids[:, 0] = tokenizer.bos_token_id
-    for b, prompt in enumerate(prompts.prompts):
-        chunks = _chunks(reader, prompt, counts)
-        filled = chunks + [[]] * (prompts.chunks - len(chunks))
-        for i, chunk in enumerate(filled, b * prompts.chunks):
-            end = 1 + len(chunk)
-            ids[i, 1:end] = torch.tensor([token.id for token in chunk], dtype=torch.int64)
-            ids[i, end] = tokenizer.eos_token_id
-            mask[i, : end + 1] = 1
-            slots[i, 1:end] = torch.tensor([token.row for token in chunk], dtype=torch.int64)
-            weights[i, 1:end] = torch.tensor([token.weight for token in chunk], dtype=torch.float32)
-    return Tokenized(ids, slots, mask, None if (weights == 1).all() else weights)
+    chunks: list[list[_Token]] = []
+    for prompt in prompts.prompts:
+        own = _chunks(reader, prompt, counts)
+        chunks += own + [[]] * (prompts.chunks - len(own))
+    sequences = [
+        (
+            [*reader.begin, *(token.id for token in chunk), *reader.end],
+            [-1, *(token.row for token in chunk), -1],
+        )
+        for chunk in chunks
+    ]
+    tokens = reader.padded(sequences, reader.length)
+    if all(token.weight == 1 for chunk in chunks for token in chunk):
+        return tokens
+    weights = torch.ones(tokens.ids.shape, dtype=torch.float32)
+    for own_weights, chunk in zip(weights, chunks, strict=True):
+        own_weights[1 : 1 + len(chunk)] = torch.tensor([token.weight for token in chunk])
+    return replace(tokens, weights=weights)
 
 
 def _chunks(reader: PromptReader, prompt: Prompt, counts: Mapping[str, int]) -> list[list[_Token]]:
     """The tokens of each chunk of `prompt`; at least one chunk."""
     room = reader.max_tokens
-    comma = reader.tokenizer.get_vocab().get(",</w>")
     done: list[list[_Token]] = []
     for part in prompt.parts:
         chunk: list[_Token] = []
         behind_comma: int | None = None
         for unit in _units(reader, part, counts):
-            is_comma = len(unit) == 1 and unit[0].id == comma and unit[0].row < 0
+            is_comma = len(unit) == 1 and unit[0].id == reader.comma and unit[0].row < 0
             full = len(chunk) == room
             moves = full and behind_comma is not None and room - behind_comma < COMMA_REACH
             if moves and not is_comma:

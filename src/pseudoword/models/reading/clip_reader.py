@@ -42,7 +42,7 @@ class ClipReader(PromptReader):
         if isinstance(prompts, ChunkedPrompts):
             return tokenize_chunks(self, prompts, counts)
         known = tuple(counts.items())
-        return self._padded([self._sequence(prompt, known) for prompt in prompts], self.length)
+        return self.padded([self._sequence(prompt, known) for prompt in prompts], self.length)
 
     def find(self, prompt: str, counts: Mapping[str, int]) -> Found:
         """All tokens of a prompt, and the prompt as the user wrote it."""

@@ -110,7 +110,7 @@ class SequenceReader(PromptReader):
             raise PromptError("this text encoder reads no weights, and no prompts in chunks")
         found = [self.sequence(prompt, counts) for prompt in prompts]
         longest = max(len(ids) for ids, _ in found)
-        return self._padded(found, longest if self.pads_to_longest else self.length)
+        return self.padded(found, longest if self.pads_to_longest else self.length)
 
     def _before_padding(self, count: int) -> int:
         if self.pads_inside:
