@@ -8,12 +8,15 @@ import subprocess
 import sys
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import pseudoword
 from pseudoword import api
@@ -235,3 +238,46 @@ def test_a_training_that_is_asked_to_stop_ends_no_service(
     with ThreadPoolExecutor(1) as pool:  # a browser's tests leave a loop in this thread
         assert "at step 2" in pool.submit(lambda: asyncio.run(serve())).result()
     assert pseudoword.train(pictures, "<toy>", **quick, out=tmp_path).seconds > 0
+
+
+@contextmanager
+def default(kind: str, value: Any) -> Iterator[None]:
+    before = getattr(torch, f"get_default_{kind}")()
+    getattr(torch, f"set_default_{kind}")(value)
+    try:
+        yield
+    finally:
+        getattr(torch, f"set_default_{kind}")(None if kind == "device" else before)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+        partial(default, "device", "meta"),
+        partial(default, "dtype", torch.bfloat16),
+    ],
+    ids=["no_grad", "inference_mode", "autocast", "default device", "default dtype"],
+)
+def test_modes_of_torch_that_the_caller_is_in_change_nothing(
+    mode: Callable[[], AbstractContextManager[Any]], base: Path, pictures: Path, tmp_path: Path
+) -> None:
+    def learn_and_draw(run: Path) -> tuple[bytes, bytes]:
+        learned = pseudoword.train(
+            pictures, "<toy>", base=str(base), steps=3, preview="none", out=run
+        )
+        drawn = pseudoword.generate(
+            "a <toy>", base=str(base), concept=learned.concept, sampler_steps=2
+        )
+        return (run / "concept.safetensors").read_bytes(), drawn[0].tobytes()
+
+    expected = learn_and_draw(tmp_path / "usual")
+    with mode():
+        found = learn_and_draw(tmp_path / "other")
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == (
+            mode not in (torch.no_grad, torch.inference_mode),
+            mode is torch.inference_mode,
+        )
+    assert found == expected

@@ -7,14 +7,15 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 from pseudoword import config
 from pseudoword.config.aliases import names_of
 from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
-from pseudoword.process_wide import without_notices
+from pseudoword.process_wide import ProcessWide, without_notices
 from pseudoword.progress import Logged, PassedOn, Progress
 from pseudoword.runs.interrupt import Interrupted
 
@@ -120,9 +121,44 @@ def _forget_locals(error: BaseException | None, earlier: BaseException | None) -
         error = error.__cause__ or error.__context__
 
 
+@contextmanager
+def _usual_modes() -> Iterator[None]:
+    """While open, this thread computes as torch does by itself, whatever the caller has chosen.
+
+    Without gradients nothing would be learned, and in autocast other numbers, without a word.
+    """
+    import torch
+
+    gpu = torch.accelerator.current_accelerator()
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(mode=False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", gpu.type if gpu else "cpu"):
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextmanager
+def _float32_by_default() -> Iterator[None]:
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+_usual_dtype = ProcessWide(_float32_by_default)
+
+
 @cache
 def for_python(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, whose errors and notes are told `in_python`.
+    """`function`, whose errors and notes are told `in_python`; torch's modes are the usual ones.
 
     Without a `progress`, notes are logged.
     """
@@ -136,7 +172,7 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
         elif isinstance(given, Progress) and not isinstance(given, type):  # else it is refused
             kwargs["progress"] = InPython(given)
         try:
-            with without_notices:
+            with without_notices, _usual_dtype, _usual_modes():
                 return function(*args, **kwargs)
         except PseudowordError as error:
             _tell(error)
