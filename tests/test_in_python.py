@@ -59,6 +59,8 @@ def test_errors_name_arguments_in_python_and_options_elsewhere(
 ) -> None:
     with pytest.raises(SettingsError, match=r"^`steps`: should be"):
         pseudoword.train(pictures, "<toy>", steps="many")
+    with pytest.raises(SettingsError, match=r"^`concepts`: .*; did you mean `concept`\?$"):
+        pseudoword.generate("a <toy>", concepts=["toy.safetensors"])
     with pytest.raises(SettingsError, match=r"^--steps: should be"):
         api.train(pictures, "<toy>", steps="many")
     quick: dict[str, Any] = {"init": "cat", "base": base, "batch": 2, "preview": "none"}

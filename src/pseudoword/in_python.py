@@ -18,6 +18,7 @@ from pseudoword.errors import PseudowordError, StoppedError, is_out_of_memory
 from pseudoword.process_wide import ProcessWide, without_notices
 from pseudoword.progress import Logged, PassedOn, Progress
 from pseudoword.runs.interrupt import Interrupted
+from pseudoword.text import nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,6 +111,13 @@ def _tell(error: BaseException) -> None:
         error.__notes__ = [*map(in_python, error.__notes__)]
 
 
+def _suggest(error: PseudowordError, name: str, meant: str) -> None:
+    """Where `name` is no setting, and is like none, tell which argument may be meant."""
+    unknown = f"`{name}`: there is no such setting"
+    if meant and str(error).endswith(unknown):
+        error.args = (f"{error}; did you mean `{meant}`?",)
+
+
 def _forget_locals(error: BaseException | None, earlier: BaseException | None) -> None:
     """Let go of what the functions had that an error has ended, a base model for example.
 
@@ -162,7 +170,8 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
 
     Without a `progress`, notes are logged.
     """
-    shows = "progress" in inspect.signature(function).parameters
+    arguments = inspect.signature(function).parameters
+    shows = "progress" in arguments
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -176,6 +185,8 @@ def for_python(function: Callable[P, R]) -> Callable[P, R]:
                 return function(*args, **kwargs)
         except PseudowordError as error:
             _tell(error)
+            for name in kwargs.keys() - arguments.keys():
+                _suggest(error, name, nearest(name, arguments))
             _forget_locals(error, earlier)
             raise
         except KeyboardInterrupt as stop:
