@@ -11,7 +11,8 @@ from pseudoword.fleet import archive, history
 from pseudoword.fleet.history import Event, Kind
 from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.life import SignOfLife, Watch
-from pseudoword.fleet.queue import Queue, make_queue, open_queue
+from pseudoword.fleet.queue import Claim, Queue, make_queue, open_queue
+from pseudoword.fleet.stores import Store
 from pseudoword.fleet.view import view
 from pseudoword.progress import Silent
 
@@ -194,10 +195,49 @@ def test_a_worker_is_silent_for_as_long_as_its_counter_stands_still(queue: Queue
     assert (watch.silent_seconds("gone"), watch.silent_seconds("me")) == (3, 10)
 
 
-def test_what_is_no_event_is_told(queue: Queue) -> None:
+def test_an_event_that_is_damaged_or_missing_is_a_failure_of_its_word_alone(queue: Queue) -> None:
+    for name in ("dog-1", "hat-1"):
+        queue.submit(Job(name, "", b""))
     queue.store.put("events/cat-1/0001.json", b"{")
-    with pytest.raises(StorageError, match=r"0001\.json was not written by a worker"):
-        again(queue).histories()
+    queue.store.put("events/dog-1/0003.json", b'{"kind": "claimed", "of a later version": 1}')
+    seen = {word.name: word for word in view(again(queue))}
+    assert [word.state for word in seen.values()] == ["failed", "running", "waiting"]
+    assert "0001.json was not written by a worker" in seen["cat-1"].why
+    other = again(queue)
+    other.cancel("dog-1")  # the next number is that after the last
+    other.retry("cat-1")
+    assert [event.kind for event in other.history("dog-1")] == [
+        *("failed", "failed", "claimed", "cancelled"),
+    ]
+    assert again(queue).claim("cat-1", "me", 60) == Claim("cat-1", 3)
+
+
+def test_nothing_is_steered_if_one_job_cannot_be(queue: Queue) -> None:
+    queue.submit(Job("dog-1", "", b""))
+    queue.cancel("cat-1")
+    claim = queue.claim("dog-1", "me", 60)
+    assert claim
+    assert queue.end(claim, Event(kind="done"))
+    with pytest.raises(SettingsError, match="dog-1 is done, so it cannot be cancelled"):
+        steer_queue(queue.address, ["cat"], ["dog"], None, Silent())
+    assert [word.state for word in view(queue)] == ["cancelled", "done"]
+
+
+def test_many_are_steered_without_a_list_of_all_for_each(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        queue.submit(Job(f"dog-{number}", "", b""))
+    names, listed = type(queue.store).names, []
+
+    def counted(store: Store, folder: str) -> list[str]:
+        listed.append(folder)
+        return names(store, folder)
+
+    monkeypatch.setattr(type(queue.store), "names", counted)
+    steer_queue(queue.address, [], ["all"], None, Silent())
+    steer_queue(queue.address, ["cat-1", *(f"dog-{i}" for i in range(20))], [], None, Silent())
+    assert listed.count("jobs") <= 6
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/../../b", "C:/x", "a\\b"])

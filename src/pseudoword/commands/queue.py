@@ -31,6 +31,10 @@ def steer_queue(
     if cancel and not cancelled:
         progress.note(f"--cancel {ALL}: no word waits or is being learned")
     for name in retried:
+        queue.check_retry(name)
+    for name in cancelled:
+        queue.check_cancel(name)
+    for name in retried:
         queue.retry(name)
     for name in cancelled:
         queue.cancel(name)

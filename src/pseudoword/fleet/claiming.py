@@ -9,7 +9,7 @@ from typing import Any
 from pseudoword.config import WorkConfig
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event
-from pseudoword.fleet.life import Watch
+from pseudoword.fleet.life import SignOfLife, Watch
 from pseudoword.fleet.queue import Claim, Queue
 from pseudoword.progress import Progress
 from pseudoword.runs.loaded_base import OF_BASE
@@ -127,5 +127,6 @@ class Claiming:
             events = list(histories[name])
             why = f"its worker {event.worker} gave no sign of life for {event.lease_seconds:g} s"
             lost = self.bad("lost", name, events, why)
+            SignOfLife(self._queue.store, event.worker).end()  # if it lives, it gives another one
             if self._queue.add(name, len(events) + 1, lost):
                 self._progress.note(f"{name}: {why}")

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pseudoword.errors import DamagedError
+from pseudoword.text import reason
 
 Kind = Literal["claimed", "returned", "lost", "error", "failed", "done", "cancelled", "retried"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -64,7 +65,7 @@ class Event(BaseModel):
         try:
             return cls.model_validate(json.loads(data))
         except (ValueError, RecursionError, ValidationError) as error:
-            raise DamagedError(f"{where} was not written by a worker: {error}") from error
+            raise DamagedError(f"{where} was not written by a worker: {reason(error)}") from error
 
 
 def state(events: Sequence[Event]) -> State:

@@ -12,7 +12,8 @@ workers/NAME             what a worker writes again and again while it lives
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +22,17 @@ from pseudoword.files import file_stem
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event, State
 from pseudoword.fleet.jobs import Job
-from pseudoword.fleet.stores import Store, open_store
+from pseudoword.fleet.stores import Store, open_store, read_all
 from pseudoword.text import brief, listed
 
 MARK, FORMAT = "queue.json", 1
 
-_EVENT = re.compile(r"events/([^/]+)/(\d{4,})\.json")
+_Steering = tuple[Sequence[State], str]
+RETRY: _Steering = (("failed", "cancelled"), "tried again")
+CANCEL: _Steering = (("waiting", "running", "failed"), "cancelled")
+"""Which states a job may have for it, and what is said that it cannot be."""
+
+_EVENT = re.compile(r"events/([^/]+)/(\d{4,6})\.json")
 _CHECKPOINT = re.compile(r"checkpoints/[^/]+/(\d+)\.zip")
 
 
@@ -44,6 +50,7 @@ class Queue:
     def __init__(self, store: Store, address: str) -> None:
         self.store, self.address = store, address
         self._events: dict[tuple[str, int], Event] = {}
+        self._jobs: set[str] = set()
         self._settings: dict[str, str] = {}
 
     def submit(self, job: Job) -> bool:
@@ -61,7 +68,9 @@ class Queue:
     def jobs(self) -> list[str]:
         """The names of all jobs."""
         names = self.store.names("jobs")
-        return [name[len("jobs/") : -len(".toml")] for name in names if name.endswith(".toml")]
+        jobs = [name[len("jobs/") : -len(".toml")] for name in names if name.endswith(".toml")]
+        self._jobs.update(jobs)
+        return jobs
 
     def named(self, name: str) -> str:
         """The job of this name, or of this word if no other job is of the same one.
@@ -69,11 +78,12 @@ class Queue:
         Raises:
             SettingsError: there is none, or there are several of the word.
         """
-        jobs = self.jobs()
+        if self._is_job(name):
+            return name
         stems = (name, file_stem(name)) if name else ()  # cat, or <cat>
-        of_word = [job for job in jobs if job.rpartition("-")[0] in stems]
-        if name in jobs or len(of_word) == 1:
-            return name if name in jobs else of_word[0]
+        of_word = [job for job in sorted(self._jobs) if job.rpartition("-")[0] in stems]
+        if len(of_word) == 1:
+            return of_word[0]
         if of_word:
             raise SettingsError(f"{name}: which one is meant, {listed(of_word)}?")
         raise self._no_job(name)
@@ -90,21 +100,22 @@ class Queue:
         return Job(name, self.settings(name), self._there(f"jobs/{name}.zip"))
 
     def histories(self) -> Mapping[str, Sequence[Event]]:
-        """What has happened to each job so far."""
-        numbers: dict[str, list[int]] = {name: [] for name in self.jobs()}
+        """What has happened to each job so far.
+
+        An event that is damaged or missing counts as a failure, so that only its word needs a
+        retry.
+        """
+        numbers: dict[str, set[int]] = {name: set() for name in self.jobs()}
         for path in self.store.names("events"):
             match = _EVENT.fullmatch(path)
             if match and match[1] in numbers:
-                numbers[match[1]].append(int(match[2]))
-        return {
-            name: [self._event(name, number) for number in sorted(each)]
-            for name, each in numbers.items()
-        }
+                numbers[match[1]].add(int(match[2]))
+        return self._happened(numbers)
 
     def history(self, name: str) -> Sequence[Event]:
-        """What has happened to one job so far."""
+        """What has happened to one job so far, as in `histories`."""
         found = map(_EVENT.fullmatch, self.store.names(f"events/{name}"))
-        return [self._event(name, n) for n in sorted(int(match[2]) for match in found if match)]
+        return self._happened({name: {int(match[2]) for match in found if match}})[name]
 
     def add(self, name: str, number: int, event: Event) -> bool:
         """Let the event of this number happen, unless another one has.
@@ -138,15 +149,31 @@ class Queue:
         """End a claim; False if somebody else has ended it before."""
         return self.add(claim.name, claim.number + 1, event)
 
+    def check_retry(self, name: str) -> None:
+        """See that a job can be tried again.
+
+        Raises:
+            SettingsError: as `retry`.
+        """
+        self._check(name, *RETRY)
+
+    def check_cancel(self, name: str) -> None:
+        """See that a job can be cancelled.
+
+        Raises:
+            SettingsError: as `cancel`.
+        """
+        self._check(name, *CANCEL)
+
     def retry(self, name: str) -> None:
         """Let a job that failed or was cancelled wait again; it is learned from the beginning.
 
         Raises:
             SettingsError: there is no such job, or it has done neither.
         """
-        self._check(name, ("failed", "cancelled"), "tried again")
+        self.check_retry(name)
         self.remove_checkpoints(name)
-        self._steer(name, ("failed", "cancelled"), Event(kind="retried"), "tried again")
+        self._steer(name, *RETRY, Event(kind="retried"))
 
     def cancel(self, name: str) -> None:
         """Take a job out that waits or runs, with its checkpoints; its worker notices by its next
@@ -155,10 +182,10 @@ class Queue:
         Raises:
             SettingsError: there is no such job, or it has ended.
         """
-        self._steer(name, ("waiting", "running", "failed"), Event(kind="cancelled"), "cancelled")
+        self._steer(name, *CANCEL, Event(kind="cancelled"))
         self.remove_checkpoints(name)
 
-    def _steer(self, name: str, states: Sequence[State], event: Event, done: str) -> None:
+    def _steer(self, name: str, states: Sequence[State], done: str, event: Event) -> None:
         while not self.add(name, len(self._check(name, states, done)) + 1, event):
             pass  # something happened meanwhile
 
@@ -168,9 +195,12 @@ class Queue:
             "`pseudoword queue` lists them."
         )
 
+    def _is_job(self, name: str) -> bool:
+        return name in self._jobs or name in self.jobs()
+
     def _check(self, name: str, states: Sequence[State], done: str) -> Sequence[Event]:
         """What has happened to a job, if its state is one of `states`."""
-        if name not in self.jobs():
+        if not self._is_job(name):
             raise self._no_job(name)
         events = self.history(name)
         if (state := history.state(events)) not in states:
@@ -230,11 +260,25 @@ class Queue:
         """The folder of the finished run, as an archive."""
         return self._there(f"results/{name}.zip")
 
-    def _event(self, name: str, number: int) -> Event:
-        if (name, number) not in self._events:
-            where = _event_name(name, number)
-            self._events[name, number] = Event.from_bytes(self._there(where), where)
-        return self._events[name, number]
+    def _happened(self, numbers: Mapping[str, Collection[int]]) -> dict[str, list[Event]]:
+        """The events of jobs: name -> numbers that are there -> events. What is new is read."""
+        listed = [(name, number) for name, each in numbers.items() for number in each]
+        new = [one for one in listed if one not in self._events]
+        damaged: dict[tuple[str, int], Event] = {}
+        read = read_all(self.store, [_event_name(*one) for one in new]) if new else []
+        for one, data in zip(new, read, strict=True):
+            try:
+                self._events[one] = Event.from_bytes(data or b"", _event_name(*one))
+            except DamagedError as error:
+                damaged[one] = Event(kind="failed", why=str(error))
+        events = ChainMap(damaged, self._events)
+        return {
+            name: [
+                events.get((name, number)) or _missing(name, number)
+                for number in range(1, max(each, default=0) + 1)
+            ]
+            for name, each in numbers.items()
+        }
 
     def _there(self, name: str) -> bytes:
         data = self.store.read(name)
@@ -294,6 +338,10 @@ def _check_format(mark: bytes, address: str | Path) -> None:
             f"{brief(str(address))} is no queue that this version knows. Take the version of "
             "pseudoword that has made it, or submit the words to another queue."
         )
+
+
+def _missing(name: str, number: int) -> Event:
+    return Event(kind="failed", why=f"{_event_name(name, number)} is missing")
 
 
 def _event_name(name: str, number: int) -> str:

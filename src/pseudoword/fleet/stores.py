@@ -10,7 +10,8 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from pseudoword.files import (
     WINDOWS,
     create_temporary,
     patiently,
+    read_errors,
     remove,
     remove_abandoned,
     storage_error,
@@ -59,6 +61,19 @@ class Store(Protocol):
         ...
 
 
+READERS = 16
+"""How many objects are read at the same time: each may be far away."""
+
+
+def read_all(store: Store, names: Sequence[str]) -> list[bytes | None]:
+    """What `Store.read` returns for each of these names, in their order."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        return list(pool.map(store.read, names))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 class FolderStore:
     """A folder of this machine, or one that several machines share.
 
@@ -74,7 +89,7 @@ class FolderStore:
     def read(self, name: str) -> bytes | None:
         """As in `Store`."""
         path = self._folder / name
-        with _told(path):
+        with read_errors(path, StorageError):
             try:
                 return patiently(path.read_bytes)
             except FileNotFoundError:
@@ -115,12 +130,13 @@ class FolderStore:
     def names(self, folder: str) -> list[str]:
         """As in `Store`; files that are being written are left out."""
         self._check()
-        with _told(self._folder / folder):
-            return sorted(
-                path.relative_to(self._folder).as_posix()
-                for path in (self._folder / folder).rglob("*")
-                if not path.name.startswith(".") and path.is_file()
-            )
+        found = []
+        with read_errors(self._folder / folder, StorageError):
+            for inside, _, files in os.walk(self._folder / folder, onerror=_tell_unless_missing):
+                here = Path(inside).relative_to(self._folder).as_posix()
+                begin = "" if here == "." else f"{here}/"
+                found += [f"{begin}{name}" for name in files if not name.startswith(".")]
+        return sorted(found)
 
     def _tidy(self, folder: Path) -> None:
         """Remove what killed processes left in `folder`, once."""
@@ -141,6 +157,11 @@ class FolderStore:
                 f"{self._folder} is not there any more. Was it moved, or its disk taken out? Give "
                 "the place where it is now."
             )
+
+
+def _tell_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @contextlib.contextmanager
