@@ -1,6 +1,7 @@
 """How threads wait: what the user has decided holds."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -78,31 +79,57 @@ def test_a_command_decides_before_torch_is_imported() -> None:
     assert said.stdout.split() == [threads.ROUNDS, "False"]
 
 
-class Waited(threading.Event):
+def test_a_flag_wakes_all_who_wait() -> None:
+    flag, woken = threads.Flag(), list[bool]()
+    waiting = [threading.Thread(target=lambda: woken.append(flag.wait(60))) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    assert not flag.wait(0.0)
+    flag.set()
+    for thread in waiting:
+        thread.join(60)
+    assert woken == [True] * 3
+    assert flag.wait()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no such timer")
+def test_a_signal_handler_may_set_a_flag_whatever_it_has_interrupted() -> None:
+    """With an event, this ends within a second in a handler that waits for ever."""
+    code = (
+        "import signal; from pseudoword import threads; made = []\n"
+        "def handler(*_): made.append(1); flag.set()\n"
+        "flag = threads.Flag(); signal.signal(signal.SIGALRM, handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)\n"
+        "while len(made) < 3000: flag = threads.Flag(); flag.wait(0.0001)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+class Looks(threads.Flag):
     """Is set after so many looks; remembers how long each was to be."""
 
     def __init__(self, looks: int) -> None:
         super().__init__()
         self.looks, self.lengths = looks, list[float | None]()
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def _look(self, seconds: float | None) -> bool:
         """A look, which takes no time."""
-        self.lengths.append(timeout)
+        self.lengths.append(seconds)
         if len(self.lengths) == self.looks:
             self.set()
-        return self.is_set()
+        return False
 
 
 def test_on_windows_a_wait_looks_up_for_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "WINDOWS", True)
-    event = Waited(looks=1000)
-    assert threads.wait_for(event)
-    assert len(event.lengths) == 1000
-    assert {*event.lengths} == {threads.LOOK_S}
-    event = Waited(looks=1000)
-    assert not threads.wait_for(event, 15.0)
-    assert sum(length or 0 for length in event.lengths) == pytest.approx(15, abs=threads.LOOK_S)
+    flag = Looks(looks=1000)
+    assert flag.wait()
+    assert len(flag.lengths) == 1000
+    assert {*flag.lengths} == {threads.LOOK_S}
+    flag = Looks(looks=1000)
+    assert not flag.wait(15.0)
+    assert sum(length or 0 for length in flag.lengths) == pytest.approx(15, abs=threads.LOOK_S)
     monkeypatch.setattr(threads, "WINDOWS", False)
-    event = Waited(looks=1)
-    assert threads.wait_for(event)
-    assert event.lengths == [None]
+    flag = Looks(looks=1)
+    assert flag.wait()
+    assert flag.lengths == [None]

@@ -1,9 +1,9 @@
-"""How threads wait: those of a computation for each other, and the main one for an event."""
+"""How threads wait: those of a computation for each other, and the main one for a flag."""
 
 import contextlib
 import os
-import threading
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 SPIN = "GOMP_SPINCOUNT"
 ROUNDS = "10000"
@@ -14,17 +14,40 @@ WINDOWS = os.name == "nt"
 LOOK_S = 0.2
 
 
-def wait_for(event: threading.Event, seconds: float | None = None) -> bool:
-    """Whether `event` is set after so many seconds at most; without a number, it waits for ever.
+class Flag:
+    """Something that is set once, and waited for.
 
-    On Windows, until 3.14, Python hears of Ctrl-C only when it does not wait: it looks up often.
+    Unlike an event, it may be set by a signal handler: that runs between any two instructions of
+    the main thread, and would wait for ever for an event's lock that this one holds.
     """
-    if not WINDOWS:
-        return event.wait(seconds)
-    left = float("inf") if seconds is None else seconds
-    while left > 0 and not event.wait(min(left, LOOK_S)):
-        left -= LOOK_S
-    return event.is_set()
+
+    def __init__(self) -> None:
+        self._is_set, self._news = False, SimpleQueue[None]()
+
+    def set(self) -> None:
+        """Set it, and wake all who wait for it."""
+        self._is_set = True
+        self._news.put(None)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it is set after so many seconds at most; without a number, it waits for ever.
+
+        On Windows, until 3.14, Python hears of Ctrl-C only when it does not wait: it looks up often.
+        """
+        left = float("inf") if seconds is None else seconds
+        while not self._is_set and left > 0:
+            length = min(left, LOOK_S) if WINDOWS else left
+            left -= length
+            if self._look(None if length == float("inf") else length):
+                self._news.put(None)  # for the others who wait
+        return self._is_set
+
+    def _look(self, seconds: float | None) -> bool:
+        try:
+            self._news.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
 
 
 COUNT = "OMP_NUM_THREADS"

@@ -121,6 +121,7 @@ def test_a_word_goes_on_from_the_checkpoint_of_a_worker_that_was_killed(
     assert done.learned == [job]
     assert kinds(queue, "a") == ["claimed", "lost", "claimed", "done"]
     assert f"resuming <a> from step {step}" in notes.lines
+    assert queue.store.names("workers") == []  # also that of the one that was killed
     assert result(queue, "a") == alone(base, folder / "a", tmp_path / "solo", steps=15)
 
 

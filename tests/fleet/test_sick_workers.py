@@ -1,6 +1,9 @@
 """What is wrong with a worker or its machine is not held against the words."""
 
 import errno
+import os
+import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,17 @@ from queued_words import QUICK, kinds, states, submit, words
 from support import Notes
 
 from pseudoword import api
-from pseudoword.config import TrainConfig
+from pseudoword.config import TrainConfig, WorkConfig
 from pseudoword.errors import BaseModelError, StorageError
 from pseudoword.files import storage_error
 from pseudoword.fleet import jobs
+from pseudoword.fleet import worker as worker_module
 from pseudoword.fleet.jobs import Job
 from pseudoword.fleet.queue import Queue, open_queue
+from pseudoword.fleet.stores import Store
 from pseudoword.fleet.view import view
 from pseudoword.fleet.worker import Worker
+from pseudoword.models import base_model
 from pseudoword.runs.interrupt import Interrupted
 
 
@@ -91,3 +97,108 @@ def test_words_wait_for_a_worker_that_has_their_base(base: Path, tmp_path: Path)
     assert any("other" in word.why for word in view(queue))
     (tmp_path / "other").symlink_to(base)
     assert len(api.work(queue.address).learned) == 2
+
+
+def fails_at(
+    monkeypatch: pytest.MonkeyPatch, queue: Queue, act: str, part: str, times: int
+) -> list[str]:
+    """Let a store not answer so often; what it was asked for."""
+    kind = type(queue.store)
+    asked: list[str] = []
+    works = getattr(kind, act)
+
+    def fails(store: Store, name: str, *data: bytes) -> Any:
+        if part in name and len(asked) < times:
+            asked.append(name)
+            raise storage_error(Path(name), OSError(errno.EIO, "Input/output error"))
+        return works(store, name, *data)
+
+    monkeypatch.setattr(kind, act, fails)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("act", "part"),
+    [
+        ("create", "results/"),
+        ("create", "0001.json"),
+        ("create", "0002.json"),
+        ("names", "events"),
+        ("read", "jobs/"),
+    ],
+)
+def test_a_store_that_does_not_answer_for_a_moment_costs_nothing(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, part: str
+) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"))
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.01)
+    asked = fails_at(monkeypatch, queue, act, part, 3)
+    done = Worker(open_queue(queue.address), WorkConfig(lease=60), notes := Notes()).run()
+    assert (len(done.learned), len(asked)) == (2, 3)
+    assert any("output error" in line for line in notes.lines)
+    monkeypatch.undo()
+    assert all(kinds(queue, name) == ["claimed", "done"] for name in "ab")
+
+
+def test_a_store_that_does_not_answer_for_long_ends_the_worker(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.01)
+    with monkeypatch.context() as patched:
+        asked = fails_at(patched, queue, "create", "results/", 10**9)
+        with pytest.raises(StorageError, match="output error"):
+            Worker(open_queue(queue.address), WorkConfig(lease=0.5), Notes()).run()
+    assert len(asked) > 3
+    assert kinds(queue, "a") == ["claimed", "returned"]
+
+
+def test_a_pack_goes_on_while_a_store_does_not_answer(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"), steps=12)
+    submit(base, queue.address, words(tmp_path / "others", "b", "c"))
+    monkeypatch.setattr(worker_module, "REFILL_SECONDS", 0.0)
+    monkeypatch.setattr(worker_module, "LOOKS_LEAVE", 0)
+    monkeypatch.setattr(random, "shuffle", lambda names: names.sort())
+    asked = fails_at(monkeypatch, queue, "read", "jobs/b", 1)
+    asked_too = fails_at(monkeypatch, queue, "read", "jobs/c-", 2)
+    phases: list[str] = []
+
+    class Watching(Notes):
+        def phase(self, text: str) -> None:
+            phases.append(text)
+
+    done = Worker(open_queue(queue.address), QUICK, Watching()).run()
+    assert (len(done.learned), len(asked), len(asked_too)) == (3, 1, 2)
+    monkeypatch.undo()
+    assert kinds(queue, "a") == ["claimed", "done"]
+    assert all(set(kinds(queue, name)) <= {"claimed", "returned", "done"} for name in "bc")
+
+
+def test_a_checkpoint_that_is_damaged_is_made_again(base: Path, tmp_path: Path) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a"))
+    (job,) = queue.jobs()
+    queue.store.create(f"checkpoints/{job}/1.zip", b"no archive")
+    done = Worker(open_queue(queue.address), WorkConfig(tries=1), notes := Notes()).run()
+    assert done.learned == [job]
+    assert any("from the beginning" in line for line in notes.lines)
+    assert kinds(queue, "a") == ["claimed", "done"]
+
+
+def test_who_is_stopped_while_the_base_is_loaded_ends_at_once(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = submit(base, str(tmp_path / "queue"), words(tmp_path / "words", "a", "b"))
+    loaded = []
+
+    def load(*_args: Any, **_more: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        loaded.append(True)
+
+    monkeypatch.setattr(base_model, "load", load)
+    with pytest.raises(Interrupted, match="given back") as told:
+        api.work(queue.address)
+    assert told.value.exit_code == 128 + signal.SIGTERM
+    assert not loaded
+    assert kinds(queue, "a") == kinds(queue, "b") == ["claimed", "returned"]

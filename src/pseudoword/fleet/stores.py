@@ -10,10 +10,11 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pseudoword.errors import SettingsError, StorageError
 from pseudoword.files import (
@@ -28,6 +29,8 @@ from pseudoword.files import (
 )
 from pseudoword.lookup import is_address, path_argument
 from pseudoword.text import brief, reason
+
+T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -59,6 +62,44 @@ class Store(Protocol):
     def names(self, folder: str) -> list[str]:
         """The names of all objects in `folder` and in the folders in it, in order."""
         ...
+
+
+class PatientStore:
+    """A store that is asked again where it does not answer, as long as somebody has patience."""
+
+    def __init__(self, store: Store, again: Callable[[StorageError, float], bool]) -> None:
+        """With `again`: given what went wrong, and since how many seconds, it waits and says
+        whether to ask again."""
+        self._store, self._again = store, again
+
+    def read(self, name: str) -> bytes | None:
+        """As in `Store`."""
+        return self._ask(lambda: self._store.read(name))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """As in `Store`, but false also where an earlier try was answered with an error only."""
+        return self._ask(lambda: self._store.create(name, data))
+
+    def put(self, name: str, data: bytes) -> None:
+        """As in `Store`."""
+        self._ask(lambda: self._store.put(name, data))
+
+    def remove(self, name: str) -> None:
+        """As in `Store`."""
+        self._ask(lambda: self._store.remove(name))
+
+    def names(self, folder: str) -> list[str]:
+        """As in `Store`."""
+        return self._ask(lambda: self._store.names(folder))
+
+    def _ask(self, act: Callable[[], T]) -> T:
+        began = time.monotonic()
+        while True:
+            try:
+                return act()
+            except StorageError as error:
+                if not self._again(error, time.monotonic() - began):
+                    raise
 
 
 READERS = 16

@@ -23,6 +23,7 @@ from pseudoword.fleet.history import Event
 from pseudoword.fleet.jobs import open_job
 from pseudoword.fleet.life import SignOfLife, new_name
 from pseudoword.fleet.queue import Claim, Queue
+from pseudoword.fleet.stores import PatientStore
 from pseudoword.models.family import Family
 from pseudoword.progress import Progress
 from pseudoword.runs import checkpoint, requests
@@ -38,6 +39,12 @@ BEATS = 4
 
 REFILL_SECONDS = 2.0
 """How often a pack with room for more words looks for them."""
+
+LOOKS_LEAVE = 9
+"""How many times as long as a look takes, a pack learns until the next one."""
+
+RETRY_SECONDS = 2.0
+"""Time between two questions to a store that does not answer."""
 
 KEEP_GOING = Options(keep_going=True)
 
@@ -76,9 +83,10 @@ class Worker:
     def __init__(self, queue: Queue, config: WorkConfig, progress: Progress) -> None:
         self.name = new_name()
         self.worked = Worked()
-        self._queue, self._config, self._progress = queue, config, progress
-        self._life = SignOfLife(queue.store, self.name)
-        self._claiming = Claiming(queue, self.name, config, progress)
+        self._config, self._progress = config, progress
+        self._life, self._at_once = SignOfLife(queue.store, self.name), queue
+        self._queue = Queue(PatientStore(queue.store, self._have_patience), queue.address)
+        self._claiming = Claiming(self._queue, self.name, config, progress)
         self._base = LoadedBase(progress)
         self._loaded: tuple[str, ...] | None = None
         """the settings of the base model in memory, as jobs write them"""
@@ -88,10 +96,15 @@ class Worker:
         """name of a job -> what was unpacked to be learned now"""
         self._taken: set[Claim] = set()
         """claims of ours that somebody else has ended"""
-        self._ended, self._woken = threading.Event(), threading.Event()
+        self._ended = threading.Event()
+        self._woken = threads.Flag()
+        """set once it is to stop"""
         self._stopping: int | None = None
-        self._looked_at = 0.0
-        """when a pack last looked for words to join it"""
+        self._loading = self._training = self._gave_up = False
+        self._noted_at = float("-inf")
+        """when it was last said that the store does not answer"""
+        self._look_at = 0.0
+        """when a pack may next look for words to join it"""
         self._saved_at = 0.0
         """when checkpoints were last put into the queue"""
         self._saved: dict[str, int] = {}
@@ -111,6 +124,7 @@ class Worker:
         try:
             with signals_to(self._on_signal):  # in training, the run takes them
                 while self._stopping is None:
+                    self._return_unopened()
                     claims = self._claim()
                     if claims:
                         self._work_on(claims)
@@ -118,13 +132,13 @@ class Worker:
                         break
                     else:
                         self._progress.phase("waiting for words")
-                        threads.wait_for(self._woken, self._beat_seconds)
+                        self._woken.wait(self._beat_seconds)
         finally:
             self._ended.set()
             signs.join()
-            for claim in list(self._claims.values()):
-                self._end(claim, Event(kind="returned", step=self._queue.last_step(claim.name)))
-            self._life.end()
+            self._return_unopened()
+            with contextlib.suppress(StorageError):  # all is done, and nobody misses us
+                self._life.end()
         if self._stopping is not None:
             given_back = "all that was not done has been given back"
             raise Interrupted(f"stopped: {given_back}", self._stopping)
@@ -140,6 +154,18 @@ class Worker:
         self._stopping = signum
         self._woken.set()
         self._ask_to_stop()
+
+    def _have_patience(self, error: StorageError, seconds: float) -> bool:
+        """Whether to ask the store again: until others would take our words, but a pack goes on
+        without an answer, and so does who is to stop."""
+        self._gave_up |= seconds >= self._config.lease
+        if self._training or self._gave_up or self._stopping is not None:
+            return False
+        if time.monotonic() - self._noted_at > self._config.lease:
+            self._noted_at = time.monotonic()
+            self._progress.note(f"{error} It is tried again for {self._config.lease:g} s.")
+        self._woken.wait(min(RETRY_SECONDS, self._beat_seconds))
+        return True
 
     def _ask_to_stop(self) -> None:
         for one in list(self._active.values()):
@@ -175,19 +201,35 @@ class Worker:
         for claim in self._claiming.claim(most, self._loaded, like):
             self._claims[claim.name] = claim
             claims.append(claim)
+            if self._stopping is not None:
+                break
         return claims
+
+    def _return_unopened(self) -> None:
+        """Give words back that are claimed, but not unpacked: the store did not answer, or the
+        worker stops."""
+        for claim in [one for name, one in self._claims.items() if name not in self._active]:
+            self._end(claim, Event(kind="returned", step=self._queue.last_step(claim.name)))
 
     def _open_all(self, claims: Sequence[Claim], folder: Path) -> list[_Claimed]:
         """Unpack what was claimed, but for what turns out to be done or damaged."""
         ready = []
         for claim in claims:
-            if self._queue.has_result(claim.name):  # of a worker that was lost right after
-                if self._end(claim, Event(kind="done")):
-                    self._queue.remove_checkpoints(claim.name)
-                continue
-            with self._failing(claim):
-                ready.append(self._open(claim, folder / claim.name))
-        self._active |= {one.claim.name: one for one in ready}
+            if self._stopping is not None:
+                break
+            try:
+                if self._queue.has_result(claim.name):  # of a worker that was lost right after
+                    if self._end(claim, Event(kind="done")):
+                        self._queue.remove_checkpoints(claim.name)
+                    continue
+                with self._failing(claim):
+                    ready.append(self._open(claim, folder / claim.name))
+                    self._active[claim.name] = ready[-1]
+            except StorageError as error:
+                if not self._training:
+                    raise
+                self._progress.note(str(error))  # the pack goes on with what could be opened
+                break
         if self._stopping is not None:
             self._ask_to_stop()
         return ready
@@ -197,11 +239,20 @@ class Worker:
         run = folder / "run"
         config = open_job(self._queue.job(claim.name), folder / "job", run)
         begun = self._queue.checkpoint(claim.name)
-        if begun is not None:
-            archive.unpack(begun, run, f"the checkpoint of {claim.name}")
+        if begun is not None and self._unpack(begun, run, claim.name):
             # the same settings, but for where the files of the job lie on this machine
             RunFolder(run).files.write(CONFIG, config.to_toml().encode(errors="surrogateescape"))
         return _Claimed(claim, config, folder)
+
+    def _unpack(self, checkpoint: bytes, run: Path, name: str) -> bool:
+        """Unpack a checkpoint; False if it is damaged, so that the word begins anew."""
+        try:
+            archive.unpack(checkpoint, run, f"the checkpoint of {name}")
+        except DamagedError as error:
+            self._progress.note(f"{error} It is learned from the beginning.")
+            self._queue.remove_checkpoints(name)
+            return False
+        return True
 
     def _learn(self, some: list[_Claimed], refill: Path | None = None) -> None:
         """Learn a pack; if it fails, those that did not finish are learned in smaller ones.
@@ -227,7 +278,7 @@ class Worker:
         """Learn a pack until it ends; why it failed, if it did."""
         if self._stopping is not None:
             return ""
-        self._looked_at = time.monotonic()
+        self._look_at = time.monotonic() + REFILL_SECONDS
 
         def more(room: int) -> list[TrainConfig]:
             joined = [] if refill is None else self._join(some[0].claim, room, refill)
@@ -236,6 +287,7 @@ class Worker:
 
         try:
             family = self._load(some[0])
+            self._training = True
             learn([one.config for one in some], self, KEEP_GOING, family, more=more)
         except Interrupted as stopped:
             if not stopped.requested:  # else of words that others took, or by `stop`
@@ -244,17 +296,26 @@ class Worker:
             raise
         except Exception as error:  # the error itself would hold the memory of the pack
             return str(error) if isinstance(error, PseudowordError) else reason(error)
+        finally:
+            self._training = False
         return ""
 
     def _join(self, like: Claim, room: int, folder: Path) -> list[_Claimed]:
         """Claim and open words that can join the pack of `like`; from time to time only."""
-        now = time.monotonic()
-        if self._stopping or now - self._looked_at < REFILL_SECONDS:
+        began = time.monotonic()
+        if self._stopping or began < self._look_at:
             return []
-        self._looked_at = now
-        self._put_finished()
-        room = min(room, self._config.pack - len(self._active))
-        return self._open_all(self._claim(room, like), folder) if room > 0 else []
+        try:
+            self._return_unopened()
+            self._put_finished()
+            room = min(room, self._config.pack - len(self._active))
+            return self._open_all(self._claim(room, like), folder) if room > 0 else []
+        except StorageError as error:  # the pack goes on, and the next look may succeed
+            self._progress.note(str(error))
+            return []
+        finally:
+            now = time.monotonic()  # in a queue of many words, a look takes seconds
+            self._look_at = now + max(REFILL_SECONDS, LOOKS_LEAVE * (now - began))
 
     def _settle(self, some: Sequence[_Claimed]) -> list[_Claimed]:
         """Put the results of finished words, forget those that others took, return the rest."""
@@ -271,11 +332,15 @@ class Worker:
         return left
 
     def _load(self, one: _Claimed) -> Family:
-        self._loaded = None  # until it is
+        self._loaded, self._loading = None, True
         try:
+            if self._stopping is not None:
+                raise Interrupted("stopped", self._stopping)
             family = self._base.of(one.config)
         except BaseModelError as error:
             raise _NoBaseError(str(error)) from error
+        finally:
+            self._loading = False
         self._loaded = self._claiming.shared(one.claim.name, OF_BASE)
         return family
 
@@ -296,10 +361,10 @@ class Worker:
             word = (one.run / formats.CONCEPT_FILE).read_bytes()
             self._queue.put_result(name, archive.pack_folder(one.run), word)
         if self._end(one.claim, Event(kind="done")):
-            self._queue.remove_checkpoints(name)
             self.worked.learned.append(name)
             self.worked.failed.pop(name, None)
             self._progress.note(f"{name} is done")
+            self._queue.remove_checkpoints(name)
         self._drop(one)
 
     def _fail(self, claim: Claim, why: str) -> None:
@@ -310,8 +375,15 @@ class Worker:
 
     def _end(self, claim: Claim, event: Event) -> bool:
         """End a claim of ours; False if somebody else has ended it before."""
+        one = self._active.get(claim.name)
         self._forget(claim.name)
-        return self._queue.end(claim, event)
+        try:
+            return self._queue.end(claim, event)
+        except StorageError:  # it is still ours, and tried again later
+            self._claims[claim.name] = claim
+            if one is not None:
+                self._active[claim.name] = one
+            raise
 
     def _drop(self, one: _Claimed) -> None:
         """Remove all of a word that is no longer ours."""
@@ -353,7 +425,7 @@ class Worker:
             try:
                 self._life.give()
                 for claim in list(self._claims.values()):
-                    if not self._queue.holds(claim):
+                    if not self._at_once.holds(claim):
                         self._taken.add(claim)
                         one = self._active.get(claim.name)
                         if one is not None and one.claim == claim:
@@ -365,6 +437,8 @@ class Worker:
         if self._stopping is not None and insists(signum):
             raise KeyboardInterrupt
         self.stop(signum)
+        if self._loading:  # which may take minutes, and nothing is lost
+            raise Interrupted("stopped", signum)
 
     # Progress
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -260,10 +259,10 @@ def _launch(
 
 def _until_stopped(blocks: gr.Blocks) -> None:
     """Wait for Ctrl-C or SIGTERM, then close the server."""
-    stopped = threading.Event()
+    stopped = threads.Flag()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    threads.wait_for(stopped)
+    stopped.wait()
     blocks.close(verbose=False)
 
 
