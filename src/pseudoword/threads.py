@@ -32,7 +32,8 @@ class Flag:
     def wait(self, seconds: float | None = None) -> bool:
         """Whether it is set after so many seconds at most; without a number, it waits for ever.
 
-        On Windows, until 3.14, Python hears of Ctrl-C only when it does not wait: it looks up often.
+        On Windows, until 3.14, Python hears of Ctrl-C only when it does not wait: it looks up
+        often.
         """
         left = float("inf") if seconds is None else seconds
         while not self._is_set and left > 0:
