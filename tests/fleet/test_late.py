@@ -3,6 +3,7 @@
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,9 +67,9 @@ def test_two_fetch_into_one_folder_at_once(tmp_path: Path, monkeypatch: pytest.M
     queue = done(tmp_path)
     both, unpack = threading.Barrier(2), archive.unpack
 
-    def together(data: bytes, folder: Path, where: str) -> None:
+    def together(*given: Any) -> None:
         both.wait(60)
-        unpack(data, folder, where)
+        unpack(*given)
         both.wait(60)
 
     monkeypatch.setattr(archive, "unpack", together)
@@ -99,6 +100,19 @@ def done(tmp_path: Path) -> Queue:
     queue.put_result("cat-1", archive.pack({"word": b"learned"}), b"learned")
     queue.end(claim, Event(kind="done"))
     return queue
+
+
+def test_a_damaged_result_is_told_when_the_others_are_fetched(tmp_path: Path) -> None:
+    queue = done(tmp_path)
+    for name, folder in (("ant-1", b"no archive"), ("dog-1", archive.pack({"word": b"learned"}))):
+        queue.submit(Job(name, "", b""))
+        claim = queue.claim(name, "me", 1)
+        assert claim is not None
+        queue.put_result(name, folder, b"learned")
+        queue.end(claim, Event(kind="done"))
+    with pytest.raises(StorageError, match=r"ant-1 is damaged.*results/ant-1\.safetensors"):
+        steer_queue(queue.address, [], [], tmp_path / "out", Silent())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cat-1", "dog-1"]
 
 
 @pytest.mark.parametrize("how", ["moved", "removed"])

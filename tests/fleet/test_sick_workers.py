@@ -69,6 +69,11 @@ def test_a_job_that_is_damaged_fails_alone(base: Path, tmp_path: Path) -> None:
     assert states(queue) == {"a": "failed", "b": "failed", "c": "done"}
     assert "damaged" in done.failed[first]
     assert "missing" in done.failed[second]
+    submit(base, queue.address, tmp_path / "words")
+    assert len(api.work(queue.address).learned) == 0
+    assert states(queue) == {"a": "failed", "b": "failed", "c": "done"}
+    api.queue(queue.address, retry="all")
+    assert sorted(api.work(queue.address).learned) == [first, second]
 
 
 def test_a_store_that_does_not_answer_fails_no_word(

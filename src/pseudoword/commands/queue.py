@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pseudoword.errors import DamagedError
 from pseudoword.files import move, storage_error
 from pseudoword.fleet import archive, scratch
 from pseudoword.fleet.queue import Queue, open_queue
@@ -52,19 +53,33 @@ def _named(queue: Queue, names: Sequence[str], states: Sequence[str]) -> list[st
 
 
 def _fetch(queue: Queue, names: Sequence[str], out: Path, progress: Progress) -> None:
-    """Write the run's folder of each word that is not there yet."""
+    """Write the run's folder of each word that is not there yet.
+
+    Raises:
+        DamagedError: some are damaged; the others are there then.
+        StorageError: the queue cannot be read, or `out` cannot be written to.
+    """
     missing = [name for name in names if not (out / name).is_dir()]
     check_writable(*(out / name for name in missing))
     progress.phase(f"fetching {counted(len(missing), 'word')}")
     if not missing:
         return
     out.mkdir(parents=True, exist_ok=True)
+    damaged = []
     with scratch.folder(out) as unfinished:
         for count, name in enumerate(missing, 1):
-            archive.unpack(queue.result_folder(name), unfinished / name, f"the result of {name}")
+            try:
+                result = queue.result_folder(name)
+                word = f"The word alone is results/{name}.safetensors in the queue."
+                archive.unpack(result, unfinished / name, f"the result of {name}", word)
+            except DamagedError as error:
+                damaged.append(str(error))
+                continue
             try:
                 move(unfinished / name, out / name)
             except OSError as error:
                 if not (out / name).is_dir():  # else another process has fetched it meanwhile
                     raise storage_error(out / name, error) from error
             progress.advance(count, len(missing))
+    if damaged:
+        raise DamagedError("\n".join(damaged))

@@ -65,18 +65,21 @@ def submit_words(
         to = make_queue(queue)
         progress.phase("submitting")
         new = []
+        ended: dict[history.State, list[str]] = {"failed": [], "cancelled": []}
         for count, config in enumerate(jobs.values(), 1):
             job = make_job(config, Silent().note)
             if to.submit(job):
                 new.append(job.name)
+            elif (state := history.state(to.history(job.name))) in ended:
+                to.mend(job)
+                ended[state].append(job.name)
             progress.advance(count, len(jobs))
     if len(new) < len(jobs):
         progress.note(f"{len(jobs) - len(new)} of {len(jobs)} words were submitted before")
-        for state in ("failed", "cancelled"):
-            names = [n for n in jobs if n not in new and history.state(to.history(n)) == state]
+        for ending, names in ended.items():
             if names:
                 progress.note(
-                    f"{state} before, and not learned again: {listed(names)}. "
+                    f"{ending} before, and not learned again: {listed(names)}. "
                     f"`{command('pseudoword', 'queue', queue, '--retry', 'NAME')}` lets one of "
                     "them wait again."
                 )

@@ -32,13 +32,14 @@ def pack_folder(folder: Path) -> bytes:
     return pack({path.relative_to(folder).as_posix(): path.read_bytes() for path in kept})
 
 
-def unpack(data: bytes, folder: Path, where: str) -> None:
+def unpack(data: bytes, folder: Path, where: str, advice: str = "") -> None:
     """Write the files of an archive into a folder.
 
     Args:
         data: the archive.
         folder: may be missing; files of the same name are replaced.
         where: it came from, for messages.
+        advice: what to do if it is damaged.
 
     Raises:
         DamagedError: it is damaged, too large, or names files outside the folder.
@@ -50,7 +51,7 @@ def unpack(data: bytes, folder: Path, where: str) -> None:
                 raise DamagedError(f"{where} is too large to be an archive of a queue.")
             files = {part.filename: archive.read(part) for part in archive.infolist()}
     except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
-        raise DamagedError(f"{where} is damaged: {error}. Submit the word again.") from error
+        raise DamagedError(f"{where} is damaged: {error}. {advice}".rstrip()) from error
     _check(files, where)
     for name, contents in files.items():
         write_whole(folder / name, contents)

@@ -30,6 +30,9 @@ PICTURES, SENT, WORDS, ALSO = "pictures", ("init", "template"), "words", "also"
 words, and of what further new words start from. A file keeps its name, as it stands in what is said
 of the word."""
 
+AGAIN = "Submit the word again, and then retry it (`pseudoword queue QUEUE --retry NAME`)."
+"""What to do about a job that is damaged."""
+
 NOT_SENT = ("base", "configs")
 """Settings that may name something too large for a queue."""
 
@@ -111,7 +114,7 @@ def open_job(job: Job, folder: Path, out: Path) -> TrainConfig:
     Raises:
         PseudowordError: something in it is damaged, or is nothing that this version knows.
     """
-    archive.unpack(job.files, folder, f"the archive of {job.name}")
+    archive.unpack(job.files, folder, f"the archive of {job.name}", AGAIN)
     file = folder / "settings.toml"
     write_whole(file, job.settings.encode(errors="surrogateescape"))
     sent: dict[str, Any] = {n: str(path) for n in SENT for path in (folder / n).glob("*")}

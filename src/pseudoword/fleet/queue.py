@@ -21,7 +21,7 @@ from pseudoword.errors import DamagedError, SettingsError
 from pseudoword.files import file_stem
 from pseudoword.fleet import history
 from pseudoword.fleet.history import Event, State
-from pseudoword.fleet.jobs import Job
+from pseudoword.fleet.jobs import AGAIN, Job
 from pseudoword.fleet.stores import Store, open_store, read_all
 from pseudoword.text import brief, listed
 
@@ -64,6 +64,11 @@ class Queue:
             return False
         self.store.create(f"jobs/{job.name}.zip", job.files)
         return self.store.create(settings, job.settings.encode(errors="surrogateescape"))
+
+    def mend(self, job: Job) -> None:
+        """Put a job that has failed or was cancelled there again, in case it was damaged."""
+        self.store.put(f"jobs/{job.name}.zip", job.files)
+        self.store.put(f"jobs/{job.name}.toml", job.settings.encode(errors="surrogateescape"))
 
     def jobs(self) -> list[str]:
         """The names of all jobs."""
@@ -283,7 +288,8 @@ class Queue:
     def _there(self, name: str) -> bytes:
         data = self.store.read(name)
         if data is None:
-            raise DamagedError(f"{self.address}: {name} is missing, so the queue is damaged.")
+            advice = f" {AGAIN}" if name.startswith("jobs/") else ""
+            raise DamagedError(f"{brief(self.address)}: {name} is missing.{advice}")
         return data
 
 
